@@ -1,0 +1,53 @@
+# Everything a fresh machine needs is python3 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything in it
+
+$(STAMP): requirements/bootstrap.lock requirements/dev.lock pyproject.toml
+	@echo "Setting up .venv from the locked, hashed requirements (about half a minute, once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "python3 has no working venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/bootstrap.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync -q --require-hashes requirements/dev.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+demo: setup ## start the whole shop: database, local Stripe, sign-in, service, worker, magazine site
+	@$(BIN)/python -m demo
+
+tour: setup ## walk the main path by itself: subscribe, read, refund, read no more
+	@$(BIN)/python -m demo.tour
+
+test: setup ## every test but the long ones
+	@$(BIN)/python -m pytest -n 2
+
+check: setup ## ruff, strict types, import contracts, migration lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.lint_migrations
+
+bench: setup ## ratios, each beside its limit in the same run; writes bench/results.json
+	@$(BIN)/python -m bench
+
+soak: setup ## the long tests
+	@$(BIN)/python -m pytest -n 2 -m soak
+
+lock: ## recompile the locks after pyproject.toml changed
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml -o requirements/runtime.lock
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q --all-extras pyproject.toml requirements/build.in -o requirements/dev.lock
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q requirements/bootstrap.in -o requirements/bootstrap.lock
+
+clean: ## remove what setup, demo and tests made
+	@rm -rf $(VENV) var *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
+
+.PHONY: help setup demo tour test check bench soak lock clean
