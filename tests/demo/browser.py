@@ -1,0 +1,72 @@
+"""A person at a browser: follows redirects, keeps cookies, fills in forms as they stand on the page."""
+
+import base64
+import hashlib
+import secrets
+from html.parser import HTMLParser
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+import httpx2
+
+
+class FormReader(HTMLParser):
+    """Collects the forms of a page: where each is sent, and its fields with the values they came with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.forms.append((values.get("action", ""), {}))
+        elif tag == "input" and self.forms and "name" in values:
+            self.forms[-1][1][values["name"]] = values.get("value", "")
+
+
+async def submit(browser: httpx2.AsyncClient, page: httpx2.Response, **fields: str) -> httpx2.Response:
+    """Fill in the one form of a page and send it, without following where it leads."""
+    reader = FormReader()
+    reader.feed(page.text)
+    ((action, filled),) = reader.forms
+    return await browser.post(urljoin(str(page.url), action), data=filled | fields)
+
+
+class Pkce:
+    """One sign-in request of the client `magazine`, with its secret half."""
+
+    def __init__(self, issuer: str, redirect_uri: str = "http://127.0.0.1:5555/signed-in") -> None:
+        self.issuer, self.redirect_uri = issuer, redirect_uri
+        self.verifier, self.state, self.nonce = secrets.token_urlsafe(32), secrets.token_hex(8), secrets.token_hex(8)
+
+    def url(self, **changes: str | None) -> str:
+        """Return the authorization request; a parameter changed to None is left out."""
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        asked: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": "magazine",
+            "redirect_uri": self.redirect_uri,
+            "scope": "openid profile email",
+            "state": self.state,
+            "nonce": self.nonce,
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        return f"{self.issuer}/authorize?" + urlencode({k: v for k, v in (asked | changes).items() if v is not None})
+
+    async def redeem(self, browser: httpx2.AsyncClient, code: str, **changes: str) -> httpx2.Response:
+        """Exchange a code for tokens."""
+        asked = {
+            "grant_type": "authorization_code",
+            "client_id": "magazine",
+            "code": code,
+            "redirect_uri": self.redirect_uri,
+            "code_verifier": self.verifier,
+        }
+        return await browser.post(f"{self.issuer}/token", data=asked | changes)
+
+
+def answer(response: httpx2.Response) -> dict[str, str]:
+    """Return the parameters that a redirect carries back to the client."""
+    assert response.status_code == 303, response.text
+    return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["location"]).query).items()}
