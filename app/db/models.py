@@ -1,0 +1,284 @@
+"""
+The whole schema on one scroll.
+
+Money is integer minor units beside its currency. Rows never leave ``app.db``: queries return the rules' own dataclasses.
+Rows that ask for work carry :class:`Due`: what is due, when, and how often it was tried; see :mod:`app.db.work`.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, MetaData, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+JSON = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that a migration can name it too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        str: Text,
+        int: BigInteger,
+        datetime: DateTime(timezone=True),
+        JSON: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+class Due:
+    """A row that may ask for work. ``due_at`` NULL: nothing to do. Times are the database's."""
+
+    work_key: Mapped[str]  # one worker at a time for each key
+    due_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")  # counted before the try
+    last_error: Mapped[str | None]
+
+
+class Lease(Base):
+    """Who works on a key, until when. Saves work twice done; correctness comes from versions."""
+
+    __tablename__ = "leases"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    until: Mapped[datetime] = mapped_column(index=True)
+
+
+class Subscriber(Base):
+    """A person known by the identity provider's ``sub``, with at most one Stripe customer."""
+
+    __tablename__ = "subscribers"
+    id: Mapped[str] = mapped_column(primary_key=True)  # rdr_…
+    sub: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str | None]
+    name: Mapped[str | None]
+    stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        Index("subscribers_email_prefix_idx", text("lower(email) text_pattern_ops")),
+        Index("subscribers_name_prefix_idx", text("lower(name) text_pattern_ops")),
+    )
+
+
+class Intent(Base):
+    """A POST that Stripe is about to get: its key and parameters are stored before the call, and repeated with it."""
+
+    __tablename__ = "intents"
+    key: Mapped[str] = mapped_column(primary_key=True)  # <row>:<action>:<attempt>
+    row_id: Mapped[str]
+    action: Mapped[str]
+    attempt: Mapped[int]
+    parameters: Mapped[JSON]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    settled_at: Mapped[datetime | None]
+    __table_args__ = (Index("intents_row_id_action_idx", "row_id", "action", "attempt", unique=True),)
+
+
+class Checkout(Base):
+    """A checkout session: one open for each subscriber."""
+
+    __tablename__ = "checkouts"
+    id: Mapped[str] = mapped_column(primary_key=True)  # chk_…
+    stripe_id: Mapped[str | None] = mapped_column(unique=True)  # cs_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    plan: Mapped[str]
+    print_edition: Mapped[bool]
+    promotion_code: Mapped[str | None]
+    status: Mapped[str]  # opening, open, complete, expired, failed
+    payment_status: Mapped[str] = mapped_column(server_default="unpaid")
+    url: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    stripe_subscription_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        Index(
+            "checkouts_one_open_idx",
+            "subscriber_id",
+            unique=True,
+            postgresql_where=text("status IN ('opening', 'open')"),
+        ),
+    )
+
+
+class Subscription(Base, Due):
+    """Our copy of a subscription at Stripe. ``version`` fences every save; ``due_at`` orders its cancellation there."""
+
+    __tablename__ = "subscriptions"
+    id: Mapped[str] = mapped_column(primary_key=True)  # scr_…
+    stripe_id: Mapped[str] = mapped_column(unique=True)  # sub_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    version: Mapped[int]
+    plan: Mapped[str]
+    print_edition: Mapped[bool]
+    status: Mapped[str]  # Stripe's word
+    price_amount: Mapped[int]  # what the next term costs, before tax and discounts
+    currency: Mapped[str]
+    created_at: Mapped[datetime]
+    current_period_start: Mapped[datetime | None]
+    current_period_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]  # scheduled to end, whichever form Stripe holds it in
+    canceled_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]  # Stripe's cancellation_details.reason
+    ended_by: Mapped[str | None]  # our order to end it: cancel_now, or a refund's basis
+    ended_here_at: Mapped[datetime | None]  # when that order took access away
+
+
+class Term(Base):
+    """One paid period, owing issues. Opened by one paid invoice."""
+
+    __tablename__ = "terms"
+    invoice_id: Mapped[str] = mapped_column(primary_key=True)  # in_…
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    plan: Mapped[str]
+    print_edition: Mapped[bool]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    issues_owed: Mapped[int]
+    refunded_as: Mapped[str | None]  # the basis of the refund that ended it: never granted again
+
+
+class Payment(Base):
+    """One payment of one invoice. The id is Stripe's payment intent's."""
+
+    __tablename__ = "payments"
+    id: Mapped[str] = mapped_column(primary_key=True)  # pi_…
+    invoice_id: Mapped[str] = mapped_column(index=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    amount: Mapped[int]
+    tax: Mapped[int]
+    currency: Mapped[str]
+    paid_at: Mapped[datetime]
+    billing_reason: Mapped[str]
+    version: Mapped[int] = mapped_column(server_default="1")
+
+
+class Refund(Base, Due):
+    """One action on one payment, with its intents' keys. ``due_at`` is set while it is unfinished."""
+
+    __tablename__ = "refunds"
+    id: Mapped[str] = mapped_column(primary_key=True)  # rfd_…
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    basis: Mapped[str]
+    amount: Mapped[int]
+    tax: Mapped[int]
+    currency: Mapped[str]
+    reason: Mapped[str]
+    note: Mapped[str | None]
+    requested_by: Mapped[str]
+    status: Mapped[str]  # processing, pending, requires_action, succeeded, failed, canceled
+    stripe_refund_id: Mapped[str | None] = mapped_column(unique=True)
+    credit_note_id: Mapped[str | None]
+    failure_reason: Mapped[str | None]
+    created_at: Mapped[datetime]  # policy time
+    recorded_at: Mapped[datetime | None]  # when its consequences were committed; policy time
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),
+        Index(
+            "refunds_one_guarantee_idx",
+            "subscriber_id",
+            "payment_id",
+            unique=True,
+            postgresql_where=text("basis = 'guarantee' AND status NOT IN ('failed', 'canceled')"),
+        ),
+        Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    )
+
+
+class Grant(Base):
+    """One source of entitlements. ``features`` maps a feature to its spells ``[from, until, reason]``, epoch seconds."""
+
+    __tablename__ = "grants"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    source: Mapped[str]
+    features: Mapped[JSON]
+    __table_args__: tuple[Any, ...] = ()
+
+
+class Entitlement(Base):
+    """The union of a subscriber's grants, written when one changed, read by every check. Keyed as checks ask: by ``sub``."""
+
+    __tablename__ = "entitlements"
+    sub: Mapped[str] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), unique=True)
+    version: Mapped[int]
+    access: Mapped[JSON]
+
+
+class Event(Base, Due):
+    """The inbox: each verified event once, kept with what became of it."""
+
+    __tablename__ = "events"
+    id: Mapped[str] = mapped_column(primary_key=True)  # evt_…; knk_… for a knock of our own
+    type: Mapped[str]
+    api_version: Mapped[str | None]
+    livemode: Mapped[bool | None]
+    object_id: Mapped[str | None]
+    created_at: Mapped[datetime | None]  # Stripe's, whole seconds: tells nothing of the order
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    applied_at: Mapped[datetime | None]
+    state: Mapped[str]  # received, applied, failed, dead, ignored
+    reason: Mapped[str | None]  # why ignored
+    payload: Mapped[str]
+    __table_args__ = (
+        Index("events_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("events_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
+        Index("events_received_at_idx", "received_at"),
+    )
+
+
+class AuditEntry(Base):
+    """Who did what, when, why, with what before and after. Rows hold ids, never names; nothing may change them."""
+
+    __tablename__ = "audit_log"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str]
+    action: Mapped[str]
+    object_id: Mapped[str] = mapped_column(index=True)
+    subscriber_id: Mapped[str | None] = mapped_column(index=True)
+    reason: Mapped[str | None]
+    before: Mapped[JSON | None]
+    after: Mapped[JSON | None]
+    request_id: Mapped[str | None]
+
+
+class ApiKey(Base):
+    """A server's key, kept as the hash of 256 random bits. Shown once, when it is made."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(primary_key=True)  # key_…
+    hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, hexadecimal
+    name: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotentRequest(Base):
+    """A request that moves money, by caller, route and key, with the object it made and the first answer."""
+
+    __tablename__ = "idempotent_requests"
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    route: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    body_hash: Mapped[str]
+    object_id: Mapped[str]  # chosen before the work, so that whoever takes over does the same work
+    running_until: Mapped[datetime | None]  # NULL once answered
+    status: Mapped[int | None]
+    answer: Mapped[JSON | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -1,0 +1,70 @@
+"""Bringing a database to the schema, and telling whether it is there."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from app.db.session import make_engine
+
+ROOT = Path(__file__).parents[2]
+
+
+def config() -> Config:
+    """Return Alembic's configuration, whatever folder we stand in."""
+    return Config(str(ROOT / "alembic.ini"))
+
+
+def head() -> str:
+    """Return the newest version there is."""
+    newest = ScriptDirectory.from_config(config()).get_current_head()
+    if newest is None:
+        raise RuntimeError("there are no migrations")
+    return newest
+
+
+async def create_database(maintenance_dsn: str, name: str, *, template: str | None = None) -> str:
+    """Create the database ``name`` on the embedded server if it is absent, and return its address."""
+    connection = await asyncpg.connect(maintenance_dsn)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            using = f' TEMPLATE "{template}"' if template else ""
+            await connection.execute(f'CREATE DATABASE "{name}"{using}')
+    except asyncpg.DuplicateDatabaseError:
+        pass  # another process was quicker
+    finally:
+        await connection.close()
+    return maintenance_dsn.replace("@/postgres?", f"@/{name}?")
+
+
+async def migrate(dsn: str, revision: str = "head") -> None:
+    """Bring the database up to ``revision``, or down to it when it is older ("base": empty)."""
+    engine = make_engine(dsn, pool_size=1)
+
+    def run(connection: Connection) -> None:
+        settings = config()
+        settings.attributes["connection"] = connection
+        script = ScriptDirectory.from_config(settings)
+        current = connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar()
+        at = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if current else None
+        connection.rollback()
+        older = [step.revision for step in script.iterate_revisions(at, "base")] if at else []
+        if revision == "base" or (revision in older and revision != at):
+            command.downgrade(settings, revision)
+        else:
+            command.upgrade(settings, revision)
+
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()
+
+
+def migrate_now(dsn: str, revision: str = "head") -> None:
+    """As :func:`migrate`, for a caller without an event loop."""
+    asyncio.run(migrate(dsn, revision))

@@ -1,0 +1,58 @@
+"""Connections, and the transactions that services open."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+Sessions = async_sessionmaker[AsyncSession]
+Session = AsyncSession
+
+
+def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> AsyncEngine:
+    """
+    Return an engine over asyncpg for any libpq-style address, TLS settings and several hosts included.
+
+    :param pooler: whether a transaction pooler stands between; then no statement is prepared for longer than its use.
+    """
+    cache = {"statement_cache_size": 0} if pooler else {}
+
+    async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(dsn, **cache)
+
+    return create_async_engine(
+        "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
+        async_creator=connect,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+    )
+
+
+def make_sessions(engine: AsyncEngine) -> Sessions:
+    """Return the factory of transactions: ``async with sessions.begin() as session``."""
+    return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
+
+
+def new_id(prefix: str) -> str:
+    """Return an opaque id: ``prefix``, an underscore and 120 random bits."""
+    return f"{prefix}_{secrets.token_hex(15)}"
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Give a connection that commits each statement by itself."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def migrated(engine: AsyncEngine, head: str) -> bool:
+    """Tell whether the schema is at ``head``. Raises when the database cannot be reached."""
+    async with connected(engine) as connection:
+        found = await connection.scalar(text("SELECT to_regclass('alembic_version')"))
+        if found is None:
+            return False
+        return bool(await connection.scalar(text("SELECT version_num FROM alembic_version")) == head)

@@ -1,0 +1,54 @@
+"""
+What an event is for: a knock on the door, never news.
+
+An event tells which object to look at; what it says of that object is not believed, since deliveries repeat and overtake
+one another. A knock's key names the object whose state is to be fetched.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from app.domain.errors import DomainError
+
+SUBSCRIPTION, PAYMENT, REFUND, CHARGE, INVOICE, CHECKOUT = (
+    "subscription",
+    "payment",
+    "refund",
+    "charge",
+    "invoice",
+    "checkout",
+)
+
+
+class NotGenuine(DomainError):
+    """The request is not an event of Stripe's: its signature, its age or its shape says so."""
+
+    code = "not_genuine"
+
+
+class TooLarge(DomainError):
+    """The body is larger than any event is."""
+
+    code = "body_too_large"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """An event, as far as it matters. ``key`` is ``<kind>:<id>``; None when nothing follows from it."""
+
+    event_id: str
+    type: str
+    api_version: str | None
+    livemode: bool | None
+    object_id: str | None
+    created_at: datetime | None
+    key: str | None
+    ignored: str | None  # the reason, when nothing follows
+
+
+def with_mode(knock: Knock, *, livemode: bool) -> Knock:
+    """Return the knock, ignored when it comes from the other mode: test events do not open live doors."""
+    if knock.ignored is None and knock.livemode is not None and knock.livemode != livemode:
+        other = "live" if knock.livemode else "test"
+        return replace(knock, key=None, ignored=f"an event of {other} mode")
+    return knock

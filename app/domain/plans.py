@@ -1,0 +1,150 @@
+"""
+The publisher's offer, as data: features, editions, prices and promises. See ``catalogue.toml``.
+
+Whether a feature is granted or only announced is asked at the time of reading, so a feature announced for a date is
+there on that date for all who have the plan, without a deployment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.domain.errors import DomainError
+from app.domain.money import Money
+
+DIGITAL, PRINT = "digital", "print"
+PRINT_FEATURE = "print_edition"
+
+
+class UnknownPlan(DomainError):
+    """There is no such plan."""
+
+    code = "unknown_plan"
+
+
+class UnknownFeature(DomainError):
+    """There is no such feature."""
+
+    code = "unknown_feature"
+
+
+class PriceUnavailable(DomainError):
+    """The plan's price cannot be bought just now."""
+
+    code = "price_unavailable"
+
+
+class BadCatalogue(Exception):
+    """The catalogue file is wrong. Each problem names the key it is about."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """Something a subscriber may use. An announced one is shown, and granted to nobody before ``available_from``."""
+
+    name: str
+    title: str
+    announced: bool = False
+    available_from: datetime | None = None
+
+    def is_granted(self, now: datetime) -> bool:
+        """Tell whether those who have the plan may use it at ``now``."""
+        return not self.announced or (self.available_from is not None and self.available_from <= now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one component of a plan costs for one term, and how Stripe knows it."""
+
+    component: str  # digital or print
+    title: str
+    lookup_key: str
+    price: Money
+    tax_code: str
+    tax_behavior: str
+    ships_to: tuple[str, ...] = ()  # ISO 3166 countries of the postage band; print only
+    postage_band: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarantee:
+    """Money back within ``days`` of the first payment."""
+
+    days: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What can be subscribed to."""
+
+    code: str
+    title: str
+    issues: int  # owed in one term
+    interval: str  # "year" or "month": how often it is billed, in advance
+    offer: tuple[str, ...]  # the lines of the plan card
+    features: Mapping[str, Feature]
+    prices: Mapping[str, Price]  # by component
+    guarantee: Guarantee
+    cancellation_title: str
+
+    @property
+    def has_print(self) -> bool:
+        """Whether a printed copy can be chosen."""
+        return PRINT in self.prices
+
+    def components(self, *, print_edition: bool) -> tuple[Price, ...]:
+        """
+        Return what a subscriber pays for.
+
+        :raises PriceUnavailable: if print is wanted of a plan that has none.
+        """
+        if print_edition and not self.has_print:
+            raise PriceUnavailable(f"the plan {self.code} has no print edition", plan=self.code)
+        chosen = (DIGITAL, PRINT) if print_edition else (DIGITAL,)
+        return tuple(self.prices[component] for component in chosen)
+
+    def features_of(self, *, print_edition: bool) -> tuple[str, ...]:
+        """Return the names of the features that a term includes, announced ones among them."""
+        return tuple(name for name in self.features if print_edition or name != PRINT_FEATURE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Every plan and feature there is."""
+
+    publisher: str
+    features: Mapping[str, Feature]
+    plans: Mapping[str, Plan]
+
+    def plan(self, code: str) -> Plan:
+        """
+        Return the plan of that code.
+
+        :raises UnknownPlan: if there is none.
+        """
+        if code not in self.plans:
+            raise UnknownPlan(f"there is no plan {code!r}", plan=code)
+        return self.plans[code]
+
+    def feature(self, name: str) -> Feature:
+        """
+        Return the feature of that name.
+
+        :raises UnknownFeature: if there is none.
+        """
+        if name not in self.features:
+            raise UnknownFeature(f"there is no feature {name!r}", feature=name)
+        return self.features[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessPolicy:
+    """How far access outlives what is paid, by policy (product.md, rule 3)."""
+
+    renewal_allowance: timedelta  # Stripe charges an hour after the period turns, and its events come later still
+    grace_period: timedelta  # while a failed renewal is tried again

@@ -1,0 +1,241 @@
+"""
+What Stripe says of a subscription, and what follows from it.
+
+Stripe is the authority on money and on the state of a subscription; nothing here guesses it. The dataclasses are what
+``gateway.translate`` makes of Stripe's words; the functions decide what they mean for a reader.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.errors import DomainError
+from app.domain.plans import DIGITAL, PRINT, Catalogue
+
+LIVE = frozenset({"active", "trialing", "past_due"})
+OVER = frozenset({"canceled", "incomplete_expired"})
+# The invoices that open a term (product.md): what is paid for print later belongs to the running one.
+OPENS_A_TERM = frozenset({"subscription_create", "subscription_cycle"})
+
+
+class NoSubscription(DomainError):
+    """The reader has no subscription."""
+
+    code = "no_subscription"
+
+
+class AlreadySubscribed(DomainError):
+    """The reader has a subscription already, and is not charged twice for the same magazine."""
+
+    code = "already_subscribed"
+
+
+class AlreadyEnded(DomainError):
+    """The subscription is over, so that cannot be done any more."""
+
+    code = "already_ended"
+
+
+class NotOurs(Exception):
+    """Stripe's object belongs to another product of the same account, or to nobody we know. ``str()`` says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenItem:
+    """One line of a subscription. Amounts in minor units, for one term."""
+
+    id: str
+    plan: str | None  # None: not one of ours
+    component: str | None
+    unit_amount: int
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPayment:
+    """Money that arrived on an invoice."""
+
+    id: str  # pi_…
+    amount: int
+    paid_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenInvoice:
+    """An invoice with what was paid on it. The period is that of its digital line."""
+
+    id: str
+    status: str
+    billing_reason: str
+    total: int
+    tax: int
+    currency: str
+    components: frozenset[str]
+    plan: str | None
+    period_start: datetime
+    period_end: datetime
+    payments: tuple[SeenPayment, ...]
+    trial: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenSubscription:
+    """A subscription as Stripe holds it now, with its invoices."""
+
+    id: str
+    customer_id: str
+    status: str
+    currency: str
+    created_at: datetime
+    items: tuple[SeenItem, ...]
+    cancel_at: datetime | None  # one answer for Stripe's three forms of a scheduled end
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    invoices: tuple[SeenInvoice, ...]
+
+    @property
+    def plan(self) -> str:
+        """
+        The code of the plan it is of.
+
+        :raises NotOurs: if none of its items is ours, or two plans are mixed.
+        """
+        plans = {item.plan for item in self.items if item.plan is not None}
+        if not plans:
+            raise NotOurs("no item of the subscription is of our catalogue")
+        if len(plans) > 1:
+            raise NotOurs(f"the subscription mixes the plans {', '.join(sorted(plans))}")
+        return plans.pop()
+
+    @property
+    def print_edition(self) -> bool:
+        """Whether printed copies are part of it from now on."""
+        return any(item.component == PRINT for item in self.items)
+
+    @property
+    def period(self) -> tuple[datetime, datetime] | None:
+        """The current period: that of the digital item, since Stripe's items may differ."""
+        for item in self.items:
+            if item.component == DIGITAL:
+                return item.period_start, item.period_end
+        return None
+
+    @property
+    def price(self) -> int:
+        """What the next term costs, before tax and discounts, in minor units."""
+        return sum(item.unit_amount for item in self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One paid period, owing issues."""
+
+    invoice_id: str
+    plan: str
+    print_edition: bool
+    starts_at: datetime
+    ends_at: datetime
+    issues_owed: int
+    refunded_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One payment of one invoice. Amounts in minor units."""
+
+    id: str
+    invoice_id: str
+    amount: int
+    tax: int
+    currency: str
+    paid_at: datetime
+    billing_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """Our copy of a subscription."""
+
+    id: str  # scr_…
+    stripe_id: str
+    subscriber_id: str
+    version: int
+    plan: str
+    print_edition: bool
+    status: str
+    price: int
+    currency: str
+    created_at: datetime
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    ended_by: str | None = None
+    ended_here_at: datetime | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it runs, as far as Stripe goes and as far as we do."""
+        return self.status in LIVE and self.ended_here_at is None
+
+
+def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:
+    """
+    Return the terms that its paid invoices opened, the earliest first.
+
+    An invoice made free by a promotion is paid too, and opens one; a trial's opens none.
+    """
+    terms = [
+        Term(
+            invoice_id=invoice.id,
+            plan=invoice.plan,
+            print_edition=PRINT in invoice.components,
+            starts_at=invoice.period_start,
+            ends_at=invoice.period_end,
+            issues_owed=catalogue.plan(invoice.plan).issues,
+        )
+        for invoice in seen.invoices
+        if invoice.status == "paid"
+        and invoice.billing_reason in OPENS_A_TERM
+        and not invoice.trial
+        and invoice.plan in catalogue.plans
+    ]
+    return sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
+
+
+def payments_of(seen: SeenSubscription) -> list[Payment]:
+    """
+    Return every payment of its invoices, the earliest first.
+
+    An invoice's tax is shared among its payments by their amounts; the last one gets the remainder, so that nothing is lost.
+    """
+    found = []
+    for invoice in seen.invoices:
+        taxes = split(invoice.tax, [payment.amount for payment in invoice.payments])
+        for payment, tax in zip(invoice.payments, taxes, strict=True):
+            found.append(
+                Payment(
+                    id=payment.id,
+                    invoice_id=invoice.id,
+                    amount=payment.amount,
+                    tax=tax,
+                    currency=invoice.currency,
+                    paid_at=payment.paid_at,
+                    billing_reason=invoice.billing_reason,
+                )
+            )
+    return sorted(found, key=lambda payment: (payment.paid_at, payment.id))
+
+
+def split(whole: int, weights: Sequence[int]) -> list[int]:
+    """Share ``whole`` minor units by ``weights``; the remainder of the rounding goes to the last."""
+    total = sum(weights)
+    if not weights or total <= 0:
+        return [0] * len(weights)
+    parts = [whole * weight // total for weight in weights]
+    parts[-1] += whole - sum(parts)
+    return parts

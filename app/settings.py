@@ -1,0 +1,145 @@
+"""
+What can be set from outside. Every setting is ``NEWSSTAND_<NAME>``.
+
+With none set, the service runs against the embedded PostgreSQL and the local Stripe of ``python -m sandbox``.
+A combination that would mix real money with the sandbox is refused at start-up, by the setting's name.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "NEWSSTAND_"
+STRIPE = "https://api.stripe.com"
+# The local Stripe's credentials. They are public: they open nothing but a process on this machine.
+SANDBOX_URL = "http://127.0.0.1:4242"
+SANDBOX_API_KEY = "sk_test_sandbox_public"
+SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - public, see above
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Separated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """All that an operator may decide. Durations are ISO 8601 (``P14D``) or seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: SecretStr | None = None
+    migration_database_url: SecretStr | None = None
+    listen_database_url: SecretStr | None = None
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+    database_pooler: bool = False
+    data_dir: Path = Path("var")
+
+    stripe_url: str = SANDBOX_URL
+    stripe_api_key: SecretStr = SecretStr(SANDBOX_API_KEY)
+    stripe_timeout: timedelta = timedelta(seconds=20)
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr(SANDBOX_WEBHOOK_SECRET),)
+    automatic_tax: bool = False
+
+    oidc_issuer: str = "http://127.0.0.1:9000"
+    oidc_audience: str = "newsstand"
+    roles_claim: str = "roles"
+
+    allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
+    clock_url: str | None = None
+    catalogue: Path = Path("catalogue.toml")
+    publisher_timezone: str = "America/Chicago"
+
+    renewal_allowance: timedelta = timedelta(days=3)
+    grace_period: timedelta = timedelta(days=14)
+    event_attempts: int = Field(default=12, ge=1, le=100)
+    lease: timedelta = timedelta(seconds=15)
+    degraded_after: timedelta = timedelta(minutes=5)
+    log_level: str = "INFO"
+
+    @field_validator("webhook_secrets", "allowed_return_hosts", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("publisher_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as unknown:
+            raise ValueError(f"{value!r} is not a time zone of the IANA database, such as America/Chicago") from unknown
+        return value
+
+    @field_validator("stripe_url", "oidc_issuer", "clock_url")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be an address such as https://host")
+        if parts.scheme == "http" and parts.username:
+            raise ValueError("must not carry a password")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _sandbox_and_live_do_not_mix(self) -> Self:
+        """A live key goes to Stripe only; the sandbox's credentials never do."""
+        key = self.stripe_api_key.get_secret_value()
+        live = key.startswith(("sk_live_", "rk_live_"))
+        if not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+            raise ValueError(
+                f"{PREFIX}STRIPE_API_KEY: not a secret key of Stripe's (sk_…, or rk_… for a restricted one)"
+            )
+        if live and self.stripe_url != STRIPE:
+            raise ValueError(f"{PREFIX}STRIPE_URL: a live key is sent to {STRIPE} only, and this names another address")
+        if live and self.clock_url:
+            raise ValueError(f"{PREFIX}CLOCK_URL: a test clock cannot be followed with a live key")
+        if not self.webhook_secrets:
+            raise ValueError(f"{PREFIX}WEBHOOK_SECRETS: at least one signing secret is needed")
+        secrets = {secret.get_secret_value() for secret in self.webhook_secrets}
+        if self.stripe_url == STRIPE and SANDBOX_WEBHOOK_SECRET in secrets:
+            raise ValueError(
+                f"{PREFIX}WEBHOOK_SECRETS: the sandbox's secret is public: anyone could sign events with it. "
+                "Set the one of your endpoint in Stripe's Dashboard"
+            )
+        if self.stripe_url == STRIPE and key == SANDBOX_API_KEY:
+            raise ValueError(f"{PREFIX}STRIPE_API_KEY: the sandbox's key is not one of Stripe's")
+        return self
+
+    @property
+    def livemode(self) -> bool:
+        """Whether real money moves."""
+        return self.stripe_api_key.get_secret_value().startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of every date that a person sees."""
+        return ZoneInfo(self.publisher_timezone)
+
+
+class BadSettings(Exception):
+    """Start-up is refused. The message names each setting, and never its value."""
+
+
+def load() -> Settings:
+    """
+    Read the settings from the environment.
+
+    :raises BadSettings: with one line for each setting that is wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        lines = []
+        for error in wrong.errors(include_input=False, include_url=False):
+            name = f"{PREFIX}{str(error['loc'][0]).upper()}: " if error["loc"] else ""
+            lines.append(name + error["msg"].removeprefix("Value error, "))
+        raise BadSettings("\n".join(lines)) from None
