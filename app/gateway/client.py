@@ -1,0 +1,73 @@
+"""
+The line to Stripe: the official SDK over aiohttp, and what its failures mean to us.
+
+Each noun's calls stand in a file of their own beside this one. Every POST carries an idempotency key, stored before
+it (an intent's); a repeat of the key gets the first answer. The SDK's own retries repeat the same key as well.
+"""
+
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import TypeVar
+
+import stripe
+import structlog
+from stripe import StripeClient
+
+from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
+
+API_VERSION = "2026-10-28.endive"
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Gone(NotFound):
+    """Stripe has no such object (any more)."""
+
+    code = "gone_at_stripe"
+
+
+class Gateway:
+    """One open line to Stripe. ``sdk.v1`` is its surface; :meth:`call` turns its failures into ours."""
+
+    def __init__(self, *, url: str, api_key: str, timeout: timedelta = timedelta(seconds=20), retries: int = 2) -> None:
+        self._http = stripe.AIOHTTPClient(timeout=timeout.total_seconds())
+        self.sdk = StripeClient(
+            api_key,
+            base_addresses={"api": url},
+            max_network_retries=retries,
+            http_client=self._http,
+            stripe_version=API_VERSION,
+        )
+
+    async def call(self, request: Awaitable[T]) -> T:
+        """
+        Await one request of the SDK's.
+
+        :raises Gone: there is no such object.
+        :raises StripeUnavailable: no answer, a limit, or a fault of Stripe's: the effect may or may not have happened.
+        :raises StripeRefused: Stripe understood and will not; nothing happened. Carries Stripe's code.
+        """
+        try:
+            return await request
+        except stripe.InvalidRequestError as refused:
+            if refused.http_status == 404 or refused.code == "resource_missing":
+                raise Gone(_words(refused)) from refused
+            raise StripeRefused(_words(refused), stripe_code=refused.code, param=refused.param) from refused
+        except stripe.CardError as refused:
+            raise StripeRefused(_words(refused), stripe_code=refused.code) from refused
+        except (stripe.AuthenticationError, stripe.PermissionError) as refused:
+            log.error("stripe_key_refused", status=refused.http_status)
+            raise StripeUnavailable("Stripe does not accept our key") from refused
+        except stripe.IdempotencyError as refused:
+            raise StripeRefused(_words(refused), stripe_code="idempotency_error") from refused
+        except stripe.StripeError as failure:
+            log.warning("stripe_unavailable", error=type(failure).__name__, status=failure.http_status)
+            raise StripeUnavailable(f"Stripe did not answer as it should ({type(failure).__name__})") from failure
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._http.close_async()
+
+
+def _words(error: stripe.StripeError) -> str:
+    return error.user_message or error.code or type(error).__name__
