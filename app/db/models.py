@@ -1,7 +1,7 @@
 """
 The whole schema on one scroll.
 
-Money is integer minor units beside its currency. Rows never leave ``app.db``: queries return the rules' own dataclasses.
+Money is integer minor units beside its currency. Rows never leave ``app.db``: queries return dataclasses.
 Rows that ask for work carry :class:`Due`: what is due, when, and how often it was tried; see :mod:`app.db.work`.
 """
 
@@ -198,7 +198,7 @@ class Refund(Base, Due):
 
 
 class Grant(Base):
-    """One source of entitlements. ``features`` maps a feature to its spells ``[from, until, reason]``, epoch seconds."""
+    """One source of entitlements. ``features``: name to spells ``[from, until, reason]``, in epoch seconds."""
 
     __tablename__ = "grants"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -210,7 +210,7 @@ class Grant(Base):
 
 
 class Entitlement(Base):
-    """The union of a subscriber's grants, written when one changed, read by every check. Keyed as checks ask: by ``sub``."""
+    """The union of a subscriber's grants, written when one changed, read by every check: by ``sub``."""
 
     __tablename__ = "entitlements"
     sub: Mapped[str] = mapped_column(primary_key=True)

@@ -18,10 +18,10 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
 
     :param pooler: whether a transaction pooler stands between; then no statement is prepared for longer than its use.
     """
-    cache = {"statement_cache_size": 0} if pooler else {}
+    cached = 0 if pooler else 100
 
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(dsn, **cache)
+        return await asyncpg.connect(dsn, statement_cache_size=cached)
 
     return create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),

@@ -1,8 +1,8 @@
 """
 Who may use what, until when, and why; or why not.
 
-Access is the union of grants. A grant holds, for each feature, *spells*: half-open times with the reason they are granted
-for. What depends on the time is decided when it is asked, so nothing has to happen for access to end.
+Access is the union of grants. A grant holds, for each feature, *spells*: half-open times and the reason they
+are granted for. What depends on the time is decided when it is asked: nothing has to happen for access to end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,8 +74,8 @@ def grants_of(
     Return what a subscription's paid terms grant.
 
     The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
-    whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What was
-    ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe's state says.
+    whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What
+    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe's state says.
     """
     cut = min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
     counted = [term for term in terms if term.refunded_as is None]

@@ -1,8 +1,8 @@
 """
 What an event is for: a knock on the door, never news.
 
-An event tells which object to look at; what it says of that object is not believed, since deliveries repeat and overtake
-one another. A knock's key names the object whose state is to be fetched.
+An event tells which object to look at; what it says of that object is not believed, since deliveries repeat and
+overtake one another. A knock's key names the object whose state is to be fetched.
 """
 
 from dataclasses import dataclass, replace

@@ -13,7 +13,7 @@ class OtherCurrency(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """``amount`` minor units (cents, where there are cents) of ``currency`` (ISO 4217, lower case, as Stripe writes it)."""
+    """``amount`` minor units of ``currency`` (ISO 4217, in lower case, as Stripe writes it)."""
 
     amount: int
     currency: str

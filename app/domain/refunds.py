@@ -1,8 +1,8 @@
 """
 What may be given back, on which basis, and what that does to access. Amounts in minor units, tax included.
 
-The main path knows one basis, the money-back guarantee. A quote says for each basis whether it is allowed and, in a code
-and a sentence, why not.
+The main path knows one basis, the money-back guarantee. A quote says for each basis whether it is allowed
+and, in a code and a sentence, why not.
 """
 
 from collections.abc import Sequence
@@ -175,8 +175,8 @@ def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
     """
     Return what the money-back guarantee is worth for a payment: all that is left of it, tax included.
 
-    It counts from the first payment above zero of the subscription and holds once for each subscriber (product.md, rule 5).
-    Mailed copies do not lessen it.
+    It counts from the first payment above zero of the subscription and holds once for each subscriber
+    (product.md, rule 5). Mailed copies do not lessen it.
     """
     payment = case.payment
     paid = [p for p in case.payments if p.amount > 0]

@@ -202,6 +202,7 @@ def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:
         if invoice.status == "paid"
         and invoice.billing_reason in OPENS_A_TERM
         and not invoice.trial
+        and invoice.plan is not None
         and invoice.plan in catalogue.plans
     ]
     return sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
@@ -211,7 +212,7 @@ def payments_of(seen: SeenSubscription) -> list[Payment]:
     """
     Return every payment of its invoices, the earliest first.
 
-    An invoice's tax is shared among its payments by their amounts; the last one gets the remainder, so that nothing is lost.
+    An invoice's tax is shared among its payments by their amounts; the last one gets the remainder.
     """
     found = []
     for invoice in seen.invoices:

@@ -66,7 +66,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own gap
 
 
 def _words(error: stripe.StripeError) -> str:
