@@ -1,0 +1,72 @@
+"""The front page and the articles. Whether a gated article opens is asked each time, of the service."""
+
+import logging
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from demo.site import words
+from demo.site.articles import Article
+from demo.site.identity import Reader
+from demo.site.magazine import Magazine
+from demo.site.newsstand import Problem, Unreachable
+
+log = logging.getLogger(__name__)
+
+
+class Reading:
+    """Pages to read."""
+
+    def __init__(self, magazine: Magazine) -> None:
+        self._magazine = magazine
+
+    def routes(self) -> list[Route]:
+        """Return the routes to read by."""
+        return [Route("/", self.front), Route("/articles/{slug}", self.article)]
+
+    async def front(self, request: Request) -> Response:
+        """Show this issue, and the offer; without the offer where the service is away."""
+        articles = self._magazine.articles
+        return self._magazine.page(
+            request, "front.html",
+            lead=articles[0],
+            current=[article for article in articles[1:] if article.feature != "archive"],
+            archive=[article for article in articles if article.feature == "archive"],
+            plan=await self._plan(),
+        )  # fmt: skip
+
+    async def article(self, request: Request) -> Response:
+        """Show an article as far as this reader may read it."""
+        article = self._magazine.article(request.path_params["slug"])
+        if article is None:
+            raise HTTPException(404)
+        wall = await self._wall(article, self._magazine.reader(request))
+        others = [other for other in self._magazine.articles if other is not article][:3]
+        plan = await self._plan() if wall and not wall.get("unavailable") else None
+        status = 503 if wall and wall.get("unavailable") else 200
+        return self._magazine.page(
+            request, "article.html", status=status, article=article, wall=wall, plan=plan, others=others
+        )
+
+    async def _wall(self, article: Article, reader: Reader | None) -> dict[str, Any] | None:
+        """Return what stands between the reader and the rest of an article, or nothing."""
+        if article.feature is None:
+            return None
+        if reader is None:
+            return {"reason": "signed_out", "sentence": words.ANONYMOUS}
+        try:
+            answer = await self._magazine.newsstand.may_use(reader.sub, article.feature)
+        except Unreachable as error:
+            log.warning("entitlement check failed: %s", error)
+            return {"reason": "unavailable", "unavailable": True}
+        return None if answer.allowed else {"reason": answer.reason, "sentence": words.closed(answer.reason)}
+
+    async def _plan(self) -> dict[str, Any] | None:
+        try:
+            return await self._magazine.newsstand.plan()
+        except (Unreachable, Problem) as error:
+            log.warning("no plan to show: %s", error)
+            return None
