@@ -15,8 +15,8 @@ from app.domain.plans import DIGITAL, PRINT, Catalogue, Plan, Price
 
 _PRODUCT_ID = re.compile(rf"newsstand_([a-z][a-z0-9-]*)_({DIGITAL}|{PRINT})")
 # Currencies whose minor unit is not a hundredth: https://docs.stripe.com/currencies#zero-decimal
-_NO_DECIMALS = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())  # noqa: SIM905
-_THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())  # noqa: SIM905
+_NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_THREE_DECIMALS = "bhd jod kwd omr tnd"
 
 
 class LookupKeyTaken(DomainError):
@@ -106,19 +106,15 @@ class CreatePrice:
     replaces: StripePrice | None  # which has the lookup key so far
 
     def __str__(self) -> str:
-        new, old = self._terms, self.replaces
+        new, old = price_said(self.amount, self.currency), self.replaces
         if old is None or not old.active:
             again = "" if self.version == 1 else " again"
             return f"{self.lookup_key}: {new} is put on sale{again} as version {self.version}"
         keep = f"version {old.version}" if old.version else old.id
-        before = price_said(old.amount, old.currency)
-        if before == price_said(self.amount, self.currency):
-            before, new = f"{before}, {_terms_said(old)},", f"{new}, {_terms_said(self)},"
-        return f"{self.lookup_key}: {before} becomes {new} from version {self.version}; current subscribers keep {keep}"
-
-    @property
-    def _terms(self) -> str:
-        return price_said(self.amount, self.currency)
+        was = price_said(old.amount, old.currency)
+        if was == new:  # then it is how it is billed that differs
+            was, new = f"{was} {_billing_said(old)}", f"{new} {_billing_said(self)}"
+        return f"{self.lookup_key}: {was} becomes {new} from version {self.version}; current subscribers keep {keep}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +157,7 @@ def price_said(amount: int | None, currency: str) -> str:
     """Return the sum as a person writes it: ``49.00 usd``."""
     if amount is None:
         return f"a varying sum in {currency}"
-    places = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    places = 0 if currency in _NO_DECIMALS.split() else 3 if currency in _THREE_DECIMALS.split() else 2
     return f"{amount / 10**places:.{places}f} {currency}"
 
 
@@ -226,8 +222,8 @@ def _outdated(
             yield found
 
 
-def _terms_said(price: StripePrice | CreatePrice) -> str:
-    return f"each {price.interval or 'varying time'}, tax {price.tax_behavior}"
+def _billing_said(price: StripePrice | CreatePrice) -> str:
+    return f"(per {price.interval or 'use'}, tax {price.tax_behavior})"
 
 
 def _said(value: object) -> str:

@@ -1,0 +1,291 @@
+"""
+The catalogue file, read and checked.
+
+Everything that is wrong is said at once, each problem with its key and line, so that the file is put right in one go.
+What is wrong in one value comes first; how values fit together is looked at when each is right by itself.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from app.domain.money import Money
+from app.domain.plans import DIGITAL, PRINT, PRINT_FEATURE, BadCatalogue, Catalogue, Feature, Guarantee, Plan, Price
+
+# Where Stripe's Checkout takes a postal address (SessionCreateParamsShippingAddressCollection; ZZ, "unknown", left out).
+_COUNTRIES = (
+    "AC AD AE AF AG AI AL AM AO AQ AR AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA "
+    "CD CF CG CH CI CK CL CM CN CO CR CV CW CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FO FR GA GB GD GE GF "
+    "GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HN HR HT HU ID IE IL IM IN IO IQ IS IT JE JM JO JP KE KG KH KI KM KN "
+    "KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MK ML MM MN MO MQ MR MS MT MU MV MW MX MY MZ NA NC "
+    "NE NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ "
+    "SK SL SM SN SO SR SS ST SV SX SZ TA TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG US UY UZ VA VC VE VG VN "
+    "VU WF WS XK YE YT ZA ZM ZW"
+)
+COUNTRIES = frozenset(_COUNTRIES.split())
+
+Title = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"^\S(.*\S)?$")]
+Name = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_]*$")]
+Code = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9-]*$")]
+LookupKey = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9_]+$")]
+
+# What a key must be, said when it is not.
+_MUST = {
+    "publisher": "must be the magazine's name",
+    "title": "must be a line of text of at most 250 characters, without spaces around it",
+    "announced": "must be true or false",
+    "available_from": "must be a time with its zone, such as 2027-03-01T00:00:00Z",
+    "issues": "must be a whole number of issues from 1 to 1000",
+    "interval": 'must be "year" or "month"',
+    "features": "must be a list of names of features, at least one",
+    "days": "must be a whole number of days from 0 to 3650",
+    "policy": 'must be "anytime"',
+    "lookup_key": "must be made of small letters, digits and underscores, at most 200",
+    "amount": "must be a whole number of minor units above zero",
+    "currency": "must be a currency of three small letters, such as usd",
+    "tax_code": "must be a tax code of Stripe's, such as txcd_10303002",
+    "tax_behavior": 'must be "inclusive", "exclusive" or "unspecified"',
+    "postage_band": "must be a name of small letters, digits and underscores, at most 40",
+    "ships_to": "must be a list of country codes, at least one",
+}
+_MUST_BE_NAMED = {
+    "features": "a feature's name is made of small letters, digits and underscores, at most 40, and begins with a letter",
+    "plans": "a plan's code is made of small letters, digits and hyphens, at most 40, and begins with a letter",
+}
+_KEYS = (*_MUST, "features", "plans", "prices", "guarantee", "cancellation", DIGITAL, PRINT)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Feature(_Table):
+    title: Title
+    announced: bool = False
+    available_from: AwareDatetime | None = None
+
+
+class _Guarantee(_Table):
+    days: int = Field(ge=0, le=3650)
+    title: Title
+
+
+class _Cancellation(_Table):
+    policy: Literal["anytime"]
+    title: Title
+
+
+class _Price(_Table):
+    title: Title
+    lookup_key: LookupKey
+    amount: int = Field(gt=0, le=99_999_999)  # Stripe's largest
+    currency: str = Field(pattern="^[a-z]{3}$")
+    tax_code: str = Field(pattern=r"^txcd_\d{8}$")
+    tax_behavior: Literal["inclusive", "exclusive", "unspecified"]
+
+
+class _PrintPrice(_Price):
+    postage_band: Name
+    ships_to: list[str] = Field(min_length=1)
+
+
+class _Prices(_Table):
+    digital: _Price
+    print: _PrintPrice | None = None
+
+    def each(self) -> Iterator[tuple[str, _Price]]:
+        yield DIGITAL, self.digital
+        if self.print is not None:
+            yield PRINT, self.print
+
+
+class _Plan(_Table):
+    title: Title
+    issues: int = Field(ge=1, le=1000)
+    interval: Literal["year", "month"]
+    features: list[str] = Field(min_length=1)
+    guarantee: _Guarantee
+    cancellation: _Cancellation
+    prices: _Prices
+
+
+class _File(_Table):
+    publisher: Title
+    features: dict[Name, _Feature] = Field(min_length=1)
+    plans: dict[Code, _Plan] = Field(min_length=1)
+
+
+def load(path: Path) -> Catalogue:
+    """
+    Return the catalogue of that file.
+
+    :raises BadCatalogue: with every problem there is. Each names its dotted key, and its line where that is known.
+    """
+    text = _text(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise BadCatalogue(f"{path}: is not TOML: {wrong}") from None
+    try:
+        file = _File.model_validate(data)
+    except ValidationError as wrong:
+        problems = [_in_words(error["loc"], error["type"]) for error in wrong.errors(include_url=False)]
+    else:
+        problems = [*_unfitting_features(file), *_unfitting_plans(file), *_unfitting_prices(file)]
+    if problems:
+        lines = _lines(text)
+        raise BadCatalogue(*(f"{key}: {what}{_line_of(key, lines)}" for key, what in dict.fromkeys(problems)))
+    return _catalogue(file)
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as wrong:
+        raise BadCatalogue(f"{path}: cannot be read: {wrong.strerror}") from None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as wrong:
+        line = raw.count(b"\n", 0, wrong.start) + 1
+        raise BadCatalogue(f"{path}: is not UTF-8 (at line {line})") from None
+
+
+Problem = tuple[str, str]  # the dotted key, and what is wrong with it
+
+
+def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
+    """Say one of pydantic's errors in the words of the file."""
+    names = [part for part in where if isinstance(part, str)]
+    if names[-1] == "[key]":
+        return ".".join(names[:-1]), _MUST_BE_NAMED[names[0]]
+    key = ".".join(str(part) for part in where)
+    if kind == "missing":
+        return key, "is missing"
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(names[-1], _KEYS, n=1)
+        return key, f"is not a key of the catalogue; is {close[0]} meant?" if close else "is not a key of the catalogue"
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return key, "must be a table"
+    if kind == "too_short" and len(where) == 1:
+        return key, "must not be empty"
+    return key, _MUST[names[-1]]
+
+
+def _unfitting_features(file: _File) -> Iterator[Problem]:
+    for name, feature in file.features.items():
+        if feature.available_from is not None and not feature.announced:
+            yield f"features.{name}.available_from", "is only for a feature with announced = true"
+
+
+def _unfitting_plans(file: _File) -> Iterator[Problem]:
+    for code, plan in file.plans.items():
+        key = f"plans.{code}.features"
+        for name in dict.fromkeys(plan.features):
+            if name not in file.features:
+                yield key, f"{name!r} is not one of [features]"
+            if plan.features.count(name) > 1:
+                yield key, f"{name!r} is listed twice"
+        if plan.prices.print is not None and PRINT_FEATURE not in plan.features:
+            yield key, f"{PRINT_FEATURE!r} must be listed, because the plan has a print price"
+        if plan.prices.print is None and PRINT_FEATURE in plan.features:
+            yield key, f"{PRINT_FEATURE!r} is listed, and the plan has no print price"
+
+
+def _unfitting_prices(file: _File) -> Iterator[Problem]:
+    holders: dict[str, str] = {}
+    for code, plan in file.plans.items():
+        for component, price in plan.prices.each():
+            key = f"plans.{code}.prices.{component}"
+            if price.currency != plan.prices.digital.currency:
+                yield f"{key}.currency", f"must be {plan.prices.digital.currency}, as the digital price is"
+            holder = holders.setdefault(price.lookup_key, key)
+            if holder != key:
+                yield f"{key}.lookup_key", f"{price.lookup_key!r} is the lookup key of {holder} already"
+            if isinstance(price, _PrintPrice):
+                yield from ((f"{key}.ships_to", what) for what in _unfitting_countries(price.ships_to))
+
+
+def _unfitting_countries(countries: list[str]) -> Iterator[str]:
+    for country in dict.fromkeys(countries):
+        if country not in COUNTRIES:
+            yield f"{country!r} is not a country code of ISO 3166 to which Stripe lets one ship, such as US"
+        if countries.count(country) > 1:
+            yield f"{country!r} is listed twice"
+
+
+def _catalogue(file: _File) -> Catalogue:
+    features = {name: _feature(name, feature) for name, feature in file.features.items()}
+    plans = {
+        code: _plan(code, plan, {name: features[name] for name in plan.features}) for code, plan in file.plans.items()
+    }
+    return Catalogue(publisher=file.publisher, features=features, plans=plans)
+
+
+def _feature(name: str, feature: _Feature) -> Feature:
+    opens = feature.available_from
+    return Feature(
+        name=name,
+        title=feature.title,
+        announced=feature.announced,
+        available_from=opens.astimezone(UTC) if opens else None,
+    )
+
+
+def _plan(code: str, plan: _Plan, features: dict[str, Feature]) -> Plan:
+    return Plan(
+        code=code,
+        title=plan.title,
+        issues=plan.issues,
+        interval=plan.interval,
+        offer=(plan.title, *(f.title for f in features.values()), plan.guarantee.title, plan.cancellation.title),
+        features=features,
+        prices={component: _price(component, price) for component, price in plan.prices.each()},
+        guarantee=Guarantee(days=plan.guarantee.days, title=plan.guarantee.title),
+        cancellation_title=plan.cancellation.title,
+    )
+
+
+def _price(component: str, price: _Price) -> Price:
+    printed = price if isinstance(price, _PrintPrice) else None
+    return Price(
+        component=component,
+        title=price.title,
+        lookup_key=price.lookup_key,
+        price=Money(price.amount, price.currency),
+        tax_code=price.tax_code,
+        tax_behavior=price.tax_behavior,
+        ships_to=tuple(printed.ships_to) if printed else (),
+        postage_band=printed.postage_band if printed else None,
+    )
+
+
+_HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
+_KEY = re.compile(r"\s*([\w.-]+)\s*=")
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line of each key that is written plainly. (A key in quotes or in an inline table is not.)"""
+    lines: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            table = header[1] + "."
+            lines.setdefault(header[1], number)
+        elif key := _KEY.match(line):
+            lines.setdefault(table + key[1], number)
+    return lines
+
+
+def _line_of(key: str, lines: dict[str, int]) -> str:
+    """Return where the key stands, or else the table that it is in."""
+    while key:
+        if key in lines:
+            return f" (line {lines[key]})"
+        key = key.rpartition(".")[0]
+    return ""
