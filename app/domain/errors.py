@@ -26,6 +26,10 @@ class StripeUnavailable(DomainError):
     code = "stripe_unavailable"
 
 
+class StripeFault(StripeUnavailable):
+    """Stripe answered with a fault of its own: whether anything happened has to be looked up."""
+
+
 class StripeRefused(DomainError):
     """Stripe answered that this cannot be done."""
 

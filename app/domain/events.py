@@ -10,14 +10,19 @@ from datetime import datetime
 
 from app.domain.errors import DomainError
 
-SUBSCRIPTION, PAYMENT, REFUND, CHARGE, INVOICE, CHECKOUT = (
-    "subscription",
-    "payment",
-    "refund",
-    "charge",
-    "invoice",
-    "checkout",
-)
+SUBSCRIPTION = "subscription"
+PAYMENT = "payment"  # and the refunds and disputes of it
+INVOICE = "invoice"  # the subscription it is of
+CREDITED = "credited"  # an invoice, and the refunds of its payments
+CHECKOUT = "checkout"
+
+
+class LookFirst(Exception):
+    """Another object has to be looked at before this one can be understood: its parent is not here yet."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 class NotGenuine(DomainError):

@@ -25,6 +25,12 @@ class LookupKeyTaken(DomainError):
     code = "lookup_key_taken"
 
 
+class CatalogueUnsettled(DomainError):
+    """Stripe still differs from the catalogue after it was pushed. Is another catalogue being pushed at the same time?"""
+
+    code = "catalogue_unsettled"
+
+
 def product_id(plan: str, component: str) -> str:
     """Return the id that the product of a plan's component has at Stripe."""
     return f"newsstand_{plan}_{component}"

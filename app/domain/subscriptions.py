@@ -90,6 +90,7 @@ class SeenSubscription:
     created_at: datetime
     items: tuple[SeenItem, ...]
     cancel_at: datetime | None  # one answer for Stripe's three forms of a scheduled end
+    ends_by_flag: bool = False  # which form: cancel_at_period_end, else cancel_at
     canceled_at: datetime | None
     ended_at: datetime | None
     end_reason: str | None

@@ -13,7 +13,7 @@ import stripe
 import structlog
 from stripe import StripeClient
 
-from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
+from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 
 API_VERSION = "2026-10-28.endive"
 T = TypeVar("T")
@@ -44,7 +44,8 @@ class Gateway:
         Await one request of the SDK's.
 
         :raises Gone: there is no such object.
-        :raises StripeUnavailable: no answer, a limit, or a fault of Stripe's: the effect may or may not have happened.
+        :raises StripeUnavailable: no answer, or a limit: a repeat with the same key is safe.
+        :raises StripeFault: a fault of Stripe's, which the same key would repeat: look up what happened.
         :raises StripeRefused: Stripe understood and will not; nothing happened. Carries Stripe's code.
         """
         try:
@@ -60,6 +61,9 @@ class Gateway:
             raise StripeUnavailable("Stripe does not accept our key") from refused
         except stripe.IdempotencyError as refused:
             raise StripeRefused(_words(refused), stripe_code="idempotency_error") from refused
+        except stripe.APIError as failure:
+            log.warning("stripe_fault", status=failure.http_status)
+            raise StripeFault("Stripe answered with a fault of its own") from failure
         except stripe.StripeError as failure:
             log.warning("stripe_unavailable", error=type(failure).__name__, status=failure.http_status)
             raise StripeUnavailable(f"Stripe did not answer as it should ({type(failure).__name__})") from failure

@@ -1,0 +1,114 @@
+"""Checkout sessions: at most one open for each subscriber (a partial unique index holds it)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from app.db.models import Checkout as Row
+from app.db.session import Session, new_id
+
+OPENING, OPEN, COMPLETE, EXPIRED, FAILED = "opening", "open", "complete", "expired", "failed"
+UNDECIDED = (OPENING, OPEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a reader wants to subscribe to."""
+
+    plan: str
+    print_edition: bool
+    promotion_code: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """A checkout session, as far as we know it."""
+
+    id: str
+    stripe_id: str | None
+    subscriber_id: str
+    choice: Choice
+    status: str
+    payment_status: str
+    url: str | None
+    expires_at: datetime | None
+    stripe_subscription_id: str | None
+
+
+async def undecided(session: Session, subscriber_id: str) -> Checkout | None:
+    """Return the subscriber's session that is being opened or is open. The subscriber's row is locked by the caller."""
+    return _maybe(
+        await session.scalar(select(Row).where(Row.subscriber_id == subscriber_id, Row.status.in_(UNDECIDED)))
+    )
+
+
+async def start(session: Session, subscriber_id: str, choice: Choice) -> Checkout:
+    """Record that a session is about to be opened."""
+    row = Row(
+        id=new_id("chk"),
+        subscriber_id=subscriber_id,
+        plan=choice.plan,
+        print_edition=choice.print_edition,
+        promotion_code=choice.promotion_code,
+        status=OPENING,
+        payment_status="unpaid",
+    )
+    session.add(row)
+    await session.flush()
+    return _checkout(row)
+
+
+async def save(
+    session: Session,
+    checkout_id: str,
+    *,
+    stripe_id: str,
+    status: str,
+    payment_status: str,
+    url: str | None,
+    expires_at: datetime | None,
+    stripe_subscription_id: str | None,
+) -> Checkout:
+    """Keep what Stripe said of a session. One that is over stays over, whatever an older answer says."""
+    await session.execute(
+        update(Row)
+        .where(Row.id == checkout_id, Row.status.in_((*UNDECIDED, status)))
+        .values(
+            stripe_id=stripe_id,
+            status=status,
+            payment_status=payment_status,
+            url=url,
+            expires_at=expires_at,
+            stripe_subscription_id=stripe_subscription_id,
+        )
+    )
+    return _checkout(await session.get_one(Row, checkout_id, populate_existing=True))
+
+
+async def give_up(session: Session, checkout_id: str) -> None:
+    """Note that Stripe refused to open the session."""
+    await session.execute(update(Row).where(Row.id == checkout_id, Row.status == OPENING).values(status=FAILED))
+
+
+async def by_stripe_id(session: Session, stripe_id: str) -> Checkout | None:
+    """Return the session that Stripe knows by that id."""
+    return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
+
+
+def _maybe(row: Row | None) -> Checkout | None:
+    return _checkout(row) if row is not None else None
+
+
+def _checkout(row: Row) -> Checkout:
+    return Checkout(
+        id=row.id,
+        stripe_id=row.stripe_id,
+        subscriber_id=row.subscriber_id,
+        choice=Choice(plan=row.plan, print_edition=row.print_edition, promotion_code=row.promotion_code),
+        status=row.status,
+        payment_status=row.payment_status,
+        url=row.url,
+        expires_at=row.expires_at,
+        stripe_subscription_id=row.stripe_subscription_id,
+    )

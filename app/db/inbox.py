@@ -1,0 +1,101 @@
+"""
+The inbox of events: each stored once, kept with what became of it.
+
+Accepting runs on the bare asyncpg pool: one durable insert is all that stands between Stripe and its 200.
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+
+from app.db.models import Event as Row
+from app.db.session import Session, new_id
+from app.domain.events import Knock
+
+RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
+NO_KEY = "-"
+
+_STORE = """
+INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, work_key, due_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $7 = 'received' THEN now() END)
+ON CONFLICT (id) DO NOTHING
+"""
+
+
+async def store(pool: "asyncpg.Pool[asyncpg.Record]", knock: Knock, payload: str) -> bool:
+    """Keep an event, durably, before Stripe is told so. False: it was there already."""
+    done = await pool.execute(
+        _STORE,
+        knock.event_id,
+        knock.type,
+        knock.api_version,
+        knock.livemode,
+        knock.object_id,
+        knock.created_at,
+        RECEIVED if knock.ignored is None else IGNORED,
+        knock.ignored,
+        payload,
+        knock.key or NO_KEY,
+    )
+    return bool(done == "INSERT 0 1")
+
+
+async def knock(session: Session, key: str, *, why: str) -> None:
+    """Leave a knock of our own: the object is looked at as if Stripe had told of it."""
+    kind, _, object_id = key.partition(":")
+    session.add(
+        Row(
+            id=new_id("knk"),
+            type=f"newsstand.{kind}.{why}",
+            object_id=object_id,
+            state=RECEIVED,
+            payload="{}",
+            work_key=key,
+            due_at=func.now(),
+        )
+    )
+    await session.flush()
+
+
+async def close(session: Session, ids: Sequence[str], *, key: str) -> None:
+    """Close exactly the events that were read before the fetch began, and earlier failed or dead ones of the key."""
+    applied = {"state": APPLIED, "applied_at": func.now(), "due_at": None, "last_error": None}
+    await session.execute(update(Row).where(Row.id.in_(list(ids))).values(**applied))
+    newest = select(func.max(Row.received_at)).where(Row.id.in_(list(ids))).scalar_subquery()
+    await session.execute(
+        update(Row)
+        .where(Row.work_key == key, Row.state.in_((FAILED, DEAD)), Row.received_at <= newest)
+        .values(**applied)
+    )
+
+
+async def ignore(session: Session, ids: Sequence[str], *, reason: str) -> None:
+    """Put events aside, with the reason."""
+    await session.execute(
+        update(Row).where(Row.id.in_(list(ids))).values(state=IGNORED, reason=reason[:1000], due_at=None)
+    )
+
+
+async def fail(session: Session, ids: Sequence[str], *, most: int) -> None:
+    """Mark events as failed, after :func:`app.db.work.later` set their next try; the last try makes them dead."""
+    await session.execute(
+        text(
+            """
+            UPDATE events SET state = CASE WHEN attempts >= :most THEN 'dead' ELSE 'failed' END,
+                              due_at = CASE WHEN attempts >= :most THEN NULL ELSE due_at END
+            WHERE id = ANY(:ids)
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(TEXT))),
+        {"ids": list(ids), "most": most},
+    )
+
+
+async def bury(session: Session, key: str, *, most: int) -> None:
+    """Mark as dead what was tried more than ``most`` times without anyone living to tell why."""
+    await session.execute(
+        update(Row)
+        .where(Row.work_key == key, Row.attempts > most, Row.due_at.is_not(None))
+        .values(state=DEAD, due_at=None, last_error=func.coalesce(Row.last_error, "every worker that tried it died"))
+    )

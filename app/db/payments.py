@@ -1,0 +1,98 @@
+"""Payments: money that arrived on an invoice."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import Payment as Row
+from app.db.models import Subscription
+from app.db.session import Session
+from app.domain.subscriptions import Payment
+
+
+async def save(session: Session, subscription_id: str, payments: Sequence[Payment]) -> None:
+    """Keep payments that arrived. What arrived does not change; what goes back is a refund's matter."""
+    for payment in payments:
+        await session.execute(
+            insert(Row)
+            .values(
+                id=payment.id,
+                invoice_id=payment.invoice_id,
+                subscription_id=subscription_id,
+                amount=payment.amount,
+                tax=payment.tax,
+                currency=payment.currency,
+                paid_at=payment.paid_at,
+                billing_reason=payment.billing_reason,
+            )
+            .on_conflict_do_nothing(index_elements=[Row.id])
+        )
+
+
+async def version(session: Session, payment_id: str) -> int:
+    """Return the version to fence with what is about to be looked up at Stripe; 0: we do not have the payment."""
+    return await session.scalar(select(Row.version).where(Row.id == payment_id)) or 0
+
+
+async def advance(session: Session, payment_id: str, *, if_version: int | None = None) -> bool:
+    """
+    Raise the version, since something newer than any look before is about to be saved.
+
+    :param if_version: only if it is still this one. False: it is not, so look again.
+    """
+    found = update(Row).where(Row.id == payment_id).values(version=Row.version + 1).returning(Row.id)
+    if if_version is not None:
+        found = found.where(Row.version == if_version)
+    return await session.scalar(found) is not None
+
+
+async def by_id(session: Session, payment_id: str) -> Payment | None:
+    """Return the payment of Stripe's payment intent."""
+    row = await session.get(Row, payment_id)
+    return _payment(row) if row is not None else None
+
+
+async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
+    """Return whose payment it is: the ids of the subscriber and of the subscription."""
+    found = (
+        await session.execute(
+            select(Subscription.subscriber_id, Subscription.id)
+            .join(Row, Row.subscription_id == Subscription.id)
+            .where(Row.id == payment_id)
+        )
+    ).one_or_none()
+    return (found[0], found[1]) if found is not None else None
+
+
+async def of_subscription(session: Session, subscription_id: str) -> list[Payment]:
+    """Return a subscription's payments, the earliest first."""
+    return await _all(session, Row.subscription_id == subscription_id)
+
+
+async def of_invoice(session: Session, invoice_id: str) -> list[Payment]:
+    """Return an invoice's payments, the earliest first."""
+    return await _all(session, Row.invoice_id == invoice_id)
+
+
+async def of_subscriber(session: Session, subscriber_id: str) -> list[Payment]:
+    """Return every payment of a subscriber's, the earliest first."""
+    theirs = select(Subscription.id).where(Subscription.subscriber_id == subscriber_id)
+    return await _all(session, Row.subscription_id.in_(theirs))
+
+
+async def _all(session: Session, condition: ColumnElement[bool]) -> list[Payment]:
+    rows = await session.scalars(select(Row).where(condition).order_by(Row.paid_at, Row.id))
+    return [_payment(row) for row in rows]
+
+
+def _payment(row: Row) -> Payment:
+    return Payment(
+        id=row.id,
+        invoice_id=row.invoice_id,
+        amount=row.amount,
+        tax=row.tax,
+        currency=row.currency,
+        paid_at=row.paid_at,
+        billing_reason=row.billing_reason,
+    )

@@ -1,0 +1,109 @@
+"""Subscribers: people known by the identity provider's ``sub``."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import Payment, Subscription
+from app.db.models import Subscriber as Row
+from app.db.session import Session, new_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber:
+    """A person, with at most one Stripe customer."""
+
+    id: str
+    sub: str
+    email: str | None
+    name: str | None
+    stripe_customer_id: str | None
+    created_at: datetime
+
+
+async def ensure(session: Session, *, sub: str, email: str | None, name: str | None) -> Subscriber:
+    """Return the subscriber of that ``sub``, made if absent, with the row locked and the newest address and name."""
+    made = insert(Row).values(id=new_id("rdr"), sub=sub, email=email, name=name)
+    row = await session.scalar(
+        made.on_conflict_do_update(
+            index_elements=[Row.sub],
+            set_={
+                "email": func.coalesce(made.excluded.email, Row.email),
+                "name": func.coalesce(made.excluded.name, Row.name),
+            },
+        ).returning(Row),
+        execution_options={"populate_existing": True},
+    )
+    if row is None:
+        raise LookupError(sub)
+    return _subscriber(row)
+
+
+async def lock(session: Session, subscriber_id: str) -> Subscriber:
+    """Lock a subscriber's row for this transaction: whatever changes their money or access does so first."""
+    return _subscriber(await session.get_one(Row, subscriber_id, with_for_update=True, populate_existing=True))
+
+
+async def by_sub(session: Session, sub: str) -> Subscriber | None:
+    """Return the subscriber of the identity provider's ``sub``."""
+    return _maybe(await session.scalar(select(Row).where(Row.sub == sub)))
+
+
+async def by_id(session: Session, subscriber_id: str) -> Subscriber | None:
+    """Return the subscriber of our id."""
+    return _maybe(await session.get(Row, subscriber_id))
+
+
+async def by_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:
+    """Return the subscriber whom Stripe knows as that customer."""
+    return _maybe(await session.scalar(select(Row).where(Row.stripe_customer_id == stripe_customer_id)))
+
+
+async def set_customer(session: Session, subscriber_id: str, stripe_customer_id: str) -> str:
+    """Tie a subscriber to their customer, once and for all; return the one that counts."""
+    await session.execute(
+        update(Row)
+        .where(Row.id == subscriber_id, Row.stripe_customer_id.is_(None))
+        .values(stripe_customer_id=stripe_customer_id)
+    )
+    return str(await session.scalar(select(Row.stripe_customer_id).where(Row.id == subscriber_id)))
+
+
+async def search(session: Session, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
+    """Find subscribers by the beginning of an address or a name, or by a whole ``sub``, Stripe or invoice id."""
+    beginning = words.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    owners = (
+        select(Subscription.subscriber_id)
+        .outerjoin(Payment, Payment.subscription_id == Subscription.id)
+        .where(or_(*(column == words for column in (Subscription.stripe_id, Payment.id, Payment.invoice_id))))
+    )
+    found = select(Row).where(
+        or_(
+            func.lower(Row.email).like(beginning),
+            func.lower(Row.name).like(beginning),
+            Row.sub == words,
+            Row.id == words,
+            Row.stripe_customer_id == words,
+            Row.id.in_(owners),
+        )
+    )
+    if after is not None:
+        found = found.where(Row.id > after)
+    return [_subscriber(row) for row in await session.scalars(found.order_by(Row.id).limit(limit))]
+
+
+def _maybe(row: Row | None) -> Subscriber | None:
+    return _subscriber(row) if row is not None else None
+
+
+def _subscriber(row: Row) -> Subscriber:
+    return Subscriber(
+        id=row.id,
+        sub=row.sub,
+        email=row.email,
+        name=row.name,
+        stripe_customer_id=row.stripe_customer_id,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,207 @@
+"""
+Subscriptions and their terms: our copy of what Stripe holds.
+
+Every save is fenced: whoever fetched from Stripe saves only if nobody saved since they looked (:class:`Overtaken`), so an
+older state never replaces a newer one, however long a worker slept.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import Subscription as Row
+from app.db.models import Term as TermRow
+from app.db.session import Session, new_id
+from app.domain.subscriptions import LIVE, SeenSubscription, Subscription, Term
+
+
+class Overtaken(Exception):
+    """Somebody saved a state since we fetched ours: fetch again."""
+
+
+async def version(session: Session, stripe_id: str) -> int:
+    """Return the version to fence a save with: 0 when we do not have the subscription yet."""
+    return await session.scalar(select(Row.version).where(Row.stripe_id == stripe_id)) or 0
+
+
+async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, if_version: int) -> Subscription:
+    """
+    Keep what Stripe says of a subscription.
+
+    :raises Overtaken: if the version is no longer ``if_version``.
+    """
+    period = seen.period
+    values = {
+        "plan": seen.plan,
+        "print_edition": seen.print_edition,
+        "status": seen.status,
+        "price_amount": seen.price,
+        "currency": seen.currency,
+        "created_at": seen.created_at,
+        "current_period_start": period[0] if period else None,
+        "current_period_end": period[1] if period else None,
+        "cancel_at": seen.cancel_at,
+        "canceled_at": seen.canceled_at,
+        "ended_at": seen.ended_at,
+        "end_reason": seen.end_reason,
+        "version": if_version + 1,
+    }
+    if if_version == 0:
+        row = await session.scalar(
+            insert(Row)
+            .values(
+                id=new_id("scr"),
+                stripe_id=seen.id,
+                subscriber_id=subscriber_id,
+                work_key=f"subscription:{seen.id}",
+                **values,
+            )
+            .on_conflict_do_nothing(index_elements=[Row.stripe_id])
+            .returning(Row)
+        )
+    else:
+        row = await session.scalar(
+            update(Row)
+            .where(Row.stripe_id == seen.id, Row.version == if_version)
+            .values(**values)
+            .returning(Row)
+            .execution_options(populate_existing=True)
+        )
+    if row is None:
+        raise Overtaken(seen.id)
+    return _subscription(row)
+
+
+async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> list[Term]:
+    """Keep the terms that paid invoices opened; return all of the subscription's, refunded ones marked."""
+    for term in terms:
+        await session.execute(
+            insert(TermRow)
+            .values(
+                invoice_id=term.invoice_id,
+                subscription_id=subscription_id,
+                plan=term.plan,
+                print_edition=term.print_edition,
+                starts_at=term.starts_at,
+                ends_at=term.ends_at,
+                issues_owed=term.issues_owed,
+            )
+            .on_conflict_do_nothing(index_elements=[TermRow.invoice_id])
+        )
+    return await terms_of(session, subscription_id)
+
+
+async def terms_of(session: Session, subscription_id: str) -> list[Term]:
+    """Return a subscription's terms, the earliest first."""
+    rows = await session.scalars(
+        select(TermRow)
+        .where(TermRow.subscription_id == subscription_id)
+        .order_by(TermRow.starts_at, TermRow.invoice_id)
+        .execution_options(populate_existing=True)
+    )
+    return [_term(row) for row in rows]
+
+
+async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
+    """Note that a term's money went back: it is never granted again. The first basis stays."""
+    await session.execute(
+        update(TermRow).where(TermRow.invoice_id == invoice_id, TermRow.refunded_as.is_(None)).values(refunded_as=basis)
+    )
+
+
+async def order_end(session: Session, subscription_id: str, *, by: str, now: datetime) -> bool:
+    """
+    End a subscription on our side, and make its cancellation at Stripe due. Told twice, it counts once.
+
+    :returns: whether it was not ordered before.
+    """
+    ordered = await session.scalar(
+        update(Row)
+        .where(Row.id == subscription_id, Row.ended_here_at.is_(None))
+        .values(ended_here_at=now, ended_by=by, due_at=func.now(), attempts=0)
+        .returning(Row.id)
+    )
+    return ordered is not None
+
+
+async def end_is_ordered(session: Session, stripe_id: str) -> bool:
+    """Tell whether we are to cancel the subscription at Stripe."""
+    return bool(await session.scalar(select(Row.due_at.is_not(None)).where(Row.stripe_id == stripe_id)))
+
+
+async def end_is_done(session: Session, stripe_id: str) -> None:
+    """Note that Stripe has ended it."""
+    await session.execute(update(Row).where(Row.stripe_id == stripe_id).values(due_at=None, last_error=None))
+
+
+async def current(session: Session, subscriber_id: str) -> Subscription | None:
+    """Return the subscription a reader means by "mine": a live one before an ended one, then the newest."""
+    row = await session.scalar(
+        select(Row)
+        .where(Row.subscriber_id == subscriber_id)
+        .order_by((Row.status.in_(LIVE) & Row.ended_here_at.is_(None)).desc(), Row.created_at.desc(), Row.id)
+        .limit(1)
+    )
+    return _maybe(row)
+
+
+async def of_subscriber(session: Session, subscriber_id: str) -> list[Subscription]:
+    """Return all of a subscriber's, the earliest first."""
+    rows = await session.scalars(
+        select(Row)
+        .where(Row.subscriber_id == subscriber_id)
+        .order_by(Row.created_at, Row.id)
+        .execution_options(populate_existing=True)
+    )
+    return [_subscription(row) for row in rows]
+
+
+async def by_id(session: Session, subscription_id: str) -> Subscription | None:
+    """Return the subscription of our id, as it stands now."""
+    return _maybe(await session.get(Row, subscription_id, populate_existing=True))
+
+
+async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
+    """Return the subscription that Stripe knows by that id."""
+    return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
+
+
+def _maybe(row: Row | None) -> Subscription | None:
+    return _subscription(row) if row is not None else None
+
+
+def _subscription(row: Row) -> Subscription:
+    return Subscription(
+        id=row.id,
+        stripe_id=row.stripe_id,
+        subscriber_id=row.subscriber_id,
+        version=row.version,
+        plan=row.plan,
+        print_edition=row.print_edition,
+        status=row.status,
+        price=row.price_amount,
+        currency=row.currency,
+        created_at=row.created_at,
+        current_period_start=row.current_period_start,
+        current_period_end=row.current_period_end,
+        cancel_at=row.cancel_at,
+        canceled_at=row.canceled_at,
+        ended_at=row.ended_at,
+        end_reason=row.end_reason,
+        ended_by=row.ended_by,
+        ended_here_at=row.ended_here_at,
+    )
+
+
+def _term(row: TermRow) -> Term:
+    return Term(
+        invoice_id=row.invoice_id,
+        plan=row.plan,
+        print_edition=row.print_edition,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        issues_owed=row.issues_owed,
+        refunded_as=row.refunded_as,
+    )

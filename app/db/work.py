@@ -1,0 +1,140 @@
+"""
+Work that is due: rows that say so, taken by any worker through this one module.
+
+A row is due when its ``due_at`` has passed, by the database's clock. A worker leases the row's *key*, so one worker at a
+time works for each key, whatever tables its rows stand in; a dead worker's lease ends within seconds. Attempts are counted
+before the try, so that work which kills its worker ends as dead and does not repeat for ever. No row lock is held while
+work is done, and no session lock at all, so a transaction pooler may stand between.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
+
+from app.db.session import Session
+
+CHANNEL = "newsstand_work"
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
+TABLES = frozenset({"events", "refunds", "subscriptions"})
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased key, with the rows that were due when it was leased and the most often any of them was tried."""
+
+    key: str
+    ids: tuple[str, ...]
+    attempts: int
+
+
+async def claim(session: Session, table: str, *, owner: str, lease: timedelta, limit: int) -> list[Claimed]:
+    """Lease up to ``limit`` keys of ``table`` that have due work and that nobody works on. Counts the attempt."""
+    if table not in TABLES:
+        raise ValueError(table)
+    keys = await session.scalars(
+        text(
+            f"""
+            WITH due AS (
+                SELECT work_key, min(due_at) AS since
+                FROM (SELECT work_key, due_at FROM {table} d
+                      WHERE due_at <= now()
+                        AND NOT EXISTS (SELECT FROM leases l WHERE l.key = d.work_key AND l.until > now())
+                      ORDER BY due_at LIMIT :rows) oldest
+                GROUP BY work_key ORDER BY since LIMIT :limit)
+            INSERT INTO leases (key, owner, until)
+            SELECT work_key, :owner, now() + :lease FROM due ORDER BY work_key
+            ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
+            RETURNING key
+            """  # noqa: S608 - the table's name is one of ours
+        ).bindparams(bindparam("lease", type_=INTERVAL)),
+        {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease},
+    )
+    leased = list(keys)
+    if not leased:
+        return []
+    rows = await session.execute(
+        text(
+            f"""
+            UPDATE {table} SET attempts = attempts + 1
+            WHERE work_key = ANY(:keys) AND due_at <= now() RETURNING work_key, id, attempts
+            """  # noqa: S608
+        ).bindparams(bindparam("keys", type_=ARRAY(TEXT))),
+        {"keys": leased},
+    )
+    found: dict[str, list[tuple[str, int]]] = {key: [] for key in leased}
+    for key, row_id, attempts in rows:
+        found[key].append((row_id, attempts))
+    return [
+        Claimed(key, tuple(sorted(i for i, _ in ids)), max((n for _, n in ids), default=0))
+        for key, ids in found.items()
+    ]
+
+
+async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> bool:
+    """Lease one key, due or not: for a request that does by itself what a worker would do. False: somebody has it."""
+    got = await session.scalar(
+        text(
+            """
+            INSERT INTO leases (key, owner, until) VALUES (:key, :owner, now() + :lease)
+            ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
+            RETURNING key
+            """
+        ).bindparams(bindparam("lease", type_=INTERVAL)),
+        {"key": key, "owner": owner, "lease": lease},
+    )
+    return got is not None
+
+
+async def renew(session: Session, *, owner: str, lease: timedelta) -> None:
+    """Keep every lease of ``owner``'s for another while."""
+    await session.execute(
+        text("UPDATE leases SET until = now() + :lease WHERE owner = :owner AND until > now()").bindparams(
+            bindparam("lease", type_=INTERVAL)
+        ),
+        {"owner": owner, "lease": lease},
+    )
+
+
+async def release(session: Session, key: str, *, owner: str) -> None:
+    """Give a key back, if it is still ours."""
+    await session.execute(text("DELETE FROM leases WHERE key = :key AND owner = :owner"), {"key": key, "owner": owner})
+
+
+async def done(session: Session, table: str, ids: Sequence[str]) -> None:
+    """Mark rows as having nothing left to do."""
+    if table not in TABLES:
+        raise ValueError(table)
+    await session.execute(
+        text(f"UPDATE {table} SET due_at = NULL, last_error = NULL WHERE id = ANY(:ids)").bindparams(  # noqa: S608
+            bindparam("ids", type_=ARRAY(TEXT))
+        ),
+        {"ids": list(ids)},
+    )
+
+
+async def later(session: Session, table: str, ids: Sequence[str], *, attempts: int, error: str) -> None:
+    """Put rows back for another try, after a pause that grows with ``attempts``."""
+    if table not in TABLES:
+        raise ValueError(table)
+    await session.execute(
+        text(
+            f"UPDATE {table} SET due_at = now() + :pause, last_error = :error WHERE id = ANY(:ids)"  # noqa: S608
+        ).bindparams(bindparam("pause", type_=INTERVAL), bindparam("ids", type_=ARRAY(TEXT))),
+        {"ids": list(ids), "pause": pause(attempts), "error": error[:1000]},
+    )
+
+
+def pause(attempts: int, *, jitter: float | None = None) -> timedelta:
+    """Return how long to wait after the ``attempts``-th try: doubling, half of it at random, to a quarter of an hour."""
+    whole = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+    share = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, hides nothing
+    return timedelta(seconds=whole.total_seconds() * (0.5 + 0.5 * share))
+
+
+async def notify(session: Session) -> None:
+    """Wake a worker once this transaction is committed."""
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})

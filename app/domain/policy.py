@@ -1,0 +1,15 @@
+"""What decides, besides the facts: the offer, the publisher's policies and the zone of their calendar."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from app.domain.plans import AccessPolicy, Catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Handed to every use case, so that none reads a setting or a file."""
+
+    catalogue: Catalogue
+    access: AccessPolicy
+    zone: ZoneInfo

@@ -1,0 +1,59 @@
+"""Checkout sessions at Stripe, and the promotion codes that can be given to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from stripe.checkout import Session as StripeSession
+
+from app.gateway.client import Gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCheckout:
+    """A checkout session as Stripe holds it now."""
+
+    id: str
+    status: str  # open, complete, expired
+    payment_status: str  # paid, unpaid, no_payment_required
+    url: str | None
+    expires_at: datetime
+    stripe_subscription_id: str | None
+
+
+async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> SeenCheckout:
+    """Open the session of the recorded intent."""
+    return _seen(
+        await gateway.call(
+            gateway.sdk.v1.checkout.sessions.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
+        )
+    )
+
+
+async def fetch(gateway: Gateway, stripe_id: str) -> SeenCheckout:
+    """Look at a session."""
+    return _seen(await gateway.call(gateway.sdk.v1.checkout.sessions.retrieve_async(stripe_id)))
+
+
+async def expire(gateway: Gateway, stripe_id: str, *, key: str) -> None:
+    """Close an open session, so that it can no longer be paid. StripeRefused: it is not open any more."""
+    await gateway.call(gateway.sdk.v1.checkout.sessions.expire_async(stripe_id, {}, {"idempotency_key": key}))
+
+
+async def promotion_code(gateway: Gateway, code: str) -> str | None:
+    """Return the id of the active promotion code that a reader typed, or None."""
+    listed = await gateway.call(gateway.sdk.v1.promotion_codes.list_async({"code": code, "active": True, "limit": 1}))
+    return listed.data[0].id if listed.data else None
+
+
+def _seen(session: StripeSession) -> SeenCheckout:
+    bought = session.subscription
+    return SeenCheckout(
+        id=session.id,
+        status=session.status or "open",
+        payment_status=session.payment_status,
+        url=session.url,
+        expires_at=datetime.fromtimestamp(session.expires_at, UTC),
+        stripe_subscription_id=bought if bought is None or isinstance(bought, str) else bought.id,
+    )

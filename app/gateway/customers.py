@@ -1,0 +1,27 @@
+"""Customers at Stripe: one for each subscriber."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.gateway.client import Gateway
+from app.gateway.translate import OUR_SUBSCRIBER
+
+
+async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
+    """Make the customer of the recorded intent, and return Stripe's id."""
+    made = await gateway.call(
+        gateway.sdk.v1.customers.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
+    )
+    return made.id
+
+
+async def find(gateway: Gateway, *, email: str | None, subscriber_id: str) -> str | None:
+    """Return the customer that was made for a subscriber, if there is one: for when a key may have been forgotten."""
+    if email is None:
+        return None
+    listed = await gateway.call(gateway.sdk.v1.customers.list_async({"email": email, "limit": 100}))
+    async for customer in listed.auto_paging_iter():
+        metadata = customer.metadata
+        if metadata and OUR_SUBSCRIBER in metadata and metadata[OUR_SUBSCRIBER] == subscriber_id:
+            return customer.id
+    return None

@@ -1,0 +1,170 @@
+"""
+Products and prices at Stripe.
+
+Making a price twice would show, so the key of that POST is made of what it does and of what was there before it: a
+repeat after a lost reply is answered with the first one's price, and the same terms at another time, from another state,
+have another key. Setting a value twice is setting it once, so those keys need hold for the SDK's own retries only: a
+lasting one would answer a change there and back again with what was true in between.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Sequence
+
+import stripe
+from stripe.params import PriceCreateParams, PriceListParams
+
+from app.domain.errors import StripeRefused
+from app.domain.prices import CreatePrice, StripePrice, StripeProduct, plan_and_component
+from app.gateway.client import Gateway, Gone
+
+LOOKUP_KEYS_A_CALL = 10  # Stripe's limit
+PLAN, COMPONENT, VERSION = "newsstand_plan", "newsstand_component", "newsstand_version"
+
+
+async def purchasable(gateway: Gateway, lookup_keys: Sequence[str]) -> dict[str, StripePrice]:
+    """Return the prices that can be bought, by lookup key. One that is missing cannot be bought just now."""
+    return {price.lookup_key: price for price in await holders(gateway, lookup_keys, active=True) if price.lookup_key}
+
+
+async def holders(gateway: Gateway, lookup_keys: Sequence[str], *, active: bool) -> list[StripePrice]:
+    """Return the prices that have these lookup keys: those that can be bought, or those that are archived."""
+    found: list[StripePrice] = []
+    for start in range(0, len(lookup_keys), LOOKUP_KEYS_A_CALL):
+        some = list(lookup_keys[start : start + LOOKUP_KEYS_A_CALL])
+        found += [price async for price in _listed(gateway, {"lookup_keys": some, "active": active})]
+    return found
+
+
+async def of_product(gateway: Gateway, product_id: str) -> list[StripePrice]:
+    """Return every price of a product. Both kinds are asked for: without, Stripe's reference promises active ones only."""
+    return [
+        price for active in (True, False) async for price in _listed(gateway, {"product": product_id, "active": active})
+    ]
+
+
+async def product(gateway: Gateway, product_id: str) -> StripeProduct | None:
+    """Return the product of that id, or None if there is none."""
+    try:
+        found = await gateway.call(gateway.sdk.v1.products.retrieve_async(product_id))
+    except Gone:
+        return None
+    return None if getattr(found, "deleted", False) else _product(found)
+
+
+async def create_product(gateway: Gateway, wanted: StripeProduct) -> None:
+    """Make a product under its own id. That somebody else was quicker is no failure: it is there."""
+    try:
+        await gateway.call(
+            gateway.sdk.v1.products.create_async(
+                {
+                    "id": wanted.id,
+                    "name": wanted.name,
+                    "tax_code": wanted.tax_code or "",
+                    "active": wanted.active,
+                    "metadata": _whose(wanted.id),
+                },
+                {"idempotency_key": _passing_key(wanted.id)},
+            )
+        )
+    except StripeRefused as refused:
+        if refused.facts.get("stripe_code") != "resource_already_exists":
+            raise
+
+
+async def update_product(gateway: Gateway, wanted: StripeProduct) -> None:
+    """Give a product the name, tax code and metadata it should have, and let it be sold."""
+    await gateway.call(
+        gateway.sdk.v1.products.update_async(
+            wanted.id,
+            {
+                "name": wanted.name,
+                "tax_code": wanted.tax_code or "",
+                "active": wanted.active,
+                "metadata": _whose(wanted.id),
+            },
+            {"idempotency_key": _passing_key(wanted.id)},
+        )
+    )
+
+
+async def create_price(gateway: Gateway, wanted: CreatePrice, *, attempt: int = 1) -> StripePrice:
+    """
+    Make the next version of a price; the lookup key moves to it in the same moment.
+
+    :param attempt: raised after a fault of Stripe's that the same key would repeat, and only if no price was made.
+    """
+    parameters: PriceCreateParams = {
+        "product": wanted.product_id,
+        "unit_amount": wanted.amount,
+        "currency": wanted.currency,
+        "recurring": {"interval": wanted.interval},
+        "tax_behavior": wanted.tax_behavior,
+        "lookup_key": wanted.lookup_key,
+        "transfer_lookup_key": True,
+        "metadata": {**_whose(wanted.product_id), VERSION: str(wanted.version)},
+    }
+    state = [parameters, wanted.replaces.id if wanted.replaces else None, wanted.replaces and wanted.replaces.active]
+    sha = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:24]
+    key = f"catalogue:{wanted.lookup_key}:v{wanted.version}:{sha}:{attempt}"
+    return _price(await gateway.call(gateway.sdk.v1.prices.create_async(parameters, {"idempotency_key": key})))
+
+
+async def archive_price(gateway: Gateway, price_id: str) -> None:
+    """Stop selling a price. Whoever has it keeps it."""
+    options: stripe.RequestOptions = {"idempotency_key": _passing_key(price_id)}
+    await gateway.call(gateway.sdk.v1.prices.update_async(price_id, {"active": False}, options))
+
+
+async def _listed(gateway: Gateway, parameters: PriceListParams) -> AsyncIterator[StripePrice]:
+    parameters["limit"] = 100
+    while True:
+        page = await gateway.call(gateway.sdk.v1.prices.list_async(parameters))
+        for price in page.data:
+            yield _price(price)
+        if not page.has_more:
+            return
+        parameters["starting_after"] = page.data[-1].id
+
+
+def _whose(product_id: str) -> dict[str, str]:
+    plan, component = plan_and_component(product_id) or ("", "")
+    return {PLAN: plan, COMPONENT: component}
+
+
+def _passing_key(about: str) -> str:
+    return f"catalogue:{about}:{secrets.token_hex(12)}"
+
+
+def _product(found: stripe.Product) -> StripeProduct:
+    code = found.tax_code
+    return StripeProduct(
+        id=found.id,
+        name=found.name,
+        tax_code=code if code is None or isinstance(code, str) else code.id,
+        active=found.active,
+        plan=_note(found, PLAN),
+        component=_note(found, COMPONENT),
+    )
+
+
+def _price(found: stripe.Price) -> StripePrice:
+    version = _note(found, VERSION) or ""
+    billed = found.recurring
+    is_plain = billed is not None and billed.interval_count == 1 and billed.usage_type == "licensed"
+    return StripePrice(
+        id=found.id,
+        product_id=found.product if isinstance(found.product, str) else found.product.id,
+        lookup_key=found.lookup_key,
+        amount=found.unit_amount,
+        currency=found.currency,
+        interval=billed.interval if billed is not None and is_plain else None,
+        active=found.active,
+        version=int(version) if version.isascii() and version.isdecimal() else None,
+        tax_behavior=found.tax_behavior or "unspecified",
+    )
+
+
+def _note(found: stripe.Product | stripe.Price, name: str) -> str | None:
+    return found.metadata[name] if name in found.metadata else None

@@ -1,0 +1,75 @@
+"""Refunds at Stripe, and the credit notes that record them on the invoice."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stripe import Charge
+
+from app.domain.refunds import SeenPaymentState, SeenRefund
+from app.domain.subscriptions import NotOurs
+from app.gateway import translate
+from app.gateway.client import Gateway
+
+
+async def payment_state(gateway: Gateway, payment_id: str) -> SeenPaymentState:
+    """Look at whether a payment can still be given back, and at every refund of it. Re-read just before money moves."""
+    intent = await gateway.call(
+        gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})
+    )
+    listed = await gateway.call(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100}))
+    refunds = tuple([translate.refund(refund) async for refund in listed.auto_paging_iter()])
+    charge = intent.latest_charge
+    disputed = isinstance(charge, Charge) and charge.disputed
+    refundable = intent.status == "succeeded"
+    if disputed:
+        # A dispute's charge can often still be refunded, inquiries above all: Stripe says which.
+        disputes = await gateway.call(gateway.sdk.v1.disputes.list_async({"payment_intent": payment_id, "limit": 100}))
+        refundable = refundable and all(dispute.is_charge_refundable for dispute in disputes.data)
+    return SeenPaymentState(refundable=refundable, disputed=disputed, refunds=refunds)
+
+
+async def invoice_of(gateway: Gateway, payment_id: str) -> str:
+    """
+    Return the invoice a payment was made on.
+
+    :raises NotOurs: on none: it bought nothing of ours.
+    """
+    listed = await gateway.call(
+        gateway.sdk.v1.invoice_payments.list_async(
+            {"payment": {"type": "payment_intent", "payment_intent": payment_id}, "limit": 1}
+        )
+    )
+    if not listed.data:
+        raise NotOurs("the payment is of no invoice")
+    invoice = listed.data[0].invoice
+    return invoice if isinstance(invoice, str) else str(invoice.id)
+
+
+async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> SeenRefund:
+    """Give money back as the recorded intent says."""
+    return translate.refund(
+        await gateway.call(
+            gateway.sdk.v1.refunds.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
+        )
+    )
+
+
+async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
+    """Record the reversal, tax included, on the invoice; return the credit note's id."""
+    note = await gateway.call(
+        gateway.sdk.v1.credit_notes.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
+    )
+    return note.id
+
+
+async def credit_note_of(gateway: Gateway, invoice_id: str, stripe_refund_id: str) -> str | None:
+    """Return the credit note that a refund is linked to, if it was made already."""
+    listed = await gateway.call(gateway.sdk.v1.credit_notes.list_async({"invoice": invoice_id, "limit": 100}))
+    async for note in listed.auto_paging_iter():
+        if any(_refund_id(linked.refund) == stripe_refund_id for linked in note.refunds):
+            return note.id
+    return None
+
+
+def _refund_id(reference: Any) -> str:
+    return reference if isinstance(reference, str) else str(reference.id)

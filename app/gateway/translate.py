@@ -1,0 +1,214 @@
+"""
+Stripe's words into ours. Pure: nothing is asked, nothing is kept.
+
+The shapes are those of the pinned API version: periods stand on subscription items, an invoice names its subscription
+under ``parent`` and its payments under ``payments``.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+
+from stripe import Invoice, InvoicePayment, Refund, Subscription, SubscriptionItem
+
+from app.domain import events
+from app.domain.events import Knock, NotGenuine
+from app.domain.plans import DIGITAL
+from app.domain.prices import plan_and_component
+from app.domain.refunds import SeenRefund
+from app.domain.subscriptions import SeenInvoice, SeenItem, SeenPayment, SeenSubscription
+
+OUR_REFUND = "newsstand_refund"
+OUR_SUBSCRIBER = "newsstand_subscriber"
+
+# What each event is a knock for: the kind of object to look at, and where its id stands in the payload's object.
+_KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "checkout.session": (events.CHECKOUT, ("id",)),
+    "customer.subscription": (events.SUBSCRIPTION, ("id",)),
+    "invoice": (events.SUBSCRIPTION, ("parent", "subscription_details", "subscription")),
+    "invoice_payment": (events.INVOICE, ("invoice",)),
+    "refund": (events.PAYMENT, ("payment_intent",)),
+    "charge": (events.PAYMENT, ("payment_intent",)),
+    "charge.dispute": (events.PAYMENT, ("payment_intent",)),
+    "charge.refund": (events.PAYMENT, ("payment_intent",)),
+    "radar.early_fraud_warning": (events.PAYMENT, ("payment_intent",)),
+    "credit_note": (events.CREDITED, ("invoice",)),
+}
+
+
+def knock(text: str) -> Knock:
+    """
+    Return what an event is a knock for. Only its ids are used, so its API version does not matter.
+
+    :raises NotGenuine: if it is not an event.
+    """
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError):
+        raise NotGenuine("the body is not JSON") from None
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise NotGenuine("the body is not an event")
+    event_id, kind, thing = event.get("id"), event.get("type"), _inside(event, ("data", "object"))
+    if not _is_word(event_id) or not _is_word(kind) or not isinstance(thing, dict):
+        raise NotGenuine("the event lacks its id, its type or its object")
+    key, ignored = _key(kind, thing)
+    livemode, version, created = event.get("livemode"), event.get("api_version"), event.get("created")
+    return Knock(
+        event_id=event_id,
+        type=kind,
+        api_version=version if _is_word(version) else None,
+        livemode=livemode if isinstance(livemode, bool) else None,
+        object_id=thing["id"] if _is_word(thing.get("id")) else None,
+        created_at=_moment(created) if isinstance(created, int) and 0 <= created < 2**33 else None,
+        key=key,
+        ignored=ignored,
+    )
+
+
+def _key(kind: str, thing: dict[str, Any]) -> tuple[str | None, str | None]:
+    family = kind.rpartition(".")[0]
+    if family.startswith("customer.subscription"):
+        family = "customer.subscription"
+    if family not in _KNOCKS:
+        return None, "nothing follows from events of this type"
+    noun, path = _KNOCKS[family]
+    found = _inside(thing, path)
+    if isinstance(found, dict):  # an expanded object
+        found = found.get("id")
+    if not _is_word(found):
+        return None, f"it belongs to no {noun}"
+    return f"{noun}:{found}", None
+
+
+def _inside(thing: object, path: tuple[str, ...]) -> Any:
+    for step in path:
+        thing = thing.get(step) if isinstance(thing, dict) else None
+    return thing
+
+
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= 255 and "\x00" not in value
+
+
+def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscription:
+    """Translate a subscription with all its invoices."""
+    items = tuple(_item(item) for item in seen["items"].data)
+    components = {item.id: (item.plan, item.component) for item in items}
+    return SeenSubscription(
+        id=seen.id,
+        customer_id=_id(seen.customer),
+        status=seen.status,
+        currency=seen.currency,
+        created_at=_moment(seen.created),
+        items=items,
+        cancel_at=_scheduled_end(seen, items),
+        ends_by_flag=seen.cancel_at_period_end,
+        canceled_at=_moment_or_none(seen.canceled_at),
+        ended_at=_moment_or_none(seen.ended_at),
+        end_reason=seen.cancellation_details.reason if seen.cancellation_details else None,
+        invoices=tuple(_invoice(invoice, components, seen.trial_end) for invoice in invoices),
+    )
+
+
+def _item(item: SubscriptionItem) -> SeenItem:
+    ours = plan_and_component(_id(item.price.product))
+    return SeenItem(
+        id=item.id,
+        plan=ours[0] if ours else None,
+        component=ours[1] if ours else None,
+        unit_amount=(item.price.unit_amount or 0) * (item.quantity or 1),
+        period_start=_moment(item.current_period_start),
+        period_end=_moment(item.current_period_end),
+    )
+
+
+def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime | None:
+    """
+    Return when the subscription is to end, in whichever form Stripe holds it.
+
+    The API and the Dashboard set ``cancel_at_period_end``; in flexible billing the portal sets ``cancel_at`` alone.
+    """
+    if seen.ended_at is not None:
+        return None
+    if seen.cancel_at is not None:
+        return _moment(seen.cancel_at)
+    if seen.cancel_at_period_end:
+        return max((item.period_end for item in items), default=None)
+    return None
+
+
+def _invoice(
+    invoice: Invoice, components: dict[str, tuple[str | None, str | None]], trial_end: int | None
+) -> SeenInvoice:
+    plan, found, period = None, set(), None
+    for line in invoice.lines.data:
+        ours = _line_of(line, components)
+        if ours is None:
+            continue
+        plan = ours[0]
+        found.add(ours[1])
+        if ours[1] == DIGITAL or period is None:
+            period = line.period
+    start, end = (period.start, period.end) if period else (invoice.period_start, invoice.period_end)
+    return SeenInvoice(
+        id=invoice.id,
+        status=invoice.status or "draft",
+        billing_reason=invoice.billing_reason or "",
+        total=invoice.total,
+        tax=sum(tax.amount for tax in invoice.total_taxes or ()),
+        currency=invoice.currency,
+        components=frozenset(found),
+        plan=plan,
+        period_start=_moment(start),
+        period_end=_moment(end),
+        payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
+        trial=trial_end is not None and end <= trial_end,
+    )
+
+
+def _line_of(line: Any, components: dict[str, tuple[str | None, str | None]]) -> tuple[str, str] | None:
+    """Return the plan and the component an invoice line is for: by its product, else by its subscription item."""
+    details = line.pricing.price_details if line.pricing else None
+    ours = plan_and_component(_id(details.product)) if details else None
+    if ours is None and line.parent and line.parent.subscription_item_details:
+        plan, component = components.get(line.parent.subscription_item_details.subscription_item, (None, None))
+        ours = (plan, component) if plan and component else None
+    return ours
+
+
+def _payment(payment: InvoicePayment) -> SeenPayment | None:
+    """Translate money that arrived. What is still open or was canceled is none."""
+    if payment.status != "paid" or payment.payment.payment_intent is None:
+        return None
+    return SeenPayment(
+        id=_id(payment.payment.payment_intent),
+        amount=payment.amount_paid or 0,
+        paid_at=_moment(payment.status_transitions.paid_at or payment.created),
+    )
+
+
+def refund(seen: Refund) -> SeenRefund:
+    """Translate a refund."""
+    metadata = seen.metadata
+    return SeenRefund(
+        id=seen.id,
+        amount=seen.amount,
+        currency=seen.currency,
+        status=seen.status or "pending",
+        ours=metadata[OUR_REFUND] if metadata and OUR_REFUND in metadata else None,
+        failure_reason=getattr(seen, "failure_reason", None),
+        created_at=_moment(seen.created),
+    )
+
+
+def _id(reference: Any) -> str:
+    """Return the id of what is named, expanded or not."""
+    return reference if isinstance(reference, str) else str(reference.id)
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _moment_or_none(seconds: int | None) -> datetime | None:
+    return _moment(seconds) if seconds is not None else None

@@ -1,0 +1,295 @@
+"""
+Checkout: one customer for each subscriber, one open session for each subscriber, whatever the clicks.
+
+What Stripe is asked for is recorded, with its key, before it is asked; two clicks at once ask the same thing with the same
+key and get the same session.
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions, work
+from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
+from app.db.entitlements import Pool
+from app.db.session import Session, Sessions
+from app.db.subscribers import Subscriber
+from app.domain import entitlements as rules_of_access
+from app.domain import returns
+from app.domain.errors import DomainError, NotFound, StripeRefused, StripeUnavailable
+from app.domain.plans import Plan, PriceUnavailable
+from app.domain.policy import Rules
+from app.domain.subscriptions import AlreadySubscribed
+from app.gateway import checkouts as at_stripe
+from app.gateway import customers, prices
+from app.gateway.client import Gateway
+from app.gateway.translate import OUR_SUBSCRIBER
+
+# Stripe may forget a key after 24 hours; before repeating one that old, we look whether it took effect.
+KEY_LIFE = timedelta(hours=20)
+
+
+class PromotionCodeInvalid(DomainError):
+    """There is no such promotion code, or it is over."""
+
+    code = "promotion_code_invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutRequest:
+    """What a reader chose, and where to send them afterwards."""
+
+    choice: Choice
+    success_url: str
+    cancel_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who is buying, as the identity provider knows them."""
+
+    sub: str
+    email: str | None
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a session."""
+
+    checkout: Checkout
+    entitled: bool
+
+
+async def start(
+    sessions: Sessions,
+    gateway: Gateway,
+    rules: Rules,
+    request: CheckoutRequest,
+    *,
+    reader: Reader,
+    return_hosts: Collection[str],
+    automatic_tax: bool,
+    now: datetime,
+) -> Checkout:
+    """
+    Open a hosted checkout, or return the one that is open for the same choice. Another choice closes it first.
+
+    :raises UnknownPlan: there is no such plan.
+    :raises ReturnUrlNotAllowed: a return address leads elsewhere.
+    :raises PriceUnavailable: Stripe's price is archived, missing, or not the catalogue's.
+    :raises PromotionCodeInvalid: the code is none.
+    :raises AlreadySubscribed: the reader has a live subscription.
+    """
+    plan = rules.catalogue.plan(request.choice.plan)
+    returns.check(request.success_url, return_hosts, field="success_url")
+    returns.check(request.cancel_url, return_hosts, field="cancel_url")
+    components = plan.components(print_edition=request.choice.print_edition)
+    price_ids = await _price_ids(gateway, plan, request.choice)
+    promotion = await _promotion(gateway, request.choice.promotion_code)
+    customer_id, subscriber = await _customer(sessions, gateway, reader, now=now)
+    parameters = _parameters(request, subscriber, customer_id, price_ids, promotion, automatic_tax)
+    ships_to = [country for price in components for country in price.ships_to]
+    if ships_to:
+        parameters["shipping_address_collection"] = {"allowed_countries": ships_to}
+        parameters["customer_update"] = {"shipping": "auto"} | ({"address": "auto"} if automatic_tax else {})
+    for _ in range(3):
+        async with sessions.begin() as session:
+            await subscribers.lock(session, subscriber.id)
+            await _refuse_if_subscribed(session, subscriber)
+            held = await checkouts.undecided(session, subscriber.id)
+            if held is not None and _still_good(held, request.choice, now):
+                return held
+            if held is None or held.status != OPEN:
+                held = held or await checkouts.start(session, subscriber.id, request.choice)
+                action, intent = "open", await intents.record(session, held.id, "open", parameters)
+            else:
+                action, intent = "expire", await intents.record(session, held.id, "expire", {})
+        if action == "open" and held.choice == request.choice:
+            return await _open(sessions, gateway, held, intent)
+        await _close(sessions, gateway, held, intent, action=action)
+    raise StripeUnavailable("other clicks of the same reader kept coming between")
+
+
+def _still_good(held: Checkout, choice: Choice, now: datetime) -> bool:
+    return held.status == OPEN and held.choice == choice and held.expires_at is not None and held.expires_at > now
+
+
+async def _refuse_if_subscribed(session: Session, subscriber: Subscriber) -> None:
+    current = await subscriptions.current(session, subscriber.id)
+    if current is not None and current.is_live:
+        raise AlreadySubscribed(subscription=current.id)
+
+
+async def _open(sessions: Sessions, gateway: Gateway, held: Checkout, intent: intents.Intent) -> Checkout:
+    try:
+        seen = await at_stripe.create(gateway, intent.parameters, key=intent.key)
+    except StripeRefused:
+        async with sessions.begin() as session:
+            await intents.settle(session, intent.key)
+            await checkouts.give_up(session, held.id)
+        raise
+    return await _keep(sessions, held, seen, settle=intent.key)
+
+
+async def _close(sessions: Sessions, gateway: Gateway, held: Checkout, intent: intents.Intent, *, action: str) -> None:
+    """Close what was opened for another choice; if it was paid meanwhile, that is what counts."""
+    if action == "open":  # somebody began to open it and may not have finished: finish, so that it can be closed
+        await _open(sessions, gateway, held, intent)
+        return
+    assert held.stripe_id is not None
+    with suppress(StripeRefused):  # it is not open any more: what it became is looked at next
+        await at_stripe.expire(gateway, held.stripe_id, key=intent.key)
+    seen = await at_stripe.fetch(gateway, held.stripe_id)
+    await _keep(sessions, held, seen, settle=intent.key)
+    if seen.status == COMPLETE:
+        raise AlreadySubscribed("the reader has just paid in another window")
+
+
+async def _keep(
+    sessions: Sessions, held: Checkout, seen: at_stripe.SeenCheckout, *, settle: str | None = None
+) -> Checkout:
+    """Save what Stripe said, and have the subscription looked at that came of it."""
+    async with sessions.begin() as session:
+        if settle is not None:
+            await intents.settle(session, settle)
+        saved = await checkouts.save(
+            session,
+            held.id,
+            stripe_id=seen.id,
+            status=seen.status,
+            payment_status=seen.payment_status,
+            url=seen.url,
+            expires_at=seen.expires_at,
+            stripe_subscription_id=seen.stripe_subscription_id,
+        )
+        bought = seen.stripe_subscription_id
+        if bought is not None and await subscriptions.by_stripe_id(session, bought) is None:
+            await inbox.knock(session, f"subscription:{bought}", why="checkout")
+            await work.notify(session)
+    return saved
+
+
+async def _price_ids(gateway: Gateway, plan: Plan, choice: Choice) -> list[str]:
+    """Return Stripe's prices for what was chosen; each must be on sale, and cost what the reader was shown."""
+    wanted = plan.components(print_edition=choice.print_edition)
+    found = await prices.purchasable(gateway, [price.lookup_key for price in wanted])
+    ids = []
+    for price in wanted:
+        held = found.get(price.lookup_key)
+        if held is None:
+            raise PriceUnavailable(
+                f"{price.lookup_key} is not on sale at Stripe; the publisher has to push the catalogue", plan=plan.code
+            )
+        if (held.amount, held.currency) != (price.price.amount, price.price.currency):
+            raise PriceUnavailable(
+                f"{price.lookup_key} costs something else at Stripe than in the catalogue", plan=plan.code
+            )
+        ids.append(held.id)
+    return ids
+
+
+async def _promotion(gateway: Gateway, code: str | None) -> str | None:
+    if code is None:
+        return None
+    found = await at_stripe.promotion_code(gateway, code)
+    if found is None:
+        raise PromotionCodeInvalid(f"{code!r} is not a promotion code that can be used", promotion_code=code)
+    return found
+
+
+async def _customer(sessions: Sessions, gateway: Gateway, reader: Reader, *, now: datetime) -> tuple[str, Subscriber]:
+    """Return the one customer of a reader, made if absent: claimed by a recorded intent before Stripe is asked."""
+    async with sessions.begin() as session:
+        subscriber = await subscribers.ensure(session, sub=reader.sub, email=reader.email, name=reader.name)
+        if subscriber.stripe_customer_id is not None:
+            return subscriber.stripe_customer_id, subscriber
+        parameters: dict[str, object] = {"metadata": {OUR_SUBSCRIBER: subscriber.id}}
+        parameters |= {k: v for k, v in (("email", reader.email), ("name", reader.name)) if v}
+        intent = await intents.record(session, subscriber.id, "customer", parameters)
+    made = None
+    if now - intent.created_at > KEY_LIFE:
+        email = intent.parameters.get("email")
+        made = await customers.find(gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
+    if made is None:
+        made = await customers.create(gateway, intent.parameters, key=intent.key)
+    async with sessions.begin() as session:
+        customer_id = await subscribers.set_customer(session, subscriber.id, made)
+        await intents.settle(session, intent.key)
+    return customer_id, subscriber
+
+
+def _parameters(
+    request: CheckoutRequest,
+    subscriber: Subscriber,
+    customer_id: str,
+    price_ids: list[str],
+    promotion: str | None,
+    automatic_tax: bool,
+) -> dict[str, object]:
+    """Return what Stripe is asked for. Metadata stands on the session and on the subscription: Stripe copies none."""
+    metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": request.choice.plan}
+    parameters: dict[str, object] = {
+        "mode": "subscription",
+        "customer": customer_id,
+        "client_reference_id": subscriber.id,
+        "line_items": [{"price": price_id, "quantity": 1} for price_id in price_ids],
+        "success_url": request.success_url,
+        "cancel_url": request.cancel_url,
+        "metadata": metadata,
+        "subscription_data": {"metadata": metadata},
+    }
+    if automatic_tax:
+        parameters["automatic_tax"] = {"enabled": True}
+        parameters["customer_update"] = {"address": "auto"}
+    if promotion is not None:
+        parameters["discounts"] = [{"promotion_code": promotion}]
+    return parameters
+
+
+async def look(sessions: Sessions, gateway: Gateway, stripe_id: str, *, sub: str) -> str | None:
+    """
+    Ask Stripe what came of a reader's session, unless we know already.
+
+    :returns: the subscription to look at, when it is not here yet.
+    :raises NotFound: there is no such session, or it is another reader's.
+    """
+    async with sessions.begin() as session:
+        held = await _owned(session, stripe_id, sub)
+    if held.status not in {COMPLETE, EXPIRED}:
+        try:
+            held = await _keep(sessions, held, await at_stripe.fetch(gateway, stripe_id))
+        except StripeUnavailable:
+            return None  # then we tell what we know
+    bought = held.stripe_subscription_id
+    if bought is None:
+        return None
+    async with sessions.begin() as session:
+        known = await subscriptions.by_stripe_id(session, bought)
+    return None if known is not None and known.is_live else bought
+
+
+async def outcome(sessions: Sessions, pool: Pool, rules: Rules, stripe_id: str, *, sub: str, now: datetime) -> Outcome:
+    """Return what came of a reader's session, and whether they may read now."""
+    async with sessions.begin() as session:
+        held = await _owned(session, stripe_id, sub)
+    access, _ = await entitlements.read(pool, sub)
+    return Outcome(checkout=held, entitled=bool(rules_of_access.allowed(access, rules.catalogue, now=now)))
+
+
+async def _owned(session: Session, stripe_id: str, sub: str) -> Checkout:
+    held = await checkouts.by_stripe_id(session, stripe_id)
+    subscriber = await subscribers.by_sub(session, sub)
+    if held is None or subscriber is None or held.subscriber_id != subscriber.id:
+        raise NotFound("there is no such checkout session")
+    return held
+
+
+async def refresh(sessions: Sessions, gateway: Gateway, stripe_id: str) -> None:
+    """Follow what became of a session, when Stripe says that something did."""
+    async with sessions.begin() as session:
+        held = await checkouts.by_stripe_id(session, stripe_id)
+    if held is None:
+        raise NotFound(f"the checkout session {stripe_id} is none of ours")
+    await _keep(sessions, held, await at_stripe.fetch(gateway, stripe_id))

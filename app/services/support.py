@@ -1,0 +1,69 @@
+"""What support sees of a reader: found by a few letters, shown on one page."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.db import entitlements, payments, refunds, subscribers, subscriptions
+from app.db.entitlements import Pool
+from app.db.session import Sessions
+from app.db.subscribers import Subscriber
+from app.domain.entitlements import Decision, decide
+from app.domain.errors import NotFound
+from app.domain.policy import Rules
+from app.domain.refunds import Refund
+from app.domain.subscriptions import Payment, Subscription, Term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some of a list, and where it goes on."""
+
+    found: list[Subscriber]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything about one reader. Every feature is answered for, with the reason why or why not."""
+
+    subscriber: Subscriber
+    subscriptions: list[tuple[Subscription, list[Term]]]
+    payments: list[Payment]
+    refunds: list[Refund]
+    access: dict[str, Decision]
+
+
+async def search(sessions: Sessions, words: str, *, after: str | None, limit: int) -> Page:
+    """Find readers by the beginning of an address or a name, or by any whole id. No words find nobody."""
+    words = words.strip()
+    if not words:
+        return Page(found=[], next=None)
+    async with sessions.begin() as session:
+        found = await subscribers.search(session, words, after=after, limit=limit + 1)
+    return Page(found=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+
+
+async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: str, *, now: datetime) -> Overview:
+    """
+    Return all there is about one reader.
+
+    :raises NotFound: there is no such reader.
+    """
+    async with sessions.begin() as session:
+        subscriber = await subscribers.by_id(session, subscriber_id)
+        if subscriber is None:
+            raise NotFound("there is no such reader")
+        held = [
+            (one, await subscriptions.terms_of(session, one.id))
+            for one in await subscriptions.of_subscriber(session, subscriber.id)
+        ]
+        paid = await payments.of_subscriber(session, subscriber.id)
+        given = await refunds.of_subscriber(session, subscriber.id)
+    access, _ = await entitlements.read(pool, subscriber.sub)
+    return Overview(
+        subscriber=subscriber,
+        subscriptions=held,
+        payments=paid,
+        refunds=given,
+        access={name: decide(access, name, rules.catalogue, now=now) for name in rules.catalogue.features},
+    )

@@ -1,0 +1,91 @@
+"""
+What Stripe tells us: taken in at once, applied as knocks.
+
+An event is answered 200 only when it is durably stored. Whoever applies it looks at what it is about, through a *handler*
+for that kind of object; the composition root says which use case that is, since services do not know each other.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+import structlog
+
+from app.db import inbox, work
+from app.db.session import Sessions
+from app.domain import events
+from app.domain.events import LookFirst
+from app.domain.subscriptions import NotOurs
+from app.gateway import signatures, translate
+from app.gateway.client import Gone
+
+Handler = Callable[[str], Awaitable[object]]
+DEPTH = 3  # a refund looks for its payment first, a payment for its subscription
+log = structlog.get_logger()
+
+
+async def accept(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    body: bytes,
+    signature: str | None,
+    *,
+    secrets: Sequence[str],
+    livemode: bool,
+    now: datetime,
+) -> bool:
+    """
+    Keep a genuine event, once. What does not concern us is kept too, with the reason why it is ignored.
+
+    :param now: real time.
+    :returns: whether there is something to apply.
+    :raises NotGenuine: it is not an event of Stripe's.
+    """
+    text = signatures.verify(body, signature, secrets, now=now)
+    knock = events.with_mode(translate.knock(text), livemode=livemode)
+    stored = await inbox.store(pool, knock, text)
+    return stored and knock.ignored is None
+
+
+async def apply(
+    sessions: Sessions, handlers: Mapping[str, Handler], claimed: work.Claimed, *, owner: str, most: int
+) -> None:
+    """
+    Look at what the claimed events are about, and close exactly them.
+
+    Never raises for what an event is about: what fails is put back with a pause, and is dead after ``most`` tries.
+    """
+    ids = claimed.ids
+    try:
+        if claimed.attempts > most:
+            async with sessions.begin() as session:
+                await inbox.bury(session, claimed.key, most=most)
+            log.error("events_dead", key=claimed.key, event_ids=ids)
+            return
+        await _look(handlers, claimed.key)
+        async with sessions.begin() as session:
+            await inbox.close(session, ids, key=claimed.key)
+        log.info("events_applied", key=claimed.key, event_ids=ids)
+    except (NotOurs, Gone) as foreign:
+        async with sessions.begin() as session:
+            await inbox.ignore(session, ids, reason=str(foreign))
+        log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+        async with sessions.begin() as session:
+            await work.later(session, "events", ids, attempts=claimed.attempts, error=error)
+            await inbox.fail(session, ids, most=most)
+        log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=claimed.attempts, error=error)
+    finally:
+        async with sessions.begin() as session:
+            await work.release(session, claimed.key, owner=owner)
+
+
+async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> None:
+    kind, _, object_id = key.partition(":")
+    try:
+        await handlers[kind](object_id)
+    except LookFirst as parent:
+        if depth >= DEPTH:
+            raise
+        await _look(handlers, parent.key, depth + 1)
+        await _look(handlers, key, DEPTH)
