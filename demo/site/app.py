@@ -107,4 +107,4 @@ class _Mishaps:
         return self._page(request, 503, AWAY)
 
     def _page(self, request: Request, status: int, sentence: str, *, code: str = "") -> Response:
-        return self._magazine.page(request, "mishap.html", status=status, sentence=sentence, code=code)
+        return self._magazine.page(request, "mishap.html", status=status, what=status, sentence=sentence, code=code)

@@ -39,6 +39,7 @@ class Magazine:
     def __post_init__(self) -> None:
         self.templates.env.filters["money"] = words.money
         self.templates.env.filters["date"] = lambda value: words.date(value, self.settings.timezone)
+        self.templates.env.filters["last_day"] = lambda value: words.last_day(value, self.settings.timezone)
 
     def article(self, slug: str | None) -> Article | None:
         """Return an article by the name in its address."""

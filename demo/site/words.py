@@ -1,6 +1,6 @@
 """The service's codes, amounts and times in sentences that a reader understands."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -49,6 +49,13 @@ def date(value: str | None, timezone: str) -> str:
         return ""
     local = datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone(ZoneInfo(timezone))
     return f"{local.day} {local:%B %Y}"
+
+
+def last_day(value: str | None, timezone: str) -> str:
+    """Return the last day of something that lasts until an instant: until midnight is the day before."""
+    if not value:
+        return ""
+    return date((datetime.fromisoformat(value.replace("Z", "+00:00")) - timedelta(seconds=1)).isoformat(), timezone)
 
 
 def closed(reason: str) -> str:
