@@ -2,12 +2,11 @@
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 
 from demo.issuer.people import DEMO_PASSWORD, SEEDED
-from demo.stack import Ports, Stack, StackFailed
+from demo.stack import Ports, Stack, StackFailed, cancel_on_signals
 
 CARDS = (
     ("4242 4242 4242 4242", "pays"),
@@ -43,19 +42,7 @@ def introduce(stack: Stack) -> None:
 
 async def run(*, keep_data: bool) -> int:
     """Start, stay until a signal, stop. Returns the exit status."""
-    task = asyncio.current_task()
-    assert task is not None
-    loop, asked = asyncio.get_running_loop(), False
-
-    def stop() -> None:
-        nonlocal asked
-        if not asked:  # once: a second Ctrl-C must not interrupt the stopping
-            asked = True
-            say("\nStopping ...")
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    asked = cancel_on_signals(say)
     began = time.monotonic()
     say("Starting the magazine, with its own Stripe, sign-in and database ...")
     try:
@@ -67,7 +54,7 @@ async def run(*, keep_data: bool) -> int:
         print(f"\nStopped: {failure}", file=sys.stderr, flush=True)
         return 1
     except asyncio.CancelledError:
-        if not asked:
+        if not asked.is_set():
             raise
     if keep_data:
         say(f"Kept {stack.folder}")

@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -21,7 +22,7 @@ from typing import Self
 
 from demo.processes import PACE, Processes, StackFailed
 
-__all__ = ["Ports", "Stack", "StackFailed"]
+__all__ = ["Ports", "Stack", "StackFailed", "cancel_on_signals"]
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[1]
@@ -163,6 +164,25 @@ class Stack:
             "MAGAZINE_CLIENT_ID": "magazine",
             "MAGAZINE_SESSION_KEY": secrets.token_urlsafe(32),
         }
+
+
+def cancel_on_signals(say: Callable[[str], None] = print) -> asyncio.Event:
+    """
+    Cancel the current task on the first SIGINT or SIGTERM; a second must not interrupt the stopping.
+
+    :returns: set once that happened.
+    """
+    task, asked = asyncio.current_task(), asyncio.Event()
+
+    def stop() -> None:
+        if not asked.is_set() and task is not None:
+            asked.set()
+            say("\nStopping ...")
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return asked
 
 
 async def _together(*steps: Coroutine[object, object, str | None]) -> list[str | None]:

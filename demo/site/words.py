@@ -71,8 +71,10 @@ def standing(subscription: dict[str, Any], timezone: str) -> str:
     refunded = "refunded" in (subscription.get("end_reason"), status)
     if refunded:
         return f"Your subscription was refunded{f' and ended on {ends}' if ends else ' and has ended'}."
-    if status in ("canceled", "incomplete_expired"):
-        return f"{opening}{f' on {ends}' if ends and status == 'canceled' else ''}."
+    if status == "canceled":
+        return f"Your subscription ended on {ends}." if ends else f"{opening}."
+    if status == "incomplete_expired":
+        return f"{opening}."
     if ends:
         return f"{opening}, and ends on {ends}. It will not renew."
     if renews:

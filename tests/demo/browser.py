@@ -1,35 +1,20 @@
-"""A person at a browser: follows redirects, keeps cookies, fills in forms as they stand on the page."""
+"""What the tests of the demo share: sending forms, and the client's half of a sign-in."""
 
 import base64
 import hashlib
 import secrets
-from html.parser import HTMLParser
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 
-
-class FormReader(HTMLParser):
-    """Collects the forms of a page: where each is sent, and its fields with the values they came with."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[tuple[str, dict[str, str]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.forms.append((values.get("action", ""), {}))
-        elif tag == "input" and self.forms and "name" in values:
-            self.forms[-1][1][values["name"]] = values.get("value", "")
+from demo.browsing import Page
 
 
-async def submit(browser: httpx2.AsyncClient, page: httpx2.Response, **fields: str) -> httpx2.Response:
-    """Fill in the one form of a page and send it, without following where it leads."""
-    reader = FormReader()
-    reader.feed(page.text)
-    ((action, filled),) = reader.forms
-    return await browser.post(urljoin(str(page.url), action), data=filled | fields)
+async def submit(browser: httpx2.AsyncClient, shown: httpx2.Response, **fields: str) -> httpx2.Response:
+    """Fill in the first form of a page and send it."""
+    page = Page(shown)
+    form = page.form()
+    return await browser.post(page.resolve(form.attributes["action"]), data=form.values() | fields)
 
 
 class Pkce:

@@ -1,28 +1,48 @@
-"""A real issuer on a free port, one for all tests of this folder, and a browser for each."""
+"""A real issuer and a real magazine on free ports, for all tests of this folder, and a browser for each."""
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import httpx2
 import pytest
 
+from demo.stack import Ports
+
+
+@contextmanager
+def running(module: str, announcement: str, *arguments: str, **environment: str) -> Iterator[str]:
+    """Run one of the demo's sites on a free port; gives where it listens."""
+    command = [sys.executable, "-m", module, "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith(announcement), line
+        yield line.removeprefix(announcement).strip()
+        process.terminate()
+        process.wait(timeout=10)
+
 
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[str]:
-    """Start `python -m demo.issuer` and return where it listens."""
-    command = [sys.executable, "-m", "demo.issuer", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("Issuer listening on "), line
-        yield line.removeprefix("Issuer listening on ").strip()
-        process.terminate()
-        process.wait(timeout=10)
+    """An issuer's address."""
+    with running("demo.issuer", "Issuer listening on ", "--redirect-uri", "http://127.0.0.1:5555/signed-in") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def lonely_magazine(issuer: str) -> Iterator[str]:
+    """The address of a magazine whose subscription service is down."""
+    nobody = f"http://127.0.0.1:{Ports.free().service}"
+    settings = {"MAGAZINE_NEWSSTAND_URL": nobody, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_nobody"}
+    with running("demo.site", "Magazine listening on ", **settings) as url:
+        yield url
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[httpx2.AsyncClient]:
     """A browser without cookies that shows each redirect."""
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         yield client
