@@ -1,0 +1,152 @@
+"""
+Who is calling: a person with their identity provider's token, or a server with a key of ours.
+
+Usable from FastAPI dependencies and plain Starlette routes alike. A verified token is remembered until it dies, for its
+signature is what costs; a key is remembered for a second, so that a revoked one is refused everywhere within that.
+"""
+
+import hashlib
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from starlette.requests import HTTPConnection
+
+from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
+from app.clock import Clock
+from app.db.session import Sessions
+from app.domain.callers import NotAuthenticated, Reader, ServerKey
+from app.services import keys as server_keys
+
+REMEMBERED = 20_000  # tokens; about 20 MB at most
+KEY_REMEMBERED_FOR = timedelta(seconds=1)
+COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of ids that nobody knows
+CALLER = "caller"  # in the ASGI scope: which kind of caller it was, for the log
+
+T = TypeVar("T")
+
+
+class Memory(Generic[T]):
+    """The last ``most`` answers, each until its time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[str | bytes, tuple[T, datetime, datetime]] = OrderedDict()
+
+    def get(self, key: str | bytes, *, now: datetime) -> T | None:
+        """Return what is remembered. A clock that was set back makes it forget."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        value, since, until = kept
+        if not since <= now < until:
+            del self._kept[key]
+            return None
+        self._kept.move_to_end(key)
+        return value
+
+    def put(self, key: str | bytes, value: T, *, now: datetime, until: datetime) -> None:
+        """Remember an answer, and forget the one that was not asked for the longest."""
+        self._kept[key] = (value, now, until)
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+
+class Authenticator:
+    """Tells who is calling. Built once for each process, and closed with it."""
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        roles_claim: str,
+        sessions: Sessions,
+        clock: Clock,
+        cooldown: timedelta = COOLDOWN,
+        remembered: int = REMEMBERED,
+    ) -> None:
+        self._audience, self._roles_claim = audience, roles_claim
+        self._sessions, self._clock = sessions, clock
+        self._issuer_keys = IssuerKeys(issuer, cooldown=cooldown)
+        self._generation = 0
+        self._readers: Memory[Reader] = Memory(remembered)
+        self._servers: Memory[ServerKey] = Memory(1_000)
+
+    async def reader(self, request: HTTPConnection) -> Reader:
+        """
+        Return which person the request's bearer token speaks for.
+
+        :raises NotAuthenticated: nobody's, or not a good one.
+        :raises IssuerUnavailable: nobody can tell just now.
+        """
+        reader = await self.reader_of(_bearer(request))
+        request.scope[CALLER] = "staff" if reader.roles else "reader"
+        return reader
+
+    async def reader_of(self, token: str) -> Reader:
+        """Return which person a token speaks for; as :meth:`reader`, wherever the token was found."""
+        if len(token) > LONGEST_TOKEN:
+            raise NotAuthenticated("the token is too long")
+        if token.startswith(server_keys.PREFIX):
+            raise NotAuthenticated("a person's token is needed here, and this is a server's key")
+        now = self._clock.real()
+        self._issuer_keys.keep_fresh(now=now)
+        if self._generation != self._issuer_keys.generation:
+            self._generation = self._issuer_keys.generation
+            self._readers.clear()
+        known_by = _hash(token)
+        known = self._readers.get(known_by, now=now)
+        if known is not None:
+            return known
+        reader, until = await verify(
+            token, self._issuer_keys, audience=self._audience, roles_claim=self._roles_claim, now=now
+        )
+        self._readers.put(known_by, reader, now=now, until=until)
+        return reader
+
+    async def server(self, request: HTTPConnection, scope: str) -> ServerKey:
+        """
+        Return which server is calling, if its key is for that.
+
+        :raises NotAuthenticated: there is no key, or not one that is valid.
+        :raises NotAllowed: the key has not that scope.
+        """
+        key = _bearer(request)
+        if not server_keys.looks_like_one(key):
+            raise NotAuthenticated("an API key is needed here (nsk_…)")
+        now, hashed = self._clock.real(), server_keys.digest(key)
+        server = self._servers.get(hashed, now=now)
+        if server is None:
+            server = await server_keys.find(self._sessions, hashed)
+            if server is None:
+                raise NotAuthenticated("the API key is not known, or it was revoked")
+            self._servers.put(hashed, server, now=now, until=now + KEY_REMEMBERED_FOR)
+        request.scope[CALLER] = "server"
+        server.require(scope)
+        return server
+
+    async def close(self) -> None:
+        """Give up what runs in the background."""
+        await self._issuer_keys.close()
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _bearer(request: HTTPConnection) -> str:
+    """Return the bearer token of the one Authorization header (RFC 6750, section 2.1)."""
+    found: list[bytes] = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if not found:
+        raise NotAuthenticated("there is no Authorization header")
+    scheme, _, token = found[0].decode("latin-1").partition(" ")
+    token = token.strip()
+    if len(found) > 1 or scheme.lower() != "bearer" or not token or not token.isascii():
+        raise NotAuthenticated("the Authorization header is not one bearer token")
+    return token

@@ -1,0 +1,155 @@
+"""
+What endpoints are handed: the container of the process, the time, and who is calling.
+
+Nothing here opens a transaction or commits: services do, so that the commit precedes the answer.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from app import settings
+from app.api.auth import Authenticator
+from app.clock import Clock
+from app.db import health
+from app.db import session as db
+from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
+from app.domain.plans import Catalogue
+from app.gateway.client import Gateway
+from app.services import idempotency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """All that one process is made of. Built in the composition root, found on ``app.state.container``."""
+
+    settings: settings.Settings
+    clock: Clock
+    sessions: db.Sessions
+    gateway: Gateway
+    catalogue: Catalogue
+    authenticator: Authenticator
+    pool: health.Pool | None = None  # bare asyncpg, for the routes where SQLAlchemy's cost counts
+
+
+def container(request: HTTPConnection) -> Container:
+    """Return the container of the application that was called."""
+    return cast("Container", request.app.state.container)
+
+
+Parts = Annotated[Container, Depends(container)]
+
+
+async def _settings(parts: Parts) -> settings.Settings:
+    return parts.settings
+
+
+async def _sessions(parts: Parts) -> db.Sessions:
+    return parts.sessions
+
+
+async def _gateway(parts: Parts) -> Gateway:
+    return parts.gateway
+
+
+async def _catalogue(parts: Parts) -> Catalogue:
+    return parts.catalogue
+
+
+async def _policy_time(parts: Parts) -> datetime:
+    return await parts.clock.policy()
+
+
+async def _real_time(parts: Parts) -> datetime:
+    return parts.clock.real()
+
+
+Settings = Annotated[settings.Settings, Depends(_settings)]
+Sessions = Annotated[db.Sessions, Depends(_sessions)]
+StripeGateway = Annotated[Gateway, Depends(_gateway)]
+Shop = Annotated[Catalogue, Depends(_catalogue)]
+Now = Annotated[datetime, Depends(_policy_time)]  # by which terms, guarantees and access are judged
+RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and time-outs
+
+# Only said in the OpenAPI document: the authenticator reads the header itself.
+_PERSON = HTTPBearer(
+    scheme_name="person",
+    bearerFormat="JWT",
+    description="An RFC 9068 access token of the configured OIDC issuer.",
+    auto_error=False,
+)
+_SERVER = HTTPBearer(
+    scheme_name="server", bearerFormat="nsk_…", description="An API key, by its scopes.", auto_error=False
+)
+
+
+async def current_reader(request: Request, parts: Parts, _: Annotated[object, Depends(_PERSON)]) -> Reader:
+    """
+    Return the person who is calling, a reader or staff.
+
+    :raises NotAuthenticated: nobody known is.
+    """
+    return await parts.authenticator.reader(request)
+
+
+CurrentReader = Annotated[Reader, Depends(current_reader)]
+
+
+class WithRole:
+    """The person who is calling, if they have a role."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    async def __call__(self, reader: CurrentReader) -> Reader:
+        """
+        Return them.
+
+        :raises NotAllowed: they have not that role.
+        """
+        reader.require(self._role)
+        return reader
+
+
+SupportAgent = Annotated[Reader, Depends(WithRole(SUPPORT))]
+Supervisor = Annotated[Reader, Depends(WithRole(SUPERVISOR))]
+Circulation = Annotated[Reader, Depends(WithRole(CIRCULATION))]
+Admin = Annotated[Reader, Depends(WithRole(ADMIN))]
+
+
+class ServerWith:
+    """The server that is calling, if its key has a scope."""
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request, parts: Parts, _: Annotated[object, Depends(_SERVER)]) -> ServerKey:
+        """
+        Return it.
+
+        :raises NotAuthenticated: no known server is calling.
+        :raises NotAllowed: its key is for other things.
+        """
+        return await parts.authenticator.server(request, self._scope)
+
+
+EntitlementReader = Annotated[ServerKey, Depends(ServerWith(READ_ENTITLEMENTS))]
+
+
+async def _idempotency_key(
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Required. One fresh value (1-255 visible ASCII characters) for each intent, kept 24 h.",
+        ),
+    ] = None,
+) -> str:
+    return idempotency.check_key(key)
+
+
+IdempotencyKey = Annotated[str, Depends(_idempotency_key)]

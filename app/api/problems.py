@@ -1,0 +1,235 @@
+"""
+Refusals as they are written in answers: RFC 9457, ``application/problem+json``.
+
+``code`` is what a program goes by; ``detail`` is for people; the error's facts are members beside them. One table gives
+each code its status and title, and a test sees to it that no error of ours is missing there.
+"""
+
+import http
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.domain.errors import DomainError
+
+MEDIA_TYPE = "application/problem+json"
+REQUEST_ID = "X-Request-Id"
+_OURS = frozenset({"type", "title", "status", "detail", "code"})  # no fact may take their place
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What every problem of one code has in common."""
+
+    status: int
+    title: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_BEARER = {"WWW-Authenticate": "Bearer"}
+_SOON = {"Retry-After": "2"}
+
+KINDS: dict[str, Kind] = {
+    # Who is calling
+    "not_authenticated": Kind(401, "Nobody known is calling", _BEARER),
+    "not_allowed": Kind(403, "The caller may not do this"),
+    "issuer_unavailable": Kind(503, "The identity provider cannot be reached", _SOON),
+    "unknown_scope": Kind(422, "There is no such scope"),
+    # What is asked for
+    "not_found": Kind(404, "There is no such thing"),
+    "no_subscription": Kind(404, "The reader has no subscription"),
+    "gone_at_stripe": Kind(404, "Stripe has no such object any more"),
+    "unknown_plan": Kind(422, "There is no such plan"),
+    "unknown_feature": Kind(422, "There is no such feature"),
+    "other_currency": Kind(422, "The amount is of another currency"),
+    "return_url_not_allowed": Kind(422, "The address is not one that readers may be sent back to"),
+    # Buying
+    "price_unavailable": Kind(409, "The price cannot be bought just now"),
+    "lookup_key_taken": Kind(409, "Another product at Stripe has the price's lookup key"),
+    "promotion_code_invalid": Kind(409, "The promotion code cannot be used"),
+    "already_subscribed": Kind(409, "The reader has a subscription already"),
+    "already_ended": Kind(409, "The subscription is over"),
+    # Refunds
+    "refund_refused": Kind(409, "The refund is not possible"),
+    "outside_guarantee": Kind(409, "The guarantee's days are over"),
+    "not_the_first_payment": Kind(409, "The guarantee covers the first payment only"),
+    "guarantee_used": Kind(409, "The guarantee was used before"),
+    "nothing_to_refund": Kind(409, "Nothing is left of the payment"),
+    "payment_disputed": Kind(409, "The payment is disputed"),
+    "refund_in_progress": Kind(409, "Another refund of the payment is on its way"),
+    "quote_changed": Kind(409, "The refund is no longer worth what was quoted"),
+    # Requests that are repeated
+    "idempotency_key_required": Kind(400, "The Idempotency-Key header is missing"),
+    "idempotency_key_invalid": Kind(400, "The Idempotency-Key header is not a key"),
+    "idempotency_key_reused": Kind(422, "The key was used for another request"),
+    "idempotency_key_in_use": Kind(409, "The first request with the key is still running", _SOON),
+    # Stripe
+    "stripe_unavailable": Kind(503, "Stripe cannot be reached", _SOON),
+    "stripe_refused": Kind(409, "Stripe refuses"),
+    "not_genuine": Kind(400, "The request is not Stripe's"),
+    # The request itself
+    "malformed_body": Kind(400, "The body is not JSON"),
+    "validation_failed": Kind(422, "The request is not as described"),
+    "method_not_allowed": Kind(405, "The path has no such method"),
+    "body_too_large": Kind(413, "The body is too large"),
+    "unexpected": Kind(500, "Something went wrong here"),
+}
+_CODE_OF_STATUS = {
+    400: "malformed_body",
+    401: "not_authenticated",
+    403: "not_allowed",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+}
+
+
+def problem(
+    code: str, detail: str, *, facts: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the problem document of a known code."""
+    kind = KINDS[code]
+    return _document(kind.status, code, kind.title, detail, facts or {}, {**kind.headers, **(headers or {})})
+
+
+def response(error: DomainError) -> Response:
+    """Return the problem document of an error. An error that is not in the table is our mistake: 500."""
+    if error.code not in KINDS:
+        log.error("problem_without_status", code=error.code)
+        return problem("unexpected", "This is our mistake; it is logged.")
+    return problem(error.code, str(error), facts=error.facts)
+
+
+def unexpected(error: Exception, scope: Scope) -> Response:
+    """Log an error that nobody foresaw, and return a problem document that tells nothing of our insides."""
+    request_id = scope.get("request_id")
+    log.error("unexpected_error", request_id=request_id, error=type(error).__name__, exc_info=error)
+    detail = "This is our mistake; it is logged."
+    return problem("unexpected", detail, headers={REQUEST_ID: request_id} if request_id else None)
+
+
+def _document(
+    status: int, code: str, title: str, detail: str, facts: Mapping[str, object], headers: Mapping[str, str]
+) -> Response:
+    content: dict[str, object] = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **{name: fact for name, fact in facts.items() if name not in _OURS},
+    }
+    return Response(
+        json.dumps(content, default=str, ensure_ascii=True), status, headers=dict(headers), media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have every refusal of ``app``, ours and the framework's, answered by a problem document."""
+    app.add_exception_handler(DomainError, _on_domain_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def _on_domain_error(_: Request, error: Exception) -> Response:
+    return response(cast("DomainError", error))
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    found = cast("Sequence[dict[str, Any]]", cast("RequestValidationError", error).errors())
+    if any(one["type"] == "json_invalid" for one in found):
+        return problem("malformed_body", "The body is not JSON.")
+    errors = [{"field": _field(one["loc"]), "message": str(one["msg"]).removeprefix("Value error, ")} for one in found]
+    fields = ", ".join(dict.fromkeys(one["field"] for one in errors))
+    return problem("validation_failed", f"These fields are not as described: {fields}.", facts={"errors": errors})
+
+
+def _field(where: Sequence[object]) -> str:
+    """Return a field as ``body.plan`` or ``query.limit``. Names that the caller made up are cut short."""
+    return ".".join(str(part)[:100] for part in where)
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    refusal = cast("HTTPException", error)
+    code = _CODE_OF_STATUS.get(refusal.status_code)
+    if code is not None:
+        return problem(code, _sentence(refusal), headers=refusal.headers)
+    title = http.HTTPStatus(refusal.status_code).phrase
+    code = title.lower().replace(" ", "_").replace("-", "_").replace("'", "")
+    return _document(refusal.status_code, code, title, _sentence(refusal), {}, refusal.headers or {})
+
+
+def _sentence(refusal: HTTPException) -> str:
+    match refusal.status_code:
+        case 404:
+            return "There is nothing at this path."
+        case 405:
+            return "The path has no such method; see the Allow header."
+        case 413:
+            return "The body is larger than any request needs."
+        case 400:
+            return "The body cannot be read: it must be JSON in UTF-8."
+        case _:
+            return str(refusal.detail)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    return unexpected(error, request.scope)
+
+
+def problems(*errors: type[DomainError]) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses=`` of a route that may raise these, with an example of each, for the OpenAPI document."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        kind = KINDS[error.code]
+        described = found.setdefault(
+            kind.status,
+            {"description": http.HTTPStatus(kind.status).phrase, "content": {MEDIA_TYPE: {"examples": {}}}},
+        )
+        content = described["content"][MEDIA_TYPE]
+        content["schema"] = SCHEMA
+        content["examples"][error.code] = {
+            "summary": kind.title,
+            "value": {
+                "type": f"/problems/{error.code}",
+                "title": kind.title,
+                "status": kind.status,
+                "detail": (error.__doc__ or kind.title).strip().splitlines()[0],
+                "code": error.code,
+            },
+        }
+    return found
+
+
+SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "type": "object",
+    "description": "RFC 9457. `code` is stable; further members are facts of the problem.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}

@@ -1,0 +1,92 @@
+"""What operators ask of the database: is it there, is it up to date, and does work pile up."""
+
+import functools
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+import asyncpg
+from alembic.script import ScriptDirectory
+from sqlalchemy import func, select, text, union_all
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.inbox import DEAD, FAILED, RECEIVED
+from app.db.models import Event as Row
+from app.db.schema import config
+from app.db.session import Session, Sessions
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them
+
+
+class DatabaseUnavailable(Exception):
+    """The database does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """How the inbox of events stands."""
+
+    oldest_unapplied: timedelta | None  # None: everything is applied
+    events: dict[str, int]  # by state, of the open ones
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    """Return the versions of the schema that this release knows, the newest first."""
+    return tuple(step.revision for step in ScriptDirectory.from_config(config()).walk_revisions())
+
+
+async def is_migrated(session: Session) -> bool:
+    """
+    Tell whether no migration is missing.
+
+    A version that we do not know is the next release's, which suits this one too: its migrations are applied while we
+    still serve.
+    """
+    if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return False
+    version = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    return version is not None and version not in _versions()[1:]
+
+
+async def oldest_unapplied_age(session: Session) -> timedelta | None:
+    """Return for how long the oldest event has waited, by the database's clock. None: none waits."""
+    age: timedelta | None = await session.scalar(
+        select(func.now() - func.min(Row.received_at)).where(Row.due_at.is_not(None), Row.state.in_((RECEIVED, FAILED)))
+    )
+    return age
+
+
+async def events_by_state(session: Session) -> dict[str, int]:
+    """Return how many events are still open, by state."""
+    waiting = select(Row.state, func.count().label("n")).where(Row.due_at.is_not(None)).group_by(Row.state)
+    dead = select(Row.state, func.count().label("n")).where(Row.state == DEAD).group_by(Row.state)
+    found = {state: count for state, count in await session.execute(union_all(waiting, dead))}
+    return {state: found.get(state, 0) for state in OPEN_STATES}
+
+
+async def is_ready(sessions: Sessions) -> bool:
+    """
+    Tell whether the schema is there.
+
+    :raises DatabaseUnavailable: nobody can tell.
+    """
+    try:
+        async with sessions() as session:
+            return await is_migrated(session)
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
+        raise DatabaseUnavailable(type(failure).__name__) from failure
+
+
+async def inbox(sessions: Sessions) -> Inbox:
+    """
+    Return how the inbox stands.
+
+    :raises DatabaseUnavailable: nobody can tell.
+    """
+    try:
+        async with sessions() as session:
+            return Inbox(oldest_unapplied=await oldest_unapplied_age(session), events=await events_by_state(session))
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
+        raise DatabaseUnavailable(type(failure).__name__) from failure

@@ -1,0 +1,124 @@
+"""
+Keys of requests that move money: who holds one, and the first answer.
+
+A holder is told from another by the end of its lease, which no two have in common, so whoever was overtaken
+can neither answer nor free the key. All times are the database's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, text, update
+from sqlalchemy import delete as delete_rows
+from sqlalchemy.dialects.postgresql import INTERVAL
+
+from app.db.models import IdempotentRequest as Row
+from app.db.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a key is known by: keys are per caller and route."""
+
+    caller: str
+    route: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A key that is held, and the id of the object to make. ``taken_over``: a request before this one died."""
+
+    name: Name
+    object_id: str
+    running_until: datetime
+    taken_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a key that cannot be taken. ``status`` None: the first request is still running."""
+
+    body_hash: str
+    status: int | None
+    answer: Mapping[str, object] | None
+
+
+_FORGET = text(
+    """
+    DELETE FROM idempotent_requests
+    WHERE caller = :caller AND route = :route AND key = :key AND created_at <= now() - :kept_for
+      AND (running_until IS NULL OR running_until <= clock_timestamp())
+    """
+).bindparams(bindparam("kept_for", type_=INTERVAL))
+# xmax is 0 in a row that this statement inserted, and its own id in one that it took over.
+_TAKE = text(
+    """
+    INSERT INTO idempotent_requests (caller, route, key, body_hash, object_id, running_until)
+    VALUES (:caller, :route, :key, :body_hash, :object_id, clock_timestamp() + :lease)
+    ON CONFLICT (caller, route, key) DO UPDATE SET running_until = clock_timestamp() + :lease
+    WHERE idempotent_requests.status IS NULL AND idempotent_requests.running_until <= clock_timestamp()
+      AND idempotent_requests.body_hash = excluded.body_hash
+    RETURNING object_id, running_until, xmax <> 0
+    """
+).bindparams(bindparam("lease", type_=INTERVAL))
+
+
+async def take(
+    session: Session, name: Name, *, body_hash: str, object_id: str, lease: timedelta, kept_for: timedelta
+) -> Begun | None:
+    """Hold a key that is new, or whose holder died over the same body. None: it is somebody's, or answered."""
+    known_by = {"caller": name.caller, "route": name.route, "key": name.key}
+    await session.execute(_FORGET, {**known_by, "kept_for": kept_for})
+    taken = await session.execute(_TAKE, {**known_by, "body_hash": body_hash, "object_id": object_id, "lease": lease})
+    row = taken.one_or_none()
+    return Begun(name, *row) if row else None
+
+
+async def find(session: Session, name: Name) -> Known | None:
+    """Return what is known of a key."""
+    found = await session.execute(select(Row.body_hash, Row.status, Row.answer).where(_named(name)))
+    row = found.one_or_none()
+    return Known(*row) if row else None
+
+
+async def answer(session: Session, begun: Begun, *, status: int, body: Mapping[str, object]) -> bool:
+    """Keep the first answer. False: another has taken over."""
+    return await _change(session, begun, status=status, answer=dict(body), running_until=None)
+
+
+async def end_lease(session: Session, begun: Begun) -> bool:
+    """Let the next request with the same key and body take over at once. False: one has already."""
+    return await _change(session, begun, running_until=func.clock_timestamp())
+
+
+async def delete(session: Session, begun: Begun) -> None:
+    """Forget a key, if it is still held by this request."""
+    await session.execute(delete_rows(Row).where(_held(begun)))
+
+
+async def prune(session: Session, *, kept_for: timedelta) -> int:
+    """Forget all keys that are older, except those of requests that run. Returns how many."""
+    gone = await session.scalars(
+        delete_rows(Row)
+        .where(
+            Row.created_at <= func.now() - kept_for,
+            (Row.running_until.is_(None)) | (Row.running_until <= func.clock_timestamp()),
+        )
+        .returning(Row.key)
+    )
+    return len(gone.all())
+
+
+async def _change(session: Session, begun: Begun, **values: object) -> bool:
+    done = await session.scalar(update(Row).where(_held(begun)).values(**values).returning(Row.key))
+    return done is not None
+
+
+def _named(name: Name) -> ColumnElement[bool]:
+    return and_(Row.caller == name.caller, Row.route == name.route, Row.key == name.key)
+
+
+def _held(begun: Begun) -> ColumnElement[bool]:
+    return and_(_named(begun.name), Row.running_until == begun.running_until)

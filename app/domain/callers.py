@@ -1,0 +1,109 @@
+"""Who is calling, and what they may do. How they prove it is the API's affair."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.domain.errors import DomainError
+
+SUPPORT, SUPERVISOR, CIRCULATION, ADMIN = "support", "supervisor", "circulation", "admin"
+# A role with all that it implies. Whatever else an identity provider calls a role means nothing here.
+IMPLIES = {
+    SUPPORT: frozenset({SUPPORT}),
+    SUPERVISOR: frozenset({SUPERVISOR, SUPPORT}),
+    CIRCULATION: frozenset({CIRCULATION}),
+    ADMIN: frozenset({ADMIN, SUPERVISOR, SUPPORT, CIRCULATION}),
+}
+
+READ_ENTITLEMENTS = "entitlements:read"
+SCOPES = frozenset({READ_ENTITLEMENTS})  # all that a server's key may be for
+
+LONGEST_SUB = 255  # characters: OpenID Connect Core 1.0, section 2
+
+
+class NotAuthenticated(DomainError):
+    """Nobody known is calling."""
+
+    code = "not_authenticated"
+
+
+class NotAllowed(DomainError):
+    """The caller is known, and may not do this."""
+
+    code = "not_allowed"
+
+
+class IssuerUnavailable(DomainError):
+    """The identity provider could not be asked for its keys, so no sign-in can be checked. Try again."""
+
+    code = "issuer_unavailable"
+
+
+class UnknownScope(DomainError):
+    """A key cannot be for something that does not exist."""
+
+    code = "unknown_scope"
+
+
+def with_implied(roles: Iterable[str]) -> frozenset[str]:
+    """Return the roles that mean something here, and those that they imply."""
+    return frozenset().union(*(IMPLIES.get(role, frozenset()) for role in roles))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A person, by the identity provider's word: a reader, or staff when they have a role."""
+
+    sub: str
+    email: str | None = None
+    name: str | None = None
+    roles: frozenset[str] = frozenset()  # implied ones among them
+
+    @property
+    def actor(self) -> str:
+        """How the audit log calls them."""
+        return f"{'staff' if self.roles else 'reader'}:{self.sub}"
+
+    def require(self, role: str) -> None:
+        """
+        Let the caller through if they have the role.
+
+        :raises NotAllowed: if they have not.
+        """
+        if role not in self.roles:
+            raise NotAllowed(f"this needs the role {role}", role=role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerKey:
+    """A server, by its API key."""
+
+    id: str
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def actor(self) -> str:
+        """How the audit log calls it."""
+        return f"key:{self.id}"
+
+    def require(self, scope: str) -> None:
+        """
+        Let the caller through if the key is for that.
+
+        :raises NotAllowed: if it is not.
+        """
+        if scope not in self.scopes:
+            raise NotAllowed(f"this needs a key with the scope {scope}", scope=scope)
+
+
+def known_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the scopes in order, each once.
+
+    :raises UnknownScope: if one does not exist, or there is none.
+    """
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        known = ", ".join(sorted(SCOPES))
+        raise UnknownScope(f"{unknown[0]!r} is none of {known}" if unknown else f"a key needs a scope of {known}")
+    return tuple(wanted)

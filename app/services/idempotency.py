@@ -1,0 +1,165 @@
+"""
+Requests that move money, repeated without doing it twice (``Idempotency-Key``).
+
+The key is taken before the work, together with the id of the object that the work will make. Whoever repeats the request
+gets the first answer; if the first died, its key is taken over when its lease ends, and the same work goes on under the
+same id. A refusal by a rule is no answer to keep, as with Stripe: nothing was done, so the key is free again, and the same
+request may be tried when the reason is gone.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.db import idempotency as rows
+from app.db.idempotency import Begun
+from app.db.session import Sessions
+from app.domain.errors import DomainError, StripeUnavailable
+
+KEPT_FOR = timedelta(hours=24)
+LEASE = timedelta(seconds=30)
+LONGEST_KEY = 255
+
+
+class KeyRequired(DomainError):
+    """This request moves money, so it needs an Idempotency-Key header: one fresh value for each intent."""
+
+    code = "idempotency_key_required"
+
+
+class KeyInvalid(DomainError):
+    """An Idempotency-Key is 1 to 255 visible ASCII characters."""
+
+    code = "idempotency_key_invalid"
+
+
+class KeyReused(DomainError):
+    """The same Idempotency-Key was used with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInUse(DomainError):
+    """The first request with this Idempotency-Key is still running. Try again for its answer."""
+
+    code = "idempotency_key_in_use"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The first answer, to be given again."""
+
+    status: int
+    body: Mapping[str, object]
+
+
+def check_key(key: str | None) -> str:
+    """
+    Return a key that can be used.
+
+    :raises KeyRequired: there is none.
+    :raises KeyInvalid: it is too long, or not visible ASCII.
+    """
+    if key is None or not key:
+        raise KeyRequired
+    if len(key) > LONGEST_KEY or not all("!" <= character <= "~" for character in key):
+        raise KeyInvalid
+    return key
+
+
+async def begin(
+    sessions: Sessions, *, caller: str, route: str, key: str, body: bytes, new_object_id: str, lease: timedelta = LEASE
+) -> Begun | Replay:
+    """
+    Take the key, or say what came of it before.
+
+    :param caller: as the audit log calls them: keys of one caller are nothing to another.
+    :param route: method and path as called, with the ids in it: the path says what is meant as much as the body does.
+    :param new_object_id: the id of what the work will make, used unless an earlier try of the same request chose one.
+    :raises KeyReused: the key came with another body before.
+    :raises KeyInUse: the first request is still running.
+    """
+    hashed = hashlib.sha256(body).hexdigest()
+    name = rows.Name(caller, route, key)
+    async with sessions.begin() as session:
+        taken = await rows.take(
+            session, name, body_hash=hashed, object_id=new_object_id, lease=lease, kept_for=KEPT_FOR
+        )
+        if taken is not None:
+            return taken
+        known = await rows.find(session, name)
+    if known is None:
+        raise KeyInUse  # it was given back between the two questions
+    if known.body_hash != hashed:
+        raise KeyReused
+    if known.status is None:
+        raise KeyInUse
+    return Replay(known.status, known.answer or {})
+
+
+async def finish(sessions: Sessions, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
+    """Keep the answer for whoever repeats the request. If another has taken over meanwhile, theirs is kept."""
+    async with sessions.begin() as session:
+        await rows.answer(session, begun, status=status, body=body)
+
+
+async def abandon(sessions: Sessions, begun: Begun) -> None:
+    """
+    Free the key: a rule refused the request before anything happened.
+
+    A key that was taken over from a dead request keeps its object, since that request may have got further.
+    """
+    async with sessions.begin() as session:
+        if begun.taken_over:
+            await rows.end_lease(session, begun)
+        else:
+            await rows.delete(session, begun)
+
+
+async def let_go(sessions: Sessions, begun: Begun) -> None:
+    """End the lease now: the work broke off half-way, and the next try shall go on with it at once."""
+    async with sessions.begin() as session:
+        await rows.end_lease(session, begun)
+
+
+async def once(
+    sessions: Sessions,
+    *,
+    caller: str,
+    route: str,
+    key: str,
+    body: bytes,
+    new_object_id: str,
+    work: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
+) -> Replay:
+    """
+    Do ``work`` once for a key, and return its answer, or the first answer when it was done before.
+
+    :param work: gets the id of the object to make; it must go on where an earlier try with that id broke off.
+    :raises KeyReused: the key came with another body before.
+    :raises KeyInUse: the first request is still running.
+    :raises DomainError: what ``work`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
+    """
+    begun = await begin(sessions, caller=caller, route=route, key=key, body=body, new_object_id=new_object_id)
+    if isinstance(begun, Replay):
+        return begun
+    try:
+        status, answer = await work(begun.object_id)
+    except StripeUnavailable:
+        await let_go(sessions, begun)
+        raise
+    except DomainError:
+        await abandon(sessions, begun)
+        raise
+    except Exception:
+        await let_go(sessions, begun)
+        raise
+    await finish(sessions, begun, status=status, body=answer)
+    return Replay(status, answer)
+
+
+async def prune(sessions: Sessions) -> int:
+    """Forget keys after their day. Returns how many there were."""
+    async with sessions.begin() as session:
+        return await rows.prune(session, kept_for=KEPT_FOR)
