@@ -136,8 +136,6 @@ def _ask(loaded: settings.Settings, catalogue: Catalogue, asking: Asking[T]) -> 
         return asyncio.run(ask())
     except StripeUnavailable as unavailable:
         typer.echo(f"Stripe at {loaded.stripe_url} could not be asked: {unavailable}", err=True)
-    except StripeRefused as refused:
-        typer.echo(f"Stripe refused: {refused}", err=True)
     except DomainError as wrong:
-        typer.echo(wrong, err=True)
+        typer.echo(f"Stripe refused: {wrong}" if type(wrong) is StripeRefused else wrong, err=True)
     raise typer.Exit(WRONG)

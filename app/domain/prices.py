@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from app.domain.errors import DomainError
+from app.domain.errors import DomainError, StripeRefused
 from app.domain.plans import DIGITAL, PRINT, Catalogue, Plan, Price
 
 _PRODUCT_ID = re.compile(rf"newsstand_([a-z][a-z0-9-]*)_({DIGITAL}|{PRINT})")
@@ -25,10 +25,8 @@ class LookupKeyTaken(DomainError):
     code = "lookup_key_taken"
 
 
-class CatalogueUnsettled(DomainError):
-    """Stripe still differs from the catalogue after it was pushed. Is another catalogue being pushed at the same time?"""
-
-    code = "catalogue_unsettled"
+class CatalogueUnsettled(StripeRefused):
+    """Stripe still differs from the catalogue after it was pushed: is another one being pushed at the same time?"""
 
 
 def product_id(plan: str, component: str) -> str:

@@ -1,0 +1,52 @@
+"""``newsstand serve`` and ``newsstand worker``: the two processes that make the service."""
+
+import asyncio
+import contextlib
+import signal
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app import main
+from app.cli.starting import started
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Run workers apart: newsstand worker.")] = False,
+) -> None:
+    """Serve the API, with a worker inside unless told otherwise.
+
+    \b
+    newsstand serve                                  everything in one process
+    newsstand serve --no-worker --host 0.0.0.0       behind a balancer, workers apart
+    """
+    with started() as settings:
+        app = main.application(settings, with_worker=not no_worker)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            proxy_headers=True,
+            timeout_graceful_shutdown=10,
+        )
+
+
+def worker() -> None:
+    """Apply events, finish refunds and cancellations: everything that is due. Run as many as you like."""
+    with started() as settings:
+        asyncio.run(_work(settings))
+
+
+async def _work(settings: main.Settings) -> None:
+    async with main.parts(settings) as built:
+        task = asyncio.create_task(built.worker().run())
+        loop = asyncio.get_running_loop()
+        for ended in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(ended, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

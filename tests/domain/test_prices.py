@@ -1,0 +1,290 @@
+"""What has to be done at Stripe for it to have the catalogue, and nothing more."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.money import Money
+from app.domain.plans import Catalogue, Plan
+from app.domain.prices import (
+    ArchivePrice,
+    Change,
+    CreatePrice,
+    CreateProduct,
+    LookupKeyTaken,
+    StripePrice,
+    StripeProduct,
+    UpdateProduct,
+    diff,
+    plan_and_component,
+    price_said,
+    product_id,
+)
+from tests.domain.test_plans import ANNUAL, PRICES
+
+DIGITAL_ONLY = replace(ANNUAL, prices={"digital": PRICES["digital"]})
+CATALOGUE = Catalogue(publisher="The Lantern Review", features=ANNUAL.features, plans={"annual": DIGITAL_ONLY})
+PRODUCT = StripeProduct(
+    id="newsstand_annual_digital",
+    name="Digital Edition",
+    tax_code="txcd_10303002",
+    active=True,
+    plan="annual",
+    component="digital",
+)
+KEY = "newsstand_annual_digital"
+V1 = StripePrice(
+    id="price_1",
+    product_id=PRODUCT.id,
+    lookup_key=KEY,
+    amount=4900,
+    currency="usd",
+    interval="year",
+    active=True,
+    version=1,
+    tax_behavior="exclusive",
+)
+V2 = replace(V1, id="price_2", version=2)
+BY_HAND = replace(V1, id="price_9", version=None)
+FOREIGN = replace(BY_HAND, product_id="prod_tote_bag")
+
+MADE = "product newsstand_annual_digital: 'Digital Edition' is made, with tax code txcd_10303002"
+ON_SALE = f"{KEY}: 49.00 usd is put on sale as version 1"
+AGAIN = f"{KEY}: 49.00 usd is put on sale again as version 2"
+V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
+
+
+@pytest.mark.parametrize(
+    ("products", "prices", "sentences"),
+    [
+        pytest.param([], [], [MADE, ON_SALE], id="nothing there: both are made"),
+        pytest.param([PRODUCT], [], [ON_SALE], id="killed after the product: the price is made"),
+        pytest.param([PRODUCT], [V1], [], id="all is right: nothing"),
+        pytest.param(
+            [replace(PRODUCT, name="Digital", tax_code=None)],
+            [V1],
+            [f"product {KEY}: name 'Digital' becomes 'Digital Edition', tax code none becomes 'txcd_10303002'"],
+            id="another name, no tax code: set",
+        ),
+        pytest.param(
+            [replace(PRODUCT, active=False)], [V1], [f"product {KEY}: active false becomes true"], id="archived product"
+        ),
+        pytest.param(
+            [replace(PRODUCT, plan=None, component=None)],
+            [V1],
+            [f"product {KEY}: plan none becomes 'annual', component none becomes 'digital'"],
+            id="metadata gone: set",
+        ),
+        pytest.param(
+            [PRODUCT],
+            [replace(V1, amount=4500)],
+            [
+                f"{KEY}: 45.00 usd becomes 49.00 usd from version 2; current subscribers keep version 1",
+                f"{KEY}: version 1 (45.00 usd) cannot be bought any more",
+            ],
+            id="another amount: the next version",
+        ),
+        pytest.param(
+            [PRODUCT],
+            [replace(V1, currency="jpy")],
+            [
+                f"{KEY}: 4900 jpy becomes 49.00 usd from version 2; current subscribers keep version 1",
+                f"{KEY}: version 1 (4900 jpy) cannot be bought any more",
+            ],
+            id="another currency",
+        ),
+        pytest.param(
+            [PRODUCT],
+            [replace(V1, interval="month", tax_behavior="inclusive")],
+            [
+                f"{KEY}: 49.00 usd (per month, tax inclusive) becomes 49.00 usd (per year, tax exclusive) from version 2; "
+                "current subscribers keep version 1",
+                V1_ENDS,
+            ],
+            id="another interval and tax behaviour",
+        ),
+        pytest.param([PRODUCT], [replace(V1, active=False)], [AGAIN], id="archived, of the same terms: made anew"),
+        pytest.param([PRODUCT], [replace(V1, lookup_key=None)], [AGAIN, V1_ENDS], id="its lookup key is gone"),
+        pytest.param(
+            [PRODUCT], [replace(V1, lookup_key=None), V2], [V1_ENDS], id="killed before the old one was archived"
+        ),
+        pytest.param(
+            [PRODUCT], [replace(V1, active=False, lookup_key=None), V2], [], id="the past is archived: nothing"
+        ),
+        pytest.param(
+            [PRODUCT],
+            [V1, replace(BY_HAND, lookup_key=None)],
+            [],
+            id="a price somebody made by hand for themselves: left alone",
+        ),
+        pytest.param(
+            [PRODUCT],
+            [replace(BY_HAND, amount=4500)],
+            [f"{KEY}: 45.00 usd becomes 49.00 usd from version 1; current subscribers keep price_9"],
+            id="made by hand, with our lookup key: the key moves, the price stays",
+        ),
+        pytest.param(
+            [PRODUCT],
+            [replace(V1, product_id="newsstand_yearly_digital")],
+            [
+                f"{KEY}: 49.00 usd (per year, tax exclusive) becomes 49.00 usd (per year, tax exclusive) from version 1; "
+                "current subscribers keep version 1",
+                "newsstand_yearly_digital: version 1 (49.00 usd) cannot be bought any more",
+            ],
+            id="the plan was renamed: the key moves to its new product",
+        ),
+    ],
+)
+def test_the_difference_is_what_is_missing(
+    products: Sequence[StripeProduct], prices: Sequence[StripePrice], sentences: Sequence[str]
+) -> None:
+    assert [str(change) for change in diff(CATALOGUE, products, prices)] == sentences
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_lookup_key_of_another_product_of_the_account_is_never_taken(active: bool) -> None:
+    with pytest.raises(LookupKeyTaken, match="price_9, a price of prod_tote_bag"):
+        diff(CATALOGUE, [PRODUCT], [replace(FOREIGN, active=active)])
+
+
+def test_products_come_before_prices_and_archiving_last() -> None:
+    both = replace(CATALOGUE, plans={"annual": ANNUAL})
+    changes = diff(both, [], [replace(V1, amount=4500)])
+    assert [type(change) for change in changes] == [
+        CreateProduct,
+        CreateProduct,
+        CreatePrice,
+        CreatePrice,
+        ArchivePrice,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "said"),
+    [
+        pytest.param(4900, "usd", "49.00 usd", id="cents"),
+        pytest.param(4900, "jpy", "4900 jpy", id="yen has none"),
+        pytest.param(4900, "kwd", "4.900 kwd", id="a thousand fils are a dinar"),
+        pytest.param(None, "usd", "a varying sum in usd", id="tiers"),
+    ],
+)
+def test_a_sum_is_said_as_people_write_it(amount: int | None, currency: str, said: str) -> None:
+    assert price_said(amount, currency) == said
+
+
+@pytest.mark.parametrize("component", ["digital", "print"])
+@pytest.mark.parametrize("plan", ["annual", "two-years-2027"])
+def test_a_product_id_tells_its_plan_and_component(plan: str, component: str) -> None:
+    assert plan_and_component(product_id(plan, component)) == (plan, component)
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["prod_123", "newsstand_annual", "newsstand_annual_tote", "newsstand_a_b_print", "newsstand_annual_print\n"],
+)
+def test_another_products_id_is_nobodys(other: str) -> None:
+    assert plan_and_component(other) is None
+
+
+KEYS = st.sampled_from(["key_a", "key_b", "key_c", None])
+INTERVALS = st.sampled_from(["year", "month"])
+TAX = st.sampled_from(["exclusive", "inclusive"])
+AMOUNTS = st.sampled_from([2400, 4900, 5200])
+OURS = [product_id(plan, component) for plan in ("annual", "monthly", "old") for component in ("digital", "print")]
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> Catalogue:
+    keys = draw(st.permutations(["key_a", "key_b", "key_c", "key_d"]))
+    plans: dict[str, Plan] = {}
+    for code in draw(st.sets(st.sampled_from(["annual", "monthly"]), min_size=1)):
+        tax = draw(TAX)
+        plans[code] = replace(
+            ANNUAL,
+            code=code,
+            interval=draw(INTERVALS),
+            prices={
+                component: replace(price, lookup_key=keys.pop(), price=Money(draw(AMOUNTS), "usd"), tax_behavior=tax)
+                for component, price in PRICES.items()
+            },
+        )
+    return replace(CATALOGUE, plans=plans)
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> tuple[list[StripeProduct], list[StripePrice]]:
+    products = [
+        replace(PRODUCT, id=one, name=draw(st.sampled_from(["Digital Edition", "Old"])), active=draw(st.booleans()))
+        for one in draw(st.sets(st.sampled_from(OURS)))
+    ]
+    prices: list[StripePrice] = []
+    for number in range(draw(st.integers(0, 6)) if products else 0):
+        key = draw(KEYS)
+        prices.append(
+            StripePrice(
+                id=f"price_{number}",
+                product_id=draw(st.sampled_from(products)).id,
+                lookup_key=None if any(price.lookup_key == key for price in prices) else key,
+                amount=draw(st.one_of(AMOUNTS, st.none())),
+                currency="usd",
+                interval=draw(st.one_of(INTERVALS, st.none())),
+                active=draw(st.booleans()),
+                version=draw(st.one_of(st.integers(1, 5), st.none())),
+                tax_behavior=draw(TAX),
+            )
+        )
+    return products, prices
+
+
+class Account:
+    """Stripe, as far as a push can tell: a price that takes a lookup key takes it from the one that had it."""
+
+    def __init__(self, products: Sequence[StripeProduct], prices: Sequence[StripePrice]) -> None:
+        self.products = {product.id: product for product in products}
+        self.prices = {price.id: price for price in prices}
+
+    def apply(self, change: Change) -> None:
+        match change:
+            case CreateProduct() | UpdateProduct():
+                self.products[change.product.id] = change.product
+            case ArchivePrice():
+                self.prices[change.price.id] = replace(self.prices[change.price.id], active=False)
+            case CreatePrice():
+                assert self.products[change.product_id].active
+                for price in self.prices.values():
+                    if price.lookup_key == change.lookup_key:
+                        self.prices[price.id] = replace(price, lookup_key=None)
+                made = StripePrice(
+                    id=f"price_{len(self.prices)}",
+                    product_id=change.product_id,
+                    lookup_key=change.lookup_key,
+                    amount=change.amount,
+                    currency=change.currency,
+                    interval=change.interval,
+                    active=True,
+                    version=change.version,
+                    tax_behavior=change.tax_behavior,
+                )
+                self.prices[made.id] = made
+
+    def diff(self, catalogue: Catalogue) -> list[Change]:
+        return diff(catalogue, self.products.values(), self.prices.values())
+
+
+@given(catalogue=catalogues(), account=accounts(), killed_after=st.integers(0, 12))
+def test_a_push_that_was_killed_anywhere_is_finished_by_the_next(
+    catalogue: Catalogue, account: tuple[list[StripeProduct], list[StripePrice]], killed_after: int
+) -> None:
+    stripe = Account(*account)
+    for change in stripe.diff(catalogue)[:killed_after]:
+        stripe.apply(change)
+    for change in stripe.diff(catalogue):
+        stripe.apply(change)
+    assert stripe.diff(catalogue) == []
+    for plan in catalogue.plans.values():
+        for price in plan.prices.values():
+            sold = [p for p in stripe.prices.values() if p.lookup_key == price.lookup_key and p.active]
+            assert [(p.amount, p.interval) for p in sold] == [(price.price.amount, plan.interval)]
