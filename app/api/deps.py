@@ -4,7 +4,8 @@ What endpoints are handed: the container of the process, the time, and who is ca
 Nothing here opens a transaction or commits: services do, so that the commit precedes the answer.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -15,10 +16,11 @@ from starlette.requests import HTTPConnection
 from app import settings
 from app.api.auth import Authenticator
 from app.clock import Clock
-from app.db import health
+from app.db import entitlements
 from app.db import session as db
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
-from app.domain.plans import Catalogue
+from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.policy import Rules
 from app.gateway.client import Gateway
 from app.services import idempotency
 
@@ -33,7 +35,17 @@ class Container:
     gateway: Gateway
     catalogue: Catalogue
     authenticator: Authenticator
-    pool: health.Pool | None = None  # bare asyncpg, for the routes where SQLAlchemy's cost counts
+    pool: entitlements.Pool  # bare asyncpg, where SQLAlchemy's cost counts
+    wake: Callable[[], None] = lambda: None  # has workers look at once
+    rules: Rules = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the rules of the offer and the policies."""
+        access = AccessPolicy(
+            renewal_allowance=self.settings.renewal_allowance, grace_period=self.settings.grace_period
+        )
+        rules = Rules(catalogue=self.catalogue, access=access, zone=self.settings.zone)
+        object.__setattr__(self, "rules", rules)
 
 
 def container(request: HTTPConnection) -> Container:
@@ -60,6 +72,14 @@ async def _catalogue(parts: Parts) -> Catalogue:
     return parts.catalogue
 
 
+async def _rules(parts: Parts) -> Rules:
+    return parts.rules
+
+
+async def _pool(parts: Parts) -> entitlements.Pool:
+    return parts.pool
+
+
 async def _policy_time(parts: Parts) -> datetime:
     return await parts.clock.policy()
 
@@ -72,6 +92,8 @@ Settings = Annotated[settings.Settings, Depends(_settings)]
 Sessions = Annotated[db.Sessions, Depends(_sessions)]
 StripeGateway = Annotated[Gateway, Depends(_gateway)]
 Shop = Annotated[Catalogue, Depends(_catalogue)]
+ReadRules = Annotated[Rules, Depends(_rules)]
+EntitlementPool = Annotated[entitlements.Pool, Depends(_pool)]
 Now = Annotated[datetime, Depends(_policy_time)]  # by which terms, guarantees and access are judged
 RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and time-outs
 

@@ -10,6 +10,7 @@ import uvicorn
 
 from app import main
 from app.cli.starting import started
+from app.settings import Settings
 
 
 def serve(
@@ -42,7 +43,7 @@ def worker() -> None:
         asyncio.run(_work(settings))
 
 
-async def _work(settings: main.Settings) -> None:
+async def _work(settings: Settings) -> None:
     async with main.parts(settings) as built:
         task = asyncio.create_task(built.worker().run())
         loop = asyncio.get_running_loop()

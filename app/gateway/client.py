@@ -29,7 +29,16 @@ class Gone(NotFound):
 class Gateway:
     """One open line to Stripe. ``sdk.v1`` is its surface; :meth:`call` turns its failures into ours."""
 
-    def __init__(self, *, url: str, api_key: str, timeout: timedelta = timedelta(seconds=20), retries: int = 2) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str,
+        timeout: timedelta = timedelta(seconds=20),
+        retries: int = 2,
+        test_clock: str | None = None,
+    ) -> None:
+        self.test_clock = test_clock  # new customers are put on it, so that their time can be wound
         self._http = stripe.AIOHTTPClient(timeout=timeout.total_seconds())
         self.sdk = StripeClient(
             api_key,

@@ -206,7 +206,8 @@ async def _customer(sessions: Sessions, gateway: Gateway, reader: Reader, *, now
         if subscriber.stripe_customer_id is not None:
             return subscriber.stripe_customer_id, subscriber
         parameters: dict[str, object] = {"metadata": {OUR_SUBSCRIBER: subscriber.id}}
-        parameters |= {k: v for k, v in (("email", reader.email), ("name", reader.name)) if v}
+        known = {"email": reader.email, "name": reader.name, "test_clock": gateway.test_clock}
+        parameters |= {name: value for name, value in known.items() if value}
         intent = await intents.record(session, subscriber.id, "customer", parameters)
     made = None
     if now - intent.created_at > KEY_LIFE:

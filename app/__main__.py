@@ -1,0 +1,49 @@
+"""The command line: ``newsstand``, or ``python -m app``."""
+
+import json
+import subprocess
+import sys
+
+import typer
+
+from app import main
+from app.cli import catalogue, database, keys, serving
+from app.cli.starting import started
+
+cli = typer.Typer(
+    name="newsstand",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="""Newsstand, the subscription billing service of a magazine.
+
+\b
+To try it, with everything on this machine:
+    newsstand demo
+To run it:
+    newsstand migrate && newsstand catalogue push && newsstand serve
+
+Settings are environment variables, NEWSSTAND_...; the README lists them.""",
+)
+cli.command()(serving.serve)
+cli.command()(serving.worker)
+cli.command()(database.migrate)
+cli.add_typer(catalogue.cli)
+cli.add_typer(keys.cli)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the REST API."""
+    with started() as settings:
+        typer.echo(json.dumps(main.document(main.application(settings)), indent=2))
+
+
+@cli.command()
+def demo() -> None:
+    """Start the whole shop on this machine: database, local Stripe, sign-in, service, worker and a magazine site."""
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "demo"]))
+
+
+if __name__ == "__main__":
+    cli()

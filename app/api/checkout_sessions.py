@@ -1,0 +1,125 @@
+"""``/v1/checkout-sessions``: a reader begins to subscribe, and comes back."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.api.deps import CurrentReader, EntitlementPool, Now, ReadRules, Sessions, Settings, StripeGateway
+from app.api.problems import problems
+from app.db.checkouts import Checkout, Choice
+from app.domain.errors import NotFound, StripeUnavailable
+from app.domain.plans import PriceUnavailable, UnknownPlan
+from app.domain.returns import ReturnUrlNotAllowed
+from app.domain.subscriptions import AlreadySubscribed
+from app.services import checkout, subscriptions
+from app.services.checkout import CheckoutRequest, PromotionCodeInvalid, Reader
+
+router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"])
+
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+class CheckoutIn(BaseModel):
+    """What the reader chose, and where to send them afterwards. ``{CHECKOUT_SESSION_ID}`` is filled in."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "plan": "annual",
+                    "print_edition": True,
+                    "success_url": "http://localhost:8080/welcome?session_id={CHECKOUT_SESSION_ID}",
+                    "cancel_url": "http://localhost:8080/subscribe",
+                }
+            ]
+        },
+    )
+
+    plan: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    print_edition: bool = False
+    success_url: Url
+    cancel_url: Url
+    promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+
+    def to_request(self) -> CheckoutRequest:
+        """Return it in the service's words."""
+        return CheckoutRequest(
+            choice=Choice(plan=self.plan, print_edition=self.print_edition, promotion_code=self.promotion_code),
+            success_url=self.success_url,
+            cancel_url=self.cancel_url,
+        )
+
+
+class CheckoutOut(BaseModel):
+    """An open session: send the reader to ``url``."""
+
+    id: str = Field(examples=["cs_test_a1b2c3"])
+    url: str | None
+    status: str = Field(examples=["open"])
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, held: Checkout) -> "CheckoutOut":
+        """Show a session."""
+        return cls(id=held.stripe_id or "", url=held.url, status=held.status, expires_at=held.expires_at)
+
+
+class OutcomeOut(BaseModel):
+    """What came of a session. ``entitled``: the reader may read now."""
+
+    id: str = Field(examples=["cs_test_a1b2c3"])
+    status: Literal["opening", "open", "complete", "expired", "failed"]
+    payment_status: str = Field(examples=["paid"])
+    entitled: bool
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=problems(
+        UnknownPlan, ReturnUrlNotAllowed, PriceUnavailable, PromotionCodeInvalid, AlreadySubscribed, StripeUnavailable
+    ),
+)
+async def start_checkout(
+    body: CheckoutIn,
+    reader: CurrentReader,
+    sessions: Sessions,
+    gateway: StripeGateway,
+    rules: ReadRules,
+    settings: Settings,
+    now: Now,
+) -> CheckoutOut:
+    """Open a hosted checkout; the same choice returns the one that is open, another closes it first."""
+    buyer = Reader(sub=reader.sub, email=reader.email, name=reader.name)
+    hosts, tax = settings.allowed_return_hosts, settings.automatic_tax
+    held = await checkout.start(
+        sessions, gateway, rules, body.to_request(), reader=buyer, return_hosts=hosts, automatic_tax=tax, now=now
+    )
+    return CheckoutOut.of(held)
+
+
+@router.get("/{session_id}", responses=problems(NotFound))
+async def checkout_outcome(
+    session_id: str,
+    reader: CurrentReader,
+    sessions: Sessions,
+    gateway: StripeGateway,
+    pool: EntitlementPool,
+    rules: ReadRules,
+    now: Now,
+) -> OutcomeOut:
+    """Tell what came of a session. Stripe is asked when its webhook is late, so the return page need not wait for it."""
+    bought = await checkout.look(sessions, gateway, session_id, sub=reader.sub)
+    if bought is not None:
+        await subscriptions.refresh(sessions, gateway, rules, bought, now=now)
+    out = await checkout.outcome(sessions, pool, rules, session_id, sub=reader.sub, now=now)
+    held = out.checkout
+    return OutcomeOut(
+        id=session_id,
+        status=held.status,
+        payment_status=held.payment_status,
+        entitled=out.entitled,
+    )

@@ -1,0 +1,185 @@
+"""
+The routes that are asked most, below FastAPI's machinery: plain Starlette, and one query each.
+
+FastAPI's routing and models cost more than the rest of an answer (bench: ``check_warm_vs_fastapi``). They are described in
+the OpenAPI document all the same, by :data:`PATHS`.
+"""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.api import problems
+from app.api.deps import container
+from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated
+from app.domain.entitlements import Decision
+from app.domain.errors import DomainError
+from app.domain.events import NotGenuine, TooLarge
+from app.domain.plans import UnknownFeature
+from app.services import entitlements, webhooks
+
+MAX_BODY = 1_000_000  # bytes
+
+
+class CheckIn(BaseModel):
+    """May this reader use this feature? ``subscriber`` is the identity provider's ``sub``."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"subscriber": "user-1", "feature": "archive"}]}
+    )
+
+    subscriber: str = Field(min_length=1, max_length=255)
+    feature: str = Field(min_length=1, max_length=100)
+
+
+class CheckOut(BaseModel):
+    """The answer, with its reason; ``until`` is when it ends, or ended."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"allowed": True, "reason": "paid_term", "until": "2027-03-01T00:00:00Z"}]}
+    )
+
+    allowed: bool
+    reason: str
+    until: str | None
+
+
+class Malformed(DomainError):
+    """The body is not what this route takes."""
+
+    code = "malformed_body"
+
+
+class Invalid(DomainError):
+    """A field of the body is missing, unknown or of the wrong kind."""
+
+    code = "validation_failed"
+
+
+async def check(request: Request) -> Response:
+    """Answer for one reader and one feature."""
+    shop = container(request)
+    try:
+        await shop.authenticator.server(request, READ_ENTITLEMENTS)
+        sub, feature = _asked(await _body(request))
+        answer = await entitlements.check(shop.pool, shop.rules, sub, feature, now=await shop.clock.policy())
+    except DomainError as refusal:
+        return problems.response(refusal)
+    return Response(_said(answer), media_type="application/json")
+
+
+def _asked(body: bytes) -> tuple[str, str]:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Malformed("the body is not JSON in UTF-8") from None
+    if not isinstance(asked, dict):
+        raise Invalid("the body must be an object", errors=[{"field": "body", "message": "must be an object"}])
+    wrong = [
+        {"field": f"body.{name}", "message": "is not a field"} for name in asked.keys() - {"subscriber", "feature"}
+    ]
+    for name, most in (("subscriber", 255), ("feature", 100)):
+        value = asked.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= most or "\x00" in value or not _encodable(value):
+            wrong.append({"field": f"body.{name}", "message": f"must be a text of 1 to {most} characters"})
+    if wrong:
+        raise Invalid("; ".join(f"{w['field']} {w['message']}" for w in wrong), errors=wrong)
+    return asked["subscriber"], asked["feature"]
+
+
+def _encodable(value: str) -> bool:
+    """Tell whether PostgreSQL can hold it: JSON may bring half of a surrogate pair."""
+    return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _said(answer: Decision) -> bytes:
+    until = f'"{answer.until:%Y-%m-%dT%H:%M:%SZ}"' if answer.until is not None else "null"
+    return f'{{"allowed":{"true" if answer.allowed else "false"},"reason":"{answer.reason}","until":{until}}}'.encode()
+
+
+async def stripe_webhook(request: Request) -> Response:
+    """Take in what Stripe tells us. 200 once it is safely stored, or was already."""
+    shop = container(request)
+    try:
+        if await webhooks.accept(
+            shop.pool,
+            await _body(request),
+            request.headers.get("stripe-signature"),
+            secrets=[secret.get_secret_value() for secret in shop.settings.webhook_secrets],
+            livemode=shop.settings.livemode,
+            now=shop.clock.real(),
+        ):
+            shop.wake()
+    except DomainError as refusal:
+        return problems.response(refusal)
+    return Response(b'{"received":true}', media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """
+    Read the body, as long as an event or a question may be.
+
+    :raises TooLarge: it is longer than 1 MB, said or sent.
+    """
+    if int(request.headers.get("content-length") or 0) > MAX_BODY:
+        raise TooLarge(f"the body is larger than {MAX_BODY} bytes")
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_BODY:
+                raise TooLarge(f"the body is larger than {MAX_BODY} bytes")
+            parts.append(part)
+    except ClientDisconnect:
+        raise Malformed("the body ended before its end") from None
+    return b"".join(parts)
+
+
+ROUTES = [
+    Route("/v1/entitlements/check", check, methods=["POST"]),
+    Route("/webhooks/stripe", stripe_webhook, methods=["POST"]),
+]
+
+
+def _operation(summary: str, *, answer: dict[str, Any], refusals: dict[Any, Any], **more: Any) -> dict[str, Any]:
+    said = {str(status): {k: v for k, v in response.items() if k != "model"} for status, response in refusals.items()}
+    return {"summary": summary, "responses": {"200": answer} | said, **more}
+
+
+PATHS: dict[str, Any] = {
+    "/v1/entitlements/check": {
+        "post": _operation(
+            "May this reader use this feature?",
+            operationId="check_entitlement",
+            tags=["entitlements"],
+            security=[{"server": []}],
+            requestBody={
+                "required": True,
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CheckIn"}}},
+            },
+            answer={
+                "description": "The answer, with its reason",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CheckOut"}}},
+            },
+            refusals=problems.problems(Malformed, NotAuthenticated, NotAllowed, UnknownFeature, TooLarge),
+        )
+    },
+    "/webhooks/stripe": {
+        "post": _operation(
+            "Stripe tells what happened",
+            operationId="stripe_webhook",
+            tags=["webhooks"],
+            requestBody={"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+            answer={
+                "description": "The event is safely stored, or was already",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            refusals=problems.problems(NotGenuine, TooLarge),
+        )
+    },
+}
+SCHEMAS: tuple[type[BaseModel], ...] = (CheckIn, CheckOut)

@@ -1,0 +1,210 @@
+"""``/v1/support/payments/{id}/refund-quote`` and ``/v1/support/refunds``: money back, once."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.api.deps import IdempotencyKey, Now, ReadRules, Sessions, Settings, StripeGateway, SupportAgent
+from app.api.models import MoneyOut
+from app.api.problems import problems
+from app.db.session import new_id
+from app.domain.errors import NotFound
+from app.domain.money import Money, OtherCurrency
+from app.domain.refunds import (
+    PROCESSING,
+    GuaranteeUsed,
+    NothingToRefund,
+    NotTheFirstPayment,
+    OutsideGuarantee,
+    PaymentDisputed,
+    Quote,
+    QuoteChanged,
+    Refund,
+    RefundInProgress,
+)
+from app.services import idempotency, refunds
+from app.services.idempotency import KeyInUse, KeyRequired, KeyReused
+from app.services.refunds import RefundRequest
+
+router = APIRouter(prefix="/v1/support", tags=["refunds"])
+
+
+class MoneyIn(BaseModel):
+    """An amount in minor units of a currency."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Annotated[int, Field(ge=1, le=2**53, strict=True)]
+    currency: Annotated[str, StringConstraints(pattern="^[a-z]{3}$")]
+
+
+class RefundIn(BaseModel):
+    """What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "payment": "pi_123",
+                    "basis": "guarantee",
+                    "reason": "requested_by_reader",
+                    "expected_amount": {"amount": 4900, "currency": "usd"},
+                }
+            ]
+        },
+    )
+
+    payment: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    basis: Literal["guarantee"]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    expected_amount: MoneyIn
+
+    def to_request(self) -> RefundRequest:
+        """Return it in the service's words."""
+        return RefundRequest(
+            payment_id=self.payment,
+            basis=self.basis,
+            reason=self.reason,
+            note=self.note,
+            expected=Money(self.expected_amount.amount, self.expected_amount.currency),
+        )
+
+
+class QuoteOut(BaseModel):
+    """What a refund on one basis would pay, and what it does; or why it would not."""
+
+    basis: str
+    allowed: bool
+    reason: str | None = Field(description="why not", examples=["outside_guarantee"])
+    amount: MoneyOut
+    tax: MoneyOut
+    until: datetime | None
+    ends_access: bool
+
+    @classmethod
+    def of(cls, quote: Quote) -> "QuoteOut":
+        """Show a quote."""
+        return cls(
+            basis=quote.basis,
+            allowed=quote.allowed,
+            reason=quote.refusal.code if quote.refusal else None,
+            amount=MoneyOut(amount=quote.amount, currency=quote.currency),
+            tax=MoneyOut(amount=quote.tax, currency=quote.currency),
+            until=quote.until,
+            ends_access=quote.ends_access,
+        )
+
+
+class QuotesOut(BaseModel):
+    """The quotes for one payment."""
+
+    payment: str
+    quotes: list[QuoteOut]
+
+
+class RefundOut(BaseModel):
+    """One refund. ``processing``: Stripe has not answered yet, and we go on by ourselves."""
+
+    id: str = Field(examples=["rfd_0c5e"])
+    payment: str
+    basis: str
+    status: str = Field(examples=["succeeded"])
+    amount: MoneyOut
+    tax: MoneyOut
+    reason: str
+    note: str | None
+    requested_by: str
+    failure_reason: str | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, refund: Refund) -> "RefundOut":
+        """Show a refund."""
+        return cls(
+            id=refund.id,
+            payment=refund.payment_id,
+            basis=refund.basis,
+            status=refund.status,
+            amount=MoneyOut(amount=refund.amount, currency=refund.currency),
+            tax=MoneyOut(amount=refund.tax, currency=refund.currency),
+            reason=refund.reason,
+            note=refund.note,
+            requested_by=refund.requested_by,
+            failure_reason=refund.failure_reason,
+            created_at=refund.created_at,
+        )
+
+
+PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
+    202: {"model": RefundOut, "description": "Stripe has not answered yet; we go on by ourselves"}
+}
+
+
+@router.get("/payments/{payment_id}/refund-quote", responses=problems(NotFound))
+async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rules: ReadRules, now: Now) -> QuotesOut:
+    """Tell what each basis would pay now."""
+    found = await refunds.quote(sessions, rules, payment_id, now=now)
+    return QuotesOut(payment=payment_id, quotes=[QuoteOut.of(quote) for quote in found])
+
+
+@router.post(
+    "/refunds",
+    status_code=201,
+    response_model=RefundOut,
+    responses=PROCESSING_ANSWER
+    | problems(
+        NotFound,
+        OutsideGuarantee,
+        NotTheFirstPayment,
+        GuaranteeUsed,
+        NothingToRefund,
+        PaymentDisputed,
+        QuoteChanged,
+        RefundInProgress,
+        OtherCurrency,
+        KeyRequired,
+        KeyReused,
+        KeyInUse,
+    ),
+)
+async def issue_refund(
+    body: RefundIn,
+    request: Request,
+    agent: SupportAgent,
+    key: IdempotencyKey,
+    sessions: Sessions,
+    gateway: StripeGateway,
+    rules: ReadRules,
+    settings: Settings,
+    now: Now,
+) -> JSONResponse:
+    """Give money back on one payment. The quote must still hold."""
+
+    async def issue(refund_id: str) -> tuple[int, dict[str, object]]:
+        refund = await refunds.issue(
+            sessions,
+            gateway,
+            rules,
+            body.to_request(),
+            refund_id=refund_id,
+            by=f"staff:{agent.sub}",
+            lease=settings.lease,
+            now=now,
+        )
+        return (202 if refund.status == PROCESSING else 201), RefundOut.of(refund).model_dump(mode="json")
+
+    answer = await idempotency.once(
+        sessions,
+        caller=f"staff:{agent.sub}",
+        route="POST /v1/support/refunds",
+        key=key,
+        body=await request.body(),
+        new_object_id=new_id("rfd"),
+        work=issue,
+    )
+    return JSONResponse(answer.body, answer.status)

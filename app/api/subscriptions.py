@@ -1,0 +1,119 @@
+"""``/v1/me/subscription``: a reader's subscription, as easily ended as begun."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.api.deps import CurrentReader, Now, ReadRules, Sessions, StripeGateway
+from app.api.models import MoneyOut
+from app.api.problems import problems
+from app.domain.errors import StripeRefused, StripeUnavailable
+from app.domain.subscriptions import AlreadyEnded, NoSubscription
+from app.services import subscriptions
+from app.services.subscriptions import Mine
+
+router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"])
+
+
+class TermOut(BaseModel):
+    """One paid period: from ``starts_at`` (included) to ``ends_at`` (not)."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+class IssuesOut(BaseModel):
+    """The term's ledger. ``served``, ``unserved`` and ``last_issue`` are null until an issue calendar is loaded."""
+
+    owed: int = Field(examples=[24])
+    served: int | None = None
+    unserved: int | None = None
+    last_issue: int | None = None
+
+
+class GuaranteeOut(BaseModel):
+    """Whether the money-back guarantee holds, and until when (excluded)."""
+
+    eligible: bool
+    until: datetime | None
+    amount: MoneyOut | None
+    reason: str | None = Field(default=None, description="why not", examples=["outside_guarantee"])
+
+
+class SubscriptionOut(BaseModel):
+    """A subscription as its reader sees it. Exactly one of ``renews_at`` and ``ends_at`` is set while it lives."""
+
+    id: str = Field(examples=["scr_0c5e"])
+    status: str = Field(examples=["active"])
+    plan: str = Field(examples=["annual"])
+    editions: list[Literal["digital", "print"]]
+    term: TermOut | None
+    issues: IssuesOut | None
+    renews_at: datetime | None
+    ends_at: datetime | None
+    price: MoneyOut
+    guarantee: GuaranteeOut
+
+    @classmethod
+    def of(cls, mine: Mine) -> "SubscriptionOut":
+        """Show a subscription."""
+        held, term, quote = mine.subscription, mine.term, mine.guarantee
+        ends_at = held.ended_here_at or held.ended_at or held.cancel_at
+        return cls(
+            id=held.id,
+            status=held.status if held.ended_here_at is None else "canceled",
+            plan=held.plan,
+            editions=["digital", "print"] if held.print_edition else ["digital"],
+            term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,
+            issues=IssuesOut(owed=term.issues_owed) if term else None,
+            renews_at=held.current_period_end if held.is_live and ends_at is None else None,
+            ends_at=ends_at,
+            price=MoneyOut(amount=held.price, currency=held.currency),
+            guarantee=GuaranteeOut(
+                eligible=quote is not None and quote.allowed,
+                until=quote.until if quote else None,
+                amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote else None,
+                reason=quote.refusal.code if quote and quote.refusal else None,
+            ),
+        )
+
+
+class CancelIn(BaseModel):
+    """``period_end``: access stays for what is paid. ``now``: access ends at once, and nothing is refunded by itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"when": "period_end"}]})
+
+    when: Literal["period_end", "now"]
+    reason: Annotated[str, StringConstraints(max_length=100)] | None = None
+    comment: Annotated[str, StringConstraints(max_length=1000)] | None = None
+
+
+@router.get("", responses=problems(NoSubscription))
+async def my_subscription(reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now) -> SubscriptionOut:
+    """Show the reader's subscription."""
+    return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
+
+
+@router.post("/cancel", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
+async def cancel_subscription(
+    body: CancelIn, reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, rules: ReadRules, now: Now
+) -> SubscriptionOut:
+    """Cancel: at the end of what is paid, or at once."""
+    if body.when == "now":
+        await subscriptions.cancel_now(sessions, gateway, rules, reader.sub, reason=body.reason, now=now)
+    else:
+        await subscriptions.cancel_at_period_end(
+            sessions, gateway, rules, reader.sub, reason=body.reason, comment=body.comment, now=now
+        )
+    return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
+
+
+@router.post("/resume", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
+async def resume_subscription(
+    reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, rules: ReadRules, now: Now
+) -> SubscriptionOut:
+    """Undo a scheduled cancellation."""
+    await subscriptions.resume(sessions, gateway, rules, reader.sub, now=now)
+    return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))

@@ -1,0 +1,185 @@
+"""``/v1/support/subscribers``: support finds a reader, and sees everything on one page."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from app.api.deps import EntitlementPool, Now, ReadRules, Sessions, SupportAgent
+from app.api.models import MoneyOut
+from app.api.problems import problems
+from app.api.refunds import RefundOut
+from app.db.subscribers import Subscriber
+from app.domain.errors import NotFound
+from app.domain.refunds import CONFIRMED
+from app.services import support
+from app.services.support import Overview
+
+router = APIRouter(prefix="/v1/support/subscribers", tags=["support"])
+
+
+class SubscriberOut(BaseModel):
+    """A reader, as support finds them. ``subscriber`` is the identity provider's ``sub``."""
+
+    id: str = Field(examples=["rdr_0c5e"])
+    subscriber: str
+    email: str | None
+    name: str | None
+    stripe_customer: str | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, found: Subscriber) -> "SubscriberOut":
+        """Show a reader."""
+        return cls(
+            id=found.id,
+            subscriber=found.sub,
+            email=found.email,
+            name=found.name,
+            stripe_customer=found.stripe_customer_id,
+            created_at=found.created_at,
+        )
+
+
+class SubscribersOut(BaseModel):
+    """A list, and where it goes on."""
+
+    data: list[SubscriberOut]
+    next: str | None
+
+
+class TermOut(BaseModel):
+    """One paid period."""
+
+    invoice: str
+    starts_at: datetime
+    ends_at: datetime
+    issues_owed: int
+    print_edition: bool
+    refunded_as: str | None
+
+
+class HeldOut(BaseModel):
+    """A subscription with its terms."""
+
+    id: str
+    stripe_id: str
+    plan: str
+    status: str
+    print_edition: bool
+    created_at: datetime
+    current_period_end: datetime | None
+    cancel_at: datetime | None
+    ended_at: datetime | None
+    ended_by: str | None
+    terms: list[TermOut]
+
+
+class PaymentOut(BaseModel):
+    """A payment, and what of it went back."""
+
+    id: str
+    invoice: str
+    amount: MoneyOut
+    tax: MoneyOut
+    refunded: MoneyOut
+    paid_at: datetime
+    billing_reason: str
+
+
+class AccessOut(BaseModel):
+    """The answer for one feature, and why."""
+
+    allowed: bool
+    reason: str
+    until: datetime | None
+
+
+class OverviewOut(SubscriberOut):
+    """Everything about one reader."""
+
+    subscriptions: list[HeldOut]
+    payments: list[PaymentOut]
+    refunds: list[RefundOut]
+    access: dict[str, AccessOut]
+
+    @classmethod
+    def all_of(cls, seen: Overview) -> "OverviewOut":
+        """Show everything."""
+        return cls(
+            **SubscriberOut.of(seen.subscriber).model_dump(),
+            subscriptions=[_held(seen, index) for index in range(len(seen.subscriptions))],
+            payments=_payments(seen),
+            refunds=[RefundOut.of(refund) for refund in seen.refunds],
+            access={
+                name: AccessOut(allowed=d.allowed, reason=d.reason, until=d.until) for name, d in seen.access.items()
+            },
+        )
+
+
+def _held(seen: Overview, index: int) -> HeldOut:
+    held, terms = seen.subscriptions[index]
+    return HeldOut(
+        id=held.id,
+        stripe_id=held.stripe_id,
+        plan=held.plan,
+        status=held.status,
+        print_edition=held.print_edition,
+        created_at=held.created_at,
+        current_period_end=held.current_period_end,
+        cancel_at=held.cancel_at,
+        ended_at=held.ended_here_at or held.ended_at,
+        ended_by=held.ended_by,
+        terms=[
+            TermOut(
+                invoice=term.invoice_id,
+                starts_at=term.starts_at,
+                ends_at=term.ends_at,
+                issues_owed=term.issues_owed,
+                print_edition=term.print_edition,
+                refunded_as=term.refunded_as,
+            )
+            for term in terms
+        ],
+    )
+
+
+def _payments(seen: Overview) -> list[PaymentOut]:
+    given: dict[str, int] = {}
+    for refund in seen.refunds:
+        if refund.status in CONFIRMED:
+            given[refund.payment_id] = given.get(refund.payment_id, 0) + refund.amount
+    return [
+        PaymentOut(
+            id=payment.id,
+            invoice=payment.invoice_id,
+            amount=MoneyOut(amount=payment.amount, currency=payment.currency),
+            tax=MoneyOut(amount=payment.tax, currency=payment.currency),
+            refunded=MoneyOut(amount=given.get(payment.id, 0), currency=payment.currency),
+            paid_at=payment.paid_at,
+            billing_reason=payment.billing_reason,
+        )
+        for payment in seen.payments
+    ]
+
+
+@router.get("")
+async def find_subscribers(
+    _: SupportAgent,
+    sessions: Sessions,
+    q: Annotated[str, Query(max_length=200, description="beginning of an address or a name, or a whole id")] = "",
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> SubscribersOut:
+    """Find readers by address, name, ``sub``, or an id of Stripe's."""
+    page = await support.search(sessions, q, after=after, limit=limit)
+    return SubscribersOut(data=[SubscriberOut.of(found) for found in page.found], next=page.next)
+
+
+@router.get("/{subscriber_id}", responses=problems(NotFound))
+async def show_subscriber(
+    subscriber_id: str, _: SupportAgent, sessions: Sessions, pool: EntitlementPool, rules: ReadRules, now: Now
+) -> OverviewOut:
+    """Show everything about one reader on one page."""
+    return OverviewOut.all_of(await support.overview(sessions, pool, rules, subscriber_id, now=now))

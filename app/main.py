@@ -1,0 +1,207 @@
+"""
+The composition root: builds everything, and alone knows all of it.
+
+What is built from the settings stands in one :class:`Parts`; the web application and the worker are made of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.api import checkout_sessions, entitlements, health, hot, middleware, plans, problems, refunds, support
+from app.api import subscriptions as subscription_routes
+from app.api.auth import Authenticator
+from app.api.deps import Container
+from app.clock import Clock, StripeTestClock, SystemClock
+from app.db import embedded, schema, work
+from app.db.entitlements import open_pool
+from app.db.notices import Notices
+from app.db.session import Sessions, make_engine, make_sessions
+from app.domain import events
+from app.domain.policy import Rules
+from app.gateway.client import Gateway
+from app.services import catalogue, checkout, subscriptions, webhooks
+from app.services import refunds as refund_cases
+from app.settings import Settings
+from app.worker import Job, Worker, attend
+
+DATABASE = "newsstand"  # its name on the embedded server
+VERSION = "0.1.0"
+
+
+async def database_address(settings: Settings, *, owner: bool = False) -> str:
+    """
+    Return where the database is; the embedded server is started, and its database made, if none is set.
+
+    :param owner: as the role that owns the schema.
+    """
+    if owner and settings.migration_database_url is not None:
+        return settings.migration_database_url.get_secret_value()
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    maintenance = await asyncio.to_thread(embedded.ensure, settings.data_dir)
+    return await schema.create_database(maintenance, DATABASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that is built once for each process."""
+
+    settings: Settings
+    clock: Clock
+    engine: AsyncEngine
+    sessions: Sessions
+    gateway: Gateway
+    rules: Rules
+    container: Container
+    notices: Notices
+    dsn: str
+
+    def worker(self) -> Worker:
+        """Return a worker over these parts, with a job for each kind of work."""
+        listen = self.settings.listen_database_url
+        return Worker(
+            self.sessions,
+            [
+                Job(table="events", do=self._apply),
+                Job(table="refunds", do=self._finish_refunds),
+                Job(table="subscriptions", do=self._finish_ends),
+            ],
+            lease=self.settings.lease,
+            listen_dsn=listen.get_secret_value() if listen is not None else self.dsn,
+        )
+
+    async def _apply(self, claimed: work.Claimed, owner: str) -> None:
+        now = await self.clock.policy()
+        told = (self.sessions, self.gateway, self.rules)
+        handlers: dict[str, webhooks.Handler] = {
+            events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now),
+            events.INVOICE: partial(subscriptions.refresh_invoice, *told, now=now),
+            events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
+            events.PAYMENT: partial(refund_cases.follow, *told, now=now),
+            events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
+        }
+        await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)
+
+    async def _finish_refunds(self, claimed: work.Claimed, owner: str) -> None:
+        now = await self.clock.policy()
+        finish = partial(refund_cases.finish, self.sessions, self.gateway, self.rules, now=now)
+        await attend(self.sessions, "refunds", claimed, owner, finish)
+
+    async def _finish_ends(self, claimed: work.Claimed, owner: str) -> None:
+        now = await self.clock.policy()
+        finish = partial(subscriptions.finish_end, self.sessions, self.gateway, self.rules, now=now)
+        await attend(self.sessions, "subscriptions", claimed, owner, finish)
+
+
+@asynccontextmanager
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """
+    Build everything from the settings, and take it down again.
+
+    :raises BadCatalogue: the catalogue file is wrong.
+    """
+    offer = catalogue.load(settings.catalogue)
+    async with AsyncExitStack() as stack:
+        dsn = await database_address(settings)
+        if settings.database_url is None:  # the embedded database is ours alone: no operator migrates it
+            await schema.migrate(dsn)
+        engine = make_engine(dsn, pool_size=settings.database_pool_size, pooler=settings.database_pooler)
+        stack.push_async_callback(engine.dispose)
+        pool = await open_pool(dsn, size=settings.database_pool_size, pooler=settings.database_pooler)
+        stack.push_async_callback(pool.close)
+        notices = Notices(pool)
+        stack.push_async_callback(notices.close)
+        key = settings.stripe_api_key.get_secret_value()
+        clock: Clock = StripeTestClock(settings.clock_url, key) if settings.clock_url else SystemClock()
+        stack.push_async_callback(clock.close)
+        gateway = Gateway(
+            url=settings.stripe_url,
+            api_key=key,
+            timeout=settings.stripe_timeout,
+            test_clock=urlsplit(settings.clock_url).path.rpartition("/")[2] if settings.clock_url else None,
+        )
+        stack.push_async_callback(gateway.close)
+        sessions = make_sessions(engine)
+        authenticator = Authenticator(
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            roles_claim=settings.roles_claim,
+            sessions=sessions,
+            clock=clock,
+        )
+        stack.push_async_callback(authenticator.close)
+        container = Container(
+            settings=settings,
+            clock=clock,
+            sessions=sessions,
+            gateway=gateway,
+            catalogue=offer,
+            authenticator=authenticator,
+            pool=pool,
+            wake=notices.send,
+        )
+        yield Parts(
+            settings=settings,
+            clock=clock,
+            engine=engine,
+            sessions=sessions,
+            gateway=gateway,
+            rules=container.rules,
+            container=container,
+            notices=notices,
+            dsn=dsn,
+        )
+
+
+def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
+    """Return the web application; with a worker inside unless workers run apart."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with parts(settings) as built:
+            app.state.container = built.container
+            working = asyncio.create_task(built.worker().run()) if with_worker else None
+            try:
+                yield
+            finally:
+                if working is not None:
+                    working.cancel()
+                    await asyncio.wait([working], timeout=timedelta(seconds=10).total_seconds())
+
+    app = FastAPI(
+        title="Newsstand",
+        version=VERSION,
+        summary="The subscription billing service of a magazine.",
+        lifespan=lifespan,
+        max_body_size=hot.MAX_BODY,
+        separate_input_output_schemas=False,
+    )
+    problems.install(app)
+    middleware.install(app)
+    app.router.routes[:0] = hot.ROUTES  # first: they are asked most
+    for module in (plans, checkout_sessions, subscription_routes, entitlements, refunds, support, health):
+        app.include_router(module.router)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
+    return app
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, the hot routes among the rest."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        made["paths"].update(hot.PATHS)
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        for model in hot.SCHEMAS:
+            schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,133 @@
+"""
+Time in: the jobs that run by themselves.
+
+Each kind of work has a *job*: a table with due rows, and what is done for a leased key. The worker claims, does, and
+waits to be woken by a notice or by its clock. It keeps no state; any number of workers may run, anywhere.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from asyncpg import PostgresError
+from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
+
+from app.db import notices, work
+from app.db.session import Sessions
+from app.domain.refunds import RefundRefused
+
+AT_ONCE = 8  # keys of one kind that a worker has in hand
+POLL = 1.0  # seconds between looks when nobody knocks
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One kind of work. ``do`` is given what was claimed and our name; it releases the key and never raises."""
+
+    table: str
+    do: Callable[[work.Claimed, str], Awaitable[None]]
+
+
+class Worker:
+    """Does what is due until it is cancelled."""
+
+    def __init__(self, sessions: Sessions, jobs: Sequence[Job], *, lease: timedelta, listen_dsn: str | None) -> None:
+        self.owner = f"worker-{secrets.token_hex(8)}"
+        self._sessions, self._jobs, self._lease, self._listen_dsn = sessions, jobs, lease, listen_dsn
+        self._wakes = [asyncio.Event() for _ in jobs]
+
+    def wake(self) -> None:
+        """Have it look at once."""
+        for wake in self._wakes:
+            wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. A database that is gone is waited for."""
+        async with asyncio.TaskGroup() as tasks:
+            for job, wake in zip(self._jobs, self._wakes, strict=True):
+                tasks.create_task(self._loop(job, wake))
+            tasks.create_task(self._keep_leases())
+            if self._listen_dsn is not None:
+                tasks.create_task(notices.listen(self._listen_dsn, self.wake))
+
+    async def _loop(self, job: Job, wake: asyncio.Event) -> None:
+        running: set[asyncio.Task[None]] = set()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            running.discard(task)
+            wake.set()
+
+        try:
+            while True:
+                wake.clear()
+                claimed = await self._claim(job, AT_ONCE - len(running))
+                for one in claimed:
+                    task = asyncio.create_task(self._do(job, one))
+                    running.add(task)
+                    task.add_done_callback(ended)
+                if not claimed:
+                    await _first(wake, POLL)
+        finally:
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _claim(self, job: Job, most: int) -> list[work.Claimed]:
+        if most <= 0:
+            return []
+        try:
+            async with self._sessions.begin() as session:
+                return await work.claim(session, job.table, owner=self.owner, lease=self._lease, limit=most)
+        except (OSError, SQLAlchemyError, PostgresError) as failure:
+            log.warning("worker_waits", table=job.table, error=f"{type(failure).__name__}: {failure}")
+            return []
+
+    async def _do(self, job: Job, claimed: work.Claimed) -> None:
+        with bound_contextvars(request_id=f"{self.owner}/{claimed.key}"):
+            try:
+                await job.do(claimed, self.owner)
+            except Exception:
+                log.exception("work_failed", table=job.table, key=claimed.key)  # its lease ends, and it is tried again
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            try:
+                async with self._sessions.begin() as session:
+                    await work.renew(session, owner=self.owner, lease=self._lease)
+            except Exception as failure:
+                log.warning("leases_not_renewed", error=type(failure).__name__)
+
+
+async def _first(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(wake.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+async def attend(
+    sessions: Sessions, table: str, claimed: work.Claimed, owner: str, do: Callable[[str], Awaitable[object]]
+) -> None:
+    """
+    Do ``do`` for each claimed row that finishes itself; what cannot be done now is put back with a pause.
+
+    Such work is never dead: a refund that was promised and a cancellation that was ordered are tried until they are done.
+    """
+    try:
+        for row_id in claimed.ids:
+            try:
+                await do(row_id)
+            except RefundRefused as refusal:
+                log.warning("refund_refused", refund=row_id, reason=refusal.code)  # its row says so
+            except Exception as failure:
+                error = f"{type(failure).__name__}: {failure}"
+                log.warning("put_back", table=table, row=row_id, attempts=claimed.attempts, error=error)
+                async with sessions.begin() as session:
+                    await work.later(session, table, [row_id], attempts=claimed.attempts, error=error)
+    finally:
+        async with sessions.begin() as session:
+            await work.release(session, claimed.key, owner=owner)
