@@ -36,7 +36,6 @@ def introduce(stack: Stack) -> None:
     for number, what in CARDS:
         say(f"    {number}  {what}")
     say()
-    say(f"  Logs are in {stack.folder}")
     say("  Ctrl-C stops everything.")
 
 
@@ -45,11 +44,13 @@ async def run(*, keep_data: bool) -> int:
     asked = cancel_on_signals(say)
     began = time.monotonic()
     say("Starting the magazine, with its own Stripe, sign-in and database ...")
+    stack = Stack(Ports().or_free(say), keep_data=keep_data, say=say)
+    say(f"Logs are in {stack.folder}")
     try:
-        async with Stack(Ports.usual(say), keep_data=keep_data, say=say) as stack:
+        async with stack:
             say(f"Ready after {time.monotonic() - began:.1f} seconds.")
             introduce(stack)
-            await stack.watch()
+            await stack.processes.watch()
     except StackFailed as failure:
         print(f"\nStopped: {failure}", file=sys.stderr, flush=True)
         return 1

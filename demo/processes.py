@@ -17,7 +17,8 @@ import httpx2
 START_LIMIT = 60.0  # seconds until a program must answer
 STOP_LIMIT = 10.0  # seconds until a program that was asked to stop is killed
 SLOW = 1.0  # seconds after which a step says what it is waiting for
-PACE = 0.05  # seconds between two looks
+PACE = 0.05  # seconds between two looks while something starts
+WATCH_PACE = 0.3  # and while all is well
 TAIL = 25  # lines of a log that are shown
 
 
@@ -40,8 +41,17 @@ class Processes:
     in order; on Linux the kernel ends them even if that one is killed. Their output goes to a file each.
     """
 
-    def __init__(self, *, logs: Path, cwd: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        cwd: Path,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        patience: float = STOP_LIMIT,
+    ) -> None:
         self._logs, self._cwd, self._environment, self._say = logs, cwd, dict(environment), say
+        self._patience = patience
         self._all: list[_Started] = []
 
     async def serve(self, name: str, command: Sequence[str], ready: str | None, **environment: str) -> None:
@@ -92,12 +102,22 @@ class Processes:
             if started.stays and started.process.poll() is not None:
                 raise self._failed(started.name, f"ended by itself (exit {started.process.returncode})")
 
+    async def watch(self) -> None:
+        """
+        Stay until one of the programs that should stay ends.
+
+        :raises StackFailed: which names it.
+        """
+        while True:
+            self.check()
+            await asyncio.sleep(WATCH_PACE)
+
     def stop(self) -> None:
         """Stop what still runs, last started first: asked politely, then killed. Blocks, so nothing interrupts it."""
         for started in reversed(self._all):
             started.process.terminate()  # does nothing to one that has ended
             try:
-                started.process.wait(STOP_LIMIT)
+                started.process.wait(self._patience)
             except subprocess.TimeoutExpired:
                 started.process.kill()
                 started.process.wait()

@@ -47,15 +47,14 @@ class Ports:
         with _holding(0, 0, 0, 0) as (service, magazine, issuer, sandbox):
             return cls(service=service, magazine=magazine, issuer=issuer, sandbox=sandbox)
 
-    @classmethod
-    def usual(cls, say: Callable[[str], None]) -> "Ports":
-        """Return the usual ports, with a free one in place of each that is taken; says so."""
-        wanted = {name: getattr(cls(), name) for name in cls.__slots__}
+    def or_free(self, say: Callable[[str], None]) -> "Ports":
+        """Return these ports, with a free one in place of each that is taken; says so."""
+        wanted = {name: getattr(self, name) for name in self.__slots__}
         taken = {name for name, port in wanted.items() if not _is_free(port)}
-        instead = cls.free()
+        instead = self.free()
         for name in sorted(taken):
             say(f"Port {wanted[name]} is taken, so the {name} listens on {getattr(instead, name)}.")
-        return cls(**{name: getattr(instead, name) if name in taken else port for name, port in wanted.items()})
+        return Ports(**{name: getattr(instead, name) if name in taken else port for name, port in wanted.items()})
 
 
 class Stack:
@@ -89,16 +88,6 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
-
-    async def watch(self) -> None:
-        """
-        Stay until something ends that should not.
-
-        :raises StackFailed: which names it.
-        """
-        while True:
-            self.processes.check()
-            await asyncio.sleep(0.3)
 
     async def _start(self) -> None:
         """Start all in three waves: what depends on nothing; what fills the new service; what needs both."""
