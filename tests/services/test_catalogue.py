@@ -1,0 +1,208 @@
+"""The catalogue file: what is wrong in it is said by its key, all of it at once."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+from stripe.params.checkout import SessionCreateParamsShippingAddressCollection
+
+from app.domain.money import Money
+from app.domain.plans import BadCatalogue
+from app.services.catalogue import COUNTRIES, load
+
+OURS = Path(__file__).parents[2] / "catalogue.toml"
+PRICES = "plans.annual.prices"
+
+
+def problems(path: Path, text: str) -> list[str]:
+    """Return what is said of a file."""
+    path.write_text(text)
+    with pytest.raises(BadCatalogue) as bad:
+        load(path)
+    return list(bad.value.problems)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalogue.toml"
+
+
+@pytest.fixture(scope="module")
+def right() -> str:
+    return OURS.read_text()
+
+
+def test_the_repositorys_catalogue_is_the_offer() -> None:
+    catalogue = load(OURS)
+    annual = catalogue.plan("annual")
+    assert annual.offer == (
+        "24 Issues Per Year",
+        "Optional Print Edition",
+        "Digital Edition Access",
+        "Exclusive Subscriber Content",
+        "Audio provided for all articles",
+        "Unlimited access to past issues",
+        "Coming Soon! Ad FREE",
+        "60-Day money back guarantee!",
+        "Cancel anytime",
+    )
+    assert (annual.issues, annual.interval, annual.guarantee.days) == (24, "year", 60)
+    assert {name: price.price for name, price in annual.prices.items()} == {
+        "digital": Money(4900, "usd"),
+        "print": Money(2400, "usd"),
+    }
+    assert annual.prices["print"].ships_to == ("US",)
+    assert not annual.features["ad_free"].is_granted(datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def test_an_announced_feature_has_its_date_in_utc(path: Path, right: str) -> None:
+    path.write_text(right.replace("announced = true", "announced = true\navailable_from = 2027-03-01T00:00:00-06:00"))
+    opens = load(path).feature("ad_free").available_from
+    assert opens == datetime(2027, 3, 1, 6, tzinfo=UTC)
+    assert opens.tzinfo is UTC
+
+
+def test_a_plan_may_be_digital_only(path: Path, right: str) -> None:
+    digital = right[: right.index("[plans.annual.prices.print]")].replace('["print_edition", ', "[")
+    path.write_text(digital)
+    assert not load(path).plan("annual").has_print
+
+
+MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units above zero"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("amount = 4900", "amount = 0", MUST_BE_MONEY),
+        ("amount = 4900", "amount = -4900", MUST_BE_MONEY),
+        ("amount = 4900", "amount = 49.00", MUST_BE_MONEY),
+        ("amount = 4900", "amount = true", MUST_BE_MONEY),
+        ("amount = 4900", 'amount = "4900"', MUST_BE_MONEY),
+        ("amount = 4900", "amount = 100000000", MUST_BE_MONEY),
+        ("amount = 4900", "", f"{PRICES}.digital.amount: is missing"),
+        ("amount = 4900", "amuont = 4900", f"{PRICES}.digital.amuont: is not a key of the catalogue; is amount meant?"),
+        ("amount = 4900", "amount = 4900\nqqqq = 1", f"{PRICES}.digital.qqqq: is not a key of the catalogue"),
+        ('currency = "usd"', 'currency = "USD"', f"{PRICES}.digital.currency: must be a currency of three small letters"),
+        ("4900\ncurrency = \"usd\"", "4900\ncurrency = \"eur\"", f"{PRICES}.print.currency: must be eur, as the digital"),
+        ("txcd_10303002", "10303002", f"{PRICES}.digital.tax_code: must be a tax code of Stripe's, such as txcd_"),
+        ('behavior = "exclusive"', 'behavior = "none"', f'{PRICES}.digital.tax_behavior: must be "inclusive", "exclusive"'),
+        ("annual_digital", "Annual-Digital", f"{PRICES}.digital.lookup_key: must be made of small letters, digits"),
+        (
+            "newsstand_annual_print",
+            "newsstand_annual_digital",
+            f"{PRICES}.print.lookup_key: 'newsstand_annual_digital' is the lookup key of {PRICES}.digital already",
+        ),
+        ("[plans.annual.prices.digital]", "[plans.annual.prices.paper]", f"{PRICES}.digital: is missing"),
+        ('postage_band = "domestic"', "", f"{PRICES}.print.postage_band: is missing"),
+        ('ships_to = ["US"]', "", f"{PRICES}.print.ships_to: is missing"),
+        ('ships_to = ["US"]', "ships_to = []", f"{PRICES}.print.ships_to: must be a list of country codes, at least one"),
+        ('ships_to = ["US"]', 'ships_to = "US"', f"{PRICES}.print.ships_to: must be a list of country codes"),
+        ('ships_to = ["US"]', 'ships_to = ["KP"]', f"{PRICES}.print.ships_to: 'KP' is not a country code"),
+        ('ships_to = ["US"]', 'ships_to = ["USA"]', f"{PRICES}.print.ships_to: 'USA' is not a country code"),
+        ('ships_to = ["US"]', 'ships_to = ["US", "US"]', f"{PRICES}.print.ships_to: 'US' is listed twice"),
+        ("amount = 4900", 'amount = 4900\nships_to = ["US"]', f"{PRICES}.digital.ships_to: is not a key"),
+        ('["print_edition", ', "[", "plans.annual.features: 'print_edition' must be listed"),
+        ('"audio", ', '"crossword", ', "plans.annual.features: 'crossword' is not one of [features]"),
+        ('"audio", ', '"audio", "audio", ', "plans.annual.features: 'audio' is listed twice"),
+        ('"audio", ', "7, ", "plans.annual.features.3: must be a list of names of features, at least one"),
+        ("issues = 24", "issues = 0", "plans.annual.issues: must be a whole number of issues from 1 to 1000"),
+        ('interval = "year"', 'interval = "week"', 'plans.annual.interval: must be "year" or "month"'),
+        ("days = 60", "days = -1", "plans.annual.guarantee.days: must be a whole number of days from 0 to 3650"),
+        ("days = 60", "days = 3651", "plans.annual.guarantee.days: must be a whole number of days from 0 to 3650"),
+        ('"anytime"', '"never"', 'plans.annual.cancellation.policy: must be "anytime"'),
+        ("plans.annual", "plans.annual_plan", "plans.annual_plan: a plan's code is made of small letters, digits"),
+        ("[features.audio]", "[features.Audio]", "features.Audio: a feature's name is made of small letters"),
+        ('title = "24 Issues Per Year"', 'title = ""', "plans.annual.title: must be a line of text"),
+        ('title = "24 Issues Per Year"', 'title = "24\\nIssues"', "plans.annual.title: must be a line of text"),
+        ('publisher = "The Lantern Review"', "publisher = 7", "publisher: must be the magazine's name"),
+        ('publisher = "The Lantern Review"', "publisher = \"\"\nfoo = 1", "foo: is not a key of the catalogue"),
+        ("announced = true", 'announced = "yes"', "features.ad_free.announced: must be true or false"),
+        (
+            "announced = true",
+            "announced = true\navailable_from = 2027-03-01T00:00:00",
+            "features.ad_free.available_from: must be a time with its zone, such as 2027-03-01T00:00:00Z",
+        ),
+        (
+            "announced = true",
+            "announced = true\navailable_from = 2027-03-01",
+            "features.ad_free.available_from: must be a time with its zone",
+        ),
+        (
+            "announced = true",
+            "available_from = 2027-03-01T00:00:00Z",
+            "features.ad_free.available_from: is only for a feature with announced = true",
+        ),
+        ("guarantee = {", "guarantee = 60 # {", "plans.annual.guarantee: must be a table"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_by_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
+    assert old in right
+    assert any(said.startswith(problem) for said in problems(path, right.replace(old, new)))
+
+
+def test_an_empty_catalogue_lacks_everything(path: Path) -> None:
+    assert problems(path, "") == ["publisher: is missing", "features: is missing", "plans: is missing"]
+    assert problems(path, 'publisher = "P"\nplans = {}\nfeatures = {}') == [
+        "features: must not be empty (line 3)",
+        "plans: must not be empty (line 2)",
+    ]
+    assert problems(path, 'publisher = "P"\nplans = 1\nfeatures = []') == [
+        "features: must be a table (line 3)",
+        "plans: must be a table (line 2)",
+    ]
+
+
+def test_a_print_feature_without_a_print_price_is_refused(path: Path, right: str) -> None:
+    digital = right[: right.index("[plans.annual.prices.print]")]
+    (said,) = problems(path, digital)
+    assert said.startswith("plans.annual.features: 'print_edition' is listed, and the plan has no print price (line ")
+
+
+def test_two_plans_cannot_share_a_lookup_key(path: Path, right: str) -> None:
+    start = right.index("[plans.annual]")
+    said = problems(path, right + "\n" + right[start:].replace("plans.annual", "plans.monthly"))
+    assert [one.split(" (line")[0] for one in said] == [
+        f"plans.monthly.prices.{component}.lookup_key: 'newsstand_annual_{component}' is the lookup key of "
+        f"plans.annual.prices.{component} already"
+        for component in ("digital", "print")
+    ]
+
+
+def test_every_problem_is_said_at_once_with_its_line(path: Path, right: str) -> None:
+    wrong = right.replace("amount = 4900", "amount = 0").replace("issues = 24", "issues = 2.5").replace("60,", "-1,")
+    lines = wrong.splitlines()
+    assert problems(path, wrong) == [
+        "plans.annual.issues: must be a whole number of issues from 1 to 1000 "
+        f"(line {lines.index('issues = 2.5') + 1})",
+        "plans.annual.guarantee.days: must be a whole number of days from 0 to 3650 "
+        f"(line {next(n for n, line in enumerate(lines, 1) if line.startswith('guarantee'))})",
+        f"{MUST_BE_MONEY} (line {lines.index('amount = 0') + 1})",
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_named(path: Path) -> None:
+    with pytest.raises(BadCatalogue, match=r"catalogue\.toml: cannot be read: No such file"):
+        load(path)
+    with pytest.raises(BadCatalogue, match="cannot be read: Is a directory"):
+        load(path.parent)
+
+
+def test_what_is_not_toml_is_said_with_its_line(path: Path) -> None:
+    (said,) = problems(path, 'publisher = "P"\nplans = \n')
+    assert said.startswith(f"{path}: is not TOML: ")
+    assert "at line 2" in said
+
+
+def test_what_is_not_utf_8_is_said_with_its_line(path: Path) -> None:
+    path.write_bytes('publisher = "P"\n# prix: 49 €\n'.encode("cp1252"))
+    with pytest.raises(BadCatalogue, match=r"is not UTF-8 \(at line 2\)"):
+        load(path)
+
+
+def test_the_countries_are_those_to_which_stripe_lets_one_ship() -> None:
+    hints = get_type_hints(SessionCreateParamsShippingAddressCollection)
+    (one_of,) = get_args(hints["allowed_countries"])
+    listed = {code for part in get_args(one_of) for code in get_args(part)}
+    assert listed - {"ZZ"} == COUNTRIES
