@@ -4,7 +4,7 @@ What endpoints are handed: the container of the process, the time, and who is ca
 Nothing here opens a transaction or commits: services do, so that the commit precedes the answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
@@ -19,10 +19,10 @@ from app.clock import Clock
 from app.db import entitlements
 from app.db import session as db
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
+from app.domain.idempotency import check_key
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
-from app.services import idempotency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,67 +99,49 @@ RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and
 
 # Only said in the OpenAPI document: the authenticator reads the header itself.
 _PERSON = HTTPBearer(
-    scheme_name="person",
+    scheme_name="access token",
     bearerFormat="JWT",
-    description="An RFC 9068 access token of the configured OIDC issuer.",
+    description="Of a reader or staff: an RFC 9068 access token of the configured OIDC issuer.",
     auto_error=False,
 )
 _SERVER = HTTPBearer(
-    scheme_name="server", bearerFormat="nsk_…", description="An API key, by its scopes.", auto_error=False
+    scheme_name="api key", bearerFormat="nsk_…", description="Of a server, for its scopes.", auto_error=False
 )
 
 
-async def current_reader(request: Request, parts: Parts, _: Annotated[object, Depends(_PERSON)]) -> Reader:
-    """
-    Return the person who is calling, a reader or staff.
-
-    :raises NotAuthenticated: nobody known is.
-    """
+async def _current_reader(request: Request, parts: Parts, _: Annotated[object, Depends(_PERSON)]) -> Reader:
     return await parts.authenticator.reader(request)
 
 
-CurrentReader = Annotated[Reader, Depends(current_reader)]
+CurrentReader = Annotated[Reader, Depends(_current_reader)]
 
 
-class WithRole:
-    """The person who is calling, if they have a role."""
+def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
+    """Return a dependency: the person who is calling, if they have the role; else NotAllowed is raised."""
 
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    async def __call__(self, reader: CurrentReader) -> Reader:
-        """
-        Return them.
-
-        :raises NotAllowed: they have not that role.
-        """
-        reader.require(self._role)
+    async def person(reader: CurrentReader) -> Reader:
+        reader.require(role)
         return reader
 
-
-SupportAgent = Annotated[Reader, Depends(WithRole(SUPPORT))]
-Supervisor = Annotated[Reader, Depends(WithRole(SUPERVISOR))]
-Circulation = Annotated[Reader, Depends(WithRole(CIRCULATION))]
-Admin = Annotated[Reader, Depends(WithRole(ADMIN))]
+    return person
 
 
-class ServerWith:
-    """The server that is calling, if its key has a scope."""
-
-    def __init__(self, scope: str) -> None:
-        self._scope = scope
-
-    async def __call__(self, request: Request, parts: Parts, _: Annotated[object, Depends(_SERVER)]) -> ServerKey:
-        """
-        Return it.
-
-        :raises NotAuthenticated: no known server is calling.
-        :raises NotAllowed: its key is for other things.
-        """
-        return await parts.authenticator.server(request, self._scope)
+SupportAgent = Annotated[Reader, Depends(person_with(SUPPORT))]
+Supervisor = Annotated[Reader, Depends(person_with(SUPERVISOR))]
+Circulation = Annotated[Reader, Depends(person_with(CIRCULATION))]
+Admin = Annotated[Reader, Depends(person_with(ADMIN))]
 
 
-EntitlementReader = Annotated[ServerKey, Depends(ServerWith(READ_ENTITLEMENTS))]
+def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
+    """Return a dependency: the server that is calling, if its key has the scope; else NotAllowed is raised."""
+
+    async def server(request: Request, parts: Parts, _: Annotated[object, Depends(_SERVER)]) -> ServerKey:
+        return await parts.authenticator.server(request, scope)
+
+    return server
+
+
+EntitlementReader = Annotated[ServerKey, Depends(server_with(READ_ENTITLEMENTS))]
 
 
 async def _idempotency_key(
@@ -171,7 +153,7 @@ async def _idempotency_key(
         ),
     ] = None,
 ) -> str:
-    return idempotency.check_key(key)
+    return check_key(key)
 
 
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]

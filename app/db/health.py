@@ -3,7 +3,6 @@
 import functools
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias
 
 import asyncpg
 from alembic.script import ScriptDirectory
@@ -15,7 +14,6 @@ from app.db.models import Event as Row
 from app.db.schema import config
 from app.db.session import Session, Sessions
 
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them
 
 
@@ -62,7 +60,7 @@ async def events_by_state(session: Session) -> dict[str, int]:
     """Return how many events are still open, by state."""
     waiting = select(Row.state, func.count().label("n")).where(Row.due_at.is_not(None)).group_by(Row.state)
     dead = select(Row.state, func.count().label("n")).where(Row.state == DEAD).group_by(Row.state)
-    found = {state: count for state, count in await session.execute(union_all(waiting, dead))}
+    found = {row.state: row.n for row in await session.execute(union_all(waiting, dead))}
     return {state: found.get(state, 0) for state in OPEN_STATES}
 
 

@@ -8,6 +8,7 @@ request may be tried when the reason is gone.
 """
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,92 +17,57 @@ from app.db import idempotency as rows
 from app.db.idempotency import Begun
 from app.db.session import Sessions
 from app.domain.errors import DomainError, StripeUnavailable
+from app.domain.idempotency import IdempotencyKeyInUse, IdempotencyKeyReused
 
 KEPT_FOR = timedelta(hours=24)
 LEASE = timedelta(seconds=30)
-LONGEST_KEY = 255
-
-
-class KeyRequired(DomainError):
-    """This request moves money, so it needs an Idempotency-Key header: one fresh value for each intent."""
-
-    code = "idempotency_key_required"
-
-
-class KeyInvalid(DomainError):
-    """An Idempotency-Key is 1 to 255 visible ASCII characters."""
-
-    code = "idempotency_key_invalid"
-
-
-class KeyReused(DomainError):
-    """The same Idempotency-Key was used with another body."""
-
-    code = "idempotency_key_reused"
-
-
-class KeyInUse(DomainError):
-    """The first request with this Idempotency-Key is still running. Try again for its answer."""
-
-    code = "idempotency_key_in_use"
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """The first answer, to be given again."""
+class Answer:
+    """What the first request was answered, and every repeat is: byte for byte."""
 
     status: int
-    body: Mapping[str, object]
+    content: Mapping[str, object]
 
-
-def check_key(key: str | None) -> str:
-    """
-    Return a key that can be used.
-
-    :raises KeyRequired: there is none.
-    :raises KeyInvalid: it is too long, or not visible ASCII.
-    """
-    if key is None or not key:
-        raise KeyRequired
-    if len(key) > LONGEST_KEY or not all("!" <= character <= "~" for character in key):
-        raise KeyInvalid
-    return key
+    @property
+    def body(self) -> bytes:
+        """The answer as JSON. Its members are sorted, since the database does not keep their order."""
+        return json.dumps(self.content, sort_keys=True, separators=(",", ":")).encode()
 
 
 async def begin(
-    sessions: Sessions, *, caller: str, route: str, key: str, body: bytes, new_object_id: str, lease: timedelta = LEASE
-) -> Begun | Replay:
+    sessions: Sessions, *, caller: str, route: str, key: str, body: bytes, object_id: str, lease: timedelta = LEASE
+) -> Begun | Answer:
     """
     Take the key, or say what came of it before.
 
     :param caller: as the audit log calls them: keys of one caller are nothing to another.
     :param route: method and path as called, with the ids in it: the path says what is meant as much as the body does.
-    :param new_object_id: the id of what the work will make, used unless an earlier try of the same request chose one.
-    :raises KeyReused: the key came with another body before.
-    :raises KeyInUse: the first request is still running.
+    :param object_id: a new id for what the work will make, used unless an earlier try of the same request chose one.
+    :raises IdempotencyKeyReused: the key came with another body before.
+    :raises IdempotencyKeyInUse: the first request is still running.
     """
     hashed = hashlib.sha256(body).hexdigest()
     name = rows.Name(caller, route, key)
     async with sessions.begin() as session:
-        taken = await rows.take(
-            session, name, body_hash=hashed, object_id=new_object_id, lease=lease, kept_for=KEPT_FOR
-        )
+        taken = await rows.take(session, name, body_hash=hashed, object_id=object_id, lease=lease, kept_for=KEPT_FOR)
         if taken is not None:
             return taken
         known = await rows.find(session, name)
     if known is None:
-        raise KeyInUse  # it was given back between the two questions
+        raise IdempotencyKeyInUse  # it was given back between the two questions
     if known.body_hash != hashed:
-        raise KeyReused
+        raise IdempotencyKeyReused
     if known.status is None:
-        raise KeyInUse
-    return Replay(known.status, known.answer or {})
+        raise IdempotencyKeyInUse
+    return Answer(known.status, known.answer or {})
 
 
-async def finish(sessions: Sessions, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
+async def finish(sessions: Sessions, begun: Begun, *, status: int, content: Mapping[str, object]) -> None:
     """Keep the answer for whoever repeats the request. If another has taken over meanwhile, theirs is kept."""
     async with sessions.begin() as session:
-        await rows.answer(session, begun, status=status, body=body)
+        await rows.answer(session, begun, status=status, content=content)
 
 
 async def abandon(sessions: Sessions, begun: Begun) -> None:
@@ -130,22 +96,22 @@ async def once(
     route: str,
     key: str,
     body: bytes,
-    new_object_id: str,
-    work: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
-) -> Replay:
+    object_id: str,
+    do: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
+) -> Answer:
     """
-    Do ``work`` once for a key, and return its answer, or the first answer when it was done before.
+    Do something once for a key, and return its answer, or the first answer when it was done before.
 
-    :param work: gets the id of the object to make; it must go on where an earlier try with that id broke off.
-    :raises KeyReused: the key came with another body before.
-    :raises KeyInUse: the first request is still running.
-    :raises DomainError: what ``work`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
+    :param do: gets the id of the object to make; it must go on where an earlier try with that id broke off.
+    :raises IdempotencyKeyReused: the key came with another body before.
+    :raises IdempotencyKeyInUse: the first request is still running.
+    :raises DomainError: what ``do`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
     """
-    begun = await begin(sessions, caller=caller, route=route, key=key, body=body, new_object_id=new_object_id)
-    if isinstance(begun, Replay):
+    begun = await begin(sessions, caller=caller, route=route, key=key, body=body, object_id=object_id)
+    if isinstance(begun, Answer):
         return begun
     try:
-        status, answer = await work(begun.object_id)
+        status, content = await do(begun.object_id)
     except StripeUnavailable:
         await let_go(sessions, begun)
         raise
@@ -155,8 +121,8 @@ async def once(
     except Exception:
         await let_go(sessions, begun)
         raise
-    await finish(sessions, begun, status=status, body=answer)
-    return Replay(status, answer)
+    await finish(sessions, begun, status=status, content=content)
+    return Answer(status, content)
 
 
 async def prune(sessions: Sessions) -> int:
