@@ -1,0 +1,107 @@
+"""The offer over HTTP, as a front end shows it."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from app.api import plans, problems
+from app.clock import SystemClock
+from app.domain.plans import Catalogue
+from app.services.catalogue import load
+
+OPENING = datetime(2027, 3, 1, tzinfo=UTC)
+
+
+class SetClock(SystemClock):
+    """A clock that stands where it was set."""
+
+    now = OPENING - timedelta(seconds=1)
+
+    async def policy(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def shop() -> Catalogue:
+    catalogue = load(Path(__file__).parents[2] / "catalogue.toml")
+    annual = catalogue.plan("annual")
+    ad_free = replace(annual.features["ad_free"], available_from=OPENING)
+    return replace(catalogue, plans={"annual": replace(annual, features={**annual.features, "ad_free": ad_free})})
+
+
+@pytest.fixture
+async def site(shop: Catalogue, clock: SetClock) -> AsyncIterator[httpx2.AsyncClient]:
+    app = FastAPI()
+    app.include_router(plans.router)
+    problems.install(app)
+    app.state.container = SimpleNamespace(catalogue=shop, clock=clock)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://newsstand") as client:
+        yield client
+
+
+async def test_the_plan_is_shown_in_full(site: httpx2.AsyncClient) -> None:
+    answer = await site.get("/v1/plans")
+    assert answer.status_code == 200
+    expected = json.loads(json.dumps(plans.EXAMPLE))
+    expected["features"][-1]["available_from"] = "2027-03-01T00:00:00Z"
+    assert answer.json() == {"data": [expected], "next": None}
+    assert len(expected["offer"]) == 9
+
+
+async def test_one_plan_is_found_by_its_code(site: httpx2.AsyncClient) -> None:
+    listed = (await site.get("/v1/plans")).json()["data"]
+    assert [(await site.get("/v1/plans/annual")).json()] == listed
+
+
+async def test_an_announced_feature_is_granted_from_its_date(site: httpx2.AsyncClient, clock: SetClock) -> None:
+    async def status() -> str:
+        features = (await site.get("/v1/plans/annual")).json()["features"]
+        return str({feature["name"]: feature["status"] for feature in features}["ad_free"])
+
+    assert await status() == "coming_soon"
+    clock.now = OPENING
+    assert await status() == "granted"
+
+
+@pytest.mark.parametrize("path", ["/v1/plans", "/v1/plans/annual"])
+async def test_an_answer_can_be_kept_until_the_offer_changes(
+    site: httpx2.AsyncClient, clock: SetClock, path: str
+) -> None:
+    first = await site.get(path)
+    assert first.headers["Cache-Control"] == "public, max-age=60"
+    tag = first.headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = await site.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+    clock.now = OPENING
+    changed = await site.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != tag
+
+
+@pytest.mark.parametrize("code", ["weekly", "%00", "x" * 3000])
+async def test_an_unknown_plan_is_not_found(site: httpx2.AsyncClient, code: str) -> None:
+    answer = await site.get(f"/v1/plans/{code}")
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
+    assert len(answer.content) < 600
+
+
+async def test_the_description_has_examples(site: httpx2.AsyncClient) -> None:
+    described = (await site.get("/openapi.json")).json()
+    (example,) = described["components"]["schemas"]["PlanOut"]["examples"]
+    assert example["offer"] == plans.EXAMPLE["offer"]
+    assert set(described["paths"]["/v1/plans/{code}"]["get"]["responses"]) >= {"200", "304", "404"}
