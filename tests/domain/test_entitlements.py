@@ -1,0 +1,191 @@
+"""Who may use what, until when, and why, without I/O."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.entitlements import (
+    COMING_SOON,
+    ENDED,
+    GRACE_PERIOD,
+    NEVER_SUBSCRIBED,
+    NOBODY,
+    NOT_INCLUDED,
+    PAID_TERM,
+    PAYMENT_FAILED,
+    PAYMENT_INCOMPLETE,
+    REFUNDED,
+    RENEWAL_PENDING,
+    Access,
+    Decision,
+    Grant,
+    Spell,
+    allowed,
+    decide,
+    dump,
+    grants_of,
+    lapse_of,
+    load_features,
+    unite,
+)
+from app.domain.plans import AccessPolicy, Feature, UnknownFeature
+from app.domain.subscriptions import Subscription, Term
+from app.services import catalogue
+
+CATALOGUE = catalogue.load(Path(__file__).parents[2] / "catalogue.toml")
+POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14))
+START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
+TERM = Term(invoice_id="in_1", plan="annual", print_edition=False, starts_at=START, ends_at=END, issues_owed=24)
+SUBSCRIPTION = Subscription(
+    id="scr_1",
+    stripe_id="sub_1",
+    subscriber_id="rdr_1",
+    version=1,
+    plan="annual",
+    print_edition=False,
+    status="active",
+    price=49_00,
+    currency="usd",
+    created_at=START,
+    current_period_start=START,
+    current_period_end=END,
+    cancel_at=None,
+    canceled_at=None,
+    ended_at=None,
+    end_reason=None,
+)
+
+
+def access(subscription: Subscription = SUBSCRIPTION, *terms: Term) -> Access:
+    bought = terms or (TERM,)
+    return unite(grants_of(subscription, bought, CATALOGUE, POLICY), [lapse_of(subscription, bought)])
+
+
+def asked(held: Access, now: datetime, feature: str = "archive") -> tuple[bool, str]:
+    answer = decide(held, feature, CATALOGUE, now=now)
+    return answer.allowed, answer.reason
+
+
+SCHEDULED = replace(SUBSCRIPTION, cancel_at=END)
+PAST_DUE = replace(SUBSCRIPTION, status="past_due")
+CUT = replace(SUBSCRIPTION, status="canceled", ended_at=START + timedelta(days=10))
+
+
+@pytest.mark.parametrize(
+    ("subscription", "now", "answer"),
+    [
+        pytest.param(SUBSCRIPTION, START, (True, PAID_TERM), id="from the first moment of a paid term"),
+        pytest.param(SUBSCRIPTION, END - timedelta(seconds=1), (True, PAID_TERM), id="to its last"),
+        pytest.param(SUBSCRIPTION, END, (True, RENEWAL_PENDING), id="a renewal that is on its way locks nobody out"),
+        pytest.param(SUBSCRIPTION, END + timedelta(days=3), (False, ENDED), id="but not for ever"),
+        pytest.param(SCHEDULED, END - timedelta(seconds=1), (True, PAID_TERM), id="a scheduled end keeps what is paid"),
+        pytest.param(SCHEDULED, END, (False, ENDED), id="and no more"),
+        pytest.param(PAST_DUE, END + timedelta(days=13), (True, GRACE_PERIOD), id="a failed renewal has its grace"),
+        pytest.param(PAST_DUE, END + timedelta(days=14), (False, PAYMENT_FAILED), id="which ends"),
+        pytest.param(CUT, START + timedelta(days=9), (True, PAID_TERM), id="before it was ended at once"),
+        pytest.param(CUT, START + timedelta(days=10), (False, ENDED), id="and after"),
+        pytest.param(
+            replace(SUBSCRIPTION, ended_here_at=START),
+            START,
+            (False, ENDED),
+            id="ended here, while Stripe is still told",
+        ),
+        pytest.param(replace(SUBSCRIPTION, status="unpaid"), END, (False, PAYMENT_FAILED), id="given up as unpaid"),
+        pytest.param(replace(SUBSCRIPTION, status="of_2030"), START, (True, PAID_TERM), id="a state of the future"),
+    ],
+)
+def test_access_through_the_life_of_a_subscription(
+    subscription: Subscription, now: datetime, answer: tuple[bool, str]
+) -> None:
+    assert asked(access(subscription), now) == answer
+
+
+def test_a_refunded_term_is_never_granted_whatever_stripe_says() -> None:
+    refunded = replace(TERM, refunded_as="guarantee")
+
+    assert asked(access(SUBSCRIPTION, refunded), START) == (False, REFUNDED)
+
+
+def test_a_refunded_term_does_not_take_the_one_before_it() -> None:
+    renewal = replace(
+        TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365), refunded_as="guarantee"
+    )
+
+    assert asked(access(SUBSCRIPTION, TERM, renewal), START) == (True, PAID_TERM)
+
+
+def test_who_never_subscribed_is_told_so() -> None:
+    assert asked(NOBODY, START) == (False, NEVER_SUBSCRIBED)
+
+
+def test_a_subscription_that_was_never_paid_grants_nothing() -> None:
+    held = unite([], [lapse_of(replace(SUBSCRIPTION, status="incomplete"), [])])
+
+    assert asked(held, START) == (False, PAYMENT_INCOMPLETE)
+
+
+def test_print_is_for_those_who_chose_it() -> None:
+    assert asked(access(), START, "print_edition") == (False, NOT_INCLUDED)
+    assert asked(access(SUBSCRIPTION, replace(TERM, print_edition=True)), START, "print_edition") == (True, PAID_TERM)
+
+
+def test_an_announced_feature_is_nobodys_until_its_date_and_then_theirs_without_a_deployment() -> None:
+    held = access()
+    day = START + timedelta(days=30)
+    dated = replace(
+        CATALOGUE,
+        features={
+            **CATALOGUE.features,
+            "ad_free": Feature(name="ad_free", title="x", announced=True, available_from=day),
+        },
+    )
+
+    assert asked(held, START, "ad_free") == (False, COMING_SOON)
+    assert decide(held, "ad_free", dated, now=day - timedelta(seconds=1)).reason == COMING_SOON
+    assert decide(held, "ad_free", dated, now=day) == Decision(True, PAID_TERM, END)
+
+
+def test_an_unknown_feature_is_an_error_and_no_answer() -> None:
+    with pytest.raises(UnknownFeature):
+        decide(NOBODY, "teleport", CATALOGUE, now=START)
+
+
+def test_a_reader_sees_all_that_they_may_use_and_nothing_else() -> None:
+    assert set(allowed(access(), CATALOGUE, now=START)) == {"digital_edition", "exclusive_content", "audio", "archive"}
+    assert allowed(access(), CATALOGUE, now=END + timedelta(days=3)) == {}
+
+
+def test_what_is_stored_reads_as_it_was_written() -> None:
+    held = access(
+        SUBSCRIPTION, TERM, replace(TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365))
+    )
+
+    assert load_features(dump(held)["features"]) == held.features  # type: ignore[arg-type]
+
+
+moments = st.integers(0, 400).map(lambda days: START + timedelta(days=days))
+spells = st.tuples(moments, st.integers(1, 400)).map(
+    lambda pair: Spell(pair[0], pair[0] + timedelta(days=pair[1]), PAID_TERM)
+)
+grants = st.lists(
+    st.builds(
+        Grant,
+        id=st.uuids().map(str),
+        source=st.just("paid_term"),
+        features=st.dictionaries(st.sampled_from(["archive", "audio"]), st.tuples(spells), max_size=2),
+    ),
+    max_size=5,
+)
+
+
+@given(held=grants, now=moments)
+def test_access_is_the_union_and_ending_one_grant_takes_nothing_another_gives(held: list[Grant], now: datetime) -> None:
+    for feature in ("archive", "audio"):
+        whole = decide(unite(held, [ENDED]), feature, CATALOGUE, now=now).allowed
+        each = [decide(unite([grant], [ENDED]), feature, CATALOGUE, now=now).allowed for grant in held]
+
+        assert whole == any(each)
