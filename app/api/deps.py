@@ -19,10 +19,10 @@ from app.clock import Clock
 from app.db import entitlements
 from app.db import session as db
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
-from app.domain.idempotency import check_key
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
+from app.services.idempotency import check_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

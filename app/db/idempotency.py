@@ -83,9 +83,9 @@ async def find(session: Session, name: Name) -> Known | None:
     return Known(*row) if row else None
 
 
-async def answer(session: Session, begun: Begun, *, status: int, content: Mapping[str, object]) -> bool:
+async def answer(session: Session, begun: Begun, *, status: int, body: Mapping[str, object]) -> bool:
     """Keep the first answer. False: another has taken over."""
-    return await _change(session, begun, status=status, answer=dict(content), running_until=None)
+    return await _change(session, begun, status=status, answer=dict(body), running_until=None)
 
 
 async def end_lease(session: Session, begun: Begun) -> bool:

@@ -12,62 +12,103 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from app.db import idempotency as rows
 from app.db.idempotency import Begun
 from app.db.session import Sessions
 from app.domain.errors import DomainError, StripeUnavailable
-from app.domain.idempotency import IdempotencyKeyInUse, IdempotencyKeyReused
 
 KEPT_FOR = timedelta(hours=24)
 LEASE = timedelta(seconds=30)
+LONGEST_KEY = 255
+
+
+class KeyRequired(DomainError):
+    """This request moves money, so it needs an Idempotency-Key header: a fresh value for each intent."""
+
+    code = "idempotency_key_required"
+
+
+class KeyInvalid(DomainError):
+    """An Idempotency-Key is 1 to 255 visible ASCII characters."""
+
+    code = "idempotency_key_invalid"
+
+
+class KeyReused(DomainError):
+    """The same Idempotency-Key was used with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInUse(DomainError):
+    """The first request with this Idempotency-Key is still running. Try again for its answer."""
+
+    code = "idempotency_key_in_use"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the first request was answered, and every repeat is: byte for byte."""
+    """What the first request was answered, and every repeat is, to the byte: so members are in order of their names."""
 
     status: int
-    content: Mapping[str, object]
+    body: Mapping[str, object]
 
-    @property
-    def body(self) -> bytes:
-        """The answer as JSON. Its members are sorted, since the database does not keep their order."""
-        return json.dumps(self.content, sort_keys=True, separators=(",", ":")).encode()
+    @classmethod
+    def of(cls, status: int, body: Mapping[str, object]) -> Self:
+        """Return an answer in that order: the database keeps none."""
+        return cls(status, json.loads(json.dumps(body, sort_keys=True)))
+
+
+def check_key(key: str | None) -> str:
+    """
+    Return a key that can be used.
+
+    :raises KeyRequired: there is none.
+    :raises KeyInvalid: it is too long, or not visible ASCII.
+    """
+    if not key:
+        raise KeyRequired
+    if len(key) > LONGEST_KEY or not all("!" <= character <= "~" for character in key):
+        raise KeyInvalid
+    return key
 
 
 async def begin(
-    sessions: Sessions, *, caller: str, route: str, key: str, body: bytes, object_id: str, lease: timedelta = LEASE
+    sessions: Sessions, *, caller: str, route: str, key: str, body: bytes, new_object_id: str, lease: timedelta = LEASE
 ) -> Begun | Answer:
     """
     Take the key, or say what came of it before.
 
     :param caller: as the audit log calls them: keys of one caller are nothing to another.
     :param route: method and path as called, with the ids in it: the path says what is meant as much as the body does.
-    :param object_id: a new id for what the work will make, used unless an earlier try of the same request chose one.
-    :raises IdempotencyKeyReused: the key came with another body before.
-    :raises IdempotencyKeyInUse: the first request is still running.
+    :param new_object_id: the id of what the work will make, used unless an earlier try of the same request chose one.
+    :raises KeyReused: the key came with another body before.
+    :raises KeyInUse: the first request is still running.
     """
     hashed = hashlib.sha256(body).hexdigest()
     name = rows.Name(caller, route, key)
     async with sessions.begin() as session:
-        taken = await rows.take(session, name, body_hash=hashed, object_id=object_id, lease=lease, kept_for=KEPT_FOR)
+        taken = await rows.take(
+            session, name, body_hash=hashed, object_id=new_object_id, lease=lease, kept_for=KEPT_FOR
+        )
         if taken is not None:
             return taken
         known = await rows.find(session, name)
     if known is None:
-        raise IdempotencyKeyInUse  # it was given back between the two questions
+        raise KeyInUse  # it was given back between the two questions
     if known.body_hash != hashed:
-        raise IdempotencyKeyReused
+        raise KeyReused
     if known.status is None:
-        raise IdempotencyKeyInUse
-    return Answer(known.status, known.answer or {})
+        raise KeyInUse
+    return Answer.of(known.status, known.answer or {})
 
 
-async def finish(sessions: Sessions, begun: Begun, *, status: int, content: Mapping[str, object]) -> None:
+async def finish(sessions: Sessions, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
     """Keep the answer for whoever repeats the request. If another has taken over meanwhile, theirs is kept."""
     async with sessions.begin() as session:
-        await rows.answer(session, begun, status=status, content=content)
+        await rows.answer(session, begun, status=status, body=body)
 
 
 async def abandon(sessions: Sessions, begun: Begun) -> None:
@@ -96,22 +137,22 @@ async def once(
     route: str,
     key: str,
     body: bytes,
-    object_id: str,
-    do: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
+    new_object_id: str,
+    work: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
 ) -> Answer:
     """
-    Do something once for a key, and return its answer, or the first answer when it was done before.
+    Do ``work`` once for a key, and return its answer, or the first answer when it was done before.
 
-    :param do: gets the id of the object to make; it must go on where an earlier try with that id broke off.
-    :raises IdempotencyKeyReused: the key came with another body before.
-    :raises IdempotencyKeyInUse: the first request is still running.
-    :raises DomainError: what ``do`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
+    :param work: gets the id of the object to make; it must go on where an earlier try with that id broke off.
+    :raises KeyReused: the key came with another body before.
+    :raises KeyInUse: the first request is still running.
+    :raises DomainError: what ``work`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
     """
-    begun = await begin(sessions, caller=caller, route=route, key=key, body=body, object_id=object_id)
+    begun = await begin(sessions, caller=caller, route=route, key=key, body=body, new_object_id=new_object_id)
     if isinstance(begun, Answer):
         return begun
     try:
-        status, content = await do(begun.object_id)
+        status, answer = await work(begun.object_id)
     except StripeUnavailable:
         await let_go(sessions, begun)
         raise
@@ -121,8 +162,8 @@ async def once(
     except Exception:
         await let_go(sessions, begun)
         raise
-    await finish(sessions, begun, status=status, content=content)
-    return Answer(status, content)
+    await finish(sessions, begun, status=status, body=answer)
+    return Answer.of(status, answer)
 
 
 async def prune(sessions: Sessions) -> int:
