@@ -17,7 +17,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
 from app.domain.errors import DomainError
 
@@ -111,12 +110,15 @@ def response(error: DomainError) -> Response:
     return problem(error.code, str(error), facts=error.facts)
 
 
-def unexpected(error: Exception, scope: Scope) -> Response:
+def unexpected(error: Exception) -> Response:
     """Log an error that nobody foresaw, and return a problem document that tells nothing of our insides."""
-    request_id = scope.get("request_id")
-    log.error("unexpected_error", request_id=request_id, error=type(error).__name__, exc_info=error)
-    detail = "This is our mistake; it is logged."
-    return problem("unexpected", detail, headers={REQUEST_ID: request_id} if request_id else None)
+    log.error("unexpected_error", error=type(error).__name__, exc_info=error)
+    return problem("unexpected", "This is our mistake; it is logged.")
+
+
+def too_large() -> Response:
+    """Return the problem document of a body beyond the limit."""
+    return problem("body_too_large", "The body is larger than any request needs.")
 
 
 def _document(
@@ -185,8 +187,8 @@ def _sentence(refusal: HTTPException) -> str:
             return str(refusal.detail)
 
 
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    return unexpected(error, request.scope)
+async def _on_unexpected(_: Request, error: Exception) -> Response:
+    return unexpected(error)
 
 
 def problems(*errors: type[DomainError]) -> dict[int | str, dict[str, Any]]:

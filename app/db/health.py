@@ -64,27 +64,16 @@ async def events_by_state(session: Session) -> dict[str, int]:
     return {state: found.get(state, 0) for state in OPEN_STATES}
 
 
-async def is_ready(sessions: Sessions) -> bool:
+async def look(sessions: Sessions) -> Inbox | None:
     """
-    Tell whether the schema is there.
+    Return how the inbox stands. None: a migration is missing.
 
     :raises DatabaseUnavailable: nobody can tell.
     """
     try:
         async with sessions() as session:
-            return await is_migrated(session)
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
-        raise DatabaseUnavailable(type(failure).__name__) from failure
-
-
-async def inbox(sessions: Sessions) -> Inbox:
-    """
-    Return how the inbox stands.
-
-    :raises DatabaseUnavailable: nobody can tell.
-    """
-    try:
-        async with sessions() as session:
+            if not await is_migrated(session):
+                return None
             return Inbox(oldest_unapplied=await oldest_unapplied_age(session), events=await events_by_state(session))
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
         raise DatabaseUnavailable(type(failure).__name__) from failure

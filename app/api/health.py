@@ -1,0 +1,92 @@
+"""
+``/healthz``, ``/readyz``, ``/metrics``: for operators and their machines.
+
+Not ready means that the database is away or a migration is missing, and nothing else: an inbox that falls behind
+is told of, but a balancer that took every replica out for it would lock out those who paid.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Literal
+
+import structlog
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.deps import Container, Parts
+from app.db import health
+from app.db.health import DatabaseUnavailable
+
+PATIENCE = timedelta(seconds=3)  # with a database that does not answer
+
+OLDEST = Gauge("newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that waits to be applied; 0: none")
+EVENTS = Gauge("newsstand_events", "Events that are still open, by state", ["state"])
+
+log = structlog.get_logger()
+router = APIRouter(tags=["operation"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """Whether requests can be served."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}]
+        }
+    )
+
+    status: Literal["ok", "unavailable"]
+    degraded: bool = Field(description="Events wait longer than they should: a worker or Stripe is away.")
+    oldest_unapplied_event: float | None = Field(description="Its age in seconds. 0: none waits. null: nobody knows.")
+    why: str | None = Field(description="Why requests cannot be served.", examples=["migrations are missing"])
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """Tell that the process lives. Asks nothing else, so that no fault of another's has it restarted."""
+    return Alive()
+
+
+@router.get("/readyz", responses={503: {"model": Ready, "description": "No database, or migrations are missing"}})
+async def readyz(parts: Parts) -> JSONResponse:
+    """Tell whether requests can be served, and whether work piles up."""
+    ready = await _look(parts)
+    return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
+
+
+async def _look(parts: Container) -> Ready:
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            seen = await health.look(parts.sessions)
+    except (DatabaseUnavailable, TimeoutError) as failure:
+        log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
+        why = "the database does not answer"
+        return Ready(status="unavailable", degraded=True, oldest_unapplied_event=None, why=why)
+    if seen is None:
+        return Ready(status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing")
+    age = seen.oldest_unapplied or timedelta(0)
+    degraded = age > parts.settings.degraded_after
+    return Ready(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(parts: Parts) -> Response:
+    """Return the metrics, as Prometheus reads them. What only the database knows is NaN while it is away."""
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            seen = await health.look(parts.sessions)
+    except (DatabaseUnavailable, TimeoutError):
+        seen = None
+    age = seen.oldest_unapplied or timedelta(0) if seen else None
+    OLDEST.set(age.total_seconds() if age is not None else float("nan"))
+    for state in health.OPEN_STATES:
+        EVENTS.labels(state).set(seen.events[state] if seen else float("nan"))
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,142 @@
+"""
+Around every request: its id, its size, its line in the log and its place in the metrics.
+
+Pure ASGI, since a wrapped response object costs more than all of this does. The body's limit is here, and not
+``FastAPI(max_body_size=…)``, whose 413 is plain text and passes by the log.
+"""
+
+import re
+import secrets
+import time
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import Counter, Histogram
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import problems
+from app.api.auth import CALLER
+
+MAX_BODY = 1_000_000  # bytes
+REQUEST_ID = problems.REQUEST_ID.lower().encode()
+# Asked on every page view, or by machines that keep asking: logged only when they are slow or fail.
+QUIET = frozenset(
+    {"/v1/entitlements/check", "/v1/subscribers/{sub}/entitlements", "/v1/gate", "/healthz", "/readyz", "/metrics"}
+)
+SLOW = 1.0  # seconds
+_SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
+
+REQUESTS = Counter("newsstand_http_requests", "Requests answered", ["method", "route", "status"])
+SECONDS = Histogram(
+    "newsstand_http_request_seconds",
+    "Time until the answer was sent",
+    ["route"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+log = structlog.get_logger()
+
+
+def install(app: FastAPI, *, max_body: int = MAX_BODY) -> None:
+    """Put this around ``app``, outside everything else of ours."""
+    app.add_middleware(RequestContext, max_body=max_body)
+
+
+class RequestContext:
+    """Gives each request an id, answers what nobody foresaw, and tells of it in one line."""
+
+    def __init__(self, app: ASGIApp, *, max_body: int = MAX_BODY) -> None:
+        self.app, self.max_body = app, max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id, length = _read(scope)
+        scope["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message.setdefault("headers", [])
+                message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode())]
+            await send(message)
+
+        try:
+            if length > self.max_body:
+                await problems.too_large()(scope, receive, answer)
+            else:
+                await self.app(scope, _limited(receive, self.max_body), answer)
+        except Exception as error:
+            if status:  # the answer is on its way and cannot be taken back: the server breaks it off
+                log.error("answer_broken_off", error=type(error).__name__, exc_info=error)
+                raise
+            await problems.unexpected(error)(scope, receive, answer)
+        finally:
+            _tell(scope, status, time.perf_counter() - started)
+
+
+def _read(scope: Scope) -> tuple[str, int]:
+    """Return the request's id, the caller's own if it is sane, and the length that its body is said to have."""
+    request_id, length = "", 0
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID and _SANE_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"content-length" and value.isdigit():
+            length = int(value[:20])
+    return request_id or f"req_{secrets.token_hex(12)}", length
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    """Count a body while it comes in: its length may be unsaid."""
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > most:
+            raise HTTPException(413)
+        return message
+
+    return limited
+
+
+def route_of(scope: Scope) -> str:
+    """Return the path as it was declared, so that lines and metrics do not multiply with ids, nor hold any."""
+    route = scope.get("route")
+    if route is not None:
+        return str(getattr(route, "path", "unmatched"))
+    if "endpoint" not in scope:
+        return "unmatched"
+    path: str = scope["path"]
+    for name, value in scope.get("path_params", {}).items():  # a plain Starlette route does not leave its path here
+        before, found, after = path.rpartition(f"/{value}")
+        path = f"{before}/{{{name}}}{after}" if found else path
+    return path
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    route = route_of(scope)
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    REQUESTS.labels(method, route, status).inc()
+    SECONDS.labels(route).observe(seconds)
+    if route in QUIET and status < 500 and seconds < SLOW:
+        return
+    log.info(
+        "request",
+        method=method,
+        route=quote(route, safe="/{}._-~"),
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        caller=scope.get(CALLER, "nobody"),
+    )
