@@ -12,9 +12,9 @@ from typing import Annotated, TypeVar
 import typer
 
 from app import observability, settings
-from app.domain.errors import DomainError, StripeRefused, StripeUnavailable
+from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.plans import BadCatalogue, Catalogue
-from app.domain.prices import Change, price_said
+from app.domain.prices import CatalogueUnsettled, Change, LookupKeyTaken, price_said
 from app.gateway.client import Gateway
 from app.services import catalogue as catalogues
 from app.services import prices
@@ -136,6 +136,8 @@ def _ask(loaded: settings.Settings, catalogue: Catalogue, asking: Asking[T]) -> 
         return asyncio.run(ask())
     except StripeUnavailable as unavailable:
         typer.echo(f"Stripe at {loaded.stripe_url} could not be asked: {unavailable}", err=True)
-    except DomainError as wrong:
-        typer.echo(f"Stripe refused: {wrong}" if type(wrong) is StripeRefused else wrong, err=True)
+    except (LookupKeyTaken, CatalogueUnsettled) as wrong:
+        typer.echo(wrong, err=True)
+    except DomainError as refused:
+        typer.echo(f"Stripe refused: {refused}", err=True)
     raise typer.Exit(WRONG)

@@ -1,0 +1,25 @@
+"""Services meet Stripe over HTTP, through the real SDK."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from app.gateway.client import Gateway
+from tests.support.sandbox import Sandbox, sandbox
+
+__all__ = ["sandbox"]
+
+
+@pytest.fixture
+def key(sandbox: Sandbox) -> str:
+    """An account of one's own."""
+    return sandbox.key()
+
+
+@pytest.fixture
+async def gateway(sandbox: Sandbox, key: str) -> AsyncIterator[Gateway]:
+    """A line to that account."""
+    line = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=10))
+    yield line
+    await line.close()

@@ -1,0 +1,246 @@
+"""A push makes Stripe's products and prices those of the catalogue, whatever happens in the middle of it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import StripeFault, StripeUnavailable
+from app.domain.money import Money
+from app.domain.plans import Catalogue
+from app.domain.prices import LookupKeyTaken, StripePrice, product_id
+from app.gateway import prices as at_stripe
+from app.gateway.client import Gateway
+from app.services import prices
+from app.services.catalogue import load
+from tests.support.sandbox import Sandbox
+
+FILE = Path(__file__).parents[2] / "catalogue.toml"
+CATALOGUE = load(FILE)
+DIGITAL, PRINT = "newsstand_annual_digital", "newsstand_annual_print"
+
+
+def priced(amount: int) -> Catalogue:
+    """Return the catalogue with another price of the digital edition."""
+    annual = CATALOGUE.plan("annual")
+    digital = replace(annual.prices["digital"], price=Money(amount, "usd"))
+    return replace(CATALOGUE, plans={"annual": replace(annual, prices={**annual.prices, "digital": digital})})
+
+
+async def push(gateway: Gateway, catalogue: Catalogue = CATALOGUE) -> list[str]:
+    """Push, and return what was said."""
+    return [str(change) async for change in prices.push(gateway, catalogue)]
+
+
+async def versions(
+    gateway: Gateway, product: str = DIGITAL
+) -> Mapping[int | None, tuple[int | None, bool, str | None]]:
+    """Return the amount of each version of a product's price, whether it can be bought, and its lookup key."""
+    found: list[StripePrice] = await at_stripe.of_product(gateway, product)
+    assert len({price.version for price in found}) == len(found)
+    return {price.version: (price.amount, price.active, price.lookup_key) for price in found}
+
+
+async def test_the_first_push_makes_two_products_with_tax_codes_and_a_price_of_each(gateway: Gateway) -> None:
+    assert await push(gateway) == [
+        "product newsstand_annual_digital: 'Digital Edition' is made, with tax code txcd_10303002",
+        "product newsstand_annual_print: 'Print Edition' is made, with tax code txcd_35020200",
+        "newsstand_annual_digital: 49.00 usd is put on sale as version 1",
+        "newsstand_annual_print: 24.00 usd is put on sale as version 1",
+    ]
+    for price in CATALOGUE.plan("annual").prices.values():
+        product = await at_stripe.product(gateway, product_id("annual", price.component))
+        assert product is not None
+        assert (product.name, product.tax_code, product.component) == (price.title, price.tax_code, price.component)
+    assert await versions(gateway) == {1: (4900, True, DIGITAL)}
+    assert await versions(gateway, PRINT) == {1: (2400, True, PRINT)}
+
+
+async def test_a_second_push_changes_nothing(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+    await push(gateway)
+    posted = sandbox.requests(key, "POST")
+    assert len(posted) == 4
+    assert await push(gateway) == []
+    assert sandbox.requests(key, "POST") == posted
+
+
+async def test_another_amount_is_another_version_and_the_old_one_is_kept_for_its_subscribers(gateway: Gateway) -> None:
+    await push(gateway)
+    assert await push(gateway, priced(5200)) == [
+        f"{DIGITAL}: 49.00 usd becomes 52.00 usd from version 2; current subscribers keep version 1",
+        f"{DIGITAL}: version 1 (49.00 usd) cannot be bought any more",
+    ]
+    assert await versions(gateway) == {1: (4900, False, None), 2: (5200, True, DIGITAL)}
+
+
+async def test_a_price_may_go_up_and_down_and_up_again(gateway: Gateway) -> None:
+    for amount in (4900, 5200, 4900, 5200):
+        await push(gateway, priced(amount))
+    assert await versions(gateway) == {
+        1: (4900, False, None),
+        2: (5200, False, None),
+        3: (4900, False, None),
+        4: (5200, True, DIGITAL),
+    }
+
+
+async def test_a_price_archived_by_hand_is_made_anew(gateway: Gateway) -> None:
+    await push(gateway)
+    (bought,) = (await at_stripe.purchasable(gateway, [DIGITAL])).values()
+    await at_stripe.archive_price(gateway, bought.id)
+    assert await push(gateway) == [f"{DIGITAL}: 49.00 usd is put on sale again as version 2"]
+    assert await versions(gateway) == {1: (4900, False, None), 2: (4900, True, DIGITAL)}
+
+
+async def test_a_reply_that_got_lost_makes_no_second_price(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+    sandbox.fault(key, method="POST", path="/v1/prices", when="after", action="drop", times=1)
+    assert len(await push(gateway)) == 4
+    assert await versions(gateway) == {1: (4900, True, DIGITAL)}
+    assert sandbox.requests(key, "POST", "/v1/prices") == ["POST /v1/prices"] * 2
+
+
+async def test_a_push_that_lost_stripe_in_the_middle_is_finished_by_the_next(
+    gateway: Gateway, sandbox: Sandbox, key: str
+) -> None:
+    sandbox.fault(key, method="POST", path="/v1/prices", when="after", action="drop", times=3)  # the SDK tries thrice
+    with pytest.raises(StripeUnavailable):
+        await push(gateway)
+    assert await push(gateway) == [f"{PRINT}: 24.00 usd is put on sale as version 1"]
+    assert await versions(gateway) == {1: (4900, True, DIGITAL)}
+
+
+@pytest.mark.parametrize("killed_after", range(7))
+async def test_a_push_killed_at_any_point_is_finished_by_the_next(gateway: Gateway, killed_after: int) -> None:
+    for catalogue in (CATALOGUE, priced(5200)):
+        pushing = prices.push(gateway, catalogue)
+        for _ in range(killed_after):
+            if await anext(pushing, None) is None:
+                break
+        await pushing.aclose()  # type: ignore[attr-defined]
+    await push(gateway, priced(5200))
+    assert await prices.differences(gateway, priced(5200)) == []
+    assert [state for state in (await versions(gateway)).values() if state[1]] == [(5200, True, DIGITAL)]
+
+
+async def test_a_fault_of_stripes_that_its_key_would_repeat_is_got_over(
+    gateway: Gateway, sandbox: Sandbox, key: str
+) -> None:
+    sandbox.fault(key, method="POST", path="/v1/prices", when="before", action="status", status=500, times=1)
+    assert len(await push(gateway)) == 4
+    assert await versions(gateway) == {1: (4900, True, DIGITAL)}
+
+
+async def test_faults_without_an_end_are_said(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+    sandbox.fault(key, method="POST", path="/v1/prices", when="before", action="status", status=500, times=None)
+    with pytest.raises(StripeFault):
+        await push(gateway)
+
+
+async def test_two_pushes_at_once_make_one_price_of_each(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+    other = Gateway(url=sandbox.url, api_key=key)
+    try:
+        await asyncio.gather(push(gateway), push(other))
+    finally:
+        await other.close()
+    assert await versions(gateway) == {1: (4900, True, DIGITAL)}
+    assert await versions(gateway, PRINT) == {1: (2400, True, PRINT)}
+
+
+async def test_another_products_lookup_key_is_left_where_it_is(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+    tote = await gateway.sdk.v1.products.create_async({"name": "Tote bag"})
+    theirs = await gateway.sdk.v1.prices.create_async(
+        {"product": tote.id, "currency": "usd", "unit_amount": 900, "lookup_key": PRINT}
+    )
+    with pytest.raises(LookupKeyTaken, match=theirs.id):
+        await push(gateway)
+    assert sandbox.requests(key, "POST") == ["POST /v1/products", "POST /v1/prices"]  # which are theirs
+
+
+Newsstand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def newsstand(sandbox: Sandbox, key: str) -> Newsstand:
+    """The command, as it is called by a person or a script."""
+
+    def run(command: str, file: Path = FILE, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")},
+            "NEWSSTAND_STRIPE_URL": sandbox.url,
+            "NEWSSTAND_STRIPE_API_KEY": key,
+            "NEWSSTAND_CATALOGUE": str(file),
+            **settings,
+        }
+        call = [sys.executable, "-m", "app", "catalogue", *command.split()]
+        return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def test_the_commands_tell_and_do(newsstand: Newsstand) -> None:
+    differs = newsstand("diff")
+    assert differs.returncode == 2
+    assert len(differs.stdout.splitlines()) == 4
+    first = newsstand("push")
+    assert (first.returncode, first.stdout) == (0, f"{differs.stdout}4 changes were made.\n")
+    second = newsstand("push")
+    assert (second.returncode, second.stdout) == (0, "Nothing to do: Stripe has what the catalogue says.\n")
+    same = newsstand("diff")
+    assert (same.returncode, same.stdout) == (0, "Stripe has what the catalogue says.\n")
+    assert first.stderr == second.stderr == differs.stderr == same.stderr == ""
+
+
+def test_a_right_catalogue_is_summed_up(newsstand: Newsstand) -> None:
+    checked = newsstand("check", NEWSSTAND_STRIPE_URL="http://127.0.0.1:9")
+    assert checked.returncode == 0
+    assert "Digital Edition: 49.00 usd (newsstand_annual_digital)" in checked.stdout
+    assert checked.stdout.endswith("The catalogue is right.\n")
+
+
+@pytest.mark.parametrize("command", ["check", "push"])
+def test_a_wrong_catalogue_is_refused_with_all_its_problems(newsstand: Newsstand, tmp_path: Path, command: str) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(FILE.read_text().replace("amount = 4900", "amount = 0").replace("issues = 24", "issues = 0"))
+    refused = newsstand(f"{command} --file {wrong}")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert [line.split(":")[0] for line in refused.stderr.splitlines()] == [
+        "plans.annual.issues",
+        "plans.annual.prices.digital.amount",
+    ]
+
+
+def test_wrong_settings_are_refused_by_name(newsstand: Newsstand) -> None:
+    refused = newsstand("push", NEWSSTAND_STRIPE_API_KEY="hunter2")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("NEWSSTAND_STRIPE_API_KEY: ")
+    assert "hunter2" not in refused.stderr
+
+
+def test_what_stripe_refuses_is_said(newsstand: Newsstand, tmp_path: Path) -> None:
+    unknown = tmp_path / "unknown.toml"
+    unknown.write_text(FILE.read_text().replace("txcd_35020200", "txcd_00000001"))
+    refused = newsstand(f"push --file {unknown}")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "Stripe refused: No such tax code: 'txcd_00000001'",
+        "1 change was made for certain. Push again: nothing is done twice.",
+    ]
+
+
+def test_without_stripe_nothing_is_half_said(newsstand: Newsstand) -> None:
+    failed = newsstand("push", NEWSSTAND_STRIPE_URL="http://127.0.0.1:9")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("Stripe at http://127.0.0.1:9 could not be asked: ")
+    assert "Traceback" not in failed.stderr
+
+
+def test_the_help_teaches(newsstand: Newsstand) -> None:
+    taught = newsstand("--help").stdout
+    for command in ("check", "diff", "push"):
+        assert f"newsstand catalogue {command}" in taught
+    assert "2 they differ" in newsstand("diff --help").stdout

@@ -1,0 +1,54 @@
+"""The local Stripe as a process of its own: one for the whole run, and a fresh account for whoever takes a key."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+GREETING = "Sandbox listening on "
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running local Stripe."""
+
+    url: str
+
+    def key(self) -> str:
+        """Return the secret key of an account that has nothing in it."""
+        return f"sk_test_{uuid4().hex}"
+
+    def requests(self, key: str, method: str = "*", path: str = "") -> list[str]:
+        """Return the requests that an account's key made, as ``POST /v1/prices``, without those that had no effect."""
+        answer = httpx2.get(f"{self.url}/_sandbox/requests", headers=_bearer(key)).raise_for_status()
+        return [
+            f"{one['method']} {one['path']}"
+            for one in answer.json()["data"]
+            if method in ("*", one["method"]) and one["path"].startswith(path) and not one["replayed"]
+        ]
+
+    def fault(self, key: str, **wanted: object) -> None:
+        """Have something go wrong for an account: see the sandbox's faults."""
+        httpx2.post(f"{self.url}/_sandbox/faults", headers=_bearer(key), json=wanted).raise_for_status()
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Start `python -m sandbox` on a free port."""
+    command = [sys.executable, "-m", "sandbox", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith(GREETING), line
+            yield Sandbox(line.removeprefix(GREETING).split()[0])
+        finally:
+            process.terminate()
