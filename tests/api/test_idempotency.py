@@ -1,0 +1,217 @@
+"""A request that moves money, repeated: one refund, one answer, whatever happened in between."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from app.db.idempotency import Begun
+from app.db.session import Sessions
+from app.domain.errors import DomainError, StripeUnavailable
+from app.domain.refunds import OutsideGuarantee
+from app.services import idempotency
+from app.services.idempotency import Answer, KeyInUse, KeyInvalid, KeyRequired, KeyReused
+
+AGENT, ROUTE, KEY, BODY = "staff:robin", "POST /v1/support/refunds", "click-1", b'{"payment": "pi_1"}'
+
+
+async def begin(
+    sessions: Sessions,
+    *,
+    caller: str = AGENT,
+    route: str = ROUTE,
+    key: str = KEY,
+    body: bytes = BODY,
+    makes: str = "rfd_1",
+    lease: timedelta = timedelta(seconds=30),
+) -> Begun | Answer:
+    return await idempotency.begin(
+        sessions, caller=caller, route=route, key=key, body=body, new_object_id=makes, lease=lease
+    )
+
+
+async def held(sessions: Sessions, *, makes: str = "rfd_1", lease: timedelta = timedelta(seconds=30)) -> Begun:
+    begun = await begin(sessions, makes=makes, lease=lease)
+    assert isinstance(begun, Begun)
+    return begun
+
+
+class Desk:
+    """Gives refunds under one key, and notes under which id each try worked."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.worked_on: list[str] = []
+
+    async def refund(self, makes: str, *, fails_with: Exception | None = None, body: bytes = BODY) -> Answer:
+        async def work(object_id: str) -> tuple[int, Mapping[str, object]]:
+            self.worked_on.append(object_id)
+            if fails_with is not None:
+                raise fails_with
+            return 201, {"id": object_id, "amount": {"currency": "usd", "amount": 4900}}
+
+        return await idempotency.once(
+            self.sessions, caller=AGENT, route=ROUTE, key=KEY, body=body, new_object_id=makes, work=work
+        )
+
+
+@pytest.fixture
+def desk(sessions: Sessions) -> Desk:
+    return Desk(sessions)
+
+
+async def test_the_same_key_and_body_gets_the_first_answer_and_nothing_is_done_again(desk: Desk) -> None:
+    first = await desk.refund("rfd_1")
+    second = await desk.refund("rfd_2")
+    assert (first.status, first.body["id"]) == (201, "rfd_1")
+    assert (second.status, list(second.body.items())) == (201, list(first.body.items()))
+    assert desk.worked_on == ["rfd_1"]
+
+
+async def test_the_same_key_with_another_body_is_refused_and_the_answer_stays(desk: Desk) -> None:
+    await desk.refund("rfd_1")
+    with pytest.raises(KeyReused):
+        await desk.refund("rfd_2", body=b'{"payment": "pi_2"}')
+    assert (await desk.refund("rfd_3")).body["id"] == "rfd_1"
+
+
+async def test_another_body_is_refused_while_the_first_runs_and_after_it_died(sessions: Sessions) -> None:
+    await held(sessions, lease=timedelta(0))
+    with pytest.raises(KeyReused):
+        await begin(sessions, body=b"{}")
+    await held(sessions)
+    with pytest.raises(KeyReused):
+        await begin(sessions, body=b"{}")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"caller": "staff:sam"}, id="another caller"),
+        pytest.param({"route": "POST /v1/support/refunds/rfd_9/approve"}, id="another route"),
+        pytest.param({"key": "click-2"}, id="another key"),
+    ],
+)
+async def test_a_key_is_of_one_caller_and_one_route(sessions: Sessions, other: dict[str, str]) -> None:
+    await held(sessions)
+    named = {"caller": AGENT, "route": ROUTE, "key": KEY} | other
+    begun = await begin(sessions, caller=named["caller"], route=named["route"], key=named["key"], makes="rfd_2")
+    assert isinstance(begun, Begun)
+    assert begun.object_id == "rfd_2"
+
+
+async def test_while_the_first_is_running_a_repeat_is_told_so(sessions: Sessions) -> None:
+    await held(sessions)
+    with pytest.raises(KeyInUse):
+        await begin(sessions)
+
+
+async def test_of_many_at_once_exactly_one_takes_the_key(sessions: Sessions) -> None:
+    answers = await asyncio.gather(*(begin(sessions, makes=f"rfd_{n}") for n in range(8)), return_exceptions=True)
+    assert sum(isinstance(answer, Begun) for answer in answers) == 1
+    assert sum(isinstance(answer, KeyInUse) for answer in answers) == 7
+
+
+async def test_a_dead_requests_key_is_taken_over_by_the_same_intent_when_its_lease_ends(sessions: Sessions) -> None:
+    await held(sessions, makes="rfd_first", lease=timedelta(0))
+    heir = await held(sessions, makes="rfd_second")
+    assert heir.taken_over
+    assert heir.object_id == "rfd_first"
+
+
+async def test_of_many_heirs_exactly_one_takes_over(sessions: Sessions) -> None:
+    await held(sessions, lease=timedelta(0))
+    answers = await asyncio.gather(*(begin(sessions, makes=f"rfd_{n}") for n in range(8)), return_exceptions=True)
+    assert [answer.object_id for answer in answers if isinstance(answer, Begun)] == ["rfd_1"]
+
+
+async def test_who_was_overtaken_neither_answers_nor_frees_the_key(sessions: Sessions) -> None:
+    slow = await held(sessions, lease=timedelta(0))
+    heir = await held(sessions)
+    await idempotency.finish(sessions, slow, status=201, body={"by": "slow"})
+    await idempotency.abandon(sessions, slow)
+    await idempotency.let_go(sessions, slow)
+    with pytest.raises(KeyInUse):
+        await begin(sessions)
+    await idempotency.finish(sessions, heir, status=202, body={"by": "heir"})
+    assert await begin(sessions) == Answer(202, {"by": "heir"})
+
+
+async def test_a_refusal_by_a_rule_is_not_kept_and_frees_the_key(desk: Desk) -> None:
+    with pytest.raises(OutsideGuarantee):
+        await desk.refund("rfd_1", fails_with=OutsideGuarantee())
+    assert (await desk.refund("rfd_2", body=b'{"other": 1}')).body["id"] == "rfd_2"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(StripeUnavailable(), id="Stripe did not answer"),
+        pytest.param(RuntimeError("disk full"), id="nobody foresaw it"),
+    ],
+)
+async def test_work_that_broke_off_is_gone_on_with_at_once_under_the_same_id(desk: Desk, failure: Exception) -> None:
+    with pytest.raises(type(failure)):
+        await desk.refund("rfd_1", fails_with=failure)
+    assert (await desk.refund("rfd_2")).body["id"] == "rfd_1"
+    assert desk.worked_on == ["rfd_1", "rfd_1"]
+
+
+async def test_an_heir_that_is_refused_keeps_the_id_since_the_dead_request_may_have_got_further(desk: Desk) -> None:
+    for failure in (StripeUnavailable(), OutsideGuarantee()):
+        with pytest.raises(DomainError):
+            await desk.refund("rfd_1", fails_with=failure)
+    await desk.refund("rfd_2")
+    assert desk.worked_on == ["rfd_1", "rfd_1", "rfd_1"]
+
+
+async def test_after_a_day_a_key_is_as_good_as_new(desk: Desk) -> None:
+    await desk.refund("rfd_1")
+    await age(desk.sessions, "24 hours")
+    assert (await desk.refund("rfd_2", body=b'{"other": 1}')).body["id"] == "rfd_2"
+
+
+async def test_pruning_forgets_what_is_older_than_a_day_and_spares_what_runs(sessions: Sessions) -> None:
+    await held(sessions)
+    for key in ("old-1", "old-2"):
+        begun = await begin(sessions, key=key)
+        assert isinstance(begun, Begun)
+        await idempotency.finish(sessions, begun, status=201, body={})
+    await age(sessions, "25 hours")
+    await begin(sessions, key="young")
+    assert await idempotency.prune(sessions) == 2
+    with pytest.raises(KeyInUse):
+        await begin(sessions)
+
+
+async def age(sessions: Sessions, by: str) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text(f"UPDATE idempotent_requests SET created_at = now() - interval '{by}'"))
+
+
+@pytest.mark.parametrize("key", ["a", "!~", "x" * 255, "2f1c8a0e-5d0b-4a54-8f5a-0b1c2d3e4f50"])
+def test_a_key_is_any_visible_ascii(key: str) -> None:
+    assert idempotency.check_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("x" * 256, id="too long"),
+        pytest.param("two words", id="a space"),
+        pytest.param("naïve", id="not ASCII"),
+        pytest.param("a\x00b", id="a control character"),
+        pytest.param("\x7f", id="delete"),
+    ],
+)
+def test_what_is_not_visible_ascii_is_no_key(key: str) -> None:
+    with pytest.raises(KeyInvalid):
+        idempotency.check_key(key)
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_without_a_key_the_request_is_refused(key: str | None) -> None:
+    with pytest.raises(KeyRequired):
+        idempotency.check_key(key)

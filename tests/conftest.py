@@ -1,0 +1,42 @@
+"""What many tests stand on. Each part is real: PostgreSQL, the identity provider, and Stripe's stand-in over HTTP."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from app.db.session import Sessions, make_engine, make_sessions
+from tests.support.database import Postgres, home_of
+from tests.support.issuer import Issuer, running_issuer
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
+    """One server for all workers of this run. It ends by itself when the last of them has."""
+    base = tmp_path_factory.getbasetemp()
+    server = Postgres(home_of(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base))
+    server.prepare()
+    return server
+
+
+@pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[str]:
+    """Give the address of a fresh, migrated database."""
+    dsn = await postgres.create()
+    yield dsn
+    await postgres.drop(dsn)
+
+
+@pytest.fixture
+async def sessions(database: str) -> AsyncIterator[Sessions]:
+    """Give transactions in a fresh, migrated database."""
+    engine = make_engine(database, pool_size=5)
+    yield make_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """Give a running identity provider that mints any token it is asked for."""
+    with running_issuer() as running:
+        yield running

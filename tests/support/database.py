@@ -1,0 +1,99 @@
+"""A real PostgreSQL for tests: one server for all workers, one migrated template, one clone for each test."""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+import asyncpg
+
+from app.db import embedded, schema
+
+# Nothing here outlives the tests, so nothing has to reach the disk.
+OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
+HOMES = "newsstand-tests-"
+
+
+def home_of(run: Path) -> Path:
+    """
+    Return where the server of one run of the tests lives.
+
+    It is beside pytest's own directory and not in it: pytest makes that private to its user at every start, and where the
+    user is root the server runs as another. What former runs left is removed.
+    """
+    mine = Path(tempfile.gettempdir()) / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
+    for home in mine.parent.glob(f"{HOMES}*"):
+        if home != mine and not _is_used(home):
+            shutil.rmtree(embedded.socket_dir((home / "postgres").resolve()), ignore_errors=True)
+            shutil.rmtree(home, ignore_errors=True)
+    mine.mkdir(exist_ok=True)
+    return mine
+
+
+def _is_used(home: Path) -> bool:
+    """Tell whether a server or a test still holds it."""
+    with contextlib.suppress(FileNotFoundError), (home / "postgres" / "holders.lock").open("r+") as holders:
+        try:
+            fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+    return True  # somebody is only just making it
+
+
+class Postgres:
+    """The server, and its template."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.maintenance_dsn = embedded.ensure(home, options=OPTIONS, say=False)
+        self.template = f"template_{_fingerprint()}"
+
+    def prepare(self) -> None:
+        """Make the template, unless another worker has: it is whole once it has its name."""
+        with (self._home / "template.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            asyncio.run(self._prepare())
+
+    async def _prepare(self) -> None:
+        if await self._exists(self.template):
+            return
+        draft = f"draft_{secrets.token_hex(4)}"
+        await schema.migrate(await schema.create_database(self.maintenance_dsn, draft))
+        await self._run(f'ALTER DATABASE "{draft}" RENAME TO "{self.template}"')
+
+    async def create(self, *, empty: bool = False) -> str:
+        """Return the address of a new database: migrated, or without anything in it."""
+        name = f"test_{secrets.token_hex(6)}"
+        return await schema.create_database(self.maintenance_dsn, name, template=None if empty else self.template)
+
+    async def drop(self, dsn: str) -> None:
+        """Remove a database, whoever is still connected."""
+        name = dsn.partition("@/")[2].partition("?")[0]
+        await self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    async def _exists(self, name: str) -> bool:
+        connection = await asyncpg.connect(self.maintenance_dsn)
+        try:
+            return bool(await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name))
+        finally:
+            await connection.close()
+
+    async def _run(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.maintenance_dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+def _fingerprint() -> str:
+    """Return what tells this state of the migrations from another."""
+    files = sorted((schema.ROOT / "migrations").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

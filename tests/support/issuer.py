@@ -1,0 +1,51 @@
+"""The demo's identity provider as a process, and the back door that mints what tests ask for."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+
+class Issuer:
+    """A running issuer."""
+
+    def __init__(self, url: str, process: "subprocess.Popen[str]") -> None:
+        self.url, self._process = url, process
+
+    def token(self, sub: str, *, roles: list[str] | None = None, **overrides: Any) -> str:
+        """Return an access token; ``overrides`` are those of its control API, good and bad."""
+        asked = {"sub": sub, **overrides} | ({"roles": roles} if roles is not None else {})
+        return str(self._post("/_issuer/tokens", asked)["access_token"])
+
+    def rotate(self, *, forget: bool = False) -> None:
+        """Have it sign with new keys; ``forget``: and publish the old ones no more."""
+        self._post(f"/_issuer/rotate?forget={int(forget)}", {})
+
+    def stop(self) -> None:
+        """Take it down."""
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            answer: dict[str, Any] = json.load(reply)
+        return answer
+
+
+@contextlib.contextmanager
+def running_issuer() -> Iterator[Issuer]:
+    """Start one on a free port, and take it down at the end."""
+    command = [sys.executable, "-m", "demo.issuer", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Issuer listening on "), line
+        issuer = Issuer(line.removeprefix("Issuer listening on ").strip(), process)
+        try:
+            yield issuer
+        finally:
+            issuer.stop()
