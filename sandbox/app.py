@@ -1,0 +1,53 @@
+"""The composition root: one Starlette application with the API, the checkout pages and the control API."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from sandbox import clock, control, http
+from sandbox.agenda import run_due
+from sandbox.delivery import Delivery
+from sandbox.pages import checkout
+from sandbox.store import Accounts
+from sandbox.world import World
+
+_TICK = 0.1
+_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+
+
+def build(*, validate: bool = True) -> Starlette:
+    """
+    Return the sandbox as an ASGI application; its state is `app.state.world`.
+
+    :param validate: whether replies and events are held to the SDK's types. Requests always are.
+    """
+    world = World(accounts=Accounts(), delivery=Delivery(), validate=validate)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        ticking = asyncio.create_task(_tick(world))
+        yield
+        ticking.cancel()
+        await world.delivery.close()
+
+    routes = [
+        *control.routes,
+        *checkout.routes,
+        Route("/v1/{path:path}", http.api, methods=_METHODS),
+        Route("/v2/{path:path}", http.api, methods=_METHODS),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.world = world
+    return app
+
+
+async def _tick(world: World) -> None:
+    """Do what falls due in real time although nobody asks."""
+    while True:
+        await clock.sleep(_TICK)
+        for account in list(world.accounts.by_key.values()):
+            run_due(account)
+            world.settle(account, method="TICK", path="")

@@ -1,0 +1,116 @@
+"""Arithmetic of lines: subtotals, discounts, tax. All amounts are minor units; halves of one are rounded up."""
+
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+
+from sandbox.jsontypes import JsonObject
+from sandbox.store import Account
+
+_UNTAXED = "txcd_00000000"
+
+
+@dataclass(kw_only=True)
+class Line:
+    """One price, so many times, and what becomes of its amount."""
+
+    price: JsonObject
+    quantity: int
+    subtotal: int = 0
+    discounts: dict[str, int] = field(default_factory=dict)
+    """Amount taken off, by discount id."""
+    tax: int = 0
+    tax_behavior: str = "exclusive"
+    rate: float = 0.0
+
+    @property
+    def discounted(self) -> int:
+        """What is left after discounts, tax included if the price includes it."""
+        return self.subtotal - sum(self.discounts.values())
+
+    @property
+    def total(self) -> int:
+        """What is to be paid."""
+        return self.discounted + (self.tax if self.tax_behavior == "exclusive" else 0)
+
+    @property
+    def taxable(self) -> int:
+        """What the tax is reckoned on."""
+        return self.discounted - (self.tax if self.tax_behavior == "inclusive" else 0)
+
+
+def lines_of(
+    account: Account,
+    wanted: list[tuple[JsonObject, int]],
+    *,
+    coupons: dict[str, JsonObject],
+    automatic_tax: bool,
+) -> list[Line]:
+    """
+    Return the lines of an invoice or a checkout.
+
+    :param wanted: prices and quantities.
+    :param coupons: coupons by the id of the discount they come from, in their order.
+    """
+    lines = [
+        Line(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity) for price, quantity in wanted
+    ]
+    for discount_id, coupon in coupons.items():
+        _take_off(lines, discount_id, coupon)
+    if automatic_tax:
+        for line in lines:
+            _tax(account, line)
+    return lines
+
+
+def _take_off(lines: list[Line], discount_id: str, coupon: JsonObject) -> None:
+    allowed = (coupon.get("_applies_to") or {}).get("products")
+    concerned = [line for line in lines if allowed is None or line.price["product"] in allowed]
+    if coupon["percent_off"] is not None:
+        for line in concerned:
+            line.discounts[discount_id] = rounded(Decimal(line.discounted) * Decimal(str(coupon["percent_off"])) / 100)
+        return
+    left, base = coupon["amount_off"], sum(line.discounted for line in concerned)
+    left = min(left, base)
+    for line in concerned:
+        share = 0 if base == 0 else rounded(Decimal(left) * line.discounted / base)
+        base -= line.discounted
+        left -= share
+        line.discounts[discount_id] = share
+
+
+def _tax(account: Account, line: Line) -> None:
+    product = account.find("product", line.price["product"]) or {}
+    line.tax_behavior = "inclusive" if line.price["tax_behavior"] == "inclusive" else "exclusive"
+    line.rate = 0.0 if product.get("tax_code") == _UNTAXED else account.settings.tax_rate
+    rate = Decimal(str(line.rate)) / 100
+    if line.tax_behavior == "inclusive":
+        line.tax = line.discounted - rounded(line.discounted / (1 + rate))
+    else:
+        line.tax = rounded(line.discounted * rate)
+
+
+def rounded(amount: Decimal) -> int:
+    """Return a whole number of minor units; a half is rounded up."""
+    return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def taxes(lines: list[Line], *, automatic_tax: bool) -> list[JsonObject]:
+    """Return `total_taxes`, or a line's `taxes`: an entry for each tax behaviour; none without automatic tax."""
+    if not automatic_tax:
+        return []
+    entries = []
+    for behavior in ("exclusive", "inclusive"):
+        concerned = [line for line in lines if line.tax_behavior == behavior]
+        if concerned:
+            collected = any(line.rate for line in concerned)
+            entries.append(
+                {
+                    "amount": sum(line.tax for line in concerned),
+                    "tax_behavior": behavior,
+                    "tax_rate_details": {"tax_rate": "txr_sandbox"} if collected else None,
+                    "taxability_reason": "standard_rated" if collected else "not_collecting",
+                    "taxable_amount": sum(line.taxable for line in concerned) if collected else 0,
+                    "type": "tax_rate_details",
+                }
+            )
+    return entries

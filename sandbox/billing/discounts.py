@@ -1,0 +1,94 @@
+"""Coupons and promotion codes put to use: whether they may be redeemed, and the discounts they become."""
+
+from sandbox.errors import StripeError, invalid
+from sandbox.jsontypes import JsonObject
+from sandbox.store import Account, new_id
+
+
+def coupon_of(account: Account, given: JsonObject, *, customer_id: str | None, param: str) -> tuple[str, str | None]:
+    """
+    Return the coupon and promotion code ids that one entry of `discounts[]` names.
+
+    :raises StripeError: 400 if it names both or neither, or either cannot be redeemed.
+    """
+    if ("coupon" in given) == ("promotion_code" in given):
+        raise invalid("You must specify exactly one of coupon and promotion_code.", param=param)
+    if "coupon" in given:
+        coupon = account.get("coupon", given["coupon"], param=f"{param}[coupon]", status=400)
+        check_coupon(account, coupon, param=f"{param}[coupon]")
+        return coupon["id"], None
+    code = account.get("promotion_code", given["promotion_code"], param=f"{param}[promotion_code]", status=400)
+    check_promotion_code(account, code, customer_id=customer_id, param=f"{param}[promotion_code]")
+    return code["promotion"]["coupon"], code["id"]
+
+
+def check_coupon(account: Account, coupon: JsonObject, *, param: str) -> None:
+    """Raise Stripe's 400 if a coupon cannot be redeemed any more."""
+    if not is_valid(account, coupon):
+        raise invalid(f"Coupon {coupon['id']} is expired and cannot be applied.", param=param, code="coupon_expired")
+
+
+def is_valid(account: Account, coupon: JsonObject) -> bool:
+    """Say whether a coupon can be redeemed."""
+    spent = coupon["max_redemptions"] is not None and coupon["times_redeemed"] >= coupon["max_redemptions"]
+    late = coupon["redeem_by"] is not None and coupon["redeem_by"] <= account.now()
+    return not spent and not late
+
+
+def check_promotion_code(account: Account, code: JsonObject, *, customer_id: str | None, param: str) -> None:
+    """Raise Stripe's 400 if a promotion code cannot be redeemed by this customer."""
+    expired = code["expires_at"] is not None and code["expires_at"] <= account.now_for(customer_id)
+    spent = code["max_redemptions"] is not None and code["times_redeemed"] >= code["max_redemptions"]
+    if not code["active"] or expired or spent:
+        raise _refused("This promotion code is expired.", param, "promotion_code_expired" if expired else None)
+    if code["customer"] is not None and code["customer"] != customer_id:
+        raise _refused("This promotion code cannot be redeemed by this customer.", param)
+    if code["restrictions"]["first_time_transaction"] and _has_paid(account, customer_id):
+        message = "This promotion code cannot be redeemed because the associated customer has prior transactions."
+        raise _refused(message, param, "promotion_code_customer_not_first_time")
+    check_coupon(account, account.get("coupon", code["promotion"]["coupon"]), param=param)
+
+
+def _refused(message: str, param: str, code: str | None = None) -> StripeError:
+    return invalid(message, param=param, code=code)
+
+
+def _has_paid(account: Account, customer_id: str | None) -> bool:
+    return customer_id is not None and any(
+        charge["customer"] == customer_id and charge["paid"] for charge in account.all("charge")
+    )
+
+
+def redeem(
+    account: Account, coupon_id: str, promotion_code_id: str | None, *, customer_id: str, **where: str | None
+) -> JsonObject:
+    """Make a discount and count the redemption. `where` names what it belongs to, such as `subscription`."""
+    coupon = account.get("coupon", coupon_id)
+    with account.changing(coupon, "coupon.updated"):
+        coupon["times_redeemed"] += 1
+    if promotion_code_id:
+        code = account.get("promotion_code", promotion_code_id)
+        with account.changing(code, "promotion_code.updated"):
+            code["times_redeemed"] += 1
+    return account.add(
+        {
+            "id": new_id("di"),
+            "object": "discount",
+            "customer": customer_id,
+            "promotion_code": promotion_code_id,
+            "source": {"coupon": coupon_id, "type": "coupon"},
+            "start": account.now_for(customer_id),
+            **where,
+        }
+    )
+
+
+def coupons_of(account: Account, discount_ids: list[str]) -> dict[str, JsonObject]:
+    """Return the coupons behind some discounts, by discount id; a coupon deleted since is as it was."""
+    found = {}
+    for discount_id in discount_ids:
+        coupon_id = account.get("discount", discount_id)["source"]["coupon"]
+        coupon = account.find("coupon", coupon_id) or (account.find_even_deleted("coupon", coupon_id) or {}).get("_was")
+        if coupon is not None:
+            found[discount_id] = coupon
+    return found

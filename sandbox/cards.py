@@ -1,0 +1,128 @@
+"""
+Stripe's test cards: their numbers, which are public, and what each does.
+
+A number is looked up here and then forgotten; what is kept of a card is its brand, its last four digits and its
+behaviour.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Decline = tuple[str, str | None, str]
+"""Error code, decline code and message."""
+
+DECLINED: Decline = ("card_declined", "generic_decline", "Your card was declined.")
+INSUFFICIENT_FUNDS: Decline = ("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+NOT_A_TEST_CARD: Decline = (
+    "card_declined",
+    "test_mode_live_card",
+    "Your card was declined. Your request was in test mode, but used a non test card.",
+)
+NOT_AUTHENTICATED: Decline = (
+    "payment_intent_authentication_failure",
+    None,
+    "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is remembered of a card."""
+
+    brand: str
+    last4: str
+    method: str
+    """The test payment method of the same behaviour, such as `pm_card_visa`."""
+    decline: Decline | None = None
+    """How a charge is declined, if it is."""
+    attaches: bool = True
+    """Whether it can be attached to a customer, although a charge is declined."""
+    authentication: bool = False
+    """Whether each payment needs 3-D Secure."""
+    refund: Literal["succeeds", "pends", "fails"] = "succeeds"
+
+
+def _declined(code: str, decline_code: str | None, message: str) -> Decline:
+    return code, decline_code, message
+
+
+_CARDS: dict[str, Card] = {
+    "4242424242424242": Card(brand="visa", last4="4242", method="pm_card_visa"),
+    "4000056655665556": Card(brand="visa", last4="5556", method="pm_card_visa_debit"),
+    "5555555555554444": Card(brand="mastercard", last4="4444", method="pm_card_mastercard"),
+    "378282246310005": Card(brand="amex", last4="0005", method="pm_card_amex"),
+    "4000000000000002": Card(
+        brand="visa", last4="0002", method="pm_card_visa_chargeDeclined", decline=DECLINED, attaches=False
+    ),
+    "4000000000009995": Card(
+        brand="visa",
+        last4="9995",
+        method="pm_card_visa_chargeDeclinedInsufficientFunds",
+        decline=INSUFFICIENT_FUNDS,
+        attaches=False,
+    ),
+    "4000000000000069": Card(
+        brand="visa",
+        last4="0069",
+        method="pm_card_chargeDeclinedExpiredCard",
+        decline=_declined("expired_card", None, "Your card has expired."),
+        attaches=False,
+    ),
+    "4000000000000127": Card(
+        brand="visa",
+        last4="0127",
+        method="pm_card_chargeDeclinedIncorrectCvc",
+        decline=_declined("incorrect_cvc", None, "Your card's security code is incorrect."),
+        attaches=False,
+    ),
+    "4000000000000119": Card(
+        brand="visa",
+        last4="0119",
+        method="pm_card_chargeDeclinedProcessingError",
+        decline=_declined(
+            "processing_error", None, "An error occurred while processing your card. Try again in a little bit."
+        ),
+        attaches=False,
+    ),
+    "4000000000000341": Card(brand="visa", last4="0341", method="pm_card_chargeCustomerFail", decline=DECLINED),
+    "4000002760003184": Card(brand="visa", last4="3184", method="pm_card_authenticationRequired", authentication=True),
+    "4000000000007726": Card(brand="visa", last4="7726", method="pm_card_pendingRefund", refund="pends"),
+    "4000000000005126": Card(brand="visa", last4="5126", method="pm_card_refundFail", refund="fails"),
+}
+
+_BY_METHOD = {card.method: card for card in _CARDS.values()}
+
+NOT_YET = {
+    "pm_card_createDispute": "disputes",
+    "pm_card_createIssuerFraudRecord": "early fraud warnings",
+}
+"""Test payment methods whose behaviour is not served yet, and what it is."""
+
+_NUMBERS_NOT_YET: dict[str, Decline] = {
+    number: ("card_declined", "generic_decline", f"The sandbox does not support {what} yet.")
+    for number, what in {"4000000000000259": "disputes", "4000000000005423": "early fraud warnings"}.items()
+}
+
+
+def by_number(number: str) -> Card:
+    """Return the test card of a number that passed `is_valid_number`; any other card is declined."""
+    return _CARDS.get(number) or Card(
+        brand="visa",
+        last4=number[-4:],
+        method="",
+        decline=_NUMBERS_NOT_YET.get(number, NOT_A_TEST_CARD),
+        attaches=False,
+    )
+
+
+def by_method(method_id: str) -> Card | None:
+    """Return the card of a test payment method such as `pm_card_visa`, or None."""
+    return _BY_METHOD.get(method_id)
+
+
+def is_valid_number(number: str) -> bool:
+    """Say whether digits have a card's length and pass the Luhn check."""
+    if not number.isascii() or not number.isdigit() or not 13 <= len(number) <= 19:
+        return False
+    doubled = [int(digit) * (2 if index % 2 else 1) for index, digit in enumerate(reversed(number))]
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0

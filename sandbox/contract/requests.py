@@ -1,0 +1,201 @@
+"""
+Parameters held to the SDK's TypedDicts, and given their types on the way: a form knows only strings.
+
+A checker is compiled once from each type. It takes a decoded value and its name, as in `items[0][price]`, and
+returns the typed value or raises Stripe's 400.
+"""
+
+import functools
+import importlib
+import types
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin
+
+from stripe._request_options import RequestOptions
+from stripe._stripe_object import UntypedStripeObject
+from typing_extensions import get_type_hints, is_typeddict
+
+from sandbox.contract.routes import ContractRoute
+from sandbox.errors import StripeError, invalid
+from sandbox.jsontypes import Json, JsonObject
+
+Checker = Callable[[Json, str], Json]
+
+_OPTIONS = frozenset(RequestOptions.__annotations__)
+_INHERITED_NAMES = {"StripeContext": object, "Mapping": Mapping}  # the inherited request options speak of them
+_INT64 = 2**63
+
+
+def check(route: ContractRoute, raw: JsonObject) -> JsonObject:
+    """
+    Return the typed parameters of a request.
+
+    :raises StripeError: 400 for an unknown parameter, a missing one, a wrong type or a value outside its enum.
+    """
+    if route.params is None:
+        return _object({}, frozenset())(raw, "")  # type: ignore[no-any-return]
+    return _checker_of(route.params)(raw, "")  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _checker_of(where: tuple[str, str]) -> Checker:
+    module, name = where
+    return _typed_dict(getattr(importlib.import_module(module), name))
+
+
+@functools.cache
+def _typed_dict(cls: type) -> Checker:
+    """Fields compile at their first use, so that a type may contain itself."""
+
+    @functools.cache
+    def compiled() -> Checker:
+        hints = get_type_hints(cls, localns=_INHERITED_NAMES, include_extras=True)
+        inherited = _OPTIONS if RequestOptions in getattr(cls, "__orig_bases__", ()) else frozenset()
+        fields = {name: _compile(hint) for name, hint in hints.items() if name not in inherited}
+        required: frozenset[str] = getattr(cls, "__required_keys__", frozenset())
+        return _object(fields, required & fields.keys())
+
+    return lambda value, name: compiled()(value, name)
+
+
+def _object(fields: dict[str, Checker], required: frozenset[str]) -> Checker:
+    def checker(value: Json, name: str) -> Json:
+        if not isinstance(value, dict):
+            raise invalid("Invalid object", param=name)
+        unknown = [_inside(name, key) for key in value if key not in fields]
+        if unknown:
+            noun = "parameter" if len(unknown) == 1 else "parameters"
+            message = f"Received unknown {noun}: {', '.join(unknown)}"
+            raise invalid(message, param=unknown[0], code="parameter_unknown")
+        typed = {key: fields[key](inner, _inside(name, key)) for key, inner in value.items()}
+        for key in sorted(required - value.keys()):
+            absent = _inside(name, key)
+            raise invalid(f"Missing required param: {absent}.", param=absent, code="parameter_missing")
+        return typed
+
+    return checker
+
+
+def _inside(name: str, key: str) -> str:
+    return f"{name}[{key}]" if name else key
+
+
+def _compile(hint: Any) -> Checker:
+    origin = get_origin(hint)
+    if origin in (NotRequired, Required):
+        return _compile(get_args(hint)[0])
+    if origin in (Union, types.UnionType):
+        return _union(get_args(hint))
+    if origin is Literal:
+        return _enum(get_args(hint))
+    if origin is list:
+        return _list(_compile(get_args(hint)[0]))
+    if origin is dict:
+        return _mapping(_compile(get_args(hint)[1]))
+    if is_typeddict(hint):
+        return _typed_dict(hint)
+    return _SIMPLE.get(hint, _anything)
+
+
+def _union(members: tuple[Any, ...]) -> Checker:
+    """An empty string unsets where `Literal['']` allows it; an open enum is closed to what the SDK names."""
+    kept = [member for member in members if member is not type(None) and get_origin(member) is not UntypedStripeObject]
+    enums = tuple(value for member in kept if get_origin(member) is Literal for value in get_args(member))
+    unsets = "" in enums
+    words = tuple(value for value in enums if value != "")
+    others = [_compile(m) for m in kept if get_origin(m) is not Literal and not (words and m is str)]
+    choices = [*others, _enum(words)] if words else others
+
+    def checker(value: Json, name: str) -> Json:
+        if unsets and value == "":
+            return ""
+        first: StripeError | None = None
+        for choice in choices:
+            try:
+                return choice(value, name)
+            except StripeError as error:
+                # A composite that took the value in and found fault inside it says more than its rivals.
+                if first is None or error.members.get("param") != name:
+                    first = error
+        if first is None:
+            raise invalid(f"Invalid {name}", param=name)
+        raise first
+
+    return checker
+
+
+def _enum(words: tuple[str, ...]) -> Checker:
+    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, or {words[-1]}"
+
+    def checker(value: Json, name: str) -> Json:
+        if value not in words:
+            raise invalid(f"Invalid {name}: must be one of {listed}", param=name)
+        return value
+
+    return checker
+
+
+def _list(element: Checker) -> Checker:
+    def checker(value: Json, name: str) -> Json:
+        if not isinstance(value, dict) or not all(key.isascii() and key.isdigit() for key in value):
+            raise invalid("Invalid array", param=name)
+        return [element(value[key], f"{name}[{key}]") for key in sorted(value, key=int)]
+
+    return checker
+
+
+def _mapping(element: Checker) -> Checker:
+    def checker(value: Json, name: str) -> Json:
+        if value == "":
+            return ""  # unsets the whole of it, as `metadata=` does
+        if not isinstance(value, dict):
+            raise invalid("Invalid object", param=name)
+        return {key: element(inner, f"{name}[{key}]") for key, inner in value.items()}
+
+    return checker
+
+
+def _string(value: Json, name: str) -> Json:
+    if not isinstance(value, str):
+        raise invalid(f"Invalid string: {value}", param=name)
+    if "\x00" in value:
+        raise invalid("Invalid string: null bytes are not allowed.", param=name)
+    return value
+
+
+def _integer(value: Json, name: str) -> Json:
+    try:
+        number = int(_string(value, name)) if str(value).strip() == value and "_" not in value else None
+    except ValueError:
+        number = None
+    if number is None or not -_INT64 <= number < _INT64:
+        raise invalid(f"Invalid integer: {value}", param=name, code="parameter_invalid_integer")
+    return number
+
+
+def _number(value: Json, name: str) -> Json:
+    return float(_decimal(value, name))
+
+
+def _decimal(value: Json, name: str) -> Json:
+    try:
+        number = Decimal(_string(value, name))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise invalid(f"Invalid decimal: {value}", param=name)
+    return value
+
+
+def _boolean(value: Json, name: str) -> Json:
+    if value not in ("true", "false"):
+        raise invalid(f"Invalid boolean: {value}", param=name)
+    return value == "true"
+
+
+def _anything(value: Json, name: str) -> Json:
+    return value
+
+
+_SIMPLE: dict[Any, Checker] = {str: _string, int: _integer, float: _number, Decimal: _decimal, bool: _boolean}

@@ -1,0 +1,123 @@
+"""The table of all of Stripe's v1 routes, read from the source of the SDK's service classes."""
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import stripe
+
+_PACKAGE = Path(stripe.__file__).parent
+_VERBS = {"get", "post", "delete"}
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractRoute:
+    """One route of Stripe's, with the names of the SDK classes that describe its parameters and its reply."""
+
+    method: str
+    path: str
+    params: tuple[str, str] | None
+    """Module and class of the parameters; None if there are none."""
+    response: tuple[str, str]
+    """Module and class of the reply; of an element if `is_list`."""
+    is_list: bool
+
+
+@functools.cache
+def all_routes() -> dict[tuple[str, str], ContractRoute]:
+    """Return every v1 route that the SDK knows, by method and path template."""
+    table: dict[tuple[str, str], ContractRoute] = {}
+    for file in sorted(_PACKAGE.glob("**/_*_service.py")):
+        source = file.read_text(encoding="utf-8")
+        if '"/v1/' in source:
+            for route in _routes_of(ast.parse(source)):
+                table.setdefault((route.method, route.path), route)
+    return table
+
+
+@functools.cache
+def _shapes() -> dict[int, list[tuple[tuple[str, ...], str]]]:
+    """Path templates by their number of segments, the most literal first."""
+    by_length: dict[int, set[str]] = {}
+    for _, path in all_routes():
+        by_length.setdefault(path.count("/"), set()).add(path)
+    ordered = {}
+    for length, paths in by_length.items():
+        ordered[length] = sorted(((tuple(path.split("/")), path) for path in paths), key=_variables_last)
+    return ordered
+
+
+def _variables_last(shape: tuple[tuple[str, ...], str]) -> tuple[bool, ...]:
+    return tuple(part.startswith("{") for part in shape[0])
+
+
+def match(method: str, path: str) -> tuple[ContractRoute, dict[str, str]] | None:
+    """Return the route that a concrete path belongs to and the ids in the path; None if Stripe has no such route."""
+    parts = path.split("/")
+    for shape, template in _shapes().get(path.count("/"), []):
+        ids = {}
+        for wanted, given in zip(shape, parts, strict=True):
+            if wanted.startswith("{") and given:
+                ids[wanted.strip("{}")] = given
+            elif wanted != given:
+                break
+        else:
+            found = all_routes().get((method, template))
+            if found:
+                return found, ids
+    return None
+
+
+def _routes_of(tree: ast.Module) -> Iterator[ContractRoute]:
+    homes = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            route = _route_of(node, homes)
+            if route:
+                yield route
+
+
+def _route_of(function: ast.FunctionDef, homes: dict[str, str]) -> ContractRoute | None:
+    for call in ast.walk(function):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "_request":
+            verb, path = _constant(call.args[0]), _constant(call.args[1])
+            if verb in _VERBS and path.startswith("/v1/") and function.returns is not None:
+                returned = _names(function.returns)
+                name = returned[-1]
+                return ContractRoute(
+                    method=verb.upper(),
+                    path=path,
+                    params=_params_of(function, homes),
+                    response=(homes.get(name, ""), name),
+                    is_list=returned[0] == "ListObject",
+                )
+    return None
+
+
+def _constant(node: ast.expr) -> str:
+    """A string, or the template of a `"…".format(…)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        node = node.func.value
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _params_of(function: ast.FunctionDef, homes: dict[str, str]) -> tuple[str, str] | None:
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    for argument in arguments:
+        if argument.arg == "params" and argument.annotation is not None:
+            name = next(name for name in _names(argument.annotation) if name.endswith("Params"))
+            return homes[name], name
+    return None
+
+
+def _names(annotation: ast.expr) -> list[str]:
+    return _NAME.findall(ast.unparse(annotation))

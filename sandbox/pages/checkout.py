@@ -1,0 +1,189 @@
+"""The routes of the hosted checkout: pay, authenticate, and what is shown when there is nothing to pay any more."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from sandbox import cards
+from sandbox.agenda import run_due
+from sandbox.errors import StripeError
+from sandbox.jsontypes import JsonObject
+from sandbox.pages import words
+from sandbox.pages.form import Form, read
+from sandbox.resources import checkout_payment
+from sandbox.resources.checkout_payment import Payer
+from sandbox.store import Account
+from sandbox.world import World
+
+_HERE = Path(__file__).parent
+_TEMPLATES = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
+_TEMPLATES.filters["country"] = words.country
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+async def show(request: Request) -> Response:
+    """Show the page of an open session."""
+    found = _find(request)
+    if found is None:
+        return _unknown()
+    account, session = found
+    closed = _closed(session, paid_status=200)
+    return closed or _pay_page(account, session, Form(), status=200)
+
+
+async def pay(request: Request) -> Response:
+    """Take the form: pay, ask for authentication, or show what is wrong with it."""
+    found = _find(request)
+    if found is None:
+        return _unknown()
+    account, session = found
+    # The form is awaited before the session is looked at, so that of two clicks only the first finds it open.
+    fields = await request.form()
+    closed = _closed(session, paid_status=409)
+    if closed:
+        return closed
+    form = read(account, session, {name: value for name, value in fields.items() if isinstance(value, str)})
+    if form.errors or form.payer is None:
+        return _pay_page(account, session, form, status=422 if form.errors else 200)
+    if checkout_payment.needs_authentication(account, session, form.payer):
+        session["_pending"] = form.payer
+        return RedirectResponse(f"/c/pay/{session['id']}/authenticate", 303, _HEADERS)
+    return _finish(request, account, session, form.payer, form)
+
+
+async def ask(request: Request) -> Response:
+    """Show the page that stands for the bank's 3-D Secure."""
+    found = _find(request)
+    if found is None:
+        return _unknown()
+    _, session = found
+    closed = _closed(session, paid_status=200)
+    if closed:
+        return closed
+    if "_pending" not in session:
+        return RedirectResponse(f"/c/pay/{session['id']}", 303, _HEADERS)
+    amount = words.money(session["amount_total"], session["currency"])
+    return _page("authenticate.html", 200, session=session, amount=amount)
+
+
+async def authenticate(request: Request) -> Response:
+    """Take the answer of 3-D Secure, and pay if it is `complete`."""
+    found = _find(request)
+    if found is None:
+        return _unknown()
+    account, session = found
+    result = (await request.form()).get("result")
+    closed = _closed(session, paid_status=409)
+    if closed:
+        return closed
+    payer: Payer | None = session.pop("_pending", None)
+    if payer is None:
+        return RedirectResponse(f"/c/pay/{session['id']}", 303, _HEADERS)
+    form = Form(values={"email": payer.email, "card_name": payer.name or ""})
+    if payer.shipping:
+        form.values |= {"shipping_name": payer.shipping["name"]}
+        form.values |= {f"shipping_{line}": text or "" for line, text in payer.shipping["address"].items()}
+    if result != "complete":
+        form.errors["card_number"] = cards.NOT_AUTHENTICATED[2]
+        return _pay_page(account, session, form, status=402)
+    payer.authenticated = True
+    return _finish(request, account, session, payer, form)
+
+
+async def style(request: Request) -> Response:
+    """The one style sheet."""
+    return Response((_HERE / "style.css").read_bytes(), media_type="text/css", headers={"Cache-Control": "max-age=60"})
+
+
+def _finish(request: Request, account: Account, session: JsonObject, payer: Payer, form: Form) -> Response:
+    declined = checkout_payment.refusal(account, session, payer)
+    if declined is not None:
+        form.errors["card_number"] = declined
+        return _pay_page(account, session, form, status=402)
+    world: World = request.app.state.world
+    try:
+        checkout_payment.complete(account, session, payer)
+    except StripeError as error:
+        form.errors["promotion_code" if payer.promotion_code else "card_number"] = error.message
+        return _pay_page(account, session, form, status=402)
+    finally:
+        world.settle(account, method="POST", path="/c/pay")
+    return RedirectResponse(words.return_url(session), 303, _HEADERS)
+
+
+def _find(request: Request) -> tuple[Account, JsonObject] | None:
+    """A session's id is secret enough to find it by, whoever's it is."""
+    world: World = request.app.state.world
+    for account in list(world.accounts.by_key.values()):
+        session = account.find("checkout.session", request.path_params["session"])
+        if session is not None:
+            run_due(account)
+            world.settle(account, method="GET", path="/c/pay")
+            return account, session
+    return None
+
+
+def _closed(session: JsonObject, *, paid_status: int) -> Response | None:
+    if session["status"] == "expired":
+        return _page(
+            "notice.html",
+            410,
+            title="This checkout has expired",
+            text="Nothing was charged. Please go back and start again.",
+            link=session["cancel_url"],
+            label="Go back",
+        )
+    if session["status"] == "complete":
+        return _page(
+            "notice.html",
+            paid_status,
+            title="This is already paid",
+            text="Your order is complete and was charged once. There is nothing more to pay.",
+            link=words.return_url(session),
+            label="Continue",
+        )
+    return None
+
+
+def _unknown() -> Response:
+    return _page(
+        "notice.html",
+        404,
+        title="There is no such checkout",
+        text="The address may have been cut off, or the sandbox was restarted since.",
+        link=None,
+        label=None,
+    )
+
+
+def _pay_page(account: Account, session: JsonObject, form: Form, *, status: int) -> Response:
+    return _page(
+        "pay.html",
+        status,
+        session=session,
+        form=form,
+        summary=words.summary(account, session, form.promotion_code),
+        known_email=words.known_email(account, session),
+        countries=(session["shipping_address_collection"] or {}).get("allowed_countries", []),
+    )
+
+
+def _page(template: str, status: int, **values: object) -> Response:
+    return HTMLResponse(_TEMPLATES.get_template(template).render(values), status, _HEADERS)
+
+
+routes = [
+    Route("/c/style.css", style),
+    Route("/c/pay/{session}", show, methods=["GET"]),
+    Route("/c/pay/{session}", pay, methods=["POST"]),
+    Route("/c/pay/{session}/authenticate", ask, methods=["GET"]),
+    Route("/c/pay/{session}/authenticate", authenticate, methods=["POST"]),
+]

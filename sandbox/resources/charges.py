@@ -1,0 +1,47 @@
+"""Charges, as the API shows them."""
+
+from sandbox import expand
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account
+
+
+@serves("GET", "/v1/charges/{charge}")
+def retrieve(call: Call) -> JsonObject:
+    """One charge."""
+    return call.account.get("charge", call.ids["charge"])
+
+
+@serves("GET", "/v1/charges", takes="created customer payment_intent")
+def every(call: Call) -> Page:
+    """Charges, by customer or payment intent."""
+    params = call.params
+    return Page(
+        [
+            charge
+            for charge in call.account.all("charge")
+            if all(charge[name] == params[name] for name in ("customer", "payment_intent") if name in params)
+            and in_range(charge["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("POST", "/v1/charges/{charge}", takes="metadata description")
+def update(call: Call) -> JsonObject:
+    """Change the description or the metadata."""
+    charge = call.account.get("charge", call.ids["charge"])
+    with call.account.changing(charge, "charge.updated"):
+        charge["metadata"] = merged(charge["metadata"], call.params.get("metadata"))
+        charge["description"] = call.params.get("description", charge["description"])
+    return charge
+
+
+def _refunds(account: Account, charge: JsonObject) -> JsonObject:
+    data = [account.render(refund) for refund in account.all("refund") if refund["charge"] == charge["id"]]
+    url = f"/v1/charges/{charge['id']}/refunds"
+    return {"object": "list", "data": data[:10], "has_more": len(data) > 10, "url": url}
+
+
+expand.INCLUDABLES["charge", "refunds"] = _refunds

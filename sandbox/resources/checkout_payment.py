@@ -1,0 +1,206 @@
+"""Paying a checkout session: what it costs, and what comes of it."""
+
+from dataclasses import dataclass
+
+from sandbox import cards
+from sandbox.agenda import action
+from sandbox.billing import amounts, charging, discounts, endings, invoicing, subscribing
+from sandbox.errors import StripeError
+from sandbox.fields import address as full_address
+from sandbox.jsontypes import JsonObject
+from sandbox.resources import customers, payment_methods
+from sandbox.store import Account
+
+
+@dataclass(kw_only=True)
+class Payer:
+    """What a reader typed on the page. The card's number is not among it."""
+
+    email: str
+    name: str | None = None
+    card: cards.Card | None = None
+    """None if there is nothing to pay and no card is asked for."""
+    expiry: tuple[int, int] = (12, 2040)
+    shipping: JsonObject | None = None
+    """`name` and `address`."""
+    promotion_code: JsonObject | None = None
+    authenticated: bool = False
+
+
+def lines(account: Account, session: JsonObject, *, promotion_code: JsonObject | None = None) -> list[amounts.Line]:
+    """Return the lines of a session with its discount, or with a promotion code that the reader has typed."""
+    chosen = [coupon_id for coupon_id, _ in session["_discounts"]]
+    if promotion_code is not None:
+        chosen = [promotion_code["promotion"]["coupon"]]
+    return amounts.lines_of(
+        account,
+        [(account.get("price", price_id), quantity) for price_id, quantity, _ in session["_lines"]],
+        coupons={coupon_id: account.get("coupon", coupon_id) for coupon_id in chosen},
+        automatic_tax=session["automatic_tax"]["enabled"],
+    )
+
+
+def shown_discounts(session: JsonObject) -> list[JsonObject] | None:
+    """Return `discounts` of a session: each is a promotion code, or a coupon by itself."""
+    return [
+        {"coupon": None if code_id else coupon_id, "promotion_code": code_id}
+        for coupon_id, code_id in session["_discounts"]
+    ] or None
+
+
+def reckon(account: Account, session: JsonObject) -> None:
+    """Set the amounts of a session from its lines."""
+    reckoned = lines(account, session)
+    session["amount_subtotal"] = sum(line.subtotal for line in reckoned)
+    session["amount_total"] = sum(line.total for line in reckoned)
+    session["total_details"] = {
+        "amount_discount": sum(sum(line.discounts.values()) for line in reckoned),
+        "amount_shipping": 0,
+        "amount_tax": sum(line.tax for line in reckoned),
+    }
+
+
+def needs_card(session: JsonObject, total: int) -> bool:
+    """Say whether the page asks for a card: always, unless nothing is due and the session says `if_required`."""
+    return total > 0 or session["payment_method_collection"] == "always"
+
+
+def refusal(account: Account, session: JsonObject, payer: Payer) -> str | None:
+    """Return why a payer's card would be declined, or None. A session whose card is declined stays as it is."""
+    if payer.card is None or payer.card.decline is None:
+        return None
+    total = sum(line.total for line in lines(account, session, promotion_code=payer.promotion_code))
+    return payer.card.decline[2] if total > 0 or not payer.card.attaches else None
+
+
+def needs_authentication(account: Account, session: JsonObject, payer: Payer) -> bool:
+    """Say whether the payer must pass 3-D Secure first."""
+    total = sum(line.total for line in lines(account, session, promotion_code=payer.promotion_code))
+    return bool(total > 0 and payer.card and payer.card.authentication and not payer.authenticated)
+
+
+def complete(account: Account, session: JsonObject, payer: Payer) -> None:
+    """
+    Pay an open session with a card that `refusal` and `needs_authentication` have nothing against.
+
+    :raises StripeError: if the promotion code or the price can no longer be had; nothing is changed then.
+    """
+    if payer.promotion_code is not None:
+        discounts.check_promotion_code(
+            account, payer.promotion_code, customer_id=session["customer"], param="promotion_code"
+        )
+        session["_discounts"] = [(payer.promotion_code["promotion"]["coupon"], payer.promotion_code["id"])]
+        session["discounts"] = shown_discounts(session)
+        reckon(account, session)
+    customer = _customer(account, session, payer)
+    method = _method(account, customer, payer)
+    subscription, invoice = subscribing.begin(account, _wanted(account, session, customer, method))
+    outcome: charging.Outcome = "paid"
+    now = account.now_for(customer["id"])
+    if method is None or invoice["amount_due"] == 0:
+        invoicing.mark_paid(account, invoice, now=now)
+    else:
+        attempt = charging.Attempt(method=method, now=now, authenticated=payer.authenticated)
+        outcome = charging.pay(account, invoice, attempt)
+    if outcome != "paid":
+        endings.expire_incomplete(account, subscription)
+        raise StripeError(402, "card_error", "Your card was declined.", code="card_declined")
+    charging.settle(account, subscription, outcome)
+    _close(account, session, payer, customer, subscription, invoice)
+
+
+def expire(account: Account, session: JsonObject) -> None:
+    """Close an open session unpaid."""
+    session["status"] = "expired"
+    session["url"] = None
+    account.emit("checkout.session.expired", session)
+
+
+def details(*, email: str | None, name: str | None, address: JsonObject | None) -> JsonObject:
+    """Return `customer_details` of a session."""
+    return {
+        "address": full_address(address),
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+@action("checkout.expiry")
+def _expiry(account: Account, session_id: str, _at: int) -> None:
+    session = account.find("checkout.session", session_id)
+    if session and session["status"] == "open":
+        expire(account, session)
+
+
+def _customer(account: Account, session: JsonObject, payer: Payer) -> JsonObject:
+    if session["customer"] is None:
+        shipped = {"shipping": payer.shipping} if payer.shipping else {}
+        return customers.make(account, {"email": payer.email, "name": payer.name or "", **shipped})
+    customer = account.get("customer", session["customer"])
+    update = session["_customer_update"]
+    with account.changing(customer, "customer.updated"):
+        if update.get("shipping") == "auto" and payer.shipping:
+            customer["shipping"] = {**payer.shipping, "phone": None}
+        if update.get("name") == "auto" and payer.name:
+            customer["name"] = payer.name
+    return customer
+
+
+def _method(account: Account, customer: JsonObject, payer: Payer) -> JsonObject | None:
+    if payer.card is None:
+        return None
+    method = payment_methods.make(
+        account,
+        payer.card,
+        expiry=payer.expiry,
+        billing={"email": payer.email, "name": payer.name},
+        now=account.now_for(customer["id"]),
+    )
+    payment_methods.attach_to(account, method, customer["id"])
+    return method
+
+
+def _wanted(
+    account: Account, session: JsonObject, customer: JsonObject, method: JsonObject | None
+) -> subscribing.Wanted:
+    data = session["_subscription_data"]
+    return subscribing.Wanted(
+        customer=customer["id"],
+        items=[(account.get("price", price_id), quantity, {}) for price_id, quantity, _ in session["_lines"]],
+        metadata=dict(data["metadata"]),
+        discounts=list(session["_discounts"]),
+        default_payment_method=method["id"] if method else None,
+        automatic_tax=session["automatic_tax"]["enabled"],
+        description=data["description"],
+        billing_mode=data["billing_mode"],
+        checkout_session=session["id"],
+    )
+
+
+def _close(
+    account: Account,
+    session: JsonObject,
+    payer: Payer,
+    customer: JsonObject,
+    subscription: JsonObject,
+    invoice: JsonObject,
+) -> None:
+    session["status"] = "complete"
+    session["payment_status"] = "paid" if invoice["amount_due"] > 0 else "no_payment_required"
+    session["customer"] = customer["id"]
+    session["subscription"] = subscription["id"]
+    session["invoice"] = invoice["id"]
+    session["url"] = None
+    session["customer_details"] = details(email=payer.email, name=payer.name, address={})
+    if payer.shipping:
+        session["collected_information"] = {
+            "business_name": None,
+            "individual_name": None,
+            "shipping_details": {"address": payer.shipping["address"], "name": payer.shipping["name"]},
+        }
+    account.emit("checkout.session.completed", session)

@@ -1,0 +1,208 @@
+"""Checkout sessions, mode `subscription`: made, listed, expired. Paying one is in `sandbox.resources.checkout_payment`."""
+
+from sandbox import expand
+from sandbox.billing import discounts, subscribing
+from sandbox.errors import invalid
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.resources import checkout_payment as checkout
+from sandbox.resources.checkout_rules import check
+from sandbox.store import Account, new_id
+
+_DAY = 86400
+_CREATE = (
+    "allow_promotion_codes automatic_tax billing_address_collection cancel_url client_reference_id currency custom_text "
+    "customer customer_email customer_update discounts expires_at line_items locale metadata mode "
+    "payment_method_collection shipping_address_collection subscription_data submit_type success_url ui_mode "
+    "customer_creation payment_intent_data shipping_options optional_items"
+)
+
+
+@serves(
+    "POST",
+    "/v1/checkout/sessions",
+    takes=_CREATE,
+)
+def create(call: Call) -> JsonObject:
+    """Open a session with a page to pay at."""
+    account, params = call.account, call.params
+    check(account, params)
+    lines = [
+        (
+            account.get("price", entry["price"], param=f"line_items[{index}][price]", status=400),
+            entry.get("quantity", 1),
+        )
+        for index, entry in enumerate(params["line_items"])
+    ]
+    subscribing.check_prices([price for price, _ in lines], param="line_items[{}][price]")
+    customer_id = params.get("customer")
+    coupons = [
+        discounts.coupon_of(account, entry, customer_id=customer_id, param=f"discounts[{index}]")
+        for index, entry in enumerate(params.get("discounts", []))
+    ]
+    session = _session(account, params, base_url=call.base_url, currency=lines[0][0]["currency"])
+    session["_lines"] = [(price["id"], quantity, new_id("li")) for price, quantity in lines]
+    session["_discounts"] = coupons
+    session["discounts"] = checkout.shown_discounts(session)
+    account.add(session)
+    checkout.reckon(account, session)
+    account.agenda.add(account.clock_of(customer_id), session["expires_at"], "checkout.expiry", session["id"])
+    return session
+
+
+@serves("GET", "/v1/checkout/sessions/{session}")
+def retrieve(call: Call) -> JsonObject:
+    """One session."""
+    return call.account.get("checkout.session", call.ids["session"])
+
+
+@serves("GET", "/v1/checkout/sessions", takes="created customer customer_details payment_intent status subscription")
+def every(call: Call) -> Page:
+    """Sessions, by customer, subscription, status."""
+    params = call.params
+    email = params.get("customer_details", {}).get("email")
+    return Page(
+        [
+            session
+            for session in call.account.all("checkout.session")
+            if all(
+                session[name] == params[name]
+                for name in ("customer", "payment_intent", "status", "subscription")
+                if name in params
+            )
+            and (email is None or (session["customer_details"] or {}).get("email") == email)
+            and in_range(session["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("POST", "/v1/checkout/sessions/{session}", takes="metadata")
+def update(call: Call) -> JsonObject:
+    """Change the metadata of a session."""
+    session = call.account.get("checkout.session", call.ids["session"])
+    session["metadata"] = merged(session["metadata"], call.params.get("metadata"))
+    return session
+
+
+@serves("POST", "/v1/checkout/sessions/{session}/expire")
+def expire(call: Call) -> JsonObject:
+    """Close an open session: nobody can pay at it any more."""
+    session = call.account.get("checkout.session", call.ids["session"])
+    if session["status"] != "open":
+        message = (
+            f"Only Checkout Sessions with a status in ['open'] can be expired. This Checkout Session has a status of "
+            f"{session['status']}"
+        )
+        raise invalid(message)
+    checkout.expire(call.account, session)
+    return session
+
+
+@serves("GET", "/v1/checkout/sessions/{session}/line_items")
+def line_items(call: Call) -> Page:
+    """The line items of a session, in the order they were given."""
+    return Page(_line_items(call.account, call.account.get("checkout.session", call.ids["session"])))
+
+
+def _session(account: Account, params: JsonObject, *, base_url: str, currency: str) -> JsonObject:
+    now = account.now_for(params.get("customer"))
+    session_id = new_id("cs_test", length=58)
+    data = params.get("subscription_data", {})
+    taxed = params.get("automatic_tax", {}).get("enabled", False)
+    return {
+        "id": session_id,
+        "object": "checkout.session",
+        "adaptive_pricing": {"enabled": False},
+        "allow_promotion_codes": params.get("allow_promotion_codes"),
+        "automatic_tax": {
+            "enabled": taxed,
+            "liability": {"type": "self"} if taxed else None,
+            "provider": "stripe" if taxed else None,
+            "status": "complete" if taxed else None,
+        },
+        "billing_address_collection": params.get("billing_address_collection"),
+        "cancel_url": params.get("cancel_url"),
+        "client_reference_id": params.get("client_reference_id"),
+        "created": now,
+        "currency": currency,
+        "custom_fields": [],
+        "custom_text": {
+            name: params.get("custom_text", {}).get(name) or None
+            for name in ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+        },
+        "customer": params.get("customer"),
+        "customer_creation": None if "customer" in params else "always",
+        "customer_details": _known_details(account, params),
+        "customer_email": params.get("customer_email"),
+        "expires_at": params.get("expires_at", now + _DAY),
+        "livemode": False,
+        "locale": params.get("locale"),
+        "metadata": merged({}, params.get("metadata")),
+        "mode": "subscription",
+        "payment_method_collection": params.get("payment_method_collection", "always"),
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": ["card"],
+        "payment_status": "unpaid",
+        "phone_number_collection": {"enabled": False},
+        "saved_payment_method_options": {
+            "allow_redisplay_filters": ["always"],
+            "payment_method_remove": "disabled",
+            "payment_method_save": None,
+        },
+        "shipping_address_collection": params.get("shipping_address_collection"),
+        "shipping_options": [],
+        "status": "open",
+        "submit_type": params.get("submit_type"),
+        "success_url": params["success_url"],
+        "ui_mode": "hosted_page",
+        "url": f"{base_url}/c/pay/{session_id}",
+        "_subscription_data": {
+            "metadata": merged({}, data.get("metadata")),
+            "description": data.get("description"),
+            "billing_mode": data.get("billing_mode", {}).get("type", "flexible"),
+        },
+        "_customer_update": params.get("customer_update", {}),
+    }
+
+
+def _known_details(account: Account, params: JsonObject) -> JsonObject | None:
+    customer = account.find("customer", params.get("customer"))
+    email = customer["email"] if customer else params.get("customer_email")
+    if customer is None and email is None:
+        return None
+    return checkout.details(email=email, name=None, address=None)
+
+
+def _line_items(account: Account, session: JsonObject) -> list[JsonObject]:
+    lines = checkout.lines(account, session)
+    shown = []
+    for (_, _, line_id), line in zip(session["_lines"], lines, strict=True):
+        product = account.find("product", line.price["product"])
+        shown.append(
+            {
+                "id": line_id,
+                "object": "item",
+                "amount_discount": sum(line.discounts.values()),
+                "amount_subtotal": line.subtotal,
+                "amount_tax": line.tax,
+                "amount_total": line.total,
+                "currency": session["currency"],
+                "description": product["name"] if product else None,
+                "metadata": {},
+                "price": account.render(line.price),
+                "quantity": line.quantity,
+                "adjustable_quantity": None,
+            }
+        )
+    return shown
+
+
+def _included(account: Account, session: JsonObject) -> JsonObject:
+    stored = account.get("checkout.session", session["id"])
+    url = f"/v1/checkout/sessions/{session['id']}/line_items"
+    return {"object": "list", "data": _line_items(account, stored), "has_more": False, "url": url}
+
+
+expand.INCLUDABLES["checkout.session", "line_items"] = _included

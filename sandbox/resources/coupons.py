@@ -1,0 +1,106 @@
+"""Coupons: a percentage or an amount off, once or for ever."""
+
+from sandbox import expand
+from sandbox.billing.discounts import is_valid
+from sandbox.errors import invalid, unsupported
+from sandbox.fields import assign
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.store import RENDERERS, Account, new_id
+
+_CREATE = "amount_off applies_to currency duration id max_redemptions metadata name percent_off redeem_by"
+
+
+@serves("POST", "/v1/coupons", takes=_CREATE)
+def create(call: Call) -> JsonObject:
+    """Make a coupon; its id may be chosen."""
+    account, params = call.account, call.params
+    _check(params)
+    coupon_id = params.get("id") or new_id("", length=8)[1:]
+    if account.find("coupon", coupon_id):
+        raise invalid("Coupon already exists.", param="id", code="resource_already_exists")
+    coupon: JsonObject = {
+        "id": coupon_id,
+        "object": "coupon",
+        "amount_off": params.get("amount_off"),
+        "created": account.now(),
+        "currency": params["currency"].lower() if "amount_off" in params else None,
+        "duration": params.get("duration", "once"),
+        "livemode": False,
+        "max_redemptions": params.get("max_redemptions"),
+        "metadata": merged({}, params.get("metadata")),
+        "name": params.get("name"),
+        "percent_off": params.get("percent_off"),
+        "redeem_by": params.get("redeem_by"),
+        "times_redeemed": 0,
+        "valid": True,
+    }
+    if "applies_to" in params:
+        coupon["_applies_to"] = params["applies_to"]
+    account.add(coupon)
+    account.emit("coupon.created", coupon)
+    return coupon
+
+
+@serves("GET", "/v1/coupons/{coupon}")
+def retrieve(call: Call) -> JsonObject:
+    """One coupon."""
+    return call.account.get("coupon", call.ids["coupon"])
+
+
+@serves("GET", "/v1/coupons", takes="created")
+def every(call: Call) -> Page:
+    """All coupons."""
+    created = call.params.get("created")
+    return Page([coupon for coupon in call.account.all("coupon") if in_range(coupon["created"], created)])
+
+
+@serves("POST", "/v1/coupons/{coupon}", takes="metadata name")
+def update(call: Call) -> JsonObject:
+    """Change a coupon's name or metadata; nothing else can change."""
+    coupon = call.account.get("coupon", call.ids["coupon"])
+    with call.account.changing(coupon, "coupon.updated"):
+        assign(coupon, call.params, "name")
+        coupon["metadata"] = merged(coupon["metadata"], call.params.get("metadata"))
+    return coupon
+
+
+@serves("DELETE", "/v1/coupons/{coupon}")
+def delete(call: Call) -> JsonObject:
+    """Delete a coupon. Those who have it keep it."""
+    account = call.account
+    coupon = account.get("coupon", call.ids["coupon"])
+    account.emit("coupon.deleted", coupon)
+    stub = account.drop(coupon)
+    stub["_was"] = coupon
+    return stub
+
+
+def _check(params: JsonObject) -> None:
+    if ("percent_off" in params) == ("amount_off" in params):
+        message = "You must pass exactly one of `percent_off` or `amount_off`."
+        raise invalid(message, param="percent_off", code="parameters_exclusive")
+    if "percent_off" in params and not 0 < params["percent_off"] <= 100:
+        raise invalid("Invalid percent_off: must be greater than 0 and at most 100", param="percent_off")
+    if params.get("amount_off", 1) <= 0:
+        raise invalid("Invalid positive integer", param="amount_off", code="parameter_invalid_integer")
+    if "amount_off" in params and "currency" not in params:
+        raise invalid("Missing required param: currency.", param="currency", code="parameter_missing")
+    if params.get("duration") == "repeating":
+        raise unsupported("coupons with duration repeating")
+
+
+def _render(account: Account, coupon: JsonObject) -> JsonObject:
+    stored = account.find("coupon", coupon["id"]) or coupon
+    return {**coupon, "valid": is_valid(account, stored)}
+
+
+def _applies_to(account: Account, coupon: JsonObject) -> JsonObject | None:
+    stored: JsonObject = account.find("coupon", coupon["id"]) or {}
+    return stored.get("_applies_to")
+
+
+RENDERERS["coupon"] = _render
+expand.INCLUDABLES["coupon", "applies_to"] = _applies_to

@@ -1,0 +1,125 @@
+"""The arithmetic of a credit note: what its lines are worth, and how much of that is tax."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sandbox.billing.amounts import rounded
+from sandbox.errors import StripeError, invalid, missing, unsupported
+from sandbox.jsontypes import JsonObject
+from sandbox.store import new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credited:
+    """What is credited, in minor units."""
+
+    lines: list[JsonObject]
+    subtotal: int
+    """Without exclusive tax."""
+    tax: int
+    total: int
+    taxes: list[JsonObject]
+
+
+def credited(invoice: JsonObject, params: JsonObject) -> Credited:
+    """
+    Return what a request credits.
+
+    :raises StripeError: 400 unless it has exactly one of `amount` and `lines`, or if a line is not the invoice's.
+    """
+    given = [name for name in ("amount", "lines") if params.get(name) is not None]
+    if len(given) != 1:
+        raise invalid("You must specify exactly one of `amount`, `lines` or `shipping_cost`.", param="amount")
+    if given == ["amount"]:
+        return _of_amount(invoice, params["amount"])
+    return _of_lines(invoice, params["lines"])
+
+
+def _of_amount(invoice: JsonObject, amount: int) -> Credited:
+    """An amount has its share of the invoice's tax in it."""
+    taxes = _share(invoice["total_taxes"], amount, invoice["total"])
+    exclusive = sum(entry["amount"] for entry in taxes if entry["tax_behavior"] == "exclusive")
+    line = _line(amount=amount - exclusive, description="Credit", quantity=1, invoice_line=None, taxes=taxes)
+    tax = sum(entry["amount"] for entry in taxes)
+    return Credited(lines=[line], subtotal=amount - exclusive, tax=tax, total=amount, taxes=taxes)
+
+
+def _of_lines(invoice: JsonObject, wanted: list[JsonObject]) -> Credited:
+    lines = [_one(invoice, given, f"lines[{index}]") for index, given in enumerate(wanted)]
+    taxes = [entry for line in lines for entry in line["taxes"]]
+    exclusive = sum(entry["amount"] for entry in taxes if entry["tax_behavior"] == "exclusive")
+    subtotal = sum(line["amount"] - line["discount_amount"] for line in lines)
+    tax = sum(entry["amount"] for entry in taxes)
+    return Credited(lines=lines, subtotal=subtotal, tax=tax, total=subtotal + exclusive, taxes=taxes)
+
+
+def _one(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
+    for name in given.keys() - {"type", "invoice_line_item", "amount", "quantity", "unit_amount", "description"}:
+        raise unsupported(f"the parameter lines[][{name}] on POST /v1/credit_notes")
+    if given["type"] == "custom_line_item":
+        if "unit_amount" not in given or "description" not in given:
+            raise invalid("A custom_line_item needs a unit_amount and a description.", param=param)
+        quantity = given.get("quantity", 1)
+        amount = given["unit_amount"] * quantity
+        return _line(amount=amount, description=given["description"], quantity=quantity, invoice_line=None, taxes=[])
+    source = _source(invoice, given, param)
+    if ("amount" in given) == ("quantity" in given):
+        raise invalid("An invoice_line_item needs exactly one of amount and quantity.", param=param)
+    worth = source["amount"] - sum(entry["amount"] for entry in source["discount_amounts"])
+    share = Decimal(worth) * given.get("quantity", 0) / source["quantity"]
+    amount = given.get("amount", rounded(share))
+    if not 0 < amount <= worth:
+        raise _too_much(amount, worth, param)
+    return _line(
+        amount=amount,
+        description=source["description"],
+        quantity=given.get("quantity"),
+        invoice_line=source["id"],
+        taxes=_share(source["taxes"], amount, worth),
+    )
+
+
+def _source(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
+    wanted = given.get("invoice_line_item", "")
+    for line in invoice["lines"]["data"]:
+        if line["id"] == wanted:
+            return dict(line)
+    raise missing("invoice line item", wanted, param=f"{param}[invoice_line_item]", status=400)
+
+
+def _too_much(amount: int, worth: int, param: str) -> StripeError:
+    return invalid(f"The line can be credited by 1 to {worth}, not by {amount}.", param=f"{param}[amount]")
+
+
+def _share(taxes: list[JsonObject], part: int, whole: int) -> list[JsonObject]:
+    shares = []
+    for entry in taxes:
+        shared = dict(entry)
+        for name in ("amount", "taxable_amount"):
+            if entry[name] is not None:
+                shared[name] = rounded(Decimal(entry[name]) * part / whole) if whole else 0
+        shares.append(shared)
+    return shares
+
+
+def _line(
+    *, amount: int, description: str, quantity: int | None, invoice_line: str | None, taxes: list[JsonObject]
+) -> JsonObject:
+    return {
+        "id": new_id("cnli"),
+        "object": "credit_note_line_item",
+        "amount": amount,
+        "description": description,
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "invoice_line_item": invoice_line,
+        "livemode": False,
+        "metadata": {},
+        "pretax_credit_amounts": [],
+        "quantity": quantity,
+        "tax_rates": [],
+        "taxes": taxes,
+        "type": "invoice_line_item" if invoice_line else "custom_line_item",
+        "unit_amount": None,
+        "unit_amount_decimal": None,
+    }

@@ -1,0 +1,228 @@
+"""
+Credit notes: the record that an invoice, or a part of it, is taken back.
+
+On a paid invoice the money goes somewhere: into a new refund (`refund_amount`), is what refunds made before have paid
+(`refunds[]`), or was paid outside (`out_of_band_amount`). On an open invoice less is due.
+"""
+
+from sandbox.errors import invalid
+from sandbox.fields import unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.resources import refunds
+from sandbox.resources.credit_note_lines import Credited, credited
+from sandbox.store import Account, new_id
+
+
+@serves(
+    "POST",
+    "/v1/credit_notes",
+    takes="amount effective_at email_type invoice lines memo metadata out_of_band_amount reason refund_amount refunds",
+)
+def create(call: Call) -> JsonObject:
+    """Credit an invoice by exactly one of an amount and lines."""
+    account, params = call.account, call.params
+    invoice = account.get("invoice", params["invoice"], param="invoice", status=400)
+    if invoice["status"] not in ("open", "paid"):
+        raise invalid(f"You cannot create a credit note for an invoice whose status is {invoice['status']}.")
+    taken = credited(invoice, params)
+    paid = invoice["status"] == "paid"
+    _check_total(account, invoice, taken.total)
+    linked = _linked(account, invoice, params) if paid else _none_linked(params)
+    if paid:
+        _check_destinations(params, linked, taken.total)
+    if params.get("refund_amount"):
+        linked.append(_refund(account, invoice, params["refund_amount"]))
+    note = _note(account, invoice, params, taken, linked)
+    account.add(note)
+    with account.changing(invoice, "invoice.updated"):
+        _credit(invoice, taken.total, paid=paid)
+    account.emit("credit_note.created", note)
+    return note
+
+
+@serves("GET", "/v1/credit_notes/{id}")
+def retrieve(call: Call) -> JsonObject:
+    """One credit note."""
+    return call.account.get("credit_note", call.ids["id"])
+
+
+@serves("GET", "/v1/credit_notes", takes="created customer invoice")
+def every(call: Call) -> Page:
+    """Credit notes, by invoice or customer."""
+    params = call.params
+    return Page(
+        [
+            note
+            for note in call.account.all("credit_note")
+            if all(note[name] == params[name] for name in ("customer", "invoice") if name in params)
+            and in_range(note["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("GET", "/v1/credit_notes/{credit_note}/lines")
+def lines(call: Call) -> Page:
+    """The lines of a credit note."""
+    return Page(call.account.get("credit_note", call.ids["credit_note"])["lines"]["data"])
+
+
+@serves("POST", "/v1/credit_notes/{id}", takes="memo metadata")
+def update(call: Call) -> JsonObject:
+    """Change the memo or the metadata."""
+    account, params = call.account, call.params
+    note = account.get("credit_note", call.ids["id"])
+    with account.changing(note, "credit_note.updated"):
+        note["metadata"] = merged(note["metadata"], params.get("metadata"))
+        note["memo"] = unset(params.get("memo", note["memo"]))
+    return note
+
+
+@serves("POST", "/v1/credit_notes/{id}/void")
+def void(call: Call) -> JsonObject:
+    """Void a credit note of an invoice that is still open: the amount is due again."""
+    account = call.account
+    note = account.get("credit_note", call.ids["id"])
+    invoice = account.get("invoice", note["invoice"])
+    if note["status"] == "void":
+        raise invalid("This credit note is already void.")
+    if note["type"] != "pre_payment" or invoice["status"] != "open":
+        raise invalid("You can only void a credit note whose invoice is open: this one's is paid.")
+    with account.changing(note, "credit_note.updated"):
+        note["status"] = "void"
+        note["voided_at"] = account.now_for(note["customer"])
+    account.emit("credit_note.voided", note)
+    with account.changing(invoice, "invoice.updated"):
+        _credit(invoice, -note["total"], paid=False)
+    return note
+
+
+def _check_total(account: Account, invoice: JsonObject, total: int) -> None:
+    if total <= 0:
+        raise invalid("The credit note amount must be greater than zero.", param="amount")
+    credited_before = sum(
+        note["total"]
+        for note in account.all("credit_note")
+        if note["invoice"] == invoice["id"] and note["status"] == "issued"
+    )
+    if total > invoice["total"] - credited_before:
+        message = (
+            f"The sum of credit notes ({credited_before + total}) cannot be greater than the invoice's total "
+            f"({invoice['total']})."
+        )
+        raise invalid(message, param="amount")
+
+
+def _none_linked(params: JsonObject) -> list[JsonObject]:
+    for name in ("refund_amount", "refunds", "out_of_band_amount"):
+        if params.get(name):
+            raise invalid(f"You cannot specify {name} for an invoice that is not paid.", param=name)
+    return []
+
+
+def _linked(account: Account, invoice: JsonObject, params: JsonObject) -> list[JsonObject]:
+    """The refunds that were made before, each belonging to a payment of this invoice and not linked beyond itself."""
+    linked = []
+    for index, given in enumerate(params.get("refunds", [])):
+        param = f"refunds[{index}]"
+        if "refund" not in given:
+            raise invalid(
+                f"Missing required param: {param}[refund].", param=f"{param}[refund]", code="parameter_missing"
+            )
+        refund = account.get("refund", given["refund"], param=f"{param}[refund]", status=400)
+        amount = given.get("amount_refunded", refund["amount"])
+        if refund["payment_intent"] != invoice["_payment_intent"]:
+            message = f"The refund {refund['id']} does not belong to a payment of the invoice {invoice['id']}."
+            raise invalid(message, param=f"{param}[refund]")
+        if refund["status"] in ("failed", "canceled"):
+            raise invalid(f"The refund {refund['id']} is {refund['status']}.", param=f"{param}[refund]")
+        if not 0 < amount <= refund["amount"] - _linked_before(account, refund["id"]):
+            message = f"The amount {amount} is more than is left of the refund {refund['id']} to be credited."
+            raise invalid(message, param=f"{param}[amount_refunded]")
+        linked.append({"amount_refunded": amount, "refund": refund["id"], "type": "refund"})
+    return linked
+
+
+def _linked_before(account: Account, refund_id: str) -> int:
+    return sum(
+        entry["amount_refunded"]
+        for note in account.all("credit_note")
+        if note["status"] == "issued"
+        for entry in note["refunds"]
+        if entry["refund"] == refund_id
+    )
+
+
+def _check_destinations(params: JsonObject, linked: list[JsonObject], total: int) -> None:
+    refunded = params.get("refund_amount", 0) + sum(entry["amount_refunded"] for entry in linked)
+    outside = params.get("out_of_band_amount", 0)
+    if refunded + outside != total:
+        message = (
+            "The sum of credit amount, refund amount and out of band amount must equal the post payment credit amount: "
+            f"{total}, and not {refunded + outside}."
+        )
+        raise invalid(message, param="refund_amount")
+
+
+def _refund(account: Account, invoice: JsonObject, amount: int) -> JsonObject:
+    intent = account.get("payment_intent", invoice["_payment_intent"])
+    charge = account.get("charge", intent["latest_charge"])
+    refund = refunds.make(account, charge, amount=amount, reason=None, metadata={})
+    return {"amount_refunded": amount, "refund": refund["id"], "type": "refund"}
+
+
+def _credit(invoice: JsonObject, amount: int, *, paid: bool) -> None:
+    if paid:
+        invoice["post_payment_credit_notes_amount"] += amount
+    else:
+        invoice["pre_payment_credit_notes_amount"] += amount
+        invoice["amount_due"] -= amount
+        invoice["amount_remaining"] -= amount
+
+
+def _note(
+    account: Account, invoice: JsonObject, params: JsonObject, taken: Credited, linked: list[JsonObject]
+) -> JsonObject:
+    note_id = new_id("cn")
+    now = account.now_for(invoice["customer"])
+    earlier = sum(note["invoice"] == invoice["id"] for note in account.all("credit_note"))
+    paid = invoice["status"] == "paid"
+    return {
+        "id": note_id,
+        "object": "credit_note",
+        "amount": taken.total,
+        "amount_shipping": 0,
+        "created": now,
+        "currency": invoice["currency"],
+        "customer": invoice["customer"],
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "effective_at": params.get("effective_at", now),
+        "invoice": invoice["id"],
+        "lines": {
+            "object": "list",
+            "data": taken.lines,
+            "has_more": False,
+            "url": f"/v1/credit_notes/{note_id}/lines",
+        },
+        "livemode": False,
+        "memo": params.get("memo"),
+        "metadata": merged({}, params.get("metadata")),
+        "number": f"{invoice['number']}-CN-{earlier + 1:02d}",
+        "out_of_band_amount": params.get("out_of_band_amount"),
+        "pdf": f"https://pay.stripe.com/credit_notes/{account.id}/test_{note_id}/pdf",
+        "post_payment_amount": taken.total if paid else 0,
+        "pre_payment_amount": 0 if paid else taken.total,
+        "pretax_credit_amounts": [],
+        "reason": params.get("reason"),
+        "refunds": linked,
+        "status": "issued",
+        "subtotal": taken.subtotal,
+        "subtotal_excluding_tax": taken.subtotal,
+        "total": taken.total,
+        "total_excluding_tax": taken.total - taken.tax,
+        "total_taxes": taken.taxes,
+        "type": "post_payment" if paid else "pre_payment",
+    }

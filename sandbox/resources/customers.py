@@ -1,0 +1,165 @@
+"""Customers."""
+
+import secrets
+import string
+
+from sandbox import expand
+from sandbox.billing import endings
+from sandbox.errors import invalid
+from sandbox.fields import address, assign, shipping, unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.resources import payment_methods
+from sandbox.store import Account, new_id
+
+_PLAIN = "business_name description email individual_name name phone"
+_BOTH = f"{_PLAIN} address invoice_settings metadata preferred_locales shipping tax_exempt"
+
+
+@serves("POST", "/v1/customers", takes=f"{_BOTH} payment_method test_clock")
+def create(call: Call) -> JsonObject:
+    """Make a customer, on a test clock if one is named."""
+    return make(call.account, call.params)
+
+
+def make(account: Account, params: JsonObject) -> JsonObject:
+    """Make a customer from the parameters of a request."""
+    clock_id = params.get("test_clock")
+    if clock_id is not None:
+        account.get("test_helpers.test_clock", clock_id, param="test_clock", status=400)
+    customer: JsonObject = {
+        "id": new_id("cus", length=14),
+        "object": "customer",
+        "balance": 0,
+        "created": account.now(clock_id),
+        "delinquent": False,
+        "invoice_prefix": "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(8)),
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": False,
+        "metadata": {},
+        "next_invoice_sequence": 1,
+        "preferred_locales": [],
+        "tax_exempt": "none",
+        "test_clock": clock_id,
+    }
+    account.add(customer)
+    try:
+        _take(account, customer, {name: value for name, value in params.items() if name != "invoice_settings"})
+        _attach_first(account, customer, params)
+        _take(account, customer, params)
+    except Exception:
+        account.drop(customer)
+        raise
+    account.emit("customer.created", customer)
+    return customer
+
+
+def _attach_first(account: Account, customer: JsonObject, params: JsonObject) -> None:
+    if "payment_method" in params:
+        method = payment_methods.usable(account, params["payment_method"], param="payment_method")
+        payment_methods.attach_to(account, method, customer["id"])
+        settings = params.get("invoice_settings") or {}
+        if settings.get("default_payment_method") == params["payment_method"]:
+            settings["default_payment_method"] = method["id"]
+
+
+@serves("GET", "/v1/customers/{customer}")
+def retrieve(call: Call) -> JsonObject:
+    """One customer; of a deleted one, the stub."""
+    customer_id = call.ids["customer"]
+    return call.account.find_even_deleted("customer", customer_id) or call.account.get("customer", customer_id)
+
+
+@serves("POST", "/v1/customers/{customer}", takes=_BOTH)
+def update(call: Call) -> JsonObject:
+    """Change a customer."""
+    customer = call.account.get("customer", call.ids["customer"])
+    with call.account.changing(customer, "customer.updated"):
+        _take(call.account, customer, call.params)
+    return customer
+
+
+@serves("GET", "/v1/customers", takes="created email test_clock")
+def every(call: Call) -> Page:
+    """Customers, by email; those on test clocks only if their clock is named."""
+    params = call.params
+    return Page(
+        [
+            customer
+            for customer in call.account.all("customer")
+            if customer["test_clock"] == params.get("test_clock")
+            and ("email" not in params or customer["email"] == params["email"])
+            and in_range(customer["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("DELETE", "/v1/customers/{customer}")
+def delete(call: Call) -> JsonObject:
+    """Delete a customer and cancel the subscriptions at once."""
+    account = call.account
+    customer = account.get("customer", call.ids["customer"])
+    for subscription in account.all("subscription"):
+        if subscription["customer"] == customer["id"] and subscription["status"] not in (
+            "canceled",
+            "incomplete_expired",
+        ):
+            endings.cancel(account, subscription)
+    for method in account.all("payment_method"):
+        if method["customer"] == customer["id"]:
+            method["customer"] = None
+            method["_detached"] = True
+    account.emit("customer.deleted", customer)
+    return account.drop(customer)
+
+
+def _take(account: Account, customer: JsonObject, params: JsonObject) -> None:
+    email = params.get("email")
+    if email and ("@" not in email or len(email) > 512):
+        raise invalid(f"Invalid email address: {email}", param="email", code="email_invalid")
+    assign(customer, params, _PLAIN)
+    customer["metadata"] = merged(customer["metadata"], params.get("metadata"))
+    if "address" in params:
+        customer["address"] = address(params["address"])
+    if "shipping" in params:
+        customer["shipping"] = shipping(params["shipping"])
+    if "preferred_locales" in params:
+        customer["preferred_locales"] = params["preferred_locales"]
+    if "tax_exempt" in params:
+        customer["tax_exempt"] = unset(params["tax_exempt"]) or "none"
+    for name, value in params.get("invoice_settings", {}).items():
+        if name == "default_payment_method" and value:
+            _check_default(account, customer, value)
+        customer["invoice_settings"][name] = unset(value)
+
+
+def _check_default(account: Account, customer: JsonObject, method_id: str) -> None:
+    param = "invoice_settings[default_payment_method]"
+    method = account.get("payment_method", method_id, param=param, status=400)
+    if method["customer"] != customer["id"]:
+        message = (
+            f"The customer does not have a payment method with the ID {method_id}. The payment method must be "
+            "attached to the customer."
+        )
+        raise invalid(message, param=param, code="resource_missing")
+
+
+def _subscriptions(account: Account, customer: JsonObject) -> JsonObject:
+    own = [
+        account.render(subscription)
+        for subscription in account.all("subscription")
+        if subscription["customer"] == customer["id"]
+        and subscription["status"] not in ("canceled", "incomplete_expired")
+    ]
+    url = f"/v1/customers/{customer['id']}/subscriptions"
+    return {"object": "list", "data": own[:10], "has_more": len(own) > 10, "url": url}
+
+
+expand.INCLUDABLES["customer", "subscriptions"] = _subscriptions

@@ -1,0 +1,37 @@
+"""Events, as the API lists them. They are made in `sandbox.store` and sent by `sandbox.delivery`."""
+
+from fnmatch import fnmatchcase
+
+from sandbox.errors import invalid
+from sandbox.jsontypes import JsonObject
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+
+
+@serves("GET", "/v1/events", takes="created delivery_success type types")
+def every(call: Call) -> Page:
+    """Events of the last 30 days, by type, time and whether each webhook arrived."""
+    params = call.params
+    types = params.get("types")
+    if types is not None and "type" in params:
+        message = "You may only specify one of these parameters: type, types."
+        raise invalid(message, param="types", code="parameters_exclusive")
+    if types is not None and len(types) > 20:
+        raise invalid("You may only specify up to 20 types.", param="types")
+    patterns = types or ([params["type"]] if "type" in params else ["*"])
+    # On a test clock an event may be dated ahead of, or far behind, real time: what was made in this process is kept.
+    return Page(
+        [
+            event
+            for event in call.account.all("event")
+            if any(fnmatchcase(event["type"], pattern) for pattern in patterns)
+            and in_range(event["created"], params.get("created"))
+            and ("delivery_success" not in params or params["delivery_success"] == (event["pending_webhooks"] == 0))
+        ]
+    )
+
+
+@serves("GET", "/v1/events/{id}")
+def retrieve(call: Call) -> JsonObject:
+    """One event, as it was made."""
+    return call.account.get("event", call.ids["id"])

@@ -1,0 +1,27 @@
+"""Invoice payments: what ties an invoice to the payment intent that paid it."""
+
+from sandbox.jsontypes import JsonObject
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+
+
+@serves("GET", "/v1/invoice_payments/{invoice_payment}")
+def retrieve(call: Call) -> JsonObject:
+    """One invoice payment."""
+    return call.account.get("invoice_payment", call.ids["invoice_payment"])
+
+
+@serves("GET", "/v1/invoice_payments", takes="created invoice payment status")
+def every(call: Call) -> Page:
+    """Invoice payments, by invoice, status or payment."""
+    params = call.params
+    wanted = params.get("payment", {})
+    return Page(
+        [
+            payment
+            for payment in call.account.all("invoice_payment")
+            if all(payment[name] == params[name] for name in ("invoice", "status") if name in params)
+            and all(payment["payment"].get(name) == value for name, value in wanted.items())
+            and in_range(payment["created"], params.get("created"))
+        ]
+    )

@@ -1,0 +1,201 @@
+"""Payment methods: cards, made from Stripe's test ids or on the checkout page."""
+
+from sandbox import cards
+from sandbox.errors import StripeError, invalid, unsupported
+from sandbox.fields import address, unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account, new_id
+
+_TOKENS = {"tok_visa": "pm_card_visa", "tok_mastercard": "pm_card_mastercard", "tok_amex": "pm_card_amex"}
+
+
+def make(
+    account: Account,
+    card: cards.Card,
+    *,
+    expiry: tuple[int, int] = (12, 2040),
+    billing: JsonObject | None = None,
+    now: int | None = None,
+) -> JsonObject:
+    """Make a card that belongs to nobody yet."""
+    details = billing or {}
+    return account.add(
+        {
+            "id": new_id("pm"),
+            "object": "payment_method",
+            "allow_redisplay": "unspecified",
+            "billing_details": {
+                "address": address(details.get("address") or {}),
+                "email": details.get("email"),
+                "name": details.get("name"),
+                "phone": details.get("phone"),
+                "tax_id": None,
+            },
+            "card": _card(card, expiry),
+            "created": account.now() if now is None else now,
+            "customer": None,
+            "customer_account": None,
+            "livemode": False,
+            "metadata": {},
+            "type": "card",
+            "_card": card,
+        }
+    )
+
+
+def usable(account: Account, method_id: str, *, param: str, status: int = 400) -> JsonObject:
+    """Return a payment method; for a test id such as `pm_card_visa`, a new one, as Stripe does."""
+    if method_id in cards.NOT_YET:
+        raise unsupported(cards.NOT_YET[method_id])
+    card = cards.by_method(method_id)
+    return make(account, card) if card else account.get("payment_method", method_id, param=param, status=status)
+
+
+def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
+    """
+    Attach a payment method to a customer.
+
+    :raises StripeError: 402 if the card refuses, 400 if it is another's or was detached before.
+    """
+    card: cards.Card = method["_card"]
+    if method["customer"] == customer_id:
+        return
+    if method["customer"] is not None:
+        raise invalid("The payment method you provided has already been attached to a customer.")
+    if method.get("_detached"):
+        raise invalid(
+            "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
+            "Customer, and may not be used again."
+        )
+    if card.decline and not card.attaches:
+        code, decline_code, message = card.decline
+        raise StripeError(402, "card_error", message, code=code, decline_code=decline_code)
+    method["customer"] = customer_id
+    account.emit("payment_method.attached", method)
+
+
+@serves("POST", "/v1/payment_methods", takes="type card billing_details metadata allow_redisplay")
+def create(call: Call) -> JsonObject:
+    """Make a card from a test token. A raw number is refused: no card number comes into the sandbox's API."""
+    account, params = call.account, call.params
+    if params.get("type") != "card" or "card" not in params:
+        raise unsupported(f"payment methods of type {params.get('type')}")
+    if "token" not in params["card"]:
+        raise StripeError(
+            402,
+            "card_error",
+            "Sending credit card numbers directly to the Stripe API is generally unsafe. Use a test token such as "
+            "tok_visa, or a test payment method such as pm_card_visa.",
+            param="card[number]",
+        )
+    card = cards.by_method(_TOKENS.get(params["card"]["token"], ""))
+    if card is None:
+        raise invalid(f"No such token: '{params['card']['token']}'", param="card[token]", code="resource_missing")
+    method = make(account, card, billing=params.get("billing_details"))
+    method["metadata"] = merged({}, params.get("metadata"))
+    method["allow_redisplay"] = params.get("allow_redisplay", "unspecified")
+    return method
+
+
+@serves("GET", "/v1/payment_methods/{payment_method}")
+def retrieve(call: Call) -> JsonObject:
+    """One payment method."""
+    return call.account.get("payment_method", call.ids["payment_method"])
+
+
+@serves("GET", "/v1/payment_methods", takes="customer type allow_redisplay")
+def every(call: Call) -> Page:
+    """The payment methods of a customer."""
+    params = call.params
+    return Page(
+        [
+            method
+            for method in call.account.all("payment_method")
+            if ("customer" not in params or method["customer"] == params["customer"])
+            and ("type" not in params or method["type"] == params["type"])
+            and ("allow_redisplay" not in params or method["allow_redisplay"] == params["allow_redisplay"])
+        ]
+    )
+
+
+@serves("GET", "/v1/customers/{customer}/payment_methods", takes="type allow_redisplay")
+def of_customer(call: Call) -> Page:
+    """The payment methods of the customer in the path."""
+    customer = call.account.get("customer", call.ids["customer"])
+    return Page(
+        [
+            method
+            for method in call.account.all("payment_method")
+            if method["customer"] == customer["id"] and call.params.get("type", "card") == method["type"]
+        ]
+    )
+
+
+@serves("POST", "/v1/payment_methods/{payment_method}", takes="allow_redisplay billing_details metadata")
+def update(call: Call) -> JsonObject:
+    """Change what may change of an attached payment method."""
+    account, params = call.account, call.params
+    method = account.get("payment_method", call.ids["payment_method"])
+    if method["customer"] is None:
+        raise invalid("You must save this PaymentMethod to a customer before you can update it.")
+    with account.changing(method, "payment_method.updated"):
+        method["metadata"] = merged(method["metadata"], params.get("metadata"))
+        method["allow_redisplay"] = params.get("allow_redisplay", method["allow_redisplay"])
+        for name, value in params.get("billing_details", {}).items():
+            method["billing_details"][name] = address(value or {}) if name == "address" else unset(value)
+    return method
+
+
+@serves("POST", "/v1/payment_methods/{payment_method}/attach", takes="customer")
+def attach(call: Call) -> JsonObject:
+    """Attach to a customer; a test id makes a new payment method."""
+    account = call.account
+    if "customer" not in call.params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = account.get("customer", call.params["customer"], param="customer", status=400)
+    method = usable(account, call.ids["payment_method"], param="payment_method", status=404)
+    method["created"] = account.now_for(customer["id"]) if method["customer"] is None else method["created"]
+    attach_to(account, method, customer["id"])
+    return method
+
+
+@serves("POST", "/v1/payment_methods/{payment_method}/detach")
+def detach(call: Call) -> JsonObject:
+    """Detach from the customer, for good, and from whatever had it as its default."""
+    account = call.account
+    method = account.get("payment_method", call.ids["payment_method"])
+    if method["customer"] is None:
+        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
+    customer = account.get("customer", method["customer"])
+    if customer["invoice_settings"]["default_payment_method"] == method["id"]:
+        with account.changing(customer, "customer.updated"):
+            customer["invoice_settings"]["default_payment_method"] = None
+    for subscription in account.all("subscription"):
+        if subscription["default_payment_method"] == method["id"]:
+            with account.changing(subscription, "customer.subscription.updated"):
+                subscription["default_payment_method"] = None
+    method["_detached"] = True
+    with account.changing(method, "payment_method.detached"):
+        method["customer"] = None
+    return method
+
+
+def _card(card: cards.Card, expiry: tuple[int, int]) -> JsonObject:
+    return {
+        "brand": card.brand,
+        "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+        "country": "US",
+        "display_brand": card.brand,
+        "exp_month": expiry[0],
+        "exp_year": expiry[1],
+        "fingerprint": f"sandbox{card.last4}",
+        "funding": "credit",
+        "generated_from": None,
+        "last4": card.last4,
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }

@@ -1,0 +1,151 @@
+"""Prices. An amount never changes; a lookup key can move from an older price to a newer one."""
+
+from decimal import Decimal
+
+from sandbox.errors import invalid, unsupported
+from sandbox.fields import assign, unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account, new_id
+
+_CREATE = (
+    "active billing_scheme currency lookup_key metadata nickname product product_data recurring tax_behavior "
+    "transfer_lookup_key unit_amount unit_amount_decimal"
+)
+
+
+@serves("POST", "/v1/prices", takes=_CREATE)
+def create(call: Call) -> JsonObject:
+    """Make a price per unit, once or recurring."""
+    account, params = call.account, call.params
+    recurring = _recurring(params.get("recurring"))
+    amount = _amount(params)
+    product = _product(account, params)
+    _claim_lookup_key(account, params)
+    price: JsonObject = {
+        "id": new_id("price"),
+        "object": "price",
+        "active": params.get("active", True),
+        "billing_scheme": params.get("billing_scheme", "per_unit"),
+        "created": account.now(),
+        "currency": params["currency"].lower(),
+        "livemode": False,
+        "lookup_key": params.get("lookup_key"),
+        "metadata": merged({}, params.get("metadata")),
+        "nickname": params.get("nickname"),
+        "product": product,
+        "recurring": recurring,
+        "tax_behavior": params.get("tax_behavior", "unspecified"),
+        "type": "recurring" if recurring else "one_time",
+        "unit_amount": amount,
+        "unit_amount_decimal": str(amount),
+    }
+    account.add(price)
+    account.emit("price.created", price)
+    return price
+
+
+@serves("GET", "/v1/prices/{price}")
+def retrieve(call: Call) -> JsonObject:
+    """One price."""
+    return call.account.get("price", call.ids["price"])
+
+
+@serves("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
+def update(call: Call) -> JsonObject:
+    """Change what may change: never the amount, and the tax behaviour only once."""
+    account, params = call.account, call.params
+    price = account.get("price", call.ids["price"])
+    wanted = params.get("tax_behavior", price["tax_behavior"])
+    if price["tax_behavior"] != "unspecified" and wanted != price["tax_behavior"]:
+        raise invalid("The tax behavior of a price cannot be changed once it is set.", param="tax_behavior")
+    _claim_lookup_key(account, params, owner=price["id"])
+    with account.changing(price, "price.updated"):
+        assign(price, params, "active lookup_key nickname tax_behavior")
+        price["metadata"] = merged(price["metadata"], params.get("metadata"))
+    return price
+
+
+@serves("GET", "/v1/prices", takes="active created currency lookup_keys product recurring type")
+def every(call: Call) -> Page:
+    """Prices, by lookup keys, product and so on."""
+    params = call.params
+    if len(params.get("lookup_keys", [])) > 10:
+        raise invalid("You may only specify up to 10 lookup_keys.", param="lookup_keys")
+    return Page([price for price in call.account.all("price") if _matches(price, params)])
+
+
+def _matches(price: JsonObject, params: JsonObject) -> bool:
+    wanted = {name: params[name] for name in ("active", "currency", "product", "type") if name in params}
+    recurring = params.get("recurring", {})
+    return (
+        all(price[name] == value for name, value in wanted.items())
+        and ("lookup_keys" not in params or price["lookup_key"] in params["lookup_keys"])
+        and in_range(price["created"], params.get("created"))
+        and all((price["recurring"] or {}).get(name) == value for name, value in recurring.items())
+    )
+
+
+def _recurring(given: JsonObject | None) -> JsonObject | None:
+    if given is None:
+        return None
+    if given.get("usage_type", "licensed") != "licensed" or "meter" in given:
+        raise unsupported("metered prices")
+    if given.get("trial_period_days"):
+        raise unsupported("the parameter recurring[trial_period_days]")
+    count = given.get("interval_count", 1)
+    if not 1 <= count <= {"day": 1095, "week": 156, "month": 36, "year": 3}[given["interval"]]:
+        raise invalid("The interval of a price is at most three years.", param="recurring[interval_count]")
+    return {
+        "interval": given["interval"],
+        "interval_count": count,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    }
+
+
+def _amount(params: JsonObject) -> int:
+    if params.get("billing_scheme", "per_unit") != "per_unit":
+        raise unsupported("tiered prices")
+    if "unit_amount_decimal" in params:
+        if "unit_amount" in params:
+            message = "You may only specify one of these parameters: unit_amount, unit_amount_decimal."
+            raise invalid(message, code="parameters_exclusive", param="unit_amount_decimal")
+        exact = Decimal(params["unit_amount_decimal"])
+        if exact != int(exact):
+            raise unsupported("prices below a minor unit")
+        amount = int(exact)
+    elif "unit_amount" in params:
+        amount = params["unit_amount"]
+    else:
+        raise invalid("Missing required param: unit_amount.", param="unit_amount", code="parameter_missing")
+    if amount < 0:
+        raise invalid("Invalid non-negative integer", param="unit_amount", code="parameter_invalid_integer")
+    return amount
+
+
+def _product(account: Account, params: JsonObject) -> str:
+    if ("product" in params) == ("product_data" in params):
+        raise invalid("You must specify either `product` or `product_data` when creating a price.", param="product")
+    if "product_data" in params:
+        raise unsupported("the parameter product_data on POST /v1/prices")
+    return str(account.get("product", params["product"], param="product", status=400)["id"])
+
+
+def _claim_lookup_key(account: Account, params: JsonObject, *, owner: str | None = None) -> None:
+    """A lookup key has one price; another may take it over only with `transfer_lookup_key`."""
+    key = unset(params.get("lookup_key"))
+    if key is None:
+        return
+    if len(key) > 200:
+        raise invalid("A lookup key can have up to 200 characters.", param="lookup_key")
+    for other in account.all("price"):
+        if other["lookup_key"] == key and other["id"] != owner:
+            if not params.get("transfer_lookup_key"):
+                message = f"A price (`{other['id']}`) already uses that lookup key."
+                raise invalid(message, param="lookup_key", code="resource_already_exists")
+            with account.changing(other, "price.updated"):
+                other["lookup_key"] = None

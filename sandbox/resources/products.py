@@ -1,0 +1,95 @@
+"""Products."""
+
+from sandbox.errors import invalid, missing
+from sandbox.fields import assign, unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.resources import tax_codes
+from sandbox.store import new_id
+
+_TEXTS = "active description images marketing_features name shippable statement_descriptor tax_code unit_label url"
+
+
+@serves("POST", "/v1/products", takes=f"id type metadata {_TEXTS}")
+def create(call: Call) -> JsonObject:
+    """Make a product; its id may be chosen."""
+    account, params = call.account, call.params
+    product_id = params.get("id") or new_id("prod", length=14)
+    if account.find_even_deleted("product", product_id):
+        raise invalid(f"Product already exists: {product_id}.", param="id", code="resource_already_exists")
+    _check_tax_code(params)
+    now = account.now()
+    product: JsonObject = {
+        "id": product_id,
+        "object": "product",
+        "active": True,
+        "created": now,
+        "images": [],
+        "livemode": False,
+        "marketing_features": [],
+        "metadata": merged({}, params.get("metadata")),
+        "type": params.get("type", "service"),
+        "updated": now,
+    }
+    assign(product, params, _TEXTS)
+    account.add(product)
+    account.emit("product.created", product)
+    return product
+
+
+@serves("GET", "/v1/products/{id}")
+def retrieve(call: Call) -> JsonObject:
+    """One product."""
+    return call.account.get("product", call.ids["id"])
+
+
+@serves("POST", "/v1/products/{id}", takes=f"default_price metadata {_TEXTS}")
+def update(call: Call) -> JsonObject:
+    """Change a product."""
+    account, params = call.account, call.params
+    product = account.get("product", call.ids["id"])
+    _check_tax_code(params)
+    if params.get("default_price"):
+        account.get("price", params["default_price"], param="default_price", status=400)
+    with account.changing(product, "product.updated"):
+        assign(product, params, f"default_price {_TEXTS}")
+        product["images"] = product["images"] or []
+        product["marketing_features"] = product["marketing_features"] or []
+        product["metadata"] = merged(product["metadata"], params.get("metadata"))
+        product["updated"] = account.now()
+    return product
+
+
+@serves("GET", "/v1/products", takes="active ids type shippable url created")
+def every(call: Call) -> Page:
+    """Products, by whether they are active, by ids, and so on."""
+    params = call.params
+    wanted = {name: params[name] for name in ("active", "type", "shippable", "url") if name in params}
+    return Page(
+        [
+            product
+            for product in call.account.all("product")
+            if all(product[name] == value for name, value in wanted.items())
+            and ("ids" not in params or product["id"] in params["ids"])
+            and in_range(product["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("DELETE", "/v1/products/{id}")
+def delete(call: Call) -> JsonObject:
+    """Delete a product that has no price."""
+    account = call.account
+    product = account.get("product", call.ids["id"])
+    if any(price["product"] == product["id"] for price in account.all("price")):
+        raise invalid("This product cannot be deleted because it has one or more user-created prices.")
+    account.emit("product.deleted", product)
+    return account.drop(product)
+
+
+def _check_tax_code(params: JsonObject) -> None:
+    code = unset(params.get("tax_code"))
+    if code is not None and not tax_codes.exists(code):
+        raise missing("tax code", code, param="tax_code", status=400)

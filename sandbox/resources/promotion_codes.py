@@ -1,0 +1,100 @@
+"""Promotion codes: the words that customers type, each standing for a coupon."""
+
+import secrets
+import string
+
+from sandbox.errors import invalid
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account, new_id
+
+
+@serves(
+    "POST",
+    "/v1/promotion_codes",
+    takes="active code customer expires_at max_redemptions metadata promotion restrictions",
+)
+def create(call: Call) -> JsonObject:
+    """Make a code for a coupon; among active ones a code is used once."""
+    account, params = call.account, call.params
+    coupon_id = params["promotion"].get("coupon")
+    if coupon_id is None:
+        name = "promotion[coupon]"
+        raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
+    account.get("coupon", coupon_id, param="promotion[coupon]", status=400)
+    if "customer" in params:
+        account.get("customer", params["customer"], param="customer", status=400)
+    if params.get("expires_at") is not None and params["expires_at"] <= account.now():
+        raise invalid("The expiration must be in the future.", param="expires_at")
+    code = params.get("code") or "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(8))
+    if find_active(account, code):
+        raise invalid(f"An active promotion code with `code: {code}` already exists.", param="code")
+    restrictions = params.get("restrictions", {})
+    promotion_code: JsonObject = {
+        "id": new_id("promo"),
+        "object": "promotion_code",
+        "active": params.get("active", True),
+        "code": code,
+        "created": account.now(),
+        "customer": params.get("customer"),
+        "expires_at": params.get("expires_at"),
+        "livemode": False,
+        "max_redemptions": params.get("max_redemptions"),
+        "metadata": merged({}, params.get("metadata")),
+        "promotion": {"coupon": coupon_id, "type": "coupon"},
+        "restrictions": {
+            "first_time_transaction": restrictions.get("first_time_transaction", False),
+            "minimum_amount": restrictions.get("minimum_amount"),
+            "minimum_amount_currency": restrictions.get("minimum_amount_currency"),
+        },
+        "times_redeemed": 0,
+    }
+    account.add(promotion_code)
+    account.emit("promotion_code.created", promotion_code)
+    return promotion_code
+
+
+@serves("GET", "/v1/promotion_codes/{promotion_code}")
+def retrieve(call: Call) -> JsonObject:
+    """One promotion code."""
+    return call.account.get("promotion_code", call.ids["promotion_code"])
+
+
+@serves("GET", "/v1/promotion_codes", takes="active code coupon created customer")
+def every(call: Call) -> Page:
+    """Promotion codes, by code (whatever its case), coupon and so on."""
+    params = call.params
+    return Page(
+        [
+            code
+            for code in call.account.all("promotion_code")
+            if ("code" not in params or code["code"].casefold() == params["code"].casefold())
+            and ("active" not in params or code["active"] == params["active"])
+            and ("coupon" not in params or code["promotion"]["coupon"] == params["coupon"])
+            and ("customer" not in params or code["customer"] == params["customer"])
+            and in_range(code["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("POST", "/v1/promotion_codes/{promotion_code}", takes="active metadata")
+def update(call: Call) -> JsonObject:
+    """Switch a code on or off, or change its metadata."""
+    account, params = call.account, call.params
+    code = account.get("promotion_code", call.ids["promotion_code"])
+    if params.get("active") and not code["active"] and find_active(account, code["code"]):
+        raise invalid(f"An active promotion code with `code: {code['code']}` already exists.", param="active")
+    with account.changing(code, "promotion_code.updated"):
+        code["active"] = params.get("active", code["active"])
+        code["metadata"] = merged(code["metadata"], params.get("metadata"))
+    return code
+
+
+def find_active(account: Account, code: str) -> JsonObject | None:
+    """Return the active promotion code that a customer typed, whatever its case."""
+    for candidate in account.all("promotion_code"):
+        if candidate["active"] and candidate["code"].casefold() == code.casefold():
+            return candidate
+    return None

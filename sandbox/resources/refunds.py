@@ -1,0 +1,171 @@
+"""
+Refunds of card payments.
+
+Most succeed at once. With the test card ending in 7726 one is pending and succeeds a little later; with 5126 one
+succeeds and fails later. "Later" is `refund_seconds` of real time, a setting, on a test clock too.
+"""
+
+from sandbox import cards, clock
+from sandbox.agenda import action
+from sandbox.errors import StripeError, invalid
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account, new_id
+
+
+@serves("POST", "/v1/refunds", takes="amount charge metadata payment_intent reason")
+def create(call: Call) -> JsonObject:
+    """Refund a charge, or the charge of a payment intent; all that is left of it unless an amount is given."""
+    params = call.params
+    charge = _charge(call.account, params)
+    return make(
+        call.account,
+        charge,
+        amount=params.get("amount"),
+        reason=params.get("reason"),
+        metadata=merged({}, params.get("metadata")),
+    )
+
+
+def make(
+    account: Account, charge: JsonObject, *, amount: int | None, reason: str | None, metadata: dict[str, str]
+) -> JsonObject:
+    """
+    Make a refund.
+
+    :raises StripeError: 400 if the charge cannot be refunded, or not by so much.
+    """
+    left = charge["amount"] - charge["amount_refunded"]
+    _check(charge, left if amount is None else amount, left)
+    card: cards.Card = account.get("payment_method", charge["payment_method"])["_card"]
+    refund: JsonObject = {
+        "id": new_id("re"),
+        "object": "refund",
+        "amount": left if amount is None else amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": account.now_for(charge["customer"]),
+        "currency": charge["currency"],
+        "customer": charge["customer"],
+        "destination_details": {"card": {"type": "refund"}, "type": "card"},
+        "metadata": metadata,
+        "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
+        "reason": reason,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "pending" if card.refund == "pends" else "succeeded",
+        "transfer_reversal": None,
+    }
+    if card.refund == "pends":
+        refund["pending_reason"] = "processing"
+    account.add(refund)
+    account.emit("refund.created", refund)
+    _add_to_charge(account, charge, refund["amount"])
+    if card.refund != "succeeds":
+        due = clock.now() + account.settings.refund_seconds
+        account.agenda.add(None, due, f"refund.{card.refund}", refund["id"])
+    return refund
+
+
+@serves("GET", "/v1/refunds/{refund}")
+def retrieve(call: Call) -> JsonObject:
+    """One refund."""
+    return call.account.get("refund", call.ids["refund"])
+
+
+@serves("GET", "/v1/refunds", takes="charge created payment_intent")
+def every(call: Call) -> Page:
+    """Refunds, by charge or payment intent."""
+    params = call.params
+    return Page(
+        [
+            refund
+            for refund in call.account.all("refund")
+            if all(refund[name] == params[name] for name in ("charge", "payment_intent") if name in params)
+            and in_range(refund["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("POST", "/v1/refunds/{refund}", takes="metadata")
+def update(call: Call) -> JsonObject:
+    """Change the metadata; nothing else can change."""
+    refund = call.account.get("refund", call.ids["refund"])
+    with call.account.changing(refund, "refund.updated"):
+        refund["metadata"] = merged(refund["metadata"], call.params.get("metadata"))
+    return refund
+
+
+@serves("POST", "/v1/refunds/{refund}/cancel")
+def cancel(call: Call) -> JsonObject:
+    """Cancel a refund that waits for the customer: none made from a card ever does."""
+    refund = call.account.get("refund", call.ids["refund"])
+    message = f"Refund {refund['id']} cannot be canceled: its status is {refund['status']}, not requires_action."
+    raise invalid(message, param="id")
+
+
+def _charge(account: Account, params: JsonObject) -> JsonObject:
+    if "charge" in params:
+        return account.get("charge", params["charge"], param="charge", status=400)
+    if "payment_intent" not in params:
+        message = "One of the following params should be provided for this request: payment_intent or charge."
+        raise invalid(message, code="parameter_missing", param="payment_intent")
+    intent = account.get("payment_intent", params["payment_intent"], param="payment_intent", status=400)
+    if intent["status"] != "succeeded":
+        message = f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund."
+        raise invalid(message, param="payment_intent", code="payment_intent_unexpected_state")
+    return account.get("charge", intent["latest_charge"])
+
+
+def _check(charge: JsonObject, amount: int, left: int) -> None:
+    if not charge["paid"]:
+        raise invalid(f"Charge {charge['id']} has not succeeded and cannot be refunded.", param="charge")
+    if charge["disputed"]:
+        message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
+        raise invalid(message, code="charge_disputed")
+    if charge["refunded"]:
+        raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+    if amount <= 0:
+        raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
+    if amount > left:
+        raise _too_much(amount, left)
+
+
+def _too_much(amount: int, left: int) -> StripeError:
+    def dollars(cents: int) -> str:
+        return f"${cents // 100}.{cents % 100:02d}"
+
+    message = f"Refund amount ({dollars(amount)}) is greater than unrefunded amount on charge ({dollars(left)})"
+    return invalid(message, param="amount")
+
+
+def _add_to_charge(account: Account, charge: JsonObject, amount: int) -> None:
+    before = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    previous = {name: value for name, value in before.items() if charge[name] != value}
+    account.emit("charge.refunded" if amount > 0 else "charge.updated", charge, previous=previous)
+
+
+@action("refund.pends")
+def _succeeds_after_all(account: Account, refund_id: str, _at: int) -> None:
+    refund = account.find("refund", refund_id)
+    if refund and refund["status"] == "pending":
+        with account.changing(refund, "refund.updated"):
+            refund["status"] = "succeeded"
+            del refund["pending_reason"]
+
+
+@action("refund.fails")
+def _fails_after_all(account: Account, refund_id: str, _at: int) -> None:
+    refund = account.find("refund", refund_id)
+    if refund is None or refund["status"] != "succeeded":
+        return
+    with account.changing(refund, "refund.updated"):
+        refund["status"] = "failed"
+        refund["failure_reason"] = "expired_or_canceled_card"
+    account.emit("refund.failed", refund)
+    _add_to_charge(account, account.get("charge", refund["charge"]), -refund["amount"])

@@ -1,0 +1,242 @@
+"""Subscriptions: begun by API, changed, scheduled to end, ended. Their periods turn in `sandbox.billing.renewals`."""
+
+from sandbox.billing import charging, discounts, endings, periods, renewals, subscribing
+from sandbox.errors import invalid, unsupported
+from sandbox.fields import unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.resources import subscription_items
+from sandbox.store import RENDERERS, Account
+
+_CREATE = (
+    "automatic_tax billing_mode cancel_at cancel_at_period_end collection_method currency customer "
+    "default_payment_method description discounts items metadata off_session payment_behavior proration_behavior"
+)
+_UPDATE = (
+    "cancel_at cancel_at_period_end cancellation_details default_payment_method description items metadata "
+    "off_session payment_behavior proration_behavior"
+)
+_ID = "subscription_exposed_id"
+
+
+@serves("POST", "/v1/subscriptions", takes=_CREATE)
+def create(call: Call) -> JsonObject:
+    """Begin a subscription and try its first payment."""
+    account, params = call.account, call.params
+    behavior = _behavior(params)
+    wanted = _wanted(account, params)
+    method = _paying_method(account, params, wanted)
+    if method is None and behavior != "default_incomplete" and not _is_free(account, wanted):
+        raise charging.no_payment_method()
+    subscription, invoice = subscribing.begin(account, wanted)
+    subscribing.pay_first(account, subscription, invoice, method, behavior)
+    if params.get("cancel_at_period_end") or params.get("cancel_at"):
+        _schedule_end(account, subscription, params)
+    return subscription
+
+
+def _behavior(params: JsonObject) -> str:
+    behavior = str(params.get("payment_behavior", "allow_incomplete"))
+    if behavior == "pending_if_incomplete":
+        message = "payment_behavior=pending_if_incomplete is not supported when creating a subscription."
+        raise invalid(message, param="payment_behavior")
+    if params.get("collection_method", "charge_automatically") != "charge_automatically":
+        raise unsupported("collection_method=send_invoice")
+    return behavior
+
+
+def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
+    for name in ("customer", "items"):
+        if not params.get(name):
+            raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
+    customer = account.get("customer", params["customer"], param="customer", status=400)
+    for entry in params["items"]:
+        for name in entry.keys() - {"price", "quantity", "metadata"}:
+            raise unsupported(f"the parameter items[][{name}] on POST /v1/subscriptions")
+    prices = [
+        account.get("price", entry.get("price", ""), param=f"items[{index}][price]", status=400)
+        for index, entry in enumerate(params["items"])
+    ]
+    subscribing.check_prices(prices, param="items[{}][price]")
+    given = unset(params.get("discounts")) or []
+    return subscribing.Wanted(
+        customer=customer["id"],
+        items=[
+            (price, entry.get("quantity", 1), merged({}, entry.get("metadata")))
+            for price, entry in zip(prices, params["items"], strict=True)
+        ],
+        metadata=merged({}, params.get("metadata")),
+        discounts=[
+            discounts.coupon_of(account, entry, customer_id=customer["id"], param=f"discounts[{index}]")
+            for index, entry in enumerate(given)
+        ],
+        automatic_tax=params.get("automatic_tax", {}).get("enabled", False),
+        description=params.get("description"),
+        billing_mode=params.get("billing_mode", {}).get("type", "flexible"),
+    )
+
+
+def _paying_method(account: Account, params: JsonObject, wanted: subscribing.Wanted) -> JsonObject | None:
+    if "default_payment_method" not in params:
+        customer = account.get("customer", wanted.customer)
+        return account.find("payment_method", customer["invoice_settings"]["default_payment_method"])
+    method = _own_method(account, params["default_payment_method"], wanted.customer)
+    wanted.default_payment_method = method["id"]
+    return method
+
+
+def _own_method(account: Account, method_id: str, customer_id: str) -> JsonObject:
+    method = account.get("payment_method", method_id, param="default_payment_method", status=400)
+    if method["customer"] != customer_id:
+        message = (
+            f"The customer does not have a payment method with the ID {method_id}. The payment method must be "
+            "attached to the customer."
+        )
+        raise invalid(message, param="default_payment_method", code="resource_missing")
+    return method
+
+
+def _is_free(account: Account, wanted: subscribing.Wanted) -> bool:
+    coupons = [account.get("coupon", coupon_id) for coupon_id, _ in wanted.discounts]
+    return all(price["unit_amount"] == 0 for price, _, _ in wanted.items) or any(
+        coupon["percent_off"] == 100 for coupon in coupons
+    )
+
+
+@serves("GET", "/v1/subscriptions/{subscription_exposed_id}")
+def retrieve(call: Call) -> JsonObject:
+    """One subscription."""
+    return call.account.get("subscription", call.ids[_ID])
+
+
+@serves("GET", "/v1/subscriptions", takes="created customer price status test_clock")
+def every(call: Call) -> Page:
+    """Subscriptions; ended ones only with `status`, those on test clocks only by customer or clock."""
+    return Page([each for each in call.account.all("subscription") if _listed(call.account, each, call.params)])
+
+
+def _listed(account: Account, subscription: JsonObject, params: JsonObject) -> bool:
+    status = params.get("status")
+    by_status = {
+        None: subscription["status"] not in ("canceled", "incomplete_expired"),
+        "all": True,
+        "ended": subscription["status"] in ("canceled", "incomplete_expired"),
+    }.get(status, subscription["status"] == status)
+    on_clock = subscription["test_clock"] is not None and "customer" not in params
+    return (
+        by_status
+        and ("customer" not in params or subscription["customer"] == params["customer"])
+        and ("test_clock" in params or not on_clock)
+        and ("test_clock" not in params or subscription["test_clock"] == params["test_clock"])
+        and ("price" not in params or _has_price(account, subscription, params["price"]))
+        and in_range(subscription["created"], params.get("created"))
+    )
+
+
+def _has_price(account: Account, subscription: JsonObject, price_id: str) -> bool:
+    return any(item["_price"] == price_id for item in renewals.items_of(account, subscription))
+
+
+@serves("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=_UPDATE)
+def update(call: Call) -> JsonObject:
+    """Change a subscription, schedule its end or take that back."""
+    account, params = call.account, call.params
+    subscription = account.get("subscription", call.ids[_ID])
+    if subscription["status"] in endings.OVER:
+        if params.keys() - {"metadata", "cancellation_details", "expand"}:
+            raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+    elif params.get("default_payment_method"):
+        _own_method(account, params["default_payment_method"], subscription["customer"])
+    for entry in params.get("items", []):
+        _change_item(account, subscription, entry)
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["metadata"] = merged(subscription["metadata"], params.get("metadata"))
+        for name in ("default_payment_method", "description"):
+            if name in params:
+                subscription[name] = unset(params[name])
+        _schedule_end(account, subscription, params)
+        _say_why(subscription, params)
+    return subscription
+
+
+def _change_item(account: Account, subscription: JsonObject, entry: JsonObject) -> None:
+    for name in entry.keys() - {"id", "metadata", "price", "quantity"}:
+        raise unsupported(f"the parameter items[][{name}] on POST /v1/subscriptions/{{id}}")
+    if entry.get("id") not in subscription["_items"]:
+        raise unsupported("adding an item to a subscription (proration)")
+    subscription_items.change(account, account.get("subscription_item", entry["id"]), entry)
+
+
+def _schedule_end(account: Account, subscription: JsonObject, params: JsonObject) -> None:
+    if "cancel_at" in params and params.get("cancel_at_period_end"):
+        message = "You may only specify one of these parameters: cancel_at, cancel_at_period_end."
+        raise invalid(message, param="cancel_at", code="parameters_exclusive")
+    if params.get("cancel_at_period_end"):
+        if not subscription["cancel_at_period_end"]:
+            subscription["cancel_at_period_end"] = True
+            endings.schedule(account, subscription, renewals.period_end(account, subscription))
+    elif params.get("cancel_at"):
+        at = _resolve_cancel_at(account, subscription, params)
+        subscription["cancel_at_period_end"] = False
+        endings.schedule(account, subscription, at)
+    elif "cancel_at" in params or ("cancel_at_period_end" in params and subscription["cancel_at_period_end"]):
+        # Only what is given is taken back: `cancel_at_period_end=false` leaves a `cancel_at` of its own standing.
+        endings.unschedule(subscription)
+
+
+def _resolve_cancel_at(account: Account, subscription: JsonObject, params: JsonObject) -> int:
+    wanted = params["cancel_at"]
+    ends = [item["current_period_end"] for item in renewals.items_of(account, subscription)]
+    if wanted in ("min_period_end", "max_period_end"):
+        return int(min(ends) if wanted == "min_period_end" else max(ends))
+    if not isinstance(wanted, int):
+        raise unsupported(f"cancel_at={wanted}")
+    if wanted <= account.now_for(subscription["customer"]):
+        raise invalid("cancel_at must be in the future.", param="cancel_at")
+    if params.get("proration_behavior") != "none" and not _on_boundary(account, subscription, wanted):
+        raise unsupported("a cancel_at in the middle of a period, unless proration_behavior is none, (proration)")
+    return wanted
+
+
+def _on_boundary(account: Account, subscription: JsonObject, moment: int) -> bool:
+    item = renewals.items_of(account, subscription)[0]
+    recurring = account.get("price", item["_price"])["recurring"]
+    return periods.after(subscription["billing_cycle_anchor"], recurring, moment - 1) == moment
+
+
+@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}", takes="cancellation_details invoice_now prorate")
+def cancel(call: Call) -> JsonObject:
+    """End a subscription now."""
+    account, params = call.account, call.params
+    if params.get("prorate") or params.get("invoice_now"):
+        raise unsupported("prorate=true and invoice_now=true on DELETE /v1/subscriptions/{id}")
+    subscription = account.get("subscription", call.ids[_ID])
+    if subscription["status"] in endings.OVER:
+        # Stripe treats an ended subscription as gone when it is asked to end it again.
+        message = f"No such subscription: '{subscription['id']}'"
+        raise invalid(message, param="id", code="resource_missing", status=404)
+    _say_why(subscription, params)
+    if subscription["status"] == "incomplete":
+        endings.expire_incomplete(account, subscription)
+    else:
+        endings.cancel(account, subscription)
+    return subscription
+
+
+def _say_why(subscription: JsonObject, params: JsonObject) -> None:
+    for name, value in (unset(params.get("cancellation_details")) or {}).items():
+        if name not in ("comment", "feedback"):
+            raise unsupported(f"the parameter cancellation_details[{name}]")
+        subscription["cancellation_details"][name] = unset(value)
+
+
+def _render(account: Account, subscription: JsonObject) -> JsonObject:
+    stored = account.get("subscription", subscription["id"])
+    items = [account.render(item) for item in renewals.items_of(account, stored)]
+    url = f"/v1/subscription_items?subscription={subscription['id']}"
+    return {**subscription, "items": {"object": "list", "data": items, "has_more": False, "url": url}}
+
+
+RENDERERS["subscription"] = _render

@@ -1,0 +1,98 @@
+"""Webhook endpoints: where events go. The secret is shown once, when the endpoint is made."""
+
+from urllib.parse import urlsplit
+
+from sandbox.errors import invalid
+from sandbox.fields import unset
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.public import API_VERSION
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account, new_id
+
+_MOST = 16
+
+
+def register(
+    account: Account, *, url: str, enabled_events: list[str], secret: str | None = None, api_version: str | None = None
+) -> JsonObject:
+    """Make an endpoint, with a secret of its own unless one is given."""
+    endpoint: JsonObject = {
+        "id": new_id("we"),
+        "object": "webhook_endpoint",
+        "api_version": api_version,
+        "application": None,
+        "created": account.now(),
+        "description": None,
+        "enabled_events": enabled_events,
+        "livemode": False,
+        "metadata": {},
+        "status": "enabled",
+        "url": url,
+        "_secret": secret or new_id("whsec", length=32),
+    }
+    account.add(endpoint)
+    del endpoint["secret"]
+    return endpoint
+
+
+@serves("POST", "/v1/webhook_endpoints", takes="api_version description enabled_events metadata url")
+def create(call: Call) -> JsonObject:
+    """Make an endpoint; the reply alone has its secret."""
+    account, params = call.account, call.params
+    _check_url(params["url"])
+    version = params.get("api_version")
+    if version not in (None, API_VERSION):
+        raise invalid(f"Invalid api_version: the sandbox sends {API_VERSION} alone.", param="api_version")
+    if len(account.all("webhook_endpoint")) >= _MOST:
+        raise invalid(f"You have reached the maximum of {_MOST} test webhook endpoints.")
+    endpoint = register(
+        account, url=params["url"], enabled_events=params["enabled_events"], api_version=params.get("api_version")
+    )
+    endpoint["description"] = params.get("description")
+    endpoint["metadata"] = merged({}, params.get("metadata"))
+    return {**endpoint, "secret": endpoint["_secret"]}
+
+
+@serves("GET", "/v1/webhook_endpoints/{webhook_endpoint}")
+def retrieve(call: Call) -> JsonObject:
+    """One endpoint, without its secret."""
+    return call.account.get("webhook_endpoint", call.ids["webhook_endpoint"])
+
+
+@serves("GET", "/v1/webhook_endpoints")
+def every(call: Call) -> Page:
+    """All endpoints."""
+    return Page(call.account.all("webhook_endpoint"))
+
+
+@serves("POST", "/v1/webhook_endpoints/{webhook_endpoint}", takes="description disabled enabled_events metadata url")
+def update(call: Call) -> JsonObject:
+    """Change an endpoint, or switch it off."""
+    params = call.params
+    endpoint = call.account.get("webhook_endpoint", call.ids["webhook_endpoint"])
+    if "url" in params:
+        _check_url(params["url"])
+        endpoint["url"] = params["url"]
+    if "enabled_events" in params:
+        endpoint["enabled_events"] = params["enabled_events"]
+    if "description" in params:
+        endpoint["description"] = unset(params["description"])
+    if "disabled" in params:
+        endpoint["status"] = "disabled" if params["disabled"] else "enabled"
+    endpoint["metadata"] = merged(endpoint["metadata"], params.get("metadata"))
+    return endpoint
+
+
+@serves("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}")
+def delete(call: Call) -> JsonObject:
+    """Delete an endpoint; what is still on its way to it is dropped."""
+    return call.account.drop(call.account.get("webhook_endpoint", call.ids["webhook_endpoint"]))
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise invalid(
+            "Invalid URL: An explicit scheme (such as https) must be provided.", param="url", code="url_invalid"
+        )
