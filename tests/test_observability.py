@@ -1,0 +1,78 @@
+"""Nothing that must not be kept gets into a line of the log."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.observability import REDACTED, configure, redact
+
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        pytest.param("sk_live_51AbC", id="a live key of Stripe's"),
+        pytest.param("rk_test_51AbC", id="a restricted key"),
+        pytest.param("whsec_AbC123", id="a webhook secret"),
+        pytest.param("nsk_AbC-_123", id="a key of ours"),
+        pytest.param(TOKEN, id="a token"),
+        pytest.param("4242424242424242", id="a card number"),
+        pytest.param("4242 4242 4242 4242", id="a card number in groups"),
+        pytest.param("://postgres:hunter2@", id="a password in an address"),
+    ],
+)
+def test_a_secret_is_cut_out_of_the_middle_of_a_sentence(secret: str) -> None:
+    said = redact(f"it was {secret} that failed")
+    assert said == f"it was {REDACTED} that failed"
+
+
+@pytest.mark.parametrize("harmless", ["sub_1AbC", "evt_1AbC", "pi_3AbC", "2027-03-01T00:00:00Z", "4900 usd", "in_0001"])
+def test_ids_times_and_amounts_stay(harmless: str) -> None:
+    assert redact(harmless) == harmless
+
+
+def test_secrets_are_found_at_any_depth() -> None:
+    said = redact({"headers": [{"Authorization": "Bearer x"}, f"cookie={TOKEN}"], "amount": 4900})
+    assert said == {"headers": [{"Authorization": REDACTED}, f"cookie={REDACTED}"], "amount": 4900}
+
+
+@pytest.fixture
+def _configured() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    noisy = {name: logging.getLogger(name).level for name in ("alembic", "stripe", "aiohttp", "asyncio")}
+    configure("INFO")
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, was in noisy.items():
+        logging.getLogger(name).setLevel(was)
+    logging.getLogger("uvicorn.access").disabled = False
+
+
+@pytest.mark.usefixtures("_configured")
+def test_a_line_of_ours_is_one_json_object_without_secrets(capfd: pytest.CaptureFixture[str]) -> None:
+    configure("INFO")
+    structlog.get_logger().info("signed_in", token=TOKEN, note=f"with {TOKEN}", reader="user-1")
+    line = json.loads(capfd.readouterr().err)
+    assert (line["event"], line["token"], line["note"]) == ("signed_in", REDACTED, f"with {REDACTED}")
+    assert (line["reader"], line["level"]) == ("user-1", "info")
+
+
+@pytest.mark.usefixtures("_configured")
+def test_a_librarys_line_is_one_too_and_its_traceback_holds_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    configure("INFO")
+    try:
+        raise ValueError("the key sk_live_51AbC is wrong")
+    except ValueError:
+        logging.getLogger("some.library").exception("could not connect to postgresql://u:hunter2@db/x")
+    said = capfd.readouterr().err
+    line = json.loads(said)
+    assert "ValueError" in line["exception"]
+    assert "51AbC" not in said
+    assert "hunter2" not in said

@@ -1,0 +1,107 @@
+"""Settings refuse what is dangerous, by the setting's name and never with its value."""
+
+import os
+from datetime import timedelta
+
+import pytest
+
+from app.settings import SANDBOX_WEBHOOK_SECRET, BadSettings, Settings, load
+
+LIVE = {"STRIPE_API_KEY": "sk_live_51real", "STRIPE_URL": "https://api.stripe.com", "WEBHOOK_SECRETS": "whsec_real"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("NEWSSTAND_"):
+            monkeypatch.delenv(name)
+
+
+def with_these(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> Settings:
+    for name, value in values.items():
+        monkeypatch.setenv(f"NEWSSTAND_{name}", value)
+    return load()
+
+
+def test_with_nothing_set_the_service_runs_against_the_sandbox() -> None:
+    settings = load()
+    assert settings.stripe_url == "http://127.0.0.1:4242"
+    assert not settings.livemode
+    assert settings.database_url is None
+
+
+def test_live_settings_that_fit_each_other_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert with_these(monkeypatch, LIVE).livemode
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        pytest.param({"STRIPE_API_KEY": "sk_live_51real"}, "STRIPE_URL", id="a live key with the sandbox's address"),
+        pytest.param(
+            {"STRIPE_API_KEY": "rk_live_51real", "STRIPE_URL": "https://proxy.example"},
+            "STRIPE_URL",
+            id="a restricted live key with another address than Stripe's",
+        ),
+        pytest.param(
+            {**LIVE, "CLOCK_URL": "https://api.stripe.com/v1/test_helpers/test_clocks/clock_1"},
+            "CLOCK_URL",
+            id="a live key with a test clock",
+        ),
+        pytest.param(
+            {**LIVE, "WEBHOOK_SECRETS": SANDBOX_WEBHOOK_SECRET},
+            "WEBHOOK_SECRETS",
+            id="the sandbox's secret with Stripe's address",
+        ),
+        pytest.param(
+            {**LIVE, "WEBHOOK_SECRETS": f"whsec_real,{SANDBOX_WEBHOOK_SECRET}"},
+            "WEBHOOK_SECRETS",
+            id="the sandbox's secret among others",
+        ),
+        pytest.param(
+            {"STRIPE_URL": "https://api.stripe.com", "WEBHOOK_SECRETS": "whsec_real"},
+            "STRIPE_API_KEY",
+            id="the sandbox's key with Stripe's address",
+        ),
+        pytest.param({"STRIPE_API_KEY": "pk_test_51real"}, "STRIPE_API_KEY", id="a publishable key"),
+        pytest.param({"WEBHOOK_SECRETS": " , "}, "WEBHOOK_SECRETS", id="no webhook secret at all"),
+        pytest.param({"PUBLISHER_TIMEZONE": "Mars/Olympus"}, "PUBLISHER_TIMEZONE", id="an unknown time zone"),
+        pytest.param({"PUBLISHER_TIMEZONE": "../../etc/passwd"}, "PUBLISHER_TIMEZONE", id="a path for a time zone"),
+        pytest.param({"STRIPE_URL": "ftp://api.stripe.com"}, "STRIPE_URL", id="an address that is not HTTP's"),
+        pytest.param({"OIDC_ISSUER": "login.example.com"}, "OIDC_ISSUER", id="an issuer without https"),
+        pytest.param({"EVENT_ATTEMPTS": "0"}, "EVENT_ATTEMPTS", id="no attempt for an event"),
+        pytest.param({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", id="a word for a number"),
+    ],
+)
+def test_a_dangerous_or_wrong_setting_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, values)
+    assert str(refused.value).startswith(f"NEWSSTAND_{named}: ")
+    for secret in ("51real", "whsec_real", SANDBOX_WEBHOOK_SECRET):
+        assert secret not in str(refused.value)
+
+
+def test_each_wrong_setting_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, {"PUBLISHER_TIMEZONE": "Nowhere", "EVENT_ATTEMPTS": "-1"})
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_lists_are_separated_by_commas_and_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = with_these(
+        monkeypatch,
+        {"WEBHOOK_SECRETS": "whsec_new, whsec_old", "ALLOWED_RETURN_HOSTS": "a.example,b.example", "CLOCK_URL": ""},
+    )
+    assert [secret.get_secret_value() for secret in settings.webhook_secrets] == ["whsec_new", "whsec_old"]
+    assert settings.allowed_return_hosts == ("a.example", "b.example")
+    assert settings.clock_url is None
+
+
+def test_durations_are_iso_8601(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert with_these(monkeypatch, {"GRACE_PERIOD": "P10D"}).grace_period == timedelta(days=10)
+
+
+def test_secrets_are_not_shown_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "51real" not in repr(with_these(monkeypatch, LIVE))
