@@ -41,7 +41,7 @@ def in_range(value: int, wanted: int | JsonObject | None) -> bool:
         return True
     if isinstance(wanted, int):
         return value == wanted
-    return (
+    return bool(
         value > wanted.get("gt", value - 1)
         and value >= wanted.get("gte", value)
         and value < wanted.get("lt", value + 1)

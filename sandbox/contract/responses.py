@@ -50,7 +50,7 @@ def nullable_fields(kind: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _resource(cls: type) -> Checker:
+def _resource(cls: Any) -> Checker:
     """Fields compile at their first use: resources contain one another."""
 
     @functools.cache
@@ -78,13 +78,14 @@ def _resource(cls: type) -> Checker:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     """The annotations of a resource class, its own and inherited, without class variables."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, StripeObject) and base.__module__ not in ("stripe._stripe_object", "stripe._api_resource"):
             for name, hint in inspect.get_annotations(base).items():
-                if not name.startswith("_") and get_origin(hint) is not ClassVar and hint is not ClassVar:
+                origin: Any = get_origin(hint)
+                if not name.startswith("_") and origin is not ClassVar:
                     found[name] = _resolve(hint, base.__module__)
     return found
 
@@ -150,8 +151,11 @@ def _compile(hint: Any) -> Checker:
         return _page(_compile(get_args(hint)[0]))
     if origin in (dict, UntypedStripeObject):
         return _mapping(_compile(get_args(hint)[-1]))
+    if hint in (StripeObject, UntypedStripeObject):
+        return _mapping(_anything)
     if isinstance(hint, type) and issubclass(hint, StripeObject):
-        return _mapping(_anything) if hint in (StripeObject, UntypedStripeObject) else _resource(hint)
+        resource: Any = hint
+        return _resource(resource)
     return _SIMPLE.get(hint, _anything)
 
 
