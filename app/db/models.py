@@ -64,9 +64,13 @@ class Subscriber(Base):
     name: Mapped[str | None]
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    __table_args__ = (
-        Index("subscribers_email_prefix_idx", text("lower(email) text_pattern_ops")),
-        Index("subscribers_name_prefix_idx", text("lower(name) text_pattern_ops")),
+
+
+for _found_by in (Subscriber.email, Subscriber.name):  # by their beginning, in any case
+    Index(
+        f"subscribers_{_found_by.key}_prefix_idx",
+        func.lower(_found_by).label("beginning"),
+        postgresql_ops={"beginning": "text_pattern_ops"},
     )
 
 

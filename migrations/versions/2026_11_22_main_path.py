@@ -129,11 +129,16 @@ def upgrade() -> None:
     op.create_index(
         "subscribers_email_prefix_idx",
         "subscribers",
-        [sa.literal_column("lower(email) text_pattern_ops")],
+        [sa.literal_column("lower(email)").label("beginning")],
         unique=False,
+        postgresql_ops={"beginning": "text_pattern_ops"},
     )
     op.create_index(
-        "subscribers_name_prefix_idx", "subscribers", [sa.literal_column("lower(name) text_pattern_ops")], unique=False
+        "subscribers_name_prefix_idx",
+        "subscribers",
+        [sa.literal_column("lower(name)").label("beginning")],
+        unique=False,
+        postgresql_ops={"beginning": "text_pattern_ops"},
     )
     op.create_table(
         "checkouts",
@@ -332,8 +337,12 @@ def downgrade() -> None:
         "checkouts_one_open_idx", table_name="checkouts", postgresql_where=sa.text("status IN ('opening', 'open')")
     )
     op.drop_table("checkouts")
-    op.drop_index("subscribers_name_prefix_idx", table_name="subscribers")
-    op.drop_index("subscribers_email_prefix_idx", table_name="subscribers")
+    op.drop_index(
+        "subscribers_name_prefix_idx", table_name="subscribers", postgresql_ops={"beginning": "text_pattern_ops"}
+    )
+    op.drop_index(
+        "subscribers_email_prefix_idx", table_name="subscribers", postgresql_ops={"beginning": "text_pattern_ops"}
+    )
     op.drop_table("subscribers")
     op.drop_index(op.f("leases_until_idx"), table_name="leases")
     op.drop_table("leases")

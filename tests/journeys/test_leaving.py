@@ -1,0 +1,133 @@
+"""A reader leaves, and perhaps comes back; terms renew and run out."""
+
+from datetime import timedelta
+
+from tests.support.shop import OPENING, Shop
+
+A_YEAR = OPENING.replace(year=2027)
+
+
+async def test_a_scheduled_cancel_keeps_access_to_its_end_and_ends_it_then(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+
+    canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end", "reason": "too_expensive"})
+
+    assert canceled.status_code == 200, canceled.text
+    assert (canceled.json()["renews_at"], canceled.json()["ends_at"]) == (None, "2027-03-01T18:00:00Z")
+    await shop.wind_to(A_YEAR - timedelta(hours=1))
+    assert await shop.may_read(ada)
+    await shop.wind_to(A_YEAR + timedelta(hours=1))
+    assert (await shop.check(ada))["reason"] == "ended"
+    assert (await shop.get("/v1/me/subscription", ada)).json()["status"] == "canceled"
+    assert len((await shop.overview(ada))["payments"]) == 1
+
+
+async def test_one_click_undoes_a_scheduled_cancel(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+
+    resumed = await shop.post("/v1/me/subscription/resume", ada)
+
+    assert resumed.status_code == 200, resumed.text
+    assert (resumed.json()["renews_at"], resumed.json()["ends_at"]) == ("2027-03-01T18:00:00Z", None)
+
+
+async def test_cancel_and_resume_can_be_clicked_again_and_again(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+
+    for _ in range(2):
+        ends = (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).json()
+        again = (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).json()
+        renews = (await shop.post("/v1/me/subscription/resume", ada)).json()
+        assert ends["ends_at"] == again["ends_at"] == "2027-03-01T18:00:00Z"
+        assert renews["ends_at"] is None
+
+    actions = [row["action"] for row in await shop.rows("SELECT action FROM audit_log ORDER BY id")]
+    assert actions == ["subscription.cancel_at_period_end", "subscription.resume"] * 2
+
+
+async def test_a_cancel_made_in_stripes_portal_is_undone_here(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    ends = int((OPENING + timedelta(days=100)).timestamp())
+    await shop.stripe.post(f"/v1/subscriptions/{held['stripe_id']}", data={"cancel_at": str(ends)})
+    await shop.settles()
+    assert (await shop.get("/v1/me/subscription", ada)).json()["ends_at"] is not None
+
+    resumed = (await shop.post("/v1/me/subscription/resume", ada)).json()
+
+    assert resumed["ends_at"] is None
+    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at"] is None
+
+
+async def test_now_ends_access_at_once_and_refunds_nothing(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+
+    ended = await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+
+    assert ended.json()["status"] == "canceled"
+    assert (await shop.check(ada))["reason"] == "ended"
+    await shop.settles()
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    refused = await shop.post("/v1/me/subscription/resume", ada)
+    assert (refused.status_code, refused.json()["code"]) == (409, "already_ended")
+
+
+async def test_now_holds_even_while_stripe_is_away(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    path = f"/v1/subscriptions/{held['stripe_id']}"
+    await shop.fault(method="DELETE", path=path, when="before", action="status", status=500, times=4)
+
+    ended = await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+
+    assert ended.json()["status"] == "canceled"
+    assert not await shop.may_read(ada)
+    await shop.settles()
+    assert (await shop.at_stripe(path))["status"] == "canceled"
+
+
+async def test_who_left_can_subscribe_again(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+    await shop.settles()
+
+    await shop.subscribes(ada)
+
+    assert await shop.may_read(ada)
+    assert len((await shop.at_stripe("/v1/customers"))["data"]) == 1
+
+
+async def test_a_term_renews_and_no_payer_is_locked_out_while_stripe_takes_its_hour(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+
+    await shop.wind_to(A_YEAR + timedelta(minutes=30))
+    assert (await shop.check(ada))["reason"] == "renewal_pending"
+    await shop.wind_to(A_YEAR + timedelta(hours=2))
+
+    assert await shop.check(ada) == {"allowed": True, "reason": "paid_term", "until": "2028-03-01T18:00:00Z"}
+    assert len((await shop.overview(ada))["payments"]) == 2
+
+
+async def test_who_never_subscribed_has_nothing_to_cancel(shop: Shop) -> None:
+    refused = await shop.post("/v1/me/subscription/cancel", shop.person(), {"when": "now"})
+
+    assert (refused.status_code, refused.json()["code"]) == (404, "no_subscription")
+
+
+async def test_an_unpaid_subscription_never_had_access(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.opens_checkout(ada)
+    await shop.settles()
+
+    assert (await shop.check(ada))["reason"] == "never_subscribed"

@@ -1,0 +1,241 @@
+"""Support gives the money back within 60 days, once; the reader may not read any more."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from tests.support.shop import OPENING, Shop
+
+DAY_60_ENDS = OPENING.replace(month=5, day=1, hour=5)  # midnight in Chicago, in summer time
+
+
+async def bought(shop: Shop, name: str = "ada", **more: object) -> str:
+    """Have somebody subscribe, and return the id of their payment."""
+    await shop.subscribes(shop.person(name), **more)  # type: ignore[arg-type]
+    (payment,) = (await shop.overview(shop.person(name)))["payments"]
+    return str(payment["id"])
+
+
+async def books(shop: Shop, payment: str) -> int:
+    """Return what Stripe says was given back of a payment, which must be what we say."""
+    at_stripe = sum(r["amount"] for r in (await shop.at_stripe("/v1/refunds", payment_intent=payment))["data"])
+    ours = await shop.rows(
+        "SELECT sum(amount)::int AS given FROM refunds WHERE payment_id = $1 AND status = 'succeeded'", payment
+    )
+    assert (ours[0]["given"] or 0) == at_stripe
+    return int(at_stripe)
+
+
+async def test_a_refund_gives_all_back_ends_access_and_cancels(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop, print_edition=True)
+    quote = await shop.quote(payment)
+    assert (quote["allowed"], quote["amount"], quote["ends_access"]) == (
+        True,
+        {"amount": 73_00, "currency": "usd"},
+        True,
+    )
+
+    refund = await shop.refunds(payment, amount=73_00)
+
+    assert (refund.status_code, refund.json()["status"]) == (201, "succeeded"), refund.text
+    assert (await shop.check(ada))["reason"] == "refunded"
+    await shop.settles()
+    assert await books(shop, payment) == 73_00
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert held["ended_by"] == "guarantee"
+    (note,) = (await shop.at_stripe("/v1/credit_notes"))["data"]
+    assert (note["total"], note["refunds"][0]["amount_refunded"]) == (73_00, 73_00)
+    made = (await shop.at_stripe("/v1/refunds"))["data"][0]
+    assert made["metadata"]["newsstand_refund"] == refund.json()["id"]
+    audit = await shop.rows("SELECT actor, action, reason FROM audit_log ORDER BY id")
+    assert [tuple(row.values()) for row in audit] == [
+        ("staff:agent", "refund.requested", "requested_by_reader"),
+        ("staff:agent", "refund.confirmed", "requested_by_reader"),
+    ]
+    mine = (await shop.get("/v1/me/subscription", ada)).json()
+    assert (mine["status"], mine["guarantee"]["eligible"]) == ("canceled", False)
+
+
+async def test_on_day_60_the_money_comes_back(shop: Shop) -> None:
+    payment = await bought(shop)
+    await shop.wind_to(DAY_60_ENDS - timedelta(seconds=1))
+
+    assert (await shop.refunds(payment)).status_code == 201
+
+
+async def test_on_day_61_it_is_refused_and_nothing_happens(shop: Shop) -> None:
+    payment = await bought(shop)
+    await shop.wind_to(DAY_60_ENDS)
+
+    quote = await shop.quote(payment)
+    refused = await shop.refunds(payment)
+
+    assert (quote["allowed"], quote["reason"]) == (False, "outside_guarantee")
+    assert (refused.status_code, refused.json()["code"]) == (409, "outside_guarantee")
+    assert await shop.may_read(shop.person())
+    assert await books(shop, payment) == 0
+
+
+async def test_a_double_click_is_one_refund(shop: Shop) -> None:
+    payment = await bought(shop)
+
+    answers = await asyncio.gather(*(shop.refunds(payment, key="the-same-click") for _ in range(8)))
+    await shop.settles()
+
+    assert {a.status_code for a in answers} <= {201, 409}
+    assert len({a.json()["id"] for a in answers if a.status_code == 201}) == 1
+    assert {a.json()["code"] for a in answers if a.status_code == 409} <= {"idempotency_key_in_use"}
+    assert await books(shop, payment) == 49_00
+    again = await shop.refunds(payment, key="the-same-click")
+    assert (again.status_code, again.json()) == (201, next(a.json() for a in answers if a.status_code == 201))
+
+
+async def test_fifty_clicks_of_two_agents_are_one_refund(shop: Shop) -> None:
+    payment = await bought(shop)
+    agents = [shop.person("agent", roles=("support",)), shop.person("agnes", roles=("support",))]
+
+    answers = await asyncio.gather(*(shop.refunds(payment, key=f"click-{i}", by=agents[i % 2]) for i in range(50)))
+    await shop.settles()
+
+    assert [a.status_code for a in answers].count(201) == 1
+    assert {a.json()["code"] for a in answers if a.status_code != 201} <= {"refund_in_progress", "nothing_to_refund"}
+    assert await books(shop, payment) == 49_00
+    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+
+
+@pytest.mark.parametrize("action", [{"action": "drop"}, {"action": "status", "status": 500}], ids=["lost", "a fault"])
+async def test_stripes_reply_to_a_refund_is_lost_after_the_effect(shop: Shop, action: dict[str, object]) -> None:
+    payment = await bought(shop)
+    await shop.fault(method="POST", path="/v1/refunds", when="after", times=1, **action)
+
+    refund = await shop.refunds(payment)
+    await shop.settles()
+
+    assert refund.status_code in {201, 202}, refund.text
+    assert await books(shop, payment) == 49_00
+    assert (await shop.check(shop.person()))["reason"] == "refunded"
+
+
+async def test_a_fault_before_the_effect_is_tried_again_under_another_key(shop: Shop) -> None:
+    payment = await bought(shop)
+    await shop.fault(method="POST", path="/v1/refunds", when="before", action="status", status=500, times=3)
+
+    refund = await shop.refunds(payment)
+    await shop.settles()
+
+    assert refund.status_code in {201, 202}, refund.text
+    assert await books(shop, payment) == 49_00
+
+
+async def test_while_stripe_is_away_the_refund_is_processing_and_then_done_by_itself(shop: Shop) -> None:
+    payment = await bought(shop)
+    fault = await shop.fault(method="*", path="*", when="before", action="drop", times=1000)
+
+    refund = await shop.refunds(payment)
+    assert (refund.status_code, refund.json()["status"]) == (202, "processing")
+    assert await shop.may_read(shop.person()), "nothing is confirmed yet"
+    other = await shop.refunds(payment, key="another-click")
+    assert (other.status_code, other.json()["code"]) == (409, "refund_in_progress")
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.settles()
+
+    assert await books(shop, payment) == 49_00
+    assert (await shop.check(shop.person()))["reason"] == "refunded"
+
+
+async def test_the_guarantee_is_given_once(shop: Shop) -> None:
+    await shop.refunds(await bought(shop))
+    await shop.settles()
+    await shop.subscribes(shop.person())
+    second = (await shop.overview(shop.person()))["payments"][-1]["id"]
+
+    refused = await shop.refunds(second, key="click-2")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "guarantee_used")
+    assert await shop.may_read(shop.person())
+
+
+async def test_a_whole_refund_made_in_stripes_dashboard_has_the_same_consequences(shop: Shop) -> None:
+    payment = await bought(shop)
+
+    await shop.stripe.post("/v1/refunds", data={"payment_intent": payment})
+    await shop.settles()
+
+    assert (await shop.check(shop.person()))["reason"] == "refunded"
+    (held,) = (await shop.overview(shop.person()))["subscriptions"]
+    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+
+
+async def test_a_part_refunded_in_the_dashboard_changes_nothing_but_what_is_left(shop: Shop) -> None:
+    payment = await bought(shop)
+
+    await shop.stripe.post("/v1/refunds", data={"payment_intent": payment, "amount": "1000"})
+    await shop.settles()
+
+    assert await shop.may_read(shop.person())
+    assert (await shop.quote(payment))["amount"]["amount"] == 39_00
+    stale = await shop.refunds(payment, amount=49_00)
+    assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed")
+    assert (await shop.refunds(payment, amount=39_00, key="click-2")).status_code == 201
+    await shop.settles()
+    assert await books(shop, payment) == 49_00
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        pytest.param({"expected_amount": {"amount": 1, "currency": "usd"}}, 409, "quote_changed", id="a stale quote"),
+        pytest.param({"expected_amount": {"amount": 4900, "currency": "eur"}}, 422, "other_currency", id="other money"),
+        pytest.param({"expected_amount": {"amount": -1, "currency": "usd"}}, 422, "validation_failed", id="negative"),
+        pytest.param({"payment": "pi_nobodys"}, 404, "not_found", id="no such payment"),
+        pytest.param({"basis": "because"}, 422, "validation_failed", id="no such basis"),
+        pytest.param({"reason": " "}, 422, "validation_failed", id="no reason"),
+        pytest.param({"reason": "x" * 10_000}, 422, "validation_failed", id="a reason of 10,000 characters"),
+    ],
+)
+async def test_a_refund_that_may_not_be_moves_nothing(
+    shop: Shop, change: dict[str, object], status: int, code: str
+) -> None:
+    payment = await bought(shop)
+    body = {
+        "payment": payment,
+        "basis": "guarantee",
+        "reason": "requested_by_reader",
+        "expected_amount": {"amount": 49_00, "currency": "usd"},
+        **change,
+    }
+
+    refused = await shop.post("/v1/support/refunds", shop.agent, body, **{"Idempotency-Key": "k"})
+
+    assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+    assert await books(shop, payment) == 0
+    assert await shop.may_read(shop.person())
+
+
+async def test_what_moves_money_needs_a_key_and_a_key_means_one_thing(shop: Shop) -> None:
+    payment = await bought(shop)
+    body = {
+        "payment": payment,
+        "basis": "guarantee",
+        "reason": "requested_by_reader",
+        "expected_amount": {"amount": 49_00, "currency": "usd"},
+    }
+
+    without = await shop.post("/v1/support/refunds", shop.agent, body)
+    assert (without.status_code, without.json()["code"]) == (400, "idempotency_key_required")
+    assert (await shop.refunds(payment, key="k")).status_code == 201
+    reused = await shop.post("/v1/support/refunds", shop.agent, {**body, "note": "x"}, **{"Idempotency-Key": "k"})
+    assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_only_support_refunds(shop: Shop) -> None:
+    payment = await bought(shop)
+
+    refused = await shop.refunds(payment, by=shop.person())
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+    assert (await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.person())).status_code == 403
+    assert await books(shop, payment) == 0

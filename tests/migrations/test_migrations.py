@@ -1,0 +1,66 @@
+"""Migrations from nothing, up, down, up, and without drift from the models."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from app.db import schema
+from app.db.models import Base
+from app.db.session import make_engine
+from tests.support.database import Postgres
+
+
+@pytest.fixture
+async def empty(postgres: Postgres) -> AsyncIterator[str]:
+    """Give the address of a database with nothing in it."""
+    dsn = await postgres.create(empty=True)
+    yield dsn
+    await postgres.drop(dsn)
+
+
+async def tables(dsn: str) -> set[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return {r[0] for r in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    finally:
+        await connection.close()
+
+
+async def test_up_down_and_up_again(empty: str) -> None:
+    await schema.migrate(empty)
+    full = await tables(empty)
+    assert full == set(Base.metadata.tables) | {"alembic_version"}
+
+    await schema.migrate(empty, "base")
+    assert await tables(empty) == {"alembic_version"}
+
+    await schema.migrate(empty)
+    await schema.migrate(empty)
+    assert await tables(empty) == full
+
+
+async def test_the_migrations_make_what_the_models_say(database: str) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    engine = make_engine(database)
+    async with engine.connect() as connection:
+        found = await connection.run_sync(differences)
+    await engine.dispose()
+
+    assert found == []
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"])
+async def test_nothing_may_change_the_audit_log(database: str, change: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("INSERT INTO audit_log (actor, action, object_id) VALUES ('a', 'b', 'c')")
+
+    with pytest.raises(asyncpg.RaiseError, match="append-only"):
+        await connection.execute(change)
+    await connection.close()

@@ -1,0 +1,337 @@
+"""
+The whole service as its users meet it: over HTTP, beside a local Stripe and an issuer, on a clock that can be wound.
+
+Each test has a shop of its own: a database cloned from the template, an account of its own at the sandbox, and the service
+running with its worker inside.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import uvicorn
+from pydantic import SecretStr
+
+from app import main
+from app.services import catalogue, keys, prices
+from app.settings import Settings
+
+CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
+OPENING = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
+VISA, DECLINED, WANTS_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
+CHARGE_FAILS_LATER = "4000000000000341"
+PATIENCE = 20.0  # seconds
+ADDRESS = {
+    "shipping_name": "Ada Invented",
+    "shipping_line1": "1 Lantern Street",
+    "shipping_line2": "",
+    "shipping_city": "Springfield",
+    "shipping_state": "IL",
+    "shipping_postal_code": "62701",
+    "shipping_country": "US",
+}
+EVENTS = [
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice_payment.paid",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.refunded",
+    "credit_note.created",
+]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is signed in."""
+
+    sub: str
+    email: str
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Shop:
+    """A running service and all around it."""
+
+    url: str
+    settings: Settings
+    http: httpx2.AsyncClient  # to the service
+    stripe: httpx2.AsyncClient  # to the sandbox, with the account's key
+    browser: httpx2.AsyncClient  # a reader's, at the hosted checkout page
+    issuer: Any
+    dsn: str
+    clock: str
+    server_key: str
+    people: dict[str, Person] = field(default_factory=dict)
+
+    def person(self, name: str = "ada", *, roles: tuple[str, ...] = ()) -> Person:
+        """Sign somebody in."""
+        if name not in self.people:
+            token = self.issuer.token(name, email=f"{name}@example.com", name=name.title(), roles=list(roles))
+            self.people[name] = Person(name, f"{name}@example.com", {"Authorization": f"Bearer {token}"})
+        return self.people[name]
+
+    @property
+    def agent(self) -> Person:
+        """Somebody of support."""
+        return self.person("agent", roles=("support",))
+
+    async def get(self, path: str, by: Person, **query: str) -> httpx2.Response:
+        """Ask the service something."""
+        return await self.http.get(path, headers=dict(by.headers), params=query)
+
+    async def post(self, path: str, by: Person, body: object = None, **headers: str) -> httpx2.Response:
+        """Tell the service something."""
+        return await self.http.post(path, headers={**by.headers, **headers}, json=body)
+
+    async def opens_checkout(self, by: Person, *, print_edition: bool = False, **more: object) -> httpx2.Response:
+        """Click on subscribe."""
+        back = "http://127.0.0.1:8080"
+        chosen = {
+            "plan": "annual",
+            "print_edition": print_edition,
+            "success_url": f"{back}/welcome?session_id={{CHECKOUT_SESSION_ID}}",
+            "cancel_url": f"{back}/subscribe",
+        }
+        return await self.post("/v1/checkout-sessions", by, {**chosen, **more})
+
+    async def fills_in(
+        self, url: str, *, card: str = VISA, address: Mapping[str, str] | None = None, **more: str
+    ) -> httpx2.Response:
+        """Fill in the hosted page and press pay."""
+        form = {"card_number": card, "card_expiry": "12 / 34", "card_cvc": "123", "card_name": "Ada Invented"}
+        return await self.browser.post(
+            url, data={"email": "ada@example.com", **form, **(address or {}), **more}, follow_redirects=False
+        )
+
+    async def subscribes(self, by: Person, *, print_edition: bool = False, **more: object) -> str:
+        """Subscribe and pay, and wait until it has been told everywhere. Returns the session's id."""
+        opened = await self.opens_checkout(by, print_edition=print_edition, **more)
+        assert opened.status_code == 201, opened.text
+        paid = await self.fills_in(opened.json()["url"], address=ADDRESS if print_edition else None)
+        assert paid.status_code == 303, paid.text
+        await self.settles()
+        return str(opened.json()["id"])
+
+    async def check(self, by: Person, feature: str = "archive") -> dict[str, Any]:
+        """Ask as the site's server does."""
+        answer = await self.http.post(
+            "/v1/entitlements/check",
+            headers={"Authorization": f"Bearer {self.server_key}"},
+            json={"subscriber": by.sub, "feature": feature},
+        )
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def may_read(self, by: Person, feature: str = "archive") -> bool:
+        """Tell whether a reader may open something."""
+        return bool((await self.check(by, feature))["allowed"])
+
+    async def overview(self, of: Person) -> dict[str, Any]:
+        """Look at a reader as support does."""
+        found = (await self.get("/v1/support/subscribers", self.agent, q=of.email)).json()["data"]
+        assert len(found) == 1, found
+        return dict((await self.get(f"/v1/support/subscribers/{found[0]['id']}", self.agent)).json())
+
+    async def quote(self, payment: str) -> dict[str, Any]:
+        """Ask what the guarantee would pay."""
+        answer = await self.get(f"/v1/support/payments/{payment}/refund-quote", self.agent)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["quotes"][0])
+
+    async def refunds(
+        self, payment: str, *, key: str = "click-1", amount: int = 49_00, by: Person | None = None
+    ) -> httpx2.Response:
+        """Click on refund, as support does."""
+        body = {
+            "payment": payment,
+            "basis": "guarantee",
+            "reason": "requested_by_reader",
+            "expected_amount": {"amount": amount, "currency": "usd"},
+        }
+        return await self.post("/v1/support/refunds", by or self.agent, body, **{"Idempotency-Key": key})
+
+    async def at_stripe(self, path: str, **query: str) -> dict[str, Any]:
+        """Look into Stripe's books."""
+        answer = await self.stripe.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def calls(self, method: str, path: str) -> list[dict[str, Any]]:
+        """Return the calls that the sandbox was asked for, replays of a key left out."""
+        asked = (await self.stripe.get("/_sandbox/requests")).json()["data"]
+        return [c for c in asked if c["method"] == method and c["path"] == path and not c["replayed"]]
+
+    async def fault(self, **fault: object) -> str:
+        """Have the sandbox misbehave."""
+        answer = await self.stripe.post("/_sandbox/faults", json=fault)
+        assert answer.status_code < 300, answer.text
+        return str(answer.json()["id"])
+
+    async def wind_to(self, moment: datetime) -> None:
+        """Let time pass, a month at a time, as it would: events are applied on the way."""
+        while True:
+            now = datetime.fromtimestamp(
+                (await self.at_stripe(f"/v1/test_helpers/test_clocks/{self.clock}"))["frozen_time"], UTC
+            )
+            if now >= moment:
+                return
+            step = min(now + timedelta(days=200), moment)
+            advanced = await self.stripe.post(
+                f"/v1/test_helpers/test_clocks/{self.clock}/advance", data={"frozen_time": str(int(step.timestamp()))}
+            )
+            assert advanced.status_code == 200, advanced.text
+            await self.until_clock_is_ready()
+            await self.settles()
+
+    async def until_clock_is_ready(self) -> None:
+        """Wait for Stripe's clock."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.at_stripe(f"/v1/test_helpers/test_clocks/{self.clock}"))["status"] != "ready":
+                await asyncio.sleep(0.02)
+
+    async def settles(self) -> None:
+        """Wait until Stripe has told all, and all that is due has been done."""
+        async with asyncio.timeout(PATIENCE):
+            await self.stripe.get("/_sandbox/idle", params={"timeout": "15"})
+            connection = await asyncpg.connect(self.dsn)
+            try:
+                while await connection.fetchval(_UNFINISHED):
+                    await asyncio.sleep(0.02)
+            finally:
+                await connection.close()
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        """Look into our books."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            return [dict(row) for row in await connection.fetch(query, *arguments)]
+        finally:
+            await connection.close()
+
+
+_UNFINISHED = """
+SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM refunds WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
+"""
+
+
+def free_socket() -> socket.socket:
+    """Return a socket that listens on a free port of this machine."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", 0))
+    return bound
+
+
+class Server(uvicorn.Server):
+    """uvicorn inside the test's own loop: signals are the test runner's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+@asynccontextmanager
+async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool = True) -> AsyncIterator[None]:
+    """Run the service on a socket."""
+    app = main.application(settings, with_worker=with_worker)
+    server = Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    running = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not server.started:
+                if running.done():
+                    running.result()
+                    raise RuntimeError("the service did not start")
+                await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await running
+
+
+@asynccontextmanager
+async def open_shop(
+    dsn: str, sandbox: Any, issuer: Any, *, opening: datetime = OPENING, **more: Any
+) -> AsyncIterator[Shop]:
+    """Open a shop: an account at the sandbox with the catalogue pushed, and the service beside it."""
+    bound = free_socket()
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    key = sandbox.key()
+    async with (
+        httpx2.AsyncClient(base_url=sandbox.url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as stripe,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
+        httpx2.AsyncClient(timeout=30) as browser,
+    ):
+        settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
+        async with main.parts(settings) as parts:
+            async for _ in prices.push(parts.gateway, catalogue.load(CATALOGUE)):
+                pass
+            server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
+        await stripe.delete("/_sandbox/requests")
+        async with serving(settings, bound):
+            yield Shop(
+                url=url,
+                settings=settings,
+                http=http,
+                stripe=stripe,
+                browser=browser,
+                issuer=issuer,
+                dsn=dsn,
+                clock=clock,
+                server_key=server_key,
+            )
+
+
+async def _settings(
+    stripe: httpx2.AsyncClient,
+    dsn: str,
+    url: str,
+    key: str,
+    sandbox_url: str,
+    issuer_url: str,
+    opening: datetime,
+    more: Mapping[str, Any],
+) -> tuple[Settings, str]:
+    made = await stripe.post(
+        "/v1/webhook_endpoints",
+        data={"url": f"{url}/webhooks/stripe", **{f"enabled_events[{i}]": e for i, e in enumerate(EVENTS)}},
+    )
+    assert made.status_code == 200, made.text
+    clock = await stripe.post("/v1/test_helpers/test_clocks", data={"frozen_time": str(int(opening.timestamp()))})
+    assert clock.status_code == 200, clock.text
+    clock_id = str(clock.json()["id"])
+    values: dict[str, Any] = {
+        "database_url": SecretStr(dsn),
+        "database_pool_size": 4,
+        "stripe_url": sandbox_url,
+        "stripe_api_key": SecretStr(key),
+        "stripe_timeout": timedelta(seconds=10),
+        "webhook_secrets": (SecretStr(made.json()["secret"]),),
+        "oidc_issuer": issuer_url,
+        "oidc_audience": "newsstand",
+        "allowed_return_hosts": ("127.0.0.1:8080",),
+        "clock_url": f"{sandbox_url}/v1/test_helpers/test_clocks/{clock_id}",
+        "catalogue": CATALOGUE,
+        "lease": timedelta(seconds=3),
+        "log_level": "WARNING",
+    }
+    return Settings(**{**values, **more}), clock_id
