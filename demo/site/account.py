@@ -7,7 +7,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo.site import words
+from demo.site.identity import Reader
 from demo.site.magazine import Magazine, see_other, sign_in_first
+from demo.site.newsstand import Unreachable
+
+LIVE = frozenset({"active", "trialing", "past_due"})
+MAIN_FEATURE = "digital_edition"  # what every subscriber has
 
 
 class Account:
@@ -30,12 +35,14 @@ class Account:
         if reader is None:
             return sign_in_first("/account")
         found = await self._magazine.newsstand.subscription(reader.token)
+        live = found is not None and found.get("status") in LIVE
+        because = None if live or found is None else await self._why_closed(reader)
         return self._magazine.page(
             request, "account.html",
             subscription=found,
-            sentence=words.standing(found, self._magazine.settings.timezone) if found else None,
+            sentence=words.standing(found, self._magazine.settings.timezone, because) if found else None,
             editions=words.editions(found.get("editions")) if found else None,
-            live=found is not None and found.get("status") in ("active", "trialing", "past_due"),
+            live=live,
         )  # fmt: skip
 
     async def cancel(self, request: Request) -> Response:
@@ -46,6 +53,14 @@ class Account:
     async def resume(self, request: Request) -> Response:
         """Undo that."""
         return await self._change(request, self._magazine.newsstand.resume, "Welcome back: your subscription goes on.")
+
+    async def _why_closed(self, reader: Reader) -> str | None:
+        """Ask why the magazine is closed to a reader; an account page can do without the answer."""
+        try:
+            answer = await self._magazine.newsstand.may_use(reader.sub, MAIN_FEATURE)
+        except Unreachable:
+            return None
+        return None if answer.allowed else answer.reason
 
     async def _change(self, request: Request, change: Callable[[str], Awaitable[None]], done: str) -> Response:
         await self._magazine.form(request)

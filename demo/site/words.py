@@ -63,13 +63,16 @@ def closed(reason: str) -> str:
     return CLOSED.get(reason, "Your subscription does not cover this article at the moment.")
 
 
-def standing(subscription: dict[str, Any], timezone: str) -> str:
-    """Return the state of a subscription, and what comes next, in one or two sentences."""
+def standing(subscription: dict[str, Any], timezone: str, closed_because: str | None = None) -> str:
+    """
+    Return the state of a subscription, and what comes next, in one or two sentences.
+
+    :param closed_because: why nothing is open any more, where that is so.
+    """
     status = str(subscription.get("status"))
     opening = STATUS.get(status, f"Your subscription is {status.replace('_', ' ')}")
     renews, ends = date(subscription.get("renews_at"), timezone), date(subscription.get("ends_at"), timezone)
-    refunded = "refunded" in (subscription.get("end_reason"), status)
-    if refunded:
+    if closed_because == "refunded":
         return f"Your subscription was refunded{f' and ended on {ends}' if ends else ' and has ended'}."
     if status == "canceled":
         return f"Your subscription ended on {ends}." if ends else f"{opening}."
@@ -77,7 +80,7 @@ def standing(subscription: dict[str, Any], timezone: str) -> str:
         return f"{opening}."
     if ends:
         return f"{opening}, and ends on {ends}. It will not renew."
-    if renews:
+    if renews and status in ("active", "trialing"):
         return f"{opening}. It renews on {renews}."
     return f"{opening}."
 

@@ -164,12 +164,17 @@ def test_a_date_is_the_publishers_and_until_midnight_is_the_day_before() -> None
             id="it has ended",
         ),
         pytest.param(
-            {"status": "canceled", "end_reason": "refunded", "ends_at": "2027-03-04T18:00:00Z"},
-            "Your subscription was refunded and ended on 4 March 2027.",
-            id="it was refunded",
+            {"status": "past_due", "renews_at": "2027-03-04T18:00:00Z"},
+            "Your last payment did not go through, and we are trying again.",
+            id="it is in dunning",
         ),
         pytest.param({"status": "brand_new"}, "Your subscription is brand new.", id="a status of tomorrow"),
     ],
 )
 def test_a_subscription_stands_in_a_sentence(subscription: dict[str, object], sentence: str) -> None:
     assert words.standing(subscription, CHICAGO) == sentence
+
+
+def test_a_refunded_subscription_says_that_it_was() -> None:
+    ended = {"status": "canceled", "ends_at": "2027-03-04T18:00:00Z"}
+    assert words.standing(ended, CHICAGO, "refunded") == "Your subscription was refunded and ended on 4 March 2027."
