@@ -6,9 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.gateway.client import Gateway
-from tests.support.sandbox import Sandbox, sandbox
-
-__all__ = ["sandbox"]
+from tests.support.sandbox import Sandbox
 
 
 @pytest.fixture
