@@ -1,0 +1,223 @@
+"""Every refusal is a problem document with a stable code, whoever refuses."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from structlog.testing import capture_logs
+
+import app
+from app.api import middleware, problems
+from app.domain.callers import NotAllowed, NotAuthenticated
+from app.domain.errors import DomainError, NotFound, StripeUnavailable
+from app.domain.refunds import QuoteChanged
+
+
+class Order(BaseModel):
+    """A body, for these tests."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: str = Field(min_length=2)
+    copies: int = 1
+
+
+def make() -> FastAPI:
+    """Return an application with an endpoint for each way to be refused."""
+    made = FastAPI()
+    problems.install(made)
+    middleware.install(made, max_body=1_000)
+
+    @made.post("/orders")
+    async def order(body: Order) -> Order:
+        return body
+
+    @made.get("/page")
+    async def page(limit: Annotated[int, Query(le=100)]) -> int:
+        return limit
+
+    @made.get("/refused/{which}")
+    async def refused(which: str) -> None:
+        raise REFUSALS[which]
+
+    @made.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("the password is hunter2")
+
+    async def plain(request: Request) -> Response:
+        try:
+            await request.body()
+            raise QuoteChanged("it is worth less now", amount=2000, status=999, code="mine")
+        except DomainError as refusal:
+            return problems.response(refusal)
+
+    made.router.routes.append(Route("/hot", plain, methods=["POST"]))
+    return made
+
+
+REFUSALS: dict[str, Exception] = {
+    "gone": NotFound(),
+    "changed": QuoteChanged("it is worth 2000 now", amount=2000, expected=4900),
+    "nobody": NotAuthenticated("the token has expired"),
+    "forbidden": NotAllowed(role="support"),
+    "stripe": StripeUnavailable(),
+}
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=make())
+    async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
+        yield client
+
+
+def read(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """Return a problem document, after a look at what all of them have in common."""
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-request-id"]
+    document: dict[str, Any] = response.json()
+    assert (response.status_code, document["status"], document["code"]) == (status, status, code)
+    assert document["type"] == f"/problems/{code}"
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+def every_error() -> list[type[DomainError]]:
+    """Return every class of refusal there is, after importing all that may hold one."""
+    for module in pkgutil.walk_packages(app.__path__, "app."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found: list[type[DomainError]] = []
+    to_look_at = [DomainError]
+    while to_look_at:
+        for error in to_look_at.pop().__subclasses__():
+            if error.__module__.startswith("app."):
+                found.append(error)
+                to_look_at.append(error)
+    return found
+
+
+def test_every_error_of_ours_has_a_status_and_a_title() -> None:
+    missing = {f"{e.__module__}.{e.__name__}: {e.code}" for e in every_error() if e.code not in problems.KINDS}
+    assert missing == set()
+    assert len(every_error()) > 20
+
+
+def test_statuses_are_those_of_refusals_and_titles_tell_codes_apart() -> None:
+    assert {kind.status for kind in problems.KINDS.values()} <= {400, 401, 403, 404, 405, 409, 413, 422, 500, 503}
+    assert len({kind.title for kind in problems.KINDS.values()}) == len(problems.KINDS)
+
+
+@pytest.mark.parametrize(
+    ("which", "status", "code", "header"),
+    [
+        pytest.param("gone", 404, "not_found", None, id="another reader's object"),
+        pytest.param("changed", 409, "quote_changed", None, id="a rule"),
+        pytest.param("nobody", 401, "not_authenticated", ("www-authenticate", "Bearer"), id="nobody known"),
+        pytest.param("forbidden", 403, "not_allowed", None, id="no permission"),
+        pytest.param("stripe", 503, "stripe_unavailable", ("retry-after", "2"), id="Stripe is away"),
+    ],
+)
+async def test_a_refusal_says_its_code_and_what_to_do(
+    client: httpx2.AsyncClient, which: str, status: int, code: str, header: tuple[str, str] | None
+) -> None:
+    response = await client.get(f"/refused/{which}")
+    read(response, status, code)
+    if header is not None:
+        assert response.headers[header[0]] == header[1]
+
+
+async def test_an_errors_facts_are_members_of_the_document(client: httpx2.AsyncClient) -> None:
+    document = read(await client.get("/refused/changed"), 409, "quote_changed")
+    assert (document["amount"], document["expected"]) == (2000, 4900)
+    assert document["detail"] == "it is worth 2000 now"
+
+
+async def test_a_plain_route_answers_alike_and_no_fact_takes_the_place_of_a_member(client: httpx2.AsyncClient) -> None:
+    document = read(await client.post("/hot"), 409, "quote_changed")
+    assert document["amount"] == 2000
+
+
+async def test_a_malformed_request_names_each_field(client: httpx2.AsyncClient) -> None:
+    response = await client.post("/orders", json={"plan": "x", "copies": "many", "colour": "red"})
+    document = read(response, 422, "validation_failed")
+    assert {error["field"] for error in document["errors"]} == {"body.plan", "body.copies", "body.colour"}
+    assert all(error["message"] for error in document["errors"])
+    query = read(await client.get("/page?limit=1000"), 422, "validation_failed")
+    assert query["errors"][0]["field"] == "query.limit"
+
+
+async def test_what_was_sent_is_not_said_back(client: httpx2.AsyncClient) -> None:
+    response = await client.post("/orders", json={"plan": "annual", "copies": "4242424242424242x"})
+    assert "4242" not in response.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"{", id="half of an object"),
+        pytest.param(b"plan=annual", id="a form"),
+        pytest.param(b'{"plan": "\xff"}', id="not UTF-8"),
+        pytest.param(b"[" * 900, id="nested too deep to be meant"),
+    ],
+)
+async def test_a_body_that_is_not_json_is_400(client: httpx2.AsyncClient, body: bytes) -> None:
+    response = await client.post("/orders", content=body, headers={"Content-Type": "application/json"})
+    read(response, 400, "malformed_body")
+
+
+async def test_an_unknown_path_and_method_are_problems_too(client: httpx2.AsyncClient) -> None:
+    read(await client.get("/nowhere"), 404, "not_found")
+    response = await client.delete("/orders")
+    read(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/orders", "/hot"])
+async def test_a_body_beyond_the_limit_is_413_whether_its_length_is_said_or_not(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    read(await client.post(path, content=b"x" * 1_001), 413, "body_too_large")
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b"x" * 100
+
+    read(await client.post(path, content=parts()), 413, "body_too_large")
+
+
+async def test_what_nobody_foresaw_is_500_without_our_insides_and_logged_with_its_traceback(
+    client: httpx2.AsyncClient,
+) -> None:
+    with capture_logs() as lines:
+        response = await client.get("/broken", headers={"X-Request-Id": "from-the-proxy"})
+    read(response, 500, "unexpected")
+    assert "hunter2" not in response.text
+    assert "RuntimeError" not in response.text
+    assert response.headers["x-request-id"] == "from-the-proxy"
+    (line,) = [line for line in lines if line["event"] == "unexpected_error"]
+    assert isinstance(line["exc_info"], RuntimeError)
+
+
+def test_an_error_missing_from_the_table_is_our_mistake_and_says_nothing() -> None:
+    response = problems.response(type("Odd", (DomainError,), {"code": "odd", "__module__": "tests"})("inside"))
+    assert response.status_code == 500
+    assert b"inside" not in response.body
+
+
+def test_the_openapi_document_shows_an_example_of_each_refusal() -> None:
+    responses = problems.problems(NotFound, QuoteChanged, NotAllowed)
+    assert set(responses) == {403, 404, 409}
+    example = responses[409]["content"]["application/problem+json"]["examples"]["quote_changed"]["value"]
+    assert example["code"] == "quote_changed"
+    assert json.dumps(responses)
