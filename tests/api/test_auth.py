@@ -1,0 +1,446 @@
+"""Who is calling: only whom the issuer vouches for gets in, and nobody is sent away for the issuer's faults."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
+
+from app.api import deps, problems
+from app.api.auth import Authenticator, Memory
+from app.clock import SystemClock
+from app.db.session import Sessions
+from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAllowed, NotAuthenticated, UnknownScope
+from app.domain.errors import NotFound
+from app.services import keys
+from tests.support.issuer import Issuer, running_issuer
+from tests.support.provider import Provider, new_key, public_jwk, running_provider, unsigned
+
+
+class MovingClock(SystemClock):
+    """The wall clock, moved on by as much as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def real(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def clock() -> MovingClock:
+    return MovingClock()
+
+
+def authenticator(issuer: str, clock: MovingClock, sessions: Sessions | None = None, **more: Any) -> Authenticator:
+    values = {"audience": "newsstand", "roles_claim": "roles"} | more
+    return Authenticator(issuer=issuer, sessions=sessions, clock=clock, **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def auth(issuer: Issuer, clock: MovingClock) -> AsyncIterator[Authenticator]:
+    made = authenticator(issuer.url, clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with running_provider() as running:
+        yield running
+
+
+def request(*authorization: str) -> HTTPConnection:
+    headers = [(b"authorization", value.encode("latin-1")) for value in authorization]
+    return HTTPConnection({"type": "http", "headers": headers})
+
+
+# --- tokens of the issuer
+
+
+async def test_a_good_token_says_who_it_is(auth: Authenticator, issuer: Issuer) -> None:
+    asked = request(f"Bearer {issuer.token('reader-ada')}")
+    reader = await auth.reader(asked)
+    assert (reader.sub, reader.email, reader.name) == ("reader-ada", "ada@example.com", "Ada Marlowe")
+    assert reader.roles == frozenset()
+    assert asked.scope["caller"] == "reader"
+
+
+async def test_staff_have_their_roles_with_what_those_imply(auth: Authenticator, issuer: Issuer) -> None:
+    asked = request(f"bearer {issuer.token('x', roles=['supervisor', 'default-roles'])}")
+    assert (await auth.reader(asked)).roles == {"supervisor", "support"}
+    assert asked.scope["caller"] == "staff"
+
+
+async def test_a_token_of_an_elliptic_key_is_as_good(auth: Authenticator, issuer: Issuer) -> None:
+    assert (await auth.reader_of(issuer.token("user-1", alg="ES256"))).sub == "user-1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        pytest.param({"alg": "none"}, "algorithm", id="not signed at all"),
+        pytest.param({"alg": "HS256"}, "algorithm", id="signed with the public key as a shared secret"),
+        pytest.param({"forged": True}, "signature", id="signed by another key that calls itself the issuer's"),
+        pytest.param({"audience": "another-api"}, "audience", id="for another audience"),
+        pytest.param({"audience": []}, "no aud", id="for no audience"),
+        pytest.param({"issuer": "http://evil.example"}, "issuer", id="of another issuer"),
+        pytest.param({"expires_in": -31}, "expired", id="expired"),
+        pytest.param({"typ": "JWT"}, "at\\+jwt", id="an ID token"),
+        pytest.param({"kid": "nobody-has-it"}, "unknown key", id="signed with an unknown key"),
+        pytest.param({"claims": {"exp": None}}, "no exp", id="without an end"),
+        pytest.param({"claims": {"iat": None}}, "no iat", id="without a beginning"),
+        pytest.param({"claims": {"sub": None}}, "no sub", id="of nobody"),
+        pytest.param({"claims": {"sub": ""}}, "sub", id="of an empty subject"),
+        pytest.param({"claims": {"sub": 7}}, "malformed", id="of a number"),
+        pytest.param({"claims": {"sub": "x" * 256}}, "sub", id="of a subject too long to be one"),
+        pytest.param({"claims": {"sub": "a\x00b"}}, "sub", id="of a subject that no database holds"),
+        pytest.param({"claims": {"exp": "soon"}}, "exp is not a time", id="ending at a word"),
+        pytest.param({"claims": {"exp": True}}, "exp is not a time", id="ending at a truth"),
+        pytest.param({"claims": {"exp": 10**400}}, "exp is not a time", id="ending after the end of time"),
+        pytest.param({"claims": {"exp": float("nan")}}, "exp is not a time", id="ending at no number"),
+        pytest.param({"claims": {"nbf": int(time.time()) + 86_400}}, "not valid yet", id="not valid yet"),
+        pytest.param({"claims": {"iat": int(time.time()) + 86_400}}, "not valid yet", id="made in the future"),
+    ],
+)
+async def test_a_bad_token_is_refused(auth: Authenticator, issuer: Issuer, asked: dict[str, Any], why: str) -> None:
+    token = issuer.token("user-1", **asked)
+    with pytest.raises(NotAuthenticated, match=why) as refused:
+        await auth.reader_of(token)
+    assert token[:20] not in str(refused.value)
+
+
+@pytest.mark.parametrize("claims", [{"iat": int(time.time()) + 20}, {"nbf": int(time.time()) + 20}])
+async def test_clocks_may_differ_by_half_a_minute(auth: Authenticator, issuer: Issuer, claims: dict[str, int]) -> None:
+    assert (await auth.reader_of(issuer.token("user-1", claims=claims))).sub == "user-1"
+    assert (await auth.reader_of(issuer.token("user-1", expires_in=-20))).sub == "user-1"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        pytest.param([], id="no header"),
+        pytest.param([""], id="an empty one"),
+        pytest.param(["Bearer"], id="a scheme alone"),
+        pytest.param(["Basic dXNlcjpwdw=="], id="a password"),
+        pytest.param(["Bearer a.b.c", "Bearer d.e.f"], id="two of them"),
+        pytest.param(["Bearer caf\xe9"], id="not ASCII"),
+        pytest.param(["Bearer " + "." * 60], id="dots"),
+        pytest.param(["Bearer e30.e30.e30"], id="empty objects"),
+        pytest.param(["Bearer W10.e30.e30"], id="a header that is a list"),
+        pytest.param(["Bearer " + "x" * 8193], id="too long to be looked at"),
+        pytest.param(["Bearer nsk_" + "x" * 43], id="a server's key"),
+    ],
+)
+async def test_what_is_no_token_is_nobody(auth: Authenticator, authorization: list[str]) -> None:
+    with pytest.raises(NotAuthenticated):
+        await auth.reader(request(*authorization))
+
+
+async def test_a_remembered_token_dies_in_its_time(auth: Authenticator, issuer: Issuer, clock: MovingClock) -> None:
+    token = issuer.token("user-1", expires_in=60)
+    first = await auth.reader_of(token)
+    assert await auth.reader_of(token) is first  # not verified again
+    clock.ahead = timedelta(seconds=89)
+    assert await auth.reader_of(token) is first
+    clock.ahead = timedelta(seconds=91)
+    with pytest.raises(NotAuthenticated, match="expired"):
+        await auth.reader_of(token)
+
+
+async def test_new_keys_of_the_issuer_are_found(auth: Authenticator, issuer: Issuer, clock: MovingClock) -> None:
+    old = issuer.token("user-1")
+    await auth.reader_of(old)
+    issuer.rotate()
+    clock.ahead = timedelta(seconds=11)  # past the pause between two looks
+    assert (await auth.reader_of(issuer.token("user-2"))).sub == "user-2"
+    assert (await auth.reader_of(old)).sub == "user-1"
+
+
+async def test_what_a_withdrawn_key_signed_is_refused_though_it_was_remembered(clock: MovingClock) -> None:
+    async with running_provider() as provider:
+        old, new = new_key("ES256"), new_key("ES256")
+        provider.keys = [public_jwk(old, kid="old")]
+        auth = authenticator(provider.url, clock)
+        token = provider.token(old, "ES256", kid="old")
+        await auth.reader_of(token)
+        provider.keys = [public_jwk(new, kid="new")]
+        clock.ahead = timedelta(minutes=6)
+        await auth.reader_of(token)  # has the keys fetched, beside itself
+        await auth._issuer_keys._refresh  # type: ignore[misc]
+        with pytest.raises(NotAuthenticated, match="unknown key"):
+            await auth.reader_of(token)
+        await auth.close()
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+async def test_each_accepted_algorithm_is_verified_with_its_kind_of_key(
+    provider: Provider, clock: MovingClock, algorithm: str
+) -> None:
+    keys_of = {name: new_key(name) for name in ("RS256", "ES256", "ES384", "EdDSA")}
+    provider.keys = [public_jwk(key, kid=name) for name, key in keys_of.items()]
+    kid = "RS256" if algorithm == "PS256" else algorithm
+    auth = authenticator(provider.url, clock)
+    token = provider.token(keys_of[kid], algorithm, kid=kid)
+    assert (await auth.reader_of(token)).sub == "user-1"
+    other = "ES256" if kid != "ES256" else "RS256"
+    with pytest.raises(NotAuthenticated):
+        await auth.reader_of(unsigned(token, alg=algorithm, typ="at+jwt", kid=other))
+
+
+async def test_a_key_is_used_only_for_what_it_was_published_for(provider: Provider, clock: MovingClock) -> None:
+    key = new_key("RS256")
+    for members in ({"alg": "RS512"}, {"use": "enc"}):
+        provider.keys = [public_jwk(key, kid="k", **members), public_jwk(new_key("ES256"), kid="other")]
+        auth = authenticator(provider.url, clock)
+        with pytest.raises(NotAuthenticated, match="unknown key"):
+            await auth.reader_of(provider.token(key, "RS256", kid="k"))
+
+
+async def test_a_token_without_a_key_id_is_taken_while_there_is_but_one_key(
+    provider: Provider, clock: MovingClock
+) -> None:
+    key = new_key("ES256")
+    provider.keys = [public_jwk(key)]
+    assert (await authenticator(provider.url, clock).reader_of(provider.token(key, "ES256"))).sub == "user-1"
+    provider.keys = [public_jwk(key, kid="a"), public_jwk(new_key("ES256"), kid="b")]
+    with pytest.raises(NotAuthenticated):
+        await authenticator(provider.url, clock).reader_of(provider.token(key, "ES256"))
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims", "roles"),
+    [
+        pytest.param("realm_access.roles", {"realm_access": {"roles": ["support"]}}, {"support"}, id="within another"),
+        pytest.param(
+            "https://shop.example/roles", {"https://shop.example/roles": ["support"]}, {"support"}, id="named with dots"
+        ),
+        pytest.param("roles", {"roles": "support circulation"}, {"support", "circulation"}, id="in one string"),
+        pytest.param("roles", {"roles": [7, None, "support"]}, {"support"}, id="among other things"),
+        pytest.param("roles", {"roles": {"support": True}}, set(), id="in an object, which is none"),
+        pytest.param("a.b.c", {"a": {"b": 1}}, set(), id="nowhere"),
+    ],
+)
+async def test_roles_are_found_where_the_issuer_keeps_them(
+    provider: Provider, clock: MovingClock, claim: str, claims: dict[str, Any], roles: set[str]
+) -> None:
+    key = new_key("ES256")
+    provider.keys = [public_jwk(key, kid="k")]
+    auth = authenticator(provider.url, clock, roles_claim=claim)
+    assert (await auth.reader_of(provider.token(key, "ES256", kid="k", **claims))).roles == roles
+
+
+# --- the issuer's own faults
+
+
+async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(provider: Provider, clock: MovingClock) -> None:
+    key = new_key("ES256")
+    provider.keys = [public_jwk(key, kid="known")]
+    auth = authenticator(provider.url, clock, cooldown=timedelta(seconds=10))
+    good = provider.token(key, "ES256", kid="known")
+    await auth.reader_of(good)
+    for n in range(50):
+        with pytest.raises(NotAuthenticated):
+            await auth.reader_of(provider.token(key, "ES256", kid=f"made-up-{n}"))
+    assert provider.asked == 1
+    clock.ahead = timedelta(seconds=11)
+    for n in range(50):
+        with pytest.raises(NotAuthenticated):
+            await auth.reader_of(provider.token(key, "ES256", kid=f"made-up-{n}"))
+    assert provider.asked == 2
+    assert (await auth.reader_of(good)).sub == "user-1"
+
+
+async def test_while_the_issuer_is_down_the_keys_it_gave_go_on_working_for_hours(clock: MovingClock) -> None:
+    with running_issuer() as mortal:
+        auth = authenticator(mortal.url, clock)
+        await auth.reader_of(mortal.token("user-1"))
+        later = mortal.token("user-2", expires_in=10 * 3600)
+        newest = mortal.token("user-3", kid="rotated-meanwhile")
+        mortal.stop()
+        clock.ahead = timedelta(hours=9)
+        assert (await auth.reader_of(later)).sub == "user-2"
+        with pytest.raises(IssuerUnavailable):  # nobody can tell whether that key is the issuer's
+            await auth.reader_of(newest)
+        await auth.close()
+
+
+async def test_an_issuer_that_was_never_reached_is_503_and_not_401(provider: Provider, clock: MovingClock) -> None:
+    key = new_key("ES256")
+    provider.keys = [public_jwk(key, kid="k")]
+    provider.status = 500
+    auth = authenticator(provider.url, clock)
+    token = provider.token(key, "ES256", kid="k")
+    with pytest.raises(IssuerUnavailable):
+        await auth.reader_of(token)
+    provider.status = 200
+    clock.ahead = timedelta(seconds=2)
+    assert (await auth.reader_of(token)).sub == "user-1"
+
+
+@pytest.mark.parametrize(
+    "discovery",
+    [
+        pytest.param({"issuer": "http://another.example"}, id="calls itself something else"),
+        pytest.param({"jwks_uri": "file:///etc/passwd"}, id="keeps its keys in a file"),
+        pytest.param({"jwks_uri": None}, id="names no keys"),
+    ],
+)
+async def test_a_discovery_document_that_does_not_fit_is_not_believed(
+    provider: Provider, clock: MovingClock, discovery: dict[str, Any]
+) -> None:
+    key = new_key("ES256")
+    provider.keys = [public_jwk(key, kid="k")]
+    provider.discovery = discovery
+    with pytest.raises(IssuerUnavailable):
+        await authenticator(provider.url, clock).reader_of(provider.token(key, "ES256", kid="k"))
+
+
+async def test_an_issuer_whose_name_ends_in_a_slash_is_known_by_it(provider: Provider, clock: MovingClock) -> None:
+    key = new_key("ES256")
+    provider.keys = [public_jwk(key, kid="k")]
+    provider.discovery = {"issuer": f"{provider.url}/"}
+    auth = authenticator(provider.url, clock)
+    assert (await auth.reader_of(provider.token(key, "ES256", kid="k", iss=f"{provider.url}/"))).sub == "user-1"
+    with pytest.raises(NotAuthenticated, match="another issuer"):
+        await auth.reader_of(provider.token(key, "ES256", kid="k"))
+
+
+def test_memory_is_bounded_and_keeps_what_is_asked_for() -> None:
+    now = datetime(2027, 3, 1, tzinfo=UTC)
+    memory: Memory[int] = Memory(2)
+    for n in (1, 2):
+        memory.put(str(n), n, now=now, until=now + timedelta(minutes=1))
+    assert memory.get("1", now=now) == 1
+    memory.put("3", 3, now=now, until=now + timedelta(minutes=1))
+    assert [memory.get(key, now=now) for key in "123"] == [1, None, 3]
+    assert memory.get("1", now=now - timedelta(seconds=1)) is None  # the clock was set back
+
+
+# --- keys of servers
+
+
+async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Sessions, clock: MovingClock) -> None:
+    key = await keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    assert key.startswith("nsk_")
+    assert len(key) == 47
+    asked = request(f"Bearer {key}")
+    auth = authenticator("http://issuer.test", clock, sessions)
+    server = await auth.server(asked, READ_ENTITLEMENTS)
+    assert server.scopes == {READ_ENTITLEMENTS}
+    assert asked.scope["caller"] == "server"
+    with pytest.raises(NotAllowed):
+        await auth.server(asked, "refunds:write")
+
+
+async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: MovingClock) -> None:
+    key = await keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    auth = authenticator("http://issuer.test", clock, sessions)
+    server = await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+    await keys.revoke(sessions, server.id)
+    clock.ahead = timedelta(seconds=1)
+    with pytest.raises(NotAuthenticated):
+        await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+    with pytest.raises(NotFound):
+        await keys.revoke(sessions, server.id)
+
+
+@pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
+async def test_a_key_that_nobody_made_is_nobodys(sessions: Sessions, clock: MovingClock, key: str) -> None:
+    with pytest.raises(NotAuthenticated):
+        await authenticator("http://issuer.test", clock, sessions).server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+
+
+async def test_a_key_for_an_unknown_scope_is_not_made(sessions: Sessions) -> None:
+    with pytest.raises(UnknownScope):
+        await keys.create(sessions, "content server", ["everything"])
+
+
+# --- over HTTP, through the dependencies
+
+
+@pytest.fixture
+async def client(issuer: Issuer, sessions: Sessions, clock: MovingClock) -> AsyncIterator[httpx2.AsyncClient]:
+    made = FastAPI()
+    problems.install(made)
+
+    @made.get("/me")
+    async def me(reader: deps.CurrentReader) -> str:
+        return reader.sub
+
+    @made.get("/desk")
+    async def desk(agent: deps.SupportAgent) -> str:
+        return agent.sub
+
+    @made.get("/inbox")
+    async def inbox(admin: deps.Admin) -> str:
+        return admin.sub
+
+    @made.get("/server")
+    async def server(key: deps.EntitlementReader) -> list[str]:
+        return sorted(key.scopes)
+
+    @made.post("/money")
+    async def money(key: deps.IdempotencyKey) -> str:
+        return key
+
+    class Parts:
+        authenticator: Authenticator
+
+    made.state.container = Parts()
+    made.state.container.authenticator = authenticator(issuer.url, clock, sessions)
+    transport = httpx2.ASGITransport(app=made)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "roles", "status"),
+    [
+        pytest.param("/me", [], 200, id="a reader is a reader"),
+        pytest.param("/desk", [], 403, id="a reader is not support"),
+        pytest.param("/desk", ["supervisor"], 200, id="a supervisor is support too"),
+        pytest.param("/inbox", ["supervisor"], 403, id="a supervisor is no admin"),
+        pytest.param("/inbox", ["admin"], 200, id="an admin is"),
+        pytest.param("/server", ["admin"], 401, id="a person is no server"),
+    ],
+)
+async def test_endpoints_open_by_role(
+    client: httpx2.AsyncClient, issuer: Issuer, path: str, roles: list[str], status: int
+) -> None:
+    token = issuer.token("user-1", roles=roles)
+    response = await client.get(path, headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == status
+    if status != 200:
+        assert response.json()["code"] == {401: "not_authenticated", 403: "not_allowed"}[status]
+
+
+@pytest.mark.parametrize("path", ["/me", "/desk", "/server"])
+async def test_without_credentials_it_is_401_and_says_which_kind_is_wanted(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    response = await client.get(path)
+    assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
+
+
+async def test_a_servers_key_opens_a_servers_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
+    key = await keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    response = await client.get("/server", headers={"Authorization": f"Bearer {key}"})
+    assert response.json() == [READ_ENTITLEMENTS]
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        pytest.param({}, "idempotency_key_required", id="no key"),
+        pytest.param({"Idempotency-Key": "two words"}, "idempotency_key_invalid", id="a key that is none"),
+    ],
+)
+async def test_what_moves_money_needs_a_key(client: httpx2.AsyncClient, headers: dict[str, str], code: str) -> None:
+    response = await client.post("/money", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (400, code)
+    assert (await client.post("/money", headers={"Idempotency-Key": "click-1"})).json() == "click-1"

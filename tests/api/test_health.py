@@ -1,0 +1,141 @@
+"""Alive, ready, and what the metrics say. Work that piles up is told of, and takes no replica away."""
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+
+from app.api import health, middleware, problems
+from app.db import health as db_health
+from app.db.session import Sessions, make_engine, make_sessions
+from app.settings import Settings
+from tests.support.database import Postgres
+
+
+def client_of(sessions: Sessions) -> httpx2.AsyncClient:
+    made = FastAPI()
+    problems.install(made)
+    middleware.install(made)
+    made.include_router(health.router)
+    made.state.container = SimpleNamespace(sessions=sessions, settings=Settings())
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=made), base_url="http://newsstand.test")
+
+
+@pytest.fixture
+async def client(sessions: Sessions) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(sessions) as client:
+        yield client
+
+
+@pytest.fixture
+async def away() -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a service whose database is not there."""
+    engine = make_engine("postgresql://nobody@127.0.0.1:1/nothing")
+    async with client_of(make_sessions(engine)) as client:
+        yield client
+    await engine.dispose()
+
+
+async def arrive(sessions: Sessions, state: str, *, ago: str, due: bool) -> None:
+    """Put an event into the inbox that was received a while ago."""
+    async with sessions.begin() as session:
+        await session.execute(
+            text(
+                f"""
+                INSERT INTO events (id, type, state, payload, work_key, received_at, due_at)
+                VALUES ('evt_' || gen_random_uuid(), 'invoice.paid', :state, '{{}}', 'subscription:sub_1',
+                        now() - interval '{ago}', CASE WHEN :due THEN now() END)
+                """
+            ),
+            {"state": state, "due": due},
+        )
+
+
+async def metrics(client: httpx2.AsyncClient) -> dict[tuple[str, str], float]:
+    """Return each sample by its name and the value of its one label that is of interest here."""
+    response = await client.get("/metrics")
+    assert response.status_code == 200
+    return {
+        (sample.name, sample.labels.get("state", "")): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+async def test_a_service_with_its_database_is_ready(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}
+
+
+@pytest.mark.parametrize("state", ["received", "failed"])
+async def test_an_event_that_waits_too_long_degrades_and_locks_nobody_out(
+    client: httpx2.AsyncClient, sessions: Sessions, state: str
+) -> None:
+    await arrive(sessions, state, ago="6 minutes", due=True)
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["degraded"] is True
+    assert 360 <= response.json()["oldest_unapplied_event"] < 420
+
+
+async def test_events_that_are_young_applied_ignored_or_dead_do_not_degrade(
+    client: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    await arrive(sessions, "received", ago="1 minute", due=True)
+    for state in ("applied", "ignored", "dead"):
+        await arrive(sessions, state, ago="2 days", due=False)
+    body = (await client.get("/readyz")).json()
+    assert (body["status"], body["degraded"]) == ("ok", False)
+
+
+async def test_without_a_database_it_is_alive_and_not_ready(away: httpx2.AsyncClient) -> None:
+    assert (await away.get("/healthz")).json() == {"status": "ok"}
+    response = await away.get("/readyz")
+    assert response.status_code == 503
+    assert (response.json()["status"], response.json()["degraded"]) == ("unavailable", True)
+    assert "127.0.0.1" not in response.text
+
+
+async def test_with_no_migration_at_all_it_is_not_ready(postgres: Postgres) -> None:
+    dsn = await postgres.create(empty=True)
+    engine = make_engine(dsn)
+    async with client_of(make_sessions(engine)) as client:
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()["why"]) == (503, "migrations are missing")
+    await engine.dispose()
+    await postgres.drop(dsn)
+
+
+async def test_with_a_migration_missing_it_is_not_ready_and_with_the_next_releases_it_is(
+    client: httpx2.AsyncClient, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sessions.begin() as session:
+        held = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    monkeypatch.setattr(db_health, "_versions", lambda: ("one-more", held))
+    assert (await client.get("/readyz")).status_code == 503
+    monkeypatch.undo()
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = 'of the next release'"))
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_metrics_tell_of_requests_and_of_the_inbox(client: httpx2.AsyncClient, sessions: Sessions) -> None:
+    await arrive(sessions, "failed", ago="10 minutes", due=True)
+    await arrive(sessions, "received", ago="1 minute", due=True)
+    await arrive(sessions, "dead", ago="2 days", due=False)
+    await client.get("/healthz")
+    told = await metrics(client)
+    assert 600 <= told["newsstand_oldest_unapplied_event_seconds", ""] < 660
+    assert [told["newsstand_events", state] for state in ("received", "failed", "dead")] == [1, 1, 1]
+    assert ("newsstand_http_requests_total", "") in told
+
+
+async def test_without_a_database_the_other_metrics_are_still_told(away: httpx2.AsyncClient) -> None:
+    told = await metrics(away)
+    assert told["newsstand_oldest_unapplied_event_seconds", ""] != told["newsstand_oldest_unapplied_event_seconds", ""]
+    assert told["process_start_time_seconds", ""] > 0
