@@ -90,7 +90,7 @@ class Stack:
         self._stop()
 
     async def _start(self) -> None:
-        """Start all in three waves: what depends on nothing; what fills the new service; what needs both."""
+        """Start all in two waves, each at once: what depends on nothing, and what needs the database."""
         start, ports = self.processes, self._ports
         await _together(
             start.serve("local Stripe", [
@@ -103,22 +103,22 @@ class Stack:
             ], f"{self.issuer}/.well-known/openid-configuration"),
             start.run("migrate", ["-m", "app", "migrate"]),
         )  # fmt: skip
-        _, key = await _together(
-            start.run("catalogue push", ["-m", "app", "catalogue", "push"]),
-            start.run("keys create", ["-m", "app", "keys", "create", "--scope", "entitlements:read"]),
-        )
         await _together(
             start.serve(
                 "service", ["-m", "app", "serve", "--host", HOST, "--port", str(ports.service), "--no-worker"],
                 f"{self.service}/readyz",
             ),
             start.serve("worker", ["-m", "app", "worker"], None),
-            start.serve(
-                "magazine", ["-m", "demo.site", "--host", HOST, "--port", str(ports.magazine)],
-                f"{self.magazine}/healthz", MAGAZINE_API_KEY=(key or "").strip(),
-            ),
+            start.run("catalogue push", ["-m", "app", "catalogue", "push"]),
+            self._start_magazine(),
         )  # fmt: skip
         self.processes.check()
+
+    async def _start_magazine(self) -> None:
+        """Start the site with a key of its own for its one question to the service."""
+        key = await self.processes.run("keys create", ["-m", "app", "keys", "create", "--scope", "entitlements:read"])
+        command = ["-m", "demo.site", "--host", HOST, "--port", str(self._ports.magazine)]
+        await self.processes.serve("magazine", command, f"{self.magazine}/healthz", MAGAZINE_API_KEY=key.strip())
 
     def _stop(self) -> None:
         self.processes.stop()
@@ -174,7 +174,7 @@ def cancel_on_signals(say: Callable[[str], None] = print) -> asyncio.Event:
     return asked
 
 
-async def _together(*steps: Coroutine[object, object, str | None]) -> list[str | None]:
+async def _together(*steps: Coroutine[object, object, object]) -> None:
     """
     Take steps at the same time; the first failure ends the others.
 
@@ -182,10 +182,10 @@ async def _together(*steps: Coroutine[object, object, str | None]) -> list[str |
     """
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(step) for step in steps]
+            for step in steps:
+                group.create_task(step)
     except* StackFailed as failures:
         raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _is_free(port: int) -> bool:
