@@ -1,0 +1,141 @@
+"""Servers with keys, and endpoints that open to whom they are for."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from app.api import deps, problems
+from app.api.auth import Authenticator
+from app.db.session import Sessions
+from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated, UnknownScope
+from app.domain.errors import NotFound
+from app.services import keys
+from tests.support.callers import MovingClock, authenticator, request
+from tests.support.issuer import Issuer
+
+
+@pytest.fixture
+def clock() -> MovingClock:
+    return MovingClock()
+
+
+async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Sessions, clock: MovingClock) -> None:
+    key = await keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    assert key.startswith("nsk_")
+    assert len(key) == 47
+    asked = request(f"Bearer {key}")
+    auth = authenticator("http://issuer.test", clock, sessions)
+    server = await auth.server(asked, READ_ENTITLEMENTS)
+    assert server.scopes == {READ_ENTITLEMENTS}
+    assert asked.scope["caller"] == "server"
+    with pytest.raises(NotAllowed):
+        await auth.server(asked, "refunds:write")
+
+
+async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: MovingClock) -> None:
+    key = await keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    auth = authenticator("http://issuer.test", clock, sessions)
+    server = await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+    await keys.revoke(sessions, server.id)
+    clock.ahead = timedelta(seconds=1)
+    with pytest.raises(NotAuthenticated):
+        await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+    with pytest.raises(NotFound):
+        await keys.revoke(sessions, server.id)
+
+
+@pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
+async def test_a_key_that_nobody_made_is_nobodys(sessions: Sessions, clock: MovingClock, key: str) -> None:
+    with pytest.raises(NotAuthenticated):
+        await authenticator("http://issuer.test", clock, sessions).server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+
+
+async def test_a_key_for_an_unknown_scope_is_not_made(sessions: Sessions) -> None:
+    with pytest.raises(UnknownScope):
+        await keys.create(sessions, "content server", ["everything"])
+
+
+@pytest.fixture
+async def client(issuer: Issuer, sessions: Sessions, clock: MovingClock) -> AsyncIterator[httpx2.AsyncClient]:
+    made = FastAPI()
+    problems.install(made)
+
+    @made.get("/me")
+    async def me(reader: deps.CurrentReader) -> str:
+        return reader.sub
+
+    @made.get("/desk")
+    async def desk(agent: deps.SupportAgent) -> str:
+        return agent.sub
+
+    @made.get("/inbox")
+    async def inbox(admin: deps.Admin) -> str:
+        return admin.sub
+
+    @made.get("/server")
+    async def server(key: deps.EntitlementReader) -> list[str]:
+        return sorted(key.scopes)
+
+    @made.post("/money")
+    async def money(key: deps.IdempotencyKey) -> str:
+        return key
+
+    class Parts:
+        authenticator: Authenticator
+
+    made.state.container = Parts()
+    made.state.container.authenticator = authenticator(issuer.url, clock, sessions)
+    transport = httpx2.ASGITransport(app=made)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "roles", "status"),
+    [
+        pytest.param("/me", [], 200, id="a reader is a reader"),
+        pytest.param("/desk", [], 403, id="a reader is not support"),
+        pytest.param("/desk", ["supervisor"], 200, id="a supervisor is support too"),
+        pytest.param("/inbox", ["supervisor"], 403, id="a supervisor is no admin"),
+        pytest.param("/inbox", ["admin"], 200, id="an admin is"),
+        pytest.param("/server", ["admin"], 401, id="a person is no server"),
+    ],
+)
+async def test_endpoints_open_by_role(
+    client: httpx2.AsyncClient, issuer: Issuer, path: str, roles: list[str], status: int
+) -> None:
+    token = issuer.token("user-1", roles=roles)
+    response = await client.get(path, headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == status
+    if status != 200:
+        assert response.json()["code"] == {401: "not_authenticated", 403: "not_allowed"}[status]
+
+
+@pytest.mark.parametrize("path", ["/me", "/desk", "/server"])
+async def test_without_credentials_it_is_401_and_says_which_kind_is_wanted(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    response = await client.get(path)
+    assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
+
+
+async def test_a_servers_key_opens_a_servers_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
+    key = await keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    response = await client.get("/server", headers={"Authorization": f"Bearer {key}"})
+    assert response.json() == [READ_ENTITLEMENTS]
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        pytest.param({}, "idempotency_key_required", id="no key"),
+        pytest.param({"Idempotency-Key": "two words"}, "idempotency_key_invalid", id="a key that is none"),
+    ],
+)
+async def test_what_moves_money_needs_a_key(client: httpx2.AsyncClient, headers: dict[str, str], code: str) -> None:
+    response = await client.post("/money", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (400, code)
+    assert (await client.post("/money", headers={"Idempotency-Key": "click-1"})).json() == "click-1"

@@ -1,0 +1,30 @@
+"""Somebody who calls, for tests of who is calling."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.requests import HTTPConnection
+
+from app.api.auth import Authenticator
+from app.clock import SystemClock
+from app.db.session import Sessions
+
+
+class MovingClock(SystemClock):
+    """The wall clock, moved on by as much as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def real(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def authenticator(issuer: str, clock: MovingClock, sessions: Sessions | None = None, **more: Any) -> Authenticator:
+    values = {"audience": "newsstand", "roles_claim": "roles"} | more
+    return Authenticator(issuer=issuer, sessions=sessions, clock=clock, **values)  # type: ignore[arg-type]
+
+
+def request(*authorization: str) -> HTTPConnection:
+    headers = [(b"authorization", value.encode("latin-1")) for value in authorization]
+    return HTTPConnection({"type": "http", "headers": headers})
