@@ -100,9 +100,9 @@ def money(amount: int, currency: str) -> str:
 
 
 def interval(recurring: JsonObject) -> str:
-    """Return how often a price is paid, such as `per year` or `every 6 months`."""
+    """Return how often a price is paid, such as `every year` or `every 6 months`."""
     count, unit = recurring["interval_count"], recurring["interval"]
-    return f"per {unit}" if count == 1 else f"every {count} {unit}s"
+    return f"every {unit}" if count == 1 else f"every {count} {unit}s"
 
 
 def country(code: str) -> str:

@@ -1,0 +1,188 @@
+"""The SDK's types hold in both directions: for what comes in and for what goes out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from sandbox.app import build
+from sandbox.contract import requests, responses
+from sandbox.contract.routes import all_routes, match
+from sandbox.errors import StripeError
+from sandbox.forms import decode
+from sandbox.registry import SERVED, Served
+from tests.sandbox.shop import Shop
+
+CUSTOMERS = "/v1/customers"
+
+
+async def refusal(shop: Shop, path: str, body: str) -> dict[str, Any]:
+    answer = await shop.raw("POST", path, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 400, answer.text
+    error: dict[str, Any] = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "code", "message"),
+    [
+        pytest.param(CUSTOMERS, "nam=x", "nam", "parameter_unknown", "Received unknown parameter: nam", id="unknown"),
+        pytest.param(
+            CUSTOMERS,
+            "shipping[name]=x&shipping[address][line3]=y",
+            "shipping[address][line3]",
+            "parameter_unknown",
+            "Received unknown parameter: shipping[address][line3]",
+            id="unknown, deep inside",
+        ),
+        pytest.param(
+            "/v1/prices",
+            "unit_amount=1",
+            "currency",
+            "parameter_missing",
+            "Missing required param: currency.",
+            id="missing",
+        ),
+        pytest.param(
+            "/v1/products",
+            "active=true",
+            "name",
+            "parameter_missing",
+            "Missing required param: name.",
+            id="missing name",
+        ),
+        pytest.param(
+            "/v1/prices",
+            "currency=usd&unit_amount=4.5",
+            "unit_amount",
+            "parameter_invalid_integer",
+            "Invalid integer: 4.5",
+            id="not an integer",
+        ),
+        pytest.param("/v1/products", "name=x&active=1", "active", None, "Invalid boolean: 1", id="not a boolean"),
+        pytest.param(
+            "/v1/refunds",
+            "reason=because",
+            "reason",
+            None,
+            "Invalid reason: must be one of duplicate, fraudulent, or requested_by_customer",
+            id="outside an enum that the SDK leaves open",
+        ),
+        pytest.param(
+            "/v1/products", "name[x]=y", "name", None, "Invalid string: {'x': 'y'}", id="an object for a string"
+        ),
+        pytest.param(CUSTOMERS, "shipping=x", "shipping", None, "Invalid object", id="a string for an object"),
+        pytest.param("/v1/products", "name=x&images=y", "images", None, "Invalid array", id="a string for a list"),
+        pytest.param(
+            CUSTOMERS, "name=a&name[b]=c", "name[b]", None, "Invalid request: name[b] is given both", id="both"
+        ),
+        pytest.param(CUSTOMERS, "a[b=c", "a[b", None, "Invalid request: malformed parameter name: a[b", id="malformed"),
+    ],
+)
+async def test_a_request_that_does_not_fit_the_sdks_types_is_refused_as_stripe_does(
+    shop: Shop, path: str, body: str, param: str, code: str | None, message: str
+) -> None:
+    error = await refusal(shop, path, body)
+    assert (error["param"], error.get("code")) == (param, code)
+    assert error["message"].startswith(message)
+
+
+async def test_a_refused_request_leaves_nothing_behind(shop: Shop) -> None:
+    await refusal(shop, CUSTOMERS, "email=ada@example.com&nonsense=1")
+    assert (await shop.v1.customers.list_async()).data == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        pytest.param("GET", "/v1/nonsense", 404, None, id="no route of Stripe's"),
+        pytest.param("GET", "/v1/payouts", 501, "sandbox_not_supported", id="a route that is not served"),
+        pytest.param("GET", "/v2/core/events", 501, "sandbox_not_supported", id="another version"),
+        pytest.param("PUT", "/v1/customers", 404, None, id="no method of Stripe's"),
+        pytest.param("GET", "/v1/customers/cus_none", 404, "resource_missing", id="no such object"),
+    ],
+)
+async def test_what_is_not_served_says_so(shop: Shop, method: str, path: str, status: int, code: str | None) -> None:
+    answer = await shop.raw(method, path)
+    assert (answer.status_code, answer.json()["error"].get("code")) == (status, code)
+
+
+async def test_a_parameter_that_stripe_knows_and_the_sandbox_does_not_serve_is_501_and_never_ignored(
+    shop: Shop,
+) -> None:
+    answer = await shop.raw("POST", CUSTOMERS, data={"balance": "100"})
+    assert answer.status_code == 501
+    assert "the parameter balance on POST /v1/customers" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        pytest.param({"id": "acct_1"}, "Account.object: missing", id="a field that must be there"),
+        pytest.param(
+            {"id": "acct_1", "object": "account", "paid": 1}, "Account.paid: Account has no such field", id="extra"
+        ),
+        pytest.param({"id": 7, "object": "account"}, "Account.id: expected a string, found 7", id="another type"),
+        pytest.param(
+            {"id": "acct_1", "object": "account", "type": "huge"},
+            "Account.type: 'huge' is none of",
+            id="outside an enum",
+        ),
+    ],
+)
+async def test_a_reply_that_does_not_fit_the_sdks_types_fails_loudly(
+    monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], fault: str
+) -> None:
+    monkeypatch.setitem(SERVED, ("GET", "/v1/account"), Served(lambda call: reply, frozenset()))
+    app = build()
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", auth=("sk_test_x", "")) as client:
+        answer = await client.get("/v1/account")
+        recorded = (await client.get("/_sandbox/violations")).json()["data"]
+    assert answer.status_code == 500
+    assert fault in answer.json()["error"]["message"]
+    assert fault in recorded[0]["faults"][0]
+
+
+async def test_the_checks_of_replies_can_be_switched_off_for_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SERVED, ("GET", "/v1/account"), Served(lambda call: {"id": "acct_1"}, frozenset()))
+    transport = httpx2.ASGITransport(app=build(validate=False))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", auth=("sk_test_x", "")) as client:
+        assert (await client.get("/v1/account")).json() == {"id": "acct_1"}
+
+
+def test_the_table_has_every_route_of_the_sdk_and_prefers_the_literal_one() -> None:
+    assert len(all_routes()) > 500
+    preview = match("POST", "/v1/invoices/create_preview")
+    assert preview is not None
+    assert preview[0].params == ("stripe.params._invoice_create_preview_params", "InvoiceCreatePreviewParams")
+
+
+@pytest.mark.parametrize("route", sorted(SERVED, key=lambda route: route[1]), ids=" ".join)
+def test_the_types_of_each_served_route_compile(route: tuple[str, str]) -> None:
+    contract = all_routes()[route]
+    with pytest.raises(StripeError, match=r"unknown parameter: _none\b"):
+        requests.check(contract, {"_none": ""})
+    assert responses.faults_of_reply(contract, {})
+
+
+def test_metadata_whose_keys_are_numbers_is_no_list() -> None:
+    contract = all_routes()["POST", CUSTOMERS]
+    typed = requests.check(contract, decode("metadata[0]=a&metadata[1]=b&expand[]=x&expand[]=y"))
+    assert typed == {"metadata": {"0": "a", "1": "b"}, "expand": ["x", "y"]}
+
+
+def test_the_sandbox_imports_nothing_of_the_service() -> None:
+    for file in Path("sandbox").rglob("*.py"):
+        assert "import app" not in file.read_text(), file
+        assert "from app" not in file.read_text(), file
+
+
+async def test_the_health_page_lists_the_routes_that_are_served(shop: Shop) -> None:
+    health = (await shop.control.get("/_sandbox/health")).json()
+    assert health["status"] == "ok"
+    assert len(health["routes"]) == len(SERVED)
+    assert json.dumps(health["routes"]).count("POST /v1/refunds") == 3
