@@ -183,11 +183,10 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         version=VERSION,
         summary="The subscription billing service of a magazine.",
         lifespan=lifespan,
-        max_body_size=hot.MAX_BODY,
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    middleware.install(app)
+    middleware.install(app, max_body=hot.MAX_BODY)
     app.router.routes[:0] = hot.ROUTES  # first: they are asked most
     for module in (plans, checkout_sessions, subscription_routes, entitlements, refunds, support, health):
         app.include_router(module.router)

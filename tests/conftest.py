@@ -8,6 +8,9 @@ import pytest
 from app.db.session import Sessions, make_engine, make_sessions
 from tests.support.database import Postgres, home_of
 from tests.support.issuer import Issuer, running_issuer
+from tests.support.sandbox import sandbox
+
+__all__ = ["sandbox"]
 
 
 @pytest.fixture(scope="session")

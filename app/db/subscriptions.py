@@ -126,9 +126,9 @@ async def order_end(session: Session, subscription_id: str, *, by: str, now: dat
     return ordered is not None
 
 
-async def end_is_ordered(session: Session, stripe_id: str) -> bool:
-    """Tell whether we are to cancel the subscription at Stripe."""
-    return bool(await session.scalar(select(Row.due_at.is_not(None)).where(Row.stripe_id == stripe_id)))
+async def to_cancel(session: Session, subscription_id: str) -> str | None:
+    """Return Stripe's id of a subscription that we are to cancel there; None: there is nothing left to do."""
+    return await session.scalar(select(Row.stripe_id).where(Row.id == subscription_id, Row.due_at.is_not(None)))
 
 
 async def end_is_done(session: Session, stripe_id: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stripe.params import CustomerListParams
+
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_SUBSCRIBER
 
@@ -19,7 +21,10 @@ async def find(gateway: Gateway, *, email: str | None, subscriber_id: str) -> st
     """Return the customer that was made for a subscriber, if there is one: for when a key may have been forgotten."""
     if email is None:
         return None
-    listed = await gateway.call(gateway.sdk.v1.customers.list_async({"email": email, "limit": 100}))
+    wanted: CustomerListParams = {"email": email, "limit": 100}
+    if gateway.test_clock is not None:
+        wanted["test_clock"] = gateway.test_clock  # or Stripe leaves out those that are on one
+    listed = await gateway.call(gateway.sdk.v1.customers.list_async(wanted))
     async for customer in listed.auto_paging_iter():
         metadata = customer.metadata
         if metadata and OUR_SUBSCRIBER in metadata and metadata[OUR_SUBSCRIBER] == subscriber_id:

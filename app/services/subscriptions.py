@@ -227,23 +227,33 @@ async def cancel_now(
         )
         await work.notify(session)
     try:
-        await finish_end(sessions, gateway, rules, held.stripe_id, now=now)
+        await finish_end(sessions, gateway, rules, held.id, now=now)
     except StripeUnavailable:
         return  # the order stands in the row, and a worker repeats it
 
 
-async def finish_end(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime) -> None:
-    """Cancel at Stripe what is over here; to be repeated until it is."""
+async def finish_end(
+    sessions: Sessions, gateway: Gateway, rules: Rules, subscription_id: str, *, now: datetime
+) -> None:
+    """
+    Cancel at Stripe what is over here.
+
+    :raises StripeUnavailable: Stripe has not ended it; to be repeated until it has.
+    """
     async with sessions.begin() as session:
-        if not await subscriptions.end_is_ordered(session, stripe_id):
-            return
+        stripe_id = await subscriptions.to_cancel(session, subscription_id)
+    if stripe_id is None:
+        return
     with suppress(Gone):  # Stripe has ended it already: that is what was wanted
         await at_stripe.cancel(gateway, stripe_id)
     try:
-        await refresh(sessions, gateway, rules, stripe_id, now=now)
+        seen = await refresh(sessions, gateway, rules, stripe_id, now=now)
     except Gone:
         async with sessions.begin() as session:
             await subscriptions.end_is_done(session, stripe_id)
+        return
+    if seen.status not in OVER:
+        raise StripeUnavailable("Stripe has not ended the subscription yet")
 
 
 async def _lock_live(session: Session, sub: str) -> Subscription:

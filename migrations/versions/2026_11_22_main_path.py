@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("events_pkey")),
     )
+    op.create_index("events_dead_idx", "events", ["state"], unique=False, postgresql_where=sa.text("state = 'dead'"))
     op.create_index(
         "events_due_at_idx", "events", ["due_at"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL")
     )
@@ -353,6 +354,7 @@ def downgrade() -> None:
     op.drop_index("events_work_key_idx", table_name="events", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_index("events_received_at_idx", table_name="events")
     op.drop_index("events_due_at_idx", table_name="events", postgresql_where=sa.text("due_at IS NOT NULL"))
+    op.drop_index("events_dead_idx", table_name="events", postgresql_where=sa.text("state = 'dead'"))
     op.drop_table("events")
     op.drop_index(op.f("audit_log_subscriber_id_idx"), table_name="audit_log")
     op.drop_index(op.f("audit_log_object_id_idx"), table_name="audit_log")

@@ -1,6 +1,7 @@
 """A reader subscribes, and reads."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ async def test_with_print_the_address_is_asked_for_and_kept_at_stripe(shop: Shop
     mine = (await shop.get("/v1/me/subscription", ada)).json()
     assert mine["editions"] == ["digital", "print"]
     assert mine["price"]["amount"] == 73_00
-    (customer,) = (await shop.at_stripe("/v1/customers"))["data"]
+    (customer,) = await shop.customers()
     assert customer["shipping"]["address"]["line1"] == ADDRESS["shipping_line1"]
 
 
@@ -92,7 +93,7 @@ async def test_a_double_click_on_subscribe_makes_one_customer_and_one_session(sh
 
     assert {click.status_code for click in clicks} == {201}, [click.text for click in clicks]
     assert len({click.json()["id"] for click in clicks}) == 1
-    assert len((await shop.at_stripe("/v1/customers"))["data"]) == 1
+    assert len(await shop.customers()) == 1
     assert len((await shop.at_stripe("/v1/checkout/sessions"))["data"]) == 1
 
 
@@ -149,10 +150,9 @@ async def test_another_readers_session_is_not_there(shop: Shop) -> None:
 
 async def test_a_promotion_code_makes_it_cheaper(shop: Shop) -> None:
     ada = shop.person()
-    coupon = (await shop.stripe.post("/v1/coupons", data={"percent_off": "50", "duration": "once"})).json()
-    code = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": "HALF"}
-    made = await shop.stripe.post("/v1/promotion_codes", data=code)
-    assert made.status_code == 200, made.text
+    coupon = await shop.makes("/v1/coupons", percent_off="50", duration="once")
+    promotion = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"]}
+    await shop.makes("/v1/promotion_codes", code="HALF", **promotion)
 
     await shop.subscribes(ada, promotion_code="HALF")
 
@@ -176,7 +176,7 @@ async def test_a_session_that_nobody_paid_expires_and_another_can_be_opened(shop
     ada = shop.person()
     first = (await shop.opens_checkout(ada)).json()
 
-    await shop.stripe.post(f"/v1/checkout/sessions/{first['id']}/expire")
+    await shop.makes(f"/v1/checkout/sessions/{first['id']}/expire")
     await shop.settles()
 
     assert (await shop.get(f"/v1/checkout-sessions/{first['id']}", ada)).json()["status"] == "expired"
@@ -196,19 +196,19 @@ async def test_a_session_that_nobody_paid_expires_and_another_can_be_opened(shop
     ],
 )
 async def test_a_bad_request_is_refused_and_nothing_is_made(
-    shop: Shop, wrong: dict[str, object], status: int, code: str
+    shop: Shop, wrong: dict[str, Any], status: int, code: str
 ) -> None:
     refused = await shop.opens_checkout(shop.person(), **wrong)
 
     assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert refused.headers["content-type"] == "application/problem+json"
-    assert (await shop.at_stripe("/v1/customers"))["data"] == []
+    assert await shop.customers() == []
     assert await shop.rows("SELECT * FROM subscribers") == []
 
 
 async def test_an_archived_price_is_not_sold(shop: Shop) -> None:
     (price,) = (await shop.at_stripe("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_digital"}))["data"]
-    await shop.stripe.post(f"/v1/prices/{price['id']}", data={"active": "false"})
+    await shop.makes(f"/v1/prices/{price['id']}", active="false")
 
     refused = await shop.opens_checkout(shop.person())
 

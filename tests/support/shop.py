@@ -172,6 +172,16 @@ class Shop:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    async def makes(self, path: str, **fields: str) -> dict[str, Any]:
+        """Do something at Stripe, as the publisher would in the Dashboard."""
+        answer = await self.stripe.post(path, data=fields)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def customers(self) -> list[dict[str, Any]]:
+        """Return Stripe's customers; those on a clock are listed only when it is named."""
+        return list((await self.at_stripe("/v1/customers", test_clock=self.clock))["data"])
+
     async def calls(self, method: str, path: str) -> list[dict[str, Any]]:
         """Return the calls that the sandbox was asked for, replays of a key left out."""
         asked = (await self.stripe.get("/_sandbox/requests")).json()["data"]
