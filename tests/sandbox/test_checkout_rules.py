@@ -12,7 +12,7 @@ from tests.sandbox.shop import Shop
 @pytest.mark.parametrize(
     ("params", "param", "told"),
     [
-        pytest.param({"mode": ""}, "mode", "", id="no mode"),
+        pytest.param({"mode": ""}, "mode", "Invalid mode", id="no mode"),
         pytest.param({"success_url": "shop"}, "success_url", "Not a valid URL", id="a url without a scheme"),
         pytest.param({"success_url": "javascript:alert(1)"}, "success_url", "Not a valid URL", id="a script"),
         pytest.param({"line_items": []}, "line_items", "Missing required param", id="no line"),
