@@ -11,6 +11,9 @@ from demo.stack import Ports, Stack, StackFailed, cancel_on_signals
 CARDS = (
     ("4242 4242 4242 4242", "pays"),
     ("4000 0000 0000 0002", "is declined"),
+    ("4000 0027 6000 3184", "asks for 3-D Secure first"),
+    ("4000 0000 0000 7726", "pays; a refund is pending for a while"),
+    ("4000 0000 0000 5126", "pays; a refund fails later"),
 )
 
 

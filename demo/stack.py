@@ -77,20 +77,28 @@ class Stack:
         self.processes = Processes(logs=self.folder, cwd=ROOT, environment=self._environment(), say=say)
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            self._stop()
-            raise
+        await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self.stop()
+
+    async def start(self) -> None:
+        """
+        Start all; what was started is stopped again if anything fails.
+
+        :raises StackFailed: which says what it was.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            self.stop()
+            raise
 
     async def _start(self) -> None:
-        """Start all in two waves, each at once: what depends on nothing, and what needs the database."""
+        """Start all in two waves, each at once: what depends on nothing, and what needs the database's tables."""
         start, ports = self.processes, self._ports
         await _together(
             start.serve("local Stripe", [
@@ -120,7 +128,8 @@ class Stack:
         command = ["-m", "demo.site", "--host", HOST, "--port", str(self._ports.magazine)]
         await self.processes.serve("magazine", command, f"{self.magazine}/healthz", MAGAZINE_API_KEY=key.strip())
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop all, last started first, and take the folder away."""
         self.processes.stop()
         self._database_stopped()
         if not self._keep_data:

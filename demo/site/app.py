@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from demo.forms import CarefulHeaders
+from demo.site import words
 from demo.site.account import Account
 from demo.site.articles import load
 from demo.site.desk import Desk
@@ -99,7 +100,7 @@ class _Mishaps:
         if error.status == 401:
             self._magazine.sessions.sign_out(request)
             return sign_in_first(request.url.path if request.method == "GET" else "/account")
-        return self._page(request, error.status, error.detail or error.title, code=error.code)
+        return self._page(request, error.status, words.refusal(error), code=error.code)
 
     async def away(self, request: Request, error: Exception) -> Response:
         """The service does not answer."""

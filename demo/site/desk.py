@@ -82,7 +82,7 @@ class Desk:
         try:
             refund = await self._magazine.newsstand.refund(agent.token, key=text(form, "key"), body=asked)
         except Problem as problem:
-            request.session["notice"] = f"Not refunded: {problem.detail or problem.title}"
+            request.session["notice"] = f"Not refunded: {words.refusal(problem)}"
         else:
             status = str(refund.get("status", "processing")).replace("_", " ")
             request.session["notice"] = f"Refund of {words.money(refund.get('amount') or seen)}: {status}."

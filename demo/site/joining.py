@@ -1,14 +1,30 @@
 """Subscribing: the plan card, the way to the payment page, and the welcome back."""
 
-from urllib.parse import quote, urlencode
+from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from demo.forms import text
+from demo.site import words
 from demo.site.magazine import Magazine, see_other, sign_in_first
-from demo.site.newsstand import Json
+from demo.site.newsstand import Json, Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a reader wants, kept in addresses while they sign in or pay: nothing is lost on the way."""
+
+    print: bool
+    code: str
+    slug: str  # of the article they came from
+
+    def path(self, **more: str) -> str:
+        """Return the address of the offer with this choice made."""
+        asked = {"print": "yes" if self.print else "", "code": self.code, "from": self.slug} | more
+        return "/subscribe?" + urlencode({name: value for name, value in asked.items() if value})
 
 
 class Joining:
@@ -28,36 +44,31 @@ class Joining:
     async def offer(self, request: Request) -> Response:
         """Show the plan, with the choice that was made before signing in."""
         asked = request.query_params
-        return self._magazine.page(
-            request, "subscribe.html",
-            plan=await self._magazine.newsstand.plan(),
-            article=self._magazine.article(asked.get("from")),
-            print_chosen=asked.get("print") == "yes",
-            code=asked.get("code", ""),
-            left=asked.get("left") == "1",
-        )  # fmt: skip
+        choice = Choice(print=asked.get("print") == "yes", code=asked.get("code", ""), slug=asked.get("from", ""))
+        return await self._card(request, choice, left=asked.get("left") == "1")
 
     async def subscribe(self, request: Request) -> Response:
         """Start a checkout and send the reader to pay; somebody unknown signs in first, and finds the form as left."""
         form = await self._magazine.form(request)
-        article = self._magazine.article(text(form, "from"))
-        with_print, code = text(form, "edition") == "print", text(form, "code")
-        chosen = {"print": "yes" if with_print else "", "code": code, "from": article.slug if article else ""}
-        back = "/subscribe?" + urlencode({name: value for name, value in chosen.items() if value})
+        choice = Choice(print=text(form, "edition") == "print", code=text(form, "code"), slug=text(form, "from"))
         reader = self._magazine.reader(request)
         if reader is None:
-            return sign_in_first(back)
-        choice: Json = {
+            return sign_in_first(choice.path())
+        asked: Json = {
             "plan": text(form, "plan"),
-            "print_edition": with_print,
+            "print_edition": choice.print,
             # The braces are the processor's: it puts the session's id there.
-            "success_url": self._own("/welcome?session_id={CHECKOUT_SESSION_ID}")
-            + (f"&from={quote(article.slug)}" if article else ""),
-            "cancel_url": self._own(f"{back}&left=1"),
+            "success_url": self._own("/welcome?session_id={CHECKOUT_SESSION_ID}&" + urlencode({"from": choice.slug})),
+            "cancel_url": self._own(choice.path(left="1")),
         }
-        if code:
-            choice["promotion_code"] = code
-        started = await self._magazine.newsstand.start_checkout(reader.token, choice)
+        if choice.code:
+            asked["promotion_code"] = choice.code
+        try:
+            started = await self._magazine.newsstand.start_checkout(reader.token, asked)
+        except Problem as problem:
+            if problem.code != "promotion_code_invalid":
+                raise
+            return await self._card(request, choice, status=problem.status, problem=words.refusal(problem))
         return see_other(str(started["url"]))
 
     async def welcome(self, request: Request) -> Response:
@@ -68,6 +79,16 @@ class Joining:
         found = await self._magazine.newsstand.checkout(reader.token, request.query_params.get("session_id", ""))
         article = self._magazine.article(request.query_params.get("from"))
         return self._magazine.page(request, "welcome.html", checkout=found, article=article)
+
+    async def _card(
+        self, request: Request, choice: Choice, *, left: bool = False, status: int = 200, problem: str = ""
+    ) -> Response:
+        return self._magazine.page(
+            request, "subscribe.html", status=status,
+            plan=await self._magazine.newsstand.plan(),
+            article=self._magazine.article(choice.slug),
+            print_chosen=choice.print, code=choice.code, left=left, problem=problem,
+        )  # fmt: skip
 
     def _own(self, path: str) -> str:
         return self._magazine.settings.url + path

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from demo.site.newsstand import Problem
+
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
 WITHOUT_CENTS = {"jpy", "krw", "vnd", "clp", "isk"}
 
@@ -29,6 +31,18 @@ STATUS = {
     "canceled": "Your subscription has ended",
     "paused": "Your subscription is paused",
 }
+
+
+REFUSED = {
+    "already_subscribed": "You have a subscription already, so there is nothing to pay.",
+    "no_subscription": "You have no subscription yet.",
+}
+
+
+def refusal(problem: Problem) -> str:
+    """Return the service's refusal as a sentence: our own for what happens to readers, else its detail."""
+    said = REFUSED.get(problem.code) or problem.detail or problem.title
+    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?")) else ".")
 
 
 def money(amount: dict[str, Any] | None) -> str:

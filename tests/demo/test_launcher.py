@@ -78,4 +78,4 @@ def test_the_tour_finds_everything_as_it_should_be() -> None:
         [sys.executable, "-m", "demo.tour"], capture_output=True, text=True, cwd=ROOT, timeout=110, check=False
     )
     assert tour.returncode == 0, tour.stdout + tour.stderr
-    assert tour.stdout.count("✓") == 15
+    assert tour.stdout.count("✓") == 16

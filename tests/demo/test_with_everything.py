@@ -1,0 +1,154 @@
+"""The magazine with the service, the local Stripe and the issuer, beside the tour's straight path."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from demo.browsing import Browser, Page
+from demo.issuer.people import DEMO_PASSWORD
+from demo.stack import Ports, Stack
+from demo.tour import ADDRESS, CARD
+
+GATED = "/articles/a-bakery-without-a-door"
+GATED_END = "slid it out into the cold."
+ARCHIVE = "/articles/the-winter-the-cables-sang"
+ARCHIVE_END = "and would not say."
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Stack]:
+    """Everything, running, for all tests of this file."""
+    stack = Stack(Ports.free(), say=lambda _: None)
+    asyncio.run(stack.start())
+    yield stack
+    stack.stop()
+
+
+async def new_reader(browser: Browser, shop: Stack) -> str:
+    """Sign up and return the e-mail address."""
+    email = f"reader.{secrets.token_hex(4)}@example.com"
+    sign_in = await browser.open(f"{shop.magazine}/sign-in")
+    link = next(a.attributes["href"] for a in sign_in.find("a") if a.attributes["href"].startswith("/sign-up"))
+    form = await browser.open(sign_in.resolve(link))
+    await browser.submit(form, form.form("/sign-up"), name="Kit Moreau", email=email, password="long enough")
+    return email
+
+
+async def checkout(browser: Browser, shop: Stack, **choice: str) -> Page:
+    offer = await browser.open(f"{shop.magazine}/subscribe")
+    return await browser.submit(offer, offer.form("/subscribe"), **choice)
+
+
+async def pay(browser: Browser, page: Page, card_number: str = CARD["card_number"]) -> Page:
+    form = page.form()
+    filled = {"email": "kit@example.com"} | ADDRESS | CARD | {"card_number": card_number}
+    return await browser.submit(page, form, **{name: filled[name] for name in form.values() if name in filled})
+
+
+async def desk_page(agent: Browser, shop: Stack, email: str) -> Page:
+    """Sign in as an agent and open a reader's page."""
+    page = await agent.open(f"{shop.magazine}/desk?q={email}")
+    if "/authorize" in page.url:
+        login = {"email": "agent@example.com", "password": DEMO_PASSWORD}
+        await agent.submit(page, page.form("/authorize"), **login)
+        page = await agent.open(f"{shop.magazine}/desk?q={email}")
+    link = next(a.attributes["href"] for a in page.find("a") if "/desk/readers/" in a.attributes.get("href", ""))
+    return await agent.open(page.resolve(link))
+
+
+async def test_digital_alone_opens_this_issue_and_the_archive(shop: Stack) -> None:
+    async with Browser() as browser:
+        await new_reader(browser, shop)
+        welcome = await pay(browser, await checkout(browser, shop, edition="digital"))
+        assert "Welcome aboard, Kit Moreau" in welcome.text
+        assert GATED_END in (await browser.open(shop.magazine + GATED)).text
+        assert ARCHIVE_END in (await browser.open(shop.magazine + ARCHIVE)).text
+        account = await browser.open(f"{shop.magazine}/account")
+        assert "$49 a year" in account.text
+        assert "Digital and print" not in account.text
+        assert "Money back Until" in account.text
+
+
+async def test_a_declined_card_opens_nothing_and_another_can_follow(shop: Stack) -> None:
+    async with Browser() as browser:
+        await new_reader(browser, shop)
+        declined = await pay(browser, await checkout(browser, shop, edition="print"), "4000 0000 0000 0002")
+        assert "declined" in declined.text
+        assert GATED_END not in (await browser.open(shop.magazine + GATED)).text
+        assert "Welcome aboard" in (await pay(browser, declined)).text
+
+
+async def test_going_back_from_the_payment_page_keeps_the_choice(shop: Stack) -> None:
+    async with Browser() as browser:
+        await new_reader(browser, shop)
+        paying = await checkout(browser, shop, edition="print")
+        left = await browser.open(next(a.attributes["href"] for a in paying.find("a", class_="back")))
+        assert "Nothing was paid" in left.text
+        assert left.form("/subscribe").values()["edition"] == "print"
+
+
+async def test_signing_in_on_the_way_keeps_the_choice(shop: Stack) -> None:
+    async with Browser() as browser:
+        login = await checkout(browser, shop, edition="print", code="SPRING")
+        assert "/authorize" in login.url
+        offer = await browser.submit(login, login.form("/authorize"), email="ben@example.com", password=DEMO_PASSWORD)
+        assert offer.form("/subscribe").values() | {"csrf": ""} == {
+            "csrf": "", "plan": "annual", "edition": "print", "code": "SPRING",
+        }  # fmt: skip
+
+
+async def test_a_promotion_code_that_does_not_exist_is_said_where_it_was_typed(shop: Stack) -> None:
+    async with Browser() as browser:
+        await new_reader(browser, shop)
+        offer = await checkout(browser, shop, edition="print", code="NOSUCHCODE")
+        assert offer.status == 409
+        assert offer.form("/subscribe").values()["code"] == "NOSUCHCODE"
+        assert [e for e in offer.find(id="code-problem") if "NOSUCHCODE" in e.text]
+
+
+async def test_a_subscriber_is_not_sold_a_second_subscription(shop: Stack) -> None:
+    async with Browser() as browser:
+        await new_reader(browser, shop)
+        await pay(browser, await checkout(browser, shop, edition="digital"))
+        again = await checkout(browser, shop, edition="digital")
+        assert again.status == 409
+        assert "You have a subscription already" in again.text
+
+
+async def test_a_return_page_shows_nobody_elses_checkout(shop: Stack) -> None:
+    async with Browser() as browser, Browser() as stranger:
+        await new_reader(browser, shop)
+        await new_reader(stranger, shop)
+        welcome = await pay(browser, await checkout(browser, shop, edition="digital"))
+        assert (await browser.open(welcome.url)).status == 200
+        assert (await stranger.open(welcome.url)).status == 404
+
+
+async def test_a_refund_that_is_only_pending_closes_the_article_at_once_and_is_paid_once(shop: Stack) -> None:
+    async with Browser() as browser, Browser() as agent:
+        email = await new_reader(browser, shop)
+        paying = await checkout(browser, shop, edition="print")
+        await pay(browser, paying, "4000 0000 0000 7726")
+        page = await desk_page(agent, shop, email)
+        form = page.form("/refund")
+        first = await agent.submit(page, form)
+        assert "Refund of $73: pending." in first.text
+        assert GATED_END not in (await browser.open(shop.magazine + GATED)).text
+        double_click = await agent.submit(page, form)
+        assert "Refund of $73" in double_click.text
+        fresh_key = await agent.submit(page, form, key=secrets.token_urlsafe(16))
+        assert "Not refunded: " in fresh_key.text
+        refunds = next(h for h in fresh_key.find("section")).text.rpartition("Refunds")[2]
+        assert refunds.count("$73") == 1
+
+
+async def test_a_refund_that_is_no_longer_worth_what_was_seen_is_not_paid(shop: Stack) -> None:
+    async with Browser() as browser, Browser() as agent:
+        email = await new_reader(browser, shop)
+        await pay(browser, await checkout(browser, shop, edition="digital"))
+        page = await desk_page(agent, shop, email)
+        changed = await agent.submit(page, page.form("/refund"), amount="100")
+        assert "Not refunded: " in changed.text
+        assert GATED_END in (await browser.open(shop.magazine + GATED)).text
