@@ -29,7 +29,7 @@ from app.db.session import Sessions, make_engine, make_sessions
 from app.domain import events
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
-from app.services import catalogue, checkout, subscriptions, webhooks
+from app.services import catalogue, checkout, idempotency, subscriptions, webhooks
 from app.services import refunds as refund_cases
 from app.settings import Settings
 from app.worker import Job, Worker, attend
@@ -76,6 +76,7 @@ class Parts:
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
             ],
+            tidy=partial(idempotency.prune, self.sessions),
             lease=self.settings.lease,
             listen_dsn=listen.get_secret_value() if listen is not None else self.dsn,
         )
@@ -186,7 +187,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    middleware.install(app, max_body=hot.MAX_BODY)
+    middleware.install(app)
     app.router.routes[:0] = hot.ROUTES  # first: they are asked most
     for module in (plans, checkout_sessions, subscription_routes, entitlements, refunds, support, health):
         app.include_router(module.router)

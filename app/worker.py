@@ -21,6 +21,7 @@ from app.db.session import Sessions
 from app.domain.refunds import RefundRefused
 
 AT_ONCE = 8  # keys of one kind that a worker has in hand
+TIDY = 3600.0  # seconds between removals of what is kept for a day only
 POLL = 1.0  # seconds between looks when nobody knocks
 log = structlog.get_logger()
 
@@ -36,9 +37,18 @@ class Job:
 class Worker:
     """Does what is due until it is cancelled."""
 
-    def __init__(self, sessions: Sessions, jobs: Sequence[Job], *, lease: timedelta, listen_dsn: str | None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        jobs: Sequence[Job],
+        *,
+        tidy: Callable[[], Awaitable[object]],
+        lease: timedelta,
+        listen_dsn: str | None,
+    ) -> None:
         self.owner = f"worker-{secrets.token_hex(8)}"
-        self._sessions, self._jobs, self._lease, self._listen_dsn = sessions, jobs, lease, listen_dsn
+        self._sessions, self._jobs, self._tidy = sessions, jobs, tidy
+        self._lease, self._listen_dsn = lease, listen_dsn
         self._wakes = [asyncio.Event() for _ in jobs]
 
     def wake(self) -> None:
@@ -52,6 +62,7 @@ class Worker:
             for job, wake in zip(self._jobs, self._wakes, strict=True):
                 tasks.create_task(self._loop(job, wake))
             tasks.create_task(self._keep_leases())
+            tasks.create_task(self._keep_tidy())
             if self._listen_dsn is not None:
                 tasks.create_task(notices.listen(self._listen_dsn, self.wake))
 
@@ -100,6 +111,14 @@ class Worker:
                     await work.renew(session, owner=self.owner, lease=self._lease)
             except Exception as failure:
                 log.warning("leases_not_renewed", error=type(failure).__name__)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            try:
+                await self._tidy()
+            except Exception as failure:
+                log.warning("not_tidied", error=type(failure).__name__)
+            await asyncio.sleep(TIDY)
 
 
 async def _first(wake: asyncio.Event, seconds: float) -> None:

@@ -226,6 +226,12 @@ class Shop:
             finally:
                 await connection.close()
 
+    async def until(self, query: str) -> None:
+        """Wait until a query's first column is true."""
+        async with asyncio.timeout(PATIENCE):
+            while not next(iter((await self.rows(query))[0].values())):
+                await asyncio.sleep(0.02)
+
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Look into our books."""
         connection = await asyncpg.connect(self.dsn)

@@ -1,0 +1,218 @@
+"""What Stripe sends, and what others send in its name."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from stripe import WebhookSignature
+
+from tests.support.shop import Shop
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """Return an event about a subscription that nobody knows."""
+    return {
+        "id": "evt_1",
+        "object": "event",
+        "api_version": "2026-10-28.endive",
+        "created": 1_772_000_000,
+        "livemode": False,
+        "type": "customer.subscription.updated",
+        "data": {"object": {"id": "sub_nobodys", "object": "subscription"}},
+        **changes,
+    }
+
+
+def signed(shop: Shop, body: str, *, ago: int = 0, secret: str | None = None) -> dict[str, str]:
+    key = secret or shop.settings.webhook_secrets[0].get_secret_value()
+    header = WebhookSignature.generate_signature_header(body, key, int(time.time()) - ago)
+    return {"Stripe-Signature": header, "Content-Type": "application/json"}
+
+
+async def send(shop: Shop, body: str, headers: dict[str, str]) -> httpx2.Response:
+    return await shop.http.post("/webhooks/stripe", content=body.encode(), headers=headers)
+
+
+async def stored(shop: Shop) -> list[dict[str, Any]]:
+    return await shop.rows("SELECT id, state, reason, due_at FROM events WHERE id LIKE 'evt_%' ORDER BY id")
+
+
+async def test_a_genuine_event_is_stored_once_however_often_it_comes(shop: Shop) -> None:
+    body = json.dumps(event())
+
+    answers = await asyncio.gather(*(send(shop, body, signed(shop, body)) for _ in range(10)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(await stored(shop)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        pytest.param("[]", "not an event", id="a signed list"),
+        pytest.param("null", "not an event", id="a signed nothing"),
+        pytest.param('"evt_1"', "not an event", id="a signed word"),
+        pytest.param("{", "not JSON", id="half of it"),
+        pytest.param("[" * 100_000, "not JSON", id="very deep"),
+        pytest.param('{"object": "event"}', "lacks", id="no id"),
+        pytest.param(json.dumps(event(id=7)), "lacks", id="a number for an id"),
+        pytest.param(json.dumps(event(id="evt_\x00")), "lacks", id="NUL in the id"),
+        pytest.param(json.dumps(event(data=None)), "lacks", id="no object"),
+        pytest.param(json.dumps(event(data={"object": []})), "lacks", id="a list for an object"),
+    ],
+)
+async def test_a_signed_body_that_is_no_event_is_refused_and_not_kept(shop: Shop, body: str, detail: str) -> None:
+    answer = await send(shop, body, signed(shop, body))
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_genuine")
+    assert detail in answer.json()["detail"]
+    assert await stored(shop) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(lambda shop, body: {}, id="no signature"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": "t=1,v1=00"}, id="a wrong one"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": "nonsense"}, id="nonsense"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": "t=,v1="}, id="an empty one"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": "t=99999999999999999999999,v1=00"}, id="an absurd time"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": b"t=1,v1=\xe9\xff"}, id="not ASCII"),
+        pytest.param(lambda shop, body: signed(shop, body, secret="whsec_somebody_elses"), id="another's secret"),
+        pytest.param(lambda shop, body: signed(shop, body, ago=400), id="an old one"),
+        pytest.param(lambda shop, body: signed(shop, body, ago=-400), id="one from the future"),
+        pytest.param(lambda shop, body: signed(shop, body + " "), id="of another body"),
+    ],
+)
+async def test_what_is_not_signed_by_stripe_just_now_is_refused(shop: Shop, headers: Any) -> None:
+    body = json.dumps(event())
+
+    answer = await send(shop, body, headers(shop, body))
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_genuine")
+    assert await stored(shop) == []
+
+
+async def test_a_body_that_is_not_utf_8_is_refused(shop: Shop) -> None:
+    answer = await shop.http.post("/webhooks/stripe", content=b"\xff\xfe{}", headers=signed(shop, "x"))
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_genuine")
+
+
+async def test_a_body_over_a_megabyte_is_refused(shop: Shop) -> None:
+    body = json.dumps(event(padding="x" * 1_000_001))
+
+    answer = await send(shop, body, signed(shop, body))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"livemode": True}, "live mode", id="of the other mode"),
+        pytest.param({"type": "issuing_card.created"}, "nothing follows", id="of a kind that does not concern us"),
+        pytest.param({"type": "of.a.future"}, "nothing follows", id="of a kind that does not exist yet"),
+        pytest.param(
+            {"type": "invoice.paid", "data": {"object": {"id": "in_1"}}}, "no subscription", id="of no subscription"
+        ),
+    ],
+)
+async def test_a_genuine_event_that_does_not_concern_us_is_kept_as_ignored_with_the_reason(
+    shop: Shop, change: dict[str, Any], reason: str
+) -> None:
+    body = json.dumps(event(**change))
+
+    answer = await send(shop, body, signed(shop, body))
+
+    assert answer.status_code == 200
+    (row,) = await stored(shop)
+    assert (row["state"], row["due_at"]) == ("ignored", None)
+    assert reason in row["reason"]
+
+
+async def test_an_event_about_somebody_elses_object_is_looked_at_and_ignored(shop: Shop) -> None:
+    body = json.dumps(event())
+
+    await send(shop, body, signed(shop, body))
+    await shop.settles()
+
+    (row,) = await stored(shop)
+    assert row["state"] == "ignored"
+    assert "No such subscription" in row["reason"]
+
+
+async def test_a_subscription_of_another_product_on_the_same_account_is_ignored(shop: Shop) -> None:
+    customer = await shop.makes("/v1/customers", email="other@example.com")
+    method = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    mugs = await shop.makes("/v1/products", name="Mugs")
+    price = await shop.makes(
+        "/v1/prices", unit_amount="100", currency="usd", product=mugs["id"], **{"recurring[interval]": "year"}
+    )
+    await shop.makes(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        default_payment_method=method["id"],
+        **{"items[0][price]": price["id"]},
+    )
+    await shop.settles()
+
+    states = {row["state"] for row in await stored(shop)}
+    assert states == {"ignored"}
+    assert await shop.rows("SELECT * FROM subscriptions") == []
+
+
+async def test_an_event_of_another_api_version_is_applied_since_only_its_ids_are_used(shop: Shop) -> None:
+    ada = shop.person()
+    opened = (await shop.opens_checkout(ada)).json()
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    await shop.fills_in(opened["url"])
+    bought = (await shop.at_stripe(f"/v1/checkout/sessions/{opened['id']}"))["subscription"]
+    body = json.dumps(event(api_version="2019-12-03", data={"object": {"id": bought, "status": "a lie"}}))
+
+    await send(shop, body, signed(shop, body))
+    await shop.settles()
+
+    assert await shop.may_read(ada)
+
+
+async def test_an_event_is_a_knock_and_what_it_says_is_not_believed(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    lie = {"id": held["stripe_id"], "object": "subscription", "status": "canceled", "ended_at": 1}
+    body = json.dumps(event(type="customer.subscription.deleted", data={"object": lie}))
+
+    await send(shop, body, signed(shop, body))
+    await shop.settles()
+
+    assert await shop.may_read(ada)
+
+
+async def test_several_secrets_are_accepted_while_one_is_rolled(shop: Shop) -> None:
+    body = json.dumps(event())
+    ours = signed(shop, body)["Stripe-Signature"]
+    rolled = signed(shop, body, secret="whsec_the_new_one")["Stripe-Signature"].partition(",")[2]
+
+    answer = await send(shop, body, {"Stripe-Signature": f"{ours},{rolled}"})
+
+    assert answer.status_code == 200
+
+
+async def test_while_stripe_is_away_events_wait_and_are_applied_when_it_is_back(shop: Shop) -> None:
+    ada = shop.person()
+    opened = (await shop.opens_checkout(ada)).json()
+    fault = await shop.fault(method="GET", path="/v1/*", when="before", action="status", status=503, times=1000)
+    await shop.fills_in(opened["url"])
+    await shop.until("SELECT count(*) FROM events WHERE state = 'failed'")
+    assert not await shop.may_read(ada)
+
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.settles()
+
+    assert await shop.may_read(ada)
+    assert {row["state"] for row in await stored(shop)} <= {"applied", "ignored"}
