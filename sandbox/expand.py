@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from sandbox.contract.expansions import can_expand
+from sandbox.contract.routes import ContractRoute
 from sandbox.errors import invalid
 from sandbox.jsontypes import Json, JsonObject
 from sandbox.store import Account
@@ -23,18 +25,28 @@ _KINDS = {
 """Fields whose ids may be chosen by the caller, so that the id alone does not tell the kind."""
 
 
-def expand(account: Account, body: JsonObject, paths: list[str]) -> None:
+def check(route: ContractRoute, paths: list[str]) -> None:
     """
-    Expand a reply in place.
+    Look at the paths before the request has any effect.
 
     :raises StripeError: 400 for a path too deep, or a property that cannot be expanded.
     """
     for path in paths:
-        parts = path.split(".")
-        if len(parts) > _DEEPEST:
-            message = f"You cannot expand more than 4 levels of a property. Property: {path}"
+        if path.count(".") >= _DEEPEST:
+            message = f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}"
             raise invalid(message, param="expand", code="property_expansion_max_depth")
-        _walk(account, body, parts, path)
+        if not can_expand(route, path):
+            raise _refused(path)
+
+
+def expand(account: Account, body: JsonObject, paths: list[str]) -> None:
+    """
+    Expand a reply in place.
+
+    :raises StripeError: 400 for a property that Stripe can expand and the sandbox cannot.
+    """
+    for path in paths:
+        _walk(account, body, path.split("."), path)
 
 
 def _walk(account: Account, node: JsonObject, parts: list[str], path: str) -> None:
@@ -46,6 +58,8 @@ def _walk(account: Account, node: JsonObject, parts: list[str], path: str) -> No
                 return
             raise _refused(path)
         node[name] = includable(account, node)
+        if not rest:
+            return
     value = node[name]
     if value is None:
         return

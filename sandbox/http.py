@@ -22,7 +22,7 @@ from sandbox.contract import requests as contract_requests
 from sandbox.contract import responses as contract_responses
 from sandbox.contract.routes import ContractRoute, all_routes, match
 from sandbox.errors import StripeError, invalid, unsupported
-from sandbox.expand import expand
+from sandbox.expand import check, expand
 from sandbox.faults import Fault
 from sandbox.forms import decode
 from sandbox.idempotency import Reply
@@ -181,6 +181,7 @@ def _understand(exchange: _Exchange, text: str) -> tuple[ContractRoute, dict[str
     for name in params:
         if name not in served.takes:
             raise unsupported(f"the parameter {name} on {route.method} {route.path}")
+    check(route, params.get("expand", []))
     return route, ids, params
 
 

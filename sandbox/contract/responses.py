@@ -28,10 +28,15 @@ Checker = Callable[[Json, str], Iterator[str]]
 
 def faults_of_reply(route: ContractRoute, body: JsonObject) -> list[str]:
     """Return what is wrong with the reply to a request; nothing, if it fits."""
-    module, name = route.response
-    element = _resource(getattr(importlib.import_module(module), name))
+    element = _resource(resource_of(route))
     checker = _page(element) if route.is_list else element
-    return list(checker(body, name))
+    return list(checker(body, route.response[1]))
+
+
+def resource_of(route: ContractRoute) -> Any:
+    """Return the SDK class of what a route returns; of an element, if it is a list."""
+    module, name = route.response
+    return getattr(importlib.import_module(module), name)
 
 
 def faults_of_object(body: JsonObject) -> list[str]:
@@ -46,7 +51,7 @@ def nullable_fields(kind: str) -> tuple[str, ...]:
     """Return the fields of a resource that may be null; `kind` is its `object`, such as `invoice`."""
     module, name = OBJECT_CLASSES[kind]
     cls = getattr(importlib.import_module(module), name)
-    return tuple(field for field, hint in _hints(cls).items() if _may_be_none(hint))
+    return tuple(field for field, hint in hints_of(cls).items() if _may_be_none(hint))
 
 
 @functools.cache
@@ -55,7 +60,7 @@ def _resource(cls: Any) -> Checker:
 
     @functools.cache
     def compiled() -> tuple[dict[str, Checker], frozenset[str]]:
-        hints = _hints(cls)
+        hints = hints_of(cls)
         required = frozenset(name for name, hint in hints.items() if not _may_be_none(hint))
         return {name: _compile(hint) for name, hint in hints.items()}, required
 
@@ -78,8 +83,8 @@ def _resource(cls: Any) -> Checker:
 
 
 @functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    """The annotations of a resource class, its own and inherited, without class variables."""
+def hints_of(cls: Any) -> dict[str, Any]:
+    """Return the annotations of a resource class, its own and inherited, resolved, without class variables."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, StripeObject) and base.__module__ not in ("stripe._stripe_object", "stripe._api_resource"):

@@ -1,0 +1,53 @@
+"""Which paths of `expand[]` a route has, by the SDK's types: known before the request has any effect."""
+
+import functools
+from typing import Any, get_args, get_origin
+
+from stripe._list_object import ListObject
+from stripe._stripe_object import StripeObject
+
+from sandbox.contract.responses import hints_of, resource_of
+from sandbox.contract.routes import ContractRoute
+
+
+@functools.cache
+def can_expand(route: ContractRoute, path: str) -> bool:
+    """Say whether each step of a path leads to a resource, a list or a part of one, and the last to what expands."""
+    element = resource_of(route)
+    parts = path.split(".")
+    if route.is_list:
+        if parts[0] != "data" or len(parts) == 1:
+            return False
+        parts = parts[1:]
+    places: list[Any] = [element]
+    for index, name in enumerate(parts):
+        hints = [hint for place in places for hint in _field(place, name)]
+        places = [place for hint in hints for place in _places(hint)]
+        if not places or (index == len(parts) - 1 and not any(_expands(place) for place in places)):
+            return False
+    return True
+
+
+def _field(place: Any, name: str) -> list[Any]:
+    """The type of a field; `data` of a list is its elements."""
+    if get_origin(place) is ListObject:
+        return [get_args(place)[0]] if name == "data" else []
+    found = hints_of(place).get(name)
+    return [] if found is None else [found]
+
+
+def _places(hint: Any) -> list[Any]:
+    """The classes that a value of this type may be of, inside unions and lists."""
+    if get_origin(hint) is ListObject:
+        return [hint]
+    if get_args(hint):
+        return [place for inner in get_args(hint) for place in _places(inner)]
+    return [hint] if isinstance(hint, type) and issubclass(hint, StripeObject) else []
+
+
+def _expands(place: Any) -> bool:
+    return get_origin(place) is ListObject or hasattr(place, "OBJECT_NAME") or place.__name__ in _PARTS
+
+
+_PARTS = {"ConfirmationSecret", "AppliesTo", "Tax", "Breakdown"}
+"""Parts of a resource that are shown only if asked, although they are no resources themselves."""

@@ -1,0 +1,211 @@
+"""Refunds and credit notes: money given back, and the record of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import stripe
+
+from tests.sandbox.shop import Shop
+
+
+async def paid_invoice(shop: Shop, method: str = "pm_card_visa", **more: Any) -> tuple[str, str]:
+    """Return the ids of an invoice and of the payment intent that paid it."""
+    subscription = await shop.subscribe(customer=await shop.customer(method=method), **more)
+    return subscription.latest_invoice, (await shop.payment_intent_of(subscription.latest_invoice)).id
+
+
+async def test_a_refund_is_counted_on_the_charge_and_told(shop: Shop) -> None:
+    invoice, intent = await paid_invoice(shop)
+    refund = await shop.v1.refunds.create_async(
+        {
+            "payment_intent": intent,
+            "amount": 1000,
+            "reason": "requested_by_customer",
+            "metadata": {"refund": "rfd_1"},
+            "expand": ["charge"],
+        }
+    )
+    assert (refund.status, refund.amount, refund.metadata.to_dict()) == ("succeeded", 1000, {"refund": "rfd_1"})
+    assert (refund.charge.amount_refunded, refund.charge.refunded) == (1000, False)
+    assert (await shop.v1.invoices.retrieve_async(invoice)).status == "paid"
+    rest = await shop.v1.refunds.create_async({"charge": refund.charge.id})
+    assert rest.amount == 3900
+    charge = await shop.v1.charges.retrieve_async(refund.charge.id, {"expand": ["refunds"]})
+    assert charge.refunded
+    assert [each.id for each in charge.refunds.data] == [rest.id, refund.id]
+    assert (await shop.types()).count("charge.refunded") == 2
+    found = await shop.v1.refunds.list_async({"payment_intent": intent})
+    assert [each.id for each in found.data] == [rest.id, refund.id]
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "told"),
+    [
+        pytest.param({"amount": 5000}, None, r"greater than unrefunded amount on charge \(\$49.00\)", id="too much"),
+        pytest.param({"amount": 0}, "parameter_invalid_integer", "Invalid positive integer", id="nothing"),
+        pytest.param({"payment_intent": "pi_x"}, "resource_missing", "No such payment_intent: 'pi_x'", id="unknown"),
+    ],
+)
+async def test_a_refund_that_cannot_be_is_refused(
+    shop: Shop, params: dict[str, Any], code: str | None, told: str
+) -> None:
+    _, intent = await paid_invoice(shop)
+    with pytest.raises(stripe.InvalidRequestError, match=told) as caught:
+        await shop.v1.refunds.create_async({"payment_intent": intent, **params})
+    assert (caught.value.http_status, caught.value.code) == (400, code)
+
+
+async def test_a_refund_of_nothing_named_is_refused(shop: Shop) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="payment_intent or charge"):
+        await shop.v1.refunds.create_async({"amount": 100})
+
+
+async def test_a_charge_is_refunded_once(shop: Shop) -> None:
+    _, intent = await paid_invoice(shop)
+    await shop.v1.refunds.create_async({"payment_intent": intent})
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        await shop.v1.refunds.create_async({"payment_intent": intent})
+    assert caught.value.code == "charge_already_refunded"
+
+
+async def test_the_same_key_refunds_once(shop: Shop) -> None:
+    _, intent = await paid_invoice(shop)
+    refunds = [
+        await shop.v1.refunds.create_async({"payment_intent": intent, "amount": 100}, {"idempotency_key": "rfd_1"})
+        for _ in range(3)
+    ]
+    assert len({refund.id for refund in refunds}) == 1
+    assert len((await shop.v1.refunds.list_async()).data) == 1
+
+
+async def test_only_the_metadata_of_a_refund_changes_and_a_card_refund_is_not_cancelled(shop: Shop) -> None:
+    _, intent = await paid_invoice(shop)
+    refund = await shop.v1.refunds.create_async({"payment_intent": intent})
+    assert (await shop.v1.refunds.update_async(refund.id, {"metadata": {"a": "1"}})).metadata.to_dict() == {"a": "1"}
+    assert (await shop.event("refund.updated")).data.object.metadata.to_dict() == {"a": "1"}
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be canceled"):
+        await shop.v1.refunds.cancel_async(refund.id)
+
+
+@pytest.mark.parametrize(
+    ("method", "first", "later"),
+    [
+        pytest.param("pm_card_pendingRefund", "pending", "succeeded", id="pends, then succeeds"),
+        pytest.param("pm_card_refundFail", "succeeded", "failed", id="succeeds, then fails"),
+    ],
+)
+async def test_a_refund_may_change_its_mind(shop: Shop, method: str, first: str, later: str) -> None:
+    await shop.settings(refund_seconds=1)
+    _, intent = await paid_invoice(shop, method)
+    refund = await shop.v1.refunds.create_async({"payment_intent": intent})
+    assert refund.status == first
+    async with asyncio.timeout(5):
+        while (await shop.v1.refunds.retrieve_async(refund.id)).status != later:
+            await asyncio.sleep(0.05)
+    failed = later == "failed"
+    assert ("refund.failed" in await shop.types()) == failed
+    assert (await shop.event("refund.updated")).data.previous_attributes.status == first
+    charge = await shop.v1.charges.retrieve_async(refund.charge)
+    assert (charge.amount_refunded, charge.refunded) == ((0, False) if failed else (4900, True))
+
+
+async def test_a_credit_note_records_a_refund_that_was_made_before(shop: Shop) -> None:
+    invoice, intent = await paid_invoice(shop)
+    refund = await shop.v1.refunds.create_async({"payment_intent": intent, "amount": 1500})
+    note = await shop.v1.credit_notes.create_async(
+        {
+            "invoice": invoice,
+            "amount": 1500,
+            "refunds": [{"refund": refund.id, "amount_refunded": 1500}],
+            "reason": "order_change",
+            "metadata": {"refund": "rfd_1"},
+        }
+    )
+    assert (note.status, note.type, note.total, note.post_payment_amount) == ("issued", "post_payment", 1500, 1500)
+    assert [(each.refund, each.amount_refunded) for each in note.refunds] == [(refund.id, 1500)]
+    assert (await shop.v1.invoices.retrieve_async(invoice)).post_payment_credit_notes_amount == 1500
+    assert [each.id for each in (await shop.v1.credit_notes.list_async({"invoice": invoice})).data] == [note.id]
+    assert "credit_note.created" in await shop.types()
+    assert len((await shop.v1.refunds.list_async()).data) == 1
+
+
+async def test_a_credit_note_can_make_the_refund(shop: Shop) -> None:
+    invoice, _ = await paid_invoice(shop)
+    note = await shop.v1.credit_notes.create_async(
+        {"invoice": invoice, "amount": 4900, "refund_amount": 4900, "expand": ["refunds.refund"]}
+    )
+    assert (note.refunds[0].refund.amount, note.refunds[0].refund.status) == (4900, "succeeded")
+
+
+async def test_a_credit_note_of_a_line_has_its_share_of_the_tax(shop: Shop) -> None:
+    await shop.settings(tax_rate=10)
+    price = await shop.price(tax_behavior="exclusive")
+    invoice, _ = await paid_invoice(shop, price=price, automatic_tax={"enabled": True})
+    line = (await shop.v1.invoices.retrieve_async(invoice)).lines.data[0]
+    note = await shop.v1.credit_notes.create_async(
+        {
+            "invoice": invoice,
+            "lines": [{"type": "invoice_line_item", "invoice_line_item": line.id, "amount": 2450}],
+            "refund_amount": 2695,
+        }
+    )
+    assert (note.subtotal, note.total, note.total_taxes[0].amount) == (2450, 2695, 245)
+    by_amount = await shop.v1.credit_notes.create_async({"invoice": invoice, "amount": 1078, "refund_amount": 1078})
+    assert (by_amount.total, by_amount.total_excluding_tax, by_amount.total_taxes[0].amount) == (1078, 980, 98)
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        pytest.param({}, "exactly one of", id="neither amount nor lines"),
+        pytest.param({"amount": 1, "lines": [{"type": "custom_line_item"}]}, "exactly one of", id="both"),
+        pytest.param({"amount": 0, "refund_amount": 0}, "greater than zero", id="nothing"),
+        pytest.param({"amount": 5000, "refund_amount": 5000}, "cannot be greater", id="more than the invoice"),
+        pytest.param(
+            {"amount": 100, "refund_amount": 99}, "must equal the post payment credit amount: 100", id="unequal"
+        ),
+        pytest.param({"amount": 100}, "must equal", id="money that goes nowhere"),
+        pytest.param({"amount": 100, "refunds": [{"refund": "re_x"}]}, "No such refund", id="unknown refund"),
+        pytest.param(
+            {"lines": [{"type": "invoice_line_item", "invoice_line_item": "il_x", "amount": 1}], "refund_amount": 1},
+            "No such invoice line item",
+            id="unknown line",
+        ),
+    ],
+)
+async def test_a_credit_note_that_breaks_a_rule_is_refused(shop: Shop, params: dict[str, Any], told: str) -> None:
+    invoice, _ = await paid_invoice(shop)
+    with pytest.raises(stripe.InvalidRequestError, match=told):
+        await shop.v1.credit_notes.create_async({"invoice": invoice, **params})
+    assert (await shop.v1.refunds.list_async()).data == []
+
+
+async def test_a_refund_is_credited_once_and_for_its_own_invoice(shop: Shop) -> None:
+    invoice, intent = await paid_invoice(shop)
+    other, _ = await paid_invoice(shop)
+    refund = await shop.v1.refunds.create_async({"payment_intent": intent, "amount": 1000})
+    linked = {"amount": 1000, "refunds": [{"refund": refund.id, "amount_refunded": 1000}]}
+    with pytest.raises(stripe.InvalidRequestError, match="does not belong"):
+        await shop.v1.credit_notes.create_async({"invoice": other, **linked})
+    await shop.v1.credit_notes.create_async({"invoice": invoice, **linked})
+    with pytest.raises(stripe.InvalidRequestError, match="more than is left of the refund"):
+        await shop.v1.credit_notes.create_async({"invoice": invoice, **linked})
+
+
+async def test_a_credit_note_of_an_open_invoice_lowers_what_is_due_until_it_is_voided(shop: Shop) -> None:
+    subscription = await shop.subscribe(payment_behavior="default_incomplete")
+    note = await shop.v1.credit_notes.create_async({"invoice": subscription.latest_invoice, "amount": 900})
+    assert note.type == "pre_payment"
+    assert (await shop.v1.invoices.retrieve_async(subscription.latest_invoice)).amount_remaining == 4000
+    voided = await shop.v1.credit_notes.void_credit_note_async(note.id)
+    assert voided.status == "void"
+    assert (await shop.v1.invoices.retrieve_async(subscription.latest_invoice)).amount_remaining == 4900
+    assert "credit_note.voided" in await shop.types()
+
+
+async def test_a_credit_note_of_a_paid_invoice_stands(shop: Shop) -> None:
+    invoice, _ = await paid_invoice(shop)
+    note = await shop.v1.credit_notes.create_async({"invoice": invoice, "amount": 900, "refund_amount": 900})
+    with pytest.raises(stripe.InvalidRequestError, match="is paid"):
+        await shop.v1.credit_notes.void_credit_note_async(note.id)
