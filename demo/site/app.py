@@ -23,7 +23,7 @@ from demo.site.articles import load
 from demo.site.desk import Desk
 from demo.site.identity import Identity
 from demo.site.joining import Joining
-from demo.site.magazine import Magazine, sign_in_first
+from demo.site.magazine import Magazine
 from demo.site.newsstand import Newsstand, Problem, Unreachable
 from demo.site.reading import Reading
 from demo.site.settings import Settings
@@ -32,6 +32,7 @@ from demo.site.signing import Signing
 log = logging.getLogger(__name__)
 
 MISSING = "There is no such page. It may have been moved, or never written."
+EXPIRED = "Your sign-in has run out."
 AWAY = "Our subscription desk does not answer at the moment. Nothing is lost: please try again in a minute."
 
 
@@ -95,11 +96,15 @@ class _Mishaps:
         return self._page(request, status, sentence)
 
     async def refused(self, request: Request, error: Exception) -> Response:
-        """The service said no: its own words. A token it no longer believes leads to signing in."""
+        """
+        The service said no, in its words. A token it no longer believes is forgotten, and signing in offered.
+
+        Offered and not begun: a service that believes no token at all would send the browser round for ever.
+        """
         assert isinstance(error, Problem)
         if error.status == 401:
             self._magazine.sessions.sign_out(request)
-            return sign_in_first(request.url.path if request.method == "GET" else "/account")
+            return self._page(request, 401, EXPIRED)
         return self._page(request, error.status, words.refusal(error), code=error.code)
 
     async def away(self, request: Request, error: Exception) -> Response:

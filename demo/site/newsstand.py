@@ -66,6 +66,10 @@ class Newsstand:
             raise Unreachable(str(problem)) from problem
         return Answer(allowed=found.get("allowed") is True, reason=str(found.get("reason")), until=found.get("until"))
 
+    async def features(self, token: str) -> frozenset[str]:
+        """Return the names of all that a reader may use."""
+        return frozenset((await self._call("GET", "/v1/me/entitlements", token=token, timeout=HASTE))["features"])
+
     async def start_checkout(self, token: str, choice: Json) -> Json:
         """Start a checkout; the answer holds the address of the page where the reader pays."""
         return await self._call("POST", "/v1/checkout-sessions", token=token, body=choice)

@@ -28,14 +28,15 @@ class Reading:
         return [Route("/", self.front), Route("/articles/{slug}", self.article)]
 
     async def front(self, request: Request) -> Response:
-        """Show this issue, and the offer; without the offer where the service is away."""
-        articles = self._magazine.articles
+        """Show this issue, and the offer to who has not taken it."""
+        articles, reader = self._magazine.articles, self._magazine.reader(request)
+        subscribed = reader is not None and await self._has_anything(reader)
         return self._magazine.page(
             request, "front.html",
             lead=articles[0],
             current=[article for article in articles[1:] if article.feature != "archive"],
             archive=[article for article in articles if article.feature == "archive"],
-            plan=await self._plan(),
+            plan=None if subscribed else await self._plan(), subscribed=subscribed,
         )  # fmt: skip
 
     async def article(self, request: Request) -> Response:
@@ -63,6 +64,14 @@ class Reading:
             log.warning("entitlement check failed: %s", error)
             return {"reason": "unavailable", "unavailable": True}
         return None if answer.allowed else {"reason": answer.reason, "sentence": words.closed(answer.reason)}
+
+    async def _has_anything(self, reader: Reader) -> bool:
+        """Tell whether a reader has a subscription to use; in doubt the offer does no harm."""
+        try:
+            return bool(await self._magazine.newsstand.features(reader.token))
+        except (Unreachable, Problem) as error:
+            log.warning("no entitlements to look at: %s", error)
+            return False
 
     async def _plan(self) -> dict[str, Any] | None:
         try:

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,17 @@ def none_left(folder: str) -> list[str]:
     return left
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start the launcher in a group of its own; it is asked to stop where a test did not come to that."""
+    with subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True,
-    )  # fmt: skip
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def read_until(process: "subprocess.Popen[str]", what: str) -> str:
@@ -53,7 +61,7 @@ def read_until(process: "subprocess.Popen[str]", what: str) -> str:
 
 
 def test_ctrl_c_stops_everything_it_started() -> None:
-    with start() as process:
+    with started() as process:
         folder = read_until(process, "Logs are in ")
         read_until(process, "Ctrl-C stops everything")
         assert len(left_behind(folder)) >= 5
@@ -64,7 +72,7 @@ def test_ctrl_c_stops_everything_it_started() -> None:
 
 
 def test_a_start_that_is_interrupted_leaves_nothing_behind() -> None:
-    with start() as process:
+    with started() as process:
         folder = read_until(process, "Logs are in ")
         time.sleep(2.5)
         process.terminate()

@@ -10,6 +10,7 @@ from demo.browsing import Browser, Page
 from demo.issuer.people import DEMO_PASSWORD
 from demo.stack import Ports, Stack
 from demo.tour import ADDRESS, CARD
+from tests.demo.conftest import running
 
 GATED = "/articles/a-bakery-without-a-door"
 GATED_END = "slid it out into the cold."
@@ -65,6 +66,7 @@ async def test_digital_alone_opens_this_issue_and_the_archive(shop: Stack) -> No
         assert "Welcome aboard, Kit Moreau" in welcome.text
         assert GATED_END in (await browser.open(shop.magazine + GATED)).text
         assert ARCHIVE_END in (await browser.open(shop.magazine + ARCHIVE)).text
+        assert not list((await browser.open(shop.magazine)).find(class_="plan"))  # nothing more to sell
         account = await browser.open(f"{shop.magazine}/account")
         assert "$49 a year" in account.text
         assert "Digital and print" not in account.text
@@ -152,3 +154,16 @@ async def test_a_refund_that_is_no_longer_worth_what_was_seen_is_not_paid(shop: 
         changed = await agent.submit(page, page.form("/refund"), amount="100")
         assert "Not refunded: " in changed.text
         assert GATED_END in (await browser.open(shop.magazine + GATED)).text
+
+
+async def test_a_reader_whose_token_is_not_believed_is_asked_to_sign_in_again(shop: Stack, issuer: str) -> None:
+    """Asked, and not sent round in circles: here the service believes another issuer than the site."""
+    settings = {"MAGAZINE_NEWSSTAND_URL": shop.service, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_nobody"}
+    with running("demo.site", "Magazine listening on ", **settings) as magazine:
+        async with Browser() as browser:
+            login = await browser.open(f"{magazine}/sign-in?next=/account")
+            filled = {"email": "ada@example.com", "password": DEMO_PASSWORD}
+            page = await browser.submit(login, login.form("/authorize"), **filled)
+            assert page.status == 401
+            assert "Sign in again" in page.text
+            assert (await browser.open(magazine)).status == 200
