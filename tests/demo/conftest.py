@@ -19,10 +19,11 @@ def running(module: str, announcement: str, *arguments: str, **environment: str)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith(announcement), line
-        yield line.removeprefix(announcement).strip()
-        process.terminate()
-        process.wait(timeout=10)
+        try:
+            assert line.startswith(announcement), line
+            yield line.removeprefix(announcement).strip()
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
