@@ -41,7 +41,7 @@ async def shop(sandbox_url: str) -> AsyncIterator[Shop]:
         opened = Shop(url=sandbox_url, key=key, client=client, control=control, browser=browser)
         yield opened
         violations = [found for found in await opened.violations() if found["account"] == key]
-    await http.close_async()
+    await http.close_async()  # type: ignore[no-untyped-call]
     assert violations == []
 
 

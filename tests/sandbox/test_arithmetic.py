@@ -1,0 +1,117 @@
+"""Periods, discounts, taxes, card numbers and forms, by themselves."""
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox import cards
+from sandbox.billing import amounts, periods
+from sandbox.contract.responses import faults_of_object
+from sandbox.errors import StripeError
+from sandbox.forms import decode
+from sandbox.store import Account, difference
+
+INTERVALS = st.fixed_dictionaries(
+    {"interval": st.sampled_from(["day", "week", "month", "year"]), "interval_count": st.integers(1, 3)}
+)
+
+
+def at(year: int, month: int, day: int) -> int:
+    return int(datetime(year, month, day, 12, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("anchor", "interval", "count", "boundary"),
+    [
+        pytest.param(at(2024, 2, 29), "year", 1, at(2025, 2, 28), id="a leap day, a year on"),
+        pytest.param(at(2024, 2, 29), "year", 4, at(2028, 2, 29), id="a leap day comes back"),
+        pytest.param(at(2026, 1, 31), "month", 1, at(2026, 2, 28), id="the 31st in February"),
+        pytest.param(at(2026, 1, 31), "month", 2, at(2026, 3, 31), id="and in March again"),
+        pytest.param(at(2026, 12, 1), "month", 1, at(2027, 1, 1), id="over the new year"),
+        pytest.param(at(2026, 1, 1), "week", 2, at(2026, 1, 15), id="weeks"),
+    ],
+)
+def test_boundaries_are_counted_from_the_anchor(anchor: int, interval: str, count: int, boundary: int) -> None:
+    assert periods.shifted(anchor, {"interval": interval, "interval_count": 1}, count) == boundary
+
+
+@given(INTERVALS, st.integers(0, 4_000_000_000), st.integers(0, 100_000_000))
+def test_the_next_boundary_is_the_first_one_after_the_moment(
+    recurring: dict[str, Any], anchor: int, later: int
+) -> None:
+    following = periods.after(anchor, recurring, anchor + later)
+    assert following > anchor + later
+    count = 1
+    while periods.shifted(anchor, recurring, count) != following:
+        assert periods.shifted(anchor, recurring, count) <= anchor + later
+        count += 1
+
+
+def price(amount: int, product: str = "prod_1") -> dict[str, Any]:
+    return {"unit_amount": amount, "product": product, "tax_behavior": "exclusive"}
+
+
+@given(
+    st.lists(st.integers(0, 100_000), min_size=1, max_size=5),
+    st.one_of(
+        st.fixed_dictionaries({"percent_off": st.floats(0.01, 100), "amount_off": st.none()}),
+        st.fixed_dictionaries({"percent_off": st.none(), "amount_off": st.integers(1, 200_000)}),
+    ),
+)
+def test_a_discount_is_shared_out_whole_and_never_makes_a_line_negative(
+    prices: list[int], coupon: dict[str, Any]
+) -> None:
+    account = Account(key="sk_test_x")
+    wanted = [(price(amount), 1) for amount in prices]
+    lines = amounts.lines_of(account, wanted, coupons={"di_1": coupon}, automatic_tax=False)
+    assert all(0 <= line.discounted <= line.subtotal for line in lines)
+    if coupon["amount_off"] is not None:
+        assert sum(line.discounts["di_1"] for line in lines) == min(coupon["amount_off"], sum(prices))
+
+
+@pytest.mark.parametrize(
+    ("number", "valid"),
+    [
+        ("4242424242424242", True),
+        ("378282246310005", True),
+        ("4242424242424241", False),
+        ("", False),
+        ("4242", False),
+        ("٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢", False),
+    ],
+)
+def test_a_card_number_is_checked_by_luhn(number: str, valid: bool) -> None:
+    assert cards.is_valid_number(number) == valid
+
+
+def test_the_test_cards_behave_alike_by_number_and_by_payment_method() -> None:
+    assert cards.by_method("pm_card_visa") is cards.by_number("4242424242424242")
+    assert cards.by_method("pm_card_none") is None
+    assert cards.by_number("4111111111111111").decline == cards.NOT_A_TEST_CARD
+
+
+@given(st.text(max_size=60))
+def test_no_form_breaks_the_decoder(text: str) -> None:
+    with contextlib.suppress(StripeError):
+        assert isinstance(decode(text), dict)
+
+
+def test_nested_names_are_read_as_objects() -> None:
+    assert decode("a[b][0][c]=d&a[b][1][c]=e&x=&y[]=1&y[]=2") == {
+        "a": {"b": {"0": {"c": "d"}, "1": {"c": "e"}}},
+        "x": "",
+        "y": {"0": "1", "1": "2"},
+    }
+
+
+def test_a_difference_has_only_what_changed_as_it_was() -> None:
+    before = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1]}
+    assert difference(before, {"a": 1, "b": {"c": 1, "d": 3}, "e": [2]}) == {"b": {"d": 2}, "e": [1]}
+
+
+def test_an_object_that_is_none_of_stripes_is_a_fault() -> None:
+    assert faults_of_object({"object": "newspaper"}) == ["object: 'newspaper' is no resource of Stripe's"]

@@ -1,0 +1,48 @@
+"""`python -m sandbox`: what it says, and what it does for a service that is forwarded to."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+
+import httpx2
+import stripe
+
+from sandbox.public import DEFAULT_KEY, DEFAULT_SIGNING_SECRET
+from tests.sandbox.shop import Receiver
+
+_COMMAND = [sys.executable, "-m", "sandbox"]
+
+
+async def test_it_forwards_the_events_of_the_default_account_signed_with_the_public_secret(receiver: Receiver) -> None:
+    command = [*_COMMAND, "--port", "0", "--forward-to", receiver.url]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    assert line.startswith("Sandbox listening on http://127.0.0.1:")
+    url = line.split()[-1]
+    try:
+        async with httpx2.AsyncClient(base_url=url, auth=(DEFAULT_KEY, "")) as client:
+            await client.post("/v1/customers", data={"name": "Ada"})
+            await client.get("/_sandbox/idle")
+    finally:
+        process.terminate()
+        await process.wait()
+    body, signature = receiver.received[0]
+    assert stripe.Webhook.construct_event(body, signature, DEFAULT_SIGNING_SECRET).type == "customer.created"
+
+
+def test_help_teaches_how_to_use_it() -> None:
+    said = subprocess.run([*_COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    for word in ("--forward-to", "--signing-secret", DEFAULT_KEY, "4242 4242 4242 4242", "/_sandbox"):
+        assert word in said
+
+
+def test_a_port_that_is_taken_is_a_sentence_and_no_traceback() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run([*_COMMAND, "--port", port], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
