@@ -11,7 +11,8 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from annotated_types import Ge
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "NEWSSTAND_"
@@ -22,6 +23,13 @@ SANDBOX_API_KEY = "sk_test_sandbox_public"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - public, see above
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
+
+def _seconds(value: object) -> object:
+    """Let a bare number count as seconds."""
+    return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), Ge(timedelta(0))]
 Separated = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -41,7 +49,7 @@ class Settings(BaseSettings):
 
     stripe_url: str = SANDBOX_URL
     stripe_api_key: SecretStr = SecretStr(SANDBOX_API_KEY)
-    stripe_timeout: timedelta = timedelta(seconds=20)
+    stripe_timeout: Duration = timedelta(seconds=20)
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr(SANDBOX_WEBHOOK_SECRET),)
     automatic_tax: bool = False
 
@@ -54,11 +62,11 @@ class Settings(BaseSettings):
     catalogue: Path = Path("catalogue.toml")
     publisher_timezone: str = "America/Chicago"
 
-    renewal_allowance: timedelta = timedelta(days=3)
-    grace_period: timedelta = timedelta(days=14)
+    renewal_allowance: Duration = timedelta(days=3)
+    grace_period: Duration = timedelta(days=14)
     event_attempts: int = Field(default=12, ge=1, le=100)
-    lease: timedelta = timedelta(seconds=15)
-    degraded_after: timedelta = timedelta(minutes=5)
+    lease: Duration = timedelta(seconds=15)
+    degraded_after: Duration = timedelta(minutes=5)
     log_level: str = "INFO"
 
     @field_validator("webhook_secrets", "allowed_return_hosts", mode="before")

@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from app import main
 from app.services import catalogue, keys, prices
 from app.settings import Settings
+from tests.support.processes import Service
 
 CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
 OPENING = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
@@ -77,6 +78,7 @@ class Shop:
     dsn: str
     clock: str
     server_key: str
+    process: Service | None = None
     people: dict[str, Person] = field(default_factory=dict)
 
     def person(self, name: str = "ada", *, roles: tuple[str, ...] = ()) -> Person:
@@ -286,9 +288,13 @@ async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool
 
 @asynccontextmanager
 async def open_shop(
-    dsn: str, sandbox: Any, issuer: Any, *, opening: datetime = OPENING, **more: Any
+    dsn: str, sandbox: Any, issuer: Any, *, opening: datetime = OPENING, apart: bool = False, **more: Any
 ) -> AsyncIterator[Shop]:
-    """Open a shop: an account at the sandbox with the catalogue pushed, and the service beside it."""
+    """
+    Open a shop: an account at the sandbox with the catalogue pushed, and the service beside it.
+
+    :param apart: the service is a process of its own, that can be killed.
+    """
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     key = sandbox.key()
@@ -303,7 +309,7 @@ async def open_shop(
                 pass
             server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")
-        async with serving(settings, bound):
+        async with serving_apart(settings, bound, url) if apart else serving(settings, bound) as process:
             yield Shop(
                 url=url,
                 settings=settings,
@@ -314,7 +320,20 @@ async def open_shop(
                 dsn=dsn,
                 clock=clock,
                 server_key=server_key,
+                process=process,
             )
+
+
+@asynccontextmanager
+async def serving_apart(settings: Settings, bound: socket.socket, url: str) -> AsyncIterator[Service]:
+    """Run the service as a process of its own, on the socket's port."""
+    bound.close()
+    service = Service(settings, url)
+    await service.start()
+    try:
+        yield service
+    finally:
+        service.kill()
 
 
 async def _settings(

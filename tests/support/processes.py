@@ -1,0 +1,64 @@
+"""The service as a process of its own, to be killed where it hurts."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import httpx2
+from pydantic import SecretStr
+
+from app.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 30.0  # seconds
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as an operator would write them, and nothing of our own environment's."""
+    values = {name: value for name in Settings.model_fields if (value := getattr(settings, name)) is not None}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return clean | {f"{PREFIX}{name.upper()}": _written(value) for name, value in values.items()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(_written(part) for part in value)
+    if isinstance(value, timedelta):
+        return f"PT{value.total_seconds()}S"
+    return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
+
+
+class Service:
+    """``newsstand serve``, started, killed and started again on the same port."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._environment, self._url = environment(settings), url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        port = self._url.rpartition(":")[2]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve", "--port", port], cwd=ROOT, env=self._environment
+        )
+        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient() as http:
+            while True:
+                assert self._process.poll() is None, "the service ended by itself"
+                try:
+                    if (await http.get(f"{self._url}/readyz")).status_code == 200:
+                        return
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut does: SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
