@@ -1,0 +1,82 @@
+"""What the service is held against, each as good as it can be made by hand and served by the same server, set alike."""
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+REPLY = b'{"allowed":true,"reason":"paid_term","until":"2027-03-01T00:00:00Z"}'
+TOLERANCE = 300  # seconds
+
+
+async def bare_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body, and answer: the least that can be done under an ASGI server."""
+    if scope["type"] != "http":
+        return
+    more = True
+    while more:
+        more = (await receive()).get("more_body", False)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(REPLY))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": REPLY})
+
+
+class _In(BaseModel):
+    subscriber: str
+    feature: str
+
+
+class _Out(BaseModel):
+    allowed: bool
+    reason: str
+    until: str | None
+
+
+bare_fastapi = FastAPI()
+
+
+@bare_fastapi.post("/v1/entitlements/check")
+async def _check(body: _In) -> _Out:
+    return _Out(allowed=True, reason="paid_term", until="2027-03-01T00:00:00Z")
+
+
+@asynccontextmanager
+async def _with_pool(app: Starlette) -> AsyncIterator[None]:
+    async with asyncpg.create_pool(os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10) as pool:
+        await pool.execute(
+            "CREATE TABLE IF NOT EXISTS events (id text PRIMARY KEY, type text NOT NULL, payload text NOT NULL,"
+            " received_at timestamptz NOT NULL DEFAULT now())"
+        )
+        app.state.pool = pool
+        yield
+
+
+async def _receive(request: Request) -> Response:
+    body = await request.body()
+    said = dict(part.split("=", 1) for part in request.headers["stripe-signature"].split(","))
+    signed = hmac.digest(os.environ["BENCH_SECRET"].encode(), said["t"].encode() + b"." + body, hashlib.sha256).hex()
+    if not hmac.compare_digest(signed, said["v1"]) or abs(time.time() - int(said["t"])) > TOLERANCE:
+        return Response(status_code=400)
+    event = json.loads(body)
+    await request.app.state.pool.execute(
+        "INSERT INTO events (id, type, payload) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        event["id"],
+        event["type"],
+        body.decode(),
+    )
+    return Response(b'{"received":true}', media_type="application/json")
+
+
+minimal_ingest = Starlette(routes=[Route("/webhooks/stripe", _receive, methods=["POST"])], lifespan=_with_pool)

@@ -1,0 +1,230 @@
+"""What the benches stand on: a database, the service, and what it is held against; each started when it is asked for."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+
+from app.db import embedded, schema
+from app.db.session import make_engine, make_sessions
+from app.domain.callers import READ_ENTITLEMENTS
+from app.domain.entitlements import ENDED, PAID_TERM, RENEWAL_PENDING, Access, Spell, dump
+from app.services import catalogue, keys
+from bench import load
+
+ROOT = Path(__file__).parents[1]
+READERS = 10_000
+WEBHOOK_SECRET = "whsec_bench_public"
+SERVER_CORE, LOAD_CORE = 0, 1
+START_LIMIT = 60.0  # seconds
+# Holds the database for as long as its standard input is open: it ends with us, however we do.
+_HOLDER = (
+    "import sys, pathlib; from app.db import embedded; "
+    "print(embedded.ensure(pathlib.Path(sys.argv[1]), say=False), flush=True); sys.stdin.read()"
+)
+
+
+class Stage:
+    """Everything that runs beside a bench. What was started is shared by the benches, and taken down at the end."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self._stack = ExitStack()
+        self._home: Path | None = None
+        self._maintenance = ""
+        self._database: str | None = None
+        self._key: str | None = None
+        self._ports: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def database(self) -> str:
+        """Return the address of the service's database: fsync on, stock settings, migrated, with readers in it."""
+        if self._database is None:
+            self.say("Starting PostgreSQL (fsync on, stock settings) ...")
+            self._maintenance = self._stack.enter_context(_postgres(self.home()))
+            self._database = asyncio.run(schema.create_database(self._maintenance, "newsstand"))
+            self.say(f"Migrating, and inserting {READERS:,} readers ...")
+            asyncio.run(_fill(self._database))
+        return self._database
+
+    def other_database(self, name: str) -> str:
+        """Return the address of an empty database on the same server."""
+        self.database()
+        return asyncio.run(schema.create_database(self._maintenance, name))
+
+    def api_key(self) -> str:
+        """Return a key that may ask for entitlements."""
+        if self._key is None:
+            self._key = asyncio.run(_make_key(self.database()))
+        return self._key
+
+    def service(self) -> int:
+        """Return the port of the service: one process, its worker apart."""
+        if "service" not in self._ports:
+            settings = {
+                "NEWSSTAND_DATABASE_URL": self.database(),
+                "NEWSSTAND_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+                "NEWSSTAND_STRIPE_URL": "http://127.0.0.1:9",  # nobody is there, and nobody is asked
+                "NEWSSTAND_LOG_LEVEL": "WARNING",
+            }
+            self._start("service", ["app", "serve", "--no-worker"], settings)
+        return self._ports["service"]
+
+    def peer(self, name: str, **environment: str) -> int:
+        """Return the port of what the service is held against: an application of :mod:`bench.peers`, served alike."""
+        if name not in self._ports:
+            self._start(name, ["uvicorn", f"bench.peers:{name}", "--no-access-log"], environment)
+        return self._ports[name]
+
+    def run(self, port: int, requests: Iterable[bytes], seconds: float) -> load.Run:
+        """Put a server under load, from a core of its own."""
+        with _on_core(LOAD_CORE):
+            return load.run(port, requests, seconds)
+
+    def home(self) -> Path:
+        """Return a folder that is removed at the end."""
+        if self._home is None:
+            self._home = Path(tempfile.mkdtemp(prefix="newsstand-bench-"))
+            self._home.chmod(0o755)  # where we are root, the database's server is somebody else
+            self._stack.callback(shutil.rmtree, self._home, ignore_errors=True)
+        return self._home
+
+    def _start(self, name: str, module: list[str], environment: dict[str, str]) -> None:
+        with socket.socket() as free:
+            free.bind((load.HOST, 0))
+            port: int = free.getsockname()[1]
+        self.say(f"Starting {name} ...")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("NEWSSTAND_")}
+        log = self.home() / f"{name}.log"
+        with log.open("wb") as out:
+            server = subprocess.Popen(
+                [sys.executable, "-m", *module, "--port", str(port)],
+                cwd=ROOT,
+                env=inherited | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        self._stack.callback(_stop, server)
+        until = time.monotonic() + START_LIMIT
+        while not _listens(port):
+            if server.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{name} did not start:\n{log.read_text()[-4000:]}")
+            time.sleep(0.05)
+        if _cores_are_ours():
+            os.sched_setaffinity(server.pid, {SERVER_CORE})
+        self._ports[name] = port
+
+
+def _cores_are_ours() -> bool:
+    """Tell whether both cores may be used by us; else nothing is pinned."""
+    return hasattr(os, "sched_getaffinity") and {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0)
+
+
+@contextmanager
+def _on_core(core: int) -> Iterator[None]:
+    if not _cores_are_ours():
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((load.HOST, port), timeout=1):
+        return True
+    return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _postgres(home: Path) -> Iterator[str]:
+    command = [sys.executable, "-c", _HOLDER, str(home)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        address = holder.stdout.readline().strip()
+        if not address:
+            raise RuntimeError("the embedded PostgreSQL did not start")
+        try:
+            yield address
+        finally:
+            holder.stdin.close()
+            holder.wait()
+            until = time.monotonic() + START_LIMIT
+            pid = home / "postgres" / "data" / "postmaster.pid"
+            while pid.exists() and time.monotonic() < until:  # its supervisor stops it once nobody holds it
+                time.sleep(0.05)
+            shutil.rmtree(embedded.socket_dir((home / "postgres").resolve()), ignore_errors=True)
+
+
+def reader(number: int) -> str:
+    """Return the ``sub`` of a reader who is there."""
+    return f"auth0|{number:024x}"
+
+
+async def _fill(dsn: str) -> None:
+    """Insert readers in the second year of a subscription that goes on, every third with print."""
+    await schema.migrate(dsn)
+    plan = next(iter(catalogue.load(ROOT / "catalogue.toml").plans.values()))
+    year, now = timedelta(days=365), datetime.now(UTC).replace(microsecond=0)
+    people, entitled = [], []
+    for number in range(READERS):
+        begun = now - year - timedelta(hours=number % 8000 + 1)
+        spells = (
+            Spell(begun, begun + year, PAID_TERM),
+            Spell(begun + year, begun + 2 * year, PAID_TERM),
+            Spell(begun + 2 * year, begun + 2 * year + timedelta(days=3), RENEWAL_PENDING),
+        )
+        features = dict.fromkeys(plan.features_of(print_edition=number % 3 == 0), spells)
+        people.append((f"rdr_{number}", reader(number), f"reader-{number}@example.com"))
+        entitled.append(
+            (reader(number), f"rdr_{number}", 2, json.dumps(dump(Access(features=features, otherwise=ENDED))))
+        )
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.executemany("INSERT INTO subscribers (id, sub, email) VALUES ($1, $2, $3)", people)
+        await connection.executemany(
+            "INSERT INTO entitlements (sub, subscriber_id, version, access) VALUES ($1, $2, $3, $4)", entitled
+        )
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
+
+
+async def _make_key(dsn: str) -> str:
+    engine = make_engine(dsn, pool_size=1)
+    try:
+        return await keys.create(make_sessions(engine), "the bench", [READ_ENTITLEMENTS])
+    finally:
+        await engine.dispose()
