@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from app import main
 from app.cli import catalogue, database, keys, serving
 from app.cli.starting import started
 
@@ -35,6 +34,8 @@ cli.add_typer(keys.cli)
 @cli.command()
 def openapi() -> None:
     """Print the OpenAPI document of the REST API."""
+    from app import main  # here, so that the quick commands do not wait for it
+
     with started() as settings:
         typer.echo(json.dumps(main.document(main.application(settings)), indent=2))
 

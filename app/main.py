@@ -22,7 +22,7 @@ from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.clock import Clock, StripeTestClock, SystemClock
-from app.db import embedded, schema, work
+from app.db import address, schema, work
 from app.db.entitlements import open_pool
 from app.db.notices import Notices
 from app.db.session import Sessions, make_engine, make_sessions
@@ -34,22 +34,7 @@ from app.services import refunds as refund_cases
 from app.settings import Settings
 from app.worker import Job, Worker, attend
 
-DATABASE = "newsstand"  # its name on the embedded server
 VERSION = "0.1.0"
-
-
-async def database_address(settings: Settings, *, owner: bool = False) -> str:
-    """
-    Return where the database is; the embedded server is started, and its database made, if none is set.
-
-    :param owner: as the role that owns the schema.
-    """
-    if owner and settings.migration_database_url is not None:
-        return settings.migration_database_url.get_secret_value()
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    maintenance = await asyncio.to_thread(embedded.ensure, settings.data_dir)
-    return await schema.create_database(maintenance, DATABASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +98,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
     """
     offer = catalogue.load(settings.catalogue)
     async with AsyncExitStack() as stack:
-        dsn = await database_address(settings)
+        dsn = await address.find(settings)
         if settings.database_url is None:  # the embedded database is ours alone: no operator migrates it
             await schema.migrate(dsn)
         engine = make_engine(dsn, pool_size=settings.database_pool_size, pooler=settings.database_pooler)

@@ -80,7 +80,8 @@ class QuoteOut(BaseModel):
 
     basis: str
     allowed: bool
-    reason: str | None = Field(description="why not", examples=["outside_guarantee"])
+    reason: str | None = Field(description="why not, as a code", examples=["outside_guarantee"])
+    detail: str | None = Field(description="why not, in a sentence")
     amount: MoneyOut
     tax: MoneyOut
     until: datetime | None
@@ -93,6 +94,7 @@ class QuoteOut(BaseModel):
             basis=quote.basis,
             allowed=quote.allowed,
             reason=quote.refusal.code if quote.refusal else None,
+            detail=str(quote.refusal) if quote.refusal else None,
             amount=MoneyOut(amount=quote.amount, currency=quote.currency),
             tax=MoneyOut(amount=quote.tax, currency=quote.currency),
             until=quote.until,

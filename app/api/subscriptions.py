@@ -53,6 +53,7 @@ class SubscriptionOut(BaseModel):
     issues: IssuesOut | None
     renews_at: datetime | None
     ends_at: datetime | None
+    ended_by: str | None = Field(description="what ended it: a refund's basis, or cancel_now", examples=["guarantee"])
     price: MoneyOut
     guarantee: GuaranteeOut
 
@@ -70,6 +71,7 @@ class SubscriptionOut(BaseModel):
             issues=IssuesOut(owed=term.issues_owed) if term else None,
             renews_at=held.current_period_end if held.is_live and ends_at is None else None,
             ends_at=ends_at,
+            ended_by=held.ended_by,
             price=MoneyOut(amount=held.price, currency=held.currency),
             guarantee=GuaranteeOut(
                 eligible=quote is not None and quote.allowed,

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app import main
 from app.cli.starting import started
-from app.db import schema
+from app.db import address, schema
 from app.settings import Settings
 
 
@@ -26,4 +25,4 @@ def migrate(
 
 
 async def _migrate(settings: Settings, revision: str) -> None:
-    await schema.migrate(await main.database_address(settings, owner=True), revision)
+    await schema.migrate(await address.find(settings, owner=True), revision)

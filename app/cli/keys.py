@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app import main
 from app.cli.starting import WRONG, started
+from app.db import address
 from app.db.session import make_engine, make_sessions
 from app.domain.errors import DomainError
 from app.services import keys
@@ -41,7 +41,7 @@ def create(
 
 
 async def _create(settings: Settings, name: str, scopes: list[str]) -> str:
-    engine = make_engine(await main.database_address(settings), pool_size=1)
+    engine = make_engine(await address.find(settings), pool_size=1)
     try:
         return await keys.create(make_sessions(engine), name=name, scopes=scopes)
     finally:

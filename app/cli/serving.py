@@ -6,9 +6,7 @@ import signal
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from app import main
 from app.cli.starting import started
 from app.settings import Settings
 
@@ -24,6 +22,10 @@ def serve(
     newsstand serve                                  everything in one process
     newsstand serve --no-worker --host 0.0.0.0       behind a balancer, workers apart
     """
+    import uvicorn
+
+    from app import main  # here, so that the quick commands do not wait for it
+
     with started() as settings:
         app = main.application(settings, with_worker=not no_worker)
         uvicorn.run(
@@ -44,6 +46,8 @@ def worker() -> None:
 
 
 async def _work(settings: Settings) -> None:
+    from app import main
+
     async with main.parts(settings) as built:
         task = asyncio.create_task(built.worker().run())
         loop = asyncio.get_running_loop()

