@@ -1,0 +1,29 @@
+"""What is loaded of the entitlement row for one question decides it as the whole row would."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.db.entitlements import about
+from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, Access, Spell, decide, dump
+from app.domain.plans import Catalogue, Feature
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NAMES = ("archive", "audio", "print_edition")
+CATALOGUE = Catalogue(publisher="", plans={}, features={name: Feature(name=name, title=name) for name in NAMES})
+
+days = st.integers(-3, 3).map(lambda days: NOW + timedelta(days=days))
+spells = st.builds(Spell, days, days, st.sampled_from([PAID_TERM, GRACE_PERIOD]))
+accesses = st.builds(
+    Access,
+    features=st.dictionaries(st.sampled_from(NAMES), st.lists(spells, max_size=3).map(tuple)),
+    otherwise=st.just(ENDED),
+)
+
+
+@given(accesses, st.sampled_from(NAMES))
+def test_a_part_of_the_row_decides_as_the_whole_row_does(access: Access, feature: str) -> None:
+    part = about(feature, dump(access))
+
+    assert decide(part, feature, CATALOGUE, now=NOW) == decide(access, feature, CATALOGUE, now=NOW)
