@@ -29,6 +29,9 @@ tour: setup ## walk the main path by itself: subscribe, read, refund, read no mo
 test: setup ## every test but the long ones
 	@$(BIN)/python -m pytest -n 2
 
+oldest: setup ## the database's tests on the oldest PostgreSQL that is promised (Debian: postgresql-15)
+	@$(BIN)/python -m tests.oldest_postgres
+
 check: setup ## ruff, strict types, import contracts, migration lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,4 +53,4 @@ lock: ## recompile the locks after pyproject.toml changed
 clean: ## remove what setup, demo and tests made
 	@rm -rf $(VENV) var *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour test check bench soak lock clean
+.PHONY: help setup demo tour test oldest check bench soak lock clean

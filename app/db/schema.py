@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from alembic import command
@@ -28,7 +29,7 @@ def head() -> str:
 
 
 async def create_database(maintenance_dsn: str, name: str, *, template: str | None = None) -> str:
-    """Create the database ``name`` on the embedded server if it is absent, and return its address."""
+    """Create the database ``name`` beside the one at ``maintenance_dsn`` if it is absent, and return its address."""
     connection = await asyncpg.connect(maintenance_dsn)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
@@ -38,7 +39,7 @@ async def create_database(maintenance_dsn: str, name: str, *, template: str | No
         pass  # another process was quicker
     finally:
         await connection.close()
-    return maintenance_dsn.replace("@/postgres?", f"@/{name}?")
+    return urlunsplit(urlsplit(maintenance_dsn)._replace(path=f"/{name}"))
 
 
 async def migrate(dsn: str, revision: str = "head") -> None:
