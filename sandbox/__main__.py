@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.forward_to:
         account = app.state.world.accounts.of(options.key)
         register(account, url=options.forward_to, enabled_events=["*"], secret=options.signing_secret)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches Nagle's delay off; without, each reply waits up to 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, options.port))

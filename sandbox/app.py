@@ -8,7 +8,6 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from sandbox import clock, control, http
-from sandbox.agenda import run_due
 from sandbox.delivery import Delivery
 from sandbox.pages import checkout
 from sandbox.store import Accounts
@@ -49,5 +48,4 @@ async def _tick(world: World) -> None:
     while True:
         await clock.sleep(_TICK)
         for account in list(world.accounts.by_key.values()):
-            run_due(account)
-            world.settle(account, method="TICK", path="")
+            world.catch_up(account)

@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 import sandbox.resources  # noqa: F401  # registers every handler
-from sandbox.agenda import run_due
 from sandbox.contract import requests as contract_requests
 from sandbox.contract import responses as contract_responses
 from sandbox.contract.routes import ContractRoute, all_routes, match
@@ -130,7 +129,7 @@ async def api(request: Request) -> Response:
 
 async def _answer(exchange: _Exchange) -> Response:
     account, request = exchange.account, exchange.request
-    run_due(account)
+    exchange.world.catch_up(account)
     try:
         text = (await request.body()).decode()
     except (ClientDisconnect, UnicodeDecodeError) as error:
@@ -164,6 +163,8 @@ def _understand(exchange: _Exchange, text: str) -> tuple[ContractRoute, dict[str
     version = request.headers.get("stripe-version")
     if version not in (None, API_VERSION):
         raise invalid(f"Invalid Stripe API version: {version}. The sandbox speaks {API_VERSION} alone.")
+    if "stripe-account" in request.headers or "stripe-context" in request.headers:
+        raise unsupported("Connect (the Stripe-Account and Stripe-Context headers)")
     found = match(request.method, exchange.path)
     if found is None:
         if exchange.path.startswith("/v2/"):

@@ -5,7 +5,6 @@ An object is stored as it is shown, except for fields that begin with `_`: those
 and a renderer may compute others. A reference is stored as an id; `expand` follows it.
 """
 
-import copy
 import functools
 import secrets
 import string
@@ -47,7 +46,7 @@ _KINDS_WITHOUT_NULLS = {"payment_method", "refund", "account"}
 
 def new_id(prefix: str, *, length: int = 24) -> str:
     """Return a fresh id such as `cus_…`."""
-    return f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(length))}"
+    return f"{prefix}_{''.join(_ALPHABET[byte % len(_ALPHABET)] for byte in secrets.token_bytes(length))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class Account:
 
     def render(self, thing: JsonObject) -> JsonObject:
         """Return an object as it is shown: a copy, without what is the sandbox's own."""
-        shown = {name: copy.deepcopy(value) for name, value in thing.items() if not name.startswith("_")}
+        shown = {name: copied(value) for name, value in thing.items() if not name.startswith("_")}
         renderer = RENDERERS.get(thing.get("object", ""))
         return renderer(self, shown) if renderer and not thing.get("deleted") else shown
 
@@ -194,6 +193,15 @@ def difference(before: JsonObject, after: JsonObject) -> JsonObject:
             both = isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list"
             changed[name] = difference(old, new) if both else old  # type: ignore[arg-type]
     return changed
+
+
+def copied(value: Json) -> Json:
+    """Return a JSON value that shares nothing with the given one; faster than `copy.deepcopy`, which knows more."""
+    if isinstance(value, dict):
+        return {name: copied(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [copied(inner) for inner in value]
+    return value
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sandbox.agenda import run_due
 from sandbox.contract import responses
 from sandbox.delivery import Delivery
 from sandbox.jsontypes import JsonObject
@@ -16,6 +17,11 @@ class World:
     delivery: Delivery
     validate: bool = True
     violations: list[JsonObject] = field(default_factory=list)
+
+    def catch_up(self, account: Account) -> None:
+        """Do what has fallen due for an account in real time, and send the events of that."""
+        run_due(account)
+        self.settle(account, method="CLOCK", path="")
 
     def settle(self, account: Account, *, method: str, path: str) -> None:
         """Check the events an account has just made, which have no reply to fail with, and begin to deliver them."""

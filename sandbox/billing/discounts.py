@@ -22,6 +22,15 @@ def coupon_of(account: Account, given: JsonObject, *, customer_id: str | None, p
     return code["promotion"]["coupon"], code["id"]
 
 
+def check_currency(account: Account, chosen: list[tuple[str, str | None]], currency: str, *, param: str) -> None:
+    """Raise Stripe's 400 if a coupon takes off an amount in another currency."""
+    for coupon_id, _ in chosen:
+        coupon = account.get("coupon", coupon_id)
+        if coupon["currency"] not in (None, currency):
+            message = f"The coupon {coupon_id} takes off an amount in {coupon['currency']}, not in {currency}."
+            raise invalid(message, param=param)
+
+
 def check_coupon(account: Account, coupon: JsonObject, *, param: str) -> None:
     """Raise Stripe's 400 if a coupon cannot be redeemed any more."""
     if not is_valid(account, coupon):

@@ -36,7 +36,7 @@ def make_intent(account: Account, invoice: JsonObject, *, now: int) -> JsonObjec
         }
     )
     invoice["_payment_intent"] = intent_id
-    account.add(
+    payment = account.add(
         {
             "id": new_id("inpay"),
             "object": "invoice_payment",
@@ -51,5 +51,6 @@ def make_intent(account: Account, invoice: JsonObject, *, now: int) -> JsonObjec
             "status_transitions": {"canceled_at": None, "paid_at": None},
         }
     )
+    invoice["_payments"].append(payment["id"])
     account.emit("payment_intent.created", intent)
     return intent

@@ -89,6 +89,7 @@ def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
         **_sums(lines, automatic_tax=automatic_tax),
         "_subscription": subscription["id"],
         "_payment_intent": None,
+        "_payments": [],
     }
     account.add(invoice)
     account.emit("invoice.created", invoice)
@@ -144,15 +145,16 @@ def void(account: Account, invoice: JsonObject, *, now: int) -> None:
         intent["cancellation_reason"] = "void_invoice"
         intent["next_action"] = None
         account.emit("payment_intent.canceled", intent)
-    for payment in account.all("invoice_payment"):
-        if payment["invoice"] == invoice["id"] and payment["status"] == "open":
+    for payment in payments_of(account, invoice["id"]):
+        if payment["status"] == "open":
             payment["status"] = "canceled"
             payment["status_transitions"]["canceled_at"] = now
 
 
 def payments_of(account: Account, invoice_id: str) -> list[JsonObject]:
     """Return the payments of an invoice, newest first."""
-    return [payment for payment in account.all("invoice_payment") if payment["invoice"] == invoice_id]
+    made = account.get("invoice", invoice_id)["_payments"]
+    return [account.get("invoice_payment", payment_id) for payment_id in reversed(made)]
 
 
 def _spend_once_coupons(account: Account, subscription: JsonObject) -> None:

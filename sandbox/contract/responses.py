@@ -11,7 +11,7 @@ import importlib
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, ForwardRef, Literal, Union, get_args, get_origin
 
@@ -22,15 +22,18 @@ from stripe._stripe_object import StripeObject, UntypedStripeObject
 from sandbox.contract.routes import ContractRoute
 from sandbox.jsontypes import Json, JsonObject
 
-Checker = Callable[[Json, str], Iterator[str]]
-"""Takes a value and where it is; yields a sentence for each fault."""
+Faults = Sequence[str]
+"""Sentences, each beginning with where in the value it is found."""
+Checker = Callable[[Json], Faults]
+
+_FINE: Faults = ()
 
 
 def faults_of_reply(route: ContractRoute, body: JsonObject) -> list[str]:
     """Return what is wrong with the reply to a request; nothing, if it fits."""
     element = _resource(resource_of(route))
     checker = _page(element) if route.is_list else element
-    return list(checker(body, route.response[1]))
+    return _inside(route.response[1], checker(body))
 
 
 def resource_of(route: ContractRoute) -> Any:
@@ -44,7 +47,12 @@ def faults_of_object(body: JsonObject) -> list[str]:
     home = OBJECT_CLASSES.get(str(body.get("object")))
     if home is None:
         return [f"object: {body.get('object')!r} is no resource of Stripe's"]
-    return list(_resource(getattr(importlib.import_module(home[0]), home[1]))(body, home[1]))
+    return _inside(home[1], _resource(getattr(importlib.import_module(home[0]), home[1]))(body))
+
+
+def _inside(where: str, faults: Faults) -> list[str]:
+    """Put where a value is in front of what is wrong with it."""
+    return [f"{where}{fault}" for fault in faults]
 
 
 def nullable_fields(kind: str) -> tuple[str, ...]:
@@ -64,20 +72,20 @@ def _resource(cls: Any) -> Checker:
         required = frozenset(name for name, hint in hints.items() if not _may_be_none(hint))
         return {name: _compile(hint) for name, hint in hints.items()}, required
 
-    def checker(value: Json, where: str) -> Iterator[str]:
+    def checker(value: Json) -> Faults:
         if not isinstance(value, dict):
-            yield f"{where}: expected {cls.__name__}, found {value!r}"
-            return
+            return [f": expected {cls.__name__}, found {value!r}"]
         fields, required = compiled()
         if value.get("deleted") is True:
             required = required & {"id", "object"}
-        for name in required - value.keys():
-            yield f"{where}.{name}: missing"
+        found = [f".{name}: missing" for name in required - value.keys()]
         for name, inner in value.items():
-            if name not in fields:
-                yield f"{where}.{name}: {cls.__name__} has no such field"
-            else:
-                yield from fields[name](inner, f"{where}.{name}")
+            field = fields.get(name)
+            if field is None:
+                found.append(f".{name}: {cls.__name__} has no such field")
+            elif faults := field(inner):
+                found += _inside(f".{name}", faults)
+        return found
 
     return checker
 
@@ -171,37 +179,43 @@ def _union(members: tuple[Any, ...]) -> Checker:
     by_object = {getattr(m, "OBJECT_NAME", None): _compile(m) for m in plain if isinstance(m, type)}
     checkers = [_compile(member) for member in plain]
 
-    def checker(value: Json, where: str) -> Iterator[str]:
+    def checker(value: Json) -> Faults:
         if value is None:
-            if not nullable:
-                yield f"{where}: null is not allowed"
-            return
-        named = by_object.get(value.get("object")) if isinstance(value, dict) and "object" in value else None
+            return _FINE if nullable else [": null is not allowed"]
+        named = by_object.get(value["object"]) if isinstance(value, dict) and "object" in value else None
         if named is not None:
-            yield from named(value, where)
-            return
-        outcomes = [list(choice(value, where)) for choice in checkers]
-        if all(outcomes):
-            yield from max(outcomes, key=lambda found: found[0].count("."))
+            return named(value)
+        outcomes = []
+        for choice in checkers:
+            faults = choice(value)
+            if not faults:
+                return _FINE
+            outcomes.append(faults)
+        # The one that came furthest says the most.
+        return max(outcomes, key=lambda faults: faults[0].count("."), default=_FINE)
 
     return checker
 
 
 def _one_of(words: tuple[Any, ...]) -> Checker:
-    def checker(value: Json, where: str) -> Iterator[str]:
-        if value not in words:
-            yield f"{where}: {value!r} is none of {', '.join(map(str, words[:12]))}"
+    allowed = frozenset(words)
+
+    def checker(value: Json) -> Faults:
+        fits = isinstance(value, Hashable) and value in allowed
+        return _FINE if fits else [f": {value!r} is none of {', '.join(map(str, words[:12]))}"]
 
     return checker
 
 
 def _list(element: Checker) -> Checker:
-    def checker(value: Json, where: str) -> Iterator[str]:
+    def checker(value: Json) -> Faults:
         if not isinstance(value, list):
-            yield f"{where}: expected a list, found {value!r}"
-            return
+            return [f": expected a list, found {value!r}"]
+        found: list[str] = []
         for index, inner in enumerate(value):
-            yield from element(inner, f"{where}[{index}]")
+            if faults := element(inner):
+                found += _inside(f"[{index}]", faults)
+        return found
 
     return checker
 
@@ -209,59 +223,56 @@ def _list(element: Checker) -> Checker:
 def _page(element: Checker) -> Checker:
     data = _list(element)
 
-    def checker(value: Json, where: str) -> Iterator[str]:
+    def checker(value: Json) -> Faults:
         if not isinstance(value, dict) or value.get("object") != "list":
-            yield f"{where}: expected a list object, found {value!r}"
-            return
+            return [f": expected a list object, found {value!r}"]
+        found = []
         if value.keys() != {"object", "data", "has_more", "url"}:
-            yield f"{where}: a list object has not the fields {', '.join(sorted(value))}"
-        yield from _boolean(value.get("has_more"), f"{where}.has_more")
-        yield from _string(value.get("url"), f"{where}.url")
-        yield from data(value.get("data"), f"{where}.data")
+            found.append(f": a list object has not the fields {', '.join(sorted(value))}")
+        for name, inner in (("has_more", _boolean), ("url", _string), ("data", data)):
+            found += _inside(f".{name}", inner(value.get(name)))
+        return found
 
     return checker
 
 
 def _mapping(element: Checker) -> Checker:
-    def checker(value: Json, where: str) -> Iterator[str]:
+    def checker(value: Json) -> Faults:
         if not isinstance(value, dict):
-            yield f"{where}: expected an object, found {value!r}"
-            return
-        for name, inner in value.items():
-            yield from element(inner, f"{where}.{name}")
+            return [f": expected an object, found {value!r}"]
+        return [fault for name, inner in value.items() for fault in _inside(f".{name}", element(inner))]
 
     return checker
 
 
-def _string(value: Json, where: str) -> Iterator[str]:
-    if not isinstance(value, str):
-        yield f"{where}: expected a string, found {value!r}"
+def _string(value: Json) -> Faults:
+    return _FINE if isinstance(value, str) else [f": expected a string, found {value!r}"]
 
 
-def _integer(value: Json, where: str) -> Iterator[str]:
-    if not isinstance(value, int) or isinstance(value, bool):
-        yield f"{where}: expected an integer, found {value!r}"
+def _integer(value: Json) -> Faults:
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    return _FINE if fits else [f": expected an integer, found {value!r}"]
 
 
-def _number(value: Json, where: str) -> Iterator[str]:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        yield f"{where}: expected a number, found {value!r}"
+def _number(value: Json) -> Faults:
+    fits = isinstance(value, int | float) and not isinstance(value, bool)
+    return _FINE if fits else [f": expected a number, found {value!r}"]
 
 
-def _decimal(value: Json, where: str) -> Iterator[str]:
+def _decimal(value: Json) -> Faults:
     try:
         Decimal(value if isinstance(value, str) else "not a decimal string")
     except InvalidOperation:
-        yield f"{where}: expected a decimal string, found {value!r}"
+        return [f": expected a decimal string, found {value!r}"]
+    return _FINE
 
 
-def _boolean(value: Json, where: str) -> Iterator[str]:
-    if not isinstance(value, bool):
-        yield f"{where}: expected a boolean, found {value!r}"
+def _boolean(value: Json) -> Faults:
+    return _FINE if isinstance(value, bool) else [f": expected a boolean, found {value!r}"]
 
 
-def _anything(value: Json, where: str) -> Iterator[str]:
-    yield from ()
+def _anything(value: Json) -> Faults:
+    return _FINE
 
 
 _SIMPLE: dict[Any, Checker] = {str: _string, int: _integer, float: _number, Decimal: _decimal, bool: _boolean}

@@ -8,7 +8,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from sandbox import cards
-from sandbox.agenda import run_due
 from sandbox.errors import StripeError
 from sandbox.jsontypes import JsonObject
 from sandbox.pages import words
@@ -125,8 +124,7 @@ def _find(request: Request) -> tuple[Account, JsonObject] | None:
     for account in list(world.accounts.by_key.values()):
         session = account.find("checkout.session", request.path_params["session"])
         if session is not None:
-            run_due(account)
-            world.settle(account, method="GET", path="/c/pay")
+            world.catch_up(account)
             return account, session
     return None
 

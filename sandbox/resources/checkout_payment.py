@@ -146,6 +146,8 @@ def _customer(account: Account, session: JsonObject, payer: Payer) -> JsonObject
     with account.changing(customer, "customer.updated"):
         if update.get("shipping") == "auto" and payer.shipping:
             customer["shipping"] = {**payer.shipping, "phone": None}
+        if update.get("address") == "auto" and payer.shipping:
+            customer["address"] = payer.shipping["address"]
         if update.get("name") == "auto" and payer.name:
             customer["name"] = payer.name
     return customer

@@ -25,6 +25,8 @@ def check(account: Account, params: JsonObject) -> None:
     for name, message in _MODE_RULES.items():
         if name in params:
             raise invalid(message, param=name)
+    if params.get("billing_address_collection") == "required":
+        raise unsupported("billing_address_collection=required")
     if params.get("optional_items"):
         raise unsupported("the parameter optional_items on POST /v1/checkout/sessions")
     _check_urls(params)
@@ -61,9 +63,25 @@ def _check_customer(account: Account, params: JsonObject) -> None:
     if shipping == "auto" and "shipping_address_collection" not in params:
         message = "`customer_update[shipping]` needs `shipping_address_collection`."
         raise invalid(message, param="customer_update[shipping]")
+    _check_tax_location(account, params)
     countries = params.get("shipping_address_collection", {}).get("allowed_countries")
     if countries is not None and not countries:
         raise invalid("You must allow at least one country.", param="shipping_address_collection[allowed_countries]")
+
+
+def _check_tax_location(account: Account, params: JsonObject) -> None:
+    update = params.get("customer_update", {})
+    if "customer" not in params or not params.get("automatic_tax", {}).get("enabled") or "auto" in update.values():
+        return
+    customer = account.get("customer", params["customer"])
+    if customer["address"] is None and customer["shipping"] is None:
+        raise invalid(
+            "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a valid address to "
+            "the Customer or set either `customer_update[address]` to 'auto' or `customer_update[shipping]` to 'auto' "
+            "to save the address entered in Checkout to the Customer.",
+            param="automatic_tax",
+            code="customer_tax_location_invalid",
+        )
 
 
 def _check_lines(params: JsonObject) -> None:

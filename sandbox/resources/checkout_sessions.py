@@ -20,11 +20,7 @@ _CREATE = (
 )
 
 
-@serves(
-    "POST",
-    "/v1/checkout/sessions",
-    takes=_CREATE,
-)
+@serves("POST", "/v1/checkout/sessions", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Open a session with a page to pay at."""
     account, params = call.account, call.params
@@ -42,7 +38,11 @@ def create(call: Call) -> JsonObject:
         discounts.coupon_of(account, entry, customer_id=customer_id, param=f"discounts[{index}]")
         for index, entry in enumerate(params.get("discounts", []))
     ]
-    session = _session(account, params, base_url=call.base_url, currency=lines[0][0]["currency"])
+    currency = lines[0][0]["currency"]
+    discounts.check_currency(account, coupons, currency, param="discounts[0]")
+    if str(params.get("currency", currency)).lower() != currency:
+        raise invalid(f"The prices of this session are in {currency}.", param="currency")
+    session = _session(account, params, base_url=call.base_url, currency=currency)
     session["_lines"] = [(price["id"], quantity, new_id("li")) for price, quantity in lines]
     session["_discounts"] = coupons
     session["discounts"] = checkout.shown_discounts(session)

@@ -3,7 +3,7 @@
 import secrets
 import string
 
-from sandbox.errors import invalid
+from sandbox.errors import invalid, unsupported
 from sandbox.jsontypes import JsonObject
 from sandbox.metadata import merged
 from sandbox.pagination import in_range
@@ -32,6 +32,8 @@ def create(call: Call) -> JsonObject:
     if find_active(account, code):
         raise invalid(f"An active promotion code with `code: {code}` already exists.", param="code")
     restrictions = params.get("restrictions", {})
+    for name in restrictions.keys() - {"first_time_transaction"}:
+        raise unsupported(f"the parameter restrictions[{name}] on POST /v1/promotion_codes")
     promotion_code: JsonObject = {
         "id": new_id("promo"),
         "object": "promotion_code",
@@ -46,8 +48,8 @@ def create(call: Call) -> JsonObject:
         "promotion": {"coupon": coupon_id, "type": "coupon"},
         "restrictions": {
             "first_time_transaction": restrictions.get("first_time_transaction", False),
-            "minimum_amount": restrictions.get("minimum_amount"),
-            "minimum_amount_currency": restrictions.get("minimum_amount_currency"),
+            "minimum_amount": None,
+            "minimum_amount_currency": None,
         },
         "times_redeemed": 0,
     }

@@ -61,6 +61,14 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
     ]
     subscribing.check_prices(prices, param="items[{}][price]")
     given = unset(params.get("discounts")) or []
+    chosen = [
+        discounts.coupon_of(account, entry, customer_id=customer["id"], param=f"discounts[{index}]")
+        for index, entry in enumerate(given)
+    ]
+    currency = prices[0]["currency"]
+    discounts.check_currency(account, chosen, currency, param="discounts")
+    if str(params.get("currency", currency)).lower() != currency:
+        raise invalid(f"The prices of this subscription are in {currency}.", param="currency")
     return subscribing.Wanted(
         customer=customer["id"],
         items=[
@@ -68,10 +76,7 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
             for price, entry in zip(prices, params["items"], strict=True)
         ],
         metadata=merged({}, params.get("metadata")),
-        discounts=[
-            discounts.coupon_of(account, entry, customer_id=customer["id"], param=f"discounts[{index}]")
-            for index, entry in enumerate(given)
-        ],
+        discounts=chosen,
         automatic_tax=params.get("automatic_tax", {}).get("enabled", False),
         description=params.get("description"),
         billing_mode=params.get("billing_mode", {}).get("type", "flexible"),

@@ -83,6 +83,21 @@ async def test_prices_of_two_currencies_do_not_go_together(shop: Shop) -> None:
         await shop.checkout(line_items=[{"price": dollars.id, "quantity": 1}, {"price": euros.id, "quantity": 1}])
 
 
+async def test_a_coupon_of_another_currency_is_refused(shop: Shop) -> None:
+    coupon = await shop.v1.coupons.create_async({"amount_off": 500, "currency": "eur", "duration": "once"})
+    with pytest.raises(stripe.InvalidRequestError, match="in eur, not in usd"):
+        await shop.checkout(discounts=[{"coupon": coupon.id}])
+
+
+async def test_automatic_tax_needs_to_know_where_a_customer_is(shop: Shop) -> None:
+    customer = await shop.customer(method=None)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        await shop.checkout(customer=customer.id, automatic_tax={"enabled": True})
+    assert caught.value.code == "customer_tax_location_invalid"
+    update = {"address": "auto"}
+    assert await shop.checkout(customer=customer.id, automatic_tax={"enabled": True}, customer_update=update)
+
+
 async def test_only_an_open_session_can_be_expired(shop: Shop) -> None:
     session = await shop.checkout()
     assert (await shop.v1.checkout.sessions.expire_async(session.id)).status == "expired"
