@@ -1,0 +1,25 @@
+# One image for the service, its worker, its migrations and the local Stripe.
+FROM python:3.13-slim
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /srv/newsstand
+
+# What the service needs, and the two packages that the local Stripe needs besides (its pages and its forms).
+COPY requirements/runtime.lock requirements/dev.lock requirements/
+RUN pip install --require-hashes --no-deps -r requirements/runtime.lock \
+    && awk '/^[^ #]/ {wanted = /^(jinja2|python-multipart)==/} wanted' requirements/dev.lock > /tmp/sandbox.lock \
+    && pip install --require-hashes --no-deps -r /tmp/sandbox.lock \
+    && rm /tmp/sandbox.lock
+
+COPY alembic.ini catalogue.toml ./
+COPY migrations/ migrations/
+COPY app/ app/
+COPY sandbox/ sandbox/
+
+ENV PYTHONPATH=/srv/newsstand
+RUN printf '#!/bin/sh\nexec python -m app "$@"\n' > /usr/local/bin/newsstand && chmod 755 /usr/local/bin/newsstand \
+    && useradd --system --uid 10001 --no-create-home newsstand
+USER newsstand
+
+EXPOSE 8000
+CMD ["newsstand", "serve", "--host", "0.0.0.0", "--port", "8000"]

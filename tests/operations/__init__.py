@@ -1,0 +1,1 @@
+"""What operators and newcomers meet: settings, start-up, processes, containers and the words about them."""
