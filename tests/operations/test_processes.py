@@ -1,0 +1,168 @@
+"""The service as one process: it starts with nothing set, says what it does without secrets, and goes when asked."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from stripe import WebhookSignature
+
+from app.db import embedded
+from app.settings import SANDBOX_WEBHOOK_SECRET
+from tests.operations.processes import free_port, running, until
+
+QUICKLY = 5.0  # seconds
+SERVE = ["-m", "app", "serve", "--port"]
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Give an empty folder that another user may enter: started by root, the embedded server runs as somebody else."""
+    folder = Path(tempfile.mkdtemp(prefix="newsstand-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(embedded.socket_dir((folder / "postgres").resolve()), ignore_errors=True)
+    shutil.rmtree(folder)
+
+
+def test_with_nothing_set_it_brings_its_database_along_and_leaves_nothing_running(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with running([*SERVE, str(port)], {"NEWSSTAND_DATA_DIR": str(data_dir)}, tmp_path / "log") as service:
+        ready = service.wait_for(f"{url}/readyz").json()
+        alive = httpx2.get(f"{url}/healthz", trust_env=False)
+        database = postmaster(data_dir)
+        assert is_running(database)
+
+        seconds = service.terminate()
+
+    assert ready == {"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}
+    assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+    assert seconds < QUICKLY
+    assert service.stopped_well(), service.said()
+    assert until(lambda: not is_running(database), within=10), "the embedded PostgreSQL still runs"
+
+
+def postmaster(data_dir: Path) -> int:
+    """Return the process id of the embedded server."""
+    (file,) = data_dir.rglob("postmaster.pid")
+    return int(file.read_text().split()[0])
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_its_log_is_json_with_the_request_id_and_without_secrets(database: str, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    token = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"
+    key = "nsk_a_key_that_nobody_made"
+    signature = WebhookSignature.generate_signature_header("{}", SANDBOX_WEBHOOK_SECRET)
+    settings = {"NEWSSTAND_DATABASE_URL": database, "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9"}
+    with (
+        running([*SERVE, str(port)], settings, tmp_path / "log") as service,
+        httpx2.Client(base_url=url, trust_env=False) as client,
+    ):
+        service.wait_for(f"{url}/readyz")
+        mine = client.get("/v1/plans/no-such-plan", headers={"X-Request-Id": "trace-1"})
+        reader = client.get("/v1/me/subscription", headers={"Authorization": f"Bearer {token}"})
+        server = client.get("/v1/subscribers/ada/entitlements", headers={"Authorization": f"Bearer {key}"})
+        webhook = client.post("/webhooks/stripe", headers={"Stripe-Signature": signature}, content="{}")
+        service.terminate()
+        said = service.said()
+
+    assert mine.headers["X-Request-Id"] == "trace-1"
+    assert (reader.status_code, server.status_code, webhook.status_code) == (503, 401, 400)
+    lines = [json.loads(line) for line in said.splitlines()]  # every line, uvicorn's too
+    of_request = {line["request_id"]: line for line in lines if line["event"] == "request"}
+    assert of_request["trace-1"]["route"] == "/v1/plans/{code}"
+    for answer, route in ((reader, "/v1/me/subscription"), (webhook, "/webhooks/stripe")):
+        line: dict[str, Any] = of_request[answer.headers["X-Request-Id"]]
+        assert (line["route"], line["status"]) == (route, answer.status_code)
+    signed_with = re.findall(r"v1=(\w+)", signature)
+    for secret in (token, token.split(".")[1], key, SANDBOX_WEBHOOK_SECRET, *signed_with):
+        assert secret not in said
+
+
+class Line:
+    """A line to a PostgreSQL that can be cut and mended."""
+
+    def __init__(self, socket_file: Path, port: int) -> None:
+        self._socket_file, self._port = socket_file, port
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+
+    async def mend(self) -> None:
+        """Let connections through."""
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", self._port)
+
+    async def cut(self) -> None:
+        """End every connection, and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        for end in list(self._ends):
+            end.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._socket_file)
+        self._ends |= {writer, back}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        self._ends -= {writer, back}
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    finally:
+        sink.close()
+
+
+@pytest.fixture
+async def line(database: str) -> AsyncIterator[tuple[Line, str]]:
+    """Give a line to the database, and the database's address over it."""
+    name, folder = re.fullmatch(r"postgresql://postgres@/(\w+)\?host=(.+)", database).groups()  # type: ignore[union-attr]
+    port = free_port()
+    made = Line(Path(folder) / ".s.PGSQL.5432", port)
+    await made.mend()
+    yield made, f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable"
+    await made.cut()
+
+
+async def test_while_the_database_is_away_it_lives_but_is_not_ready_and_then_it_is_again(
+    line: tuple[Line, str], tmp_path: Path
+) -> None:
+    to_database, dsn = line
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with running([*SERVE, str(port)], {"NEWSSTAND_DATABASE_URL": dsn}, tmp_path / "log") as service:
+        await asyncio.to_thread(service.wait_for, f"{url}/readyz")
+
+        await to_database.cut()
+        away = await asyncio.to_thread(service.wait_for, f"{url}/readyz", 503)
+        alive = await asyncio.to_thread(service.wait_for, f"{url}/healthz")
+        await to_database.mend()
+        back = await asyncio.to_thread(service.wait_for, f"{url}/readyz")
+
+        await asyncio.to_thread(service.terminate)
+
+    assert away.json()["why"] == "the database does not answer"
+    assert alive.status_code == 200
+    assert back.json()["status"] == "ok"
+    assert service.popen.returncode in (0, -15), service.said()

@@ -1,0 +1,81 @@
+"""What is dangerous or wrong is refused before anything starts: exit status 2, and a line that names the setting."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from app.settings import SANDBOX_WEBHOOK_SECRET
+from tests.operations.processes import ROOT, run
+
+BAD_SETTINGS = 2
+LIVE_KEY = "sk_live_51madeup"
+GOOD = ROOT / "catalogue.toml"
+
+SERVE_TRACES_BACK = pytest.mark.xfail(
+    reason="`serve` reads the catalogue after uvicorn has begun: status 3, and a trace"
+)
+LEVEL_IS_NOT_CHECKED = pytest.mark.xfail(reason="the level is not checked with the other settings: a KeyError's trace")
+VALUE_IS_SHOWN = pytest.mark.xfail(reason="the message quotes the zone")
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "named"),
+    [
+        pytest.param(
+            ("serve",),
+            {"NEWSSTAND_STRIPE_API_KEY": LIVE_KEY},
+            "NEWSSTAND_STRIPE_URL",
+            id="a live key with the sandbox's address",
+        ),
+        pytest.param(
+            ("worker",),
+            {
+                "NEWSSTAND_STRIPE_URL": "https://api.stripe.com",
+                "NEWSSTAND_STRIPE_API_KEY": "sk_test_51madeup",
+                "NEWSSTAND_WEBHOOK_SECRETS": f"whsec_madeup,{SANDBOX_WEBHOOK_SECRET}",
+            },
+            "NEWSSTAND_WEBHOOK_SECRETS",
+            id="the sandbox's signing secret with Stripe's own address",
+        ),
+        pytest.param(
+            ("serve",),
+            {"NEWSSTAND_PUBLISHER_TIMEZONE": "Mars/Olympus_Mons"},
+            "NEWSSTAND_PUBLISHER_TIMEZONE",
+            id="a time zone that does not exist",
+            marks=VALUE_IS_SHOWN,
+        ),
+        pytest.param(
+            ("worker",),
+            {"NEWSSTAND_LOG_LEVEL": "LOUD"},
+            "NEWSSTAND_LOG_LEVEL",
+            id="a log level that does not exist",
+            marks=LEVEL_IS_NOT_CHECKED,
+        ),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
+    command: tuple[str, ...], settings: Mapping[str, str], named: str, tmp_path: Path
+) -> None:
+    refused = run(["-m", "app", *command], {"NEWSSTAND_DATA_DIR": str(tmp_path), **settings})
+
+    assert refused.returncode == BAD_SETTINGS, refused.stderr
+    assert f"{named}: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+    for part in (part for value in settings.values() for part in value.split(",")):
+        if not part.startswith("https://api."):  # that one the message tells to use
+            assert part not in refused.stderr
+    assert not list(tmp_path.iterdir()), "something was started all the same"
+
+
+@pytest.mark.parametrize("command", [pytest.param("serve", marks=SERVE_TRACES_BACK), "worker"])
+def test_a_wrong_catalogue_stops_the_start_and_its_key_is_named(command: str, tmp_path: Path) -> None:
+    bad, data = tmp_path / "catalogue.toml", tmp_path / "var"
+    bad.write_text(GOOD.read_text().replace('interval = "year"', 'interval = "fortnight"'))
+
+    refused = run(["-m", "app", command], {"NEWSSTAND_DATA_DIR": str(data), "NEWSSTAND_CATALOGUE": str(bad)})
+
+    assert refused.returncode == BAD_SETTINGS, refused.stderr
+    assert "plans.annual.interval: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not data.exists(), "something was started all the same"
