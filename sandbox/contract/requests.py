@@ -72,9 +72,21 @@ def _object(fields: dict[str, Checker], required: frozenset[str]) -> Checker:
         for key in sorted(required - value.keys()):
             absent = _inside(name, key)
             raise invalid(f"Missing required param: {absent}.", param=absent, code="parameter_missing")
+        for key in required:
+            if value[key] == "" and fields[key] is _string:
+                raise empty(_inside(name, key))
         return typed
 
     return checker
+
+
+def empty(name: str) -> StripeError:
+    """Return Stripe's 400 for an empty string where nothing can be unset."""
+    message = (
+        f"You passed an empty string for '{name}'. We assume empty values are an attempt to unset a parameter; however "
+        f"'{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value."
+    )
+    return invalid(message, param=name, code="parameter_invalid_empty")
 
 
 def _inside(name: str, key: str) -> str:

@@ -63,14 +63,14 @@ async def ask(request: Request) -> Response:
     found = _find(request)
     if found is None:
         return _unknown()
-    _, session = found
+    account, session = found
     closed = _closed(session, paid_status=200)
     if closed:
         return closed
     if "_pending" not in session:
         return RedirectResponse(f"/c/pay/{session['id']}", 303, _HEADERS)
-    amount = words.money(session["amount_total"], session["currency"])
-    return _page("authenticate.html", 200, session=session, amount=amount)
+    payer: Payer = session["_pending"]
+    return _page("authenticate.html", 200, amount=words.summary(account, session, payer.promotion_code).total)
 
 
 async def authenticate(request: Request) -> Response:

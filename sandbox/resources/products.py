@@ -1,5 +1,6 @@
 """Products."""
 
+from sandbox.contract.requests import empty
 from sandbox.errors import invalid, missing
 from sandbox.fields import assign, unset
 from sandbox.jsontypes import JsonObject
@@ -51,6 +52,8 @@ def update(call: Call) -> JsonObject:
     account, params = call.account, call.params
     product = account.get("product", call.ids["id"])
     _check_tax_code(params)
+    if params.get("name") == "":
+        raise empty("name")
     if params.get("default_price"):
         account.get("price", params["default_price"], param="default_price", status=400)
     with account.changing(product, "product.updated"):

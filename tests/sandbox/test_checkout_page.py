@@ -148,7 +148,9 @@ async def test_3d_secure_completed_pays(shop: Shop) -> None:
     assert (asked.status_code, asked.headers["location"]) == (303, f"/c/pay/{session.id}/authenticate")
     assert await still_open(shop, session)
     bank = f"{session.url}/authenticate"
-    assert "Complete authentication" in (await shop.browser.get(bank)).text
+    page = (await shop.browser.get(bank)).text
+    assert "Complete authentication" in page
+    assert "$49.00" in page
     done = await shop.browser.post(bank, data={"result": "complete"})
     assert done.headers["location"].startswith("https://shop.example/done")
     assert (await shop.bought(session)).payment_status == "paid"

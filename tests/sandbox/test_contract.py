@@ -1,6 +1,7 @@
 """The SDK's types hold in both directions: for what comes in and for what goes out."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,14 @@ async def refusal(shop: Shop, path: str, body: str) -> dict[str, Any]:
             "parameter_missing",
             "Missing required param: name.",
             id="missing name",
+        ),
+        pytest.param(
+            "/v1/products",
+            "name=",
+            "name",
+            "parameter_invalid_empty",
+            "You passed an empty string for 'name'",
+            id="empty",
         ),
         pytest.param(
             "/v1/prices",
@@ -179,6 +188,12 @@ def test_the_sandbox_imports_nothing_of_the_service() -> None:
     for file in Path("sandbox").rglob("*.py"):
         assert "import app" not in file.read_text(), file
         assert "from app" not in file.read_text(), file
+
+
+def test_only_one_module_reads_the_time() -> None:
+    for file in Path("sandbox").rglob("*.py"):
+        if file.name != "clock.py":
+            assert not re.search(r"time\.time\(|import time|datetime\.now|utcnow", file.read_text()), file
 
 
 async def test_the_health_page_lists_the_routes_that_are_served(shop: Shop) -> None:
