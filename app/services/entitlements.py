@@ -25,7 +25,7 @@ async def check(pool: Pool, rules: Rules, sub: str, feature: str, *, now: dateti
     :raises UnknownFeature: the catalogue has no such feature.
     """
     rules.catalogue.feature(feature)
-    access, _ = await entitlements.read(pool, sub)
+    access = await entitlements.read_about(pool, sub, feature)
     return decide(access, feature, rules.catalogue, now=now)
 
 
