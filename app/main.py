@@ -17,7 +17,18 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.api import checkout_sessions, entitlements, health, hot, middleware, plans, problems, refunds, support
+from app.api import (
+    checkout_sessions,
+    entitlements,
+    health,
+    hot,
+    middleware,
+    my_refunds,
+    plans,
+    problems,
+    refunds,
+    support,
+)
 from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
 from app.api.deps import Container
@@ -174,7 +185,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     problems.install(app)
     middleware.install(app)
     app.router.routes[:0] = hot.ROUTES  # first: they are asked most
-    for module in (plans, checkout_sessions, subscription_routes, entitlements, refunds, support, health):
+    for module in (plans, checkout_sessions, subscription_routes, entitlements, my_refunds, refunds, support, health):
         app.include_router(module.router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app

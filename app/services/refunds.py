@@ -39,7 +39,7 @@ from app.domain.refunds import (
     ends_term,
     quote_guarantee,
 )
-from app.domain.subscriptions import Payment
+from app.domain.subscriptions import NoSubscription, Payment
 from app.gateway import refunds as at_stripe
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_REFUND
@@ -69,6 +69,22 @@ async def quote(sessions: Sessions, rules: Rules, payment_id: str, *, now: datet
     async with sessions.begin() as session:
         case = await _case(session, rules, payment_id)
     return [quote_guarantee(case, now=now, zone=rules.zone)]
+
+
+async def guarantee_of(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> tuple[str, Quote]:
+    """
+    Return the payment that a reader's guarantee is about, with what it would pay now.
+
+    :raises NoSubscription: they never paid for one.
+    """
+    async with sessions.begin() as session:
+        subscriber = await subscribers.by_sub(session, sub)
+        held = await subscriptions.current(session, subscriber.id) if subscriber else None
+        paid = [p for p in await payments.of_subscription(session, held.id) if p.amount > 0] if held else []
+        if not paid:
+            raise NoSubscription
+        case = await _case(session, rules, paid[0].id)
+    return paid[0].id, quote_guarantee(case, now=now, zone=rules.zone)
 
 
 async def _case(session: Session, rules: Rules, payment_id: str, *, lock: bool = False) -> Case:

@@ -239,3 +239,33 @@ async def test_only_support_refunds(shop: Shop) -> None:
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
     assert (await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.person())).status_code == 403
     assert await books(shop, payment) == 0
+
+
+async def test_a_reader_gives_themself_the_money_back_once(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop)
+    quote = (await shop.get("/v1/me/refund-quote", ada)).json()
+    assert (quote["payment"], quote["allowed"], quote["amount"]["amount"]) == (payment, True, 49_00)
+
+    body = {"expected_amount": quote["amount"]}
+    clicks = await asyncio.gather(
+        *(shop.post("/v1/me/refunds", ada, body, **{"Idempotency-Key": f"k{i}"}) for i in range(5))
+    )
+    await shop.settles()
+
+    assert [click.status_code for click in clicks].count(201) == 1
+    assert await books(shop, payment) == 49_00
+    assert (await shop.check(ada))["reason"] == "refunded"
+    after = (await shop.get("/v1/me/refund-quote", ada)).json()
+    assert (after["allowed"], after["reason"]) == (False, "nothing_to_refund")
+    requested = await shop.rows("SELECT actor FROM audit_log WHERE action = 'refund.requested'")
+    assert [row["actor"] for row in requested] == ["reader:ada"]
+
+
+async def test_who_never_paid_has_nothing_to_be_given_back(shop: Shop) -> None:
+    bob = shop.person("bob")
+
+    assert (await shop.get("/v1/me/refund-quote", bob)).json()["code"] == "no_subscription"
+    body = {"expected_amount": {"amount": 1, "currency": "usd"}}
+    refused = await shop.post("/v1/me/refunds", bob, body, **{"Idempotency-Key": "k"})
+    assert (refused.status_code, refused.json()["code"]) == (404, "no_subscription")
