@@ -2,7 +2,8 @@
 The load: requests that were built beforehand, over kept connections, one at a time on each.
 
 It does as little as can be done in Python, so that it leaves its core idle where a server of one process is the limit; how
-much of the core it took is part of what it tells.
+much of the core it wanted is part of what it tells. An answer costs it some 14 microseconds, where a bare ASGI reply costs
+uvicorn 22: it is not the bottleneck.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -30,7 +32,7 @@ class Run:
 
     rate: float  # a second
     p99: float  # seconds
-    busy: float  # the share of a core that the load took
+    busy: float  # the share of the time in which the load ran, or would have had others not been running
 
 
 def request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -77,19 +79,28 @@ async def _run(port: int, requests: Iterator[bytes], seconds: float, connections
     loop = asyncio.get_running_loop()
     load = _Load(requests, loop.create_future())
     kept = [(await loop.create_connection(lambda: _Connection(load), HOST, port))[1] for _ in range(connections)]
-    cpu, started = time.process_time(), time.perf_counter()
+    wanted, started = _core_time(), time.perf_counter()
     load.until = started + seconds
     for connection in kept:
         connection.ask()
     async with asyncio.timeout(seconds + PATIENCE):
         await load.ended
-    took, cpu = load.last - started, time.process_time() - cpu
+    took, wanted = load.last - started, _core_time() - wanted
     for connection in kept:
         connection.close()
     late = sorted(load.latencies)
     if not late:
         raise BadAnswer("there was nothing to ask")
-    return Run(rate=len(late) / took, p99=late[int(len(late) * 0.99)], busy=cpu / took)
+    return Run(rate=len(late) / took, p99=late[int(len(late) * 0.99)], busy=wanted / took)
+
+
+def _core_time() -> float:
+    """Return for how many seconds this thread ran or, where the kernel tells, waited for its core."""
+    try:
+        ran, waited, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    except OSError:
+        return time.thread_time()
+    return (int(ran) + int(waited)) / 1e9
 
 
 class _Load:

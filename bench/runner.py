@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bench.load import Run
 from bench.stage import Stage
 
-BUSY = 0.9  # of its core; above that the load is what is measured
+BUSY = 0.9  # of its core; above that the load, or what else runs on its core, is what is measured
 WARM_UP = 1.0  # seconds, at most
 
 Side = Callable[[float], Run]  # told for how many seconds
@@ -84,6 +84,6 @@ def table(rows: Sequence[Row]) -> str:
         )
     for row in rows:
         busy = [statistics.median(pair[i].busy for pair in row.pairs) for i in (0, 1)]
-        note = f"{row.name}: the load took {busy[0]:.0%} of its core beside ours and {busy[1]:.0%} beside the limit"
+        note = f"{row.name}: the load wanted {busy[0]:.0%} of its core beside ours and {busy[1]:.0%} beside the limit"
         lines.append(note + (": IT WAS THE BOTTLENECK" if max(busy) > BUSY else ""))
     return "\n".join(lines)
