@@ -21,6 +21,8 @@ class Line:
     tax: int = 0
     tax_behavior: str = "exclusive"
     rate: float = 0.0
+    discountable: bool = True
+    """False for a proration, whose amount has the discounts in it already."""
 
     @property
     def discounted(self) -> int:
@@ -54,17 +56,22 @@ def lines_of(
     lines = [
         Line(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity) for price, quantity in wanted
     ]
+    reckon(account, lines, coupons=coupons, automatic_tax=automatic_tax)
+    return lines
+
+
+def reckon(account: Account, lines: list[Line], *, coupons: dict[str, JsonObject], automatic_tax: bool) -> None:
+    """Take the discounts off lines and find their tax. Parameters as for `lines_of`."""
     for discount_id, coupon in coupons.items():
         _take_off(lines, discount_id, coupon)
     if automatic_tax:
         for line in lines:
             _tax(account, line)
-    return lines
 
 
 def _take_off(lines: list[Line], discount_id: str, coupon: JsonObject) -> None:
     allowed = (coupon.get("_applies_to") or {}).get("products")
-    concerned = [line for line in lines if allowed is None or line.price["product"] in allowed]
+    concerned = [line for line in lines if line.discountable and (allowed is None or line.price["product"] in allowed)]
     if coupon["percent_off"] is not None:
         for line in concerned:
             line.discounts[discount_id] = rounded(Decimal(line.discounted) * Decimal(str(coupon["percent_off"])) / 100)

@@ -1,5 +1,6 @@
 """Coupons and promotion codes put to use: whether they may be redeemed, and the discounts they become."""
 
+from sandbox.billing import periods
 from sandbox.errors import StripeError, invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
@@ -79,17 +80,26 @@ def redeem(
         code = account.get("promotion_code", promotion_code_id)
         with account.changing(code, "promotion_code.updated"):
             code["times_redeemed"] += 1
+    now = account.now_for(customer_id)
+    months = coupon["duration_in_months"]
     return account.add(
         {
             "id": new_id("di"),
             "object": "discount",
             "customer": customer_id,
+            "end": periods.shifted(now, {"interval": "month", "interval_count": 1}, months) if months else None,
             "promotion_code": promotion_code_id,
             "source": {"coupon": coupon_id, "type": "coupon"},
-            "start": account.now_for(customer_id),
+            "start": now,
             **where,
         }
     )
+
+
+def lasting(account: Account, discount_ids: list[str], at: int) -> list[str]:
+    """Return those discounts that have not ended by a time."""
+    ends = {discount_id: account.get("discount", discount_id)["end"] for discount_id in discount_ids}
+    return [discount_id for discount_id, end in ends.items() if end is None or end > at]
 
 
 def coupons_of(account: Account, discount_ids: list[str]) -> dict[str, JsonObject]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sandbox.billing import amounts, discounts, intents
+from sandbox.billing import amounts, discounts, entries, intents
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
 
@@ -16,22 +16,57 @@ class Bill:
     period: tuple[int, int]
     """The invoice's own period: for a renewal, the one that has just ended."""
     made_at: int
+    entries: list[entries.Entry]
 
 
 def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
-    """Make the draft of an invoice for all items of a subscription, for their current periods."""
-    customer = account.get("customer", subscription["customer"])
-    items = [account.get("subscription_item", item_id) for item_id in subscription["_items"]]
-    coupons = discounts.coupons_of(account, subscription["discounts"])
+    """Make the draft of an invoice of a subscription, with the invoice items that wait for one."""
+    invoice = composed(account, subscription, bill)
+    return keep(account, invoice, bill.entries)
+
+
+def keep(account: Account, invoice: JsonObject, lines: list[entries.Entry]) -> JsonObject:
+    """Store a draft: the invoice items on it wait no longer."""
+    account.add(invoice)
+    for entry in lines:
+        item = account.find("invoiceitem", entry.invoice_item)
+        if item:
+            item["invoice"] = invoice["id"]
+    account.emit("invoice.created", invoice)
+    return invoice
+
+
+def composed(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
+    """Return the draft of an invoice of a subscription; nothing is stored."""
+    coupons = discounts.coupons_of(account, discounts.lasting(account, subscription["discounts"], bill.made_at))
     automatic_tax = subscription["automatic_tax"]["enabled"]
-    wanted = [(account.get("price", item["_price"]), item["quantity"]) for item in items]
-    lines = amounts.lines_of(account, wanted, coupons=coupons, automatic_tax=automatic_tax)
-    invoice_id = new_id("in")
-    shown = [
-        _line(account, invoice_id, subscription, item, line, automatic_tax)
-        for item, line in zip(items, lines, strict=True)
+    lines = [entry.line() for entry in bill.entries]
+    amounts.reckon(account, lines, coupons=coupons, automatic_tax=automatic_tax)
+    invoice = blank(account, subscription["customer"], currency=subscription["currency"], bill=bill)
+    invoice |= entries.sums(lines, automatic_tax=automatic_tax)
+    invoice["automatic_tax"] = _automatic_tax(automatic_tax)
+    invoice["discounts"] = list(coupons)
+    invoice["lines"]["data"] = [
+        entries.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=automatic_tax)
+        for entry, line in zip(bill.entries, lines, strict=True)
     ]
-    invoice: JsonObject = {
+    invoice["parent"] = {
+        "quote_details": None,
+        "subscription_details": {
+            "metadata": dict(subscription["metadata"]),
+            "subscription": subscription["id"],
+        },
+        "type": "subscription_details",
+    }
+    invoice["_subscription"] = subscription["id"]
+    return invoice
+
+
+def blank(account: Account, customer_id: str, *, currency: str, bill: Bill) -> JsonObject:
+    """Return a draft without a line."""
+    customer = account.get("customer", customer_id)
+    invoice_id = new_id("in")
+    return {
         "id": invoice_id,
         "object": "invoice",
         "account_country": "US",
@@ -39,11 +74,11 @@ def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
-        "automatic_tax": _automatic_tax(automatic_tax),
+        "automatic_tax": _automatic_tax(enabled=False),
         "billing_reason": bill.reason,
         "collection_method": "charge_automatically",
         "created": bill.made_at,
-        "currency": subscription["currency"],
+        "currency": currency,
         "customer": customer["id"],
         "customer_address": customer["address"],
         "customer_email": customer["email"],
@@ -53,24 +88,11 @@ def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
         "customer_tax_exempt": customer["tax_exempt"],
         "customer_tax_ids": [],
         "default_tax_rates": [],
-        "discounts": list(coupons),
+        "discounts": [],
         "issuer": {"type": "self"},
-        "lines": {
-            "object": "list",
-            "data": shown,
-            "has_more": False,
-            "url": f"/v1/invoices/{invoice_id}/lines",
-        },
+        "lines": {"object": "list", "data": [], "has_more": False, "url": f"/v1/invoices/{invoice_id}/lines"},
         "livemode": False,
         "metadata": {},
-        "parent": {
-            "quote_details": None,
-            "subscription_details": {
-                "metadata": dict(subscription["metadata"]),
-                "subscription": subscription["id"],
-            },
-            "type": "subscription_details",
-        },
         "payment_settings": {
             "default_mandate": None,
             "payment_method_options": None,
@@ -86,14 +108,23 @@ def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
             "voided_at": None,
         },
         "test_clock": customer["test_clock"],
-        **_sums(lines, automatic_tax=automatic_tax),
-        "_subscription": subscription["id"],
+        **entries.sums([], automatic_tax=False),
+        "_subscription": None,
         "_payment_intent": None,
         "_payments": [],
     }
-    account.add(invoice)
-    account.emit("invoice.created", invoice)
-    return invoice
+
+
+def recompose(account: Account, invoice: JsonObject, lines: list[entries.Entry]) -> None:
+    """Put other lines on a draft that belongs to no subscription."""
+    reckoned = [entry.line() for entry in lines]
+    taxed = invoice["automatic_tax"]["enabled"]
+    amounts.reckon(account, reckoned, coupons={}, automatic_tax=taxed)
+    invoice |= entries.sums(reckoned, automatic_tax=taxed)
+    invoice["lines"]["data"] = [
+        entries.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
+        for entry, line in zip(lines, reckoned, strict=True)
+    ]
 
 
 def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
@@ -108,12 +139,14 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
         page = f"https://invoice.stripe.com/i/{account.id}/test_{invoice['id']}"
         invoice["hosted_invoice_url"] = page
         invoice["invoice_pdf"] = f"https://pay.stripe.com/invoice/{account.id}/test_{invoice['id']}/pdf"
-        invoice["ending_balance"] = 0
+        _use_balance(customer, invoice)
     customer["next_invoice_sequence"] += 1
     account.emit("invoice.finalized", invoice)
     if invoice["amount_due"] > 0:
         intents.make_intent(account, invoice, now=now)
-    _spend_once_coupons(account, account.get("subscription", invoice["_subscription"]))
+    subscription = account.find("subscription", invoice["_subscription"])
+    if subscription and any(line["discountable"] for line in invoice["lines"]["data"]):
+        _spend_coupons(account, subscription, now)
 
 
 def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
@@ -157,9 +190,18 @@ def payments_of(account: Account, invoice_id: str) -> list[JsonObject]:
     return [account.get("invoice_payment", payment_id) for payment_id in reversed(made)]
 
 
-def _spend_once_coupons(account: Account, subscription: JsonObject) -> None:
-    """A coupon that lasts once has now been used."""
-    coupons = discounts.coupons_of(account, subscription["discounts"])
+def _use_balance(customer: JsonObject, invoice: JsonObject) -> None:
+    """What the customer has in hand pays first; what an invoice gives back is in hand for the next one."""
+    before = customer["balance"]
+    after = min(0, before + invoice["total"]) if before + invoice["total"] < 0 or before < 0 else before
+    invoice["starting_balance"], invoice["ending_balance"] = before, after
+    customer["balance"] = after
+    invoice["amount_due"] = invoice["amount_remaining"] = max(0, invoice["total"] + min(0, before))
+
+
+def _spend_coupons(account: Account, subscription: JsonObject, now: int) -> None:
+    """A coupon that lasts once has now been used; one that lasts some months may be over."""
+    coupons = discounts.coupons_of(account, discounts.lasting(account, subscription["discounts"], now))
     kept = [discount_id for discount_id, coupon in coupons.items() if coupon["duration"] != "once"]
     if kept != subscription["discounts"]:
         with account.changing(subscription, "customer.subscription.updated"):
@@ -173,80 +215,4 @@ def _automatic_tax(enabled: bool) -> JsonObject:
         "liability": {"type": "self"} if enabled else None,
         "provider": "stripe" if enabled else None,
         "status": "complete" if enabled else None,
-    }
-
-
-def _sums(lines: list[amounts.Line], *, automatic_tax: bool) -> JsonObject:
-    subtotal = sum(line.subtotal for line in lines)
-    total = sum(line.total for line in lines)
-    tax = sum(line.tax for line in lines)
-    off: dict[str, int] = {}
-    for line in lines:
-        for discount_id, amount in line.discounts.items():
-            off[discount_id] = off.get(discount_id, 0) + amount
-    taken = [{"amount": amount, "discount": discount_id} for discount_id, amount in off.items()]
-    return {
-        "amount_due": total,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_remaining": total,
-        "amount_shipping": 0,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "starting_balance": 0,
-        "subtotal": subtotal,
-        "subtotal_excluding_tax": subtotal - sum(line.tax for line in lines if line.tax_behavior == "inclusive"),
-        "total": total,
-        "total_discount_amounts": taken,
-        "total_excluding_tax": total - tax,
-        "total_pretax_credit_amounts": [{**entry, "type": "discount"} for entry in taken],
-        "total_taxes": amounts.taxes(lines, automatic_tax=automatic_tax),
-    }
-
-
-def _line(
-    account: Account,
-    invoice_id: str,
-    subscription: JsonObject,
-    item: JsonObject,
-    line: amounts.Line,
-    automatic_tax: bool,
-) -> JsonObject:
-    product = account.find("product", line.price["product"])
-    taken = [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts.items()]
-    return {
-        "id": new_id("il"),
-        "object": "line_item",
-        "amount": line.subtotal,
-        "currency": subscription["currency"],
-        "description": f"{line.quantity} × {product['name'] if product else 'Deleted product'}",
-        "discount_amounts": taken,
-        "discountable": True,
-        "discounts": [],
-        "invoice": invoice_id,
-        "livemode": False,
-        "metadata": dict(subscription["metadata"]),
-        "parent": {
-            "invoice_item_details": None,
-            "subscription_item_details": {
-                "invoice_item": None,
-                "proration": False,
-                "proration_details": {"credited_items": None},
-                "subscription": subscription["id"],
-                "subscription_item": item["id"],
-            },
-            "type": "subscription_item_details",
-        },
-        "period": {"end": item["current_period_end"], "start": item["current_period_start"]},
-        "pretax_credit_amounts": [{**entry, "type": "discount"} for entry in taken],
-        "pricing": {
-            "price_details": {"price": line.price["id"], "product": line.price["product"]},
-            "type": "price_details",
-            "unit_amount_decimal": line.price["unit_amount_decimal"],
-        },
-        "quantity": line.quantity,
-        "quantity_decimal": str(line.quantity),
-        "subscription": subscription["id"],
-        "subtotal": line.subtotal,
-        "taxes": amounts.taxes([line], automatic_tax=automatic_tax),
     }

@@ -6,7 +6,7 @@ payment that fails makes the subscription `past_due` and is tried again, by the 
 """
 
 from sandbox.agenda import action
-from sandbox.billing import charging, endings, invoicing, periods
+from sandbox.billing import charging, endings, entries, invoicing, periods
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account
 
@@ -44,7 +44,11 @@ def _renew(account: Account, subscription: JsonObject, at: int) -> None:
     with account.changing(subscription, "customer.subscription.updated"):
         for item in items:
             item["current_period_start"], item["current_period_end"] = before, following
-        bill = invoicing.Bill(reason="subscription_cycle", period=ended, made_at=at)
+        lines = [
+            *entries.of_pending(account, subscription["customer"], subscription["id"]),
+            *entries.of_items(account, subscription),
+        ]
+        bill = invoicing.Bill(reason="subscription_cycle", period=ended, made_at=at, entries=lines)
         invoice = invoicing.draft(account, subscription, bill)
         subscription["latest_invoice"] = invoice["id"]
     endings.watch(account, subscription, following)

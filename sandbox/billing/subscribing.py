@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sandbox.billing import charging, discounts, endings, invoicing, periods
+from sandbox.billing import charging, discounts, endings, entries, invoicing, periods
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
@@ -56,7 +56,11 @@ def begin(account: Account, wanted: Wanted) -> tuple[JsonObject, JsonObject]:
     now = account.now_for(customer["id"])
     subscription = _subscription(account, wanted, customer, now)
     account.emit("customer.subscription.created", subscription)
-    bill = invoicing.Bill(reason="subscription_create", period=(now, now), made_at=now)
+    lines = [
+        *entries.of_pending(account, customer["id"], subscription["id"]),
+        *entries.of_items(account, subscription, trial=subscription["status"] == "trialing"),
+    ]
+    bill = invoicing.Bill(reason="subscription_create", period=(now, now), made_at=now, entries=lines)
     invoice = invoicing.draft(account, subscription, bill)
     invoice["default_payment_method"] = None
     invoicing.finalize(account, invoice, now=now)

@@ -1,8 +1,8 @@
-"""Coupons: a percentage or an amount off, once or for ever."""
+"""Coupons: a percentage or an amount off, once, for some months or for ever."""
 
 from sandbox import expand
 from sandbox.billing.discounts import is_valid
-from sandbox.errors import invalid, unsupported
+from sandbox.errors import invalid
 from sandbox.fields import assign
 from sandbox.jsontypes import JsonObject
 from sandbox.metadata import merged
@@ -10,7 +10,9 @@ from sandbox.pagination import in_range
 from sandbox.registry import Call, Page, serves
 from sandbox.store import RENDERERS, Account, new_id
 
-_CREATE = "amount_off applies_to currency duration id max_redemptions metadata name percent_off redeem_by"
+_CREATE = (
+    "amount_off applies_to currency duration duration_in_months id max_redemptions metadata name percent_off redeem_by"
+)
 
 
 @serves("POST", "/v1/coupons", takes=_CREATE)
@@ -28,6 +30,7 @@ def create(call: Call) -> JsonObject:
         "created": account.now(),
         "currency": params["currency"].lower() if "amount_off" in params else None,
         "duration": params.get("duration", "once"),
+        "duration_in_months": params.get("duration_in_months"),
         "livemode": False,
         "max_redemptions": params.get("max_redemptions"),
         "metadata": merged({}, params.get("metadata")),
@@ -88,8 +91,11 @@ def _check(params: JsonObject) -> None:
         raise invalid("Invalid positive integer", param="amount_off", code="parameter_invalid_integer")
     if "amount_off" in params and "currency" not in params:
         raise invalid("Missing required param: currency.", param="currency", code="parameter_missing")
-    if params.get("duration") == "repeating":
-        raise unsupported("coupons with duration repeating")
+    if (params.get("duration") == "repeating") != ("duration_in_months" in params):
+        message = "`duration_in_months` is required if, and only if, `duration` is `repeating`."
+        raise invalid(message, param="duration_in_months")
+    if params.get("duration_in_months", 1) <= 0:
+        raise invalid("Invalid positive integer", param="duration_in_months", code="parameter_invalid_integer")
 
 
 def _render(account: Account, coupon: JsonObject) -> JsonObject:
