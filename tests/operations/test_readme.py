@@ -15,9 +15,8 @@ import typer
 from app import main
 from app.__main__ import cli
 from app.settings import Settings
-from sandbox.__main__ import main as sandbox_command
 from tests.operations.composefile import read
-from tests.operations.processes import ROOT
+from tests.operations.processes import ROOT, run
 
 README, CONTRIBUTING = (ROOT / "README.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()
 DOCUMENTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING}
@@ -104,12 +103,11 @@ def test_a_module_or_a_test_that_is_run_exists(command: tuple[str, ...]) -> None
         assert folder.with_suffix(".py").exists() or (folder / "__main__.py").exists()
 
 
-def test_the_sandbox_has_the_options_that_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sandbox_has_the_options_that_are_told() -> None:
     told = {word for command in of("python") if command[2] == "sandbox" for word in command if word.startswith("--")}
-    with pytest.raises(SystemExit):
-        sandbox_command(["--help"])
-    offered = capsys.readouterr().out
-    assert all(option in offered for option in told)
+    offered = run(["-m", "sandbox", "--help"], {})
+    assert offered.returncode == 0, offered.stderr
+    assert all(option in offered.stdout for option in told)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
