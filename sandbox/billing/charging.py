@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sandbox import cards, expand
-from sandbox.billing import invoicing
+from sandbox.billing import invoicing, pausing
 from sandbox.errors import StripeError, invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
@@ -54,6 +54,13 @@ def method_for(account: Account, subscription: JsonObject) -> JsonObject | None:
     return account.find("payment_method", subscription["default_payment_method"] or theirs)
 
 
+def method_for_invoice(account: Account, invoice: JsonObject) -> JsonObject | None:
+    """Return what pays an invoice: its own payment method, else the subscription's, else the customer's."""
+    own = account.find("payment_method", invoice["default_payment_method"])
+    payer = account.find("subscription", invoice["_subscription"])
+    return own or method_for(account, payer or {"customer": invoice["customer"], "default_payment_method": None})
+
+
 def no_payment_method() -> StripeError:
     """Return the 400 for a customer who has nothing to pay with."""
     return invalid(
@@ -68,6 +75,8 @@ def settle(account: Account, subscription: JsonObject, outcome: Outcome) -> None
     if outcome == "paid" and subscription["status"] in ("incomplete", "past_due", "unpaid"):
         with account.changing(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
+    elif outcome == "paid" and subscription["status"] == "paused" and "_resuming" in subscription:
+        pausing.unpause(account, subscription)
 
 
 def fail_authentication(account: Account, invoice: JsonObject, attempt: Attempt) -> None:

@@ -38,8 +38,10 @@ class Entry:
         )
 
 
-def of_items(account: "Account", subscription: JsonObject, *, trial: bool = False) -> list[Entry]:
-    """Return an entry for each item of a subscription, for its current period; free in a trial."""
+def of_items(
+    account: "Account", subscription: JsonObject, *, trial: bool = False, period: tuple[int, int] | None = None
+) -> list[Entry]:
+    """Return an entry for each item of a subscription, for its current period or another; free in a trial."""
     found = []
     for item_id in subscription["_items"]:
         item = account.get("subscription_item", item_id)
@@ -50,7 +52,7 @@ def of_items(account: "Account", subscription: JsonObject, *, trial: bool = Fals
                 price=price,
                 quantity=item["quantity"],
                 amount=0 if trial else price["unit_amount"] * item["quantity"],
-                period=(item["current_period_start"], item["current_period_end"]),
+                period=period or (item["current_period_start"], item["current_period_end"]),
                 description=f"Trial period for {name}" if trial else f"{item['quantity']} × {name}",
                 metadata=dict(subscription["metadata"]),
                 subscription=subscription["id"],

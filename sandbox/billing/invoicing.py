@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sandbox.billing import amounts, discounts, entries, intents
+from sandbox.contract.responses import nullable_fields
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
 
@@ -39,15 +40,15 @@ def keep(account: Account, invoice: JsonObject, lines: list[entries.Entry]) -> J
 def composed(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
     """Return the draft of an invoice of a subscription; nothing is stored."""
     coupons = discounts.coupons_of(account, discounts.lasting(account, subscription["discounts"], bill.made_at))
-    automatic_tax = subscription["automatic_tax"]["enabled"]
+    taxed = subscription["automatic_tax"]["enabled"]
     lines = [entry.line() for entry in bill.entries]
-    amounts.reckon(account, lines, coupons=coupons, automatic_tax=automatic_tax)
+    amounts.reckon(account, lines, coupons=coupons, automatic_tax=taxed)
     invoice = blank(account, subscription["customer"], currency=subscription["currency"], bill=bill)
-    invoice |= entries.sums(lines, automatic_tax=automatic_tax)
-    invoice["automatic_tax"] = _automatic_tax(automatic_tax)
+    invoice |= entries.sums(lines, automatic_tax=taxed)
+    invoice["automatic_tax"] = automatic_tax(enabled=taxed)
     invoice["discounts"] = list(coupons)
     invoice["lines"]["data"] = [
-        entries.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=automatic_tax)
+        entries.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
         for entry, line in zip(bill.entries, lines, strict=True)
     ]
     invoice["parent"] = {
@@ -59,6 +60,20 @@ def composed(account: Account, subscription: JsonObject, bill: Bill) -> JsonObje
         "type": "subscription_details",
     }
     invoice["_subscription"] = subscription["id"]
+    return invoice
+
+
+def preview(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
+    """Return an invoice that is not made, with the customer's balance used, as Stripe previews one."""
+    invoice = composed(account, subscription, bill)
+    shown = dict.fromkeys(nullable_fields("invoice"))
+    for name in ("payments", "confirmation_secret", "deleted"):
+        shown.pop(name, None)
+    invoice = {**shown, **invoice, "id": new_id("upcoming_in")}
+    _use_balance(dict(account.get("customer", invoice["customer"])), invoice)
+    invoice["next_payment_attempt"] = bill.made_at + 3600
+    for line in invoice["lines"]["data"]:
+        line["invoice"] = invoice["id"]
     return invoice
 
 
@@ -74,7 +89,7 @@ def blank(account: Account, customer_id: str, *, currency: str, bill: Bill) -> J
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
-        "automatic_tax": _automatic_tax(enabled=False),
+        "automatic_tax": automatic_tax(enabled=False),
         "billing_reason": bill.reason,
         "collection_method": "charge_automatically",
         "created": bill.made_at,
@@ -184,6 +199,16 @@ def void(account: Account, invoice: JsonObject, *, now: int) -> None:
             payment["status_transitions"]["canceled_at"] = now
 
 
+def write_off(account: Account, invoice: JsonObject, *, now: int) -> None:
+    """Mark an open invoice as uncollectible."""
+    with account.changing(invoice, "invoice.updated"):
+        invoice["status"] = "uncollectible"
+        invoice["auto_advance"] = False
+        invoice["next_payment_attempt"] = None
+        invoice["status_transitions"]["marked_uncollectible_at"] = now
+    account.emit("invoice.marked_uncollectible", invoice)
+
+
 def payments_of(account: Account, invoice_id: str) -> list[JsonObject]:
     """Return the payments of an invoice, newest first."""
     made = account.get("invoice", invoice_id)["_payments"]
@@ -208,7 +233,8 @@ def _spend_coupons(account: Account, subscription: JsonObject, now: int) -> None
             subscription["discounts"] = kept
 
 
-def _automatic_tax(enabled: bool) -> JsonObject:
+def automatic_tax(*, enabled: bool) -> JsonObject:
+    """Return `automatic_tax` of an invoice."""
     return {
         "disabled_reason": None,
         "enabled": enabled,

@@ -2,16 +2,19 @@
 The turn of a period.
 
 As at Stripe: at the turn the subscription moves on and a draft is made; an hour later it is finalised and charged. A
-payment that fails makes the subscription `past_due` and is tried again, by the account's settings.
+payment that fails makes the subscription `past_due` and is tried again, by the account's settings. The end of a trial
+is such a turn too. A week before, `invoice.upcoming` tells what is to come.
 """
 
 from sandbox.agenda import action
-from sandbox.billing import charging, endings, entries, invoicing, periods
+from sandbox.billing import charging, endings, entries, invoicing, pausing, periods
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account
 
-_DRAFT_FOR = 3600
+DRAFT_FOR = 3600
 _DAY = 86400
+UPCOMING = 7 * _DAY
+"""How long before a renewal `invoice.upcoming` tells of it: one of the choices of Stripe's dashboard."""
 
 
 def items_of(account: Account, subscription: JsonObject) -> list[JsonObject]:
@@ -24,26 +27,56 @@ def period_end(account: Account, subscription: JsonObject) -> int:
     return int(min(item["current_period_end"] for item in items_of(account, subscription)))
 
 
+def expect(account: Account, subscription: JsonObject) -> None:
+    """Have the period of a subscription turn when it ends, and tell of the invoice before that."""
+    end = period_end(account, subscription)
+    endings.watch(account, subscription, end)
+    warned_at = end - UPCOMING
+    if warned_at > account.now_for(subscription["customer"]):
+        account.agenda.add(subscription["test_clock"], warned_at, "invoice.upcoming", subscription["id"])
+
+
 @action("subscription.turn")
 def _turn(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
-    if subscription is None or subscription["status"] in (*endings.OVER, "incomplete"):
+    if subscription is None or subscription["status"] in (*endings.OVER, "incomplete", "paused"):
         return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= at:
         endings.cancel(account, subscription)
-    elif period_end(account, subscription) <= at:
+    elif period_end(account, subscription) <= at and not _trial_ends_unpaid(account, subscription):
         _renew(account, subscription, at)
 
 
+def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
+    """Say whether a trial has ended without a payment method, and end or pause the subscription as it wants then."""
+    if subscription["status"] != "trialing" or charging.method_for(account, subscription) is not None:
+        return False
+    match subscription["trial_settings"]["end_behavior"]["missing_payment_method"]:
+        case "cancel":
+            endings.cancel(account, subscription)
+        case "pause":
+            pausing.pause(account, subscription, why="trial_end_without_payment_method")
+        case _:
+            return False
+    return True
+
+
+def following(account: Account, subscription: JsonObject) -> tuple[int, int]:
+    """Return the period after the current one."""
+    end = period_end(account, subscription)
+    recurring = account.get("price", items_of(account, subscription)[0]["_price"])["recurring"]
+    return end, periods.after(subscription["billing_cycle_anchor"], recurring, end)
+
+
 def _renew(account: Account, subscription: JsonObject, at: int) -> None:
-    before = period_end(account, subscription)
     items = items_of(account, subscription)
-    ended = (items[0]["current_period_start"], before)
-    recurring = account.get("price", items[0]["_price"])["recurring"]
-    following = periods.after(subscription["billing_cycle_anchor"], recurring, before)
+    period = following(account, subscription)
+    ended = (items[0]["current_period_start"], period[0])
     with account.changing(subscription, "customer.subscription.updated"):
+        if subscription["status"] == "trialing":
+            subscription["status"] = "active"
         for item in items:
-            item["current_period_start"], item["current_period_end"] = before, following
+            item["current_period_start"], item["current_period_end"] = period
         lines = [
             *entries.of_pending(account, subscription["customer"], subscription["id"]),
             *entries.of_items(account, subscription),
@@ -51,13 +84,21 @@ def _renew(account: Account, subscription: JsonObject, at: int) -> None:
         bill = invoicing.Bill(reason="subscription_cycle", period=ended, made_at=at, entries=lines)
         invoice = invoicing.draft(account, subscription, bill)
         subscription["latest_invoice"] = invoice["id"]
-    endings.watch(account, subscription, following)
+    expect(account, subscription)
     if subscription["status"] == "unpaid":
         invoice["auto_advance"] = False
-        return
-    invoice["automatically_finalizes_at"] = at + _DRAFT_FOR
-    invoice["next_payment_attempt"] = at + _DRAFT_FOR
-    account.agenda.add(subscription["test_clock"], at + _DRAFT_FOR, "invoice.collect", invoice["id"])
+    elif subscription["pause_collection"]:
+        pausing.set_aside(account, subscription, invoice, now=at)
+    else:
+        advance(account, invoice, at)
+
+
+def advance(account: Account, invoice: JsonObject, now: int) -> None:
+    """Have a draft finalised, and an open invoice charged, in an hour."""
+    due = now + DRAFT_FOR
+    invoice["automatically_finalizes_at"] = due if invoice["status"] == "draft" else None
+    invoice["next_payment_attempt"] = due
+    account.agenda.add(invoice["test_clock"], due, "invoice.collect", invoice["id"])
 
 
 @action("invoice.collect")
@@ -66,32 +107,42 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
     invoice = account.find("invoice", invoice_id)
     if invoice is None or not invoice["auto_advance"] or invoice["status"] not in ("draft", "open"):
         return
+    if invoice["next_payment_attempt"] != at:
+        return
     if invoice["status"] == "draft":
         invoicing.finalize(account, invoice, now=at)
-    elif invoice["next_payment_attempt"] != at:
-        return
     attempt_collection(account, invoice, at)
 
 
-def attempt_collection(account: Account, invoice: JsonObject, at: int) -> None:
-    """Charge an open renewal invoice; on failure the subscription is overdue and a retry is planned."""
-    subscription = account.get("subscription", invoice["_subscription"])
-    method = charging.method_for(account, subscription)
+def attempt_collection(account: Account, invoice: JsonObject, at: int) -> charging.Outcome:
+    """Charge an open invoice; on failure its subscription is overdue and a retry is planned."""
+    subscription = account.find("subscription", invoice["_subscription"])
+    method = charging.method_for_invoice(account, invoice)
+    outcome: charging.Outcome = "declined"
     if invoice["amount_remaining"] == 0:
         invoicing.mark_paid(account, invoice, now=at)
-        outcome: charging.Outcome = "paid"
-    elif method is None:
-        outcome = "declined"
-    else:
+        outcome = "paid"
+    elif method is not None:
         outcome = charging.pay(account, invoice, charging.Attempt(method=method, now=at))
-    if outcome == "paid":
-        charging.settle(account, subscription, outcome)
-    else:
+    if outcome != "paid":
         _failed(account, subscription, invoice, outcome, at)
+    elif subscription:
+        charging.settle(account, subscription, outcome)
+    return outcome
+
+
+def bill_now(account: Account, subscription: JsonObject, bill: invoicing.Bill) -> JsonObject:
+    """Make an invoice of a subscription, finalise it and try to charge it at once."""
+    invoice = invoicing.draft(account, subscription, bill)
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["latest_invoice"] = invoice["id"]
+    invoicing.finalize(account, invoice, now=bill.made_at)
+    attempt_collection(account, invoice, bill.made_at)
+    return invoice
 
 
 def _failed(
-    account: Account, subscription: JsonObject, invoice: JsonObject, outcome: charging.Outcome, at: int
+    account: Account, subscription: JsonObject | None, invoice: JsonObject, outcome: charging.Outcome, at: int
 ) -> None:
     pauses = account.settings.retry_days
     invoice["attempted"] = True
@@ -103,9 +154,36 @@ def _failed(
     account.emit("invoice.payment_failed", invoice)
     if outcome == "requires_action":
         account.emit("invoice.payment_action_required", invoice)
+    if subscription is None or subscription["status"] in (*endings.OVER, "paused"):
+        return
     final = "past_due" if retry is not None else account.settings.after_retries
     if final == "cancel":
         endings.cancel(account, subscription, reason="payment_failed")
         return
     with account.changing(subscription, "customer.subscription.updated"):
         subscription["status"] = final
+
+
+@action("invoice.upcoming")
+def _upcoming(account: Account, subscription_id: str, at: int) -> None:
+    subscription = account.find("subscription", subscription_id)
+    if subscription is None or subscription["status"] not in ("active", "trialing", "past_due"):
+        return
+    end = period_end(account, subscription)
+    ends_before = subscription["cancel_at"] is not None and subscription["cancel_at"] <= end
+    if end - UPCOMING == at and not ends_before:
+        preview = upcoming(account, subscription)
+        del preview["id"]
+        account.emit("invoice.upcoming", preview)
+
+
+def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
+    """Return what the next renewal would be, without making it."""
+    period = following(account, subscription)
+    lines = [
+        *entries.of_pending(account, subscription["customer"], subscription["id"]),
+        *entries.of_items(account, subscription, period=period),
+    ]
+    started = items_of(account, subscription)[0]["current_period_start"]
+    bill = invoicing.Bill(reason="upcoming", period=(started, period[0]), made_at=period[0], entries=lines)
+    return invoicing.preview(account, subscription, bill)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sandbox.billing import charging, discounts, endings, entries, invoicing, periods
+from sandbox.billing import charging, discounts, endings, entries, invoicing, periods, renewals, trials
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
@@ -26,6 +26,8 @@ class Wanted:
     description: str | None = None
     billing_mode: Literal["classic", "flexible"] = "flexible"
     checkout_session: str | None = None
+    trial_end: int | None = None
+    missing_payment_method: Literal["cancel", "create_invoice", "pause"] = "create_invoice"
 
 
 def check_prices(prices: list[JsonObject], *, param: str) -> None:
@@ -65,9 +67,9 @@ def begin(account: Account, wanted: Wanted) -> tuple[JsonObject, JsonObject]:
     invoice["default_payment_method"] = None
     invoicing.finalize(account, invoice, now=now)
     subscription["latest_invoice"] = invoice["id"]
-    account.agenda.add(
-        customer["test_clock"], now + _EXPIRES_INCOMPLETE, "subscription.incomplete_expiry", subscription["id"]
-    )
+    if subscription["status"] == "incomplete":
+        due = now + _EXPIRES_INCOMPLETE
+        account.agenda.add(customer["test_clock"], due, "subscription.incomplete_expiry", subscription["id"])
     return subscription, invoice
 
 
@@ -104,7 +106,7 @@ def pay_first(
 def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: int) -> JsonObject:
     recurring = wanted.items[0][0]["recurring"]
     subscription_id = new_id("sub")
-    period_end = periods.after(now, recurring, now)
+    period_end = wanted.trial_end or periods.after(now, recurring, now)
     subscription: JsonObject = {
         "id": subscription_id,
         "object": "subscription",
@@ -113,7 +115,7 @@ def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: i
             "enabled": wanted.automatic_tax,
             "liability": {"type": "self"} if wanted.automatic_tax else None,
         },
-        "billing_cycle_anchor": now,
+        "billing_cycle_anchor": wanted.trial_end or now,
         "billing_mode": {
             "flexible": {"proration_discounts": "included"} if wanted.billing_mode == "flexible" else None,
             "type": wanted.billing_mode,
@@ -138,9 +140,11 @@ def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: i
             "save_default_payment_method": "off",
         },
         "start_date": now,
-        "status": "incomplete",
+        "status": "trialing" if wanted.trial_end else "incomplete",
         "test_clock": customer["test_clock"],
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_end": wanted.trial_end,
+        "trial_settings": trials.settings_of(wanted.missing_payment_method),
+        "trial_start": now if wanted.trial_end else None,
         "_items": [_item(account, subscription_id, line, (now, period_end), now)["id"] for line in wanted.items],
     }
     account.add(subscription)
@@ -155,7 +159,8 @@ def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: i
         )
         subscription["discounts"].append(discount["id"])
     customer["currency"] = customer["currency"] or subscription["currency"]
-    endings.watch(account, subscription, period_end)
+    renewals.expect(account, subscription)
+    trials.warn(account, subscription)
     return subscription
 
 

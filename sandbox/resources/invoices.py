@@ -1,12 +1,18 @@
-"""Invoices, as the API shows them. They are made and finalised in `sandbox.billing.invoicing`."""
+"""Invoices, as the API shows them. What moves one on is in `sandbox.resources.invoice_steps`."""
 
-from sandbox.billing import charging, invoicing
-from sandbox.errors import StripeError, invalid
+from sandbox.billing import entries, invoicing, renewals
+from sandbox.errors import invalid, unsupported
+from sandbox.fields import unset
 from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
 from sandbox.pagination import in_range
 from sandbox.registry import Call, Page, serves
-from sandbox.resources import payment_methods
 from sandbox.store import Account
+
+_CREATE = (
+    "auto_advance automatic_tax collection_method currency customer default_payment_method description footer metadata "
+    "pending_invoice_items_behavior subscription"
+)
 
 
 @serves("GET", "/v1/invoices/{invoice}")
@@ -32,113 +38,94 @@ def every(call: Call) -> Page:
     )
 
 
+@serves("POST", "/v1/invoices", takes=_CREATE)
+def create(call: Call) -> JsonObject:
+    """Make a draft of the invoice items that wait for one; of a subscription, if it is named."""
+    account, params = call.account, call.params
+    if params.get("collection_method", "charge_automatically") != "charge_automatically":
+        raise unsupported("collection_method=send_invoice")
+    subscription = None
+    if "subscription" in params:
+        subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
+    customer_id = params.get("customer") or (subscription or {}).get("customer")
+    if customer_id is None:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = account.get("customer", customer_id, param="customer", status=400)
+    now = account.now_for(customer_id)
+    wait = params.get("pending_invoice_items_behavior", "include" if subscription else "exclude") == "include"
+    lines = entries.of_pending(account, customer_id, subscription["id"] if subscription else None) if wait else []
+    bill = invoicing.Bill(reason="manual", period=(now, now), made_at=now, entries=lines)
+    if subscription:
+        if not lines:
+            raise invalid("Nothing to invoice for subscription", code="invoice_no_subscription_line_items")
+        invoice = invoicing.composed(account, subscription, bill)
+    else:
+        currency = params.get("currency") or (lines[0].price["currency"] if lines else customer["currency"])
+        invoice = invoicing.blank(account, customer_id, currency=str(currency or "usd").lower(), bill=bill)
+        invoice["automatic_tax"] = invoicing.automatic_tax(
+            enabled=params.get("automatic_tax", {}).get("enabled", False)
+        )
+        invoicing.recompose(account, invoice, lines)
+    invoice["auto_advance"] = params.get("auto_advance", False)
+    _take(account, invoice, params)
+    invoicing.keep(account, invoice, lines)
+    if invoice["auto_advance"]:
+        renewals.advance(account, invoice, now)
+    return invoice
+
+
+def _take(account: Account, invoice: JsonObject, params: JsonObject) -> None:
+    invoice["metadata"] = merged(invoice["metadata"], params.get("metadata"))
+    if "default_payment_method" in params:
+        method = account.get(
+            "payment_method", params["default_payment_method"], param="default_payment_method", status=400
+        )
+        invoice["default_payment_method"] = method["id"]
+    for name in ("description", "footer"):
+        if name in params:
+            invoice[name] = unset(params[name])
+
+
+@serves("POST", "/v1/invoices/{invoice}", takes="auto_advance default_payment_method description footer metadata")
+def update(call: Call) -> JsonObject:
+    """Change a draft; of a final invoice, the metadata and whether it is collected."""
+    account, params = call.account, call.params
+    invoice = account.get("invoice", call.ids["invoice"])
+    if invoice["status"] != "draft" and params.keys() - {
+        "metadata",
+        "auto_advance",
+        "default_payment_method",
+        "expand",
+    }:
+        raise invalid("Finalized invoices can't be updated in this way", code="invoice_not_editable")
+    with account.changing(invoice, "invoice.updated"):
+        _take(account, invoice, params)
+        if invoice["status"] in ("draft", "open") and "auto_advance" in params:
+            started = params["auto_advance"] and not invoice["auto_advance"]
+            invoice["auto_advance"] = params["auto_advance"]
+            if started:
+                renewals.advance(account, invoice, account.now_for(invoice["customer"]))
+            elif not params["auto_advance"]:
+                invoice["next_payment_attempt"] = invoice["automatically_finalizes_at"] = None
+    return invoice
+
+
+@serves("DELETE", "/v1/invoices/{invoice}")
+def delete(call: Call) -> JsonObject:
+    """Delete a draft that belongs to no subscription; its invoice items go with it."""
+    account = call.account
+    invoice = account.get("invoice", call.ids["invoice"])
+    if invoice["status"] != "draft" or invoice["_subscription"]:
+        message = "You can only delete draft invoices, and not those of a subscription: void it instead."
+        raise invalid(message, code="invoice_not_editable")
+    for item in account.all("invoiceitem"):
+        if item["invoice"] == invoice["id"]:
+            account.drop(item)
+    account.emit("invoice.deleted", invoice)
+    return account.drop(invoice)
+
+
 @serves("GET", "/v1/invoices/{invoice}/lines")
 def lines(call: Call) -> Page:
     """The lines of an invoice."""
     return Page(call.account.get("invoice", call.ids["invoice"])["lines"]["data"])
-
-
-@serves("POST", "/v1/invoices/{invoice}/finalize", takes="auto_advance")
-def finalize(call: Call) -> JsonObject:
-    """Finalise a draft before its hour is over; it is not charged by this."""
-    invoice = call.account.get("invoice", call.ids["invoice"])
-    if invoice["status"] != "draft":
-        raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
-    invoice["auto_advance"] = call.params.get("auto_advance", invoice["auto_advance"])
-    invoicing.finalize(call.account, invoice, now=call.account.now_for(invoice["customer"]))
-    return invoice
-
-
-@serves("POST", "/v1/invoices/{invoice}/void")
-def void(call: Call) -> JsonObject:
-    """Void an open invoice."""
-    account = call.account
-    invoice = account.get("invoice", call.ids["invoice"])
-    if invoice["status"] not in ("open", "uncollectible"):
-        message = f"You can only pass in open invoices. This invoice isn't open: its status is {invoice['status']}."
-        raise invalid(message, code="invoice_not_editable" if invoice["status"] == "draft" else None)
-    invoicing.void(account, invoice, now=account.now_for(invoice["customer"]))
-    subscription = account.get("subscription", invoice["_subscription"])
-    if subscription["status"] == "incomplete":
-        with account.changing(subscription, "customer.subscription.updated"):
-            subscription["status"] = "incomplete_expired"
-            subscription["ended_at"] = account.now_for(invoice["customer"])
-    elif subscription["status"] == "past_due" and not _owes(account, subscription):
-        with account.changing(subscription, "customer.subscription.updated"):
-            subscription["status"] = "active"
-    return invoice
-
-
-def _owes(account: Account, subscription: JsonObject) -> bool:
-    return any(
-        invoice["_subscription"] == subscription["id"] and invoice["status"] == "open"
-        for invoice in account.all("invoice")
-    )
-
-
-@serves("POST", "/v1/invoices/{invoice}/mark_uncollectible")
-def mark_uncollectible(call: Call) -> JsonObject:
-    """Write an open invoice off."""
-    account = call.account
-    invoice = account.get("invoice", call.ids["invoice"])
-    if invoice["status"] != "open":
-        raise invalid("You can only mark open invoices as uncollectible.")
-    with account.changing(invoice, "invoice.updated"):
-        invoice["status"] = "uncollectible"
-        invoice["status_transitions"]["marked_uncollectible_at"] = account.now_for(invoice["customer"])
-    account.emit("invoice.marked_uncollectible", invoice)
-    return invoice
-
-
-@serves("POST", "/v1/invoices/{invoice}/pay", takes="off_session payment_method")
-def pay(call: Call) -> JsonObject:
-    """
-    Pay an open invoice now, or a draft, which is finalised first.
-
-    :raises StripeError: 402 if the card is declined.
-    """
-    account = call.account
-    invoice = account.get("invoice", call.ids["invoice"])
-    now = account.now_for(invoice["customer"])
-    if invoice["status"] == "paid":
-        raise invalid("Invoice is already paid", code="invoice_already_paid")
-    if invoice["status"] not in ("draft", "open", "uncollectible"):
-        raise invalid(f"You cannot pay an invoice whose status is {invoice['status']}.")
-    if invoice["status"] == "draft":
-        invoicing.finalize(account, invoice, now=now)
-    subscription = account.get("subscription", invoice["_subscription"])
-    method = _method(call, invoice) or charging.method_for(account, subscription)
-    if method is None and invoice["amount_remaining"] > 0:
-        raise charging.no_payment_method()
-    outcome: charging.Outcome = "paid"
-    if method is None:
-        invoicing.mark_paid(account, invoice, now=now)
-    else:
-        outcome = charging.pay(account, invoice, charging.Attempt(method=method, now=now))
-    if outcome != "paid":
-        raise _failed(account, invoice, outcome)
-    charging.settle(account, subscription, outcome)
-    return invoice
-
-
-def _failed(account: Account, invoice: JsonObject, outcome: charging.Outcome) -> StripeError:
-    invoice["attempt_count"] += 1
-    account.emit("invoice.payment_failed", invoice)
-    if outcome == "requires_action":
-        account.emit("invoice.payment_action_required", invoice)
-        return StripeError(
-            402,
-            "invalid_request_error",
-            "This payment requires additional user action before it can be completed successfully.",
-            code="invoice_payment_intent_requires_action",
-        )
-    return charging.card_error(account, invoice)
-
-
-def _method(call: Call, invoice: JsonObject) -> JsonObject | None:
-    if "payment_method" not in call.params:
-        return None
-    method = payment_methods.usable(call.account, call.params["payment_method"], param="payment_method")
-    if method["customer"] not in (None, invoice["customer"]):
-        raise invalid("The payment method belongs to another customer.", param="payment_method")
-    return method

@@ -1,0 +1,67 @@
+"""
+Two kinds of rest. Payment collection is paused: invoices are still made, and set aside. Or the subscription is: no
+invoice is made and no period turns until it is resumed.
+"""
+
+from typing import Literal
+
+from sandbox.agenda import action
+from sandbox.billing import invoicing
+from sandbox.jsontypes import JsonObject
+from sandbox.store import Account
+
+Why = Literal["pause_requested", "trial_end_without_payment_method"]
+
+
+def set_aside(account: Account, subscription: JsonObject, invoice: JsonObject, *, now: int) -> None:
+    """Do with a new draft what the pause of the collection says."""
+    behavior = subscription["pause_collection"]["behavior"]
+    invoice["auto_advance"] = False
+    if behavior == "keep_as_draft":
+        return
+    invoicing.finalize(account, invoice, now=now)
+    if behavior == "void":
+        invoicing.void(account, invoice, now=now)
+    else:
+        invoicing.write_off(account, invoice, now=now)
+
+
+def pause_collection(account: Account, subscription: JsonObject, wanted: JsonObject | None) -> None:
+    """Pause the collection of a subscription's payments, or begin it again."""
+    subscription["pause_collection"] = None
+    if wanted:
+        resumes_at = wanted.get("resumes_at")
+        subscription["pause_collection"] = {"behavior": wanted["behavior"], "resumes_at": resumes_at}
+        if resumes_at is not None:
+            account.agenda.add(subscription["test_clock"], resumes_at, "subscription.collect_again", subscription["id"])
+
+
+@action("subscription.collect_again")
+def _collect_again(account: Account, subscription_id: str, at: int) -> None:
+    subscription = account.find("subscription", subscription_id)
+    if subscription and (subscription["pause_collection"] or {}).get("resumes_at") == at:
+        with account.changing(subscription, "customer.subscription.updated"):
+            subscription["pause_collection"] = None
+
+
+def pause(account: Account, subscription: JsonObject, *, why: Why) -> None:
+    """Pause a subscription itself."""
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["status"] = "paused"
+        subscription["status_details"] = {
+            "paused": {
+                "subscription": {"type": why},
+                "transitioned_at": account.now_for(subscription["customer"]),
+                "type": "subscription",
+            }
+        }
+    account.emit("customer.subscription.paused", subscription)
+
+
+def unpause(account: Account, subscription: JsonObject) -> None:
+    """End the pause of a subscription."""
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["status"] = "active"
+        subscription["status_details"] = None
+        subscription.pop("_resuming", None)
+    account.emit("customer.subscription.resumed", subscription)

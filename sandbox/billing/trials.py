@@ -1,0 +1,59 @@
+"""Trials: nothing is charged until they end, and three days before that `trial_will_end` says so."""
+
+from typing import Literal
+
+from sandbox.agenda import action
+from sandbox.errors import invalid
+from sandbox.jsontypes import JsonObject
+from sandbox.store import Account
+
+_DAY = 86400
+_WARNED = 3 * _DAY
+_LONGEST = 730
+
+MissingPaymentMethod = Literal["cancel", "create_invoice", "pause"]
+
+
+def settings_of(missing_payment_method: MissingPaymentMethod) -> JsonObject:
+    """Return `trial_settings` of a subscription."""
+    return {"end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": missing_payment_method}}
+
+
+def end_of(params: JsonObject, *, now: int) -> int | None:
+    """
+    Return when the trial that a request asks for ends; None if it asks for none.
+
+    :raises StripeError: 400 if it is in the past, longer than two years, or given in both ways.
+    """
+    end, days = params.get("trial_end"), params.get("trial_period_days")
+    if end is not None and days is not None:
+        message = "You may only specify one of these parameters: trial_end, trial_period_days."
+        raise invalid(message, param="trial_end", code="parameters_exclusive")
+    if days is not None:
+        if not 1 <= days <= _LONGEST:
+            raise invalid(f"A trial has 1 to {_LONGEST} days.", param="trial_period_days")
+        return now + int(days) * _DAY
+    if end is None or end == "now":
+        return None
+    if end <= now:
+        raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param="trial_end")
+    if end > now + _LONGEST * _DAY:
+        raise invalid("Invalid timestamp: can be no more than two years in the future.", param="trial_end")
+    return int(end)
+
+
+def warn(account: Account, subscription: JsonObject) -> None:
+    """Have the end of a trial told three days before; at once, if it is shorter."""
+    if subscription["trial_end"] is not None and subscription["status"] == "trialing":
+        due = max(account.now_for(subscription["customer"]), subscription["trial_end"] - _WARNED)
+        account.agenda.add(subscription["test_clock"], due, "subscription.trial_will_end", subscription["id"])
+
+
+@action("subscription.trial_will_end")
+def _will_end(account: Account, subscription_id: str, at: int) -> None:
+    subscription = account.find("subscription", subscription_id)
+    if subscription is None or subscription["status"] != "trialing" or subscription["trial_end"] - _WARNED > at:
+        return
+    if subscription.get("_warned_of") != subscription["trial_end"]:
+        subscription["_warned_of"] = subscription["trial_end"]
+        account.emit("customer.subscription.trial_will_end", subscription)

@@ -1,0 +1,27 @@
+"""Early fraud warnings: a bank says that a payment is fraudulent, before anyone disputes it."""
+
+from sandbox.jsontypes import JsonObject
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+
+_KIND = "radar.early_fraud_warning"
+
+
+@serves("GET", "/v1/radar/early_fraud_warnings/{early_fraud_warning}")
+def retrieve(call: Call) -> JsonObject:
+    """One early fraud warning."""
+    return call.account.get(_KIND, call.ids["early_fraud_warning"])
+
+
+@serves("GET", "/v1/radar/early_fraud_warnings", takes="charge created payment_intent")
+def every(call: Call) -> Page:
+    """Early fraud warnings, by charge or payment intent."""
+    params = call.params
+    return Page(
+        [
+            warning
+            for warning in call.account.all(_KIND)
+            if all(warning[name] == params[name] for name in ("charge", "payment_intent") if name in params)
+            and in_range(warning["created"], params.get("created"))
+        ]
+    )

@@ -1,0 +1,150 @@
+"""Invoice items: amounts that wait for the next invoice of a customer, or are put on a draft."""
+
+from sandbox.billing import entries, invoicing, waiting
+from sandbox.errors import invalid, unsupported
+from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.pagination import in_range
+from sandbox.registry import Call, Page, serves
+from sandbox.store import Account
+
+_KIND = "invoiceitem"
+_CREATE = (
+    "amount currency customer description discountable invoice metadata period pricing quantity subscription "
+    "tax_behavior unit_amount_decimal"
+)
+
+
+@serves("POST", "/v1/invoiceitems", takes=_CREATE)
+def create(call: Call) -> JsonObject:
+    """Add an amount to the next invoice of a customer or a subscription, or to a draft."""
+    account, params = call.account, call.params
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = account.get("customer", params["customer"], param="customer", status=400)
+    draft = _draft(account, params, customer["id"])
+    if "subscription" in params:
+        account.get("subscription", params["subscription"], param="subscription", status=400)
+    if "unit_amount_decimal" in params:
+        raise unsupported("the parameter unit_amount_decimal on POST /v1/invoiceitems")
+    price = _price(account, params)
+    quantity = params.get("quantity", 1)
+    now = account.now_for(customer["id"])
+    period = params.get("period", {})
+    entry = entries.Entry(
+        price=price,
+        quantity=quantity,
+        amount=price["unit_amount"] * quantity,
+        period=(period.get("start", now), period.get("end", now)),
+        description=params.get("description") or entries.product_name(account, price),
+        metadata=merged({}, params.get("metadata")),
+        discountable=params.get("discountable", price["unit_amount"] >= 0),
+        subscription=params.get("subscription"),
+    )
+    item = waiting.add(account, entry, customer["id"], now=now)
+    if draft:
+        item["invoice"] = draft["id"]
+        _recompose(account, draft)
+    return item
+
+
+@serves("GET", "/v1/invoiceitems/{invoiceitem}")
+def retrieve(call: Call) -> JsonObject:
+    """One invoice item."""
+    return call.account.get(_KIND, call.ids["invoiceitem"])
+
+
+@serves("GET", "/v1/invoiceitems", takes="created customer invoice pending")
+def every(call: Call) -> Page:
+    """Invoice items, by customer, invoice, or whether they still wait."""
+    params = call.params
+    return Page(
+        [
+            item
+            for item in call.account.all(_KIND)
+            if all(item[name] == params[name] for name in ("customer", "invoice") if name in params)
+            and ("pending" not in params or (item["invoice"] is None) == params["pending"])
+            and in_range(item["date"], params.get("created"))
+        ]
+    )
+
+
+@serves("POST", "/v1/invoiceitems/{invoiceitem}", takes="amount description metadata")
+def update(call: Call) -> JsonObject:
+    """Change an invoice item, unless its invoice is final."""
+    account, params = call.account, call.params
+    item = account.get(_KIND, call.ids["invoiceitem"])
+    draft = _editable(account, item)
+    if "amount" in params and account.get("price", item["_price"])["active"]:
+        raise invalid("You cannot change the amount of an invoice item that has a price.", param="amount")
+    item["metadata"] = merged(item["metadata"], params.get("metadata"))
+    item["description"] = params.get("description", item["description"])
+    if "amount" in params:
+        item["amount"] = item["net_amount"] = params["amount"] * item["quantity"]
+    if draft:
+        _recompose(account, draft)
+    return item
+
+
+@serves("DELETE", "/v1/invoiceitems/{invoiceitem}")
+def delete(call: Call) -> JsonObject:
+    """Delete an invoice item, unless its invoice is final."""
+    account = call.account
+    item = account.get(_KIND, call.ids["invoiceitem"])
+    draft = _editable(account, item)
+    account.emit("invoiceitem.deleted", item)
+    stub = account.drop(item)
+    if draft:
+        _recompose(account, draft)
+    return stub
+
+
+def _editable(account: Account, item: JsonObject) -> JsonObject | None:
+    """The draft that an invoice item is on, if it is on one."""
+    invoice = account.find("invoice", item["invoice"])
+    if invoice and (invoice["status"] != "draft" or invoice["_subscription"]):
+        message = "You cannot change or delete an invoice item that is on an invoice, unless the invoice is a draft."
+        raise invalid(message, param="invoiceitem")
+    return invoice
+
+
+def _draft(account: Account, params: JsonObject, customer_id: str) -> JsonObject | None:
+    if "invoice" not in params:
+        return None
+    invoice = account.get("invoice", params["invoice"], param="invoice", status=400)
+    if invoice["customer"] != customer_id:
+        raise invalid("The invoice belongs to another customer.", param="invoice")
+    if invoice["status"] != "draft":
+        raise invalid("The invoice is no longer a draft.", param="invoice", code="invoice_not_editable")
+    if invoice["_subscription"]:
+        raise unsupported("adding an invoice item to the draft of a subscription")
+    return invoice
+
+
+def _recompose(account: Account, draft: JsonObject) -> None:
+    own = [item for item in reversed(account.all(_KIND)) if item["invoice"] == draft["id"]]
+    with account.changing(draft, "invoice.updated"):
+        invoicing.recompose(account, draft, [entries.of_invoice_item(account, item) for item in own])
+
+
+def _price(account: Account, params: JsonObject) -> JsonObject:
+    """The price that was named; for a bare amount, one made for it, as at Stripe, which nobody can buy."""
+    named = params.get("pricing", {}).get("price")
+    if (named is None) == ("amount" not in params):
+        message = "You must specify exactly one of amount and pricing[price]."
+        raise invalid(message, param="amount", code="parameter_missing")
+    if named is not None:
+        price = account.get("price", named, param="pricing[price]", status=400)
+        if price["recurring"] is not None:
+            raise invalid("An invoice item takes a price of `type=one_time`.", param="pricing[price]")
+        return price
+    if "currency" not in params:
+        raise invalid("Missing required param: currency.", param="currency", code="parameter_missing")
+    return waiting.price_of_amount(
+        account,
+        amount=params["amount"],
+        currency=params["currency"].lower(),
+        name=params.get("description") or "Invoice item",
+        tax_behavior=params.get("tax_behavior", "unspecified"),
+        now=account.now_for(params["customer"]),
+    )
