@@ -38,6 +38,7 @@ from app.db.entitlements import open_pool
 from app.db.notices import Notices
 from app.db.session import Sessions, make_engine, make_sessions
 from app.domain import events
+from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
 from app.services import catalogue, checkout, idempotency, subscriptions, webhooks
@@ -101,13 +102,8 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    """
-    Build everything from the settings, and take it down again.
-
-    :raises BadCatalogue: the catalogue file is wrong.
-    """
-    offer = catalogue.load(settings.catalogue)
+async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
+    """Build everything from the settings and the offer, and take it down again."""
     async with AsyncExitStack() as stack:
         dsn = await address.find(settings)
         if settings.database_url is None:  # the embedded database is ours alone: no operator migrates it
@@ -161,11 +157,16 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
-    """Return the web application; with a worker inside unless workers run apart."""
+    """
+    Return the web application; with a worker inside unless workers run apart.
+
+    :raises BadCatalogue: the catalogue file is wrong.
+    """
+    offer = catalogue.load(settings.catalogue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with parts(settings) as built:
+        async with parts(settings, offer) as built:
             app.state.container = built.container
             working = asyncio.create_task(built.worker().run()) if with_worker else None
             try:

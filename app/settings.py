@@ -7,7 +7,7 @@ A combination that would mix real money with the sandbox is refused at start-up,
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     event_attempts: int = Field(default=12, ge=1, le=100)
     lease: Duration = timedelta(seconds=15)
     degraded_after: Duration = timedelta(minutes=5)
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("webhook_secrets", "allowed_return_hosts", mode="before")
     @classmethod
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError(f"{value!r} is not a time zone of the IANA database, such as America/Chicago") from unknown
+            raise ValueError("must be a time zone of the IANA database, such as America/Chicago") from unknown
         return value
 
     @field_validator("stripe_url", "oidc_issuer", "clock_url")

@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox import http
 from sandbox.app import build
+from sandbox.chance import fresh_seed
+from sandbox.contract.report import as_text, report
 from sandbox.public import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
 from sandbox.resources.webhook_endpoints import register
 
@@ -19,7 +21,7 @@ A local Stripe for development and tests. It speaks Stripe's API, version {API_V
 all in memory and moves no money.
 
   Try it:
-    python -m sandbox --forward-to http://127.0.0.1:8000/v1/webhooks/stripe
+    python -m sandbox --forward-to http://127.0.0.1:8000/webhooks/stripe
     curl http://127.0.0.1:4242/v1/products -u {DEFAULT_KEY}: -d name=Magazine
 
   With the SDK:
@@ -43,20 +45,29 @@ class _Droppable(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """Says where it listens once it does."""
 
+    def __init__(self, config: uvicorn.Config, *, seed: int) -> None:
+        super().__init__(config)
+        self._seed = seed
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then print the one line that other programs wait for."""
+        """Start, then print the line that other programs wait for, and the seed."""
         await super().startup(sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
-            print(f"Sandbox listening on http://{host}:{port}", flush=True)
+            print(f"Sandbox listening on http://{host}:{port}")
+            print(f"Chances are drawn from --seed {self._seed}; its page is at http://{host}:{port}/", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the sandbox until it is interrupted."""
     options = _options().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if options.report:
+        print(as_text(report()))
+        return 0
     http.warm_up()
-    app = build(validate=options.validate)
+    seed = fresh_seed() if options.seed is None else options.seed
+    app = build(validate=options.validate, seed=seed)
     if options.forward_to:
         account = app.state.world.accounts.of(options.key)
         register(account, url=options.forward_to, enabled_events=["*"], secret=options.signing_secret)
@@ -72,7 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
         app, http=_Droppable, lifespan="on", log_level="warning", access_log=False, timeout_graceful_shutdown=2
     )
     try:
-        asyncio.run(_Server(config).serve([listener]))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_Server(config, seed=seed).serve([listener]))
     except KeyboardInterrupt:
         return 130
     return 0
@@ -90,6 +102,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-validate", dest="validate", action="store_false", help="do not check replies; for benchmarks alone"
     )
+    parser.add_argument("--seed", type=int, help="what chances are drawn from, to repeat a run (default: another each time)")
+    parser.add_argument("--report", action="store_true", help="say which of Stripe's routes are served, and end")
     return parser
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.starting import started
+from app.services import catalogue
 from app.settings import Settings
 
 
@@ -48,7 +49,7 @@ def worker() -> None:
 async def _work(settings: Settings) -> None:
     from app import main
 
-    async with main.parts(settings) as built:
+    async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
         task = asyncio.create_task(built.worker().run())
         loop = asyncio.get_running_loop()
         for ended in (signal.SIGINT, signal.SIGTERM):

@@ -25,7 +25,7 @@ async def open_pool(dsn: str, *, size: int, pooler: bool) -> "asyncpg.Pool[async
     """
     return await asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=0,
         max_size=size,
         statement_cache_size=0 if pooler else 100,
         command_timeout=10,

@@ -127,6 +127,7 @@ async def _open(sessions: Sessions, gateway: Gateway, held: Checkout, intent: in
         seen = await at_stripe.create(gateway, intent.parameters, key=intent.key)
     except StripeRefused:
         async with sessions.begin() as session:
+            await subscribers.lock(session, held.subscriber_id)
             await intents.settle(session, intent.key)
             await checkouts.give_up(session, held.id)
         raise
@@ -150,8 +151,13 @@ async def _close(sessions: Sessions, gateway: Gateway, held: Checkout, intent: i
 async def _keep(
     sessions: Sessions, held: Checkout, seen: at_stripe.SeenCheckout, *, settle: str | None = None
 ) -> Checkout:
-    """Save what Stripe said, and have the subscription looked at that came of it."""
+    """
+    Save what Stripe said, and have the subscription looked at that came of it.
+
+    Under the subscriber's lock: a click that waits for it sees the session opened and its intent settled, or neither.
+    """
     async with sessions.begin() as session:
+        await subscribers.lock(session, held.subscriber_id)
         if settle is not None:
             await intents.settle(session, settle)
         saved = await checkouts.save(

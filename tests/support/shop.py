@@ -308,8 +308,9 @@ async def open_shop(
         httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
     ):
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
-        async with main.parts(settings) as parts:
-            async for _ in prices.push(parts.gateway, catalogue.load(CATALOGUE)):
+        offer = catalogue.load(CATALOGUE)
+        async with main.parts(settings, offer) as parts:
+            async for _ in prices.push(parts.gateway, offer):
                 pass
             server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")
