@@ -1,18 +1,18 @@
-"""The reader's account: how the subscription stands, cancel and resume."""
+"""The reader's account: how the subscription stands, cancel and resume, and the money back under the guarantee."""
 
+import secrets
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from demo.forms import text
 from demo.site import words
-from demo.site.identity import Reader
 from demo.site.magazine import Magazine, see_other, sign_in_first
-from demo.site.newsstand import Unreachable
+from demo.site.newsstand import Problem
 
 LIVE = frozenset({"active", "trialing", "past_due"})
-MAIN_FEATURE = "digital_edition"  # what every subscriber has
 
 
 class Account:
@@ -27,6 +27,8 @@ class Account:
             Route("/account", self.show),
             Route("/account/cancel", self.cancel, methods=["POST"]),
             Route("/account/resume", self.resume, methods=["POST"]),
+            Route("/account/refund", self.offer_refund, methods=["GET"]),
+            Route("/account/refund", self.refund, methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -36,11 +38,10 @@ class Account:
             return sign_in_first("/account")
         found = await self._magazine.newsstand.subscription(reader.token)
         live = found is not None and found.get("status") in LIVE
-        because = None if live or found is None else await self._why_closed(reader)
         return self._magazine.page(
             request, "account.html",
             subscription=found,
-            sentence=words.standing(found, self._magazine.settings.timezone, because) if found else None,
+            sentence=words.standing(found, self._magazine.settings.timezone) if found else None,
             editions=words.editions(found.get("editions")) if found else None,
             live=live,
         )  # fmt: skip
@@ -54,13 +55,38 @@ class Account:
         """Undo that."""
         return await self._change(request, self._magazine.newsstand.resume, "Welcome back: your subscription goes on.")
 
-    async def _why_closed(self, reader: Reader) -> str | None:
-        """Ask why the magazine is closed to a reader; an account page can do without the answer."""
+    async def offer_refund(self, request: Request) -> Response:
+        """Say what the guarantee pays back and what else happens, before anything does."""
+        reader = self._magazine.reader(request)
+        if reader is None:
+            return sign_in_first("/account/refund")
+        quote = await self._magazine.newsstand.my_refund_quote(reader.token)
+        if quote is None:
+            return see_other("/account")
+        return self._magazine.page(
+            request, "refund.html",
+            quote=quote, refused=words.sentence(str(quote.get("detail") or "the guarantee does not hold any more")),
+            # One key for each showing of the page: a double click repeats it, and is paid once.
+            key=secrets.token_urlsafe(16),
+        )  # fmt: skip
+
+    async def refund(self, request: Request) -> Response:
+        """Give the money back, if it is still what the reader was shown."""
+        form = await self._magazine.form(request)
+        reader = self._magazine.reader(request)
+        if reader is None:
+            return sign_in_first("/account/refund")
+        amount = text(form, "amount")
+        seen = {"amount": int(amount) if amount.isdecimal() else 0, "currency": text(form, "currency")}
         try:
-            answer = await self._magazine.newsstand.may_use(reader.sub, MAIN_FEATURE)
-        except Unreachable:
-            return None
-        return None if answer.allowed else answer.reason
+            paid = await self._magazine.newsstand.my_refund(reader.token, key=text(form, "key"), amount=seen)
+        except Problem as problem:
+            if problem.status == 401:
+                raise
+            request.session["notice"] = words.refusal(problem)
+        else:
+            request.session["notice"] = words.refund(paid)
+        return see_other("/account")
 
     async def _change(self, request: Request, change: Callable[[str], Awaitable[None]], done: str) -> Response:
         await self._magazine.form(request)

@@ -95,6 +95,21 @@ class Newsstand:
         """Undo a scheduled end."""
         await self._call("POST", "/v1/me/subscription/resume", token=token)
 
+    async def my_refund_quote(self, token: str) -> Json | None:
+        """Return what the guarantee would pay the reader back, or why it would not; nothing without a subscription."""
+        try:
+            return await self._call("GET", "/v1/me/refund-quote", token=token)
+        except Problem as problem:
+            if problem.code == "no_subscription":
+                return None
+            raise
+
+    async def my_refund(self, token: str, *, key: str, amount: Json) -> Json:
+        """Give the reader their money back, if it is still this much; the same key never pays twice."""
+        return await self._call(
+            "POST", "/v1/me/refunds", token=token, body={"expected_amount": amount}, headers={"Idempotency-Key": key}
+        )
+
     async def find_readers(self, token: str, query: str) -> list[Json]:
         """Find readers by e-mail address, as staff."""
         found = await self._call("GET", f"/v1/support/subscribers?q={quote(query)}", token=token)
@@ -134,7 +149,7 @@ class Newsstand:
         try:
             response = await self._http.request(method, self._url + path, json=body, headers=sent, timeout=timeout)
             found = response.json() if response.content else {}
-        except (httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (httpx2.HTTPError, json.JSONDecodeError, UnicodeError) as error:
             raise Unreachable(f"{method} {path}: {error!r}") from error
         if response.status_code >= 500 or not isinstance(found, dict):
             raise Unreachable(f"{method} {path}: {response.status_code}")

@@ -32,16 +32,22 @@ STATUS = {
     "paused": "Your subscription is paused",
 }
 
+REFUNDED = frozenset({"guarantee", "unserved_issues", "duplicate"})  # the refunds that end a subscription
 
 REFUSED = {
     "already_subscribed": "You have a subscription already, so there is nothing to pay.",
     "no_subscription": "You have no subscription yet.",
+    "idempotency_key_in_use": "Your first click is still being worked on. There is no need for another.",
 }
 
 
 def refusal(problem: Problem) -> str:
     """Return the service's refusal as a sentence: our own for what happens to readers, else its detail."""
-    said = REFUSED.get(problem.code) or problem.detail or problem.title
+    return sentence(REFUSED.get(problem.code) or problem.detail or problem.title)
+
+
+def sentence(said: str) -> str:
+    """Return what the service said with a capital and a full stop."""
     return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?")) else ".")
 
 
@@ -77,16 +83,12 @@ def closed(reason: str) -> str:
     return CLOSED.get(reason, "Your subscription does not cover this article at the moment.")
 
 
-def standing(subscription: dict[str, Any], timezone: str, closed_because: str | None = None) -> str:
-    """
-    Return the state of a subscription, and what comes next, in one or two sentences.
-
-    :param closed_because: why nothing is open any more, where that is so.
-    """
+def standing(subscription: dict[str, Any], timezone: str) -> str:
+    """Return the state of a subscription, and what comes next, in one or two sentences."""
     status = str(subscription.get("status"))
     opening = STATUS.get(status, f"Your subscription is {status.replace('_', ' ')}")
     renews, ends = date(subscription.get("renews_at"), timezone), date(subscription.get("ends_at"), timezone)
-    if closed_because == "refunded":
+    if subscription.get("ended_by") in REFUNDED:
         return f"Your subscription was refunded{f' and ended on {ends}' if ends else ' and has ended'}."
     if status == "canceled":
         return f"Your subscription ended on {ends}." if ends else f"{opening}."
@@ -97,6 +99,16 @@ def standing(subscription: dict[str, Any], timezone: str, closed_because: str | 
     if renews and status in ("active", "trialing"):
         return f"{opening}. It renews on {renews}."
     return f"{opening}."
+
+
+def refund(paid: dict[str, Any]) -> str:
+    """Return how a refund to a reader stands."""
+    amount = money(paid.get("amount"))
+    if paid.get("status") in ("failed", "canceled"):
+        return f"Your bank did not take the {amount} back. Please write to us, and we find another way."
+    if paid.get("status") == "succeeded":
+        return f"{amount} goes back to the card you paid with. Banks take five to ten days to show it."
+    return f"{amount} is on its way back to the card you paid with. There is nothing more for you to do."
 
 
 def editions(names: list[str] | None) -> str:

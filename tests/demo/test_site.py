@@ -65,7 +65,14 @@ async def test_the_readers_token_never_reaches_the_browser(lonely_magazine: str)
 
 
 async def test_a_form_from_elsewhere_changes_nothing(browser: httpx2.AsyncClient, lonely_magazine: str) -> None:
-    for path in ("/subscribe", "/account/cancel", "/account/resume", "/sign-out", "/desk/readers/x/refund"):
+    for path in (
+        "/subscribe",
+        "/account/cancel",
+        "/account/resume",
+        "/account/refund",
+        "/sign-out",
+        "/desk/readers/x/refund",
+    ):
         refused = await browser.post(lonely_magazine + path, data={"csrf": "guessed", "plan": "annual"})
         assert refused.status_code == 403
 
@@ -175,6 +182,28 @@ def test_a_subscription_stands_in_a_sentence(subscription: dict[str, object], se
     assert words.standing(subscription, CHICAGO) == sentence
 
 
-def test_a_refunded_subscription_says_that_it_was() -> None:
-    ended = {"status": "canceled", "ends_at": "2027-03-04T18:00:00Z"}
-    assert words.standing(ended, CHICAGO, "refunded") == "Your subscription was refunded and ended on 4 March 2027."
+@pytest.mark.parametrize(
+    ("ended_by", "sentence"),
+    [
+        ("guarantee", "Your subscription was refunded and ended on 4 March 2027."),
+        ("duplicate", "Your subscription was refunded and ended on 4 March 2027."),
+        ("cancel_now", "Your subscription ended on 4 March 2027."),
+        (None, "Your subscription ended on 4 March 2027."),
+    ],
+)
+def test_a_subscription_that_a_refund_ended_says_so(ended_by: str | None, sentence: str) -> None:
+    ended = {"status": "canceled", "ends_at": "2027-03-04T18:00:00Z", "ended_by": ended_by}
+    assert words.standing(ended, CHICAGO) == sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("succeeded", "$73 goes back to the card you paid with."),
+        ("processing", "$73 is on its way back to the card you paid with."),
+        ("pending", "$73 is on its way back to the card you paid with."),
+        ("failed", "Your bank did not take the $73 back."),
+    ],
+)
+def test_a_refund_says_how_it_stands(status: str, sentence: str) -> None:
+    assert words.refund({"status": status, "amount": {"amount": 7300, "currency": "usd"}}).startswith(sentence)

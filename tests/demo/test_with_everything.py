@@ -146,6 +146,31 @@ async def test_a_refund_that_is_only_pending_closes_the_article_at_once_and_is_p
         assert refunds.count("$73") == 1
 
 
+async def test_a_reader_gets_the_money_back_by_their_own_click_once(shop: Stack) -> None:
+    async with Browser() as browser:
+        await new_reader(browser, shop)
+        assert (
+            await browser.open(f"{shop.magazine}/account/refund")
+        ).url == f"{shop.magazine}/account"  # bought nothing
+        await pay(browser, await checkout(browser, shop, edition="print"))
+        page = await browser.open(f"{shop.magazine}/account/refund")
+        form = page.form("/account/refund")
+        changed = await browser.submit(page, form, amount="100")
+        assert changed.url == f"{shop.magazine}/account"
+        assert GATED_END in (await browser.open(shop.magazine + GATED)).text  # not what was shown, so nothing
+        page = await browser.open(f"{shop.magazine}/account/refund")
+        form = page.form("/account/refund")
+        clicks = await asyncio.gather(*(browser.submit(page, form) for _ in range(2)))
+        assert any("$73 goes back to the card" in click.text for click in clicks)
+        again = await browser.submit(page, form)
+        assert "$73 goes back to the card" in again.text
+        assert "Your subscription was refunded and ended on " in again.text
+        assert GATED_END not in (await browser.open(shop.magazine + GATED)).text
+        over = await browser.open(f"{shop.magazine}/account/refund")
+        assert "Nothing to pay back" in over.text
+        assert not [form for form in over.find("form") if form.attributes.get("action") == "/account/refund"]
+
+
 async def test_a_refund_that_is_no_longer_worth_what_was_seen_is_not_paid(shop: Stack) -> None:
     async with Browser() as browser, Browser() as agent:
         email = await new_reader(browser, shop)
