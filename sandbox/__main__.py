@@ -102,7 +102,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-validate", dest="validate", action="store_false", help="do not check replies; for benchmarks alone"
     )
-    parser.add_argument("--seed", type=int, help="what chances are drawn from, to repeat a run (default: another each time)")
+    parser.add_argument(
+        "--seed", type=int, help="what chances are drawn from, to repeat a run (default: another each time)"
+    )
     parser.add_argument("--report", action="store_true", help="say which of Stripe's routes are served, and end")
     return parser
 

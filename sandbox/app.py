@@ -17,13 +17,14 @@ _TICK = 0.1
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 
 
-def build(*, validate: bool = True) -> Starlette:
+def build(*, validate: bool = True, seed: int = 0) -> Starlette:
     """
     Return the sandbox as an ASGI application; its state is `app.state.world`.
 
     :param validate: whether replies and events are held to the SDK's types. Requests always are.
+    :param seed: what chances are drawn from in every account that sets none of its own.
     """
-    world = World(accounts=Accounts(), delivery=Delivery(), validate=validate)
+    world = World(accounts=Accounts(seed=seed), delivery=Delivery(), validate=validate)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

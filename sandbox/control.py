@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox import clock
+from sandbox import clock, signing
+from sandbox.contract.report import report as contract_report
 from sandbox.errors import StripeError, invalid
 from sandbox.http import account_of, served_routes
 from sandbox.jsontypes import JsonObject
@@ -64,7 +65,13 @@ async def deliveries(request: Request, world: World, account: Account) -> JsonOb
     """Every attempt to deliver an event, in their order; `?event=` for those of one event."""
     event = request.query_params.get("event")
     made = [each for each in account.deliveries if event in (None, each["event"])]
-    return {"data": made, "under_way": world.delivery.under_way(account), "held": world.delivery.held(account)}
+    waiting = world.delivery.waiting(account)
+    return {
+        "data": made,
+        "under_way": world.delivery.under_way(account),
+        "held": world.delivery.held(account),
+        "waiting": waiting,
+    }
 
 
 @_for_account
@@ -79,10 +86,42 @@ async def lose_deliveries(request: Request, world: World, account: Account) -> J
 async def deliver(request: Request, world: World, account: Account) -> JsonObject:
     """Deliver an event again, now, even while deliveries are held; to one endpoint, or to all that are enabled."""
     event = account.get("event", request.path_params["id"])
-    wanted = (await _body(request)).get("endpoint")
+    wanted = (await _fields(request, "endpoint")).get("endpoint")
     endpoints = [account.get("webhook_endpoint", wanted)] if wanted else account.all("webhook_endpoint")
     made = [await world.delivery.send(account, event, each) for each in endpoints if each["status"] == "enabled"]
     return {"data": made}
+
+
+@_for_account
+async def wind_deliveries(request: Request, world: World, account: Account) -> JsonObject:
+    """Move the time of retries forward by `seconds`; answer with the attempts that were made on the way."""
+    wanted = await _fields(request, "seconds")
+    before = len(account.deliveries)
+    await world.delivery.wind(account, wanted.get("seconds"))
+    return {"data": account.deliveries[before:], "waiting": world.delivery.waiting(account)}
+
+
+@_for_account
+async def roll_secret(request: Request, world: World, account: Account) -> JsonObject:
+    """Give an endpoint another secret; for `overlap_seconds` (24 hours) the old one signs beside it."""
+    endpoint = account.get("webhook_endpoint", request.path_params["id"])
+    wanted = await _fields(request, "overlap_seconds")
+    overlap = wanted.get("overlap_seconds", signing.LONGEST_OVERLAP)
+    secret = signing.roll(endpoint, overlap=overlap, now=world.delivery.now(account))
+    return {"id": endpoint["id"], "secret": secret}
+
+
+@_for_account
+async def limits(request: Request, world: World, account: Account) -> JsonObject:
+    """The rate limits, what they let through and what they refused; DELETE begins to count anew."""
+    if request.method == "DELETE":
+        account.limits.clear()
+    return account.limits.shown(account.settings)
+
+
+async def report(request: Request) -> Response:
+    """What is served and what is not, for each service of the SDK."""
+    return JSONResponse(contract_report())
 
 
 @_for_account
@@ -117,7 +156,7 @@ async def settings(request: Request, world: World, account: Account) -> JsonObje
 @_for_account
 async def add_fault(request: Request, world: World, account: Account) -> JsonObject:
     """Ask for a fault."""
-    return account.faults.add(await _body(request)).shown()
+    return account.faults.add(await _body(request), seed=account.settings.seed).shown()
 
 
 @_for_account
@@ -144,6 +183,19 @@ async def _body(request: Request) -> JsonObject:
     return found
 
 
+async def _fields(request: Request, *known: str) -> JsonObject:
+    """
+    Return the body of a request that takes these fields.
+
+    :raises StripeError: 400 for any other.
+    """
+    found = await _body(request)
+    for name in found:
+        if name not in known:
+            raise invalid(f"Unknown field: {name}. There are {', '.join(known)}.", param=name)
+    return found
+
+
 routes = [
     Route("/_sandbox/health", health),
     Route("/_sandbox/violations", violations),
@@ -151,6 +203,10 @@ routes = [
     Route("/_sandbox/requests", clear_requests, methods=["DELETE"]),
     Route("/_sandbox/deliveries", deliveries, methods=["GET"]),
     Route("/_sandbox/deliveries", lose_deliveries, methods=["DELETE"]),
+    Route("/_sandbox/deliveries/wind", wind_deliveries, methods=["POST"]),
+    Route("/_sandbox/webhook_endpoints/{id}/roll", roll_secret, methods=["POST"]),
+    Route("/_sandbox/limits", limits, methods=["GET", "DELETE"]),
+    Route("/_sandbox/report", report),
     Route("/_sandbox/events/{id}/deliver", deliver, methods=["POST"]),
     Route("/_sandbox/idle", idle),
     Route("/_sandbox/settings", settings, methods=["GET", "PUT"]),

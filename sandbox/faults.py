@@ -1,15 +1,31 @@
-"""Faults that a test asks for: replies that get lost, calls that hang, errors of Stripe's own."""
+"""Faults that a test asks for: replies that get lost, calls that hang, errors of Stripe's own or of what stands before."""
 
 import asyncio
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from http import HTTPStatus
+from random import Random
+from typing import TypeGuard
 
-from sandbox import clock
-from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
+from sandbox import clock, limits
+from sandbox.chance import draw
+from sandbox.errors import StripeError, invalid
+from sandbox.jsontypes import Json, JsonObject
 
-_FIELDS = {"method", "path", "when", "action", "seconds", "status", "body", "times"}
-_ACTIONS = {"drop", "hold", "status"}
+ACTIONS = {
+    "drop": "cuts the connection without a reply",
+    "hold": "waits for `seconds`, or until the fault is deleted, as when a client's time runs out",
+    "status": "replies with an error of Stripe's",
+    "html": "replies with a page in place of JSON, as a proxy before Stripe does",
+    "truncate": "replies with half of the JSON",
+    "slow": "replies in drips, for `seconds`",
+    "outage": "replies to every call with an error, for `seconds` or until the fault is deleted",
+}
+"""What each action does, in words."""
+_OF_THE_REPLY = ("truncate", "slow")
+"""Actions on the true reply: they can only come after the effect."""
 
 
 @dataclass(kw_only=True)
@@ -25,13 +41,20 @@ class Fault:
     seconds: float | None
     status: int
     body: JsonObject | None
+    should_retry: bool | None
+    probability: float
     hits: int = 0
+    _chance: Random
+    _begun: float = field(default_factory=clock.precise)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def takes(self, method: str, path: str, when: str) -> bool:
         """Say whether a call is hit."""
         spent = self.times is not None and self.hits >= self.times
-        return not spent and when == self.when and self.method in ("*", method) and fnmatchcase(path, self.path)
+        over = self.action == "outage" and self.seconds is not None and clock.precise() > self._begun + self.seconds
+        if spent or over or when != self.when or self.method not in ("*", method) or not fnmatchcase(path, self.path):
+            return False
+        return self.probability >= 1 or self._chance.random() < self.probability
 
     async def hold(self) -> None:
         """Wait until the fault is deleted or its seconds have passed."""
@@ -45,9 +68,27 @@ class Fault:
         """Let go of the calls that are held."""
         self._released.set()
 
+    def reply(self) -> JsonObject:
+        """Return the JSON body of the error that it makes."""
+        if self.body is not None:
+            return self.body
+        if self.status == 429:
+            return limits.refusal().body()
+        return StripeError(self.status, "api_error", "An error that the sandbox was asked to make.").body()
+
+    def page(self) -> str:
+        """Return the page that it shows in place of JSON."""
+        title = f"{self.status} {HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else 'Error'}"
+        return f"<!doctype html>\n<title>{title}</title>\n<h1>{title}</h1>\n<p>The sandbox was asked to.</p>\n"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What Stripe says of a retry, if it says anything."""
+        return {} if self.should_retry is None else {"Stripe-Should-Retry": json.dumps(self.should_retry)}
+
     def shown(self) -> JsonObject:
         """Return the fault as the control API shows it."""
-        return {"id": self.id, **{name: getattr(self, name) for name in sorted(_FIELDS)}, "hits": self.hits}
+        return {"id": self.id, **{name: getattr(self, name) for name in sorted(_RULES)}, "hits": self.hits}
 
 
 @dataclass
@@ -57,24 +98,30 @@ class Faults:
     _faults: dict[str, Fault] = field(default_factory=dict)
     _made: int = 0
 
-    def add(self, wanted: JsonObject) -> Fault:
+    def add(self, wanted: JsonObject, *, seed: int = 0) -> Fault:
         """
         Add a fault.
 
+        :param seed: what its probability is drawn from.
         :raises StripeError: 400 that says what is wrong with it.
         """
         _check(wanted)
         self._made += 1
+        action = wanted["action"]
+        whole = action == "outage"
         fault = Fault(
             id=f"fault_{self._made}",
             method=str(wanted.get("method", "*")).upper(),
-            path=wanted["path"],
-            when=wanted.get("when", "before"),
-            action=wanted["action"],
-            times=wanted.get("times", 1),
+            path=wanted.get("path", "/*"),
+            when=wanted.get("when", "after" if action in _OF_THE_REPLY else "before"),
+            action=action,
+            times=wanted.get("times", None if whole or "probability" in wanted else 1),
             seconds=wanted.get("seconds"),
-            status=wanted.get("status") or 500,
+            status=wanted.get("status") or {"outage": 503, "html": 502}.get(action, 500),
             body=wanted.get("body"),
+            should_retry=wanted.get("should_retry"),
+            probability=wanted.get("probability", 1),
+            _chance=draw(seed, "fault", self._made),
         )
         self._faults[fault.id] = fault
         return fault
@@ -100,28 +147,45 @@ class Faults:
 
 
 def _check(wanted: JsonObject) -> None:
-    for name in wanted:
-        if name not in _FIELDS:
-            raise invalid(f"A fault has no field {name!r}; it has {', '.join(sorted(_FIELDS))}.", param=name)
-    if not isinstance(wanted.get("path"), str) or not wanted["path"].startswith("/"):
+    for name, value in wanted.items():
+        if name not in _RULES:
+            raise invalid(f"A fault has no field {name!r}; it has {', '.join(sorted(_RULES))}.", param=name)
+        fits, meaning = _RULES[name]
+        if not fits(value):
+            raise invalid(f"A fault's {name} is {meaning}.", param=name)
+    action = wanted.get("action")
+    if action is None and "path" in wanted:
+        raise invalid(f"A fault's action is {_RULES['action'][1]}.", param="action")
+    if action != "outage" and "path" not in wanted:
         raise invalid("A fault needs a path that begins with '/', such as '/v1/refunds' or '/v1/*'.", param="path")
-    if wanted.get("action") not in _ACTIONS:
-        raise invalid(f"A fault's action is one of {', '.join(sorted(_ACTIONS))}.", param="action")
-    if wanted.get("when", "before") not in ("before", "after"):
-        raise invalid("A fault's when is 'before' or 'after' (the effect).", param="when")
-    if str(wanted.get("method", "*")).upper() not in ("*", "GET", "POST", "DELETE"):
-        raise invalid("A fault's method is GET, POST, DELETE or '*'.", param="method")
-    _check_number(wanted, "times", whole=True)
-    _check_number(wanted, "seconds", whole=False)
-    _check_number(wanted, "status", whole=True)
-    if not 400 <= (wanted.get("status") or 500) <= 599:
-        raise invalid("A fault's status is an error: 400 to 599.", param="status")
-    if wanted.get("body") is not None and not isinstance(wanted["body"], dict):
-        raise invalid("A fault's body is a JSON object.", param="body")
+    if action in _OF_THE_REPLY and wanted.get("when") == "before":
+        raise invalid(f"{action} is done to the reply, so when is 'after'.", param="when")
+    if action == "outage" and wanted.get("when") == "after":
+        raise invalid("In an outage nothing has an effect, so when is 'before'.", param="when")
 
 
-def _check_number(wanted: JsonObject, name: str, *, whole: bool) -> None:
-    value = wanted.get(name)
-    kinds = int if whole else (int, float)
-    if name in wanted and value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value <= 0):
-        raise invalid(f"A fault's {name} is a positive {'integer' if whole else 'number'}.", param=name)
+def _is_number(value: Json) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Json) -> bool:
+    return isinstance(value, int) and _is_number(value) and value > 0
+
+
+_Rule = tuple[Callable[[Json], bool], str]
+_RULES: dict[str, _Rule] = {
+    "method": (lambda v: str(v).upper() in ("*", "GET", "POST", "DELETE"), "GET, POST, DELETE or '*'"),
+    "path": (lambda v: isinstance(v, str) and v.startswith("/"), "a path that begins with '/', such as '/v1/*'"),
+    "when": (lambda v: v in ("before", "after"), "'before' or 'after' (the effect)"),
+    "action": (lambda v: isinstance(v, str) and v in ACTIONS, f"one of {', '.join(sorted(ACTIONS))}"),
+    "seconds": (lambda v: v is None or (_is_number(v) and 0 < v < float("inf")), "a positive number"),
+    "status": (
+        lambda v: v is None or (isinstance(v, int) and _is_number(v) and 400 <= v <= 599),
+        "an error: 400 to 599",
+    ),
+    "body": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
+    "times": (lambda v: v is None or _is_count(v), "a positive integer, or null for always"),
+    "should_retry": (lambda v: v is None or isinstance(v, bool), "true, false, or null for no such header"),
+    "probability": (lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
+}
+"""For each field what it takes, as a rule and in words."""

@@ -9,14 +9,13 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
 
 import sandbox.resources  # noqa: F401  # registers every handler
+from sandbox import limits, spoiling
 from sandbox.contract import requests as contract_requests
 from sandbox.contract import responses as contract_responses
 from sandbox.contract.routes import ContractRoute, all_routes, match
@@ -29,22 +28,12 @@ from sandbox.jsontypes import JsonObject
 from sandbox.pagination import page
 from sandbox.public import API_VERSION
 from sandbox.registry import SERVED, Call, Page
+from sandbox.spoiling import Dropped
 from sandbox.store import Account, Cause, new_id
 from sandbox.world import World
 
 _KEY = re.compile(r"^[sr]k_test_\w{1,200}$", re.ASCII)
 _log = logging.getLogger("sandbox")
-
-
-class Dropped(Response):
-    """No reply at all: the connection is cut, as when a network fails."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut the connection and wait until the server has noticed."""
-        abort: Callable[[], None] = scope["sandbox.abort"]
-        abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 def account_of(world: World, request: Request) -> Account:
@@ -134,9 +123,12 @@ async def _answer(exchange: _Exchange) -> Response:
         text = (await request.body()).decode()
     except (ClientDisconnect, UnicodeDecodeError) as error:
         raise invalid("Invalid request: the body is not UTF-8.") from error
+    refused = _limited(exchange)
+    if refused is not None:
+        return refused
     before = account.faults.take(request.method, exchange.path, "before")
-    if before is not None and before.action == "drop":
-        return Dropped()
+    if before is not None and before.action in ("drop", "html", "outage"):
+        return _unbegun(exchange, before)
     route, ids, params = _understand(exchange, text)
     if exchange.key:
         endpoint = f"{request.method} {exchange.path}"
@@ -149,12 +141,43 @@ async def _answer(exchange: _Exchange) -> Response:
     _keep(exchange, reply)
     after = account.faults.take(request.method, exchange.path, "after")
     if after is not None:
-        if after.action == "drop":
-            return Dropped()
-        if after.action == "hold":
-            await after.hold()
-        reply = _faulty(after, exchange) or reply
-    return _response(reply.status, reply.body, _headers(exchange))
+        return await _spoilt(exchange, reply, after)
+    return _response(reply.status, reply.body, _headers(exchange, before))
+
+
+def _limited(exchange: _Exchange) -> Response | None:
+    """Refuse a request that is one too many, before anything of it is looked at."""
+    account, method = exchange.account, exchange.request.method
+    if account.settings.rate_limits is False:
+        return None
+    found = match(method, exchange.path)
+    reason = account.limits.take(account.settings, f"{method} {found[0].path if found else exchange.path}")
+    if reason is None:
+        return None
+    error = limits.refusal()
+    return _response(error.status, error.body(), {**_headers(exchange), "Stripe-Rate-Limited-Reason": reason})
+
+
+def _unbegun(exchange: _Exchange, fault: Fault) -> Response:
+    """What a fault makes of a request that never reaches Stripe."""
+    if fault.action == "drop":
+        return Dropped()
+    if fault.action == "html":
+        return spoiling.page(fault)
+    return _response(fault.status, fault.reply(), _headers(exchange, fault))
+
+
+async def _spoilt(exchange: _Exchange, reply: Reply, fault: Fault) -> Response:
+    """What a fault makes of a reply whose request had its effect."""
+    if fault.action in ("drop", "html"):
+        return _unbegun(exchange, fault)
+    if fault.action == "hold":
+        await fault.hold()
+    reply = _faulty(fault, exchange) or reply
+    whole = _response(reply.status, reply.body, _headers(exchange, fault))
+    if fault.action == "truncate":
+        return spoiling.truncated(whole)
+    return spoiling.slow(whole, fault) if fault.action == "slow" else whole
 
 
 def _understand(exchange: _Exchange, text: str) -> tuple[ContractRoute, dict[str, str], JsonObject]:
@@ -233,8 +256,7 @@ def _faulty(fault: Fault | None, exchange: _Exchange) -> Reply | None:
     """The reply that a fault puts in the place of the real one."""
     if fault is None or fault.action != "status":
         return None
-    default = StripeError(fault.status, "api_error", "An error that the sandbox was asked to make.").body()
-    return Reply(status=fault.status, body=fault.body or default, request_id=exchange.request_id)
+    return Reply(status=fault.status, body=fault.reply(), request_id=exchange.request_id)
 
 
 def _keep(exchange: _Exchange, reply: Reply) -> None:
@@ -246,8 +268,8 @@ def _keep(exchange: _Exchange, reply: Reply) -> None:
             exchange.account.idempotency_keys.finish(exchange.key, reply)
 
 
-def _headers(exchange: _Exchange) -> dict[str, str]:
-    headers = {"Request-Id": exchange.request_id, "Stripe-Version": API_VERSION}
+def _headers(exchange: _Exchange, fault: Fault | None = None) -> dict[str, str]:
+    headers = {"Request-Id": exchange.request_id, "Stripe-Version": API_VERSION, **(fault.headers if fault else {})}
     if exchange.key:
         headers["Idempotency-Key"] = exchange.key
     if exchange.replayed is not None:

@@ -1,10 +1,12 @@
 """What a test can set for its account over the control API; the defaults are Stripe's, as far as Stripe has one."""
 
-from dataclasses import dataclass, field, fields
-from typing import get_type_hints
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from sandbox.errors import invalid
 from sandbox.jsontypes import JsonObject
+
+_LARGEST_SEED = 2**63
 
 
 @dataclass(kw_only=True)
@@ -13,6 +15,24 @@ class Settings:
 
     deliver: bool = True
     """False holds all webhook deliveries until it is true again."""
+    order: str = "made"
+    """`made` sends at once, about in the order of the events; `any` gathers a moment's and sends them shuffled."""
+    duplicates: float = 0.0
+    """The share of deliveries that are made twice, from 0 to 1."""
+    loss: float = 0.0
+    """The share of deliveries that are lost, retries and all, from 0 to 1."""
+    delay_seconds: float | list[float] = 0.0
+    """Real seconds before each delivery; of two numbers, drawn between them."""
+    equal_seconds: bool = False
+    """True dates every event in the second of the first one after the switch."""
+    retry_schedule: str = "seconds"
+    """`seconds` tries again in real time, as `retry_seconds` says; `stripe` within three days, to be wound."""
+    retry_seconds: list[float] = field(default_factory=lambda: [0.2, 0.5, 1, 2, 5, 10, 30])
+    """Real seconds from each failed webhook delivery to the next."""
+    rate_limits: bool | dict[str, float] = False
+    """True limits requests as Stripe does; or numbers a second, `{"overall": 100, "endpoint": 25}`."""
+    seed: int = 0
+    """What every chance of the account is drawn from: order, loss, duplicates, delays, the probability of faults."""
     tax_rate: float = 0.0
     """Per cent of tax that `automatic_tax` finds everywhere. 0 means no tax is collected."""
     retry_days: list[int] = field(default_factory=lambda: [3, 5, 7])
@@ -21,8 +41,6 @@ class Settings:
     """What becomes of a subscription after the last failed attempt: `cancel`, `unpaid` or `past_due`."""
     refund_seconds: int = 2
     """Real seconds until a refund that changes its mind, by its test card, does so."""
-    retry_seconds: list[float] = field(default_factory=lambda: [0.2, 0.5, 1, 2, 5, 10, 30])
-    """Real seconds from each failed webhook delivery to the next."""
 
     def update(self, wanted: JsonObject) -> None:
         """
@@ -31,23 +49,70 @@ class Settings:
         :raises StripeError: 400 for an unknown name or a value of the wrong type; nothing is changed then.
         """
         for name, value in wanted.items():
-            if name not in {known.name for known in fields(self)}:
-                raise invalid(f"Unknown setting: {name}", param=name)
-            if not _fits(name, value):
-                raise invalid(f"Invalid {name}: {value!r}", param=name)
+            rule = _RULES.get(name)
+            if rule is None:
+                raise invalid(f"Unknown setting: {name}. There are {', '.join(_RULES)}.", param=name)
+            fits, meaning = rule
+            if not fits(value):
+                raise invalid(f"Invalid {name}: {value!r}. It is {meaning}.", param=name)
         for name, value in wanted.items():
             setattr(self, name, value)
 
 
-def _fits(name: str, value: object) -> bool:
-    if name == "after_retries":
-        return value in ("cancel", "unpaid", "past_due")
-    if name in ("retry_days", "retry_seconds"):
-        return isinstance(value, list) and all(_is_number(item) and item > 0 for item in value)
-    if name == "tax_rate":
-        return _is_number(value) and 0 <= value <= 100  # type: ignore[operator]
-    return isinstance(value, get_type_hints(Settings)[name])
-
-
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SEED
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_share(value: object) -> bool:
+    return _is_number(value) and value <= 1  # type: ignore[operator]
+
+
+def _is_per_cent(value: object) -> bool:
+    return _is_number(value) and value <= 100  # type: ignore[operator]
+
+
+def _are_pauses(value: object) -> bool:
+    return isinstance(value, list) and all(_is_number(item) and item > 0 for item in value)
+
+
+def _is_delay(value: object) -> bool:
+    if isinstance(value, list):
+        return len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
+    return _is_number(value)
+
+
+def _are_limits(value: object) -> bool:
+    if isinstance(value, dict):
+        return value.keys() <= {"overall", "endpoint"} and all(_is_number(n) and n >= 1 for n in value.values())
+    return isinstance(value, bool)
+
+
+def _one_of(*words: str) -> tuple[Callable[[object], bool], str]:
+    return lambda value: isinstance(value, str) and value in words, f"one of {', '.join(words)}"
+
+
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "deliver": (_is_switch, "true or false"),
+    "order": _one_of("made", "any"),
+    "duplicates": (_is_share, "a share from 0 to 1"),
+    "loss": (_is_share, "a share from 0 to 1"),
+    "delay_seconds": (_is_delay, "a number of seconds, or a list of the least and the most"),
+    "equal_seconds": (_is_switch, "true or false"),
+    "retry_schedule": _one_of("seconds", "stripe"),
+    "retry_seconds": (_are_pauses, "a list of positive numbers of seconds"),
+    "rate_limits": (_are_limits, 'true, false, or {"overall": a number, "endpoint": a number} of at least 1 a second'),
+    "seed": (_is_whole, "a whole number"),
+    "tax_rate": (_is_per_cent, "a per cent from 0 to 100"),
+    "retry_days": (_are_pauses, "a list of positive numbers of days"),
+    "after_retries": _one_of("cancel", "unpaid", "past_due"),
+    "refund_seconds": (_is_whole, "a whole number of seconds"),
+}
+"""For each setting what it takes, as a rule and in words."""

@@ -19,6 +19,7 @@ from sandbox.errors import missing
 from sandbox.faults import Faults
 from sandbox.idempotency import IdempotencyKeys
 from sandbox.jsontypes import Json, JsonObject
+from sandbox.limits import Limits
 from sandbox.public import API_VERSION
 from sandbox.settings import Settings
 
@@ -66,6 +67,7 @@ class Account:
     settings: Settings = field(default_factory=Settings)
     agenda: Agenda = field(default_factory=Agenda)
     faults: Faults = field(default_factory=Faults)
+    limits: Limits = field(default_factory=Limits)
     idempotency_keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
     requests: list[JsonObject] = field(default_factory=list)
     deliveries: list[JsonObject] = field(default_factory=list)
@@ -176,11 +178,13 @@ class Accounts:
     """All accounts, each made at its first use."""
 
     by_key: dict[str, Account] = field(default_factory=dict)
+    seed: int = 0
+    """What the chances of an account are drawn from until it sets a seed of its own."""
 
     def of(self, key: str) -> Account:
         """Return the account of a secret key."""
         if key not in self.by_key:
-            self.by_key[key] = Account(key=key)
+            self.by_key[key] = Account(key=key, settings=Settings(seed=self.seed))
         return self.by_key[key]
 
 

@@ -38,6 +38,16 @@ def check(route: ContractRoute, raw: JsonObject) -> JsonObject:
     return _checker_of(route.params)(raw, "")  # type: ignore[no-any-return]
 
 
+def names(route: ContractRoute) -> frozenset[str]:
+    """Return the parameters that Stripe knows on a route, by their outermost names."""
+    if route.params is None:
+        return frozenset()
+    module, name = route.params
+    cls = getattr(importlib.import_module(module), name)
+    inherited = _OPTIONS if RequestOptions in getattr(cls, "__orig_bases__", ()) else frozenset()
+    return frozenset(cls.__annotations__) - inherited
+
+
 @functools.cache
 def _checker_of(where: tuple[str, str]) -> Checker:
     module, name = where

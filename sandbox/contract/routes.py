@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ class ContractRoute:
 
     method: str
     path: str
+    service: str
+    """The SDK's name of the service it belongs to, such as `checkout.sessions`."""
     params: tuple[str, str] | None
     """Module and class of the parameters; None if there are none."""
     response: tuple[str, str]
@@ -31,12 +34,22 @@ class ContractRoute:
 def all_routes() -> dict[tuple[str, str], ContractRoute]:
     """Return every v1 route that the SDK knows, by method and path template."""
     table: dict[tuple[str, str], ContractRoute] = {}
+    services = dict(_services("stripe._v1_services"))
     for file in sorted(_PACKAGE.glob("**/_*_service.py")):
         source = file.read_text(encoding="utf-8")
         if '"/v1/' in source:
-            for route in _routes_of(ast.parse(source)):
+            module = ".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts)
+            for route in _routes_of(ast.parse(source), services.get(module, module)):
                 table.setdefault((route.method, route.path), route)
     return table
+
+
+def _services(module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Module and name of each service, as the SDK's own services list what is under them."""
+    under: dict[str, list[str]] = getattr(importlib.import_module(module), "_subservices", {})
+    for name, (home, _) in under.items():
+        yield home, f"{prefix}{name}"
+        yield from _services(home, f"{prefix}{name}.")
 
 
 @functools.cache
@@ -72,7 +85,7 @@ def match(method: str, path: str) -> tuple[ContractRoute, dict[str, str]] | None
     return None
 
 
-def _routes_of(tree: ast.Module) -> Iterator[ContractRoute]:
+def _routes_of(tree: ast.Module, service: str) -> Iterator[ContractRoute]:
     homes = {
         alias.name: node.module
         for node in ast.walk(tree)
@@ -81,12 +94,12 @@ def _routes_of(tree: ast.Module) -> Iterator[ContractRoute]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            route = _route_of(node, homes)
+            route = _route_of(node, homes, service)
             if route:
                 yield route
 
 
-def _route_of(function: ast.FunctionDef, homes: dict[str, str]) -> ContractRoute | None:
+def _route_of(function: ast.FunctionDef, homes: dict[str, str], service: str) -> ContractRoute | None:
     for call in ast.walk(function):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "_request":
             verb, path = _constant(call.args[0]), _constant(call.args[1])
@@ -96,6 +109,7 @@ def _route_of(function: ast.FunctionDef, homes: dict[str, str]) -> ContractRoute
                 return ContractRoute(
                     method=verb.upper(),
                     path=path,
+                    service=service,
                     params=_params_of(function, homes),
                     response=(homes.get(name, ""), name),
                     is_list=returned[0] == "ListObject",
