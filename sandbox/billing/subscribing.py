@@ -145,7 +145,7 @@ def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: i
         "trial_end": wanted.trial_end,
         "trial_settings": trials.settings_of(wanted.missing_payment_method),
         "trial_start": now if wanted.trial_end else None,
-        "_items": [_item(account, subscription_id, line, (now, period_end), now)["id"] for line in wanted.items],
+        "_items": [add_item(account, subscription_id, line, (now, period_end), now)["id"] for line in wanted.items],
     }
     account.add(subscription)
     for coupon_id, promotion_code_id in wanted.discounts:
@@ -164,13 +164,14 @@ def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: i
     return subscription
 
 
-def _item(
+def add_item(
     account: Account,
     subscription_id: str,
     line: tuple[JsonObject, int, dict[str, str]],
     period: tuple[int, int],
     now: int,
 ) -> JsonObject:
+    """Make an item of a subscription: a price, a quantity and metadata."""
     price, quantity, metadata = line
     return account.add(
         {

@@ -19,6 +19,14 @@ def settings_of(missing_payment_method: MissingPaymentMethod) -> JsonObject:
     return {"end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": missing_payment_method}}
 
 
+def missing_payment_method(params: JsonObject) -> MissingPaymentMethod:
+    """Return what a request wants at the end of a trial without a payment method."""
+    wanted: MissingPaymentMethod = (
+        params.get("trial_settings", {}).get("end_behavior", {}).get("missing_payment_method", "create_invoice")
+    )
+    return wanted
+
+
 def end_of(params: JsonObject, *, now: int) -> int | None:
     """
     Return when the trial that a request asks for ends; None if it asks for none.

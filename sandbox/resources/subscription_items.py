@@ -1,10 +1,12 @@
 """Subscription items: they carry the price and, at this API version, the current period."""
 
-from sandbox.errors import unsupported
+from sandbox.billing import changing, endings
+from sandbox.errors import invalid
 from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
 from sandbox.registry import Call, Page, serves
 from sandbox.store import RENDERERS, Account
+
+_TERMS = "payment_behavior proration_behavior proration_date"
 
 
 @serves("GET", "/v1/subscription_items/{item}")
@@ -20,24 +22,43 @@ def every(call: Call) -> Page:
     return Page([call.account.get("subscription_item", item_id) for item_id in subscription["_items"]])
 
 
-@serves("POST", "/v1/subscription_items/{item}", takes="metadata price quantity proration_behavior")
+@serves("POST", "/v1/subscription_items", takes=f"metadata price quantity subscription {_TERMS}")
+def create(call: Call) -> JsonObject:
+    """Add an item to a subscription."""
+    account, params = call.account, call.params
+    subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
+    _change(account, subscription, params, "metadata price quantity")
+    return account.get("subscription_item", subscription["_items"][-1])
+
+
+@serves("POST", "/v1/subscription_items/{item}", takes=f"metadata price quantity off_session {_TERMS}")
 def update(call: Call) -> JsonObject:
-    """Change the metadata of an item. Another price or quantity would need proration."""
+    """Change an item."""
     account, params = call.account, call.params
     item = account.get("subscription_item", call.ids["item"])
-    change(account, item, params)
+    subscription = account.get("subscription", item["subscription"])
+    _change(account, subscription, params, "metadata price quantity", id=item["id"])
     return item
 
 
-def change(account: Account, item: JsonObject, params: JsonObject) -> None:
-    """Take in an update of one item, wherever it comes from."""
-    if params.get("price", item["_price"]) != item["_price"]:
-        raise unsupported("changing the price of a subscription item (proration)")
-    if params.get("quantity", item["quantity"]) != item["quantity"]:
-        raise unsupported("changing the quantity of a subscription item (proration)")
+@serves("DELETE", "/v1/subscription_items/{item}", takes=f"clear_usage {_TERMS}")
+def delete(call: Call) -> JsonObject:
+    """Take an item out of its subscription."""
+    account = call.account
+    item = account.get("subscription_item", call.ids["item"])
     subscription = account.get("subscription", item["subscription"])
+    _change(account, subscription, call.params, "", id=item["id"], deleted=True)
+    return {"id": item["id"], "object": "subscription_item", "deleted": True}
+
+
+def _change(account: Account, subscription: JsonObject, params: JsonObject, names: str, **more: object) -> None:
+    if subscription["status"] in endings.OVER:
+        raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+    entry = {name: params[name] for name in names.split() if name in params} | more
+    terms = changing.terms_of(account, subscription, params)
+    changes = changing.read(account, subscription, [entry])
     with account.changing(subscription, "customer.subscription.updated"):
-        item["metadata"] = merged(item["metadata"], params.get("metadata"))
+        changing.apply(account, subscription, changes, terms)
 
 
 def _render(account: Account, item: JsonObject) -> JsonObject:

@@ -1,22 +1,19 @@
-"""Subscriptions: begun by API, changed, scheduled to end, ended. Their periods turn in `sandbox.billing.renewals`."""
+"""Subscriptions: begun by API and listed. What changes one is in `sandbox.resources.subscription_changes`."""
 
-from sandbox.billing import charging, discounts, endings, periods, renewals, subscribing
+from sandbox.billing import charging, discounts, renewals, subscribing, trials
 from sandbox.errors import invalid, unsupported
 from sandbox.fields import unset
 from sandbox.jsontypes import JsonObject
 from sandbox.metadata import merged
 from sandbox.pagination import in_range
 from sandbox.registry import Call, Page, serves
-from sandbox.resources import subscription_items
+from sandbox.resources.subscription_ends import schedule_end
 from sandbox.store import RENDERERS, Account
 
 _CREATE = (
     "automatic_tax billing_mode cancel_at cancel_at_period_end collection_method currency customer "
-    "default_payment_method description discounts items metadata off_session payment_behavior proration_behavior"
-)
-_UPDATE = (
-    "cancel_at cancel_at_period_end cancellation_details default_payment_method description items metadata "
-    "off_session payment_behavior proration_behavior"
+    "default_payment_method description discounts items metadata off_session payment_behavior proration_behavior "
+    "trial_end trial_period_days trial_settings"
 )
 _ID = "subscription_exposed_id"
 
@@ -28,12 +25,13 @@ def create(call: Call) -> JsonObject:
     behavior = _behavior(params)
     wanted = _wanted(account, params)
     method = _paying_method(account, params, wanted)
-    if method is None and behavior != "default_incomplete" and not _is_free(account, wanted):
+    free = wanted.trial_end is not None or _is_free(account, wanted)
+    if method is None and behavior != "default_incomplete" and not free:
         raise charging.no_payment_method()
     subscription, invoice = subscribing.begin(account, wanted)
     subscribing.pay_first(account, subscription, invoice, method, behavior)
     if params.get("cancel_at_period_end") or params.get("cancel_at"):
-        _schedule_end(account, subscription, params)
+        schedule_end(account, subscription, params)
     return subscription
 
 
@@ -80,6 +78,8 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
         automatic_tax=params.get("automatic_tax", {}).get("enabled", False),
         description=params.get("description"),
         billing_mode=params.get("billing_mode", {}).get("type", "flexible"),
+        trial_end=trials.end_of(params, now=account.now_for(customer["id"])),
+        missing_payment_method=trials.missing_payment_method(params),
     )
 
 
@@ -87,12 +87,12 @@ def _paying_method(account: Account, params: JsonObject, wanted: subscribing.Wan
     if "default_payment_method" not in params:
         customer = account.get("customer", wanted.customer)
         return account.find("payment_method", customer["invoice_settings"]["default_payment_method"])
-    method = _own_method(account, params["default_payment_method"], wanted.customer)
+    method = own_method(account, params["default_payment_method"], wanted.customer)
     wanted.default_payment_method = method["id"]
     return method
 
 
-def _own_method(account: Account, method_id: str, customer_id: str) -> JsonObject:
+def own_method(account: Account, method_id: str, customer_id: str) -> JsonObject:
     method = account.get("payment_method", method_id, param="default_payment_method", status=400)
     if method["customer"] != customer_id:
         message = (
@@ -142,99 +142,6 @@ def _listed(account: Account, subscription: JsonObject, params: JsonObject) -> b
 
 def _has_price(account: Account, subscription: JsonObject, price_id: str) -> bool:
     return any(item["_price"] == price_id for item in renewals.items_of(account, subscription))
-
-
-@serves("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=_UPDATE)
-def update(call: Call) -> JsonObject:
-    """Change a subscription, schedule its end or take that back."""
-    account, params = call.account, call.params
-    subscription = account.get("subscription", call.ids[_ID])
-    if subscription["status"] in endings.OVER:
-        if params.keys() - {"metadata", "cancellation_details", "expand"}:
-            raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
-    elif params.get("default_payment_method"):
-        _own_method(account, params["default_payment_method"], subscription["customer"])
-    for entry in params.get("items", []):
-        _change_item(account, subscription, entry)
-    with account.changing(subscription, "customer.subscription.updated"):
-        subscription["metadata"] = merged(subscription["metadata"], params.get("metadata"))
-        for name in ("default_payment_method", "description"):
-            if name in params:
-                subscription[name] = unset(params[name])
-        _schedule_end(account, subscription, params)
-        _say_why(subscription, params)
-    return subscription
-
-
-def _change_item(account: Account, subscription: JsonObject, entry: JsonObject) -> None:
-    for name in entry.keys() - {"id", "metadata", "price", "quantity"}:
-        raise unsupported(f"the parameter items[][{name}] on POST /v1/subscriptions/{{id}}")
-    if entry.get("id") not in subscription["_items"]:
-        raise unsupported("adding an item to a subscription (proration)")
-    subscription_items.change(account, account.get("subscription_item", entry["id"]), entry)
-
-
-def _schedule_end(account: Account, subscription: JsonObject, params: JsonObject) -> None:
-    if "cancel_at" in params and params.get("cancel_at_period_end"):
-        message = "You may only specify one of these parameters: cancel_at, cancel_at_period_end."
-        raise invalid(message, param="cancel_at", code="parameters_exclusive")
-    if params.get("cancel_at_period_end"):
-        if not subscription["cancel_at_period_end"]:
-            subscription["cancel_at_period_end"] = True
-            endings.schedule(account, subscription, renewals.period_end(account, subscription))
-    elif params.get("cancel_at"):
-        at = _resolve_cancel_at(account, subscription, params)
-        subscription["cancel_at_period_end"] = False
-        endings.schedule(account, subscription, at)
-    elif "cancel_at" in params or ("cancel_at_period_end" in params and subscription["cancel_at_period_end"]):
-        # Only what is given is taken back: `cancel_at_period_end=false` leaves a `cancel_at` of its own standing.
-        endings.unschedule(subscription)
-
-
-def _resolve_cancel_at(account: Account, subscription: JsonObject, params: JsonObject) -> int:
-    wanted = params["cancel_at"]
-    ends = [item["current_period_end"] for item in renewals.items_of(account, subscription)]
-    if wanted in ("min_period_end", "max_period_end"):
-        return int(min(ends) if wanted == "min_period_end" else max(ends))
-    if not isinstance(wanted, int):
-        raise unsupported(f"cancel_at={wanted}")
-    if wanted <= account.now_for(subscription["customer"]):
-        raise invalid("cancel_at must be in the future.", param="cancel_at")
-    if params.get("proration_behavior") != "none" and not _on_boundary(account, subscription, wanted):
-        raise unsupported("a cancel_at in the middle of a period, unless proration_behavior is none, (proration)")
-    return wanted
-
-
-def _on_boundary(account: Account, subscription: JsonObject, moment: int) -> bool:
-    item = renewals.items_of(account, subscription)[0]
-    recurring = account.get("price", item["_price"])["recurring"]
-    return periods.after(subscription["billing_cycle_anchor"], recurring, moment - 1) == moment
-
-
-@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}", takes="cancellation_details invoice_now prorate")
-def cancel(call: Call) -> JsonObject:
-    """End a subscription now."""
-    account, params = call.account, call.params
-    if params.get("prorate") or params.get("invoice_now"):
-        raise unsupported("prorate=true and invoice_now=true on DELETE /v1/subscriptions/{id}")
-    subscription = account.get("subscription", call.ids[_ID])
-    if subscription["status"] in endings.OVER:
-        # Stripe treats an ended subscription as gone when it is asked to end it again.
-        message = f"No such subscription: '{subscription['id']}'"
-        raise invalid(message, param="id", code="resource_missing", status=404)
-    _say_why(subscription, params)
-    if subscription["status"] == "incomplete":
-        endings.expire_incomplete(account, subscription)
-    else:
-        endings.cancel(account, subscription)
-    return subscription
-
-
-def _say_why(subscription: JsonObject, params: JsonObject) -> None:
-    for name, value in (unset(params.get("cancellation_details")) or {}).items():
-        if name not in ("comment", "feedback"):
-            raise unsupported(f"the parameter cancellation_details[{name}]")
-        subscription["cancellation_details"][name] = unset(value)
 
 
 def _render(account: Account, subscription: JsonObject) -> JsonObject:

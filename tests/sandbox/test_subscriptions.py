@@ -128,13 +128,6 @@ async def test_cancelling_now_ends_it_refunds_nothing_and_is_told(shop: Shop) ->
     assert (caught.value.http_status, caught.value.code) == (404, "resource_missing")
 
 
-async def test_cancelling_with_proration_is_not_served(shop: Shop) -> None:
-    subscription = await shop.subscribe()
-    with pytest.raises(stripe.APIError, match="prorate"):
-        await shop.v1.subscriptions.cancel_async(subscription.id, {"prorate": True})
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
-
-
 @pytest.mark.parametrize(
     "form", ["cancel_at_period_end", "cancel_at", "min_period_end"], ids=["by the flag", "by a time", "by a word"]
 )
@@ -184,18 +177,6 @@ async def test_an_update_that_makes_no_sense_is_refused(shop: Shop, params: dict
     subscription = await shop.subscribe()
     with pytest.raises(stripe.InvalidRequestError, match=told):
         await shop.v1.subscriptions.update_async(subscription.id, params)
-
-
-async def test_what_needs_proration_is_501_for_now(shop: Shop) -> None:
-    subscription = await shop.subscribe()
-    item, other = subscription["items"].data[0], await shop.price(9900)
-    for params in ({"items": [{"id": item.id, "price": other.id}]}, {"items": [{"price": other.id}]}):
-        with pytest.raises(stripe.APIError, match="proration"):
-            await shop.v1.subscriptions.update_async(subscription.id, params)
-    changed = await shop.v1.subscriptions.update_async(
-        subscription.id, {"items": [{"id": item.id, "metadata": {"edition": "digital"}}]}
-    )
-    assert changed["items"].data[0].metadata.to_dict() == {"edition": "digital"}
 
 
 async def test_an_ended_subscription_changes_no_more(shop: Shop) -> None:

@@ -1,0 +1,122 @@
+"""
+What a change in the middle of a period is worth: the time that is left of what was, and of what is to be.
+
+By seconds, halves rounded up. In billing mode `flexible` the credit is a share of what was really billed for the item,
+discounts included; in `classic` it is a share of the item's price today, less the discounts of today.
+(https://docs.stripe.com/billing/subscriptions/billing-mode, https://docs.stripe.com/billing/subscriptions/prorations)
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from sandbox.billing import amounts, discounts, entries
+from sandbox.jsontypes import JsonObject
+from sandbox.store import Account
+
+Behavior = Literal["always_invoice", "create_prorations", "none"]
+
+
+@dataclass(kw_only=True)
+class Change:
+    """One item of a subscription as it is to be. An item that is None is to be added."""
+
+    item: JsonObject | None
+    price: JsonObject
+    quantity: int
+    metadata: dict[str, str] = field(default_factory=dict)
+    deleted: bool = False
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether more changes than the metadata."""
+        if self.item is None or self.deleted:
+            return True
+        return bool(self.price["id"] != self.item["_price"] or self.quantity != self.item["quantity"])
+
+
+def of_changes(account: Account, subscription: JsonObject, changes: list[Change], *, at: int) -> list[entries.Entry]:
+    """Return a credit for what goes and a debit for what comes; nothing in a trial, which is free."""
+    if subscription["status"] == "trialing":
+        return []
+    found = []
+    for change in changes:
+        if change.item is not None and change.moves_money:
+            found.append(credit(account, subscription, change.item, at=at))
+        if not change.deleted and change.moves_money:
+            found.append(_debit(account, subscription, change, at))
+    return [entry for entry in found if entry.amount != 0]
+
+
+def credit(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> entries.Entry:
+    """Return the credit for the time of an item that is left after a moment."""
+    price = account.get("price", item["_price"])
+    start, end = item["current_period_start"], item["current_period_end"]
+    value = _net(account, subscription, price, item["quantity"], at)
+    if subscription["billing_mode"]["type"] == "flexible":
+        value, start = _billed(account, subscription, item) or (value, start)
+    share = Decimal(end - at) / (end - start)
+    return _entry(
+        account, subscription, price, item["quantity"], -amounts.rounded(value * share), (at, end), item["id"]
+    )
+
+
+def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> entries.Entry:
+    first = account.get("subscription_item", subscription["_items"][0])
+    start, end = first["current_period_start"], first["current_period_end"]
+    value = _net(account, subscription, change.price, change.quantity, at)
+    amount = amounts.rounded(value * Decimal(end - at) / (end - start))
+    owner = change.item["id"] if change.item else None
+    return _entry(account, subscription, change.price, change.quantity, amount, (at, end), owner)
+
+
+def _net(account: Account, subscription: JsonObject, price: JsonObject, quantity: int, at: int) -> Decimal:
+    """A full period, less what the discounts of a percentage take off; an amount off is of whole invoices."""
+    ids = discounts.lasting(account, subscription["discounts"], at)
+    coupons = {key: each for key, each in discounts.coupons_of(account, ids).items() if each["percent_off"] is not None}
+    line = amounts.Line(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)
+    amounts.reckon(account, [line], coupons=coupons, automatic_tax=False)
+    return Decimal(line.discounted)
+
+
+def _billed(account: Account, subscription: JsonObject, item: JsonObject) -> tuple[Decimal, int] | None:
+    """The newest charge for an item in its current period: its net amount, and when what it paid for began."""
+    for waiting in account.all("invoiceitem"):
+        details = (waiting["parent"] or {}).get("subscription_details") or {}
+        fits = details.get("subscription_item") == item["id"] and waiting["period"]["end"] == item["current_period_end"]
+        if fits and waiting["amount"] > 0 and waiting["invoice"] is None:
+            return Decimal(waiting["amount"]), waiting["period"]["start"]
+    for invoice in account.all("invoice"):
+        if invoice["_subscription"] == subscription["id"] and invoice["status"] != "void":
+            for line in reversed(invoice["lines"]["data"]):
+                details = line["parent"]["subscription_item_details"] or {}
+                fits = details.get("subscription_item") == item["id"]
+                if fits and line["period"]["end"] == item["current_period_end"] and line["amount"] > 0:
+                    off = sum(each["amount"] for each in line["discount_amounts"])
+                    return Decimal(line["amount"] - off), line["period"]["start"]
+    return None
+
+
+def _entry(
+    account: Account,
+    subscription: JsonObject,
+    price: JsonObject,
+    quantity: int,
+    amount: int,
+    period: tuple[int, int],
+    item_id: str | None,
+) -> entries.Entry:
+    words = "Unused time on" if amount < 0 else "Remaining time on"
+    times = "" if quantity == 1 else f"{quantity} × "
+    return entries.Entry(
+        price=price,
+        quantity=quantity,
+        amount=amount,
+        period=period,
+        description=f"{words} {times}{entries.product_name(account, price)}",
+        metadata=dict(subscription["metadata"]),
+        discountable=False,
+        subscription=subscription["id"],
+        subscription_item=item_id,
+        proration=True,
+    )

@@ -1,0 +1,127 @@
+"""Previews: what the next invoice of a subscription would be, or what a change of it would cost. Nothing is made."""
+
+from sandbox.billing import changing, endings, entries, invoicing, periods, prorations, renewals, subscribing
+from sandbox.errors import invalid, unsupported
+from sandbox.fields import unset
+from sandbox.jsontypes import JsonObject
+from sandbox.registry import Call, serves
+from sandbox.store import Account, copied, new_id
+
+_DETAILS = {"items", "proration_behavior", "proration_date", "cancel_at_period_end", "metadata"}
+
+
+@serves(
+    "POST",
+    "/v1/invoices/create_preview",
+    takes="automatic_tax customer subscription subscription_details",
+)
+def create_preview(call: Call) -> JsonObject:
+    """Preview the next invoice of a subscription, with or without a change; or the first of a new one."""
+    account, params = call.account, call.params
+    details = params.get("subscription_details", {})
+    for name in details.keys() - _DETAILS:
+        raise unsupported(f"the parameter subscription_details[{name}] on POST /v1/invoices/create_preview")
+    if "subscription" not in params:
+        return _of_new(account, params, details)
+    subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
+    if subscription["status"] in endings.OVER:
+        raise _none("This subscription is canceled.")
+    ends = details.get("cancel_at_period_end", subscription["cancel_at_period_end"])
+    if ends and "items" not in details:
+        raise _none("The subscription ends at the end of the period.")
+    if "items" not in details:
+        return renewals.upcoming(account, subscription)
+    return _of_change(account, subscription, details)
+
+
+def _none(why: str) -> Exception:
+    message = f"No upcoming invoices for customer: there is nothing to preview. {why}"
+    return invalid(message, code="invoice_upcoming_none", status=404)
+
+
+def _of_change(account: Account, subscription: JsonObject, details: JsonObject) -> JsonObject:
+    terms = changing.terms_of(account, subscription, details)
+    changes = changing.read(account, subscription, details["items"])
+    worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
+    for entry in worth:
+        # Stripe previews with ids that never will be, too.
+        entry.invoice_item = new_id("ii")
+        entry.subscription_item = entry.subscription_item or new_id("si", length=14)
+    pending = entries.of_pending(account, subscription["customer"], subscription["id"])
+    now = account.now_for(subscription["customer"])
+    if terms.behavior == "always_invoice":
+        bill = invoicing.Bill(reason="upcoming", period=(now, now), made_at=now, entries=[*pending, *worth])
+        return invoicing.preview(account, subscription, bill)
+    period = renewals.following(account, subscription)
+    lines = [*pending, *worth, *_recurring(account, subscription, changes, period)]
+    bill = invoicing.Bill(reason="upcoming", period=(now, period[0]), made_at=period[0], entries=lines)
+    return invoicing.preview(account, subscription, bill)
+
+
+def _recurring(
+    account: Account, subscription: JsonObject, changes: list[prorations.Change], period: tuple[int, int]
+) -> list[entries.Entry]:
+    changed = {change.item["id"]: change for change in changes if change.item}
+    found = []
+    for entry in entries.of_items(account, subscription, period=period):
+        change = changed.get(entry.subscription_item or "")
+        if change is None:
+            found.append(entry)
+        elif not change.deleted:
+            found.append(
+                _entry(account, change.price, change.quantity, period, subscription["id"], entry.subscription_item)
+            )
+    added = [change for change in changes if change.item is None]
+    return found + [_entry(account, each.price, each.quantity, period, subscription["id"], None) for each in added]
+
+
+def _entry(
+    account: Account,
+    price: JsonObject,
+    quantity: int,
+    period: tuple[int, int],
+    subscription_id: str | None,
+    item_id: str | None,
+) -> entries.Entry:
+    return entries.Entry(
+        price=price,
+        quantity=quantity,
+        amount=price["unit_amount"] * quantity,
+        period=period,
+        description=f"{quantity} × {entries.product_name(account, price)}",
+        subscription=subscription_id,
+        subscription_item=item_id or new_id("si", length=14),
+    )
+
+
+def _of_new(account: Account, params: JsonObject, details: JsonObject) -> JsonObject:
+    if "customer" not in params or not details.get("items"):
+        raise invalid(
+            "You must specify a subscription, or a customer and subscription_details[items].", param="customer"
+        )
+    customer = account.get("customer", params["customer"], param="customer", status=400)
+    now = account.now_for(customer["id"])
+    prices = [
+        account.get("price", entry.get("price", ""), param=f"subscription_details[items][{index}][price]", status=400)
+        for index, entry in enumerate(details["items"])
+    ]
+    subscribing.check_prices(prices, param="subscription_details[items][{}][price]")
+    end = periods.after(now, prices[0]["recurring"], now)
+    quantities = [entry.get("quantity", 1) for entry in details["items"]]
+    lines = [
+        _entry(account, price, quantity, (now, end), None, None)
+        for price, quantity in zip(prices, quantities, strict=True)
+    ]
+    bill = invoicing.Bill(reason="upcoming", period=(now, now), made_at=now, entries=lines)
+    taxed = params.get("automatic_tax", {}).get("enabled", False)
+    future = {
+        "id": None,
+        "customer": customer["id"],
+        "currency": prices[0]["currency"],
+        "discounts": [],
+        "automatic_tax": {"enabled": taxed},
+        "metadata": copied(unset(details.get("metadata")) or {}),
+    }
+    preview = invoicing.preview(account, future, bill)
+    preview["parent"] = None
+    return preview
