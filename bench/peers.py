@@ -85,4 +85,9 @@ async def _receive(request: Request) -> Response:
     return Response(b'{"received":true}', media_type="application/json")
 
 
+async def _same_bytes(request: Request) -> Response:
+    return Response(os.environ["BENCH_BODY"].encode(), media_type="application/json")
+
+
+static_stripe = Starlette(routes=[Route("/v1/{path:path}", _same_bytes)])
 minimal_ingest = Starlette(routes=[Route("/webhooks/stripe", _receive, methods=["POST"])], lifespan=_with_pool)

@@ -94,6 +94,19 @@ class Stage:
             self._start(name, ["uvicorn", f"bench.peers:{name}", "--no-access-log"], environment)
         return self._ports[name]
 
+    def sandbox(self, *options: str) -> int:
+        """Return the port of the local Stripe, run with these options."""
+        name = " ".join(["sandbox", *options])
+        if name not in self._ports:
+            self._start(name, ["sandbox", *options], {})
+        return self._ports[name]
+
+    @contextmanager
+    def on_the_loads_core(self) -> Iterator[None]:
+        """Do something where the load runs: away from the servers."""
+        with _on_core(LOAD_CORE):
+            yield
+
     def run(self, port: int, requests: Iterable[bytes], seconds: float) -> load.Run:
         """Put a server under load, from a core of its own."""
         with _on_core(LOAD_CORE):

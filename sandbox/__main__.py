@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox import http
 from sandbox.app import build
 from sandbox.chance import fresh_seed
-from sandbox.contract.report import as_text, report
 from sandbox.public import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
+from sandbox.report import as_text, report
 from sandbox.resources.webhook_endpoints import register
 
 _TEACHING = f"""

@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox import clock, signing
-from sandbox.contract.report import report as contract_report
 from sandbox.errors import StripeError, invalid
 from sandbox.http import account_of, served_routes
 from sandbox.jsontypes import JsonObject
 from sandbox.public import API_VERSION
+from sandbox.report import report as contract_report
 from sandbox.store import Account
 from sandbox.world import World
 

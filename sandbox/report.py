@@ -2,6 +2,7 @@
 
 import stripe
 
+import sandbox.resources  # noqa: F401  # registers every handler
 from sandbox.contract.requests import names
 from sandbox.contract.routes import ContractRoute, all_routes
 from sandbox.jsontypes import JsonObject
