@@ -40,6 +40,11 @@ class Card:
     authentication: bool = False
     """Whether each payment needs 3-D Secure."""
     refund: Literal["succeeds", "pends", "fails"] = "succeeds"
+    dispute: Literal["chargeback", "inquiry"] | None = None
+    """What the bank begins after a payment, if anything."""
+    dispute_reason: str = "fraudulent"
+    fraud_warning: bool = False
+    """Whether the bank warns of fraud after a payment."""
 
 
 def _declined(code: str, decline_code: str | None, message: str) -> Decline:
@@ -86,22 +91,21 @@ _CARDS: dict[str, Card] = {
     ),
     "4000000000000341": Card(brand="visa", last4="0341", method="pm_card_chargeCustomerFail", decline=DECLINED),
     "4000002760003184": Card(brand="visa", last4="3184", method="pm_card_authenticationRequired", authentication=True),
+    "4000000000000259": Card(brand="visa", last4="0259", method="pm_card_createDispute", dispute="chargeback"),
+    "4000000000002685": Card(
+        brand="visa",
+        last4="2685",
+        method="pm_card_createDisputeProductNotReceived",
+        dispute="chargeback",
+        dispute_reason="product_not_received",
+    ),
+    "4000000000001976": Card(brand="visa", last4="1976", method="pm_card_createDisputeInquiry", dispute="inquiry"),
+    "4000000000005423": Card(brand="visa", last4="5423", method="pm_card_createIssuerFraudRecord", fraud_warning=True),
     "4000000000007726": Card(brand="visa", last4="7726", method="pm_card_pendingRefund", refund="pends"),
     "4000000000005126": Card(brand="visa", last4="5126", method="pm_card_refundFail", refund="fails"),
 }
 
 _BY_METHOD = {card.method: card for card in _CARDS.values()}
-
-NOT_YET = {
-    "pm_card_createDispute": "disputes",
-    "pm_card_createIssuerFraudRecord": "early fraud warnings",
-}
-"""Test payment methods whose behaviour is not served yet, and what it is."""
-
-_NUMBERS_NOT_YET: dict[str, Decline] = {
-    number: ("card_declined", "generic_decline", f"The sandbox does not support {what} yet.")
-    for number, what in {"4000000000000259": "disputes", "4000000000005423": "early fraud warnings"}.items()
-}
 
 
 def by_number(number: str) -> Card:
@@ -110,7 +114,7 @@ def by_number(number: str) -> Card:
         brand="visa",
         last4=number[-4:],
         method="",
-        decline=_NUMBERS_NOT_YET.get(number, NOT_A_TEST_CARD),
+        decline=NOT_A_TEST_CARD,
         attaches=False,
     )
 

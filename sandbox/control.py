@@ -12,6 +12,7 @@ from sandbox import clock, signing
 from sandbox.errors import StripeError, invalid
 from sandbox.http import account_of, served_routes
 from sandbox.jsontypes import JsonObject
+from sandbox.outside import HAPPENINGS, Happening
 from sandbox.public import API_VERSION
 from sandbox.report import report as contract_report
 from sandbox.store import Account
@@ -172,6 +173,17 @@ async def remove_faults(request: Request, world: World, account: Account) -> Jso
     return {"data": account.faults.all()}
 
 
+def _happening(function: Happening) -> Callable[[Request], Awaitable[Response]]:
+    @_for_account
+    async def happen(request: Request, world: World, account: Account) -> JsonObject:
+        try:
+            return account.render(function(account, request.path_params["id"], await _body(request)))
+        finally:
+            world.settle(account, method="POST", path=request.url.path)
+
+    return happen
+
+
 async def _body(request: Request) -> JsonObject:
     text = await request.body()
     try:
@@ -208,6 +220,7 @@ routes = [
     Route("/_sandbox/limits", limits, methods=["GET", "DELETE"]),
     Route("/_sandbox/report", report),
     Route("/_sandbox/events/{id}/deliver", deliver, methods=["POST"]),
+    *[Route(f"/_sandbox/{path}", _happening(each), methods=["POST"]) for path, each in HAPPENINGS.items()],
     Route("/_sandbox/idle", idle),
     Route("/_sandbox/settings", settings, methods=["GET", "PUT"]),
     Route("/_sandbox/faults", faults, methods=["GET"]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sandbox import cards, expand
-from sandbox.billing import invoicing, pausing
+from sandbox.billing import banks, invoicing, pausing
 from sandbox.errors import StripeError, invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account, new_id
@@ -44,6 +44,7 @@ def pay(account: Account, invoice: JsonObject, attempt: Attempt) -> Outcome:
     _record_payment(account, invoice, attempt.now)
     invoice["attempt_count"] += 1
     invoicing.mark_paid(account, invoice, now=attempt.now)
+    banks.hear_of(account, account.get("charge", intent["latest_charge"]), card, now=attempt.now)
     return "paid"
 
 

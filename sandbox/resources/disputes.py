@@ -1,16 +1,68 @@
-"""Disputes. Nobody can dispute a charge here yet, so there are none: the lists are empty and no id is known."""
+"""Disputes, as the API shows them. Test cards make them, in `sandbox.billing.banks`; a test decides them."""
 
+from sandbox.billing import banks
+from sandbox.errors import invalid, unsupported
+from sandbox.fields import unset
 from sandbox.jsontypes import JsonObject
+from sandbox.metadata import merged
+from sandbox.outside import outside
+from sandbox.pagination import in_range
 from sandbox.registry import Call, Page, serves
+from sandbox.store import Account
 
 
 @serves("GET", "/v1/disputes/{dispute}")
 def retrieve(call: Call) -> JsonObject:
-    """One dispute: not found."""
+    """One dispute."""
     return call.account.get("dispute", call.ids["dispute"])
 
 
 @serves("GET", "/v1/disputes", takes="charge created payment_intent")
 def every(call: Call) -> Page:
-    """No disputes."""
-    return Page(call.account.all("dispute"))
+    """Disputes, by charge or payment intent."""
+    params = call.params
+    return Page(
+        [
+            dispute
+            for dispute in call.account.all("dispute")
+            if all(dispute[name] == params[name] for name in ("charge", "payment_intent") if name in params)
+            and in_range(dispute["created"], params.get("created"))
+        ]
+    )
+
+
+@serves("POST", "/v1/disputes/{dispute}", takes="evidence metadata submit")
+def update(call: Call) -> JsonObject:
+    """Give evidence, which is sent to the bank unless `submit` is false, or change the metadata."""
+    account, params = call.account, call.params
+    dispute = account.get("dispute", call.ids["dispute"])
+    given = params.get("evidence", {})
+    if "enhanced_evidence" in given:
+        raise unsupported("the parameter evidence[enhanced_evidence] on POST /v1/disputes/{dispute}")
+    if given and dispute["status"].removeprefix("warning_") != "needs_response":
+        raise invalid(f"This dispute is {dispute['status']}: its evidence cannot change.", param="evidence")
+    with account.changing(dispute, "charge.dispute.updated"):
+        dispute["metadata"] = merged(dispute["metadata"], params.get("metadata"))
+        dispute["evidence"] |= {name: unset(value) for name, value in given.items()}
+        if params.get("submit", bool(given)):
+            banks.submit(account, dispute)
+    return dispute
+
+
+@serves("POST", "/v1/disputes/{dispute}/close")
+def close(call: Call) -> JsonObject:
+    """Give a dispute up: it is lost."""
+    account = call.account
+    dispute = account.get("dispute", call.ids["dispute"])
+    if dispute["status"] != "needs_response":
+        raise invalid(f"You can only close a dispute that needs a response; this one is {dispute['status']}.")
+    banks.decide(account, dispute, "lost")
+    return dispute
+
+
+@outside("disputes/{id}")
+def decide(account: Account, dispute_id: str, wanted: JsonObject) -> JsonObject:
+    """The bank decides: `{"status": "won"}`, `lost`, or of an inquiry `warning_closed`."""
+    dispute = account.get("dispute", dispute_id)
+    banks.decide(account, dispute, str(wanted.get("status")))
+    return dispute

@@ -1,9 +1,13 @@
 """Payment intents, as the API shows them. Invoices make them, in `sandbox.billing.charging`."""
 
+from sandbox.billing import charging
+from sandbox.errors import invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.metadata import merged
+from sandbox.outside import outside
 from sandbox.pagination import in_range
 from sandbox.registry import Call, Page, serves
+from sandbox.store import Account
 
 
 @serves("GET", "/v1/payment_intents/{intent}")
@@ -31,4 +35,28 @@ def update(call: Call) -> JsonObject:
     """Change the metadata."""
     intent = call.account.get("payment_intent", call.ids["intent"])
     intent["metadata"] = merged(intent["metadata"], call.params.get("metadata"))
+    return intent
+
+
+@outside("payment_intents/{id}/authenticate")
+def authenticate(account: Account, intent_id: str, wanted: JsonObject) -> JsonObject:
+    """The reader passes 3-D Secure for a payment that waits for it; with `{"result": "fail"}`, does not."""
+    result = wanted.get("result", "complete")
+    intent = account.get("payment_intent", intent_id)
+    if result not in ("complete", "fail"):
+        raise invalid("The result of an authentication is 'complete' or 'fail'.", param="result")
+    if intent["status"] != "requires_action":
+        message = f"This payment does not wait for authentication: its status is {intent['status']}."
+        raise invalid(message, code="payment_intent_unexpected_state")
+    invoice = account.get("invoice", intent["_invoice"])
+    method = account.get("payment_method", intent["payment_method"])
+    attempt = charging.Attempt(method=method, now=account.now_for(intent["customer"]), authenticated=True)
+    if result == "fail":
+        charging.fail_authentication(account, invoice, attempt)
+        account.emit("invoice.payment_failed", invoice)
+        return intent
+    outcome = charging.pay(account, invoice, attempt)
+    subscription = account.find("subscription", invoice["_subscription"])
+    if subscription:
+        charging.settle(account, subscription, outcome)
     return intent

@@ -2,11 +2,12 @@
 Refunds of card payments.
 
 Most succeed at once. With the test card ending in 7726 one is pending and succeeds a little later; with 5126 one
-succeeds and fails later. "Later" is `refund_seconds` of real time, a setting, on a test clock too.
+succeeds and fails later. "Later" is `refund_seconds`, a setting, of the customer's time: real, or a test clock's.
 """
 
-from sandbox import cards, clock
+from sandbox import cards
 from sandbox.agenda import action
+from sandbox.billing import banks
 from sandbox.errors import StripeError, invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.metadata import merged
@@ -38,7 +39,7 @@ def make(
     :raises StripeError: 400 if the charge cannot be refunded, or not by so much.
     """
     left = charge["amount"] - charge["amount_refunded"]
-    _check(charge, left if amount is None else amount, left)
+    _check(account, charge, left if amount is None else amount, left)
     card: cards.Card = account.get("payment_method", charge["payment_method"])["_card"]
     refund: JsonObject = {
         "id": new_id("re"),
@@ -65,8 +66,9 @@ def make(
     account.emit("refund.created", refund)
     _add_to_charge(account, charge, refund["amount"])
     if card.refund != "succeeds":
-        due = clock.now() + account.settings.refund_seconds
-        account.agenda.add(None, due, f"refund.{card.refund}", refund["id"])
+        due = refund["created"] + account.settings.refund_seconds
+        account.agenda.add(account.clock_of(charge["customer"]), due, f"refund.{card.refund}", refund["id"])
+    banks.calm(account, charge)
     return refund
 
 
@@ -120,10 +122,10 @@ def _charge(account: Account, params: JsonObject) -> JsonObject:
     return account.get("charge", intent["latest_charge"])
 
 
-def _check(charge: JsonObject, amount: int, left: int) -> None:
+def _check(account: Account, charge: JsonObject, amount: int, left: int) -> None:
     if not charge["paid"]:
         raise invalid(f"Charge {charge['id']} has not succeeded and cannot be refunded.", param="charge")
-    if charge["disputed"]:
+    if charge["disputed"] and not banks.may_refund(account, charge):
         message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise invalid(message, code="charge_disputed")
     if charge["refunded"]:
