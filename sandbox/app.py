@@ -34,10 +34,10 @@ def build(*, validate: bool = True, seed: int = 0) -> Starlette:
         await world.delivery.close()
 
     routes = [
-        *control.routes,
-        *checkout.routes,
         Route("/v1/{path:path}", http.api, methods=_METHODS),
         Route("/v2/{path:path}", http.api, methods=_METHODS),
+        *control.routes,
+        *checkout.routes,
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.world = world

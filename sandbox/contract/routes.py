@@ -53,15 +53,15 @@ def _services(module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 @functools.cache
-def _shapes() -> dict[int, list[tuple[tuple[str, ...], str]]]:
-    """Path templates by their number of segments, the most literal first."""
-    by_length: dict[int, set[str]] = {}
+def _shapes() -> dict[tuple[int, str], list[tuple[tuple[str, ...], str]]]:
+    """Path templates by their number of slashes and their noun, which is no variable; the most literal first."""
+    alike: dict[tuple[int, str], set[str]] = {}
     for _, path in all_routes():
-        by_length.setdefault(path.count("/"), set()).add(path)
-    ordered = {}
-    for length, paths in by_length.items():
-        ordered[length] = sorted(((tuple(path.split("/")), path) for path in paths), key=_variables_last)
-    return ordered
+        alike.setdefault((path.count("/"), path.split("/")[2]), set()).add(path)
+    return {
+        key: sorted(((tuple(path.split("/")), path) for path in paths), key=_variables_last)
+        for key, paths in alike.items()
+    }
 
 
 def _variables_last(shape: tuple[tuple[str, ...], str]) -> tuple[bool, ...]:
@@ -71,7 +71,9 @@ def _variables_last(shape: tuple[tuple[str, ...], str]) -> tuple[bool, ...]:
 def match(method: str, path: str) -> tuple[ContractRoute, dict[str, str]] | None:
     """Return the route that a concrete path belongs to and the ids in the path; None if Stripe has no such route."""
     parts = path.split("/")
-    for shape, template in _shapes().get(path.count("/"), []):
+    if len(parts) < 3:
+        return None
+    for shape, template in _shapes().get((len(parts) - 1, parts[2]), []):
         ids = {}
         for wanted, given in zip(shape, parts, strict=True):
             if wanted.startswith("{") and given:
