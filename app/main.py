@@ -41,7 +41,7 @@ from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
-from app.services import catalogue, checkout, idempotency, subscriptions, webhooks
+from app.services import catalogue, checkout, idempotency, payments, subscriptions, webhooks
 from app.services import refunds as refund_cases
 from app.settings import Settings
 from app.worker import Job, Worker, attend
@@ -85,7 +85,7 @@ class Parts:
             events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now),
             events.INVOICE: partial(subscriptions.refresh_invoice, *told, now=now),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
-            events.PAYMENT: partial(refund_cases.follow, *told, now=now),
+            events.PAYMENT: partial(payments.follow, *told, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
         }
         await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)

@@ -57,7 +57,15 @@ class Worker:
             wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled. A database that is gone is waited for."""
+        """Work until cancelled, whatever happens. A database that is gone is waited for."""
+        while True:
+            try:
+                await self._run()
+            except Exception:
+                log.exception("worker_begins_again")
+                await asyncio.sleep(POLL)
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for job, wake in zip(self._jobs, self._wakes, strict=True):
                 tasks.create_task(self._loop(job, wake))

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.deps import CurrentReader, EntitlementPool, Now, ReadRules, Sessions, Settings, StripeGateway
+from app.api.models import STORABLE
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
 from app.domain.errors import NotFound, StripeUnavailable
@@ -18,7 +19,7 @@ from app.services.checkout import CheckoutRequest, PromotionCodeInvalid, Reader
 
 router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"])
 
-Url = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
 
 
 class CheckoutIn(BaseModel):
@@ -38,11 +39,11 @@ class CheckoutIn(BaseModel):
         },
     )
 
-    plan: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    plan: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE]
     print_edition: bool = False
     success_url: Url
     cancel_url: Url
-    promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] | None = None
 
     def to_request(self) -> CheckoutRequest:
         """Return it in the service's words."""

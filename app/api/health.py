@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.deps import Container, Parts
 from app.db import health
 from app.db.health import DatabaseUnavailable
+from app.db.inbox import DEAD
 
 PATIENCE = timedelta(seconds=3)  # with a database that does not answer
 
@@ -44,7 +45,7 @@ class Ready(BaseModel):
     )
 
     status: Literal["ok", "unavailable"]
-    degraded: bool = Field(description="Events wait longer than they should: a worker or Stripe is away.")
+    degraded: bool = Field(description="Events wait longer than they should, or were given up: someone has to look.")
     oldest_unapplied_event: float | None = Field(description="Its age in seconds. 0: none waits. null: nobody knows.")
     why: str | None = Field(description="Why requests cannot be served.", examples=["migrations are missing"])
 
@@ -73,7 +74,7 @@ async def _look(parts: Container) -> Ready:
     if seen is None:
         return Ready(status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing")
     age = seen.oldest_unapplied or timedelta(0)
-    degraded = age > parts.settings.degraded_after
+    degraded = age > parts.settings.degraded_after or seen.events[DEAD] > 0
     return Ready(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
 
 

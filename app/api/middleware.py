@@ -72,7 +72,9 @@ class RequestContext:
             await send(message)
 
         try:
-            if length > self.max_body:
+            if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+                await problems.not_an_address()(scope, receive, answer)
+            elif length > self.max_body:
                 await problems.too_large()(scope, receive, answer)
             else:
                 await self.app(scope, _limited(receive, self.max_body), answer)

@@ -2,9 +2,19 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.domain.money import Money
+from app.domain.texts import is_storable
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("holds a character that cannot be kept")
+    return text
+
+
+STORABLE = AfterValidator(_storable)  # for texts that come from outside and may reach the database
 
 
 class MoneyOut(BaseModel):

@@ -161,7 +161,9 @@ _UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earl
 @router.get("", response_model=PlansOut, responses=_UNCHANGED)
 async def list_plans(shop: Shop, now: Now, if_none_match: IfNoneMatch = None) -> Response:
     """Return every plan, with prices, features, guarantee and term. Anyone may ask."""
-    return _cacheable(PlansOut(data=[PlanOut.of(plan, now=now) for plan in shop.plans.values()]), if_none_match)
+    return _cacheable(
+        PlansOut(data=[PlanOut.of(plan, now=now) for plan in shop.plans.values() if not plan.retired]), if_none_match
+    )
 
 
 @router.get("/{code}", response_model=PlanOut, responses={**_UNCHANGED, **problems(NotFound)})

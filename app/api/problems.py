@@ -75,9 +75,12 @@ KINDS: dict[str, Kind] = {
     "idempotency_key_in_use": Kind(409, "The first request with the key is still running", _SOON),
     # Stripe
     "stripe_unavailable": Kind(503, "Stripe cannot be reached", _SOON),
+    "not_ours": Kind(409, "The object at Stripe is none of ours"),
+    "overtaken": Kind(503, "Others are changing the same thing just now", _SOON),
     "stripe_refused": Kind(409, "Stripe refuses"),
     "not_genuine": Kind(400, "The request is not Stripe's"),
     # The request itself
+    "malformed_request": Kind(400, "The address holds a character that no address has"),
     "malformed_body": Kind(400, "The body is not JSON"),
     "validation_failed": Kind(422, "The request is not as described"),
     "method_not_allowed": Kind(405, "The path has no such method"),
@@ -114,6 +117,11 @@ def unexpected(error: Exception) -> Response:
     """Log an error that nobody foresaw, and return a problem document that tells nothing of our insides."""
     log.error("unexpected_error", error=type(error).__name__, exc_info=error)
     return problem("unexpected", "This is our mistake; it is logged.")
+
+
+def not_an_address() -> Response:
+    """Return the problem document of a path or a query with NUL in it, which no text in the database can hold."""
+    return problem("malformed_request", "The address holds a NUL character.")
 
 
 def too_large() -> Response:

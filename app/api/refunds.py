@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.deps import IdempotencyKey, Now, ReadRules, Sessions, Settings, StripeGateway, SupportAgent
-from app.api.models import MoneyOut
+from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.db.session import new_id
 from app.domain.errors import NotFound
@@ -58,10 +58,10 @@ class RefundIn(BaseModel):
         },
     )
 
-    payment: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
     basis: Literal["guarantee"]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE]
+    note: Annotated[str, StringConstraints(max_length=2000), STORABLE] | None = None
     expected_amount: MoneyIn
 
     def to_request(self) -> RefundRequest:

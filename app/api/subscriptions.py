@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.deps import CurrentReader, Now, ReadRules, Sessions, StripeGateway
-from app.api.models import MoneyOut
+from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.subscriptions import AlreadyEnded, NoSubscription
@@ -88,8 +88,8 @@ class CancelIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"when": "period_end"}]})
 
     when: Literal["period_end", "now"]
-    reason: Annotated[str, StringConstraints(max_length=100)] | None = None
-    comment: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    reason: Annotated[str, StringConstraints(max_length=100), STORABLE] | None = None
+    comment: Annotated[str, StringConstraints(max_length=1000), STORABLE] | None = None
 
 
 @router.get("", responses=problems(NoSubscription))

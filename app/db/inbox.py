@@ -66,7 +66,7 @@ async def close(session: Session, ids: Sequence[str], *, key: str) -> None:
     newest = select(func.max(Row.received_at)).where(Row.id.in_(list(ids))).scalar_subquery()
     await session.execute(
         update(Row)
-        .where(Row.work_key == key, Row.state.in_((FAILED, DEAD)), Row.received_at <= newest)
+        .where(Row.work_key == key, text("state IN ('failed', 'dead')"), Row.received_at <= newest)  # as the index says
         .values(**applied)
     )
 
@@ -76,6 +76,11 @@ async def ignore(session: Session, ids: Sequence[str], *, reason: str) -> None:
     await session.execute(
         update(Row).where(Row.id.in_(list(ids))).values(state=IGNORED, reason=reason[:1000], due_at=None)
     )
+
+
+async def wait(session: Session, ids: Sequence[str]) -> None:
+    """Mark events as failed, to be tried until it works: it is not they that are wrong."""
+    await session.execute(update(Row).where(Row.id.in_(list(ids))).values(state=FAILED))
 
 
 async def fail(session: Session, ids: Sequence[str], *, most: int) -> None:

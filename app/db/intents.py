@@ -43,13 +43,6 @@ async def record(session: Session, row_id: str, action: str, parameters: Mapping
     return _intent(row)
 
 
-async def raise_attempt(session: Session, intent_key: str) -> Intent:
-    """Settle an attempt that had no effect and record the next one, with the same parameters and a key of its own."""
-    old = await session.get_one(Row, intent_key)
-    await settle(session, intent_key)
-    return await record(session, old.row_id, old.action, old.parameters)
-
-
 async def settle(session: Session, key: str) -> None:
     """Note that Stripe answered for good: the key is not used again."""
     await session.execute(update(Row).where(Row.key == key, Row.settled_at.is_(None)).values(settled_at=func.now()))

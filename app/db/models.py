@@ -242,6 +242,7 @@ class Event(Base, Due):
         Index("events_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("events_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
         Index("events_received_at_idx", "received_at"),
+        Index("events_unapplied_idx", "work_key", postgresql_where=text("state IN ('failed', 'dead')")),
         Index("events_dead_idx", "state", postgresql_where=text("state = 'dead'")),
     )
 

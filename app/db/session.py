@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
 Sessions = async_sessionmaker[AsyncSession]
 Session = AsyncSession
 
@@ -29,6 +31,7 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged; what they were about may be a name or an address
     )
 
 

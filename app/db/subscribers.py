@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.models import Payment, Subscription
@@ -74,24 +74,25 @@ async def set_customer(session: Session, subscriber_id: str, stripe_customer_id:
 async def search(session: Session, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
     """Find subscribers by the beginning of an address or a name, or by a whole ``sub``, Stripe or invoice id."""
     beginning = words.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    owners = (
-        select(Subscription.subscriber_id)
-        .outerjoin(Payment, Payment.subscription_id == Subscription.id)
-        .where(or_(*(column == words for column in (Subscription.stripe_id, Payment.id, Payment.invoice_id))))
+    by_subscription = select(Subscription.subscriber_id).where(Subscription.stripe_id == words)
+    paid = select(Subscription.subscriber_id).join(Payment, Payment.subscription_id == Subscription.id)
+    by_payment, by_invoice = paid.where(Payment.id == words), paid.where(Payment.invoice_id == words)
+    # One indexed query for each way to be found: a single one with OR would walk the table.
+    ways = (
+        func.lower(Row.email).like(beginning),
+        func.lower(Row.name).like(beginning),
+        Row.sub == words,
+        Row.id == words,
+        Row.stripe_customer_id == words,
+        Row.id.in_(by_subscription),
+        Row.id.in_(by_payment),
+        Row.id.in_(by_invoice),
     )
-    found = select(Row).where(
-        or_(
-            func.lower(Row.email).like(beginning),
-            func.lower(Row.name).like(beginning),
-            Row.sub == words,
-            Row.id == words,
-            Row.stripe_customer_id == words,
-            Row.id.in_(owners),
-        )
-    )
-    if after is not None:
-        found = found.where(Row.id > after)
-    return [_subscriber(row) for row in await session.scalars(found.order_by(Row.id).limit(limit))]
+    later = Row.id > (after or "")
+    each = [select(Row.id).where(way, later).order_by(Row.id).limit(limit).subquery() for way in ways]
+    found = union(*(select(one.c.id) for one in each)).subquery()
+    rows = await session.scalars(select(Row).where(Row.id.in_(select(found.c.id))).order_by(Row.id).limit(limit))
+    return [_subscriber(row) for row in rows]
 
 
 def _maybe(row: Row | None) -> Subscriber | None:

@@ -14,11 +14,14 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.db.session import Session, new_id
+from app.domain.errors import DomainError
 from app.domain.subscriptions import LIVE, SeenSubscription, Subscription, Term
 
 
-class Overtaken(Exception):
-    """Somebody saved a state since we fetched ours: fetch again."""
+class Overtaken(DomainError):
+    """Others kept saving a newer state while we looked: look again."""
+
+    code = "overtaken"
 
 
 async def version(session: Session, stripe_id: str) -> int:

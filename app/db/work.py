@@ -7,17 +7,20 @@ before the try, so that work which kills its worker ends as dead and does not re
 work is done, and no session lock at all, so a transaction pooler may stand between.
 """
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
-from app.db.session import Session
+from app.db.session import Session, Sessions
 
 CHANNEL = "newsstand_work"
+AWAY_PAUSE = timedelta(seconds=30)  # the longest, while it is Stripe that is away
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
 TABLES = frozenset({"events", "refunds", "subscriptions"})
 
@@ -89,6 +92,26 @@ async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> b
     return got is not None
 
 
+@asynccontextmanager
+async def held(sessions: Sessions, key: str, *, owner: str, lease: timedelta) -> AsyncIterator[None]:
+    """Keep a lease that was taken, however long the work takes, and give it back at its end."""
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(lease.total_seconds() / 3)
+            async with sessions.begin() as session:
+                await renew(session, owner=owner, lease=lease)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        async with sessions.begin() as session:
+            await release(session, key, owner=owner)
+
+
 async def renew(session: Session, *, owner: str, lease: timedelta) -> None:
     """Keep every lease of ``owner``'s for another while."""
     await session.execute(
@@ -116,15 +139,23 @@ async def done(session: Session, table: str, ids: Sequence[str]) -> None:
     )
 
 
-async def later(session: Session, table: str, ids: Sequence[str], *, attempts: int, error: str) -> None:
-    """Put rows back for another try, after a pause that grows with ``attempts``."""
+async def later(
+    session: Session, table: str, ids: Sequence[str], *, attempts: int, error: str, counts: bool = True
+) -> None:
+    """
+    Put rows back for another try, after a pause that grows with ``attempts``.
+
+    :param counts: whether it was a try at all; when Stripe is away it was none, and however long that lasts, nothing dies.
+    """
     if table not in TABLES:
         raise ValueError(table)
+    wait = pause(attempts) if counts else min(pause(attempts), AWAY_PAUSE)
     await session.execute(
         text(
-            f"UPDATE {table} SET due_at = now() + :pause, last_error = :error WHERE id = ANY(:ids)"  # noqa: S608
+            f"UPDATE {table} SET due_at = now() + :pause, last_error = :error, attempts = attempts - :back"  # noqa: S608
+            " WHERE id = ANY(:ids)"
         ).bindparams(bindparam("pause", type_=INTERVAL), bindparam("ids", type_=ARRAY(TEXT))),
-        {"ids": list(ids), "pause": pause(attempts), "error": error[:1000]},
+        {"ids": list(ids), "pause": wait, "error": error[:1000], "back": 0 if counts else 1},
     )
 
 

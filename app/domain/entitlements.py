@@ -100,7 +100,8 @@ def _beyond(subscription: Subscription, term: Term, policy: AccessPolicy) -> lis
     """Return what is granted after the last paid term."""
     if subscription.status == "past_due":
         return [Spell(term.ends_at, term.ends_at + policy.grace_period, GRACE_PERIOD)]
-    if subscription.status in {"active", "trialing"} and subscription.cancel_at is None:
+    ends_with_it = subscription.cancel_at is not None and subscription.cancel_at <= term.ends_at
+    if subscription.status in {"active", "trialing"} and not ends_with_it:
         return [Spell(term.ends_at, term.ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
     return []
 

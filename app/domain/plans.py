@@ -91,6 +91,7 @@ class Plan:
     prices: Mapping[str, Price]  # by component
     guarantee: Guarantee
     cancellation_title: str
+    retired: bool = False  # no longer sold; whoever has it keeps it
 
     @property
     def has_print(self) -> bool:
@@ -130,6 +131,17 @@ class Catalogue:
         if code not in self.plans:
             raise UnknownPlan(f"there is no plan {code!r}", plan=code)
         return self.plans[code]
+
+    def on_sale(self, code: str) -> Plan:
+        """
+        Return the plan of that code, if it can be bought.
+
+        :raises UnknownPlan: if there is none, or it is retired.
+        """
+        plan = self.plan(code)
+        if plan.retired:
+            raise UnknownPlan(f"the plan {code!r} is no longer sold", plan=code)
+        return plan
 
     def feature(self, name: str) -> Feature:
         """

@@ -205,9 +205,18 @@ def _refusal(case: Case, first: Payment, left: int, until: datetime, now: dateti
         return NotTheFirstPayment()
     if left <= 0:
         return NothingToRefund()
-    if now >= until:
+    if now >= until and not _was_promised(case, until):
         return OutsideGuarantee(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
     return None
+
+
+def _was_promised(case: Case, until: datetime) -> bool:
+    """Tell whether it was given in time and came to nothing at the bank: a promise is kept, however late."""
+    return any(
+        r.basis == GUARANTEE and r.status in {FAILED, CANCELED} and r.recorded_at is not None and r.created_at < until
+        for r in case.refunds
+        if r.payment_id == case.payment.id
+    )
 
 
 def _tax_part(payment: Payment, amount: int) -> int:

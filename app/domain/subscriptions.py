@@ -36,8 +36,10 @@ class AlreadyEnded(DomainError):
     code = "already_ended"
 
 
-class NotOurs(Exception):
-    """Stripe's object belongs to another product of the same account, or to nobody we know. ``str()`` says which."""
+class NotOurs(DomainError):
+    """Stripe's object belongs to another product of the same account, or to nobody we know."""
+
+    code = "not_ours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

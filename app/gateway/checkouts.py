@@ -8,6 +8,7 @@ from typing import Any
 from stripe.checkout import Session as StripeSession
 
 from app.gateway.client import Gateway
+from app.gateway.translate import OUR_CHECKOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,15 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 async def fetch(gateway: Gateway, stripe_id: str) -> SeenCheckout:
     """Look at a session."""
     return _seen(await gateway.call(gateway.sdk.v1.checkout.sessions.retrieve_async(stripe_id)))
+
+
+async def find(gateway: Gateway, customer_id: str, *, checkout_id: str) -> SeenCheckout | None:
+    """Return the session that was opened for one of our rows after all: for when Stripe's answer was a fault."""
+    listed = await gateway.every(gateway.sdk.v1.checkout.sessions.list_async({"customer": customer_id, "limit": 100}))
+    for session in listed:
+        if session.metadata and OUR_CHECKOUT in session.metadata and session.metadata[OUR_CHECKOUT] == checkout_id:
+            return _seen(session)
+    return None
 
 
 async def expire(gateway: Gateway, stripe_id: str, *, key: str) -> None:

@@ -11,12 +11,13 @@ from typing import TypeVar
 
 import stripe
 import structlog
-from stripe import StripeClient
+from stripe import ListObject, StripeClient, StripeObject
 
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 
 API_VERSION = "2026-10-28.endive"
 T = TypeVar("T")
+Listed = TypeVar("Listed", bound=StripeObject)
 log = structlog.get_logger()
 
 
@@ -71,11 +72,22 @@ class Gateway:
         except stripe.IdempotencyError as refused:
             raise StripeRefused(_words(refused), stripe_code="idempotency_error") from refused
         except stripe.APIError as failure:
-            log.warning("stripe_fault", status=failure.http_status)
+            log.warning("stripe_fault", status=failure.http_status, stripe_code=failure.code)
+            if failure.http_status == 409:  # our own key is being answered on another connection: nothing is lost
+                raise StripeUnavailable("Stripe is still at work on the same request") from failure
             raise StripeFault("Stripe answered with a fault of its own") from failure
         except stripe.StripeError as failure:
             log.warning("stripe_unavailable", error=type(failure).__name__, status=failure.http_status)
             raise StripeUnavailable(f"Stripe did not answer as it should ({type(failure).__name__})") from failure
+
+    async def every(self, request: Awaitable[ListObject[Listed]]) -> list[Listed]:
+        """Await a listing and the pages after it. Raises as :meth:`call` does, on whichever page."""
+        page = await self.call(request)
+        found = list(page.data)
+        while page.has_more:
+            page = await self.call(page.next_page_async())
+            found += page.data
+        return found
 
     async def close(self) -> None:
         """Hang up."""

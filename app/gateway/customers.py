@@ -24,8 +24,7 @@ async def find(gateway: Gateway, *, email: str | None, subscriber_id: str) -> st
     wanted: CustomerListParams = {"email": email, "limit": 100}
     if gateway.test_clock is not None:
         wanted["test_clock"] = gateway.test_clock  # or Stripe leaves out those that are on one
-    listed = await gateway.call(gateway.sdk.v1.customers.list_async(wanted))
-    async for customer in listed.auto_paging_iter():
+    for customer in await gateway.every(gateway.sdk.v1.customers.list_async(wanted)):
         metadata = customer.metadata
         if metadata and OUR_SUBSCRIBER in metadata and metadata[OUR_SUBSCRIBER] == subscriber_id:
             return customer.id

@@ -16,15 +16,15 @@ async def payment_state(gateway: Gateway, payment_id: str) -> SeenPaymentState:
     intent = await gateway.call(
         gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})
     )
-    listed = await gateway.call(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100}))
-    refunds = tuple([translate.refund(refund) async for refund in listed.auto_paging_iter()])
+    listed = await gateway.every(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100}))
+    refunds = tuple(translate.refund(refund) for refund in listed)
     charge = intent.latest_charge
     disputed = isinstance(charge, Charge) and charge.disputed
     refundable = intent.status == "succeeded"
     if disputed:
         # A dispute's charge can often still be refunded, inquiries above all: Stripe says which.
-        disputes = await gateway.call(gateway.sdk.v1.disputes.list_async({"payment_intent": payment_id, "limit": 100}))
-        refundable = refundable and all(dispute.is_charge_refundable for dispute in disputes.data)
+        disputes = await gateway.every(gateway.sdk.v1.disputes.list_async({"payment_intent": payment_id, "limit": 100}))
+        refundable = refundable and all(dispute.is_charge_refundable for dispute in disputes)
     return SeenPaymentState(refundable=refundable, disputed=disputed, refunds=refunds)
 
 
@@ -64,8 +64,7 @@ async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 async def credit_note_of(gateway: Gateway, invoice_id: str, stripe_refund_id: str) -> str | None:
     """Return the credit note that a refund is linked to, if it was made already."""
-    listed = await gateway.call(gateway.sdk.v1.credit_notes.list_async({"invoice": invoice_id, "limit": 100}))
-    async for note in listed.auto_paging_iter():
+    for note in await gateway.every(gateway.sdk.v1.credit_notes.list_async({"invoice": invoice_id, "limit": 100})):
         if any(_refund_id(linked.refund) == stripe_refund_id for linked in note.refunds):
             return note.id
     return None

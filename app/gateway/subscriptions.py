@@ -19,9 +19,9 @@ async def fetch(gateway: Gateway, stripe_id: str) -> SeenSubscription:
         {"subscription": stripe_id, "expand": ["data.payments"], "limit": 100}
     )
     seen, listed = await asyncio.gather(
-        gateway.call(gateway.sdk.v1.subscriptions.retrieve_async(stripe_id)), gateway.call(invoices)
+        gateway.call(gateway.sdk.v1.subscriptions.retrieve_async(stripe_id)), gateway.every(invoices)
     )
-    return translate.subscription(seen, [invoice async for invoice in listed.auto_paging_iter()])
+    return translate.subscription(seen, listed)
 
 
 async def of_invoice(gateway: Gateway, invoice_id: str) -> str:

@@ -17,9 +17,11 @@ from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
 from app.domain.refunds import SeenRefund
 from app.domain.subscriptions import SeenInvoice, SeenItem, SeenPayment, SeenSubscription
+from app.domain.texts import is_storable
 
 OUR_REFUND = "newsstand_refund"
 OUR_SUBSCRIBER = "newsstand_subscriber"
+OUR_CHECKOUT = "newsstand_checkout"
 
 # What each event is a knock for: the kind of object to look at, and where its id stands in the payload's object.
 _KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -87,7 +89,7 @@ def _inside(thing: object, path: tuple[str, ...]) -> Any:
 
 
 def _is_word(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= 255 and "\x00" not in value
+    return isinstance(value, str) and 0 < len(value) <= 255 and is_storable(value)
 
 
 def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscription:

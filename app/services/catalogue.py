@@ -113,6 +113,7 @@ class _Plan(_Table):
     guarantee: _Guarantee
     cancellation: _Cancellation
     prices: _Prices
+    retired: bool = False
 
 
 class _File(_Table):
@@ -248,6 +249,7 @@ def _plan(code: str, plan: _Plan, features: dict[str, Feature]) -> Plan:
         prices={component: _price(component, price) for component, price in plan.prices.each()},
         guarantee=Guarantee(days=plan.guarantee.days, title=plan.guarantee.title),
         cancellation_title=plan.cancellation.title,
+        retired=plan.retired,
     )
 
 

@@ -17,17 +17,18 @@ from app.db.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain import entitlements as rules_of_access
 from app.domain import returns
-from app.domain.errors import DomainError, NotFound, StripeRefused, StripeUnavailable
+from app.domain.errors import DomainError, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.plans import Plan, PriceUnavailable
 from app.domain.policy import Rules
-from app.domain.subscriptions import AlreadySubscribed
+from app.domain.subscriptions import AlreadySubscribed, NotOurs
 from app.gateway import checkouts as at_stripe
 from app.gateway import customers, prices
 from app.gateway.client import Gateway
-from app.gateway.translate import OUR_SUBSCRIBER
+from app.gateway.translate import OUR_CHECKOUT, OUR_SUBSCRIBER
 
 # Stripe may forget a key after 24 hours; before repeating one that old, we look whether it took effect.
 KEY_LIFE = timedelta(hours=20)
+LONGEST_NAME = 256  # Stripe's limit for a customer's name
 
 
 class PromotionCodeInvalid(DomainError):
@@ -82,14 +83,15 @@ async def start(
     :raises PromotionCodeInvalid: the code is none.
     :raises AlreadySubscribed: the reader has a live subscription.
     """
-    plan = rules.catalogue.plan(request.choice.plan)
+    plan = rules.catalogue.on_sale(request.choice.plan)
     returns.check(request.success_url, return_hosts, field="success_url")
     returns.check(request.cancel_url, return_hosts, field="cancel_url")
     components = plan.components(print_edition=request.choice.print_edition)
     price_ids = await _price_ids(gateway, plan, request.choice)
     promotion = await _promotion(gateway, request.choice.promotion_code)
     customer_id, subscriber = await _customer(sessions, gateway, reader, now=now)
-    parameters = _parameters(request, subscriber, customer_id, price_ids, promotion, automatic_tax)
+    metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": plan.code}
+    parameters = _parameters(request, metadata, customer_id, price_ids, promotion, automatic_tax)
     ships_to = [country for price in components for country in price.ships_to]
     if ships_to:
         parameters["shipping_address_collection"] = {"allowed_countries": ships_to}
@@ -103,7 +105,8 @@ async def start(
                 return held
             if held is None or held.status != OPEN:
                 held = held or await checkouts.start(session, subscriber.id, request.choice)
-                action, intent = "open", await intents.record(session, held.id, "open", parameters)
+                asked = {**parameters, "metadata": {**metadata, OUR_CHECKOUT: held.id}}
+                action, intent = "open", await intents.record(session, held.id, "open", asked)
             else:
                 action, intent = "expire", await intents.record(session, held.id, "expire", {})
         if action == "open" and held.choice == request.choice:
@@ -131,6 +134,14 @@ async def _open(sessions: Sessions, gateway: Gateway, held: Checkout, intent: in
             await intents.settle(session, intent.key)
             await checkouts.give_up(session, held.id)
         raise
+    except StripeFault:
+        # The same key would be answered with the same fault: look whether it took effect, else use another next time.
+        found = await at_stripe.find(gateway, str(intent.parameters["customer"]), checkout_id=held.id)
+        if found is None:
+            async with sessions.begin() as session:
+                await intents.settle(session, intent.key)
+            raise
+        seen = found
     return await _keep(sessions, held, seen, settle=intent.key)
 
 
@@ -140,7 +151,7 @@ async def _close(sessions: Sessions, gateway: Gateway, held: Checkout, intent: i
         await _open(sessions, gateway, held, intent)
         return
     assert held.stripe_id is not None
-    with suppress(StripeRefused):  # it is not open any more: what it became is looked at next
+    with suppress(StripeRefused, StripeFault):  # what became of it is looked at next
         await at_stripe.expire(gateway, held.stripe_id, key=intent.key)
     seen = await at_stripe.fetch(gateway, held.stripe_id)
     await _keep(sessions, held, seen, settle=intent.key)
@@ -212,7 +223,11 @@ async def _customer(sessions: Sessions, gateway: Gateway, reader: Reader, *, now
         if subscriber.stripe_customer_id is not None:
             return subscriber.stripe_customer_id, subscriber
         parameters: dict[str, object] = {"metadata": {OUR_SUBSCRIBER: subscriber.id}}
-        known = {"email": reader.email, "name": reader.name, "test_clock": gateway.test_clock}
+        known = {
+            "email": reader.email,
+            "name": reader.name and reader.name[:LONGEST_NAME],
+            "test_clock": gateway.test_clock,
+        }
         parameters |= {name: value for name, value in known.items() if value}
         intent = await intents.record(session, subscriber.id, "customer", parameters)
     made = None
@@ -220,27 +235,40 @@ async def _customer(sessions: Sessions, gateway: Gateway, reader: Reader, *, now
         email = intent.parameters.get("email")
         made = await customers.find(gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
     if made is None:
-        made = await customers.create(gateway, intent.parameters, key=intent.key)
+        made = await _create_customer(sessions, gateway, subscriber, intent)
     async with sessions.begin() as session:
         customer_id = await subscribers.set_customer(session, subscriber.id, made)
         await intents.settle(session, intent.key)
     return customer_id, subscriber
 
 
+async def _create_customer(sessions: Sessions, gateway: Gateway, subscriber: Subscriber, intent: intents.Intent) -> str:
+    try:
+        return await customers.create(gateway, intent.parameters, key=intent.key)
+    except (StripeFault, StripeRefused):
+        # A fault would be repeated under the same key; a refusal is of what the reader is called now, not for ever.
+        email = intent.parameters.get("email")
+        found = await customers.find(gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
+        if found is None:
+            async with sessions.begin() as session:
+                await intents.settle(session, intent.key)
+            raise
+        return found
+
+
 def _parameters(
     request: CheckoutRequest,
-    subscriber: Subscriber,
+    metadata: dict[str, str],
     customer_id: str,
     price_ids: list[str],
     promotion: str | None,
     automatic_tax: bool,
 ) -> dict[str, object]:
     """Return what Stripe is asked for. Metadata stands on the session and on the subscription: Stripe copies none."""
-    metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": request.choice.plan}
     parameters: dict[str, object] = {
         "mode": "subscription",
         "customer": customer_id,
-        "client_reference_id": subscriber.id,
+        "client_reference_id": metadata[OUR_SUBSCRIBER],
         "line_items": [{"price": price_id, "quantity": 1} for price_id in price_ids],
         "success_url": request.success_url,
         "cancel_url": request.cancel_url,
@@ -273,8 +301,7 @@ async def look(sessions: Sessions, gateway: Gateway, stripe_id: str, *, sub: str
     if bought is None:
         return None
     async with sessions.begin() as session:
-        known = await subscriptions.by_stripe_id(session, bought)
-    return None if known is not None and known.is_live else bought
+        return bought if await subscriptions.by_stripe_id(session, bought) is None else None
 
 
 async def outcome(sessions: Sessions, pool: Pool, rules: Rules, stripe_id: str, *, sub: str, now: datetime) -> Outcome:
@@ -298,5 +325,5 @@ async def refresh(sessions: Sessions, gateway: Gateway, stripe_id: str) -> None:
     async with sessions.begin() as session:
         held = await checkouts.by_stripe_id(session, stripe_id)
     if held is None:
-        raise NotFound(f"the checkout session {stripe_id} is none of ours")
+        raise NotOurs(f"the checkout session {stripe_id} is none of ours")
     await _keep(sessions, held, await at_stripe.fetch(gateway, stripe_id))

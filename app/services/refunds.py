@@ -12,15 +12,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.db import audit, grants, intents, payments, refunds, subscribers, subscriptions, work
-from app.db.session import Session, Sessions, new_id
+from app.db import audit, intents, payments, recording, refunds, subscribers, subscriptions, work
+from app.db.session import Session, Sessions
 from app.db.subscriptions import Overtaken
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
-from app.domain.events import INVOICE, LookFirst
 from app.domain.money import Money
 from app.domain.policy import Rules
 from app.domain.refunds import (
-    CANCELED,
     CONFIRMED,
     COUNTED,
     DASHBOARD,
@@ -36,7 +34,6 @@ from app.domain.refunds import (
     SeenPaymentState,
     SeenRefund,
     accept,
-    ends_term,
     quote_guarantee,
 )
 from app.domain.subscriptions import NoSubscription, Payment
@@ -132,13 +129,11 @@ async def issue(
             await _begin(session, rules, request, refund_id=refund_id, by=by, now=now)
         leased = await work.take(session, key, owner=refund_id, lease=lease)
     if leased:
-        try:
-            await finish(sessions, gateway, rules, refund_id, now=now)
-        except StripeUnavailable:
-            log.warning("refund_unfinished", refund=refund_id)  # its row is due: a worker goes on
-        finally:
-            async with sessions.begin() as session:
-                await work.release(session, key, owner=refund_id)
+        async with work.held(sessions, key, owner=refund_id, lease=lease):
+            try:
+                await finish(sessions, gateway, rules, refund_id, now=now)
+            except (StripeUnavailable, Overtaken):
+                log.warning("refund_unfinished", refund=refund_id)  # its row is due: a worker goes on
     async with sessions.begin() as session:
         refund = await refunds.by_id(session, refund_id)
     if refund is None:
@@ -197,27 +192,43 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, refund_id: 
     if refund is None or payment is None:
         raise NotFound("there is no such refund")
     if refund.status == PROCESSING:
-        try:
-            seen = await _pay(sessions, gateway, refund, payment)
-        except RefundRefused as refusal:
-            async with sessions.begin() as session:
-                await _fail(session, refund, refusal.code)
-            raise
-        async with sessions.begin() as session:
-            refund = await _record(session, rules, refund, seen, now=now)
+        refund = await _settle(sessions, gateway, rules, refund, payment, now=now)
     if refund.status in CONFIRMED and refund.credit_note_id is None:
         await _credit(sessions, gateway, refund, payment)
     async with sessions.begin() as session:
         await refunds.finish(session, refund.id)
 
 
+async def _settle(
+    sessions: Sessions, gateway: Gateway, rules: Rules, refund: Refund, payment: Payment, *, now: datetime
+) -> Refund:
+    """Phases 2 and 3. What was seen is recorded only if nothing newer was meanwhile; else we look again."""
+    for _ in range(LOOKS):
+        async with sessions.begin() as session:
+            version = await payments.version(session, payment.id)
+        try:
+            seen = await _pay(sessions, gateway, refund, payment)
+        except RefundRefused as refusal:
+            async with sessions.begin() as session:
+                await subscribers.lock(session, refund.subscriber_id)
+                if await payments.advance(session, payment.id, if_version=version):
+                    await _fail(session, refund, refusal.code)
+                    raise
+            continue
+        async with sessions.begin() as session:
+            await subscribers.lock(session, refund.subscriber_id)
+            if await payments.advance(session, payment.id, if_version=version):
+                return await recording.record(session, rules, refund, seen, now=now)
+    raise Overtaken(f"the refund {refund.id} kept changing while it was looked at")
+
+
 async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> SeenRefund:
     """Phase 2: ask Stripe; before each try look whether an earlier one took effect after all."""
     for _ in range(FAULTS):
         state = await at_stripe.payment_state(gateway, payment.id)
-        ours = [seen for seen in state.refunds if seen.ours == refund.id and seen.status not in {FAILED, CANCELED}]
-        if ours:
-            return ours[-1]
+        for seen in state.refunds:
+            if seen.ours == refund.id:
+                return seen
         _refuse_if_gone(state, refund, payment)
         async with sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
@@ -225,17 +236,18 @@ async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Pa
         try:
             return await at_stripe.create(gateway, intent.parameters, key=intent.key)
         except StripeRefused as refusal:
+            if seen_after_all := await _look_for(gateway, refund, payment):
+                return seen_after_all
             if refusal.facts.get("stripe_code") == "charge_disputed":
                 raise PaymentDisputed from refusal
             if refusal.facts.get("stripe_code") == "charge_already_refunded":
                 raise NothingToRefund from refusal
             raise RefundRefused(f"Stripe refused the refund: {refusal}") from refusal
         except StripeFault:
-            # The same key would be answered with the same fault. The look at the top of the loop tells whether it took
-            # effect; only if it did not is another key used.
-            if not await _took_effect(gateway, refund, payment):
+            # The same key would be answered with the same fault. Only if it had no effect is another key used.
+            if await _look_for(gateway, refund, payment) is None:
                 async with sessions.begin() as session:
-                    await intents.raise_attempt(session, intent.key)
+                    await intents.settle(session, intent.key)
     raise StripeUnavailable("Stripe keeps answering with faults of its own")
 
 
@@ -248,9 +260,10 @@ def _parameters(refund: Refund) -> dict[str, object]:
     }
 
 
-async def _took_effect(gateway: Gateway, refund: Refund, payment: Payment) -> bool:
+async def _look_for(gateway: Gateway, refund: Refund, payment: Payment) -> SeenRefund | None:
+    """Return what Stripe has of a refund of ours, by its metadata."""
     state = await at_stripe.payment_state(gateway, payment.id)
-    return any(seen.ours == refund.id for seen in state.refunds)
+    return next((seen for seen in state.refunds if seen.ours == refund.id), None)
 
 
 def _refuse_if_gone(state: SeenPaymentState, refund: Refund, payment: Payment) -> None:
@@ -263,7 +276,6 @@ def _refuse_if_gone(state: SeenPaymentState, refund: Refund, payment: Payment) -
 
 
 async def _fail(session: Session, refund: Refund, why: str) -> None:
-    await subscribers.lock(session, refund.subscriber_id)
     await refunds.set_status(session, refund.id, FAILED, failure_reason=why)
     await refunds.finish(session, refund.id)
     await audit.record(
@@ -276,46 +288,6 @@ async def _fail(session: Session, refund: Refund, why: str) -> None:
         before={"status": refund.status},
         after={"status": FAILED},
     )
-
-
-async def _record(session: Session, rules: Rules, refund: Refund, seen: SeenRefund, *, now: datetime) -> Refund:
-    """
-    Phase 3, in the caller's transaction: keep Stripe's answer and, once, what follows from a confirmed refund.
-
-    A webhook may have been quicker; then the consequences are there already.
-    """
-    subscriber = await subscribers.lock(session, refund.subscriber_id)
-    await payments.advance(session, refund.payment_id)
-    held = await refunds.by_id(session, refund.id)
-    if held is not None and (held.status, held.stripe_refund_id) != (seen.status, seen.id):
-        await refunds.set_status(
-            session, refund.id, seen.status, stripe_refund_id=seen.id, failure_reason=seen.failure_reason
-        )
-    if seen.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
-        payment = await payments.by_id(session, refund.payment_id)
-        owner = await payments.owner_of(session, refund.payment_id)
-        given = sum(r.amount for r in await refunds.of_payment(session, refund.payment_id) if r.status in CONFIRMED)
-        ended = False
-        if payment is not None and owner is not None and ends_term(refund.basis, whole=given >= payment.amount):
-            await subscriptions.mark_term_refunded(session, payment.invoice_id, refund.basis)
-            ended = await subscriptions.order_end(session, owner[1], by=refund.basis, now=now)
-            subscription = await subscriptions.by_id(session, owner[1])
-            if subscription is not None:
-                await grants.derive(session, subscriber, subscription, rules.catalogue, rules.access)
-        await audit.record(
-            session,
-            actor=refund.requested_by,
-            action="refund.confirmed",
-            object_id=refund.id,
-            subscriber_id=refund.subscriber_id,
-            reason=refund.reason,
-            before={"status": PROCESSING},
-            after={"status": seen.status, "stripe_refund": seen.id, "amount": seen.amount, "ended": ended},
-        )
-        await work.notify(session)
-    recorded = await refunds.by_id(session, refund.id)
-    assert recorded is not None
-    return recorded
 
 
 async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> None:
@@ -341,57 +313,7 @@ async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment:
             return
         except StripeFault:
             async with sessions.begin() as session:
-                await intents.raise_attempt(session, intent.key)
+                await intents.settle(session, intent.key)  # asked again, it is asked under another key, after a look
             raise
     async with sessions.begin() as session:
         await refunds.set_credit_note(session, refund.id, note)
-
-
-async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id: str, *, now: datetime) -> None:
-    """
-    Bring a payment's refunds up to Stripe's state: ours by their metadata, and those made by hand in the Dashboard.
-
-    :raises LookFirst: the payment is not here yet; its invoice's subscription has to be looked at before.
-    :raises NotOurs: it is of no invoice.
-    """
-    for _ in range(LOOKS):
-        async with sessions.begin() as session:
-            version = await payments.version(session, payment_id)
-        if version == 0:
-            raise LookFirst(f"{INVOICE}:{await at_stripe.invoice_of(gateway, payment_id)}")
-        state = await at_stripe.payment_state(gateway, payment_id)
-        async with sessions.begin() as session:
-            owner = await payments.owner_of(session, payment_id)
-            if owner is None:
-                raise NotFound("there is no such payment")
-            await subscribers.lock(session, owner[0])
-            if await payments.advance(session, payment_id, if_version=version):
-                for seen in state.refunds:
-                    await _record(session, rules, await _known(session, owner[0], payment_id, seen), seen, now=now)
-                return
-    raise Overtaken(payment_id)
-
-
-async def _known(session: Session, subscriber_id: str, payment_id: str, seen: SeenRefund) -> Refund:
-    """Return our refund that Stripe's is, or record one that was made by hand there."""
-    for held in await refunds.of_payment(session, payment_id):
-        if held.stripe_refund_id == seen.id or (held.stripe_refund_id is None and held.id == seen.ours):
-            return held
-    refund = Refund(
-        id=new_id("rfd"),
-        payment_id=payment_id,
-        subscriber_id=subscriber_id,
-        basis=DASHBOARD,
-        amount=seen.amount,
-        tax=0,
-        currency=seen.currency,
-        reason="made_in_stripe",
-        note=None,
-        requested_by="stripe",
-        status=seen.status,
-        stripe_refund_id=seen.id,
-        failure_reason=seen.failure_reason,
-        created_at=seen.created_at,
-    )
-    await refunds.insert(session, refund, unfinished=False)
-    return refund

@@ -11,7 +11,7 @@ from datetime import datetime
 from app.db import audit, grants, inbox, intents, payments, refunds, subscribers, subscriptions, work
 from app.db.session import Session, Sessions
 from app.db.subscriptions import Overtaken
-from app.domain.errors import StripeUnavailable
+from app.domain.errors import StripeFault, StripeRefused, StripeUnavailable
 from app.domain.policy import Rules
 from app.domain.refunds import Case, Quote, quote_guarantee
 from app.domain.subscriptions import (
@@ -46,6 +46,7 @@ async def refresh(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id:
 
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises Gone: Stripe has none of that id.
+    :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
     """
     for _ in range(LOOKS):
@@ -64,8 +65,7 @@ async def _save(session: Session, rules: Rules, seen: SeenSubscription, version:
     owner = await subscribers.by_customer(session, seen.customer_id)
     if owner is None:
         raise NotOurs(f"the customer {seen.customer_id} is none of our subscribers")
-    if seen.plan not in rules.catalogue.plans:
-        raise NotOurs(f"the plan {seen.plan} is not in the catalogue")
+    rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
     subscriber = await subscribers.lock(session, owner.id)
     held = await subscriptions.save(session, subscriber.id, seen, if_version=version)
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
@@ -148,21 +148,25 @@ async def cancel_at_period_end(
         parameters["cancellation_details"] = {"comment": comment}
     async with sessions.begin() as session:
         held = await _lock_live(session, sub)
-        if held.cancel_at is not None:
-            return
-        intent = await intents.record(session, held.id, "schedule_end", parameters)
-        await audit.record(
-            session,
-            actor=f"reader:{sub}",
-            action="subscription.cancel_at_period_end",
-            object_id=held.id,
-            subscriber_id=held.subscriber_id,
-            reason=reason,
-            before={"ends_at": None},
-            after={"ends_at": _text(held.current_period_end)},
-        )
-    await _tell(sessions, gateway, held, intent)
-    await refresh(sessions, gateway, rules, held.stripe_id, now=now)
+    seen = await at_stripe.fetch(gateway, held.stripe_id)  # our own copy may be older than a click in the portal
+    if seen.cancel_at is None:
+        async with sessions.begin() as session:
+            held = await _lock_live(session, sub)
+            intent = await intents.record(session, held.id, "schedule_end", parameters)
+            await audit.record(
+                session,
+                actor=f"reader:{sub}",
+                action="subscription.cancel_at_period_end",
+                object_id=held.id,
+                subscriber_id=held.subscriber_id,
+                reason=reason,
+                before={"ends_at": None},
+                after={"ends_at": _text(held.current_period_end)},
+            )
+        await _tell(sessions, gateway, held, intent)
+    held = await refresh(sessions, gateway, rules, held.stripe_id, now=now)
+    if held.cancel_at is None and held.is_live:
+        raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
 
 
 async def resume(sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, now: datetime) -> None:
@@ -189,11 +193,15 @@ async def resume(sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *
                 after={"ends_at": None},
             )
         await _tell(sessions, gateway, held, intent)
-    await refresh(sessions, gateway, rules, held.stripe_id, now=now)
+    held = await refresh(sessions, gateway, rules, held.stripe_id, now=now)
+    if held.cancel_at is not None and held.is_live:
+        raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
 
 
 async def _tell(sessions: Sessions, gateway: Gateway, held: Subscription, intent: intents.Intent) -> None:
-    await at_stripe.update(gateway, held.stripe_id, intent.parameters, key=intent.key)
+    """Tell Stripe. After a fault of Stripe's the caller looks what came of it, and asks anew under another key."""
+    with suppress(StripeFault):
+        await at_stripe.update(gateway, held.stripe_id, intent.parameters, key=intent.key)
     async with sessions.begin() as session:
         await intents.settle(session, intent.key)
 
@@ -226,10 +234,10 @@ async def cancel_now(
             after={"ended_at": now.isoformat()},
         )
         await work.notify(session)
-    try:
+    with suppress(
+        StripeUnavailable, StripeRefused, NotOurs, Overtaken
+    ):  # the order stands in the row: a worker repeats it
         await finish_end(sessions, gateway, rules, held.id, now=now)
-    except StripeUnavailable:
-        return  # the order stands in the row, and a worker repeats it
 
 
 async def finish_end(

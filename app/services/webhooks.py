@@ -12,8 +12,10 @@ import asyncpg
 import structlog
 
 from app.db import inbox, work
-from app.db.session import Sessions
+from app.db.session import DATABASE_AWAY, Sessions
+from app.db.subscriptions import Overtaken
 from app.domain import events
+from app.domain.errors import StripeUnavailable
 from app.domain.events import LookFirst
 from app.domain.subscriptions import NotOurs
 from app.gateway import signatures, translate
@@ -52,7 +54,8 @@ async def apply(
     """
     Look at what the claimed events are about, and close exactly them.
 
-    Never raises for what an event is about: what fails is put back with a pause, and is dead after ``most`` tries.
+    Never raises for what an event is about: what fails is put back with a pause, and is dead after ``most`` tries. While
+    Stripe is away no try is counted, so an outage of whatever length kills nothing.
     """
     ids = claimed.ids
     try:
@@ -69,6 +72,12 @@ async def apply(
         async with sessions.begin() as session:
             await inbox.ignore(session, ids, reason=str(foreign))
         log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
+    except (StripeUnavailable, Overtaken, *DATABASE_AWAY) as away:
+        error = f"{type(away).__name__}: {away}"
+        async with sessions.begin() as session:
+            await work.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
+            await inbox.wait(session, ids)
+        log.warning("events_wait", key=claimed.key, event_ids=ids, error=error)
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
         async with sessions.begin() as session:

@@ -79,6 +79,13 @@ def upgrade() -> None:
     )
     op.create_index("events_received_at_idx", "events", ["received_at"], unique=False)
     op.create_index(
+        "events_unapplied_idx",
+        "events",
+        ["work_key"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('failed', 'dead')"),
+    )
+    op.create_index(
         "events_work_key_idx", "events", ["work_key"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL")
     )
     op.create_table(
@@ -352,6 +359,7 @@ def downgrade() -> None:
     op.drop_index(op.f("idempotent_requests_created_at_idx"), table_name="idempotent_requests")
     op.drop_table("idempotent_requests")
     op.drop_index("events_work_key_idx", table_name="events", postgresql_where=sa.text("due_at IS NOT NULL"))
+    op.drop_index("events_unapplied_idx", table_name="events", postgresql_where=sa.text("state IN ('failed', 'dead')"))
     op.drop_index("events_received_at_idx", table_name="events")
     op.drop_index("events_due_at_idx", table_name="events", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_index("events_dead_idx", table_name="events", postgresql_where=sa.text("state = 'dead'"))

@@ -83,11 +83,19 @@ async def test_an_event_that_waits_too_long_degrades_and_locks_nobody_out(
     assert 360 <= response.json()["oldest_unapplied_event"] < 420
 
 
-async def test_events_that_are_young_applied_ignored_or_dead_do_not_degrade(
+async def test_an_event_that_was_given_up_degrades_it_until_someone_has_looked(
+    client: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    await arrive(sessions, "dead", ago="1 minute", due=False)
+    body = (await client.get("/readyz")).json()
+    assert (body["status"], body["degraded"]) == ("ok", True)
+
+
+async def test_events_that_are_young_applied_or_ignored_do_not_degrade(
     client: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     await arrive(sessions, "received", ago="1 minute", due=True)
-    for state in ("applied", "ignored", "dead"):
+    for state in ("applied", "ignored"):
         await arrive(sessions, state, ago="2 days", due=False)
     body = (await client.get("/readyz")).json()
     assert (body["status"], body["degraded"]) == ("ok", False)

@@ -84,6 +84,12 @@ CUT = replace(SUBSCRIPTION, status="canceled", ended_at=START + timedelta(days=1
         pytest.param(SUBSCRIPTION, END + timedelta(days=3), (False, ENDED), id="but not for ever"),
         pytest.param(SCHEDULED, END - timedelta(seconds=1), (True, PAID_TERM), id="a scheduled end keeps what is paid"),
         pytest.param(SCHEDULED, END, (False, ENDED), id="and no more"),
+        pytest.param(
+            replace(SUBSCRIPTION, cancel_at=END + timedelta(days=365)),
+            END,
+            (True, RENEWAL_PENDING),
+            id="an end that is a term away is none for this renewal",
+        ),
         pytest.param(PAST_DUE, END + timedelta(days=13), (True, GRACE_PERIOD), id="a failed renewal has its grace"),
         pytest.param(PAST_DUE, END + timedelta(days=14), (False, PAYMENT_FAILED), id="which ends"),
         pytest.param(CUT, START + timedelta(days=9), (True, PAID_TERM), id="before it was ended at once"),

@@ -127,6 +127,20 @@ def test_a_refund_that_came_to_nothing_leaves_the_guarantee_as_it_was(status: st
     assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
 
 
+def test_a_promise_that_came_to_nothing_at_the_bank_is_kept_however_late() -> None:
+    promised = replace(
+        REFUND, status=FAILED, recorded_at=PAID_AT + timedelta(days=59), created_at=PAID_AT + timedelta(days=59)
+    )
+    too_late = replace(promised, created_at=PAID_AT + timedelta(days=80))
+    never_confirmed = replace(promised, recorded_at=None)
+    late = PAID_AT + timedelta(days=90)
+
+    assert quote_guarantee(replace(CASE, refunds=[promised]), now=late, zone=CHICAGO).allowed
+    for refund in (too_late, never_confirmed):
+        refused = quote_guarantee(replace(CASE, refunds=[refund]), now=late, zone=CHICAGO).refusal
+        assert isinstance(refused, OutsideGuarantee)
+
+
 def test_a_renewal_is_not_covered() -> None:
     case = replace(CASE, payment=RENEWAL, payments=[PAYMENT, RENEWAL])
 

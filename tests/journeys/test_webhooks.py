@@ -60,6 +60,7 @@ async def test_a_genuine_event_is_stored_once_however_often_it_comes(shop: Shop)
         pytest.param('{"object": "event"}', "lacks", id="no id"),
         pytest.param(json.dumps(event(id=7)), "lacks", id="a number for an id"),
         pytest.param(json.dumps(event(id="evt_\x00")), "lacks", id="NUL in the id"),
+        pytest.param(json.dumps(event(id="evt_\ud800")), "lacks", id="half a character in the id"),
         pytest.param(json.dumps(event(data=None)), "lacks", id="no object"),
         pytest.param(json.dumps(event(data={"object": []})), "lacks", id="a list for an object"),
     ],
@@ -80,6 +81,10 @@ async def test_a_signed_body_that_is_no_event_is_refused_and_not_kept(shop: Shop
         pytest.param(lambda shop, body: {"Stripe-Signature": "nonsense"}, id="nonsense"),
         pytest.param(lambda shop, body: {"Stripe-Signature": "t=,v1="}, id="an empty one"),
         pytest.param(lambda shop, body: {"Stripe-Signature": "t=99999999999999999999999,v1=00"}, id="an absurd time"),
+        pytest.param(
+            lambda shop, body: {"Stripe-Signature": signed(shop, body)["Stripe-Signature"].replace(",", "=x,", 1)},
+            id="a time with something behind it",
+        ),
         pytest.param(lambda shop, body: {"Stripe-Signature": b"t=1,v1=\xe9\xff"}, id="not ASCII"),
         pytest.param(lambda shop, body: signed(shop, body, secret="whsec_somebody_elses"), id="another's secret"),
         pytest.param(lambda shop, body: signed(shop, body, ago=400), id="an old one"),

@@ -230,6 +230,10 @@ class Shop:
             finally:
                 await connection.close()
 
+    async def does(self, statement: str) -> None:
+        """Change something in our books: to let a pause be over, say."""
+        await self.rows(statement)
+
     async def until(self, query: str) -> None:
         """Wait until a query's first column is true."""
         async with asyncio.timeout(PATIENCE):

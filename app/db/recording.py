@@ -1,0 +1,72 @@
+"""
+What follows from a refund, in one transaction with the record of it: whoever learns of it first writes it, once.
+
+Two use cases do: the one that asks Stripe for a refund, and the one that follows what Stripe tells of a payment.
+"""
+
+from datetime import datetime
+
+import structlog
+
+from app.db import audit, grants, payments, refunds, subscribers, subscriptions, work
+from app.db.session import Session
+from app.domain.policy import Rules
+from app.domain.refunds import CANCELED, CONFIRMED, FAILED, PROCESSING, Refund, SeenRefund, ends_term
+
+log = structlog.get_logger()
+
+
+async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefund, *, now: datetime) -> Refund:
+    """
+    Phase 3, in the caller's transaction: keep Stripe's answer and, once, what follows from a confirmed refund.
+
+    The caller has fenced what was seen. A webhook may have been quicker; then the consequences are there already.
+    """
+    subscriber = await subscribers.lock(session, refund.subscriber_id)
+    held = await refunds.by_id(session, refund.id)
+    if held is not None and (held.status, held.stripe_refund_id) != (seen.status, seen.id):
+        await refunds.set_status(
+            session, refund.id, seen.status, stripe_refund_id=seen.id, failure_reason=seen.failure_reason
+        )
+        if held.status in CONFIRMED and seen.status in {FAILED, CANCELED}:
+            await _note_failure(session, held, seen)
+    if seen.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
+        payment = await payments.by_id(session, refund.payment_id)
+        owner = await payments.owner_of(session, refund.payment_id)
+        given = sum(r.amount for r in await refunds.of_payment(session, refund.payment_id) if r.status in CONFIRMED)
+        ended = False
+        if payment is not None and owner is not None and ends_term(refund.basis, whole=given >= payment.amount):
+            await subscriptions.mark_term_refunded(session, payment.invoice_id, refund.basis)
+            ended = await subscriptions.order_end(session, owner[1], by=refund.basis, now=now)
+            subscription = await subscriptions.by_id(session, owner[1])
+            if subscription is not None:
+                await grants.derive(session, subscriber, subscription, rules.catalogue, rules.access)
+        await audit.record(
+            session,
+            actor=refund.requested_by,
+            action="refund.confirmed",
+            object_id=refund.id,
+            subscriber_id=refund.subscriber_id,
+            reason=refund.reason,
+            before={"status": PROCESSING},
+            after={"status": seen.status, "stripe_refund": seen.id, "amount": seen.amount, "ended": ended},
+        )
+        await work.notify(session)
+    recorded = await refunds.by_id(session, refund.id)
+    assert recorded is not None
+    return recorded
+
+
+async def _note_failure(session: Session, refund: Refund, seen: SeenRefund) -> None:
+    """Note that promised money did not arrive: the reader's bank sent it back. Staff see it; a new refund is possible."""
+    log.error("refund_failed_later", refund=refund.id, reason=seen.failure_reason)
+    await audit.record(
+        session,
+        actor="stripe",
+        action="refund.failed",
+        object_id=refund.id,
+        subscriber_id=refund.subscriber_id,
+        reason=seen.failure_reason,
+        before={"status": refund.status},
+        after={"status": seen.status},
+    )
