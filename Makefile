@@ -26,6 +26,9 @@ demo: setup ## start the whole shop: database, local Stripe, sign-in, service, w
 tour: setup ## walk the main path by itself: subscribe, read, refund, read no more
 	@$(BIN)/python -m demo.tour
 
+screenshots: setup ## take the pictures in docs/pictures anew (Debian: chromium)
+	@$(BIN)/python -m tests.browser.screenshots
+
 test: setup ## every test but the long ones
 	@$(BIN)/python -m pytest -n 2
 
@@ -53,4 +56,4 @@ lock: ## recompile the locks after pyproject.toml changed
 clean: ## remove what setup, demo and tests made
 	@rm -rf $(VENV) var *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour test oldest check bench soak lock clean
+.PHONY: help setup demo tour screenshots test oldest check bench soak lock clean
