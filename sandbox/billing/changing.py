@@ -44,7 +44,7 @@ def terms_of(account: Account, subscription: JsonObject, params: JsonObject) -> 
     now = account.now_for(subscription["customer"])
     at = params.get("proration_date", now)
     start = renewals.items_of(account, subscription)[0]["current_period_start"]
-    if not start <= at <= renewals.period_end(account, subscription):
+    if "proration_date" in params and not start <= at <= renewals.period_end(account, subscription):
         raise invalid("The proration date must be within the current period.", param="proration_date")
     behavior = params.get("proration_behavior", "create_prorations")
     payment = str(params.get("payment_behavior", "allow_incomplete"))

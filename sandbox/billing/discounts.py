@@ -59,6 +59,17 @@ def check_promotion_code(account: Account, code: JsonObject, *, customer_id: str
     check_coupon(account, account.get("coupon", code["promotion"]["coupon"]), param=param)
 
 
+def check_minimum(account: Account, code_id: str | None, amount: int, currency: str, *, param: str) -> None:
+    """Raise Stripe's 400 if an order is too small for a promotion code. The amount is that before discounts."""
+    code = account.find("promotion_code", code_id)
+    minimum = code["restrictions"]["minimum_amount"] if code else None
+    if code is None or minimum is None:
+        return
+    if code["restrictions"]["minimum_amount_currency"] != currency or amount < minimum:
+        message = "This promotion code cannot be redeemed because the order does not meet its minimum amount."
+        raise _refused(message, param, "promotion_code_minimum_amount_not_met")
+
+
 def _refused(message: str, param: str, code: str | None = None) -> StripeError:
     return invalid(message, param=param, code=code)
 

@@ -70,7 +70,9 @@ async def ask(request: Request) -> Response:
     if "_pending" not in session:
         return RedirectResponse(f"/c/pay/{session['id']}", 303, _HEADERS)
     payer: Payer = session["_pending"]
-    return _page("authenticate.html", 200, amount=words.summary(account, session, payer.promotion_code).total)
+    return _page(
+        "authenticate.html", 200, amount=words.summary(account, session, payer.promotion_code, payer.optional).total
+    )
 
 
 async def authenticate(request: Request) -> Response:
@@ -86,7 +88,7 @@ async def authenticate(request: Request) -> Response:
     payer: Payer | None = session.pop("_pending", None)
     if payer is None:
         return RedirectResponse(f"/c/pay/{session['id']}", 303, _HEADERS)
-    form = Form(values={"email": payer.email, "card_name": payer.name or ""})
+    form = Form(values={"email": payer.email, "card_name": payer.name or ""}, optional=payer.optional)
     if payer.shipping:
         form.values |= {"shipping_name": payer.shipping["name"]}
         form.values |= {f"shipping_{line}": text or "" for line, text in payer.shipping["address"].items()}
@@ -168,7 +170,8 @@ def _pay_page(account: Account, session: JsonObject, form: Form, *, status: int)
         status,
         session=session,
         form=form,
-        summary=words.summary(account, session, form.promotion_code),
+        summary=words.summary(account, session, form.promotion_code, form.optional),
+        optional_items=words.optional_items(account, session),
         known_email=words.known_email(account, session),
         countries=(session["shipping_address_collection"] or {}).get("allowed_countries", []),
     )

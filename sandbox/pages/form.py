@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sandbox import cards
-from sandbox.billing import discounts
 from sandbox.errors import StripeError
 from sandbox.fields import address
 from sandbox.jsontypes import JsonObject
@@ -30,6 +29,8 @@ class Form:
     values: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     promotion_code: JsonObject | None = None
+    optional: tuple[int, ...] = ()
+    """Optional items that are chosen, by their index."""
     payer: Payer | None = None
 
     def value(self, name: str) -> str:
@@ -45,6 +46,7 @@ def read(account: Account, session: JsonObject, typed: dict[str, str]) -> Form:
     """Return the form with its errors; without a payer if the reader only applied a promotion code."""
     typed = {name: value.strip()[:500] for name, value in typed.items()}
     form = Form(values={name: value for name, value in typed.items() if name not in _SECRET})
+    form.optional = tuple(i for i, _ in enumerate(session["optional_items"] or []) if form.value(f"optional_{i}"))
     _promotion_code(account, session, form)
     if typed.get("action") == "apply":
         return form
@@ -52,7 +54,7 @@ def read(account: Account, session: JsonObject, typed: dict[str, str]) -> Form:
     if not _EMAIL.match(email):
         form.errors["email"] = "Enter your email address." if not email else "Your email address is not valid."
     shipping = _shipping(session, form) if session["shipping_address_collection"] else None
-    reckoned = checkout_payment.lines(account, session, promotion_code=form.promotion_code)
+    reckoned = checkout_payment.lines(account, session, promotion_code=form.promotion_code, optional=form.optional)
     card, expiry = None, (12, 2040)
     if checkout_payment.needs_card(session, sum(line.total for line in reckoned)):
         card, expiry = _card(account, typed, form)
@@ -64,6 +66,7 @@ def read(account: Account, session: JsonObject, typed: dict[str, str]) -> Form:
             expiry=expiry,
             shipping=shipping,
             promotion_code=form.promotion_code,
+            optional=form.optional,
         )
     return form
 
@@ -77,7 +80,7 @@ def _promotion_code(account: Account, session: JsonObject, form: Form) -> None:
         form.errors["promotion_code"] = "This code is invalid."
         return
     try:
-        discounts.check_promotion_code(account, code, customer_id=session["customer"], param="promotion_code")
+        checkout_payment.check_code(account, session, code, form.optional)
     except StripeError as error:
         form.errors["promotion_code"] = error.message
         return

@@ -122,10 +122,30 @@ def return_url(session: JsonObject) -> str:
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def summary(account: Account, session: JsonObject, promotion_code: JsonObject | None) -> Summary:
-    """Return what the page says about the order, with the promotion code that was applied."""
+def optional_items(account: Account, session: JsonObject) -> list[SummaryLine]:
+    """Return what may be added to an order."""
+    found = []
+    for item in session["optional_items"] or []:
+        price = account.get("price", item["price"])
+        product = account.find("product", price["product"]) or {"name": "Deleted product", "description": None}
+        found.append(
+            SummaryLine(
+                name=product["name"],
+                description=product["description"],
+                quantity=item["quantity"],
+                amount=money(price["unit_amount"] * item["quantity"], session["currency"]),
+                interval=interval(price["recurring"]),
+            )
+        )
+    return found
+
+
+def summary(
+    account: Account, session: JsonObject, promotion_code: JsonObject | None, optional: tuple[int, ...] = ()
+) -> Summary:
+    """Return what the page says about the order, with the promotion code and the optional items that were chosen."""
     currency = session["currency"]
-    reckoned = checkout_payment.lines(account, session, promotion_code=promotion_code)
+    reckoned = checkout_payment.lines(account, session, promotion_code=promotion_code, optional=optional)
     off = sum(sum(line.discounts.values()) for line in reckoned)
     tax = sum(line.tax for line in reckoned)
     total = sum(line.total for line in reckoned)

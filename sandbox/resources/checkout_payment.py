@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from sandbox import cards
 from sandbox.agenda import action
-from sandbox.billing import amounts, charging, discounts, endings, invoicing, subscribing
+from sandbox.billing import amounts, charging, discounts, endings, invoicing, subscribing, trials
 from sandbox.errors import StripeError
 from sandbox.fields import address as full_address
 from sandbox.jsontypes import JsonObject
 from sandbox.resources import customers, payment_methods
-from sandbox.store import Account
+from sandbox.store import Account, new_id
+
+Chosen = tuple[int, ...]
+"""Optional items that are added, by their index."""
 
 
 @dataclass(kw_only=True)
@@ -24,20 +27,51 @@ class Payer:
     shipping: JsonObject | None = None
     """`name` and `address`."""
     promotion_code: JsonObject | None = None
+    optional: Chosen = ()
     authenticated: bool = False
 
 
-def lines(account: Account, session: JsonObject, *, promotion_code: JsonObject | None = None) -> list[amounts.Line]:
-    """Return the lines of a session with its discount, or with a promotion code that the reader has typed."""
+def lines(
+    account: Account, session: JsonObject, *, promotion_code: JsonObject | None = None, optional: Chosen = ()
+) -> list[amounts.Line]:
+    """
+    Return the lines of a session with its discount, or with a promotion code that the reader has typed.
+
+    :param optional: which of the optional items the reader adds, by their index.
+    """
     chosen = [coupon_id for coupon_id, _ in session["_discounts"]]
     if promotion_code is not None:
         chosen = [promotion_code["promotion"]["coupon"]]
-    return amounts.lines_of(
-        account,
-        [(account.get("price", price_id), quantity) for price_id, quantity, _ in session["_lines"]],
-        coupons={coupon_id: account.get("coupon", coupon_id) for coupon_id in chosen},
-        automatic_tax=session["automatic_tax"]["enabled"],
-    )
+    added = [session["optional_items"][index] for index in optional]
+    wanted = [(price_id, quantity) for price_id, quantity, _ in session["_lines"]]
+    wanted += [(item["price"], item["quantity"]) for item in added]
+    found = [
+        amounts.Line(
+            price=price, quantity=quantity, subtotal=0 if has_trial(session) else price["unit_amount"] * quantity
+        )
+        for price, quantity in [(account.get("price", price_id), quantity) for price_id, quantity in wanted]
+    ]
+    coupons = {coupon_id: account.get("coupon", coupon_id) for coupon_id in chosen}
+    amounts.reckon(account, found, coupons=coupons, automatic_tax=session["automatic_tax"]["enabled"])
+    return found
+
+
+def has_trial(session: JsonObject) -> bool:
+    """Say whether a session sells a trial, for which nothing is due today."""
+    return bool(session["_subscription_data"]["trial"])
+
+
+def total(account: Account, session: JsonObject, payer: Payer) -> int:
+    """Return what a payer is to pay today."""
+    reckoned = lines(account, session, promotion_code=payer.promotion_code, optional=payer.optional)
+    return sum(line.total for line in reckoned)
+
+
+def check_code(account: Account, session: JsonObject, code: JsonObject, optional: Chosen) -> None:
+    """Raise Stripe's 400 if a promotion code cannot be redeemed for this order."""
+    discounts.check_promotion_code(account, code, customer_id=session["customer"], param="promotion_code")
+    order = sum(line.subtotal for line in lines(account, session, optional=optional))
+    discounts.check_minimum(account, code["id"], order, session["currency"], param="promotion_code")
 
 
 def shown_discounts(session: JsonObject) -> list[JsonObject] | None:
@@ -69,14 +103,13 @@ def refusal(account: Account, session: JsonObject, payer: Payer) -> str | None:
     """Return why a payer's card would be declined, or None. A session whose card is declined stays as it is."""
     if payer.card is None or payer.card.decline is None:
         return None
-    total = sum(line.total for line in lines(account, session, promotion_code=payer.promotion_code))
-    return payer.card.decline[2] if total > 0 or not payer.card.attaches else None
+    return payer.card.decline[2] if total(account, session, payer) > 0 or not payer.card.attaches else None
 
 
 def needs_authentication(account: Account, session: JsonObject, payer: Payer) -> bool:
     """Say whether the payer must pass 3-D Secure first."""
-    total = sum(line.total for line in lines(account, session, promotion_code=payer.promotion_code))
-    return bool(total > 0 and payer.card and payer.card.authentication and not payer.authenticated)
+    wary = payer.card is not None and payer.card.authentication and not payer.authenticated
+    return wary and total(account, session, payer) > 0
 
 
 def complete(account: Account, session: JsonObject, payer: Payer) -> None:
@@ -86,12 +119,12 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     :raises StripeError: if the promotion code or the price can no longer be had; nothing is changed then.
     """
     if payer.promotion_code is not None:
-        discounts.check_promotion_code(
-            account, payer.promotion_code, customer_id=session["customer"], param="promotion_code"
-        )
+        check_code(account, session, payer.promotion_code, payer.optional)
         session["_discounts"] = [(payer.promotion_code["promotion"]["coupon"], payer.promotion_code["id"])]
         session["discounts"] = shown_discounts(session)
-        reckon(account, session)
+    for item in [session["optional_items"][index] for index in payer.optional]:
+        session["_lines"].append((item["price"], item["quantity"], new_id("li")))
+    reckon(account, session)
     customer = _customer(account, session, payer)
     method = _method(account, customer, payer)
     subscription, invoice = subscribing.begin(account, _wanted(account, session, customer, method))
@@ -181,6 +214,8 @@ def _wanted(
         description=data["description"],
         billing_mode=data["billing_mode"],
         checkout_session=session["id"],
+        trial_end=trials.end_of(data["trial"], now=account.now_for(customer["id"])),
+        missing_payment_method=trials.missing_payment_method(data["trial"]),
     )
 
 

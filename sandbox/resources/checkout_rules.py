@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from sandbox.billing import trials
 from sandbox.errors import invalid, unsupported
 from sandbox.jsontypes import JsonObject
 from sandbox.store import Account
@@ -13,7 +14,8 @@ _MODE_RULES = {
     "payment_intent_data": "You can not pass `payment_intent_data` in `subscription` mode.",
 }
 _LINE = {"price", "quantity", "metadata"}
-_DATA = {"metadata", "description", "billing_mode"}
+_DATA = {"metadata", "description", "billing_mode", "trial_end", "trial_period_days", "trial_settings"}
+_SHORTEST_TRIAL = 48 * 3600
 
 
 def check(account: Account, params: JsonObject) -> None:
@@ -27,12 +29,12 @@ def check(account: Account, params: JsonObject) -> None:
             raise invalid(message, param=name)
     if params.get("billing_address_collection") == "required":
         raise unsupported("billing_address_collection=required")
-    if params.get("optional_items"):
-        raise unsupported("the parameter optional_items on POST /v1/checkout/sessions")
     _check_urls(params)
     _check_customer(account, params)
     _check_lines(params)
+    _check_optional(params)
     _check_discounts(params)
+    _check_trial(account, params)
     _check_times(account, params)
     for name in params.get("subscription_data", {}).keys() - _DATA:
         raise unsupported(f"the parameter subscription_data[{name}]")
@@ -97,6 +99,30 @@ def _check_lines(params: JsonObject) -> None:
             raise invalid(f"Missing required param: {where}.", param=where, code="parameter_missing")
         if entry.get("quantity", 1) < 1:
             raise invalid("Invalid positive integer", param=f"line_items[{index}][quantity]")
+
+
+def _check_optional(params: JsonObject) -> None:
+    given = params.get("optional_items", [])
+    if len(given) > 10:
+        raise invalid("You can have at most 10 optional items.", param="optional_items")
+    for index, entry in enumerate(given):
+        if entry.get("adjustable_quantity", {}).get("enabled"):
+            raise unsupported("the parameter optional_items[][adjustable_quantity] on POST /v1/checkout/sessions")
+        if entry["quantity"] < 1:
+            raise invalid("Invalid positive integer", param=f"optional_items[{index}][quantity]")
+        if entry["price"] in [line["price"] for line in params["line_items"]]:
+            message = "An optional item cannot have the price of a line item."
+            raise invalid(message, param=f"optional_items[{index}][price]")
+
+
+def _check_trial(account: Account, params: JsonObject) -> None:
+    data, now = params.get("subscription_data", {}), account.now_for(params.get("customer"))
+    end = trials.end_of(data, now=now)
+    if end is not None and "trial_end" in data and end < now + _SHORTEST_TRIAL:
+        message = "The `trial_end` date has to be at least 2 days in the future."
+        raise invalid(message, param="subscription_data[trial_end]")
+    if end is None and "trial_settings" in data:
+        raise invalid("`trial_settings` needs a trial.", param="subscription_data[trial_settings]")
 
 
 def _check_discounts(params: JsonObject) -> None:

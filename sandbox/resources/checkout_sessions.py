@@ -33,6 +33,7 @@ def create(call: Call) -> JsonObject:
         for index, entry in enumerate(params["line_items"])
     ]
     subscribing.check_prices([price for price, _ in lines], param="line_items[{}][price]")
+    optional = _optional(account, params, lines[0][0])
     customer_id = params.get("customer")
     coupons = [
         discounts.coupon_of(account, entry, customer_id=customer_id, param=f"discounts[{index}]")
@@ -40,16 +41,32 @@ def create(call: Call) -> JsonObject:
     ]
     currency = lines[0][0]["currency"]
     discounts.check_currency(account, coupons, currency, param="discounts[0]")
+    total = sum(price["unit_amount"] * quantity for price, quantity in lines)
+    for _, code_id in coupons:
+        discounts.check_minimum(account, code_id, total, currency, param="discounts[0][promotion_code]")
     if str(params.get("currency", currency)).lower() != currency:
         raise invalid(f"The prices of this session are in {currency}.", param="currency")
     session = _session(account, params, base_url=call.base_url, currency=currency)
     session["_lines"] = [(price["id"], quantity, new_id("li")) for price, quantity in lines]
     session["_discounts"] = coupons
+    session["optional_items"] = optional
     session["discounts"] = checkout.shown_discounts(session)
     account.add(session)
     checkout.reckon(account, session)
     account.agenda.add(account.clock_of(customer_id), session["expires_at"], "checkout.expiry", session["id"])
     return session
+
+
+def _optional(account: Account, params: JsonObject, first: JsonObject) -> list[JsonObject] | None:
+    """What a reader may add on the page."""
+    given = params.get("optional_items", [])
+    prices = [
+        account.get("price", entry["price"], param=f"optional_items[{index}][price]", status=400)
+        for index, entry in enumerate(given)
+    ]
+    subscribing.check_prices([first, *prices], param="optional_items[{}][price]")
+    shown = [{"adjustable_quantity": None, "price": entry["price"], "quantity": entry["quantity"]} for entry in given]
+    return shown or None
 
 
 @serves("GET", "/v1/checkout/sessions/{session}")
@@ -162,6 +179,9 @@ def _session(account: Account, params: JsonObject, *, base_url: str, currency: s
             "metadata": merged({}, data.get("metadata")),
             "description": data.get("description"),
             "billing_mode": data.get("billing_mode", {}).get("type", "flexible"),
+            "trial": {
+                name: data[name] for name in ("trial_end", "trial_period_days", "trial_settings") if name in data
+            },
         },
         "_customer_update": params.get("customer_update", {}),
     }

@@ -32,8 +32,9 @@ def create(call: Call) -> JsonObject:
     if find_active(account, code):
         raise invalid(f"An active promotion code with `code: {code}` already exists.", param="code")
     restrictions = params.get("restrictions", {})
-    for name in restrictions.keys() - {"first_time_transaction"}:
-        raise unsupported(f"the parameter restrictions[{name}] on POST /v1/promotion_codes")
+    _check_restrictions(restrictions)
+    if params.get("max_redemptions", 1) <= 0:
+        raise invalid("Invalid positive integer", param="max_redemptions", code="parameter_invalid_integer")
     promotion_code: JsonObject = {
         "id": new_id("promo"),
         "object": "promotion_code",
@@ -48,14 +49,24 @@ def create(call: Call) -> JsonObject:
         "promotion": {"coupon": coupon_id, "type": "coupon"},
         "restrictions": {
             "first_time_transaction": restrictions.get("first_time_transaction", False),
-            "minimum_amount": None,
-            "minimum_amount_currency": None,
+            "minimum_amount": restrictions.get("minimum_amount"),
+            "minimum_amount_currency": str(restrictions.get("minimum_amount_currency", "")).lower() or None,
         },
         "times_redeemed": 0,
     }
     account.add(promotion_code)
     account.emit("promotion_code.created", promotion_code)
     return promotion_code
+
+
+def _check_restrictions(restrictions: JsonObject) -> None:
+    if "currency_options" in restrictions:
+        raise unsupported("the parameter restrictions[currency_options] on POST /v1/promotion_codes")
+    if ("minimum_amount" in restrictions) != ("minimum_amount_currency" in restrictions):
+        message = "You must pass both or neither of minimum_amount and minimum_amount_currency."
+        raise invalid(message, param="restrictions[minimum_amount]")
+    if restrictions.get("minimum_amount", 1) <= 0:
+        raise invalid("Invalid positive integer", param="restrictions[minimum_amount]")
 
 
 @serves("GET", "/v1/promotion_codes/{promotion_code}")

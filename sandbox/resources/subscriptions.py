@@ -65,6 +65,11 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
     ]
     currency = prices[0]["currency"]
     discounts.check_currency(account, chosen, currency, param="discounts")
+    total = sum(
+        price["unit_amount"] * entry.get("quantity", 1) for price, entry in zip(prices, params["items"], strict=True)
+    )
+    for _, code_id in chosen:
+        discounts.check_minimum(account, code_id, total, currency, param="discounts")
     if str(params.get("currency", currency)).lower() != currency:
         raise invalid(f"The prices of this subscription are in {currency}.", param="currency")
     return subscribing.Wanted(
