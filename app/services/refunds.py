@@ -211,9 +211,11 @@ async def _settle(
         except RefundRefused as refusal:
             async with sessions.begin() as session:
                 await subscribers.lock(session, refund.subscriber_id)
-                if await payments.advance(session, payment.id, if_version=version):
+                newest = await payments.advance(session, payment.id, if_version=version)
+                if newest:
                     await _fail(session, refund, refusal.code)
-                    raise
+            if newest:
+                raise
             continue
         async with sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)

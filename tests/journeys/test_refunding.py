@@ -170,6 +170,22 @@ async def test_a_whole_refund_made_in_stripes_dashboard_has_the_same_consequence
     assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
 
+async def test_what_was_given_back_by_hand_a_moment_ago_is_not_given_back_again(shop: Shop) -> None:
+    payment = await bought(shop)
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    await shop.makes("/v1/refunds", payment_intent=payment)
+
+    refused = await shop.refunds(payment)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_refund")
+    (row,) = await shop.rows("SELECT status, failure_reason, due_at FROM refunds")
+    assert tuple(row.values()) == ("failed", "nothing_to_refund", None)
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
+    await shop.settles()
+    assert await books(shop, payment) == 49_00
+    assert (await shop.check(shop.person()))["reason"] == "refunded"
+
+
 async def test_a_part_refunded_in_the_dashboard_changes_nothing_but_what_is_left(shop: Shop) -> None:
     payment = await bought(shop)
 

@@ -41,11 +41,11 @@ def asked(clone: Path) -> list[str]:
 def test_it_checks_then_tests_without_anything_to_read(clone: Path) -> None:
     ended = run(clone)
     assert ended.returncode == 0, ended.stderr
-    assert asked(clone) == ["setup CI=true", "check CI=true", "test CI=true"]
+    assert asked(clone) == ["setup CI=true", "check CI=true", "test CI=true", "oldest CI=true"]
     assert "make check" in ended.stdout
 
 
-@pytest.mark.parametrize(("fails", "reached"), [("setup", 1), ("check", 2), ("test", 3)])
+@pytest.mark.parametrize(("fails", "reached"), [("setup", 1), ("check", 2), ("test", 3), ("oldest", 4)])
 def test_it_fails_where_a_step_fails_and_goes_no_further(clone: Path, fails: str, reached: int) -> None:
     ended = run(clone, fails)
     assert ended.returncode != 0
@@ -63,7 +63,7 @@ def test_it_installs_the_one_debian_package_that_may_be_missing(clone: Path) -> 
     ended = run(clone, PYTHON="python-of-debian")
     assert ended.returncode == 0, ended.stderr
     assert asked(clone)[:2] == ["apt-get update -qq", "apt-get install -y -qq --no-install-recommends python3-venv"]
-    assert len(asked(clone)) == 5
+    assert len(asked(clone)) == 6
 
 
 def test_it_says_what_is_missing_where_it_may_not_install_anything(clone: Path) -> None:
