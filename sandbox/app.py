@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from sandbox import clock, control, http
 from sandbox.delivery import Delivery
-from sandbox.pages import checkout
+from sandbox.pages import checkout, console
 from sandbox.store import Accounts
 from sandbox.world import World
 
@@ -38,6 +38,7 @@ def build(*, validate: bool = True, seed: int = 0) -> Starlette:
         Route("/v2/{path:path}", http.api, methods=_METHODS),
         *control.routes,
         *checkout.routes,
+        *console.routes,
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.world = world

@@ -57,6 +57,15 @@ def account_of(world: World, request: Request) -> Account:
             "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
             status=401,
         )
+    return account_for(world, key)
+
+
+def account_for(world: World, key: str) -> Account:
+    """
+    Return the account of a secret key.
+
+    :raises StripeError: 401 for a live key or one of another kind.
+    """
     if not _KEY.match(key):
         note = " The sandbox never takes a live key." if "_live_" in key else ""
         raise invalid(f"Invalid API Key provided: {key[:8]}{'*' * 12}.{note}", status=401)
