@@ -161,7 +161,10 @@ async def test_while_the_database_is_away_it_lives_but_is_not_ready_and_then_it_
 ) -> None:
     to_database, dsn = line
     url = f"http://127.0.0.1:{(port := free_port())}"
+    await to_database.cut()
     with running([*SERVE, str(port)], {"NEWSSTAND_DATABASE_URL": dsn}, tmp_path / "log") as service:
+        await asyncio.to_thread(service.wait_for, f"{url}/readyz", 503)  # it starts all the same, and waits
+        await to_database.mend()
         await asyncio.to_thread(service.wait_for, f"{url}/readyz")
 
         await to_database.cut()
