@@ -59,6 +59,9 @@ def read(account: Account, subscription: JsonObject, given: list[JsonObject]) ->
 
     :raises StripeError: 400 for an item that is not the subscription's, or if none would be left.
     """
+    if subscription["status"] == "incomplete":
+        message = "The items of a subscription cannot change while its status is incomplete: its first payment is due."
+        raise invalid(message, param="items")
     changes = [_change(account, subscription, entry, f"items[{index}]") for index, entry in enumerate(given)]
     gone = {change.item["id"] for change in changes if change.item and change.deleted}
     if not set(subscription["_items"]) - gone and not any(change.item is None for change in changes):
@@ -70,9 +73,6 @@ def read(account: Account, subscription: JsonObject, given: list[JsonObject]) ->
     wanted = [change.price for change in changes if not change.deleted]
     if any(price["recurring"] != wanted[0]["recurring"] for price in prices + wanted if wanted):
         raise unsupported("subscriptions whose prices have different intervals")
-    current = account.get("price", renewals.items_of(account, subscription)[0]["_price"])
-    if wanted and wanted[0]["recurring"] != current["recurring"]:
-        raise unsupported("changing the interval of a subscription")
     ids = [price["id"] for price in prices + wanted]
     if len(ids) != len(set(ids)):
         raise invalid(
@@ -106,21 +106,36 @@ def _change(account: Account, subscription: JsonObject, entry: JsonObject, param
     )
 
 
+def moves_period(account: Account, subscription: JsonObject, changes: list[prorations.Change]) -> bool:
+    """Say whether changes make a paid period of another length, which then begins at once."""
+    if subscription["status"] == "trialing":
+        return False
+    current = account.get("price", renewals.items_of(account, subscription)[0]["_price"])["recurring"]
+    return any(change.price["recurring"] != current for change in changes if not change.deleted)
+
+
 def apply(account: Account, subscription: JsonObject, changes: list[prorations.Change], terms: Terms) -> None:
     """
     Change the items of a subscription and bill, or keep for the next invoice, what that is worth.
 
     :raises StripeError: 402 if it must be paid at once and cannot be; nothing is changed then.
     """
+    moves = moves_period(account, subscription, changes)
     worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
-    if terms.behavior == "always_invoice" and terms.payment_behavior == "error_if_incomplete":
-        check_payable(account, subscription, sum(entry.amount for entry in worth))
+    at_once = sum(entry.amount for entry in worth)
+    if moves:
+        worth = [entry for entry in worth if entry.amount < 0]
+        at_once = sum(change.price["unit_amount"] * change.quantity for change in changes if not change.deleted)
+    if (moves or terms.behavior == "always_invoice") and terms.payment_behavior == "error_if_incomplete":
+        check_payable(account, subscription, at_once)
     for change in changes:
         _carry_out(account, subscription, change, worth)
     now = account.now_for(subscription["customer"])
     for entry in worth:
         waiting.add(account, entry, subscription["customer"], now=now)
-    if terms.behavior == "always_invoice":
+    if moves:
+        restart_period(account, subscription, now=now)
+    elif terms.behavior == "always_invoice":
         bill_pending(account, subscription, now=now)
 
 

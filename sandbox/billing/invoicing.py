@@ -199,10 +199,11 @@ def void(account: Account, invoice: JsonObject, *, now: int) -> None:
             payment["status_transitions"]["canceled_at"] = now
 
 
-def write_off(account: Account, invoice: JsonObject, *, now: int) -> None:
-    """Mark an open invoice as uncollectible."""
+def write_off(account: Account, invoice: JsonObject, *, now: int, why: str = "user_forgiven") -> None:
+    """Mark an open invoice as uncollectible. `why` is one of Stripe's reasons."""
     with account.changing(invoice, "invoice.updated"):
         invoice["status"] = "uncollectible"
+        invoice["status_details"] = {"uncollectible": {"reason": why}}
         invoice["auto_advance"] = False
         invoice["next_payment_attempt"] = None
         invoice["status_transitions"]["marked_uncollectible_at"] = now

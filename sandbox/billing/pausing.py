@@ -23,7 +23,7 @@ def set_aside(account: Account, subscription: JsonObject, invoice: JsonObject, *
     if behavior == "void":
         invoicing.void(account, invoice, now=now)
     else:
-        invoicing.write_off(account, invoice, now=now)
+        invoicing.write_off(account, invoice, now=now, why="subscription_paused")
 
 
 def pause_collection(account: Account, subscription: JsonObject, wanted: JsonObject | None) -> None:

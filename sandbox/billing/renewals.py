@@ -39,10 +39,12 @@ def expect(account: Account, subscription: JsonObject) -> None:
 @action("subscription.turn")
 def _turn(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
-    if subscription is None or subscription["status"] in (*endings.OVER, "incomplete", "paused"):
+    if subscription is None or subscription["status"] in (*endings.OVER, "incomplete"):
         return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= at:
         endings.cancel(account, subscription)
+    elif subscription["status"] == "paused":
+        return
     elif period_end(account, subscription) <= at and not _trial_ends_unpaid(account, subscription):
         _renew(account, subscription, at)
 
@@ -107,7 +109,7 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
     invoice = account.find("invoice", invoice_id)
     if invoice is None or not invoice["auto_advance"] or invoice["status"] not in ("draft", "open"):
         return
-    if invoice["next_payment_attempt"] != at:
+    if invoice["next_payment_attempt"] != at or account.find("customer", invoice["customer"]) is None:
         return
     if invoice["status"] == "draft":
         invoicing.finalize(account, invoice, now=at)

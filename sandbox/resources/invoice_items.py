@@ -24,7 +24,9 @@ def create(call: Call) -> JsonObject:
     customer = account.get("customer", params["customer"], param="customer", status=400)
     draft = _draft(account, params, customer["id"])
     if "subscription" in params:
-        account.get("subscription", params["subscription"], param="subscription", status=400)
+        owner = account.get("subscription", params["subscription"], param="subscription", status=400)
+        if owner["customer"] != customer["id"]:
+            raise invalid("The subscription belongs to another customer.", param="subscription")
     if "unit_amount_decimal" in params:
         raise unsupported("the parameter unit_amount_decimal on POST /v1/invoiceitems")
     price = _price(account, params)

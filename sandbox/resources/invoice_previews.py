@@ -42,6 +42,8 @@ def _none(why: str) -> Exception:
 def _of_change(account: Account, subscription: JsonObject, details: JsonObject) -> JsonObject:
     terms = changing.terms_of(account, subscription, details)
     changes = changing.read(account, subscription, details["items"])
+    if changing.moves_period(account, subscription, changes):
+        raise unsupported("a preview of a change of the interval")
     worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
     for entry in worth:
         # Stripe previews with ids that never will be, too.

@@ -47,6 +47,8 @@ def create(call: Call) -> JsonObject:
     subscription = None
     if "subscription" in params:
         subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
+        if params.get("customer", subscription["customer"]) != subscription["customer"]:
+            raise invalid("The subscription belongs to another customer.", param="subscription")
     customer_id = params.get("customer") or (subscription or {}).get("customer")
     if customer_id is None:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")

@@ -95,6 +95,19 @@ def _redeem(account: Account, subscription: JsonObject, chosen: list[tuple[str, 
     ]
 
 
+@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")
+def delete_discount(call: Call) -> JsonObject:
+    """Take the discount off a subscription from now on."""
+    account = call.account
+    subscription = account.get("subscription", call.ids["subscription_exposed_id"])
+    if not subscription["discounts"]:
+        raise invalid("No active discount for subscription: there is none to delete.", status=404)
+    discount = account.get("discount", subscription["discounts"][-1])
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["discounts"] = []
+    return {**discount, "deleted": True}
+
+
 @serves("POST", "/v1/subscriptions/{subscription}/pause", takes="bill_for invoicing_behavior type")
 def pause(call: Call) -> JsonObject:
     """Pause a subscription: the time that is left is credited, unless `bill_for` says otherwise."""

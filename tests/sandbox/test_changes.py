@@ -238,3 +238,42 @@ async def test_a_resumption_that_waits_for_its_payment_gives_up_after_23_hours(s
     assert (await shop.v1.invoices.retrieve_async(still.latest_invoice)).status == "void"
     await shop.v1.subscriptions.update_async(subscription.id, {"default_payment_method": ""})
     assert (await shop.v1.subscriptions.resume_async(subscription.id, waiting)).status == "active"
+
+
+async def test_another_interval_begins_a_new_period_at_once(shop: Shop) -> None:
+    clock, subscription = await begun(shop)
+    monthly = await shop.price(500, recurring={"interval": "month"})
+    await shop.wind(clock, HALF)
+    item = subscription["items"].data[0].id
+    moved = await shop.v1.subscriptions.update_async(subscription.id, {"items": [{"id": item, "price": monthly.id}]})
+    assert (moved.billing_cycle_anchor, moved["items"].data[0].current_period_start) == (HALF, HALF)
+    assert moved["items"].data[0].current_period_end < HALF + 32 * DAY
+    assert await lines_of(shop, moved.latest_invoice) == [(-2450, True), (500, False)]
+    assert (await shop.v1.customers.retrieve_async(subscription.customer)).balance == -1950
+
+
+async def test_a_discount_is_given_to_a_running_subscription_and_taken_back(shop: Shop) -> None:
+    clock, subscription = await begun(shop)
+    coupon = await shop.v1.coupons.create_async({"percent_off": 10, "duration": "forever"})
+    given = await shop.v1.subscriptions.update_async(subscription.id, {"discounts": [{"coupon": coupon.id}]})
+    assert len(given.discounts) == 1
+    preview = await shop.v1.invoices.create_preview_async({"subscription": subscription.id})
+    assert preview.total == 4410
+    assert (await shop.v1.subscriptions.delete_discount_async(subscription.id)).deleted
+    await shop.wind(clock, OPENING + YEAR + HOUR)
+    latest = (await shop.v1.subscriptions.retrieve_async(subscription.id)).latest_invoice
+    assert (await shop.v1.invoices.retrieve_async(latest)).total == 4900
+
+
+async def test_a_paused_subscription_still_ends_when_it_was_to_end(shop: Shop) -> None:
+    clock, subscription = await begun(shop)
+    await shop.v1.subscriptions.update_async(subscription.id, {"cancel_at": "max_period_end"})
+    await shop.v1.subscriptions.pause_async(subscription.id)
+    await shop.wind(clock, OPENING + YEAR)
+    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "canceled"
+
+
+async def test_the_items_of_an_unpaid_beginning_do_not_change(shop: Shop) -> None:
+    subscription = await shop.subscribe(payment_behavior="default_incomplete")
+    with pytest.raises(stripe.InvalidRequestError, match="incomplete"):
+        await shop.v1.subscriptions.update_async(subscription.id, {"items": [{"price": (await shop.price()).id}]})
