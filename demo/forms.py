@@ -33,6 +33,12 @@ def text(form: FormData, name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def money(form: FormData) -> dict[str, object]:
+    """Return the amount that a page showed and sent along, in minor units; nothing at all where it was tampered with."""
+    amount = text(form, "amount")
+    return {"amount": int(amount) if amount.isdecimal() else 0, "currency": text(form, "currency")}
+
+
 class CarefulHeaders:
     """Middleware that tells browsers to run no scripts, sniff no types, and keep no page of a signed-in reader."""
 

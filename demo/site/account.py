@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.forms import text
+from demo.forms import money, text
 from demo.site import words
 from demo.site.magazine import Magazine, see_other, sign_in_first
 from demo.site.newsstand import Problem
@@ -76,8 +76,7 @@ class Account:
         reader = self._magazine.reader(request)
         if reader is None:
             return sign_in_first("/account/refund")
-        amount = text(form, "amount")
-        seen = {"amount": int(amount) if amount.isdecimal() else 0, "currency": text(form, "currency")}
+        seen = money(form)
         try:
             paid = await self._magazine.newsstand.my_refund(reader.token, key=text(form, "key"), amount=seen)
         except Problem as problem:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.forms import text
+from demo.forms import money, text
 from demo.site import words
 from demo.site.identity import Reader
 from demo.site.magazine import Magazine, see_other, sign_in_first
@@ -73,8 +73,7 @@ class Desk:
         if agent is None:
             return sign_in_first(page)
         self._admit(agent)
-        amount = text(form, "amount")
-        seen = {"amount": int(amount) if amount.isdecimal() else 0, "currency": text(form, "currency")}
+        seen = money(form)
         asked: Json = {
             "payment": text(form, "payment"), "basis": BASIS, "reason": "requested_by_reader", "note": None,
             "expected_amount": seen,
