@@ -63,6 +63,9 @@ def read(account: Account, subscription: JsonObject, given: list[JsonObject]) ->
         message = "The items of a subscription cannot change while its status is incomplete: its first payment is due."
         raise invalid(message, param="items")
     changes = [_change(account, subscription, entry, f"items[{index}]") for index, entry in enumerate(given)]
+    named = [entry["id"] for entry in given if "id" in entry]
+    if len(named) != len(set(named)):
+        raise invalid("You may only change a subscription item once in a request.", param="items")
     gone = {change.item["id"] for change in changes if change.item and change.deleted}
     if not set(subscription["_items"]) - gone and not any(change.item is None for change in changes):
         message = "A subscription must have at least one active plan. To cancel the subscription, use the cancel API."
@@ -128,7 +131,8 @@ def apply(account: Account, subscription: JsonObject, changes: list[prorations.C
         at_once = sum(change.price["unit_amount"] * change.quantity for change in changes if not change.deleted)
     if (moves or terms.behavior == "always_invoice") and terms.payment_behavior == "error_if_incomplete":
         check_payable(account, subscription, at_once)
-    for change in changes:
+    # What is added takes its period from what is there, so it comes before anything goes.
+    for change in sorted(changes, key=lambda change: change.deleted):
         _carry_out(account, subscription, change, worth)
     now = account.now_for(subscription["customer"])
     for entry in worth:

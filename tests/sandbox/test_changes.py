@@ -277,3 +277,18 @@ async def test_the_items_of_an_unpaid_beginning_do_not_change(shop: Shop) -> Non
     subscription = await shop.subscribe(payment_behavior="default_incomplete")
     with pytest.raises(stripe.InvalidRequestError, match="incomplete"):
         await shop.v1.subscriptions.update_async(subscription.id, {"items": [{"price": (await shop.price()).id}]})
+
+
+async def test_an_item_can_be_swapped_for_another(shop: Shop) -> None:
+    clock, subscription = await begun(shop)
+    other = await shop.price(9900)
+    await shop.wind(clock, HALF)
+    swap = [{"id": subscription["items"].data[0].id, "deleted": True}, {"price": other.id}]
+    swapped = await shop.v1.subscriptions.update_async(
+        subscription.id, {"items": swap, "proration_behavior": "always_invoice"}
+    )
+    assert [item.price.id for item in swapped["items"].data] == [other.id]
+    assert await lines_of(shop, swapped.latest_invoice) == [(-2450, True), (4950, True)]
+    item = swapped["items"].data[0].id
+    with pytest.raises(stripe.InvalidRequestError, match="once in a request"):
+        await shop.v1.subscriptions.update_async(subscription.id, {"items": [{"id": item}, {"id": item}]})
