@@ -11,7 +11,8 @@ the sandbox does not serve, be it a route or a parameter, is answered 501, never
 The map: `http` takes a request in and finds its handler among `resources` (one noun, one file); `billing` holds what
 several nouns share (amounts, invoices, charges, renewals); `store` keeps an account for each secret key; `contract`
 checks both directions; `world` sends the events of whatever happened on their way, by `delivery`; `agenda` does what
-falls due on a clock; `faults` and `control` are for tests; `pages` is the hosted checkout. Only `clock` reads the time.
+falls due on a clock; `faults`, `limits`, `settings` and `control` are for tests, and every `chance` follows from a seed;
+`report` tells what is served; `pages` is the hosted checkout, and the page at `/`. Only `clock` reads the time.
 """
 
 from sandbox.public import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET

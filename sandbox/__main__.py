@@ -90,6 +90,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox", description=_TEACHING, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -103,7 +110,7 @@ def _options() -> argparse.ArgumentParser:
         "--no-validate", dest="validate", action="store_false", help="do not check replies; for benchmarks alone"
     )
     parser.add_argument(
-        "--seed", type=int, help="what chances are drawn from, to repeat a run (default: another each time)"
+        "--seed", type=_seed, help="what chances are drawn from, to repeat a run (default: another each time)"
     )
     parser.add_argument("--report", action="store_true", help="say which of Stripe's routes are served, and end")
     return parser

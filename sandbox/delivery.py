@@ -214,7 +214,10 @@ class Delivery:
         parcels, desk.gathered = desk.gathered, []
         draw(desk.account.settings.seed, "order", parcels[0].name).shuffle(parcels)
         for parcel in parcels:
-            await self._begin(desk, parcel)
+            if _delay(desk.account, parcel):  # then it is the delays that make the order
+                self._spawn(desk, self._begin(desk, parcel))
+            else:
+                await self._try(desk, parcel)
 
     async def _try(self, desk: _Desk, parcel: _Parcel) -> None:
         """Make the next attempt as soon as deliveries are let through; if it fails, see to another."""

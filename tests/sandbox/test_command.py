@@ -1,6 +1,7 @@
 """`python -m sandbox`: what it says, and what it does for a service that is forwarded to."""
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -46,3 +47,20 @@ def test_a_port_that_is_taken_is_a_sentence_and_no_traceback() -> None:
         ended = subprocess.run([*_COMMAND, "--port", port], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
+
+
+def test_a_seed_is_told_so_that_a_run_can_be_had_again() -> None:
+    for options, told in (([], r"--seed \d+; its page is at http://127.0.0.1:\d+/"), (["--seed", "7"], "--seed 7;")):
+        with subprocess.Popen([*_COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            assert re.search(told, process.stdout.readline())
+            seed = httpx2.get(f"{url}/_sandbox/settings", auth=(DEFAULT_KEY, "")).json()["seed"]
+            process.terminate()
+        assert seed > 0
+
+
+def test_a_seed_that_is_none_is_a_sentence() -> None:
+    ended = subprocess.run([*_COMMAND, "--seed", "-1"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--seed" in ended.stderr

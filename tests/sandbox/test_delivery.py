@@ -225,3 +225,13 @@ async def test_a_setting_that_makes_no_sense_is_refused_with_what_it_takes(shop:
     assert answer.status_code == 400
     assert "It is" in answer.json()["error"]["message"]
     assert (await shop.control.get("/_sandbox/settings")).json() == before
+
+
+@pytest.mark.parametrize("junk", ["[]", "7", "{", '{"nonsense": 1}', '{"seconds": NaN}', '{"seconds": [1]}'])
+@pytest.mark.parametrize(
+    "path", ["deliveries/wind", "webhook_endpoints/we_none/roll", "faults", "events/evt_none/deliver"]
+)
+async def test_junk_is_refused_in_words_and_nothing_falls_over(shop: Shop, path: str, junk: str) -> None:
+    answer = await shop.control.post(f"/_sandbox/{path}", content=junk)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]["message"]

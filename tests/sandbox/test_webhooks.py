@@ -161,6 +161,19 @@ async def test_events_are_listed_by_type_and_time(shop: Shop, params: dict[str, 
 
 
 @pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({"types": ["customer.created"] * 21}, id="more than 20 types"),
+        pytest.param({"types": ["customer.created"], "type": "customer.created"}, id="a type beside types"),
+    ],
+)
+async def test_events_are_listed_by_at_most_20_types_or_by_one(shop: Shop, params: dict[str, Any]) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        await shop.v1.events.list_async(params)
+    assert caught.value.param == "types"
+
+
+@pytest.mark.parametrize(
     ("params", "param"),
     [
         pytest.param({"url": "nowhere", "enabled_events": ["*"]}, "url", id="no url"),
