@@ -5,9 +5,9 @@ import sys
 
 import stripe
 
-from sandbox.report import report
 from sandbox.contract.routes import all_routes
 from sandbox.registry import SERVED
+from sandbox.report import report
 from tests.sandbox.shop import Shop
 
 
