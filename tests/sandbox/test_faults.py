@@ -1,6 +1,7 @@
 """Faults on request: lost replies, calls that hang, errors of Stripe's own."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx2
@@ -117,7 +118,7 @@ async def test_the_sdk_asks_again_after_a_429_only_if_it_is_told_to(
     if asked == 1:
         with pytest.raises(stripe.RateLimitError) as caught:
             await call
-        assert caught.value.json_body["error"]["code"] == "rate_limit"
+        assert json.loads(str(caught.value.http_body))["error"]["code"] == "rate_limit"
     else:
         await call
     assert len((await shop.control.get("/_sandbox/requests")).json()["data"]) == asked
