@@ -1,0 +1,136 @@
+"""
+The same path against Stripe's own test mode, where a test key is given: ``STRIPE_TEST_KEY=sk_test_… make test``.
+
+A hosted page cannot be completed by API, so paying has a driver of its own here: the subscription is made by API, for the
+customer and with the metadata that the checkout would have given it. Stripe cannot reach this machine either, so its
+events are fetched and handed to the webhook, signed, as the ``stripe listen`` command does.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+from stripe import WebhookSignature
+
+from app import main
+from app.services import catalogue, keys, prices
+from app.settings import STRIPE, Settings
+from tests.support.shop import CATALOGUE, TLS, Person, Shop, free_socket, serving
+
+KEY = os.environ.get("STRIPE_TEST_KEY", "")
+URL = os.environ.get("STRIPE_TEST_URL", STRIPE)  # the sandbox's, to try this driver itself
+SECRET = "whsec_of_this_test_alone"
+PATIENCE = 120.0  # seconds
+
+pytestmark = [
+    pytest.mark.skipif(not KEY, reason="STRIPE_TEST_KEY is not set: Stripe's own test mode was left out"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture
+async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
+    """A service beside Stripe's test mode, with the catalogue pushed."""
+    bound = free_socket()
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    settings = Settings(
+        database_url=SecretStr(database),
+        stripe_url=URL,
+        stripe_api_key=SecretStr(KEY),
+        webhook_secrets=(SecretStr(SECRET),),
+        oidc_issuer=issuer.url,
+        allowed_return_hosts=("127.0.0.1:8080",),
+        catalogue=CATALOGUE,
+        lease=timedelta(seconds=60),
+    )
+    offer = catalogue.load(CATALOGUE)
+    async with (
+        main.parts(settings, offer) as parts,
+        httpx2.AsyncClient(base_url=URL, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stripe,
+        httpx2.AsyncClient(base_url=url, timeout=120, verify=TLS) as http,
+        httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
+    ):
+        async for _ in prices.push(parts.gateway, offer):
+            pass
+        server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
+        async with serving(settings, bound):
+            yield Shop(
+                url=url,
+                settings=settings,
+                http=http,
+                stripe=stripe,
+                browser=browser,
+                issuer=issuer,
+                dsn=database,
+                clock="",
+                server_key=server_key,
+            )
+
+
+async def pays(shop: Shop, by: Person) -> str:
+    """Pay as the hosted page would: a subscription by API, with what the open session was given. Returns Stripe's id."""
+    opened = (await shop.opens_checkout(by)).json()
+    session = await shop.at_stripe(f"/v1/checkout/sessions/{opened['id']}", **{"expand[0]": "line_items"})
+    await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=session["customer"])
+    (method,) = (await shop.at_stripe(f"/v1/customers/{session['customer']}/payment_methods"))["data"]
+    bought = await shop.makes(
+        "/v1/subscriptions",
+        customer=session["customer"],
+        default_payment_method=method["id"],
+        **{f"items[{i}][price]": line["price"]["id"] for i, line in enumerate(session["line_items"]["data"])},
+        **{f"metadata[{name}]": value for name, value in session["metadata"].items()},
+    )
+    await shop.makes(f"/v1/checkout/sessions/{opened['id']}/expire")
+    return str(bought["id"])
+
+
+async def hears(shop: Shop, by: Person, reason: str, *, since: int) -> None:
+    """Hand Stripe's events to the webhook until a reader's access is granted, or refused, for that reason."""
+    async with asyncio.timeout(PATIENCE):
+        while (await shop.check(by))["reason"] != reason:
+            for event in (await shop.at_stripe("/v1/events", limit="100", **{"created[gte]": str(since)}))["data"]:
+                body = json.dumps(event)
+                signature = WebhookSignature.generate_signature_header(body, SECRET, int(time.time()))
+                taken = await shop.http.post("/webhooks/stripe", content=body, headers={"Stripe-Signature": signature})
+                assert taken.status_code == 200, taken.text
+            await asyncio.sleep(1)
+
+
+async def test_subscribe_read_refund_and_read_no_more(shop: Shop) -> None:
+    since = int(time.time()) - 5
+    reader = shop.person(f"reader-{since}")
+    bought = await pays(shop, reader)
+    await hears(shop, reader, "paid_term", since=since)
+    payment = (await shop.overview(reader))["payments"][0]["id"]
+
+    refund = await shop.refunds(payment)
+    await hears(shop, reader, "refunded", since=since)
+
+    assert refund.status_code in {201, 202}, refund.text
+    async with asyncio.timeout(PATIENCE):
+        while (await shop.at_stripe(f"/v1/subscriptions/{bought}"))["status"] != "canceled":
+            await asyncio.sleep(1)
+    given = (await shop.at_stripe("/v1/refunds", payment_intent=payment))["data"]
+    assert [one["amount"] for one in given] == [49_00]
+
+
+async def test_cancel_and_resume(shop: Shop) -> None:
+    since = int(time.time()) - 5
+    reader = shop.person(f"reader-{since}-leaving")
+    await pays(shop, reader)
+    await hears(shop, reader, "paid_term", since=since)
+
+    ends = (await shop.post("/v1/me/subscription/cancel", reader, {"when": "period_end"})).json()
+    renews = (await shop.post("/v1/me/subscription/resume", reader)).json()
+    ended = (await shop.post("/v1/me/subscription/cancel", reader, {"when": "now"})).json()
+
+    assert ends["ends_at"] is not None
+    assert (renews["ends_at"], ended["status"]) == (None, "canceled")
+    assert not await shop.may_read(reader)
