@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from app.api.deps import CurrentReader, EntitlementPool, Now, ReadRules, Sessions, Settings, StripeGateway
+from app.api.describing import Described
 from app.api.models import STORABLE
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
@@ -17,7 +18,7 @@ from app.domain.subscriptions import AlreadySubscribed
 from app.services import checkout, subscriptions
 from app.services.checkout import CheckoutRequest, PromotionCodeInvalid, Reader
 
-router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"])
+router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"], route_class=Described)
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
 
@@ -40,7 +41,7 @@ class CheckoutIn(BaseModel):
     )
 
     plan: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE]
-    print_edition: bool = False
+    print_edition: StrictBool = False
     success_url: Url
     cancel_url: Url
     promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] | None = None
@@ -57,6 +58,19 @@ class CheckoutIn(BaseModel):
 class CheckoutOut(BaseModel):
     """An open session: send the reader to ``url``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "cs_test_a1b2c3",
+                    "url": "https://checkout.stripe.com/c/pay/cs_test_a1b2c3",
+                    "status": "open",
+                    "expires_at": "2026-03-02T18:00:00Z",
+                }
+            ]
+        }
+    )
+
     id: str = Field(examples=["cs_test_a1b2c3"])
     url: str | None
     status: str = Field(examples=["open"])
@@ -70,6 +84,12 @@ class CheckoutOut(BaseModel):
 
 class OutcomeOut(BaseModel):
     """What came of a session. ``entitled``: the reader may read now."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": "cs_test_a1b2c3", "status": "complete", "payment_status": "paid", "entitled": True}]
+        }
+    )
 
     id: str = Field(examples=["cs_test_a1b2c3"])
     status: Literal["opening", "open", "complete", "expired", "failed"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
@@ -99,13 +99,13 @@ RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and
 
 # Only said in the OpenAPI document: the authenticator reads the header itself.
 _PERSON = HTTPBearer(
-    scheme_name="access token",
+    scheme_name="person",
     bearerFormat="JWT",
     description="Of a reader or staff: an RFC 9068 access token of the configured OIDC issuer.",
     auto_error=False,
 )
 _SERVER = HTTPBearer(
-    scheme_name="api key", bearerFormat="nsk_…", description="Of a server, for its scopes.", auto_error=False
+    scheme_name="server", bearerFormat="nsk_…", description="Of a server, for its scopes.", auto_error=False
 )
 
 
@@ -126,10 +126,11 @@ def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
     return person
 
 
-SupportAgent = Annotated[Reader, Depends(person_with(SUPPORT))]
-Supervisor = Annotated[Reader, Depends(person_with(SUPERVISOR))]
-Circulation = Annotated[Reader, Depends(person_with(CIRCULATION))]
-Admin = Annotated[Reader, Depends(person_with(ADMIN))]
+# The scopes are only said in the OpenAPI document: there the roles, or what a key is for, are named by the operation.
+SupportAgent = Annotated[Reader, Security(person_with(SUPPORT), scopes=[SUPPORT])]
+Supervisor = Annotated[Reader, Security(person_with(SUPERVISOR), scopes=[SUPERVISOR])]
+Circulation = Annotated[Reader, Security(person_with(CIRCULATION), scopes=[CIRCULATION])]
+Admin = Annotated[Reader, Security(person_with(ADMIN), scopes=[ADMIN])]
 
 
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
@@ -141,17 +142,11 @@ def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
     return server
 
 
-EntitlementReader = Annotated[ServerKey, Depends(server_with(READ_ENTITLEMENTS))]
+EntitlementReader = Annotated[ServerKey, Security(server_with(READ_ENTITLEMENTS), scopes=[READ_ENTITLEMENTS])]
 
 
 async def _idempotency_key(
-    key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="Required. One fresh value (1-255 visible ASCII characters) for each intent, kept 24 h.",
-        ),
-    ] = None,
+    key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
 ) -> str:
     return check_key(key)
 

@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import CurrentReader, EntitlementPool, EntitlementReader, Now, ReadRules
+from app.api.describing import Described
 from app.services import entitlements
 from app.services.entitlements import Entitled
 
-router = APIRouter(tags=["entitlements"])
+router = APIRouter(tags=["entitlements"], route_class=Described)
 
 
 class GrantedOut(BaseModel):
@@ -55,5 +56,5 @@ async def my_entitlements(reader: CurrentReader, pool: EntitlementPool, rules: R
 async def entitlements_of(
     sub: str, _: EntitlementReader, pool: EntitlementPool, rules: ReadRules, now: Now
 ) -> EntitlementsOut:
-    """Tell a server the same of any reader, by the identity provider's ``sub``."""
+    """Tell a server what any reader may use, by the identity provider's ``sub``."""
     return EntitlementsOut.of(await entitlements.everything(pool, rules, sub, now=now))

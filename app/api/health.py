@@ -7,7 +7,7 @@ is told of, but a balancer that took every replica out for it would lock out tho
 
 import asyncio
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from fastapi import APIRouter
@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import Container, Parts
+from app.api.describing import Described
 from app.db import health
 from app.db.health import DatabaseUnavailable
 from app.db.inbox import DEAD
@@ -26,11 +27,13 @@ OLDEST = Gauge("newsstand_oldest_unapplied_event_seconds", "Age of the oldest ev
 EVENTS = Gauge("newsstand_events", "Events that are still open, by state", ["state"])
 
 log = structlog.get_logger()
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], route_class=Described)
 
 
 class Alive(BaseModel):
     """The process answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
 
     status: Literal["ok"] = "ok"
 
@@ -50,13 +53,33 @@ class Ready(BaseModel):
     why: str | None = Field(description="Why requests cannot be served.", examples=["migrations are missing"])
 
 
+_UNREADY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Ready, "description": "No database, or migrations are missing"}
+}
+_EXPOSITION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Prometheus's text format",
+        "content": {
+            "text/plain": {
+                "schema": {"type": "string"},
+                "example": 'newsstand_events{state="pending"} 0.0\nnewsstand_oldest_unapplied_event_seconds 0.0\n',
+            }
+        },
+    }
+}
+
+
 @router.get("/healthz")
 async def healthz() -> Alive:
     """Tell that the process lives. Asks nothing else, so that no fault of another's has it restarted."""
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Ready, "description": "No database, or migrations are missing"}})
+@router.get(
+    "/readyz",
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "No database, or migrations are missing"}},
+)
 async def readyz(parts: Parts) -> JSONResponse:
     """Tell whether requests can be served, and whether work piles up."""
     ready = await _look(parts)
@@ -78,7 +101,7 @@ async def _look(parts: Container) -> Ready:
     return Ready(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=_EXPOSITION)
 async def metrics(parts: Parts) -> Response:
     """Return the metrics, as Prometheus reads them. What only the database knows is NaN while it is away."""
     try:

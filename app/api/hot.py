@@ -7,7 +7,7 @@ request and response objects can be told. They are described in the OpenAPI docu
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
@@ -16,10 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import problems
 from app.api.deps import container
+from app.api.describing import ANY_REQUEST
+from app.api.problems import Invalid, Malformed
 from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated
 from app.domain.entitlements import Decision
 from app.domain.errors import DomainError
-from app.domain.events import NotGenuine, TooLarge
+from app.domain.events import NotGenuine
 from app.domain.plans import UnknownFeature
 from app.services import entitlements, webhooks
 
@@ -47,16 +49,36 @@ class CheckOut(BaseModel):
     until: str | None
 
 
-class Malformed(DomainError):
-    """The body is not what this route takes."""
+class EventIn(BaseModel):
+    """An event of Stripe's. Only its ids are used: what happened is asked of Stripe."""
 
-    code = "malformed_body"
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "evt_1",
+                    "object": "event",
+                    "api_version": "2026-02-25.clover",
+                    "created": 1772388000,
+                    "livemode": False,
+                    "type": "invoice.paid",
+                    "data": {"object": {"id": "in_1", "object": "invoice"}},
+                }
+            ]
+        },
+    )
+
+    id: str
+    type: str
 
 
-class Invalid(DomainError):
-    """A field of the body is missing, unknown or of the wrong kind."""
+class ReceivedOut(BaseModel):
+    """Stripe need not send it again."""
 
-    code = "validation_failed"
+    model_config = ConfigDict(json_schema_extra={"examples": [{"received": True}]})
+
+    received: Literal[True]
 
 
 class Hot:
@@ -147,41 +169,53 @@ ROUTES = [
 ]
 
 
-def _operation(summary: str, *, answer: dict[str, Any], refusals: dict[Any, Any], **more: Any) -> dict[str, Any]:
-    said = {str(status): {k: v for k, v in response.items() if k != "model"} for status, response in refusals.items()}
-    return {"summary": summary, "responses": {"200": answer} | said, **more}
+def _operation(
+    summary: str, *, said: type[BaseModel], means: str, refusals: tuple[type[DomainError], ...], **more: Any
+) -> dict[str, Any]:
+    responses = {str(status): response for status, response in problems.problems(*ANY_REQUEST, *refusals).items()}
+    responses["200"] = {"description": means, "content": _json(said)}
+    return {"summary": summary, "responses": dict(sorted(responses.items())), **more}
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
 PATHS: dict[str, Any] = {
     "/v1/entitlements/check": {
         "post": _operation(
             "May this reader use this feature?",
+            description="For servers, on every page view. A reader who never subscribed is a normal answer, and no error.",
             operationId="check_entitlement",
             tags=["entitlements"],
-            security=[{"server": []}],
-            requestBody={
-                "required": True,
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CheckIn"}}},
-            },
-            answer={
-                "description": "The answer, with its reason",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CheckOut"}}},
-            },
-            refusals=problems.problems(Malformed, NotAuthenticated, NotAllowed, UnknownFeature, TooLarge),
+            security=[{"server": [READ_ENTITLEMENTS]}],
+            requestBody={"required": True, "content": _json(CheckIn)},
+            said=CheckOut,
+            means="The answer, with its reason",
+            refusals=(Malformed, Invalid, NotAuthenticated, NotAllowed, UnknownFeature),
         )
     },
     "/webhooks/stripe": {
         "post": _operation(
             "Stripe tells what happened",
+            description="200 once the event is safely stored, or was already. Only what Stripe signed is taken in.",
             operationId="stripe_webhook",
             tags=["webhooks"],
-            requestBody={"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
-            answer={
-                "description": "The event is safely stored, or was already",
-                "content": {"application/json": {"schema": {"type": "object"}}},
-            },
-            refusals=problems.problems(NotGenuine, TooLarge),
+            parameters=[
+                {
+                    "name": "Stripe-Signature",
+                    "in": "header",
+                    "required": True,
+                    "description": "The time of the delivery, and signatures of it and the body.",
+                    "schema": {"type": "string"},
+                    "example": "t=1772388000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd",
+                }
+            ],
+            requestBody={"required": True, "content": _json(EventIn)},
+            said=ReceivedOut,
+            means="The event is safely stored, or was already",
+            refusals=(NotGenuine,),
         )
     },
 }
-SCHEMAS: tuple[type[BaseModel], ...] = (CheckIn, CheckOut)
+SCHEMAS: tuple[type[BaseModel], ...] = (CheckIn, CheckOut, EventIn, ReceivedOut, problems.Problem)

@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from app.api.deps import CurrentReader, IdempotencyKey, Now, ReadRules, Sessions, Settings, StripeGateway
+from app.api.describing import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, MoneyIn, QuoteOut, RefundOut
+from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, MoneyIn, QuoteOut, RefundOut
 from app.db.session import new_id
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
@@ -23,14 +24,16 @@ from app.domain.refunds import (
 )
 from app.domain.subscriptions import NoSubscription
 from app.services import idempotency, refunds
-from app.services.idempotency import KeyInUse, KeyRequired, KeyReused
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from app.services.refunds import RefundRequest
 
-router = APIRouter(prefix="/v1/me", tags=["refunds"])
+router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 
 
 class MyQuoteOut(QuoteOut):
     """What the guarantee would pay now, and for which payment."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**QUOTE_EXAMPLE, "payment": "pi_123"}]})
 
     payment: str
 
@@ -56,6 +59,7 @@ async def my_refund_quote(reader: CurrentReader, sessions: Sessions, rules: Read
     "/refunds",
     status_code=201,
     response_model=RefundOut,
+    openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
         NoSubscription,
@@ -67,6 +71,7 @@ async def my_refund_quote(reader: CurrentReader, sessions: Sessions, rules: Read
         RefundInProgress,
         OtherCurrency,
         KeyRequired,
+        KeyInvalid,
         KeyReused,
         KeyInUse,
     ),

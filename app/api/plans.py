@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.api.deps import Now, Shop
+from app.api.describing import Described
 from app.api.models import MoneyOut
 from app.api.problems import problems
 from app.domain.errors import NotFound
@@ -63,7 +64,7 @@ EXAMPLE: JsonDict = {
 }
 
 
-class TermOut(BaseModel):
+class OfferedTermOut(BaseModel):
     """What one payment buys."""
 
     issues: int = Field(description="Issues owed in one term.")
@@ -103,7 +104,7 @@ class FeatureOut(BaseModel):
     available_from: datetime | None = Field(description="When an announced feature opens, if that is known.")
 
 
-class GuaranteeOut(BaseModel):
+class OfferedGuaranteeOut(BaseModel):
     """Money back within so many days of the first payment."""
 
     days: int
@@ -124,10 +125,10 @@ class PlanOut(BaseModel):
 
     code: str
     title: str
-    term: TermOut
+    term: OfferedTermOut
     prices: list[DigitalPriceOut | PrintPriceOut]
     features: list[FeatureOut]
-    guarantee: GuaranteeOut
+    guarantee: OfferedGuaranteeOut
     cancellation: CancellationOut
     offer: list[str] = Field(description="The lines of the plan card, in their order.")
 
@@ -137,10 +138,12 @@ class PlanOut(BaseModel):
         return cls(
             code=plan.code,
             title=plan.title,
-            term=TermOut(issues=plan.issues, interval="year" if plan.interval == "year" else "month", renews=True),
+            term=OfferedTermOut(
+                issues=plan.issues, interval="year" if plan.interval == "year" else "month", renews=True
+            ),
             prices=[_price(price) for price in plan.prices.values()],
             features=[_feature(feature, now=now) for feature in plan.features.values()],
-            guarantee=GuaranteeOut(days=plan.guarantee.days, title=plan.guarantee.title),
+            guarantee=OfferedGuaranteeOut(days=plan.guarantee.days, title=plan.guarantee.title),
             cancellation=CancellationOut(title=plan.cancellation_title),
             offer=list(plan.offer),
         )
@@ -149,12 +152,14 @@ class PlanOut(BaseModel):
 class PlansOut(BaseModel):
     """Every plan. There are few of them, and never a next page."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [EXAMPLE], "next": None}]})
+
     data: list[PlanOut]
     next: str | None = None
 
 
 IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of an earlier answer: 304 if it still holds.")]
-router = APIRouter(prefix="/v1/plans", tags=["plans"])
+router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Described)
 _UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earlier answer still holds."}}
 
 

@@ -9,11 +9,12 @@ import http
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,41 @@ REQUEST_ID = "X-Request-Id"
 _OURS = frozenset({"type", "title", "status", "detail", "code"})  # no fact may take their place
 
 log = structlog.get_logger()
+
+
+class MalformedAddress(DomainError):
+    """The path or the query holds a NUL character."""
+
+    code = "malformed_request"
+
+
+class Malformed(DomainError):
+    """The body is not what this route takes."""
+
+    code = "malformed_body"
+
+
+class Invalid(DomainError):
+    """A field of the request is missing, unknown or of the wrong kind."""
+
+    code = "validation_failed"
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable, and what a program goes by; further members are facts of the problem."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["/problems/not_found"])
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str = Field(description="For people.")
+    code: str
+    errors: list[dict[Literal["field", "message"], str]] = Field(
+        default=[],
+        description="With `validation_failed`: what is wrong with which field.",
+        examples=[[{"field": "body.plan", "message": "Field required"}]],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +182,12 @@ def _document(
 
 
 def install(app: FastAPI) -> None:
-    """Have every refusal of ``app``, ours and the framework's, answered by a problem document."""
+    """
+    Have every refusal of ``app``, ours and the framework's, answered by a problem document.
+
+    A slash too many is refused as well: sending the caller elsewhere would be an answer that no operation has.
+    """
+    app.router.redirect_slashes = False
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -209,7 +250,7 @@ def problems(*errors: type[DomainError]) -> dict[int | str, dict[str, Any]]:
             {"description": http.HTTPStatus(kind.status).phrase, "content": {MEDIA_TYPE: {"examples": {}}}},
         )
         content = described["content"][MEDIA_TYPE]
-        content["schema"] = SCHEMA
+        content["schema"] = {"$ref": f"#/components/schemas/{Problem.__name__}"}
         content["examples"][error.code] = {
             "summary": kind.title,
             "value": {
@@ -221,25 +262,3 @@ def problems(*errors: type[DomainError]) -> dict[int | str, dict[str, Any]]:
             },
         }
     return found
-
-
-SCHEMA: dict[str, Any] = {
-    "title": "Problem",
-    "type": "object",
-    "description": "RFC 9457. `code` is stable; further members are facts of the problem.",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
-}

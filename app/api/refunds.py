@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from app.api.deps import IdempotencyKey, Now, ReadRules, Sessions, Settings, StripeGateway, SupportAgent
+from app.api.describing import NEEDS_KEY, Described
 from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.db.session import new_id
@@ -26,10 +28,34 @@ from app.domain.refunds import (
     RefundInProgress,
 )
 from app.services import idempotency, refunds
-from app.services.idempotency import KeyInUse, KeyRequired, KeyReused
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from app.services.refunds import RefundRequest
 
-router = APIRouter(prefix="/v1/support", tags=["refunds"])
+router = APIRouter(prefix="/v1/support", tags=["refunds"], route_class=Described)
+
+QUOTE_EXAMPLE: JsonDict = {
+    "basis": "guarantee",
+    "allowed": True,
+    "reason": None,
+    "detail": None,
+    "amount": {"amount": 4900, "currency": "usd"},
+    "tax": {"amount": 0, "currency": "usd"},
+    "until": "2026-04-30T18:00:00Z",
+    "ends_access": True,
+}
+REFUND_EXAMPLE: JsonDict = {
+    "id": "rfd_0c5e",
+    "payment": "pi_123",
+    "basis": "guarantee",
+    "status": "succeeded",
+    "amount": {"amount": 4900, "currency": "usd"},
+    "tax": {"amount": 0, "currency": "usd"},
+    "reason": "requested_by_reader",
+    "note": None,
+    "requested_by": "staff:agent-1",
+    "failure_reason": None,
+    "created_at": "2026-03-08T18:00:00Z",
+}
 
 
 class MoneyIn(BaseModel):
@@ -78,6 +104,8 @@ class RefundIn(BaseModel):
 class QuoteOut(BaseModel):
     """What a refund on one basis would pay, and what it does; or why it would not."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [QUOTE_EXAMPLE]})
+
     basis: str
     allowed: bool
     reason: str | None = Field(description="why not, as a code", examples=["outside_guarantee"])
@@ -105,12 +133,16 @@ class QuoteOut(BaseModel):
 class QuotesOut(BaseModel):
     """The quotes for one payment."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"payment": "pi_123", "quotes": [QUOTE_EXAMPLE]}]})
+
     payment: str
     quotes: list[QuoteOut]
 
 
 class RefundOut(BaseModel):
     """One refund. ``processing``: Stripe has not answered yet, and we go on by ourselves."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [REFUND_EXAMPLE]})
 
     id: str = Field(examples=["rfd_0c5e"])
     payment: str
@@ -158,6 +190,7 @@ async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rul
     "/refunds",
     status_code=201,
     response_model=RefundOut,
+    openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
         NotFound,
@@ -170,6 +203,7 @@ async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rul
         RefundInProgress,
         OtherCurrency,
         KeyRequired,
+        KeyInvalid,
         KeyReused,
         KeyInUse,
     ),

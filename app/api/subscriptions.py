@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.deps import CurrentReader, Now, ReadRules, Sessions, StripeGateway
+from app.api.describing import Described
 from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
@@ -14,7 +15,7 @@ from app.domain.subscriptions import AlreadyEnded, NoSubscription
 from app.services import subscriptions
 from app.services.subscriptions import Mine
 
-router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"])
+router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_class=Described)
 
 
 class TermOut(BaseModel):
@@ -44,6 +45,31 @@ class GuaranteeOut(BaseModel):
 
 class SubscriptionOut(BaseModel):
     """A subscription as its reader sees it. Exactly one of ``renews_at`` and ``ends_at`` is set while it lives."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "scr_0c5e",
+                    "status": "active",
+                    "plan": "annual",
+                    "editions": ["digital"],
+                    "term": {"starts_at": "2026-03-01T18:00:00Z", "ends_at": "2027-03-01T18:00:00Z"},
+                    "issues": {"owed": 24, "served": None, "unserved": None, "last_issue": None},
+                    "renews_at": "2027-03-01T18:00:00Z",
+                    "ends_at": None,
+                    "ended_by": None,
+                    "price": {"amount": 4900, "currency": "usd"},
+                    "guarantee": {
+                        "eligible": True,
+                        "until": "2026-04-30T18:00:00Z",
+                        "amount": {"amount": 4900, "currency": "usd"},
+                        "reason": None,
+                    },
+                }
+            ]
+        }
+    )
 
     id: str = Field(examples=["scr_0c5e"])
     status: str = Field(examples=["active"])

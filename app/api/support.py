@@ -4,23 +4,76 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from app.api.deps import EntitlementPool, Now, ReadRules, Sessions, SupportAgent
+from app.api.describing import Described
 from app.api.models import MoneyOut
 from app.api.problems import problems
-from app.api.refunds import RefundOut
+from app.api.refunds import REFUND_EXAMPLE, RefundOut
 from app.db.subscribers import Subscriber
 from app.domain.errors import NotFound
 from app.domain.refunds import CONFIRMED
 from app.services import support
 from app.services.support import Overview
 
-router = APIRouter(prefix="/v1/support/subscribers", tags=["support"])
+router = APIRouter(prefix="/v1/support/subscribers", tags=["support"], route_class=Described)
+
+SUBSCRIBER_EXAMPLE: JsonDict = {
+    "id": "rdr_0c5e",
+    "subscriber": "user-1",
+    "email": "ada@example.com",
+    "name": "Ada Invented",
+    "stripe_customer": "cus_123",
+    "created_at": "2026-03-01T18:00:00Z",
+}
+OVERVIEW_EXAMPLE: JsonDict = {
+    **SUBSCRIBER_EXAMPLE,
+    "subscriptions": [
+        {
+            "id": "scr_0c5e",
+            "stripe_id": "sub_123",
+            "plan": "annual",
+            "status": "canceled",
+            "print_edition": False,
+            "created_at": "2026-03-01T18:00:00Z",
+            "current_period_end": "2027-03-01T18:00:00Z",
+            "cancel_at": None,
+            "ended_at": "2026-03-08T18:00:00Z",
+            "ended_by": "guarantee",
+            "terms": [
+                {
+                    "invoice": "in_123",
+                    "starts_at": "2026-03-01T18:00:00Z",
+                    "ends_at": "2027-03-01T18:00:00Z",
+                    "issues_owed": 24,
+                    "print_edition": False,
+                    "refunded_as": "guarantee",
+                }
+            ],
+        }
+    ],
+    "payments": [
+        {
+            "id": "pi_123",
+            "invoice": "in_123",
+            "amount": {"amount": 4900, "currency": "usd"},
+            "tax": {"amount": 0, "currency": "usd"},
+            "refunded": {"amount": 4900, "currency": "usd"},
+            "paid_at": "2026-03-01T18:00:00Z",
+            "billing_reason": "subscription_create",
+        }
+    ],
+    "refunds": [REFUND_EXAMPLE],
+    "access": {"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}},
+}
 
 
 class SubscriberOut(BaseModel):
     """A reader, as support finds them. ``subscriber`` is the identity provider's ``sub``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SUBSCRIBER_EXAMPLE]})
 
     id: str = Field(examples=["rdr_0c5e"])
     subscriber: str
@@ -45,11 +98,13 @@ class SubscriberOut(BaseModel):
 class SubscribersOut(BaseModel):
     """A list, and where it goes on."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [SUBSCRIBER_EXAMPLE], "next": "rdr_0c5e"}]})
+
     data: list[SubscriberOut]
     next: str | None
 
 
-class TermOut(BaseModel):
+class PaidTermOut(BaseModel):
     """One paid period."""
 
     invoice: str
@@ -73,7 +128,7 @@ class HeldOut(BaseModel):
     cancel_at: datetime | None
     ended_at: datetime | None
     ended_by: str | None
-    terms: list[TermOut]
+    terms: list[PaidTermOut]
 
 
 class PaymentOut(BaseModel):
@@ -98,6 +153,8 @@ class AccessOut(BaseModel):
 
 class OverviewOut(SubscriberOut):
     """Everything about one reader."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [OVERVIEW_EXAMPLE]})
 
     subscriptions: list[HeldOut]
     payments: list[PaymentOut]
@@ -132,7 +189,7 @@ def _held(seen: Overview, index: int) -> HeldOut:
         ended_at=held.ended_here_at or held.ended_at,
         ended_by=held.ended_by,
         terms=[
-            TermOut(
+            PaidTermOut(
                 invoice=term.invoice_id,
                 starts_at=term.starts_at,
                 ends_at=term.ends_at,
