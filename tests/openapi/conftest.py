@@ -1,0 +1,69 @@
+"""One shop for all tests here: its callers sign in, and one of them has subscribed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.from_thread
+import pytest
+import requests
+
+from tests.support.database import Postgres
+from tests.support.shop import Shop, open_shop
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A service that runs in a thread of its own, so that a plain test may wait for it."""
+
+    url: str
+    session: requests.Session
+    headers: Mapping[str, Mapping[str, str]]  # of each caller
+    known: Mapping[str, str]  # what there is, by the name it has in a path
+    fitting: Mapping[str, Mapping[str, object]]  # what a rule lets pass, by the operation whose body has it
+    webhook_secret: str
+
+
+@pytest.fixture(scope="session")
+def asked(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[Asked]:
+    """Give a running service in which there is something to find."""
+    with anyio.from_thread.start_blocking_portal() as portal:
+        dsn = portal.call(postgres.create)
+        with (
+            portal.wrap_async_context_manager(open_shop(dsn, sandbox, issuer)) as shop,
+            requests.Session() as session,
+        ):
+            yield portal.call(_furnish, shop, session)
+        portal.call(postgres.drop, dsn)
+
+
+async def _furnish(shop: Shop, session: requests.Session) -> Asked:
+    reader = shop.person("ada")
+    bought = await shop.subscribes(reader)
+    seen = await shop.overview(reader)
+    payment = seen["payments"][0]
+    back = "http://127.0.0.1:8080/"
+    return Asked(
+        url=shop.url,
+        session=session,
+        headers={
+            "nobody": {},
+            "reader": reader.headers,
+            "agent": shop.agent.headers,
+            "server": {"Authorization": f"Bearer {shop.server_key}"},
+        },
+        known={
+            "code": "annual",
+            "session_id": bought,
+            "sub": reader.sub,
+            "subscriber_id": seen["id"],
+            "payment_id": payment["id"],
+        },
+        fitting={
+            "start_checkout": {"plan": "annual", "success_url": back, "cancel_url": back},
+            "issue_refund": {"payment": payment["id"], "expected_amount": payment["amount"]},
+            "issue_my_refund": {"expected_amount": payment["amount"]},
+            "check_entitlement": {"subscriber": reader.sub, "feature": "archive"},
+        },
+        webhook_secret=shop.settings.webhook_secrets[0].get_secret_value(),
+    )

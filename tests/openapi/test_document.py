@@ -1,0 +1,142 @@
+"""The OpenAPI document: what is committed is what is served, and it says enough to write a client by."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+
+from app.api.problems import KINDS
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+DOCUMENT: dict[str, Any] = json.loads(SNAPSHOT.read_text())
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+OPERATIONS = [
+    pytest.param(path, operation, id=f"{method.upper()} {path}")
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+]
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+
+def test_the_committed_document_is_the_one_that_is_made() -> None:
+    without = {name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")}
+    made = subprocess.run([sys.executable, "-m", "app", "openapi"], env=without, capture_output=True, check=True)
+    assert json.loads(made.stdout) == DOCUMENT, (
+        "The OpenAPI document has changed. If that is meant, and old clients can live with it, renew the snapshot:\n"
+        "    newsstand openapi > tests/openapi/openapi.json"
+    )
+
+
+def test_it_is_an_openapi_document() -> None:
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    for schema in SCHEMAS.values():
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+    for reference in references(DOCUMENT):
+        assert reference.removeprefix("#/components/schemas/") in SCHEMAS, reference
+
+
+def test_names_in_it_are_good_for_generated_clients() -> None:
+    ids = [operation["operationId"] for item in DOCUMENT["paths"].values() for operation in item.values()]
+    assert len(set(ids)) == len(ids)
+    for name in ids:
+        assert re.fullmatch("[a-z]+(_[a-z]+)*", name), name
+    for name in [*SCHEMAS, *DOCUMENT["components"]["securitySchemes"]]:
+        assert re.fullmatch("[A-Za-z]+", name), name
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"person", "server"}
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_an_operation_says_what_it_is(path: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["tags"]
+    assert bool(operation.get("security")) == path.startswith(
+        ("/v1/me", "/v1/support", "/v1/check", "/v1/subs", "/v1/ent")
+    )
+    named = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
+    assert named == set(re.findall("{(.*?)}", path))
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_an_operation_says_what_it_refuses_and_how(path: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    expected = {"400", "413"}
+    if operation.get("security"):
+        expected |= {"401"}
+    if any(scopes for needed in operation.get("security", []) for scopes in needed.values()):
+        expected |= {"403"}
+    if "{" in path:
+        expected |= {"404"}
+    if "requestBody" in operation and path != "/webhooks/stripe":  # what is not an event is not genuine: 400
+        expected |= {"422"}
+    assert expected <= set(responses)
+    for status, response in responses.items():
+        if status >= "400" and (path, status) != ("/readyz", "503"):
+            (media_type, content), *others = response["content"].items()
+            assert (media_type, content["schema"], others) == ("application/problem+json", PROBLEM, [])
+            for code, shown in content["examples"].items():
+                assert (shown["value"]["code"], shown["value"]["status"]) == (code, int(status))
+                assert KINDS[code].status == int(status)
+                assert_fits(shown["value"], PROBLEM)
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_an_operation_shows_an_example_of_each_body_and_it_fits(path: str, operation: dict[str, Any]) -> None:
+    said = [response for status, response in operation["responses"].items() if status < "300"]
+    bodies = [
+        content for one in [operation.get("requestBody", {}), *said] for content in one.get("content", {}).items()
+    ]
+    assert bodies
+    for media_type, content in bodies:
+        if path == "/metrics":  # text, as Prometheus reads it
+            assert media_type.startswith("text/plain")
+            continue
+        assert media_type == "application/json"
+        examples = SCHEMAS[content["schema"]["$ref"].rpartition("/")[2]]["examples"]
+        assert examples
+        for example in examples:
+            assert_fits(example, content["schema"])
+
+
+def test_what_moves_money_needs_a_key_for_each_intent() -> None:
+    with_key = {
+        operation["operationId"]
+        for item in DOCUMENT["paths"].values()
+        for operation in item.values()
+        if any(one["name"] == "Idempotency-Key" and one["required"] for one in operation.get("parameters", []))
+    }
+    assert with_key == {"issue_refund", "issue_my_refund"}
+
+
+def assert_fits(value: object, schema: dict[str, Any]) -> None:
+    """Check a value against a schema of the document."""
+    components = {"schemas": {name: _null_left_out(one) for name, one in SCHEMAS.items()}}
+    jsonschema_rs.validator_for({**schema, "components": components}).validate(value)
+
+
+def _null_left_out(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without need of what may be null: FastAPI leaves null out of every example it prints."""
+    fields = schema.get("properties", {})
+    needed = [name for name in schema.get("required", []) if {"type": "null"} not in fields[name].get("anyOf", [])]
+    return {**schema, "required": needed}
+
+
+def references(part: object) -> Iterator[str]:
+    """Return every reference in a part of the document."""
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for one in part.values():
+            yield from references(one)
+    elif isinstance(part, list):
+        for one in part:
+            yield from references(one)

@@ -1,0 +1,232 @@
+"""
+What has broken services before, in every place that takes anything: NUL, half characters, numbers beyond any column, texts
+beyond any limit, fields that nobody knows, bodies that are none. Never a 500, and always an answer that is described.
+"""
+
+import copy
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+import schemathesis
+
+from tests.openapi.conftest import Asked
+from tests.openapi.test_contract import SNAPSHOT
+
+DOCUMENT: dict[str, Any] = json.loads(SNAPSHOT.read_text())
+SCHEMA = schemathesis.openapi.from_path(SNAPSHOT)
+OPERATIONS = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
+WITH_BODY = [(method, path) for method, path in OPERATIONS if "requestBody" in DOCUMENT["paths"][path][method.lower()]]
+
+IN_ADDRESSES = [
+    "%00",
+    "a%00b",
+    "%ED%A0%80",
+    "%FF",
+    "%F0%9F%A6%8A",
+    "%2F",
+    "..%2F..",
+    "'%3B--",
+    "%25",
+    "x" * 5000,
+    "%0D%0A",
+]
+IN_FIELDS: list[object] = [
+    "",
+    "\x00",
+    "a\x00b",
+    "\ud800",
+    "\U0001f98a" * 300,
+    "x" * 100_000,
+    "';--",
+    2**31,
+    2**63,
+    2**64,
+    -(2**63) - 1,
+    10**400,
+    1e308,
+    float("nan"),
+    -1,
+    0,
+    0.5,
+    True,
+    "yes",
+    "1",
+    None,
+    [],
+    {},
+    [[]],
+    {"amount": 2**64, "currency": "usd"},
+    {"amount": 1, "currency": "\x00\x00\x00"},
+    {"amount": 1, "currency": "usd\n"},
+    {"amount": True, "currency": "usd"},
+    {"amount": "1", "currency": "usd"},
+]
+CONTENT_TYPES = ("application/json", "text/plain", "multipart/form-data; boundary=x", "application/json; charset=x")
+HEADERS = ("Idempotency-Key", "If-None-Match", "Stripe-Signature", "X-Request-Id", "Accept")
+IN_HEADERS = [
+    b"",
+    b"\xff\xfe",
+    b"x" * 5000,
+    b"Bearer",
+    b"Bearer nsk_\xff",
+    b"Bearer a.b.c",
+    b"t=1,v1=\xe9",
+    b"t=9" * 99,
+]
+NOWHERE = ["/", "/v1", "/v1/plans/", "/v1/plans//", "/v1/plans/annual/x", "/v2", "/" + quote("☃"), "//", "/v1/../.env"]
+BODIES = [
+    pytest.param(b"", id="nothing"),
+    pytest.param(b"{", id="half an object"),
+    pytest.param(b"\xff\xfe", id="not UTF-8"),
+    pytest.param(b"\xef\xbb\xbf{}", id="a byte order mark"),
+    pytest.param(b"null", id="null"),
+    pytest.param(b"[]", id="a list"),
+    pytest.param(b"NaN", id="no number"),
+    pytest.param(b"9" * 5000, id="a number of 5000 digits"),
+    pytest.param(b"[" * 100_000, id="a hundred thousand brackets"),
+    pytest.param(b'{"a":' * 50_000 + b"1" + b"}" * 50_000, id="objects in objects"),
+    pytest.param(b'{"\\ud800": "\\udfff\\u0000"}', id="half a character for a name"),
+    pytest.param(b'{"when": "now", "when": {}}', id="a name twice"),
+]
+
+
+def label(operation: tuple[str, str]) -> str:
+    """Return what a test of an operation is called."""
+    return " ".join(operation)
+
+
+def caller_of(method: str, path: str) -> str:
+    """Return who may ask that: whoever may not is turned away before anything is read."""
+    for needed in DOCUMENT["paths"][path][method.lower()].get("security", []):
+        if "server" in needed:
+            return "server"
+        return "agent" if needed["person"] else "reader"
+    return "nobody"
+
+
+def ask(
+    asked: Asked, method: str, path: str, *, address: str | None = None, alone: bool = False, **more: Any
+) -> requests.Response:
+    """
+    Ask as somebody who may, and check that the answer is described.
+
+    :param alone: over a connection of its own, as the service closes it.
+    """
+    headers = {"Idempotency-Key": "k", **asked.headers[caller_of(method, path)], **more.pop("headers", {})}
+    address = address or path.format_map(asked.known)
+    request = requests.request if alone else asked.session.request
+    answer = request(method, asked.url + address, headers=headers, timeout=20, allow_redirects=False, **more)
+    assert answer.status_code < 500, (address[:200], answer.text)
+    SCHEMA[path][method].validate_response(answer)
+    return answer
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+def test_no_address_breaks_it(asked: Asked, operation: tuple[str, str]) -> None:
+    method, path = operation
+    body: dict[str, Any] = {"json": example(method, path)} if operation in WITH_BODY else {}
+    names = [
+        one["name"] for one in DOCUMENT["paths"][path][method.lower()].get("parameters", []) if one["in"] == "query"
+    ]
+    for value in IN_ADDRESSES:
+        if "{" in path:
+            odd = path[: path.index("{")] + value + path[path.index("}") + 1 :]
+            ask(asked, method, path, address=odd, **body)
+        for name in [*names, "unknown"]:
+            ask(asked, method, path, address=f"{path.format_map(asked.known)}?{name}={value}&{value}", **body)
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=label)
+def test_no_field_breaks_it(asked: Asked, operation: tuple[str, str]) -> None:
+    method, path = operation
+    for body in with_one_odd_field(example(method, path)):
+        answer = ask(asked, method, path, data=json.dumps(body), headers={"Content-Type": "application/json"})
+        if "unheard_of" in body:
+            assert answer.status_code == (400 if path == "/webhooks/stripe" else 422), answer.text
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_no_body_breaks_it(asked: Asked, body: bytes) -> None:
+    for method, path in WITH_BODY:
+        for content_type in CONTENT_TYPES:
+            answer = ask(asked, method, path, data=body, headers={"Content-Type": content_type})
+            assert answer.status_code in (400, 422), (method, path, answer.text)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+def test_a_body_beyond_the_limit_is_refused_whether_its_length_is_said_or_not(
+    asked: Asked, operation: tuple[str, str]
+) -> None:
+    method, path = operation
+    large = b" " * 1_000_001
+    assert ask(asked, method, path, data=large, alone=True).status_code == 413
+    if operation in WITH_BODY:
+        assert ask(asked, method, path, data=iter([large[:500_000], large]), alone=True).status_code == 413
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+def test_no_header_breaks_it(asked: Asked, operation: tuple[str, str]) -> None:
+    method, path = operation
+    body: dict[str, Any] = {"json": example(method, path)} if operation in WITH_BODY else {}
+    for value in IN_HEADERS:
+        ask(asked, method, path, headers={"Authorization": value}, **body)
+        ask(asked, method, path, headers=dict.fromkeys(HEADERS, value), **body)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=label)
+def test_a_method_that_a_path_has_not_is_refused_as_every_other_thing_is(
+    asked: Asked, operation: tuple[str, str]
+) -> None:
+    _, path = operation
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - {m for m, p in OPERATIONS if p == path}:
+        answer = requests.request(method, asked.url + path.format_map(asked.known), timeout=20)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/problem+json")
+        assert answer.json()["code"] == "method_not_allowed"
+        assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("address", NOWHERE)
+def test_where_there_is_nothing_a_problem_says_so(asked: Asked, address: str) -> None:
+    answer = requests.get(asked.url + address, timeout=20, allow_redirects=False)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_what_stripe_never_signed_is_refused_and_what_it_did_breaks_nothing(asked: Asked) -> None:
+    event = example("POST", "/webhooks/stripe")
+    path = ("POST", "/webhooks/stripe")
+    assert ask(asked, *path, json=event).json()["code"] == "not_genuine"
+    said = [json.dumps(one).encode() for one in with_one_odd_field(event)]
+    for body in [*said, *(one.values[0] for one in BODIES)]:
+        assert isinstance(body, bytes)
+        now = int(time.time())
+        mac = hmac.new(asked.webhook_secret.encode(), b"%d." % now + body, hashlib.sha256).hexdigest()
+        answer = ask(asked, *path, data=body, headers={"Stripe-Signature": f"t={now},v1={mac}"})
+        assert answer.status_code in (200, 400), answer.text
+
+
+def example(method: str, path: str) -> dict[str, Any]:
+    """Return the document's example of a body."""
+    reference = DOCUMENT["paths"][path][method.lower()]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    found: dict[str, Any] = copy.deepcopy(
+        DOCUMENT["components"]["schemas"][reference.rpartition("/")[2]]["examples"][0]
+    )
+    return found
+
+
+def with_one_odd_field(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return the body with each field replaced by each oddity, left out, or with one more."""
+    for name in body:
+        yield {other: value for other, value in body.items() if other != name}
+        for value in IN_FIELDS:
+            yield {**body, name: value}
+    for value in (1, "\x00", {}):
+        yield {**body, "unheard_of": value}
+    yield {**body, "\x00": 1, "unheard_of": 1}
