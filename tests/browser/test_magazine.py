@@ -146,6 +146,15 @@ def test_other_pages_fit_and_can_be_used_by_everybody(visit: Visit, path: str) -
     looks.check(visitor.page)
 
 
+def test_the_local_stripes_own_page_shows_what_happened_and_can_be_used_by_everybody(visit: Visit) -> None:
+    reader = visit()
+    reader.subscribed("Ada Invented")
+    reader.page.goto(reader.shop.sandbox)
+    reader.sees("checkout.session.completed")
+    reader.sees(reader.email)
+    looks.check(reader.page)
+
+
 def test_the_sign_in_says_what_was_wrong(visit: Visit, shop: Stack) -> None:
     visitor = visit()
     visitor.open("/sign-in")
