@@ -47,6 +47,16 @@ from app.settings import Settings
 from app.worker import Job, Worker, attend
 
 VERSION = "0.1.0"
+TAGS = {
+    "plans": "What can be subscribed to.",
+    "checkout": "A reader begins to subscribe, and comes back.",
+    "subscription": "A reader's subscription, as easily ended as begun.",
+    "entitlements": "May this reader open this?",
+    "refunds": "Money back, once.",
+    "support": "What staff see of a reader.",
+    "webhooks": "What Stripe tells.",
+    "operation": "Whether the service is well.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +205,14 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document, the hot routes among the rest."""
     if app.openapi_schema is None:
-        made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            routes=app.routes,
+            tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+            separate_input_output_schemas=False,
+        )
         made["paths"].update(hot.PATHS)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         for model in hot.SCHEMAS:

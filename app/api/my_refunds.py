@@ -1,20 +1,16 @@
 """``/v1/me/refund-quote`` and ``/v1/me/refunds``: the money-back guarantee, by the reader's own click."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from app.api.deps import CurrentReader, IdempotencyKey, Now, ReadRules, Sessions, Settings, StripeGateway
+from app.api.deps import CurrentReader, IdempotencyKey, Now, Parts, ReadRules, Sessions
 from app.api.describing import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, MoneyIn, QuoteOut, RefundOut
-from app.db.session import new_id
+from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, MoneyIn, QuoteOut, RefundOut, give_back
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
     GUARANTEE,
-    PROCESSING,
     GuaranteeUsed,
     NothingToRefund,
     OutsideGuarantee,
@@ -23,7 +19,7 @@ from app.domain.refunds import (
     RefundInProgress,
 )
 from app.domain.subscriptions import NoSubscription
-from app.services import idempotency, refunds
+from app.services import refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from app.services.refunds import RefundRequest
 
@@ -77,18 +73,10 @@ async def my_refund_quote(reader: CurrentReader, sessions: Sessions, rules: Read
     ),
 )
 async def issue_my_refund(
-    body: MyRefundIn,
-    request: Request,
-    reader: CurrentReader,
-    key: IdempotencyKey,
-    sessions: Sessions,
-    gateway: StripeGateway,
-    rules: ReadRules,
-    settings: Settings,
-    now: Now,
+    body: MyRefundIn, request: Request, reader: CurrentReader, key: IdempotencyKey, parts: Parts, now: Now
 ) -> JSONResponse:
     """Give a reader their money back under the guarantee, and end their subscription."""
-    payment, _ = await refunds.guarantee_of(sessions, rules, reader.sub, now=now)
+    payment, _ = await refunds.guarantee_of(parts.sessions, parts.rules, reader.sub, now=now)
     wanted = RefundRequest(
         payment_id=payment,
         basis=GUARANTEE,
@@ -96,19 +84,4 @@ async def issue_my_refund(
         note=None,
         expected=Money(body.expected_amount.amount, body.expected_amount.currency),
     )
-
-    async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
-        by, lease = f"reader:{reader.sub}", settings.lease
-        refund = await refunds.issue(sessions, gateway, rules, wanted, refund_id=refund_id, by=by, lease=lease, now=now)
-        return (202 if refund.status == PROCESSING else 201), RefundOut.of(refund).model_dump(mode="json")
-
-    answer = await idempotency.once(
-        sessions,
-        caller=f"reader:{reader.sub}",
-        route="POST /v1/me/refunds",
-        key=key,
-        body=await request.body(),
-        new_object_id=new_id("rfd"),
-        work=issue,
-    )
-    return JSONResponse(answer.body, answer.status)
+    return await give_back(parts, wanted, request, by=f"reader:{reader.sub}", key=key, now=now)

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from app.api.deps import IdempotencyKey, Now, ReadRules, Sessions, Settings, StripeGateway, SupportAgent
+from app.api.deps import Container, IdempotencyKey, Now, Parts, ReadRules, Sessions, SupportAgent
 from app.api.describing import NEEDS_KEY, Described
 from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
@@ -209,35 +209,28 @@ async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rul
     ),
 )
 async def issue_refund(
-    body: RefundIn,
-    request: Request,
-    agent: SupportAgent,
-    key: IdempotencyKey,
-    sessions: Sessions,
-    gateway: StripeGateway,
-    rules: ReadRules,
-    settings: Settings,
-    now: Now,
+    body: RefundIn, request: Request, agent: SupportAgent, key: IdempotencyKey, parts: Parts, now: Now
 ) -> JSONResponse:
     """Give money back on one payment. The quote must still hold."""
+    return await give_back(parts, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)
 
-    async def issue(refund_id: str) -> tuple[int, dict[str, object]]:
+
+async def give_back(
+    parts: Container, wanted: RefundRequest, request: Request, *, by: str, key: str, now: datetime
+) -> JSONResponse:
+    """Issue a refund once for a caller's key, and answer as the first time when it is asked for again."""
+
+    async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
+        lease = parts.settings.lease
         refund = await refunds.issue(
-            sessions,
-            gateway,
-            rules,
-            body.to_request(),
-            refund_id=refund_id,
-            by=f"staff:{agent.sub}",
-            lease=settings.lease,
-            now=now,
+            parts.sessions, parts.gateway, parts.rules, wanted, refund_id=refund_id, by=by, lease=lease, now=now
         )
         return (202 if refund.status == PROCESSING else 201), RefundOut.of(refund).model_dump(mode="json")
 
     answer = await idempotency.once(
-        sessions,
-        caller=f"staff:{agent.sub}",
-        route="POST /v1/support/refunds",
+        parts.sessions,
+        caller=by,
+        route=f"{request.method} {request.url.path}",
         key=key,
         body=await request.body(),
         new_object_id=new_id("rfd"),

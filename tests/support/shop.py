@@ -331,6 +331,8 @@ async def open_shop(
                 server_key=server_key,
                 process=process,
             )
+        violations = (await stripe.get("/_sandbox/violations")).json()["data"]
+        assert violations == [], "the local Stripe answered what Stripe's types do not allow"
 
 
 @asynccontextmanager
