@@ -1,6 +1,7 @@
 """What operators ask of the database: is it there, is it up to date, and does work pile up."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -35,17 +36,21 @@ def _versions() -> tuple[str, ...]:
     return tuple(step.revision for step in ScriptDirectory.from_config(config()).walk_revisions())
 
 
-async def is_migrated(session: Session) -> bool:
+def suits(version: str | None, known: Sequence[str]) -> bool:
     """
-    Tell whether no migration is missing.
+    Tell whether a database at ``version`` suits this release, which knows the versions ``known``, the newest first.
 
     A version that we do not know is the next release's, which suits this one too: its migrations are applied while we
     still serve.
     """
+    return version is not None and version not in known[1:]
+
+
+async def is_migrated(session: Session) -> bool:
+    """Tell whether no migration is missing."""
     if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return False
-    version = await session.scalar(text("SELECT version_num FROM alembic_version"))
-    return version is not None and version not in _versions()[1:]
+    return suits(await session.scalar(text("SELECT version_num FROM alembic_version")), _versions())
 
 
 async def oldest_unapplied_age(session: Session) -> timedelta | None:
