@@ -1,13 +1,10 @@
 """Connections, and the transactions that services open."""
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
 Sessions = async_sessionmaker[AsyncSession]
@@ -43,19 +40,3 @@ def make_sessions(engine: AsyncEngine) -> Sessions:
 def new_id(prefix: str) -> str:
     """Return an opaque id: ``prefix``, an underscore and 120 random bits."""
     return f"{prefix}_{secrets.token_hex(15)}"
-
-
-@asynccontextmanager
-async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Give a connection that commits each statement by itself."""
-    async with engine.connect() as connection:
-        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-
-
-async def migrated(engine: AsyncEngine, head: str) -> bool:
-    """Tell whether the schema is at ``head``. Raises when the database cannot be reached."""
-    async with connected(engine) as connection:
-        found = await connection.scalar(text("SELECT to_regclass('alembic_version')"))
-        if found is None:
-            return False
-        return bool(await connection.scalar(text("SELECT version_num FROM alembic_version")) == head)

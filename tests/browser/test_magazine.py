@@ -11,6 +11,7 @@ from tests.browser import looks
 from tests.browser.visiting import ASKS_THE_BANK, DECLINED, GATED, GATED_END, Visitor
 
 Visit = Callable[[], Visitor]
+pytestmark = pytest.mark.xdist_group("browser")  # one shop and one browser for all
 
 
 def test_from_the_wall_to_reading_on_and_to_the_money_back(visit: Visit) -> None:

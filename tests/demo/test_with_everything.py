@@ -12,6 +12,8 @@ from demo.stack import Ports, Stack
 from demo.tour import ADDRESS, CARD
 from tests.demo.conftest import running
 
+pytestmark = pytest.mark.xdist_group("everything")  # one stack for all
+
 GATED = "/articles/a-bakery-without-a-door"
 GATED_END = "slid it out into the cold."
 ARCHIVE = "/articles/the-winter-the-cables-sang"
