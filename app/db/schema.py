@@ -1,6 +1,5 @@
 """Bringing a database to the schema, and telling whether it is there."""
 
-import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,14 +17,6 @@ ROOT = Path(__file__).parents[2]
 def config() -> Config:
     """Return Alembic's configuration, whatever folder we stand in."""
     return Config(str(ROOT / "alembic.ini"))
-
-
-def head() -> str:
-    """Return the newest version there is."""
-    newest = ScriptDirectory.from_config(config()).get_current_head()
-    if newest is None:
-        raise RuntimeError("there are no migrations")
-    return newest
 
 
 async def create_database(maintenance_dsn: str, name: str, *, template: str | None = None) -> str:
@@ -64,8 +55,3 @@ async def migrate(dsn: str, revision: str = "head") -> None:
             await connection.run_sync(run)
     finally:
         await engine.dispose()
-
-
-def migrate_now(dsn: str, revision: str = "head") -> None:
-    """As :func:`migrate`, for a caller without an event loop."""
-    asyncio.run(migrate(dsn, revision))
