@@ -1,6 +1,5 @@
 """Refunds: what was asked for, what Stripe answered, what followed."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select, update
@@ -45,11 +44,6 @@ async def by_id(session: Session, refund_id: str) -> Refund | None:
     """Return the refund, as it stands now."""
     row = await session.get(Row, refund_id, populate_existing=True)
     return _refund(row) if row is not None else None
-
-
-async def by_ids(session: Session, refund_ids: Sequence[str]) -> list[Refund]:
-    """Return these refunds, the earliest first."""
-    return await _all(session, Row.id.in_(list(refund_ids)))
 
 
 async def of_payment(session: Session, payment_id: str) -> list[Refund]:

@@ -127,18 +127,6 @@ async def release(session: Session, key: str, *, owner: str) -> None:
     await session.execute(text("DELETE FROM leases WHERE key = :key AND owner = :owner"), {"key": key, "owner": owner})
 
 
-async def done(session: Session, table: str, ids: Sequence[str]) -> None:
-    """Mark rows as having nothing left to do."""
-    if table not in TABLES:
-        raise ValueError(table)
-    await session.execute(
-        text(f"UPDATE {table} SET due_at = NULL, last_error = NULL WHERE id = ANY(:ids)").bindparams(  # noqa: S608
-            bindparam("ids", type_=ARRAY(TEXT))
-        ),
-        {"ids": list(ids)},
-    )
-
-
 async def later(
     session: Session, table: str, ids: Sequence[str], *, attempts: int, error: str, counts: bool = True
 ) -> None:
