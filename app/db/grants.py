@@ -14,7 +14,8 @@ from app.db.models import Entitlement
 from app.db.models import Grant as Row
 from app.db.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.entitlements import Grant, dump, dump_features, grants_of, lapse_of, load_features, unite
+from app.domain.entitlements import Grant, dump, dump_features, load_features, unite
+from app.domain.grants import grants_of, lapse_of
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.subscriptions import Subscription
 

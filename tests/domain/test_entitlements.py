@@ -27,11 +27,10 @@ from app.domain.entitlements import (
     allowed,
     decide,
     dump,
-    grants_of,
-    lapse_of,
     load_features,
     unite,
 )
+from app.domain.grants import grants_of, lapse_of
 from app.domain.plans import AccessPolicy, Feature, UnknownFeature
 from app.domain.subscriptions import Subscription, Term
 from app.services import catalogue

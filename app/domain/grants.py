@@ -1,0 +1,72 @@
+"""
+What a subscription grants: the spells that follow from its paid terms, and the reason when there are none.
+
+How grants are united and asked is the matter of :mod:`app.domain.entitlements`.
+"""
+
+from collections.abc import Sequence
+
+from app.domain.entitlements import (
+    ENDED,
+    GRACE_PERIOD,
+    PAID_TERM,
+    PAYMENT_FAILED,
+    PAYMENT_INCOMPLETE,
+    REFUNDED,
+    RENEWAL_PENDING,
+    Grant,
+    Spell,
+)
+from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.subscriptions import Subscription, Term
+
+
+def grants_of(
+    subscription: Subscription, terms: Sequence[Term], catalogue: Catalogue, policy: AccessPolicy
+) -> list[Grant]:
+    """
+    Return what a subscription's paid terms grant.
+
+    The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
+    whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What
+    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says.
+    """
+    cut = min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
+    counted = [term for term in terms if term.refunded_as is None]
+    newest = max((term.ends_at for term in counted), default=None)
+    grants = []
+    for term in counted:
+        spells = [Spell(term.starts_at, term.ends_at, PAID_TERM)]
+        if term.ends_at == newest:
+            spells += _beyond(subscription, term, policy)
+        if cut is not None:
+            spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
+        if spells:
+            plan = catalogue.plan(term.plan)
+            names = plan.features_of(print_edition=term.print_edition)
+            grants.append(
+                Grant(id=f"grt_{term.invoice_id}", source=PAID_TERM, features=dict.fromkeys(names, tuple(spells)))
+            )
+    return grants
+
+
+def _beyond(subscription: Subscription, term: Term, policy: AccessPolicy) -> list[Spell]:
+    """Return what is granted after the last paid term."""
+    if subscription.status == "past_due":
+        return [Spell(term.ends_at, term.ends_at + policy.grace_period, GRACE_PERIOD)]
+    ends_with_it = subscription.cancel_at is not None and subscription.cancel_at <= term.ends_at
+    if subscription.status in {"active", "trialing"} and not ends_with_it:
+        return [Spell(term.ends_at, term.ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
+    return []
+
+
+def lapse_of(subscription: Subscription, terms: Sequence[Term]) -> str:
+    """Return why a subscription grants nothing, for the time when it does not."""
+    newest = max(terms, key=lambda term: term.ends_at, default=None)
+    if newest is not None and newest.refunded_as is not None:
+        return REFUNDED
+    if newest is None:
+        return PAYMENT_INCOMPLETE
+    if subscription.end_reason == "payment_failed" or subscription.status in {"past_due", "unpaid"}:
+        return PAYMENT_FAILED
+    return ENDED
