@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from app.db import audit, grants, payments, refunds, subscribers, subscriptions, work
+from app.db import audit, endings, payments, refunds, subscribers, subscriptions, work
 from app.db.session import Session
 from app.domain.policy import Rules
 from app.domain.refunds import CANCELED, CONFIRMED, FAILED, PROCESSING, Refund, SeenRefund, ends_term
@@ -22,7 +22,7 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
 
     The caller has fenced what was seen. A webhook may have been quicker; then the consequences are there already.
     """
-    subscriber = await subscribers.lock(session, refund.subscriber_id)
+    await subscribers.lock(session, refund.subscriber_id)
     held = await refunds.by_id(session, refund.id)
     if held is not None and (held.status, held.stripe_refund_id) != (seen.status, seen.id):
         await refunds.set_status(
@@ -37,10 +37,7 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
         ended = False
         if payment is not None and owner is not None and ends_term(refund.basis, whole=given >= payment.amount):
             await subscriptions.mark_term_refunded(session, payment.invoice_id, refund.basis)
-            ended = await subscriptions.order_end(session, owner[1], by=refund.basis, now=now)
-            subscription = await subscriptions.by_id(session, owner[1])
-            if subscription is not None:
-                await grants.derive(session, subscriber, subscription, rules.catalogue, rules.access)
+            ended = await endings.end(session, rules, owner[1], by=refund.basis, now=now)
         await audit.record(
             session,
             actor=refund.requested_by,

@@ -186,7 +186,7 @@ def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
     return Quote(
         basis=GUARANTEE,
         amount=max(left, 0),
-        tax=_tax_part(payment, max(left, 0)),
+        tax=tax_part(payment, max(left, 0)),
         currency=payment.currency,
         refusal=_refusal(case, first, left, until, now),
         until=until,
@@ -219,7 +219,7 @@ def _was_promised(case: Case, until: datetime) -> bool:
     )
 
 
-def _tax_part(payment: Payment, amount: int) -> int:
+def tax_part(payment: Payment, amount: int) -> int:
     """Return the tax within ``amount``; a whole refund gives back all the tax that was charged."""
     if payment.amount <= 0:
         return 0

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import audit, grants, inbox, intents, payments, refunds, subscribers, subscriptions, work
+from app.db import audit, endings, grants, inbox, intents, payments, refunds, subscribers, subscriptions
 from app.db.session import Session, Sessions
 from app.db.subscriptions import Overtaken
 from app.domain.errors import StripeFault, StripeRefused, StripeUnavailable
@@ -218,11 +218,7 @@ async def cancel_now(
     """
     async with sessions.begin() as session:
         held = await _lock_live(session, sub)
-        subscriber = await subscribers.lock(session, held.subscriber_id)
-        await subscriptions.order_end(session, held.id, by="cancel_now", now=now)
-        ended = await subscriptions.by_id(session, held.id)
-        if ended is not None:
-            await grants.derive(session, subscriber, ended, rules.catalogue, rules.access)
+        await endings.end(session, rules, held.id, by="cancel_now", now=now)
         await audit.record(
             session,
             actor=f"reader:{sub}",
@@ -233,7 +229,6 @@ async def cancel_now(
             before={"status": held.status},
             after={"ended_at": now.isoformat()},
         )
-        await work.notify(session)
     with suppress(
         StripeUnavailable, StripeRefused, NotOurs, Overtaken
     ):  # the order stands in the row: a worker repeats it
