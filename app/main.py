@@ -41,7 +41,7 @@ from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
-from app.services import catalogue, checkout, idempotency, payments, subscriptions, webhooks
+from app.services import catalogue, checkout, endings, idempotency, payments, subscriptions, webhooks
 from app.services import refunds as refund_cases
 from app.settings import Settings
 from app.worker import Job, Worker, attend
@@ -107,7 +107,7 @@ class Parts:
 
     async def _finish_ends(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
-        finish = partial(subscriptions.finish_end, self.sessions, self.gateway, self.rules, now=now)
+        finish = partial(endings.finish, self.sessions, self.gateway, self.rules, now=now)
         await attend(self.sessions, "subscriptions", claimed, owner, finish)
 
 

@@ -12,7 +12,7 @@ from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.subscriptions import AlreadyEnded, NoSubscription
-from app.services import subscriptions
+from app.services import endings, subscriptions
 from app.services.subscriptions import Mine
 
 router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_class=Described)
@@ -130,9 +130,9 @@ async def cancel_subscription(
 ) -> SubscriptionOut:
     """Cancel: at the end of what is paid, or at once."""
     if body.when == "now":
-        await subscriptions.cancel_now(sessions, gateway, rules, reader.sub, reason=body.reason, now=now)
+        await endings.cancel_now(sessions, gateway, rules, reader.sub, reason=body.reason, now=now)
     else:
-        await subscriptions.cancel_at_period_end(
+        await endings.cancel_at_period_end(
             sessions, gateway, rules, reader.sub, reason=body.reason, comment=body.comment, now=now
         )
     return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
@@ -143,5 +143,5 @@ async def resume_subscription(
     reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, rules: ReadRules, now: Now
 ) -> SubscriptionOut:
     """Undo a scheduled cancellation."""
-    await subscriptions.resume(sessions, gateway, rules, reader.sub, now=now)
+    await endings.resume(sessions, gateway, rules, reader.sub, now=now)
     return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))

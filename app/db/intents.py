@@ -18,6 +18,7 @@ class Intent:
     attempt: int
     parameters: Mapping[str, object]
     created_at: datetime
+    first: bool = False  # nothing of the kind was recorded for the row before
 
 
 async def record(session: Session, row_id: str, action: str, parameters: Mapping[str, object]) -> Intent:
@@ -40,7 +41,7 @@ async def record(session: Session, row_id: str, action: str, parameters: Mapping
     )
     session.add(row)
     await session.flush()
-    return _intent(row)
+    return _intent(row, first=newest is None)
 
 
 async def settle(session: Session, key: str) -> None:
@@ -48,5 +49,5 @@ async def settle(session: Session, key: str) -> None:
     await session.execute(update(Row).where(Row.key == key, Row.settled_at.is_(None)).values(settled_at=func.now()))
 
 
-def _intent(row: Row) -> Intent:
-    return Intent(key=row.key, attempt=row.attempt, parameters=row.parameters, created_at=row.created_at)
+def _intent(row: Row, *, first: bool = False) -> Intent:
+    return Intent(key=row.key, attempt=row.attempt, parameters=row.parameters, created_at=row.created_at, first=first)

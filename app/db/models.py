@@ -115,7 +115,7 @@ class Checkout(Base):
 
 
 class Subscription(Base, Due):
-    """Our copy of a subscription at Stripe. ``version`` fences every save; ``due_at`` orders its cancellation there."""
+    """Our copy of a subscription at Stripe. ``version`` fences every save; ``due_at`` orders what its end asks for there."""
 
     __tablename__ = "subscriptions"
     id: Mapped[str] = mapped_column(primary_key=True)  # scr_…
@@ -136,6 +136,7 @@ class Subscription(Base, Due):
     end_reason: Mapped[str | None]  # Stripe's cancellation_details.reason
     ended_by: Mapped[str | None]  # our order to end it: cancel_now, or a refund's basis
     ended_here_at: Mapped[datetime | None]  # when that order took access away
+    closed_at: Mapped[datetime | None]  # when all was done at Stripe that its end asks for
     __table_args__ = (Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 

@@ -129,14 +129,25 @@ async def order_end(session: Session, subscription_id: str, *, by: str, now: dat
     return ordered is not None
 
 
-async def to_cancel(session: Session, subscription_id: str) -> str | None:
-    """Return Stripe's id of a subscription that we are to cancel there; None: there is nothing left to do."""
-    return await session.scalar(select(Row.stripe_id).where(Row.id == subscription_id, Row.due_at.is_not(None)))
+async def order_close(session: Session, subscription_id: str) -> None:
+    """Make due what is left to do at Stripe for a subscription that is over there."""
+    await session.execute(
+        update(Row)
+        .where(Row.id == subscription_id)
+        .values(closed_at=None, due_at=func.coalesce(Row.due_at, func.now()))
+    )
 
 
-async def end_is_done(session: Session, stripe_id: str) -> None:
-    """Note that Stripe has ended it."""
-    await session.execute(update(Row).where(Row.stripe_id == stripe_id).values(due_at=None, last_error=None))
+async def due(session: Session, subscription_id: str) -> Subscription | None:
+    """Return a subscription that something is left to do for at Stripe; None: nothing is."""
+    return _maybe(await session.scalar(select(Row).where(Row.id == subscription_id, Row.due_at.is_not(None))))
+
+
+async def close(session: Session, subscription_id: str, *, now: datetime) -> None:
+    """Note that nothing is left to do at Stripe for a subscription that is over."""
+    await session.execute(
+        update(Row).where(Row.id == subscription_id).values(closed_at=now, due_at=None, attempts=0, last_error=None)
+    )
 
 
 async def current(session: Session, subscriber_id: str) -> Subscription | None:
@@ -195,6 +206,7 @@ def _subscription(row: Row) -> Subscription:
         end_reason=row.end_reason,
         ended_by=row.ended_by,
         ended_here_at=row.ended_here_at,
+        closed_at=row.closed_at,
     )
 
 

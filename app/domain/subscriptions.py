@@ -179,6 +179,7 @@ class Subscription:
     end_reason: str | None
     ended_by: str | None = None
     ended_here_at: datetime | None = None
+    closed_at: datetime | None = None  # when all was done at Stripe that its end asks for
 
     @property
     def is_live(self) -> bool:

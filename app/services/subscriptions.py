@@ -1,34 +1,20 @@
 """
-Subscriptions: kept as Stripe has them, shown to their reader, ended and taken back.
+Subscriptions: kept as Stripe has them, and shown to their reader.
 
 An event is only a knock on the door: the state is fetched afresh, and saved only if nobody saved since we looked.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from app.db import audit, endings, grants, inbox, intents, payments, refunds, subscribers, subscriptions
+from app.db import inbox, keeping, payments, refunds, subscribers, subscriptions
 from app.db.session import Session, Sessions
-from app.db.subscriptions import Overtaken
-from app.domain.errors import StripeFault, StripeRefused, StripeUnavailable
 from app.domain.policy import Rules
 from app.domain.refunds import Case, Quote, quote_guarantee
-from app.domain.subscriptions import (
-    OVER,
-    AlreadyEnded,
-    NoSubscription,
-    NotOurs,
-    SeenSubscription,
-    Subscription,
-    Term,
-    payments_of,
-    terms_of,
-)
+from app.domain.subscriptions import NoSubscription, Subscription, Term
 from app.gateway import subscriptions as at_stripe
-from app.gateway.client import Gateway, Gone
-
-LOOKS = 5  # how often we look again when somebody saved meanwhile
+from app.gateway.client import Gateway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,31 +35,7 @@ async def refresh(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id:
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
     """
-    for _ in range(LOOKS):
-        async with sessions.begin() as session:
-            version = await subscriptions.version(session, stripe_id)
-        seen = await at_stripe.fetch(gateway, stripe_id)
-        try:
-            async with sessions.begin() as session:
-                return await _save(session, rules, seen, version)
-        except Overtaken:
-            continue
-    raise Overtaken(stripe_id)
-
-
-async def _save(session: Session, rules: Rules, seen: SeenSubscription, version: int) -> Subscription:
-    owner = await subscribers.by_customer(session, seen.customer_id)
-    if owner is None:
-        raise NotOurs(f"the customer {seen.customer_id} is none of our subscribers")
-    rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
-    subscriber = await subscribers.lock(session, owner.id)
-    held = await subscriptions.save(session, subscriber.id, seen, if_version=version)
-    await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
-    await payments.save(session, held.id, payments_of(seen))
-    if held.status in OVER:
-        await subscriptions.end_is_done(session, held.stripe_id)
-    await grants.derive(session, subscriber, held, rules.catalogue, rules.access)
-    return held
+    return await keeping.keep(sessions, rules, stripe_id, partial(at_stripe.fetch, gateway, stripe_id), now=now)
 
 
 async def refresh_invoice(
@@ -124,151 +86,3 @@ async def _current(session: Session, sub: str) -> Subscription:
     if held is None:
         raise NoSubscription
     return held
-
-
-async def cancel_at_period_end(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
-    sub: str,
-    *,
-    reason: str | None,
-    comment: str | None,
-    now: datetime,
-) -> None:
-    """
-    Let a subscription end with what is paid: access stays until then, and one click undoes it.
-
-    Told twice, it counts once. Never blocked by an offer (product.md, rule 8).
-
-    :raises AlreadyEnded: it is over.
-    """
-    parameters: dict[str, object] = {"cancel_at_period_end": True}
-    if comment:
-        parameters["cancellation_details"] = {"comment": comment}
-    async with sessions.begin() as session:
-        held = await _lock_live(session, sub)
-    seen = await at_stripe.fetch(gateway, held.stripe_id)  # our own copy may be older than a click in the portal
-    if seen.cancel_at is None:
-        async with sessions.begin() as session:
-            held = await _lock_live(session, sub)
-            intent = await intents.record(session, held.id, "schedule_end", parameters)
-            await audit.record(
-                session,
-                actor=f"reader:{sub}",
-                action="subscription.cancel_at_period_end",
-                object_id=held.id,
-                subscriber_id=held.subscriber_id,
-                reason=reason,
-                before={"ends_at": None},
-                after={"ends_at": _text(held.current_period_end)},
-            )
-        await _tell(sessions, gateway, held, intent)
-    held = await refresh(sessions, gateway, rules, held.stripe_id, now=now)
-    if held.cancel_at is None and held.is_live:
-        raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
-
-
-async def resume(sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, now: datetime) -> None:
-    """
-    Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error.
-
-    :raises AlreadyEnded: it is over.
-    """
-    async with sessions.begin() as session:
-        held = await _lock_live(session, sub)
-    seen = await at_stripe.fetch(gateway, held.stripe_id)
-    if seen.cancel_at is not None:
-        parameters = {"cancel_at_period_end": False} if seen.ends_by_flag else {"cancel_at": ""}
-        async with sessions.begin() as session:
-            held = await _lock_live(session, sub)
-            intent = await intents.record(session, held.id, "resume", parameters)
-            await audit.record(
-                session,
-                actor=f"reader:{sub}",
-                action="subscription.resume",
-                object_id=held.id,
-                subscriber_id=held.subscriber_id,
-                before={"ends_at": _text(seen.cancel_at)},
-                after={"ends_at": None},
-            )
-        await _tell(sessions, gateway, held, intent)
-    held = await refresh(sessions, gateway, rules, held.stripe_id, now=now)
-    if held.cancel_at is not None and held.is_live:
-        raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
-
-
-async def _tell(sessions: Sessions, gateway: Gateway, held: Subscription, intent: intents.Intent) -> None:
-    """Tell Stripe. After a fault of Stripe's the caller looks what came of it, and asks anew under another key."""
-    with suppress(StripeFault):
-        await at_stripe.update(gateway, held.stripe_id, intent.parameters, key=intent.key)
-    async with sessions.begin() as session:
-        await intents.settle(session, intent.key)
-
-
-async def cancel_now(
-    sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, reason: str | None, now: datetime
-) -> None:
-    """
-    End a subscription and its access at once. Refunds nothing by itself (product.md, rule 8).
-
-    Access ends with our commit; if Stripe does not answer now, a worker goes on until it has cancelled.
-
-    :raises AlreadyEnded: it is over.
-    """
-    async with sessions.begin() as session:
-        held = await _lock_live(session, sub)
-        await endings.end(session, rules, held.id, by="cancel_now", now=now)
-        await audit.record(
-            session,
-            actor=f"reader:{sub}",
-            action="subscription.cancel_now",
-            object_id=held.id,
-            subscriber_id=held.subscriber_id,
-            reason=reason,
-            before={"status": held.status},
-            after={"ended_at": now.isoformat()},
-        )
-    with suppress(
-        StripeUnavailable, StripeRefused, NotOurs, Overtaken
-    ):  # the order stands in the row: a worker repeats it
-        await finish_end(sessions, gateway, rules, held.id, now=now)
-
-
-async def finish_end(
-    sessions: Sessions, gateway: Gateway, rules: Rules, subscription_id: str, *, now: datetime
-) -> None:
-    """
-    Cancel at Stripe what is over here.
-
-    :raises StripeUnavailable: Stripe has not ended it; to be repeated until it has.
-    """
-    async with sessions.begin() as session:
-        stripe_id = await subscriptions.to_cancel(session, subscription_id)
-    if stripe_id is None:
-        return
-    with suppress(Gone):  # Stripe has ended it already: that is what was wanted
-        await at_stripe.cancel(gateway, stripe_id)
-    try:
-        seen = await refresh(sessions, gateway, rules, stripe_id, now=now)
-    except Gone:
-        async with sessions.begin() as session:
-            await subscriptions.end_is_done(session, stripe_id)
-        return
-    if seen.status not in OVER:
-        raise StripeUnavailable("Stripe has not ended the subscription yet")
-
-
-async def _lock_live(session: Session, sub: str) -> Subscription:
-    subscriber = await subscribers.by_sub(session, sub)
-    if subscriber is None:
-        raise NoSubscription
-    await subscribers.lock(session, subscriber.id)
-    held = await _current(session, sub)
-    if not held.is_live:
-        raise AlreadyEnded
-    return held
-
-
-def _text(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None

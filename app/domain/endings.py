@@ -1,0 +1,46 @@
+"""
+What follows from the end of a subscription, whoever ended it: nothing stays payable that buys nothing (product.md, rule 8).
+
+Stripe leaves open invoices payable by their link after a cancellation, and bills what is pending later; see
+docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given back (product.md, rule 4).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from app.domain.refunds import CONFIRMED, Refund
+from app.domain.subscriptions import Payment, SeenInvoice, SeenSubscription, Subscription, Term
+
+PAID_AFTER_END = "paid_after_end"
+DRAFT = "draft"
+# An invoice that was written off can still be paid by its link.
+PAYABLE = frozenset({DRAFT, "open", "uncollectible"})
+
+
+def payable_of(seen: SeenSubscription) -> tuple[SeenInvoice, ...]:
+    """Return the invoices of a subscription that somebody could still be asked to pay."""
+    return tuple(invoice for invoice in seen.invoices if invoice.status in PAYABLE)
+
+
+def over_since(
+    held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
+) -> datetime | None:
+    """
+    Return since when a subscription has bought nothing; None while it runs.
+
+    That is the earliest of its end at Stripe, of our order, and of the refund that ended it: a Dashboard refund is told of
+    late, and a renewal that was paid in between buys nothing either.
+    """
+    ends = [at for at in (held.ended_at, held.ended_here_at) if at is not None]
+    if not ends:
+        return None
+    refunded = {term.invoice_id for term in terms if term.refunded_as is not None}
+    ending = {payment.id for payment in payments if payment.invoice_id in refunded}
+    return min([*ends, *(r.created_at for r in refunds if r.payment_id in ending and r.status in CONFIRMED)])
+
+
+def paid_after(payments: Sequence[Payment], since: datetime | None) -> list[Payment]:
+    """Return what was paid after that moment, and so has to go back. What was paid in its very second bought something."""
+    if since is None:
+        return []
+    return [payment for payment in payments if payment.paid_at > since and payment.amount > 0]

@@ -1,0 +1,56 @@
+"""What the end of a subscription asks for at Stripe, besides its cancellation: invoices voided, pending items deleted."""
+
+from dataclasses import dataclass
+
+from app.gateway.client import Gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingItem:
+    """An amount that waits for the next invoice of a subscription. In minor units; a credit is below zero."""
+
+    id: str
+    amount: int
+    currency: str
+
+
+async def pending_items(gateway: Gateway, customer_id: str, subscription_id: str) -> list[PendingItem]:
+    """
+    Return what waits for the next invoice of a subscription. What waits for the customer alone is another matter's.
+
+    :raises Gone: the customer was deleted, and with them all that was pending.
+    """
+    items = await gateway.every(
+        gateway.sdk.v1.invoice_items.list_async({"customer": customer_id, "pending": True, "limit": 100})
+    )
+    found = []
+    for item in items:
+        details = item.parent.subscription_details if item.parent else None
+        if details is not None and details.subscription == subscription_id:
+            found.append(PendingItem(id=item.id, amount=item.amount, currency=item.currency))
+    return found
+
+
+async def delete_item(gateway: Gateway, item_id: str) -> None:
+    """
+    Delete a pending item. DELETE takes no key: the second time Stripe answers that it is gone.
+
+    :raises Gone: it is deleted already.
+    """
+    await gateway.call(gateway.sdk.v1.invoice_items.delete_async(item_id))
+
+
+async def finalize(gateway: Gateway, invoice_id: str, *, key: str) -> None:
+    """Make a draft final without collecting it: Stripe deletes no draft of a subscription, and voids no draft."""
+    await gateway.call(
+        gateway.sdk.v1.invoices.finalize_invoice_async(invoice_id, {"auto_advance": False}, {"idempotency_key": key})
+    )
+
+
+async def void(gateway: Gateway, invoice_id: str, *, key: str) -> None:
+    """
+    Void an invoice that is open or was written off.
+
+    :raises StripeRefused: it is neither any more: paid, say.
+    """
+    await gateway.call(gateway.sdk.v1.invoices.void_invoice_async(invoice_id, {}, {"idempotency_key": key}))

@@ -1,0 +1,251 @@
+"""
+Ends: scheduled, taken back, at once; and what is left to do at Stripe for one that is over.
+
+Whoever ended a subscription, a worker brings its end about at Stripe in steps that can each be repeated: it is cancelled,
+its invoices are voided and its pending items deleted, and what was paid all the same is ordered back.
+"""
+
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+import structlog
+
+from app.db import audit, endings, intents, keeping, subscribers, subscriptions
+from app.db.session import Session, Sessions
+from app.db.subscriptions import Overtaken
+from app.domain.endings import DRAFT, payable_of
+from app.domain.errors import DomainError, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.policy import Rules
+from app.domain.subscriptions import (
+    OVER,
+    AlreadyEnded,
+    NoSubscription,
+    NotOurs,
+    SeenInvoice,
+    SeenSubscription,
+    Subscription,
+)
+from app.gateway import endings as at_stripe
+from app.gateway import subscriptions as subscriptions_at_stripe
+from app.gateway.client import Gateway, Gone
+
+log = structlog.get_logger()
+
+
+async def cancel_at_period_end(
+    sessions: Sessions,
+    gateway: Gateway,
+    rules: Rules,
+    sub: str,
+    *,
+    reason: str | None,
+    comment: str | None,
+    now: datetime,
+) -> None:
+    """
+    Let a subscription end with what is paid: access stays until then, and one click undoes it.
+
+    Told twice, it counts once. Never blocked by an offer (product.md, rule 8).
+
+    :raises AlreadyEnded: it is over.
+    """
+    parameters: dict[str, object] = {"cancel_at_period_end": True}
+    if comment:
+        parameters["cancellation_details"] = {"comment": comment}
+    async with sessions.begin() as session:
+        held = await _lock_live(session, sub)
+    seen = await subscriptions_at_stripe.fetch(
+        gateway, held.stripe_id
+    )  # our copy may be older than a click in the portal
+    if seen.cancel_at is None:
+        async with sessions.begin() as session:
+            held = await _lock_live(session, sub)
+            intent = await intents.record(session, held.id, "schedule_end", parameters)
+            await audit.record(
+                session,
+                actor=f"reader:{sub}",
+                action="subscription.cancel_at_period_end",
+                object_id=held.id,
+                subscriber_id=held.subscriber_id,
+                reason=reason,
+                before={"ends_at": None},
+                after={"ends_at": _text(held.current_period_end)},
+            )
+        await _tell(sessions, gateway, held, intent)
+    held = await _look(sessions, gateway, rules, held.stripe_id, now=now)
+    if held.cancel_at is None and held.is_live:
+        raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
+
+
+async def resume(sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, now: datetime) -> None:
+    """
+    Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error.
+
+    :raises AlreadyEnded: it is over.
+    """
+    async with sessions.begin() as session:
+        held = await _lock_live(session, sub)
+    seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)
+    if seen.cancel_at is not None:
+        parameters = {"cancel_at_period_end": False} if seen.ends_by_flag else {"cancel_at": ""}
+        async with sessions.begin() as session:
+            held = await _lock_live(session, sub)
+            intent = await intents.record(session, held.id, "resume", parameters)
+            await audit.record(
+                session,
+                actor=f"reader:{sub}",
+                action="subscription.resume",
+                object_id=held.id,
+                subscriber_id=held.subscriber_id,
+                before={"ends_at": _text(seen.cancel_at)},
+                after={"ends_at": None},
+            )
+        await _tell(sessions, gateway, held, intent)
+    held = await _look(sessions, gateway, rules, held.stripe_id, now=now)
+    if held.cancel_at is not None and held.is_live:
+        raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
+
+
+async def _look(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime) -> Subscription:
+    look = partial(subscriptions_at_stripe.fetch, gateway, stripe_id)
+    return await keeping.keep(sessions, rules, stripe_id, look, now=now)
+
+
+async def _tell(sessions: Sessions, gateway: Gateway, held: Subscription, intent: intents.Intent) -> None:
+    """Tell Stripe. After a fault of Stripe's the caller looks what came of it, and asks anew under another key."""
+    with suppress(StripeFault):
+        await subscriptions_at_stripe.update(gateway, held.stripe_id, intent.parameters, key=intent.key)
+    async with sessions.begin() as session:
+        await intents.settle(session, intent.key)
+
+
+async def cancel_now(
+    sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, reason: str | None, now: datetime
+) -> None:
+    """
+    End a subscription and its access at once. Refunds nothing by itself (product.md, rule 8).
+
+    Access ends with our commit; if Stripe does not answer now, a worker goes on until it has cancelled.
+
+    :raises AlreadyEnded: it is over.
+    """
+    async with sessions.begin() as session:
+        held = await _lock_live(session, sub)
+        await endings.end(session, rules, held.id, by="cancel_now", now=now)
+        await audit.record(
+            session,
+            actor=f"reader:{sub}",
+            action="subscription.cancel_now",
+            object_id=held.id,
+            subscriber_id=held.subscriber_id,
+            reason=reason,
+            before={"status": held.status},
+            after={"ended_at": now.isoformat()},
+        )
+    # The order stands in the row: a worker repeats it.
+    with suppress(StripeUnavailable, StripeRefused, NotOurs, Overtaken):
+        await finish(sessions, gateway, rules, held.id, now=now)
+
+
+async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, subscription_id: str, *, now: datetime) -> None:
+    """
+    Do at Stripe what the end of a subscription asks for, from wherever it stands.
+
+    :raises StripeUnavailable: something is left to do; to be repeated until it is done.
+    """
+    async with sessions.begin() as session:
+        held = await subscriptions.due(session, subscription_id)
+    if held is None:
+        return
+    if held.status not in OVER:
+        with suppress(Gone):  # Stripe has ended it already: that is what was wanted
+            await subscriptions_at_stripe.cancel(gateway, held.stripe_id)
+    with suppress(Gone):  # Stripe knows nothing of it any more, so nothing of it can be paid
+        seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)
+        if seen.status not in OVER:
+            raise StripeUnavailable("Stripe has not ended the subscription yet")
+        for invoice in payable_of(seen):
+            await _void(sessions, gateway, held, invoice)
+        await _delete_pending(sessions, gateway, held, seen)
+        await _look(sessions, gateway, rules, held.stripe_id, now=now)
+    async with sessions.begin() as session:
+        await subscribers.lock(session, held.subscriber_id)
+        done = await endings.close(session, held.id, now=now)
+    if not done:
+        raise StripeUnavailable("a payment waits for another refund of it")
+
+
+async def _void(sessions: Sessions, gateway: Gateway, held: Subscription, invoice: SeenInvoice) -> None:
+    """Let nobody pay an invoice any more. One that was paid meanwhile is given back when it is seen."""
+    if invoice.status == DRAFT:
+        intent = await _intend(sessions, held, invoice.id, "finalize", {"amount": invoice.total})
+        try:
+            await _ask(sessions, intent, at_stripe.finalize(gateway, invoice.id, key=intent.key))
+        except StripeRefused as refusal:
+            log.warning("draft_not_finalized", invoice=invoice.id, reason=str(refusal))
+            return  # nobody can pay a draft
+    intent = await _intend(sessions, held, invoice.id, "void", {"amount": invoice.total})
+    with suppress(StripeRefused):
+        await _ask(sessions, intent, at_stripe.void(gateway, invoice.id, key=intent.key))
+
+
+async def _delete_pending(sessions: Sessions, gateway: Gateway, held: Subscription, seen: SeenSubscription) -> None:
+    """Let nothing of it be billed later; a credit that waits goes as well, since what is given back is a refund's matter."""
+    with suppress(Gone):
+        for item in await at_stripe.pending_items(gateway, seen.customer_id, held.stripe_id):
+            await _intend(sessions, held, item.id, "delete", {"amount": item.amount, "currency": item.currency})
+            with suppress(Gone):
+                await at_stripe.delete_item(gateway, item.id)
+
+
+async def _intend(
+    sessions: Sessions, held: Subscription, object_id: str, action: str, facts: Mapping[str, object]
+) -> intents.Intent:
+    """Record what Stripe is about to be asked, with an audit row the first time."""
+    async with sessions.begin() as session:
+        await subscribers.lock(session, held.subscriber_id)
+        intent = await intents.record(session, object_id, action, {})
+        if intent.first:
+            kind = "pending_item" if action == "delete" else "invoice"
+            await audit.record(
+                session,
+                actor="policy",
+                action=f"{kind}.{action}",
+                object_id=object_id,
+                subscriber_id=held.subscriber_id,
+                reason=f"ended:{held.ended_by or held.end_reason or held.status}",
+                before={**facts, "subscription": held.id},
+            )
+    return intent
+
+
+async def _ask(sessions: Sessions, intent: intents.Intent, request: Awaitable[None]) -> None:
+    """Await a POST. Its intent is settled once Stripe has answered, with whatever: asked again, it is under another key."""
+    answer: DomainError | None = None
+    try:
+        await request
+    except (StripeFault, StripeRefused) as refusal:
+        answer = refusal
+    async with sessions.begin() as session:
+        await intents.settle(session, intent.key)
+    if answer is not None:
+        raise answer
+
+
+async def _lock_live(session: Session, sub: str) -> Subscription:
+    subscriber = await subscribers.by_sub(session, sub)
+    if subscriber is None:
+        raise NoSubscription
+    await subscribers.lock(session, subscriber.id)
+    held = await subscriptions.current(session, subscriber.id)
+    if held is None:
+        raise NoSubscription
+    if not held.is_live:
+        raise AlreadyEnded
+    return held
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
