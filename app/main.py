@@ -34,6 +34,7 @@ from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.db import address, schema, work
+from app.db.arrivals import Arrivals
 from app.db.entitlements import open_pool
 from app.db.notices import Notices
 from app.db.session import Sessions, make_engine, make_sessions
@@ -122,6 +123,8 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
         stack.push_async_callback(engine.dispose)
         pool = await open_pool(dsn, size=settings.database_pool_size, pooler=settings.database_pooler)
         stack.push_async_callback(pool.close)
+        arrivals = Arrivals(pool)
+        stack.push_async_callback(arrivals.close)
         notices = Notices(pool)
         stack.push_async_callback(notices.close)
         key = settings.stripe_api_key.get_secret_value()
@@ -151,6 +154,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             catalogue=offer,
             authenticator=authenticator,
             pool=pool,
+            arrivals=arrivals,
             wake=notices.send,
         )
         yield Parts(

@@ -18,6 +18,7 @@ from app.api.auth import Authenticator
 from app.clock import Clock
 from app.db import entitlements
 from app.db import session as db
+from app.db.arrivals import Arrivals
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.policy import Rules
@@ -36,6 +37,7 @@ class Container:
     catalogue: Catalogue
     authenticator: Authenticator
     pool: entitlements.Pool  # bare asyncpg, where SQLAlchemy's cost counts
+    arrivals: Arrivals
     wake: Callable[[], None] = lambda: None  # has workers look at once
     rules: Rules = field(init=False)
 

@@ -21,7 +21,7 @@ from app.api.problems import Invalid, Malformed
 from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated
 from app.domain.entitlements import Decision
 from app.domain.errors import DomainError
-from app.domain.events import NotGenuine
+from app.domain.events import NotGenuine, NotStored
 from app.domain.plans import UnknownFeature
 from app.services import entitlements, webhooks
 
@@ -140,7 +140,7 @@ async def stripe_webhook(request: HTTPConnection, receive: Receive) -> bytes:
     """Take in what Stripe tells us. 200 once it is safely stored, or was already."""
     shop = container(request)
     if await webhooks.accept(
-        shop.pool,
+        shop.arrivals,
         await _body(receive),
         request.headers.get("stripe-signature"),
         secrets=[secret.get_secret_value() for secret in shop.settings.webhook_secrets],
@@ -214,7 +214,7 @@ PATHS: dict[str, Any] = {
             requestBody={"required": True, "content": _json(EventIn)},
             said=ReceivedOut,
             means="The event is safely stored, or was already",
-            refusals=(NotGenuine,),
+            refusals=(NotGenuine, NotStored),
         )
     },
 }

@@ -114,6 +114,7 @@ KINDS: dict[str, Kind] = {
     "not_ours": Kind(409, "The object at Stripe is none of ours"),
     "overtaken": Kind(503, "Others are changing the same thing just now", _SOON),
     "stripe_refused": Kind(409, "Stripe refuses"),
+    "not_stored": Kind(503, "The event could not be stored", _SOON),
     "not_genuine": Kind(400, "The request is not Stripe's"),
     # The request itself
     "malformed_request": Kind(400, "The address holds a character that no address has"),

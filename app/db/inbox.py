@@ -1,10 +1,11 @@
 """
 The inbox of events: each stored once, kept with what became of it.
 
-Accepting runs on the bare asyncpg pool: one durable insert is all that stands between Stripe and its 200.
+Accepting runs on the bare asyncpg pool, and those that arrive together share one commit (:mod:`app.db.arrivals`).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
 from sqlalchemy import bindparam, func, select, text, update
@@ -19,27 +20,39 @@ NO_KEY = "-"
 
 _STORE = """
 INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, work_key, due_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $7 = 'received' THEN now() END)
+SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END,
+       ignored, payload, key, CASE WHEN ignored IS NULL THEN now() END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[])
+     AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
 ON CONFLICT (id) DO NOTHING
+RETURNING id
 """
 
 
-async def store(pool: "asyncpg.Pool[asyncpg.Record]", knock: Knock, payload: str) -> bool:
-    """Keep an event, durably, before Stripe is told so. False: it was there already."""
-    done = await pool.execute(
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event as it came in: what it is a knock for, and its own words."""
+
+    knock: Knock
+    payload: str
+
+
+async def store(pool: "asyncpg.Pool[asyncpg.Record]", arrivals: Sequence[Arrival]) -> set[str]:
+    """Keep events, durably and in one commit, each once. Returns the ids of those that were not there yet."""
+    knocks = [arrival.knock for arrival in arrivals]
+    stored = await pool.fetch(
         _STORE,
-        knock.event_id,
-        knock.type,
-        knock.api_version,
-        knock.livemode,
-        knock.object_id,
-        knock.created_at,
-        RECEIVED if knock.ignored is None else IGNORED,
-        knock.ignored,
-        payload,
-        knock.key or NO_KEY,
+        [knock.event_id for knock in knocks],
+        [knock.type for knock in knocks],
+        [knock.api_version for knock in knocks],
+        [knock.livemode for knock in knocks],
+        [knock.object_id for knock in knocks],
+        [knock.created_at for knock in knocks],
+        [knock.ignored for knock in knocks],
+        [arrival.payload for arrival in arrivals],
+        [knock.key or NO_KEY for knock in knocks],
     )
-    return bool(done == "INSERT 0 1")
+    return {row["id"] for row in stored}
 
 
 async def knock(session: Session, key: str, *, why: str) -> None:

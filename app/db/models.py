@@ -8,7 +8,7 @@ Rows that ask for work carry :class:`Due`: what is due, when, and how often it w
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, MetaData, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, ForeignKey, Identity, Index, MetaData, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -52,6 +52,19 @@ class Lease(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
     until: Mapped[datetime] = mapped_column(index=True)
+
+
+class Bucket(Base):
+    """Calls to Stripe that may be made now: one bucket for each endpoint and one for all, shared by all processes.
+
+    Not worth a disk's time: after a crash it is full again, and that is true by then.
+    """
+
+    __tablename__ = "buckets"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    tokens: Mapped[float] = mapped_column(Double)  # there were so many
+    at: Mapped[datetime]  # at this time; in the future while Stripe told us to wait
+    __table_args__: ClassVar = {"prefixes": ["UNLOGGED"]}
 
 
 class Subscriber(Base):
@@ -243,6 +256,7 @@ class Event(Base, Due):
         Index("events_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("events_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
         Index("events_received_at_idx", "received_at"),
+        Index("events_object_id_idx", "object_id", postgresql_where=text("object_id IS NOT NULL")),
         Index("events_unapplied_idx", "work_key", postgresql_where=text("state IN ('failed', 'dead')")),
         Index("events_dead_idx", "state", postgresql_where=text("state = 'dead'")),
     )

@@ -31,6 +31,12 @@ class NotGenuine(DomainError):
     code = "not_genuine"
 
 
+class NotStored(DomainError):
+    """The event could not be stored just now. Send it again."""
+
+    code = "not_stored"
+
+
 class TooLarge(DomainError):
     """The body is larger than any event is."""
 

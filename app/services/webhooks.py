@@ -8,10 +8,10 @@ for that kind of object; the composition root says which use case that is, since
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
-import asyncpg
 import structlog
 
 from app.db import inbox, work
+from app.db.arrivals import Arrivals
 from app.db.session import DATABASE_AWAY, Sessions
 from app.db.subscriptions import Overtaken
 from app.domain import events
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 async def accept(
-    pool: "asyncpg.Pool[asyncpg.Record]",
+    arrivals: Arrivals,
     body: bytes,
     signature: str | None,
     *,
@@ -41,10 +41,11 @@ async def accept(
     :param now: real time.
     :returns: whether there is something to apply.
     :raises NotGenuine: it is not an event of Stripe's.
+    :raises NotStored: it could not be stored.
     """
     text = signatures.verify(body, signature, secrets, now=now)
     knock = events.with_mode(translate.knock(text), livemode=livemode)
-    stored = await inbox.store(pool, knock, text)
+    stored = await arrivals.store(inbox.Arrival(knock, text))
     return stored and knock.ignored is None
 
 

@@ -1,0 +1,97 @@
+"""
+The door of the inbox: events that arrive together are written together.
+
+A commit costs a wait for the disk, however much is in it. So what arrives while one batch is being written waits for the
+next, and each is told of *its* commit: nobody is answered before the event is on disk. There is one writer for each
+process; under load the batches grow by themselves, and a lone event waits for nobody.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from app.db import inbox
+from app.db.inbox import Arrival
+from app.domain.events import NotStored
+
+MOST_EVENTS, MOST_BYTES = 200, 2_000_000  # in one batch
+ROOM = 32_000_000  # bytes that may wait, so that a slow disk does not fill the memory
+log = structlog.get_logger()
+_Waiting = tuple[Arrival, "asyncio.Future[bool]"]
+
+
+class Arrivals:
+    """Takes in events from all requests of the process, and writes them in batches."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, room: int = ROOM) -> None:
+        self._pool, self._room = pool, room
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    async def store(self, arrival: Arrival) -> bool:
+        """
+        Keep an event. Returns once it is durably there; False: it was there already.
+
+        :raises NotStored: it could not be written, or too much waits already. Stripe sends it again.
+        """
+        if self._bytes + len(arrival.payload) > self._room:
+            raise NotStored("more arrives than can be written just now")
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, stored))
+        self._bytes += len(arrival.payload)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        return await stored
+
+    async def close(self) -> None:
+        """Write what still waits."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch = self._take()
+            try:
+                await self._store(batch)
+            finally:  # also when this task is cancelled: nobody waits for ever
+                for arrival, stored in batch:
+                    self._bytes -= len(arrival.payload)
+                    if not stored.done():
+                        stored.set_exception(NotStored("the writer was stopped"))
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < MOST_EVENTS and size < MOST_BYTES:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1][0].payload)
+        return batch
+
+    async def _store(self, batch: Sequence[_Waiting]) -> None:
+        """Write a batch; when it is refused, each of it by itself, so that a bad one fails alone."""
+        try:
+            new = await inbox.store(self._pool, [arrival for arrival, _ in batch])
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError) as bad:
+            if len(batch) == 1:
+                _fail(batch, bad)
+                return
+            for one in batch:
+                await self._store([one])
+        except Exception as failure:  # whatever it is, each of them is answered, and sent again
+            _fail(batch, failure)
+        else:
+            for arrival, stored in batch:
+                if not stored.done():  # whoever asked may have gone
+                    stored.set_result(arrival.knock.event_id in new)
+                new.discard(arrival.knock.event_id)  # the same one twice in a batch is new once
+
+
+def _fail(batch: Sequence[_Waiting], failure: Exception) -> None:
+    log.error("events_not_stored", events=len(batch), error=type(failure).__name__)
+    for _, stored in batch:
+        if not stored.done():
+            stored.set_exception(NotStored("the event could not be written; send it again"))
