@@ -29,9 +29,7 @@ def main() -> int:
         path.write_text(OF_ALEMBICS_OWN.sub("", sql.getvalue()))
         left_out = [part for rule in LEFT_OUT for part in ("-e", rule)]
         squawk = Path(sys.executable).with_name("squawk")
-        return subprocess.run(
-            [squawk, "--pg-version", "15", *left_out, path], check=False
-        ).returncode
+        return subprocess.run([squawk, "--pg-version", "15", *left_out, path], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "limits"
-down_revision = "0001"
+down_revision = "ends"
 branch_labels = None
 depends_on = None
 
