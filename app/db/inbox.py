@@ -22,8 +22,8 @@ _STORE = """
 INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, work_key, due_at)
 SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END,
        ignored, payload, key, CASE WHEN ignored IS NULL THEN now() END
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[])
-     AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
+            $9::text[]) AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
