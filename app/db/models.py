@@ -76,7 +76,7 @@ class Bucket(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     tokens: Mapped[float] = mapped_column(Double)  # there were so many
     at: Mapped[datetime]  # at this time; in the future while Stripe told us to wait
-    __table_args__: ClassVar = {"prefixes": ["UNLOGGED"]}
+    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
 class Subscriber(Base):
