@@ -42,7 +42,7 @@ from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
-from app.services import catalogue, checkout, endings, idempotency, payments, subscriptions, webhooks
+from app.services import catalogue, checkout, doubles, endings, idempotency, payments, subscriptions, webhooks
 from app.services import refunds as refund_cases
 from app.settings import Settings
 from app.worker import Job, Worker, attend
@@ -97,6 +97,7 @@ class Parts:
             events.INVOICE: partial(subscriptions.refresh_invoice, *told, now=now),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),
+            events.RIVALS: partial(doubles.settle, *told, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
         }
         await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)

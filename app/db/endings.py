@@ -10,7 +10,7 @@ from datetime import datetime
 
 from app.db import grants, ordering, payments, refunds, subscribers, subscriptions, work
 from app.db.session import Session
-from app.domain.endings import PAID_AFTER_END, over_since, paid_after, payable_of
+from app.domain.endings import PAID_AFTER_END, owed_back, payable_of
 from app.domain.policy import Rules
 from app.domain.refunds import RefundInProgress
 from app.domain.subscriptions import OVER, SeenSubscription, Subscription
@@ -22,13 +22,20 @@ async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, 
 
     The caller holds the subscriber's lock. Told twice, it counts once; access is derived anew each time.
 
+    What the end leaves paid for nothing is ordered back: all of a double's payments, and what was paid after it.
+
     :param by: what ended it: ``cancel_now``, or a refund's basis.
     :returns: whether it was not ordered before.
     """
-    ordered = await subscriptions.order_end(session, subscription_id, by=by, now=now)
     held = await subscriptions.by_id(session, subscription_id)
-    owner = await subscribers.by_id(session, held.subscriber_id) if held else None
-    if held is not None and owner is not None:
+    if held is None:
+        return False
+    was_over = by == PAID_AFTER_END and held.status in OVER  # then Stripe ended it, and this is what followed
+    ordered = not was_over and await subscriptions.order_end(session, held.id, by=by, now=now)
+    held = await subscriptions.by_id(session, held.id) or held
+    owner = await subscribers.by_id(session, held.subscriber_id)
+    await _give_back(session, held, now=now)  # what has to wait for another refund is ordered when its end is closed
+    if owner is not None:
         await grants.derive(session, owner, held, rules.catalogue, rules.access)
     await work.notify(session)
     return ordered
@@ -38,7 +45,7 @@ async def follow(session: Session, held: Subscription, seen: SeenSubscription, *
     """
     See to what follows when Stripe was looked at and a subscription is over, there or here.
 
-    What was paid after the end is ordered back. If Stripe ended it, or something is payable again, its end becomes due:
+    What was paid for nothing is ordered back. If Stripe ended it, or something is payable again, its end becomes due:
     until :func:`close` it is open what is left to do there. The caller holds the subscriber's lock.
     """
     settled = await _give_back(session, held, now=now)
@@ -48,25 +55,20 @@ async def follow(session: Session, held: Subscription, seen: SeenSubscription, *
 
 
 async def _give_back(session: Session, held: Subscription, *, now: datetime) -> bool:
-    """Order back what was paid after the end, each payment once. False: one has to wait for another refund of it."""
+    """Order back what was paid for nothing, each payment once. False: one has to wait for another refund of it."""
     if held.ended_at is None and held.ended_here_at is None:
         return True
+    terms = await subscriptions.terms_of(session, held.id)
     paid = await payments.of_subscription(session, held.id)
     given = await refunds.of_subscriber(session, held.subscriber_id)
-    since = over_since(held, await subscriptions.terms_of(session, held.id), paid, given)
     settled = True
-    ordered = {
-        refund.payment_id for refund in given if refund.basis == PAID_AFTER_END
-    }  # one that failed is staff's matter
-    for payment in paid_after(paid, since):
-        if payment.id in ordered:
-            continue
+    for payment, basis in owed_back(held, terms, paid, given):
         try:
             await ordering.refund(
                 session,
                 payment,
                 subscriber_id=held.subscriber_id,
-                basis=PAID_AFTER_END,
+                basis=basis,
                 reason=f"ended:{held.ended_by or held.end_reason or held.status}",
                 now=now,
             )
@@ -79,7 +81,7 @@ async def close(session: Session, subscription_id: str, *, now: datetime) -> boo
     """
     Note that all is done at Stripe that an end asks for. The caller holds the subscriber's lock.
 
-    :returns: False: something that was paid after the end waits for another refund of it, so the end stays due.
+    :returns: False: a payment that has to go back waits for another refund of it, so the end stays due.
     """
     held = await subscriptions.by_id(session, subscription_id)
     settled = held is None or await _give_back(session, held, now=now)

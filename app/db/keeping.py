@@ -8,9 +8,10 @@ the look began, and else has it looked at again.
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from app.db import endings, grants, payments, subscribers, subscriptions
+from app.db import endings, grants, inbox, payments, subscribers, subscriptions
 from app.db.session import Session, Sessions
 from app.db.subscriptions import Overtaken
+from app.domain.events import RIVALS
 from app.domain.policy import Rules
 from app.domain.subscriptions import NotOurs, SeenSubscription, Subscription, payments_of, terms_of
 
@@ -24,12 +25,14 @@ async def keep(
     look: Callable[[], Awaitable[SeenSubscription]],
     *,
     now: datetime,
+    alone: bool = False,
 ) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to what ``look`` finds at Stripe.
 
     ``look`` is awaited outside of any transaction.
 
+    :param alone: others of the reader's are being looked at by the caller, so that they need not be.
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
@@ -40,14 +43,14 @@ async def keep(
         seen = await look()
         try:
             async with sessions.begin() as session:
-                return await save(session, rules, seen, if_version=version, now=now)
+                return await save(session, rules, seen, if_version=version, now=now, alone=alone)
         except Overtaken:
             continue
     raise Overtaken(stripe_id)
 
 
 async def save(
-    session: Session, rules: Rules, seen: SeenSubscription, *, if_version: int, now: datetime
+    session: Session, rules: Rules, seen: SeenSubscription, *, if_version: int, now: datetime, alone: bool = False
 ) -> Subscription:
     """
     Keep what was seen, in the caller's transaction. Takes the subscriber's lock.
@@ -63,5 +66,7 @@ async def save(
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
     await payments.save(session, held.id, payments_of(seen))
     await endings.follow(session, held, seen, now=now)
+    if held.is_live and not alone and len(await subscriptions.live_of(session, subscriber.id)) > 1:
+        await inbox.knock(session, f"{RIVALS}:{subscriber.id}", why="double")
     await grants.derive(session, subscriber, held, rules.catalogue, rules.access)
     return held

@@ -172,6 +172,17 @@ async def of_subscriber(session: Session, subscriber_id: str) -> list[Subscripti
     return [_subscription(row) for row in rows]
 
 
+async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
+    """Return a subscriber's live subscriptions, the earliest first: one, unless two were paid at once."""
+    rows = await session.scalars(
+        select(Row)
+        .where(Row.subscriber_id == subscriber_id, Row.status.in_(LIVE), Row.ended_here_at.is_(None))
+        .order_by(Row.created_at, Row.id)
+        .execution_options(populate_existing=True)
+    )
+    return [_subscription(row) for row in rows]
+
+
 async def by_id(session: Session, subscription_id: str) -> Subscription | None:
     """Return the subscription of our id, as it stands now."""
     return _maybe(await session.get(Row, subscription_id, populate_existing=True))

@@ -8,6 +8,7 @@ docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given
 from collections.abc import Sequence
 from datetime import datetime
 
+from app.domain.doubles import DUPLICATE
 from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Payment, SeenInvoice, SeenSubscription, Subscription, Term
 
@@ -39,8 +40,23 @@ def over_since(
     return min([*ends, *(r.created_at for r in refunds if r.payment_id in ending and r.status in CONFIRMED)])
 
 
-def paid_after(payments: Sequence[Payment], since: datetime | None) -> list[Payment]:
-    """Return what was paid after that moment, and so has to go back. What was paid in its very second bought something."""
+def owed_back(
+    held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
+) -> list[tuple[Payment, str]]:
+    """
+    Return the payments of a subscription that is over which have to go back, each with the basis.
+
+    All of a double's; else what was paid after the end (what was paid in its very second bought something). One that was
+    ordered back on that basis is not again, whatever came of it: a refund that fails is for people to look at.
+    """
+    since = over_since(held, terms, payments, refunds)
     if since is None:
         return []
-    return [payment for payment in payments if payment.paid_at > since and payment.amount > 0]
+    double = held.ended_by == DUPLICATE
+    basis = DUPLICATE if double else PAID_AFTER_END
+    ordered = {refund.payment_id for refund in refunds if refund.basis in {DUPLICATE, PAID_AFTER_END}}
+    return [
+        (payment, basis)
+        for payment in payments
+        if payment.amount > 0 and payment.id not in ordered and (double or payment.paid_at > since)
+    ]

@@ -15,6 +15,7 @@ PAYMENT = "payment"  # and the refunds and disputes of it
 INVOICE = "invoice"  # the subscription it is of
 CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"
+RIVALS = "rivals"  # a subscriber who has several live subscriptions
 
 
 class LookFirst(Exception):

@@ -1,0 +1,57 @@
+"""
+Two subscriptions at once: which one stays (product.md, rule 9).
+
+Nobody is charged twice for the same magazine. The earliest paid one stays, whichever we hear of first; one whose renewal
+failed is dying and never preferred, and neither is a trial, which nobody has paid for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+DUPLICATE = "duplicate"  # paid later than another: ended, and given back in full
+REPLACED = "replaced"  # unpaid beside a paid one: ended, and nothing is given back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """A live subscription beside others of the same reader."""
+
+    id: str  # scr_…
+    stripe_id: str  # decides ties, since it does not depend on which one we heard of first
+    status: str
+    created_at: datetime
+    paid_at: datetime | None  # when it was first paid, by money or by a promotion that made it free
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether what it gives now is paid for."""
+        return self.status == "active" and self.paid_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Which one stays, and what ends each of the others. None stays alone while none is paid."""
+
+    stays: Rival | None
+    ends: tuple[tuple[Rival, str], ...] = ()
+
+
+def judge(live: Sequence[Rival]) -> Verdict:
+    """
+    Return which of a reader's live subscriptions stays.
+
+    The earliest paid one; all others end beside it. While none is paid, the earliest trial stays, so that two trials
+    do not both come to be charged, and one whose renewal failed is left to be mended.
+    """
+    paid = sorted((r for r in live if r.is_paid and r.paid_at is not None), key=_first_paid)
+    if paid:
+        others = [rival for rival in live if rival.id != paid[0].id]
+        return Verdict(stays=paid[0], ends=tuple((rival, DUPLICATE if rival.is_paid else REPLACED) for rival in others))
+    trials = sorted((r for r in live if r.status == "trialing"), key=lambda r: (r.created_at, r.stripe_id))
+    return Verdict(stays=trials[0] if trials else None, ends=tuple((rival, REPLACED) for rival in trials[1:]))
+
+
+def _first_paid(rival: Rival) -> tuple[datetime, str]:
+    assert rival.paid_at is not None
+    return rival.paid_at, rival.stripe_id

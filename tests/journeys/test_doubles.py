@@ -1,0 +1,116 @@
+"""Two tabs both pay: one subscription stays, and the money of the other goes back, once."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.support.shop import OPENING, Person, Shop
+
+
+async def pays_in_another_tab(shop: Shop, customer: str, held: str) -> str:
+    """Pay a second checkout of the same customer, as a tab that was forgotten would; return its subscription."""
+    items = (await shop.at_stripe(f"/v1/subscriptions/{held}"))["items"]["data"]
+    session = await shop.makes(
+        "/v1/checkout/sessions",
+        mode="subscription",
+        customer=customer,
+        success_url="http://127.0.0.1:8080/welcome",
+        **{"line_items[0][price]": items[0]["price"]["id"], "line_items[0][quantity]": "1"},
+    )
+    paid = await shop.fills_in(session["url"])
+    assert paid.status_code == 303, paid.text
+    return str((await shop.at_stripe(f"/v1/checkout/sessions/{session['id']}"))["subscription"])
+
+
+async def by_stripe_id(shop: Shop, reader: Person) -> dict[str, Any]:
+    """Return what support sees of a reader's subscriptions."""
+    return {one["stripe_id"]: one for one in (await shop.overview(reader))["subscriptions"]}
+
+
+async def test_two_tabs_both_pay_and_one_is_given_back(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (first,) = await by_stripe_id(shop, ada)
+    (customer,) = await shop.customers()
+    await shop.wind_to(OPENING + timedelta(minutes=5))
+
+    second = await pays_in_another_tab(shop, customer["id"], first)
+    await shop.settles()
+
+    (given,) = (await shop.at_stripe("/v1/refunds"))["data"]
+    assert given["amount"] == 49_00
+    assert (await shop.at_stripe(f"/v1/subscriptions/{first}"))["status"] == "active"
+    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "canceled"
+    assert (await shop.check(ada))["reason"] == "paid_term"
+    mine = (await shop.get("/v1/me/subscription", ada)).json()
+    assert (mine["status"], mine["guarantee"]["eligible"]) == ("active", True), "a double does not spend the guarantee"
+    told = await shop.rows("SELECT actor, reason, after FROM audit_log WHERE action = 'subscription.duplicate'")
+    assert [(row["actor"], row["reason"]) for row in told] == [("policy", "duplicate")]
+    (ours,) = (await shop.overview(ada))["refunds"]
+    assert (ours["basis"], ours["status"]) == ("duplicate", "succeeded")
+
+
+async def test_the_earlier_one_stays_though_we_hear_of_it_last(shop: Shop) -> None:
+    ada = shop.person()
+    opened = (await shop.opens_checkout(ada)).json()
+    (customer,) = await shop.customers()
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    await shop.fills_in(opened["url"])
+    (first,) = (await shop.at_stripe("/v1/subscriptions", customer=customer["id"]))["data"]
+    await shop.wind_to(OPENING + timedelta(minutes=5))
+    second = await pays_in_another_tab(shop, customer["id"], first["id"])
+    events = (await shop.at_stripe("/v1/events", type="customer.subscription.created", limit="100"))["data"]
+    (late,) = [one["id"] for one in events if one["data"]["object"]["id"] == second]
+    (early,) = [one["id"] for one in events if one["data"]["object"]["id"] == first["id"]]
+
+    await shop.stripe.post(f"/_sandbox/events/{late}/deliver")
+    await shop.settles()
+    assert await shop.may_read(ada)
+    await shop.stripe.post(f"/_sandbox/events/{early}/deliver")
+    await shop.settles()
+
+    assert (await shop.at_stripe(f"/v1/subscriptions/{first['id']}"))["status"] == "active"
+    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "canceled"
+    (given,) = (await shop.at_stripe("/v1/refunds"))["data"]
+    assert given["amount"] == 49_00
+    assert await shop.may_read(ada)
+
+
+async def test_a_new_one_beside_one_that_is_over_at_stripe_is_no_double(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (first,) = await by_stripe_id(shop, ada)
+    (customer,) = await shop.customers()
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    await shop.stripe.delete(f"/v1/subscriptions/{first}")
+    await shop.wind_to(OPENING + timedelta(minutes=5))
+    second = await pays_in_another_tab(shop, customer["id"], first)
+    events = (await shop.at_stripe("/v1/events", type="customer.subscription.created", limit="100"))["data"]
+    (told,) = [one["id"] for one in events if one["data"]["object"]["id"] == second]
+
+    await shop.stripe.post(f"/_sandbox/events/{told}/deliver")
+    await shop.settles()
+
+    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "active"
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    assert await shop.may_read(ada)
+
+
+async def test_one_whose_renewal_failed_gives_way_to_a_paid_one(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (first,) = await by_stripe_id(shop, ada)
+    (customer,) = await shop.customers()
+    card = await shop.makes("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
+    await shop.makes(f"/v1/subscriptions/{first}", default_payment_method=card["id"])
+    await shop.wind_to(OPENING.replace(year=2027) + timedelta(days=1))
+    assert (await shop.at_stripe(f"/v1/subscriptions/{first}"))["status"] == "past_due"
+
+    second = await pays_in_another_tab(shop, customer["id"], first)
+    await shop.settles()
+
+    assert (await shop.at_stripe(f"/v1/subscriptions/{first}"))["status"] == "canceled"
+    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "active"
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    owed = (await shop.at_stripe("/v1/invoices", subscription=first))["data"]
+    assert [one["status"] for one in owed] == ["void", "paid"]
+    assert (await shop.check(ada))["reason"] == "paid_term"
