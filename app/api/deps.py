@@ -44,7 +44,9 @@ class Container:
     def __post_init__(self) -> None:
         """Make the rules of the offer and the policies."""
         access = AccessPolicy(
-            renewal_allowance=self.settings.renewal_allowance, grace_period=self.settings.grace_period
+            renewal_allowance=self.settings.renewal_allowance,
+            grace_period=self.settings.grace_period,
+            zone=self.settings.zone,
         )
         rules = Rules(catalogue=self.catalogue, access=access, zone=self.settings.zone)
         object.__setattr__(self, "rules", rules)

@@ -104,6 +104,11 @@ KINDS: dict[str, Kind] = {
     "payment_disputed": Kind(409, "The payment is disputed"),
     "refund_in_progress": Kind(409, "Another refund of the payment is on its way"),
     "quote_changed": Kind(409, "The refund is no longer worth what was quoted"),
+    # Issues
+    "issue_dates_wrong": Kind(422, "The issue's dates contradict each other"),
+    "issue_twice": Kind(409, "There are two issues of one number"),
+    "issue_out_of_order": Kind(409, "Issues come out in the order of their numbers"),
+    "extension_too_large": Kind(422, "The extension is longer than a term"),
     # Requests that are repeated
     "idempotency_key_required": Kind(400, "The Idempotency-Key header is missing"),
     "idempotency_key_invalid": Kind(400, "The Idempotency-Key header is not a key"),

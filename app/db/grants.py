@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.db import subscriptions
+from app.db import issues, subscriptions
 from app.db.models import Entitlement
 from app.db.models import Grant as Row
 from app.db.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import Grant, dump, dump_features, load_features, unite
 from app.domain.grants import grants_of, lapse_of
+from app.domain.issues import lay_out
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.subscriptions import Subscription
 
@@ -25,7 +26,18 @@ async def derive(
 ) -> None:
     """Replace what a subscription grants by what follows from its terms now. The subscriber's row is locked."""
     terms = await subscriptions.terms_of(session, subscription.id)
-    await replace(session, subscriber.id, subscription.id, grants_of(subscription, terms, catalogue, policy))
+    calendar = await issues.calendar(session, policy.zone, held=True)
+    runs = lay_out(subscription, terms, calendar, catalogue)
+    until = {run.term.invoice_id: run.editions_until() for run in runs}
+    granted = grants_of(
+        subscription,
+        terms,
+        catalogue,
+        policy,
+        editions_until={invoice_id: at for invoice_id, at in until.items() if at is not None},
+    )
+    await replace(session, subscriber.id, subscription.id, granted)
+    await issues.note_last(session, {run.term.invoice_id: run.noted() for run in runs})
     await rebuild(session, subscriber)
 
 

@@ -5,7 +5,7 @@ Money is integer minor units beside its currency. Rows never leave ``app.db``: q
 Rows that ask for work carry :class:`Due`: what is due, when, and how often it was tried; see :mod:`app.db.work`.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -177,6 +177,66 @@ class Term(Base):
     ends_at: Mapped[datetime]
     issues_owed: Mapped[int]
     refunded_as: Mapped[str | None]  # the basis of the refund that ended it: never granted again
+    # The issue that ends it, as of when its grants were derived. NULL: beyond the calendar; 0: nothing is owed any more.
+    last_issue: Mapped[int | None] = mapped_column(index=True)
+
+
+Index("terms_starts_at_idx", Term.starts_at)
+
+
+class Issue(Base):
+    """One number of the magazine. Dates are those of the publisher's calendar."""
+
+    __tablename__ = "issues"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str]
+    cover_date: Mapped[date]
+    planned_mail_date: Mapped[date]
+    actual_mail_date: Mapped[date | None]
+    label_cutoff: Mapped[date]
+    counts_as: Mapped[int]
+    __table_args__ = (
+        CheckConstraint("counts_as IN (0, 1, 2)", name="counts_as_known"),
+        CheckConstraint("label_cutoff <= coalesce(actual_mail_date, planned_mail_date)", name="cutoff_before_mailing"),
+    )
+
+
+class CalendarEdition(Base):
+    """One row: which edition of the calendar holds. A change writes a new token, so that a process knows its own copy."""
+
+    __tablename__ = "calendar_edition"
+    id: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
+    token: Mapped[str]
+    __table_args__ = (CheckConstraint("id", name="one_row"),)
+
+
+class IssueAdjustment(Base):
+    """Issues that a term owes beyond (or, below zero, short of) what was bought. Appended to, and never changed."""
+
+    __tablename__ = "issue_adjustments"
+    id: Mapped[str] = mapped_column(primary_key=True)  # adj_…
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("terms.invoice_id"), index=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    kind: Mapped[str]  # extension, grace_copies, claim
+    issues: Mapped[int]
+    reason: Mapped[str]
+    note: Mapped[str | None]
+    by: Mapped[str]
+    created_at: Mapped[datetime]  # policy time
+    __table_args__ = (CheckConstraint("issues <> 0", name="issues_not_zero"),)
+
+
+class CalendarWork(Base, Due):
+    """What a change of the calendar leaves to do: the change itself (``cal_…``), then each subscription it touches."""
+
+    __tablename__ = "calendar_work"
+    id: Mapped[str] = mapped_column(primary_key=True)  # cal_…, or a subscription's scr_…
+    told: Mapped[int] = mapped_column(server_default="1")  # rises when it is to be looked at again
+    change: Mapped[JSON | None]  # which terms it touches; see app.domain.issues.Change
+    __table_args__ = (
+        Index("calendar_work_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("calendar_work_work_key_idx", "work_key"),
+    )
 
 
 class Payment(Base):

@@ -11,11 +11,12 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.db.session import Session, new_id
 from app.domain.errors import DomainError
-from app.domain.subscriptions import LIVE, SeenSubscription, Subscription, Term
+from app.domain.subscriptions import LIVE, Adjustment, SeenSubscription, Subscription, Term
 
 
 class Overtaken(DomainError):
@@ -97,14 +98,19 @@ async def save_terms(session: Session, subscription_id: str, terms: Sequence[Ter
 
 
 async def terms_of(session: Session, subscription_id: str) -> list[Term]:
-    """Return a subscription's terms, the earliest first."""
-    rows = await session.scalars(
-        select(TermRow)
+    """Return a subscription's terms with their adjustments, the earliest first."""
+    adjustments = (
+        select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at)))
+        .where(Adjusted.invoice_id == TermRow.invoice_id)
+        .scalar_subquery()
+    )
+    rows = await session.execute(
+        select(TermRow, adjustments)
         .where(TermRow.subscription_id == subscription_id)
         .order_by(TermRow.starts_at, TermRow.invoice_id)
         .execution_options(populate_existing=True)
     )
-    return [_term(row) for row in rows]
+    return [_term(row, adjusted or ()) for row, adjusted in rows]
 
 
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
@@ -221,7 +227,7 @@ def _subscription(row: Row) -> Subscription:
     )
 
 
-def _term(row: TermRow) -> Term:
+def _term(row: TermRow, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
     return Term(
         invoice_id=row.invoice_id,
         plan=row.plan,
@@ -230,4 +236,10 @@ def _term(row: TermRow) -> Term:
         ends_at=row.ends_at,
         issues_owed=row.issues_owed,
         refunded_as=row.refunded_as,
+        adjustments=tuple(
+            sorted(
+                (Adjustment(kind=kind, issues=n, at=datetime.fromisoformat(at)) for kind, n, at in adjusted),
+                key=lambda one: one.at,
+            )
+        ),
     )

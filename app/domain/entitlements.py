@@ -14,6 +14,7 @@ from app.domain.plans import Catalogue
 PAID_TERM = "paid_term"
 RENEWAL_PENDING = "renewal_pending"
 GRACE_PERIOD = "grace_period"
+ISSUES_OWED = "issues_owed"
 NEVER_SUBSCRIBED = "never_subscribed"
 NOT_INCLUDED = "not_included"
 NOT_YET = "not_yet"

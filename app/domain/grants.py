@@ -4,11 +4,13 @@ What a subscription grants: the spells that follow from its paid terms, and the 
 How grants are united and asked is the matter of :mod:`app.domain.entitlements`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from app.domain.entitlements import (
     ENDED,
     GRACE_PERIOD,
+    ISSUES_OWED,
     PAID_TERM,
     PAYMENT_FAILED,
     PAYMENT_INCOMPLETE,
@@ -17,12 +19,17 @@ from app.domain.entitlements import (
     Grant,
     Spell,
 )
-from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.plans import EDITIONS, AccessPolicy, Catalogue
 from app.domain.subscriptions import Subscription, Term
 
 
 def grants_of(
-    subscription: Subscription, terms: Sequence[Term], catalogue: Catalogue, policy: AccessPolicy
+    subscription: Subscription,
+    terms: Sequence[Term],
+    catalogue: Catalogue,
+    policy: AccessPolicy,
+    *,
+    editions_until: Mapping[str, datetime] | None = None,
 ) -> list[Grant]:
     """
     Return what a subscription's paid terms grant.
@@ -30,6 +37,9 @@ def grants_of(
     The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
     whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What
     was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says.
+
+    :param editions_until: by invoice, until when a term's editions stay open beyond its period because issues are owed
+        (product.md, rule 8); of terms that were ended early there are none.
     """
     cut = min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
     counted = [term for term in terms if term.refunded_as is None]
@@ -44,9 +54,12 @@ def grants_of(
         if spells:
             plan = catalogue.plan(term.plan)
             names = plan.features_of(print_edition=term.print_edition)
-            grants.append(
-                Grant(id=f"grt_{term.invoice_id}", source=PAID_TERM, features=dict.fromkeys(names, tuple(spells)))
-            )
+            features = dict.fromkeys(names, tuple(spells))
+            owed_until = (editions_until or {}).get(term.invoice_id)
+            if owed_until is not None:
+                owing = (*spells, Spell(term.ends_at, owed_until, ISSUES_OWED))
+                features |= dict.fromkeys(EDITIONS & features.keys(), owing)
+            grants.append(Grant(id=f"grt_{term.invoice_id}", source=PAID_TERM, features=features))
     return grants
 
 

@@ -8,12 +8,14 @@ there on that date for all who have the plan, without a deployment.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from app.domain.errors import DomainError
 from app.domain.money import Money
 
 DIGITAL, PRINT = "digital", "print"
 PRINT_FEATURE = "print_edition"
+EDITIONS = frozenset({"digital_edition", PRINT_FEATURE})  # they last until the issues that are owed are served
 
 
 class UnknownPlan(DomainError):
@@ -92,6 +94,7 @@ class Plan:
     guarantee: Guarantee
     cancellation_title: str
     retired: bool = False  # no longer sold; whoever has it keeps it
+    double_issues: int = 2  # how many of the issues owed a double issue serves
 
     @property
     def has_print(self) -> bool:
@@ -160,3 +163,4 @@ class AccessPolicy:
 
     renewal_allowance: timedelta  # Stripe charges an hour after the period turns, and its events come later still
     grace_period: timedelta  # while a failed renewal is tried again
+    zone: ZoneInfo  # the publisher's: issues come out by its days

@@ -131,6 +131,18 @@ class SeenSubscription:
         return sum(item.unit_amount for item in self.items)
 
 
+EXTENSION, GRACE_COPIES, CLAIM = "extension", "grace_copies", "claim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """Issues that a term owes beyond what was bought, or (below zero) fewer of them. ``at``: from when on it counts."""
+
+    kind: str
+    issues: int
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """One paid period, owing issues."""
@@ -140,8 +152,9 @@ class Term:
     print_edition: bool
     starts_at: datetime
     ends_at: datetime
-    issues_owed: int
+    issues_owed: int  # bought with it
     refunded_as: str | None = None
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

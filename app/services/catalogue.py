@@ -42,6 +42,7 @@ _MUST = {
     "announced": "must be true or false",
     "available_from": "must be a time with its zone, such as 2027-03-01T00:00:00Z",
     "issues": "must be a whole number of issues from 1 to 1000",
+    "double_issues": "must be 1 or 2: how many of the issues owed a double issue serves",
     "interval": 'must be "year" or "month"',
     "features": "must be a list of names of features, at least one",
     "days": "must be a whole number of days from 0 to 3650",
@@ -114,6 +115,7 @@ class _Plan(_Table):
     cancellation: _Cancellation
     prices: _Prices
     retired: bool = False
+    double_issues: Literal[1, 2] = 2
 
 
 class _File(_Table):
@@ -250,6 +252,7 @@ def _plan(code: str, plan: _Plan, features: dict[str, Feature]) -> Plan:
         guarantee=Guarantee(days=plan.guarantee.days, title=plan.guarantee.title),
         cancellation_title=plan.cancellation.title,
         retired=plan.retired,
+        double_issues=plan.double_issues,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ from app.domain.subscriptions import Subscription, Term
 from app.services import catalogue
 
 CATALOGUE = catalogue.load(Path(__file__).parents[2] / "catalogue.toml")
-POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14))
+POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"))
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
 TERM = Term(invoice_id="in_1", plan="annual", print_edition=False, starts_at=START, ends_at=END, issues_owed=24)
 SUBSCRIPTION = Subscription(

@@ -1,0 +1,142 @@
+"""
+The calendar of issues, and the adjustments of terms.
+
+The calendar is read whole and kept by each process, until a change writes a new token. Whoever derives grants holds the
+calendar's lock shared, whoever changes it exclusively, so no grant is derived by a calendar that was just replaced.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import CalendarEdition, IssueAdjustment
+from app.db.models import Issue as Row
+from app.db.session import Session
+from app.domain.issues import Calendar, Issue
+
+LOCK = 5_720_240_116  # any number, as long as it is ours
+_KEPT = 8
+_known: OrderedDict[tuple[str, str], Calendar] = OrderedDict()
+
+
+async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> Calendar:
+    """
+    Return the calendar as it stands: one small query, unless it has changed since this process last looked.
+
+    :param held: keep it from changing until this transaction ends, because what is written depends on it.
+    """
+    if held:
+        await session.execute(select(func.pg_advisory_xact_lock_shared(LOCK)))
+    token = await session.scalar(select(CalendarEdition.token))
+    if token is None:
+        return Calendar((), zone)
+    known = _known.get((token, zone.key))
+    if known is None:
+        rows = (await session.scalars(select(Row).execution_options(populate_existing=True))).all()
+        # A change may have been committed between the two questions: then what was read has a newer token.
+        if await session.scalar(select(CalendarEdition.token)) != token:
+            return await calendar(session, zone)
+        known = _known[token, zone.key] = Calendar((_issue(row) for row in rows), zone)
+        while len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return known
+
+
+async def lock(session: Session) -> None:
+    """Let nobody else change the calendar, or derive anything by it, until this transaction ends."""
+    await session.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
+async def by_number(session: Session, number: int) -> Issue | None:
+    """Return the issue of that number."""
+    row = await session.get(Row, number, populate_existing=True)
+    return _issue(row) if row is not None else None
+
+
+async def page(session: Session, *, after: int, limit: int) -> list[Issue]:
+    """Return issues with higher numbers than ``after``, in order."""
+    rows = await session.scalars(select(Row).where(Row.number > after).order_by(Row.number).limit(limit))
+    return [_issue(row) for row in rows]
+
+
+async def save(session: Session, issues: Iterable[Issue]) -> None:
+    """Keep issues, new or changed. The calendar is locked; from this commit on it is another edition."""
+    for issue in issues:
+        values = {
+            "title": issue.title,
+            "cover_date": issue.cover_date,
+            "planned_mail_date": issue.planned_mail_date,
+            "actual_mail_date": issue.actual_mail_date,
+            "label_cutoff": issue.label_cutoff,
+            "counts_as": issue.counts_as,
+        }
+        made = insert(Row).values(number=issue.number, **values)
+        await session.execute(made.on_conflict_do_update(index_elements=[Row.number], set_=values))
+    edition = insert(CalendarEdition).values(id=True, token=secrets.token_hex(16))
+    await session.execute(
+        edition.on_conflict_do_update(index_elements=[CalendarEdition.id], set_={"token": edition.excluded.token})
+    )
+
+
+async def note_last(session: Session, last: dict[str, int | None]) -> None:
+    """Note on each term the issue that ends it, so that a change of the calendar finds the terms that it touches."""
+    await session.execute(
+        text(
+            """
+            UPDATE terms SET last_issue = noted.number
+            FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS bigint[])) AS noted (id, number)
+            WHERE terms.invoice_id = noted.id AND terms.last_issue IS DISTINCT FROM noted.number
+            """
+        ),
+        {"ids": list(last), "numbers": list(last.values())},
+    )
+
+
+async def adjust(
+    session: Session,
+    adjustment_id: str,
+    *,
+    invoice_id: str,
+    subscription_id: str,
+    kind: str,
+    issues: int,
+    reason: str,
+    note: str | None,
+    by: str,
+    now: datetime,
+) -> bool:
+    """Add an adjustment to a term. False: that one is there already."""
+    made = await session.scalar(
+        insert(IssueAdjustment)
+        .values(
+            id=adjustment_id,
+            invoice_id=invoice_id,
+            subscription_id=subscription_id,
+            kind=kind,
+            issues=issues,
+            reason=reason,
+            note=note,
+            by=by,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[IssueAdjustment.id])
+        .returning(IssueAdjustment.id)
+    )
+    return made is not None
+
+
+def _issue(row: Row) -> Issue:
+    return Issue(
+        number=row.number,
+        title=row.title,
+        cover_date=row.cover_date,
+        planned_mail_date=row.planned_mail_date,
+        actual_mail_date=row.actual_mail_date,
+        label_cutoff=row.label_cutoff,
+        counts_as=row.counts_as,
+    )

@@ -1,0 +1,416 @@
+"""The calendar of issues and the ledger of a term: what was bought, what came, what is still to come."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.entitlements import decide, unite
+from app.domain.grants import grants_of
+from app.domain.issues import (
+    Calendar,
+    Issue,
+    IssueDatesWrong,
+    IssueOutOfOrder,
+    IssueTwice,
+    Ledger,
+    check_order,
+    lay_out,
+    ledgers_of,
+)
+from app.domain.plans import Catalogue
+from app.domain.subscriptions import CLAIM, EXTENSION, GRACE_COPIES, Adjustment, Subscription, Term
+from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
+
+CHICAGO = ZoneInfo("America/Chicago")
+NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)  # in Chicago
+BOUGHT = replace(TERM, starts_at=NOON, ends_at=datetime(2027, 3, 1, 18, tzinfo=UTC))
+
+
+def issue(number: int, mailed: date, *, counts_as: int = 1, cutoff: int = 7, actual: date | None = None) -> Issue:
+    return Issue(
+        number=number,
+        title=f"Number {number}",
+        cover_date=mailed,
+        planned_mail_date=mailed,
+        actual_mail_date=actual,
+        label_cutoff=mailed - timedelta(days=cutoff),
+        counts_as=counts_as,
+    )
+
+
+def twice_a_month(*, months: int = 30) -> dict[int, Issue]:
+    """Return issues on the 5th and the 20th of each month, from March 2026 on."""
+    days = [date(2026 + (2 + m) // 12, (2 + m) % 12 + 1, day) for m in range(months) for day in (5, 20)]
+    return {number: issue(number, day) for number, day in enumerate(days, start=1)}
+
+
+PLAIN = twice_a_month()
+
+
+def at(day: date) -> datetime:
+    """Return noon of a day in Chicago."""
+    return datetime(day.year, day.month, day.day, 12, tzinfo=CHICAGO).astimezone(UTC)
+
+
+def ledger(
+    day: date | datetime,
+    *terms: Term,
+    issues: Sequence[Issue] | None = None,
+    subscription: Subscription = SUBSCRIPTION,
+    which: int = 0,
+) -> Ledger:
+    now = day if isinstance(day, datetime) else at(day)
+    calendar = Calendar(PLAIN.values() if issues is None else issues, CHICAGO)
+    return ledgers_of(subscription, terms or (BOUGHT,), calendar, CATALOGUE, now=now)[which]
+
+
+DOUBLE_AND_SLIPPED = {
+    **PLAIN,
+    10: replace(PLAIN[10], counts_as=2),
+    23: replace(PLAIN[23], actual_mail_date=date(2027, 2, 18)),  # planned for the 5th
+}
+# Renewed in April, after two issues had been sent on trust: they count against the new term.
+RENEWED = replace(
+    BOUGHT,
+    invoice_id="in_2",
+    starts_at=datetime(2027, 4, 1, 18, tzinfo=UTC),
+    ends_at=datetime(2028, 4, 1, 18, tzinfo=UTC),
+    adjustments=(Adjustment(kind=GRACE_COPIES, issues=-2, at=datetime(2027, 4, 1, 18, tzinfo=UTC)),),
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "first", "second"),
+    [
+        pytest.param(date(2026, 3, 1), (24, 0, 24), (22, 0, 22), id="nothing yet"),
+        pytest.param(date(2026, 3, 5), (24, 1, 23), (22, 0, 22), id="the first issue"),
+        pytest.param(date(2026, 7, 5), (24, 9, 15), (22, 0, 22), id="nine issues"),
+        pytest.param(date(2026, 7, 20), (24, 11, 13), (22, 0, 22), id="the double one counts as two"),
+        pytest.param(date(2027, 1, 20), (24, 23, 1), (22, 0, 22), id="one to go"),
+        pytest.param(date(2027, 2, 5), (24, 23, 1), (22, 0, 22), id="the last one was planned for today, and slipped"),
+        pytest.param(date(2027, 2, 18), (24, 24, 0), (22, 0, 22), id="it is out: the term is served"),
+        pytest.param(date(2027, 3, 20), (24, 24, 0), (22, 0, 22), id="what is out before the renewal is of no term"),
+        pytest.param(date(2027, 4, 5), (24, 24, 0), (22, 1, 21), id="the first issue of the renewed term"),
+        pytest.param(date(2028, 2, 19), (24, 24, 0), (22, 21, 1), id="the grace copies make it two shorter"),
+        pytest.param(date(2028, 2, 20), (24, 24, 0), (22, 22, 0), id="and it is served"),
+    ],
+)
+def test_a_term_of_24_with_a_double_issue_a_slip_and_a_renewal_with_two_grace_copies(
+    day: date, first: tuple[int, int, int], second: tuple[int, int, int]
+) -> None:
+    told = [ledger(day, BOUGHT, RENEWED, issues=list(DOUBLE_AND_SLIPPED.values()), which=which) for which in (0, 1)]
+
+    assert [(one.owed, one.served, one.unserved) for one in told] == [first, second]
+    assert [one.last_issue for one in told] == [23, 48]
+    assert [(one.bought, one.adjustments, one.grace_copies) for one in told] == [(24, 0, 0), (24, -2, 2)]
+
+
+def test_a_double_issue_counts_as_one_where_the_plan_says_so() -> None:
+    annual = replace(CATALOGUE.plans["annual"], double_issues=1)
+    generous = Catalogue(publisher="x", features=CATALOGUE.features, plans={"annual": annual})
+    calendar = Calendar(DOUBLE_AND_SLIPPED.values(), CHICAGO)
+
+    (told,) = ledgers_of(SUBSCRIPTION, [BOUGHT], calendar, generous, now=at(date(2026, 7, 20)))
+
+    assert (told.served, told.last_issue) == (10, 24)
+
+
+def test_a_special_is_no_copy_of_any_term() -> None:
+    special = [replace(one, counts_as=0) if one.number == 3 else one for one in PLAIN.values()]
+
+    assert ledger(date(2026, 4, 20), issues=special).served == 3
+    assert ledger(date(2026, 4, 20), issues=special).last_issue == 25
+
+
+def test_a_double_issue_across_the_seam_serves_one_copy_of_each_term() -> None:
+    following = replace(
+        BOUGHT, invoice_id="in_2", starts_at=BOUGHT.ends_at, ends_at=datetime(2028, 3, 1, 18, tzinfo=UTC)
+    )
+    seam = [replace(one, counts_as=2) if one.number == 25 else one for one in PLAIN.values()]
+    late = [replace(one, actual_mail_date=date(2027, 3, 5)) if one.number == 24 else one for one in seam]
+    odd = replace(BOUGHT, adjustments=(Adjustment(kind=EXTENSION, issues=1, at=NOON),))
+
+    both = [ledger(date(2027, 3, 6), odd, following, issues=late, which=which) for which in (0, 1)]
+
+    assert [(one.served, one.unserved) for one in both] == [(25, 0), (1, 23)]
+
+
+def test_an_issue_comes_out_when_its_day_begins_where_the_publisher_is() -> None:
+    midnight = datetime(2026, 3, 5, 6, tzinfo=UTC)  # in Chicago, standard time
+    in_summer = datetime(2026, 7, 5, 5, tzinfo=UTC)
+
+    assert ledger(midnight - timedelta(seconds=1)).served == 0
+    assert ledger(midnight).served == 1
+    assert ledger(in_summer - timedelta(seconds=1)).served == 8
+    assert ledger(in_summer).served == 9
+
+
+@pytest.mark.parametrize(
+    ("joined", "first_served"),
+    [
+        pytest.param(at(date(2026, 4, 13)), 4, id="on the day of the cut-off: on the labels"),
+        pytest.param(datetime(2026, 4, 14, 4, 59, tzinfo=UTC), 4, id="in its last minute: on the labels"),
+        pytest.param(datetime(2026, 4, 14, 5, tzinfo=UTC), 5, id="when the day is over: with the next one"),
+    ],
+)
+def test_a_print_reader_begins_with_the_issue_whose_labels_are_not_cut_off(joined: datetime, first_served: int) -> None:
+    printed = replace(BOUGHT, print_edition=True, starts_at=joined, ends_at=joined + timedelta(days=365))
+    mailed = PLAIN[first_served].mail_date
+
+    assert ledger(mailed - timedelta(days=1), printed).served == 0
+    assert ledger(mailed, printed).served == 1
+    assert ledger(date(2026, 4, 20), replace(printed, print_edition=False)).served == 1
+
+
+def test_a_print_reader_who_renews_was_on_the_labels_all_the_time() -> None:
+    first = replace(BOUGHT, print_edition=True, starts_at=at(date(2026, 2, 20)))
+    following = replace(first, invoice_id="in_2", starts_at=first.ends_at, ends_at=datetime(2028, 3, 1, 18, tzinfo=UTC))
+
+    assert ledger(date(2027, 3, 6), first, following, which=1).served == 1  # its labels were cut off in February
+
+
+def test_print_is_served_when_the_labels_are_frozen() -> None:
+    frozen = [
+        replace(one, frozen_at=at(one.label_cutoff + timedelta(days=1))) if one.number == 1 else one
+        for one in twice_a_month().values()
+    ]
+    printed = replace(BOUGHT, print_edition=True, starts_at=at(date(2026, 2, 20)))
+
+    assert ledger(date(2026, 2, 28), printed, issues=frozen).served == 1
+    assert ledger(date(2026, 2, 28), replace(printed, print_edition=False), issues=frozen).served == 0
+
+
+def test_where_the_calendar_ends_issues_stay_owed_and_the_last_one_is_not_known() -> None:
+    short = [PLAIN[number] for number in range(1, 11)]
+
+    assert (ledger(date(2027, 6, 1), issues=short).served, ledger(date(2027, 6, 1), issues=short).unserved) == (10, 14)
+    assert ledger(date(2027, 6, 1), issues=short).last_issue is None
+    assert ledger(date(2027, 6, 1), issues=[]).unserved == 24
+
+
+NOW_ENDED = replace(SUBSCRIPTION, status="canceled", ended_here_at=at(date(2026, 4, 6)))
+PERIOD_ENDED = replace(SUBSCRIPTION, status="canceled", cancel_at=BOUGHT.ends_at, ended_at=BOUGHT.ends_at)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "term", "counts"),
+    [
+        pytest.param(NOW_ENDED, BOUGHT, (3, 0, 21), id="ended at once: the rest is cancelled"),
+        pytest.param(NOW_ENDED, replace(BOUGHT, refunded_as="guarantee"), (3, 0, 21), id="given back"),
+        pytest.param(
+            replace(NOW_ENDED, ended_here_at=None, ended_at=at(date(2026, 4, 6))), BOUGHT, (3, 0, 21), id="at Stripe"
+        ),
+        pytest.param(PERIOD_ENDED, BOUGHT, (23, 1, 0), id="ended with its period: what is owed is served"),
+    ],
+)
+def test_what_an_end_does_to_what_is_owed(subscription: Subscription, term: Term, counts: tuple[int, int, int]) -> None:
+    late = {**PLAIN, 24: replace(PLAIN[24], actual_mail_date=date(2027, 3, 10)), 25: issue(25, date(2027, 3, 12))}
+
+    told = ledger(date(2027, 3, 2), term, issues=list(late.values()), subscription=subscription)
+
+    assert (told.served, told.unserved, told.cancelled) == counts
+
+
+def test_an_extension_of_a_served_term_comes_from_then_on() -> None:
+    given = Adjustment(kind=CLAIM, issues=2, at=at(date(2027, 4, 10)))
+    extended = replace(BOUGHT, adjustments=(given,))
+
+    told = {
+        day: ledger(day, extended, subscription=PERIOD_ENDED)
+        for day in (date(2027, 4, 10), date(2027, 4, 20), date(2027, 5, 5))
+    }
+
+    assert [one.unserved for one in told.values()] == [2, 1, 0]
+    assert told[date(2027, 5, 5)].last_issue == PLAIN[29].number  # 5 May 2027
+
+
+@pytest.mark.parametrize(
+    ("changed", "until"),
+    [
+        pytest.param({}, BOUGHT.ends_at, id="all came within the period: until it ends"),
+        pytest.param(
+            {24: date(2027, 3, 12)}, datetime(2027, 3, 20, 5, tzinfo=UTC), id="slipped: until the next is out"
+        ),
+    ],
+)
+def test_the_editions_of_a_cancelled_reader_last_until_what_is_owed_was_served(
+    changed: dict[int, date], until: datetime
+) -> None:
+    issues = {
+        **PLAIN,
+        25: replace(PLAIN[25], actual_mail_date=date(2027, 3, 20)),
+        **{number: replace(PLAIN[number], actual_mail_date=day) for number, day in changed.items()},
+    }
+    runs = lay_out(PERIOD_ENDED, [BOUGHT], Calendar(issues.values(), CHICAGO), CATALOGUE)
+    open_until = {run.term.invoice_id: last for run in runs if (last := run.editions_until())}
+
+    access = unite(grants_of(PERIOD_ENDED, [BOUGHT], CATALOGUE, POLICY, editions_until=open_until), ["ended"])
+
+    day_before = BOUGHT.ends_at - timedelta(days=1)
+    for feature, expected in (("digital_edition", until), ("archive", BOUGHT.ends_at)):
+        assert decide(access, feature, CATALOGUE, now=day_before).allowed
+        assert decide(access, feature, CATALOGUE, now=expected - timedelta(seconds=1)).allowed
+        assert not decide(access, feature, CATALOGUE, now=expected).allowed
+
+
+def test_nobody_is_shut_out_because_next_year_is_not_planned_yet() -> None:
+    short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)  # to 20 December
+
+    (run,) = lay_out(PERIOD_ENDED, [replace(BOUGHT, issues_owed=26)], short, CATALOGUE)
+
+    until = run.editions_until()
+    assert until is not None
+    assert timedelta(days=7) < until - BOUGHT.ends_at < timedelta(days=60)
+
+
+@pytest.mark.parametrize(
+    ("issues", "error", "words"),
+    [
+        pytest.param(
+            [PLAIN[2], replace(PLAIN[1], planned_mail_date=date(2026, 3, 21))],
+            IssueOutOfOrder,
+            "issue 2 would come out on 2026-03-20, before issue 1 on 2026-03-21",
+            id="out of order",
+        ),
+        pytest.param([PLAIN[1], PLAIN[1]], IssueTwice, "two issues 1", id="two of one number"),
+    ],
+)
+def test_a_calendar_that_makes_no_sense_is_refused(issues: list[Issue], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        check_order(issues)
+
+
+def test_labels_cannot_be_cut_off_after_the_mailing() -> None:
+    with pytest.raises(IssueDatesWrong, match="mailed on 2026-03-05, so its label cut-off cannot be 2026-03-06"):
+        replace(PLAIN[1], label_cutoff=date(2026, 3, 6)).check()
+    replace(PLAIN[1], actual_mail_date=date(2026, 3, 6), label_cutoff=date(2026, 3, 6)).check()
+
+
+# Random calendars, terms, adjustments and ends, against a count by hand, copy by copy.
+
+days = st.integers(0, 900).map(lambda n: date(2026, 1, 1) + timedelta(days=n))
+moments = st.integers(0, 900 * 24).map(lambda n: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n))
+
+
+@st.composite
+def calendars(draw: st.DrawFn) -> list[Issue]:
+    mailed = sorted(draw(st.lists(days, max_size=40)))
+    return [
+        issue(number, day, counts_as=draw(st.sampled_from([0, 1, 1, 1, 2])), cutoff=draw(st.integers(0, 20)))
+        for number, day in enumerate(mailed, start=1)
+    ]
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> list[Term]:
+    starts, terms = draw(moments), []
+    for index in range(draw(st.integers(1, 3))):
+        ends = starts + timedelta(days=draw(st.integers(20, 400)))
+        owed = draw(st.integers(2, 26))
+        given = (
+            [Adjustment(kind=GRACE_COPIES, issues=-draw(st.integers(1, 2)), at=starts)] if draw(st.booleans()) else []
+        )
+        if draw(st.booleans()):
+            hours = draw(st.integers(0, int((ends - starts) / timedelta(hours=1))))
+            given.append(Adjustment(kind=EXTENSION, issues=draw(st.integers(1, 4)), at=starts + timedelta(hours=hours)))
+        terms.append(
+            replace(
+                BOUGHT,
+                invoice_id=f"in_{index}",
+                starts_at=starts,
+                ends_at=ends,
+                issues_owed=owed,
+                print_edition=draw(st.booleans()),
+                adjustments=tuple(given),
+            )
+        )
+        starts = ends + timedelta(days=draw(st.sampled_from([0, 0, 30])))
+    return terms
+
+
+@st.composite
+def ends(draw: st.DrawFn) -> Subscription:
+    moment = draw(st.none() | moments)
+    where = draw(st.sampled_from(["ended_here_at", "ended_at"]))
+    return SUBSCRIPTION if moment is None else replace(SUBSCRIPTION, **{where: moment})
+
+
+@given(calendars(), chains(), ends(), moments)
+def test_a_ledger_balances_whatever_the_calendar(
+    issues: list[Issue], terms: list[Term], subscription: Subscription, now: datetime
+) -> None:
+    calendar = Calendar(issues, CHICAGO)
+    told = ledgers_of(subscription, terms, calendar, CATALOGUE, now=now)
+
+    for one, term in zip(told, terms, strict=True):
+        added = sum(a.issues for a in term.adjustments)
+        assert one.bought + added == one.owed == one.served + one.unserved + one.cancelled
+        assert min(one.served, one.unserved, one.cancelled) >= 0
+    out = calendar.out(now) - calendar.begin(terms[0].starts_at)
+    assert sum(one.served for one in told) <= max(0, out), "no copy serves two terms"
+
+
+@given(calendars(), chains(), moments)
+def test_two_bisections_count_what_a_walk_counts(issues: list[Issue], terms: list[Term], now: datetime) -> None:
+    calendar = Calendar(issues, CHICAGO)
+
+    told = ledgers_of(SUBSCRIPTION, terms, calendar, CATALOGUE, now=now)
+
+    assert {one.invoice_id: one.served for one in told} == walked(calendar, terms, now)
+
+
+def walked(calendar: Calendar, terms: list[Term], now: datetime) -> dict[str, int]:
+    """Hand each copy, in the order in which they come out, to the oldest term that is owed one."""
+    served = {term.invoice_id: 0 for term in terms}
+    copies = [one for one in calendar.issues for _ in range(one.counts_as)]
+    for copy in copies:
+        out = datetime.combine(copy.mail_date, datetime.min.time(), CHICAGO).astimezone(UTC)
+        closes = datetime.combine(copy.label_cutoff, datetime.min.time(), CHICAGO) + timedelta(days=1)
+        before = None
+        for term in terms:
+            joins = term.print_edition and before != term.starts_at
+            before = term.ends_at
+            owed = term.issues_owed + sum(a.issues for a in term.adjustments if a.issues < 0 or a.at < out)
+            too_late = (
+                any(
+                    c.number >= copy.number
+                    and datetime.combine(c.label_cutoff, datetime.min.time(), CHICAGO) + timedelta(days=1)
+                    <= term.starts_at
+                    for c in calendar.issues
+                )
+                or closes <= term.starts_at
+            )
+            if out < term.starts_at or (joins and too_late) or served[term.invoice_id] >= owed:
+                continue
+            if out <= now:
+                served[term.invoice_id] += 1
+            break
+    return served
+
+
+@given(calendars(), chains(), moments, st.data())
+def test_a_slip_never_makes_more_issues_served(
+    issues: list[Issue], terms: list[Term], now: datetime, data: st.DataObject
+) -> None:
+    if not issues:
+        return
+    late = data.draw(st.integers(0, len(issues) - 1))
+    slip = timedelta(days=data.draw(st.integers(1, 60)))
+    slipped = [
+        replace(one, planned_mail_date=one.planned_mail_date + slip) if index >= late else one
+        for index, one in enumerate(issues)
+    ]
+
+    def out(calendar: list[Issue]) -> int:
+        return sum(
+            one.served for one in ledgers_of(SUBSCRIPTION, terms[:1], Calendar(calendar, CHICAGO), CATALOGUE, now=now)
+        )
+
+    first = terms[0]
+    if all(first.starts_at < datetime.combine(one.mail_date, datetime.min.time(), CHICAGO) for one in issues):
+        assert out(slipped) <= out(issues)
