@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "issues"
-down_revision = "0001"
+down_revision = "ends"
 branch_labels = None
 depends_on = None
 
