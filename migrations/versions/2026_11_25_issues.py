@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "issues"
-down_revision = "ends"
+down_revision = "limits"
 branch_labels = None
 depends_on = None
 
