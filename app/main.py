@@ -18,7 +18,9 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.api import (
+    asking,
     checkout_sessions,
+    entitlement_tokens,
     entitlements,
     health,
     hot,
@@ -27,6 +29,7 @@ from app.api import (
     plans,
     problems,
     refunds,
+    revocations,
     support,
 )
 from app.api import subscriptions as subscription_routes
@@ -35,8 +38,10 @@ from app.api.deps import Container
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.db import address, schema, work
 from app.db.arrivals import Arrivals
-from app.db.entitlements import open_pool
+from app.db.entitlements import Reader, open_pool
+from app.db.hearing import Hearing
 from app.db.notices import Notices
+from app.db.sealing import seal_of
 from app.db.session import Sessions, make_engine, make_sessions
 from app.domain import events
 from app.domain.plans import Catalogue
@@ -44,6 +49,9 @@ from app.domain.policy import Rules
 from app.gateway.client import Gateway
 from app.services import catalogue, checkout, doubles, endings, idempotency, payments, subscriptions, webhooks
 from app.services import refunds as refund_cases
+from app.services import revocations as revocation_cases
+from app.services.entitlements import Entitlements
+from app.services.signing_keys import Minting, Signer
 from app.settings import Settings
 from app.worker import Job, Worker, attend
 
@@ -72,11 +80,11 @@ class Parts:
     rules: Rules
     container: Container
     notices: Notices
+    hearing: Hearing
     dsn: str
 
     def worker(self) -> Worker:
         """Return a worker over these parts, with a job for each kind of work."""
-        listen = self.settings.listen_database_url
         return Worker(
             self.sessions,
             [
@@ -84,10 +92,14 @@ class Parts:
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
             ],
-            tidy=partial(idempotency.prune, self.sessions),
+            tidy=self._tidy,
             lease=self.settings.lease,
-            listen_dsn=listen.get_secret_value() if listen is not None else self.dsn,
+            listen_dsn=_listen_dsn(self.settings, self.dsn),
         )
+
+    async def _tidy(self) -> None:
+        await idempotency.prune(self.sessions)
+        await revocation_cases.prune(self.sessions)
 
     async def _apply(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
@@ -147,6 +159,8 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             clock=clock,
         )
         stack.push_async_callback(authenticator.close)
+        asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
+        hearing = Hearing(_listen_dsn(settings, dsn), pool, asked)
         container = Container(
             settings=settings,
             clock=clock,
@@ -156,6 +170,9 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             authenticator=authenticator,
             pool=pool,
             arrivals=arrivals,
+            entitlements=asked,
+            signer=Signer(sessions, seal_of(settings), _minting(settings)),
+            news=hearing.news,
             wake=notices.send,
         )
         yield Parts(
@@ -167,8 +184,18 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             rules=container.rules,
             container=container,
             notices=notices,
+            hearing=hearing,
             dsn=dsn,
         )
+
+
+def _minting(settings: Settings) -> Minting:
+    return Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
+
+
+def _listen_dsn(settings: Settings, dsn: str) -> str:
+    past_the_pooler = settings.listen_database_url
+    return past_the_pooler.get_secret_value() if past_the_pooler is not None else dsn
 
 
 def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
@@ -183,13 +210,15 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with parts(settings, offer) as built:
             app.state.container = built.container
-            working = asyncio.create_task(built.worker().run()) if with_worker else None
+            running = [asyncio.create_task(built.hearing.run())]
+            if with_worker:
+                running.append(asyncio.create_task(built.worker().run()))
             try:
                 yield
             finally:
-                if working is not None:
-                    working.cancel()
-                    await asyncio.wait([working], timeout=timedelta(seconds=10).total_seconds())
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running, timeout=timedelta(seconds=10).total_seconds())
 
     app = FastAPI(
         title="Newsstand",
@@ -200,8 +229,19 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     )
     problems.install(app)
     middleware.install(app)
-    app.router.routes[:0] = hot.ROUTES  # first: they are asked most
-    for module in (plans, checkout_sessions, subscription_routes, entitlements, my_refunds, refunds, support, health):
+    app.router.routes[:0] = [*asking.ROUTES, *hot.ROUTES]  # first: they are asked most
+    for module in (
+        plans,
+        checkout_sessions,
+        subscription_routes,
+        entitlements,
+        entitlement_tokens,
+        revocations,
+        my_refunds,
+        refunds,
+        support,
+        health,
+    ):
         app.include_router(module.router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app
@@ -218,9 +258,9 @@ def document(app: FastAPI) -> dict[str, Any]:
             tags=[{"name": name, "description": words} for name, words in TAGS.items()],
             separate_input_output_schemas=False,
         )
-        made["paths"].update(hot.PATHS)
+        made["paths"].update(asking.PATHS | hot.PATHS)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in hot.SCHEMAS:
+        for model in (*asking.SCHEMAS, *hot.SCHEMAS):
             schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         app.openapi_schema = made
     return app.openapi_schema

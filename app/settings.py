@@ -5,13 +5,14 @@ With none set, the service runs against the embedded PostgreSQL and the local St
 A combination that would mix real money with the sandbox is refused at start-up, by the setting's name.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -21,6 +22,9 @@ STRIPE = "https://api.stripe.com"
 SANDBOX_URL = "http://127.0.0.1:4242"
 SANDBOX_API_KEY = "sk_test_sandbox_public"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - public, see above
+SHORTEST_SECRET = 32  # characters
+LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token: whoever has one is believed for so long
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -57,6 +61,13 @@ class Settings(BaseSettings):
     oidc_audience: str = "newsstand"
     roles_claim: str = "roles"
 
+    gate_cookie: str | None = None
+    token_issuer: str = "newsstand"  # noqa: S105 - a name
+    token_audience: str = "newsstand-site"  # noqa: S105 - a name
+    token_life: Annotated[Duration, Gt(timedelta(0)), Le(LONGEST_LIFE)] = timedelta(minutes=5)
+    token_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    outage_allowance: Duration = timedelta(minutes=5)
+
     allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
     clock_url: str | None = None
     catalogue: Path = Path("catalogue.toml")
@@ -69,11 +80,25 @@ class Settings(BaseSettings):
     degraded_after: Duration = timedelta(minutes=5)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("webhook_secrets", "allowed_return_hosts", mode="before")
+    @field_validator("webhook_secrets", "allowed_return_hosts", "token_secrets", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("token_secrets")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in value):
+            raise ValueError(f"each must have at least {SHORTEST_SECRET} characters, drawn at random")
+        return value
+
+    @field_validator("gate_cookie")
+    @classmethod
+    def _cookie_name(cls, value: str | None) -> str | None:
+        if value is not None and not _COOKIE_NAME.fullmatch(value):
+            raise ValueError("must be the name of a cookie")
         return value
 
     @field_validator("publisher_timezone")

@@ -7,6 +7,7 @@ signature is what costs; a key is remembered for a second, so that a revoked one
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -85,7 +86,11 @@ class Authenticator:
         :raises NotAuthenticated: nobody's, or not a good one.
         :raises IssuerUnavailable: nobody can tell just now.
         """
-        reader = await self.reader_of(_bearer(request))
+        return await self.reader_at(request, None)
+
+    async def reader_at(self, request: HTTPConnection, cookie: str | None) -> Reader:
+        """As :meth:`reader`; a token in the cookie of that name will do when the header has none."""
+        reader = await self.reader_of(_bearer(request, cookie))
         request.scope[CALLER] = "staff" if reader.roles else "reader"
         return reader
 
@@ -140,9 +145,13 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _bearer(request: HTTPConnection) -> str:
-    """Return the bearer token of the one Authorization header (RFC 6750, section 2.1)."""
+def _bearer(request: HTTPConnection, cookie: str | None = None) -> str:
+    """Return the bearer token of the one Authorization header (RFC 6750, section 2.1), or else of the cookie."""
     found: list[bytes] = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if cookie is not None and not any(value[:7].lower() == b"bearer " for value in found):
+        kept = in_cookie(request.scope["headers"], cookie.encode())
+        if kept is not None:
+            return kept.decode("latin-1")
     if not found:
         raise NotAuthenticated("there is no Authorization header")
     scheme, _, token = found[0].decode("latin-1").partition(" ")
@@ -150,3 +159,14 @@ def _bearer(request: HTTPConnection) -> str:
     if len(found) > 1 or scheme.lower() != "bearer" or not token or not token.isascii():
         raise NotAuthenticated("the Authorization header is not one bearer token")
     return token
+
+
+def in_cookie(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the value of the first cookie of that name."""
+    for header, value in headers:
+        if header == b"cookie":
+            for pair in value.split(b";"):
+                found, _, kept = pair.strip().partition(b"=")
+                if found == name and kept:
+                    return kept.strip(b'"')
+    return None

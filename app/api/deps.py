@@ -23,7 +23,9 @@ from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
+from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
+from app.services.signing_keys import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,9 @@ class Container:
     authenticator: Authenticator
     pool: entitlements.Pool  # bare asyncpg, where SQLAlchemy's cost counts
     arrivals: Arrivals
+    entitlements: Entitlements
+    signer: Signer
+    news: Callable[[float], Callable[[], Awaitable[bool]]]  # waits for revocations
     wake: Callable[[], None] = lambda: None  # has workers look at once
     rules: Rules = field(init=False)
 
@@ -84,6 +89,14 @@ async def _pool(parts: Parts) -> entitlements.Pool:
     return parts.pool
 
 
+async def _entitlements(parts: Parts) -> Entitlements:
+    return parts.entitlements
+
+
+async def _signer(parts: Parts) -> Signer:
+    return parts.signer
+
+
 async def _policy_time(parts: Parts) -> datetime:
     return await parts.clock.policy()
 
@@ -98,6 +111,8 @@ StripeGateway = Annotated[Gateway, Depends(_gateway)]
 Shop = Annotated[Catalogue, Depends(_catalogue)]
 ReadRules = Annotated[Rules, Depends(_rules)]
 EntitlementPool = Annotated[entitlements.Pool, Depends(_pool)]
+Asking = Annotated[Entitlements, Depends(_entitlements)]
+TokenSigner = Annotated[Signer, Depends(_signer)]
 Now = Annotated[datetime, Depends(_policy_time)]  # by which terms, guarantees and access are judged
 RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and time-outs
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import CurrentReader, EntitlementPool, EntitlementReader, Now, ReadRules
+from app.api.deps import Asking, CurrentReader, EntitlementReader, Now
 from app.api.describing import Described
-from app.services import entitlements
+from app.api.problems import problems
+from app.domain.entitlements import AnswersUnavailable
 from app.services.entitlements import Entitled
 
 router = APIRouter(tags=["entitlements"], route_class=Described)
@@ -18,17 +19,28 @@ class GrantedOut(BaseModel):
 
     until: datetime | None
     reason: str = Field(examples=["paid_term"])
+    grant: str | None = Field(description="The grant that gives it.", examples=["grt_in_123"])
+
+
+class RefusedOut(BaseModel):
+    """A feature that may not be used, and why not; ``until`` is when it ended."""
+
+    until: datetime | None
+    reason: str = Field(examples=["coming_soon"])
 
 
 class EntitlementsOut(BaseModel):
-    """Every feature a reader may use now. The version rises whenever what is granted changes."""
+    """Every feature a reader may use now, and why not the others. The version rises whenever what is granted changes."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
                     "subscriber": "user-1",
-                    "features": {"archive": {"until": "2027-03-01T00:00:00Z", "reason": "paid_term"}},
+                    "features": {
+                        "archive": {"until": "2027-03-01T00:00:00Z", "reason": "paid_term", "grant": "grt_in_123"}
+                    },
+                    "refused": {"ad_free": {"until": None, "reason": "coming_soon"}},
                     "version": 1,
                 }
             ]
@@ -37,24 +49,24 @@ class EntitlementsOut(BaseModel):
 
     subscriber: str
     features: dict[str, GrantedOut]
+    refused: dict[str, RefusedOut]
     version: int
 
     @classmethod
     def of(cls, held: Entitled) -> "EntitlementsOut":
         """Show what a reader may use."""
-        features = {name: GrantedOut(until=d.until, reason=d.reason) for name, d in held.features.items()}
-        return cls(subscriber=held.sub, features=features, version=held.version)
+        features = {n: GrantedOut(until=d.until, reason=d.reason, grant=d.grant) for n, d in held.features.items()}
+        refused = {name: RefusedOut(until=d.until, reason=d.reason) for name, d in held.refused.items()}
+        return cls(subscriber=held.sub, features=features, refused=refused, version=held.version)
 
 
-@router.get("/v1/me/entitlements")
-async def my_entitlements(reader: CurrentReader, pool: EntitlementPool, rules: ReadRules, now: Now) -> EntitlementsOut:
+@router.get("/v1/me/entitlements", responses=problems(AnswersUnavailable))
+async def my_entitlements(reader: CurrentReader, asking: Asking, now: Now) -> EntitlementsOut:
     """Tell a reader what they may use. One who never subscribed may use nothing, which is no error."""
-    return EntitlementsOut.of(await entitlements.everything(pool, rules, reader.sub, now=now))
+    return EntitlementsOut.of(await asking.everything(reader.sub, now=now))
 
 
-@router.get("/v1/subscribers/{sub}/entitlements")
-async def entitlements_of(
-    sub: str, _: EntitlementReader, pool: EntitlementPool, rules: ReadRules, now: Now
-) -> EntitlementsOut:
+@router.get("/v1/subscribers/{sub}/entitlements", responses=problems(AnswersUnavailable))
+async def entitlements_of(sub: str, _: EntitlementReader, asking: Asking, now: Now) -> EntitlementsOut:
     """Tell a server what any reader may use, by the identity provider's ``sub``."""
-    return EntitlementsOut.of(await entitlements.everything(pool, rules, sub, now=now))
+    return EntitlementsOut.of(await asking.everything(sub, now=now))

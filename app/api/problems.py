@@ -80,6 +80,7 @@ KINDS: dict[str, Kind] = {
     "not_authenticated": Kind(401, "Nobody known is calling", _BEARER),
     "not_allowed": Kind(403, "The caller may not do this"),
     "issuer_unavailable": Kind(503, "The identity provider cannot be reached", _SOON),
+    "no_signing_key": Kind(503, "There is no key to sign with just now", _SOON),
     "unknown_scope": Kind(422, "There is no such scope"),
     # What is asked for
     "not_found": Kind(404, "There is no such thing"),
@@ -89,6 +90,9 @@ KINDS: dict[str, Kind] = {
     "unknown_feature": Kind(422, "There is no such feature"),
     "other_currency": Kind(422, "The amount is of another currency"),
     "return_url_not_allowed": Kind(422, "The address is not one that readers may be sent back to"),
+    # May this reader open this?
+    "not_entitled": Kind(403, "The reader may not use this feature"),
+    "database_unavailable": Kind(503, "The database does not answer", _SOON),
     # Buying
     "price_unavailable": Kind(409, "The price cannot be bought just now"),
     "lookup_key_taken": Kind(409, "Another product at Stripe has the price's lookup key"),
@@ -147,12 +151,17 @@ def problem(
     return _document(kind.status, code, kind.title, detail, facts or {}, {**kind.headers, **(headers or {})})
 
 
-def response(error: DomainError) -> Response:
-    """Return the problem document of an error. An error that is not in the table is our mistake: 500."""
+def response(error: DomainError, *, status: int | None = None) -> Response:
+    """
+    Return the problem document of an error. An error that is not in the table is our mistake: 500.
+
+    :param status: another one than the table's, where whoever asks understands few.
+    """
     if error.code not in KINDS:
         log.error("problem_without_status", code=error.code)
         return problem("unexpected", "This is our mistake; it is logged.")
-    return problem(error.code, str(error), facts=error.facts)
+    kind = KINDS[error.code]
+    return _document(status or kind.status, error.code, kind.title, str(error), error.facts, kind.headers)
 
 
 def unexpected(error: Exception) -> Response:

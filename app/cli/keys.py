@@ -1,25 +1,28 @@
-"""``newsstand keys``: API keys for servers."""
+"""``newsstand keys``: API keys for servers, and the keys that sign entitlement tokens."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, TypeVar
 
 import typer
 
 from app.cli.starting import WRONG, started
+from app.clock import SystemClock
 from app.db import address
-from app.db.session import make_engine, make_sessions
+from app.db.sealing import seal_of
+from app.db.session import Sessions, make_engine, make_sessions
 from app.domain.errors import DomainError
-from app.services import keys
+from app.services import keys, signing_keys
 from app.settings import Settings
 
+T = TypeVar("T")
 cli = typer.Typer(
-    name="keys", no_args_is_help=True, rich_markup_mode=None, help="API keys, with which other servers ask Newsstand."
+    name="keys",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="API keys, with which other servers ask Newsstand, and the keys that sign entitlement tokens.",
 )
-
-
-@cli.callback()
-def _group() -> None:
-    """Keep `create` a command of its own, though it is the only one."""
 
 
 @cli.command()
@@ -33,16 +36,81 @@ def create(
     newsstand keys create --scope entitlements:read --name "the site"
     """
     with started() as settings:
-        try:
-            typer.echo(asyncio.run(_create(settings, name, scope)))
-        except DomainError as refusal:
-            typer.echo(str(refusal), err=True)
-            raise typer.Exit(WRONG) from None
+        typer.echo(_done(_create(settings, name, scope)))
+
+
+@cli.command("list")
+def list_keys() -> None:
+    """List the API keys by id, and the keys that sign tokens, with what they do now."""
+    with started() as settings:
+        typer.echo(_done(_list(settings)))
+
+
+@cli.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="The id that `newsstand keys list` tells.")]) -> None:
+    """Make an API key worthless: every process refuses it within a second."""
+    with started() as settings:
+        _done(_revoke(settings, key_id))
+
+
+@cli.command()
+def rotate(
+    compromised: Annotated[
+        bool, typer.Option("--compromised", help="The old keys' secrets may be known: they count no more.")
+    ] = False,
+) -> None:
+    """Make a new key to sign entitlement tokens with. It is published at once, and signs once everybody has seen it.
+
+    \b
+    newsstand keys rotate                  once in a while: tokens of the old key are good until they die
+    newsstand keys rotate --compromised    tokens of the old keys are refused as soon as the keys are asked for anew
+    """
+    with started() as settings:
+        typer.echo(_done(_rotate(settings, compromised=compromised)))
+
+
+def _done(work: Coroutine[object, object, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except DomainError as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(WRONG) from None
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator[Sessions]:
+    engine = make_engine(await address.find(settings), pool_size=1)
+    try:
+        yield make_sessions(engine)
+    finally:
+        await engine.dispose()
 
 
 async def _create(settings: Settings, name: str, scopes: list[str]) -> str:
-    engine = make_engine(await address.find(settings), pool_size=1)
-    try:
-        return await keys.create(make_sessions(engine), name=name, scopes=scopes)
-    finally:
-        await engine.dispose()
+    async with _open(settings) as sessions:
+        return await keys.create(sessions, name=name, scopes=scopes)
+
+
+async def _list(settings: Settings) -> str:
+    now = SystemClock().real()
+    async with _open(settings) as sessions:
+        lines = []
+        for key in await keys.every(sessions):
+            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "valid"
+            lines.append(f"{key.id}  {state}  {key.created_at:%Y-%m-%d}  {' '.join(key.scopes)}  {key.name}")
+        for signing in await signing_keys.every(sessions):
+            if signing.is_published(now):
+                does = "signs" if signing.signs(now) else "will sign" if now < signing.signs_from else "only verifies"
+                lines.append(f"{signing.id}  {does}  from {signing.signs_from:%Y-%m-%d %H:%M} UTC  entitlement tokens")
+    return "\n".join(lines)
+
+
+async def _revoke(settings: Settings, key_id: str) -> None:
+    async with _open(settings) as sessions:
+        await keys.revoke(sessions, key_id)
+
+
+async def _rotate(settings: Settings, *, compromised: bool) -> str:
+    async with _open(settings) as sessions:
+        made = await signing_keys.rotate(sessions, seal_of(settings), now=SystemClock().real(), compromised=compromised)
+    return f"{made.id} signs from {made.signs_from:%Y-%m-%d %H:%M} UTC"

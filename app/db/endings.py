@@ -36,7 +36,7 @@ async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, 
     owner = await subscribers.by_id(session, held.subscriber_id)
     await _give_back(session, held, now=now)  # what has to wait for another refund is ordered when its end is closed
     if owner is not None:
-        await grants.derive(session, owner, held, rules.catalogue, rules.access)
+        await grants.derive(session, owner, held, rules.catalogue, rules.access, now=now)
     await work.notify(session)
     return ordered
 

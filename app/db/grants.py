@@ -5,24 +5,34 @@ Whoever changes a grant holds the subscriber's row lock, so the entitlement row 
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.db import issues, subscriptions
+from app.db import issues, revocations, subscriptions
 from app.db.models import Entitlement
 from app.db.models import Grant as Row
 from app.db.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.entitlements import Grant, dump, dump_features, load_features, unite
+from app.domain.entitlements import Access, Grant, dump, dump_features, load, load_features, shrinks, unite
 from app.domain.grants import grants_of, lapse_of
 from app.domain.issues import lay_out
 from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription
+
+_EVER, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 async def derive(
-    session: Session, subscriber: Subscriber, subscription: Subscription, catalogue: Catalogue, policy: AccessPolicy
+    session: Session,
+    subscriber: Subscriber,
+    subscription: Subscription,
+    catalogue: Catalogue,
+    policy: AccessPolicy,
+    *,
+    now: datetime | None = None,
 ) -> None:
     """Replace what a subscription grants by what follows from its terms now. The subscriber's row is locked."""
     terms = await subscriptions.terms_of(session, subscription.id)
@@ -38,7 +48,7 @@ async def derive(
     )
     await replace(session, subscriber.id, subscription.id, granted)
     await issues.note_last(session, {run.term.invoice_id: run.noted() for run in runs})
-    await rebuild(session, subscriber)
+    await rebuild(session, subscriber, now=now)
 
 
 async def replace(session: Session, subscriber_id: str, subscription_id: str, grants: Sequence[Grant]) -> None:
@@ -56,19 +66,39 @@ async def replace(session: Session, subscriber_id: str, subscription_id: str, gr
         )
 
 
-async def rebuild(session: Session, subscriber: Subscriber) -> None:
-    """Write the entitlement row anew, from all grants. Its version rises when it says something else than before."""
+async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
+    """
+    Write the entitlement row anew, from all grants, if it says something else than before; then its version rises.
+
+    Every process that remembers it is told at commit, by the table's trigger. When less is given than before, those who
+    follow the feed of revocations are told too.
+
+    :param now: policy time. Access that is lost only beyond the life of any token taken now is no revocation.
+    """
+    access = await _united(session, subscriber)
+    held = (
+        await session.execute(select(Entitlement.access, Entitlement.version).where(Entitlement.sub == subscriber.sub))
+    ).one_or_none()
+    if held is None:
+        new = Entitlement(sub=subscriber.sub, subscriber_id=subscriber.id, version=1, access=dump(access))
+        session.add(new)
+        await session.flush()
+        return
+    if held.access == dump(access):
+        return
+    version = held.version + 1
+    await session.execute(
+        update(Entitlement).where(Entitlement.sub == subscriber.sub).values(access=dump(access), version=version)
+    )
+    soon = (now, now + LONGEST_LIFE) if now is not None else (_EVER, _NEVER)
+    if shrinks(load(held.access), access, since=soon[0], until=soon[1]):
+        await revocations.add(session, subscriber.sub, version)
+
+
+async def _united(session: Session, subscriber: Subscriber) -> Access:
     rows = await session.scalars(select(Row).where(Row.subscriber_id == subscriber.id).order_by(Row.id))
     grants = [Grant(id=row.id, source=row.source, features=load_features(row.features)) for row in rows]
     lapses = []
     for subscription in await subscriptions.of_subscriber(session, subscriber.id):
         lapses.append(lapse_of(subscription, await subscriptions.terms_of(session, subscription.id)))
-    access = dump(unite(grants, lapses))
-    made = insert(Entitlement).values(sub=subscriber.sub, subscriber_id=subscriber.id, version=1, access=access)
-    await session.execute(
-        made.on_conflict_do_update(
-            index_elements=[Entitlement.sub],
-            set_={"access": made.excluded.access, "version": Entitlement.version + 1},
-            where=Entitlement.access != made.excluded.access,
-        )
-    )
+    return unite(grants, lapses)

@@ -1,5 +1,8 @@
 """The keys of servers: each the hash of 256 random bits, so a hash without salt tells nothing of it."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import func, select, update
 
 from app.db.models import ApiKey as Row
@@ -18,6 +21,32 @@ async def find(session: Session, hashed: str) -> ServerKey | None:
     found = await session.execute(select(Row.id, Row.scopes).where(Row.hash == hashed, Row.revoked_at.is_(None)))
     row = found.one_or_none()
     return ServerKey(id=row.id, scopes=frozenset(row.scopes)) if row else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A key, as an operator sees it: what it opens with is not kept."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+async def every(session: Session) -> list[Listed]:
+    """Return all keys, the oldest first."""
+    rows = await session.scalars(select(Row).order_by(Row.created_at, Row.id))
+    return [
+        Listed(
+            id=row.id,
+            name=row.name,
+            scopes=tuple(row.scopes),
+            created_at=row.created_at,
+            revoked_at=row.revoked_at,
+        )
+        for row in rows
+    ]
 
 
 async def revoke(session: Session, key_id: str) -> bool:

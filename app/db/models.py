@@ -309,6 +309,29 @@ class Entitlement(Base):
     access: Mapped[JSON]
 
 
+class Revocation(Base):
+    """Access that shrank, in the order in which it did: the ids are given out one transaction at a time."""
+
+    __tablename__ = "revocations"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    sub: Mapped[str]
+    version: Mapped[int]  # of the entitlement, from then on
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
+
+
+class SigningKey(Base):
+    """A key that signs entitlement tokens. Its secret half is encrypted with what the settings hold."""
+
+    __tablename__ = "signing_keys"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the kid
+    public: Mapped[JSON]  # the JWK
+    sealed: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    signs_from: Mapped[datetime]
+    signs_until: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]
+
+
 class Event(Base, Due):
     """The inbox: each verified event once, kept with what became of it."""
 

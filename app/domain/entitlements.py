@@ -6,12 +6,15 @@ are granted for. What depends on the time is decided when it is asked: nothing h
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
+from app.domain.errors import DomainError
 from app.domain.plans import Catalogue
 
 PAID_TERM = "paid_term"
+COMP = "comp"
 RENEWAL_PENDING = "renewal_pending"
 GRACE_PERIOD = "grace_period"
 ISSUES_OWED = "issues_owed"
@@ -27,11 +30,12 @@ PAYMENT_INCOMPLETE = "payment_incomplete"
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """From ``starts_at`` (included) to ``until`` (not), granted for ``reason``."""
+    """From ``starts_at`` (included) to ``until`` (not), granted for ``reason``; in a union, by which grant."""
 
     starts_at: datetime
     until: datetime
     reason: str
+    grant: str = ""
 
     def covers(self, now: datetime) -> bool:
         """Tell whether ``now`` lies within."""
@@ -57,11 +61,24 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to "may this reader open this?"."""
+    """The answer to "may this reader open this?". ``grant`` is what allows it."""
 
     allowed: bool
     reason: str
     until: datetime | None
+    grant: str | None = None
+
+
+class NotEntitled(DomainError):
+    """The reader is known, and may not use the feature."""
+
+    code = "not_entitled"
+
+
+class AnswersUnavailable(DomainError):
+    """The database cannot be asked, and what is remembered is no answer. Try again."""
+
+    code = "database_unavailable"
 
 
 NOBODY = Access()
@@ -72,15 +89,15 @@ def unite(grants: Iterable[Grant], lapses: Sequence[str]) -> Access:
     features: dict[str, list[Spell]] = {}
     for grant in grants:
         for name, spells in grant.features.items():
-            features.setdefault(name, []).extend(spells)
+            features.setdefault(name, []).extend(replace(spell, grant=grant.id) for spell in spells)
     return Access(
         features={name: tuple(sorted(set(spells), key=_order)) for name, spells in sorted(features.items())},
         otherwise=lapses[-1] if lapses else NEVER_SUBSCRIBED,
     )
 
 
-def _order(spell: Spell) -> tuple[datetime, datetime, str]:
-    return spell.starts_at, spell.until, spell.reason
+def _order(spell: Spell) -> tuple[datetime, datetime, str, str]:
+    return spell.starts_at, spell.until, spell.reason, spell.grant
 
 
 def decide(access: Access, feature: str, catalogue: Catalogue, *, now: datetime) -> Decision:
@@ -95,7 +112,7 @@ def decide(access: Access, feature: str, catalogue: Catalogue, *, now: datetime)
     running = [spell for spell in spells if spell.covers(now)]
     if running:
         best = max(running, key=lambda spell: spell.until)
-        return Decision(True, best.reason, best.until)
+        return Decision(True, best.reason, best.until, best.grant or None)
     if any(spell.starts_at > now for spell in spells):
         return Decision(False, NOT_YET, None)
     if not spells and any(spell.covers(now) for others in access.features.values() for spell in others):
@@ -103,10 +120,44 @@ def decide(access: Access, feature: str, catalogue: Catalogue, *, now: datetime)
     return Decision(False, access.otherwise, max((spell.until for spell in spells), default=None))
 
 
+def decisions(access: Access, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
+    """Return the answer for every feature there is."""
+    return {name: decide(access, name, catalogue, now=now) for name in catalogue.features}
+
+
 def allowed(access: Access, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
     """Return every feature that may be used at ``now``."""
-    answers = {name: decide(access, name, catalogue, now=now) for name in catalogue.features}
-    return {name: answer for name, answer in answers.items() if answer.allowed}
+    return {name: answer for name, answer in decisions(access, catalogue, now=now).items() if answer.allowed}
+
+
+def next_change(access: Access, catalogue: Catalogue, features: Iterable[str], *, now: datetime) -> datetime | None:
+    """
+    Return until when the answers for ``features`` stand, if nothing new is granted or ended; None: for ever.
+
+    All spells count, for those of others decide whether a feature is not included or over.
+    """
+    moments = [at for spells in access.features.values() for spell in spells for at in (spell.starts_at, spell.until)]
+    moments += [opens for name in features if (opens := catalogue.feature(name).available_from) is not None]
+    return min((at for at in moments if at > now), default=None)
+
+
+def shrinks(before: Access, after: Access, *, since: datetime, until: datetime) -> bool:
+    """
+    Tell whether ``after`` gives less than ``before`` at any moment from ``since`` to ``until``.
+
+    Then whatever was told to last that long has to be taken back (the feed of revocations).
+    """
+    for name, spells in before.features.items():
+        left = [(max(s.starts_at, since), min(s.until, until)) for s in spells]
+        for kept in after.features.get(name, ()):
+            left = [part for begin, end in left for part in _without(begin, end, kept)]
+        if any(begin < end for begin, end in left):
+            return True
+    return False
+
+
+def _without(begin: datetime, end: datetime, spell: Spell) -> list[tuple[datetime, datetime]]:
+    return [(begin, min(end, spell.starts_at)), (max(begin, spell.until), end)] if begin < end else []
 
 
 def dump(access: Access) -> dict[str, object]:
@@ -115,19 +166,27 @@ def dump(access: Access) -> dict[str, object]:
 
 
 def dump_features(features: Mapping[str, Sequence[Spell]]) -> dict[str, object]:
-    """Return spells as they are stored."""
+    """Return spells as they are stored: ``[from, until, reason]``, and the grant where it is told apart."""
     return {
-        name: [[int(s.starts_at.timestamp()), int(s.until.timestamp()), s.reason] for s in spells]
+        name: [
+            [int(s.starts_at.timestamp()), int(s.until.timestamp()), s.reason, *([s.grant] if s.grant else [])]
+            for s in spells
+        ]
         for name, spells in features.items()
     }
 
 
-def load_features(stored: Mapping[str, Sequence[tuple[int, int, str]]]) -> dict[str, tuple[Spell, ...]]:
+def load_features(stored: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, tuple[Spell, ...]]:
     """Return stored spells as they were."""
     return {
         name: tuple(
-            Spell(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), reason)
-            for start, until, reason in spells
+            Spell(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), *told)
+            for start, until, *told in spells
         )
         for name, spells in stored.items()
     }
+
+
+def load(stored: Mapping[str, Any]) -> Access:
+    """Return stored access as it was."""
+    return Access(features=load_features(stored["features"]), otherwise=stored["otherwise"])

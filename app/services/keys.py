@@ -34,6 +34,12 @@ async def find(sessions: Sessions, hashed: str) -> ServerKey | None:
         return await keys.find(session, hashed)
 
 
+async def every(sessions: Sessions) -> list[keys.Listed]:
+    """Return all keys, the oldest first."""
+    async with sessions() as session:
+        return await keys.every(session)
+
+
 async def revoke(sessions: Sessions, key_id: str) -> None:
     """
     Make a key worthless, within a second, in every process.

@@ -152,7 +152,7 @@ def test_an_announced_feature_is_nobodys_until_its_date_and_then_theirs_without_
 
     assert asked(held, START, "ad_free") == (False, COMING_SOON)
     assert decide(held, "ad_free", dated, now=day - timedelta(seconds=1)).reason == COMING_SOON
-    assert decide(held, "ad_free", dated, now=day) == Decision(True, PAID_TERM, END)
+    assert decide(held, "ad_free", dated, now=day) == Decision(True, PAID_TERM, END, "grt_in_1")
 
 
 def test_an_unknown_feature_is_an_error_and_no_answer() -> None:

@@ -49,7 +49,10 @@ async def test_who_may_ask(shop: Shop) -> None:
 async def test_a_reader_who_never_subscribed_is_a_normal_answer(shop: Shop) -> None:
     assert (await shop.check(shop.person()))["reason"] == "never_subscribed"
     mine = (await shop.get("/v1/me/entitlements", shop.person())).json()
+    refused = mine.pop("refused")
     assert mine == {"subscriber": "ada", "features": {}, "version": 0}
+    assert refused["archive"] == {"until": None, "reason": "never_subscribed"}
+    assert refused["ad_free"] == {"until": None, "reason": "coming_soon"}
 
 
 async def test_the_openapi_document_has_every_route_and_its_problems(shop: Shop) -> None:

@@ -1,0 +1,81 @@
+"""``/v1/me/entitlement-tokens`` and ``/.well-known/jwks.json``: what an edge needs to answer by itself."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.deps import Asking, CurrentReader, Now, RealNow, TokenSigner
+from app.api.describing import Described
+from app.api.problems import problems
+from app.domain.entitlements import AnswersUnavailable
+from app.domain.signing_keys import CACHED_FOR, NoSigningKey
+
+router = APIRouter(tags=["entitlements"], route_class=Described)
+
+
+class TokenOut(BaseModel):
+    """A JWT that says what a reader may use, and until when it may be believed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": "eyJ0eXAiOiJlbnRpd…", "expires_at": "2026-03-01T18:05:00Z"}]}
+    )
+
+    token: str
+    expires_at: datetime
+
+
+class KeyOut(BaseModel):
+    """A public key, as RFC 7517 has it."""
+
+    kty: str
+    crv: str
+    x: str
+    y: str
+    kid: str
+    alg: str
+    use: str
+
+
+class KeysOut(BaseModel):
+    """Every key by which a living token may have to be checked."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "keys": [
+                        {
+                            "kty": "EC",
+                            "crv": "P-256",
+                            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+                            "kid": "vT0Uo2dYk5lq",
+                            "alg": "ES256",
+                            "use": "sig",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    keys: list[KeyOut] = Field(min_length=1)
+
+
+@router.post("/v1/me/entitlement-tokens", responses=problems(AnswersUnavailable, NoSigningKey))
+async def mint_entitlement_token(
+    reader: CurrentReader, asking: Asking, signer: TokenSigner, now: Now, real_now: RealNow
+) -> TokenOut:
+    """Sign what the reader may use, for servers that check it by themselves. It lives for minutes."""
+    held = await asking.everything(reader.sub, now=now)
+    minted = await signer.mint(held.sub, held.features, held.version, lasts=held.lasts, now=real_now)
+    return TokenOut(token=minted.token, expires_at=minted.expires_at)
+
+
+@router.get("/.well-known/jwks.json", responses=problems(NoSigningKey))
+async def signing_keys(response: Response, signer: TokenSigner, real_now: RealNow) -> KeysOut:
+    """Tell the keys by which entitlement tokens are checked. A new one is here before it signs."""
+    found = await signer.published(now=real_now)
+    response.headers["Cache-Control"] = f"public, max-age={int(CACHED_FOR.total_seconds())}"
+    return KeysOut(keys=[KeyOut.model_validate(key) for key in found])

@@ -1,0 +1,54 @@
+"""``/v1/revocations``: the feed that lets an edge refuse at once, before a token dies by itself."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.deps import EntitlementReader, Parts, Sessions
+from app.api.describing import Described
+from app.services import revocations
+from app.services.revocations import Feed
+
+router = APIRouter(tags=["entitlements"], route_class=Described)
+LONGEST_WAIT = 30  # seconds
+
+
+class RevocationOut(BaseModel):
+    """Tokens of this subscriber whose ``version`` is below this one no longer hold."""
+
+    subscriber: str
+    version: int
+    at: datetime
+
+
+class RevocationsOut(BaseModel):
+    """What came, in its order, and what to ask for next."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"data": [{"subscriber": "user-1", "version": 3, "at": "2026-03-08T18:00:00Z"}], "next": "17"}]
+        }
+    )
+
+    data: list[RevocationOut]
+    next: str = Field(description="Ask with `since` this next.", examples=["17"])
+
+    @classmethod
+    def of(cls, feed: Feed) -> "RevocationsOut":
+        """Show what came."""
+        shown = [RevocationOut(subscriber=one.sub, version=one.version, at=one.at) for one in feed.found]
+        return cls(data=shown, next=str(feed.next))
+
+
+@router.get("/v1/revocations")
+async def follow_revocations(
+    _: EntitlementReader,
+    sessions: Sessions,
+    parts: Parts,
+    since: Annotated[int, Query(ge=0, lt=2**63, description="`next` of the last answer; at first 0: all living.")] = 0,
+    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait when there is nothing.")] = 0,
+) -> RevocationsOut:
+    """Tell whose access shrank, and wait for it if asked to: for servers that remember tokens or answers."""
+    return RevocationsOut.of(await revocations.since(sessions, since, wait=parts.news(wait)))

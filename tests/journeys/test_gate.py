@@ -1,0 +1,61 @@
+"""The gate and the tokens: a proxy asks, and an edge checks by itself."""
+
+from typing import Any
+
+import jwt
+
+from tests.support.shop import Shop
+
+
+async def gate(shop: Shop, feature: str = "archive", **headers: str) -> tuple[int, str, str, str]:
+    """Ask as a proxy does: the status, and the three headers that it copies."""
+    answer = await shop.http.get("/v1/gate", params={"feature": feature}, headers=headers)
+    told = [answer.headers[f"x-newsstand-{name}"] for name in ("subscriber", "reason", "until")]
+    return answer.status_code, *told
+
+
+async def read_token(shop: Shop, token: str) -> dict[str, Any]:
+    """Check a token as an edge does, with nothing but the published keys."""
+    published = (await shop.http.get("/.well-known/jwks.json")).json()["keys"]
+    keys = {key["kid"]: jwt.PyJWK(key) for key in published}
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    return dict(jwt.decode(token, key, algorithms=["ES256"], issuer="newsstand", audience="newsstand-site"))
+
+
+async def test_the_gate_opens_for_who_paid_and_closes_with_the_refund(shop: Shop) -> None:
+    ada = shop.person("auth0|ada")
+    assert await gate(shop) == (401, "", "not_authenticated", "")
+    assert await gate(shop, **ada.headers) == (403, "auth0%7Cada", "never_subscribed", "")
+
+    await shop.subscribes(ada)
+
+    assert await gate(shop, **ada.headers) == (204, "auth0%7Cada", "paid_term", "2027-03-01T18:00:00Z")
+    assert await gate(shop, "teleport", **ada.headers) == (403, "auth0%7Cada", "unknown_feature", "")
+    assert (await gate(shop, "ad_free", **ada.headers))[::2] == (403, "coming_soon")
+    payment = (await shop.overview(ada))["payments"][0]["id"]
+    assert (await shop.refunds(payment)).status_code == 201
+    assert (await gate(shop, **ada.headers))[::2] == (403, "refunded")
+
+
+async def test_a_token_says_what_a_reader_may_use_and_a_refund_is_told_to_who_remembers_it(shop: Shop) -> None:
+    ada = shop.person()
+    nothing = (await shop.post("/v1/me/entitlement-tokens", ada)).json()
+    assert (await read_token(shop, nothing["token"]))["features"] == {}
+    await shop.subscribes(ada)
+    minted = (await shop.post("/v1/me/entitlement-tokens", ada)).json()
+
+    claims = await read_token(shop, minted["token"])
+
+    until = 1803924000  # 1 March 2027
+    assert claims["sub"] == "ada"
+    assert claims["features"] == dict.fromkeys(("archive", "audio", "digital_edition", "exclusive_content"), until)
+    assert claims["until"] == until
+    assert claims["exp"] - claims["iat"] == 300
+    server = {"Authorization": f"Bearer {shop.server_key}"}
+    feed = (await shop.http.get("/v1/revocations", headers=server)).json()
+    assert feed == {"data": [], "next": "0"}
+    payment = (await shop.overview(ada))["payments"][0]["id"]
+    assert (await shop.refunds(payment)).status_code == 201
+    feed = (await shop.http.get("/v1/revocations", params={"since": feed["next"], "wait": 20}, headers=server)).json()
+    assert [one["subscriber"] for one in feed["data"]] == ["ada"]
+    assert feed["data"][0]["version"] > claims["version"]
