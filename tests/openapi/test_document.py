@@ -95,7 +95,7 @@ def test_an_operation_shows_an_example_of_each_body_and_it_fits(path: str, opera
     bodies = [
         content for one in [operation.get("requestBody", {}), *said] for content in one.get("content", {}).items()
     ]
-    assert bodies
+    assert bodies or "204" in operation["responses"]
     for media_type, content in bodies:
         if path == "/metrics":  # text, as Prometheus reads it
             assert media_type.startswith("text/plain")
