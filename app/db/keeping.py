@@ -68,5 +68,5 @@ async def save(
     await endings.follow(session, held, seen, now=now)
     if held.is_live and not alone and len(await subscriptions.live_of(session, subscriber.id)) > 1:
         await inbox.knock(session, f"{RIVALS}:{subscriber.id}", why="double")
-    await grants.derive(session, subscriber, held, rules.catalogue, rules.access)
+    await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now)
     return held
