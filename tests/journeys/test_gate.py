@@ -10,8 +10,8 @@ from tests.support.shop import Shop
 async def gate(shop: Shop, feature: str = "archive", **headers: str) -> tuple[int, str, str, str]:
     """Ask as a proxy does: the status, and the three headers that it copies."""
     answer = await shop.http.get("/v1/gate", params={"feature": feature}, headers=headers)
-    told = [answer.headers[f"x-newsstand-{name}"] for name in ("subscriber", "reason", "until")]
-    return answer.status_code, *told
+    sub, reason, until = (answer.headers[f"x-newsstand-{name}"] for name in ("subscriber", "reason", "until"))
+    return answer.status_code, sub, reason, until
 
 
 async def read_token(shop: Shop, token: str) -> dict[str, Any]:
