@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.api import (
     asking,
     checkout_sessions,
+    disputes,
     entitlement_tokens,
     entitlements,
     health,
@@ -110,6 +111,7 @@ class Parts:
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),
             events.RIVALS: partial(doubles.settle, *told, now=now),
+            events.DISPUTE: partial(payments.follow_dispute, self.sessions, self.gateway, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
         }
         await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)
@@ -240,6 +242,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         my_refunds,
         refunds,
         support,
+        disputes,
         health,
     ):
         app.include_router(module.router)

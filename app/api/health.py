@@ -17,13 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import Container, Parts
 from app.api.describing import Described
-from app.db import health
+from app.db import attention, health
 from app.db.health import DatabaseUnavailable
 from app.db.inbox import DEAD
 
 PATIENCE = timedelta(seconds=3)  # with a database that does not answer
 
 OLDEST = Gauge("newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that waits to be applied; 0: none")
+DISPUTES = Gauge("newsstand_open_disputes", "Disputes that no bank has decided yet")
+ATTENTION = Gauge("newsstand_attention", "What staff have to decide themselves, by kind", ["kind"])
 EVENTS = Gauge("newsstand_events", "Events that are still open, by state", ["state"])
 
 log = structlog.get_logger()
@@ -113,4 +115,7 @@ async def metrics(parts: Parts) -> Response:
     OLDEST.set(age.total_seconds() if age is not None else float("nan"))
     for state in health.OPEN_STATES:
         EVENTS.labels(state).set(seen.events[state] if seen else float("nan"))
+    DISPUTES.set(seen.open_disputes if seen else float("nan"))
+    for kind in attention.KINDS:
+        ATTENTION.labels(kind).set(seen.attention[kind] if seen else float("nan"))
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from app.api.deps import EntitlementPool, Now, ReadRules, Sessions, SupportAgent
 from app.api.describing import Described
+from app.api.disputes import DISPUTE_EXAMPLE, DisputeOut
 from app.api.models import MoneyOut
 from app.api.problems import problems
 from app.api.refunds import REFUND_EXAMPLE, RefundOut
@@ -50,6 +51,7 @@ OVERVIEW_EXAMPLE: JsonDict = {
                     "issues_owed": 24,
                     "print_edition": False,
                     "refunded_as": "guarantee",
+                    "suspended_as": None,
                 }
             ],
         }
@@ -66,6 +68,7 @@ OVERVIEW_EXAMPLE: JsonDict = {
         }
     ],
     "refunds": [REFUND_EXAMPLE],
+    "disputes": [DISPUTE_EXAMPLE],
     "access": {"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}},
 }
 
@@ -113,6 +116,7 @@ class PaidTermOut(BaseModel):
     issues_owed: int
     print_edition: bool
     refunded_as: str | None
+    suspended_as: str | None
 
 
 class HeldOut(BaseModel):
@@ -159,6 +163,7 @@ class OverviewOut(SubscriberOut):
     subscriptions: list[HeldOut]
     payments: list[PaymentOut]
     refunds: list[RefundOut]
+    disputes: list[DisputeOut]
     access: dict[str, AccessOut]
 
     @classmethod
@@ -169,6 +174,7 @@ class OverviewOut(SubscriberOut):
             subscriptions=[_held(seen, index) for index in range(len(seen.subscriptions))],
             payments=_payments(seen),
             refunds=[RefundOut.of(refund) for refund in seen.refunds],
+            disputes=[DisputeOut.of(dispute) for dispute in seen.disputes],
             access={
                 name: AccessOut(allowed=d.allowed, reason=d.reason, until=d.until) for name, d in seen.access.items()
             },
@@ -195,7 +201,8 @@ def _held(seen: Overview, index: int) -> HeldOut:
                 ends_at=term.ends_at,
                 issues_owed=term.issues_owed,
                 print_edition=term.print_edition,
-                refunded_as=term.refunded_as,
+                refunded_as=term.refunded_as if term.is_refunded else None,
+                suspended_as=term.suspended_as,
             )
             for term in terms
         ],

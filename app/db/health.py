@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db import attention, disputes
 from app.db.inbox import DEAD, FAILED, RECEIVED
 from app.db.models import Event as Row
 from app.db.schema import config
@@ -28,6 +29,8 @@ class Inbox:
 
     oldest_unapplied: timedelta | None  # None: everything is applied
     events: dict[str, int]  # by state, of the open ones
+    open_disputes: int
+    attention: dict[str, int]  # by kind
 
 
 @functools.cache
@@ -79,6 +82,11 @@ async def look(sessions: Sessions) -> Inbox | None:
         async with sessions() as session:
             if not await is_migrated(session):
                 return None
-            return Inbox(oldest_unapplied=await oldest_unapplied_age(session), events=await events_by_state(session))
+            return Inbox(
+                oldest_unapplied=await oldest_unapplied_age(session),
+                events=await events_by_state(session),
+                open_disputes=await disputes.count_open(session),
+                attention=await attention.counts(session),
+            )
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
         raise DatabaseUnavailable(type(failure).__name__) from failure

@@ -176,7 +176,9 @@ class Term(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     issues_owed: Mapped[int]
-    refunded_as: Mapped[str | None]  # the basis of the refund that ended it: never granted again
+    refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
+    suspended_as: Mapped[str | None]  # not granted for the time being: dispute_open
+    restored_as: Mapped[str | None]  # granted all the same, by policy: refund_failed
     # The issue that ends it, as of when its grants were derived. NULL: beyond the calendar; 0: nothing is owed any more.
     last_issue: Mapped[int | None] = mapped_column(index=True)
 
@@ -285,7 +287,67 @@ class Refund(Base, Due):
             postgresql_where=text("basis = 'guarantee' AND status NOT IN ('failed', 'canceled')"),
         ),
         Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("refunds_failed_idx", "id", postgresql_where=text("status IN ('failed', 'canceled')")),
     )
+
+
+class Dispute(Base):
+    """
+    Our copy of a dispute at Stripe, fenced by the version of its payment.
+
+    One of a payment that is none of ours is kept too, without a subscriber: staff are shown it, and nothing follows.
+    """
+
+    __tablename__ = "disputes"
+    id: Mapped[str] = mapped_column(primary_key=True)  # dp_…, du_…
+    payment_id: Mapped[str | None] = mapped_column(index=True)  # no foreign key: it may be none of ours
+    charge_id: Mapped[str]
+    subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    status: Mapped[str]  # Stripe's word
+    amount: Mapped[int]
+    currency: Mapped[str]
+    reason: Mapped[str]
+    due_by: Mapped[datetime | None]
+    is_charge_refundable: Mapped[bool]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]  # policy time; NULL while it is undecided
+    lost_at: Mapped[datetime | None]  # when a loss had its consequences; policy time
+    concern: Mapped[str | None]  # why staff have to look at it
+    __table_args__ = (
+        Index("disputes_open_idx", "due_by", "id", postgresql_where=text("closed_at IS NULL")),
+        Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),
+    )
+
+
+class FraudWarning(Base):
+    """An early warning of fraud, and what was done about it by policy, once."""
+
+    __tablename__ = "fraud_warnings"
+    id: Mapped[str] = mapped_column(primary_key=True)  # issfr_…
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    actionable: Mapped[bool]
+    fraud_type: Mapped[str]
+    created_at: Mapped[datetime]
+    acted_as: Mapped[str | None]  # refunded, kept, not_refundable; NULL: it never asked for anything
+    acted_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(
+            "fraud_warnings_left_idx",
+            "id",
+            postgresql_where=text("actionable AND acted_as IN ('kept', 'not_refundable')"),
+        ),
+    )
+
+
+class Dismissal(Base):
+    """Something that staff were shown, and somebody has seen to."""
+
+    __tablename__ = "dismissals"
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    dismissed_at: Mapped[datetime]
+    dismissed_by: Mapped[str]
+    reason: Mapped[str]
 
 
 class Grant(Base):

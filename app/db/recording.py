@@ -8,10 +8,23 @@ from datetime import datetime
 
 import structlog
 
-from app.db import audit, endings, payments, refunds, subscribers, subscriptions, work
+from app.db import audit, endings, grants, payments, refunds, subscribers, subscriptions, work
 from app.db.session import Session
+from app.domain.disputes import REFUND_FAILED, RESTORE, STAYS_ENDED, policy_at
 from app.domain.policy import Rules
-from app.domain.refunds import CANCELED, CONFIRMED, FAILED, PROCESSING, Refund, SeenRefund, ends_term
+from app.domain.refunds import (
+    CANCELED,
+    CONFIRMED,
+    DASHBOARD,
+    FAILED,
+    GUARANTEE,
+    PROCESSING,
+    Refund,
+    SeenRefund,
+    ends_term,
+)
+
+RESTORABLE = frozenset({GUARANTEE, DASHBOARD, "unserved_issues"})  # what had bought something before it went back
 
 log = structlog.get_logger()
 
@@ -29,7 +42,7 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
             session, refund.id, seen.status, stripe_refund_id=seen.id, failure_reason=seen.failure_reason
         )
         if held.status in CONFIRMED and seen.status in {FAILED, CANCELED}:
-            await _note_failure(session, held, seen)
+            await _note_failure(session, rules, held, seen)
     if seen.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
         payment = await payments.by_id(session, refund.payment_id)
         owner = await payments.owner_of(session, refund.payment_id)
@@ -54,9 +67,17 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
     return recorded
 
 
-async def _note_failure(session: Session, refund: Refund, seen: SeenRefund) -> None:
-    """Note that promised money did not arrive: the reader's bank sent it back. Staff see it; a new refund is possible."""
+async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: SeenRefund) -> None:
+    """
+    Note that promised money did not arrive: the reader's bank sent it back. Staff see it; a new refund is possible.
+
+    Access stays ended, as the reader was told, unless the policy restores what the refund took.
+    """
     log.error("refund_failed_later", refund=refund.id, reason=seen.failure_reason)
+    policy = policy_at(rules.catalogue.disputes, refund.created_at).failed_refund
+    restored = policy == RESTORE and refund.basis in RESTORABLE
+    if restored:
+        await _restore(session, rules, refund)
     await audit.record(
         session,
         actor="stripe",
@@ -65,5 +86,18 @@ async def _note_failure(session: Session, refund: Refund, seen: SeenRefund) -> N
         subscriber_id=refund.subscriber_id,
         reason=seen.failure_reason,
         before={"status": refund.status},
-        after={"status": seen.status},
+        after={"status": seen.status, "access": RESTORE if restored else STAYS_ENDED},
     )
+
+
+async def _restore(session: Session, rules: Rules, refund: Refund) -> None:
+    payment, owner = (
+        await payments.by_id(session, refund.payment_id),
+        await payments.owner_of(session, refund.payment_id),
+    )
+    if payment is None or owner is None:
+        return
+    await subscriptions.restore_term(session, payment.invoice_id, REFUND_FAILED)
+    held, subscriber = await subscriptions.by_id(session, owner[1]), await subscribers.by_id(session, owner[0])
+    if held is not None and subscriber is not None:
+        await grants.derive(session, subscriber, held, rules.catalogue, rules.access)

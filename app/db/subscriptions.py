@@ -116,8 +116,26 @@ async def terms_of(session: Session, subscription_id: str) -> list[Term]:
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
     """Note that a term's money went back: it is never granted again. The first basis stays."""
     await session.execute(
-        update(TermRow).where(TermRow.invoice_id == invoice_id, TermRow.refunded_as.is_(None)).values(refunded_as=basis)
+        update(TermRow)
+        .where(TermRow.invoice_id == invoice_id)
+        .values(refunded_as=func.coalesce(TermRow.refunded_as, basis), restored_as=None)
     )
+
+
+async def suspend_term(session: Session, invoice_id: str, reason: str | None) -> bool:
+    """Have a term not granted for the time being; None: granted again. Returns whether that is anything new."""
+    changed = await session.scalar(
+        update(TermRow)
+        .where(TermRow.invoice_id == invoice_id, TermRow.suspended_as.is_distinct_from(reason))
+        .values(suspended_as=reason)
+        .returning(TermRow.invoice_id)
+    )
+    return changed is not None
+
+
+async def restore_term(session: Session, invoice_id: str, reason: str) -> None:
+    """Have a term granted to its end, though it was refunded: the refund came to nothing."""
+    await session.execute(update(TermRow).where(TermRow.invoice_id == invoice_id).values(restored_as=reason))
 
 
 async def order_end(session: Session, subscription_id: str, *, by: str, now: datetime) -> bool:
@@ -236,6 +254,8 @@ def _term(row: TermRow, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
         ends_at=row.ends_at,
         issues_owed=row.issues_owed,
         refunded_as=row.refunded_as,
+        suspended_as=row.suspended_as,
+        restored_as=row.restored_as,
         adjustments=tuple(
             sorted(
                 (Adjustment(kind=kind, issues=n, at=datetime.fromisoformat(at)) for kind, n, at in adjusted),

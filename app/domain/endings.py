@@ -35,9 +35,10 @@ def over_since(
     ends = [at for at in (held.ended_at, held.ended_here_at) if at is not None]
     if not ends:
         return None
-    refunded = {term.invoice_id for term in terms if term.refunded_as is not None}
-    ending = {payment.id for payment in payments if payment.invoice_id in refunded}
-    return min([*ends, *(r.created_at for r in refunds if r.payment_id in ending and r.status in CONFIRMED)])
+    bases = {term.invoice_id: term.refunded_as for term in terms if term.is_refunded}
+    ended_with = {payment.id: bases.get(payment.invoice_id) for payment in payments}
+    ending = [r.created_at for r in refunds if r.status in CONFIRMED and ended_with.get(r.payment_id) == r.basis]
+    return min([*ends, *ending])
 
 
 def owed_back(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from app.domain import disputes
 from app.domain.errors import DomainError
 from app.domain.plans import Catalogue
 
@@ -26,6 +27,8 @@ ENDED = "ended"
 REFUNDED = "refunded"
 PAYMENT_FAILED = "payment_failed"
 PAYMENT_INCOMPLETE = "payment_incomplete"
+DISPUTE_OPEN = disputes.DISPUTE_OPEN
+DISPUTE_LOST = disputes.DISPUTE_LOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from datetime import datetime
 from app.domain.errors import DomainError
 
 SUBSCRIPTION = "subscription"
-PAYMENT = "payment"  # and the refunds and disputes of it
+PAYMENT = "payment"  # and the refunds, disputes and warnings of it
+DISPUTE = "dispute"  # of a charge that belongs to no payment
 INVOICE = "invoice"  # the subscription it is of
 CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"

@@ -7,6 +7,7 @@ How grants are united and asked is the matter of :mod:`app.domain.entitlements`.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from app.domain.disputes import DISPUTE_LOST
 from app.domain.entitlements import (
     ENDED,
     GRACE_PERIOD,
@@ -36,18 +37,21 @@ def grants_of(
 
     The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
     whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What
-    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says.
+    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says. One
+    whose payment is disputed may be suspended; the allowance and the grace period go with the newest term all the same.
 
     :param editions_until: by invoice, until when a term's editions stay open beyond its period because issues are owed
         (product.md, rule 8); of terms that were ended early there are none.
     """
-    cut = min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
-    counted = [term for term in terms if term.refunded_as is None]
+    counted = [term for term in terms if not term.is_refunded]
     newest = max((term.ends_at for term in counted), default=None)
     grants = []
     for term in counted:
+        if term.suspended_as is not None:
+            continue
+        cut = _cut(subscription, term)
         spells = [Spell(term.starts_at, term.ends_at, PAID_TERM)]
-        if term.ends_at == newest:
+        if term.ends_at == newest and subscription.ended_here_at is None:
             spells += _beyond(subscription, term, policy)
         if cut is not None:
             spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
@@ -63,6 +67,13 @@ def grants_of(
     return grants
 
 
+def _cut(subscription: Subscription, term: Term) -> datetime | None:
+    """Return when the end of the subscription ends a term of it."""
+    if term.is_spared_by(subscription):
+        return None
+    return min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
+
+
 def _beyond(subscription: Subscription, term: Term, policy: AccessPolicy) -> list[Spell]:
     """Return what is granted after the last paid term."""
     if subscription.status == "past_due":
@@ -76,8 +87,10 @@ def _beyond(subscription: Subscription, term: Term, policy: AccessPolicy) -> lis
 def lapse_of(subscription: Subscription, terms: Sequence[Term]) -> str:
     """Return why a subscription grants nothing, for the time when it does not."""
     newest = max(terms, key=lambda term: term.ends_at, default=None)
-    if newest is not None and newest.refunded_as is not None:
-        return REFUNDED
+    if newest is not None and newest.is_refunded:
+        return DISPUTE_LOST if newest.refunded_as == DISPUTE_LOST else REFUNDED
+    if newest is not None and newest.suspended_as is not None:
+        return newest.suspended_as
     if newest is None:
         return PAYMENT_INCOMPLETE
     if subscription.end_reason == "payment_failed" or subscription.status in {"past_due", "unpaid"}:

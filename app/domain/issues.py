@@ -327,13 +327,15 @@ def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> 
 
     An end at once, ours or Stripe's, cancels what is left. An end with the period does not: what was paid for is served.
     """
+    if term.is_spared_by(subscription):
+        return None
     times = [subscription.ended_here_at] if subscription.ended_here_at is not None else []
-    paid_until = max((one.ends_at for one in terms if one.refunded_as is None), default=term.ends_at)
+    paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)
     if subscription.ended_at is not None and subscription.ended_at < paid_until:
         times.append(subscription.ended_at)
     if times:
         return min(times)
-    return term.starts_at if term.refunded_as is not None else None
+    return term.starts_at if term.is_refunded else None
 
 
 def ledgers_of(

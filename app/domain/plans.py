@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from app.domain.disputes import DisputePolicy
 from app.domain.errors import DomainError
 from app.domain.money import Money
 
@@ -124,6 +125,7 @@ class Catalogue:
     publisher: str
     features: Mapping[str, Feature]
     plans: Mapping[str, Plan]
+    disputes: tuple[DisputePolicy, ...] = ()
 
     def plan(self, code: str) -> Plan:
         """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from app.domain.disputes import FRAUD_WARNING, SeenDispute
 from app.domain.errors import DomainError
 from app.domain.money import Money
 from app.domain.subscriptions import Payment, split
@@ -120,6 +121,7 @@ class SeenPaymentState:
     refundable: bool
     disputed: bool
     refunds: tuple[SeenRefund, ...]
+    disputes: tuple[SeenDispute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,4 +252,4 @@ def ends_term(refund_basis: str, *, whole: bool) -> bool:
 
     One made in Stripe's Dashboard does when it is whole; in part it counts as goodwill.
     """
-    return whole if refund_basis == DASHBOARD else refund_basis == GUARANTEE
+    return whole if refund_basis == DASHBOARD else refund_basis in {GUARANTEE, FRAUD_WARNING}

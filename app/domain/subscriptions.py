@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.disputes import SPARES_OTHER_TERMS
 from app.domain.errors import DomainError
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 
@@ -154,7 +155,27 @@ class Term:
     ends_at: datetime
     issues_owed: int  # bought with it
     refunded_as: str | None = None
+    suspended_as: str | None = None  # why it is not granted for the time being: its payment is disputed
+    restored_as: str | None = None  # why it is granted all the same: the refund that ended it came to nothing
     adjustments: tuple[Adjustment, ...] = ()
+
+    @property
+    def is_refunded(self) -> bool:
+        """Whether it is never granted again."""
+        return self.refunded_as is not None and self.restored_as is None
+
+    def is_spared_by(self, subscription: "Subscription") -> bool:
+        """
+        Tell whether it is served to its own end, though the subscription has ended.
+
+        A lost dispute and a warning of fraud end that for one payment's sake: what began before, paid with another, is
+        another matter. So is a term whose refund came to nothing, where the policy restores it.
+        """
+        if self.restored_as is not None:
+            return True
+        order = subscription.ended_here_at
+        for_one = subscription.ended_by in SPARES_OTHER_TERMS and order is not None and self.starts_at < order
+        return for_one and not self.is_refunded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Refunds at Stripe, and the credit notes that record them on the invoice."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,25 +8,26 @@ from stripe import Charge
 
 from app.domain.refunds import SeenPaymentState, SeenRefund
 from app.domain.subscriptions import NotOurs
+from app.gateway import disputes as at_stripe
 from app.gateway import translate
 from app.gateway.client import Gateway
 
 
 async def payment_state(gateway: Gateway, payment_id: str) -> SeenPaymentState:
     """Look at whether a payment can still be given back, and at every refund of it. Re-read just before money moves."""
-    intent = await gateway.call(
-        gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})
+    intent, listed, disputes = await asyncio.gather(
+        gateway.call(gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})),
+        gateway.every(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100})),
+        at_stripe.of_payment(gateway, payment_id),
     )
-    listed = await gateway.every(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100}))
-    refunds = tuple(translate.refund(refund) for refund in listed)
     charge = intent.latest_charge
-    disputed = isinstance(charge, Charge) and charge.disputed
-    refundable = intent.status == "succeeded"
-    if disputed:
-        # A dispute's charge can often still be refunded, inquiries above all: Stripe says which.
-        disputes = await gateway.every(gateway.sdk.v1.disputes.list_async({"payment_intent": payment_id, "limit": 100}))
-        refundable = refundable and all(dispute.is_charge_refundable for dispute in disputes)
-    return SeenPaymentState(refundable=refundable, disputed=disputed, refunds=refunds)
+    # A dispute's charge can often still be refunded, inquiries above all: Stripe says which.
+    return SeenPaymentState(
+        refundable=intent.status == "succeeded" and all(dispute.refundable for dispute in disputes),
+        disputed=bool(disputes) or (isinstance(charge, Charge) and charge.disputed),
+        refunds=tuple(translate.refund(refund) for refund in listed),
+        disputes=disputes,
+    )
 
 
 async def invoice_of(gateway: Gateway, payment_id: str) -> str:

@@ -9,9 +9,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
-from stripe import Invoice, InvoicePayment, Refund, Subscription, SubscriptionItem
+from stripe import Dispute, Invoice, InvoicePayment, Refund, Subscription, SubscriptionItem
+from stripe.radar import EarlyFraudWarning
 
 from app.domain import events
+from app.domain.disputes import SeenDispute, SeenWarning
 from app.domain.events import Knock, NotGenuine
 from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
@@ -77,6 +79,8 @@ def _key(kind: str, thing: dict[str, Any]) -> tuple[str | None, str | None]:
     found = _inside(thing, path)
     if isinstance(found, dict):  # an expanded object
         found = found.get("id")
+    if found is None and family == "charge.dispute":  # of a charge without a payment intent: none that we ever made
+        noun, found = events.DISPUTE, thing.get("id")
     if not _is_word(found):
         return None, f"it belongs to no {noun}"
     return f"{noun}:{found}", None
@@ -199,6 +203,35 @@ def refund(seen: Refund) -> SeenRefund:
         status=seen.status or "pending",
         ours=metadata[OUR_REFUND] if metadata and OUR_REFUND in metadata else None,
         failure_reason=getattr(seen, "failure_reason", None),
+        created_at=_moment(seen.created),
+    )
+
+
+def dispute(seen: Dispute) -> SeenDispute:
+    """Translate a dispute."""
+    due_by = seen.evidence_details.due_by if seen.evidence_details else None
+    return SeenDispute(
+        id=seen.id,
+        charge_id=_id(seen.charge),
+        payment_id=_id(seen.payment_intent) if seen.payment_intent else None,
+        status=seen.status,
+        amount=seen.amount,
+        currency=seen.currency,
+        reason=seen.reason,
+        due_by=_moment_or_none(due_by),
+        refundable=seen.is_charge_refundable,
+        opened_at=_moment(seen.created),
+    )
+
+
+def fraud_warning(seen: EarlyFraudWarning) -> SeenWarning:
+    """Translate an early warning of fraud."""
+    return SeenWarning(
+        id=seen.id,
+        charge_id=_id(seen.charge),
+        payment_id=_id(seen.payment_intent) if seen.payment_intent else None,
+        actionable=seen.actionable,
+        fraud_type=seen.fraud_type,
         created_at=_moment(seen.created),
     )
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.domain.disputes import DisputePolicy
 from app.domain.money import Money
 from app.domain.plans import DIGITAL, PRINT, PRINT_FEATURE, BadCatalogue, Catalogue, Feature, Guarantee, Plan, Price
 
@@ -54,12 +55,17 @@ _MUST = {
     "tax_behavior": 'must be "inclusive", "exclusive" or "unspecified"',
     "postage_band": "must be a name of small letters, digits and underscores, at most 40",
     "ships_to": "must be a list of country codes, at least one",
+    "disputes": "must be a list of tables, each [[policies.disputes]]",
+    "since": "must be a time with its zone, such as 2026-01-01T00:00:00Z",
+    "dispute": 'must be "suspend" or "keep"',
+    "fraud_warning": 'must be "refund" or "keep"',
+    "failed_refund": 'must be "ended" or "restore"',
 }
 _MUST_BE_NAMED = {
     "features": "a feature's name is made of small letters, digits and underscores, at most 40, and begins with a letter",
     "plans": "a plan's code is made of small letters, digits and hyphens, at most 40, and begins with a letter",
 }
-_KEYS = (*_MUST, "features", "plans", "prices", "guarantee", "cancellation", DIGITAL, PRINT)
+_KEYS = (*_MUST, "features", "plans", "prices", "guarantee", "cancellation", "policies", DIGITAL, PRINT)
 
 
 class _Table(BaseModel):
@@ -118,10 +124,22 @@ class _Plan(_Table):
     double_issues: Literal[1, 2] = 2
 
 
+class _Disputes(_Table):
+    since: AwareDatetime
+    dispute: Literal["suspend", "keep"]
+    fraud_warning: Literal["refund", "keep"]
+    failed_refund: Literal["ended", "restore"]
+
+
+class _Policies(_Table):
+    disputes: list[_Disputes] = Field(default_factory=list)
+
+
 class _File(_Table):
     publisher: Title
     features: dict[Name, _Feature] = Field(min_length=1)
     plans: dict[Code, _Plan] = Field(min_length=1)
+    policies: _Policies = Field(default_factory=_Policies)
 
 
 def load(path: Path) -> Catalogue:
@@ -227,7 +245,12 @@ def _catalogue(file: _File) -> Catalogue:
     plans = {
         code: _plan(code, plan, {name: features[name] for name in plan.features}) for code, plan in file.plans.items()
     }
-    return Catalogue(publisher=file.publisher, features=features, plans=plans)
+    return Catalogue(
+        publisher=file.publisher,
+        features=features,
+        plans=plans,
+        disputes=tuple(DisputePolicy(**policy.model_dump()) for policy in file.policies.disputes),
+    )
 
 
 def _feature(name: str, feature: _Feature) -> Feature:

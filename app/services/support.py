@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import entitlements, payments, refunds, subscribers, subscriptions
+from app.db import disputes, entitlements, payments, refunds, subscribers, subscriptions
 from app.db.entitlements import Pool
 from app.db.session import Sessions
 from app.db.subscribers import Subscriber
+from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, decide
 from app.domain.errors import NotFound
 from app.domain.policy import Rules
@@ -30,6 +31,7 @@ class Overview:
     subscriptions: list[tuple[Subscription, list[Term]]]
     payments: list[Payment]
     refunds: list[Refund]
+    disputes: list[Dispute]
     access: dict[str, Decision]
 
 
@@ -59,11 +61,13 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         ]
         paid = await payments.of_subscriber(session, subscriber.id)
         given = await refunds.of_subscriber(session, subscriber.id)
+        disputed = await disputes.of_subscriber(session, subscriber.id)
     access, _ = await entitlements.read(pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
         subscriptions=held,
         payments=paid,
         refunds=given,
+        disputes=disputed,
         access={name: decide(access, name, rules.catalogue, now=now) for name in rules.catalogue.features},
     )

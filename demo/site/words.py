@@ -13,6 +13,8 @@ CLOSED = {
     "never_subscribed": "The rest of this article is for subscribers.",
     "ended": "Your subscription has ended, so the rest of this article is closed.",
     "refunded": "Your subscription was refunded, so the rest of this article is closed.",
+    "dispute_open": "Your bank has taken your payment back for now, so the rest of this article is closed until it decides.",
+    "dispute_lost": "Your bank has given you your money back, so your subscription has ended.",
     "payment_failed": "Your last payment did not go through, so the rest of this article is closed for now.",
     "payment_incomplete": "Your payment has not arrived yet. The rest of this article opens as soon as it does.",
     "not_included": "Your plan does not include this article.",

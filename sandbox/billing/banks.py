@@ -17,38 +17,66 @@ from sandbox.store import Account, new_id
 _ANSWER_WITHIN = 9 * 86400
 _WARNING = "radar.early_fraud_warning"
 _OPEN = ("needs_response", "under_review")
+_VERDICTS = ("won", "lost")
+_NEXT = {
+    "warning_needs_response": ("warning_closed", "needs_response"),
+    "warning_under_review": ("warning_closed", "needs_response"),
+    "needs_response": ("won", "lost", "prevented"),
+    "under_review": ("won", "lost"),
+    "won": ("appeal_under_review",),
+    "lost": ("appeal_under_review",),
+    "appeal_under_review": ("won", "lost"),
+}
+"""What may come after each status. That a verdict can be appealed stands in Stripe's types; how, it does not say."""
 
 
 def hear_of(account: Account, charge: JsonObject, card: Card, *, now: int) -> None:
     """Have the bank react to a payment, if its card says so."""
     if card.fraud_warning:
-        warning: JsonObject = {
-            "id": new_id("issfr"),
-            "object": _WARNING,
-            "actionable": True,
-            "charge": charge["id"],
-            "created": now,
-            "fraud_type": "misc",
-            "livemode": False,
-            "payment_intent": charge["payment_intent"],
-        }
-        account.emit(f"{_WARNING}.created", account.add(warning))
+        warn(account, charge, now=now)
     if card.dispute:
-        _dispute(account, charge, card, now)
+        dispute(account, charge, kind=card.dispute, reason=card.dispute_reason, brand=card.brand, now=now)
 
 
-def _dispute(account: Account, charge: JsonObject, card: Card, now: int) -> None:
-    inquiry = card.dispute == "inquiry"
+def warn(account: Account, charge: JsonObject, *, now: int) -> JsonObject:
+    """Have the bank warn of fraud. Nobody has to act once the charge is disputed or given back."""
+    warning: JsonObject = {
+        "id": new_id("issfr"),
+        "object": _WARNING,
+        "actionable": not charge["disputed"] and not charge["refunded"],
+        "charge": charge["id"],
+        "created": now,
+        "fraud_type": "misc",
+        "livemode": False,
+        "payment_intent": charge["payment_intent"],
+    }
+    account.emit(f"{_WARNING}.created", account.add(warning))
+    return warning
+
+
+def dispute(
+    account: Account,
+    charge: JsonObject,
+    *,
+    kind: str,
+    reason: str,
+    brand: str,
+    now: int,
+    amount: int | None = None,
+    currency: str | None = None,
+) -> JsonObject:
+    """Have the bank dispute a charge, or ask about it; in part, and in a currency of its own, if it says so."""
+    inquiry = kind == "inquiry"
     charge["disputed"] = True
     dispute = account.add(
         {
             "id": new_id("du"),
             "object": "dispute",
-            "amount": charge["amount"],
+            "amount": charge["amount"] if amount is None else amount,
             "balance_transactions": [],
             "charge": charge["id"],
             "created": now,
-            "currency": charge["currency"],
+            "currency": currency or charge["currency"],
             "enhanced_eligibility_types": [],
             "evidence": {name: {} if name == "enhanced_evidence" else None for name in hints_of(Dispute.Evidence)},
             "evidence_details": {
@@ -65,20 +93,25 @@ def _dispute(account: Account, charge: JsonObject, card: Card, now: int) -> None
             "payment_intent": charge["payment_intent"],
             "payment_method_details": {
                 "card": {
-                    "brand": card.brand,
-                    "case_type": card.dispute,
-                    "network": card.brand,
-                    "network_reason_code": "10.4" if card.dispute_reason == "fraudulent" else "13.1",
+                    "brand": brand,
+                    "case_type": kind,
+                    "network": brand,
+                    "network_reason_code": "10.4" if reason == "fraudulent" else "13.1",
                 },
                 "type": "card",
             },
-            "reason": card.dispute_reason,
+            "reason": reason,
             "status": "warning_needs_response" if inquiry else "needs_response",
         }
     )
     account.emit("charge.dispute.created", dispute)
     if not inquiry:
         account.emit("charge.dispute.funds_withdrawn", dispute)
+    for warning in account.all(_WARNING):
+        if warning["charge"] == charge["id"] and warning["actionable"]:
+            with account.changing(warning, f"{_WARNING}.updated"):
+                warning["actionable"] = False
+    return dispute
 
 
 def submit(account: Account, dispute: JsonObject) -> None:
@@ -99,21 +132,26 @@ def submit(account: Account, dispute: JsonObject) -> None:
 
 def decide(account: Account, dispute: JsonObject, verdict: str) -> None:
     """
-    End a dispute: `won`, `lost`, or, of an inquiry, `warning_closed`.
+    Move a dispute on: `won`, `lost` or `prevented`; of an inquiry `warning_closed`, or `needs_response` when it becomes a
+    chargeback; of a verdict `appeal_under_review`.
 
     :raises StripeError: 400 if it is over, or of another kind.
     """
-    inquiry = dispute["status"].startswith("warning_")
-    if dispute["status"].removeprefix("warning_") not in _OPEN:
-        raise invalid(f"This dispute is already {dispute['status']}.", param="status")
-    if verdict not in (("warning_closed",) if inquiry else ("won", "lost")):
-        raise invalid(f"A dispute that is {dispute['status']} cannot become {verdict!r}.", param="status")
+    status = dispute["status"]
+    nexts = _NEXT.get(status, ())
+    if not nexts or (status in _VERDICTS and verdict not in nexts):
+        raise invalid(f"This dispute is already {status}.", param="status")
+    if verdict not in nexts:
+        raise invalid(f"A dispute that is {status} cannot become {verdict!r}.", param="status")
     with account.changing(dispute, "charge.dispute.updated"):
         dispute["status"] = verdict
-        dispute["is_charge_refundable"] = verdict != "lost"
+        dispute["is_charge_refundable"] = verdict in ("won", "warning_closed", "prevented")
     if verdict == "won":
         account.emit("charge.dispute.funds_reinstated", dispute)
-    account.emit("charge.dispute.closed", dispute)
+    if status.startswith("warning_") and verdict in _OPEN:
+        account.emit("charge.dispute.funds_withdrawn", dispute)
+    elif verdict in ("won", "lost", "warning_closed", "prevented"):
+        account.emit("charge.dispute.closed", dispute)
 
 
 def may_refund(account: Account, charge: JsonObject) -> bool:

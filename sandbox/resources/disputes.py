@@ -60,9 +60,35 @@ def close(call: Call) -> JsonObject:
     return dispute
 
 
+@outside("charges/{id}/dispute")
+def begin(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
+    """The bank disputes a charge: `{"kind": "chargeback"}` or `inquiry`, and perhaps a `reason`, `amount`, `currency`."""
+    charge = account.get("charge", charge_id)
+    kind = wanted.get("kind", "chargeback")
+    if kind not in ("chargeback", "inquiry"):
+        raise invalid("A dispute's kind is chargeback or inquiry.", param="kind")
+    return banks.dispute(
+        account,
+        charge,
+        kind=kind,
+        reason=str(wanted.get("reason", "product_not_received")),
+        brand=account.get("payment_method", charge["payment_method"])["_card"].brand,
+        now=account.now_for(charge["customer"]),
+        amount=wanted.get("amount"),
+        currency=wanted.get("currency"),
+    )
+
+
+@outside("charges/{id}/warn")
+def warn(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
+    """The bank warns that a charge is fraudulent."""
+    charge = account.get("charge", charge_id)
+    return banks.warn(account, charge, now=account.now_for(charge["customer"]))
+
+
 @outside("disputes/{id}")
 def decide(account: Account, dispute_id: str, wanted: JsonObject) -> JsonObject:
-    """The bank decides: `{"status": "won"}`, `lost`, or of an inquiry `warning_closed`."""
+    """The bank decides: `{"status": "won"}` or `lost`; of an inquiry `warning_closed`; see `banks.decide` for the rest."""
     dispute = account.get("dispute", dispute_id)
     banks.decide(account, dispute, str(wanted.get("status")))
     return dispute

@@ -55,6 +55,11 @@ EVENTS = [
     "refund.failed",
     "charge.refunded",
     "credit_note.created",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "radar.early_fraud_warning.created",
+    "radar.early_fraud_warning.updated",
 ]
 
 

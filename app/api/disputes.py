@@ -1,0 +1,172 @@
+"""``/v1/support/disputes`` and ``/v1/support/attention``: what banks did, and what staff have to decide themselves."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.api.deps import Now, Sessions, SupportAgent
+from app.api.describing import Described
+from app.api.models import STORABLE, MoneyOut
+from app.api.problems import problems
+from app.db.attention import Item
+from app.domain.disputes import Dispute, answer_to
+from app.domain.errors import NotFound
+from app.services import attention, disputes
+
+router = APIRouter(prefix="/v1/support", tags=["support"], route_class=Described)
+
+DISPUTE_EXAMPLE: JsonDict = {
+    "id": "dp_123",
+    "payment": "pi_123",
+    "subscriber": "rdr_0c5e",
+    "status": "needs_response",
+    "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+    "open": True,
+    "amount": {"amount": 4900, "currency": "usd"},
+    "reason": "fraudulent",
+    "refundable": False,
+    "due_by": "2026-03-10T18:00:00Z",
+    "opened_at": "2026-03-01T18:00:00Z",
+    "closed_at": None,
+    "concern": None,
+}
+ITEM_EXAMPLE: JsonDict = {
+    "id": "rfd_0c5e",
+    "kind": "refund_failed",
+    "why": "expired_or_canceled_card",
+    "subscriber": "rdr_0c5e",
+    "payment": "pi_123",
+    "since": "2026-03-08T18:00:00Z",
+}
+
+
+class DisputeOut(BaseModel):
+    """A dispute of a payment. Evidence is given in Stripe's Dashboard, until ``due_by``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [DISPUTE_EXAMPLE]})
+
+    id: str
+    payment: str | None
+    subscriber: str | None = Field(description="Of support's page. null: the payment is none of ours.")
+    status: str = Field(description="Stripe's word.")
+    answer: str = Field(description="What follows from that status.")
+    open: bool
+    amount: MoneyOut
+    reason: str
+    refundable: bool = Field(
+        description="Whether the payment can be given back all the same, when Stripe was last asked."
+    )
+    due_by: datetime | None = Field(description="Until when the bank takes evidence.")
+    opened_at: datetime
+    closed_at: datetime | None
+    concern: str | None = Field(
+        description="Why somebody has to look at it, besides answering in time: unknown_status, unknown_payment, "
+        "other_currency, in_part, refunded_too, won_after_lost."
+    )
+
+    @classmethod
+    def of(cls, dispute: Dispute) -> "DisputeOut":
+        """Show a dispute."""
+        return cls(
+            id=dispute.id,
+            payment=dispute.payment_id,
+            subscriber=dispute.subscriber_id,
+            status=dispute.status,
+            answer=answer_to(dispute.status).words,
+            open=dispute.is_open,
+            amount=MoneyOut(amount=dispute.amount, currency=dispute.currency),
+            reason=dispute.reason,
+            refundable=dispute.refundable,
+            due_by=dispute.due_by,
+            opened_at=dispute.opened_at,
+            closed_at=dispute.closed_at,
+            concern=dispute.concern,
+        )
+
+
+class DisputesOut(BaseModel):
+    """A list, and where it goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [DISPUTE_EXAMPLE], "next": "dp_123"}]})
+
+    data: list[DisputeOut]
+    next: str | None
+
+
+class AttentionOut(BaseModel):
+    """Something that no rule and no policy decides."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ITEM_EXAMPLE]})
+
+    id: str
+    kind: str = Field(description="dispute, fraud_warning or refund_failed.")
+    why: str
+    subscriber: str | None
+    payment: str | None
+    since: datetime
+
+    @classmethod
+    def of(cls, item: Item) -> "AttentionOut":
+        """Show one."""
+        return cls(
+            id=item.object_id,
+            kind=item.kind,
+            why=item.why,
+            subscriber=item.subscriber_id,
+            payment=item.payment_id,
+            since=item.since,
+        )
+
+
+class AttentionListOut(BaseModel):
+    """A list, and where it goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ITEM_EXAMPLE], "next": "rfd_0c5e"}]})
+
+    data: list[AttentionOut]
+    next: str | None
+
+
+class DismissalIn(BaseModel):
+    """What was done about it."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "paid by cheque"}]})
+
+    reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE]
+
+
+@router.get("/disputes")
+async def list_disputes(
+    _: SupportAgent,
+    sessions: Sessions,
+    state: Annotated[Literal["open", "closed", "all"], Query()] = "open",
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> DisputesOut:
+    """List disputes, first the ones whose evidence is due first."""
+    wanted = None if state == "all" else state == "open"
+    page = await disputes.listed(sessions, is_open=wanted, after=after, limit=limit)
+    return DisputesOut(data=[DisputeOut.of(found) for found in page.found], next=page.next)
+
+
+@router.get("/attention")
+async def list_attention(
+    _: SupportAgent,
+    sessions: Sessions,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> AttentionListOut:
+    """List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing."""
+    page = await attention.listed(sessions, after=after, limit=limit)
+    return AttentionListOut(data=[AttentionOut.of(item) for item in page.found], next=page.next)
+
+
+@router.post("/attention/{object_id}/dismiss", status_code=204, responses=problems(NotFound))
+async def dismiss_attention(
+    object_id: str, body: DismissalIn, agent: SupportAgent, sessions: Sessions, now: Now
+) -> None:
+    """Take something off the list, with what was done about it."""
+    await attention.dismiss(sessions, object_id, by=f"staff:{agent.sub}", reason=body.reason, now=now)

@@ -1,0 +1,113 @@
+"""What staff have to look at themselves, because no rule and no policy decides it; until somebody has seen to it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Exists, Select, exists, func, literal, select, union_all
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from app.db.models import Dismissal, Dispute, FraudWarning, Refund
+from app.db.session import Session
+
+DISPUTE, WARNING, REFUND = "dispute", "fraud_warning", "refund_failed"
+KINDS = (DISPUTE, WARNING, REFUND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing to look at."""
+
+    object_id: str
+    kind: str
+    why: str
+    subscriber_id: str | None
+    payment_id: str | None
+    since: datetime
+
+
+def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
+    """Return a query for each kind, on an index that holds nothing else."""
+    later = aliased(Refund)
+    given_after_all = exists().where(
+        later.payment_id == Refund.payment_id,
+        later.id != Refund.id,
+        later.created_at >= Refund.created_at,
+        later.status.in_(("processing", "pending", "requires_action", "succeeded")),
+    )
+    return (
+        select(
+            Dispute.id.label("object_id"),
+            literal(DISPUTE).label("kind"),
+            func.coalesce(Dispute.concern, "").label("why"),
+            Dispute.subscriber_id.label("subscriber_id"),
+            Dispute.payment_id.label("payment_id"),
+            Dispute.opened_at.label("since"),
+        ).where(Dispute.concern.is_not(None), ~_dismissed(Dispute.id)),
+        select(
+            FraudWarning.id,
+            literal(WARNING),
+            func.coalesce(FraudWarning.acted_as, ""),
+            FraudWarning.subscriber_id,
+            FraudWarning.payment_id,
+            FraudWarning.created_at,
+        ).where(
+            FraudWarning.actionable,
+            FraudWarning.acted_as.in_(("kept", "not_refundable")),
+            ~_dismissed(FraudWarning.id),
+        ),
+        # One that failed before it ever succeeded was refused, and whoever asked was told; but a policy asks nobody.
+        select(
+            Refund.id,
+            literal(REFUND),
+            func.coalesce(Refund.failure_reason, Refund.status),
+            Refund.subscriber_id,
+            Refund.payment_id,
+            Refund.created_at,
+        ).where(
+            Refund.status.in_(("failed", "canceled")),
+            (Refund.recorded_at.is_not(None)) | (Refund.requested_by == "policy"),
+            ~given_after_all,
+            ~_dismissed(Refund.id),
+        ),
+    )
+
+
+def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
+    return exists().where(Dismissal.object_id == object_id)
+
+
+async def listed(session: Session, *, after: str | None, limit: int) -> list[Item]:
+    """Return what is left to look at, by id."""
+    found = union_all(*_items()).subquery()
+    rows = await session.execute(
+        select(found).where(found.c.object_id > (after or "")).order_by(found.c.object_id).limit(limit)
+    )
+    return [Item(**row._mapping) for row in rows]
+
+
+async def counts(session: Session) -> dict[str, int]:
+    """Return how much there is of each kind."""
+    found = union_all(*_items()).subquery()
+    rows = await session.execute(select(found.c.kind, func.count()).group_by(found.c.kind))
+    counted = {row[0]: int(row[1]) for row in rows}
+    return {kind: counted.get(kind, 0) for kind in KINDS}
+
+
+async def find(session: Session, object_id: str) -> Item | None:
+    """Return the item of an object, if it is still to be looked at."""
+    found = union_all(*_items()).subquery()
+    row = (await session.execute(select(found).where(found.c.object_id == object_id))).one_or_none()
+    return Item(**row._mapping) if row is not None else None
+
+
+async def dismiss(session: Session, object_id: str, *, by: str, reason: str, now: datetime) -> bool:
+    """Note that somebody has seen to it. False: somebody had before."""
+    done = await session.scalar(
+        insert(Dismissal)
+        .values(object_id=object_id, dismissed_at=now, dismissed_by=by, reason=reason)
+        .on_conflict_do_nothing(index_elements=[Dismissal.object_id])
+        .returning(Dismissal.object_id)
+    )
+    return done is not None

@@ -1,0 +1,151 @@
+"""Disputes and early warnings of fraud: our copies of them, and whether their consequences are written."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import Dispute as Row
+from app.db.models import FraudWarning as WarningRow
+from app.db.models import Payment
+from app.db.session import Session
+from app.domain.disputes import Dispute, SeenDispute, SeenWarning, answer_to
+
+
+async def keep(
+    session: Session, seen: SeenDispute, *, subscriber_id: str | None, concern: str | None, now: datetime
+) -> None:
+    """
+    Keep what Stripe says of a dispute. The caller has fenced it by its payment's version, if the payment is ours.
+
+    What was once known to be of a subscriber of ours stays so.
+    """
+    closed = None if answer_to(seen.status).is_open else now
+    values = {
+        "status": seen.status,
+        "amount": seen.amount,
+        "currency": seen.currency,
+        "reason": seen.reason,
+        "due_by": seen.due_by,
+        "is_charge_refundable": seen.refundable,
+        "concern": concern,
+    }
+    made = insert(Row).values(
+        id=seen.id,
+        payment_id=seen.payment_id,
+        charge_id=seen.charge_id,
+        subscriber_id=subscriber_id,
+        opened_at=seen.opened_at,
+        closed_at=closed,
+        **values,
+    )
+    kept_closed = func.coalesce(Row.closed_at, made.excluded.closed_at) if closed is not None else None
+    await session.execute(
+        made.on_conflict_do_update(
+            index_elements=[Row.id],
+            set_={**values, "subscriber_id": made.excluded.subscriber_id, "closed_at": kept_closed},
+            where=or_(Row.subscriber_id.is_(None), made.excluded.subscriber_id.is_not(None)),
+        )
+    )
+
+
+async def mark_lost(session: Session, dispute_id: str, *, now: datetime) -> bool:
+    """Note that the consequences of a loss are committed with this transaction. False: they were before."""
+    marked = await session.scalar(
+        update(Row).where(Row.id == dispute_id, Row.lost_at.is_(None)).values(lost_at=now).returning(Row.id)
+    )
+    return marked is not None
+
+
+async def by_id(session: Session, dispute_id: str) -> Dispute | None:
+    """Return a dispute, as it stands now."""
+    row = await session.get(Row, dispute_id, populate_existing=True)
+    return _dispute(row) if row is not None else None
+
+
+async def of_invoice(session: Session, invoice_id: str) -> list[Dispute]:
+    """Return the disputes of an invoice's payments."""
+    paid = select(Payment.id).where(Payment.invoice_id == invoice_id)
+    return await _all(session, Row.payment_id.in_(paid))
+
+
+async def of_payment(session: Session, payment_id: str) -> list[Dispute]:
+    """Return the disputes of a payment, the earliest first."""
+    return await _all(session, Row.payment_id == payment_id)
+
+
+async def of_subscriber(session: Session, subscriber_id: str) -> list[Dispute]:
+    """Return the disputes of a subscriber's payments, the earliest first."""
+    return await _all(session, Row.subscriber_id == subscriber_id)
+
+
+async def listed(session: Session, *, is_open: bool | None, after: str | None, limit: int) -> list[Dispute]:
+    """Return disputes, those whose evidence is due first before the others; ``after`` is the last one that was shown."""
+    due = func.coalesce(Row.due_by, literal_column("'infinity'::timestamptz"))
+    wanted = select(Row).order_by(due, Row.id).limit(limit)
+    if is_open is not None:
+        wanted = wanted.where(Row.closed_at.is_(None) if is_open else Row.closed_at.is_not(None))
+    if after is not None:
+        last = select(due.label("due"), Row.id).where(Row.id == after).subquery()
+        wanted = wanted.where(
+            select(last.c.id).where(or_(due > last.c.due, and_(due == last.c.due, Row.id > last.c.id))).exists()
+        )
+    return [_dispute(row) for row in await session.scalars(wanted.execution_options(populate_existing=True))]
+
+
+async def count_open(session: Session) -> int:
+    """Return how many disputes are undecided."""
+    return await session.scalar(select(func.count()).select_from(Row).where(Row.closed_at.is_(None))) or 0
+
+
+async def keep_warning(session: Session, seen: SeenWarning, *, payment_id: str, subscriber_id: str) -> bool:
+    """Keep what Stripe says of an early warning of fraud. Returns whether something was done about it before."""
+    made = insert(WarningRow).values(
+        id=seen.id,
+        payment_id=payment_id,
+        subscriber_id=subscriber_id,
+        actionable=seen.actionable,
+        fraud_type=seen.fraud_type,
+        created_at=seen.created_at,
+    )
+    acted = await session.scalar(
+        made.on_conflict_do_update(
+            index_elements=[WarningRow.id],
+            set_={"actionable": made.excluded.actionable, "fraud_type": made.excluded.fraud_type},
+        ).returning(WarningRow.acted_as)
+    )
+    return acted is not None
+
+
+async def mark_acted(session: Session, warning_id: str, acted_as: str, *, now: datetime) -> None:
+    """Note what was done about a warning: once."""
+    await session.execute(update(WarningRow).where(WarningRow.id == warning_id).values(acted_as=acted_as, acted_at=now))
+
+
+async def _all(session: Session, condition: ColumnElement[bool]) -> list[Dispute]:
+    rows: Sequence[Row] = (
+        await session.scalars(
+            select(Row).where(condition).order_by(Row.opened_at, Row.id).execution_options(populate_existing=True)
+        )
+    ).all()
+    return [_dispute(row) for row in rows]
+
+
+def _dispute(row: Row) -> Dispute:
+    return Dispute(
+        id=row.id,
+        charge_id=row.charge_id,
+        payment_id=row.payment_id,
+        status=row.status,
+        amount=row.amount,
+        currency=row.currency,
+        reason=row.reason,
+        due_by=row.due_by,
+        refundable=row.is_charge_refundable,
+        opened_at=row.opened_at,
+        subscriber_id=row.subscriber_id,
+        concern=row.concern,
+        lost_at=row.lost_at,
+        closed_at=row.closed_at,
+    )

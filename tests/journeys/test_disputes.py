@@ -1,0 +1,329 @@
+"""A bank takes a reader's side: what is disputed is suspended, won back or lost, and nothing else is touched."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.shop import CATALOGUE, OPENING, Person, Shop, open_shop
+
+REFUND_FAILS = "4000000000005126"
+WARNS = "4000000000005423"
+
+
+async def bought(shop: Shop, by: Person, *, card: str | None = None) -> str:
+    """Have somebody subscribe, and return the id of their payment."""
+    opened = await shop.opens_checkout(by)
+    assert opened.status_code == 201, opened.text
+    paid = await shop.fills_in(opened.json()["url"], **({"card": card} if card else {}))
+    assert paid.status_code == 303, paid.text
+    await shop.settles()
+    return str((await shop.overview(by))["payments"][-1]["id"])
+
+
+async def charge_of(shop: Shop, payment: str) -> str:
+    """Return the charge of a payment."""
+    return str((await shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"])
+
+
+async def bank(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
+    """Have a bank do something."""
+    done = await shop.stripe.post(f"/_sandbox/{path}", json=wanted)
+    assert done.status_code == 200, done.text
+    await shop.settles()
+    return dict(done.json())
+
+
+async def disputes(shop: Shop, payment: str, **wanted: object) -> str:
+    """Have the bank dispute a payment; return the dispute's id."""
+    return str((await bank(shop, f"charges/{await charge_of(shop, payment)}/dispute", **wanted))["id"])
+
+
+async def support(shop: Shop, path: str, **query: str) -> list[dict[str, Any]]:
+    """Return a list of support's."""
+    answer = await shop.get(f"/v1/support/{path}", shop.agent, **query)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["data"])
+
+
+async def audited(shop: Shop) -> list[tuple[str, str, str]]:
+    """Return what policy did."""
+    rows = await shop.rows("SELECT action, reason, object_id FROM audit_log WHERE actor = 'policy' ORDER BY id")
+    return [tuple(row.values()) for row in rows]
+
+
+async def why(shop: Shop, by: Person) -> tuple[bool, str]:
+    """Return whether a reader may read, and why."""
+    answer = await shop.check(by)
+    return answer["allowed"], answer["reason"]
+
+
+async def subscription_of(shop: Shop, by: Person) -> dict[str, Any]:
+    """Return a reader's subscription as Stripe has it."""
+    (held,) = (await shop.overview(by))["subscriptions"]
+    return await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}")
+
+
+async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: Shop) -> None:
+    ada, bea = shop.person(), shop.person("bea")
+    await bought(shop, bea)
+    payment = await bought(shop, ada)
+    granted = await shop.check(ada)
+
+    dispute = await disputes(shop, payment, reason="fraudulent")
+
+    assert await why(shop, ada) == (False, "dispute_open")
+    assert (await shop.overview(ada))["access"]["archive"]["reason"] == "dispute_open"
+    assert await shop.may_read(bea)
+    (shown,) = await support(shop, "disputes")
+    assert (shown["id"], shown["status"], shown["payment"], shown["open"]) == (dispute, "needs_response", payment, True)
+    assert shown["due_by"] == (OPENING + timedelta(days=9)).isoformat().replace("+00:00", "Z")
+    refused = await shop.refunds(payment)
+    assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
+    assert "newsstand_open_disputes 1.0" in (await shop.http.get("/metrics")).text
+
+    await bank(shop, f"disputes/{dispute}", status="won")
+
+    assert await shop.check(ada) == granted
+    assert (await subscription_of(shop, ada))["status"] == "active"
+    assert await support(shop, "disputes") == []
+    assert [d["status"] for d in await support(shop, "disputes", state="closed")] == ["won"]
+    assert await audited(shop) == [
+        ("access.suspended", "dispute_open", payment),
+        ("access.restored", "dispute_over", payment),
+    ]
+    assert (await shop.refunds(payment, key="after-all")).status_code == 201
+
+
+async def test_a_dispute_that_is_lost_ends_the_term_and_the_subscription_for_good(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop, ada)
+    dispute = await disputes(shop, payment)
+
+    await bank(shop, f"disputes/{dispute}", status="lost")
+
+    assert await why(shop, ada) == (False, "dispute_lost")
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert (held["ended_by"], held["terms"][0]["refunded_as"]) == ("dispute_lost", "dispute_lost")
+    assert (await subscription_of(shop, ada))["status"] == "canceled"
+    refused = await shop.refunds(payment)
+    assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    # An appeal changes nothing by itself: the reader was told that it is over, and staff are shown it.
+    await bank(shop, f"disputes/{dispute}", status="appeal_under_review")
+    await bank(shop, f"disputes/{dispute}", status="won")
+    assert await why(shop, ada) == (False, "dispute_lost")
+    (item,) = await support(shop, "attention")
+    assert (item["id"], item["why"]) == (dispute, "won_after_lost")
+    dismissal = {"reason": "comped by hand"}
+    assert (await shop.post(f"/v1/support/attention/{dispute}/dismiss", shop.agent, dismissal)).status_code == 204
+    assert await support(shop, "attention") == []
+    assert (await shop.post(f"/v1/support/attention/{dispute}/dismiss", shop.agent, dismissal)).status_code == 404
+
+
+async def test_a_dispute_that_is_lost_after_a_renewal_ends_what_its_own_payment_bought(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop, ada)
+    await shop.wind_to(OPENING + timedelta(days=360))
+    dispute = await disputes(shop, payment)
+    assert await why(shop, ada) == (False, "dispute_open")
+    await shop.wind_to(OPENING + timedelta(days=370))
+    assert await why(shop, ada) == (True, "paid_term"), "the renewal was paid, and nobody disputes it"
+
+    await bank(shop, f"disputes/{dispute}", status="lost")
+
+    assert await why(shop, ada) == (True, "paid_term")
+    assert (await subscription_of(shop, ada))["status"] == "canceled"
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    await shop.wind_to(OPENING + timedelta(days=365 * 2) - timedelta(hours=1))
+    assert await shop.may_read(ada)
+    await shop.wind_to(OPENING + timedelta(days=365 * 2 + 1))
+    assert not await shop.may_read(ada), "and it is not renewed"
+    assert len((await shop.overview(ada))["payments"]) == 2
+
+
+async def test_an_inquiry_takes_nothing_and_its_payment_is_refunded(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop, ada)
+    inquiry = await disputes(shop, payment, kind="inquiry")
+    assert await why(shop, ada) == (True, "paid_term")
+    (shown,) = await support(shop, "disputes")
+    assert (shown["status"], shown["refundable"]) == ("warning_needs_response", True)
+
+    refund = await shop.refunds(payment)
+    await shop.settles()
+    await bank(shop, f"disputes/{inquiry}", status="warning_closed")
+
+    assert refund.status_code == 201, refund.text
+    assert await why(shop, ada) == (False, "refunded")
+    assert [r["amount"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [49_00]
+    assert await support(shop, "attention") == []
+
+
+async def test_an_inquiry_that_becomes_a_chargeback_suspends_then(shop: Shop) -> None:
+    ada = shop.person()
+    inquiry = await disputes(shop, await bought(shop, ada), kind="inquiry")
+
+    await bank(shop, f"disputes/{inquiry}", status="needs_response")
+    suspended = await why(shop, ada)
+    await bank(shop, f"disputes/{inquiry}", status="prevented")
+
+    assert suspended == (False, "dispute_open")
+    assert await why(shop, ada) == (True, "paid_term")
+
+
+async def test_a_warning_of_fraud_is_refunded_and_cancelled_once(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.stripe.put("/_sandbox/settings", json={"duplicates": 1.0})
+    payment = await bought(shop, ada, card=WARNS)
+    await shop.settles()
+
+    assert [r["amount"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [49_00]
+    assert (await subscription_of(shop, ada))["status"] == "canceled"
+    assert not await shop.may_read(ada)
+    (refund,) = (await shop.overview(ada))["refunds"]
+    assert (refund["basis"], refund["status"], refund["payment"]) == ("fraud_warning", "succeeded", payment)
+    assert [action for action, _, _ in await audited(shop)] == [
+        "refund.requested",
+        "fraud_warning.acted",
+        "refund.confirmed",
+    ]
+    again = await shop.stripe.post(f"/_sandbox/charges/{await charge_of(shop, payment)}/warn", json={})
+    assert again.json()["actionable"] is False
+    await shop.settles()
+    (_, nothing) = await shop.rows("SELECT acted_as FROM fraud_warnings ORDER BY created_at, acted_as NULLS LAST")
+    assert nothing["acted_as"] is None
+    assert await support(shop, "attention") == []
+
+
+@pytest.fixture
+async def week(shop: Shop) -> Shop:
+    """A shop whose bank sends refunds back after a week."""
+    await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 7 * 86400})
+    return shop
+
+
+async def test_a_refund_that_fails_after_a_week_is_shown_and_can_be_given_again(week: Shop) -> None:
+    ada = week.person()
+    payment = await bought(week, ada, card=REFUND_FAILS)
+    assert (await week.refunds(payment)).status_code == 201
+    await week.settles()
+    assert await support(week, "attention") == []
+
+    await week.wind_to(OPENING + timedelta(days=8))
+
+    (item,) = await support(week, "attention")
+    assert (item["kind"], item["payment"], item["why"]) == ("refund_failed", payment, "expired_or_canceled_card")
+    assert 'newsstand_attention{kind="refund_failed"} 1.0' in (await week.http.get("/metrics")).text
+    assert await why(week, ada) == (False, "refunded"), "as the reader was told"
+    failed = await week.rows("SELECT after FROM audit_log WHERE action = 'refund.failed'")
+    assert '"access": "ended"' in failed[0]["after"]
+    assert (await week.refunds(payment, key="again")).status_code == 201
+    await week.settles()
+    assert await support(week, "attention") == []
+
+
+@pytest.fixture
+def kind(tmp_path: Path) -> Path:
+    """A publisher who takes nothing away before the bank has decided."""
+    path = tmp_path / "catalogue.toml"
+    text = CATALOGUE.read_text()
+    for old, new in (('"suspend"', '"keep"'), ('g = "refund"', 'g = "keep"'), ('"ended"', '"restore"')):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+async def kind_shop(database: str, sandbox: Any, issuer: Any, kind: Path) -> AsyncIterator[Shop]:
+    """That publisher's shop."""
+    async with open_shop(database, sandbox, issuer, catalogue=kind) as opened:
+        await opened.stripe.put("/_sandbox/settings", json={"refund_seconds": 7 * 86400})
+        yield opened
+
+
+async def test_another_policy_keeps_what_is_disputed_tells_of_warnings_and_restores(kind_shop: Shop) -> None:
+    shop = kind_shop
+    ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
+    disputed = await disputes(shop, await bought(shop, ada))
+    await bought(shop, bea, card=WARNS)
+    payment = await bought(shop, cyd, card=REFUND_FAILS)
+    assert (await shop.refunds(payment)).status_code == 201
+    await shop.settles()
+    assert await why(shop, ada) == (True, "paid_term")
+    assert await why(shop, bea) == (True, "paid_term")
+    assert await why(shop, cyd) == (False, "refunded")
+
+    await shop.wind_to(OPENING + timedelta(days=8))
+    await bank(shop, f"disputes/{disputed}", status="lost")
+
+    assert await why(shop, ada) == (False, "dispute_lost"), "a loss is no matter of policy"
+    assert await why(shop, cyd) == (True, "paid_term"), "to the end of what was paid"
+    assert (await subscription_of(shop, cyd))["status"] == "canceled"
+    assert [(i["kind"], i["why"]) for i in sorted(await support(shop, "attention"), key=lambda i: i["kind"])] == [
+        ("fraud_warning", "kept"),
+        ("refund_failed", "expired_or_canceled_card"),
+    ]
+    assert (await shop.refunds(payment, key="again")).status_code == 201
+    assert await why(shop, cyd) == (False, "refunded")
+
+
+async def test_a_dispute_that_is_none_of_ours_or_is_strange_is_kept_and_shown_and_nothing_is_guessed(
+    shop: Shop,
+) -> None:
+    ada = shop.person()
+    payment = await bought(shop, ada)
+    charge = await charge_of(shop, payment)
+    strange = await disputes(shop, payment, amount=41_37, currency="eur", kind="inquiry")
+    customer = await shop.makes("/v1/customers", email="mug@example.com", test_clock=shop.clock)
+    attached = await shop.makes("/v1/payment_methods/pm_card_createDispute/attach", customer=customer["id"])
+    product = await shop.makes("/v1/products", name="Mugs")
+    price = await shop.makes(
+        "/v1/prices", unit_amount="900", currency="usd", product=product["id"], **{"recurring[interval]": "month"}
+    )
+    await shop.makes(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        default_payment_method=attached["id"],
+        **{"items[0][price]": price["id"]},
+    )
+    await shop.settles()
+
+    (ours, foreign) = sorted(await support(shop, "disputes"), key=lambda d: d["subscriber"] is None)
+    assert (ours["id"], ours["amount"], ours["concern"]) == (
+        strange,
+        {"amount": 41_37, "currency": "eur"},
+        "other_currency",
+    )
+    assert (foreign["amount"]["amount"], foreign["concern"]) == (9_00, "unknown_payment")
+    ignored = await shop.rows("SELECT reason FROM events WHERE type LIKE 'charge.dispute%' AND state = 'ignored'")
+    assert ignored
+    assert all(row["reason"] for row in ignored)
+    assert await why(shop, ada) == (True, "paid_term")
+    assert {i["id"] for i in await support(shop, "attention")} == {strange, foreign["id"]}
+    # And a part of it, lost: it counts as the whole, and staff are shown that it was a part.
+    await bank(shop, f"disputes/{strange}", status="warning_closed")
+    part = str((await bank(shop, f"charges/{charge}/dispute", amount=10_00))["id"])
+    await bank(shop, f"disputes/{part}", status="lost")
+    assert await why(shop, ada) == (False, "dispute_lost")
+    assert {i["id"]: i["why"] for i in await support(shop, "attention")}[part] == "in_part"
+
+
+async def test_a_dispute_that_comes_before_anything_is_known_of_its_payment_finds_it(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    opened = await shop.opens_checkout(ada)
+    await shop.fills_in(opened.json()["url"])
+    (charge,) = (await shop.at_stripe("/v1/charges"))["data"]
+    await shop.stripe.post(f"/_sandbox/charges/{charge['id']}/dispute", json={})
+    events = (await shop.at_stripe("/v1/events", type="charge.dispute.created"))["data"]
+    await shop.stripe.post(f"/_sandbox/events/{events[0]['id']}/deliver", json={})
+    await shop.settles()
+
+    assert await why(shop, ada) == (False, "dispute_open")
+    (shown,) = await support(shop, "disputes")
+    assert (shown["payment"], shown["concern"]) == (charge["payment_intent"], None)
+    assert shown["subscriber"] is not None
