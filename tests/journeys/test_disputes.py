@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.shop import CATALOGUE, OPENING, Person, Shop, open_shop
+from tests.support.shop import CATALOGUE, OPENING, VISA, Person, Shop, open_shop
 
 REFUND_FAILS = "4000000000005126"
 WARNS = "4000000000005423"
 
 
-async def bought(shop: Shop, by: Person, *, card: str | None = None) -> str:
+async def bought(shop: Shop, by: Person, *, card: str = VISA) -> str:
     """Have somebody subscribe, and return the id of their payment."""
     opened = await shop.opens_checkout(by)
     assert opened.status_code == 201, opened.text
-    paid = await shop.fills_in(opened.json()["url"], **({"card": card} if card else {}))
+    paid = await shop.fills_in(opened.json()["url"], card=card)
     assert paid.status_code == 303, paid.text
     await shop.settles()
     return str((await shop.overview(by))["payments"][-1]["id"])
