@@ -155,6 +155,7 @@ class Stack:
             "NEWSSTAND_WEBHOOK_SECRETS": SIGNING_SECRET,
             "NEWSSTAND_OIDC_ISSUER": self.issuer,
             "NEWSSTAND_OIDC_AUDIENCE": "newsstand",
+            "NEWSSTAND_GATE_COOKIE": "slow_ferry_token",
             "NEWSSTAND_ALLOWED_RETURN_HOSTS": f"{HOST}:{self._ports.magazine},localhost:{self._ports.magazine}",
             "MAGAZINE_URL": self.magazine,
             "MAGAZINE_NEWSSTAND_URL": self.service,

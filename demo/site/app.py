@@ -1,12 +1,14 @@
 """The magazine put together, and what it says where something is wrong."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from newsstand_edge import Edge, Unavailable
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -43,6 +45,7 @@ def build(settings: Settings) -> Starlette:
         settings=settings,
         articles=load(),
         newsstand=Newsstand(http, url=settings.newsstand_url, api_key=settings.api_key),
+        edge=Edge(settings.newsstand_url, api_key=settings.api_key),
         identity=Identity(
             http, issuer=settings.issuer, client_id=settings.client_id, redirect_uri=f"{settings.url}/signed-in"
         ),
@@ -50,8 +53,11 @@ def build(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        with suppress(Unavailable):  # then the service is asked for each article, until the keys are there
+            await asyncio.to_thread(magazine.edge.start)
         async with http:
             yield
+        magazine.edge.close()
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok")

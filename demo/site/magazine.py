@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from newsstand_edge import Edge
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,6 +31,7 @@ class Magazine:
     settings: Settings
     articles: Sequence[Article]
     newsstand: Newsstand
+    edge: Edge
     identity: Identity
     sessions: Sessions = field(default_factory=Sessions)
     templates: Jinja2Templates = field(

@@ -1,8 +1,14 @@
-"""The front page and the articles. Whether a gated article opens is asked each time, of the service."""
+"""
+The front page and the articles.
+
+Whether a gated article opens is told by the reader's own token, which the service signed: no question is asked while it
+says yes. Else the service is asked, which also says why not; and whoever may read gets a new token.
+"""
 
 import logging
 from typing import Any
 
+from newsstand_edge.edge import COOKIE
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,13 +50,33 @@ class Reading:
         article = self._magazine.article(request.path_params["slug"])
         if article is None:
             raise HTTPException(404)
-        wall = await self._wall(article, self._magazine.reader(request))
+        reader = self._magazine.reader(request)
+        by_token = reader is not None and self._opened_by_token(request, article, reader)
+        wall = None if by_token else await self._wall(article, reader)
         others = [other for other in self._magazine.articles if other is not article][:3]
         plan = await self._plan() if wall and not wall.get("unavailable") else None
         status = 503 if wall and wall.get("unavailable") else 200
-        return self._magazine.page(
+        page = self._magazine.page(
             request, "article.html", status=status, article=article, wall=wall, plan=plan, others=others
         )
+        if article.feature and wall is None and not by_token and reader is not None:
+            await self._give_token(page, reader)
+        return page
+
+    def _opened_by_token(self, request: Request, article: Article, reader: Reader) -> bool:
+        """Tell whether the reader's signed token opens an article. One that another left in this browser does not."""
+        answer = self._magazine.edge.may(request, article.feature) if article.feature else None
+        return answer is not None and answer.allowed and answer.subscriber == reader.sub
+
+    async def _give_token(self, page: Response, reader: Reader) -> None:
+        """Let the reader's browser keep what they may use; without, the service is asked again, and no harm is done."""
+        try:
+            token = await self._magazine.newsstand.entitlement_token(reader.token)
+        except (Unreachable, Problem) as error:
+            log.warning("no entitlement token: %s", error)
+            return
+        secure = self._magazine.settings.url.startswith("https://")
+        page.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
 
     async def _wall(self, article: Article, reader: Reader | None) -> dict[str, Any] | None:
         """Return what stands between the reader and the rest of an article, or nothing."""

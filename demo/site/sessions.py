@@ -1,8 +1,8 @@
 """
 Who is signed in, in this process's memory.
 
-The cookie holds a random reference and the form token, signed; tokens never leave the server. A site of more than
-one process would keep these in its database.
+The session's cookie holds a random reference and the form token, signed. A site of more than one process would keep
+these in its database.
 """
 
 import secrets

@@ -2,6 +2,7 @@
 
 import logging
 
+from newsstand_edge.edge import COOKIE
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +13,8 @@ from demo.site.magazine import Magazine, own_path, see_other
 
 log = logging.getLogger(__name__)
 
+# For a proxy before the site that asks the service by itself (deploy/gate): it has to find the reader's token somewhere.
+GATE_COOKIE = "slow_ferry_token"
 AGAIN = "Signing in did not work out. Please try once more."
 
 
@@ -51,13 +54,19 @@ class Signing:
             log.warning("sign-in failed: %s", error)
             raise HTTPException(400, AGAIN) from error
         self._magazine.sessions.sign_in(request, reader)
-        return see_other(attempt.destination)
+        page = see_other(attempt.destination)
+        secure = self._magazine.settings.url.startswith("https://")
+        page.set_cookie(GATE_COOKIE, reader.token, httponly=True, samesite="lax", secure=secure)
+        return page
 
     async def sign_out(self, request: Request) -> Response:
         """Forget the reader here, and at the issuer if it can be reached."""
         await self._magazine.form(request)
         self._magazine.sessions.sign_out(request)
         try:
-            return see_other(await self._magazine.identity.sign_out_url(f"{self._magazine.settings.url}/"))
+            page = see_other(await self._magazine.identity.sign_out_url(f"{self._magazine.settings.url}/"))
         except SignInFailed:
-            return see_other("/")
+            page = see_other("/")
+        for cookie in (GATE_COOKIE, COOKIE):
+            page.delete_cookie(cookie)
+        return page

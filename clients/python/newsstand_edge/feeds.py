@@ -36,8 +36,8 @@ def fetch(address: str, *, api_key: str | None = None, timeout: float = 10.0) ->
     """
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
     try:
-        request = urllib.request.Request(address, headers=headers)  # noqa: S310 - the caller's own address
-        with urllib.request.urlopen(request, timeout=timeout) as reply:  # noqa: S310
+        request = urllib.request.Request(address, headers=headers)
+        with urllib.request.urlopen(request, timeout=timeout) as reply:
             found = json.loads(reply.read(LARGEST))
     except (OSError, ValueError) as failure:
         raise Unavailable(f"{address}: {failure}") from failure
