@@ -11,6 +11,8 @@ and 403, and Caddy writes a placeholder where a header it was told to copy is mi
 
 import json
 from collections.abc import Iterable
+from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -34,6 +36,7 @@ from app.services.entitlements import Answer
 
 LONGEST_SUB, LONGEST_FEATURE, AT_ONCE = 255, 100, 100
 SUBSCRIBER, REASON, UNTIL = b"x-newsstand-subscriber", b"x-newsstand-reason", b"x-newsstand-until"
+VARY = b"authorization, cookie"
 GATE = Counter("newsstand_gate_answers", "Answers of the gate", ["status", "reason"])
 Headers = list[tuple[bytes, bytes]]
 log = structlog.get_logger()
@@ -206,9 +209,9 @@ class Gate:
             if not decision.allowed:
                 raise NotEntitled("the reader may not use this", reason=decision.reason, until=_time(decision))
         except DomainError as refusal:
-            await _refused(refusal, sub)(scope, receive, send)
+            await _refused(refusal, sub, cached=_cached(shop.settings.outage_allowance))(scope, receive, send)
             return
-        headers = allowed_headers(sub, answer)
+        headers = allowed_headers(sub, answer, cached=_cached(shop.settings.outage_allowance))
         GATE.labels(204, decision.reason).inc()
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -221,11 +224,22 @@ def _feature(query: bytes) -> str:
     return named[0]
 
 
-def allowed_headers(sub: str, answer: Answer) -> Headers:
+def allowed_headers(sub: str, answer: Answer, *, cached: bytes) -> Headers:
     """Return the headers of a yes."""
     if answer.headers is None:
-        answer.headers = _headers(sub, answer.decision.reason, _time(answer.decision))
+        headers = _headers(sub, answer.decision.reason, _time(answer.decision))
+        answer.headers = [*headers, (b"cache-control", cached), (b"vary", VARY)]
     return answer.headers
+
+
+@cache
+def _cached(outage_allowance: timedelta) -> bytes:
+    """
+    Return how long a proxy may remember an answer: for a second, and while we are away for the outage allowance.
+
+    A refusal is remembered like a yes, or it would not take the place of the yes before it.
+    """
+    return f"max-age=1, stale-if-error={int(outage_allowance.total_seconds())}".encode()
 
 
 def _headers(sub: str, reason: str, until: str | None) -> Headers:
@@ -233,7 +247,7 @@ def _headers(sub: str, reason: str, until: str | None) -> Headers:
     return [(SUBSCRIBER, quote(sub, safe="").encode()), (REASON, reason.encode()), (UNTIL, (until or "").encode())]
 
 
-def _refused(refusal: DomainError, sub: str) -> Any:
+def _refused(refusal: DomainError, sub: str, *, cached: bytes) -> Any:
     reason, until = refusal.code, None
     if isinstance(refusal, NotEntitled):
         reason, until = str(refusal.facts["reason"]), refusal.facts["until"]
@@ -243,7 +257,9 @@ def _refused(refusal: DomainError, sub: str) -> Any:
     answer = problems.response(refusal, status=403 if unknown else None)
     for name, value in _headers(sub, reason, str(until) if until else None):
         answer.headers[name.decode()] = value.decode()
-    answer.headers["Cache-Control"] = "no-store"
+    known = isinstance(refusal, NotEntitled)
+    answer.headers["Cache-Control"] = cached.decode() if known else "no-store"
+    answer.headers["Vary"] = VARY.decode()
     GATE.labels(answer.status_code, reason).inc()
     return answer
 

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +75,17 @@ def proxy(name: str, shop: Stack, folder: Path) -> Iterator[str]:
 async def gated(request: pytest.FixtureRequest, shop: Stack, tmp_path: Path) -> AsyncIterator[Gated]:
     with proxy(request.param, shop, tmp_path) as url:
         async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    await client.get(url)
-                    break
-                except httpx2.TransportError:
-                    yield Gated(request.param, url, shop)
+            while not await _listens(client, url):
+                await asyncio.sleep(0.05)
+        yield Gated(request.param, url, shop)
+
+
+async def _listens(client: httpx2.AsyncClient, url: str) -> bool:
+    try:
+        await client.get(url)
+    except httpx2.TransportError:
+        return False
+    return True
 
 
 async def opens(browser: Browser, url: str, *, until: str) -> Page:
@@ -91,15 +96,20 @@ async def opens(browser: Browser, url: str, *, until: str) -> Page:
     return page
 
 
+async def token(shop: Stack, **more: object) -> str:
+    """Return an access token of the identity provider's."""
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        made = await client.post(f"{shop.issuer}/_issuer/tokens", json={"sub": "somebody", **more})
+        return str(made.json()["access_token"])
+
+
 @asynccontextmanager
 async def without_service(shop: Stack) -> AsyncIterator[None]:
     """Stop the service for a while."""
     os.kill(shop.processes.pids()["service"], signal.SIGTERM)
     async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(PATIENCE):
-        with suppress(httpx2.TransportError):
-            while True:
-                await client.get(f"{shop.service}/healthz")
-                await asyncio.sleep(0.05)
+        while await _listens(client, f"{shop.service}/healthz"):
+            await asyncio.sleep(0.05)
     yield
     host, _, port = shop.service.removeprefix("http://").partition(":")
     command = ["-m", "app", "serve", "--host", host, "--port", port, "--no-worker"]
@@ -118,6 +128,7 @@ async def test_a_proxy_lets_readers_in_by_the_gate_and_no_others(gated: Gated) -
             {"X-Newsstand-Subscriber": "somebody"},
             {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},
             {"Cookie": "slow_ferry_token=; slow_ferry_token=x\tx"},
+            {"Cookie": f"slow_ferry_token={await token(shop, expires_in=-60)}"},
         ):
             assert (await liar.get(gated.url + ARCHIVE, headers=headers)).status_code == 302
     async with Browser() as browser:
