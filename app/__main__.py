@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import catalogue, database, keys, serving
+from app.cli import catalogue, database, issues, keys, serving
 from app.cli.starting import started
 
 cli = typer.Typer(
@@ -29,6 +29,7 @@ cli.command()(serving.worker)
 cli.command()(database.migrate)
 cli.add_typer(catalogue.cli)
 cli.add_typer(keys.cli)
+cli.add_typer(issues.cli)
 
 
 @cli.command()

@@ -33,6 +33,7 @@ from app.api import (
     revocations,
     support,
 )
+from app.api import issues as issue_routes
 from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
 from app.api.deps import Container
@@ -48,7 +49,7 @@ from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
-from app.services import catalogue, checkout, doubles, endings, idempotency, payments, subscriptions, webhooks
+from app.services import catalogue, checkout, doubles, endings, idempotency, issues, payments, subscriptions, webhooks
 from app.services import refunds as refund_cases
 from app.services import revocations as revocation_cases
 from app.services.entitlements import Entitlements
@@ -63,7 +64,8 @@ TAGS = {
     "subscription": "A reader's subscription, as easily ended as begun.",
     "entitlements": "May this reader open this?",
     "refunds": "Money back, once.",
-    "support": "What staff see of a reader.",
+    "support": "What staff see of a reader, and do for them.",
+    "issues": "The calendar, which circulation keeps.",
     "webhooks": "What Stripe tells.",
     "operation": "Whether the service is well.",
 }
@@ -92,6 +94,7 @@ class Parts:
                 Job(table="events", do=self._apply),
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
+                Job(table="calendar_work", do=self._follow_calendar),
             ],
             tidy=self._tidy,
             lease=self.settings.lease,
@@ -120,6 +123,10 @@ class Parts:
         now = await self.clock.policy()
         finish = partial(refund_cases.finish, self.sessions, self.gateway, self.rules, now=now)
         await attend(self.sessions, "refunds", claimed, owner, finish)
+
+    async def _follow_calendar(self, claimed: work.Claimed, owner: str) -> None:
+        follow = partial(issues.follow, self.sessions, self.rules, now=await self.clock.policy())
+        await attend(self.sessions, "calendar_work", claimed, owner, follow)
 
     async def _finish_ends(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
@@ -243,6 +250,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         refunds,
         support,
         disputes,
+        issue_routes,
         health,
     ):
         app.include_router(module.router)

@@ -34,6 +34,7 @@ NEEDS_KEY: dict[str, Any] = {  # said by hand: what FastAPI finds missing would 
         }
     ]
 }
+MAY_HAVE_KEY: dict[str, Any] = {"parameters": [{**NEEDS_KEY["parameters"][0], "required": False}]}
 
 
 class Described(APIRoute):

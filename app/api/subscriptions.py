@@ -11,7 +11,8 @@ from app.api.describing import Described
 from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
-from app.domain.subscriptions import AlreadyEnded, NoSubscription
+from app.domain.issues import Ledger
+from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
 from app.services import endings, subscriptions
 from app.services.subscriptions import Mine
 
@@ -26,12 +27,24 @@ class TermOut(BaseModel):
 
 
 class IssuesOut(BaseModel):
-    """The term's ledger. ``served``, ``unserved`` and ``last_issue`` are null until an issue calendar is loaded."""
+    """
+    The term's ledger: ``owed`` is what was bought and added since.
+
+    ``served`` and ``unserved`` are null until there is a calendar of issues; ``last_issue`` is also null where the
+    calendar does not reach as far yet, and when the subscription was ended early: then what is left was cancelled.
+    """
 
     owed: int = Field(examples=[24])
     served: int | None = None
     unserved: int | None = None
-    last_issue: int | None = None
+    last_issue: int | None = Field(default=None, description="the number of the issue that ends the term")
+
+    @classmethod
+    def of(cls, term: Term, ledger: Ledger | None) -> "IssuesOut":
+        """Show a term's ledger."""
+        if ledger is None:
+            return cls(owed=term.issues_owed + sum(one.issues for one in term.adjustments))
+        return cls(owed=ledger.owed, served=ledger.served, unserved=ledger.unserved, last_issue=ledger.last_issue)
 
 
 class GuaranteeOut(BaseModel):
@@ -55,7 +68,7 @@ class SubscriptionOut(BaseModel):
                     "plan": "annual",
                     "editions": ["digital"],
                     "term": {"starts_at": "2026-03-01T18:00:00Z", "ends_at": "2027-03-01T18:00:00Z"},
-                    "issues": {"owed": 24, "served": None, "unserved": None, "last_issue": None},
+                    "issues": {"owed": 24, "served": 7, "unserved": 17, "last_issue": 24},
                     "renews_at": "2027-03-01T18:00:00Z",
                     "ends_at": None,
                     "ended_by": None,
@@ -94,7 +107,7 @@ class SubscriptionOut(BaseModel):
             plan=held.plan,
             editions=["digital", "print"] if held.print_edition else ["digital"],
             term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,
-            issues=IssuesOut(owed=term.issues_owed) if term else None,
+            issues=IssuesOut.of(term, mine.ledger) if term else None,
             renews_at=held.current_period_end if held.is_live and ends_at is None else None,
             ends_at=ends_at,
             ended_by=held.ended_by,

@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 from app.api.deps import EntitlementPool, Now, ReadRules, Sessions, SupportAgent
 from app.api.describing import Described
 from app.api.disputes import DISPUTE_EXAMPLE, DisputeOut
+from app.api.issues import LEDGER_EXAMPLE, LedgerOut
 from app.api.models import MoneyOut
 from app.api.problems import problems
 from app.api.refunds import REFUND_EXAMPLE, RefundOut
@@ -49,6 +50,14 @@ OVERVIEW_EXAMPLE: JsonDict = {
                     "starts_at": "2026-03-01T18:00:00Z",
                     "ends_at": "2027-03-01T18:00:00Z",
                     "issues_owed": 24,
+                    "ledger": {
+                        **LEDGER_EXAMPLE,
+                        "adjustments": 0,
+                        "owed": 24,
+                        "served": 1,
+                        "unserved": 0,
+                        "cancelled": 23,
+                    },
                     "print_edition": False,
                     "refunded_as": "guarantee",
                     "suspended_as": None,
@@ -114,6 +123,7 @@ class PaidTermOut(BaseModel):
     starts_at: datetime
     ends_at: datetime
     issues_owed: int
+    ledger: LedgerOut
     print_edition: bool
     refunded_as: str | None
     suspended_as: str | None
@@ -200,6 +210,7 @@ def _held(seen: Overview, index: int) -> HeldOut:
                 starts_at=term.starts_at,
                 ends_at=term.ends_at,
                 issues_owed=term.issues_owed,
+                ledger=LedgerOut.model_validate(seen.ledgers[term.invoice_id]),
                 print_edition=term.print_edition,
                 refunded_as=term.refunded_as if term.is_refunded else None,
                 suspended_as=term.suspended_as,

@@ -8,15 +8,17 @@ calendar's lock shared, whoever changes it exclusively, so no grant is derived b
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, insert
 
-from app.db.models import CalendarEdition, IssueAdjustment
+from app.db.models import CalendarEdition, CalendarWork, IssueAdjustment
 from app.db.models import Issue as Row
-from app.db.session import Session
+from app.db.session import Session, new_id
+from app.domain.issue_changes import Change
 from app.domain.issues import Calendar, Issue
 
 LOCK = 5_720_240_116  # any number, as long as it is ours
@@ -81,6 +83,66 @@ async def save(session: Session, issues: Iterable[Issue]) -> None:
     await session.execute(
         edition.on_conflict_do_update(index_elements=[CalendarEdition.id], set_={"token": edition.excluded.token})
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Todo:
+    """What is left to do: a change to spread, or (None) one subscription to derive anew."""
+
+    id: str
+    told: int
+    change: Change | None
+
+
+async def tell(session: Session, change: Change) -> None:
+    """Leave it to a worker to find whom a change of the calendar touches."""
+    session.add(CalendarWork(id=new_id("cal"), told=1, change=change.dump(), work_key="calendar", due_at=func.now()))
+    await session.flush()
+
+
+async def todo(session: Session, work_id: str) -> Todo | None:
+    """Return what is left to do; None: it was done meanwhile."""
+    row = await session.get(CalendarWork, work_id, populate_existing=True)
+    if row is None:
+        return None
+    change = Change.load(row.change) if row.change is not None else None
+    return Todo(id=row.id, told=row.told, change=change)
+
+
+async def done(session: Session, todo: Todo) -> None:
+    """Take it off the list, unless it was told of again."""
+    await session.execute(delete(CalendarWork).where(CalendarWork.id == todo.id, CalendarWork.told == todo.told))
+
+
+async def spread(session: Session, change: Change) -> int:
+    """Put each subscription that a change touches on the list. Returns how many they are."""
+    starts, ends = [spell[0] for spell in change.begun], [spell[1] for spell in change.begun]
+    found = await session.execute(
+        text(_SPREAD).bindparams(
+            bindparam("last", type_=ARRAY(BigInteger)),
+            bindparam("since", type_=BigInteger),
+            bindparam("starts", type_=ARRAY(TIMESTAMP(timezone=True))),
+            bindparam("ends", type_=ARRAY(TIMESTAMP(timezone=True))),
+        ),
+        {"last": sorted(change.last), "since": change.since, "beyond": change.beyond, "starts": starts, "ends": ends},
+    )
+    return int(getattr(found, "rowcount", 0))
+
+
+# One indexed query for each way to be touched: a single one with OR would walk the table.
+_SPREAD = """
+INSERT INTO calendar_work (id, work_key, due_at)
+SELECT subscription_id, 'ledger:' || subscription_id, now() FROM (
+    SELECT subscription_id FROM terms WHERE last_issue = ANY(:last)
+    UNION SELECT subscription_id FROM terms WHERE last_issue >= :since
+    UNION SELECT subscription_id FROM terms WHERE :beyond AND last_issue IS NULL
+    UNION SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+          JOIN terms ON terms.starts_at BETWEEN begun.first AND begun.last
+    UNION SELECT adjusted.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+          JOIN issue_adjustments adjusted ON adjusted.created_at BETWEEN begun.first AND begun.last
+) AS touched
+ON CONFLICT (id) DO UPDATE SET due_at = now(), told = calendar_work.told + 1, attempts = 0
+"""
 
 
 async def note_last(session: Session, last: dict[str, int | None]) -> None:

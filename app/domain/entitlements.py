@@ -115,7 +115,9 @@ def decide(access: Access, feature: str, catalogue: Catalogue, *, now: datetime)
     running = [spell for spell in spells if spell.covers(now)]
     if running:
         best = max(running, key=lambda spell: spell.until)
-        return Decision(True, best.reason, best.until, best.grant or None)
+        # Unlike what a renewal allowance gives, what is owed beyond the period is certain.
+        owed = (one.until for one in spells if one.reason == ISSUES_OWED and one.starts_at <= best.until)
+        return Decision(True, best.reason, max(best.until, *owed, best.until), best.grant or None)
     if any(spell.starts_at > now for spell in spells):
         return Decision(False, NOT_YET, None)
     if not spells and any(spell.covers(now) for others in access.features.values() for spell in others):

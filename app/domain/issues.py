@@ -23,6 +23,7 @@ from app.domain.subscriptions import GRACE_COPIES, Subscription, Term
 
 SPECIAL, ORDINARY, DOUBLE = 0, 1, 2
 LARGEST_NUMBER = 10**9
+LONGEST_TITLE = 200
 
 
 class IssueDatesWrong(DomainError):
@@ -35,6 +36,15 @@ class IssueOutOfOrder(DomainError):
     """Issues come out in the order of their numbers."""
 
     code = "issue_out_of_order"
+
+    def __init__(self, issue: "Issue", before: "Issue") -> None:
+        super().__init__(
+            f"issue {issue.number} would come out on {issue.mail_date}, "
+            f"before issue {before.number} on {before.mail_date}",
+            number=issue.number,
+            before=before.number,
+        )
+        self.number, self.before = issue.number, before.number
 
 
 class IssueTwice(DomainError):
@@ -72,6 +82,17 @@ class Issue:
         """The day on which it comes out: the actual one, else the planned one."""
         return self.actual_mail_date or self.planned_mail_date
 
+    def as_facts(self) -> dict[str, object]:
+        """Return what the audit log keeps of it."""
+        return {
+            "title": self.title,
+            "cover_date": str(self.cover_date),
+            "planned_mail_date": str(self.planned_mail_date),
+            "actual_mail_date": str(self.actual_mail_date) if self.actual_mail_date else None,
+            "label_cutoff": str(self.label_cutoff),
+            "counts_as": self.counts_as,
+        }
+
     def check(self) -> None:
         """
         Let it pass if it makes sense by itself.
@@ -99,12 +120,7 @@ def check_order(issues: Iterable[Issue]) -> None:
         if before is not None and before.number == issue.number:
             raise IssueTwice(f"there are two issues {issue.number}", number=issue.number)
         if before is not None and issue.mail_date < before.mail_date:
-            raise IssueOutOfOrder(
-                f"issue {issue.number} would come out on {issue.mail_date}, "
-                f"before issue {before.number} on {before.mail_date}",
-                number=issue.number,
-                before=before.number,
-            )
+            raise IssueOutOfOrder(issue, before)
         before = issue
 
 
@@ -119,11 +135,11 @@ class Calendar:
         """
         self.issues: Sequence[Issue] = tuple(sorted(issues, key=lambda issue: issue.number))
         self.zone = zone
-        self._mailed = [_begins(issue.mail_date, zone) for issue in self.issues]
+        self._mailed = [self.begins(issue.mail_date) for issue in self.issues]
         printed = [i.frozen_at or at for i, at in zip(self.issues, self._mailed, strict=True)]
         self._printed = list(accumulate(printed, max))
         # Whoever is there before the day after the cut-off begins is on the labels.
-        closing = [_begins(issue.label_cutoff + timedelta(days=1), zone) for issue in self.issues]
+        closing = [self.ends(issue.label_cutoff) for issue in self.issues]
         self._closing = list(accumulate(closing, max))
         self._counts = {
             most: list(accumulate((min(issue.counts_as, most) for issue in self.issues), initial=0))
@@ -133,6 +149,14 @@ class Calendar:
     def __len__(self) -> int:
         """Return how many issues there are."""
         return len(self.issues)
+
+    def begins(self, day: date) -> datetime:
+        """Return when a day begins where the publisher is."""
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
+
+    def ends(self, day: date) -> datetime:
+        """Return when a day is over where the publisher is."""
+        return self.begins(day + timedelta(days=1))
 
     def out(self, now: datetime, *, doubles: int = DOUBLE, print_edition: bool = False) -> int:
         """Return how many copies were served up to ``now``, since the first issue of the calendar."""
@@ -151,6 +175,10 @@ class Calendar:
         index = bisect_left(self._counts[doubles], count)
         return index - 1 if 0 < index <= len(self.issues) else None
 
+    def newest(self, *, doubles: int = DOUBLE) -> int | None:
+        """Return the index of the last issue that counts; None: there is none."""
+        return self.reaching(self._counts[doubles][-1], doubles=doubles)
+
     def comes_out(self, index: int, *, print_edition: bool = False) -> datetime:
         """Return when the issue at ``index`` is served."""
         return (self._printed if print_edition else self._mailed)[index]
@@ -164,10 +192,6 @@ class Calendar:
     def left_over(self, count: int, *, doubles: int = DOUBLE) -> int:
         """Return how many of ``count`` copies lie beyond the end of the calendar."""
         return max(0, count - self._counts[doubles][-1])
-
-
-def _begins(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +288,8 @@ class Run:
         The last issue stays open until the next one is out. What lies beyond the calendar is guessed by the pace of the
         term, so that nobody is shut out of what they paid for because next year is not planned yet.
         """
-        if self.ended_at is not None or not len(self.calendar):
+        newest = self.calendar.newest(doubles=self.doubles)
+        if self.ended_at is not None or newest is None:
             return None
         pace = (self.term.ends_at - self.term.starts_at) / max(1, self.term.issues_owed)
         index = self.last_index
@@ -275,8 +300,7 @@ class Run:
             missing = self.calendar.left_over(self.stretches[-1][1], doubles=self.doubles)
             if missing == 0:
                 return None  # nothing is owed
-            newest = self.calendar.comes_out(len(self.calendar) - 1)
-            out = max(newest, self.term.starts_at) + pace * missing
+            out = max(self.calendar.comes_out(newest), self.term.starts_at) + pace * missing
             closes = out + pace
         return closes if out > self.term.ends_at else None
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from app.db import inbox, keeping, payments, refunds, subscribers, subscriptions
+from app.db import inbox, issues, keeping, payments, refunds, subscribers, subscriptions
 from app.db.session import Session, Sessions
+from app.domain.issues import Ledger, ledgers_of
 from app.domain.policy import Rules
 from app.domain.refunds import Case, Quote, quote_guarantee
 from app.domain.subscriptions import NoSubscription, Subscription, Term
@@ -24,6 +25,7 @@ class Mine:
     subscription: Subscription
     term: Term | None
     guarantee: Quote | None
+    ledger: Ledger | None  # of the term; None until there is a calendar
 
 
 async def refresh(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime) -> Subscription:
@@ -66,6 +68,7 @@ async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> 
         terms = await subscriptions.terms_of(session, held.id)
         paid = await payments.of_subscription(session, held.id)
         given = await refunds.of_subscriber(session, held.subscriber_id)
+        calendar = await issues.calendar(session, rules.zone)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
     first = next((payment for payment in paid if payment.amount > 0), None)
     days = rules.catalogue.plan(held.plan).guarantee.days
@@ -77,7 +80,10 @@ async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> 
         else None
     )
     latest = running or terms
-    return Mine(subscription=held, term=latest[-1] if latest else None, guarantee=quote)
+    term = latest[-1] if latest else None
+    ledgers = ledgers_of(held, terms, calendar, rules.catalogue, now=now) if len(calendar) else []
+    ledger = next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None)
+    return Mine(subscription=held, term=term, guarantee=quote, ledger=ledger)
 
 
 async def _current(session: Session, sub: str) -> Subscription:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import disputes, entitlements, payments, refunds, subscribers, subscriptions
+from app.db import disputes, entitlements, issues, payments, refunds, subscribers, subscriptions
 from app.db.entitlements import Pool
 from app.db.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, decide
 from app.domain.errors import NotFound
+from app.domain.issues import Ledger, ledgers_of
 from app.domain.policy import Rules
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
@@ -29,6 +30,7 @@ class Overview:
 
     subscriber: Subscriber
     subscriptions: list[tuple[Subscription, list[Term]]]
+    ledgers: dict[str, Ledger]  # by the term's invoice
     payments: list[Payment]
     refunds: list[Refund]
     disputes: list[Dispute]
@@ -62,10 +64,16 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         paid = await payments.of_subscriber(session, subscriber.id)
         given = await refunds.of_subscriber(session, subscriber.id)
         disputed = await disputes.of_subscriber(session, subscriber.id)
+        calendar = await issues.calendar(session, rules.zone)
     access, _ = await entitlements.read(pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
         subscriptions=held,
+        ledgers={
+            ledger.invoice_id: ledger
+            for one, terms in held
+            for ledger in ledgers_of(one, terms, calendar, rules.catalogue, now=now)
+        },
         payments=paid,
         refunds=given,
         disputes=disputed,

@@ -60,7 +60,7 @@ def test_an_operation_says_what_it_is(path: str, operation: dict[str, Any]) -> N
     assert operation["description"]
     assert operation["tags"]
     assert bool(operation.get("security")) == path.startswith(
-        ("/v1/me", "/v1/support", "/v1/check", "/v1/subs", "/v1/ent", "/v1/gate", "/v1/revocations")
+        ("/v1/me", "/v1/support", "/v1/check", "/v1/subs", "/v1/ent", "/v1/gate", "/v1/revocations", "/v1/issues")
     )
     named = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
     assert named == set(re.findall("{(.*?)}", path))

@@ -258,6 +258,7 @@ _UNFINISHED = """
 SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM refunds WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM calendar_work WHERE due_at IS NOT NULL)
 """
 
 

@@ -1,0 +1,255 @@
+"""``/v1/issues``, the calendar that circulation keeps; and issues that support adds to a subscription."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+from app.api.deps import Circulation, Now, Parts, ReadRules, Sessions, SupportAgent
+from app.api.describing import MAY_HAVE_KEY, Described
+from app.api.models import STORABLE
+from app.api.problems import problems
+from app.db.session import new_id
+from app.domain.errors import NotFound
+from app.domain.issues import (
+    LARGEST_NUMBER,
+    LONGEST_TITLE,
+    ExtensionTooLarge,
+    Issue,
+    IssueDatesWrong,
+    IssueOutOfOrder,
+)
+from app.domain.subscriptions import AlreadyEnded
+from app.services import idempotency, issues
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused, check_key
+from app.services.issues import Extension
+
+router = APIRouter(prefix="/v1", route_class=Described)
+
+Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
+ISSUE_EXAMPLE: JsonDict = {
+    "id": "iss_7",
+    "number": 7,
+    "title": "Lanterns of the lower river",
+    "cover_date": "2026-06-14",
+    "planned_mail_date": "2026-06-09",
+    "actual_mail_date": None,
+    "label_cutoff": "2026-05-28",
+    "counts_as": 1,
+}
+LEDGER_EXAMPLE: JsonDict = {
+    "bought": 24,
+    "adjustments": 2,
+    "owed": 26,
+    "served": 7,
+    "unserved": 19,
+    "cancelled": 0,
+    "last_issue": 26,
+}
+
+
+class IssueIn(BaseModel):
+    """One issue. Dates are days of the publisher's calendar; the labels are cut off on or before the day it is mailed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{k: v for k, v in ISSUE_EXAMPLE.items() if k not in {"id", "number"}}]},
+    )
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE), STORABLE]
+    cover_date: date
+    planned_mail_date: date
+    actual_mail_date: date | None = None
+    label_cutoff: date
+    counts_as: Literal[0, 1, 2] = Field(default=1, description="0: a special, 1, or 2: a double issue")
+
+    def to_issue(self, number: int) -> Issue:
+        """Return it as an issue of the calendar."""
+        return Issue(
+            number=number,
+            title=self.title,
+            cover_date=self.cover_date,
+            planned_mail_date=self.planned_mail_date,
+            actual_mail_date=self.actual_mail_date,
+            label_cutoff=self.label_cutoff,
+            counts_as=self.counts_as,
+        )
+
+
+class IssueOut(BaseModel):
+    """One issue of the calendar."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [ISSUE_EXAMPLE]})
+
+    id: str = Field(examples=["iss_7"])
+    number: int
+    title: str
+    cover_date: date
+    planned_mail_date: date
+    actual_mail_date: date | None
+    label_cutoff: date
+    counts_as: int
+
+
+class CalendarOut(BaseModel):
+    """Some of the calendar, and where it goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ISSUE_EXAMPLE], "next": None}]})
+
+    data: list[IssueOut]
+    next: str | None
+
+
+class LedgerOut(BaseModel):
+    """
+    The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
+
+    ``last_issue`` is null where the calendar does not reach as far yet, or the rest was cancelled.
+    """
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [LEDGER_EXAMPLE]})
+
+    bought: int
+    adjustments: int
+    owed: int
+    served: int
+    unserved: int
+    cancelled: int
+    last_issue: int | None
+
+
+class ExtendIn(BaseModel):
+    """How many issues more, and why."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"issues": 2, "reason": "late_copies"}]})
+
+    issues: Annotated[int, Field(ge=1, le=1000, strict=True)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE]
+    note: Annotated[str, StringConstraints(max_length=2000), STORABLE] | None = None
+
+
+class ExtensionOut(BaseModel):
+    """Issues that were added to a subscription's newest term, and the term's ledger with them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "adj_0c5e",
+                    "subscription": "scr_0c5e",
+                    "term": "in_123",
+                    "issues": 2,
+                    "reason": "late_copies",
+                    "note": None,
+                    "by": "staff:agent-1",
+                    "created_at": "2026-06-08T18:00:00Z",
+                    "ledger": LEDGER_EXAMPLE,
+                }
+            ]
+        }
+    )
+
+    id: str
+    subscription: str
+    term: str = Field(description="the invoice that opened it")
+    issues: int
+    reason: str
+    note: str | None
+    by: str
+    created_at: datetime
+    ledger: LedgerOut
+
+    @classmethod
+    def of(cls, made: Extension) -> "ExtensionOut":
+        """Show an extension."""
+        return cls(
+            id=made.id,
+            subscription=made.subscription.id,
+            term=made.ledger.invoice_id,
+            issues=made.issues,
+            reason=made.reason,
+            note=made.note,
+            by=made.by,
+            created_at=made.created_at,
+            ledger=LedgerOut.model_validate(made.ledger),
+        )
+
+
+@router.get("/issues", tags=["issues"])
+async def list_issues(
+    _: Circulation,
+    sessions: Sessions,
+    after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER, description="the number of the last one seen")] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> CalendarOut:
+    """Show the calendar, in the order of the issues' numbers."""
+    page = await issues.page(sessions, after=after, limit=limit)
+    return CalendarOut(
+        data=[IssueOut.model_validate(issue) for issue in page.issues],
+        next=str(page.next) if page.next is not None else None,
+    )
+
+
+@router.get("/issues/{number}", tags=["issues"], responses=problems(NotFound))
+async def show_issue(number: Number, _: Circulation, sessions: Sessions) -> IssueOut:
+    """Show one issue."""
+    return IssueOut.model_validate(await issues.find(sessions, number))
+
+
+@router.put("/issues/{number}", tags=["issues"], responses=problems(IssueDatesWrong, IssueOutOfOrder))
+async def keep_issue(
+    number: Number, body: IssueIn, agent: Circulation, sessions: Sessions, rules: ReadRules
+) -> IssueOut:
+    """Put an issue into the calendar, or move it. What readers are owed follows by itself."""
+    return IssueOut.model_validate(await issues.keep(sessions, rules.zone, body.to_issue(number), by=agent.actor))
+
+
+@router.post(
+    "/support/subscriptions/{subscription_id}/extend",
+    tags=["support"],
+    status_code=201,
+    response_model=ExtensionOut,
+    openapi_extra=MAY_HAVE_KEY,
+    responses=problems(NotFound, AlreadyEnded, ExtensionTooLarge, KeyInvalid, KeyReused, KeyInUse),
+)
+async def extend_subscription(
+    subscription_id: str,
+    body: ExtendIn,
+    request: Request,
+    agent: SupportAgent,
+    parts: Parts,
+    now: Now,
+    key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
+) -> JSONResponse:
+    """Add issues to what a subscription owes. With an Idempotency-Key, once for that key."""
+
+    async def extend(adjustment_id: str) -> tuple[int, dict[str, Any]]:
+        made = await issues.extend(
+            parts.sessions,
+            parts.rules,
+            subscription_id,
+            adjustment_id=adjustment_id,
+            more=body.issues,
+            reason=body.reason,
+            note=body.note,
+            by=agent.actor,
+            now=now,
+        )
+        return 201, ExtensionOut.of(made).model_dump(mode="json")
+
+    if key is None:
+        status, answer = await extend(new_id("adj"))
+        return JSONResponse(answer, status)
+    kept = await idempotency.once(
+        parts.sessions,
+        caller=agent.actor,
+        route=f"{request.method} {request.url.path}",
+        key=check_key(key),
+        body=await request.body(),
+        new_object_id=new_id("adj"),
+        work=extend,
+    )
+    return JSONResponse(kept.body, kept.status)

@@ -1,0 +1,92 @@
+"""
+Which terms a change of the calendar touches: those whose end moves, and no others.
+
+Each term is noted with the issue that ends it (``terms.last_issue``), as of when its grants were derived. An issue that
+slips moves the ends of the terms that end with it or with the one before, and the beginnings of those that begin
+meanwhile; one that counts otherwise, or is new, moves all that end with it or later.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from app.domain.issues import Calendar, Issue
+
+Spell = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Terms that end with one of ``last``, or with ``since`` or later, or beyond the calendar; or that begin within."""
+
+    last: frozenset[int] = frozenset()
+    since: int | None = None
+    beyond: bool = False
+    begun: tuple[Spell, ...] = ()
+
+    def dump(self) -> dict[str, object]:
+        """Return it as it is stored."""
+        return {
+            "last": sorted(self.last),
+            "since": self.since,
+            "beyond": self.beyond,
+            "begun": [[start.isoformat(), end.isoformat()] for start, end in self.begun],
+        }
+
+    @classmethod
+    def load(cls, stored: dict[str, object]) -> Self:
+        """Return what was stored."""
+        last, since, begun = stored["last"], stored["since"], stored["begun"]
+        assert isinstance(last, list)
+        assert isinstance(begun, list)
+        return cls(
+            last=frozenset(last),
+            since=since if isinstance(since, int) else None,
+            beyond=bool(stored["beyond"]),
+            begun=tuple((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in begun),
+        )
+
+
+def difference(old: Calendar, new: Calendar) -> Change | None:
+    """Return which terms are touched when ``new`` takes the place of ``old``; None: no term is."""
+    before = {issue.number: issue for issue in old.issues}
+    after = {issue.number: issue for issue in new.issues}
+    last: set[int] = set()
+    recounted: list[int] = []
+    begun: list[Spell] = []
+    beyond = False
+    newest = next((issue.number for issue in reversed(old.issues) if issue.counts_as), None)
+    for number in sorted(before.keys() | after.keys()):
+        was, is_ = before.get(number), after.get(number)
+        counted = was.counts_as if was else 0
+        counts = is_.counts_as if is_ else 0
+        if counted != counts:
+            recounted.append(_before(old, number))
+            beyond = True
+        elif counts and was and is_ and was != is_:
+            spells = list(_moved(old, new, was, is_))
+            begun += spells
+            if was.mail_date != is_.mail_date:
+                last |= {number, _before(old, number)}
+                beyond = beyond or number == newest
+    since = min(recounted, default=None)
+    if not (last or begun or beyond or since is not None):
+        return None
+    return Change(last=frozenset(last), since=since, beyond=beyond, begun=tuple(begun))
+
+
+def _before(calendar: Calendar, number: int) -> int:
+    """Return the number of the last issue before ``number`` that counts, or else ``number``: no term ends earlier."""
+    index = bisect_left([issue.number for issue in calendar.issues], number)
+    return next((issue.number for issue in reversed(calendar.issues[:index]) if issue.counts_as), number)
+
+
+def _moved(old: Calendar, new: Calendar, was: Issue, is_: Issue) -> Iterator[Spell]:
+    if was.mail_date != is_.mail_date:
+        first, last = sorted((was.mail_date, is_.mail_date))
+        yield old.begins(first), new.begins(last)
+    if was.label_cutoff != is_.label_cutoff:
+        first, last = sorted((was.label_cutoff, is_.label_cutoff))
+        yield old.ends(first), new.ends(last)

@@ -1,0 +1,94 @@
+"""Whom a change of the calendar touches: nobody whose end moves is left out, and few others are looked at."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.issue_changes import Change, difference
+from app.domain.issues import Calendar, Issue, Run, lay_out
+from app.domain.subscriptions import Term
+from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION
+from tests.domain.test_issues import CHICAGO, PLAIN, calendars, chains, issue
+
+
+def touched(change: Change | None, runs: list[Run]) -> bool:
+    """Tell whether the database's query finds one of a subscription's terms."""
+    if change is None:
+        return False
+    moments = [run.term.starts_at for run in runs] + [a.at for run in runs for a in run.term.adjustments]
+    noted = [run.noted() for run in runs]
+    return (
+        any(last in change.last for last in noted)
+        or (change.since is not None and any(last is not None and last >= change.since for last in noted))
+        or (change.beyond and None in noted)
+        or any(start <= moment <= end for moment in moments for start, end in change.begun)
+    )
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> tuple[list[Issue], list[Issue]]:
+    """Return a calendar before and after circulation worked on it."""
+    before = draw(calendars())
+    after = list(before)
+    for _ in range(draw(st.integers(1, 3))):
+        what = draw(st.sampled_from(["slip", "count", "cutoff", "append"]))
+        index = draw(st.integers(0, max(0, len(after) - 1)))
+        if what == "append" or not after:
+            newest = after[-1].mail_date if after else date(2026, 6, 1)
+            days = draw(st.integers(0, 40))
+            after.append(issue(len(after) + 1, newest + timedelta(days=days), counts_as=draw(st.integers(0, 2))))
+        elif what == "count":
+            after[index] = replace(after[index], counts_as=draw(st.integers(0, 2)))
+        elif what == "cutoff":
+            cutoff = after[index].mail_date - timedelta(days=draw(st.integers(0, 30)))
+            after[index] = replace(after[index], label_cutoff=cutoff)
+        else:
+            first = after[index - 1].mail_date if index else date(2026, 1, 1)
+            last = after[index + 1].mail_date if index + 1 < len(after) else first + timedelta(days=90)
+            day = first + timedelta(days=draw(st.integers(0, max(0, (last - first).days))))
+            after[index] = replace(after[index], actual_mail_date=day, label_cutoff=min(day, after[index].label_cutoff))
+    return before, after
+
+
+@given(changed(), chains())
+def test_whoever_is_not_found_has_nothing_to_be_derived_anew(
+    both: tuple[list[Issue], list[Issue]], terms: list[Term]
+) -> None:
+    old, new = (Calendar(issues, CHICAGO) for issues in both)
+    before, after = (lay_out(SUBSCRIPTION, terms, calendar, CATALOGUE) for calendar in (old, new))
+
+    if not touched(difference(old, new), before):
+        assert [run.noted() for run in after] == [run.noted() for run in before]
+        assert [run.editions_until() for run in after] == [run.editions_until() for run in before]
+
+
+@given(changed())
+def test_a_change_is_stored_as_it_was(both: tuple[list[Issue], list[Issue]]) -> None:
+    change = difference(*(Calendar(issues, CHICAGO) for issues in both))
+
+    assert change is None or Change.load(change.dump()) == change
+
+
+def test_a_slip_touches_those_who_end_or_begin_about_it_and_nobody_else() -> None:
+    slipped = {**PLAIN, 23: replace(PLAIN[23], actual_mail_date=date(2027, 2, 18))}
+
+    change = difference(Calendar(PLAIN.values(), CHICAGO), Calendar(slipped.values(), CHICAGO))
+
+    assert change == Change(
+        last=frozenset({22, 23}),
+        begun=((datetime(2027, 2, 5, 6, tzinfo=UTC), datetime(2027, 2, 18, 6, tzinfo=UTC)),),
+    )
+
+
+def test_next_years_plan_touches_those_beyond_the_calendar_and_those_who_end_with_its_last_issue() -> None:
+    short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)
+
+    assert difference(short, Calendar(PLAIN.values(), CHICAGO)) == Change(since=20, beyond=True)
+
+
+def test_another_title_touches_nobody() -> None:
+    renamed = {**PLAIN, 3: replace(PLAIN[3], title="Another")}
+
+    assert difference(Calendar(PLAIN.values(), CHICAGO), Calendar(renamed.values(), CHICAGO)) is None
