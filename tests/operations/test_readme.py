@@ -34,6 +34,7 @@ def commands() -> Iterator[tuple[str, ...]]:
             for line in block.replace("\\\n", " ").splitlines():
                 for command in line.split("&&"):
                     words = shlex.split(command, comments=True)
+                    words = words[: words.index(">")] if ">" in words else words  # where its output goes
                     if words:
                         yield tuple(words)
 
