@@ -18,6 +18,7 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.api import (
+    approvals,
     asking,
     checkout_sessions,
     disputes,
@@ -248,6 +249,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         revocations,
         my_refunds,
         refunds,
+        approvals,
         support,
         disputes,
         issue_routes,

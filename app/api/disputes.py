@@ -102,7 +102,7 @@ class AttentionOut(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [ITEM_EXAMPLE]})
 
     id: str
-    kind: str = Field(description="dispute, fraud_warning or refund_failed.")
+    kind: str = Field(description="dispute, fraud_warning, refund_failed or credit_note.")
     why: str
     subscriber: str | None
     payment: str | None

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from app.api.deps import CurrentReader, IdempotencyKey, Now, Parts, ReadRules, Sessions
 from app.api.describing import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, MoneyIn, QuoteOut, RefundOut, give_back
+from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, GivenOut, MoneyIn, QuoteOut, give_back
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
     GUARANTEE,
@@ -16,10 +16,11 @@ from app.domain.refunds import (
     OutsideGuarantee,
     PaymentDisputed,
     QuoteChanged,
+    Reason,
     RefundInProgress,
 )
 from app.domain.subscriptions import NoSubscription
-from app.services import refunds
+from app.services import quotes
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from app.services.refunds import RefundRequest
 
@@ -27,7 +28,7 @@ router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 
 
 class MyQuoteOut(QuoteOut):
-    """What the guarantee would pay now, and for which payment."""
+    """What the guarantee would pay now, and for which payment: with it goes every other of the same term."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**QUOTE_EXAMPLE, "payment": "pi_123"}]})
 
@@ -47,14 +48,14 @@ class MyRefundIn(BaseModel):
 @router.get("/refund-quote", responses=problems(NoSubscription))
 async def my_refund_quote(reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now) -> MyQuoteOut:
     """Tell a reader what the guarantee would pay now, or why it would not."""
-    payment, quote = await refunds.guarantee_of(sessions, rules, reader.sub, now=now)
+    payment, quote = await quotes.guarantee_of(sessions, rules, reader.sub, now=now)
     return MyQuoteOut(payment=payment, **QuoteOut.of(quote).model_dump())
 
 
 @router.post(
     "/refunds",
     status_code=201,
-    response_model=RefundOut,
+    response_model=GivenOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
@@ -76,11 +77,11 @@ async def issue_my_refund(
     body: MyRefundIn, request: Request, reader: CurrentReader, key: IdempotencyKey, parts: Parts, now: Now
 ) -> JSONResponse:
     """Give a reader their money back under the guarantee, and end their subscription."""
-    payment, _ = await refunds.guarantee_of(parts.sessions, parts.rules, reader.sub, now=now)
+    payment, _ = await quotes.guarantee_of(parts.sessions, parts.rules, reader.sub, now=now)
     wanted = RefundRequest(
         payment_id=payment,
         basis=GUARANTEE,
-        reason="requested_by_reader",
+        reason=Reason.REQUESTED_BY_READER,
         note=None,
         expected=Money(body.expected_amount.amount, body.expected_amount.currency),
     )

@@ -3,12 +3,13 @@
 import hashlib
 from datetime import datetime
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.deps import Now, Shop
+from app.api.deps import Now, ReadRules, Shop
 from app.api.describing import Described
 from app.api.models import MoneyOut
 from app.api.problems import problems
@@ -133,7 +134,7 @@ class PlanOut(BaseModel):
     offer: list[str] = Field(description="The lines of the plan card, in their order.")
 
     @classmethod
-    def of(cls, plan: Plan, *, now: datetime) -> Self:
+    def of(cls, plan: Plan, *, now: datetime, zone: ZoneInfo) -> Self:
         """Return the plan as it is offered at ``now``."""
         return cls(
             code=plan.code,
@@ -143,7 +144,9 @@ class PlanOut(BaseModel):
             ),
             prices=[_price(price) for price in plan.prices.values()],
             features=[_feature(feature, now=now) for feature in plan.features.values()],
-            guarantee=OfferedGuaranteeOut(days=plan.guarantee.days, title=plan.guarantee.title),
+            guarantee=OfferedGuaranteeOut(
+                days=plan.guarantee.on(now.astimezone(zone).date()).days, title=plan.guarantee.title
+            ),
             cancellation=CancellationOut(title=plan.cancellation_title),
             offer=list(plan.offer),
         )
@@ -164,19 +167,20 @@ _UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earl
 
 
 @router.get("", response_model=PlansOut, responses=_UNCHANGED)
-async def list_plans(shop: Shop, now: Now, if_none_match: IfNoneMatch = None) -> Response:
+async def list_plans(shop: Shop, rules: ReadRules, now: Now, if_none_match: IfNoneMatch = None) -> Response:
     """Return every plan, with prices, features, guarantee and term. Anyone may ask."""
     return _cacheable(
-        PlansOut(data=[PlanOut.of(plan, now=now) for plan in shop.plans.values() if not plan.retired]), if_none_match
+        PlansOut(data=[PlanOut.of(plan, now=now, zone=rules.zone) for plan in shop.plans.values() if not plan.retired]),
+        if_none_match,
     )
 
 
 @router.get("/{code}", response_model=PlanOut, responses={**_UNCHANGED, **problems(NotFound)})
-async def read_plan(code: str, shop: Shop, now: Now, if_none_match: IfNoneMatch = None) -> Response:
+async def read_plan(code: str, shop: Shop, rules: ReadRules, now: Now, if_none_match: IfNoneMatch = None) -> Response:
     """Return one plan."""
     if code not in shop.plans:  # what the address names, not what a body asks for: 404, where UnknownPlan is 422
         raise NotFound(f"There is no plan {code[:100]!r}.")
-    return _cacheable(PlanOut.of(shop.plan(code), now=now), if_none_match)
+    return _cacheable(PlanOut.of(shop.plan(code), now=now, zone=rules.zone), if_none_match)
 
 
 def _price(price: Price) -> DigitalPriceOut | PrintPriceOut:

@@ -1,11 +1,12 @@
 """``/v1/support/payments/{id}/refund-quote`` and ``/v1/support/refunds``: money back, once."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
 from app.api.deps import Container, IdempotencyKey, Now, Parts, ReadRules, Sessions, SupportAgent
@@ -15,19 +16,25 @@ from app.api.problems import problems
 from app.db.session import new_id
 from app.domain.errors import NotFound
 from app.domain.money import Money, OtherCurrency
+from app.domain.quotes import Quote
 from app.domain.refunds import (
+    AWAITING,
+    GOODWILL,
     PROCESSING,
     GuaranteeUsed,
     NothingToRefund,
+    NothingUnserved,
     NotTheFirstPayment,
     OutsideGuarantee,
+    PaidByCredit,
     PaymentDisputed,
-    Quote,
     QuoteChanged,
+    Reason,
     Refund,
     RefundInProgress,
+    RefundTooLarge,
 )
-from app.services import idempotency, refunds
+from app.services import idempotency, quotes, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from app.services.refunds import RefundRequest
 
@@ -40,8 +47,19 @@ QUOTE_EXAMPLE: JsonDict = {
     "detail": None,
     "amount": {"amount": 4900, "currency": "usd"},
     "tax": {"amount": 0, "currency": "usd"},
+    "parts": [
+        {
+            "payment": "pi_123",
+            "amount": {"amount": 4900, "currency": "usd"},
+            "tax": {"amount": 0, "currency": "usd"},
+        }
+    ],
+    "issues": None,
     "until": "2026-04-30T18:00:00Z",
     "ends_access": True,
+    "stops_print": False,
+    "effect": "Access ends at once and the subscription is cancelled.",
+    "approval_above": None,
 }
 REFUND_EXAMPLE: JsonDict = {
     "id": "rfd_0c5e",
@@ -53,8 +71,17 @@ REFUND_EXAMPLE: JsonDict = {
     "reason": "requested_by_reader",
     "note": None,
     "requested_by": "staff:agent-1",
+    "decided_by": None,
+    "decided_at": None,
+    "credit_note": "cn_123",
     "failure_reason": None,
+    "attention": None,
     "created_at": "2026-03-08T18:00:00Z",
+}
+GIVEN_EXAMPLE: JsonDict = {
+    **REFUND_EXAMPLE,
+    "total": {"amount": 4900, "currency": "usd"},
+    "parts": [REFUND_EXAMPLE],
 }
 
 
@@ -68,7 +95,11 @@ class MoneyIn(BaseModel):
 
 
 class RefundIn(BaseModel):
-    """What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens."""
+    """
+    What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens.
+
+    ``goodwill`` says with ``amount`` how much; then ``expected_amount`` is that amount, or what the quote said is left.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -79,26 +110,60 @@ class RefundIn(BaseModel):
                     "basis": "guarantee",
                     "reason": "requested_by_reader",
                     "expected_amount": {"amount": 4900, "currency": "usd"},
-                }
+                },
+                {
+                    "payment": "pi_123",
+                    "basis": "goodwill",
+                    "amount": {"amount": 1000, "currency": "usd"},
+                    "reason": "other",
+                    "note": "The parcel arrived wet twice.",
+                    "expected_amount": {"amount": 1000, "currency": "usd"},
+                },
             ]
         },
     )
 
     payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
-    basis: Literal["guarantee"]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE]
-    note: Annotated[str, StringConstraints(max_length=2000), STORABLE] | None = None
+    basis: Literal["guarantee", "unserved_issues", "goodwill"]
+    amount: MoneyIn | None = Field(default=None, description="Of goodwill only: how much.")
+    reason: Reason = Field(description="`other` needs a note.")
+    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
     expected_amount: MoneyIn
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.basis == GOODWILL) != (self.amount is not None):
+            raise ValueError("goodwill, and nothing else, says how much: amount")
+        if self.reason == Reason.OTHER and not self.note:
+            raise ValueError("the reason other needs a note that says which")
+        return self
 
     def to_request(self) -> RefundRequest:
         """Return it in the service's words."""
         return RefundRequest(
             payment_id=self.payment,
             basis=self.basis,
-            reason=self.reason,
-            note=self.note,
+            reason=self.reason.value,
+            note=self.note or None,
             expected=Money(self.expected_amount.amount, self.expected_amount.currency),
+            amount=Money(self.amount.amount, self.amount.currency) if self.amount else None,
         )
+
+
+class PartOut(BaseModel):
+    """What goes back of one payment."""
+
+    payment: str
+    amount: MoneyOut
+    tax: MoneyOut
+
+
+class QuotedIssuesOut(BaseModel):
+    """How many of the issues that the payment bought were served."""
+
+    owed: int
+    served: int
+    unserved: int
 
 
 class QuoteOut(BaseModel):
@@ -110,14 +175,22 @@ class QuoteOut(BaseModel):
     allowed: bool
     reason: str | None = Field(description="why not, as a code", examples=["outside_guarantee"])
     detail: str | None = Field(description="why not, in a sentence")
-    amount: MoneyOut
-    tax: MoneyOut
-    until: datetime | None
-    ends_access: bool
+    amount: MoneyOut = Field(description="In all; of goodwill, what could be given at most.")
+    tax: MoneyOut = Field(description="The tax within the amount.")
+    parts: list[PartOut] = Field(description="What goes back of each payment of the term: one refund each.")
+    issues: QuotedIssuesOut | None = Field(description="With `unserved_issues`: what the amount is reckoned from.")
+    until: datetime | None = Field(description="Until when (excluded) the basis holds.")
+    ends_access: bool = Field(description="Whether access ends with it, and the subscription.")
+    stops_print: bool = Field(description="Whether copies that were still to come are not sent.")
+    effect: str = Field(description="The same in words.")
+    approval_above: MoneyOut | None = Field(
+        description="With `goodwill`: a larger amount waits for a second person; null when no amount does."
+    )
 
     @classmethod
-    def of(cls, quote: Quote) -> "QuoteOut":
-        """Show a quote."""
+    def of(cls, quote: Quote, *, alone: int | None = None) -> "QuoteOut":
+        """Show a quote; ``alone`` is the goodwill that one person may give."""
+        issues = quote.progress
         return cls(
             basis=quote.basis,
             allowed=quote.allowed,
@@ -125,8 +198,22 @@ class QuoteOut(BaseModel):
             detail=str(quote.refusal) if quote.refusal else None,
             amount=MoneyOut(amount=quote.amount, currency=quote.currency),
             tax=MoneyOut(amount=quote.tax, currency=quote.currency),
+            parts=[
+                PartOut(
+                    payment=part.payment.id,
+                    amount=MoneyOut(amount=part.amount, currency=quote.currency),
+                    tax=MoneyOut(amount=part.tax, currency=quote.currency),
+                )
+                for part in quote.parts
+            ],
+            issues=QuotedIssuesOut(owed=issues.bought, served=issues.served, unserved=issues.bought - issues.served)
+            if issues
+            else None,
             until=quote.until,
             ends_access=quote.ends_access,
+            stops_print=quote.stops_print,
+            effect=quote.effect,
+            approval_above=MoneyOut(amount=alone, currency=quote.currency) if alone is not None else None,
         )
 
 
@@ -140,7 +227,10 @@ class QuotesOut(BaseModel):
 
 
 class RefundOut(BaseModel):
-    """One refund. ``processing``: Stripe has not answered yet, and we go on by ourselves."""
+    """
+    One refund. ``awaiting_approval``: a second person has to agree; ``processing``: Stripe has not answered yet, and we go
+    on by ourselves; ``pending`` and ``requires_action``: the money is promised, and not there yet.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [REFUND_EXAMPLE]})
 
@@ -153,7 +243,11 @@ class RefundOut(BaseModel):
     reason: str
     note: str | None
     requested_by: str
+    decided_by: str | None = Field(description="who approved or rejected it")
+    decided_at: datetime | None
+    credit_note: str | None
     failure_reason: str | None
+    attention: str | None = Field(description="what a person has to look at")
     created_at: datetime
 
     @classmethod
@@ -169,27 +263,62 @@ class RefundOut(BaseModel):
             reason=refund.reason,
             note=refund.note,
             requested_by=refund.requested_by,
+            decided_by=refund.decided_by,
+            decided_at=refund.decided_at,
+            credit_note=refund.credit_note_id,
             failure_reason=refund.failure_reason,
+            attention=refund.attention,
             created_at=refund.created_at,
         )
 
 
+class GivenOut(RefundOut):
+    """A refund of the payment that was named, with all that were made in the same go: one for each payment of the term."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [GIVEN_EXAMPLE]})
+
+    total: MoneyOut = Field(description="What all parts come to.")
+    parts: list[RefundOut] = Field(description="Every refund of the same go, this one among them.")
+
+    @classmethod
+    def all_of(cls, act: Sequence[Refund]) -> "GivenOut":
+        """Show what was done in one go, the first as the one that is meant."""
+        return cls(
+            **RefundOut.of(act[0]).model_dump(),
+            total=MoneyOut(amount=sum(refund.amount for refund in act), currency=act[0].currency),
+            parts=[RefundOut.of(refund) for refund in act],
+        )
+
+
+def answered(act: Sequence[Refund]) -> tuple[int, dict[str, Any]]:
+    """Return status and body: 202 while a second person, or Stripe, has not answered."""
+    unanswered = any(refund.status in {PROCESSING, AWAITING} for refund in act)
+    return (202 if unanswered else 201), GivenOut.all_of(act).model_dump(mode="json")
+
+
 PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
-    202: {"model": RefundOut, "description": "Stripe has not answered yet; we go on by ourselves"}
+    202: {
+        "model": GivenOut,
+        "description": "Stripe has not answered yet, and we go on by ourselves; or a second person has to agree",
+    }
 }
 
 
 @router.get("/payments/{payment_id}/refund-quote", responses=problems(NotFound))
 async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rules: ReadRules, now: Now) -> QuotesOut:
     """Tell what each basis would pay now."""
-    found = await refunds.quote(sessions, rules, payment_id, now=now)
-    return QuotesOut(payment=payment_id, quotes=[QuoteOut.of(quote) for quote in found])
+    found = await quotes.of_payment(sessions, rules, payment_id, now=now)
+    limits = rules.catalogue.policies.goodwill_limits(now.astimezone(rules.zone).date())
+    shown = [
+        QuoteOut.of(one, alone=limits.alone.get(one.currency, 0) if one.basis == GOODWILL else None) for one in found
+    ]
+    return QuotesOut(payment=payment_id, quotes=shown)
 
 
 @router.post(
     "/refunds",
     status_code=201,
-    response_model=RefundOut,
+    response_model=GivenOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
@@ -198,7 +327,10 @@ async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rul
         NotTheFirstPayment,
         GuaranteeUsed,
         NothingToRefund,
+        NothingUnserved,
+        PaidByCredit,
         PaymentDisputed,
+        RefundTooLarge,
         QuoteChanged,
         RefundInProgress,
         OtherCurrency,
@@ -222,10 +354,10 @@ async def give_back(
 
     async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
         lease = parts.settings.lease
-        refund = await refunds.issue(
+        act = await refunds.issue(
             parts.sessions, parts.gateway, parts.rules, wanted, refund_id=refund_id, by=by, lease=lease, now=now
         )
-        return (202 if refund.status == PROCESSING else 201), RefundOut.of(refund).model_dump(mode="json")
+        return answered(act)
 
     answer = await idempotency.once(
         parts.sessions,

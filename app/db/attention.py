@@ -11,8 +11,8 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from app.db.models import Dismissal, Dispute, FraudWarning, Refund
 from app.db.session import Session
 
-DISPUTE, WARNING, REFUND = "dispute", "fraud_warning", "refund_failed"
-KINDS = (DISPUTE, WARNING, REFUND)
+DISPUTE, WARNING, REFUND, NOTE = "dispute", "fraud_warning", "refund_failed", "credit_note"
+KINDS = (DISPUTE, WARNING, REFUND, NOTE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,15 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
             ~given_after_all,
             ~_dismissed(Refund.id),
         ),
+        # The money is back, and Stripe takes no paper for it.
+        select(
+            Refund.id,
+            literal(NOTE),
+            func.coalesce(Refund.attention, ""),
+            Refund.subscriber_id,
+            Refund.payment_id,
+            Refund.created_at,
+        ).where(Refund.attention.is_not(None), Refund.status.not_in(("failed", "canceled")), ~_dismissed(Refund.id)),
     )
 
 

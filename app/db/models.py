@@ -261,6 +261,7 @@ class Refund(Base, Due):
 
     __tablename__ = "refunds"
     id: Mapped[str] = mapped_column(primary_key=True)  # rfd_…
+    act_id: Mapped[str | None]  # the first of those that were asked for in one go; NULL: it is alone
     payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
     subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
     basis: Mapped[str]
@@ -270,22 +271,22 @@ class Refund(Base, Due):
     reason: Mapped[str]
     note: Mapped[str | None]
     requested_by: Mapped[str]
-    status: Mapped[str]  # processing, pending, requires_action, succeeded, failed, canceled
+    status: Mapped[str]  # awaiting_approval, rejected, withdrawn, processing, or Stripe's word
     stripe_refund_id: Mapped[str | None] = mapped_column(unique=True)
     credit_note_id: Mapped[str | None]
     failure_reason: Mapped[str | None]
+    attention: Mapped[str | None]  # what a person has to look at
+    decided_by: Mapped[str | None]  # who approved or rejected it
+    decided_at: Mapped[datetime | None]  # policy time
     created_at: Mapped[datetime]  # policy time
     recorded_at: Mapped[datetime | None]  # when its consequences were committed; policy time
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),
-        Index(
-            "refunds_one_guarantee_idx",
-            "subscriber_id",
-            "payment_id",
-            unique=True,
-            postgresql_where=text("basis = 'guarantee' AND status NOT IN ('failed', 'canceled')"),
-        ),
+        Index("refunds_act_id_idx", "act_id", postgresql_where=text("act_id IS NOT NULL")),
+        Index("refunds_status_idx", "status", "created_at", "id"),
+        Index("refunds_created_at_idx", "created_at", "id"),
+        Index("refunds_attention_idx", "created_at", "id", postgresql_where=text("attention IS NOT NULL")),
         Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("refunds_failed_idx", "id", postgresql_where=text("status IN ('failed', 'canceled')")),
     )

@@ -12,6 +12,7 @@ from app.db import audit, endings, grants, payments, refunds, subscribers, subsc
 from app.db.session import Session
 from app.domain.disputes import REFUND_FAILED, RESTORE, STAYS_ENDED, policy_at
 from app.domain.policy import Rules
+from app.domain.quotes import term_of
 from app.domain.refunds import (
     CANCELED,
     CONFIRMED,
@@ -19,12 +20,13 @@ from app.domain.refunds import (
     FAILED,
     GUARANTEE,
     PROCESSING,
+    UNSERVED,
     Refund,
     SeenRefund,
     ends_term,
 )
 
-RESTORABLE = frozenset({GUARANTEE, DASHBOARD, "unserved_issues"})  # what had bought something before it went back
+RESTORABLE = frozenset({GUARANTEE, DASHBOARD, UNSERVED})  # what had bought something before it went back
 
 log = structlog.get_logger()
 
@@ -44,13 +46,7 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
         if held.status in CONFIRMED and seen.status in {FAILED, CANCELED}:
             await _note_failure(session, rules, held, seen)
     if seen.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
-        payment = await payments.by_id(session, refund.payment_id)
-        owner = await payments.owner_of(session, refund.payment_id)
-        given = sum(r.amount for r in await refunds.of_payment(session, refund.payment_id) if r.status in CONFIRMED)
-        ended = False
-        if payment is not None and owner is not None and ends_term(refund.basis, whole=given >= payment.amount):
-            await subscriptions.mark_term_refunded(session, payment.invoice_id, refund.basis)
-            ended = await endings.end(session, rules, owner[1], by=refund.basis, now=now)
+        ended = await _end(session, rules, refund, now=now)
         await audit.record(
             session,
             actor=refund.requested_by,
@@ -61,10 +57,26 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
             before={"status": PROCESSING},
             after={"status": seen.status, "stripe_refund": seen.id, "amount": seen.amount, "ended": ended},
         )
+        await refunds.make_due(session, refund.id)  # a credit note is to be written, and a promise to be looked after
         await work.notify(session)
     recorded = await refunds.by_id(session, refund.id)
     assert recorded is not None
     return recorded
+
+
+async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime) -> bool:
+    """End the term and its subscription, if the basis does: with that access, and the copies that were still to come."""
+    payment = await payments.by_id(session, refund.payment_id)
+    owner = await payments.owner_of(session, refund.payment_id)
+    if payment is None or owner is None:
+        return False
+    given = sum(r.amount for r in await refunds.of_payment(session, refund.payment_id) if r.status in CONFIRMED)
+    term = term_of(payment, await subscriptions.terms_of(session, owner[1]))
+    opened = term is None or term.invoice_id == payment.invoice_id
+    if not ends_term(refund.basis, whole=opened and given >= payment.amount):
+        return False
+    await subscriptions.mark_term_refunded(session, term.invoice_id if term else payment.invoice_id, refund.basis)
+    return await endings.end(session, rules, owner[1], by=refund.basis, now=now)
 
 
 async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: SeenRefund) -> None:

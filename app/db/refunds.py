@@ -1,12 +1,14 @@
 """Refunds: what was asked for, what Stripe answered, what followed."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, select, tuple_, update
 
+from app.db import work
 from app.db.models import Refund as Row
 from app.db.session import Session
-from app.domain.refunds import PROCESSING, Refund
+from app.domain.refunds import AWAITING, PROCESSING, Refund
 
 
 async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
@@ -14,6 +16,7 @@ async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
     session.add(
         Row(
             id=refund.id,
+            act_id=refund.act_id if refund.act_id != refund.id else None,
             payment_id=refund.payment_id,
             subscriber_id=refund.subscriber_id,
             basis=refund.basis,
@@ -56,6 +59,32 @@ async def of_subscriber(session: Session, subscriber_id: str) -> list[Refund]:
     return await _all(session, Row.subscriber_id == subscriber_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was asked for in one go, and which of it nobody else is at: those payments are leased to ``owner``."""
+
+    act: list[Refund]
+    leased: frozenset[str]
+    owner: str
+
+
+async def take(session: Session, act_id: str, *, owner: str, lease: timedelta) -> Taken:
+    """Lease the payments of an act whose money is to move, in the transaction that makes it due: before a worker sees it."""
+    act = await of_act(session, act_id)
+    leased = [
+        refund.id
+        for refund in act
+        if refund.status != AWAITING and await work.take(session, work_key(refund.payment_id), owner=owner, lease=lease)
+    ]
+    return Taken(act, frozenset(leased), owner)
+
+
+async def of_act(session: Session, act_id: str) -> list[Refund]:
+    """Return what was asked for in one go, the one that gave the act its name first."""
+    found = await _all(session, (Row.id == act_id) | (Row.act_id == act_id))
+    return sorted(found, key=lambda refund: refund.id != act_id)
+
+
 async def unresolved(session: Session, payment_id: str) -> Refund | None:
     """Return the refund of a payment that is on its way."""
     row = await session.scalar(select(Row).where(Row.payment_id == payment_id, Row.status == PROCESSING))
@@ -64,7 +93,7 @@ async def unresolved(session: Session, payment_id: str) -> Refund | None:
 
 async def set_credit_note(session: Session, refund_id: str, credit_note_id: str) -> None:
     """Keep the credit note that records the reversal at Stripe."""
-    await session.execute(update(Row).where(Row.id == refund_id).values(credit_note_id=credit_note_id))
+    await session.execute(update(Row).where(Row.id == refund_id).values(credit_note_id=credit_note_id, attention=None))
 
 
 async def set_status(
@@ -90,9 +119,50 @@ async def mark_recorded(session: Session, refund_id: str, *, now: datetime) -> b
     return marked is not None
 
 
-async def finish(session: Session, refund_id: str) -> None:
-    """Nothing is left to do for it."""
-    await session.execute(update(Row).where(Row.id == refund_id).values(due_at=None, last_error=None))
+async def finish(session: Session, refund_id: str, *, again_in: timedelta | None = None) -> None:
+    """Nothing is left to do for it; or, while the money is only promised, nothing until it is looked at again."""
+    due = None if again_in is None else func.now() + again_in
+    await session.execute(update(Row).where(Row.id == refund_id).values(due_at=due, attempts=0, last_error=None))
+
+
+async def give_up(session: Session, refund_id: str, *, attention: str) -> None:
+    """Leave the rest to a person: nothing is due any more, and it is listed until somebody has seen to it."""
+    await session.execute(
+        update(Row).where(Row.id == refund_id).values(due_at=None, attention=attention, last_error=attention)
+    )
+
+
+async def make_due(session: Session, refund_id: str) -> None:
+    """Have a worker look at it, if none is to do so already."""
+    await session.execute(
+        update(Row).where(Row.id == refund_id, Row.due_at.is_(None)).values(due_at=func.now(), attempts=0)
+    )
+
+
+async def attempts(session: Session, refund_id: str) -> int:
+    """Return how often its worker has tried since it was last put right."""
+    return await session.scalar(select(Row.attempts).where(Row.id == refund_id)) or 0
+
+
+async def settle_decision(session: Session, refund_id: str, status: str, *, by: str, now: datetime) -> None:
+    """Keep who decided about it, and what; if it is to be paid, it is due."""
+    due = func.now() if status == PROCESSING else None
+    await session.execute(
+        update(Row).where(Row.id == refund_id).values(status=status, decided_by=by, decided_at=now, due_at=due)
+    )
+
+
+async def page(session: Session, *, status: str | None, attention: bool, after: str | None, limit: int) -> list[Refund]:
+    """Return some refunds, the newest first, after the one of that id."""
+    query = select(Row).order_by(Row.created_at.desc(), Row.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(Row.status == status)
+    if attention:
+        query = query.where(Row.attention.is_not(None))
+    if after is not None:
+        last = select(Row.created_at, Row.id).where(Row.id == after).subquery()
+        query = query.join(last, tuple_(Row.created_at, Row.id) < tuple_(last.c.created_at, last.c.id))
+    return [_refund(row) for row in await session.scalars(query)]
 
 
 async def _all(session: Session, condition: ColumnElement[bool]) -> list[Refund]:
@@ -105,6 +175,7 @@ async def _all(session: Session, condition: ColumnElement[bool]) -> list[Refund]
 def _refund(row: Row) -> Refund:
     return Refund(
         id=row.id,
+        act_id=row.act_id or row.id,
         payment_id=row.payment_id,
         subscriber_id=row.subscriber_id,
         basis=row.basis,
@@ -118,6 +189,9 @@ def _refund(row: Row) -> Refund:
         stripe_refund_id=row.stripe_refund_id,
         credit_note_id=row.credit_note_id,
         failure_reason=row.failure_reason,
+        attention=row.attention,
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
         created_at=row.created_at,
         recorded_at=row.recorded_at,
     )

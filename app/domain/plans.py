@@ -5,14 +5,15 @@ Whether a feature is granted or only announced is asked at the time of reading, 
 there on that date for all who have the plan, without a deployment.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain.disputes import DisputePolicy
 from app.domain.errors import DomainError
 from app.domain.money import Money
+from app.domain.policies import Dated, Policies, in_force
 
 DIGITAL, PRINT = "digital", "print"
 PRINT_FEATURE = "print_edition"
@@ -74,11 +75,29 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guarantee:
-    """Money back within ``days`` of the first payment."""
+class GuaranteeTerms:
+    """Money back within ``days``: of a subscription's first payment only, or of each renewal's too."""
 
     days: int
+    renewals: bool = False
+    once: bool = True  # for each subscriber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarantee:
+    """
+    The promise of money back. A reader has what was promised on the day they paid, whatever changed since.
+
+    ``changes`` hold from their day, on the publisher's calendar.
+    """
+
     title: str
+    terms: GuaranteeTerms
+    changes: Sequence[Dated[GuaranteeTerms]] = ()
+
+    def on(self, day: date) -> GuaranteeTerms:
+        """Return what was promised to whoever paid on ``day``."""
+        return in_force(self.changes, day, self.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +145,7 @@ class Catalogue:
     features: Mapping[str, Feature]
     plans: Mapping[str, Plan]
     disputes: tuple[DisputePolicy, ...] = ()
+    policies: Policies = field(default_factory=Policies)
 
     def plan(self, code: str) -> Plan:
         """

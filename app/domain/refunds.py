@@ -1,29 +1,52 @@
 """
-What may be given back, on which basis, and what that does to access. Amounts in minor units, tax included.
+Refunds: one action on one payment each, on a basis that says why and what it does to access. Amounts in minor units.
 
-The main path knows one basis, the money-back guarantee. A quote says for each basis whether it is allowed
-and, in a code and a sentence, why not.
+What a refund on a basis would be worth is the matter of :mod:`app.domain.quotes`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from enum import StrEnum
 
 from app.domain.disputes import FRAUD_WARNING, SeenDispute
 from app.domain.errors import DomainError
 from app.domain.money import Money
-from app.domain.subscriptions import Payment, split
+from app.domain.subscriptions import Payment
 
-GUARANTEE = "guarantee"
+# What an agent may choose, and a reader the first of.
+GUARANTEE, UNSERVED, GOODWILL = "guarantee", "unserved_issues", "goodwill"
+# What the service itself orders.
+DUPLICATE, PRINT_DROPPED = "duplicate", "print_dropped"
+PAID_AFTER_END = "paid_after_end"
 DASHBOARD = "dashboard"  # made by hand at Stripe, and told to us by a webhook
+ENDING = frozenset({GUARANTEE, UNSERVED, DUPLICATE, PAID_AFTER_END, FRAUD_WARNING})
 
+AWAITING, REJECTED, WITHDRAWN = "awaiting_approval", "rejected", "withdrawn"
 PROCESSING, PENDING, REQUIRES_ACTION = "processing", "pending", "requires_action"
 SUCCEEDED, FAILED, CANCELED = "succeeded", "failed", "canceled"
+STATUSES = (AWAITING, REJECTED, WITHDRAWN, PROCESSING, PENDING, REQUIRES_ACTION, SUCCEEDED, FAILED, CANCELED)
 # Stripe answered: the money is promised, and access ends (product.md, rule 3).
 CONFIRMED = frozenset({PENDING, REQUIRES_ACTION, SUCCEEDED})
-# Promised money, or money on its way: it counts against what is left of the payment.
-COUNTED = CONFIRMED | {PROCESSING}
+UNDERWAY = frozenset({PENDING, REQUIRES_ACTION})  # promised, and not there: looked at again
+# Promised money, money on its way, or reserved until a second person has decided: it counts against what is left.
+COUNTED = CONFIRMED | {PROCESSING, AWAITING}
+UNDONE = frozenset({FAILED, CANCELED, REJECTED, WITHDRAWN})
+
+
+class Reason(StrEnum):
+    """Why staff give money back. ``other`` needs a note."""
+
+    REQUESTED_BY_READER = "requested_by_reader"
+    DISSATISFIED = "dissatisfied"
+    COPIES_MISSING = "copies_missing"
+    COPIES_DAMAGED = "copies_damaged"
+    TECHNICAL_PROBLEM = "technical_problem"
+    BILLED_BY_MISTAKE = "billed_by_mistake"
+    RENEWAL_UNWANTED = "renewal_unwanted"
+    HARDSHIP = "hardship"
+    BEREAVEMENT = "bereavement"
+    OTHER = "other"
 
 
 class RefundRefused(DomainError):
@@ -56,10 +79,28 @@ class NothingToRefund(RefundRefused):
     code = "nothing_to_refund"
 
 
+class NothingUnserved(RefundRefused):
+    """Every issue that was paid for has been served."""
+
+    code = "nothing_unserved"
+
+
+class PaidByCredit(RefundRefused):
+    """Nothing was charged: it was paid from the reader's balance with us, or made free, so no money can go back."""
+
+    code = "paid_by_credit"
+
+
 class PaymentDisputed(RefundRefused):
     """The reader's bank has taken this payment back for a dispute, so it cannot be refunded as well."""
 
     code = "payment_disputed"
+
+
+class RefundTooLarge(DomainError):
+    """More was asked back than is left on the payment."""
+
+    code = "refund_too_large"
 
 
 class RefundInProgress(DomainError):
@@ -74,11 +115,24 @@ class QuoteChanged(DomainError):
     code = "quote_changed"
 
 
+class NotAwaitingApproval(DomainError):
+    """The refund does not wait for a decision: it was decided already, or never needed one."""
+
+    code = "not_awaiting_approval"
+
+
+class OwnRequest(DomainError):
+    """Nobody decides about a refund that they asked for themselves: it takes a second person."""
+
+    code = "own_request"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """One action on one payment."""
+    """One action on one payment. Those that were asked for in one go, of several payments of a term, are one *act*."""
 
     id: str
+    act_id: str
     payment_id: str
     subscriber_id: str
     basis: str
@@ -92,6 +146,9 @@ class Refund:
     stripe_refund_id: str | None = None
     credit_note_id: str | None = None
     failure_reason: str | None = None
+    attention: str | None = None  # what a person has to look at
+    decided_by: str | None = None
+    decided_at: datetime | None = None
     created_at: datetime
     recorded_at: datetime | None = None
 
@@ -124,132 +181,44 @@ class SeenPaymentState:
     disputes: tuple[SeenDispute, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """All that a quote depends on."""
-
-    payment: Payment
-    payments: Sequence[Payment]  # every payment of the same subscription
-    refunds: Sequence[Refund]  # every refund of the subscriber's
-    guarantee_days: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
-    """What a refund on one basis would pay, and why, or why it would not."""
-
-    basis: str
-    amount: int
-    tax: int
-    currency: str
-    refusal: RefundRefused | None
-    until: datetime | None  # until when the basis holds
-    ends_access: bool
-
-    @property
-    def money(self) -> Money:
-        """What would be given back."""
-        return Money(self.amount, self.currency)
-
-    @property
-    def allowed(self) -> bool:
-        """Whether it may be paid."""
-        return self.refusal is None
-
-
-def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """
-    Return the end (excluded) of the guarantee: midnight after the ``days``-th day, on the publisher's calendar.
-
-    Days are those of the wall calendar, so a change of clocks neither adds nor takes an hour from the last one.
-    """
-    last_day = paid_at.astimezone(zone).date() + timedelta(days=days)
-    return datetime.combine(last_day + timedelta(days=1), time(), tzinfo=zone)
-
-
 def left_of(payment: Payment, refunds: Sequence[Refund]) -> int:
-    """Return what is left of a payment once every promised refund of it is taken off."""
+    """Return what is left of a payment once every promised or reserved refund of it is taken off."""
     given = sum(r.amount for r in refunds if r.payment_id == payment.id and r.status in COUNTED)
     return payment.amount - given
 
 
-def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
+def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
     """
-    Return what the money-back guarantee is worth for a payment: all that is left of it, tax included.
+    Return the tax within the next ``amount`` that is given back.
 
-    It counts from the first payment above zero of the subscription and holds once for each subscriber
-    (product.md, rule 5). Mailed copies do not lessen it.
+    Each part has its share, reckoned from the whole of what is given back by then, so the parts of a payment never add up
+    to more than its tax, and to all of it once all of it is back. The remainder of a rounding stays for the last part.
     """
-    payment = case.payment
-    paid = [p for p in case.payments if p.amount > 0]
-    first = min(paid, key=lambda p: (p.paid_at, p.id), default=payment)
-    until = guaranteed_until(first.paid_at, case.guarantee_days, zone)
-    left = left_of(payment, case.refunds)
-    return Quote(
-        basis=GUARANTEE,
-        amount=max(left, 0),
-        tax=tax_part(payment, max(left, 0)),
-        currency=payment.currency,
-        refusal=_refusal(case, first, left, until, now),
-        until=until,
-        ends_access=True,
-    )
-
-
-def _refusal(case: Case, first: Payment, left: int, until: datetime, now: datetime) -> RefundRefused | None:
-    ours = {p.id for p in case.payments if p.invoice_id == first.invoice_id}
-    used = any(
-        r.basis == GUARANTEE and r.status not in {FAILED, CANCELED} and r.payment_id not in ours for r in case.refunds
-    )
-    if used:
-        return GuaranteeUsed()
-    if case.payment.invoice_id != first.invoice_id:
-        return NotTheFirstPayment()
-    if left <= 0:
-        return NothingToRefund()
-    if now >= until and not _was_promised(case, until):
-        return OutsideGuarantee(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
-    return None
-
-
-def _was_promised(case: Case, until: datetime) -> bool:
-    """Tell whether it was given in time and came to nothing at the bank: a promise is kept, however late."""
-    return any(
-        r.basis == GUARANTEE and r.status in {FAILED, CANCELED} and r.recorded_at is not None and r.created_at < until
-        for r in case.refunds
-        if r.payment_id == case.payment.id
-    )
-
-
-def tax_part(payment: Payment, amount: int) -> int:
-    """Return the tax within ``amount``; a whole refund gives back all the tax that was charged."""
     if payment.amount <= 0:
         return 0
-    return split(payment.tax, [payment.amount - amount, amount])[-1] if amount else 0
-
-
-def accept(quote: Quote, expected: Money) -> None:
-    """
-    Let a quoted refund through, if it may be paid and is still worth what the asker was shown.
-
-    :raises RefundRefused: the basis does not hold; the subclass says why.
-    :raises QuoteChanged: it is worth something else now.
-    :raises OtherCurrency: the amount shown was of another currency.
-    """
-    if quote.refusal is not None:
-        raise quote.refusal
-    if not quote.money.same_as(expected):
-        raise QuoteChanged(
-            f"the refund is worth {quote.amount} now, and {expected.amount} was expected",
-            expected=expected.amount,
-            amount=quote.amount,
-        )
+    counted = [r for r in refunds if r.payment_id == payment.id and r.status in COUNTED]
+    back = sum(r.amount for r in counted) + amount
+    tax = payment.tax * back // payment.amount - sum(r.tax for r in counted)
+    return min(max(tax, 0), amount)
 
 
 def ends_term(refund_basis: str, *, whole: bool) -> bool:
     """
     Tell whether a confirmed refund ends the term and the subscription (product.md, rule 4).
 
-    One made in Stripe's Dashboard does when it is whole; in part it counts as goodwill.
+    One made in Stripe's Dashboard does when the payment that opened the term is back as a whole; else it counts as goodwill.
     """
-    return whole if refund_basis == DASHBOARD else refund_basis in {GUARANTEE, FRAUD_WARNING}
+    return whole if refund_basis == DASHBOARD else refund_basis in ENDING
+
+
+def decide(refund: Refund, *, by: str) -> None:
+    """
+    Let somebody decide about a refund that waits for a second person.
+
+    :raises OwnRequest: they asked for it themselves.
+    :raises NotAwaitingApproval: it does not wait.
+    """
+    if refund.requested_by == by:
+        raise OwnRequest
+    if refund.status != AWAITING:
+        raise NotAwaitingApproval(f"the refund is {refund.status.replace('_', ' ')}", status=refund.status)

@@ -6,6 +6,7 @@ from typing import Any
 
 from stripe import Charge
 
+from app.domain.crediting import CreditedInvoice
 from app.domain.refunds import SeenPaymentState, SeenRefund
 from app.domain.subscriptions import NotOurs
 from app.gateway import disputes as at_stripe
@@ -54,6 +55,16 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
             gateway.sdk.v1.refunds.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
         )
     )
+
+
+async def invoice_lines(gateway: Gateway, invoice_id: str) -> CreditedInvoice:
+    """Return what an invoice was for, line by line; no lines when there are more than one reply holds."""
+    invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
+    lines = (
+        () if invoice.lines.has_more else tuple((line.id, line.amount, line.quantity) for line in invoice.lines.data)
+    )
+    credited = invoice.post_payment_credit_notes_amount + invoice.pre_payment_credit_notes_amount
+    return CreditedInvoice(id=invoice.id, total=invoice.total, credited=credited, lines=lines)
 
 
 async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:

@@ -8,8 +8,9 @@ What is wrong in one value comes first; how values fit together is looked at whe
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +18,19 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from app.domain.disputes import DisputePolicy
 from app.domain.money import Money
-from app.domain.plans import DIGITAL, PRINT, PRINT_FEATURE, BadCatalogue, Catalogue, Feature, Guarantee, Plan, Price
+from app.domain.plans import (
+    DIGITAL,
+    PRINT,
+    PRINT_FEATURE,
+    BadCatalogue,
+    Catalogue,
+    Feature,
+    Guarantee,
+    GuaranteeTerms,
+    Plan,
+    Price,
+)
+from app.domain.policies import Dated, GoodwillLimits, Policies
 
 # Where Stripe's Checkout takes a postal address (SessionCreateParamsShippingAddressCollection; ZZ, "unknown", left out).
 _COUNTRIES = (
@@ -47,6 +60,12 @@ _MUST = {
     "interval": 'must be "year" or "month"',
     "features": "must be a list of names of features, at least one",
     "days": "must be a whole number of days from 0 to 3650",
+    "covers": 'must be "first_payment" or "renewals_too"',
+    "once": "must be true (once for each subscriber) or false",
+    "from": "must be a day, such as 2027-03-01",
+    "changes": "must be a list of entries, each with the day from which it holds",
+    "goodwill": "must be a list of entries, each with the day from which it holds",
+    "alone": "must be a table of amounts in minor units by currency, such as { usd = 2500 }",
     "policy": 'must be "anytime"',
     "lookup_key": "must be made of small letters, digits and underscores, at most 200",
     "amount": "must be a whole number of minor units above zero",
@@ -78,9 +97,33 @@ class _Feature(_Table):
     available_from: AwareDatetime | None = None
 
 
+Covers = Literal["first_payment", "renewals_too"]
+
+
+class _GuaranteeChange(_Table):
+    since: date = Field(alias="from")
+    days: int = Field(ge=0, le=3650)
+    covers: Covers = "first_payment"
+    once: bool = True
+
+    def terms(self) -> GuaranteeTerms:
+        return GuaranteeTerms(days=self.days, renewals=self.covers == "renewals_too", once=self.once)
+
+
 class _Guarantee(_Table):
     days: int = Field(ge=0, le=3650)
     title: Title
+    covers: Covers = "first_payment"
+    once: bool = True
+    changes: list[_GuaranteeChange] = []
+
+    def terms(self) -> GuaranteeTerms:
+        return GuaranteeTerms(days=self.days, renewals=self.covers == "renewals_too", once=self.once)
+
+
+class _Goodwill(_Table):
+    since: date = Field(alias="from")
+    alone: dict[Annotated[str, StringConstraints(pattern="^[a-z]{3}$")], Annotated[int, Field(ge=0)]]
 
 
 class _Cancellation(_Table):
@@ -133,6 +176,7 @@ class _Disputes(_Table):
 
 class _Policies(_Table):
     disputes: list[_Disputes] = Field(default_factory=list)
+    goodwill: list[_Goodwill] = Field(default_factory=list)
 
 
 class _File(_Table):
@@ -184,7 +228,7 @@ def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
     """Say one of pydantic's errors in the words of the file."""
     names = [part for part in where if isinstance(part, str)]
     if names[-1] == "[key]":
-        return ".".join(names[:-1]), _MUST_BE_NAMED[names[0]]
+        return ".".join(names[:-1]), _MUST_BE_NAMED.get(names[0]) or _MUST[names[-3]]
     key = ".".join(str(part) for part in where)
     if kind == "missing":
         return key, "is missing"
@@ -195,7 +239,7 @@ def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
         return key, "must be a table"
     if kind == "too_short" and len(where) == 1:
         return key, "must not be empty"
-    return key, _MUST[names[-1]]
+    return key, _MUST.get(names[-1]) or _MUST[names[-2]]
 
 
 def _unfitting_features(file: _File) -> Iterator[Problem]:
@@ -250,7 +294,12 @@ def _catalogue(file: _File) -> Catalogue:
         features=features,
         plans=plans,
         disputes=tuple(DisputePolicy(**policy.model_dump()) for policy in file.policies.disputes),
+        policies=_policies(file.policies),
     )
+
+
+def _policies(policies: _Policies) -> Policies:
+    return Policies(goodwill=tuple(Dated(one.since, GoodwillLimits(alone=one.alone)) for one in policies.goodwill))
 
 
 def _feature(name: str, feature: _Feature) -> Feature:
@@ -272,7 +321,11 @@ def _plan(code: str, plan: _Plan, features: dict[str, Feature]) -> Plan:
         offer=(plan.title, *(f.title for f in features.values()), plan.guarantee.title, plan.cancellation.title),
         features=features,
         prices={component: _price(component, price) for component, price in plan.prices.each()},
-        guarantee=Guarantee(days=plan.guarantee.days, title=plan.guarantee.title),
+        guarantee=Guarantee(
+            title=plan.guarantee.title,
+            terms=plan.guarantee.terms(),
+            changes=tuple(Dated(change.since, change.terms()) for change in plan.guarantee.changes),
+        ),
         cancellation_title=plan.cancellation.title,
         retired=plan.retired,
         double_issues=plan.double_issues,
@@ -294,6 +347,7 @@ def _price(component: str, price: _Price) -> Price:
 
 
 _HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
+_ENTRY = re.compile(r"\s*\[\[\s*([\w.-]+)\s*\]\]")
 _KEY = re.compile(r"\s*([\w.-]+)\s*=")
 
 
@@ -301,8 +355,13 @@ def _lines(text: str) -> dict[str, int]:
     """Return the line of each key that is written plainly. (A key in quotes or in an inline table is not.)"""
     lines: dict[str, int] = {}
     table = ""
+    entries: Counter[str] = Counter()
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.match(line):
+        if entry := _ENTRY.match(line):
+            table = f"{entry[1]}.{entries[entry[1]]}."
+            entries[entry[1]] += 1
+            lines.setdefault(table.removesuffix("."), number)
+        elif header := _HEADER.match(line):
             table = header[1] + "."
             lines.setdefault(header[1], number)
         elif key := _KEY.match(line):

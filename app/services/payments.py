@@ -32,7 +32,7 @@ from app.domain.disputes import (
 from app.domain.errors import NotFound
 from app.domain.events import INVOICE, LookFirst
 from app.domain.policy import Rules
-from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, RefundInProgress, SeenRefund
+from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, RefundInProgress, SeenRefund, tax_part
 from app.domain.subscriptions import OVER, NotOurs, Payment
 from app.gateway import disputes as disputes_at_stripe
 from app.gateway import refunds as at_stripe
@@ -219,16 +219,20 @@ async def _derive(session: Session, rules: Rules, held: Followed) -> None:
 
 async def _known(session: Session, subscriber_id: str, payment_id: str, seen: SeenRefund) -> Refund:
     """Return our refund that Stripe's is, or record one that was made by hand there."""
-    for held in await refunds.of_payment(session, payment_id):
+    given = await refunds.of_payment(session, payment_id)
+    for held in given:
         if held.stripe_refund_id == seen.id or (held.stripe_refund_id is None and held.id == seen.ours):
             return held
+    payment = await payments.by_id(session, payment_id)
+    refund_id = new_id("rfd")
     refund = Refund(
-        id=new_id("rfd"),
+        id=refund_id,
+        act_id=refund_id,
         payment_id=payment_id,
         subscriber_id=subscriber_id,
         basis=DASHBOARD,
         amount=seen.amount,
-        tax=0,
+        tax=tax_part(payment, seen.amount, given) if payment is not None else 0,
         currency=seen.currency,
         reason="made_in_stripe",
         note=None,

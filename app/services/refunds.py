@@ -1,106 +1,63 @@
 """
-Refunds: quoted, recorded, paid once, followed.
+Refunds: recorded, paid once, followed.
 
 In phases that can each be repeated, whoever was killed in between: (1) under the subscriber's lock the quote is checked and
-the intent recorded, with its parameters and its key; (2) Stripe is asked, after a look whether it has done it already;
+the intent recorded, one refund for each payment of it; (2) Stripe is asked, after a look whether it has done it already;
 (3) in one commit the answer is recorded, access ends, and the subscription's cancellation becomes due; then the credit note
 is written, and a worker cancels at Stripe. Access ends before the credit note, so that a slow one keeps no door open.
 """
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from app.db import audit, intents, payments, recording, refunds, subscribers, subscriptions, work
-from app.db.session import Session, Sessions
+from app.db import audit, intents, ordering, payments, quotes, recording, refunds, subscribers, work
+from app.db.session import Session, Sessions, new_id
 from app.db.subscriptions import Overtaken
+from app.domain.crediting import CreditNoteRefused, forms, standing_note
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
 from app.domain.policy import Rules
+from app.domain.quotes import accept, needs_approval, payments_of_term, quote
 from app.domain.refunds import (
+    AWAITING,
     CONFIRMED,
     COUNTED,
-    DASHBOARD,
     FAILED,
+    GUARANTEE,
     PROCESSING,
-    Case,
+    UNDERWAY,
     NothingToRefund,
     PaymentDisputed,
-    Quote,
     Refund,
-    RefundInProgress,
     RefundRefused,
     SeenPaymentState,
     SeenRefund,
-    accept,
-    quote_guarantee,
 )
-from app.domain.subscriptions import NoSubscription, Payment
+from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_REFUND
 
 FAULTS = 3  # faults of Stripe's in a row, before a worker goes on later
 LOOKS = 5
+LOOK_AGAIN = timedelta(hours=1)  # at money that is promised and not there: its event may be lost
+CREDIT_TRIES = 8  # for a credit note that Stripe refuses; then a person has to look
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequest:
-    """What an agent asks for."""
+    """What is asked for. ``amount``: of goodwill only."""
 
     payment_id: str
     basis: str
     reason: str
     note: str | None
     expected: Money
-
-
-async def quote(sessions: Sessions, rules: Rules, payment_id: str, *, now: datetime) -> list[Quote]:
-    """
-    Return what each basis would pay for a payment now, and why or why not.
-
-    :raises NotFound: there is no such payment.
-    """
-    async with sessions.begin() as session:
-        case = await _case(session, rules, payment_id)
-    return [quote_guarantee(case, now=now, zone=rules.zone)]
-
-
-async def guarantee_of(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> tuple[str, Quote]:
-    """
-    Return the payment that a reader's guarantee is about, with what it would pay now.
-
-    :raises NoSubscription: they never paid for one.
-    """
-    async with sessions.begin() as session:
-        subscriber = await subscribers.by_sub(session, sub)
-        held = await subscriptions.current(session, subscriber.id) if subscriber else None
-        paid = [p for p in await payments.of_subscription(session, held.id) if p.amount > 0] if held else []
-        if not paid:
-            raise NoSubscription
-        case = await _case(session, rules, paid[0].id)
-    return paid[0].id, quote_guarantee(case, now=now, zone=rules.zone)
-
-
-async def _case(session: Session, rules: Rules, payment_id: str, *, lock: bool = False) -> Case:
-    payment = await payments.by_id(session, payment_id)
-    owner = await payments.owner_of(session, payment_id)
-    if payment is None or owner is None:
-        raise NotFound("there is no such payment")
-    subscriber_id, subscription_id = owner
-    if lock:
-        await subscribers.lock(session, subscriber_id)
-    subscription = await subscriptions.by_id(session, subscription_id)
-    if subscription is None:
-        raise NotFound("the payment is of no subscription")
-    return Case(
-        payment=payment,
-        payments=await payments.of_subscription(session, subscription_id),
-        refunds=await refunds.of_subscriber(session, subscriber_id),
-        guarantee_days=rules.catalogue.plan(subscription.plan).guarantee.days,
-    )
+    amount: Money | None = None
 
 
 async def issue(
@@ -113,69 +70,111 @@ async def issue(
     by: str,
     lease: timedelta,
     now: datetime,
-) -> Refund:
+) -> list[Refund]:
     """
-    Give money back on one payment, once. Called again with the same ``refund_id`` it goes on where it was.
+    Give money back, once: one refund for each payment that the basis is about, the one that was named first.
+
+    Called again with the same ``refund_id`` it goes on where it was.
 
     :param by: who asks, as the audit log writes it.
-    :returns: the refund; still ``processing`` when Stripe has not answered, and then a worker goes on with it.
+    :returns: the refunds; ``awaiting_approval``, or still ``processing`` when Stripe has not answered, and then a worker
+        goes on with them.
     :raises RefundRefused: the basis does not hold, or Stripe will not.
     :raises QuoteChanged: it is worth something else than what was shown.
+    :raises RefundTooLarge: more was asked for than is left.
     :raises RefundInProgress: another refund of the payment is on its way.
     """
-    key = refunds.work_key(request.payment_id)
     async with sessions.begin() as session:
         if await refunds.by_id(session, refund_id) is None:
             await _begin(session, rules, request, refund_id=refund_id, by=by, now=now)
-        leased = await work.take(session, key, owner=refund_id, lease=lease)
-    if leased:
-        async with work.held(sessions, key, owner=refund_id, lease=lease):
+        taken = await refunds.take(session, refund_id, owner=new_id("own"), lease=lease)
+    return await pay(sessions, gateway, rules, taken, lease=lease, now=now)
+
+
+async def pay(
+    sessions: Sessions, gateway: Gateway, rules: Rules, taken: refunds.Taken, *, lease: timedelta, now: datetime
+) -> list[Refund]:
+    """
+    Bring what was asked for in one go as far as Stripe lets it now; a worker does the rest.
+
+    :raises RefundRefused: Stripe will pay none of it.
+    """
+    refusals: list[RefundRefused] = []
+    async with AsyncExitStack() as leases:
+        ours = [refund for refund in taken.act if refund.id in taken.leased]
+        for refund in ours:
+            key = refunds.work_key(refund.payment_id)
+            await leases.enter_async_context(work.held(sessions, key, owner=taken.owner, lease=lease))
+        for refund in ours:
             try:
-                await finish(sessions, gateway, rules, refund_id, now=now)
-            except (StripeUnavailable, Overtaken):
-                log.warning("refund_unfinished", refund=refund_id)  # its row is due: a worker goes on
+                await finish(sessions, gateway, rules, refund.id, now=now)
+            except RefundRefused as refusal:
+                refusals.append(refusal)
+            except (StripeUnavailable, Overtaken, CreditNoteRefused):
+                log.warning("refund_unfinished", refund=refund.id)  # its row is due: a worker goes on
+    if refusals and len(refusals) == len(taken.act):
+        raise refusals[0]
     async with sessions.begin() as session:
-        refund = await refunds.by_id(session, refund_id)
-    if refund is None:
-        raise NotFound("there is no such refund")
-    return refund
+        return await refunds.of_act(session, taken.act[0].id)
 
 
 async def _begin(
     session: Session, rules: Rules, request: RefundRequest, *, refund_id: str, by: str, now: datetime
 ) -> None:
     """Phase 1: what is to happen is decided and recorded, before anything does."""
-    case = await _case(session, rules, request.payment_id, lock=True)
-    if await refunds.unresolved(session, request.payment_id) is not None:
-        raise RefundInProgress
-    quoted = quote_guarantee(case, now=now, zone=rules.zone)
-    accept(quoted, request.expected)
     owner = await payments.owner_of(session, request.payment_id)
-    assert owner is not None
-    refund = Refund(
-        id=refund_id,
-        payment_id=request.payment_id,
-        subscriber_id=owner[0],
-        basis=request.basis,
-        amount=quoted.amount,
-        tax=quoted.tax,
-        currency=quoted.currency,
-        reason=request.reason,
-        note=request.note,
-        requested_by=by,
-        status=PROCESSING,
-        created_at=now,
-    )
-    await refunds.insert(session, refund, unfinished=True)
-    await intents.record(session, refund.id, "refund", _parameters(refund))
+    if owner is None:
+        raise NotFound("there is no such payment")
+    await subscribers.lock(session, owner[0])
+    asked = await quotes.of_payment(session, rules, request.payment_id, now=now)
+    if asked is None:
+        raise NotFound("there is no such payment")
+    case = asked.case
+    quoted = quote(case, request.basis, now=now, zone=rules.zone)
+    parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
+    money = request.amount or quoted.money
+    waits = needs_approval(request.basis, money, rules.catalogue.policies, now=now, zone=rules.zone)
+    if request.basis == GUARANTEE:
+        whole_term = [payment.id for payment in payments_of_term(case.payment, case.payments, case.terms)]
+        await ordering.withdraw_waiting(session, whole_term, by=by, why=GUARANTEE, now=now)
+    for index, part in enumerate(parts):
+        refund = Refund(
+            id=refund_id if index == 0 else new_id("rfd"),
+            act_id=refund_id,
+            payment_id=part.payment.id,
+            subscriber_id=asked.subscriber_id,
+            basis=request.basis,
+            amount=part.amount,
+            tax=part.tax,
+            currency=part.payment.currency,
+            reason=request.reason,
+            note=request.note,
+            requested_by=by,
+            status=AWAITING if waits else PROCESSING,
+            created_at=now,
+        )
+        await _insert(session, refund)
+
+
+async def _insert(session: Session, refund: Refund) -> None:
+    waits = refund.status == AWAITING
+    await refunds.insert(session, refund, unfinished=not waits)
+    if not waits:
+        await intents.record(session, refund.id, "refund", _parameters(refund))
     await audit.record(
         session,
-        actor=by,
+        actor=refund.requested_by,
         action="refund.requested",
         object_id=refund.id,
         subscriber_id=refund.subscriber_id,
         reason=refund.reason,
-        after={"payment": refund.payment_id, "basis": refund.basis, "amount": refund.amount, "tax": refund.tax},
+        after={
+            "payment": refund.payment_id,
+            "basis": refund.basis,
+            "amount": refund.amount,
+            "tax": refund.tax,
+            "status": refund.status,
+        },
     )
 
 
@@ -185,6 +184,7 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, refund_id: 
 
     :raises StripeUnavailable: Stripe does not answer; call again later.
     :raises RefundRefused: Stripe will not; the refund is marked as failed.
+    :raises CreditNoteRefused: the money is back, and Stripe takes no credit note for it; call again later.
     """
     async with sessions.begin() as session:
         refund = await refunds.by_id(session, refund_id)
@@ -193,10 +193,29 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, refund_id: 
         raise NotFound("there is no such refund")
     if refund.status == PROCESSING:
         refund = await _settle(sessions, gateway, rules, refund, payment, now=now)
-    if refund.status in CONFIRMED and refund.credit_note_id is None:
-        await _credit(sessions, gateway, refund, payment)
+    elif refund.status in UNDERWAY:
+        refund = await _look_again(sessions, gateway, rules, refund, now=now)
+    if (
+        refund.status in CONFIRMED
+        and refund.credit_note_id is None
+        and not await _credit(sessions, gateway, refund, payment)
+    ):
+        return
     async with sessions.begin() as session:
-        await refunds.finish(session, refund.id)
+        await refunds.finish(session, refund.id, again_in=LOOK_AGAIN if refund.status in UNDERWAY else None)
+
+
+async def _look_again(sessions: Sessions, gateway: Gateway, rules: Rules, refund: Refund, *, now: datetime) -> Refund:
+    """Look what became of promised money, in case that the event which tells of it was lost."""
+    async with sessions.begin() as session:
+        version = await payments.version(session, refund.payment_id)
+    state = await at_stripe.payment_state(gateway, refund.payment_id)
+    seen = next((one for one in state.refunds if one.id == refund.stripe_refund_id), None)
+    async with sessions.begin() as session:
+        await subscribers.lock(session, refund.subscriber_id)
+        if seen is not None and await payments.advance(session, refund.payment_id, if_version=version):
+            return await recording.record(session, rules, refund, seen, now=now)
+        return await refunds.by_id(session, refund.id) or refund
 
 
 async def _settle(
@@ -292,30 +311,53 @@ async def _fail(session: Session, refund: Refund, why: str) -> None:
     )
 
 
-async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> None:
-    """Record the reversal and its tax on the invoice, linked to the refund; once."""
-    if refund.stripe_refund_id is None or refund.basis == DASHBOARD:
-        return
-    note = await at_stripe.credit_note_of(gateway, payment.invoice_id, refund.stripe_refund_id)
+async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> bool:
+    """
+    Record the reversal and its tax on the invoice, linked to the refund; once.
+
+    The money is back and access has ended; what is missing is a paper. If Stripe takes none, it is tried again later, and in
+    the end left to a person.
+
+    :returns: False: a person has to look at it.
+    :raises CreditNoteRefused: to be tried again.
+    """
+    assert refund.stripe_refund_id is not None
+    async with sessions.begin() as session:
+        note = standing_note(refund, await refunds.of_payment(session, payment.id))
     if note is None:
-        parameters = {
-            "invoice": payment.invoice_id,
-            "amount": refund.amount,
-            "refunds": [{"refund": refund.stripe_refund_id, "amount_refunded": refund.amount}],
-            "metadata": {OUR_REFUND: refund.id},
-        }
-        async with sessions.begin() as session:
-            await subscribers.lock(session, refund.subscriber_id)
-            intent = await intents.record(session, refund.id, "credit_note", parameters)
-        try:
-            note = await at_stripe.credit(gateway, intent.parameters, key=intent.key)
-        except StripeRefused as refusal:
-            # The money is back and access has ended; what is missing is a paper, and a person has to look at it.
-            log.error("credit_note_refused", refund=refund.id, reason=str(refusal))
-            return
-        except StripeFault:
-            async with sessions.begin() as session:
-                await intents.settle(session, intent.key)  # asked again, it is asked under another key, after a look
-            raise
+        note = await at_stripe.credit_note_of(gateway, payment.invoice_id, refund.stripe_refund_id)
+    if note is None:
+        invoice = await at_stripe.invoice_lines(gateway, payment.invoice_id)
+        refusal: StripeRefused | None = None
+        for parameters in forms(refund, invoice):
+            try:
+                note = await _write_note(sessions, gateway, refund, {**parameters, "metadata": {OUR_REFUND: refund.id}})
+                break
+            except StripeRefused as refused:
+                refusal = refused
+        if note is None:
+            return await _leave_note(sessions, refund, str(refusal))
     async with sessions.begin() as session:
         await refunds.set_credit_note(session, refund.id, note)
+    return True
+
+
+async def _write_note(sessions: Sessions, gateway: Gateway, refund: Refund, parameters: dict[str, object]) -> str:
+    async with sessions.begin() as session:
+        await subscribers.lock(session, refund.subscriber_id)
+        intent = await intents.record(session, refund.id, "credit_note", parameters)
+    try:
+        return await at_stripe.credit(gateway, intent.parameters, key=intent.key)
+    except (StripeFault, StripeRefused):
+        async with sessions.begin() as session:
+            await intents.settle(session, intent.key)  # asked again, it is asked under another key, after a look
+        raise
+
+
+async def _leave_note(sessions: Sessions, refund: Refund, why: str) -> bool:
+    log.error("credit_note_refused", refund=refund.id, reason=why)
+    async with sessions.begin() as session:
+        if await refunds.attempts(session, refund.id) < CREDIT_TRIES:
+            raise CreditNoteRefused(why)
+        await refunds.give_up(session, refund.id, attention=f"Stripe refuses the credit note: {why}")
+    return False

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from app.db import inbox, issues, keeping, payments, refunds, subscribers, subscriptions
+from app.db import inbox, issues, keeping, payments, quotes, subscribers, subscriptions
 from app.db.session import Session, Sessions
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.policy import Rules
-from app.domain.refunds import Case, Quote, quote_guarantee
+from app.domain.quotes import Quote, the_guarantee
 from app.domain.subscriptions import NoSubscription, Subscription, Term
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gateway
@@ -66,19 +66,10 @@ async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> 
     async with sessions.begin() as session:
         held = await _current(session, sub)
         terms = await subscriptions.terms_of(session, held.id)
-        paid = await payments.of_subscription(session, held.id)
-        given = await refunds.of_subscriber(session, held.subscriber_id)
+        asked = await quotes.of_subscription(session, rules, held.id, now=now)
         calendar = await issues.calendar(session, rules.zone)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
-    first = next((payment for payment in paid if payment.amount > 0), None)
-    days = rules.catalogue.plan(held.plan).guarantee.days
-    quote = (
-        quote_guarantee(
-            Case(payment=first, payments=paid, refunds=given, guarantee_days=days), now=now, zone=rules.zone
-        )
-        if first
-        else None
-    )
+    quote = the_guarantee(asked.case, now=now, zone=rules.zone)[1] if asked is not None else None
     latest = running or terms
     term = latest[-1] if latest else None
     ledgers = ledgers_of(held, terms, calendar, rules.catalogue, now=now) if len(calendar) else []

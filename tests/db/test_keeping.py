@@ -16,7 +16,7 @@ from app.domain.entitlements import PAID_TERM, Grant, Spell
 from app.domain.policy import Rules
 from app.domain.subscriptions import Subscription, payments_of, terms_of
 from tests.domain.test_entitlements import CATALOGUE, POLICY
-from tests.domain.test_refunds import CHICAGO, REFUND
+from tests.domain.test_quotes import CHICAGO, REFUND
 from tests.domain.test_subscriptions import SEEN
 
 RULES = Rules(catalogue=CATALOGUE, access=POLICY, zone=CHICAGO)

@@ -11,6 +11,7 @@ from app.domain.plans import (
     Catalogue,
     Feature,
     Guarantee,
+    GuaranteeTerms,
     Plan,
     Price,
     PriceUnavailable,
@@ -53,7 +54,7 @@ ANNUAL = Plan(
     offer=("24 Issues Per Year",),
     features=FEATURES,
     prices=PRICES,
-    guarantee=Guarantee(days=60, title="60-Day money back guarantee!"),
+    guarantee=Guarantee(terms=GuaranteeTerms(days=60), title="60-Day money back guarantee!"),
     cancellation_title="Cancel anytime",
 )
 CATALOGUE = Catalogue(publisher="The Lantern Review", features=FEATURES, plans={"annual": ANNUAL})

@@ -1,180 +1,46 @@
-"""The money-back guarantee, without I/O."""
+"""Refunds by themselves: what they end, what tax is in them, and who decides."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.money import Money, OtherCurrency
+from app.domain.disputes import FRAUD_WARNING
 from app.domain.refunds import (
-    CANCELED,
+    AWAITING,
+    COUNTED,
     DASHBOARD,
-    FAILED,
+    DUPLICATE,
+    GOODWILL,
     GUARANTEE,
-    PENDING,
-    PROCESSING,
-    REQUIRES_ACTION,
-    SUCCEEDED,
-    Case,
-    GuaranteeUsed,
-    NothingToRefund,
-    NotTheFirstPayment,
-    OutsideGuarantee,
-    QuoteChanged,
+    PAID_AFTER_END,
+    PRINT_DROPPED,
+    STATUSES,
+    UNDONE,
+    UNSERVED,
+    NotAwaitingApproval,
+    OwnRequest,
     Refund,
-    accept,
+    decide,
     ends_term,
-    guaranteed_until,
     left_of,
-    quote_guarantee,
+    tax_part,
 )
-from app.domain.subscriptions import Payment, split
-
-CHICAGO = ZoneInfo("America/Chicago")
-PAID_AT = datetime(2026, 3, 1, 17, 30, tzinfo=UTC)  # 11:30 in Chicago
-PAYMENT = Payment(
-    id="pi_1",
-    invoice_id="in_1",
-    amount=53_00,
-    tax=4_00,
-    currency="usd",
-    paid_at=PAID_AT,
-    billing_reason="subscription_create",
-)
-RENEWAL = replace(
-    PAYMENT, id="pi_2", invoice_id="in_2", paid_at=PAID_AT + timedelta(days=365), billing_reason="subscription_cycle"
-)
-REFUND = Refund(
-    id="rfd_1",
-    payment_id="pi_1",
-    subscriber_id="rdr_1",
-    basis=GUARANTEE,
-    amount=53_00,
-    tax=4_00,
-    currency="usd",
-    reason="requested_by_reader",
-    note=None,
-    requested_by="staff:agent",
-    status=SUCCEEDED,
-    created_at=PAID_AT,
-)
-CASE = Case(payment=PAYMENT, payments=[PAYMENT], refunds=[], guarantee_days=60)
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-@pytest.mark.parametrize(
-    ("now", "allowed"),
-    [
-        pytest.param(at("2026-03-01T17:30:00+00:00"), True, id="the moment of the payment"),
-        pytest.param(at("2026-04-30T12:00:00-05:00"), True, id="noon of day 60"),
-        pytest.param(at("2026-04-30T23:59:59-05:00"), True, id="the last second of day 60, in Chicago"),
-        pytest.param(at("2026-05-01T00:00:00-05:00"), False, id="the first moment of day 61, in Chicago"),
-        pytest.param(at("2026-05-01T05:00:00+00:00"), False, id="the same moment, said in UTC"),
-    ],
-)
-def test_the_guarantee_holds_to_the_end_of_the_60th_day_in_the_publishers_zone(now: datetime, *, allowed: bool) -> None:
-    quote = quote_guarantee(CASE, now=now, zone=CHICAGO)
-
-    assert quote.allowed is allowed
-    if not allowed:
-        assert isinstance(quote.refusal, OutsideGuarantee)
-
-
-@pytest.mark.parametrize(
-    ("paid_at", "until"),
-    [
-        pytest.param("2026-02-01T12:00:00-06:00", "2026-04-03T00:00:00-05:00", id="summer time begins on the way"),
-        pytest.param("2026-10-01T12:00:00-05:00", "2026-12-01T00:00:00-06:00", id="summer time ends on the way"),
-        pytest.param("2028-01-31T12:00:00-06:00", "2028-04-01T00:00:00-05:00", id="29 February is a day as any other"),
-        pytest.param("2027-01-31T12:00:00-06:00", "2027-04-02T00:00:00-05:00", id="a year without it"),
-        pytest.param("2026-03-02T05:30:00+00:00", "2026-05-01T00:00:00-05:00", id="the day is Chicago's, not UTC's"),
-    ],
-)
-def test_days_are_counted_on_the_wall_calendar(paid_at: str, until: str) -> None:
-    assert guaranteed_until(at(paid_at), 60, CHICAGO) == at(until)
-
-
-def test_the_whole_price_comes_back_with_its_tax() -> None:
-    quote = quote_guarantee(CASE, now=PAID_AT, zone=CHICAGO)
-
-    assert (quote.money, quote.tax, quote.ends_access) == (Money(53_00, "usd"), 4_00, True)
-
-
-def test_what_was_given_back_before_is_taken_off() -> None:
-    goodwill = replace(REFUND, basis=DASHBOARD, amount=13_00)
-    quote = quote_guarantee(replace(CASE, refunds=[goodwill]), now=PAID_AT, zone=CHICAGO)
-
-    assert quote.amount == 40_00
-
-
-@pytest.mark.parametrize("status", [PROCESSING, PENDING, REQUIRES_ACTION, SUCCEEDED])
-def test_promised_money_counts_as_given(status: str) -> None:
-    case = replace(CASE, refunds=[replace(REFUND, status=status)])
-
-    assert isinstance(quote_guarantee(case, now=PAID_AT, zone=CHICAGO).refusal, NothingToRefund)
-
-
-@pytest.mark.parametrize("status", [FAILED, CANCELED])
-def test_a_refund_that_came_to_nothing_leaves_the_guarantee_as_it_was(status: str) -> None:
-    case = replace(CASE, refunds=[replace(REFUND, status=status)])
-
-    assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
-
-
-def test_a_promise_that_came_to_nothing_at_the_bank_is_kept_however_late() -> None:
-    promised = replace(
-        REFUND, status=FAILED, recorded_at=PAID_AT + timedelta(days=59), created_at=PAID_AT + timedelta(days=59)
-    )
-    too_late = replace(promised, created_at=PAID_AT + timedelta(days=80))
-    never_confirmed = replace(promised, recorded_at=None)
-    late = PAID_AT + timedelta(days=90)
-
-    assert quote_guarantee(replace(CASE, refunds=[promised]), now=late, zone=CHICAGO).allowed
-    for refund in (too_late, never_confirmed):
-        refused = quote_guarantee(replace(CASE, refunds=[refund]), now=late, zone=CHICAGO).refusal
-        assert isinstance(refused, OutsideGuarantee)
-
-
-def test_a_renewal_is_not_covered() -> None:
-    case = replace(CASE, payment=RENEWAL, payments=[PAYMENT, RENEWAL])
-
-    assert isinstance(quote_guarantee(case, now=RENEWAL.paid_at, zone=CHICAGO).refusal, NotTheFirstPayment)
-
-
-def test_it_counts_from_the_first_payment_above_zero() -> None:
-    free = replace(PAYMENT, id="pi_0", invoice_id="in_0", amount=0, tax=0, paid_at=PAID_AT - timedelta(days=100))
-    case = replace(CASE, payments=[free, PAYMENT])
-
-    assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
-
-
-def test_it_is_given_once_to_each_reader() -> None:
-    before = replace(REFUND, payment_id="pi_of_an_earlier_subscription")
-    case = replace(CASE, refunds=[before])
-
-    assert isinstance(quote_guarantee(case, now=PAID_AT, zone=CHICAGO).refusal, GuaranteeUsed)
-
-
-def test_a_quote_that_is_worth_something_else_now_is_not_paid() -> None:
-    quote = quote_guarantee(CASE, now=PAID_AT, zone=CHICAGO)
-
-    accept(quote, Money(53_00, "usd"))
-    with pytest.raises(QuoteChanged):
-        accept(quote, Money(49_00, "usd"))
-    with pytest.raises(OtherCurrency):
-        accept(quote, Money(53_00, "eur"))
+from app.domain.subscriptions import split
+from tests.domain.test_quotes import PAYMENT, REFUND
 
 
 @pytest.mark.parametrize(
     ("basis", "whole", "ends"),
     [
         pytest.param(GUARANTEE, True, True, id="the guarantee ends the term"),
+        pytest.param(UNSERVED, False, True, id="so do unserved issues"),
+        pytest.param(DUPLICATE, True, True, id="a double"),
+        pytest.param(PAID_AFTER_END, True, True, id="what was paid after the end"),
+        pytest.param(FRAUD_WARNING, True, True, id="a fraud warning"),
+        pytest.param(GOODWILL, True, False, id="goodwill never does, though it be the whole"),
+        pytest.param(PRINT_DROPPED, True, False, id="dropped print never does"),
         pytest.param(DASHBOARD, True, True, id="a whole refund by hand does too"),
         pytest.param(DASHBOARD, False, False, id="a part by hand is goodwill"),
     ],
@@ -183,23 +49,38 @@ def test_what_a_refund_does_to_access(basis: str, *, whole: bool, ends: bool) ->
     assert ends_term(basis, whole=whole) is ends
 
 
-@given(
-    amount=st.integers(1, 10**9),
-    tax=st.integers(0, 10**8),
-    given_back=st.lists(st.integers(1, 10**8), max_size=6),
-)
-def test_a_quote_never_exceeds_what_is_left_and_its_tax_never_the_tax(
-    amount: int, tax: int, given_back: list[int]
-) -> None:
-    payment = replace(PAYMENT, amount=amount + tax, tax=tax)
-    refunds = [replace(REFUND, id=f"rfd_{i}", basis=DASHBOARD, amount=part) for i, part in enumerate(given_back)]
-    case = replace(CASE, payment=payment, payments=[payment], refunds=refunds)
-    quote = quote_guarantee(case, now=PAID_AT, zone=CHICAGO)
+def test_every_status_is_either_counted_or_came_to_nothing() -> None:
+    assert set(STATUSES) == COUNTED | UNDONE
+    assert not COUNTED & UNDONE
 
-    assert quote.amount == max(left_of(payment, refunds), 0)
-    assert 0 <= quote.tax <= min(tax, quote.amount) or quote.amount == 0
-    if not given_back:
-        assert (quote.amount, quote.tax) == (payment.amount, tax)
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_promised_and_reserved_money_is_no_longer_left(status: str) -> None:
+    left = left_of(PAYMENT, [replace(REFUND, amount=10_00, status=status)])
+
+    assert left == (43_00 if status in COUNTED else 53_00)
+
+
+@given(tax=st.integers(0, 10_000), parts=st.lists(st.integers(1, 5_000), min_size=1, max_size=8))
+def test_the_taxes_of_all_parts_are_the_tax_of_the_whole(tax: int, parts: list[int]) -> None:
+    payment = replace(PAYMENT, amount=sum(parts), tax=min(tax, sum(parts)))
+    refunds: list[Refund] = []
+    for number, amount in enumerate(parts):
+        within = tax_part(payment, amount, refunds)
+        assert 0 <= within <= amount
+        refunds.append(replace(REFUND, id=f"rfd_{number}", amount=amount, tax=within))
+
+    assert sum(refund.tax for refund in refunds) == payment.tax
+
+
+def test_a_second_person_decides_and_only_about_what_waits() -> None:
+    waiting = replace(REFUND, status=AWAITING, requested_by="staff:ann")
+
+    decide(waiting, by="staff:bob")
+    with pytest.raises(OwnRequest):
+        decide(waiting, by="staff:ann")
+    with pytest.raises(NotAwaitingApproval):
+        decide(replace(waiting, status="succeeded"), by="staff:bob")
 
 
 @given(whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=8))

@@ -100,8 +100,11 @@ async def test_fifty_clicks_of_two_agents_are_one_refund(shop: Shop) -> None:
     answers = await asyncio.gather(*(shop.refunds(payment, key=f"click-{i}", by=agents[i % 2]) for i in range(50)))
     await shop.settles()
 
-    assert [a.status_code for a in answers].count(201) == 1
-    assert {a.json()["code"] for a in answers if a.status_code != 201} <= {"refund_in_progress", "nothing_to_refund"}
+    given = [
+        a for a in answers if a.status_code in {201, 202}
+    ]  # 202: it took longer than a lease, and a worker went on
+    assert len(given) == 1
+    assert {a.json()["code"] for a in answers if a not in given} <= {"refund_in_progress", "nothing_to_refund"}
     assert await books(shop, payment) == 49_00
     assert len(await shop.calls("POST", "/v1/refunds")) == 1
 
@@ -270,7 +273,7 @@ async def test_a_reader_gives_themself_the_money_back_once(shop: Shop) -> None:
     )
     await shop.settles()
 
-    assert [click.status_code for click in clicks].count(201) == 1
+    assert len([click for click in clicks if click.status_code in {201, 202}]) == 1
     assert await books(shop, payment) == 49_00
     assert (await shop.check(ada))["reason"] == "refunded"
     after = (await shop.get("/v1/me/refund-quote", ada)).json()

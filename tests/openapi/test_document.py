@@ -114,7 +114,7 @@ def test_what_moves_money_needs_a_key_for_each_intent() -> None:
         for operation in item.values()
         if any(one["name"] == "Idempotency-Key" and one["required"] for one in operation.get("parameters", []))
     }
-    assert with_key == {"issue_refund", "issue_my_refund"}
+    assert with_key == {"issue_refund", "issue_my_refund", "approve_refund"}
 
 
 def assert_fits(value: object, schema: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def test_the_repositorys_catalogue_is_the_offer() -> None:
         "60-Day money back guarantee!",
         "Cancel anytime",
     )
-    assert (annual.issues, annual.interval, annual.guarantee.days) == (24, "year", 60)
+    assert (annual.issues, annual.interval, annual.guarantee.terms.days) == (24, "year", 60)
     assert {name: price.price for name, price in annual.prices.items()} == {
         "digital": Money(4900, "usd"),
         "print": Money(2400, "usd"),

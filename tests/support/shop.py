@@ -256,7 +256,7 @@ class Shop:
 
 _UNFINISHED = """
 SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
-     + (SELECT count(*) FROM refunds WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM refunds WHERE due_at < now() + interval '30 minutes')
      + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM calendar_work WHERE due_at IS NOT NULL)
 """

@@ -1,0 +1,129 @@
+"""``/v1/support/refunds``: what was given back, what waits for a second person, and their word on it."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from app.api.deps import IdempotencyKey, Now, Parts, Sessions, Supervisor, SupportAgent
+from app.api.describing import NEEDS_KEY, Described
+from app.api.models import STORABLE
+from app.api.problems import problems
+from app.api.refunds import PROCESSING_ANSWER, REFUND_EXAMPLE, GivenOut, RefundOut, answered
+from app.domain.errors import NotFound
+from app.domain.refunds import (
+    NotAwaitingApproval,
+    NothingToRefund,
+    OwnRequest,
+    PaymentDisputed,
+    QuoteChanged,
+    RefundInProgress,
+)
+from app.services import approvals, idempotency, refunds
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
+
+router = APIRouter(prefix="/v1/support/refunds", tags=["refunds"], route_class=Described)
+
+Status = Literal[
+    "awaiting_approval",
+    "rejected",
+    "withdrawn",
+    "processing",
+    "pending",
+    "requires_action",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+
+
+class RefundsOut(BaseModel):
+    """A list, and where it goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [REFUND_EXAMPLE], "next": "rfd_0c5e"}]})
+
+    data: list[RefundOut]
+    next: str | None
+
+
+class RejectionIn(BaseModel):
+    """Why a refund is refused, if there is more to say."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "Was credited by phone."}]})
+
+    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
+
+
+NOTHING_MORE = RejectionIn()
+
+
+@router.get("")
+async def list_refunds(
+    _: SupportAgent,
+    sessions: Sessions,
+    status: Annotated[Status | None, Query(description="only those that stand so")] = None,
+    attention: Annotated[bool, Query(description="only those that a person has to look at")] = False,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> RefundsOut:
+    """List refunds, the newest first."""
+    page = await approvals.listed(sessions, status=status, attention=attention, after=after, limit=limit)
+    return RefundsOut(data=[RefundOut.of(found) for found in page.found], next=page.next)
+
+
+@router.get("/{refund_id}", responses=problems(NotFound))
+async def show_refund(refund_id: str, _: SupportAgent, sessions: Sessions) -> GivenOut:
+    """Show a refund, with all that were made in the same go."""
+    return GivenOut.all_of(await approvals.shown(sessions, refund_id))
+
+
+@router.post(
+    "/{refund_id}/approve",
+    status_code=201,
+    response_model=GivenOut,
+    openapi_extra=NEEDS_KEY,
+    responses=PROCESSING_ANSWER
+    | problems(
+        NotFound,
+        OwnRequest,
+        NotAwaitingApproval,
+        QuoteChanged,
+        NothingToRefund,
+        PaymentDisputed,
+        RefundInProgress,
+        KeyRequired,
+        KeyInvalid,
+        KeyReused,
+        KeyInUse,
+    ),
+)
+async def approve_refund(
+    refund_id: str, request: Request, supervisor: Supervisor, key: IdempotencyKey, parts: Parts, now: Now
+) -> JSONResponse:
+    """Let a refund be paid that waits for a second person. It is quoted again."""
+
+    async def decide(chosen: str) -> tuple[int, dict[str, Any]]:
+        lease = parts.settings.lease
+        taken = await approvals.approve(parts.sessions, parts.rules, chosen, by=supervisor.actor, lease=lease, now=now)
+        act = await refunds.pay(parts.sessions, parts.gateway, parts.rules, taken, lease=lease, now=now)
+        return answered(act)
+
+    answer = await idempotency.once(
+        parts.sessions,
+        caller=supervisor.actor,
+        route=f"{request.method} {request.url.path}",
+        key=key,
+        body=await request.body(),
+        new_object_id=refund_id,
+        work=decide,
+    )
+    return JSONResponse(answer.body, answer.status)
+
+
+@router.post("/{refund_id}/reject", responses=problems(NotFound, OwnRequest, NotAwaitingApproval))
+async def reject_refund(
+    refund_id: str, supervisor: Supervisor, sessions: Sessions, now: Now, body: RejectionIn = NOTHING_MORE
+) -> RefundOut:
+    """Refuse a refund that waits for a second person. What was reserved for it is free again."""
+    return RefundOut.of(await approvals.reject(sessions, refund_id, by=supervisor.actor, note=body.note, now=now))

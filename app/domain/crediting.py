@@ -1,0 +1,64 @@
+"""Credit notes: how a refund is written on the invoice that was paid."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.domain.errors import DomainError
+from app.domain.refunds import CANCELED, FAILED, Refund
+
+
+class CreditNoteRefused(DomainError):
+    """Stripe takes no credit note for a refund that was paid. It is tried again, and in the end shown to staff."""
+
+    code = "credit_note_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditedInvoice:
+    """An invoice, line by line, with what was credited of it before. Amounts in minor units."""
+
+    id: str
+    total: int
+    credited: int
+    lines: tuple[tuple[str, int, int | None], ...]  # id, amount, quantity
+
+
+def forms(refund: Refund, invoice: CreditedInvoice) -> Iterator[dict[str, object]]:
+    """
+    Return the parameters of the credit note, the best form first.
+
+    The whole invoice is credited line by line, so that each line has back the tax that was charged on it. A part is an
+    amount, of which Stripe reckons the tax; so is the whole, should Stripe refuse the lines.
+    """
+    linked = {
+        "invoice": invoice.id,
+        "refunds": [{"refund": refund.stripe_refund_id, "amount_refunded": refund.amount}],
+    }
+    lines = [
+        {"type": "invoice_line_item", "invoice_line_item": line, "quantity": quantity or 1}
+        for line, amount, quantity in invoice.lines
+        if amount > 0
+    ]
+    whole = refund.amount == invoice.total and invoice.credited == 0
+    if whole and lines and all(amount >= 0 for _, amount, _ in invoice.lines):
+        yield {**linked, "lines": lines}
+    yield {**linked, "amount": refund.amount}
+
+
+def standing_note(refund: Refund, refunds: Sequence[Refund]) -> str | None:
+    """
+    Return the credit note of an earlier refund that came to nothing at the bank, if this one takes its place.
+
+    The note stands when its refund fails, and a second one would credit the invoice beyond its total.
+    """
+    taken = {r.credit_note_id for r in refunds if r.status not in {FAILED, CANCELED}}
+    for earlier in refunds:
+        free = earlier.credit_note_id is not None and earlier.credit_note_id not in taken
+        if (
+            earlier.id != refund.id
+            and earlier.status in {FAILED, CANCELED}
+            and free
+            and earlier.amount == refund.amount
+        ):
+            return earlier.credit_note_id
+    return None

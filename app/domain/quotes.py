@@ -1,0 +1,373 @@
+"""
+What a refund on each basis would be worth, what it would do, and why it is allowed or not. Minor units, tax included.
+
+A pure rule over one :class:`Case`: however many issues a term has, nothing is asked for any of them. A quote may have
+several parts, one for each payment of a term (print that was added later is paid for apart); each becomes a refund.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from app.domain.errors import DomainError
+from app.domain.money import Money, OtherCurrency
+from app.domain.plans import Guarantee
+from app.domain.policies import Policies
+from app.domain.refunds import (
+    AWAITING,
+    CANCELED,
+    COUNTED,
+    ENDING,
+    FAILED,
+    GOODWILL,
+    GUARANTEE,
+    PROCESSING,
+    UNDONE,
+    UNSERVED,
+    GuaranteeUsed,
+    NothingToRefund,
+    NothingUnserved,
+    NotTheFirstPayment,
+    OutsideGuarantee,
+    PaidByCredit,
+    PaymentDisputed,
+    QuoteChanged,
+    Refund,
+    RefundInProgress,
+    RefundTooLarge,
+    left_of,
+    tax_part,
+)
+from app.domain.subscriptions import Payment, Term
+
+ENDS = "Access ends at once and the subscription is cancelled."
+ENDS_PRINT = "Access ends at once, the subscription is cancelled and no more copies are sent."
+GOES_ON = "Only money goes back: the subscription, the access and the copies go on."
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many of the issues that a payment bought have been served."""
+
+    bought: int
+    served: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that a quote depends on."""
+
+    payment: Payment
+    payments: Sequence[Payment]  # every payment of the same subscription
+    terms: Sequence[Term]  # every term of it
+    refunds: Sequence[Refund]  # every refund of the subscriber's
+    guarantee: Guarantee
+    progress: Mapping[str, Progress] = field(default_factory=dict)  # by payment
+    disputed: frozenset[str] = frozenset()  # payments that the reader's bank has taken back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What goes back of one payment."""
+
+    payment: Payment
+    amount: int
+    tax: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a refund on one basis would pay, and why, or why it would not. Of goodwill: what could be given at most."""
+
+    basis: str
+    currency: str
+    parts: tuple[Part, ...]
+    refusal: DomainError | None
+    until: datetime | None = None  # until when the basis holds
+    prints: bool = False  # whether printed copies belong to the term
+    progress: Progress | None = None
+
+    @property
+    def amount(self) -> int:
+        """What all parts come to."""
+        return sum(part.amount for part in self.parts)
+
+    @property
+    def tax(self) -> int:
+        """The tax within it."""
+        return sum(part.tax for part in self.parts)
+
+    @property
+    def money(self) -> Money:
+        """What would be given back."""
+        return Money(self.amount, self.currency)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may be paid."""
+        return self.refusal is None
+
+    @property
+    def ends_access(self) -> bool:
+        """Whether access, and the subscription with it, ends with the refund."""
+        return self.basis in ENDING
+
+    @property
+    def stops_print(self) -> bool:
+        """Whether copies that were to come are not sent."""
+        return self.ends_access and self.prints
+
+    @property
+    def effect(self) -> str:
+        """What it does besides giving money back, in words."""
+        if not self.ends_access:
+            return GOES_ON
+        return ENDS_PRINT if self.prints else ENDS
+
+
+def quotes(case: Case, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
+    """Return what each basis that a person may choose is worth."""
+    return [quote_guarantee(case, now=now, zone=zone), quote_unserved(case), quote_goodwill(case)]
+
+
+def quote(case: Case, basis: str, *, now: datetime, zone: ZoneInfo) -> Quote:
+    """Return what one of these bases is worth."""
+    return next(found for found in quotes(case, now=now, zone=zone) if found.basis == basis)
+
+
+def term_of(payment: Payment, terms: Sequence[Term]) -> Term | None:
+    """Return the term that a payment opened, or else the one that ran when it was made: print is added to that."""
+    opened = next((term for term in terms if term.invoice_id == payment.invoice_id), None)
+    if opened is not None:
+        return opened
+    begun = [term for term in terms if term.starts_at <= payment.paid_at]
+    return max(begun, key=lambda term: (term.starts_at, term.invoice_id), default=None)
+
+
+def payments_of_term(payment: Payment, payments: Sequence[Payment], terms: Sequence[Term]) -> list[Payment]:
+    """Return every payment above zero of the same term, the one that is asked about first."""
+    whose = _term_key(payment, terms)
+    same = [p for p in payments if p.amount > 0 and _term_key(p, terms) == whose]
+    return sorted(same, key=lambda p: (p.id != payment.id, p.paid_at, p.id))
+
+
+def _term_key(payment: Payment, terms: Sequence[Term]) -> str:
+    term = term_of(payment, terms)
+    return term.invoice_id if term is not None else payment.invoice_id
+
+
+def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """
+    Return the end (excluded) of the guarantee: midnight after the ``days``-th day, on the publisher's calendar.
+
+    Days are those of the wall calendar, so a change of clocks neither adds nor takes an hour from the last one.
+    """
+    last_day = paid_at.astimezone(zone).date() + timedelta(days=days)
+    return datetime.combine(last_day + timedelta(days=1), time(), tzinfo=zone)
+
+
+def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
+    """
+    Return what the money-back guarantee is worth: all that is left of every payment of the term (product.md, rule 5).
+
+    It counts from the first payment above zero, by the policy of that day, and mailed copies do not lessen it. A request for
+    goodwill that still waits for a second person takes nothing from it: the guarantee takes its place.
+    """
+    of_term = payments_of_term(case.payment, case.payments, case.terms)
+    firm = [refund for refund in case.refunds if refund.status != AWAITING]
+    parts = _parts([(p, left_of(p, firm)) for p in of_term], firm)
+    paid = [p for p in case.payments if p.amount > 0]
+    first = min(paid, key=lambda p: (p.paid_at, p.id), default=case.payment)
+    is_first = _term_key(first, case.terms) == _term_key(case.payment, case.terms)
+    since = first if is_first else min(of_term, key=lambda p: (p.paid_at, p.id), default=case.payment)
+    policy = case.guarantee.on(since.paid_at.astimezone(zone).date())
+    until = guaranteed_until(since.paid_at, policy.days, zone)
+    refusal = _hindrance(case, of_term)
+    if refusal is None and policy.once and _used(case, of_term):
+        refusal = GuaranteeUsed()
+    if refusal is None and not is_first and not policy.renewals:
+        refusal = NotTheFirstPayment()
+    if refusal is None and not parts:
+        refusal = NothingToRefund()
+    if refusal is None and now >= until and not _was_promised(case, of_term, until):
+        refusal = OutsideGuarantee(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
+    return _quote(case, GUARANTEE, parts, refusal, until=until)
+
+
+def the_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> tuple[str, Quote]:
+    """
+    Return the payment that a reader's guarantee is about, and the quote: of the newest term it holds for, else the first.
+
+    It is about whole terms, so any payment of a term stands for it; the first is named.
+    """
+    asked: dict[str, tuple[Payment, Quote]] = {}
+    for payment in sorted((p for p in case.payments if p.amount > 0), key=lambda p: (p.paid_at, p.id)):
+        first = min(payments_of_term(payment, case.payments, case.terms), key=lambda p: (p.paid_at, p.id))
+        asked[first.id] = first, quote_guarantee(replace(case, payment=first), now=now, zone=zone)
+    holding = [found for found in asked.values() if found[1].allowed]
+    payment, quote = holding[-1] if holding else next(iter(asked.values()))
+    return payment.id, quote
+
+
+def quote_unserved(case: Case) -> Quote:
+    """
+    Return what the issues of the term that were not served are worth (product.md, rule 6).
+
+    What was paid, less the share of the served issues, less what was refunded earlier. All payments of the term are
+    reckoned together and rounded once, in the reader's favour; each payment counts for the issues that it bought.
+    """
+    of_term = payments_of_term(case.payment, case.payments, case.terms)
+    values = _unserved(case, of_term)
+    parts = _parts(list(zip(of_term, values, strict=True)), case.refunds)
+    bought = sum(found.bought for found in _found(case, of_term))
+    served = sum(found.served for found in _found(case, of_term))
+    refusal = _hindrance(case, of_term)
+    if refusal is None and not parts:
+        refusal = NothingUnserved() if served >= bought else NothingToRefund()
+    own = case.progress.get(case.payment.id)
+    return _quote(case, UNSERVED, parts, refusal, progress=own)
+
+
+def quote_goodwill(case: Case) -> Quote:
+    """Return what could be given of the one payment at most, for no better reason than that somebody thinks it right."""
+    parts = _parts([(case.payment, left_of(case.payment, case.refunds))], case.refunds)
+    refusal = _hindrance(case, [case.payment])
+    if refusal is None and not parts:
+        refusal = NothingToRefund()
+    return _quote(case, GOODWILL, parts, refusal)
+
+
+def _quote(
+    case: Case,
+    basis: str,
+    parts: tuple[Part, ...],
+    refusal: DomainError | None,
+    *,
+    until: datetime | None = None,
+    progress: Progress | None = None,
+) -> Quote:
+    term = term_of(case.payment, case.terms)
+    prints = term is not None and term.print_edition
+    return Quote(
+        basis=basis,
+        currency=case.payment.currency,
+        parts=parts,
+        refusal=refusal,
+        until=until,
+        prints=prints or len(payments_of_term(case.payment, case.payments, case.terms)) > 1,
+        progress=progress,
+    )
+
+
+def _parts(values: Sequence[tuple[Payment, int]], refunds: Sequence[Refund]) -> tuple[Part, ...]:
+    return tuple(
+        Part(payment=payment, amount=amount, tax=tax_part(payment, amount, refunds))
+        for payment, amount in values
+        if amount > 0
+    )
+
+
+def _hindrance(case: Case, of_term: Sequence[Payment]) -> DomainError | None:
+    """Return what stands in the way of any refund of these payments."""
+    if case.payment.amount <= 0:
+        return PaidByCredit()
+    ids = {payment.id for payment in of_term}
+    if any(r.payment_id in ids and r.status == PROCESSING for r in case.refunds):
+        return RefundInProgress()
+    if ids & case.disputed:
+        return PaymentDisputed()
+    if any(payment.currency != case.payment.currency for payment in of_term):
+        return OtherCurrency("the term was paid in several currencies: each payment has to be looked at by itself")
+    return None
+
+
+def _used(case: Case, of_term: Sequence[Payment]) -> bool:
+    ids = {payment.id for payment in of_term}
+    return any(r.basis == GUARANTEE and r.status not in UNDONE and r.payment_id not in ids for r in case.refunds)
+
+
+def _was_promised(case: Case, of_term: Sequence[Payment], until: datetime) -> bool:
+    """Tell whether it was given in time and came to nothing at the bank: a promise is kept, however late."""
+    ids = {payment.id for payment in of_term}
+    return any(
+        r.basis == GUARANTEE and r.status in {FAILED, CANCELED} and r.recorded_at is not None and r.created_at < until
+        for r in case.refunds
+        if r.payment_id in ids
+    )
+
+
+def _found(case: Case, of_term: Sequence[Payment]) -> list[Progress]:
+    return [case.progress[payment.id] for payment in of_term if payment.id in case.progress]
+
+
+def _unserved(case: Case, of_term: Sequence[Payment]) -> list[int]:
+    """
+    Return what each payment of a term gives back for its unserved issues.
+
+    The worth of what was served is rounded down over the whole term, once. A payment of which more went back already than
+    its unserved issues are worth lessens what the others give.
+    """
+    exact, floored = Fraction(0), 0
+    wanted, owed = [], 0
+    for payment in of_term:
+        progress = case.progress.get(payment.id)
+        if progress is not None and progress.bought > 0:
+            exact += Fraction(payment.amount * min(progress.served, progress.bought), progress.bought)
+        else:
+            exact += payment.amount  # it bought no issues that could be unserved
+        served, floored = int(exact) - floored, int(exact)
+        given = sum(r.amount for r in case.refunds if r.payment_id == payment.id and r.status in COUNTED)
+        value = payment.amount - served - given
+        owed += value
+        wanted.append(max(value, 0))
+    too_much = sum(wanted) - max(owed, 0)
+    for index in reversed(range(len(wanted))):
+        less = min(wanted[index], too_much)
+        wanted[index] -= less
+        too_much -= less
+    return wanted
+
+
+def needs_approval(basis: str, money: Money, policies: Policies, *, now: datetime, zone: ZoneInfo) -> bool:
+    """Tell whether a refund waits for a second person: goodwill above the limit of the day (product.md, rule 6)."""
+    limits = policies.goodwill_limits(now.astimezone(zone).date())
+    return basis == GOODWILL and limits.needs_second_person(money.amount, money.currency)
+
+
+def accept(
+    quote: Quote, expected: Money, *, amount: Money | None = None, refunds: Sequence[Refund] = ()
+) -> tuple[Part, ...]:
+    """
+    Let a quoted refund through, if it may be paid and is still worth what the asker was shown.
+
+    :param amount: of goodwill, how much; ``expected`` is then that amount, or what the quote said could be given at most.
+    :param refunds: those that were made before, for the tax within an amount.
+    :returns: what goes back of each payment.
+    :raises RefundRefused: the basis does not hold; the subclass says why.
+    :raises RefundInProgress: another refund is on its way.
+    :raises RefundTooLarge: more is asked for than is left.
+    :raises QuoteChanged: it is worth something else now.
+    :raises OtherCurrency: an amount is of another currency.
+    """
+    for given in (expected, amount):
+        if given is not None:
+            quote.money.same_as(given)
+    if quote.refusal is not None:
+        raise quote.refusal
+    if amount is not None and amount.amount > quote.amount:
+        raise RefundTooLarge(
+            f"{amount.amount} was asked for, and {quote.amount} is left", asked=amount.amount, left=quote.amount
+        )
+    worth = {quote.amount} if amount is None else {quote.amount, amount.amount}
+    if expected.amount not in worth:
+        raise QuoteChanged(
+            f"the refund is worth {quote.amount} now, and {expected.amount} was expected",
+            expected=expected.amount,
+            amount=quote.amount,
+        )
+    if amount is None:
+        return quote.parts
+    (whole,) = quote.parts
+    return _parts([(whole.payment, amount.amount)], refunds)

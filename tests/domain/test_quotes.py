@@ -1,0 +1,211 @@
+"""What a refund is worth on each basis, without I/O."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.money import Money, OtherCurrency
+from app.domain.plans import Guarantee, GuaranteeTerms
+from app.domain.quotes import (
+    Case,
+    accept,
+    guaranteed_until,
+    quote_guarantee,
+    quotes,
+)
+from app.domain.refunds import (
+    CANCELED,
+    DASHBOARD,
+    FAILED,
+    GUARANTEE,
+    PENDING,
+    PROCESSING,
+    REQUIRES_ACTION,
+    SUCCEEDED,
+    GuaranteeUsed,
+    NothingToRefund,
+    NotTheFirstPayment,
+    OutsideGuarantee,
+    QuoteChanged,
+    Refund,
+    RefundInProgress,
+    left_of,
+)
+from app.domain.subscriptions import Payment, Term
+
+CHICAGO = ZoneInfo("America/Chicago")
+PAID_AT = datetime(2026, 3, 1, 17, 30, tzinfo=UTC)  # 11:30 in Chicago
+PAYMENT = Payment(
+    id="pi_1",
+    invoice_id="in_1",
+    amount=53_00,
+    tax=4_00,
+    currency="usd",
+    paid_at=PAID_AT,
+    billing_reason="subscription_create",
+)
+RENEWAL = replace(
+    PAYMENT, id="pi_2", invoice_id="in_2", paid_at=PAID_AT + timedelta(days=365), billing_reason="subscription_cycle"
+)
+REFUND = Refund(
+    id="rfd_1",
+    act_id="rfd_1",
+    payment_id="pi_1",
+    subscriber_id="rdr_1",
+    basis=GUARANTEE,
+    amount=53_00,
+    tax=4_00,
+    currency="usd",
+    reason="requested_by_reader",
+    note=None,
+    requested_by="staff:agent",
+    status=SUCCEEDED,
+    created_at=PAID_AT,
+)
+TERM = Term(
+    invoice_id="in_1",
+    plan="annual",
+    print_edition=False,
+    starts_at=PAID_AT,
+    ends_at=PAID_AT + timedelta(days=365),
+    issues_owed=24,
+)
+NEXT_TERM = replace(TERM, invoice_id="in_2", starts_at=TERM.ends_at, ends_at=TERM.ends_at + timedelta(days=365))
+SIXTY_DAYS = Guarantee(title="Sixty days", terms=GuaranteeTerms(days=60))
+CASE = Case(payment=PAYMENT, payments=[PAYMENT], terms=[TERM], refunds=[], guarantee=SIXTY_DAYS)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("now", "allowed"),
+    [
+        pytest.param(at("2026-03-01T17:30:00+00:00"), True, id="the moment of the payment"),
+        pytest.param(at("2026-04-30T12:00:00-05:00"), True, id="noon of day 60"),
+        pytest.param(at("2026-04-30T23:59:59-05:00"), True, id="the last second of day 60, in Chicago"),
+        pytest.param(at("2026-05-01T00:00:00-05:00"), False, id="the first moment of day 61, in Chicago"),
+        pytest.param(at("2026-05-01T05:00:00+00:00"), False, id="the same moment, said in UTC"),
+    ],
+)
+def test_the_guarantee_holds_to_the_end_of_the_60th_day_in_the_publishers_zone(now: datetime, *, allowed: bool) -> None:
+    quote = quote_guarantee(CASE, now=now, zone=CHICAGO)
+
+    assert quote.allowed is allowed
+    if not allowed:
+        assert isinstance(quote.refusal, OutsideGuarantee)
+
+
+@pytest.mark.parametrize(
+    ("paid_at", "until"),
+    [
+        pytest.param("2026-02-01T12:00:00-06:00", "2026-04-03T00:00:00-05:00", id="summer time begins on the way"),
+        pytest.param("2026-10-01T12:00:00-05:00", "2026-12-01T00:00:00-06:00", id="summer time ends on the way"),
+        pytest.param("2028-01-31T12:00:00-06:00", "2028-04-01T00:00:00-05:00", id="29 February is a day as any other"),
+        pytest.param("2027-01-31T12:00:00-06:00", "2027-04-02T00:00:00-05:00", id="a year without it"),
+        pytest.param("2026-03-02T05:30:00+00:00", "2026-05-01T00:00:00-05:00", id="the day is Chicago's, not UTC's"),
+    ],
+)
+def test_days_are_counted_on_the_wall_calendar(paid_at: str, until: str) -> None:
+    assert guaranteed_until(at(paid_at), 60, CHICAGO) == at(until)
+
+
+def test_the_whole_price_comes_back_with_its_tax() -> None:
+    quote = quote_guarantee(CASE, now=PAID_AT, zone=CHICAGO)
+
+    assert (quote.money, quote.tax, quote.ends_access) == (Money(53_00, "usd"), 4_00, True)
+
+
+def test_what_was_given_back_before_is_taken_off() -> None:
+    goodwill = replace(REFUND, basis=DASHBOARD, amount=13_00)
+    quote = quote_guarantee(replace(CASE, refunds=[goodwill]), now=PAID_AT, zone=CHICAGO)
+
+    assert quote.amount == 40_00
+
+
+@pytest.mark.parametrize("status", [PENDING, REQUIRES_ACTION, SUCCEEDED])
+def test_promised_money_counts_as_given(status: str) -> None:
+    case = replace(CASE, refunds=[replace(REFUND, status=status)])
+
+    assert isinstance(quote_guarantee(case, now=PAID_AT, zone=CHICAGO).refusal, NothingToRefund)
+
+
+def test_while_a_refund_is_on_its_way_no_other_is_offered() -> None:
+    case = replace(CASE, refunds=[replace(REFUND, status=PROCESSING, amount=1)])
+
+    assert {type(quote.refusal) for quote in quotes(case, now=PAID_AT, zone=CHICAGO)} == {RefundInProgress}
+
+
+@pytest.mark.parametrize("status", [FAILED, CANCELED])
+def test_a_refund_that_came_to_nothing_leaves_the_guarantee_as_it_was(status: str) -> None:
+    case = replace(CASE, refunds=[replace(REFUND, status=status)])
+
+    assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
+
+
+def test_a_promise_that_came_to_nothing_at_the_bank_is_kept_however_late() -> None:
+    promised = replace(
+        REFUND, status=FAILED, recorded_at=PAID_AT + timedelta(days=59), created_at=PAID_AT + timedelta(days=59)
+    )
+    too_late = replace(promised, created_at=PAID_AT + timedelta(days=80))
+    never_confirmed = replace(promised, recorded_at=None)
+    late = PAID_AT + timedelta(days=90)
+
+    assert quote_guarantee(replace(CASE, refunds=[promised]), now=late, zone=CHICAGO).allowed
+    for refund in (too_late, never_confirmed):
+        refused = quote_guarantee(replace(CASE, refunds=[refund]), now=late, zone=CHICAGO).refusal
+        assert isinstance(refused, OutsideGuarantee)
+
+
+def test_a_renewal_is_not_covered() -> None:
+    case = replace(CASE, payment=RENEWAL, payments=[PAYMENT, RENEWAL], terms=[TERM, NEXT_TERM])
+
+    assert isinstance(quote_guarantee(case, now=RENEWAL.paid_at, zone=CHICAGO).refusal, NotTheFirstPayment)
+
+
+def test_it_counts_from_the_first_payment_above_zero() -> None:
+    free = replace(PAYMENT, id="pi_0", invoice_id="in_0", amount=0, tax=0, paid_at=PAID_AT - timedelta(days=100))
+    case = replace(CASE, payments=[free, PAYMENT])
+
+    assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
+
+
+def test_it_is_given_once_to_each_reader() -> None:
+    before = replace(REFUND, payment_id="pi_of_an_earlier_subscription")
+    case = replace(CASE, refunds=[before])
+
+    assert isinstance(quote_guarantee(case, now=PAID_AT, zone=CHICAGO).refusal, GuaranteeUsed)
+
+
+def test_a_quote_that_is_worth_something_else_now_is_not_paid() -> None:
+    quote = quote_guarantee(CASE, now=PAID_AT, zone=CHICAGO)
+
+    accept(quote, Money(53_00, "usd"))
+    with pytest.raises(QuoteChanged):
+        accept(quote, Money(49_00, "usd"))
+    with pytest.raises(OtherCurrency):
+        accept(quote, Money(53_00, "eur"))
+
+
+@given(
+    amount=st.integers(1, 10**9),
+    tax=st.integers(0, 10**8),
+    given_back=st.lists(st.integers(1, 10**8), max_size=6),
+)
+def test_a_quote_never_exceeds_what_is_left_and_its_tax_never_the_tax(
+    amount: int, tax: int, given_back: list[int]
+) -> None:
+    payment = replace(PAYMENT, amount=amount + tax, tax=tax)
+    refunds = [replace(REFUND, id=f"rfd_{i}", basis=DASHBOARD, amount=part) for i, part in enumerate(given_back)]
+    case = replace(CASE, payment=payment, payments=[payment], refunds=refunds)
+    quote = quote_guarantee(case, now=PAID_AT, zone=CHICAGO)
+
+    assert quote.amount == max(left_of(payment, refunds), 0)
+    assert 0 <= quote.tax <= min(tax, quote.amount) or quote.amount == 0
+    if not given_back:
+        assert (quote.amount, quote.tax) == (payment.amount, tax)
