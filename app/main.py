@@ -43,6 +43,7 @@ from app.db import address, schema, work
 from app.db.arrivals import Arrivals
 from app.db.entitlements import Reader, open_pool
 from app.db.hearing import Hearing
+from app.db.limits import Buckets
 from app.db.notices import Notices
 from app.db.sealing import seal_of
 from app.db.session import Sessions, make_engine, make_sessions
@@ -50,6 +51,7 @@ from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
+from app.gateway.pacing import backlog
 from app.services import catalogue, checkout, doubles, endings, idempotency, issues, payments, subscriptions, webhooks
 from app.services import refunds as refund_cases
 from app.services import revocations as revocation_cases
@@ -118,7 +120,8 @@ class Parts:
             events.DISPUTE: partial(payments.follow_dispute, self.sessions, self.gateway, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
         }
-        await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)
+        with backlog():
+            await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)
 
     async def _finish_refunds(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
@@ -158,6 +161,9 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             api_key=key,
             timeout=settings.stripe_timeout,
             test_clock=urlsplit(settings.clock_url).path.rpartition("/")[2] if settings.clock_url else None,
+            allowance=Buckets(pool, overall=settings.overall_rate, each=settings.stripe_endpoint_rate_limit)
+            if settings.overall_rate
+            else None,
         )
         stack.push_async_callback(gateway.close)
         sessions = make_sessions(engine)

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "NEWSSTAND_"
 STRIPE = "https://api.stripe.com"
+TEST_RATE = 20.0  # calls a second: Stripe's own limit for a test key is 25
 # The local Stripe's credentials. They are public: they open nothing but a process on this machine.
 SANDBOX_URL = "http://127.0.0.1:4242"
 SANDBOX_API_KEY = "sk_test_sandbox_public"
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
     stripe_url: str = SANDBOX_URL
     stripe_api_key: SecretStr = SecretStr(SANDBOX_API_KEY)
     stripe_timeout: Duration = timedelta(seconds=20)
+    stripe_rate_limit: float = Field(default=80, ge=0, le=10_000)
+    stripe_endpoint_rate_limit: float = Field(default=20, gt=0, le=10_000)
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr(SANDBOX_WEBHOOK_SECRET),)
     automatic_tax: bool = False
 
@@ -151,6 +154,12 @@ class Settings(BaseSettings):
     def livemode(self) -> bool:
         """Whether real money moves."""
         return self.stripe_api_key.get_secret_value().startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def overall_rate(self) -> float:
+        """How many calls a second Stripe is asked, by all processes; 0: as many as they like. A test key may ask 25."""
+        testing = self.stripe_url == STRIPE and not self.livemode
+        return min(self.stripe_rate_limit, TEST_RATE) if testing else self.stripe_rate_limit
 
     @property
     def zone(self) -> ZoneInfo:

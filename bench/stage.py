@@ -48,6 +48,7 @@ class Stage:
         self._database: str | None = None
         self._key: str | None = None
         self._ports: dict[str, int] = {}
+        self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +102,32 @@ class Stage:
             self._start(name, ["sandbox", *options], {})
         return self._ports[name]
 
+    def standin(self, bodies: dict[str, str]) -> int:
+        """Return the port of a Stripe that answers at once; away from the worker, which is what is measured."""
+        if "standin" not in self._ports:
+            path = self.home() / "template.json"
+            path.write_text(json.dumps(bodies))
+            self._start("standin", ["bench.standin", "--template", str(path)], {}, core=LOAD_CORE)
+        return self._ports["standin"]
+
+    def worker(self, stripe_url: str) -> int:
+        """Return the pid of a worker of the service, its limiter off: one process."""
+        if self._worker is None:
+            settings = {
+                "NEWSSTAND_DATABASE_URL": self.database(),
+                "NEWSSTAND_STRIPE_URL": stripe_url,
+                "NEWSSTAND_STRIPE_RATE_LIMIT": "0",
+                "NEWSSTAND_LOG_LEVEL": "WARNING",
+            }
+            self._worker = self._run("worker", ["app", "worker"], settings, core=SERVER_CORE)
+        return self._worker.pid
+
+    @contextmanager
+    def on_the_servers_core(self) -> Iterator[None]:
+        """Do something where the servers run: in the place of one."""
+        with _on_core(SERVER_CORE):
+            yield
+
     @contextmanager
     def on_the_loads_core(self) -> Iterator[None]:
         """Do something where the load runs: away from the servers."""
@@ -120,31 +147,37 @@ class Stage:
             self._stack.callback(shutil.rmtree, self._home, ignore_errors=True)
         return self._home
 
-    def _start(self, name: str, module: list[str], environment: dict[str, str]) -> None:
+    def _start(self, name: str, module: list[str], environment: dict[str, str], *, core: int = SERVER_CORE) -> None:
         with socket.socket() as free:
             free.bind((load.HOST, 0))
             port: int = free.getsockname()[1]
+        server = self._run(name, [*module, "--port", str(port)], environment, core=core)
+        until = time.monotonic() + START_LIMIT
+        while not _listens(port):
+            if server.poll() is not None or time.monotonic() > until:
+                log = self.home() / f"{name}.log"
+                raise RuntimeError(f"{name} did not start:\n{log.read_text()[-4000:]}")
+            time.sleep(0.05)
+        self._ports[name] = port
+
+    def _run(
+        self, name: str, module: list[str], environment: dict[str, str], *, core: int
+    ) -> "subprocess.Popen[bytes]":
         self.say(f"Starting {name} ...")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("NEWSSTAND_")}
-        log = self.home() / f"{name}.log"
-        with log.open("wb") as out:
-            server = subprocess.Popen(
-                [sys.executable, "-m", *module, "--port", str(port)],
+        with (self.home() / f"{name}.log").open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *module],
                 cwd=ROOT,
                 env=inherited | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
             )
-        self._stack.callback(_stop, server)
-        until = time.monotonic() + START_LIMIT
-        while not _listens(port):
-            if server.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{name} did not start:\n{log.read_text()[-4000:]}")
-            time.sleep(0.05)
+        self._stack.callback(_stop, process)
         if _cores_are_ours():
-            os.sched_setaffinity(server.pid, {SERVER_CORE})
-        self._ports[name] = port
+            os.sched_setaffinity(process.pid, {core})
+        return process
 
 
 def _cores_are_ours() -> bool:

@@ -37,7 +37,9 @@ class Arrival:
     payload: str
 
 
-async def store(pool: "asyncpg.Pool[asyncpg.Record]", arrivals: Sequence[Arrival]) -> set[str]:
+async def store(
+    pool: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]", arrivals: Sequence[Arrival]
+) -> set[str]:
     """Keep events, durably and in one commit, each once. Returns the ids of those that were not there yet."""
     knocks = [arrival.knock for arrival in arrivals]
     stored = await pool.fetch(

@@ -14,6 +14,7 @@ import structlog
 from stripe import ListObject, StripeClient, StripeObject
 
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.gateway.pacing import Allowance, Pace, PacedClient
 
 API_VERSION = "2026-10-28.endive"
 T = TypeVar("T")
@@ -38,9 +39,11 @@ class Gateway:
         timeout: timedelta = timedelta(seconds=20),
         retries: int = 2,
         test_clock: str | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
+        """:param allowance: what may be called when, over all processes; None: as much as anybody likes."""
         self.test_clock = test_clock  # new customers are put on it, so that their time can be wound
-        self._http = stripe.AIOHTTPClient(timeout=timeout.total_seconds())
+        self._http = PacedClient(Pace(allowance), timeout=timeout.total_seconds())
         self.sdk = StripeClient(
             api_key,
             base_addresses={"api": url},
@@ -76,6 +79,8 @@ class Gateway:
             if failure.http_status == 409:  # our own key is being answered on another connection: nothing is lost
                 raise StripeUnavailable("Stripe is still at work on the same request") from failure
             raise StripeFault("Stripe answered with a fault of its own") from failure
+        except stripe.RateLimitError as refused:
+            raise StripeUnavailable("Stripe's limit is reached; please try again") from refused
         except stripe.StripeError as failure:
             log.warning("stripe_unavailable", error=type(failure).__name__, status=failure.http_status)
             raise StripeUnavailable(f"Stripe did not answer as it should ({type(failure).__name__})") from failure

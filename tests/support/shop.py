@@ -377,6 +377,8 @@ async def _settings(
         "stripe_url": sandbox_url,
         "stripe_api_key": SecretStr(key),
         "stripe_timeout": timedelta(seconds=10),
+        "stripe_rate_limit": 1000,  # the limiter is there, and holds nobody up
+        "stripe_endpoint_rate_limit": 1000,
         "webhook_secrets": (SecretStr(made.json()["secret"]),),
         "oidc_issuer": issuer_url,
         "oidc_audience": "newsstand",

@@ -1,0 +1,57 @@
+"""However much there is to look up, Stripe's limits are kept, and those who wait for an answer come first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.support.crowd import crowd, knock_for, limits_of, worker_apart
+from tests.support.shop import Shop, open_shop
+
+
+@pytest.fixture
+async def in_real_time(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop with the limits as they are by default, and no test clock, whose looks would count as well."""
+    async with open_shop(
+        database, sandbox, issuer, clock_url=None, stripe_rate_limit=80, stripe_endpoint_rate_limit=20
+    ) as opened:
+        yield opened
+
+
+async def test_a_backlog_stays_under_stripes_limits_with_two_workers_while_a_reader_subscribes(
+    in_real_time: Shop,
+) -> None:
+    shop = in_real_time
+    ids = await crowd(shop, 60)
+    async with worker_apart(shop.settings):
+        await shop.stripe.put("/_sandbox/settings", json={"rate_limits": True})
+        await knock_for(shop, ids)
+        await shop.until("SELECT count(*) > 5 FROM events WHERE state = 'applied'")
+
+        opened = await shop.opens_checkout(shop.person())
+        waiting = await shop.rows("SELECT count(*) FROM events WHERE due_at IS NOT NULL")
+        await shop.settles()
+
+    limits = await limits_of(shop)
+    assert opened.status_code == 201, opened.text
+    assert waiting[0]["count"] > 0, "the reader came while there was a backlog"
+    assert limits["refused"] == 0, limits
+    assert limits["let_through"] >= 2 * len(ids)
+    states = await shop.rows("SELECT state, max(attempts) AS tries FROM events WHERE id LIKE 'evt%' GROUP BY state")
+    assert [(row["state"], row["tries"]) for row in states] == [("applied", 1)]
+
+
+async def test_a_429_is_waited_out_and_counts_as_no_failure(in_real_time: Shop) -> None:
+    shop = in_real_time
+    ids = await crowd(shop, 12)
+    await shop.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 4}})
+
+    await knock_for(shop, ids)
+    async with asyncio.timeout(60):
+        while await shop.rows("SELECT FROM events WHERE due_at IS NOT NULL"):
+            await asyncio.sleep(0.05)
+
+    assert (await limits_of(shop))["refused"] > 0, "others use the account too"
+    states = await shop.rows("SELECT state, max(attempts) AS tries FROM events WHERE id LIKE 'evt%' GROUP BY state")
+    assert [(row["state"], row["tries"]) for row in states] == [("applied", 1)]
