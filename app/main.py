@@ -39,7 +39,7 @@ from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.clock import Clock, StripeTestClock, SystemClock
-from app.db import address, schema, work
+from app.db import address, inbox, schema, work
 from app.db.arrivals import Arrivals
 from app.db.entitlements import Reader, open_pool
 from app.db.hearing import Hearing
@@ -47,6 +47,7 @@ from app.db.limits import Buckets
 from app.db.notices import Notices
 from app.db.sealing import seal_of
 from app.db.session import Sessions, make_engine, make_sessions
+from app.db.together import Together
 from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
@@ -94,7 +95,7 @@ class Parts:
         return Worker(
             self.sessions,
             [
-                Job(table="events", do=self._apply),
+                Job(table="events", do=partial(self._apply, webhooks.closing(self.sessions)), claim=inbox.claim),
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
                 Job(table="calendar_work", do=self._follow_calendar),
@@ -102,17 +103,18 @@ class Parts:
             tidy=self._tidy,
             lease=self.settings.lease,
             listen_dsn=_listen_dsn(self.settings, self.dsn),
+            at_once=self.settings.worker_concurrency,
         )
 
     async def _tidy(self) -> None:
         await idempotency.prune(self.sessions)
         await revocation_cases.prune(self.sessions)
 
-    async def _apply(self, claimed: work.Claimed, owner: str) -> None:
+    async def _apply(self, done: Together[webhooks.LookedAt], claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
         told = (self.sessions, self.gateway, self.rules)
         handlers: dict[str, webhooks.Handler] = {
-            events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now),
+            events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now, version=claimed.version),
             events.INVOICE: partial(subscriptions.refresh_invoice, *told, now=now),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),
@@ -121,7 +123,8 @@ class Parts:
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
         }
         with backlog():
-            await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=self.settings.event_attempts)
+            most = self.settings.event_attempts
+            await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=most, done=done)
 
     async def _finish_refunds(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()

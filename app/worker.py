@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import Protocol
 
 import structlog
 from asyncpg import PostgresError
@@ -17,13 +19,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from app.db import notices, work
-from app.db.session import Sessions
+from app.db.session import Session, Sessions
 from app.domain.refunds import RefundRefused
 
-AT_ONCE = 8  # keys of one kind that a worker has in hand
+AT_ONCE = 10  # keys of one kind that a worker has in hand
 TIDY = 3600.0  # seconds between removals of what is kept for a day only
 POLL = 1.0  # seconds between looks when nobody knocks
 log = structlog.get_logger()
+
+
+class Claim(Protocol):
+    """Leases what is due of one kind of work."""
+
+    async def __call__(
+        self, session: Session, /, *, owner: str, lease: timedelta, limit: int
+    ) -> Sequence[work.Claimed]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,7 @@ class Job:
 
     table: str
     do: Callable[[work.Claimed, str], Awaitable[None]]
+    claim: Claim | None = None  # None: as every kind of work is
 
 
 class Worker:
@@ -45,7 +56,9 @@ class Worker:
         tidy: Callable[[], Awaitable[object]],
         lease: timedelta,
         listen_dsn: str | None,
+        at_once: int = AT_ONCE,
     ) -> None:
+        self._at_once = at_once
         self.owner = f"worker-{secrets.token_hex(8)}"
         self._sessions, self._jobs, self._tidy = sessions, jobs, tidy
         self._lease, self._listen_dsn = lease, listen_dsn
@@ -84,7 +97,7 @@ class Worker:
         try:
             while True:
                 wake.clear()
-                claimed = await self._claim(job, AT_ONCE - len(running))
+                claimed = await self._claim(job, self._room(len(running)))
                 for one in claimed:
                     task = asyncio.create_task(self._do(job, one))
                     running.add(task)
@@ -94,12 +107,18 @@ class Worker:
         finally:
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _claim(self, job: Job, most: int) -> list[work.Claimed]:
+    def _room(self, running: int) -> int:
+        """Return how much to claim: nothing before half of it is done, since a claim costs as much for one as for many."""
+        free = self._at_once - running
+        return free if free * 2 >= self._at_once else 0
+
+    async def _claim(self, job: Job, most: int) -> Sequence[work.Claimed]:
         if most <= 0:
             return []
+        claim = job.claim or partial(work.claim, table=job.table)
         try:
             async with self._sessions.begin() as session:
-                return await work.claim(session, job.table, owner=self.owner, lease=self._lease, limit=most)
+                return await claim(session, owner=self.owner, lease=self._lease, limit=most)
         except (OSError, SQLAlchemyError, PostgresError) as failure:
             log.warning("worker_waits", table=job.table, error=f"{type(failure).__name__}: {failure}")
             return []

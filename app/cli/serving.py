@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -42,8 +43,17 @@ def serve(
 
 def worker() -> None:
     """Apply events, finish refunds and cancellations: everything that is due. Run as many as you like."""
-    with started() as settings:
-        asyncio.run(_work(settings))
+    with started() as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_work(settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, as uvicorn takes it, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _work(settings: Settings) -> None:

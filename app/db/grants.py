@@ -7,11 +7,11 @@ Whoever changes a grant holds the subscriber's row lock, so the entitlement row 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import issues, revocations, subscriptions
-from app.db.models import Entitlement
+from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
 from app.db.session import Session
 from app.db.subscribers import Subscriber
@@ -22,6 +22,14 @@ from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription
 
+# Built once, and Core's: they run for each event.
+_GRANTS, _ENTITLEMENTS = table_of(Row), table_of(Entitlement)
+_OF_SUBSCRIPTION = select(*_GRANTS.c).where(_GRANTS.c.subscription_id == bindparam("subscription"))
+_OF_SUBSCRIBER = select(*_GRANTS.c).where(_GRANTS.c.subscriber_id == bindparam("subscriber")).order_by(_GRANTS.c.id)
+_ENTITLEMENT_OF = select(_ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
+    _ENTITLEMENTS.c.sub == bindparam("its_sub")
+)
+_ADD, _ADD_ENTITLEMENT = insert(_GRANTS), insert(_ENTITLEMENTS)
 _EVER, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -52,18 +60,17 @@ async def derive(
 
 
 async def replace(session: Session, subscriber_id: str, subscription_id: str, grants: Sequence[Grant]) -> None:
-    """Make ``grants`` all that the subscription grants."""
-    await session.execute(delete(Row).where(Row.subscription_id == subscription_id))
-    for grant in grants:
-        await session.execute(
-            insert(Row).values(
-                id=grant.id,
-                subscriber_id=subscriber_id,
-                subscription_id=subscription_id,
-                source=grant.source,
-                features=dump_features(grant.features),
-            )
-        )
+    """Make ``grants`` all that the subscription grants. Nothing is written when they are that already."""
+    made = [{"id": g.id, "source": g.source, "features": dump_features(g.features)} for g in grants]
+    held = await session.execute(_OF_SUBSCRIPTION, {"subscription": subscription_id})
+    before = {row.id: {"id": row.id, "source": row.source, "features": row.features} for row in held}
+    if before == {one["id"]: one for one in made}:
+        return
+    if before:
+        await session.execute(delete(Row).where(Row.subscription_id == subscription_id))
+    if made:
+        whose = {"subscriber_id": subscriber_id, "subscription_id": subscription_id}
+        await session.execute(_ADD, [{**one, **whose} for one in made])
 
 
 async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
@@ -76,13 +83,10 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
     :param now: policy time. Access that is lost only beyond the life of any token taken now is no revocation.
     """
     access = await _united(session, subscriber)
-    held = (
-        await session.execute(select(Entitlement.access, Entitlement.version).where(Entitlement.sub == subscriber.sub))
-    ).one_or_none()
+    held = (await session.execute(_ENTITLEMENT_OF, {"its_sub": subscriber.sub})).one_or_none()
     if held is None:
-        new = Entitlement(sub=subscriber.sub, subscriber_id=subscriber.id, version=1, access=dump(access))
-        session.add(new)
-        await session.flush()
+        new = {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": dump(access)}
+        await session.execute(_ADD_ENTITLEMENT, new)
         return
     if held.access == dump(access):
         return
@@ -96,7 +100,7 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
 
 
 async def _united(session: Session, subscriber: Subscriber) -> Access:
-    rows = await session.scalars(select(Row).where(Row.subscriber_id == subscriber.id).order_by(Row.id))
+    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})
     grants = [Grant(id=row.id, source=row.source, features=load_features(row.features)) for row in rows]
     lapses = []
     for subscription in await subscriptions.of_subscriber(session, subscriber.id):

@@ -5,15 +5,17 @@ Accepting runs on the bare asyncpg pool, and those that arrive together share on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import asyncpg
-from sqlalchemy import bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy import bindparam, func, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
+from app.db import subscriptions, work
 from app.db.models import Event as Row
-from app.db.session import Session, new_id
-from app.domain.events import Knock
+from app.db.session import Record, Session, new_id
+from app.domain.events import INVOICE, SUBSCRIPTION, Knock
 
 RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
 NO_KEY = "-"
@@ -27,6 +29,46 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::time
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
+
+
+_TEXTS = ARRAY(TEXT)
+_CLOSE = text(
+    "UPDATE events SET state = 'applied', applied_at = now(), due_at = NULL, last_error = NULL WHERE id = ANY(:ids)"
+).bindparams(bindparam("ids", type_=_TEXTS))
+_CLOSE_EARLIER = text(  # the states as the index says
+    """
+    WITH newest AS (
+        SELECT done.key, max(e.received_at) AS at FROM unnest(:ids, :keys) AS done (id, key) JOIN events e USING (id)
+        GROUP BY done.key)
+    UPDATE events SET state = 'applied', applied_at = now(), due_at = NULL, last_error = NULL
+    FROM newest WHERE work_key = newest.key AND state IN ('failed', 'dead') AND received_at <= newest.at
+    """
+).bindparams(bindparam("ids", type_=_TEXTS), bindparam("keys", type_=_TEXTS))
+# Whose an invoice is: its own events tell, and so do payments that are here. That never changes, so it may be believed.
+_JOIN_KNOWN = text(
+    """
+    WITH known AS (
+        SELECT invoice, coalesce(
+            (SELECT work_key FROM events WHERE object_id = invoice AND work_key LIKE 'subscription:%' LIMIT 1),
+            (SELECT 'subscription:' || s.stripe_id FROM payments p JOIN subscriptions s ON s.id = p.subscription_id
+             WHERE p.invoice_id = invoice LIMIT 1)) AS key
+        FROM unnest(:invoices) AS asked (invoice))
+    UPDATE events e SET work_key = known.key, due_at = now(), attempts = greatest(attempts - 1, 0)
+    FROM known WHERE known.key IS NOT NULL AND e.work_key = 'invoice:' || invoice AND e.due_at IS NOT NULL
+    RETURNING e.id, 'invoice:' || invoice AS was, known.key
+    """
+).bindparams(bindparam("invoices", type_=_TEXTS))
+_ADOPT = text(
+    """
+    WITH told AS (
+        SELECT DISTINCT object_id, work_key FROM events
+        WHERE work_key = ANY(:keys) AND due_at IS NOT NULL AND object_id LIKE 'in!_%' ESCAPE '!')
+    UPDATE events e SET work_key = told.work_key, attempts = attempts + 1, due_at = now() + :lease
+    FROM told WHERE e.work_key = 'invoice:' || told.object_id AND e.due_at <= now()
+        AND NOT EXISTS (SELECT FROM leases l WHERE l.key = e.work_key AND l.until > now())
+    RETURNING e.id, e.work_key AS key
+    """
+).bindparams(bindparam("keys", type_=_TEXTS), bindparam("lease", type_=INTERVAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +116,49 @@ async def knock(session: Session, key: str, *, why: str) -> None:
     await session.flush()
 
 
+async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -> list[work.Claimed]:
+    """
+    Lease up to ``limit`` keys with due events, as :func:`app.db.work.claim` does, and read their subscriptions' versions.
+
+    A payment's event names its invoice alone. When it is known whose that is, it becomes a knock for the subscription: one
+    worker looks at it, once for all that was told of it.
+    """
+    claimed = {one.key: one for one in await work.claim(session, "events", owner=owner, lease=lease, limit=limit)}
+    invoices = [key.partition(":")[2] for key in claimed if key.startswith(f"{INVOICE}:")]
+    if invoices:
+        joined = (await session.execute(_JOIN_KNOWN, {"invoices": invoices})).all()
+        gone = {row.was for row in joined}
+        for key in gone:
+            del claimed[key]
+        await work.release_all(session, gone, owner=owner)
+        _add(claimed, joined)
+    bought = [key for key in claimed if key.startswith(f"{SUBSCRIPTION}:")]
+    if bought:
+        _add(claimed, (await session.execute(_ADOPT, {"keys": bought, "lease": lease})).all())
+        held = await subscriptions.versions(session, [key.partition(":")[2] for key in bought])
+        for key in bought:
+            claimed[key] = replace(claimed[key], version=held[key.partition(":")[2]])
+    return list(claimed.values())
+
+
+def _add(claimed: dict[str, work.Claimed], rows: Sequence[Record]) -> None:
+    for row in rows:
+        one = claimed.get(row.key)
+        if one is not None:
+            claimed[row.key] = replace(one, ids=(*one.ids, row.id))
+
+
 async def close(session: Session, ids: Sequence[str], *, key: str) -> None:
     """Close exactly the events that were read before the fetch began, and earlier failed or dead ones of the key."""
-    applied = {"state": APPLIED, "applied_at": func.now(), "due_at": None, "last_error": None}
-    await session.execute(update(Row).where(Row.id.in_(list(ids))).values(**applied))
-    newest = select(func.max(Row.received_at)).where(Row.id.in_(list(ids))).scalar_subquery()
-    await session.execute(
-        update(Row)
-        .where(Row.work_key == key, text("state IN ('failed', 'dead')"), Row.received_at <= newest)  # as the index says
-        .values(**applied)
-    )
+    await close_all(session, [(key, ids)])
+
+
+async def close_all(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Do as :func:`close` does for several keys."""
+    ids = [event_id for _, some in looked_at for event_id in some]
+    keys = [key for key, some in looked_at for _ in some]
+    await session.execute(_CLOSE, {"ids": ids})
+    await session.execute(_CLOSE_EARLIER, {"ids": ids, "keys": keys})
 
 
 async def ignore(session: Session, ids: Sequence[str], *, reason: str) -> None:

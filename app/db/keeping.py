@@ -26,6 +26,7 @@ async def keep(
     *,
     now: datetime,
     alone: bool = False,
+    version: int | None = None,
 ) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to what ``look`` finds at Stripe.
@@ -33,19 +34,21 @@ async def keep(
     ``look`` is awaited outside of any transaction.
 
     :param alone: others of the reader's are being looked at by the caller, so that they need not be.
+    :param version: the subscription's, if the caller has just read it.
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
     """
     for _ in range(LOOKS):
-        async with sessions.begin() as session:
-            version = await subscriptions.version(session, stripe_id)
+        if version is None:
+            async with sessions.begin() as session:
+                version = await subscriptions.version(session, stripe_id)
         seen = await look()
         try:
             async with sessions.begin() as session:
                 return await save(session, rules, seen, if_version=version, now=now, alone=alone)
         except Overtaken:
-            continue
+            version = None
     raise Overtaken(stripe_id)
 
 
@@ -57,11 +60,10 @@ async def save(
 
     :raises Overtaken: somebody saved since ``if_version`` was read.
     """
-    owner = await subscribers.by_customer(session, seen.customer_id)
-    if owner is None:
+    subscriber = await subscribers.lock_customer(session, seen.customer_id)
+    if subscriber is None:
         raise NotOurs(f"the customer {seen.customer_id} is none of our subscribers")
     rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
-    subscriber = await subscribers.lock(session, owner.id)
     held = await subscriptions.save(session, subscriber.id, seen, if_version=if_version)
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
     await payments.save(session, held.id, payments_of(seen))

@@ -6,28 +6,31 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.models import Payment as Row
-from app.db.models import Subscription
+from app.db.models import Subscription, table_of
 from app.db.session import Session
 from app.domain.subscriptions import Payment
+
+_ADD = insert(table_of(Row)).on_conflict_do_nothing(index_elements=[Row.id])  # built once
 
 
 async def save(session: Session, subscription_id: str, payments: Sequence[Payment]) -> None:
     """Keep payments that arrived. What arrived does not change; what goes back is a refund's matter."""
-    for payment in payments:
-        await session.execute(
-            insert(Row)
-            .values(
-                id=payment.id,
-                invoice_id=payment.invoice_id,
-                subscription_id=subscription_id,
-                amount=payment.amount,
-                tax=payment.tax,
-                currency=payment.currency,
-                paid_at=payment.paid_at,
-                billing_reason=payment.billing_reason,
-            )
-            .on_conflict_do_nothing(index_elements=[Row.id])
-        )
+    if not payments:
+        return
+    made = [
+        {
+            "id": payment.id,
+            "invoice_id": payment.invoice_id,
+            "subscription_id": subscription_id,
+            "amount": payment.amount,
+            "tax": payment.tax,
+            "currency": payment.currency,
+            "paid_at": payment.paid_at,
+            "billing_reason": payment.billing_reason,
+        }
+        for payment in payments
+    ]
+    await session.execute(_ADD, made)
 
 
 async def version(session: Session, payment_id: str) -> int:

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, union, update
+from sqlalchemy import bindparam, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.db.models import Payment, Subscription
+from app.db.models import Payment, Subscription, table_of
 from app.db.models import Subscriber as Row
-from app.db.session import Session, new_id
+from app.db.session import Record, Session, new_id
+
+_ROWS = table_of(Row)
+_OF_CUSTOMER = select(*_ROWS.c).where(_ROWS.c.stripe_customer_id == bindparam("customer")).with_for_update()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,12 @@ async def ensure(session: Session, *, sub: str, email: str | None, name: str | N
 async def lock(session: Session, subscriber_id: str) -> Subscriber:
     """Lock a subscriber's row for this transaction: whatever changes their money or access does so first."""
     return _subscriber(await session.get_one(Row, subscriber_id, with_for_update=True, populate_existing=True))
+
+
+async def lock_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:
+    """Lock the subscriber whom Stripe knows as that customer; None: we know nobody of that name."""
+    row = (await session.execute(_OF_CUSTOMER, {"customer": stripe_customer_id})).one_or_none()
+    return _subscriber(row) if row is not None else None
 
 
 async def by_sub(session: Session, sub: str) -> Subscriber | None:
@@ -99,7 +108,7 @@ def _maybe(row: Row | None) -> Subscriber | None:
     return _subscriber(row) if row is not None else None
 
 
-def _subscriber(row: Row) -> Subscriber:
+def _subscriber(row: Row | Record) -> Subscriber:
     return Subscriber(
         id=row.id,
         sub=row.sub,

@@ -8,15 +8,44 @@ older state never replaces a newer one, however long a worker slept.
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
 from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
-from app.db.session import Session, new_id
+from app.db.models import table_of
+from app.db.session import Record, Session, new_id
 from app.domain.errors import DomainError
 from app.domain.subscriptions import LIVE, Adjustment, SeenSubscription, Subscription, Term
+
+# Built once, and Core's: what is looked at for each event should cost no more than it must.
+_ROWS, _TERMS = table_of(Row), table_of(TermRow)
+_VERSION = select(_ROWS.c.version).where(_ROWS.c.stripe_id == bindparam("its_id"))
+_VERSIONS = select(_ROWS.c.stripe_id, _ROWS.c.version).where(
+    _ROWS.c.stripe_id == func.any(bindparam("their_ids", type_=ARRAY(TEXT)))
+)
+_ADD = insert(_ROWS).on_conflict_do_nothing(index_elements=[Row.stripe_id]).returning(*_ROWS.c)
+_SAVE = (
+    update(_ROWS)
+    .where(_ROWS.c.stripe_id == bindparam("its_id"), _ROWS.c.version == bindparam("its_version"))
+    .returning(*_ROWS.c)
+)
+_ADD_TERMS = insert(_TERMS).on_conflict_do_nothing(index_elements=[TermRow.invoice_id])
+_ADJUSTED = (
+    select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at)))
+    .where(Adjusted.invoice_id == _TERMS.c.invoice_id)
+    .scalar_subquery()
+)
+_TERMS_OF = (
+    select(*_TERMS.c, _ADJUSTED.label("adjusted"))
+    .where(_TERMS.c.subscription_id == bindparam("subscription"))
+    .order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
+)
+_OF_SUBSCRIBER = (
+    select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.created_at, _ROWS.c.id)
+)
+_LIVE_OF = _OF_SUBSCRIBER.where(_ROWS.c.status.in_(LIVE), _ROWS.c.ended_here_at.is_(None))
 
 
 class Overtaken(DomainError):
@@ -27,7 +56,13 @@ class Overtaken(DomainError):
 
 async def version(session: Session, stripe_id: str) -> int:
     """Return the version to fence a save with: 0 when we do not have the subscription yet."""
-    return await session.scalar(select(Row.version).where(Row.stripe_id == stripe_id)) or 0
+    return await session.scalar(_VERSION, {"its_id": stripe_id}) or 0
+
+
+async def versions(session: Session, stripe_ids: Sequence[str]) -> dict[str, int]:
+    """Return the versions of several, those that we do not have yet included."""
+    found = await session.execute(_VERSIONS, {"their_ids": list(stripe_ids)})
+    return dict.fromkeys(stripe_ids, 0) | {row.stripe_id: row.version for row in found}
 
 
 async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, if_version: int) -> Subscription:
@@ -53,64 +88,44 @@ async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, 
         "version": if_version + 1,
     }
     if if_version == 0:
-        row = await session.scalar(
-            insert(Row)
-            .values(
-                id=new_id("scr"),
-                stripe_id=seen.id,
-                subscriber_id=subscriber_id,
-                work_key=f"subscription:{seen.id}",
-                **values,
-            )
-            .on_conflict_do_nothing(index_elements=[Row.stripe_id])
-            .returning(Row)
-        )
+        values |= {
+            "id": new_id("scr"),
+            "stripe_id": seen.id,
+            "subscriber_id": subscriber_id,
+            "work_key": f"subscription:{seen.id}",
+        }
+        found = await session.execute(_ADD, values)
     else:
-        row = await session.scalar(
-            update(Row)
-            .where(Row.stripe_id == seen.id, Row.version == if_version)
-            .values(**values)
-            .returning(Row)
-            .execution_options(populate_existing=True)
-        )
+        found = await session.execute(_SAVE, {**values, "its_id": seen.id, "its_version": if_version})
+    row = found.one_or_none()
     if row is None:
         raise Overtaken(seen.id)
     return _subscription(row)
 
 
-async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> list[Term]:
-    """Keep the terms that paid invoices opened; return all of the subscription's, refunded ones marked."""
-    for term in terms:
-        await session.execute(
-            insert(TermRow)
-            .values(
-                invoice_id=term.invoice_id,
-                subscription_id=subscription_id,
-                plan=term.plan,
-                print_edition=term.print_edition,
-                starts_at=term.starts_at,
-                ends_at=term.ends_at,
-                issues_owed=term.issues_owed,
-            )
-            .on_conflict_do_nothing(index_elements=[TermRow.invoice_id])
-        )
-    return await terms_of(session, subscription_id)
+async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> None:
+    """Keep the terms that paid invoices opened. What is here already stays as it is."""
+    if not terms:
+        return
+    made = [
+        {
+            "invoice_id": term.invoice_id,
+            "subscription_id": subscription_id,
+            "plan": term.plan,
+            "print_edition": term.print_edition,
+            "starts_at": term.starts_at,
+            "ends_at": term.ends_at,
+            "issues_owed": term.issues_owed,
+        }
+        for term in terms
+    ]
+    await session.execute(_ADD_TERMS, made)
 
 
 async def terms_of(session: Session, subscription_id: str) -> list[Term]:
     """Return a subscription's terms with their adjustments, the earliest first."""
-    adjustments = (
-        select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at)))
-        .where(Adjusted.invoice_id == TermRow.invoice_id)
-        .scalar_subquery()
-    )
-    rows = await session.execute(
-        select(TermRow, adjustments)
-        .where(TermRow.subscription_id == subscription_id)
-        .order_by(TermRow.starts_at, TermRow.invoice_id)
-        .execution_options(populate_existing=True)
-    )
-    return [_term(row, adjusted or ()) for row, adjusted in rows]
+    rows = await session.execute(_TERMS_OF, {"subscription": subscription_id})
+    return [_term(row, row.adjusted or ()) for row in rows]
 
 
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
@@ -187,23 +202,13 @@ async def current(session: Session, subscriber_id: str) -> Subscription | None:
 
 async def of_subscriber(session: Session, subscriber_id: str) -> list[Subscription]:
     """Return all of a subscriber's, the earliest first."""
-    rows = await session.scalars(
-        select(Row)
-        .where(Row.subscriber_id == subscriber_id)
-        .order_by(Row.created_at, Row.id)
-        .execution_options(populate_existing=True)
-    )
+    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_subscription(row) for row in rows]
 
 
 async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
     """Return a subscriber's live subscriptions, the earliest first: one, unless two were paid at once."""
-    rows = await session.scalars(
-        select(Row)
-        .where(Row.subscriber_id == subscriber_id, Row.status.in_(LIVE), Row.ended_here_at.is_(None))
-        .order_by(Row.created_at, Row.id)
-        .execution_options(populate_existing=True)
-    )
+    rows = await session.execute(_LIVE_OF, {"subscriber": subscriber_id})
     return [_subscription(row) for row in rows]
 
 
@@ -221,7 +226,7 @@ def _maybe(row: Row | None) -> Subscription | None:
     return _subscription(row) if row is not None else None
 
 
-def _subscription(row: Row) -> Subscription:
+def _subscription(row: Row | Record) -> Subscription:
     return Subscription(
         id=row.id,
         stripe_id=row.stripe_id,
@@ -245,7 +250,7 @@ def _subscription(row: Row) -> Subscription:
     )
 
 
-def _term(row: TermRow, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
+def _term(row: Record, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
     return Term(
         invoice_id=row.invoice_id,
         plan=row.plan,

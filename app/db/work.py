@@ -9,12 +9,12 @@ work is done, and no session lock at all, so a transaction pooler may stand betw
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
 from app.db.session import Session, Sessions
@@ -25,6 +25,42 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
 TABLES = frozenset({"audit_unsealed", "calendar_work", "events", "refunds", "subscriptions"})
 
 
+def _leasing(table: str) -> TextClause:
+    return text(
+        f"""
+        WITH due AS (
+            SELECT work_key, min(due_at) AS since
+            FROM (SELECT work_key, due_at FROM {table} d
+                  WHERE due_at <= now()
+                    AND NOT EXISTS (SELECT FROM leases l WHERE l.key = d.work_key AND l.until > now())
+                  ORDER BY due_at LIMIT :rows) oldest
+            GROUP BY work_key ORDER BY since LIMIT :limit)
+        INSERT INTO leases (key, owner, until)
+        SELECT work_key, :owner, now() + :lease FROM due ORDER BY work_key
+        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
+        RETURNING key
+        """  # noqa: S608 - the table's name is one of ours
+    ).bindparams(bindparam("lease", type_=INTERVAL))
+
+
+def _counting(table: str) -> TextClause:
+    # Events may be poison, so theirs move apart; other work is known to be good, and is tried again at once.
+    spread = "least(power(2, attempts) - 1, 600) * random() * interval '1 second'"
+    again = f"now() + :lease + {spread}" if table == "events" else "due_at + 0 * CAST(:lease AS interval)"
+    return text(
+        f"""
+        UPDATE {table} SET attempts = attempts + 1, due_at = {again}
+        WHERE work_key = ANY(:keys) AND due_at <= now() RETURNING work_key, id, attempts
+        """  # noqa: S608
+    ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
+
+
+_LEASE, _COUNT = {table: _leasing(table) for table in TABLES}, {table: _counting(table) for table in TABLES}
+_RELEASE = text("DELETE FROM leases WHERE key = ANY(:keys) AND owner = :owner").bindparams(
+    bindparam("keys", type_=ARRAY(TEXT))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A leased key, with the rows that were due when it was leased and the most often any of them was tried."""
@@ -32,49 +68,29 @@ class Claimed:
     key: str
     ids: tuple[str, ...]
     attempts: int
+    version: int | None = None  # of what the key is about, if that has one: read before any look at Stripe
 
 
 async def claim(session: Session, table: str, *, owner: str, lease: timedelta, limit: int) -> list[Claimed]:
-    """Lease up to ``limit`` keys of ``table`` that have due work and that nobody works on. Counts the attempt."""
-    if table not in TABLES:
-        raise ValueError(table)
-    keys = await session.scalars(
-        text(
-            f"""
-            WITH due AS (
-                SELECT work_key, min(due_at) AS since
-                FROM (SELECT work_key, due_at FROM {table} d
-                      WHERE due_at <= now()
-                        AND NOT EXISTS (SELECT FROM leases l WHERE l.key = d.work_key AND l.until > now())
-                      ORDER BY due_at LIMIT :rows) oldest
-                GROUP BY work_key ORDER BY since LIMIT :limit)
-            INSERT INTO leases (key, owner, until)
-            SELECT work_key, :owner, now() + :lease FROM due ORDER BY work_key
-            ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
-            RETURNING key
-            """  # noqa: S608 - the table's name is one of ours
-        ).bindparams(bindparam("lease", type_=INTERVAL)),
-        {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease},
-    )
-    leased = list(keys)
+    """
+    Lease up to ``limit`` keys of ``table`` that have due work and that nobody works on. Counts the attempt.
+
+    An event's next try is set as well, for when this one kills its worker: after the lease and a while at random, longer
+    each time, so that a poisonous one does not come back in the company of the same others, whose tries it would use up.
+    """
+    leased = (
+        await session.scalars(_LEASE[table], {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease})
+    ).all()
     if not leased:
         return []
-    rows = await session.execute(
-        text(
-            f"""
-            UPDATE {table} SET attempts = attempts + 1
-            WHERE work_key = ANY(:keys) AND due_at <= now() RETURNING work_key, id, attempts
-            """  # noqa: S608
-        ).bindparams(bindparam("keys", type_=ARRAY(TEXT))),
-        {"keys": leased},
-    )
-    found: dict[str, list[tuple[str, int]]] = {key: [] for key in leased}
+    rows = (await session.execute(_COUNT[table], {"keys": leased, "lease": lease})).all()
+    found: dict[str, list[tuple[str, int]]] = {}
     for key, row_id, attempts in rows:
-        found[key].append((row_id, attempts))
-    return [
-        Claimed(key, tuple(sorted(i for i, _ in ids)), max((n for _, n in ids), default=0))
-        for key, ids in found.items()
-    ]
+        found.setdefault(key, []).append((row_id, attempts))
+    done_meanwhile = set(leased) - found.keys()
+    if done_meanwhile:
+        await release_all(session, done_meanwhile, owner=owner)
+    return [Claimed(key, tuple(sorted(i for i, _ in ids)), max(n for _, n in ids)) for key, ids in found.items()]
 
 
 async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> bool:
@@ -125,6 +141,11 @@ async def renew(session: Session, *, owner: str, lease: timedelta) -> None:
 async def release(session: Session, key: str, *, owner: str) -> None:
     """Give a key back, if it is still ours."""
     await session.execute(text("DELETE FROM leases WHERE key = :key AND owner = :owner"), {"key": key, "owner": owner})
+
+
+async def release_all(session: Session, keys: Collection[str], *, owner: str) -> None:
+    """Give several keys back, those that are still ours."""
+    await session.execute(_RELEASE, {"keys": list(keys), "owner": owner})
 
 
 async def later(

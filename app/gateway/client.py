@@ -5,13 +5,14 @@ Each noun's calls stand in a file of their own beside this one. Every POST carri
 it (an intent's); a repeat of the key gets the first answer. The SDK's own retries repeat the same key as well.
 """
 
+import json
 from collections.abc import Awaitable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import stripe
 import structlog
-from stripe import ListObject, StripeClient, StripeObject
+from stripe import ListObject, StripeClient, StripeObject, StripeResponse
 
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.gateway.pacing import Allowance, Pace, PacedClient
@@ -26,6 +27,16 @@ class Gone(NotFound):
     """Stripe has no such object (any more)."""
 
     code = "gone_at_stripe"
+
+
+class Plain(dict[str, Any]):
+    """An object of Stripe's as it came: its members are attributes, as they are of the SDK's objects."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 class Gateway:
@@ -91,6 +102,24 @@ class Gateway:
         found = list(page.data)
         while page.has_more:
             page = await self.call(page.next_page_async())
+            found += page.data
+        return found
+
+    async def read(self, path: str, **parameters: Any) -> Any:
+        """
+        GET something, in the shape of the SDK's types and without building its objects, which costs more than the call.
+
+        What comes is plain JSON whose members can be read as attributes. Raises as :meth:`call` does.
+        """
+        answer: StripeResponse = await self.call(self.sdk.raw_request_async("get", path, **parameters))
+        return json.loads(answer.body, object_hook=Plain)
+
+    async def read_every(self, path: str, **parameters: Any) -> list[Any]:
+        """GET a listing and the pages after it, as :meth:`read` does."""
+        page = await self.read(path, **parameters)
+        found = list(page.data)
+        while page.has_more:
+            page = await self.read(path, **parameters, starting_after=found[-1].id)
             found += page.data
         return found
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from app.domain.subscriptions import NotOurs, SeenSubscription
 from app.gateway import translate
@@ -15,11 +16,9 @@ async def fetch(gateway: Gateway, stripe_id: str) -> SeenSubscription:
 
     :raises Gone: Stripe has none of that id.
     """
-    invoices = gateway.sdk.v1.invoices.list_async(
-        {"subscription": stripe_id, "expand": ["data.payments"], "limit": 100}
-    )
     seen, listed = await asyncio.gather(
-        gateway.call(gateway.sdk.v1.subscriptions.retrieve_async(stripe_id)), gateway.every(invoices)
+        gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"),
+        gateway.read_every("/v1/invoices", subscription=stripe_id, expand=["data.payments"], limit=100),
     )
     return translate.subscription(seen, listed)
 

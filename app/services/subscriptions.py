@@ -28,16 +28,21 @@ class Mine:
     ledger: Ledger | None  # of the term; None until there is a calendar
 
 
-async def refresh(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime) -> Subscription:
+async def refresh(
+    sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime, version: int | None = None
+) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to Stripe's state.
+
+    :param version: what our copy has, if the caller has just read it.
 
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises Gone: Stripe has none of that id.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
     """
-    return await keeping.keep(sessions, rules, stripe_id, partial(at_stripe.fetch, gateway, stripe_id), now=now)
+    look = partial(at_stripe.fetch, gateway, stripe_id)
+    return await keeping.keep(sessions, rules, stripe_id, look, now=now, version=version)
 
 
 async def refresh_invoice(

@@ -6,6 +6,7 @@ for that kind of object; the composition root says which use case that is, since
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -14,6 +15,7 @@ from app.db import inbox, work
 from app.db.arrivals import Arrivals
 from app.db.session import DATABASE_AWAY, Sessions
 from app.db.subscriptions import Overtaken
+from app.db.together import Together
 from app.domain import events
 from app.domain.errors import StripeUnavailable
 from app.domain.events import LookFirst
@@ -49,8 +51,36 @@ async def accept(
     return stored and knock.ignored is None
 
 
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """A key that was looked at, with the events that were read before the look began."""
+
+    claimed: work.Claimed
+    owner: str
+
+
+def closing(sessions: Sessions) -> Together[LookedAt]:
+    """Return what closes events: those of all keys that were looked at meanwhile in one transaction, leases given back."""
+
+    async def close(looked_at: Sequence[LookedAt]) -> None:
+        async with sessions.begin() as session:
+            await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
+            for owner in {one.owner for one in looked_at}:
+                await work.release_all(
+                    session, [one.claimed.key for one in looked_at if one.owner == owner], owner=owner
+                )
+
+    return Together(close)
+
+
 async def apply(
-    sessions: Sessions, handlers: Mapping[str, Handler], claimed: work.Claimed, *, owner: str, most: int
+    sessions: Sessions,
+    handlers: Mapping[str, Handler],
+    claimed: work.Claimed,
+    *,
+    owner: str,
+    most: int,
+    done: Together[LookedAt],
 ) -> None:
     """
     Look at what the claimed events are about, and close exactly them.
@@ -58,7 +88,7 @@ async def apply(
     Never raises for what an event is about: what fails is put back with a pause, and is dead after ``most`` tries. While
     Stripe is away no try is counted, so an outage of whatever length kills nothing.
     """
-    ids = claimed.ids
+    ids, released = claimed.ids, False
     try:
         if claimed.attempts > most:
             async with sessions.begin() as session:
@@ -66,8 +96,8 @@ async def apply(
             log.error("events_dead", key=claimed.key, event_ids=ids)
             return
         await _look(handlers, claimed.key)
-        async with sessions.begin() as session:
-            await inbox.close(session, ids, key=claimed.key)
+        await done.add(LookedAt(claimed, owner))
+        released = True
         log.info("events_applied", key=claimed.key, event_ids=ids)
     except (NotOurs, Gone) as foreign:
         async with sessions.begin() as session:
@@ -86,8 +116,9 @@ async def apply(
             await inbox.fail(session, ids, most=most)
         log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=claimed.attempts, error=error)
     finally:
-        async with sessions.begin() as session:
-            await work.release(session, claimed.key, owner=owner)
+        if not released:
+            async with sessions.begin() as session:
+                await work.release(session, claimed.key, owner=owner)
 
 
 async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> None:

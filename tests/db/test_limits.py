@@ -39,7 +39,7 @@ async def test_processes_together_get_no_more_calls_than_one_would(
     of_a, of_b = sum(shares[0::3]), sum(shares[1::3]) + sum(shares[2::3])
     assert of_a + of_b <= 30 + 60 * took
     assert max(of_a, of_b) <= 20 + 40 * took
-    assert of_a + of_b >= 30  # and nobody is starved
+    assert min(of_a, of_b) > 0, "nobody is starved"
 
 
 async def test_the_backlog_leaves_a_share_for_those_who_wait(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:

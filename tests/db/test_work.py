@@ -58,6 +58,20 @@ async def test_a_dead_workers_work_is_free_when_its_lease_ends(sessions: Session
     assert claimed.attempts == 2
 
 
+async def test_what_kills_its_worker_again_and_again_moves_away_from_its_neighbours(sessions: Sessions) -> None:
+    for number in range(20):
+        await knock(sessions, f"subscription:sub_{number}")
+    for _ in range(6):  # each time the worker dies with all it has claimed
+        await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+        async with sessions.begin() as session:
+            await session.execute(text("UPDATE events SET attempts = attempts + 1, due_at = now()"))
+    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+
+    async with sessions.begin() as session:
+        waits = (await session.scalars(text("SELECT extract(epoch FROM due_at - now()) FROM events ORDER BY 1"))).all()
+    assert waits[-1] - waits[0] > 60, "they come back apart, the most of them before the one that kills"
+
+
 async def test_a_renewed_lease_holds(sessions: Sessions) -> None:
     await knock(sessions, "subscription:sub_1")
     await claim(sessions, "anna", lease=timedelta(milliseconds=200))
@@ -76,6 +90,7 @@ async def test_a_lease_is_given_back_by_its_owner_alone(sessions: Sessions) -> N
     assert await claim(sessions, "bert") == []
     async with sessions.begin() as session:
         await work.release(session, "subscription:sub_1", owner="anna")
+        await session.execute(text("UPDATE events SET due_at = now()"))
 
     assert len(await claim(sessions, "bert")) == 1
 
@@ -128,3 +143,77 @@ async def test_events_are_dead_after_the_last_try_and_visible(sessions: Sessions
 def test_pauses_double_to_a_quarter_of_an_hour(attempts: int, least: int, most: int) -> None:
     assert work.pause(attempts, jitter=0.0) == timedelta(seconds=least)
     assert work.pause(attempts, jitter=1.0) == timedelta(seconds=most)
+
+
+async def told(sessions: Sessions, event_id: str, object_id: str, key: str) -> None:
+    async with sessions.begin() as session:
+        await session.execute(
+            text(
+                "INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)"
+                " VALUES (:id, 'x', :object, 'received', '{}', :key, now())"
+            ),
+            {"id": event_id, "object": object_id, "key": key},
+        )
+
+
+async def claim_events(sessions: Sessions, owner: str) -> dict[str, tuple[str, ...]]:
+    async with sessions.begin() as session:
+        return {one.key: one.ids for one in await inbox.claim(session, owner=owner, lease=LEASE, limit=100)}
+
+
+async def test_a_payments_event_joins_those_of_the_subscription_whose_invoice_it_is_of(sessions: Sessions) -> None:
+    await told(sessions, "evt_1", "in_1", "subscription:sub_1")
+    await told(sessions, "evt_2", "inpay_1", "invoice:in_1")
+    await told(sessions, "evt_3", "inpay_9", "invoice:in_9")
+
+    claimed = await claim_events(sessions, "anna")
+
+    assert {key: set(ids) for key, ids in claimed.items()} == {
+        "subscription:sub_1": {"evt_1", "evt_2"},
+        "invoice:in_9": {"evt_3"},  # nothing tells whose it is: Stripe has to be asked
+    }
+
+
+async def test_a_payments_event_that_comes_while_its_subscription_is_looked_at_waits_for_the_next_look(
+    sessions: Sessions,
+) -> None:
+    await told(sessions, "evt_1", "in_1", "subscription:sub_1")
+    await claim_events(sessions, "anna")
+    await told(sessions, "evt_2", "inpay_1", "invoice:in_1")
+
+    assert await claim_events(sessions, "bert") == {}
+
+    async with sessions.begin() as session:
+        await inbox.close(session, ["evt_1"], key="subscription:sub_1")
+        await work.release(session, "subscription:sub_1", owner="anna")
+    assert await claim_events(sessions, "bert") == {"subscription:sub_1": ("evt_2",)}
+
+
+async def test_what_is_claimed_carries_the_version_that_fences_its_save(sessions: Sessions) -> None:
+    await knock(sessions, "subscription:sub_1")
+    await knock(sessions, "payment:pi_1")
+    async with sessions.begin() as session:
+        claimed = await inbox.claim(session, owner="anna", lease=LEASE, limit=100)
+
+    assert {one.key: one.version for one in claimed} == {"subscription:sub_1": 0, "payment:pi_1": None}
+
+
+async def test_closing_many_keys_at_once_closes_what_failed_before_of_each_and_nothing_later(
+    sessions: Sessions,
+) -> None:
+    for number in (1, 2):
+        await told(sessions, f"evt_{number}_early", "x", f"subscription:sub_{number}")
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE events SET state = 'dead', due_at = NULL"))
+    for number in (1, 2):
+        await told(sessions, f"evt_{number}", "x", f"subscription:sub_{number}")
+    for number in (1, 2):
+        await told(sessions, f"evt_{number}_late", "x", f"subscription:sub_{number}")
+
+    async with sessions.begin() as session:
+        looked_at = [(f"subscription:sub_{number}", [f"evt_{number}"]) for number in (1, 2)]
+        await inbox.close_all(session, looked_at)
+
+    async with sessions.begin() as session:
+        left = await session.scalars(text("SELECT id FROM events WHERE state <> 'applied'"))
+    assert set(left) == {"evt_1_late", "evt_2_late"}
