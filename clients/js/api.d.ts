@@ -311,13 +311,77 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List refunds, the newest first
+         * @description List refunds, the newest first.
+         */
+        get: operations["list_refunds"];
         put?: never;
         /**
          * Give money back on one payment
          * @description Give money back on one payment. The quote must still hold.
          */
         post: operations["issue_refund"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/refunds/{refund_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a refund, with all that were made in the same go
+         * @description Show a refund, with all that were made in the same go.
+         */
+        get: operations["show_refund"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/refunds/{refund_id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a refund be paid that waits for a second person
+         * @description Let a refund be paid that waits for a second person. It is quoted again.
+         */
+        post: operations["approve_refund"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/refunds/{refund_id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refuse a refund that waits for a second person
+         * @description Refuse a refund that waits for a second person. What was reserved for it is free again.
+         */
+        post: operations["reject_refund"];
         delete?: never;
         options?: never;
         head?: never;
@@ -358,6 +422,130 @@ export interface paths {
         get: operations["show_subscriber"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/disputes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List disputes, first the ones whose evidence is due first
+         * @description List disputes, first the ones whose evidence is due first.
+         */
+        get: operations["list_disputes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing
+         * @description List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing.
+         */
+        get: operations["list_attention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/attention/{object_id}/dismiss": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take something off the list, with what was done about it
+         * @description Take something off the list, with what was done about it.
+         */
+        post: operations["dismiss_attention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/issues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the calendar, in the order of the issues' numbers
+         * @description Show the calendar, in the order of the issues' numbers.
+         */
+        get: operations["list_issues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/issues/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one issue
+         * @description Show one issue.
+         */
+        get: operations["show_issue"];
+        /**
+         * Put an issue into the calendar, or move it
+         * @description Put an issue into the calendar, or move it. What readers are owed follows by itself.
+         */
+        put: operations["keep_issue"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscriptions/{subscription_id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add issues to what a subscription owes
+         * @description Add issues to what a subscription owes. With an Idempotency-Key, once for that key.
+         */
+        post: operations["extend_subscription"];
         delete?: never;
         options?: never;
         head?: never;
@@ -536,6 +724,84 @@ export interface components {
             status: "ok";
         };
         /**
+         * AttentionListOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "rfd_0c5e",
+         *           "kind": "refund_failed",
+         *           "payment": "pi_123",
+         *           "since": "2026-03-08T18:00:00Z",
+         *           "subscriber": "rdr_0c5e",
+         *           "why": "expired_or_canceled_card"
+         *         }
+         *       ],
+         *       "next": "rfd_0c5e"
+         *     }
+         */
+        AttentionListOut: {
+            /** Data */
+            data: components["schemas"]["AttentionOut"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * AttentionOut
+         * @description Something that no rule and no policy decides.
+         * @example {
+         *       "id": "rfd_0c5e",
+         *       "kind": "refund_failed",
+         *       "payment": "pi_123",
+         *       "since": "2026-03-08T18:00:00Z",
+         *       "subscriber": "rdr_0c5e",
+         *       "why": "expired_or_canceled_card"
+         *     }
+         */
+        AttentionOut: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @description dispute, fraud_warning, refund_failed or credit_note.
+             */
+            kind: string;
+            /** Why */
+            why: string;
+            /** Subscriber */
+            subscriber: string | null;
+            /** Payment */
+            payment: string | null;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+        };
+        /**
+         * CalendarOut
+         * @description Some of the calendar, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "counts_as": 1,
+         *           "cover_date": "2026-06-14",
+         *           "id": "iss_7",
+         *           "label_cutoff": "2026-05-28",
+         *           "number": 7,
+         *           "planned_mail_date": "2026-06-09",
+         *           "title": "Lanterns of the lower river"
+         *         }
+         *       ]
+         *     }
+         */
+        CalendarOut: {
+            /** Data */
+            data: components["schemas"]["IssueOut"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
          * CancelIn
          * @description ``period_end``: access stays for what is paid. ``now``: access ends at once, and nothing is refunded by itself.
          * @example {
@@ -639,6 +905,116 @@ export interface components {
             price: components["schemas"]["MoneyOut"];
         };
         /**
+         * DismissalIn
+         * @description What was done about it.
+         * @example {
+         *       "reason": "paid by cheque"
+         *     }
+         */
+        DismissalIn: {
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * DisputeOut
+         * @description A dispute of a payment. Evidence is given in Stripe's Dashboard, until ``due_by``.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+         *       "due_by": "2026-03-10T18:00:00Z",
+         *       "id": "dp_123",
+         *       "open": true,
+         *       "opened_at": "2026-03-01T18:00:00Z",
+         *       "payment": "pi_123",
+         *       "reason": "fraudulent",
+         *       "refundable": false,
+         *       "status": "needs_response",
+         *       "subscriber": "rdr_0c5e"
+         *     }
+         */
+        DisputeOut: {
+            /** Id */
+            id: string;
+            /** Payment */
+            payment: string | null;
+            /**
+             * Subscriber
+             * @description Of support's page. null: the payment is none of ours.
+             */
+            subscriber: string | null;
+            /**
+             * Status
+             * @description Stripe's word.
+             */
+            status: string;
+            /**
+             * Answer
+             * @description What follows from that status.
+             */
+            answer: string;
+            /** Open */
+            open: boolean;
+            amount: components["schemas"]["MoneyOut"];
+            /** Reason */
+            reason: string;
+            /**
+             * Refundable
+             * @description Whether the payment can be given back all the same, when Stripe was last asked.
+             */
+            refundable: boolean;
+            /**
+             * Due By
+             * @description Until when the bank takes evidence.
+             */
+            due_by: string | null;
+            /**
+             * Opened At
+             * Format: date-time
+             */
+            opened_at: string;
+            /** Closed At */
+            closed_at: string | null;
+            /**
+             * Concern
+             * @description Why somebody has to look at it, besides answering in time: unknown_status, unknown_payment, other_currency, in_part, refunded_too, won_after_lost.
+             */
+            concern: string | null;
+        };
+        /**
+         * DisputesOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+         *           "due_by": "2026-03-10T18:00:00Z",
+         *           "id": "dp_123",
+         *           "open": true,
+         *           "opened_at": "2026-03-01T18:00:00Z",
+         *           "payment": "pi_123",
+         *           "reason": "fraudulent",
+         *           "refundable": false,
+         *           "status": "needs_response",
+         *           "subscriber": "rdr_0c5e"
+         *         }
+         *       ],
+         *       "next": "dp_123"
+         *     }
+         */
+        DisputesOut: {
+            /** Data */
+            data: components["schemas"]["DisputeOut"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
          * EntitlementsOut
          * @description Every feature a reader may use now, and why not the others. The version rises whenever what is granted changes.
          * @example {
@@ -673,6 +1049,69 @@ export interface components {
             version: number;
         };
         /**
+         * ExtendIn
+         * @description How many issues more, and why.
+         * @example {
+         *       "issues": 2,
+         *       "reason": "late_copies"
+         *     }
+         */
+        ExtendIn: {
+            /** Issues */
+            issues: number;
+            /** Reason */
+            reason: string;
+            /** Note */
+            note?: string | null;
+        };
+        /**
+         * ExtensionOut
+         * @description Issues that were added to a subscription's newest term, and the term's ledger with them.
+         * @example {
+         *       "by": "staff:agent-1",
+         *       "created_at": "2026-06-08T18:00:00Z",
+         *       "id": "adj_0c5e",
+         *       "issues": 2,
+         *       "ledger": {
+         *         "adjustments": 2,
+         *         "bought": 24,
+         *         "cancelled": 0,
+         *         "last_issue": 26,
+         *         "owed": 26,
+         *         "served": 7,
+         *         "unserved": 19
+         *       },
+         *       "reason": "late_copies",
+         *       "subscription": "scr_0c5e",
+         *       "term": "in_123"
+         *     }
+         */
+        ExtensionOut: {
+            /** Id */
+            id: string;
+            /** Subscription */
+            subscription: string;
+            /**
+             * Term
+             * @description the invoice that opened it
+             */
+            term: string;
+            /** Issues */
+            issues: number;
+            /** Reason */
+            reason: string;
+            /** Note */
+            note: string | null;
+            /** By */
+            by: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            ledger: components["schemas"]["LedgerOut"];
+        };
+        /**
          * FeatureOut
          * @description Something a subscriber may use.
          */
@@ -697,6 +1136,104 @@ export interface components {
              * @description When an announced feature opens, if that is known.
              */
             available_from: string | null;
+        };
+        /**
+         * GivenOut
+         * @description A refund of the payment that was named, with all that were made in the same go: one for each payment of the term.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "basis": "guarantee",
+         *       "created_at": "2026-03-08T18:00:00Z",
+         *       "credit_note": "cn_123",
+         *       "id": "rfd_0c5e",
+         *       "parts": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "basis": "guarantee",
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "credit_note": "cn_123",
+         *           "id": "rfd_0c5e",
+         *           "payment": "pi_123",
+         *           "reason": "requested_by_reader",
+         *           "requested_by": "staff:agent-1",
+         *           "status": "succeeded",
+         *           "tax": {
+         *             "amount": 0,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
+         *       "payment": "pi_123",
+         *       "reason": "requested_by_reader",
+         *       "requested_by": "staff:agent-1",
+         *       "status": "succeeded",
+         *       "tax": {
+         *         "amount": 0,
+         *         "currency": "usd"
+         *       },
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       }
+         *     }
+         */
+        GivenOut: {
+            /**
+             * Id
+             * @example rfd_0c5e
+             */
+            id: string;
+            /** Payment */
+            payment: string;
+            /** Basis */
+            basis: string;
+            /**
+             * Status
+             * @example succeeded
+             */
+            status: string;
+            amount: components["schemas"]["MoneyOut"];
+            tax: components["schemas"]["MoneyOut"];
+            /** Reason */
+            reason: string;
+            /** Note */
+            note: string | null;
+            /** Requested By */
+            requested_by: string;
+            /**
+             * Decided By
+             * @description who approved or rejected it
+             */
+            decided_by: string | null;
+            /** Decided At */
+            decided_at: string | null;
+            /** Credit Note */
+            credit_note: string | null;
+            /** Failure Reason */
+            failure_reason: string | null;
+            /**
+             * Attention
+             * @description what a person has to look at
+             */
+            attention: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** @description What all parts come to. */
+            total: components["schemas"]["MoneyOut"];
+            /**
+             * Parts
+             * @description Every refund of the same go, this one among them.
+             */
+            parts: components["schemas"]["RefundOut"][];
         };
         /**
          * GrantedOut
@@ -766,8 +1303,93 @@ export interface components {
             terms: components["schemas"]["PaidTermOut"][];
         };
         /**
+         * IssueIn
+         * @description One issue. Dates are days of the publisher's calendar; the labels are cut off on or before the day it is mailed.
+         * @example {
+         *       "counts_as": 1,
+         *       "cover_date": "2026-06-14",
+         *       "label_cutoff": "2026-05-28",
+         *       "planned_mail_date": "2026-06-09",
+         *       "title": "Lanterns of the lower river"
+         *     }
+         */
+        IssueIn: {
+            /** Title */
+            title: string;
+            /**
+             * Cover Date
+             * Format: date
+             */
+            cover_date: string;
+            /**
+             * Planned Mail Date
+             * Format: date
+             */
+            planned_mail_date: string;
+            /** Actual Mail Date */
+            actual_mail_date?: string | null;
+            /**
+             * Label Cutoff
+             * Format: date
+             */
+            label_cutoff: string;
+            /**
+             * Counts As
+             * @description 0: a special, 1, or 2: a double issue
+             * @default 1
+             * @enum {integer}
+             */
+            counts_as: 0 | 1 | 2;
+        };
+        /**
+         * IssueOut
+         * @description One issue of the calendar.
+         * @example {
+         *       "counts_as": 1,
+         *       "cover_date": "2026-06-14",
+         *       "id": "iss_7",
+         *       "label_cutoff": "2026-05-28",
+         *       "number": 7,
+         *       "planned_mail_date": "2026-06-09",
+         *       "title": "Lanterns of the lower river"
+         *     }
+         */
+        IssueOut: {
+            /**
+             * Id
+             * @example iss_7
+             */
+            id: string;
+            /** Number */
+            number: number;
+            /** Title */
+            title: string;
+            /**
+             * Cover Date
+             * Format: date
+             */
+            cover_date: string;
+            /**
+             * Planned Mail Date
+             * Format: date
+             */
+            planned_mail_date: string;
+            /** Actual Mail Date */
+            actual_mail_date: string | null;
+            /**
+             * Label Cutoff
+             * Format: date
+             */
+            label_cutoff: string;
+            /** Counts As */
+            counts_as: number;
+        };
+        /**
          * IssuesOut
-         * @description The term's ledger. ``served``, ``unserved`` and ``last_issue`` are null until an issue calendar is loaded.
+         * @description The term's ledger: ``owed`` is what was bought and added since.
+         *
+         *     ``served`` and ``unserved`` are null until there is a calendar of issues; ``last_issue`` is also null where the
+         *     calendar does not reach as far yet, and when the subscription was ended early: then what is left was cancelled.
          */
         IssuesOut: {
             /**
@@ -779,7 +1401,10 @@ export interface components {
             served?: number | null;
             /** Unserved */
             unserved?: number | null;
-            /** Last Issue */
+            /**
+             * Last Issue
+             * @description the number of the issue that ends the term
+             */
             last_issue?: number | null;
         };
         /**
@@ -824,6 +1449,37 @@ export interface components {
             keys: components["schemas"]["KeyOut"][];
         };
         /**
+         * LedgerOut
+         * @description The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
+         *
+         *     ``last_issue`` is null where the calendar does not reach as far yet, or the rest was cancelled.
+         * @example {
+         *       "adjustments": 2,
+         *       "bought": 24,
+         *       "cancelled": 0,
+         *       "last_issue": 26,
+         *       "owed": 26,
+         *       "served": 7,
+         *       "unserved": 19
+         *     }
+         */
+        LedgerOut: {
+            /** Bought */
+            bought: number;
+            /** Adjustments */
+            adjustments: number;
+            /** Owed */
+            owed: number;
+            /** Served */
+            served: number;
+            /** Unserved */
+            unserved: number;
+            /** Cancelled */
+            cancelled: number;
+            /** Last Issue */
+            last_issue: number | null;
+        };
+        /**
          * MoneyIn
          * @description An amount in minor units of a currency.
          */
@@ -855,7 +1511,7 @@ export interface components {
         };
         /**
          * MyQuoteOut
-         * @description What the guarantee would pay now, and for which payment.
+         * @description What the guarantee would pay now, and for which payment: with it goes every other of the same term.
          * @example {
          *       "allowed": true,
          *       "amount": {
@@ -863,8 +1519,23 @@ export interface components {
          *         "currency": "usd"
          *       },
          *       "basis": "guarantee",
+         *       "effect": "Access ends at once and the subscription is cancelled.",
          *       "ends_access": true,
+         *       "parts": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "payment": "pi_123",
+         *           "tax": {
+         *             "amount": 0,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
          *       "payment": "pi_123",
+         *       "stops_print": false,
          *       "tax": {
          *         "amount": 0,
          *         "currency": "usd"
@@ -888,12 +1559,39 @@ export interface components {
              * @description why not, in a sentence
              */
             detail: string | null;
+            /** @description In all; of goodwill, what could be given at most. */
             amount: components["schemas"]["MoneyOut"];
+            /** @description The tax within the amount. */
             tax: components["schemas"]["MoneyOut"];
-            /** Until */
+            /**
+             * Parts
+             * @description What goes back of each payment of the term: one refund each.
+             */
+            parts: components["schemas"]["PartOut"][];
+            /** @description With `unserved_issues`: what the amount is reckoned from. */
+            issues: components["schemas"]["QuotedIssuesOut"] | null;
+            /**
+             * Until
+             * @description Until when (excluded) the basis holds.
+             */
             until: string | null;
-            /** Ends Access */
+            /**
+             * Ends Access
+             * @description Whether access ends with it, and the subscription.
+             */
             ends_access: boolean;
+            /**
+             * Stops Print
+             * @description Whether copies that were still to come are not sent.
+             */
+            stops_print: boolean;
+            /**
+             * Effect
+             * @description The same in words.
+             */
+            effect: string;
+            /** @description With `goodwill`: a larger amount waits for a second person; null when no amount does. */
+            approval_above: components["schemas"]["MoneyOut"] | null;
             /** Payment */
             payment: string;
         };
@@ -983,6 +1681,24 @@ export interface components {
          *         }
          *       },
          *       "created_at": "2026-03-01T18:00:00Z",
+         *       "disputes": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+         *           "due_by": "2026-03-10T18:00:00Z",
+         *           "id": "dp_123",
+         *           "open": true,
+         *           "opened_at": "2026-03-01T18:00:00Z",
+         *           "payment": "pi_123",
+         *           "reason": "fraudulent",
+         *           "refundable": false,
+         *           "status": "needs_response",
+         *           "subscriber": "rdr_0c5e"
+         *         }
+         *       ],
          *       "email": "ada@example.com",
          *       "id": "rdr_0c5e",
          *       "name": "Ada Invented",
@@ -1014,6 +1730,7 @@ export interface components {
          *           },
          *           "basis": "guarantee",
          *           "created_at": "2026-03-08T18:00:00Z",
+         *           "credit_note": "cn_123",
          *           "id": "rfd_0c5e",
          *           "payment": "pi_123",
          *           "reason": "requested_by_reader",
@@ -1043,6 +1760,15 @@ export interface components {
          *               "ends_at": "2027-03-01T18:00:00Z",
          *               "invoice": "in_123",
          *               "issues_owed": 24,
+         *               "ledger": {
+         *                 "adjustments": 0,
+         *                 "bought": 24,
+         *                 "cancelled": 23,
+         *                 "last_issue": 26,
+         *                 "owed": 24,
+         *                 "served": 1,
+         *                 "unserved": 0
+         *               },
          *               "print_edition": false,
          *               "refunded_as": "guarantee",
          *               "starts_at": "2026-03-01T18:00:00Z"
@@ -1077,6 +1803,8 @@ export interface components {
             payments: components["schemas"]["PaymentOut"][];
             /** Refunds */
             refunds: components["schemas"]["RefundOut"][];
+            /** Disputes */
+            disputes: components["schemas"]["DisputeOut"][];
             /** Access */
             access: {
                 [key: string]: components["schemas"]["AccessOut"];
@@ -1101,10 +1829,23 @@ export interface components {
             ends_at: string;
             /** Issues Owed */
             issues_owed: number;
+            ledger: components["schemas"]["LedgerOut"];
             /** Print Edition */
             print_edition: boolean;
             /** Refunded As */
             refunded_as: string | null;
+            /** Suspended As */
+            suspended_as: string | null;
+        };
+        /**
+         * PartOut
+         * @description What goes back of one payment.
+         */
+        PartOut: {
+            /** Payment */
+            payment: string;
+            amount: components["schemas"]["MoneyOut"];
+            tax: components["schemas"]["MoneyOut"];
         };
         /**
          * PaymentOut
@@ -1379,7 +2120,22 @@ export interface components {
          *         "currency": "usd"
          *       },
          *       "basis": "guarantee",
+         *       "effect": "Access ends at once and the subscription is cancelled.",
          *       "ends_access": true,
+         *       "parts": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "payment": "pi_123",
+         *           "tax": {
+         *             "amount": 0,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
+         *       "stops_print": false,
          *       "tax": {
          *         "amount": 0,
          *         "currency": "usd"
@@ -1403,12 +2159,51 @@ export interface components {
              * @description why not, in a sentence
              */
             detail: string | null;
+            /** @description In all; of goodwill, what could be given at most. */
             amount: components["schemas"]["MoneyOut"];
+            /** @description The tax within the amount. */
             tax: components["schemas"]["MoneyOut"];
-            /** Until */
+            /**
+             * Parts
+             * @description What goes back of each payment of the term: one refund each.
+             */
+            parts: components["schemas"]["PartOut"][];
+            /** @description With `unserved_issues`: what the amount is reckoned from. */
+            issues: components["schemas"]["QuotedIssuesOut"] | null;
+            /**
+             * Until
+             * @description Until when (excluded) the basis holds.
+             */
             until: string | null;
-            /** Ends Access */
+            /**
+             * Ends Access
+             * @description Whether access ends with it, and the subscription.
+             */
             ends_access: boolean;
+            /**
+             * Stops Print
+             * @description Whether copies that were still to come are not sent.
+             */
+            stops_print: boolean;
+            /**
+             * Effect
+             * @description The same in words.
+             */
+            effect: string;
+            /** @description With `goodwill`: a larger amount waits for a second person; null when no amount does. */
+            approval_above: components["schemas"]["MoneyOut"] | null;
+        };
+        /**
+         * QuotedIssuesOut
+         * @description How many of the issues that the payment bought were served.
+         */
+        QuotedIssuesOut: {
+            /** Owed */
+            owed: number;
+            /** Served */
+            served: number;
+            /** Unserved */
+            unserved: number;
         };
         /**
          * QuotesOut
@@ -1423,7 +2218,22 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "basis": "guarantee",
+         *           "effect": "Access ends at once and the subscription is cancelled.",
          *           "ends_access": true,
+         *           "parts": [
+         *             {
+         *               "amount": {
+         *                 "amount": 4900,
+         *                 "currency": "usd"
+         *               },
+         *               "payment": "pi_123",
+         *               "tax": {
+         *                 "amount": 0,
+         *                 "currency": "usd"
+         *               }
+         *             }
+         *           ],
+         *           "stops_print": false,
          *           "tax": {
          *             "amount": 0,
          *             "currency": "usd"
@@ -1472,8 +2282,16 @@ export interface components {
             why: string | null;
         };
         /**
+         * Reason
+         * @description Why staff give money back. ``other`` needs a note.
+         * @enum {string}
+         */
+        Reason: "requested_by_reader" | "dissatisfied" | "copies_missing" | "copies_damaged" | "technical_problem" | "billed_by_mistake" | "renewal_unwanted" | "hardship" | "bereavement" | "other";
+        /**
          * RefundIn
          * @description What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens.
+         *
+         *     ``goodwill`` says with ``amount`` how much; then ``expected_amount`` is that amount, or what the quote said is left.
          * @example {
          *       "basis": "guarantee",
          *       "expected_amount": {
@@ -1483,24 +2301,41 @@ export interface components {
          *       "payment": "pi_123",
          *       "reason": "requested_by_reader"
          *     }
+         * @example {
+         *       "amount": {
+         *         "amount": 1000,
+         *         "currency": "usd"
+         *       },
+         *       "basis": "goodwill",
+         *       "expected_amount": {
+         *         "amount": 1000,
+         *         "currency": "usd"
+         *       },
+         *       "note": "The parcel arrived wet twice.",
+         *       "payment": "pi_123",
+         *       "reason": "other"
+         *     }
          */
         RefundIn: {
             /** Payment */
             payment: string;
             /**
              * Basis
-             * @constant
+             * @enum {string}
              */
-            basis: "guarantee";
-            /** Reason */
-            reason: string;
+            basis: "guarantee" | "unserved_issues" | "goodwill";
+            /** @description Of goodwill only: how much. */
+            amount?: components["schemas"]["MoneyIn"] | null;
+            /** @description `other` needs a note. */
+            reason: components["schemas"]["Reason"];
             /** Note */
             note?: string | null;
             expected_amount: components["schemas"]["MoneyIn"];
         };
         /**
          * RefundOut
-         * @description One refund. ``processing``: Stripe has not answered yet, and we go on by ourselves.
+         * @description One refund. ``awaiting_approval``: a second person has to agree; ``processing``: Stripe has not answered yet, and we go
+         *     on by ourselves; ``pending`` and ``requires_action``: the money is promised, and not there yet.
          * @example {
          *       "amount": {
          *         "amount": 4900,
@@ -1508,6 +2343,7 @@ export interface components {
          *       },
          *       "basis": "guarantee",
          *       "created_at": "2026-03-08T18:00:00Z",
+         *       "credit_note": "cn_123",
          *       "id": "rfd_0c5e",
          *       "payment": "pi_123",
          *       "reason": "requested_by_reader",
@@ -1542,13 +2378,60 @@ export interface components {
             note: string | null;
             /** Requested By */
             requested_by: string;
+            /**
+             * Decided By
+             * @description who approved or rejected it
+             */
+            decided_by: string | null;
+            /** Decided At */
+            decided_at: string | null;
+            /** Credit Note */
+            credit_note: string | null;
             /** Failure Reason */
             failure_reason: string | null;
+            /**
+             * Attention
+             * @description what a person has to look at
+             */
+            attention: string | null;
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
+        };
+        /**
+         * RefundsOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "basis": "guarantee",
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "credit_note": "cn_123",
+         *           "id": "rfd_0c5e",
+         *           "payment": "pi_123",
+         *           "reason": "requested_by_reader",
+         *           "requested_by": "staff:agent-1",
+         *           "status": "succeeded",
+         *           "tax": {
+         *             "amount": 0,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
+         *       "next": "rfd_0c5e"
+         *     }
+         */
+        RefundsOut: {
+            /** Data */
+            data: components["schemas"]["RefundOut"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * RefusedOut
@@ -1562,6 +2445,17 @@ export interface components {
              * @example coming_soon
              */
             reason: string;
+        };
+        /**
+         * RejectionIn
+         * @description Why a refund is refused, if there is more to say.
+         * @example {
+         *       "note": "Was credited by phone."
+         *     }
+         */
+        RejectionIn: {
+            /** Note */
+            note?: string | null;
         };
         /**
          * RevocationOut
@@ -1674,7 +2568,10 @@ export interface components {
          *       },
          *       "id": "scr_0c5e",
          *       "issues": {
-         *         "owed": 24
+         *         "last_issue": 24,
+         *         "owed": 24,
+         *         "served": 7,
+         *         "unserved": 17
          *       },
          *       "plan": "annual",
          *       "price": {
@@ -2865,16 +3762,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RefundOut"];
+                    "application/json": components["schemas"]["GivenOut"];
                 };
             };
-            /** @description Stripe has not answered yet; we go on by ourselves */
+            /** @description Stripe has not answered yet, and we go on by ourselves; or a second person has to agree */
             202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RefundOut"];
+                    "application/json": components["schemas"]["GivenOut"];
                 };
             };
             /** @description Bad Request */
@@ -3027,6 +3924,87 @@ export interface operations {
             };
         };
     };
+    list_refunds: {
+        parameters: {
+            query?: {
+                /** @description only those that stand so */
+                status?: ("awaiting_approval" | "rejected" | "withdrawn" | "processing" | "pending" | "requires_action" | "succeeded" | "failed" | "canceled") | null;
+                /** @description only those that a person has to look at */
+                attention?: boolean;
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefundsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     issue_refund: {
         parameters: {
             query?: never;
@@ -3052,11 +4030,303 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RefundOut"];
+                    "application/json": components["schemas"]["GivenOut"];
                 };
             };
-            /** @description Stripe has not answered yet; we go on by ourselves */
+            /** @description Stripe has not answered yet, and we go on by ourselves; or a second person has to agree */
             202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GivenOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_refund: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                refund_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GivenOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_refund: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description One fresh value for each intent, kept 24 h: the same key and body replays the first answer.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key": string;
+            };
+            path: {
+                refund_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GivenOut"];
+                };
+            };
+            /** @description Stripe has not answered yet, and we go on by ourselves; or a second person has to agree */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GivenOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_refund: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                refund_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RejectionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3266,6 +4536,613 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_disputes: {
+        parameters: {
+            query?: {
+                state?: "open" | "closed" | "all";
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisputesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_attention: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttentionListOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dismiss_attention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                object_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DismissalIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_issues: {
+        parameters: {
+            query?: {
+                /** @description the number of the last one seen */
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_issue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssueOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keep_issue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IssueIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssueOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extend_subscription: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description One fresh value for each intent, kept 24 h: the same key and body replays the first answer.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                subscription_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExtendIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExtensionOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
