@@ -4,12 +4,9 @@ FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/newsstand
 
-# What the service needs, and the two packages that the local Stripe needs besides (its pages and its forms).
-COPY requirements/runtime.lock requirements/dev.lock requirements/
-RUN pip install --require-hashes --no-deps -r requirements/runtime.lock \
-    && awk '/^[^ #]/ {wanted = /^(jinja2|python-multipart)==/} wanted' requirements/dev.lock > /tmp/sandbox.lock \
-    && pip install --require-hashes --no-deps -r /tmp/sandbox.lock \
-    && rm /tmp/sandbox.lock
+# What the service needs; the local Stripe needs nothing besides.
+COPY requirements/runtime.lock requirements/
+RUN pip install --require-hashes --no-deps -r requirements/runtime.lock
 
 COPY alembic.ini catalogue.toml ./
 COPY migrations/ migrations/

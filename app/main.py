@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
 
 from app.api import (
     approvals,
@@ -39,6 +42,8 @@ from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.clock import Clock, StripeTestClock, SystemClock
+from app.console import app as console
+from app.console.desk import Desk, sign_in_of
 from app.db import address, inbox, schema, work
 from app.db.arrivals import Arrivals
 from app.db.entitlements import Reader, open_pool
@@ -53,12 +58,23 @@ from app.domain.plans import Catalogue
 from app.domain.policy import Rules
 from app.gateway.client import Gateway
 from app.gateway.pacing import backlog
-from app.services import catalogue, checkout, doubles, endings, idempotency, issues, payments, subscriptions, webhooks
+from app.services import (
+    catalogue,
+    checkout,
+    doubles,
+    endings,
+    figures,
+    idempotency,
+    issues,
+    payments,
+    subscriptions,
+    webhooks,
+)
 from app.services import refunds as refund_cases
 from app.services import revocations as revocation_cases
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
-from app.settings import Settings
+from app.settings import CONSOLE, Settings
 from app.worker import Job, Worker, attend
 
 VERSION = "0.1.0"
@@ -99,6 +115,7 @@ class Parts:
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
                 Job(table="calendar_work", do=self._follow_calendar),
+                Job(table="figures", do=self._count_figures),
             ],
             tidy=self._tidy,
             lease=self.settings.lease,
@@ -139,6 +156,28 @@ class Parts:
         now = await self.clock.policy()
         finish = partial(endings.finish, self.sessions, self.gateway, self.rules, now=now)
         await attend(self.sessions, "subscriptions", claimed, owner, finish)
+
+    async def _count_figures(self, claimed: work.Claimed, owner: str) -> None:
+        now = await self.clock.policy()
+
+        async def count(_: str) -> None:
+            await figures.count(self.sessions, self.rules, now=now)
+
+        await attend(self.sessions, "figures", claimed, owner, count)
+
+    def desk(self) -> Desk:
+        """Return what the console is made of."""
+        return Desk(
+            settings=self.settings,
+            clock=self.clock,
+            sessions=self.sessions,
+            gateway=self.gateway,
+            rules=self.rules,
+            pool=self.container.pool,
+            wake=self.container.wake,
+            believe=self.container.authenticator.reader_of,
+            sign_in=sign_in_of(self.settings),
+        )
 
 
 @asynccontextmanager
@@ -224,6 +263,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     :raises BadCatalogue: the catalogue file is wrong.
     """
     offer = catalogue.load(settings.catalogue)
+    pages = console.application()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -232,6 +272,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
             running = [asyncio.create_task(built.hearing.run())]
             if with_worker:
                 running.append(asyncio.create_task(built.worker().run()))
+            pages.state.desk = built.desk()
             try:
                 yield
             finally:
@@ -265,8 +306,14 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         health,
     ):
         app.include_router(module.router)
+    app.router.routes += [Mount(CONSOLE, app=pages), Route(CONSOLE, to_console, include_in_schema=False)]
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app
+
+
+async def to_console(_: Request) -> Response:
+    """Lead to the console's front page, for whoever leaves the slash out."""
+    return RedirectResponse(f"{CONSOLE}/", status_code=308)
 
 
 def document(app: FastAPI) -> dict[str, Any]:

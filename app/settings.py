@@ -26,6 +26,7 @@ SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - 
 SHORTEST_SECRET = 32  # characters
 LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token: whoever has one is believed for so long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
+CONSOLE = "/console"  # where the console is, below the service's own address
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -71,6 +72,13 @@ class Settings(BaseSettings):
     token_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     outage_allowance: Duration = timedelta(minutes=5)
 
+    oidc_client_id: str | None = None  # None: the console is off
+    oidc_client_secret: SecretStr | None = None
+    session_key: SecretStr | None = None
+    session_lifetime: Duration = timedelta(hours=8)
+    session_idle: Duration = timedelta(hours=1)
+    console_url: str | None = None
+
     allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
     clock_url: str | None = None
     catalogue: Path = Path("catalogue.toml")
@@ -114,7 +122,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a time zone of the IANA database, such as America/Chicago") from unknown
         return value
 
-    @field_validator("stripe_url", "oidc_issuer", "clock_url")
+    @field_validator("stripe_url", "oidc_issuer", "clock_url", "console_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -149,6 +157,24 @@ class Settings(BaseSettings):
             )
         if self.stripe_url == STRIPE and key == SANDBOX_API_KEY:
             raise ValueError(f"{PREFIX}STRIPE_API_KEY: the sandbox's key is not one of Stripe's")
+        return self
+
+    @model_validator(mode="after")
+    def _console_is_whole(self) -> Self:
+        """Staff sign in with all that it takes, or not at all."""
+        key = self.session_key.get_secret_value() if self.session_key else ""
+        if self.oidc_client_id is None:
+            if self.oidc_client_secret is not None:
+                raise ValueError(f"{PREFIX}OIDC_CLIENT_ID: missing, though there is a secret for it")
+            return self
+        if not key:
+            raise ValueError(f"{PREFIX}SESSION_KEY: needed for the console's cookies: at least 32 random characters")
+        if len(key) < SHORTEST_SECRET:
+            raise ValueError(f"{PREFIX}SESSION_KEY: too short to be safe: at least 32 random characters are needed")
+        if self.livemode and not (self.console_url or "").startswith("https://"):
+            raise ValueError(f"{PREFIX}CONSOLE_URL: a live console is reached over HTTPS: say its https:// address")
+        if self.console_url is not None and urlsplit(self.console_url).path != CONSOLE:
+            raise ValueError(f"{PREFIX}CONSOLE_URL: the address must end in {CONSOLE}, right after the host")
         return self
 
     @property

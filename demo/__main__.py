@@ -27,6 +27,7 @@ def introduce(stack: Stack) -> None:
     say()
     say(f"  The magazine      {stack.magazine}")
     say(f"  Its support desk  {stack.magazine}/desk")
+    say(f"  The console       {stack.console}")
     say(f"  The API           {stack.service}/docs")
     say(f"  The local Stripe  {stack.sandbox}")
     say()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
@@ -142,4 +142,6 @@ class Browser:
         filled = form.values() | changes
         if form.attributes.get("method", "get").lower() == "get":
             return Page(await self._client.get(target, params=filled))
-        return Page(await self._client.post(target, data=filled))
+        parts = urlsplit(page.url)
+        origin = {"Origin": f"{parts.scheme}://{parts.netloc}"}  # as browsers say of what they post
+        return Page(await self._client.post(target, data=filled, headers=origin))

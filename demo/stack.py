@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from demo.issuer.app import CONSOLE, CONSOLE_SECRET
 from demo.processes import PACE, Processes, StackFailed
 
 __all__ = ["Ports", "Stack", "StackFailed", "cancel_on_signals"]
@@ -69,6 +70,7 @@ class Stack:
         self._keep_data, self._say = keep_data, say
         self.service = f"http://{HOST}:{ports.service}"
         self.magazine = f"http://{HOST}:{ports.magazine}"
+        self.console = f"{self.service}/console"
         self.issuer = f"http://{HOST}:{ports.issuer}"
         self.sandbox = f"http://{HOST}:{ports.sandbox}"
         self._ports = ports
@@ -156,6 +158,9 @@ class Stack:
             "NEWSSTAND_OIDC_ISSUER": self.issuer,
             "NEWSSTAND_OIDC_AUDIENCE": "newsstand",
             "NEWSSTAND_GATE_COOKIE": "slow_ferry_token",
+            "NEWSSTAND_OIDC_CLIENT_ID": CONSOLE,
+            "NEWSSTAND_OIDC_CLIENT_SECRET": CONSOLE_SECRET,
+            "NEWSSTAND_SESSION_KEY": secrets.token_urlsafe(32),
             "NEWSSTAND_ALLOWED_RETURN_HOSTS": f"{HOST}:{self._ports.magazine},localhost:{self._ports.magazine}",
             "MAGAZINE_URL": self.magazine,
             "MAGAZINE_NEWSSTAND_URL": self.service,

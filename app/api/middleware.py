@@ -117,7 +117,10 @@ def route_of(scope: Scope) -> str:
     """Return the path as it was declared, so that lines and metrics do not multiply with ids, nor hold any."""
     route = scope.get("route")
     if route is not None:
-        return str(getattr(route, "path", "unmatched"))
+        below: str = scope.get("root_path", "").removeprefix(
+            scope.get("app_root_path", "")
+        )  # in an application of ours
+        return below + str(getattr(route, "path", "unmatched"))
     if "endpoint" not in scope:
         return "unmatched"
     path: str = scope["path"]

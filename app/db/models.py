@@ -97,6 +97,8 @@ class Subscriber(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+LAST_NAME = func.lower(func.regexp_replace(Subscriber.name, r"^.*\s", ""))
+Index("subscribers_last_name_idx", LAST_NAME.label("last_name"), postgresql_ops={"last_name": "text_pattern_ops"})
 for _found_by in (Subscriber.email, Subscriber.name):  # by their beginning, in any case
     Index(
         f"subscribers_{_found_by.key}_prefix_idx",
@@ -253,6 +255,7 @@ class Payment(Base):
     __tablename__ = "payments"
     id: Mapped[str] = mapped_column(primary_key=True)  # pi_…
     invoice_id: Mapped[str] = mapped_column(index=True)
+    invoice_number: Mapped[str | None] = mapped_column(index=True)  # as readers see it on their invoice
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
     amount: Mapped[int]
     tax: Mapped[int]
@@ -440,6 +443,17 @@ class AuditEntry(Base):
     before: Mapped[JSON | None]
     after: Mapped[JSON | None]
     request_id: Mapped[str | None]
+
+
+class Figures(Base, Due):
+    """The figures of the console's front page: one row, counted by a worker when it is due."""
+
+    __tablename__ = "figures"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[JSON | None]  # NULL until they were counted for the first time
+    taken_at: Mapped[datetime | None]
+    took: Mapped[float] = mapped_column(server_default="0")  # seconds
+    __table_args__ = (Index("figures_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
 class ApiKey(Base):

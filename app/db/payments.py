@@ -27,6 +27,7 @@ async def save(session: Session, subscription_id: str, payments: Sequence[Paymen
             "currency": payment.currency,
             "paid_at": payment.paid_at,
             "billing_reason": payment.billing_reason,
+            "invoice_number": payment.invoice_number,
         }
         for payment in payments
     ]
@@ -98,4 +99,5 @@ def _payment(row: Row) -> Payment:
         currency=row.currency,
         paid_at=row.paid_at,
         billing_reason=row.billing_reason,
+        invoice_number=row.invoice_number,
     )

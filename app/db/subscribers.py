@@ -1,12 +1,13 @@
 """Subscribers: people known by the identity provider's ``sub``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.db.models import Payment, Subscription, table_of
+from app.db.models import LAST_NAME, Payment, Subscription, table_of
 from app.db.models import Subscriber as Row
 from app.db.session import Record, Session, new_id
 
@@ -65,6 +66,12 @@ async def by_id(session: Session, subscriber_id: str) -> Subscriber | None:
     return _maybe(await session.get(Row, subscriber_id))
 
 
+async def by_ids(session: Session, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
+    """Return those of our ids that there are."""
+    rows = await session.scalars(select(Row).where(Row.id.in_(set(subscriber_ids))))
+    return {row.id: _subscriber(row) for row in rows}
+
+
 async def by_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:
     """Return the subscriber whom Stripe knows as that customer."""
     return _maybe(await session.scalar(select(Row).where(Row.stripe_customer_id == stripe_customer_id)))
@@ -81,21 +88,27 @@ async def set_customer(session: Session, subscriber_id: str, stripe_customer_id:
 
 
 async def search(session: Session, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
-    """Find subscribers by the beginning of an address or a name, or by a whole ``sub``, Stripe or invoice id."""
+    """
+    Find subscribers by the beginning of an address, a name or a last name, or by something whole: a ``sub``, an id of
+    ours or of Stripe's, or the number of an invoice.
+    """
     beginning = words.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     by_subscription = select(Subscription.subscriber_id).where(Subscription.stripe_id == words)
     paid = select(Subscription.subscriber_id).join(Payment, Payment.subscription_id == Subscription.id)
     by_payment, by_invoice = paid.where(Payment.id == words), paid.where(Payment.invoice_id == words)
+    by_number = paid.where(Payment.invoice_number == words.upper())
     # One indexed query for each way to be found: a single one with OR would walk the table.
     ways = (
         func.lower(Row.email).like(beginning),
         func.lower(Row.name).like(beginning),
+        LAST_NAME.like(beginning),
         Row.sub == words,
         Row.id == words,
         Row.stripe_customer_id == words,
         Row.id.in_(by_subscription),
         Row.id.in_(by_payment),
         Row.id.in_(by_invoice),
+        Row.id.in_(by_number),
     )
     later = Row.id > (after or "")
     each = [select(Row.id).where(way, later).order_by(Row.id).limit(limit).subquery() for way in ways]

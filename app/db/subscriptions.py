@@ -37,10 +37,10 @@ _ADJUSTED = (
     .where(Adjusted.invoice_id == _TERMS.c.invoice_id)
     .scalar_subquery()
 )
-_TERMS_OF = (
-    select(*_TERMS.c, _ADJUSTED.label("adjusted"))
-    .where(_TERMS.c.subscription_id == bindparam("subscription"))
-    .order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
+_ALL_TERMS = select(*_TERMS.c, _ADJUSTED.label("adjusted")).order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
+_TERMS_OF = _ALL_TERMS.where(_TERMS.c.subscription_id == bindparam("subscription"))
+_TERMS_OF_SUBSCRIBER = _ALL_TERMS.join(_ROWS, _ROWS.c.id == _TERMS.c.subscription_id).where(
+    _ROWS.c.subscriber_id == bindparam("subscriber")
 )
 _OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.created_at, _ROWS.c.id)
@@ -126,6 +126,14 @@ async def terms_of(session: Session, subscription_id: str) -> list[Term]:
     """Return a subscription's terms with their adjustments, the earliest first."""
     rows = await session.execute(_TERMS_OF, {"subscription": subscription_id})
     return [_term(row, row.adjusted or ()) for row in rows]
+
+
+async def terms_by_subscription(session: Session, subscriber_id: str) -> dict[str, list[Term]]:
+    """Return the same of every subscription of a subscriber's, in one question."""
+    found: dict[str, list[Term]] = {}
+    for row in await session.execute(_TERMS_OF_SUBSCRIBER, {"subscriber": subscriber_id}):
+        found.setdefault(row.subscription_id, []).append(_term(row, row.adjusted or ()))
+    return found
 
 
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:

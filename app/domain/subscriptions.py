@@ -80,6 +80,7 @@ class SeenInvoice:
     period_end: datetime
     payments: tuple[SeenPayment, ...]
     trial: bool = False
+    number: str | None = None  # as readers see it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,7 @@ class Payment:
     currency: str
     paid_at: datetime
     billing_reason: str
+    invoice_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +267,7 @@ def payments_of(seen: SeenSubscription) -> list[Payment]:
                     currency=invoice.currency,
                     paid_at=payment.paid_at,
                     billing_reason=invoice.billing_reason,
+                    invoice_number=invoice.number,
                 )
             )
     return sorted(found, key=lambda payment: (payment.paid_at, payment.id))

@@ -160,6 +160,7 @@ def _invoice(
         id=invoice.id,
         status=invoice.status or "draft",
         billing_reason=invoice.billing_reason or "",
+        number=invoice.number,
         total=invoice.total,
         tax=sum(tax.amount for tax in invoice.total_taxes or ()),
         currency=invoice.currency,

@@ -1,5 +1,6 @@
 """What support sees of a reader: found by a few letters, shown on one page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +38,79 @@ class Overview:
     access: dict[str, Decision]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentOf:
+    """A payment, with whose it is."""
+
+    payment: Payment
+    subscriber: Subscriber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundOf:
+    """A refund, with whose it is."""
+
+    refund: Refund
+    subscriber: Subscriber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionOf:
+    """A subscription, with whose it is."""
+
+    subscription: Subscription
+    subscriber: Subscriber
+
+
+async def subscription(sessions: Sessions, subscription_id: str) -> SubscriptionOf:
+    """
+    Return a subscription, and whose it is.
+
+    :raises NotFound: there is no such subscription.
+    """
+    async with sessions.begin() as session:
+        found = await subscriptions.by_id(session, subscription_id)
+        subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
+    if found is None or subscriber is None:
+        raise NotFound("there is no such subscription")
+    return SubscriptionOf(subscription=found, subscriber=subscriber)
+
+
+async def payment(sessions: Sessions, payment_id: str) -> PaymentOf:
+    """
+    Return a payment, and whose it is.
+
+    :raises NotFound: there is no such payment.
+    """
+    async with sessions.begin() as session:
+        found = await payments.by_id(session, payment_id)
+        owner = await payments.owner_of(session, payment_id)
+        subscriber = await subscribers.by_id(session, owner[0]) if owner else None
+    if found is None or subscriber is None:
+        raise NotFound("there is no such payment")
+    return PaymentOf(payment=found, subscriber=subscriber)
+
+
+async def refund(sessions: Sessions, refund_id: str) -> RefundOf:
+    """
+    Return a refund, and whose it is.
+
+    :raises NotFound: there is no such refund.
+    """
+    async with sessions.begin() as session:
+        found = await refunds.by_id(session, refund_id)
+        subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
+    if found is None or subscriber is None:
+        raise NotFound("there is no such refund")
+    return RefundOf(refund=found, subscriber=subscriber)
+
+
+async def names(sessions: Sessions, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
+    """Return readers by their ids, in one question."""
+    async with sessions.begin() as session:
+        return await subscribers.by_ids(session, subscriber_ids)
+
+
 async def search(sessions: Sessions, words: str, *, after: str | None, limit: int) -> Page:
     """Find readers by the beginning of an address or a name, or by any whole id. No words find nobody."""
     words = words.strip()
@@ -57,10 +131,8 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         subscriber = await subscribers.by_id(session, subscriber_id)
         if subscriber is None:
             raise NotFound("there is no such reader")
-        held = [
-            (one, await subscriptions.terms_of(session, one.id))
-            for one in await subscriptions.of_subscriber(session, subscriber.id)
-        ]
+        terms = await subscriptions.terms_by_subscription(session, subscriber.id)
+        held = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(session, subscriber.id)]
         paid = await payments.of_subscriber(session, subscriber.id)
         given = await refunds.of_subscriber(session, subscriber.id)
         disputed = await disputes.of_subscriber(session, subscriber.id)

@@ -21,6 +21,10 @@ from demo.issuer.keys import KeyRing
 from demo.issuer.pages import Pages
 from demo.issuer.people import People
 
+# The service's console, wherever on this machine it is. The secret is public by design: see the package's docstring.
+CONSOLE, CONSOLE_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
+CONSOLE_REDIRECTS = ("http://127.0.0.1:8000/console/signed-in", "http://localhost:8000/console/signed-in")
+
 
 def metadata(url: str) -> dict[str, Any]:
     """Return the discovery document (OpenID Connect Discovery 1.0, section 3)."""
@@ -36,7 +40,7 @@ def metadata(url: str) -> dict[str, Any]:
         "grant_types_supported": ["authorization_code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": ["none"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": ["sub", "email", "name", "roles"],
     }
@@ -51,7 +55,8 @@ def build(*, url: str, audience: str, redirect_uris: Iterable[str]) -> Starlette
     :param redirect_uris: where the client `magazine` may be sent back to.
     """
     magazine = Client(client_id="magazine", redirect_uris=tuple(redirect_uris))
-    issuer = Issuer(url=url, audience=audience, clients=[magazine], keys=KeyRing(), people=People())
+    console = Client(client_id=CONSOLE, redirect_uris=CONSOLE_REDIRECTS, secret=CONSOLE_SECRET)
+    issuer = Issuer(url=url, audience=audience, clients=[magazine, console], keys=KeyRing(), people=People())
 
     async def discovery(request: Request) -> Response:
         return JSONResponse(metadata(url))

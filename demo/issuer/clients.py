@@ -1,5 +1,6 @@
 """The applications that people may sign in to."""
 
+import hmac
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,7 +13,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
     """
-    A public client: it has no secret, so a code is bound to it by PKCE.
+    An application. Without a secret it is a public one; a code is bound to either kind by PKCE.
 
     On loopback a redirect may lead to any port of a registered address (RFC 8252, section 7.3), because a
     demo on a busy machine takes the port it finds.
@@ -20,6 +21,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
 
     client_id: str
     redirect_uris: tuple[str, ...]
+    secret: str | None = None
 
     def get_client_id(self) -> str:
         """Return the client's id."""
@@ -42,12 +44,12 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
         return any(_origin(urlsplit(uri)) == _origin(urlsplit(known)) for known in self.redirect_uris)
 
     def check_client_secret(self, client_secret: str) -> bool:
-        """A public client has no secret, so none is right."""
-        return False
+        """Tell whether that is the secret; a public client has none, so none is right."""
+        return self.secret is not None and hmac.compare_digest(self.secret.encode(), client_secret.encode())
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """A public client says who it is and proves nothing."""
-        return method == "none"
+        """A public client says who it is and proves nothing; one with a secret shows it."""
+        return method == ("client_secret_basic" if self.secret else "none")
 
     def check_response_type(self, response_type: str) -> bool:
         """Only the code flow is offered."""

@@ -95,7 +95,7 @@ class Code(AuthorizationCodeMixin):  # type: ignore[misc]
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
     """The code flow, with codes kept in the server's memory."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ["none"]  # noqa: RUF012  # as Authlib declares it
+    TOKEN_ENDPOINT_AUTH_METHODS = ["none", "client_secret_basic"]  # noqa: RUF012  # as Authlib declares it
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         """Keep a new code with all it is bound to."""

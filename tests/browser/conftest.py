@@ -21,7 +21,7 @@ def pytest_runtest_setup() -> None:
         pytest.skip(MISSING)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shop() -> Iterator[Stack]:
     """Everything, running."""
     stack = Stack(Ports.free(), say=lambda _: None)
@@ -30,7 +30,7 @@ def shop() -> Iterator[Stack]:
     stack.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(shop: Stack) -> Iterator[Browser]:
     """A browser. It starts after the shop and ends before: while it runs, this thread has an event loop."""
     with chromium() as running:

@@ -40,9 +40,10 @@ def chromium() -> Iterator[Browser]:
 class Visitor:
     """Somebody with a browser window of their own, at the magazine."""
 
-    def __init__(self, browser: Browser, shop: Stack, *, size: tuple[int, int] = WIDE) -> None:
+    def __init__(self, browser: Browser, shop: Stack, *, size: tuple[int, int] = WIDE, scripts: bool = True) -> None:
         self.shop = shop
-        self.page: Page = browser.new_context(viewport={"width": size[0], "height": size[1]}).new_page()
+        window = browser.new_context(viewport={"width": size[0], "height": size[1]}, java_script_enabled=scripts)
+        self.page: Page = window.new_page()
         self.page.set_default_timeout(PATIENCE)
         self.troubles: list[str] = []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
@@ -54,9 +55,14 @@ class Visitor:
         """Close the window and forget its cookies."""
         self.page.context.close()
 
+    @property
+    def home(self) -> str:
+        """Where paths lead."""
+        return self.shop.magazine
+
     def open(self, path: str) -> None:
-        """Open a page of the magazine."""
-        self.page.goto(self.shop.magazine + path)
+        """Open a page."""
+        self.page.goto(self.home + path)
 
     def click(self, name: str) -> None:
         """Press the button or follow the link that says this, the first of several."""
@@ -72,8 +78,8 @@ class Visitor:
         expect(self.page.locator("body")).not_to_contain_text(text)
 
     def is_at(self, address: str) -> None:
-        """Be at an address that begins so: a path is the magazine's."""
-        full = self.shop.magazine + address if address.startswith("/") else address
+        """Be at an address that begins so: a path is one of the site's."""
+        full = self.home + address if address.startswith("/") else address
         expect(self.page).to_have_url(re.compile("^" + re.escape(full)))
 
     def sign_up(self, name: str) -> None:
@@ -135,3 +141,18 @@ class Visitor:
     def _listen(self, said: str) -> None:
         if "Content Security Policy" in said:
             self.troubles.append(said)
+
+
+class Sitter(Visitor):
+    """Somebody of the staff, at the console."""
+
+    @property
+    def home(self) -> str:
+        """Where paths lead."""
+        return self.shop.console
+
+    def sits_down(self, email: str) -> None:
+        """Open the console, and sign in."""
+        self.open("/")
+        self.sign_in(email)
+        self.is_at("/")

@@ -1,0 +1,60 @@
+"""What the console is made of, built once for each process in the composition root."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from app.clock import Clock
+from app.console.identity import Identity
+from app.console.seal import Seal
+from app.db.entitlements import Pool
+from app.db.session import Sessions
+from app.domain.callers import Reader
+from app.domain.policy import Rules
+from app.gateway.client import Gateway
+from app.settings import CONSOLE, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """All that pages work with."""
+
+    settings: Settings
+    clock: Clock
+    sessions: Sessions
+    gateway: Gateway
+    rules: Rules
+    pool: Pool
+    wake: Callable[[], None]  # has workers look at once
+    believe: Callable[[str], Awaitable[Reader]]  # whom an access token speaks for, with their roles
+    sign_in: "SignIn | None"  # None: no client is configured, and there is no console
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """How staff sign in, and how they stay so."""
+
+    identity: Identity
+    staff_seal: Seal
+    attempt_seal: Seal
+    notice_seal: Seal
+
+
+def sign_in_of(settings: Settings) -> SignIn | None:
+    """Return how staff sign in, if that is configured."""
+    if settings.oidc_client_id is None or settings.session_key is None:
+        return None
+    key, secret = settings.session_key.get_secret_value(), settings.oidc_client_secret
+    return SignIn(
+        identity=Identity(
+            issuer=settings.oidc_issuer,
+            client_id=settings.oidc_client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+            audience=settings.oidc_audience,
+        ),
+        staff_seal=Seal(key, purpose="staff"),
+        attempt_seal=Seal(key, purpose="attempt"),
+        notice_seal=Seal(key, purpose="notice"),
+    )
+
+
+__all__ = ["CONSOLE", "Desk", "SignIn", "sign_in_of"]

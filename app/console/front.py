@@ -1,0 +1,49 @@
+"""The front page: how the magazine does, in pictures and in numbers."""
+
+from collections.abc import Callable
+from itertools import groupby
+
+from starlette.responses import Response
+
+from app.console import charts
+from app.console.guard import ANYBODY, shows
+from app.console.visits import Visit
+from app.domain.errors import NotFound
+from app.domain.figures import Figures
+from app.services import figures
+
+PICTURES: dict[str, Callable[[Figures], bytes]] = {
+    "subscribers": charts.subscribers,
+    "weeks": charts.weeks,
+    "refunds": charts.refunds,
+    "dunning": charts.dunning,
+}
+
+
+async def show(visit: Visit) -> Response:
+    """Show the figures."""
+    front = await figures.front(visit.desk.sessions)
+    if front.being_counted:
+        visit.desk.wake()
+    held = front.figures.held if front.figures else []
+    by_status = {
+        status: {one.print_edition: one.count for one in rows}
+        for status, rows in groupby(sorted(held, key=lambda one: one.status), key=lambda one: one.status)
+    }
+    return visit.page("front.html", front=front, by_status=by_status, events_waiting=sum(front.events.values()))
+
+
+async def picture(visit: Visit) -> Response:
+    """Draw one of them."""
+    draw, counted = PICTURES.get(visit.path("name")), await figures.last(visit.desk.sessions)
+    if draw is None or counted is None:
+        raise NotFound("there is no such picture")
+    # Drawn for <img>, where no script of a picture runs; its own style is all that it may have.
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return Response(draw(counted), media_type="image/svg+xml", headers={"Content-Security-Policy": policy})
+
+
+ROUTES = [
+    shows("/", show, role=ANYBODY),
+    shows("/pictures/{name}.svg", picture, role=ANYBODY),
+]

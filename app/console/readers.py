@@ -1,0 +1,62 @@
+"""Finding a reader, and everything about one on one page."""
+
+from starlette.responses import Response
+
+from app.console.guard import shows
+from app.console.visits import Visit
+from app.domain import standing
+from app.domain.callers import SUPPORT
+from app.domain.refunds import CONFIRMED
+from app.domain.subscriptions import Subscription
+from app.services import support
+from app.services.support import Overview
+
+LONGEST_SEARCH = 200  # characters: longer than anything a reader is known by
+FOUND = 20  # on one page
+
+
+async def find(visit: Visit) -> Response:
+    """Find readers. Asked by the script it answers with the list alone."""
+    words = visit.request.query_params.get("q", "").replace("\x00", "").strip()
+    too_long = len(words) > LONGEST_SEARCH
+    found = None
+    if words and not too_long:
+        found = await support.search(
+            visit.desk.sessions, words, after=visit.asked("after", most=100) or None, limit=FOUND
+        )
+    name = "readers_found.html" if visit.asked("part") else "readers.html"
+    return visit.page(name, words=words[:LONGEST_SEARCH], found=found, too_long=too_long)
+
+
+async def show(visit: Visit) -> Response:
+    """Show everything about one reader."""
+    desk = visit.desk
+    seen = await support.overview(desk.sessions, desk.pool, desk.rules, visit.path("reader"), now=visit.now)
+    given: dict[str, int] = {}
+    for refund in seen.refunds:
+        if refund.status in CONFIRMED:
+            given[refund.payment_id] = given.get(refund.payment_id, 0) + refund.amount
+    return visit.page(
+        "reader.html",
+        seen=seen,
+        reader=seen.subscriber,
+        said=standing.sentence(seen.subscriptions, ledgers=seen.ledgers, now=visit.now, zone=desk.rules.zone),
+        owing=_owing(seen),
+        given=given,
+        refundable=next((one for one in reversed(seen.payments) if one.amount > given.get(one.id, 0)), None),
+    )
+
+
+def _owing(seen: Overview) -> Subscription | None:
+    """Return the subscription whose newest term may be extended: what was ended at once owes nothing any more."""
+    chosen = standing.choose(seen.subscriptions)
+    if chosen is None or not chosen[1]:
+        return None
+    ledger = seen.ledgers.get(chosen[1][-1].invoice_id)
+    return chosen[0] if ledger is not None and not ledger.cancelled and chosen[0].is_live else None
+
+
+ROUTES = [
+    shows("/readers", find, role=SUPPORT),
+    shows("/readers/{reader}", show, role=SUPPORT),
+]

@@ -1,0 +1,137 @@
+"""The console in a real browser, as support staff use it: each thing it does, wide and on a phone, and by keyboard alone."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from demo.stack import Stack
+from tests.browser import looks
+from tests.browser.visiting import Sitter, Visitor
+
+Visit = Callable[[], Visitor]
+Sit = Callable[..., Sitter]
+pytestmark = pytest.mark.xdist_group("browser")  # one shop and one browser for all
+
+SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+@pytest.fixture
+def sit(browser: Browser, shop: Stack) -> Iterator[Sit]:
+    """Have somebody sit down at the console. No other script may have run, and nothing been refused, when the test ends."""
+    sitting: list[Sitter] = []
+
+    def down(email: str = "agent@example.com", *, scripts: bool = True) -> Sitter:
+        sitting.append(Sitter(browser, shop, scripts=scripts))
+        sitting[-1].sits_down(email)
+        return sitting[-1]
+
+    yield down
+    for sitter in sitting:
+        sitter.close()
+    assert [trouble for sitter in sitting for trouble in sitter.troubles] == []
+
+
+def test_a_refund_from_the_search_to_the_end_by_keyboard_alone(visit: Visit, sit: Sit) -> None:
+    """Signing in, typing three letters, and then three keys: open, go on, confirm. Every page is looked at on the way."""
+    reader, robin = visit(), sit()
+    reader.subscribed("Nia Fontaine", edition="Digital and print")
+    keys = robin.page.keyboard
+    keys.press("Tab")
+    expect(robin.page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    keys.press("/")
+    keys.type("fontai")
+    expect(robin.page.get_by_role("link", name="Nia Fontaine")).to_be_visible()
+    looks.check(robin.page)
+    keys.press("ArrowDown")
+    keys.press("Enter")
+    robin.is_at("/readers/rdr_")
+    robin.sees("Nia Fontaine")
+    robin.sees(re.compile(r"Paid until \d+ \w+ 20\d\d, print and digital"))
+    looks.check(robin.page)
+
+    keys.press("r")
+    robin.is_at("/payments/")
+    robin.sees("Refund a payment of $73")
+    looks.check(robin.page)
+    keys.press("Enter")
+    robin.sees("Refund $73?")
+    robin.sees("The subscription ends now")
+    looks.check(robin.page)
+    keys.press("Enter")
+    robin.is_at("/refunds/rfd_")
+    robin.sees("Done: $73 given back")
+    looks.check(robin.page)
+    keys.press("Enter")
+    robin.sees("refunded under the money-back guarantee")
+    looks.check(robin.page)
+    reader.open("/account")
+    reader.sees("Your subscription was refunded")
+
+
+def test_a_name_a_search_and_a_note_that_are_scripts_are_words(visit: Visit, sit: Sit) -> None:
+    """And a double click on what moves money moves it once."""
+    reader, robin = visit(), sit()
+    reader.subscribed(SCRIPT)
+    robin.page.get_by_role("searchbox").fill(SCRIPT[:12])
+    expect(robin.page.get_by_role("link", name=SCRIPT)).to_be_visible()
+    robin.open(f"/readers?q={SCRIPT}<b>")
+    robin.sees(f"Nobody is known by “{SCRIPT}<b>”")
+    robin.open(f"/readers?q={reader.email}")
+    robin.page.get_by_role("link", name=SCRIPT).click()
+    expect(robin.page.get_by_role("heading", level=1)).to_have_text(SCRIPT)
+    robin.page.keyboard.press("r")
+    robin.page.get_by_label("Note").fill(SCRIPT)
+    robin.click("Go on")
+    robin.sees(SCRIPT)
+    robin.page.get_by_role("button", name="Refund $49").dblclick()
+    robin.sees("Done: $49 given back")
+    robin.sees(SCRIPT)
+    robin.click("To <script>")
+    expect(robin.page.locator("body script, img[src=x]")).to_have_count(0)
+    expect(robin.page.get_by_role("row", name="the reader asked for it")).to_have_count(1)
+
+
+def test_without_scripts_everything_works_with_a_click_more(visit: Visit, sit: Sit) -> None:
+    reader, robin = visit(), sit(scripts=False)
+    reader.subscribed("Kit Moreau")
+    robin.page.get_by_role("searchbox").fill(reader.email)
+    robin.page.keyboard.press("Enter")
+    robin.click("Kit Moreau")
+    robin.click("Refund…")
+    robin.click("Go on")
+    robin.click("Refund $49")
+    robin.sees("Done: $49 given back")
+
+
+def test_the_front_page_draws_what_it_counts(sit: Sit) -> None:
+    sam = sit("supervisor@example.com")
+    expect(sam.page.get_by_role("heading", name="New and lost, by week")).to_be_visible()
+    for picture in sam.page.locator("main img").all():
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
+    looks.check(sam.page)
+
+
+def test_single_keys_can_be_turned_off(sit: Sit) -> None:
+    robin = sit()
+    robin.click("Turn keys off")
+    robin.page.keyboard.press("/")
+    expect(robin.page.get_by_role("searchbox")).not_to_be_focused()
+    robin.click("Turn keys on")
+    robin.page.keyboard.press("/")
+    expect(robin.page.get_by_role("searchbox")).to_be_focused()
+
+
+def test_what_is_refused_is_said_on_a_page_that_everybody_can_use(sit: Sit) -> None:
+    robin = sit()
+    for path, said in [
+        ("/readers/rdr_made_up", "there is no such reader"),
+        ("/nothing-here", "nothing at this address"),
+    ]:
+        robin.open(path)
+        robin.sees(re.compile(said, re.IGNORECASE))
+    looks.check(robin.page)
+    robin.click("Sign out")
+    robin.sees("You are signed out")
+    looks.check(robin.page)
