@@ -56,6 +56,7 @@ from app.db.together import Together
 from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
+from app.domain.subscriptions import SeenSubscription
 from app.gateway.client import Gateway
 from app.gateway.pacing import backlog
 from app.services import (
@@ -108,10 +109,11 @@ class Parts:
 
     def worker(self) -> Worker:
         """Return a worker over these parts, with a job for each kind of work."""
+        done = webhooks.closing(self.sessions)
         return Worker(
             self.sessions,
             [
-                Job(table="events", do=partial(self._apply, webhooks.closing(self.sessions)), claim=inbox.claim),
+                Job(table="events", do=partial(self._apply, done), claim=inbox.claim),
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
                 Job(table="calendar_work", do=self._follow_calendar),
@@ -121,17 +123,40 @@ class Parts:
             lease=self.settings.lease,
             listen_dsn=_listen_dsn(self.settings, self.dsn),
             at_once=self.settings.worker_concurrency,
+            catch_up=partial(self._catch_up, done),
         )
+
+    async def _catch_up(self, done: Together[webhooks.LookedAt], owner: str) -> bool:
+        async def do(claimed: work.Claimed, seen: SeenSubscription | None) -> None:
+            await self._apply(done, claimed, owner, seen=seen)
+
+        with backlog():
+            return await webhooks.catch_up(
+                self.sessions,
+                partial(subscriptions.listed, self.gateway),
+                do,
+                owner=owner,
+                lease=self.settings.lease,
+                above=self.settings.backlog_threshold,
+                at_once=self.settings.worker_concurrency,
+            )
 
     async def _tidy(self) -> None:
         await idempotency.prune(self.sessions)
         await revocation_cases.prune(self.sessions)
 
-    async def _apply(self, done: Together[webhooks.LookedAt], claimed: work.Claimed, owner: str) -> None:
+    async def _apply(
+        self,
+        done: Together[webhooks.LookedAt],
+        claimed: work.Claimed,
+        owner: str,
+        *,
+        seen: SeenSubscription | None = None,
+    ) -> None:
         now = await self.clock.policy()
         told = (self.sessions, self.gateway, self.rules)
         handlers: dict[str, webhooks.Handler] = {
-            events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now, version=claimed.version),
+            events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now, version=claimed.version, seen=seen),
             events.INVOICE: partial(subscriptions.refresh_invoice, *told, now=now),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     renewal_allowance: Duration = timedelta(days=3)
     grace_period: Duration = timedelta(days=14)
     worker_concurrency: int = Field(default=10, ge=1, le=100)
+    backlog_threshold: int = Field(default=500, ge=1)
     event_attempts: int = Field(default=12, ge=1, le=100)
     lease: Duration = timedelta(seconds=15)
     degraded_after: Duration = timedelta(minutes=5)

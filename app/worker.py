@@ -7,6 +7,7 @@ waits to be woken by a notice or by its clock. It keeps no state; any number of 
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,8 +58,10 @@ class Worker:
         lease: timedelta,
         listen_dsn: str | None,
         at_once: int = AT_ONCE,
+        catch_up: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
-        self._at_once = at_once
+        """:param catch_up: looks a large backlog up, given our name; tells whether there was one."""
+        self._at_once, self._catch_up = at_once, catch_up
         self.owner = f"worker-{secrets.token_hex(8)}"
         self._sessions, self._jobs, self._tidy = sessions, jobs, tidy
         self._lease, self._listen_dsn = lease, listen_dsn
@@ -84,37 +87,42 @@ class Worker:
                 tasks.create_task(self._loop(job, wake))
             tasks.create_task(self._keep_leases())
             tasks.create_task(self._keep_tidy())
+            if self._catch_up is not None:
+                tasks.create_task(self._keep_up(self._catch_up))
             if self._listen_dsn is not None:
                 tasks.create_task(notices.listen(self._listen_dsn, self.wake))
 
     async def _loop(self, job: Job, wake: asyncio.Event) -> None:
+        """Have ``at_once`` keys in hand, and claim as many more while they are done; half of them at a time, or all."""
         running: set[asyncio.Task[None]] = set()
+        claimed: deque[work.Claimed] = deque()
+
+        def begin() -> None:
+            while claimed and len(running) < self._at_once:
+                task = asyncio.create_task(self._do(job, claimed.popleft()))
+                running.add(task)
+                task.add_done_callback(ended)
 
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
-            wake.set()
+            begin()
+            if len(claimed) * 2 <= self._at_once:
+                wake.set()
 
         try:
             while True:
                 wake.clear()
-                claimed = await self._claim(job, self._room(len(running)))
-                for one in claimed:
-                    task = asyncio.create_task(self._do(job, one))
-                    running.add(task)
-                    task.add_done_callback(ended)
-                if not claimed:
+                room = self._at_once - len(claimed)
+                more = await self._claim(job, room) if room * 2 >= self._at_once else ()
+                claimed.extend(more)
+                begin()
+                if not more:
                     await _first(wake, POLL)
         finally:
+            claimed.clear()  # their leases end, and others do them
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _room(self, running: int) -> int:
-        """Return how much to claim: nothing before half of it is done, since a claim costs as much for one as for many."""
-        free = self._at_once - running
-        return free if free * 2 >= self._at_once else 0
-
     async def _claim(self, job: Job, most: int) -> Sequence[work.Claimed]:
-        if most <= 0:
-            return []
         claim = job.claim or partial(work.claim, table=job.table)
         try:
             async with self._sessions.begin() as session:
@@ -138,6 +146,16 @@ class Worker:
                     await work.renew(session, owner=self.owner, lease=self._lease)
             except Exception as failure:
                 log.warning("leases_not_renewed", error=type(failure).__name__)
+
+    async def _keep_up(self, catch_up: Callable[[str], Awaitable[bool]]) -> None:
+        while True:
+            try:
+                if await catch_up(self.owner):
+                    continue
+                await asyncio.sleep(POLL * 2)
+            except Exception as failure:
+                log.warning("not_caught_up", error=f"{type(failure).__name__}: {failure}")
+                await asyncio.sleep(POLL * 30)  # meanwhile they are looked at one by one
 
     async def _keep_tidy(self) -> None:
         while True:

@@ -117,6 +117,7 @@ class Stage:
                 "NEWSSTAND_DATABASE_URL": self.database(),
                 "NEWSSTAND_STRIPE_URL": stripe_url,
                 "NEWSSTAND_STRIPE_RATE_LIMIT": "0",
+                "NEWSSTAND_BACKLOG_THRESHOLD": "1000000",  # the same fetches as those it is held against
                 "NEWSSTAND_LOG_LEVEL": "WARNING",
             }
             self._worker = self._run("worker", ["app", "worker"], settings, core=SERVER_CORE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 from typing import Annotated
@@ -61,6 +62,8 @@ async def _work(settings: Settings) -> None:
 
     async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
         task = asyncio.create_task(built.worker().run())
+        gc.collect()
+        gc.freeze()  # what is here now stays: it need not be looked through again and again
         loop = asyncio.get_running_loop()
         for ended in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ended, task.cancel)

@@ -4,7 +4,8 @@ Grants, and the entitlement row that is rebuilt from all of them.
 Whoever changes a grant holds the subscriber's row lock, so the entitlement row always tells of all grants at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as replace_of
 from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, delete, select, update
@@ -13,18 +14,17 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db import issues, revocations, subscriptions
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
-from app.db.session import Session
+from app.db.session import Record, Session
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import Access, Grant, dump, dump_features, load, load_features, shrinks, unite
 from app.domain.grants import grants_of, lapse_of
 from app.domain.issues import lay_out
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.signing_keys import LONGEST_LIFE
-from app.domain.subscriptions import Subscription
+from app.domain.subscriptions import Subscription, Term
 
 # Built once, and Core's: they run for each event.
 _GRANTS, _ENTITLEMENTS = table_of(Row), table_of(Entitlement)
-_OF_SUBSCRIPTION = select(*_GRANTS.c).where(_GRANTS.c.subscription_id == bindparam("subscription"))
 _OF_SUBSCRIBER = select(*_GRANTS.c).where(_GRANTS.c.subscriber_id == bindparam("subscriber")).order_by(_GRANTS.c.id)
 _ENTITLEMENT_OF = select(_ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
     _ENTITLEMENTS.c.sub == bindparam("its_sub")
@@ -41,8 +41,13 @@ async def derive(
     policy: AccessPolicy,
     *,
     now: datetime | None = None,
+    theirs: Sequence[Subscription] | None = None,
 ) -> None:
-    """Replace what a subscription grants by what follows from its terms now. The subscriber's row is locked."""
+    """
+    Replace what a subscription grants by what follows from its terms now. The subscriber's row is locked.
+
+    :param theirs: all of the subscriber's subscriptions, if the caller has just read them.
+    """
     terms = await subscriptions.terms_of(session, subscription.id)
     calendar = await issues.calendar(session, policy.zone, held=True)
     runs = lay_out(subscription, terms, calendar, catalogue)
@@ -54,23 +59,38 @@ async def derive(
         policy,
         editions_until={invoice_id: at for invoice_id, at in until.items() if at is not None},
     )
-    await replace(session, subscriber.id, subscription.id, granted)
+    held = (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})).all()
+    await _write(session, subscriber.id, subscription.id, granted, held)
     await issues.note_last(session, {run.term.invoice_id: run.noted() for run in runs})
-    await rebuild(session, subscriber, now=now)
+    others = [_grant(row) for row in held if row.subscription_id != subscription.id]
+    if theirs is None:
+        theirs = await subscriptions.of_subscriber(session, subscriber.id)
+    lapses = await _lapses(session, theirs, {subscription.id: terms})
+    await _keep(session, subscriber, unite([*others, *map(_as_stored, granted)], lapses), now=now)
 
 
 async def replace(session: Session, subscriber_id: str, subscription_id: str, grants: Sequence[Grant]) -> None:
     """Make ``grants`` all that the subscription grants. Nothing is written when they are that already."""
-    made = [{"id": g.id, "source": g.source, "features": dump_features(g.features)} for g in grants]
-    held = await session.execute(_OF_SUBSCRIPTION, {"subscription": subscription_id})
-    before = {row.id: {"id": row.id, "source": row.source, "features": row.features} for row in held}
-    if before == {one["id"]: one for one in made}:
+    held = (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})).all()
+    await _write(session, subscriber_id, subscription_id, grants, held)
+
+
+async def _write(
+    session: Session, subscriber_id: str, subscription_id: str, grants: Sequence[Grant], held: Sequence[Record]
+) -> None:
+    made = {g.id: {"id": g.id, "source": g.source, "features": dump_features(g.features)} for g in grants}
+    before = {
+        row.id: {"id": row.id, "source": row.source, "features": row.features}
+        for row in held
+        if row.subscription_id == subscription_id
+    }
+    if before == made:
         return
     if before:
         await session.execute(delete(Row).where(Row.subscription_id == subscription_id))
     if made:
         whose = {"subscriber_id": subscriber_id, "subscription_id": subscription_id}
-        await session.execute(_ADD, [{**one, **whose} for one in made])
+        await session.execute(_ADD, [{**one, **whose} for one in made.values()])
 
 
 async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
@@ -82,7 +102,12 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
 
     :param now: policy time. Access that is lost only beyond the life of any token taken now is no revocation.
     """
-    access = await _united(session, subscriber)
+    held = (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})).all()
+    lapses = await _lapses(session, await subscriptions.of_subscriber(session, subscriber.id), {})
+    await _keep(session, subscriber, unite(map(_grant, held), lapses), now=now)
+
+
+async def _keep(session: Session, subscriber: Subscriber, access: Access, *, now: datetime | None) -> None:
     held = (await session.execute(_ENTITLEMENT_OF, {"its_sub": subscriber.sub})).one_or_none()
     if held is None:
         new = {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": dump(access)}
@@ -99,10 +124,27 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
         await revocations.add(session, subscriber.sub, version)
 
 
-async def _united(session: Session, subscriber: Subscriber) -> Access:
-    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})
-    grants = [Grant(id=row.id, source=row.source, features=load_features(row.features)) for row in rows]
-    lapses = []
-    for subscription in await subscriptions.of_subscriber(session, subscriber.id):
-        lapses.append(lapse_of(subscription, await subscriptions.terms_of(session, subscription.id)))
-    return unite(grants, lapses)
+async def _lapses(session: Session, theirs: Sequence[Subscription], known: Mapping[str, Sequence[Term]]) -> list[str]:
+    """Return why each subscription grants nothing, for when it does not; the terms of some may be known."""
+    return [
+        lapse_of(one, known[one.id] if one.id in known else await subscriptions.terms_of(session, one.id))
+        for one in theirs
+    ]
+
+
+def _grant(row: Record) -> Grant:
+    return Grant(id=row.id, source=row.source, features=load_features(row.features))
+
+
+def _as_stored(grant: Grant) -> Grant:
+    """Return a grant as it will be read: in whole seconds."""
+    features = {
+        name: tuple(
+            replace_of(
+                spell, starts_at=spell.starts_at.replace(microsecond=0), until=spell.until.replace(microsecond=0)
+            )
+            for spell in spells
+        )
+        for name, spells in grant.features.items()
+    }
+    return replace_of(grant, features=features)

@@ -148,6 +148,22 @@ def _add(claimed: dict[str, work.Claimed], rows: Sequence[Record]) -> None:
             claimed[row.key] = replace(one, ids=(*one.ids, row.id))
 
 
+async def backlog(session: Session) -> tuple[int, int]:
+    """Return how many subscriptions wait to be looked at, up to some thousands, and about how many there are to list."""
+    waiting = await session.scalar(
+        text(
+            """
+            SELECT count(DISTINCT work_key) FROM (
+                SELECT work_key FROM events WHERE due_at <= now() AND work_key LIKE 'subscription:%' LIMIT 50000) due
+            """
+        )
+    )
+    known = await session.scalar(  # as the planner guesses it: counting millions takes too long
+        text("SELECT max(reltuples) FROM pg_class WHERE oid IN ('subscriptions'::regclass, 'payments'::regclass)")
+    )
+    return int(waiting or 0), max(0, int(known or 0))
+
+
 async def close(session: Session, ids: Sequence[str], *, key: str) -> None:
     """Close exactly the events that were read before the fetch began, and earlier failed or dead ones of the key."""
     await close_all(session, [(key, ids)])

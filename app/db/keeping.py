@@ -27,6 +27,7 @@ async def keep(
     now: datetime,
     alone: bool = False,
     version: int | None = None,
+    seen: SeenSubscription | None = None,
 ) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to what ``look`` finds at Stripe.
@@ -35,6 +36,7 @@ async def keep(
 
     :param alone: others of the reader's are being looked at by the caller, so that they need not be.
     :param version: the subscription's, if the caller has just read it.
+    :param seen: what was found after that, if the caller has looked already.
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
@@ -43,12 +45,12 @@ async def keep(
         if version is None:
             async with sessions.begin() as session:
                 version = await subscriptions.version(session, stripe_id)
-        seen = await look()
+        found = seen if seen is not None else await look()
         try:
             async with sessions.begin() as session:
-                return await save(session, rules, seen, if_version=version, now=now, alone=alone)
+                return await save(session, rules, found, if_version=version, now=now, alone=alone)
         except Overtaken:
-            version = None
+            version = seen = None
     raise Overtaken(stripe_id)
 
 
@@ -68,7 +70,8 @@ async def save(
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
     await payments.save(session, held.id, payments_of(seen))
     await endings.follow(session, held, seen, now=now)
-    if held.is_live and not alone and len(await subscriptions.live_of(session, subscriber.id)) > 1:
+    theirs = await subscriptions.of_subscriber(session, subscriber.id)
+    if held.is_live and not alone and sum(one.is_live for one in theirs) > 1:
         await inbox.knock(session, f"{RIVALS}:{subscriber.id}", why="double")
-    await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now)
+    await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now, theirs=theirs)
     return held

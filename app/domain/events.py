@@ -16,6 +16,7 @@ DISPUTE = "dispute"  # of a charge that belongs to no payment
 INVOICE = "invoice"  # the subscription it is of
 CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"
+LISTED_IN_A_CALL = 100
 RIVALS = "rivals"  # a subscriber who has several live subscriptions
 
 
@@ -57,6 +58,18 @@ class Knock:
     created_at: datetime | None
     key: str | None
     ignored: str | None  # the reason, when nothing follows
+
+
+def lists_better(waiting: int, known: int, *, above: int) -> bool:
+    """
+    Tell whether so many waiting subscriptions are better looked up by listing all there are than one by one.
+
+    A call lists a hundred, needed or not; so for a few of many it is cheaper to ask for each.
+
+    :param known: how many there are to list, of subscriptions or of invoices, whichever are more.
+    :param above: how many have to wait for it to be thought of.
+    """
+    return waiting > above and waiting * LISTED_IN_A_CALL > max(known, waiting)
 
 
 def with_mode(knock: Knock, *, livemode: bool) -> Knock:

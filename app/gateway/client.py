@@ -6,7 +6,7 @@ it (an intent's); a repeat of the key gets the first answer. The SDK's own retri
 """
 
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -114,14 +114,17 @@ class Gateway:
         answer: StripeResponse = await self.call(self.sdk.raw_request_async("get", path, **parameters))
         return json.loads(answer.body, object_hook=Plain)
 
+    async def pages(self, path: str, **parameters: Any) -> AsyncIterator[list[Any]]:
+        """GET a listing, page by page, as :meth:`read` does."""
+        page = await self.read(path, **parameters)
+        yield page.data
+        while page.has_more:
+            page = await self.read(path, **parameters, starting_after=page.data[-1].id)
+            yield page.data
+
     async def read_every(self, path: str, **parameters: Any) -> list[Any]:
         """GET a listing and the pages after it, as :meth:`read` does."""
-        page = await self.read(path, **parameters)
-        found = list(page.data)
-        while page.has_more:
-            page = await self.read(path, **parameters, starting_after=found[-1].id)
-            found += page.data
-        return found
+        return [one async for page in self.pages(path, **parameters) for one in page]
 
     async def close(self) -> None:
         """Hang up."""

@@ -1,13 +1,17 @@
 """Subscriptions at Stripe: looked at, scheduled to end, taken back, ended."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from app.domain.subscriptions import NotOurs, SeenSubscription
+from app.domain.subscriptions import NotOurs, SeenInvoice, SeenSubscription
 from app.gateway import translate
 from app.gateway.client import Gateway
+
+PAGE = 100  # the most that Stripe lists in a call
+A_DAY = 86_400  # seconds, to be on the safe side
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> SeenSubscription:
@@ -23,6 +27,35 @@ async def fetch(gateway: Gateway, stripe_id: str) -> SeenSubscription:
     return translate.subscription(seen, listed)
 
 
+async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, SeenSubscription]:
+    """
+    Look at many subscriptions by listing all there are, a hundred in a call; one that is not listed is left out.
+
+    Subscriptions on a test clock are listed only when it is named; their invoices are listed all the same.
+    """
+    clocks: list[dict[str, str]] = [{}, *([{"test_clock": gateway.test_clock}] if gateway.test_clock else [])]
+    wanted, found = set(stripe_ids), {}
+    oldest = 0
+    for clock in clocks:
+        async for page in gateway.pages("/v1/subscriptions", status="all", limit=PAGE, **clock):
+            for one in page:
+                if one.id in wanted:  # what is kept is small: the answers themselves are not
+                    found[one.id] = translate.subscription(one, []), translate.invoices_of(one)
+                    oldest = min(oldest or one.created, one.created)
+            if len(found) == len(wanted):
+                break
+    if not found:
+        return {}
+    invoices: dict[str, list[SeenInvoice]] = {stripe_id: [] for stripe_id in found}
+    since = {"gte": oldest - A_DAY}
+    async for page in gateway.pages("/v1/invoices", created=since, expand=["data.payments"], limit=PAGE):
+        for invoice in page:
+            whose = _subscription_of(invoice)
+            if whose is not None and whose in found:
+                invoices[whose].append(found[whose][1](invoice))
+    return {one: replace(seen, invoices=tuple(invoices[one])) for one, (seen, _) in found.items()}
+
+
 async def of_invoice(gateway: Gateway, invoice_id: str) -> str:
     """
     Return the subscription an invoice is of.
@@ -30,10 +63,17 @@ async def of_invoice(gateway: Gateway, invoice_id: str) -> str:
     :raises NotOurs: it is of none.
     """
     invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
+    whose = _subscription_of(invoice)
+    if whose is None:
+        raise NotOurs("the invoice is of no subscription")
+    return whose
+
+
+def _subscription_of(invoice: Any) -> str | None:
     details = invoice.parent.subscription_details if invoice.parent else None
     if details is None:
-        raise NotOurs("the invoice is of no subscription")
-    return details.subscription if isinstance(details.subscription, str) else details.subscription.id
+        return None
+    return details.subscription if isinstance(details.subscription, str) else str(details.subscription.id)
 
 
 async def update(gateway: Gateway, stripe_id: str, parameters: Mapping[str, Any], *, key: str) -> None:

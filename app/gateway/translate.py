@@ -6,7 +6,9 @@ under ``parent`` and its payments under ``payments``.
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeGuard
 
 from stripe import Dispute, Invoice, InvoicePayment, Refund, Subscription, SubscriptionItem
@@ -98,8 +100,7 @@ def _is_word(value: object) -> TypeGuard[str]:
 
 def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscription:
     """Translate a subscription with all its invoices."""
-    items = tuple(_item(item) for item in seen["items"].data)
-    components = {item.id: (item.plan, item.component) for item in items}
+    items, read = tuple(_item(item) for item in seen["items"].data), invoices_of(seen)
     return SeenSubscription(
         id=seen.id,
         customer_id=_id(seen.customer),
@@ -112,8 +113,14 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscriptio
         canceled_at=_moment_or_none(seen.canceled_at),
         ended_at=_moment_or_none(seen.ended_at),
         end_reason=seen.cancellation_details.reason if seen.cancellation_details else None,
-        invoices=tuple(_invoice(invoice, components, seen.trial_end) for invoice in invoices),
+        invoices=tuple(read(invoice) for invoice in invoices),
     )
+
+
+def invoices_of(seen: Subscription) -> Callable[[Invoice], SeenInvoice]:
+    """Return what translates the invoices of a subscription: their lines may name no more than its items."""
+    components = {item.id: (item.plan, item.component) for item in map(_item, seen["items"].data)}
+    return partial(_invoice, components=components, trial_end=seen.trial_end)
 
 
 def _item(item: SubscriptionItem) -> SeenItem:
@@ -144,7 +151,7 @@ def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime 
 
 
 def _invoice(
-    invoice: Invoice, components: dict[str, tuple[str | None, str | None]], trial_end: int | None
+    invoice: Invoice, *, components: dict[str, tuple[str | None, str | None]], trial_end: int | None
 ) -> SeenInvoice:
     plan, found, period = None, set(), None
     for line in invoice.lines.data:

@@ -4,6 +4,7 @@ Subscriptions: kept as Stripe has them, and shown to their reader.
 An event is only a knock on the door: the state is fetched afresh, and saved only if nobody saved since we looked.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from app.db.session import Session, Sessions
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.policy import Rules
 from app.domain.quotes import Quote, the_guarantee
-from app.domain.subscriptions import NoSubscription, Subscription, Term
+from app.domain.subscriptions import NoSubscription, SeenSubscription, Subscription, Term
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gateway
 
@@ -29,20 +30,32 @@ class Mine:
 
 
 async def refresh(
-    sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime, version: int | None = None
+    sessions: Sessions,
+    gateway: Gateway,
+    rules: Rules,
+    stripe_id: str,
+    *,
+    now: datetime,
+    version: int | None = None,
+    seen: SeenSubscription | None = None,
 ) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to Stripe's state.
 
     :param version: what our copy has, if the caller has just read it.
-
+    :param seen: what Stripe told after that, if the caller has listed it already.
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises Gone: Stripe has none of that id.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
     """
     look = partial(at_stripe.fetch, gateway, stripe_id)
-    return await keeping.keep(sessions, rules, stripe_id, look, now=now, version=version)
+    return await keeping.keep(sessions, rules, stripe_id, look, now=now, version=version, seen=seen)
+
+
+async def listed(gateway: Gateway, stripe_ids: Collection[str]) -> Mapping[str, SeenSubscription]:
+    """Return how many subscriptions stand, by listing; see :func:`app.gateway.subscriptions.fetch_all`."""
+    return await at_stripe.fetch_all(gateway, stripe_ids)
 
 
 async def refresh_invoice(

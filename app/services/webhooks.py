@@ -5,9 +5,10 @@ An event is answered 200 only when it is durably stored. Whoever applies it look
 for that kind of object; the composition root says which use case that is, since services do not know each other.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -19,11 +20,13 @@ from app.db.together import Together
 from app.domain import events
 from app.domain.errors import StripeUnavailable
 from app.domain.events import LookFirst
-from app.domain.subscriptions import NotOurs
+from app.domain.subscriptions import NotOurs, SeenSubscription
 from app.gateway import signatures, translate
 from app.gateway.client import Gone
 
 Handler = Callable[[str], Awaitable[object]]
+CATCHING_UP = "catching-up"  # the lease of the one worker that does
+MOST_LISTED = 5_000  # keys that are looked up by one listing: what is kept of them meanwhile is a few kilobytes each
 DEPTH = 3  # a refund looks for its payment first, a payment for its subscription
 log = structlog.get_logger()
 
@@ -119,6 +122,61 @@ async def apply(
         if not released:
             async with sessions.begin() as session:
                 await work.release(session, claimed.key, owner=owner)
+
+
+async def catch_up(
+    sessions: Sessions,
+    lists: Callable[[Collection[str]], Awaitable[Mapping[str, SeenSubscription]]],
+    do: Callable[[work.Claimed, SeenSubscription | None], Awaitable[None]],
+    *,
+    owner: str,
+    lease: timedelta,
+    above: int,
+    at_once: int,
+) -> bool:
+    """
+    Look a large backlog up by listing, a hundred in a call, where that needs fewer calls than looking at each.
+
+    One worker does, while the others go on with the rest. What is claimed carries its version, read before the listing
+    begins like the events themselves; each subscription is then saved and closed as ever, by ``do``, with what was listed of
+    it.
+
+    :returns: whether there was such a backlog.
+    :raises StripeUnavailable: it could not be listed; all is put back.
+    """
+    async with sessions.begin() as session:
+        if not events.lists_better(*await inbox.backlog(session), above=above):
+            return False
+        if not await work.take(session, CATCHING_UP, owner=owner, lease=lease):
+            return False
+    async with work.held(sessions, CATCHING_UP, owner=owner, lease=lease):
+        async with sessions.begin() as session:
+            claimed = await inbox.claim(session, owner=owner, lease=lease, limit=MOST_LISTED)
+        ids = [one.key.partition(":")[2] for one in claimed if one.version is not None]
+        try:
+            listed = await lists(ids)
+        except StripeUnavailable as away:
+            await _put_back(sessions, claimed, f"{type(away).__name__}: {away}", owner=owner)
+            raise
+        log.info("backlog_listed", claimed=len(claimed), listed=len(listed))
+        each = iter(claimed)
+
+        async def some() -> None:
+            for one in each:
+                await do(one, listed.get(one.key.partition(":")[2]) if one.version is not None else None)
+
+        await asyncio.gather(*(some() for _ in range(at_once)))
+    return True
+
+
+async def _put_back(sessions: Sessions, claimed: Sequence[work.Claimed], error: str, *, owner: str) -> None:
+    """Let events wait: it was no try."""
+    ids = [event_id for one in claimed for event_id in one.ids]
+    async with sessions.begin() as session:
+        await work.later(session, "events", ids, attempts=1, error=error, counts=False)
+        await inbox.wait(session, ids)
+        await work.release_all(session, [one.key for one in claimed], owner=owner)
+    log.warning("backlog_waits", events=len(ids), error=error)
 
 
 async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> None:

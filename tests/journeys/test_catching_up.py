@@ -1,0 +1,62 @@
+"""After an outage many subscriptions wait: they are looked up by listing, and end in Stripe's state all the same."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app import main
+from app.db import subscriptions as kept
+from app.services import catalogue, subscriptions
+from tests.support.crowd import crowd, knock_for
+from tests.support.shop import CATALOGUE, Shop, open_shop
+
+
+@pytest.fixture
+async def after_an_outage(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop that may ask each endpoint of Stripe's four times a second, and lists from ten waiting subscriptions on."""
+    async with open_shop(
+        database, sandbox, issuer, stripe_rate_limit=80, stripe_endpoint_rate_limit=4, backlog_threshold=10
+    ) as opened:
+        yield opened
+
+
+async def test_a_large_backlog_is_listed_and_those_on_a_test_clock_are_not_left_out(after_an_outage: Shop) -> None:
+    shop = after_an_outage
+    ids = await crowd(shop, 20) + await crowd(shop, 40, clock=shop.clock)
+    canceled = ids[:2] + ids[-2:]
+    for stripe_id in canceled:
+        await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
+    await shop.stripe.delete("/_sandbox/requests")
+
+    await knock_for(shop, [*ids, "sub_of_nobody"], each=2)
+    await shop.settles()
+
+    asked = (await shop.stripe.get("/_sandbox/requests")).json()["data"]
+    one_by_one = [call for call in asked if call["method"] == "GET" and call["path"].startswith("/v1/subscriptions/")]
+    assert len(one_by_one) < len(ids) / 2
+    assert any(call["path"] == "/v1/subscriptions" for call in asked)
+    states = await shop.rows("SELECT state, count(*) FROM events WHERE id LIKE 'evt%' GROUP BY state ORDER BY state")
+    assert [tuple(row.values()) for row in states] == [("applied", 2 * len(ids)), ("ignored", 2)]
+    held = {row["stripe_id"]: row["status"] for row in await shop.rows("SELECT stripe_id, status FROM subscriptions")}
+    assert held == {stripe_id: "canceled" if stripe_id in canceled else "active" for stripe_id in ids}
+    (paid,) = await shop.rows("SELECT count(*) FROM payments")
+    (entitled,) = await shop.rows("SELECT count(*) FROM entitlements")
+    assert (paid["count"], entitled["count"]) == (len(ids), len(ids))
+
+
+async def test_what_was_listed_before_somebody_saved_a_newer_state_is_not_kept(shop: Shop) -> None:
+    (stripe_id,) = await crowd(shop, 1)
+    now = datetime.now(UTC)
+    async with main.parts(shop.settings, catalogue.load(CATALOGUE)) as parts:
+        told = (parts.sessions, parts.gateway, parts.rules)
+        async with parts.sessions.begin() as session:
+            before = await kept.version(session, stripe_id)
+        listed = await subscriptions.listed(parts.gateway, [stripe_id])
+        await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
+        newer = await subscriptions.refresh(*told, stripe_id, now=now)
+
+        after = await subscriptions.refresh(*told, stripe_id, now=now, version=before, seen=listed[stripe_id])
+
+    assert (listed[stripe_id].status, newer.status, after.status) == ("active", "canceled", "canceled")
