@@ -16,7 +16,7 @@ from tests.support.shop import CATALOGUE, Shop, open_shop
 @pytest.fixture
 async def after_an_outage(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """A shop that may ask each endpoint of Stripe's four times a second, and lists from ten waiting subscriptions on."""
-    slowly = {"stripe_rate_limit": 80, "stripe_endpoint_rate_limit": 4, "worker_concurrency": 2}
+    slowly: dict[str, Any] = {"stripe_rate_limit": 80, "stripe_endpoint_rate_limit": 4, "worker_concurrency": 2}
     async with open_shop(database, sandbox, issuer, backlog_threshold=10, **slowly) as opened:
         yield opened
 
