@@ -157,7 +157,7 @@ class Parts:
         told = (self.sessions, self.gateway, self.rules)
         handlers: dict[str, webhooks.Handler] = {
             events.SUBSCRIPTION: partial(subscriptions.refresh, *told, now=now, version=claimed.version, seen=seen),
-            events.INVOICE: partial(subscriptions.refresh_invoice, *told, now=now),
+            events.INVOICE: partial(subscriptions.look_from_invoice, self.gateway),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),
             events.RIVALS: partial(doubles.settle, *told, now=now),

@@ -28,6 +28,14 @@ class LookFirst(Exception):
         self.key = key
 
 
+class LookInstead(Exception):
+    """What was knocked for is a part of something else, which is to be looked at instead: by one worker at a time."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
 class NotGenuine(DomainError):
     """The request is not an event of Stripe's: its signature, its age or its shape says so."""
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from app.db import inbox, issues, keeping, payments, quotes, subscribers, subscriptions
 from app.db.session import Session, Sessions
+from app.domain.events import SUBSCRIPTION, LookInstead
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.policy import Rules
 from app.domain.quotes import Quote, the_guarantee
@@ -58,18 +59,21 @@ async def listed(gateway: Gateway, stripe_ids: Collection[str]) -> Mapping[str, 
     return await at_stripe.fetch_all(gateway, stripe_ids)
 
 
-async def refresh_invoice(
-    sessions: Sessions, gateway: Gateway, rules: Rules, invoice_id: str, *, now: datetime
-) -> None:
-    """Look at the subscription that an invoice is of."""
-    await refresh(sessions, gateway, rules, await at_stripe.of_invoice(gateway, invoice_id), now=now)
+async def look_from_invoice(gateway: Gateway, invoice_id: str) -> None:
+    """
+    Find whose an invoice is.
+
+    :raises LookInstead: always: at that subscription, by whoever has its lease.
+    :raises NotOurs: it is of none.
+    """
+    raise LookInstead(f"{SUBSCRIPTION}:{await at_stripe.of_invoice(gateway, invoice_id)}")
 
 
 async def refresh_credited(
     sessions: Sessions, gateway: Gateway, rules: Rules, invoice_id: str, *, now: datetime
 ) -> None:
     """Look at the subscription of an invoice that was credited, and have its payments' refunds looked at."""
-    await refresh_invoice(sessions, gateway, rules, invoice_id, now=now)
+    await refresh(sessions, gateway, rules, await at_stripe.of_invoice(gateway, invoice_id), now=now)
     async with sessions.begin() as session:
         for payment in await payments.of_invoice(session, invoice_id):
             await inbox.knock(session, f"payment:{payment.id}", why="credited")

@@ -19,7 +19,7 @@ from app.db.subscriptions import Overtaken
 from app.db.together import Together
 from app.domain import events
 from app.domain.errors import StripeUnavailable
-from app.domain.events import LookFirst
+from app.domain.events import LookFirst, LookInstead
 from app.domain.subscriptions import NotOurs, SeenSubscription
 from app.gateway import signatures, translate
 from app.gateway.client import Gone
@@ -102,6 +102,11 @@ async def apply(
         await done.add(LookedAt(claimed, owner))
         released = True
         log.info("events_applied", key=claimed.key, event_ids=ids)
+    except LookInstead as same:
+        async with sessions.begin() as session:
+            await inbox.move(session, ids, key=same.key)
+            await work.notify(session)
+        log.info("events_moved", key=claimed.key, event_ids=ids, to=same.key)
     except (NotOurs, Gone) as foreign:
         async with sessions.begin() as session:
             await inbox.ignore(session, ids, reason=str(foreign))
@@ -183,6 +188,10 @@ async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> No
     kind, _, object_id = key.partition(":")
     try:
         await handlers[kind](object_id)
+    except LookInstead as same:
+        if not depth:
+            raise
+        await _look(handlers, same.key, depth)
     except LookFirst as parent:
         if depth >= DEPTH:
             raise
