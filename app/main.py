@@ -311,10 +311,12 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         summary="The subscription billing service of a magazine.",
         lifespan=lifespan,
         separate_input_output_schemas=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are in the middleware
     )
     problems.install(app)
-    middleware.install(app)
-    app.router.routes[:0] = [*asking.ROUTES, *hot.ROUTES]  # first: they are asked most
+    asked_most = [*asking.ROUTES, *hot.ROUTES]
+    middleware.install(app, direct=asked_most)
+    app.router.routes[:0] = asked_most
     for module in (
         plans,
         checkout_sessions,

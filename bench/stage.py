@@ -48,6 +48,7 @@ class Stage:
         self._database: str | None = None
         self._key: str | None = None
         self._ports: dict[str, int] = {}
+        self._migrated: dict[str, str] = {}
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -70,6 +71,13 @@ class Stage:
         """Return the address of an empty database on the same server."""
         self.database()
         return asyncio.run(schema.create_database(self._maintenance, name))
+
+    def migrated(self, name: str) -> str:
+        """Return the address of a database of the service's with nothing in it."""
+        if name not in self._migrated:
+            self._migrated[name] = self.other_database(name)
+            asyncio.run(schema.migrate(self._migrated[name]))
+        return self._migrated[name]
 
     def api_key(self) -> str:
         """Return a key that may ask for entitlements."""
@@ -110,11 +118,11 @@ class Stage:
             self._start("standin", ["bench.standin", "--template", str(path)], {}, core=LOAD_CORE)
         return self._ports["standin"]
 
-    def worker(self, stripe_url: str) -> int:
-        """Return the pid of a worker of the service, its limiter off: one process."""
+    def worker(self, dsn: str, stripe_url: str) -> int:
+        """Return the pid of a worker of the service on a database of its own, its limiter off: one process."""
         if self._worker is None:
             settings = {
-                "NEWSSTAND_DATABASE_URL": self.database(),
+                "NEWSSTAND_DATABASE_URL": dsn,
                 "NEWSSTAND_STRIPE_URL": stripe_url,
                 "NEWSSTAND_STRIPE_RATE_LIMIT": "0",
                 "NEWSSTAND_BACKLOG_THRESHOLD": "1000000",  # the same fetches as those it is held against

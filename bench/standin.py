@@ -7,6 +7,7 @@ real subscription; its ids end in a number of eight digits, which is taken from 
 
 import argparse
 import asyncio
+import functools
 import json
 import re
 from pathlib import Path
@@ -29,6 +30,7 @@ def of_number(text: str, number: int) -> str:
     return text.replace(NUMBER, f"{number:08d}")
 
 
+@functools.cache
 def template(stage: Stage) -> dict[str, str]:
     """Return what the local Stripe answers about a subscription with print, its ids made plain."""
     port = stage.sandbox()

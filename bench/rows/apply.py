@@ -111,7 +111,7 @@ async def applied(dsn: str, began: datetime, number: int) -> list[float]:
 
 
 def _applying(stage: Stage, bodies: dict[str, str], each: int, numbers: Iterator[int]) -> Side:
-    dsn, customer = stage.database(), str(json.loads(bodies["subscriptions"])["customer"])
+    dsn, customer = stage.migrated("applied"), str(json.loads(bodies["subscriptions"])["customer"])
 
     def run(seconds: float) -> load.Run:
         some = list(itertools.islice(numbers, max(2, int(seconds * ENOUGH[each]))))
@@ -168,7 +168,7 @@ _NUMBERS = itertools.count(1)  # no subscription is applied twice
 def _sides(each: int, stage: Stage) -> tuple[Side, Side]:
     bodies = template(stage)
     port = stage.standin(bodies)
-    stage.worker(f"http://{load.HOST}:{port}")
+    stage.worker(stage.migrated("applied"), f"http://{load.HOST}:{port}")
     return _applying(stage, bodies, each, _NUMBERS), _fetching(stage, port)
 
 

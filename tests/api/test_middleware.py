@@ -9,10 +9,21 @@ from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from app.api import middleware, problems
 from app.api.middleware import REQUESTS
+
+
+class _Plain:
+    """An ASGI application, as Starlette tells it from a function of a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 @pytest.fixture
@@ -27,9 +38,14 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async def plain(_: Request) -> Response:
         return PlainTextResponse("ok")
 
+    async def direct(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await PlainTextResponse("ok")(scope, receive, send)
+
     made = FastAPI()
     problems.install(made)
-    middleware.install(made)
+    middleware.install(made, direct=[Route("/v1/direct", _Plain(direct), methods=["POST"])])
     made.include_router(router)
     made.router.routes.append(Route("/v1/readers/{sub}/plain", plain))
     made.router.routes.append(Route("/v1/entitlements/check", plain, methods=["POST"]))
@@ -94,3 +110,19 @@ async def test_an_invented_method_does_not_multiply_the_metrics(client: httpx2.A
     with capture_logs() as lines:
         await client.request("BREW", "/v1/things/1")
     assert lines[0]["method"] == "OTHER"
+
+
+async def test_a_route_that_is_gone_to_directly_has_its_id_its_line_and_its_limit_all_the_same(
+    client: httpx2.AsyncClient,
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 100_000
+
+    with capture_logs() as lines:
+        answer = await client.post("/v1/direct", content=b"{}", headers={"X-Request-Id": "trace-1"})
+        refused = await client.post("/v1/direct", content=endless())
+
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, "trace-1")
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+    assert [(line["route"], line["status"]) for line in lines] == [("/v1/direct", 200), ("/v1/direct", 413)]
