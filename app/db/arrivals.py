@@ -2,8 +2,9 @@
 The door of the inbox: events that arrive together are written together.
 
 A commit costs a wait for the disk, however much is in it. So what arrives while one batch is being written waits for the
-next, and each is told of *its* commit: nobody is answered before the event is on disk. There is one writer for each
-process; under load the batches grow by themselves, and a lone event waits for nobody.
+next, and each is told of *its* commit: nobody is answered before the event is on disk. There are two writers in each
+process, one of which gathers while the other waits for the disk; under load the batches grow by themselves, and a lone event
+waits for nobody.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from app.db.inbox import Arrival
 from app.domain.events import NotStored
 
 MOST_EVENTS, MOST_BYTES = 200, 2_000_000  # in one batch
+WRITERS = 2  # while one waits for the disk, the other gathers
 ROOM = 32_000_000  # bytes that may wait, so that a slow disk does not fill the memory
 log = structlog.get_logger()
 _Waiting = tuple[Arrival, "asyncio.Future[bool]"]
@@ -30,7 +32,7 @@ class Arrivals:
         self._pool, self._room = pool, room
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def store(self, arrival: Arrival) -> bool:
         """
@@ -43,14 +45,16 @@ class Arrivals:
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, stored))
         self._bytes += len(arrival.payload)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        if len(self._writing) < WRITERS:
+            task = asyncio.create_task(self._write())
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
         return await stored
 
     async def close(self) -> None:
         """Write what still waits."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
+        if self._writing:
+            await asyncio.wait(self._writing)
 
     async def _write(self) -> None:
         while self._waiting:

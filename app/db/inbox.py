@@ -26,6 +26,7 @@ SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NUL
        ignored, payload, key, CASE WHEN ignored IS NULL THEN now() END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
             $9::text[]) AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
+ORDER BY id  -- so that two batches with the same events wait for each other, and not crosswise
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
