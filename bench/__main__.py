@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.rows import found
 from bench.runner import measure, table
-from bench.stage import Stage
+from bench.stage import MORE_READERS, READERS, Stage
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -23,9 +23,13 @@ def main() -> int:
     asked.add_argument("--pairs", type=_pairs, default=9, help="interleaved pairs of runs for each row (default: 9)")
     asked.add_argument("--seconds", type=float, default=1.0, help="how long each run lasts (default: 1)")
     asked.add_argument("--output", type=Path, default=RESULTS, help="where the results are written")
+    asked.add_argument("--readers", type=int, default=READERS, help=f"in the table (default: {READERS:,})")
+    asked.add_argument(
+        "--more-readers", type=int, default=MORE_READERS, help=f"in the larger (default: {MORE_READERS:,})"
+    )
     options = asked.parse_args()
     started = time.monotonic()
-    with Stage(_say) as stage:
+    with Stage(_say, readers=options.readers, more=options.more_readers) as stage:
         rows = [
             measure(bench, stage, pairs=options.pairs, seconds=options.seconds)
             for name, bench in benches.items()

@@ -20,6 +20,8 @@ CONNECTIONS = 32
 HOST = "127.0.0.1"
 PATIENCE = 30.0  # seconds without the end of a run
 _LENGTH = b"content-length:"
+_NO_BODY = b"204"
+_GOOD = frozenset({b"200", _NO_BODY})
 
 
 class BadAnswer(Exception):
@@ -42,11 +44,17 @@ def request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
+def question(path: str, headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of a GET."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": HOST, **headers}.items())
+    return f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
+
+
 def run(port: int, requests: Iterable[bytes], seconds: float, *, connections: int = CONNECTIONS) -> Run:
     """
     Keep a server busy for so long, or until there are no more requests.
 
-    :raises BadAnswer: an answer was not a 200, or its length was not said.
+    :raises BadAnswer: an answer was neither 200 nor 204, or its length was not said.
     """
     gc.collect()
     gc.disable()
@@ -70,7 +78,7 @@ async def _once(port: int, asked: bytes) -> bytes:
         body = await reader.readexactly(_length(head, len(head)))
     finally:
         writer.close()
-    if b" 200 " not in head[:16]:
+    if head[9:12] not in _GOOD:
         raise BadAnswer((head + body).decode(errors="replace"))
     return body
 
@@ -157,7 +165,7 @@ class _Connection(asyncio.Protocol):
             self._so_far = data
             return
         self._so_far = b""
-        if data[9:12] != b"200" or len(data) > whole:
+        if data[9:12] not in _GOOD or len(data) > whole:
             load.fail(data.decode(errors="replace"))
             return
         load.last = now = time.perf_counter()
@@ -177,6 +185,8 @@ class _Connection(asyncio.Protocol):
 
 def _length(data: bytes, end: int) -> int:
     """Return the length of the body that a head announces. Servers differ in how they write the name."""
+    if data[9:12] == _NO_BODY:
+        return 0
     at = data.find(_LENGTH, 0, end)
     if at < 0:
         at = data[:end].lower().find(_LENGTH)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -31,6 +31,44 @@ async def bare_asgi(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(REPLY))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": REPLY})
+
+
+async def bare_gate(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with three headers and no body."""
+    if scope["type"] != "http":
+        return
+    headers = [(b"x-newsstand-subscriber", b"auth0%7C" + b"0" * 24), (b"x-newsstand-reason", b"paid_term")]
+    headers.append((b"x-newsstand-until", b"2027-03-01T00:00:00Z"))
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class _BareRead:
+    """Read the body, then a row by its primary key, and answer: the least that can be done with asyncpg."""
+
+    def __init__(self) -> None:
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if self._pool is None:
+            self._pool = await asyncpg.create_pool(
+                os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_leave_as_it_is
+            )
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        sub = json.loads(body)["subscriber"]
+        row = await self._pool.fetchrow("SELECT access, version FROM entitlements WHERE sub = $1", sub)
+        assert row is not None
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(REPLY))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": REPLY})
+
+
+bare_read = _BareRead()
 
 
 class _In(BaseModel):
@@ -89,5 +127,15 @@ async def _same_bytes(request: Request) -> Response:
     return Response(os.environ["BENCH_BODY"].encode(), media_type="application/json")
 
 
+async def _discovery(request: Request) -> Response:
+    home = str(request.base_url).rstrip("/")
+    return JSONResponse({"issuer": home, "jwks_uri": f"{home}/keys"})
+
+
+async def _keys(_: Request) -> Response:
+    return JSONResponse({"keys": [json.loads(os.environ["BENCH_JWK"])]})
+
+
+issuer = Starlette(routes=[Route("/.well-known/openid-configuration", _discovery), Route("/keys", _keys)])
 static_stripe = Starlette(routes=[Route("/v1/{path:path}", _same_bytes)])
 minimal_ingest = Starlette(routes=[Route("/webhooks/stripe", _receive, methods=["POST"])], lifespan=_with_pool)

@@ -20,12 +20,13 @@ Side = Callable[[float], Run]  # told for how many seconds
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One row: what is ours and what it is held against, both higher is better."""
+    """One row: what is ours and what it is held against. Rates: more is better; with ``time``, less is."""
 
     name: str
     unit: str
     what: str
     sides: Callable[[Stage], tuple[Side, Side]]  # ours, the limit
+    time: bool = False  # the row tells microseconds for each, and not how many a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,26 @@ class Row:
     name: str
     unit: str
     pairs: Sequence[tuple[Run, Run]]
+    time: bool = False
+
+    def figure(self, run: Run) -> float:
+        """Return what the row tells of a run."""
+        return 1e6 / run.rate if self.time else run.rate
+
+    def ratio(self, pair: tuple[Run, Run]) -> float:
+        """Return ours by the limit."""
+        return self.figure(pair[0]) / self.figure(pair[1])
 
     @property
     def middle(self) -> tuple[Run, Run]:
         """The pair whose ratio is the median."""
-        return sorted(self.pairs, key=_ratio)[(len(self.pairs) - 1) // 2]
+        ordered = sorted(self.pairs, key=self.ratio, reverse=self.time)  # of an even number: the worse one
+        return ordered[(len(ordered) - 1) // 2]
 
     def as_json(self) -> dict[str, str | float]:
         """Return the row as it is written."""
-        ours, limit = (round(run.rate, 1) for run in self.middle)
+        ours, limit = (round(self.figure(run), 1) for run in self.middle)
         return {"name": self.name, "value": ours, "unit": self.unit, "limit": limit, "ratio": round(ours / limit, 3)}
-
-
-def _ratio(pair: tuple[Run, Run]) -> float:
-    return pair[0].rate / pair[1].rate
 
 
 def measure(bench: Bench, stage: Stage, *, pairs: int, seconds: float) -> Row:
@@ -58,6 +65,7 @@ def measure(bench: Bench, stage: Stage, *, pairs: int, seconds: float) -> Row:
     for side in (ours, limit):
         side(min(seconds, WARM_UP))
     done: list[tuple[Run, Run]] = []
+    row = Row(bench.name, bench.unit, done, bench.time)
     for number in range(pairs):
         if number % 2:
             beside = limit(seconds)
@@ -66,8 +74,9 @@ def measure(bench: Bench, stage: Stage, *, pairs: int, seconds: float) -> Row:
             own = ours(seconds)
             done.append((own, limit(seconds)))
         value, bare = done[-1]
-        stage.say(f"  pair {number + 1} of {pairs}: {value.rate:,.0f} to {bare.rate:,.0f}, {_ratio(done[-1]):.2f}")
-    return Row(bench.name, bench.unit, done)
+        figures = f"{row.figure(value):,.0f} to {row.figure(bare):,.0f}"
+        stage.say(f"  pair {number + 1} of {pairs}: {figures}, {row.ratio(done[-1]):.2f}")
+    return row
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -76,11 +85,11 @@ def table(rows: Sequence[Row]) -> str:
     lines = [f"{'':{width}}  {'ratio':>6}  {'from':>5} {'to':>5}  {'ours':>9}  {'limit':>9}  {'p99 of both, ms':>17}"]
     for row in rows:
         ours, limit = row.middle
-        ratios = sorted(map(_ratio, row.pairs))
+        ratios = sorted(map(row.ratio, row.pairs))
         late = " ".join(f"{statistics.median(p[i].p99 for p in row.pairs) * 1000:8.1f}" for i in (0, 1))
         lines.append(
-            f"{row.name:{width}}  {_ratio(row.middle):6.2f}  {ratios[0]:5.2f} {ratios[-1]:5.2f}"
-            f"  {ours.rate:9,.0f}  {limit.rate:9,.0f}  {late}  {row.unit}"
+            f"{row.name:{width}}  {row.ratio(row.middle):6.2f}  {ratios[0]:5.2f} {ratios[-1]:5.2f}"
+            f"  {row.figure(ours):9,.0f}  {row.figure(limit):9,.0f}  {late}  {row.unit}"
         )
     for row in rows:
         busy = [statistics.median(pair[i].busy for pair in row.pairs) for i in (0, 1)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -12,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -21,12 +19,13 @@ import asyncpg
 from app.db import embedded, schema
 from app.db.session import make_engine, make_sessions
 from app.domain.callers import READ_ENTITLEMENTS
-from app.domain.entitlements import ENDED, PAID_TERM, RENEWAL_PENDING, Access, Spell, dump
+from app.domain.entitlements import ENDED, PAID_TERM, RENEWAL_PENDING
+from app.domain.plans import PRINT_FEATURE
 from app.services import catalogue, keys
-from bench import load
+from bench import load, tokens
 
 ROOT = Path(__file__).parents[1]
-READERS = 10_000
+READERS, MORE_READERS = 1_000_000, 5_000_000
 WEBHOOK_SECRET = "whsec_bench_public"
 SERVER_CORE, LOAD_CORE = 0, 1
 START_LIMIT = 60.0  # seconds
@@ -40,13 +39,14 @@ _HOLDER = (
 class Stage:
     """Everything that runs beside a bench. What was started is shared by the benches, and taken down at the end."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
+    def __init__(self, say: Callable[[str], None], *, readers: int = READERS, more: int = MORE_READERS) -> None:
+        self.say, self.readers, self._more = say, readers, more
         self._stack = ExitStack()
         self._home: Path | None = None
         self._maintenance = ""
         self._database: str | None = None
-        self._key: str | None = None
+        self._larger: str | None = None
+        self._keys: dict[str, str] = {}
         self._ports: dict[str, int] = {}
         self._migrated: dict[str, str] = {}
         self._worker: subprocess.Popen[bytes] | None = None
@@ -63,9 +63,17 @@ class Stage:
             self.say("Starting PostgreSQL (fsync on, stock settings) ...")
             self._maintenance = self._stack.enter_context(_postgres(self.home()))
             self._database = asyncio.run(schema.create_database(self._maintenance, "newsstand"))
-            self.say(f"Migrating, and inserting {READERS:,} readers ...")
-            asyncio.run(_fill(self._database))
+            self.say(f"Migrating, and inserting {self.readers:,} readers ...")
+            asyncio.run(_fill(self._database, self.readers))
         return self._database
+
+    def larger_database(self) -> tuple[str, int]:
+        """Return the address of a database with several times as many readers, and their number."""
+        if self._larger is None:
+            self._larger = self.other_database("larger")
+            self.say(f"Migrating, and inserting {self._more:,} readers into another one ...")
+            asyncio.run(_fill(self._larger, self._more))
+        return self._larger, self._more
 
     def other_database(self, name: str) -> str:
         """Return the address of an empty database on the same server."""
@@ -79,23 +87,31 @@ class Stage:
             asyncio.run(schema.migrate(self._migrated[name]))
         return self._migrated[name]
 
-    def api_key(self) -> str:
+    def api_key(self, database: str | None = None) -> str:
         """Return a key that may ask for entitlements."""
-        if self._key is None:
-            self._key = asyncio.run(_make_key(self.database()))
-        return self._key
+        where = database or self.database()
+        if where not in self._keys:
+            self._keys[where] = asyncio.run(_make_key(where))
+        return self._keys[where]
 
-    def service(self) -> int:
-        """Return the port of the service: one process, its worker apart."""
-        if "service" not in self._ports:
+    def issuer(self) -> str:
+        """Return the address of an identity provider; :mod:`bench.tokens` signs for it."""
+        return f"http://{load.HOST}:{self.peer('issuer', BENCH_JWK=tokens.PUBLIC)}"
+
+    def service(self, database: str | None = None) -> int:
+        """Return the port of the service: one process, its worker apart; over another database, another one."""
+        name = f"service over {database}" if database else "service"
+        if name not in self._ports:
             settings = {
-                "NEWSSTAND_DATABASE_URL": self.database(),
+                "NEWSSTAND_DATABASE_URL": database or self.database(),
+                "NEWSSTAND_DATA_DIR": str(self.home()),
+                "NEWSSTAND_OIDC_ISSUER": self.issuer(),
                 "NEWSSTAND_WEBHOOK_SECRETS": WEBHOOK_SECRET,
                 "NEWSSTAND_STRIPE_URL": "http://127.0.0.1:9",  # nobody is there, and nobody is asked
                 "NEWSSTAND_LOG_LEVEL": "WARNING",
             }
-            self._start("service", ["app", "serve", "--no-worker"], settings)
-        return self._ports["service"]
+            self._start(name, ["app", "serve", "--no-worker"], settings)
+        return self._ports[name]
 
     def peer(self, name: str, **environment: str) -> int:
         """Return the port of what the service is held against: an application of :mod:`bench.peers`, served alike."""
@@ -248,33 +264,47 @@ def reader(number: int) -> str:
     return f"auth0|{number:024x}"
 
 
-async def _fill(dsn: str) -> None:
-    """Insert readers in the second year of a subscription that goes on, every third with print."""
+_SUB = "'auth0|' || lpad(to_hex(n), 24, '0')"  # as reader()
+
+
+async def _fill(dsn: str, readers: int) -> None:
+    """
+    Insert readers in the second year of a subscription that goes on, every third with print.
+
+    The triggers of the tables are asleep meanwhile: a notice for each reader and foreign keys are not what is measured.
+    """
     await schema.migrate(dsn)
     plan = next(iter(catalogue.load(ROOT / "catalogue.toml").plans.values()))
-    year, now = timedelta(days=365), datetime.now(UTC).replace(microsecond=0)
-    people, entitled = [], []
-    for number in range(READERS):
-        begun = now - year - timedelta(hours=number % 8000 + 1)
-        spells = (
-            Spell(begun, begun + year, PAID_TERM),
-            Spell(begun + year, begun + 2 * year, PAID_TERM),
-            Spell(begun + 2 * year, begun + 2 * year + timedelta(days=3), RENEWAL_PENDING),
-        )
-        features = dict.fromkeys(plan.features_of(print_edition=number % 3 == 0), spells)
-        people.append((f"rdr_{number}", reader(number), f"reader-{number}@example.com"))
-        entitled.append(
-            (reader(number), f"rdr_{number}", 2, json.dumps(dump(Access(features=features, otherwise=ENDED))))
-        )
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.executemany("INSERT INTO subscribers (id, sub, email) VALUES ($1, $2, $3)", people)
-        await connection.executemany(
-            "INSERT INTO entitlements (sub, subscriber_id, version, access) VALUES ($1, $2, $3, $4)", entitled
-        )
-        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("SET session_replication_role = replica; SET synchronous_commit = off")
+        await connection.execute(_PEOPLE, readers)
+        await connection.execute(_ENTITLED, readers, list(plan.features_of(print_edition=True)))
+        await connection.execute("RESET session_replication_role; RESET synchronous_commit")
+        await connection.execute("VACUUM ANALYZE subscribers, entitlements")
+        await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
+
+
+_PEOPLE = f"""
+INSERT INTO subscribers (id, sub, email)
+SELECT 'rdr_' || n, {_SUB}, 'reader-' || n || '@example.com' FROM generate_series(0, $1::bigint - 1) n
+"""
+_ENTITLED = f"""
+INSERT INTO entitlements (sub, subscriber_id, version, access)
+SELECT {_SUB}, 'rdr_' || n, 2, jsonb_build_object('otherwise', '{ENDED}', 'features', (
+    SELECT jsonb_object_agg(feature, spells) FROM unnest($2::text[]) feature
+    WHERE n % 3 = 0 OR feature <> '{PRINT_FEATURE}'
+))
+FROM generate_series(0, $1::bigint - 1) n,
+LATERAL (SELECT extract(epoch FROM now())::bigint - 31536000 - 3600 * (n % 8000 + 1) AS begun) b,
+LATERAL (SELECT jsonb_build_array(
+    jsonb_build_array(begun, begun + 31536000, '{PAID_TERM}', 'grt_in_1R' || n),
+    jsonb_build_array(begun + 31536000, begun + 63072000, '{PAID_TERM}', 'grt_in_2R' || n),
+    jsonb_build_array(begun + 63072000, begun + 63331200, '{RENEWAL_PENDING}', 'grt_in_2R' || n)
+) AS spells) s
+"""
 
 
 async def _make_key(dsn: str) -> str:

@@ -38,6 +38,7 @@ LONGEST_SUB, LONGEST_FEATURE, AT_ONCE = 255, 100, 100
 SUBSCRIBER, REASON, UNTIL = b"x-newsstand-subscriber", b"x-newsstand-reason", b"x-newsstand-until"
 VARY = b"authorization, cookie"
 GATE = Counter("newsstand_gate_answers", "Answers of the gate", ["status", "reason"])
+REFUSAL = "refusal"  # in the ASGI scope: what was found out on the short way
 Headers = list[tuple[bytes, bytes]]
 log = structlog.get_logger()
 
@@ -119,6 +120,8 @@ async def check(request: HTTPConnection, receive: Receive) -> bytes:
     shop = container(request)
     await shop.authenticator.server(request, READ_ENTITLEMENTS)
     sub, feature = asked(await whole(receive))
+    if REFUSAL in request.scope:
+        raise request.scope[REFUSAL]
     return written(await shop.entitlements.check(sub, feature, now=await shop.clock.policy()))
 
 
@@ -204,6 +207,8 @@ class Gate:
         try:
             feature = _feature(scope["query_string"])
             sub = (await shop.authenticator.reader_at(request, shop.settings.gate_cookie)).sub
+            if REFUSAL in scope:
+                raise scope[REFUSAL]
             answer = await shop.entitlements.check(sub, feature, now=await shop.clock.policy())
             decision = answer.decision
             if not decision.allowed:

@@ -7,7 +7,7 @@ signature is what costs; a key is remembered for a second, so that a revoked one
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -90,7 +90,7 @@ class Authenticator:
 
     async def reader_at(self, request: HTTPConnection, cookie: str | None) -> Reader:
         """As :meth:`reader`; a token in the cookie of that name will do when the header has none."""
-        reader = await self.reader_of(_bearer(request, cookie))
+        reader = await self.reader_of(_bearer(request.scope["headers"], cookie))
         request.scope[CALLER] = "staff" if reader.roles else "reader"
         return reader
 
@@ -122,7 +122,7 @@ class Authenticator:
         :raises NotAuthenticated: there is no key, or not one that is valid.
         :raises NotAllowed: the key has not that scope.
         """
-        key = _bearer(request)
+        key = _bearer(request.scope["headers"])
         if not server_keys.looks_like_one(key):
             raise NotAuthenticated("an API key is needed here (nsk_…)")
         now, hashed = self._clock.real(), server_keys.digest(key)
@@ -136,6 +136,27 @@ class Authenticator:
         server.require(scope)
         return server
 
+    def reader_at_hand(self, headers: Sequence[tuple[bytes, bytes]], cookie: str | None) -> Reader | None:
+        """Return whose token it is, if it was verified before and is still good; None tells nothing."""
+        try:
+            token = _bearer(headers, cookie)
+        except NotAuthenticated:
+            return None
+        if len(token) > LONGEST_TOKEN or self._generation != self._issuer_keys.generation:
+            return None
+        now = self._clock.real()
+        self._issuer_keys.keep_fresh(now=now)
+        return self._readers.get(_hash(token), now=now)
+
+    def server_at_hand(self, headers: Sequence[tuple[bytes, bytes]], scope: str) -> ServerKey | None:
+        """Return whose key it is, if it was looked up within the last second, for that scope; None tells nothing."""
+        try:
+            key = _bearer(headers)
+        except NotAuthenticated:
+            return None
+        server = self._servers.get(server_keys.digest(key), now=self._clock.real())
+        return server if server is not None and scope in server.scopes else None
+
     async def close(self) -> None:
         """Give up what runs in the background."""
         await self._issuer_keys.close()
@@ -145,11 +166,11 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _bearer(request: HTTPConnection, cookie: str | None = None) -> str:
+def _bearer(headers: Sequence[tuple[bytes, bytes]], cookie: str | None = None) -> str:
     """Return the bearer token of the one Authorization header (RFC 6750, section 2.1), or else of the cookie."""
-    found: list[bytes] = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    found = [value for name, value in headers if name == b"authorization"]
     if cookie is not None and not any(value[:7].lower() == b"bearer " for value in found):
-        kept = in_cookie(request.scope["headers"], cookie.encode())
+        kept = in_cookie(headers, cookie.encode())
         if kept is not None:
             return kept.decode("latin-1")
     if not found:

@@ -28,7 +28,7 @@ QUIET = frozenset(
     {"/v1/entitlements/check", "/v1/subscribers/{sub}/entitlements", "/v1/gate", "/healthz", "/readyz", "/metrics"}
 )
 SLOW = 1.0  # seconds
-_SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
+SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 
 REQUESTS = Counter("newsstand_http_requests", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -112,7 +112,7 @@ def _read(scope: Scope) -> tuple[str, int]:
     """Return the request's id, the caller's own if it is sane, and the length that its body is said to have."""
     request_id, length = "", 0
     for name, value in scope["headers"]:
-        if name == REQUEST_ID and _SANE_ID.fullmatch(value):
+        if name == REQUEST_ID and SANE_ID.fullmatch(value):
             request_id = value.decode()
         elif name == b"content-length" and value.isdigit():
             length = int(value[:20])
