@@ -50,12 +50,17 @@ class _BareRead:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        if self._pool is None:
+        if scope["type"] == "lifespan":
+            await receive()
             self._pool = await asyncpg.create_pool(
                 os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_leave_as_it_is
             )
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._pool.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        assert self._pool is not None
         body, more = b"", True
         while more:
             message = await receive()

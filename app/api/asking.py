@@ -214,9 +214,9 @@ class Gate:
             if not decision.allowed:
                 raise NotEntitled("the reader may not use this", reason=decision.reason, until=_time(decision))
         except DomainError as refusal:
-            await _refused(refusal, sub, cached=_cached(shop.settings.outage_allowance))(scope, receive, send)
+            await _refused(refusal, sub, cached=cached_for(shop.settings.outage_allowance))(scope, receive, send)
             return
-        headers = allowed_headers(sub, answer, cached=_cached(shop.settings.outage_allowance))
+        headers = allowed_headers(sub, answer, cached=cached_for(shop.settings.outage_allowance))
         GATE.labels(204, decision.reason).inc()
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -238,7 +238,7 @@ def allowed_headers(sub: str, answer: Answer, *, cached: bytes) -> Headers:
 
 
 @cache
-def _cached(outage_allowance: timedelta) -> bytes:
+def cached_for(outage_allowance: timedelta) -> bytes:
     """
     Return how long a proxy may remember an answer: for a second, and while we are away for the outage allowance.
 

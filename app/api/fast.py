@@ -126,6 +126,7 @@ class _Gate(_Lane):
         super().__init__(shop, "GET", GATE_PATH, 204)
         self._features = {b"feature=" + name.encode(): name for name in shop.catalogue.features}
         self._cookie = shop.settings.gate_cookie
+        self._cached = asking.cached_for(shop.settings.outage_allowance)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer, or let the request go on."""
@@ -139,7 +140,7 @@ class _Gate(_Lane):
         answer = await self._answer(scope, reader.sub, feature)
         if answer is None or not answer.decision.allowed:
             return receive
-        headers = [*asking.allowed_headers(reader.sub, answer), (REQUEST_ID, self._request_id(scope))]
+        headers = [*asking.allowed_headers(reader.sub, answer, cached=self._cached), (REQUEST_ID, self._request_id(scope))]
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
         GATE.labels(204, answer.decision.reason).inc()

@@ -93,6 +93,8 @@ KINDS: dict[str, Kind] = {
     # May this reader open this?
     "not_entitled": Kind(403, "The reader may not use this feature"),
     "database_unavailable": Kind(503, "The database does not answer", _SOON),
+    "comp_is_over": Kind(409, "The comp would be over before it begins"),
+    "calendar_too_short": Kind(409, "The calendar does not reach so far"),
     # Buying
     "price_unavailable": Kind(409, "The price cannot be bought just now"),
     "lookup_key_taken": Kind(409, "Another product at Stripe has the price's lookup key"),

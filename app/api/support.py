@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from app.api.comps import COMP_EXAMPLE, CompOut
 from app.api.deps import EntitlementPool, Now, ReadRules, Sessions, SupportAgent
 from app.api.describing import Described
 from app.api.disputes import DISPUTE_EXAMPLE, DisputeOut
@@ -15,6 +16,7 @@ from app.api.models import MoneyOut
 from app.api.problems import problems
 from app.api.refunds import REFUND_EXAMPLE, RefundOut
 from app.db.subscribers import Subscriber
+from app.domain.entitlements import Grant
 from app.domain.errors import NotFound
 from app.domain.refunds import CONFIRMED
 from app.services import support
@@ -78,6 +80,25 @@ OVERVIEW_EXAMPLE: JsonDict = {
     ],
     "refunds": [REFUND_EXAMPLE],
     "disputes": [DISPUTE_EXAMPLE],
+    "comps": [COMP_EXAMPLE],
+    "grants": [
+        {
+            "id": "grt_in_123",
+            "source": "paid_term",
+            "features": {
+                "archive": [
+                    {"starts_at": "2026-03-01T18:00:00Z", "until": "2027-03-01T18:00:00Z", "reason": "paid_term"}
+                ]
+            },
+        }
+    ],
+    "timeline": [
+        {
+            "at": "2026-03-01T18:00:00Z",
+            "kind": "paid",
+            "words": "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
+        }
+    ],
     "access": {"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}},
 }
 
@@ -165,6 +186,40 @@ class AccessOut(BaseModel):
     until: datetime | None
 
 
+class SpellOut(BaseModel):
+    """From when (included) until when (not) a feature is granted, and why."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    starts_at: datetime
+    until: datetime
+    reason: str
+
+
+class GrantOut(BaseModel):
+    """One source of access. Access is the union of them: ending one takes nothing that another gives."""
+
+    id: str
+    source: str
+    features: dict[str, list[SpellOut]]
+
+    @classmethod
+    def of(cls, grant: Grant) -> "GrantOut":
+        """Show a grant."""
+        features = {name: [SpellOut.model_validate(one) for one in spells] for name, spells in grant.features.items()}
+        return cls(id=grant.id, source=grant.source, features=features)
+
+
+class HappeningOut(BaseModel):
+    """One thing that happened, in plain words."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: datetime
+    kind: str
+    words: str
+
+
 class OverviewOut(SubscriberOut):
     """Everything about one reader."""
 
@@ -174,7 +229,10 @@ class OverviewOut(SubscriberOut):
     payments: list[PaymentOut]
     refunds: list[RefundOut]
     disputes: list[DisputeOut]
+    comps: list[CompOut]
+    grants: list[GrantOut]
     access: dict[str, AccessOut]
+    timeline: list[HappeningOut] = Field(description="The story of their access, the earliest first.")
 
     @classmethod
     def all_of(cls, seen: Overview) -> "OverviewOut":
@@ -185,6 +243,9 @@ class OverviewOut(SubscriberOut):
             payments=_payments(seen),
             refunds=[RefundOut.of(refund) for refund in seen.refunds],
             disputes=[DisputeOut.of(dispute) for dispute in seen.disputes],
+            comps=[CompOut.of(comp) for comp in seen.comps],
+            grants=[GrantOut.of(grant) for grant in seen.grants],
+            timeline=[HappeningOut.model_validate(one) for one in seen.timeline],
             access={
                 name: AccessOut(allowed=d.allowed, reason=d.reason, until=d.until) for name, d in seen.access.items()
             },

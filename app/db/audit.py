@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+from sqlalchemy import select
 from structlog.contextvars import get_contextvars
 
 from app.db.models import AuditEntry
 from app.db.session import Session
+from app.domain.timelines import Noted
 
 
 async def record(
@@ -38,3 +40,14 @@ async def record(
         )
     )
     await session.flush()
+
+
+async def story_of(session: Session, subscriber_id: str, *, limit: int = 500) -> list[Noted]:
+    """Return what was noted of a reader, the newest ``limit`` of it."""
+    rows = await session.execute(
+        select(AuditEntry.at, AuditEntry.actor, AuditEntry.action, AuditEntry.reason)
+        .where(AuditEntry.subscriber_id == subscriber_id)
+        .order_by(AuditEntry.id.desc())
+        .limit(limit)
+    )
+    return [Noted(at=row.at, actor=row.actor, action=row.action, reason=row.reason) for row in rows]

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.db import issues, revocations, subscriptions
+from app.db import comps, issues, revocations, subscriptions
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
 from app.db.session import Record, Session
 from app.db.subscribers import Subscriber
-from app.domain.entitlements import Access, Grant, dump, dump_features, load, load_features, shrinks, unite
+from app.domain.entitlements import ENDED, Access, Grant, dump, dump_features, load, load_features, shrinks, unite
 from app.domain.grants import grants_of, lapse_of
 from app.domain.issues import lay_out
 from app.domain.plans import AccessPolicy, Catalogue
@@ -65,7 +65,7 @@ async def derive(
     others = [_grant(row) for row in held if row.subscription_id != subscription.id]
     if theirs is None:
         theirs = await subscriptions.of_subscriber(session, subscriber.id)
-    lapses = await _lapses(session, theirs, {subscription.id: terms})
+    lapses = await _lapses(session, subscriber.id, theirs, {subscription.id: terms})
     await _keep(session, subscriber, unite([*others, *map(_as_stored, granted)], lapses), now=now)
 
 
@@ -93,6 +93,11 @@ async def _write(
         await session.execute(_ADD, [{**one, **whose} for one in made.values()])
 
 
+async def of_subscriber(session: Session, subscriber_id: str) -> list[Grant]:
+    """Return all that a reader was granted and that was not taken back."""
+    return [_grant(row) for row in (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})).all()]
+
+
 async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
     """
     Write the entitlement row anew, from all grants, if it says something else than before; then its version rises.
@@ -103,7 +108,8 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
     :param now: policy time. Access that is lost only beyond the life of any token taken now is no revocation.
     """
     held = (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})).all()
-    lapses = await _lapses(session, await subscriptions.of_subscriber(session, subscriber.id), {})
+    theirs = await subscriptions.of_subscriber(session, subscriber.id)
+    lapses = await _lapses(session, subscriber.id, theirs, {})
     await _keep(session, subscriber, unite(map(_grant, held), lapses), now=now)
 
 
@@ -124,8 +130,12 @@ async def _keep(session: Session, subscriber: Subscriber, access: Access, *, now
         await revocations.add(session, subscriber.sub, version)
 
 
-async def _lapses(session: Session, theirs: Sequence[Subscription], known: Mapping[str, Sequence[Term]]) -> list[str]:
+async def _lapses(
+    session: Session, subscriber_id: str, theirs: Sequence[Subscription], known: Mapping[str, Sequence[Term]]
+) -> list[str]:
     """Return why each subscription grants nothing, for when it does not; the terms of some may be known."""
+    if not theirs and await comps.of_subscriber(session, subscriber_id):
+        return [ENDED]  # what somebody gave them
     return [
         lapse_of(one, known[one.id] if one.id in known else await subscriptions.terms_of(session, one.id))
         for one in theirs

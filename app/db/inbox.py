@@ -4,18 +4,19 @@ The inbox of events: each stored once, kept with what became of it.
 Accepting runs on the bare asyncpg pool, and those that arrive together share one commit (:mod:`app.db.arrivals`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import asyncpg
-from sqlalchemy import bindparam, func, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
 from app.db import subscriptions, work
 from app.db.models import Event as Row
 from app.db.session import Record, Session, new_id
 from app.domain.events import INVOICE, SUBSCRIPTION, Knock
+from app.domain.timelines import Waiting
 
 RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
 NO_KEY = "-"
@@ -220,3 +221,14 @@ async def bury(session: Session, key: str, *, most: int) -> None:
         .where(Row.work_key == key, Row.attempts > most, Row.due_at.is_not(None))
         .values(state=DEAD, due_at=None, last_error=func.coalesce(Row.last_error, "every worker that tried it died"))
     )
+
+
+async def unapplied(session: Session, keys: Iterable[str]) -> list[Waiting]:
+    """Return what was told about these and could not be applied so far: events that failed, or were given up."""
+    rows = await session.scalars(
+        select(Row)
+        .where(Row.work_key.in_(list(keys)), text("state IN ('failed', 'dead')"))  # as the index says
+        .order_by(Row.received_at)
+        .limit(100)
+    )
+    return [Waiting(at=row.received_at, type=row.type, error=row.last_error) for row in rows]

@@ -371,6 +371,22 @@ class Grant(Base):
     features: Mapped[JSON]
 
 
+class Comp(Base):
+    """Access that nobody pays for. Its grant is in the table of grants for as long as it was not taken back."""
+
+    __tablename__ = "comps"
+    id: Mapped[str] = mapped_column(primary_key=True)  # cmp_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    plan: Mapped[str]
+    issues: Mapped[int | None]  # given for so many
+    starts_at: Mapped[datetime]  # policy time
+    until: Mapped[datetime]
+    reason: Mapped[str]
+    given_by: Mapped[str]
+    removed_at: Mapped[datetime | None]
+    removed_by: Mapped[str | None]
+
+
 class Entitlement(Base):
     """The union of a subscriber's grants, written when one changed, read by every check: by ``sub``."""
 

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from app.domain.errors import DomainError
 
+# How many digits of a currency are behind the point, as Stripe counts them; two, if it is not here.
+_NONE = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
+_THREE = "bhd jod kwd omr tnd"
+DIGITS = dict.fromkeys(_NONE.split(), 0) | dict.fromkeys(_THREE.split(), 3)
+
 
 class OtherCurrency(DomainError):
     """Amounts of two currencies cannot be compared or added."""
@@ -17,6 +22,13 @@ class Money:
 
     amount: int
     currency: str
+
+    def __str__(self) -> str:
+        """Return the sum as people read it: ``49.00 USD``."""
+        digits = DIGITS.get(self.currency, 2)
+        whole, part = divmod(abs(self.amount), 10**digits)
+        sign = "-" if self.amount < 0 else ""
+        return f"{sign}{whole}{f'.{part:0{digits}}' if digits else ''} {self.currency.upper()}"
 
     def same_as(self, other: "Money") -> bool:
         """

@@ -4,17 +4,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import disputes, entitlements, issues, payments, refunds, subscribers, subscriptions
+from app.db import (
+    audit,
+    comps,
+    disputes,
+    entitlements,
+    grants,
+    inbox,
+    issues,
+    payments,
+    refunds,
+    subscribers,
+    subscriptions,
+)
 from app.db.entitlements import Pool
 from app.db.session import Sessions
 from app.db.subscribers import Subscriber
+from app.domain import events
+from app.domain.comps import Comp
 from app.domain.disputes import Dispute
-from app.domain.entitlements import Decision, decide
+from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.policy import Rules
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
+from app.domain.timelines import Happening, Story, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +50,10 @@ class Overview:
     payments: list[Payment]
     refunds: list[Refund]
     disputes: list[Dispute]
+    comps: list[Comp]
+    grants: list[Grant]
     access: dict[str, Decision]
+    timeline: list[Happening]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +155,10 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         given = await refunds.of_subscriber(session, subscriber.id)
         disputed = await disputes.of_subscriber(session, subscriber.id)
         calendar = await issues.calendar(session, rules.zone)
+        free = await comps.of_subscriber(session, subscriber.id)
+        granted = await grants.of_subscriber(session, subscriber.id)
+        notes = await audit.story_of(session, subscriber.id)
+        waiting = await inbox.unapplied(session, _keys(held, paid))
     access, _ = await entitlements.read(pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
@@ -149,5 +171,26 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         payments=paid,
         refunds=given,
         disputes=disputed,
+        comps=free,
+        grants=granted,
         access={name: decide(access, name, rules.catalogue, now=now) for name in rules.catalogue.features},
+        timeline=told(
+            Story(
+                subscriptions=held,
+                payments=paid,
+                refunds=given,
+                disputes=disputed,
+                comps=free,
+                notes=notes,
+                waiting=waiting,
+            ),
+            rules.zone,
+        ),
     )
+
+
+def _keys(held: list[tuple[Subscription, list[Term]]], paid: list[Payment]) -> list[str]:
+    """Return by which keys the inbox knows what is told of a reader."""
+    keys = [f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in held]
+    keys += [f"{events.INVOICE}:{payment.invoice_id}" for payment in paid]
+    return keys + [f"{events.PAYMENT}:{payment.id}" for payment in paid]

@@ -388,6 +388,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/comps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a reader access for nothing
+         * @description Give a reader access for nothing. They need never have been here before.
+         */
+        post: operations["give_comp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/comps/{comp_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take a comp back, at once
+         * @description Take a comp back, at once. What else gives the reader access stays.
+         */
+        delete: operations["take_comp_back"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/subscribers": {
         parameters: {
             query?: never;
@@ -885,6 +925,69 @@ export interface components {
             expires_at: string | null;
         };
         /**
+         * CompIn
+         * @description Who gets what, for how long and why. Until a time, or for so many issues.
+         * @example {
+         *       "plan": "annual",
+         *       "reason": "a copy lost",
+         *       "subscriber": "user-1",
+         *       "until": "2026-06-01T05:00:00Z"
+         *     }
+         */
+        CompIn: {
+            /** Subscriber */
+            subscriber: string;
+            /** Plan */
+            plan: string;
+            /** Until */
+            until?: string | null;
+            /**
+             * Issues
+             * @description Until so many issues from now are mailed.
+             */
+            issues?: number | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * CompOut
+         * @description A comp. Once it was taken back it grants nothing.
+         * @example {
+         *       "given_by": "staff:agent-1",
+         *       "id": "cmp_0c5e",
+         *       "plan": "annual",
+         *       "reason": "a copy that never came",
+         *       "starts_at": "2026-03-01T18:00:00Z",
+         *       "until": "2026-06-01T05:00:00Z"
+         *     }
+         */
+        CompOut: {
+            /** Id */
+            id: string;
+            /** Plan */
+            plan: string;
+            /** Issues */
+            issues: number | null;
+            /**
+             * Starts At
+             * Format: date-time
+             */
+            starts_at: string;
+            /**
+             * Until
+             * Format: date-time
+             */
+            until: string;
+            /** Reason */
+            reason: string;
+            /** Given By */
+            given_by: string;
+            /** Removed At */
+            removed_at: string | null;
+            /** Removed By */
+            removed_by: string | null;
+        };
+        /**
          * DigitalPriceOut
          * @description What the plan costs for a term, without what is optional.
          */
@@ -1236,6 +1339,20 @@ export interface components {
             parts: components["schemas"]["RefundOut"][];
         };
         /**
+         * GrantOut
+         * @description One source of access. Access is the union of them: ending one takes nothing that another gives.
+         */
+        GrantOut: {
+            /** Id */
+            id: string;
+            /** Source */
+            source: string;
+            /** Features */
+            features: {
+                [key: string]: components["schemas"]["SpellOut"][];
+            };
+        };
+        /**
          * GrantedOut
          * @description A feature that may be used, until when (excluded), and why.
          */
@@ -1270,6 +1387,21 @@ export interface components {
              * @example outside_guarantee
              */
             reason?: string | null;
+        };
+        /**
+         * HappeningOut
+         * @description One thing that happened, in plain words.
+         */
+        HappeningOut: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Kind */
+            kind: string;
+            /** Words */
+            words: string;
         };
         /**
          * HeldOut
@@ -1680,6 +1812,16 @@ export interface components {
          *           "until": "2026-03-08T18:00:00Z"
          *         }
          *       },
+         *       "comps": [
+         *         {
+         *           "given_by": "staff:agent-1",
+         *           "id": "cmp_0c5e",
+         *           "plan": "annual",
+         *           "reason": "a copy that never came",
+         *           "starts_at": "2026-03-01T18:00:00Z",
+         *           "until": "2026-06-01T05:00:00Z"
+         *         }
+         *       ],
          *       "created_at": "2026-03-01T18:00:00Z",
          *       "disputes": [
          *         {
@@ -1700,6 +1842,21 @@ export interface components {
          *         }
          *       ],
          *       "email": "ada@example.com",
+         *       "grants": [
+         *         {
+         *           "features": {
+         *             "archive": [
+         *               {
+         *                 "reason": "paid_term",
+         *                 "starts_at": "2026-03-01T18:00:00Z",
+         *                 "until": "2027-03-01T18:00:00Z"
+         *               }
+         *             ]
+         *           },
+         *           "id": "grt_in_123",
+         *           "source": "paid_term"
+         *         }
+         *       ],
          *       "id": "rdr_0c5e",
          *       "name": "Ada Invented",
          *       "payments": [
@@ -1775,6 +1932,13 @@ export interface components {
          *             }
          *           ]
          *         }
+         *       ],
+         *       "timeline": [
+         *         {
+         *           "at": "2026-03-01T18:00:00Z",
+         *           "kind": "paid",
+         *           "words": "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027"
+         *         }
          *       ]
          *     }
          */
@@ -1805,10 +1969,19 @@ export interface components {
             refunds: components["schemas"]["RefundOut"][];
             /** Disputes */
             disputes: components["schemas"]["DisputeOut"][];
+            /** Comps */
+            comps: components["schemas"]["CompOut"][];
+            /** Grants */
+            grants: components["schemas"]["GrantOut"][];
             /** Access */
             access: {
                 [key: string]: components["schemas"]["AccessOut"];
             };
+            /**
+             * Timeline
+             * @description The story of their access, the earliest first.
+             */
+            timeline: components["schemas"]["HappeningOut"][];
         };
         /**
          * PaidTermOut
@@ -2495,6 +2668,24 @@ export interface components {
              * @example 17
              */
             next: string;
+        };
+        /**
+         * SpellOut
+         * @description From when (included) until when (not) a feature is granted, and why.
+         */
+        SpellOut: {
+            /**
+             * Starts At
+             * Format: date-time
+             */
+            starts_at: string;
+            /**
+             * Until
+             * Format: date-time
+             */
+            until: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * SubscriberOut
@@ -4372,6 +4563,180 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    give_comp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_comp_back: {
+        parameters: {
+            query?: {
+                reason?: string | null;
+            };
+            header?: never;
+            path: {
+                comp_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,106 @@
+"""``/v1/support/comps``: access that nobody pays for."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from app.api.deps import Now, ReadRules, Sessions, SupportAgent
+from app.api.describing import Described
+from app.api.models import STORABLE
+from app.api.problems import problems
+from app.domain.comps import CalendarTooShort, Comp, CompIsOver
+from app.domain.plans import UnknownPlan
+from app.services import comps
+
+router = APIRouter(prefix="/v1/support/comps", tags=["support"], route_class=Described)
+
+COMP_EXAMPLE: JsonDict = {
+    "id": "cmp_0c5e",
+    "plan": "annual",
+    "issues": None,
+    "starts_at": "2026-03-01T18:00:00Z",
+    "until": "2026-06-01T05:00:00Z",
+    "reason": "a copy that never came",
+    "given_by": "staff:agent-1",
+    "removed_at": None,
+    "removed_by": None,
+}
+
+
+class CompIn(BaseModel):
+    """Who gets what, for how long and why. Until a time, or for so many issues."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"subscriber": "user-1", "plan": "annual", "until": "2026-06-01T05:00:00Z", "reason": "a copy lost"}
+            ]
+        },
+    )
+
+    subscriber: Annotated[str, Field(min_length=1, max_length=255), STORABLE]
+    plan: Annotated[str, Field(min_length=1, max_length=100), STORABLE]
+    until: AwareDatetime | None = None
+    issues: int | None = Field(default=None, ge=1, le=240, description="Until so many issues from now are mailed.")
+    reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE]
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.until is None) == (self.issues is None):
+            raise ValueError("either until or issues is needed, and not both")
+        return self
+
+
+class CompOut(BaseModel):
+    """A comp. Once it was taken back it grants nothing."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [COMP_EXAMPLE]})
+
+    id: str
+    plan: str
+    issues: int | None
+    starts_at: datetime
+    until: datetime
+    reason: str
+    given_by: str
+    removed_at: datetime | None
+    removed_by: str | None
+
+    @classmethod
+    def of(cls, comp: Comp) -> "CompOut":
+        """Show a comp."""
+        return cls.model_validate(comp)
+
+
+@router.post("", status_code=201, responses=problems(UnknownPlan, CompIsOver, CalendarTooShort))
+async def give_comp(body: CompIn, agent: SupportAgent, sessions: Sessions, rules: ReadRules, now: Now) -> CompOut:
+    """Give a reader access for nothing. They need never have been here before."""
+    given = await comps.give(
+        sessions,
+        rules,
+        body.subscriber,
+        plan=body.plan,
+        until=body.until,
+        count=body.issues,
+        reason=body.reason,
+        by=agent,
+        now=now,
+    )
+    return CompOut.of(given)
+
+
+@router.delete("/{comp_id}")
+async def take_comp_back(
+    comp_id: str,
+    agent: SupportAgent,
+    sessions: Sessions,
+    rules: ReadRules,
+    now: Now,
+    reason: Annotated[str | None, Query(max_length=500), STORABLE] = None,
+) -> CompOut:
+    """Take a comp back, at once. What else gives the reader access stays."""
+    return CompOut.of(await comps.take_back(sessions, rules, comp_id, reason=reason, by=agent, now=now))

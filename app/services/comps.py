@@ -1,0 +1,90 @@
+"""Support gives access that nobody pays for, and takes it back."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from app.db import audit, comps, grants, issues, subscribers
+from app.db.session import Sessions, new_id
+from app.domain.callers import Reader
+from app.domain.comps import Comp, grant_of, lasts_until
+from app.domain.errors import NotFound
+from app.domain.policy import Rules
+
+
+async def give(
+    sessions: Sessions,
+    rules: Rules,
+    sub: str,
+    *,
+    plan: str,
+    until: datetime | None,
+    count: int | None,
+    reason: str,
+    by: Reader,
+    now: datetime,
+) -> Comp:
+    """
+    Give a reader access, by the identity provider's ``sub``; they need never have been here.
+
+    :param count: for so many issues, instead of until a time.
+    :raises UnknownPlan: there is no such plan.
+    :raises CompIsOver: ``until`` has passed.
+    :raises CalendarTooShort: fewer issues are planned.
+    """
+    rules.catalogue.plan(plan)
+    async with sessions.begin() as session:
+        calendar = await issues.calendar(session, rules.zone)
+        ends = lasts_until(until=until, issues=count, calendar=calendar, now=now)
+        reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
+        comp = Comp(
+            id=new_id("cmp"),
+            subscriber_id=reader.id,
+            plan=plan,
+            issues=count,
+            starts_at=now,
+            until=ends,
+            reason=reason,
+            given_by=by.actor,
+        )
+        await comps.add(session, comp, grant_of(comp, rules.catalogue))
+        await grants.rebuild(session, reader, now=now)
+        await audit.record(
+            session,
+            actor=by.actor,
+            action="comp.given",
+            object_id=comp.id,
+            subscriber_id=reader.id,
+            reason=reason,
+            after={"plan": plan, "until": ends.isoformat(), "issues": count},
+        )
+    return comp
+
+
+async def take_back(
+    sessions: Sessions, rules: Rules, comp_id: str, *, reason: str | None, by: Reader, now: datetime
+) -> Comp:
+    """
+    Take a comp back, at once. What other grants give stays.
+
+    :raises NotFound: there is no such comp, or it was taken back before.
+    """
+    async with sessions.begin() as session:
+        found = await comps.by_id(session, comp_id)
+        if found is None:
+            raise NotFound("there is no such comp")
+        reader = await subscribers.lock(session, found.subscriber_id)
+        grant = grant_of(found, rules.catalogue)
+        if not await comps.remove(session, found.id, grant.id, by=by.actor, at=now):
+            raise NotFound("the comp was taken back before")
+        await grants.rebuild(session, reader, now=now)
+        await audit.record(
+            session,
+            actor=by.actor,
+            action="comp.taken_back",
+            object_id=found.id,
+            subscriber_id=reader.id,
+            reason=reason,
+            before={"until": found.until.isoformat()},
+            after={"until": now.isoformat()},
+        )
+    return replace(found, removed_at=now, removed_by=by.actor)
