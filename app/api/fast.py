@@ -140,7 +140,10 @@ class _Gate(_Lane):
         answer = await self._answer(scope, reader.sub, feature)
         if answer is None or not answer.decision.allowed:
             return receive
-        headers = [*asking.allowed_headers(reader.sub, answer, cached=self._cached), (REQUEST_ID, self._request_id(scope))]
+        headers = [
+            *asking.allowed_headers(reader.sub, answer, cached=self._cached),
+            (REQUEST_ID, self._request_id(scope)),
+        ]
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
         GATE.labels(204, answer.decision.reason).inc()
