@@ -61,9 +61,7 @@ class Stage:
     def database(self) -> str:
         """Return the address of the service's database: fsync on, stock settings, migrated, with readers in it."""
         if self._database is None:
-            self.say("Starting PostgreSQL (fsync on, stock settings) ...")
-            self._maintenance = self._stack.enter_context(_postgres(self.home()))
-            self._database = asyncio.run(schema.create_database(self._maintenance, "newsstand"))
+            self._database = self.other_database("newsstand")
             self.say(f"Migrating, and inserting {self.readers:,} readers ...")
             asyncio.run(_fill(self._database, self.readers))
         return self._database
@@ -77,8 +75,10 @@ class Stage:
         return self._larger, self._more
 
     def other_database(self, name: str) -> str:
-        """Return the address of an empty database on the same server."""
-        self.database()
+        """Return the address of an empty database on the server."""
+        if not self._maintenance:
+            self.say("Starting PostgreSQL (fsync on, stock settings) ...")
+            self._maintenance = self._stack.enter_context(_postgres(self.home()))
         return asyncio.run(schema.create_database(self._maintenance, name))
 
     def migrated(self, name: str) -> str:

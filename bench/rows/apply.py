@@ -110,7 +110,8 @@ async def applied(dsn: str, began: datetime, number: int) -> list[float]:
         await connection.close()
 
 
-def _applying(stage: Stage, bodies: dict[str, str], each: int, numbers: Iterator[int]) -> Side:
+def applying(stage: Stage, bodies: dict[str, str], each: int, numbers: Iterator[int]) -> Side:
+    """Return what delivers so many events of each subscription, waits until all are applied, and says how fast they were."""
     dsn, customer = stage.migrated("applied"), str(json.loads(bodies["subscriptions"])["customer"])
 
     def run(seconds: float) -> load.Run:
@@ -169,7 +170,7 @@ def _sides(each: int, stage: Stage) -> tuple[Side, Side]:
     bodies = template(stage)
     port = stage.standin(bodies)
     stage.worker(stage.migrated("applied"), f"http://{load.HOST}:{port}")
-    return _applying(stage, bodies, each, _NUMBERS), _fetching(stage, port)
+    return applying(stage, bodies, each, _NUMBERS), _fetching(stage, port)
 
 
 BENCHES = (
