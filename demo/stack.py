@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from demo.calendar import calendar
 from demo.issuer.app import CONSOLE, CONSOLE_SECRET
 from demo.processes import PACE, Processes, StackFailed
 
@@ -120,9 +122,16 @@ class Stack:
             ),
             start.serve("worker", ["-m", "app", "worker"], None),
             start.run("catalogue push", ["-m", "app", "catalogue", "push"]),
+            self._plan_issues(),
             self._start_magazine(),
         )  # fmt: skip
         self.processes.check()
+
+    async def _plan_issues(self) -> None:
+        """Put the magazine's calendar where the service counts by it."""
+        file = self.folder / "issues.csv"
+        file.write_text(calendar(datetime.now(UTC).date()))
+        await self.processes.run("issues import", ["-m", "app", "issues", "import", str(file)])
 
     async def _start_magazine(self) -> None:
         """Start the site with a key of its own for its one question to the service."""

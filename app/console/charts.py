@@ -7,7 +7,7 @@ bytes, and nothing is left that our policy would have to allow. The colours foll
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pygal
@@ -59,7 +59,7 @@ _ID = re.compile(r"chart-[0-9a-f-]{36}")
 def subscribers(figures: Figures) -> bytes:
     """Draw how many subscribers there are, by status and edition."""
     statuses = [one.status for one in figures.held if one.status != "canceled"]
-    shown = list(dict.fromkeys(statuses)) or ["active"]
+    shown = list(dict.fromkeys(statuses))
     counts = {(one.status, one.print_edition): one.count for one in figures.held}
     chart = _bars(
         pygal.HorizontalStackedBar, [word(status) for status in reversed(shown)], height=140 + 60 * len(shown)
@@ -79,10 +79,10 @@ def weeks(figures: Figures) -> bytes:
 
 def refunds(figures: Figures) -> bytes:
     """Draw what was given back, by basis, each reason a part of its bar; counted, since amounts may be of two currencies."""
-    bases = list(dict.fromkeys(one.basis for one in figures.given)) or ["guarantee"]
+    bases = list(dict.fromkeys(one.basis for one in figures.given))
     reasons = list(dict.fromkeys(one.reason for one in figures.given))[:5]
     chart = _bars(pygal.HorizontalStackedBar, [word(basis) for basis in reversed(bases)], height=140 + 60 * len(bases))
-    for reason in reasons or ["none"]:
+    for reason in reasons:
         chart.add(
             word(reason)[:40],
             [
@@ -98,6 +98,14 @@ def dunning(figures: Figures) -> bytes:
     bands = [name for _, name in DUNNING_BANDS]
     chart = _bars(pygal.Bar, bands, height=300)
     chart.add("unpaid renewals", [sum(one.count for one in figures.unpaid if one.band == band) for band in bands])
+    return _drawn(chart)
+
+
+def events(waiting: Mapping[str, int]) -> bytes:
+    """Draw the events that wait, by state."""
+    states = list(reversed(list(waiting)))
+    chart = _bars(pygal.HorizontalBar, [word(f"event:{state}") for state in states], height=230)
+    chart.add("events", [waiting[state] for state in states])
     return _drawn(chart)
 
 

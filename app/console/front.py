@@ -35,12 +35,16 @@ async def show(visit: Visit) -> Response:
 
 async def picture(visit: Visit) -> Response:
     """Draw one of them."""
-    draw, counted = PICTURES.get(visit.path("name")), await figures.last(visit.desk.sessions)
-    if draw is None or counted is None:
+    name, sessions = visit.path("name"), visit.desk.sessions
+    if name == "events":
+        drawn = charts.events(await figures.events(sessions))
+    elif name in PICTURES and (counted := await figures.last(sessions)) is not None:
+        drawn = PICTURES[name](counted)
+    else:
         raise NotFound("there is no such picture")
     # Drawn for <img>, where no script of a picture runs; its own style is all that it may have.
     policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return Response(draw(counted), media_type="image/svg+xml", headers={"Content-Security-Policy": policy})
+    return Response(drawn, media_type="image/svg+xml", headers={"Content-Security-Policy": policy})
 
 
 ROUTES = [

@@ -41,6 +41,9 @@ WORDS = {
     "processing": "being paid",
     "requires_action": "waiting for the reader",
     "awaiting_approval": "waiting for approval",
+    "event:received": "received, and not applied yet",
+    "event:failed": "failed, and tried again",
+    "event:dead": "given up: look at them",
     "past_due": "renewal unpaid",
     "canceled": "ended",
     "incomplete": "first payment missing",
@@ -97,7 +100,7 @@ def last_day(context: Context, until: datetime) -> str:
 
 def word(code: str | None) -> str:
     """Return a code in words."""
-    return WORDS.get(code or "", (code or "–").replace("_", " "))
+    return WORDS.get(code or "", (code or "–").rpartition(":")[2].replace("_", " "))
 
 
 def lower_first(said: str) -> str:

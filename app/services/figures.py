@@ -40,6 +40,12 @@ async def last(sessions: Sessions) -> Figures | None:
         return (await figures.read(session)).figures
 
 
+async def events(sessions: Sessions) -> dict[str, int]:
+    """Return how many events wait at this moment, by state."""
+    async with sessions.begin() as session:
+        return await health.events_by_state(session)
+
+
 async def count(sessions: Sessions, rules: Rules, *, now: datetime) -> None:
     """Count them anew."""
     async with sessions.begin() as session:

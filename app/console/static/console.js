@@ -92,6 +92,14 @@ document.addEventListener("keydown", event => {
   }
 });
 
+// A page that waits for something looks again by itself, unless somebody is writing on it.
+const again = document.querySelector("meta[name=look-again]");
+if (again) {
+  const look = () => (writing(document.activeElement) || search?.value !== search?.defaultValue ? wait() : location.reload());
+  const wait = () => setTimeout(look, again.content * 1000);
+  wait();
+}
+
 // A form that moves money is sent once, however often it is clicked. (The service sees to it too.)
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", event => {
