@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import catalogue, database, issues, keys, serving
+from app.cli import catalogue, database, issues, keys, lives, serving
 from app.cli.starting import started
 
 cli = typer.Typer(
@@ -27,6 +27,7 @@ Settings are environment variables, NEWSSTAND_...; the README lists them.""",
 cli.command()(serving.serve)
 cli.command()(serving.worker)
 cli.command()(database.migrate)
+cli.command()(lives.lives)
 cli.add_typer(catalogue.cli)
 cli.add_typer(keys.cli)
 cli.add_typer(issues.cli)

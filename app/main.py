@@ -23,6 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from app.api import (
+    anomalies,
     approvals,
     asking,
     checkout_sessions,
@@ -349,6 +350,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         support,
         disputes,
         issue_routes,
+        anomalies,
         health,
     ):
         app.include_router(module.router)

@@ -56,6 +56,15 @@ class GuaranteeOut(BaseModel):
     reason: str | None = Field(default=None, description="why not", examples=["outside_guarantee"])
 
 
+class NoticeOut(BaseModel):
+    """What the reader has to be told: a renewal that failed, a pause, an end. ``until``: how long they can read on."""
+
+    code: str = Field(examples=["payment_failed"])
+    text: str
+    until: datetime | None
+    action: Literal["update_payment_method", "confirm_payment", "resume"] | None = Field(description="what mends it")
+
+
 class SubscriptionOut(BaseModel):
     """A subscription as its reader sees it. Exactly one of ``renews_at`` and ``ends_at`` is set while it lives."""
 
@@ -79,6 +88,7 @@ class SubscriptionOut(BaseModel):
                         "amount": {"amount": 4900, "currency": "usd"},
                         "reason": None,
                     },
+                    "notice": None,
                 }
             ]
         }
@@ -95,6 +105,7 @@ class SubscriptionOut(BaseModel):
     ended_by: str | None = Field(description="what ended it: a refund's basis, or cancel_now", examples=["guarantee"])
     price: MoneyOut
     guarantee: GuaranteeOut
+    notice: NoticeOut | None = Field(default=None, description="null while all is as it should be")
 
     @classmethod
     def of(cls, mine: Mine) -> "SubscriptionOut":
@@ -118,6 +129,7 @@ class SubscriptionOut(BaseModel):
                 amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote else None,
                 reason=quote.refusal.code if quote and quote.refusal else None,
             ),
+            notice=NoticeOut.model_validate(mine.notice, from_attributes=True) if mine.notice else None,
         )
 
 

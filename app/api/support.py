@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from app.api.anomalies import AnomalyOut
 from app.api.comps import COMP_EXAMPLE, CompOut
 from app.api.deps import EntitlementPool, Now, ReadRules, Sessions, SupportAgent
 from app.api.describing import Described
@@ -18,6 +19,7 @@ from app.api.refunds import REFUND_EXAMPLE, RefundOut
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import Grant
 from app.domain.errors import NotFound
+from app.domain.lives import standing_of
 from app.domain.refunds import CONFIRMED
 from app.services import support
 from app.services.support import Overview
@@ -46,6 +48,7 @@ OVERVIEW_EXAMPLE: JsonDict = {
             "cancel_at": None,
             "ended_at": "2026-03-08T18:00:00Z",
             "ended_by": "guarantee",
+            "standing": "Ended by us; Stripe is being told, until it has cancelled.",
             "terms": [
                 {
                     "invoice": "in_123",
@@ -100,6 +103,7 @@ OVERVIEW_EXAMPLE: JsonDict = {
         }
     ],
     "access": {"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}},
+    "anomalies": [],
 }
 
 
@@ -163,6 +167,7 @@ class HeldOut(BaseModel):
     cancel_at: datetime | None
     ended_at: datetime | None
     ended_by: str | None
+    standing: str = Field(description="what its state means, for staff; docs/lives.md has them all")
     terms: list[PaidTermOut]
 
 
@@ -233,6 +238,7 @@ class OverviewOut(SubscriberOut):
     grants: list[GrantOut]
     access: dict[str, AccessOut]
     timeline: list[HappeningOut] = Field(description="The story of their access, the earliest first.")
+    anomalies: list[AnomalyOut]
 
     @classmethod
     def all_of(cls, seen: Overview) -> "OverviewOut":
@@ -249,6 +255,7 @@ class OverviewOut(SubscriberOut):
             access={
                 name: AccessOut(allowed=d.allowed, reason=d.reason, until=d.until) for name, d in seen.access.items()
             },
+            anomalies=[AnomalyOut.of(found) for found in seen.anomalies],
         )
 
 
@@ -265,6 +272,7 @@ def _held(seen: Overview, index: int) -> HeldOut:
         cancel_at=held.cancel_at,
         ended_at=held.ended_here_at or held.ended_at,
         ended_by=held.ended_by,
+        standing=standing_of(held, terms).told,
         terms=[
             PaidTermOut(
                 invoice=term.invoice_id,

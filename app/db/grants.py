@@ -42,11 +42,12 @@ async def derive(
     *,
     now: datetime | None = None,
     theirs: Sequence[Subscription] | None = None,
-) -> None:
+) -> list[Term]:
     """
     Replace what a subscription grants by what follows from its terms now. The subscriber's row is locked.
 
     :param theirs: all of the subscriber's subscriptions, if the caller has just read them.
+    :returns: its terms, the earliest first.
     """
     terms = await subscriptions.terms_of(session, subscription.id)
     calendar = await issues.calendar(session, policy.zone, held=True)
@@ -67,6 +68,7 @@ async def derive(
         theirs = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, theirs, {subscription.id: terms})
     await _keep(session, subscriber, unite([*others, *map(_as_stored, granted)], lapses), now=now)
+    return terms
 
 
 async def replace(session: Session, subscriber_id: str, subscription_id: str, grants: Sequence[Grant]) -> None:

@@ -6,14 +6,27 @@ the look began, and else has it looked at again.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
-from app.db import endings, grants, inbox, payments, subscribers, subscriptions
+from app.db import anomalies, endings, grants, inbox, payments, subscribers, subscriptions
 from app.db.session import Session, Sessions
+from app.db.subscribers import Subscriber
 from app.db.subscriptions import Overtaken
+from app.domain.anomalies import STRANGER
+from app.domain.anomalies import of_items as anomalies_of_items
 from app.domain.events import RIVALS
+from app.domain.lives import standing_of
 from app.domain.policy import Rules
-from app.domain.subscriptions import NotOurs, SeenSubscription, Subscription, payments_of, terms_of
+from app.domain.subscriptions import (
+    OVER,
+    NotOurs,
+    SeenSubscription,
+    Subscription,
+    UnknownCustomer,
+    payments_of,
+    terms_of,
+)
 
 LOOKS = 5  # how often we look again when somebody saved meanwhile
 
@@ -62,9 +75,9 @@ async def save(
 
     :raises Overtaken: somebody saved since ``if_version`` was read.
     """
-    subscriber = await subscribers.lock_customer(session, seen.customer_id)
-    if subscriber is None:
-        raise NotOurs(f"the customer {seen.customer_id} is none of our subscribers")
+    known = await subscriptions.by_stripe_id(session, seen.id) if if_version else None
+    subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _owner(session, seen))
+    seen = replace(seen, known_as=known.plan) if known else seen
     rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
     held = await subscriptions.save(session, subscriber.id, seen, if_version=if_version)
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
@@ -73,5 +86,40 @@ async def save(
     theirs = await subscriptions.of_subscriber(session, subscriber.id)
     if held.is_live and not alone and sum(one.is_live for one in theirs) > 1:
         await inbox.knock(session, f"{RIVALS}:{subscriber.id}", why="double")
-    await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now, theirs=theirs)
+    terms = await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now, theirs=theirs)
+    odd = dict([anomaly]) if (anomaly := standing_of(held, terms).anomaly) else {}
+    odd |= anomalies_of_items(seen, rules.catalogue) if held.status not in OVER else {}
+    await anomalies.report(session, held.stripe_id, odd, subscriber_id=subscriber.id)
     return held
+
+
+async def _owner(session: Session, seen: SeenSubscription) -> Subscriber:
+    """
+    Lock and return whose a subscription is that we did not know: its customer's, else the one's named in its metadata.
+
+    One made by hand for a customer of its own is adopted if it names a subscriber who has no customer yet. An address is no
+    proof of who somebody is, so nobody is found by it.
+    """
+    owner = await subscribers.lock_customer(session, seen.customer_id)
+    if owner is None and seen.subscriber_id is not None:
+        named = await subscribers.by_id(session, seen.subscriber_id)
+        if named is not None and named.stripe_customer_id is None:
+            await subscribers.set_customer(session, named.id, seen.customer_id)
+            owner = await subscribers.lock_customer(session, seen.customer_id)
+    if owner is None:
+        raise UnknownCustomer(f"the customer {seen.customer_id} is none of our subscribers")
+    return owner
+
+
+async def report_foreign(session: Session, rules: Rules, seen: SeenSubscription, refusal: NotOurs) -> None:
+    """Have staff look at a subscription that is of our offer, and that cannot be kept all the same."""
+    if not any(item.plan is not None for item in seen.items):
+        return  # another product's
+    owner = await subscribers.by_customer(session, seen.customer_id)
+    odd = dict(anomalies_of_items(seen, rules.catalogue))
+    if isinstance(refusal, UnknownCustomer):
+        odd[STRANGER] = f"{refusal}; nobody here may read for it"
+    if seen.status not in OVER:
+        await anomalies.report(session, seen.id, odd, subscriber_id=owner.id if owner else None)
+    else:
+        await anomalies.report(session, seen.id, {}, subscriber_id=None)

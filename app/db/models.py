@@ -169,8 +169,27 @@ class Subscription(Base, Due):
     end_reason: Mapped[str | None]  # Stripe's cancellation_details.reason
     ended_by: Mapped[str | None]  # our order to end it: cancel_now, or a refund's basis
     ended_here_at: Mapped[datetime | None]  # when that order took access away
+    trial_end: Mapped[datetime | None]
+    collection_paused: Mapped[str | None]  # what Stripe does with invoices meanwhile: void, keep_as_draft, …
     closed_at: Mapped[datetime | None]  # when all was done at Stripe that its end asks for
     __table_args__ = (Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+
+
+class Anomaly(Base):
+    """What is out of order and staff have to look at: kept with the reason, once for each object and kind."""
+
+    __tablename__ = "anomalies"
+    id: Mapped[str] = mapped_column(primary_key=True)  # ano_…
+    object_id: Mapped[str]  # Stripe's: a subscription, a customer
+    code: Mapped[str]
+    reason: Mapped[str]
+    subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())  # first
+    gone_at: Mapped[datetime | None]  # in order again
+    __table_args__ = (
+        Index("anomalies_object_id_code_idx", "object_id", "code", unique=True),
+        Index("anomalies_open_idx", "id", postgresql_where=text("gone_at IS NULL")),
+    )
 
 
 class Term(Base):

@@ -85,6 +85,8 @@ async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, 
         "canceled_at": seen.canceled_at,
         "ended_at": seen.ended_at,
         "end_reason": seen.end_reason,
+        "trial_end": seen.trial_end,
+        "collection_paused": seen.collection_paused,
         "version": if_version + 1,
     }
     if if_version == 0:
@@ -254,6 +256,8 @@ def _subscription(row: Row | Record) -> Subscription:
         end_reason=row.end_reason,
         ended_by=row.ended_by,
         ended_here_at=row.ended_here_at,
+        trial_end=row.trial_end,
+        collection_paused=row.collection_paused,
         closed_at=row.closed_at,
     )
 

@@ -16,6 +16,7 @@ from app.domain.plans import Catalogue
 
 PAID_TERM = "paid_term"
 COMP = "comp"
+TRIAL = "trial"
 RENEWAL_PENDING = "renewal_pending"
 GRACE_PERIOD = "grace_period"
 ISSUES_OWED = "issues_owed"

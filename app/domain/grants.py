@@ -17,9 +17,11 @@ from app.domain.entitlements import (
     PAYMENT_INCOMPLETE,
     REFUNDED,
     RENEWAL_PENDING,
+    TRIAL,
     Grant,
     Spell,
 )
+from app.domain.lives import Access, standing_of
 from app.domain.plans import EDITIONS, AccessPolicy, Catalogue
 from app.domain.subscriptions import Subscription, Term
 
@@ -45,14 +47,14 @@ def grants_of(
     """
     counted = [term for term in terms if not term.is_refunded]
     newest = max((term.ends_at for term in counted), default=None)
-    grants = []
+    grants = _trial(subscription, terms, catalogue, policy)
     for term in counted:
         if term.suspended_as is not None:
             continue
         cut = _cut(subscription, term)
         spells = [Spell(term.starts_at, term.ends_at, PAID_TERM)]
         if term.ends_at == newest and subscription.ended_here_at is None:
-            spells += _beyond(subscription, term, policy)
+            spells += _beyond(subscription, terms, term.ends_at, policy)
         if cut is not None:
             spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
         if spells:
@@ -74,14 +76,38 @@ def _cut(subscription: Subscription, term: Term) -> datetime | None:
     return min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
 
 
-def _beyond(subscription: Subscription, term: Term, policy: AccessPolicy) -> list[Spell]:
-    """Return what is granted after the last paid term."""
-    if subscription.status == "past_due":
-        return [Spell(term.ends_at, term.ends_at + policy.grace_period, GRACE_PERIOD)]
-    ends_with_it = subscription.cancel_at is not None and subscription.cancel_at <= term.ends_at
-    if subscription.status in {"active", "trialing"} and not ends_with_it:
-        return [Spell(term.ends_at, term.ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
-    return []
+def _trial(
+    subscription: Subscription,
+    terms: Sequence[Term],
+    catalogue: Catalogue,
+    policy: AccessPolicy,
+) -> list[Grant]:
+    """Return what a trial grants: what is digital, to its end; the first payment after it is waited for like a renewal's."""
+    if subscription.trial_end is None:
+        return []
+    spells = [Spell(subscription.created_at, subscription.trial_end, TRIAL)]
+    leaves = subscription.cancel_at is not None and subscription.cancel_at <= subscription.trial_end
+    if not leaves and not any(term.ends_at > subscription.trial_end for term in terms):
+        spells += [
+            s for s in _beyond(subscription, terms, subscription.trial_end, policy) if s.reason == RENEWAL_PENDING
+        ]
+    for cut in (subscription.ended_at, subscription.ended_here_at):
+        if cut is not None:
+            spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
+    names = catalogue.plan(subscription.plan).features_of(print_edition=False)
+    features = dict.fromkeys(names, tuple(spells))
+    return [Grant(id=f"grt_{subscription.stripe_id}_trial", source=TRIAL, features=features)] if spells else []
+
+
+def _beyond(subscription: Subscription, terms: Sequence[Term], ends_at: datetime, policy: AccessPolicy) -> list[Spell]:
+    """Return what is granted after what is paid, as the table of lives says."""
+    match standing_of(subscription, terms).access:
+        case Access.GRACE:
+            return [Spell(ends_at, ends_at + policy.grace_period, GRACE_PERIOD)]
+        case Access.ALLOWANCE:
+            return [Spell(ends_at, ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
+        case _:
+            return []
 
 
 def lapse_of(subscription: Subscription, terms: Sequence[Term]) -> str:

@@ -17,6 +17,7 @@ LIVE = frozenset({"active", "trialing", "past_due"})
 OVER = frozenset({"canceled", "incomplete_expired"})
 # The invoices that open a term (product.md): what is paid for print later belongs to the running one.
 OPENS_A_TERM = frozenset({"subscription_create", "subscription_cycle"})
+CHANGED = "subscription_update"
 
 
 class NoSubscription(DomainError):
@@ -43,6 +44,10 @@ class NotOurs(DomainError):
     code = "not_ours"
 
 
+class UnknownCustomer(NotOurs):
+    """Stripe's object is of our offer, and of a customer who is none of our subscribers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenItem:
     """One line of a subscription. Amounts in minor units, for one term."""
@@ -51,6 +56,7 @@ class SeenItem:
     plan: str | None  # None: not one of ours
     component: str | None
     unit_amount: int
+    quantity: int = 1
     period_start: datetime
     period_end: datetime
 
@@ -81,6 +87,7 @@ class SeenInvoice:
     payments: tuple[SeenPayment, ...]
     trial: bool = False
     number: str | None = None  # as readers see it
+    new_period: bool = False  # it bills a whole period of the digital edition, and no change in the midst of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +106,26 @@ class SeenSubscription:
     ended_at: datetime | None
     end_reason: str | None
     invoices: tuple[SeenInvoice, ...]
+    trial_end: datetime | None = None
+    collection_paused: str | None = None  # what becomes of its invoices while their collection is paused
+    subscriber_id: str | None = None  # ours, from its metadata
+    known_as: str | None = None  # the plan that we know it by, for when its items no longer tell
 
     @property
     def plan(self) -> str:
         """
-        The code of the plan it is of.
+        The code of the plan it is of; of one that we know, the old one while its items tell none.
 
         :raises NotOurs: if none of its items is ours, or two plans are mixed.
         """
         plans = {item.plan for item in self.items if item.plan is not None}
+        if len(plans) == 1:
+            return plans.pop()
+        if self.known_as is not None:
+            return self.known_as
         if not plans:
             raise NotOurs("no item of the subscription is of our catalogue")
-        if len(plans) > 1:
-            raise NotOurs(f"the subscription mixes the plans {', '.join(sorted(plans))}")
-        return plans.pop()
+        raise NotOurs(f"the subscription mixes the plans {', '.join(sorted(plans))}")
 
     @property
     def print_edition(self) -> bool:
@@ -215,6 +228,8 @@ class Subscription:
     end_reason: str | None
     ended_by: str | None = None
     ended_here_at: datetime | None = None
+    trial_end: datetime | None = None
+    collection_paused: str | None = None
     closed_at: datetime | None = None  # when all was done at Stripe that its end asks for
 
     @property
@@ -227,7 +242,8 @@ def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:
     """
     Return the terms that its paid invoices opened, the earliest first.
 
-    An invoice made free by a promotion is paid too, and opens one; a trial's opens none.
+    An invoice made free by a promotion is paid too, and opens one; a trial's opens none. So does one for a change that began
+    a whole new period: a subscription that was resumed, or whose billing date was moved to now, is paid for anew.
     """
     terms = [
         Term(
@@ -240,7 +256,7 @@ def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:
         )
         for invoice in seen.invoices
         if invoice.status == "paid"
-        and invoice.billing_reason in OPENS_A_TERM
+        and (invoice.billing_reason in OPENS_A_TERM or (invoice.billing_reason == CHANGED and invoice.new_period))
         and not invoice.trial
         and invoice.plan is not None
         and invoice.plan in catalogue.plans

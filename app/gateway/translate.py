@@ -114,6 +114,9 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscriptio
         ended_at=_moment_or_none(seen.ended_at),
         end_reason=seen.cancellation_details.reason if seen.cancellation_details else None,
         invoices=tuple(read(invoice) for invoice in invoices),
+        trial_end=_moment_or_none(seen.trial_end),
+        collection_paused=seen.pause_collection.behavior if seen.pause_collection else None,
+        subscriber_id=seen.metadata[OUR_SUBSCRIBER] if seen.metadata and OUR_SUBSCRIBER in seen.metadata else None,
     )
 
 
@@ -130,6 +133,7 @@ def _item(item: SubscriptionItem) -> SeenItem:
         plan=ours[0] if ours else None,
         component=ours[1] if ours else None,
         unit_amount=(item.price.unit_amount or 0) * (item.quantity or 1),
+        quantity=1 if item.quantity is None else item.quantity,
         period_start=_moment(item.current_period_start),
         period_end=_moment(item.current_period_end),
     )
@@ -153,15 +157,17 @@ def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime 
 def _invoice(
     invoice: Invoice, *, components: dict[str, tuple[str | None, str | None]], trial_end: int | None
 ) -> SeenInvoice:
-    plan, found, period = None, set(), None
+    plans, found, period, whole = set(), set(), None, False
     for line in invoice.lines.data:
         ours = _line_of(line, components)
         if ours is None:
             continue
-        plan = ours[0]
+        plans.add(ours[0])
         found.add(ours[1])
-        if ours[1] == DIGITAL or period is None:
+        bills_period = ours[1] == DIGITAL and not _is_proration(line)
+        if bills_period or period is None or (ours[1] == DIGITAL and not whole):
             period = line.period
+        whole = whole or bills_period
     start, end = (period.start, period.end) if period else (invoice.period_start, invoice.period_end)
     return SeenInvoice(
         id=invoice.id,
@@ -172,11 +178,12 @@ def _invoice(
         tax=sum(tax.amount for tax in invoice.total_taxes or ()),
         currency=invoice.currency,
         components=frozenset(found),
-        plan=plan,
+        plan=plans.pop() if len(plans) == 1 else None,  # of two plans at once it is not guessed which one was bought
         period_start=_moment(start),
         period_end=_moment(end),
         payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
         trial=trial_end is not None and end <= trial_end,
+        new_period=whole,
     )
 
 
@@ -188,6 +195,11 @@ def _line_of(line: Any, components: dict[str, tuple[str | None, str | None]]) ->
         plan, component = components.get(line.parent.subscription_item_details.subscription_item, (None, None))
         ours = (plan, component) if plan and component else None
     return ours
+
+
+def _is_proration(line: Any) -> bool:
+    details = line.parent.subscription_item_details if line.parent else None
+    return bool(details and details.proration)
 
 
 def _payment(payment: InvoicePayment) -> SeenPayment | None:

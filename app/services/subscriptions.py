@@ -7,15 +7,15 @@ An event is only a knock on the door: the state is fetched afresh, and saved onl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from app.db import inbox, issues, keeping, payments, quotes, subscribers, subscriptions
 from app.db.session import Session, Sessions
 from app.domain.events import SUBSCRIPTION, LookInstead
 from app.domain.issues import Ledger, ledgers_of
+from app.domain.lives import Notice, notice_of
 from app.domain.policy import Rules
 from app.domain.quotes import Quote, the_guarantee
-from app.domain.subscriptions import NoSubscription, SeenSubscription, Subscription, Term
+from app.domain.subscriptions import NoSubscription, NotOurs, SeenSubscription, Subscription, Term
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gateway
 
@@ -28,6 +28,7 @@ class Mine:
     term: Term | None
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None until there is a calendar
+    notice: Notice | None
 
 
 async def refresh(
@@ -50,8 +51,20 @@ async def refresh(
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
     :raises Overtaken: others kept saving while we looked.
     """
-    look = partial(at_stripe.fetch, gateway, stripe_id)
-    return await keeping.keep(sessions, rules, stripe_id, look, now=now, version=version, seen=seen)
+    last = seen
+
+    async def look() -> SeenSubscription:
+        nonlocal last
+        last = await at_stripe.fetch(gateway, stripe_id)
+        return last
+
+    try:
+        return await keeping.keep(sessions, rules, stripe_id, look, now=now, version=version, seen=seen)
+    except NotOurs as refusal:
+        if last is not None:
+            async with sessions.begin() as session:
+                await keeping.report_foreign(session, rules, last, refusal)
+        raise
 
 
 async def listed(gateway: Gateway, stripe_ids: Collection[str]) -> Mapping[str, SeenSubscription]:
@@ -96,7 +109,9 @@ async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> 
     term = latest[-1] if latest else None
     ledgers = ledgers_of(held, terms, calendar, rules.catalogue, now=now) if len(calendar) else []
     ledger = next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None)
-    return Mine(subscription=held, term=term, guarantee=quote, ledger=ledger)
+    return Mine(
+        subscription=held, term=term, guarantee=quote, ledger=ledger, notice=notice_of(held, terms, rules.access)
+    )
 
 
 async def _current(session: Session, sub: str) -> Subscription:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.db import (
+    anomalies,
     audit,
     comps,
     disputes,
@@ -21,6 +22,7 @@ from app.db.entitlements import Pool
 from app.db.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain import events
+from app.domain.anomalies import Anomaly
 from app.domain.comps import Comp
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
@@ -54,6 +56,7 @@ class Overview:
     grants: list[Grant]
     access: dict[str, Decision]
     timeline: list[Happening]
+    anomalies: list[Anomaly]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +162,7 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         granted = await grants.of_subscriber(session, subscriber.id)
         notes = await audit.story_of(session, subscriber.id)
         waiting = await inbox.unapplied(session, _keys(held, paid))
+        odd = await anomalies.of_subscriber(session, subscriber.id)
     access, _ = await entitlements.read(pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
@@ -173,6 +177,7 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
         disputes=disputed,
         comps=free,
         grants=granted,
+        anomalies=odd,
         access={name: decide(access, name, rules.catalogue, now=now) for name in rules.catalogue.features},
         timeline=told(
             Story(

@@ -592,6 +592,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/anomalies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what is out of order at Stripe: states that cannot be, subscriptions of nobody, two plans in one, quantities
+         * @description List what is out of order at Stripe: states that cannot be, subscriptions of nobody, two plans in one, quantities.
+         */
+        get: operations["list_anomalies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -762,6 +782,59 @@ export interface components {
              * @constant
              */
             status: "ok";
+        };
+        /**
+         * AnomaliesOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "code": "quantity",
+         *           "object": "sub_123",
+         *           "reason": "40 of digital: a subscription is for one reader, who has it once whatever is paid",
+         *           "seen_at": "2026-03-01T18:00:00Z",
+         *           "subscriber": "rdr_0c5e"
+         *         }
+         *       ]
+         *     }
+         */
+        AnomaliesOut: {
+            /** Data */
+            data: components["schemas"]["AnomalyOut"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * AnomalyOut
+         * @description Something out of order: kept with the reason, and not guessed at. It goes when it is in order again.
+         * @example {
+         *       "code": "quantity",
+         *       "object": "sub_123",
+         *       "reason": "40 of digital: a subscription is for one reader, who has it once whatever is paid",
+         *       "seen_at": "2026-03-01T18:00:00Z",
+         *       "subscriber": "rdr_0c5e"
+         *     }
+         */
+        AnomalyOut: {
+            /**
+             * Object
+             * @description Stripe's id of what it is about
+             */
+            object: string;
+            /** Code */
+            code: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Subscriber
+             * @description null: nobody we know
+             */
+            subscriber: string | null;
+            /**
+             * Seen At
+             * Format: date-time
+             */
+            seen_at: string;
         };
         /**
          * AttentionListOut
@@ -1431,6 +1504,11 @@ export interface components {
             ended_at: string | null;
             /** Ended By */
             ended_by: string | null;
+            /**
+             * Standing
+             * @description what its state means, for staff; docs/lives.md has them all
+             */
+            standing: string;
             /** Terms */
             terms: components["schemas"]["PaidTermOut"][];
         };
@@ -1741,6 +1819,26 @@ export interface components {
             expected_amount: components["schemas"]["MoneyIn"];
         };
         /**
+         * NoticeOut
+         * @description What the reader has to be told: a renewal that failed, a pause, an end. ``until``: how long they can read on.
+         */
+        NoticeOut: {
+            /**
+             * Code
+             * @example payment_failed
+             */
+            code: string;
+            /** Text */
+            text: string;
+            /** Until */
+            until: string | null;
+            /**
+             * Action
+             * @description what mends it
+             */
+            action: ("update_payment_method" | "confirm_payment" | "resume") | null;
+        };
+        /**
          * OfferedGuaranteeOut
          * @description Money back within so many days of the first payment.
          */
@@ -1812,6 +1910,7 @@ export interface components {
          *           "until": "2026-03-08T18:00:00Z"
          *         }
          *       },
+         *       "anomalies": [],
          *       "comps": [
          *         {
          *           "given_by": "staff:agent-1",
@@ -1910,6 +2009,7 @@ export interface components {
          *           "id": "scr_0c5e",
          *           "plan": "annual",
          *           "print_edition": false,
+         *           "standing": "Ended by us; Stripe is being told, until it has cancelled.",
          *           "status": "canceled",
          *           "stripe_id": "sub_123",
          *           "terms": [
@@ -1982,6 +2082,8 @@ export interface components {
              * @description The story of their access, the earliest first.
              */
             timeline: components["schemas"]["HappeningOut"][];
+            /** Anomalies */
+            anomalies: components["schemas"]["AnomalyOut"][];
         };
         /**
          * PaidTermOut
@@ -2809,6 +2911,8 @@ export interface components {
             ended_by: string | null;
             price: components["schemas"]["MoneyOut"];
             guarantee: components["schemas"]["GuaranteeOut"];
+            /** @description null while all is as it should be */
+            notice?: components["schemas"]["NoticeOut"] | null;
         };
         /**
          * TermOut
@@ -5508,6 +5612,83 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_anomalies: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnomaliesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,82 @@
+"""``newsstand lives``: the page of the documentation that tells what each state of a subscription means."""
+
+from collections.abc import Iterator
+
+import typer
+
+from app.domain.lives import STATES, TABLE, Cell, Circumstance
+
+INTRODUCTION = """\
+# The life of a subscription
+
+Every state that Stripe can put a subscription in has one answer here. This page is made from the table in
+[app/domain/lives.py](../app/domain/lives.py) by `newsstand lives > docs/lives.md`, and a test holds it to the code.
+
+Several things may be true of a subscription at once; the first of these counts:
+{circumstances}.
+
+*What is paid for* are the paid terms that were not given back. The **renewal allowance** (`NEWSSTAND_RENEWAL_ALLOWANCE`) and
+the **grace period** (`NEWSSTAND_GRACE_PERIOD`) run from the end of the newest of them. A trial gives what is digital to its
+end, and the first payment after it is waited for like a renewal's. A dispute suspends or ends the term that it is about,
+whatever the state.
+
+A cell that **cannot be** is reported if it is met all the same, and so is a state that this release does not know: what is
+paid for stays, nothing beyond it is given, and staff see it with the reason (`GET /v1/support/anomalies`).
+"""
+BY_HAND = """\
+## Made by hand in Stripe
+
+| what | what follows |
+|---|---|
+| a payment refunded, whole | the term and the subscription end at once; a renewal paid in between goes back |
+| a payment refunded in part | counts as goodwill: shown to staff, nothing ends |
+| cancelled at period end, at a time, or at once | followed in each form; the first two are undone by one click here |
+| the price changed | the next term costs what Stripe says; what was paid stays as it is |
+| a coupon added | the next invoice is smaller; one that is free opens a term as well |
+| print added or taken off | counts from the next term that is paid; staff add it within one by the API |
+| the plan changed to another of the catalogue | counts from the next term that is paid |
+| the period begun anew, or resumed from a pause | a new term, once its invoice is paid |
+| paused: its collection, or the subscription | see above; what is paid for stays open |
+| the customer deleted | Stripe cancels what they had, which is followed; their next checkout makes a new customer |
+| the customer's address changed | not followed: who a reader is, the identity provider says. Staff see that they differ |
+| customers merged | Stripe moves no subscription: what is ended is followed, what is made anew is one made by hand |
+| a subscription made for a reader's customer | kept like one of a checkout; beside another paid one it is a double |
+| a subscription made for another customer | adopted if its metadata names a reader who has no customer \
+(`newsstand_subscriber`); else it grants nothing, and staff see it. Nobody is found by an address, which proves nothing |
+| two plans in one, another product beside ours, a quantity, another currency | money stays what it is; staff see it; \
+of two plans on one invoice none is granted |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    names = ", ".join(f"*{one.value}*" for one in Circumstance)
+    return "\n".join([INTRODUCTION.format(circumstances=names), *_states(), BY_HAND])
+
+
+def _states() -> Iterator[str]:
+    for status, words in STATES.items():
+        yield f"## `{status}`\n\n{words}\n"
+        yield "| | gives | the reader is told | staff are told | source |\n|---|---|---|---|---|"
+        for circumstance in Circumstance:
+            cell = TABLE[status][circumstance]
+            if isinstance(cell, Cell):
+                told = cell.reader + (f" (`{cell.action}`)" if cell.action else "")
+                yield _row(circumstance.value, cell.access.value, told, cell.staff, _links(cell.source))
+            else:
+                yield _row(circumstance.value, "**cannot be**", "", cell.why, "")
+        yield ""
+
+
+def _row(*fields: str) -> str:
+    return f"| {' | '.join(field or '–' for field in fields)} |"
+
+
+def _links(source: str) -> str:
+    parts = [part.strip() for part in source.split(";")]
+    return ", ".join(f"[Stripe]({part})" if part.startswith("https://") else f"our rule: {part}" for part in parts)
+
+
+def lives() -> None:
+    """Print what each state of a subscription means, as a page in Markdown."""
+    typer.echo(page(), nl=False)

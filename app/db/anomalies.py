@@ -1,0 +1,67 @@
+"""What is out of order and staff have to look at: one row for each object and kind, closed when it is in order again."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import Anomaly as Row
+from app.db.session import Session, new_id
+from app.domain.anomalies import Anomaly
+
+
+async def report(
+    session: Session,
+    object_id: str,
+    found: Mapping[str, str],
+    *,
+    subscriber_id: str | None,
+    among: Collection[str] | None = None,
+) -> None:
+    """
+    Keep what is out of order with an object now; what was and no longer is, is closed.
+
+    :param found: codes, each with the reason.
+    :param among: close none but these codes; None: all of the object's.
+    """
+    for code, reason in found.items():
+        made = insert(Row).values(
+            id=new_id("ano"), object_id=object_id, code=code, reason=reason[:1000], subscriber_id=subscriber_id
+        )
+        await session.execute(
+            made.on_conflict_do_update(
+                index_elements=[Row.object_id, Row.code],
+                set_={"reason": made.excluded.reason, "subscriber_id": made.excluded.subscriber_id, "gone_at": None},
+            )
+        )
+    gone = update(Row).where(Row.object_id == object_id, Row.gone_at.is_(None), Row.code.not_in(list(found)))
+    if among is not None:
+        gone = gone.where(Row.code.in_(list(among)))
+    await session.execute(gone.values(gone_at=func.now()))
+
+
+async def open_ones(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:
+    """Return what is out of order now, each with its id."""
+    rows = await session.scalars(
+        select(Row).where(Row.gone_at.is_(None), Row.id > (after or "")).order_by(Row.id).limit(limit)
+    )
+    return [(row.id, _anomaly(row)) for row in rows]
+
+
+async def of_subscriber(session: Session, subscriber_id: str) -> list[Anomaly]:
+    """Return what is out of order with a subscriber's, the earliest first."""
+    rows = await session.scalars(
+        select(Row).where(Row.subscriber_id == subscriber_id, Row.gone_at.is_(None)).order_by(Row.seen_at, Row.id)
+    )
+    return [_anomaly(row) for row in rows]
+
+
+def _anomaly(row: Row) -> Anomaly:
+    return Anomaly(
+        object_id=row.object_id,
+        code=row.code,
+        reason=row.reason,
+        subscriber_id=row.subscriber_id,
+        seen_at=row.seen_at,
+        gone_at=row.gone_at,
+    )
