@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import load
+from bench.rows import found
 from bench.runner import Row
 
 ROOT = Path(__file__).parents[2]
@@ -33,15 +34,29 @@ def test_a_row_is_the_pair_in_the_middle(ratios: list[float], middle: float) -> 
     assert row["ratio"] == pytest.approx(float(row["value"]) / float(row["limit"]))
 
 
-def test_every_row_is_measured_and_written(tmp_path: Path) -> None:
+APPLYING = {"apply_vs_fetch", "burst_vs_fetch"}
+LARGE = {"check_5m_vs_1m", "check_cold_vs_asyncpg"}
+REST = {bench.name for bench in found()} - APPLYING - LARGE
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(APPLYING, id="of a worker"),
+        pytest.param(LARGE, id="with many readers"),
+        pytest.param(REST, id="of a server"),
+    ],
+)
+def test_every_row_is_measured_and_written(tmp_path: Path, names: set[str]) -> None:
     written = tmp_path / "results.json"
-    command = [sys.executable, "-m", "bench", "--pairs", "1", "--seconds", "0.2", "--output", str(written)]
+    only = [word for name in sorted(names) for word in ("--only", name)]
+    command = [sys.executable, "-m", "bench", "--pairs", "1", "--seconds", "0.2", "--output", str(written), *only]
 
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
 
     assert ended.returncode == 0, ended.stderr
     rows = {row["name"]: row for row in json.loads(written.read_text())}
-    assert {"check_warm_vs_bare_asgi", "check_warm_vs_fastapi", "ingest_vs_minimal"} <= set(rows)
+    assert set(rows) == names
     assert all(row.keys() == {"name", "value", "unit", "limit", "ratio"} for row in rows.values())
     assert all(row["value"] > 0 and row["limit"] > 0 for row in rows.values())
     assert all(name in ended.stdout for name in rows)
