@@ -1,5 +1,7 @@
 """Finding a reader, and everything about one on one page."""
 
+from datetime import datetime
+
 from starlette.responses import Response
 
 from app.console.guard import shows
@@ -40,8 +42,16 @@ async def show(visit: Visit) -> Response:
         "reader.html",
         seen=seen,
         reader=seen.subscriber,
-        said=standing.sentence(seen.subscriptions, ledgers=seen.ledgers, now=visit.now, zone=desk.rules.zone),
+        said=standing.sentence(
+            seen.subscriptions,
+            ledgers=seen.ledgers,
+            guest_until=_guest_until(seen),
+            now=visit.now,
+            zone=desk.rules.zone,
+        ),
         owing=_owing(seen),
+        live=next((one for one, _ in reversed(seen.subscriptions) if one.is_live), None),
+        now=visit.now,
         given=given,
         refundable=next((one for one in reversed(seen.payments) if one.amount > given.get(one.id, 0)), None),
     )
@@ -54,6 +64,11 @@ def _owing(seen: Overview) -> Subscription | None:
         return None
     ledger = seen.ledgers.get(chosen[1][-1].invoice_id)
     return chosen[0] if ledger is not None and not ledger.cancelled and chosen[0].is_live else None
+
+
+def _guest_until(seen: Overview) -> datetime | None:
+    """Return until when a comp lets them in."""
+    return max((comp.until for comp in seen.comps if comp.removed_at is None), default=None)
 
 
 ROUTES = [

@@ -35,6 +35,7 @@ _environment = Environment(
 )
 _environment.filters |= {
     "money": words.money,
+    "clock": words.clock,
     "day": words.day,
     "last_day": words.last_day,
     "moment": words.moment,

@@ -6,7 +6,9 @@ from app.console.guard import does, shows
 from app.console.visits import Visit
 from app.db.session import new_id
 from app.domain.callers import SUPPORT
-from app.services import idempotency, issues, support
+from app.domain.subscriptions import AlreadyEnded
+from app.services import endings, idempotency, issues, support
+from app.services.support import SubscriptionOf
 
 EXTENSION_REASONS = {
     "copies_missing": "Copies did not come",
@@ -15,6 +17,70 @@ EXTENSION_REASONS = {
     "goodwill": "Goodwill",
     "other": "Something else: see the note",
 }
+
+CANCEL_REASONS = {
+    "requested_by_reader": "The reader asked for it",
+    "dissatisfied": "Not satisfied with the magazine",
+    "too_expensive": "Too expensive",
+    "moved": "Moved away",
+    "bereavement": "Bereavement",
+    "other": "Something else: see the note",
+}
+WHEN = {"period_end": "With what is paid", "now": "At once"}
+RESUME_REASONS = {
+    "requested_by_reader": "The reader asked for it",
+    "cancelled_by_mistake": "It was cancelled by mistake",
+    "other": "Something else: see the note",
+}
+
+
+async def ask_cancel(visit: Visit) -> Response:
+    """Ask when it shall end, and why."""
+    found = await _live(visit)
+    return visit.page("cancel.html", found=found, reasons=CANCEL_REASONS)
+
+
+async def cancel(visit: Visit) -> Response:
+    """End the subscription, with what is paid or at once. Told twice, it counts once."""
+    desk, found = visit.desk, await _live(visit)
+    when, why = visit.chosen("when", WHEN), _in_one(*visit.why(CANCEL_REASONS))
+    told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
+    if when == "now":
+        await endings.cancel_now(*told, reason=why, by=visit.staff.actor, now=visit.now)
+        return visit.go(f"/readers/{found.subscriber.id}", say="The subscription has ended. Nothing was given back.")
+    await endings.cancel_at_period_end(*told, reason=why, comment=None, by=visit.staff.actor, now=visit.now)
+    return visit.go(f"/readers/{found.subscriber.id}", say="The subscription ends with what is paid.")
+
+
+async def ask_resume(visit: Visit) -> Response:
+    """Ask why it shall go on."""
+    return visit.page("resume.html", found=await _live(visit), reasons=RESUME_REASONS)
+
+
+async def resume(visit: Visit) -> Response:
+    """Have a subscription go on that was to end."""
+    desk, found = visit.desk, await _live(visit)
+    why = _in_one(*visit.why(RESUME_REASONS))
+    told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
+    await endings.resume(*told, reason=why, by=visit.staff.actor, now=visit.now)
+    return visit.go(f"/readers/{found.subscriber.id}", say="The subscription goes on, and renews.")
+
+
+async def _live(visit: Visit) -> SubscriptionOf:
+    """
+    Return the subscription, if it runs.
+
+    :raises AlreadyEnded: it is over; another of the same reader's is not meant.
+    """
+    found = await support.subscription(visit.desk.sessions, visit.path("subscription"))
+    if not found.subscription.is_live:
+        raise AlreadyEnded
+    return found
+
+
+def _in_one(reason: str, note: str | None) -> str:
+    """Return reason and note as the audit log keeps them."""
+    return f"{reason}: {note}" if note else reason
 
 
 async def ask_extend(visit: Visit) -> Response:
@@ -60,6 +126,10 @@ async def extend(visit: Visit) -> Response:
 
 
 ROUTES = [
+    shows("/subscriptions/{subscription}/cancel", ask_cancel, role=SUPPORT),
+    does("/subscriptions/{subscription}/cancel", cancel, role=SUPPORT),
+    shows("/subscriptions/{subscription}/resume", ask_resume, role=SUPPORT),
+    does("/subscriptions/{subscription}/resume", resume, role=SUPPORT),
     shows("/subscriptions/{subscription}/extend", ask_extend, role=SUPPORT),
     does("/subscriptions/{subscription}/extend", extend, role=SUPPORT),
 ]

@@ -13,6 +13,7 @@ WITHOUT_CENTS = frozenset({"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga
 
 WORDS = {
     "paid_term": "a paid term",
+    "comp": "a comp",
     "renewal_pending": "the renewal is being charged",
     "grace_period": "grace while the renewal is unpaid",
     "never_subscribed": "never subscribed",
@@ -84,6 +85,12 @@ def date_of(at: datetime, zone: ZoneInfo) -> str:
 def day(context: Context, at: datetime | None) -> str:
     """Return the day; a dash for none."""
     return date_of(at, context["zone"]) if at is not None else "–"
+
+
+@pass_context
+def clock(context: Context, at: datetime) -> str:
+    """Return the time of the day."""
+    return f"{at.astimezone(context['zone']):%H:%M}"
 
 
 @pass_context

@@ -42,6 +42,7 @@ async def cancel_at_period_end(
     *,
     reason: str | None,
     comment: str | None,
+    by: str | None = None,
     now: datetime,
 ) -> None:
     """
@@ -49,6 +50,7 @@ async def cancel_at_period_end(
 
     Told twice, it counts once. Never blocked by an offer (product.md, rule 8).
 
+    :param by: who does it, as the audit log writes it; None: the reader.
     :raises AlreadyEnded: it is over.
     """
     parameters: dict[str, object] = {"cancel_at_period_end": True}
@@ -65,7 +67,7 @@ async def cancel_at_period_end(
             intent = await intents.record(session, held.id, "schedule_end", parameters)
             await audit.record(
                 session,
-                actor=f"reader:{sub}",
+                actor=by or f"reader:{sub}",
                 action="subscription.cancel_at_period_end",
                 object_id=held.id,
                 subscriber_id=held.subscriber_id,
@@ -79,7 +81,16 @@ async def cancel_at_period_end(
         raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
 
 
-async def resume(sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, now: datetime) -> None:
+async def resume(
+    sessions: Sessions,
+    gateway: Gateway,
+    rules: Rules,
+    sub: str,
+    *,
+    reason: str | None = None,
+    by: str | None = None,
+    now: datetime,
+) -> None:
     """
     Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error.
 
@@ -95,10 +106,11 @@ async def resume(sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *
             intent = await intents.record(session, held.id, "resume", parameters)
             await audit.record(
                 session,
-                actor=f"reader:{sub}",
+                actor=by or f"reader:{sub}",
                 action="subscription.resume",
                 object_id=held.id,
                 subscriber_id=held.subscriber_id,
+                reason=reason,
                 before={"ends_at": _text(seen.cancel_at)},
                 after={"ends_at": None},
             )
@@ -122,7 +134,14 @@ async def _tell(sessions: Sessions, gateway: Gateway, held: Subscription, intent
 
 
 async def cancel_now(
-    sessions: Sessions, gateway: Gateway, rules: Rules, sub: str, *, reason: str | None, now: datetime
+    sessions: Sessions,
+    gateway: Gateway,
+    rules: Rules,
+    sub: str,
+    *,
+    reason: str | None,
+    by: str | None = None,
+    now: datetime,
 ) -> None:
     """
     End a subscription and its access at once. Refunds nothing by itself (product.md, rule 8).
@@ -136,7 +155,7 @@ async def cancel_now(
         await endings.end(session, rules, held.id, by="cancel_now", now=now)
         await audit.record(
             session,
-            actor=f"reader:{sub}",
+            actor=by or f"reader:{sub}",
             action="subscription.cancel_now",
             object_id=held.id,
             subscriber_id=held.subscriber_id,

@@ -83,6 +83,19 @@ class SubscriptionOf:
     subscriber: Subscriber
 
 
+async def reader(sessions: Sessions, subscriber_id: str) -> Subscriber:
+    """
+    Return a reader.
+
+    :raises NotFound: there is no such reader.
+    """
+    async with sessions.begin() as session:
+        found = await subscribers.by_id(session, subscriber_id)
+    if found is None:
+        raise NotFound("there is no such reader")
+    return found
+
+
 async def subscription(sessions: Sessions, subscription_id: str) -> SubscriptionOf:
     """
     Return a subscription, and whose it is.
