@@ -42,10 +42,14 @@ from app.api import (
     revocations,
     support,
 )
+from app.api import (
+    events as event_routes,
+)
 from app.api import issues as issue_routes
 from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
 from app.api.deps import Container
+from app.api.describing import TAGS
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
 from app.console.desk import Desk, sign_in_of
@@ -61,6 +65,7 @@ from app.db.together import Together
 from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.policy import Rules
+from app.domain.reconciliation import until_next
 from app.domain.subscriptions import SeenSubscription
 from app.gateway.client import Gateway
 from app.gateway.pacing import backlog
@@ -71,11 +76,14 @@ from app.services import (
     endings,
     figures,
     idempotency,
+    imports,
     issues,
     payments,
+    reconciliation,
     subscriptions,
     webhooks,
 )
+from app.services import events as event_cases
 from app.services import refunds as refund_cases
 from app.services import revocations as revocation_cases
 from app.services.entitlements import Entitlements
@@ -84,17 +92,6 @@ from app.settings import CONSOLE, Settings
 from app.worker import Job, Worker, attend
 
 VERSION = "0.1.0"
-TAGS = {
-    "plans": "What can be subscribed to.",
-    "checkout": "A reader begins to subscribe, and comes back.",
-    "subscription": "A reader's subscription, as easily ended as begun.",
-    "entitlements": "May this reader open this?",
-    "refunds": "Money back, once.",
-    "support": "What staff see of a reader, and do for them.",
-    "issues": "The calendar, which circulation keeps.",
-    "webhooks": "What Stripe tells.",
-    "operation": "Whether the service is well.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +120,7 @@ class Parts:
                 Job(table="subscriptions", do=self._finish_ends),
                 Job(table="calendar_work", do=self._follow_calendar),
                 Job(table="figures", do=self._count_figures),
+                Job(table="sweeps", do=self._reconcile),
             ],
             tidy=self._tidy,
             lease=self.settings.lease,
@@ -149,6 +147,23 @@ class Parts:
     async def _tidy(self) -> None:
         await idempotency.prune(self.sessions)
         await revocation_cases.prune(self.sessions)
+        await event_cases.prune(self.sessions, kept_for=self.settings.events_kept)
+
+        await self._keep_schedule()
+
+    async def _keep_schedule(self) -> None:
+        at, now = self.settings.reconcile_at, self.clock.real()
+        due_in = until_next(at, now=now, zone=self.settings.zone) if at is not None else None
+        await reconciliation.keep_schedule(self.sessions, due_in=due_in)
+
+    async def _reconcile(self, claimed: work.Claimed, owner: str) -> None:
+        async def run(sweep_id: str) -> None:
+            now, livemode = await self.clock.policy(), self.settings.livemode
+            with backlog():
+                await reconciliation.run(self.sessions, self.gateway, self.rules, sweep_id, livemode=livemode, now=now)
+            await self._keep_schedule()
+
+        await attend(self.sessions, "sweeps", claimed, owner, run)
 
     async def _apply(
         self,
@@ -245,6 +260,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             roles_claim=settings.roles_claim,
             sessions=sessions,
             clock=clock,
+            greet=partial(imports.greet, sessions) if settings.claim_by_email else None,
         )
         stack.push_async_callback(authenticator.close)
         asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
@@ -351,6 +367,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         disputes,
         issue_routes,
         anomalies,
+        event_routes,
         health,
     ):
         app.include_router(module.router)

@@ -1,4 +1,4 @@
-"""Logs as JSON lines, with the ids that tie them together and without what must not be kept."""
+"""Logs as JSON lines, with the ids that tie them together and without what must not be kept; counts below the API."""
 
 import logging
 import re
@@ -7,25 +7,49 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
+from prometheus_client import Counter, Histogram
+
+EVENT_TRIES = Counter(
+    "newsstand_event_tries_total",
+    "Events that a worker took, by what came of it: applied, ignored, failed, waits (it is Stripe or the database), dead",
+    ["outcome"],
+)
+EVENT_LAG = Histogram(
+    "newsstand_event_lag_seconds",
+    "From an event's arrival until it was applied",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400),
+)
 
 # Whatever looks like a secret or a card number is cut out of every line, wherever it stands in it.
 _SECRET = re.compile(
     r"(?:sk|rk)_(?:live|test)_\w+|whsec_\w+|nsk_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*"
     r"|://[^/\s:@]+:[^/\s@]+@|\b\d(?:[ -]?\d){12,18}\b"
 )
-_NAMES = frozenset({"authorization", "cookie", "password", "secret", "token", "api_key", "card", "number", "cvc"})
+_NAMES = frozenset(
+    {"authorization", "cookie", "password", "secret", "client_secret", "token", "api_key", "card", "number", "cvc"}
+)
 REDACTED = "[redacted]"
 
 
-def redact(value: object) -> object:
-    """Return ``value`` without secrets, tokens and card numbers, to any depth."""
+def redact(value: object, *, also: frozenset[str] = frozenset()) -> object:
+    """
+    Return ``value`` without secrets, tokens and card numbers, to any depth.
+
+    :param also: further names whose values are cut out, if there are any.
+    """
     if isinstance(value, str):
         return _SECRET.sub(REDACTED, value)
     if isinstance(value, Mapping):
-        return {k: REDACTED if str(k).lower() in _NAMES else redact(v) for k, v in value.items()}
+        return {k: _without(str(k), v, also) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [redact(v) for v in value]
+        return [redact(v, also=also) for v in value]
     return value
+
+
+def _without(name: str, value: object, also: frozenset[str]) -> object:
+    if value is not None and (name.lower() in _NAMES or name in also):
+        return REDACTED
+    return redact(value, also=also)
 
 
 def _redact_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

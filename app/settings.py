@@ -6,7 +6,7 @@ A combination that would mix real money with the sandbox is refused at start-up,
 """
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -33,6 +33,11 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 def _seconds(value: object) -> object:
     """Let a bare number count as seconds."""
     return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
+
+
+def _time_of_day(value: object) -> object:
+    """Let "never" count as none."""
+    return None if value == "never" else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds), Ge(timedelta(0))]
@@ -91,6 +96,9 @@ class Settings(BaseSettings):
     event_attempts: int = Field(default=12, ge=1, le=100)
     lease: Duration = timedelta(seconds=15)
     degraded_after: Duration = timedelta(minutes=5)
+    events_kept: Duration = timedelta(days=30)
+    reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)
+    claim_by_email: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("webhook_secrets", "allowed_return_hosts", "token_secrets", mode="before")

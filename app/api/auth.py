@@ -7,7 +7,7 @@ signature is what costs; a key is remembered for a second, so that a revoked one
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -71,7 +71,14 @@ class Authenticator:
         clock: Clock,
         cooldown: timedelta = COOLDOWN,
         remembered: int = REMEMBERED,
+        greet: Callable[[Reader], Awaitable[None]] | None = None,
     ) -> None:
+        """
+        Listen to one issuer.
+
+        :param greet: is told of each reader whose token is seen for the first time.
+        """
+        self._greet = greet
         self._audience, self._roles_claim = audience, roles_claim
         self._sessions, self._clock = sessions, clock
         self._issuer_keys = IssuerKeys(issuer, cooldown=cooldown)
@@ -112,6 +119,8 @@ class Authenticator:
         reader, until = await verify(
             token, self._issuer_keys, audience=self._audience, roles_claim=self._roles_claim, now=now
         )
+        if self._greet is not None:
+            await self._greet(reader)
         self._readers.put(known_by, reader, now=now, until=until)
         return reader
 

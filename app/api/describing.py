@@ -22,6 +22,18 @@ _FIRST_SENTENCE = re.compile(r"[.;](?=\s|$)")
 Responses = dict[int | str, dict[str, Any]]
 ANY_REQUEST: tuple[type[DomainError], ...] = (MalformedAddress, TooLarge)  # refused before a route is looked for
 
+TAGS = {
+    "plans": "What can be subscribed to.",
+    "checkout": "A reader begins to subscribe, and comes back.",
+    "subscription": "A reader's subscription, as easily ended as begun.",
+    "entitlements": "May this reader open this?",
+    "refunds": "Money back, once.",
+    "support": "What staff see of a reader, and do for them.",
+    "issues": "The calendar, which circulation keeps.",
+    "webhooks": "What Stripe tells.",
+    "operation": "Whether the service is well.",
+}
+
 NEEDS_KEY: dict[str, Any] = {  # said by hand: what FastAPI finds missing would be 422, and is 400 here
     "parameters": [
         {

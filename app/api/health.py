@@ -19,7 +19,7 @@ from app.api.deps import Container, Parts
 from app.api.describing import Described
 from app.db import attention, health
 from app.db.health import DatabaseUnavailable
-from app.db.inbox import DEAD
+from app.domain.events import DEAD
 
 PATIENCE = timedelta(seconds=3)  # with a database that does not answer
 

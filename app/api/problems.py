@@ -133,6 +133,11 @@ KINDS: dict[str, Kind] = {
     "stripe_refused": Kind(409, "Stripe refuses"),
     "not_stored": Kind(503, "The event could not be stored", _SOON),
     "not_genuine": Kind(400, "The request is not Stripe's"),
+    # The inbox
+    "selection_changed": Kind(409, "Other events are selected than were counted"),
+    "already_reconciling": Kind(409, "Another comparison with Stripe is under way"),
+    "not_claimable": Kind(409, "The customer cannot be given to that reader"),
+    "bad_cursor": Kind(422, "A list does not go on after that"),
     # The request itself
     "malformed_request": Kind(400, "The address holds a character that no address has"),
     "malformed_body": Kind(400, "The body is not JSON"),

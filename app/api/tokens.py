@@ -255,6 +255,7 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
         sub=sub,
         email=_text(claims.get("email")),
         name=_text(claims.get("name")),
+        email_verified=claims.get("email_verified") is True,
         roles=with_implied(_roles(claims, roles_claim)),
     )
 

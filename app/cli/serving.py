@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Annotated
 
+import prometheus_client
 import typer
 
 from app.cli.starting import started
@@ -42,10 +43,24 @@ def serve(
         )
 
 
-def worker() -> None:
-    """Apply events, finish refunds and cancellations: everything that is due. Run as many as you like."""
+def worker(
+    metrics_port: Annotated[int | None, typer.Option(help="Serve this worker's metrics on that port.")] = None,
+    metrics_host: Annotated[str, typer.Option(help="The address to serve them on.")] = "127.0.0.1",
+) -> None:
+    """Apply events, finish refunds and cancellations: everything that is due. Run as many as you like.
+
+    \b
+    newsstand worker
+    newsstand worker --metrics-port 9100             Prometheus reads what it applied, and how late
+    """
     with started() as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_work(settings))
+        metrics = prometheus_client.start_http_server(metrics_port, metrics_host) if metrics_port else None
+        try:
+            runner.run(_work(settings))
+        finally:
+            if metrics is not None:
+                metrics[0].shutdown()
+                metrics[0].server_close()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

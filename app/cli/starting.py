@@ -1,11 +1,14 @@
 """What every command does first: read the settings, and say plainly what is wrong with them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from getpass import getuser
 
 import typer
 
 from app import observability, settings
+from app.db import address
+from app.db.session import Sessions, make_engine, make_sessions
 from app.domain.plans import BadCatalogue
 
 WRONG, BAD_SETTINGS = 1, 2
@@ -24,3 +27,21 @@ def started() -> Iterator[settings.Settings]:
     except BadCatalogue as wrong:
         typer.echo(f"Newsstand cannot start: the catalogue is wrong:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
+
+
+@asynccontextmanager
+async def opened(settings: settings.Settings) -> AsyncIterator[Sessions]:
+    """Give transactions in the database of the settings, for a command that needs nothing else."""
+    engine = make_engine(await address.find(settings), pool_size=1, pooler=settings.database_pooler)
+    try:
+        yield make_sessions(engine)
+    finally:
+        await engine.dispose()
+
+
+def operator() -> str:
+    """Return how the audit log calls whoever typed the command."""
+    try:
+        return f"operator:{getuser()}"
+    except (OSError, KeyError):  # a container need not know the name of its user
+        return "operator:unnamed"

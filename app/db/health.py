@@ -11,10 +11,10 @@ from sqlalchemy import func, select, text, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import attention, disputes
-from app.db.inbox import DEAD, FAILED, RECEIVED
 from app.db.models import Event as Row
 from app.db.schema import config
 from app.db.session import Session, Sessions
+from app.domain.events import DEAD, FAILED, RECEIVED
 
 OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them
 

@@ -15,10 +15,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 from app.db import subscriptions, work
 from app.db.models import Event as Row
 from app.db.session import Record, Session, new_id
-from app.domain.events import INVOICE, SUBSCRIPTION, Knock
+from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION, Knock
 from app.domain.timelines import Waiting
 
-RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
 NO_KEY = "-"
 
 _STORE = """
@@ -36,6 +35,7 @@ RETURNING id
 _TEXTS = ARRAY(TEXT)
 _CLOSE = text(
     "UPDATE events SET state = 'applied', applied_at = now(), due_at = NULL, last_error = NULL WHERE id = ANY(:ids)"
+    " RETURNING extract(epoch FROM now() - received_at) AS waited"
 ).bindparams(bindparam("ids", type_=_TEXTS))
 _CLOSE_EARLIER = text(  # the states as the index says
     """
@@ -171,12 +171,13 @@ async def close(session: Session, ids: Sequence[str], *, key: str) -> None:
     await close_all(session, [(key, ids)])
 
 
-async def close_all(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Do as :func:`close` does for several keys."""
+async def close_all(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]) -> list[float]:
+    """Do as :func:`close` does for several keys. Returns for how many seconds each event had waited."""
     ids = [event_id for _, some in looked_at for event_id in some]
     keys = [key for key, some in looked_at for _ in some]
-    await session.execute(_CLOSE, {"ids": ids})
+    waited = [float(row.waited) for row in await session.execute(_CLOSE, {"ids": ids})]
     await session.execute(_CLOSE_EARLIER, {"ids": ids, "keys": keys})
+    return waited
 
 
 async def move(session: Session, ids: Sequence[str], *, key: str) -> None:

@@ -172,7 +172,10 @@ class Subscription(Base, Due):
     trial_end: Mapped[datetime | None]
     collection_paused: Mapped[str | None]  # what Stripe does with invoices meanwhile: void, keep_as_draft, …
     closed_at: Mapped[datetime | None]  # when all was done at Stripe that its end asks for
-    __table_args__ = (Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order
+    )
 
 
 class Anomaly(Base):
@@ -456,12 +459,49 @@ class Event(Base, Due):
     payload: Mapped[str]
     __table_args__ = (
         Index("events_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-        Index("events_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
+        Index("events_key_idx", "work_key"),  # for workers, and for whoever looks what became of an object's events
         Index("events_received_at_idx", "received_at"),
         Index("events_object_id_idx", "object_id", postgresql_where=text("object_id IS NOT NULL")),
         Index("events_unapplied_idx", "work_key", postgresql_where=text("state IN ('failed', 'dead')")),
         Index("events_dead_idx", "state", postgresql_where=text("state = 'dead'")),
     )
+
+
+class Sweep(Base, Due):
+    """A comparison of our books with Stripe's lists, and how far it came. ``due_at``: it is to begin by itself."""
+
+    __tablename__ = "sweeps"
+    id: Mapped[str] = mapped_column(primary_key=True)  # swp_…
+    kind: Mapped[str]  # reconcile, import
+    by: Mapped[str]  # schedule, or whoever typed the command
+    dry_run: Mapped[bool]
+    since: Mapped[datetime | None]  # policy time
+    phase: Mapped[str]
+    cursor: Mapped[JSON]  # where the phase goes on
+    counts: Mapped[JSON]  # what was looked at
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index("sweeps_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index(
+            "sweeps_one_scheduled_idx",
+            "by",
+            unique=True,
+            postgresql_where=text("by = 'schedule' AND finished_at IS NULL"),
+        ),
+    )
+
+
+class Difference(Base):
+    """In what a sweep found our books to differ from Stripe's."""
+
+    __tablename__ = "differences"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id"))
+    object_id: Mapped[str]
+    words: Mapped[str]
+    key: Mapped[str | None]  # what is looked at to mend it; NULL: a person has to look
+    __table_args__ = (Index("differences_sweep_id_object_id_idx", "sweep_id", "object_id"),)
 
 
 class AuditEntry(Base):

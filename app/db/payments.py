@@ -57,6 +57,11 @@ async def by_id(session: Session, payment_id: str) -> Payment | None:
     return _payment(row) if row is not None else None
 
 
+async def by_ids(session: Session, ids: Sequence[str]) -> dict[str, Payment]:
+    """Return those that we have of these payment intents, by their ids."""
+    return {payment.id: payment for payment in await _all(session, Row.id.in_(ids))}
+
+
 async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
     """Return whose payment it is: the ids of the subscriber and of the subscription."""
     found = (

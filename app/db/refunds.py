@@ -49,6 +49,14 @@ async def by_id(session: Session, refund_id: str) -> Refund | None:
     return _refund(row) if row is not None else None
 
 
+async def at_stripe(session: Session, stripe_id: str, *, ours: str | None, payment_id: str) -> Refund | None:
+    """Return the refund that Stripe knows by an id, or that it says is one of ours, of that payment."""
+    found = await _all(session, Row.stripe_refund_id == stripe_id)
+    if not found and ours is not None:
+        found = await _all(session, (Row.id == ours) & (Row.payment_id == payment_id) & Row.stripe_refund_id.is_(None))
+    return found[0] if found else None
+
+
 async def of_payment(session: Session, payment_id: str) -> list[Refund]:
     """Return a payment's refunds, the earliest first."""
     return await _all(session, Row.payment_id == payment_id)

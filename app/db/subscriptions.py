@@ -232,6 +232,24 @@ async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
     return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 
+async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str, Subscription]:
+    """Return those that we have of what Stripe knows by these ids, by them."""
+    rows = await session.scalars(
+        select(Row).where(Row.stripe_id.in_(stripe_ids)).execution_options(populate_existing=True)
+    )
+    return {row.stripe_id: _subscription(row) for row in rows}
+
+
+async def begun_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
+    """Return Stripe's ids of up to a hundred that were begun after one moment and not after another, the newest first."""
+    query = select(Row.stripe_id).order_by(Row.created_at.desc()).limit(100)
+    if after is not None:
+        query = query.where(Row.created_at > after)
+    if until is not None:
+        query = query.where(Row.created_at <= until)
+    return list(await session.scalars(query))
+
+
 def _maybe(row: Row | None) -> Subscription | None:
     return _subscription(row) if row is not None else None
 

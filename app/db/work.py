@@ -22,7 +22,7 @@ from app.db.session import Session, Sessions
 CHANNEL = "newsstand_work"
 AWAY_PAUSE = timedelta(seconds=30)  # the longest, while it is Stripe that is away
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
-TABLES = frozenset({"audit_unsealed", "calendar_work", "events", "figures", "refunds", "subscriptions"})
+TABLES = frozenset({"audit_unsealed", "calendar_work", "events", "figures", "refunds", "subscriptions", "sweeps"})
 
 
 def _leasing(table: str) -> TextClause:

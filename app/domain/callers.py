@@ -56,6 +56,7 @@ class Reader:
     sub: str
     email: str | None = None
     name: str | None = None
+    email_verified: bool = False  # the identity provider's word, and nobody else's
     roles: frozenset[str] = frozenset()  # implied ones among them
 
     @property

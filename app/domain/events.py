@@ -18,6 +18,52 @@ CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"
 LISTED_IN_A_CALL = 100
 RIVALS = "rivals"  # a subscriber who has several live subscriptions
+KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, RIVALS)
+
+
+TYPES = (  # all that an endpoint listens for
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "customer.updated",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.trial_will_end",
+    "customer.subscription.pending_update_applied",
+    "customer.subscription.pending_update_expired",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.finalization_failed",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.upcoming",
+    "invoice.voided",
+    "invoice.marked_uncollectible",
+    "invoice_payment.paid",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.refunded",
+    "credit_note.created",
+    "credit_note.updated",
+    "credit_note.voided",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "radar.early_fraud_warning.created",
+    "radar.early_fraud_warning.updated",
+    "payment_method.attached",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+)
 
 
 class LookFirst(Exception):
@@ -86,3 +132,42 @@ def with_mode(knock: Knock, *, livemode: bool) -> Knock:
         other = "live" if knock.livemode else "test"
         return replace(knock, key=None, ignored=f"an event of {other} mode")
     return knock
+
+
+# What becomes of an event.
+RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
+STATES = (RECEIVED, APPLIED, FAILED, DEAD, IGNORED)
+BROKEN = (FAILED, DEAD)  # what a replay is for, unless told otherwise
+
+
+class SelectionChanged(DomainError):
+    """Other events than were counted are selected now: look again before they are replayed."""
+
+    code = "selection_changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which events of the inbox are meant. A part that is None, or empty, leaves nothing out."""
+
+    states: tuple[str, ...] = ()
+    type: str | None = None  # whole, or a beginning with a star: customer.subscription.*
+    object_id: str | None = None  # what it is about, or what is looked at for it
+    key: str | None = None  # <kind>:<id>, as it is worked on
+    since: datetime | None = None  # received then or later
+    until: datetime | None = None  # received before
+
+    def facts(self) -> dict[str, object]:
+        """Return what was asked for, for the audit log."""
+        return {
+            name: value
+            for name, value in (
+                ("states", list(self.states)),
+                ("type", self.type),
+                ("object", self.object_id),
+                ("key", self.key),
+                ("since", self.since.isoformat() if self.since else None),
+                ("until", self.until.isoformat() if self.until else None),
+            )
+            if value
+        }

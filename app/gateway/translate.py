@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
 
-from stripe import Dispute, Invoice, InvoicePayment, Refund, Subscription, SubscriptionItem
+from stripe import Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
 from app.domain import events
@@ -19,6 +19,7 @@ from app.domain.disputes import SeenDispute, SeenWarning
 from app.domain.events import Knock, NotGenuine
 from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
+from app.domain.reconciliation import ListedInvoice
 from app.domain.refunds import SeenRefund
 from app.domain.subscriptions import SeenInvoice, SeenItem, SeenPayment, SeenSubscription
 from app.domain.texts import is_storable
@@ -26,6 +27,7 @@ from app.domain.texts import is_storable
 OUR_REFUND = "newsstand_refund"
 OUR_SUBSCRIBER = "newsstand_subscriber"
 OUR_CHECKOUT = "newsstand_checkout"
+OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
 # What each event is a knock for: the kind of object to look at, and where its id stands in the payload's object.
 _KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -40,6 +42,13 @@ _KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "radar.early_fraud_warning": (events.PAYMENT, ("payment_intent",)),
     "credit_note": (events.CREDITED, ("invoice",)),
 }
+
+
+def _family(kind: str) -> str:
+    return "customer.subscription" if kind.startswith("customer.subscription.") else kind.rpartition(".")[0]
+
+
+TYPES_WITH_EFFECT = tuple(kind for kind in events.TYPES if _family(kind) in _KNOCKS)
 
 
 def knock(text: str) -> Knock:
@@ -72,9 +81,7 @@ def knock(text: str) -> Knock:
 
 
 def _key(kind: str, thing: dict[str, Any]) -> tuple[str | None, str | None]:
-    family = kind.rpartition(".")[0]
-    if family.startswith("customer.subscription"):
-        family = "customer.subscription"
+    family = _family(kind)
     if family not in _KNOCKS:
         return None, "nothing follows from events of this type"
     noun, path = _KNOCKS[family]
@@ -127,7 +134,7 @@ def invoices_of(seen: Subscription) -> Callable[[Invoice], SeenInvoice]:
 
 
 def _item(item: SubscriptionItem) -> SeenItem:
-    ours = plan_and_component(_id(item.price.product))
+    ours = plan_and_component(_id(item.price.product)) or _said(item.price)
     return SeenItem(
         id=item.id,
         plan=ours[0] if ours else None,
@@ -137,6 +144,14 @@ def _item(item: SubscriptionItem) -> SeenItem:
         period_start=_moment(item.current_period_start),
         period_end=_moment(item.current_period_end),
     )
+
+
+def _said(price: Price) -> tuple[str, str] | None:
+    """Return the plan and the component that a price's metadata says: one that was sold before there was a catalogue."""
+    said = price.metadata
+    if not said or OUR_PLAN not in said or OUR_COMPONENT not in said:
+        return None
+    return said[OUR_PLAN], said[OUR_COMPONENT]
 
 
 def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime | None:
@@ -184,6 +199,15 @@ def _invoice(
         payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
         trial=trial_end is not None and end <= trial_end,
         new_period=whole,
+    )
+
+
+def listed_invoice(invoice: Invoice) -> ListedInvoice:
+    """Translate an invoice of a list, with the subscription it is of."""
+    details = invoice.parent.subscription_details if invoice.parent else None
+    return ListedInvoice(
+        subscription_id=_id(details.subscription) if details else None,
+        invoice=_invoice(invoice, components={}, trial_end=None),
     )
 
 
@@ -259,6 +283,11 @@ def fraud_warning(seen: EarlyFraudWarning) -> SeenWarning:
 def _id(reference: Any) -> str:
     """Return the id of what is named, expanded or not."""
     return reference if isinstance(reference, str) else str(reference.id)
+
+
+def id_or_none(reference: Any) -> str | None:
+    """Return the id of what is named, expanded or not, if anything is."""
+    return _id(reference) if reference is not None else None
 
 
 def _moment(seconds: int) -> datetime:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app import observability
 from app.db import inbox, work
 from app.db.arrivals import Arrivals
 from app.db.session import DATABASE_AWAY, Sessions
@@ -67,11 +68,13 @@ def closing(sessions: Sessions) -> Together[LookedAt]:
 
     async def close(looked_at: Sequence[LookedAt]) -> None:
         async with sessions.begin() as session:
-            await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
+            waited = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
             for owner in {one.owner for one in looked_at}:
                 await work.release_all(
                     session, [one.claimed.key for one in looked_at if one.owner == owner], owner=owner
                 )
+        for seconds in waited:
+            observability.EVENT_LAG.observe(seconds)
 
     return Together(close)
 
@@ -96,11 +99,13 @@ async def apply(
         if claimed.attempts > most:
             async with sessions.begin() as session:
                 await inbox.bury(session, claimed.key, most=most)
+            _count("dead", ids)
             log.error("events_dead", key=claimed.key, event_ids=ids)
             return
         await _look(handlers, claimed.key)
         await done.add(LookedAt(claimed, owner))
         released = True
+        _count("applied", ids)
         log.info("events_applied", key=claimed.key, event_ids=ids)
     except LookInstead as same:
         async with sessions.begin() as session:
@@ -110,18 +115,21 @@ async def apply(
     except (NotOurs, Gone) as foreign:
         async with sessions.begin() as session:
             await inbox.ignore(session, ids, reason=str(foreign))
+        _count("ignored", ids)
         log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
     except (StripeUnavailable, Overtaken, *DATABASE_AWAY) as away:
         error = f"{type(away).__name__}: {away}"
         async with sessions.begin() as session:
             await work.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
             await inbox.wait(session, ids)
+        _count("waits", ids)
         log.warning("events_wait", key=claimed.key, event_ids=ids, error=error)
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
         async with sessions.begin() as session:
             await work.later(session, "events", ids, attempts=claimed.attempts, error=error)
             await inbox.fail(session, ids, most=most)
+        _count("dead" if claimed.attempts >= most else "failed", ids)
         log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=claimed.attempts, error=error)
     finally:
         if not released:
@@ -182,6 +190,10 @@ async def _put_back(sessions: Sessions, claimed: Sequence[work.Claimed], error: 
         await inbox.wait(session, ids)
         await work.release_all(session, [one.key for one in claimed], owner=owner)
     log.warning("backlog_waits", events=len(ids), error=error)
+
+
+def _count(outcome: str, ids: Sequence[str]) -> None:
+    observability.EVENT_TRIES.labels(outcome).inc(len(ids))
 
 
 async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> None:

@@ -612,6 +612,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List events of the inbox, the newest first
+         * @description List events of the inbox, the newest first.
+         */
+        get: operations["list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/events/{event_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show one event, what it said and what became of it
+         * @description Show one event, what it said and what became of it.
+         */
+        get: operations["show_event"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/events/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have all events that match looked at again
+         * @description Have all events that match looked at again. What they are about is fetched afresh, so it may be done at any time.
+         */
+        post: operations["replay_events"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/events/{event_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have one event looked at again, whatever became of it
+         * @description Have one event looked at again, whatever became of it.
+         */
+        post: operations["replay_event"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1223,6 +1303,107 @@ export interface components {
             };
             /** Version */
             version: number;
+        };
+        /**
+         * EventOut
+         * @description An event, and what became of it.
+         * @example {
+         *       "api_version": "2026-10-28.endive",
+         *       "attempts": 12,
+         *       "created_at": "2026-03-01T18:00:00Z",
+         *       "id": "evt_123",
+         *       "key": "subscription:sub_123",
+         *       "last_error": "UnknownPlan: the catalogue has no plan quarterly",
+         *       "livemode": true,
+         *       "object": "sub_123",
+         *       "received_at": "2026-03-01T18:00:01Z",
+         *       "state": "dead",
+         *       "type": "customer.subscription.updated"
+         *     }
+         */
+        EventOut: {
+            /**
+             * Id
+             * @description Stripe's; `knk_…` is a look that Newsstand ordered by itself.
+             */
+            id: string;
+            /** Type */
+            type: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "received" | "applied" | "failed" | "dead" | "ignored";
+            /**
+             * Reason
+             * @description why it was ignored
+             */
+            reason: string | null;
+            /**
+             * Last Error
+             * @description why it failed last
+             */
+            last_error: string | null;
+            /**
+             * Object
+             * @description the id of what it tells of
+             */
+            object: string | null;
+            /**
+             * Key
+             * @description what is looked at for it, as kind and id; null: nothing follows from it
+             */
+            key: string | null;
+            /** Api Version */
+            api_version: string | null;
+            /** Livemode */
+            livemode: boolean | null;
+            /**
+             * Created At
+             * @description Stripe's, in whole seconds: it tells nothing of the order.
+             */
+            created_at: string | null;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /** Applied At */
+            applied_at: string | null;
+            /**
+             * Due At
+             * @description when it is tried next; null: it is not
+             */
+            due_at: string | null;
+            /** Attempts */
+            attempts: number;
+        };
+        /**
+         * EventsOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "api_version": "2026-10-28.endive",
+         *           "attempts": 12,
+         *           "created_at": "2026-03-01T18:00:00Z",
+         *           "id": "evt_123",
+         *           "key": "subscription:sub_123",
+         *           "last_error": "UnknownPlan: the catalogue has no plan quarterly",
+         *           "livemode": true,
+         *           "object": "sub_123",
+         *           "received_at": "2026-03-01T18:00:01Z",
+         *           "state": "dead",
+         *           "type": "customer.subscription.updated"
+         *         }
+         *       ]
+         *     }
+         */
+        EventsOut: {
+            /** Data */
+            data: components["schemas"]["EventOut"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * ExtendIn
@@ -2733,6 +2914,75 @@ export interface components {
             note?: string | null;
         };
         /**
+         * ReplayIn
+         * @description Which events are replayed: those that match all that is given.
+         * @example {
+         *       "dry_run": true,
+         *       "state": [
+         *         "dead"
+         *       ],
+         *       "type": "invoice.*"
+         *     }
+         */
+        ReplayIn: {
+            /**
+             * State
+             * @description None given: failed and dead.
+             * @default [
+             *       "failed",
+             *       "dead"
+             *     ]
+             */
+            state: ("received" | "applied" | "failed" | "dead" | "ignored")[];
+            /**
+             * Type
+             * @description whole, or its beginning and a star: `invoice.*`
+             */
+            type?: string | null;
+            /** Object */
+            object?: string | null;
+            /** Key */
+            key?: string | null;
+            /** Since */
+            since?: string | null;
+            /** Until */
+            until?: string | null;
+            /**
+             * Dry Run
+             * @description Only count.
+             * @default false
+             */
+            dry_run: boolean;
+            /**
+             * Expected
+             * @description What a dry run counted: if it no longer holds, nothing happens.
+             */
+            expected?: number | null;
+        };
+        /**
+         * ReplayedOut
+         * @description What came of it.
+         * @example {
+         *       "matched": 3,
+         *       "replayed": 3,
+         *       "without_effect": 0
+         *     }
+         */
+        ReplayedOut: {
+            /** Matched */
+            matched: number;
+            /**
+             * Replayed
+             * @description are due now
+             */
+            replayed: number;
+            /**
+             * Without Effect
+             * @description are of a kind from which nothing follows, and stay put aside
+             */
+            without_effect: number;
+        };
+        /**
          * RevocationOut
          * @description Tokens of this subscriber whose ``version`` is below this one no longer hold.
          */
@@ -2946,6 +3196,96 @@ export interface components {
              * Format: date-time
              */
             expires_at: string;
+        };
+        /**
+         * ToldOut
+         * @description An event with what it said.
+         * @example {
+         *       "api_version": "2026-10-28.endive",
+         *       "attempts": 12,
+         *       "created_at": "2026-03-01T18:00:00Z",
+         *       "id": "evt_123",
+         *       "key": "subscription:sub_123",
+         *       "last_error": "UnknownPlan: the catalogue has no plan quarterly",
+         *       "livemode": true,
+         *       "object": "sub_123",
+         *       "payload": {
+         *         "data": {
+         *           "object": {
+         *             "id": "sub_123"
+         *           }
+         *         },
+         *         "id": "evt_123",
+         *         "object": "event"
+         *       },
+         *       "received_at": "2026-03-01T18:00:01Z",
+         *       "state": "dead",
+         *       "type": "customer.subscription.updated"
+         *     }
+         */
+        ToldOut: {
+            /**
+             * Id
+             * @description Stripe's; `knk_…` is a look that Newsstand ordered by itself.
+             */
+            id: string;
+            /** Type */
+            type: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "received" | "applied" | "failed" | "dead" | "ignored";
+            /**
+             * Reason
+             * @description why it was ignored
+             */
+            reason: string | null;
+            /**
+             * Last Error
+             * @description why it failed last
+             */
+            last_error: string | null;
+            /**
+             * Object
+             * @description the id of what it tells of
+             */
+            object: string | null;
+            /**
+             * Key
+             * @description what is looked at for it, as kind and id; null: nothing follows from it
+             */
+            key: string | null;
+            /** Api Version */
+            api_version: string | null;
+            /** Livemode */
+            livemode: boolean | null;
+            /**
+             * Created At
+             * @description Stripe's, in whole seconds: it tells nothing of the order.
+             */
+            created_at: string | null;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /** Applied At */
+            applied_at: string | null;
+            /**
+             * Due At
+             * @description when it is tried next; null: it is not
+             */
+            due_at: string | null;
+            /** Attempts */
+            attempts: number;
+            /**
+             * Payload
+             * @description As it came, but for secrets and links that need no sign-in.
+             */
+            payload: {
+                [key: string]: unknown;
+            };
         };
         /**
          * CheckIn
@@ -5689,6 +6029,353 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_events: {
+        parameters: {
+            query?: {
+                /** @description any of these */
+                state?: ("received" | "applied" | "failed" | "dead" | "ignored")[] | null;
+                /** @description whole, or its beginning and a star: `invoice.*` */
+                type?: string | null;
+                /** @description the id of what it tells of, or of what is looked at */
+                object?: string | null;
+                /** @description what is looked at, as kind and id: `subscription:sub_123` */
+                key?: string | null;
+                /** @description received then or later */
+                since?: string | null;
+                /** @description received before */
+                until?: string | null;
+                /** @description the `next` of the page before */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_event: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToldOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayedOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_event: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -20,6 +20,7 @@ PATIENCE = 30.0  # seconds
 def environment(settings: Settings) -> dict[str, str]:
     """Return the settings as an operator would write them, and nothing of our own environment's."""
     values = {name: value for name in Settings.model_fields if (value := getattr(settings, name)) is not None}
+    values.setdefault("reconcile_at", "never")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return clean | {f"{PREFIX}{name.upper()}": _written(value) for name, value in values.items()}
 

@@ -387,5 +387,6 @@ async def _settings(
         "catalogue": CATALOGUE,
         "lease": timedelta(seconds=3),
         "log_level": "WARNING",
+        "reconcile_at": None,
     }
     return Settings(**{**values, **more}), clock_id

@@ -1,0 +1,156 @@
+"""
+The inbox as operators see it: what came, what became of it, and what is to be looked at again.
+
+How events are accepted and applied is the matter of :mod:`app.db.inbox`; these are the questions that people ask, and the
+two things that they do: have some replayed, and forget those that are long done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy.orm import defer
+
+from app.db import work
+from app.db.inbox import NO_KEY
+from app.db.models import Event as Row
+from app.db.session import Session
+from app.domain.events import APPLIED, DEAD, FAILED, IGNORED, KINDS, RECEIVED, Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event, and what became of it. Times are the database's, but ``created_at``, which is Stripe's."""
+
+    id: str
+    type: str
+    state: str
+    reason: str | None  # why it was ignored
+    last_error: str | None  # why it failed last
+    object_id: str | None
+    key: str | None  # what is looked at for it; None: nothing
+    api_version: str | None
+    livemode: bool | None
+    created_at: datetime | None
+    received_at: datetime
+    applied_at: datetime | None
+    due_at: datetime | None
+    attempts: int
+
+    @property
+    def cursor(self) -> tuple[datetime, str]:
+        """Where it stands in the order of a list."""
+        return self.received_at, self.id
+
+
+_WITHOUT_PAYLOAD = defer(Row.payload, raiseload=True)
+
+
+async def page(
+    session: Session, wanted: Selection, *, after: tuple[datetime, str] | None, limit: int
+) -> list[StoredEvent]:
+    """Return selected events, the newest first, that come after a place in that order."""
+    query = select(Row).where(*_conditions(wanted)).options(_WITHOUT_PAYLOAD)
+    if after is not None:
+        query = query.where(tuple_(Row.received_at, Row.id) < tuple_(*after))
+    found = await session.scalars(query.order_by(Row.received_at.desc(), Row.id.desc()).limit(limit))
+    return [_event(row) for row in found]
+
+
+async def by_id(session: Session, event_id: str) -> tuple[StoredEvent, str] | None:
+    """Return one event with its payload, as it came."""
+    row = await session.get(Row, event_id, populate_existing=True)
+    return (_event(row), row.payload) if row is not None else None
+
+
+async def count(session: Session, wanted: Selection) -> int:
+    """Return how many events are selected."""
+    return await session.scalar(select(func.count()).select_from(Row).where(*_conditions(wanted))) or 0
+
+
+async def oldest(
+    session: Session, wanted: Selection, *, after: tuple[datetime, str] | None, limit: int
+) -> list[StoredEvent]:
+    """Return selected events, the oldest first and locked, that come after a place in that order."""
+    query = select(Row).where(*_conditions(wanted)).options(_WITHOUT_PAYLOAD)
+    if after is not None:
+        query = query.where(tuple_(Row.received_at, Row.id) > tuple_(*after))
+    found = await session.scalars(query.order_by(Row.received_at, Row.id).limit(limit).with_for_update())
+    return [_event(row) for row in found]
+
+
+async def payload_of(session: Session, event_id: str) -> str | None:
+    """Return what an event said."""
+    return await session.scalar(select(Row.payload).where(Row.id == event_id))
+
+
+async def replay(session: Session, ids: Sequence[str]) -> None:
+    """Have events looked at again, from the first try, as if they had come just now."""
+    await session.execute(
+        update(Row)
+        .where(Row.id.in_(ids), Row.work_key != NO_KEY)
+        .values(state=RECEIVED, due_at=func.now(), attempts=0, reason=None, last_error=None, applied_at=None)
+    )
+    await work.notify(session)
+
+
+async def rekey(session: Session, event_id: str, *, key: str | None, reason: str | None) -> None:
+    """Note what is to be looked at for an event for which nothing was, or why still nothing is."""
+    await session.execute(update(Row).where(Row.id == event_id).values(work_key=key or NO_KEY, reason=reason))
+
+
+async def prune(session: Session, *, kept_for: timedelta, limit: int) -> int:
+    """Forget up to ``limit`` events that were applied, or put aside, and came longer ago than that; the oldest first."""
+    old = (
+        select(Row.id)
+        .where(
+            Row.received_at < func.now() - bindparam("kept_for", kept_for, type_=INTERVAL),
+            Row.state.in_((APPLIED, IGNORED)),
+        )
+        .order_by(Row.received_at)
+        .limit(limit)
+    )
+    gone = await session.scalars(delete(Row).where(Row.id.in_(old.scalar_subquery())).returning(Row.id))
+    return len(gone.all())
+
+
+def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.states:
+        found.append(Row.state.in_(wanted.states))
+        if set(wanted.states) <= {FAILED, DEAD}:
+            found.append(text("state IN ('failed', 'dead')"))  # type: ignore[arg-type]  # as the index says
+    if wanted.type is not None:
+        beginning, star, _ = wanted.type.partition("*")
+        found.append(Row.type.startswith(beginning, autoescape=True) if star else Row.type == beginning)
+    if wanted.object_id is not None:
+        keys = [f"{kind}:{wanted.object_id}" for kind in KINDS]
+        found.append(or_(Row.object_id == wanted.object_id, Row.work_key.in_(keys)))
+    if wanted.key is not None:
+        found.append(Row.work_key == wanted.key)
+    if wanted.since is not None:
+        found.append(Row.received_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(Row.received_at < wanted.until)
+    return found
+
+
+def _event(row: Row) -> StoredEvent:
+    return StoredEvent(
+        id=row.id,
+        type=row.type,
+        state=row.state,
+        reason=row.reason,
+        last_error=row.last_error,
+        object_id=row.object_id,
+        key=row.work_key if row.work_key != NO_KEY else None,
+        api_version=row.api_version,
+        livemode=row.livemode,
+        created_at=row.created_at,
+        received_at=row.received_at,
+        applied_at=row.applied_at,
+        due_at=row.due_at,
+        attempts=row.attempts,
+    )

@@ -1,0 +1,266 @@
+"""
+Sweeps: comparisons with Stripe's lists, each a row that says how far it came, and what it found.
+
+Whoever goes on with one saves a page's findings, the knocks that mend them and the place in one transaction, and only if
+nobody else went on from that place: so a sweep can be cut anywhere, and two workers at once do nothing twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import INTERVAL, insert
+
+from app.db import inbox
+from app.db.models import Difference as DifferenceRow
+from app.db.models import Event, Payment, Refund, Subscriber, Subscription
+from app.db.models import Sweep as Row
+from app.db.session import Session, new_id
+from app.db.subscriptions import Overtaken
+from app.domain.events import IGNORED, RECEIVED, Knock
+from app.domain.reconciliation import DONE, PAYMENTS, PHASES, RECONCILE, REFUNDS, SUBSCRIPTIONS, Difference
+
+WORK_KEY = "reconcile"
+SCHEDULE = "schedule"  # who began those that begin by themselves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One comparison, and how far it came. Times are the database's, but ``since``, which is policy time."""
+
+    id: str
+    kind: str
+    by: str
+    dry_run: bool
+    since: datetime | None
+    phase: str
+    cursor: Mapping[str, Any]
+    counts: Mapping[str, int]
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it began by itself."""
+        return self.by == SCHEDULE
+
+
+async def begin(session: Session, *, kind: str, by: str, dry_run: bool, since: datetime | None) -> Sweep:
+    """Write down a sweep that is to begin now, by whoever asks for it."""
+    return await _insert(session, kind=kind, by=by, dry_run=dry_run, since=since, due_in=None)
+
+
+async def schedule(session: Session, *, due_in: timedelta) -> None:
+    """See to it that there is one sweep to come by itself. If there is, its time stays."""
+    await _insert(session, kind=RECONCILE, by=SCHEDULE, dry_run=False, since=None, due_in=due_in)
+
+
+async def unschedule(session: Session) -> None:
+    """Have no sweep begin by itself. One that has begun is finished."""
+    await session.execute(
+        update(Row)
+        .where(Row.by == SCHEDULE, Row.finished_at.is_(None), Row.cursor == {}, Row.phase == PHASES[RECONCILE][0])
+        .values(due_at=None, finished_at=func.now(), phase=DONE)
+    )
+
+
+async def _insert(
+    session: Session, *, kind: str, by: str, dry_run: bool, since: datetime | None, due_in: timedelta | None
+) -> Sweep:
+    due = func.now() + bindparam(None, due_in, type_=INTERVAL) if due_in is not None else None
+    made = (
+        insert(Row)
+        .values(
+            id=new_id("swp"),
+            kind=kind,
+            by=by,
+            dry_run=dry_run,
+            since=since,
+            phase=PHASES[kind][0],
+            cursor={},
+            counts={},
+            work_key=WORK_KEY,
+            due_at=due,
+        )
+        .on_conflict_do_nothing()
+        .returning(Row)
+    )
+    row = await session.scalar(made)
+    if row is None:  # the scheduled one is there already
+        row = await session.scalar(select(Row).where(Row.by == by, Row.finished_at.is_(None)))
+    assert row is not None
+    return _sweep(row)
+
+
+async def by_id(session: Session, sweep_id: str) -> Sweep | None:
+    """Return a sweep as it stands now."""
+    row = await session.get(Row, sweep_id, populate_existing=True)
+    return _sweep(row) if row is not None else None
+
+
+async def unfinished(session: Session, *, kind: str, dry_run: bool, since: datetime | None) -> Sweep | None:
+    """Return the newest sweep like that which somebody began and which did not come to its end."""
+    row = await session.scalar(
+        select(Row)
+        .where(
+            Row.kind == kind,
+            Row.dry_run == dry_run,
+            Row.since.is_not_distinct_from(since),
+            Row.by != SCHEDULE,
+            Row.finished_at.is_(None),
+            Row.created_at > func.now() - timedelta(days=7),
+        )
+        .order_by(Row.created_at.desc())
+        .limit(1)
+    )
+    return _sweep(row) if row is not None else None
+
+
+async def finished_since(session: Session, *, within: timedelta) -> bool:
+    """Tell whether everything was compared to the end not longer ago than that."""
+    found = await session.scalar(
+        select(Row.id)
+        .where(
+            Row.kind == RECONCILE,
+            Row.dry_run.is_(False),
+            Row.since.is_(None),
+            Row.finished_at > func.now() - bindparam(None, within, type_=INTERVAL),
+            Row.counts != {},
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+async def advance(
+    session: Session,
+    sweep: Sweep,
+    found: Sequence[Difference],
+    *,
+    phase: str,
+    cursor: Mapping[str, Any],
+    looked_at: Mapping[str, int],
+    knock: bool = True,
+) -> None:
+    """
+    Save what a page brought to light, the knocks that mend it, and the place where the sweep goes on.
+
+    :param knock: whether what mends it is to be left here; an event that was taken in is a knock by itself.
+    :raises Overtaken: somebody else went on from there.
+    """
+    counts = dict(sweep.counts)
+    for name, more in looked_at.items():
+        counts[name] = counts.get(name, 0) + more
+    moved = await session.scalar(
+        update(Row)
+        .where(Row.id == sweep.id, Row.phase == sweep.phase, Row.cursor == dict(sweep.cursor))
+        .values(
+            phase=phase,
+            cursor=dict(cursor),
+            counts=counts,
+            **({"finished_at": func.now(), "due_at": None} if phase == DONE else {}),
+        )
+        .returning(Row.id)
+    )
+    if moved is None:
+        raise Overtaken(sweep.id)
+    for one in found:
+        session.add(DifferenceRow(sweep_id=sweep.id, object_id=one.object_id, words=one.words, key=one.key))
+    if knock and not sweep.dry_run:
+        for key in sorted({one.key for one in found if one.key is not None}):
+            await inbox.knock(session, key, why="reconciled")
+    await session.flush()
+
+
+async def differences(session: Session, sweep_id: str) -> list[Difference]:
+    """Return what a sweep found, in the order in which it did."""
+    rows = await session.scalars(
+        select(DifferenceRow).where(DifferenceRow.sweep_id == sweep_id).order_by(DifferenceRow.id)
+    )
+    return [Difference(object_id=row.object_id, words=row.words, key=row.key) for row in rows]
+
+
+async def found_in(session: Session, sweep_id: str, object_ids: Sequence[str]) -> set[str]:
+    """Return which of the objects a sweep has found to differ, and has had looked at."""
+    found = await session.scalars(
+        select(DifferenceRow.object_id).where(
+            DifferenceRow.sweep_id == sweep_id,
+            DifferenceRow.object_id.in_(object_ids),
+            DifferenceRow.key.is_not(None),
+        )
+    )
+    return set(found)
+
+
+async def waiting(session: Session, keys: Sequence[str]) -> set[str]:
+    """Return for which keys something has come that is not applied yet: what differs there is about to be mended."""
+    found = await session.scalars(
+        select(Event.work_key).where(Event.work_key.in_(keys), Event.due_at.is_not(None)).distinct()
+    )
+    return set(found)
+
+
+async def known_events(session: Session, ids: Sequence[str]) -> set[str]:
+    """Return which events are in the inbox."""
+    return set(await session.scalars(select(Event.id).where(Event.id.in_(ids))))
+
+
+async def take_in(session: Session, arrivals: Sequence[tuple[Knock, str]]) -> None:
+    """Keep events as if a webhook had brought them."""
+    for knock, payload in arrivals:
+        await session.execute(
+            insert(Event)
+            .values(
+                id=knock.event_id,
+                type=knock.type,
+                api_version=knock.api_version,
+                livemode=knock.livemode,
+                object_id=knock.object_id,
+                created_at=knock.created_at,
+                state=RECEIVED if knock.ignored is None else IGNORED,
+                reason=knock.ignored,
+                payload=payload,
+                work_key=knock.key or inbox.NO_KEY,
+                due_at=func.now() if knock.ignored is None else None,
+            )
+            .on_conflict_do_nothing(index_elements=[Event.id])
+        )
+
+
+async def sizes(session: Session) -> dict[str, int]:
+    """Return how much of each our own books hold: about how much there is to compare."""
+    found = {}
+    for name, model in ((SUBSCRIPTIONS, Subscription), (PAYMENTS, Payment), (REFUNDS, Refund)):
+        found[name] = await session.scalar(select(func.count()).select_from(model)) or 0
+    return found
+
+
+async def customers_among(session: Session, ids: Sequence[str]) -> set[str]:
+    """Return which customers are our subscribers."""
+    found = await session.scalars(select(Subscriber.stripe_customer_id).where(Subscriber.stripe_customer_id.in_(ids)))
+    return {one for one in found if one is not None}
+
+
+async def prune(session: Session, *, kept_for: timedelta) -> int:
+    """Forget sweeps that ended longer ago than that."""
+    old = select(Row.id).where(Row.finished_at < func.now() - bindparam(None, kept_for, type_=INTERVAL))
+    await session.execute(delete(DifferenceRow).where(DifferenceRow.sweep_id.in_(old)))
+    gone = await session.scalars(delete(Row).where(Row.id.in_(old)).returning(Row.id))
+    return len(gone.all())
+
+
+def _sweep(row: Row) -> Sweep:
+    return Sweep(
+        id=row.id,
+        kind=row.kind,
+        by=row.by,
+        dry_run=row.dry_run,
+        since=row.since,
+        phase=row.phase,
+        cursor=row.cursor,
+        counts=row.counts,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,129 @@
+"""
+Stripe's lists, a hundred a call: what a comparison with our books goes through, page by page.
+
+Each function returns one page and where the next begins, so that a comparison can go on where it was cut.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from stripe import Customer
+from stripe.params import EventListParams, InvoiceListParams, RefundListParams, SubscriptionListParams
+
+from app.domain.imports import SeenCustomer
+from app.domain.reconciliation import ListedInvoice, ListedRefund
+from app.domain.refunds import SeenRefund
+from app.domain.subscriptions import SeenSubscription
+from app.gateway import translate
+from app.gateway.client import Gateway
+
+AT_ONCE = 100  # the most that Stripe lists in a call
+TYPES_AT_ONCE = 20  # the most types of events that Stripe lists in a call
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """Some of a list, the newest first; ``next`` is where it goes on, None at its end."""
+
+    found: list[T]
+    next: str | None
+
+
+async def events(
+    gateway: Gateway, types: Sequence[str], *, since: datetime, undelivered: bool, after: str | None
+) -> Page[str]:
+    """
+    List what Stripe told of, as it would have sent it: JSON texts. It remembers thirty days.
+
+    :param types: at most twenty.
+    :param undelivered: only those that an endpoint did not take.
+    """
+    wanted: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": AT_ONCE}
+    if undelivered:
+        wanted["delivery_success"] = False
+    if after is not None:
+        wanted["starting_after"] = after
+    listed = await gateway.call(gateway.sdk.v1.events.list_async(wanted))
+    texts = [json.dumps(event.to_dict(for_json=True)) for event in listed.data]
+    return Page(found=texts, next=listed.data[-1].id if listed.has_more and listed.data else None)
+
+
+async def subscriptions(
+    gateway: Gateway, *, after: str | None, with_customers: bool
+) -> tuple[Page[SeenSubscription], dict[str, SeenCustomer]]:
+    """List subscriptions in whatever state, without their invoices; and their customers, if they are wanted."""
+    wanted: SubscriptionListParams = {"status": "all", "limit": AT_ONCE}
+    if gateway.test_clock is not None:
+        wanted["test_clock"] = gateway.test_clock  # or Stripe leaves out those that are on one
+    if with_customers:
+        wanted["expand"] = ["data.customer"]
+    if after is not None:
+        wanted["starting_after"] = after
+    listed = await gateway.call(gateway.sdk.v1.subscriptions.list_async(wanted))
+    customers = {one.customer.id: _customer(one.customer) for one in listed.data if isinstance(one.customer, Customer)}
+    seen = [translate.subscription(one, []) for one in listed.data]
+    return Page(found=seen, next=listed.data[-1].id if listed.has_more and listed.data else None), customers
+
+
+async def subscription(gateway: Gateway, stripe_id: str) -> SeenSubscription:
+    """
+    Look at one subscription, without its invoices.
+
+    :raises Gone: Stripe has none of that id.
+    """
+    return translate.subscription(await gateway.call(gateway.sdk.v1.subscriptions.retrieve_async(stripe_id)), [])
+
+
+async def invoices(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedInvoice]:
+    """List invoices with what was paid on them."""
+    wanted: InvoiceListParams = {"expand": ["data.payments"], "limit": AT_ONCE}
+    if since is not None:
+        wanted["created"] = {"gte": int(since.timestamp())}
+    if after is not None:
+        wanted["starting_after"] = after
+    listed = await gateway.call(gateway.sdk.v1.invoices.list_async(wanted))
+    return Page(
+        found=[translate.listed_invoice(invoice) for invoice in listed.data],
+        next=listed.data[-1].id if listed.has_more and listed.data else None,
+    )
+
+
+async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedRefund]:
+    """List refunds with the payments that they are of."""
+    wanted: RefundListParams = {"limit": AT_ONCE}
+    if since is not None:
+        wanted["created"] = {"gte": int(since.timestamp())}
+    if after is not None:
+        wanted["starting_after"] = after
+    listed = await gateway.call(gateway.sdk.v1.refunds.list_async(wanted))
+    return Page(
+        found=[
+            ListedRefund(refund=translate.refund(refund), payment_id=translate.id_or_none(refund.payment_intent))
+            for refund in listed.data
+        ],
+        next=listed.data[-1].id if listed.has_more and listed.data else None,
+    )
+
+
+async def refund(gateway: Gateway, stripe_id: str) -> SeenRefund:
+    """
+    Look at one refund.
+
+    :raises Gone: Stripe has none of that id.
+    """
+    return translate.refund(await gateway.call(gateway.sdk.v1.refunds.retrieve_async(stripe_id)))
+
+
+def _customer(customer: Customer) -> SeenCustomer:
+    if getattr(customer, "deleted", False):
+        return SeenCustomer(id=customer.id, email=None, name=None, metadata={})
+    return SeenCustomer(
+        id=customer.id,
+        email=customer.email,
+        name=customer.name,
+        metadata=dict(customer.metadata.to_dict()) if customer.metadata else {},
+    )

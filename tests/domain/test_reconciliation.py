@@ -1,0 +1,246 @@
+"""What differs is said in words that an operator understands, and what does not differ is not said."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.domain.reconciliation import (
+    LOOK_BACK,
+    PHASES,
+    ListedInvoice,
+    ListedRefund,
+    batches,
+    next_phase,
+    of_payments,
+    of_refund,
+    of_subscription,
+    started_from,
+    unknown_at_stripe,
+    until_next,
+)
+from app.domain.refunds import Refund, SeenRefund
+from app.domain.subscriptions import Payment, SeenInvoice, SeenItem, SeenPayment, SeenSubscription, Subscription
+from app.services import catalogue
+
+CATALOGUE = catalogue.load(Path(__file__).parents[2] / "catalogue.toml")
+START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
+ITEM = SeenItem(id="si_1", plan="annual", component="digital", unit_amount=4900, period_start=START, period_end=END)
+SEEN = SeenSubscription(
+    id="sub_1",
+    customer_id="cus_1",
+    status="active",
+    currency="usd",
+    created_at=START,
+    items=(ITEM,),
+    cancel_at=None,
+    canceled_at=None,
+    ended_at=None,
+    end_reason=None,
+    invoices=(),
+)
+HELD = Subscription(
+    id="scr_1",
+    stripe_id="sub_1",
+    subscriber_id="rdr_1",
+    version=3,
+    plan="annual",
+    print_edition=False,
+    status="active",
+    price=4900,
+    currency="usd",
+    created_at=START,
+    current_period_start=START,
+    current_period_end=END,
+    cancel_at=None,
+    canceled_at=None,
+    ended_at=None,
+    end_reason=None,
+)
+PRINT = replace(ITEM, id="si_2", component="print", unit_amount=2400)
+
+
+def said(held: Subscription | None, seen: SeenSubscription, *, has_owner: bool = True) -> tuple[str, str | None] | None:
+    found = of_subscription(held, seen, has_owner=has_owner, catalogue=CATALOGUE)
+    return (found.words, found.key) if found else None
+
+
+def test_what_is_the_same_is_not_said() -> None:
+    assert said(HELD, SEEN) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        pytest.param(replace(SEEN, status="canceled"), "active here, canceled at Stripe", id="status"),
+        pytest.param(replace(SEEN, cancel_at=END), "renews here, ends 2027-03-01 at Stripe", id="a scheduled end"),
+        pytest.param(
+            replace(SEEN, status="canceled", ended_at=END),
+            "active, not over here, canceled, over since 2027-03-01 at Stripe",
+            id="an end",
+        ),
+        pytest.param(
+            replace(SEEN, items=(ITEM, PRINT)),
+            "without print, 4900 usd here, with print, 7300 usd at Stripe",
+            id="the print edition and with it the price",
+        ),
+        pytest.param(
+            replace(SEEN, items=(replace(ITEM, period_start=END, period_end=END + timedelta(days=365)),)),
+            "from 2026-03-01 to 2027-03-01 here, from 2027-03-01 to 2028-02-29 at Stripe",
+            id="the period",
+        ),
+        pytest.param(
+            replace(SEEN, canceled_at=END),
+            "another date or reason of its end or beginning here, than at Stripe",
+            id="rest",
+        ),
+    ],
+)
+def test_each_difference_of_a_subscription_has_its_words(seen: SeenSubscription, words: str) -> None:
+    assert said(HELD, seen) == (f"subscription sub_1: {words}", "subscription:sub_1")
+
+
+def test_one_that_is_not_here_is_looked_at_if_it_is_a_readers_and_of_the_catalogue() -> None:
+    assert said(None, SEEN) == ("subscription sub_1: unknown here, active at Stripe", "subscription:sub_1")
+    foreign = replace(SEEN, items=(replace(ITEM, plan=None, component=None),))
+    assert said(None, foreign) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "seen", "has_owner", "part"),
+    [
+        pytest.param(None, SEEN, False, "who is no subscriber", id="nobody's"),
+        pytest.param(
+            None,
+            replace(SEEN, items=(replace(ITEM, plan="gone"),)),
+            True,
+            "which the catalogue lacks",
+            id="a plan that is gone",
+        ),
+        pytest.param(
+            HELD,
+            replace(SEEN, items=(replace(ITEM, plan=None),)),
+            True,
+            "none of our plans at Stripe",
+            id="no longer ours",
+        ),
+    ],
+)
+def test_what_no_look_would_mend_is_a_persons(
+    held: Subscription | None, seen: SeenSubscription, *, has_owner: bool, part: str
+) -> None:
+    found = said(held, seen, has_owner=has_owner)
+    assert found is not None
+    assert part in found[0]
+    assert found[1] is None
+
+
+def test_one_that_stripe_does_not_have_is_a_persons() -> None:
+    assert unknown_at_stripe(HELD).words == "subscription sub_1: active here, unknown at Stripe"
+    assert unknown_at_stripe(HELD).key is None
+
+
+PAID = SeenPayment(id="pi_1", amount=4900, paid_at=START)
+INVOICE = SeenInvoice(
+    id="in_1",
+    status="paid",
+    billing_reason="subscription_create",
+    total=4900,
+    tax=0,
+    currency="usd",
+    components=frozenset({"digital"}),
+    plan="annual",
+    period_start=START,
+    period_end=END,
+    payments=(PAID,),
+)
+LISTED = ListedInvoice(subscription_id="sub_1", invoice=INVOICE)
+PAYMENT = Payment(
+    id="pi_1",
+    invoice_id="in_1",
+    amount=4900,
+    tax=0,
+    currency="usd",
+    paid_at=START,
+    billing_reason="subscription_create",
+)
+
+
+def test_payments_that_are_missing_are_looked_at_and_those_that_are_wrong_are_a_persons() -> None:
+    assert of_payments(LISTED, {"pi_1": PAYMENT}) == []
+    (missing,) = of_payments(LISTED, {})
+    assert (missing.words, missing.key) == ("payment pi_1: unknown here, 4900 usd at Stripe", "subscription:sub_1")
+    (wrong,) = of_payments(LISTED, {"pi_1": replace(PAYMENT, amount=49)})
+    assert (wrong.words, wrong.key) == ("payment pi_1: 49 usd here, 4900 usd at Stripe", None)
+
+
+REFUND = Refund(
+    act_id="act_1",
+    id="rfd_1",
+    payment_id="pi_1",
+    subscriber_id="rdr_1",
+    basis="goodwill",
+    amount=500,
+    tax=0,
+    currency="usd",
+    reason="x",
+    note=None,
+    requested_by="staff:agent",
+    status="succeeded",
+    stripe_refund_id="re_1",
+    created_at=START,
+)
+SEEN_REFUND = SeenRefund(
+    id="re_1", amount=500, currency="usd", status="succeeded", ours="rfd_1", failure_reason=None, created_at=START
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "words", "key"),
+    [
+        pytest.param(REFUND, None, None, id="the same"),
+        pytest.param(replace(REFUND, status="processing", stripe_refund_id=None), None, None, id="on its way"),
+        pytest.param(
+            None, "refund re_1: unknown here, 500 usd of pi_1 succeeded at Stripe", "payment:pi_1", id="not here"
+        ),
+        pytest.param(
+            replace(REFUND, status="pending"),
+            "refund re_1: pending here, succeeded at Stripe",
+            "payment:pi_1",
+            id="status",
+        ),
+        pytest.param(replace(REFUND, amount=5), "refund re_1: 5 usd here, 500 usd at Stripe", None, id="amount"),
+    ],
+)
+def test_refunds(held: Refund | None, words: str | None, key: str | None) -> None:
+    found = of_refund(held, ListedRefund(refund=SEEN_REFUND, payment_id="pi_1"))
+    assert (found.words, found.key) == (words, key) if found else words is None
+
+
+def test_a_night_goes_back_as_far_as_something_can_have_changed_and_to_the_beginning_once_a_while() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    assert started_from(since=None, scheduled=True, full_before=True, now=now) == now - LOOK_BACK
+    assert started_from(since=None, scheduled=True, full_before=False, now=now) is None
+    assert started_from(since=None, scheduled=False, full_before=True, now=now) is None
+    assert started_from(since=START, scheduled=False, full_before=True, now=now) == START
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"),
+    [
+        pytest.param(datetime(2026, 6, 1, 7, tzinfo=UTC), 1, id="before it"),
+        pytest.param(datetime(2026, 6, 1, 8, tzinfo=UTC), 24, id="at it: tomorrow"),
+        pytest.param(datetime(2026, 10, 31, 9, tzinfo=UTC), 24, id="over the night on which an hour is set back"),
+        pytest.param(datetime(2026, 3, 8, 3, tzinfo=UTC), 5, id="in the night that lacks an hour"),
+    ],
+)
+def test_the_time_of_a_night_is_the_publishers(now: datetime, hours: int) -> None:
+    assert until_next(time(3), now=now, zone=ZoneInfo("America/Chicago")) == timedelta(hours=hours)
+
+
+def test_the_phases_follow_one_another_and_types_go_twenty_to_a_call() -> None:
+    for kind, phases in PHASES.items():
+        assert [next_phase(kind, phase) for phase in phases[:-1]] == list(phases[1:])
+    assert [len(part) for part in batches([str(n) for n in range(41)], of=20)] == [20, 20, 1]

@@ -1,0 +1,33 @@
+"""Events are forgotten when they are long done, and not a moment before."""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from app.db.session import Sessions
+from app.services import events
+
+MONTH = timedelta(days=30)
+
+
+async def test_what_is_long_done_is_forgotten_in_batches_and_nothing_else(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        for state in ("received", "applied", "failed", "dead", "ignored"):
+            for age, many in (("31 days", 700), ("29 days", 1)):
+                await session.execute(
+                    text(
+                        f"""
+                        INSERT INTO events (id, type, state, payload, work_key, received_at)
+                        SELECT 'evt_' || gen_random_uuid(), 'invoice.paid', :state, '{{}}', 'subscription:sub_1',
+                               now() - interval '{age}' FROM generate_series(1, {many})
+                        """
+                    ),
+                    {"state": state},
+                )
+
+    assert await events.prune(sessions, kept_for=MONTH) == 1400
+    assert await events.prune(sessions, kept_for=MONTH) == 0
+
+    async with sessions.begin() as session:
+        left = await session.execute(text("SELECT state, count(*) FROM events GROUP BY state"))
+    assert dict(left.all()) == {"received": 701, "applied": 1, "failed": 701, "dead": 701, "ignored": 1}

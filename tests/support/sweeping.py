@@ -1,0 +1,32 @@
+"""Our books compared with Stripe's, as the worker of a night and the command do it, and what came of it."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from app import main
+from app.domain.reconciliation import RECONCILE
+from app.services import catalogue, reconciliation
+from app.services.reconciliation import Importing, Report
+from tests.support.shop import Shop
+
+
+async def sweeps(
+    shop: Shop,
+    *,
+    kind: str = RECONCILE,
+    dry_run: bool = False,
+    back: timedelta | None = None,
+    importing: Importing | None = None,
+) -> Report:
+    """Go through a sweep to its end, and wait until what it left is done."""
+    async with main.parts(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as built:
+        now = await built.clock.policy()
+        since = now - back if back is not None else None
+        sweep, _ = await reconciliation.begin(
+            built.sessions, kind=kind, by="operator:test", dry_run=dry_run, since=since, anew=True
+        )
+        report = await reconciliation.run(
+            built.sessions, built.gateway, built.rules, sweep.id, livemode=False, now=now, importing=importing
+        )
+    await shop.settles()
+    return report
