@@ -79,9 +79,10 @@ async def test_nobody_gets_what_is_not_theirs(shop: Shop) -> None:
     lying = await subscribed_before(shop, "liar@example.com", newsstand_sub="ada")
     report = await imports(shop)
 
-    (conflict,) = report.for_people
+    conflict, its_subscription = report.for_people
     assert conflict.object_id == lying
     assert "who has the customer" in conflict.words
+    assert "who is no subscriber" in its_subscription.words
     readers = [
         signed_in(shop, "u-1", "una@example.com"),
         signed_in(shop, "u-2", "una@example.com", email_verified=False),
