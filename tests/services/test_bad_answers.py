@@ -1,0 +1,49 @@
+"""An answer of Stripe's that cannot be kept fails its own event, with the reason, and no other."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from app.db import inbox, payments, work
+from app.db.session import Sessions
+from app.domain.subscriptions import Payment
+from app.services import webhooks
+
+LEASE = timedelta(seconds=30)
+
+
+async def test_an_amount_beyond_64_bits_fails_its_event_and_the_next_is_applied(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await inbox.knock(session, "subscription:sub_huge", why="test")
+        await inbox.knock(session, "subscription:sub_fine", why="test")
+    done = webhooks.closing(sessions)
+
+    async def look(stripe_id: str) -> None:
+        if stripe_id == "sub_fine":
+            return
+        huge = Payment(
+            id="pi_1",
+            invoice_id="in_1",
+            amount=2**70,
+            tax=0,
+            currency="usd",
+            paid_at=datetime(2026, 3, 1, tzinfo=UTC),
+            billing_reason="subscription_create",
+        )
+        async with sessions.begin() as session:
+            await payments.save(session, "scr_1", [huge])
+
+    async with sessions.begin() as session:
+        claimed = await work.claim(session, "events", owner="anna", lease=LEASE, limit=10)
+    for one in claimed:
+        await webhooks.apply(sessions, {"subscription": look}, one, owner="anna", most=1, done=done)
+
+    async with sessions.begin() as session:
+        rows = (await session.execute(text("SELECT work_key, state, last_error FROM events"))).all()
+        leases = await session.scalar(text("SELECT count(*) FROM leases"))
+    found = {row.work_key: (row.state, row.last_error) for row in rows}
+    assert found["subscription:sub_fine"] == ("applied", None)
+    state, why = found["subscription:sub_huge"]
+    assert state == "dead"
+    assert why
+    assert leases == 0
