@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.console import comps, front, guard, readers, refunds, rendering, signing, subscriptions
+from app.console import audit, comps, events, front, guard, readers, refunds, rendering, signing, subscriptions
 from app.console.visits import BadForm, desk_of
 from app.domain.callers import NotAllowed
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
@@ -30,7 +30,7 @@ def application() -> Starlette:
         BadForm: _bad_form,
         guard.NotOurForm: _not_ours,
     }
-    pages = (front, readers, refunds, subscriptions, comps, signing)
+    pages = (front, readers, refunds, subscriptions, comps, events, audit, signing)
     return Starlette(
         routes=[
             *(route for page in pages for route in page.ROUTES),

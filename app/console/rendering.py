@@ -14,7 +14,7 @@ from app.console import words
 from app.console.desk import CONSOLE, Desk
 from app.console.seal import Seal
 from app.console.staff import Staff, staff_of
-from app.domain.callers import SUPERVISOR, SUPPORT
+from app.domain.callers import ADMIN, SUPERVISOR, SUPPORT
 
 FOLDER = Path(__file__).parent
 NOTICE = "newsstand_notice"  # a cookie with one sentence for the next page
@@ -24,6 +24,8 @@ NAVIGATION = (  # title, path, role
     ("Front page", "/", ""),
     ("Readers", "/readers", SUPPORT),
     ("Approvals", "/approvals", SUPERVISOR),
+    ("Events", "/events", ADMIN),
+    ("Audit", "/audit", ADMIN),
 )
 
 _environment = Environment(

@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from demo.stack import Ports, Stack
-from tests.browser.visiting import CHROMIUM, GATED, PHONE, WIDE, Visitor, chromium
+from tests.browser.visiting import CHROMIUM, GATED, PHONE, WIDE, Sitter, Visitor, chromium
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 # As much of the plan card as there is room for, below the wall.
@@ -51,6 +51,23 @@ class Photographer:
         agent = self._enter()
         agent.finds(reader.email)
         self._take(agent, "desk")
+        self._at_the_console(reader.email)
+
+    def _at_the_console(self, email: str) -> None:
+        alex = Sitter(self._browser, self._shop, size=SIZES[self._name])
+        alex.sits_down("admin@example.com")
+        alex.page.get_by_role("heading", name="New and lost, by week").wait_for()
+        self._take(alex, "console-front")
+        alex.open(f"/readers?q={email}")
+        alex.page.locator(".people a").click()
+        alex.page.wait_for_url("**/readers/rdr_*")
+        self._take(alex, "console-reader")
+        alex.page.keyboard.press("r")
+        alex.page.wait_for_url("**/refund")
+        self._take(alex, "console-refund")
+        alex.page.keyboard.press("Enter")
+        alex.page.wait_for_url("**/confirm")
+        self._take(alex, "console-confirm")
 
     def _enter(self) -> Visitor:
         visitor = Visitor(self._browser, self._shop, size=SIZES[self._name])

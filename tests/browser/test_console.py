@@ -93,6 +93,44 @@ def test_a_name_a_search_and_a_note_that_are_scripts_are_words(visit: Visit, sit
     expect(robin.page.get_by_role("row", name="the reader asked for it")).to_have_count(1)
 
 
+def test_a_reader_is_served_cancelled_resumed_extended_comped_and_given_goodwill_by_two(visit: Visit, sit: Sit) -> None:
+    """Each page is looked at; what two people have to agree on waits for the second."""
+    reader, robin, sam, alex = visit(), sit(), sit("supervisor@example.com"), sit("admin@example.com")
+    reader.subscribed("Ines Okafor")
+    robin.open(f"/readers?q={reader.email}")
+    robin.click("Ines Okafor")
+    for key, page, button, said in (
+        ("c", "/cancel", "Cancel the subscription", "The subscription ends with what is paid."),
+        ("u", "/resume", "Have it go on", "The subscription goes on, and renews."),
+        ("e", "/extend", "Extend", "Extended by 1: "),
+        ("g", "/comp", "Give the comp", "They read as a guest until"),
+    ):
+        robin.page.keyboard.press(key)
+        expect(robin.page).to_have_url(re.compile(page + "$"))
+        looks.check(robin.page)
+        robin.page.get_by_role("button", name=button).click()
+        robin.sees(said)
+    looks.check(robin.page)
+    robin.page.keyboard.press("r")
+    robin.page.get_by_role("radio", name=re.compile("^Goodwill")).check()
+    robin.page.get_by_label("How much, as goodwill?").fill("40")
+    robin.click("Go on")
+    robin.sees("waits for a supervisor")
+    robin.click("Ask for $40")
+    robin.sees("You asked for it, so somebody else decides.")
+    looks.check(robin.page)
+    sam.click("Approvals")
+    looks.check(sam.page)
+    sam.click("Ines Okafor")
+    sam.click("Approve $40")
+    sam.sees("Done: $40 given back")
+    for page in ("Events", "Audit"):
+        alex.click(page)
+        alex.page.wait_for_url(f"**/{page.lower()}")
+        looks.check(alex.page)
+    alex.sees("refund.approved")
+
+
 def test_without_scripts_everything_works_with_a_click_more(visit: Visit, sit: Sit) -> None:
     reader, robin = visit(), sit(scripts=False)
     reader.subscribed("Kit Moreau")

@@ -90,7 +90,7 @@ async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> Non
         assert answer.status_code == 200, answer.text
         return len(asked)
 
-    paths = ["/", f"/readers/{reader}", "/readers?q=a", "/approvals"]
+    paths = ["/", f"/readers/{reader}", "/readers?q=a", "/approvals", "/events", "/audit"]
     event.listen(Engine, "before_cursor_execute", count)
     try:
         before = {path: await statements(path) for path in paths}
@@ -117,4 +117,6 @@ INSERT INTO refunds (id, act_id, payment_id, subscriber_id, basis, amount, tax, 
     created_at, work_key)
 SELECT 'rfd_' || n, 'rfd_' || n, 'pi_' || n, (SELECT id FROM subscribers WHERE sub = 'ada'), 'goodwill', 100, 0, 'usd',
     'other', 'staff:x', 'awaiting_approval', now(), 'payment:' || n FROM generate_series(1, 30) n;
+INSERT INTO events (id, type, state, payload, work_key) SELECT 'evt_' || n, 'invoice.paid', 'dead', '{}', 'invoice:' || n
+FROM generate_series(1, 30) n;
 """
