@@ -99,6 +99,8 @@ def test_a_reader_is_served_cancelled_resumed_extended_comped_and_given_goodwill
     reader.subscribed("Ines Okafor")
     robin.open(f"/readers?q={reader.email}")
     robin.click("Ines Okafor")
+    robin.is_at("/readers/rdr_")
+    robin.page.wait_for_load_state()
     for key, page, button, said in (
         ("c", "/cancel", "Cancel the subscription", "The subscription ends with what is paid."),
         ("u", "/resume", "Have it go on", "The subscription goes on, and renews."),
