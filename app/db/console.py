@@ -8,9 +8,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import defer
 
 from app.db import work
-from app.db.inbox import DEAD, FAILED, RECEIVED
 from app.db.models import AuditEntry, Event
 from app.db.session import Session
+from app.domain.events import DEAD, FAILED, RECEIVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
