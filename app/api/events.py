@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from app import observability
 from app.api.deps import Admin, Sessions, Settings
 from app.api.describing import Described
-from app.api.models import STORABLE
+from app.api.models import STORABLE, Moment
 from app.api.problems import problems
 from app.db.events import StoredEvent
 from app.domain.errors import NotFound
@@ -100,8 +100,8 @@ class ReplayIn(BaseModel):
     type: Word | None = Field(default=None, description="whole, or its beginning and a star: `invoice.*`")
     object: Word | None = None
     key: Word | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     dry_run: bool = Field(default=False, description="Only count.")
     expected: Annotated[int, Field(ge=0, le=2**53)] | None = Field(
         default=None, description="What a dry run counted: if it no longer holds, nothing happens."
@@ -145,8 +145,8 @@ async def list_events(
     type: Annotated[Word | None, Query(description="whole, or its beginning and a star: `invoice.*`")] = None,  # noqa: A002
     object: Annotated[Word | None, Query(description="the id of what it tells of, or of what is looked at")] = None,  # noqa: A002
     key: Annotated[Word | None, Query(description="what is looked at, as kind and id: `subscription:sub_123`")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="received then or later")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="received before")] = None,
+    since: Annotated[Moment | None, Query(description="received then or later")] = None,
+    until: Annotated[Moment | None, Query(description="received before")] = None,
     after: Annotated[Word | None, Query(description="the `next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> EventsOut:

@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 
 from app.api.deps import Circulation, Now, Parts, ReadRules, Sessions, SupportAgent
 from app.api.describing import MAY_HAVE_KEY, Described
-from app.api.models import STORABLE
+from app.api.models import STORABLE, Day
 from app.api.problems import problems
 from app.db.session import new_id
 from app.domain.errors import NotFound
@@ -60,10 +60,10 @@ class IssueIn(BaseModel):
     )
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE), STORABLE]
-    cover_date: date
-    planned_mail_date: date
-    actual_mail_date: date | None = None
-    label_cutoff: date
+    cover_date: Day
+    planned_mail_date: Day
+    actual_mail_date: Day | None = None
+    label_cutoff: Day
     counts_as: Literal[0, 1, 2] = Field(default=1, description="0: a special, 1, or 2: a double issue")
 
     def to_issue(self, number: int) -> Issue:

@@ -1,8 +1,9 @@
 """Shapes that several answers share."""
 
-from typing import Self
+from datetime import date
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.domain.money import Money
 from app.domain.texts import is_storable
@@ -15,6 +16,22 @@ def _storable(text: str) -> str:
 
 
 STORABLE = AfterValidator(_storable)  # for texts that come from outside and may reach the database
+
+
+def _written(day: object) -> object:
+    if not isinstance(day, str) or len(day) != 10:  # pydantic would take a number for seconds, and a time for its day
+        raise ValueError("must be a day, such as 2026-03-01")
+    return day
+
+
+def _with_a_day(moment: object) -> object:
+    if not isinstance(moment, str) or "-" not in moment:  # or a number would be taken for seconds
+        raise ValueError("must be a time, such as 2026-03-01T00:00:00Z")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_with_a_day, json_schema_input_type=AwareDatetime)]
+Day = Annotated[date, BeforeValidator(_written, json_schema_input_type=date)]
 
 
 class MoneyOut(BaseModel):

@@ -7,8 +7,10 @@ each code its status and title, and a test sees to it that no error of ours is m
 
 import http
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, cast
 
 import structlog
@@ -18,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from app.domain.errors import DomainError
 
@@ -151,7 +154,6 @@ _CODE_OF_STATUS = {
     401: "not_authenticated",
     403: "not_allowed",
     404: "not_found",
-    405: "method_not_allowed",
     413: "body_too_large",
 }
 
@@ -240,14 +242,31 @@ def _field(where: Sequence[object]) -> str:
     return ".".join(str(part)[:100] for part in where)
 
 
-async def _on_http_error(_: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     refusal = cast("HTTPException", error)
+    if refusal.status_code == 405:
+        return problem(
+            "method_not_allowed", _sentence(refusal), headers={"Allow": ", ".join(_methods_at(request, refusal))}
+        )
     code = _CODE_OF_STATUS.get(refusal.status_code)
     if code is not None:
         return problem(code, _sentence(refusal), headers=refusal.headers)
     title = http.HTTPStatus(refusal.status_code).phrase
     code = title.lower().replace(" ", "_").replace("-", "_").replace("'", "")
     return _document(refusal.status_code, code, title, _sentence(refusal), {}, refusal.headers or {})
+
+
+def _methods_at(request: Request, refusal: HTTPException) -> list[str]:
+    """Return the methods of every operation at the path: the framework tells those of the first route alone."""
+    described, path = request.app.openapi()["paths"], request.url.path
+    found = [described[path]] if path in described else [i for t, i in described.items() if _pattern(t).match(path)]
+    told = (refusal.headers or {}).get("Allow", "").split(", ")
+    return sorted({method.upper() for item in found for method in item} or set(told))
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return compile_path(template)[0]
 
 
 def _sentence(refusal: HTTPException) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -13,7 +14,8 @@ from fastapi import FastAPI
 
 from app.api import plans, problems
 from app.clock import SystemClock
-from app.domain.plans import Catalogue
+from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.policy import Rules
 from app.services.catalogue import load
 
 OPENING = datetime(2027, 3, 1, tzinfo=UTC)
@@ -46,7 +48,10 @@ async def site(shop: Catalogue, clock: SetClock) -> AsyncIterator[httpx2.AsyncCl
     app = FastAPI()
     app.include_router(plans.router)
     problems.install(app)
-    app.state.container = SimpleNamespace(catalogue=shop, clock=clock)
+    zone = ZoneInfo("America/Chicago")
+    access = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=zone)
+    rules = Rules(catalogue=shop, access=access, zone=zone)
+    app.state.container = SimpleNamespace(catalogue=shop, clock=clock, rules=rules)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://newsstand") as client:
         yield client
 

@@ -44,6 +44,20 @@ async def _furnish(shop: Shop, session: requests.Session) -> Asked:
     payment = seen["payments"][0]
     comp = {"subscriber": reader.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": "a copy lost"}
     given = await shop.post("/v1/support/comps", shop.agent, comp)
+    kindness = await shop.post(
+        "/v1/support/refunds",
+        shop.agent,
+        {
+            "payment": payment["id"],
+            "basis": "goodwill",
+            "amount": {"amount": 1_00, "currency": "usd"},
+            "expected_amount": {"amount": 1_00, "currency": "usd"},
+            "reason": "other",
+            "note": "a torn copy",
+        },
+        **{"Idempotency-Key": "kindness"},
+    )
+    assert kindness.status_code == 201, kindness.text
     back = "http://127.0.0.1:8080/"
     return Asked(
         url=shop.url,
@@ -61,6 +75,9 @@ async def _furnish(shop: Shop, session: requests.Session) -> Asked:
             "subscriber_id": seen["id"],
             "comp_id": given.json()["id"],
             "payment_id": payment["id"],
+            "refund_id": kindness.json()["id"],
+            "object_id": kindness.json()["id"],
+            "event_id": (await shop.rows("SELECT id FROM events WHERE state = 'applied' LIMIT 1"))[0]["id"],
             "subscription_id": seen["subscriptions"][0]["id"],
             "number": "1",
         },
