@@ -235,6 +235,10 @@ class Shop:
             finally:
                 await connection.close()
 
+    async def unfinished(self) -> int:
+        """Return how many rows ask for work, now or later."""
+        return int((await self.rows(_UNFINISHED))[0]["rows"])
+
     async def does(self, statement: str) -> None:
         """Change something in our books: to let a pause be over, say."""
         await self.rows(statement)
@@ -258,7 +262,7 @@ _UNFINISHED = """
 SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM refunds WHERE due_at < now() + interval '30 minutes')
      + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
-     + (SELECT count(*) FROM calendar_work WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM calendar_work WHERE due_at IS NOT NULL) AS rows
 """
 
 

@@ -1,0 +1,81 @@
+"""The service is killed between the phases of a lost dispute, and of a warning of fraud: one end, one refund."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.journeys.test_disputes import audited, bought, charge_of, why
+from tests.journeys.test_kills import is_hit
+from tests.support.shop import Shop, open_shop
+
+LOST = [
+    pytest.param("GET", "/v1/disputes", "before", id="told, and not looked at"),
+    pytest.param("DELETE", "/v1/subscriptions/*", "before", id="access has ended, and Stripe has not cancelled"),
+    pytest.param("DELETE", "/v1/subscriptions/*", "after", id="Stripe has cancelled, and it is not recorded"),
+]
+WARNED = [
+    pytest.param("GET", "/v1/radar/early_fraud_warnings", "after", id="looked at, and nothing ordered"),
+    pytest.param("POST", "/v1/refunds", "before", id="the refund is ordered, and not paid"),
+    pytest.param("POST", "/v1/refunds", "after", id="the refund is paid, and not recorded"),
+    pytest.param("DELETE", "/v1/subscriptions/*", "after", id="Stripe has cancelled, and it is not recorded"),
+]
+
+
+@pytest.fixture
+async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop whose service is a process of its own."""
+    async with open_shop(database, sandbox, issuer, apart=True) as opened:
+        yield opened
+
+
+async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: dict[str, object]) -> None:
+    """Have a bank do something, kill the service where it hurts, and start it again."""
+    assert shop.process is not None
+    held = await shop.fault(**fault, action="hold", times=1)
+    done = await shop.stripe.post(f"/_sandbox/{happening}", json=wanted)
+    assert done.status_code == 200, done.text
+    await is_hit(shop, held)
+    shop.process.kill()
+    await shop.stripe.delete(f"/_sandbox/faults/{held}")
+    await shop.process.start()
+    await shop.settles()
+
+
+@pytest.mark.parametrize(("method", "path", "when"), LOST)
+async def test_killed_between_two_phases_a_lost_dispute_ends_it_once(
+    apart: Shop, method: str, path: str, when: str
+) -> None:
+    ada = apart.person()
+    charge = await charge_of(apart, await bought(apart, ada))
+    dispute = (await apart.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})).json()["id"]
+    await apart.settles()
+
+    fault = {"method": method, "path": path, "when": when}
+    await killed_at(apart, f"disputes/{dispute}", {"status": "lost"}, fault)
+
+    assert await why(apart, ada) == (False, "dispute_lost")
+    (held,) = (await apart.overview(ada))["subscriptions"]
+    assert (await apart.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await apart.at_stripe("/v1/refunds"))["data"] == []
+    assert [action for action, _, _ in await audited(apart)].count("dispute.lost") == 1
+
+
+@pytest.mark.parametrize(("method", "path", "when"), WARNED)
+async def test_killed_between_two_phases_a_warning_of_fraud_is_refunded_once(
+    apart: Shop, method: str, path: str, when: str
+) -> None:
+    ada = apart.person()
+    charge = await charge_of(apart, await bought(apart, ada))
+
+    await killed_at(apart, f"charges/{charge}/warn", {}, {"method": method, "path": path, "when": when})
+
+    assert (await why(apart, ada))[0] is False
+    (given,) = (await apart.at_stripe("/v1/refunds"))["data"]
+    assert given["amount"] == 49_00
+    (ours,) = await apart.rows("SELECT basis, status, stripe_refund_id FROM refunds")
+    assert tuple(ours.values()) == ("fraud_warning", "succeeded", given["id"])
+    (held,) = (await apart.overview(ada))["subscriptions"]
+    assert (await apart.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    told = [action for action, _, _ in await audited(apart)]
+    assert (told.count("fraud_warning.acted"), told.count("refund.confirmed")) == (1, 1)

@@ -1,0 +1,53 @@
+"""A year of readers with lives of their own, in any weather: the books agree, and whoever paid can read."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from random import Random, SystemRandom
+from typing import Any
+
+import pytest
+
+from tests.support.shop import Shop, open_shop
+from tests.support.year.lives import Life
+from tests.support.year.year import Year, evenings
+
+SEED = int(os.environ.get("NEWSSTAND_TEST_SEED") or SystemRandom().getrandbits(32))
+
+
+@pytest.fixture
+async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop whose service is a process of its own, that can be killed."""
+    async with open_shop(
+        database, sandbox, issuer, apart=True, lease=timedelta(seconds=1), stripe_timeout=timedelta(seconds=5)
+    ) as opened:
+        yield opened
+
+
+async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[float, float], kill: float) -> None:
+    """Let a year go by, and look at the books."""
+    print(f"NEWSSTAND_TEST_SEED={seed}")  # shown when it fails
+    rng = Random(seed)
+    lives = [
+        Life(
+            shop=shop,
+            person=shop.person(f"reader-{n}"),
+            rng=Random(f"{seed}/{n}"),
+            eagerness=rng.choice([0.1, 0.2, 0.4]),
+        )
+        for n in range(readers)
+    ]
+    year = Year(shop=shop, rng=rng, lives=lives)
+    await year.goes_by(evenings(rng, days=days, step=step), kill=kill)
+    await year.the_books_agree()
+    await year.nothing_is_left_over()
+
+
+async def test_a_short_year_of_a_few_readers(shop: Shop) -> None:
+    await a_year(shop, seed=SEED, readers=10, days=400, step=(15, 60), kill=0.0)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+async def test_a_year_of_three_hundred_readers(apart: Shop) -> None:
+    await a_year(apart, seed=SEED, readers=300, days=400, step=(2, 10), kill=0.1)

@@ -1,0 +1,52 @@
+"""The weather between Stripe and us: lost, doubled and late webhooks, faults before and after their effect, lost replies."""
+
+from random import Random
+
+from tests.support.shop import Shop
+
+# Not the test clock's: the service would be asked at one time and think of another, which is no fault of the network's.
+PATHS = [
+    "/v1/subscriptions*",
+    "/v1/invoices*",
+    "/v1/refunds*",
+    "/v1/credit_notes*",
+    "/v1/payment_intents*",
+    "/v1/disputes*",
+    "/v1/checkout/*",
+    "/v1/customers*",
+]
+FAIR = {"loss": 0.0, "duplicates": 0.0, "order": "made", "delay_seconds": 0.0, "deliver": True}
+
+
+async def turns_bad(shop: Shop, rng: Random) -> bool:
+    """Have a day's weather. Returns whether webhooks get lost, retries and all."""
+    if rng.random() < 0.2:
+        return False  # a fair day
+    loss = rng.choice([0.0, 0.0, 0.0, 0.3])
+    settings = {
+        "loss": loss,
+        "duplicates": rng.choice([0.0, 0.3, 1.0]),
+        "order": rng.choice(["made", "any"]),
+        "seed": rng.getrandbits(30),
+    }
+    await shop.stripe.put("/_sandbox/settings", json=settings)
+    for _ in range(rng.choice([0, 1, 2, 3])):
+        action: dict[str, object]
+        action, when = rng.choice(
+            [
+                ({"action": "drop"}, "before"),
+                ({"action": "drop"}, "after"),
+                ({"action": "status", "status": 500}, "before"),
+                ({"action": "status", "status": 500}, "after"),
+                ({"action": "status", "status": 429}, "before"),
+            ]
+        )
+        method, path = rng.choice(["*", "POST", "DELETE", "GET"]), rng.choice(PATHS)
+        await shop.fault(method=method, path=path, when=when, times=rng.randint(1, 4), **action)
+    return loss > 0
+
+
+async def turns_fair(shop: Shop) -> None:
+    """Have it end."""
+    await shop.stripe.delete("/_sandbox/faults")
+    await shop.stripe.put("/_sandbox/settings", json=FAIR)

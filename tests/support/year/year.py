@@ -1,0 +1,193 @@
+"""The year itself: something is done, time is wound, and of an evening Stripe's books are compared with the oracle's."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from tests.support.shop import OPENING, Shop
+from tests.support.year import books, oracle, weather
+from tests.support.year.books import Books
+from tests.support.year.lives import Life
+
+AT_ONCE = 8  # readers who do something at the same moment
+CONFIRMED = ("pending", "requires_action", "succeeded")
+
+# What a nightly comparison would find: everything of Stripe's is knocked for, whether its events came or were lost.
+_KNOCK = """
+INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)
+SELECT 'knk_year_' || $2 || '_' || key, 'newsstand.year', key, 'received', '{}', key, now() FROM unnest($1::text[]) key
+"""
+# Only what was put back with a pause: what is due much later has its reason, such as a refund that is on its way.
+_HURRY = "UPDATE {} SET due_at = now() WHERE due_at > now() AND due_at < now() + interval '30 minutes'"
+
+
+@dataclass
+class Year:
+    """A shop, its readers, and what is known of them."""
+
+    shop: Shop
+    rng: Random
+    lives: list[Life]
+    now: datetime = OPENING
+    customers: dict[str, str] = field(default_factory=dict)  # by the reader's sub
+    reach: dict[str, int] = field(default_factory=dict)  # until when each could read, as of the last evening
+    kills: int = 0
+    evenings: int = 0
+
+    async def goes_by(self, moments: list[datetime], *, kill: float = 0.0) -> None:
+        """Let the year go by: at each of the moments it is evening."""
+        await self.shop.stripe.put(
+            "/_sandbox/settings", json={"refund_seconds": 7 * 86400, "retry_seconds": [0.2, 0.5, 1, 1, 1, 1]}
+        )
+        seen = await books.read(self.shop)
+        for moment in moments:
+            losing = await weather.turns_bad(self.shop, self.rng)
+            await self._all_live_a_day(seen)
+            if self.shop.process is not None and self.rng.random() < kill:
+                self.shop.process.kill()
+                self.kills += 1
+                await self._wind(moment)
+                await self.shop.process.start()
+            else:
+                await self._wind(moment)
+            self.now = moment
+            await weather.turns_fair(self.shop)
+            seen = await books.read(self.shop)
+            await self._nobody_is_locked_out_meanwhile(seen)
+            await self._calms_down(seen if losing else None)
+            seen = await books.read(self.shop)
+            await self._everybody_reads_who_may(seen)
+
+    async def _all_live_a_day(self, seen: Books) -> None:
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def one(life: Life) -> None:
+            async with at_once:
+                await life.lives_a_day(seen, self.customers.get(life.person.sub), now=int(self.now.timestamp()))
+
+        await asyncio.gather(*(one(life) for life in self.lives))
+
+    async def _wind(self, moment: datetime) -> None:
+        clock = f"/v1/test_helpers/test_clocks/{self.shop.clock}"
+        answer = await self.shop.stripe.post(f"{clock}/advance", data={"frozen_time": str(int(moment.timestamp()))})
+        assert answer.status_code == 200, answer.text
+        async with asyncio.timeout(120):
+            while (await self.shop.at_stripe(clock))["status"] != "ready":
+                await asyncio.sleep(0.02)
+
+    async def _calms_down(self, lost: Books | None) -> None:
+        """Let all be told and done."""
+        self.evenings += 1
+        await self.shop.stripe.get("/_sandbox/idle", params={"timeout": "60"})
+        if lost is not None:
+            await self._knock_for_all(lost)
+        await self._works_off()
+        for row in await self.shop.rows("SELECT sub, stripe_customer_id FROM subscribers"):
+            if row["stripe_customer_id"]:
+                self.customers[row["sub"]] = row["stripe_customer_id"]
+
+    async def _knock_for_all(self, seen: Books) -> None:
+        """Find what was lost on the way, as a comparison of the books does every night."""
+        keys = [f"subscription:{one['id']}" for one in seen.every_subscription()]
+        keys += [f"payment:{intent}" for intent in {**seen.refunds, **seen.disputes, **seen.paid()} if intent]
+        await self.shop.rows(_KNOCK, keys, str(self.evenings))
+
+    async def _works_off(self) -> None:
+        async with asyncio.timeout(110):
+            for _ in range(3):  # what is done makes Stripe tell of it, which is to be done as well
+                while (left := await self.shop.unfinished()) > 0:
+                    for table in ("events", "refunds", "subscriptions"):
+                        await self.shop.does(_HURRY.format(table))
+                    await asyncio.sleep(0.02 if left < 20 else 0.2)
+                await self.shop.stripe.get("/_sandbox/idle", params={"timeout": "60"})
+
+    async def _nobody_is_locked_out_meanwhile(self, seen: Books) -> None:
+        """
+        See that who could read until now, has paid, and did nothing, can read before anybody has told us anything.
+
+        That is the renewal's allowance: Stripe's events may come up to three days late.
+        """
+        for life in self.lives:
+            sub = life.person.sub
+            if life.moved or self.reach.get(sub, 0) <= self.now.timestamp():
+                continue
+            if self._verdict(seen, life).allowed:
+                answer = await self.shop.check(life.person)
+                assert answer["allowed"], self._story(life, f"is locked out meanwhile: {answer}")
+
+    async def _everybody_reads_who_may(self, seen: Books) -> None:
+        """Compare what the service says of each reader with the oracle, to the second."""
+        for life in self.lives:
+            wanted, answer = self._verdict(seen, life), await self.shop.check(life.person)
+            until = datetime.fromisoformat(answer["until"]).timestamp() if answer["allowed"] else None
+            assert (answer["allowed"], until) == (wanted.allowed, wanted.until), self._story(
+                life, f"is told {answer}, and the books say {wanted}"
+            )
+            self.reach[life.person.sub] = wanted.reach
+
+    def _verdict(self, seen: Books, life: Life) -> oracle.Verdict:
+        customer = self.customers.get(life.person.sub)
+        if customer is None:
+            return oracle.Verdict(False, None)
+        return oracle.verdict(seen, customer, now=int(self.now.timestamp()), ended_for_one=life.ended_for_one)
+
+    def _story(self, life: Life, what: str) -> str:
+        lines = "\n".join(life.diary)
+        customer = self.customers.get(life.person.sub)
+        return f"{life.person.sub} ({customer}) on {self.now:%Y-%m-%d %H:%M} {what}\n{lines}"
+
+    async def the_books_agree(self) -> None:
+        """Compare Stripe's books with ours, to the cent."""
+        seen = await books.read(self.shop)
+        ours = {
+            r["id"]: (r["invoice_id"], r["amount"], r["currency"])
+            for r in await self.shop.rows("SELECT id, invoice_id, amount, currency FROM payments")
+        }
+        theirs = {intent: (invoice["id"], paid, invoice["currency"]) for intent, (invoice, paid) in seen.paid().items()}
+        assert ours == theirs
+        given = await self.shop.rows(
+            "SELECT stripe_refund_id, payment_id, amount, status FROM refunds WHERE stripe_refund_id IS NOT NULL"
+        )
+        assert {r["stripe_refund_id"]: (r["payment_id"], r["amount"], r["status"]) for r in given} == {
+            r["id"]: (intent, r["amount"], r["status"]) for intent, each in seen.refunds.items() for r in each
+        }
+        disputed = await self.shop.rows("SELECT id, payment_id, amount, status FROM disputes")
+        assert {r["id"]: (r["payment_id"], r["amount"], r["status"]) for r in disputed} == {
+            d["id"]: (intent, d["amount"], d["status"]) for intent, each in seen.disputes.items() for d in each
+        }
+        for intent, (_, paid) in seen.paid().items():
+            each = [r for r in seen.refunds.get(intent, []) if r["status"] != "failed"]
+            assert sum(r["amount"] for r in each) <= paid, intent
+            named = [r["metadata"]["newsstand_refund"] for r in each if "newsstand_refund" in r["metadata"]]
+            assert len(named) == len(set(named)), f"{intent}: one refund of ours was paid twice"
+
+    async def nothing_is_left_over(self) -> None:
+        """See that nothing waits, nothing is dead, nobody pays twice, and nothing stays payable that buys nothing."""
+        seen = await books.read(self.shop)
+        assert (
+            await self.shop.rows("SELECT id, work_key, last_error FROM events WHERE state IN ('failed', 'dead')") == []
+        )
+        assert await self.shop.rows("SELECT id FROM refunds WHERE status = 'processing'") == []
+        assert len(seen.customers) == len(self.customers), "somebody is two customers"
+        for customer, held in seen.subscriptions.items():
+            live = [one["id"] for one in held if one["status"] in {"active", "trialing", "past_due"}]
+            assert len(live) <= 1, f"{customer} has {live}"
+            for one in held:
+                if one["status"] == "canceled":
+                    payable = [i["id"] for i in seen.invoices.get(one["id"], []) if i["status"] in {"draft", "open"}]
+                    assert payable == [], f"{one['id']} is over, and can still be paid"
+        confirmed = await self.shop.rows(
+            "SELECT r.id, count(a.id) AS told FROM refunds r LEFT JOIN audit_log a ON a.object_id = r.id"
+            " AND a.action = 'refund.confirmed' WHERE r.recorded_at IS NOT NULL GROUP BY r.id"
+        )
+        assert [r["id"] for r in confirmed if r["told"] != 1] == []
+
+
+def evenings(rng: Random, *, days: int, step: tuple[float, float]) -> list[datetime]:
+    """Return moments through ``days``, each so many days after the one before."""
+    found, at = [], OPENING.astimezone(UTC)
+    while at < OPENING + timedelta(days=days):
+        at += timedelta(seconds=int(rng.uniform(*step) * 86400))
+        found.append(at)
+    return found
