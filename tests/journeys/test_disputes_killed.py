@@ -1,6 +1,6 @@
 """The service is killed between the phases of a lost dispute, and of a warning of fraud: one end, one refund."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]
         yield opened
 
 
-async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: dict[str, object]) -> None:
+async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: Mapping[str, str]) -> None:
     """Have a bank do something, kill the service where it hurts, and start it again."""
     assert shop.process is not None
     held = await shop.fault(**fault, action="hold", times=1)

@@ -13,7 +13,7 @@ from tests.support.year.books import Books, Json
 DAY = 86400
 LIVE = {"active", "trialing", "past_due"}
 TRIES = 12
-Act = Callable[[], Awaitable[None]]
+Act = Callable[[], Awaitable[object]]
 
 
 @dataclass

@@ -15,6 +15,13 @@ PATHS = [
     "/v1/checkout/*",
     "/v1/customers*",
 ]
+FAULTS: list[tuple[dict[str, object], str]] = [
+    ({"action": "drop"}, "before"),
+    ({"action": "drop"}, "after"),
+    ({"action": "status", "status": 500}, "before"),
+    ({"action": "status", "status": 500}, "after"),
+    ({"action": "status", "status": 429}, "before"),
+]
 FAIR = {"loss": 0.0, "duplicates": 0.0, "order": "made", "delay_seconds": 0.0, "deliver": True}
 
 
@@ -31,16 +38,7 @@ async def turns_bad(shop: Shop, rng: Random) -> bool:
     }
     await shop.stripe.put("/_sandbox/settings", json=settings)
     for _ in range(rng.choice([0, 1, 2, 3])):
-        action: dict[str, object]
-        action, when = rng.choice(
-            [
-                ({"action": "drop"}, "before"),
-                ({"action": "drop"}, "after"),
-                ({"action": "status", "status": 500}, "before"),
-                ({"action": "status", "status": 500}, "after"),
-                ({"action": "status", "status": 429}, "before"),
-            ]
-        )
+        action, when = rng.choice(FAULTS)
         method, path = rng.choice(["*", "POST", "DELETE", "GET"]), rng.choice(PATHS)
         await shop.fault(method=method, path=path, when=when, times=rng.randint(1, 4), **action)
     return loss > 0
