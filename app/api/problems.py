@@ -111,6 +111,7 @@ KINDS: dict[str, Kind] = {
     "guarantee_used": Kind(409, "The guarantee was used before"),
     "nothing_to_refund": Kind(409, "Nothing is left of the payment"),
     "nothing_unserved": Kind(409, "Every issue that was paid for has been served"),
+    "no_calendar": Kind(409, "There is no calendar of issues yet"),
     "paid_by_credit": Kind(409, "Nothing was charged, so no money can go back"),
     "refund_too_large": Kind(409, "The refund is larger than what is left"),
     "own_request": Kind(403, "It takes a second person to decide"),

@@ -1,5 +1,5 @@
 """
-All that a quote depends on, in one question: a payment's subscription with its terms, payments and refunds.
+All that a quote depends on, in few questions: a payment's subscription with its terms, payments, refunds and disputes.
 
 Whoever pays by the answer holds the subscriber's lock; whoever only shows it does not.
 """
@@ -12,11 +12,13 @@ from typing import Any
 
 from sqlalchemy import text
 
+from app.db import issues, subscriptions
 from app.db.session import Session
+from app.domain.issues import lay_out
 from app.domain.policy import Rules
-from app.domain.quotes import Case
+from app.domain.quotes import Case, progress_of
 from app.domain.refunds import Refund
-from app.domain.subscriptions import Payment, Term
+from app.domain.subscriptions import Payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +36,11 @@ _ALL = """
           p.id, p.invoice_id, p.amount, p.tax, p.currency, p.paid_at, p.billing_reason) ORDER BY p.paid_at, p.id)
        FROM payments p WHERE p.subscription_id = s.id),
       (SELECT json_agg(json_build_array(
-          t.invoice_id, t.plan, t.print_edition, t.starts_at, t.ends_at, t.issues_owed, t.refunded_as)
-          ORDER BY t.starts_at, t.invoice_id)
-       FROM terms t WHERE t.subscription_id = s.id),
-      (SELECT json_agg(json_build_array(
           r.id, r.act_id, r.payment_id, r.basis, r.amount, r.tax, r.currency, r.status, r.created_at, r.recorded_at)
           ORDER BY r.created_at, r.id)
-       FROM refunds r WHERE r.subscriber_id = s.subscriber_id)
+       FROM refunds r WHERE r.subscriber_id = s.subscriber_id),
+      (SELECT json_agg(d.payment_id) FROM disputes d
+       WHERE d.subscriber_id = s.subscriber_id AND NOT d.is_charge_refundable)
 """
 _OF_PAYMENT = text(f"{_ALL} FROM payments o JOIN subscriptions s ON s.id = o.subscription_id WHERE o.id = :payment")
 _OF_SUBSCRIPTION = text(f"{_ALL} FROM subscriptions s WHERE s.id = :subscription")
@@ -49,31 +49,39 @@ _OF_SUBSCRIPTION = text(f"{_ALL} FROM subscriptions s WHERE s.id = :subscription
 async def of_payment(session: Session, rules: Rules, payment_id: str, *, now: datetime) -> Asked | None:
     """Return the case of a payment; None: there is no such payment."""
     row = (await session.execute(_OF_PAYMENT, {"payment": payment_id})).one_or_none()
-    return _asked(tuple(row), rules, now=now, payment_id=payment_id) if row is not None else None
+    return await _asked(session, tuple(row), rules, now=now, payment_id=payment_id) if row is not None else None
 
 
 async def of_subscription(session: Session, rules: Rules, subscription_id: str, *, now: datetime) -> Asked | None:
     """Return the case of a subscription's first payment above zero; None: nothing was ever paid for it."""
     row = (await session.execute(_OF_SUBSCRIPTION, {"subscription": subscription_id})).one_or_none()
-    return _asked(tuple(row), rules, now=now, payment_id=None) if row is not None else None
+    return await _asked(session, tuple(row), rules, now=now, payment_id=None) if row is not None else None
 
 
-def _asked(row: Sequence[Any], rules: Rules, *, now: datetime, payment_id: str | None) -> Asked | None:
+async def _asked(
+    session: Session, row: Sequence[Any], rules: Rules, *, now: datetime, payment_id: str | None
+) -> Asked | None:
     payments = [_payment(found) for found in _rows(row[3])]
     payment = next((p for p in payments if (p.amount > 0 if payment_id is None else p.id == payment_id)), None)
-    if payment is None:
+    subscription = await subscriptions.by_id(session, row[0])
+    if payment is None or subscription is None:
         return None
+    terms = await subscriptions.terms_of(session, subscription.id)
+    calendar = await issues.calendar(session, rules.zone)
+    runs = lay_out(subscription, terms, calendar, rules.catalogue) if len(calendar) else []
     case = Case(
         payment=payment,
         payments=payments,
-        terms=[_term(found) for found in _rows(row[4])],
-        refunds=[_refund(found, row[1]) for found in _rows(row[5])],
+        terms=terms,
+        refunds=[_refund(found, row[1]) for found in _rows(row[4])],
         guarantee=rules.catalogue.plan(row[2]).guarantee,
+        progress=progress_of(payments, terms, runs, now=now),
+        disputed=frozenset(str(found) for found in _rows(row[5])),
     )
     return Asked(case=case, subscriber_id=row[1], subscription_id=row[0])
 
 
-def _rows(found: Any) -> Sequence[Sequence[Any]]:
+def _rows(found: Any) -> Sequence[Any]:
     if found is None:
         return ()
     return json.loads(found) if isinstance(found, str) else found  # type: ignore[no-any-return]
@@ -92,18 +100,6 @@ def _payment(row: Sequence[Any]) -> Payment:
         currency=row[4],
         paid_at=_at(row[5]),
         billing_reason=row[6],
-    )
-
-
-def _term(row: Sequence[Any]) -> Term:
-    return Term(
-        invoice_id=row[0],
-        plan=row[1],
-        print_edition=row[2],
-        starts_at=_at(row[3]),
-        ends_at=_at(row[4]),
-        issues_owed=row[5],
-        refunded_as=row[6],
     )
 
 

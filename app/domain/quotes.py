@@ -12,6 +12,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from app.domain.errors import DomainError
+from app.domain.issues import Run
 from app.domain.money import Money, OtherCurrency
 from app.domain.plans import Guarantee
 from app.domain.policies import Policies
@@ -27,6 +28,7 @@ from app.domain.refunds import (
     UNDONE,
     UNSERVED,
     GuaranteeUsed,
+    NoCalendar,
     NothingToRefund,
     NothingUnserved,
     NotTheFirstPayment,
@@ -158,6 +160,27 @@ def _term_key(payment: Payment, terms: Sequence[Term]) -> str:
     return term.invoice_id if term is not None else payment.invoice_id
 
 
+def progress_of(
+    payments: Sequence[Payment], terms: Sequence[Term], runs: Sequence[Run], *, now: datetime
+) -> dict[str, Progress]:
+    """
+    Return, by payment, how many of the issues that it bought have been served.
+
+    One that opened a term bought all of its issues; one that came later in it, for print, bought those still to come.
+    """
+    laid = {run.term.invoice_id: run for run in runs}
+    found = {}
+    for payment in payments:
+        term = term_of(payment, terms)
+        run = laid.get(term.invoice_id) if term is not None else None
+        if term is None or run is None:
+            continue
+        ledger = run.ledger(now)
+        before = 0 if payment.invoice_id == term.invoice_id else run.ledger(payment.paid_at).served
+        found[payment.id] = Progress(bought=ledger.owed - before, served=ledger.served - before)
+    return found
+
+
 def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
     """
     Return the end (excluded) of the guarantee: midnight after the ``days``-th day, on the publisher's calendar.
@@ -225,7 +248,8 @@ def quote_unserved(case: Case) -> Quote:
     served = sum(found.served for found in _found(case, of_term))
     refusal = _hindrance(case, of_term)
     if refusal is None and not parts:
-        refusal = NothingUnserved() if served >= bought else NothingToRefund()
+        unknown = not case.progress
+        refusal = NoCalendar() if unknown else NothingUnserved() if served >= bought else NothingToRefund()
     own = case.progress.get(case.payment.id)
     return _quote(case, UNSERVED, parts, refusal, progress=own)
 

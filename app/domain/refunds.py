@@ -85,6 +85,12 @@ class NothingUnserved(RefundRefused):
     code = "nothing_unserved"
 
 
+class NoCalendar(RefundRefused):
+    """The calendar has no issues yet, so nobody can tell which were served."""
+
+    code = "no_calendar"
+
+
 class PaidByCredit(RefundRefused):
     """Nothing was charged: it was paid from the reader's balance with us, or made free, so no money can go back."""
 
