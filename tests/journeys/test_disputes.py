@@ -80,6 +80,8 @@ async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: 
     (shown,) = await support(shop, "disputes")
     assert (shown["id"], shown["status"], shown["payment"], shown["open"]) == (dispute, "needs_response", payment, True)
     assert shown["due_by"] == (OPENING + timedelta(days=9)).isoformat().replace("+00:00", "Z")
+    quote = await shop.quote(payment)
+    assert (quote["allowed"], quote["reason"]) == (False, "payment_disputed")
     refused = await shop.refunds(payment)
     assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
     assert "newsstand_open_disputes 1.0" in (await shop.http.get("/metrics")).text

@@ -1,6 +1,7 @@
 """A year of readers with lives of their own, in any weather: the books agree, and whoever paid can read."""
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from random import Random, SystemRandom
@@ -39,6 +40,7 @@ async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[
     ]
     year = Year(shop=shop, rng=rng, lives=lives)
     await year.goes_by(evenings(rng, days=days, step=step), kill=kill)
+    print(Counter(line for life in lives for line in life.diary if not line.startswith(" ")))
     await year.the_books_agree()
     await year.nothing_is_left_over()
 

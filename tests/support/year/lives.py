@@ -76,6 +76,11 @@ class Life:
             (1, "dashboard: ended at once", lambda: self._hand(path, method="DELETE")),
             (6, "the card goes bad", lambda: self._card(held, "pm_card_chargeCustomerFail")),
         ]
+        if held["pause_collection"] is None:
+            rest = {"pause_collection[behavior]": self.rng.choice(["void", "keep_as_draft", "mark_uncollectible"])}
+            choices += [(3, "pauses for the summer", lambda: self._hand(path, **rest))]
+        else:
+            choices += [(15, "is back from the summer", lambda: self._hand(path, pause_collection=""))]
         if scheduled:
             choices += [(20, "resumes", lambda: self._click("/v1/me/subscription/resume"))]
         if held["status"] == "past_due":

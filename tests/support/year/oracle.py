@@ -73,6 +73,8 @@ def _spells(books: Books, subscription: Json, *, for_one: bool) -> Iterator[tupl
 
 
 def _beyond(subscription: Json, ends: int) -> list[tuple[int, int]]:
+    if subscription["pause_collection"] is not None:
+        return []  # what comes next is not charged, so nothing is expected
     if subscription["status"] == "past_due":
         return [(ends, ends + GRACE)]
     stops = subscription["cancel_at"]

@@ -13,10 +13,9 @@ from tests.support.year.lives import Life
 AT_ONCE = 8  # readers who do something at the same moment
 CONFIRMED = ("pending", "requires_action", "succeeded")
 
-# What a nightly comparison would find: everything of Stripe's is knocked for, whether its events came or were lost.
-_KNOCK = """
-INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)
-SELECT 'knk_year_' || $2 || '_' || key, 'newsstand.year', key, 'received', '{}', key, now() FROM unnest($1::text[]) key
+_SWEEP = """
+INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key, due_at)
+VALUES ($1, 'reconcile', 'operator:year', false, 'events', '{}', '{}', 'reconcile', now())
 """
 # Only what was put back with a pause: what is due much later has its reason, such as a refund that is on its way.
 _HURRY = "UPDATE {} SET due_at = now() WHERE due_at > now() AND due_at < now() + interval '30 minutes'"
@@ -55,7 +54,7 @@ class Year:
             await weather.turns_fair(self.shop)
             seen = await books.read(self.shop)
             await self._nobody_is_locked_out_meanwhile(seen)
-            await self._calms_down(seen if losing else None)
+            await self._calms_down(losing=losing)
             seen = await books.read(self.shop)
             await self._everybody_reads_who_may(seen)
 
@@ -76,22 +75,27 @@ class Year:
             while (await self.shop.at_stripe(clock))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
-    async def _calms_down(self, lost: Books | None) -> None:
+    async def _calms_down(self, *, losing: bool) -> None:
         """Let all be told and done."""
         self.evenings += 1
         await self.shop.stripe.get("/_sandbox/idle", params={"timeout": "60"})
-        if lost is not None:
-            await self._knock_for_all(lost)
+        if losing:
+            await self._reconciles()
         await self._works_off()
         for row in await self.shop.rows("SELECT sub, stripe_customer_id FROM subscribers"):
             if row["stripe_customer_id"]:
                 self.customers[row["sub"]] = row["stripe_customer_id"]
 
-    async def _knock_for_all(self, seen: Books) -> None:
-        """Find what was lost on the way, as a comparison of the books does every night."""
-        keys = [f"subscription:{one['id']}" for one in seen.every_subscription()]
-        keys += [f"payment:{intent}" for intent in {**seen.refunds, **seen.disputes, **seen.paid()} if intent]
-        await self.shop.rows(_KNOCK, keys, str(self.evenings))
+    async def _reconciles(self) -> None:
+        """Find what was lost on the way, as the comparison of the books does every night."""
+        sweep = f"swp_year_{self.evenings}"
+        await self.shop.rows(_SWEEP, sweep)
+        async with asyncio.timeout(110):
+            while (await self.shop.rows("SELECT finished_at FROM sweeps WHERE id = $1", sweep))[0][
+                "finished_at"
+            ] is None:
+                await self.shop.does(_HURRY.format("sweeps") + " AND by = 'operator:year'")
+                await asyncio.sleep(0.1)
 
     async def _works_off(self) -> None:
         async with asyncio.timeout(110):
