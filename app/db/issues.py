@@ -34,7 +34,11 @@ async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> C
     """
     if held:
         await session.execute(select(func.pg_advisory_xact_lock_shared(LOCK)))
-    token = await session.scalar(select(CalendarEdition.token))
+    return await calendar_as(session, zone, await session.scalar(select(CalendarEdition.token)))
+
+
+async def calendar_as(session: Session, zone: ZoneInfo, token: str | None) -> Calendar:
+    """Return the calendar of an edition that was just read: without another question when this process knows it."""
     if token is None:
         return Calendar((), zone)
     known = _known.get((token, zone.key))

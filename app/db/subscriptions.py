@@ -102,7 +102,7 @@ async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, 
     row = found.one_or_none()
     if row is None:
         raise Overtaken(seen.id)
-    return _subscription(row)
+    return of_row(row)
 
 
 async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> None:
@@ -213,13 +213,13 @@ async def current(session: Session, subscriber_id: str) -> Subscription | None:
 async def of_subscriber(session: Session, subscriber_id: str) -> list[Subscription]:
     """Return all of a subscriber's, the earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
-    return [_subscription(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
     """Return a subscriber's live subscriptions, the earliest first: one, unless two were paid at once."""
     rows = await session.execute(_LIVE_OF, {"subscriber": subscriber_id})
-    return [_subscription(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 async def by_id(session: Session, subscription_id: str) -> Subscription | None:
@@ -237,7 +237,7 @@ async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str
     rows = await session.scalars(
         select(Row).where(Row.stripe_id.in_(stripe_ids)).execution_options(populate_existing=True)
     )
-    return {row.stripe_id: _subscription(row) for row in rows}
+    return {row.stripe_id: of_row(row) for row in rows}
 
 
 async def begun_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
@@ -251,10 +251,11 @@ async def begun_between(session: Session, after: datetime | None, until: datetim
 
 
 def _maybe(row: Row | None) -> Subscription | None:
-    return _subscription(row) if row is not None else None
+    return of_row(row) if row is not None else None
 
 
-def _subscription(row: Row | Record) -> Subscription:
+def of_row(row: Row | Record) -> Subscription:
+    """Return the subscription that a row of all columns tells of."""
     return Subscription(
         id=row.id,
         stripe_id=row.stripe_id,

@@ -50,7 +50,22 @@ REST = {bench.name for bench in found()} - APPLYING - LARGE
 def test_every_row_is_measured_and_written(tmp_path: Path, names: set[str]) -> None:
     written = tmp_path / "results.json"
     only = [word for name in sorted(names) for word in ("--only", name)]
-    command = [sys.executable, "-m", "bench", "--pairs", "1", "--seconds", "0.2", "--output", str(written), *only]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "--pairs",
+        "1",
+        "--seconds",
+        "0.2",
+        "--readers",
+        "3000",
+        "--more-readers",
+        "6000",
+        "--output",
+        str(written),
+        *only,
+    ]
 
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
 
