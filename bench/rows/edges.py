@@ -108,7 +108,7 @@ def _python(_: Stage, *, seen: bool) -> tuple[Side, Side]:
 
 def _javascript(stage: Stage) -> tuple[Side, Side]:
     public, tokens = _minted()
-    told = stage.home / "tokens.json"
+    told = stage.home() / "tokens.json"
     told.write_text(json.dumps({"key": public, "tokens": tokens}))
 
     def run(side: str, seconds: float) -> Run:
