@@ -61,7 +61,8 @@ def _minted() -> tuple[dict[str, object], list[str]]:
 
 def _timed(one: Callable[[str], object], tokens: list[str], fresh: Callable[[], object], seconds: float) -> Run:
     """Call ``one`` for token after token; ``fresh``, untimed, before each round of all of them."""
-    spent, took = 0.0, []
+    spent = 0.0
+    took: list[float] = []
     for token in itertools.cycle(tokens):
         if len(took) % len(tokens) == 0:
             fresh()
