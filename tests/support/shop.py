@@ -176,8 +176,11 @@ class Shop:
         return await self.post("/v1/support/refunds", by or self.agent, body, **{"Idempotency-Key": key})
 
     async def at_stripe(self, path: str, **query: str) -> dict[str, Any]:
-        """Look into Stripe's books."""
-        answer = await self.stripe.get(path, params=query)
+        """Look into Stripe's books. A connection that was closed while nobody used it is opened again."""
+        try:
+            answer = await self.stripe.get(path, params=query)
+        except httpx2.RemoteProtocolError:
+            answer = await self.stripe.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 

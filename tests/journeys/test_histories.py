@@ -1,0 +1,143 @@
+"""
+Whatever Stripe sends, in whatever order, we end in the state Stripe is in, and nothing happens twice.
+
+The events are Stripe's own, kept back and delivered by the test; four workers apply them at once, and one of them sleeps
+through its leases. The seed is printed where a test fails: NEWSSTAND_SEED repeats it.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.crowd import crowd, worker_apart
+from tests.support.histories import disagreements, lives_on, tell, told_so_far, whose
+from tests.support.shop import Shop
+from tests.support.sweeping import sweeps
+
+LIFE = (
+    "customer.subscription.created",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.paid",
+    "invoice_payment.paid",
+    "customer.subscription.updated",
+)
+MOST = 10  # events of one history that arrive; the rest are lost, and found by reconciliation
+ORDERS = list(itertools.permutations(range(len(LIFE))))
+QUICK, CHUNK, ALL = 12, 60, 10_000
+
+
+@asynccontextmanager
+async def four_workers(shop: Shop) -> AsyncIterator[None]:
+    """Have three more workers beside the service's own; one is stopped, by SIGSTOP, for longer than its leases."""
+    async with AsyncExitStack() as stack:
+        workers = [await stack.enter_async_context(worker_apart(shop.settings)) for _ in range(3)]
+
+        async def sleep_now_and_then() -> None:
+            while True:
+                await asyncio.sleep(0.5)
+                workers[0].send_signal(signal.SIGSTOP)
+                await asyncio.sleep(shop.settings.lease.total_seconds() + 1)
+                workers[0].send_signal(signal.SIGCONT)
+
+        sleeping = asyncio.create_task(sleep_now_and_then())
+        try:
+            yield
+        finally:
+            sleeping.cancel()
+            await asyncio.gather(sleeping, return_exceptions=True)
+            workers[0].send_signal(signal.SIGCONT)
+
+
+async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
+    """Have as many subscriptions begin and be cancelled, and tell of each in its own order."""
+    made = await crowd(shop, len(orders), clock=shop.clock)
+    await asyncio.gather(*(shop.makes(f"/v1/subscriptions/{one}", cancel_at_period_end="true") for one in made))
+    paid: dict[str, str] = {}
+    events: dict[str, dict[str, Any]] = {one: {} for one in made}
+    for event in await told_so_far(shop):
+        thing = event["data"]["object"]
+        of = whose(event) or paid.get(str(thing.get("invoice")))
+        if thing["object"] == "invoice" and of is not None:
+            paid[thing["id"]] = of
+        if of in events and event["type"] in LIFE:
+            events[of][event["type"]] = event
+    lacking = {one: set(LIFE) - set(found) for one, found in events.items() if len(found) < len(LIFE)}
+    assert not lacking, lacking
+    for stripe_id, order in zip(made, orders, strict=True):
+        for index in order:
+            await tell(shop, events[stripe_id][LIFE[index]])
+    await shop.settles()
+    assert await disagreements(shop, made) == []
+    (counted,) = await shop.rows("SELECT count(*) AS n FROM events WHERE state NOT IN ('applied', 'ignored')")
+    assert counted["n"] == 0
+
+
+async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
+    """Live as many lives at once; tell of them in any order, some of it twice, late or never."""
+    made = await crowd(shop, histories, clock=shop.clock)
+    before: set[str] = set()
+    waiting: list[Any] = []
+    told: dict[str | None, int] = {}
+    for _ in range(3):
+        await asyncio.gather(*(lives_on(shop, one, chance) for one in made if chance.random() < 0.7))
+        for event in await told_so_far(shop):
+            if event["id"] not in before:
+                before.add(event["id"])
+                of = whose(event)
+                told[of] = told.get(of, 0) + 1
+                if chance.random() < 0.85 and (of is None or told[of] <= MOST):
+                    waiting += [event] * (2 if chance.random() < 0.2 else 1)
+        chance.shuffle(waiting)
+        late = waiting[len(waiting) // 2 :]
+        await asyncio.gather(*(tell(shop, event) for event in waiting[: len(waiting) // 2]))
+        waiting = late
+    await asyncio.gather(*(tell(shop, event) for event in waiting))
+    await shop.settles()
+    for _ in range(4):
+        if not (await sweeps(shop)).differences:
+            break
+    assert await disagreements(shop, made) == []
+    twice = await shop.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
+    assert twice == []
+
+
+def _chance() -> tuple[int, random.Random]:
+    seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
+    print(f"NEWSSTAND_SEED={seed}")
+    return seed, random.Random(seed)
+
+
+async def test_six_events_of_a_life_end_alike_in_any_order(shop: Shop) -> None:
+    _, chance = _chance()
+    async with four_workers(shop):
+        await in_orders(shop, chance.sample(ORDERS, QUICK))
+
+
+async def test_random_histories_end_in_stripes_state(shop: Shop) -> None:
+    _, chance = _chance()
+    async with four_workers(shop):
+        await at_random(shop, QUICK, chance)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+async def test_six_events_of_a_life_end_alike_in_every_order(shop: Shop) -> None:
+    async with four_workers(shop):
+        await in_orders(shop, ORDERS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("chunk", range(-(-ALL // CHUNK)))
+async def test_ten_thousand_random_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
+    _, chance = _chance()
+    async with four_workers(shop):
+        await at_random(shop, CHUNK, chance)
