@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +28,8 @@ from app.domain.errors import DomainError
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-Id"
 _OURS = frozenset({"type", "title", "status", "detail", "code"})  # no fact may take their place
+
+REFUSALS = Counter("newsstand_refusals", "Requests refused, by the code of the problem", ["code"])
 
 log = structlog.get_logger()
 
@@ -199,6 +202,7 @@ def too_large() -> Response:
 def _document(
     status: int, code: str, title: str, detail: str, facts: Mapping[str, object], headers: Mapping[str, str]
 ) -> Response:
+    REFUSALS.labels(code).inc()
     content: dict[str, object] = {
         "type": f"/problems/{code}",
         "title": title,

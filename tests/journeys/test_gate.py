@@ -59,3 +59,25 @@ async def test_a_token_says_what_a_reader_may_use_and_a_refund_is_told_to_who_re
     feed = (await shop.http.get("/v1/revocations", params={"since": feed["next"], "wait": 20}, headers=server)).json()
     assert [one["subscriber"] for one in feed["data"]] == ["ada"]
     assert feed["data"][0]["version"] > claims["version"]
+
+
+async def test_what_is_no_good_token_is_refused_clearly_and_counted(shop: Shop) -> None:
+    ada = shop.person()
+    ours = (await shop.post("/v1/me/entitlement-tokens", ada)).json()["token"]
+
+    for token in (
+        ours,  # says what a reader may use, and not who is calling
+        shop.server_key,
+        shop.issuer.token("ada", aud="another"),
+        "x" * 20_000,
+        "\u00e9\u00e9.\u00e9\u00e9.\u00e9\u00e9",
+    ):
+        answer = await shop.http.get(
+            "/v1/gate", params={"feature": "archive"}, headers={b"Authorization": b"Bearer " + token.encode("latin-1")}
+        )
+        assert answer.status_code == 401, token[:40]
+        assert answer.headers["x-newsstand-reason"] == "not_authenticated"
+        assert answer.headers["x-newsstand-subscriber"] == ""
+    counted = (await shop.http.get("/metrics")).text
+    assert 'newsstand_refusals_total{code="not_authenticated"}' in counted
+    assert 'newsstand_gate_answers_total{reason="not_authenticated",status="401"}' in counted

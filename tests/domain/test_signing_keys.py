@@ -1,0 +1,58 @@
+"""Which key signs, which ones are published, and what is taken back."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import settings
+from app.domain.entitlements import Access, Spell, shrinks
+from app.domain.signing_keys import LONGEST_LIFE, SKEW, SigningKey, signer
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def key(name: str, *, begins: timedelta, ends: timedelta | None = None, withdrawn: bool = False) -> SigningKey:
+    until = NOW + ends if ends is not None else None
+    at = NOW if withdrawn else None
+    return SigningKey(id=name, public={}, signs_from=NOW + begins, signs_until=until, withdrawn_at=at)
+
+
+def test_a_new_key_is_published_before_it_signs_and_an_old_one_until_its_last_token_is_dead() -> None:
+    old, new = key("old", begins=-HOUR, ends=HOUR), key("new", begins=HOUR)
+
+    assert signer([old, new], now=NOW) == old
+    assert new.is_published(NOW)
+    assert signer([old, new], now=NOW + HOUR) == new
+    assert old.is_published(NOW + HOUR + LONGEST_LIFE)
+    assert not old.is_published(NOW + HOUR + LONGEST_LIFE + SKEW)
+
+
+def test_a_withdrawn_key_counts_no_more() -> None:
+    lost = key("lost", begins=-HOUR, withdrawn=True)
+
+    assert signer([lost], now=NOW) is None
+    assert not lost.is_published(NOW)
+
+
+def test_no_token_may_be_set_to_live_longer_than_keys_are_published() -> None:
+    assert settings.LONGEST_LIFE == LONGEST_LIFE
+
+
+hours = st.integers(0, 12).map(lambda n: NOW + n * HOUR)
+spells = st.lists(st.tuples(hours, hours).map(lambda pair: Spell(min(pair), max(pair), "paid_term")), max_size=4)
+
+
+@given(before=spells, after=spells, since=hours, until=hours)
+def test_access_shrinks_when_a_moment_is_lost_and_only_then(
+    before: list[Spell], after: list[Spell], since: datetime, until: datetime
+) -> None:
+    moments = [NOW + n * HOUR for n in range(13) if since <= NOW + n * HOUR < until]
+    lost = any(any(s.covers(at) for s in before) and not any(s.covers(at) for s in after) for at in moments)
+
+    assert shrinks(_access(before), _access(after), since=since, until=until) == lost
+
+
+def _access(held: list[Spell]) -> Access:
+    return Access(features={"archive": tuple(held)})

@@ -1,0 +1,102 @@
+"""What a process remembers of readers, and for how long it may."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.db.entitlements import Reader, open_pool
+from app.domain.entitlements import AnswersUnavailable
+from app.services import catalogue
+from app.services.entitlements import Entitlements
+
+OFFER = catalogue.load(Path(__file__).parents[2] / "catalogue.toml")
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+BEGUN, OVER = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()), int(datetime(2027, 3, 1, tzinfo=UTC).timestamp())
+GRANTED = f'{{"otherwise": "ended", "features": {{"archive": [[{BEGUN}, {OVER}, "paid_term", "grt_1"]]}}}}'
+TAKEN = '{"otherwise": "refunded", "features": {}}'
+
+
+class Asked:
+    """Answers over a real database, at a time that a test moves."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self.pool, self.time = pool, 100.0
+        self.answers = Entitlements(
+            Reader(pool), OFFER, outage_allowance=timedelta(minutes=5), most=2, time=lambda: self.time
+        )
+
+    async def writes(self, sub: str, access: str) -> None:
+        await self.pool.execute("INSERT INTO subscribers (id, sub) VALUES ($1, $1) ON CONFLICT DO NOTHING", sub)
+        await self.pool.execute(
+            "INSERT INTO entitlements (sub, subscriber_id, version, access) VALUES ($1, $1, 1, $2)"
+            " ON CONFLICT (sub) DO UPDATE SET access = $2, version = entitlements.version + 1",
+            sub,
+            access,
+        )
+
+    async def says(self, sub: str) -> str:
+        return (await self.answers.check(sub, "archive", now=NOW)).decision.reason
+
+
+@pytest.fixture
+async def asked(database: str) -> AsyncIterator[Asked]:
+    pool = await open_pool(database, size=2, pooler=False)
+    made = Asked(pool)
+    await made.writes("ada", GRANTED)
+    yield made
+    await pool.close()
+
+
+async def test_what_was_not_heard_of_is_not_believed_for_longer_than_a_second(asked: Asked) -> None:
+    assert await asked.says("ada") == "paid_term"
+    await asked.writes("ada", TAKEN)  # and nobody tells
+
+    asked.time += 1.0
+
+    assert await asked.says("ada") == "refunded"
+
+
+async def test_what_is_heard_of_is_forgotten_at_once_and_the_rest_is_remembered(asked: Asked) -> None:
+    assert await asked.says("ada") == "paid_term"
+    asked.time += 60
+    asked.answers.heard(asked.time)
+    await asked.pool.execute("SELECT 1")
+    assert asked.answers.at_hand("ada") is not None
+
+    await asked.writes("ada", TAKEN)
+    asked.answers.forget("ada")
+
+    assert await asked.says("ada") == "refunded"
+
+
+async def test_what_changes_while_it_is_read_is_not_remembered(asked: Asked) -> None:
+    reading = asked.answers.read("ada")
+    reading.send(None)  # it is on its way
+    asked.answers.forget("ada")
+    reading.close()
+    assert asked.answers.at_hand("ada") is None
+
+
+async def test_memory_is_bounded(asked: Asked) -> None:
+    for sub in ("ada", "bob", "cyd"):
+        await asked.says(sub)
+
+    assert [asked.answers.at_hand(sub) is not None for sub in ("ada", "bob", "cyd")] == [False, True, True]
+
+
+async def test_without_the_database_who_was_let_in_stays_in_for_a_while_and_nobody_is_refused(asked: Asked) -> None:
+    assert await asked.says("ada") == "paid_term"
+    assert await asked.says("bob") == "never_subscribed"
+    await asked.pool.close()
+    asked.time += 60
+
+    assert await asked.says("ada") == "paid_term"
+    for sub in ("bob", "cyd"):
+        with pytest.raises(AnswersUnavailable):
+            await asked.says(sub)
+    asked.time += 300
+    with pytest.raises(AnswersUnavailable):
+        await asked.says("ada")
