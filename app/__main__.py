@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import catalogue, database, events, imports, issues, keys, lives, reconcile, serving
+from app.cli import audit, catalogue, database, events, imports, issues, keys, lives, reconcile, serving
 from app.cli.starting import started
 
 cli = typer.Typer(
@@ -29,6 +29,7 @@ cli.command()(serving.worker)
 cli.command()(database.migrate)
 cli.command()(lives.lives)
 cli.command()(reconcile.reconcile)
+cli.add_typer(audit.cli)
 cli.add_typer(catalogue.cli)
 cli.add_typer(events.cli)
 cli.add_typer(imports.cli)

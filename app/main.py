@@ -7,7 +7,7 @@ What is built from the settings stands in one :class:`Parts`; the web applicatio
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
@@ -42,6 +42,7 @@ from app.api import (
     revocations,
     support,
 )
+from app.api import audit as audit_routes
 from app.api import (
     events as event_routes,
 )
@@ -69,6 +70,7 @@ from app.domain.reconciliation import until_next
 from app.domain.subscriptions import SeenSubscription
 from app.gateway.client import Gateway
 from app.gateway.pacing import backlog
+from app.services import audit as audit_cases
 from app.services import (
     catalogue,
     checkout,
@@ -119,6 +121,7 @@ class Parts:
                 Job(table="refunds", do=self._finish_refunds),
                 Job(table="subscriptions", do=self._finish_ends),
                 Job(table="calendar_work", do=self._follow_calendar),
+                Job(table="audit_unsealed", do=self._seal_audit),
                 Job(table="figures", do=self._count_figures),
                 Job(table="sweeps", do=self._reconcile),
             ],
@@ -201,6 +204,12 @@ class Parts:
         now = await self.clock.policy()
         finish = partial(endings.finish, self.sessions, self.gateway, self.rules, now=now)
         await attend(self.sessions, "subscriptions", claimed, owner, finish)
+
+    async def _seal_audit(self, claimed: work.Claimed, owner: str) -> None:
+        async def seal(_: str) -> None:
+            await audit_cases.seal(self.sessions)
+
+        await attend(self.sessions, "audit_unsealed", replace(claimed, ids=claimed.ids[:1]), owner, seal)  # all at once
 
     async def _count_figures(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
@@ -368,6 +377,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         issue_routes,
         anomalies,
         event_routes,
+        audit_routes,
         health,
     ):
         app.include_router(module.router)

@@ -1,13 +1,32 @@
-"""What a person, or a policy in a person's stead, did to someone's money or access. Appended to, and never changed."""
+"""
+What a person, or a policy in a person's stead, did to someone's money or access. Appended to, and never changed.
+
+Writers only append. A worker seals afterwards, so that nobody queues for the end of the chain: ids are given before the
+commit, so an entry may become visible after a later one was sealed; it waits in a table of its own, and none is skipped.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, String, cast, delete, exists, func, select, text, update
 from structlog.contextvars import get_contextvars
 
-from app.db.models import AuditEntry
+from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
 from app.db.session import Session
+from app.domain import audit as rules
+from app.domain.audit import Entry, Seal, Selection
 from app.domain.timelines import Noted
+
+_ONE_SEALER = text("SELECT pg_advisory_xact_lock(hashtextextended('newsstand: the end of the audit chain', 0))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An entry as people read it: with the words beside it, and its seal. None: not sealed yet."""
+
+    entry: Entry
+    note: str | None
+    hash: str | None
 
 
 async def record(
@@ -18,36 +37,156 @@ async def record(
     object_id: str,
     subscriber_id: str | None = None,
     reason: str | None = None,
+    note: str | None = None,
     before: Mapping[str, object] | None = None,
     after: Mapping[str, object] | None = None,
 ) -> None:
     """
     Append one entry, in the transaction that does what it tells of.
 
-    :param actor: ``reader:<sub>``, ``staff:<sub>``, ``key:<id>``, ``stripe`` or ``policy``.
+    :param actor: ``reader:<sub>``, ``staff:<sub>``, ``operator:<user>``, ``key:<id>``, ``stripe`` or ``policy``.
+    :param reason: a code; words of a person's own, with or without a code and a colon before them, become the note.
+    :param note: words of a person's own. They stand beside the chain, and can be erased.
+    :param before: ids, codes, times and numbers only, as ``after``: no names, addresses or words.
     """
     request_id = get_contextvars().get("request_id")
-    session.add(
-        AuditEntry(
-            actor=actor,
-            action=action,
-            object_id=object_id,
-            subscriber_id=subscriber_id,
-            reason=reason,
-            before=dict(before) if before is not None else None,
-            after=dict(after) if after is not None else None,
-            request_id=str(request_id) if request_id is not None else None,
-        )
+    code, words = rules.reason_and_words(reason, actor=actor)
+    entry = AuditEntry(
+        actor=actor,
+        action=action,
+        object_id=object_id,
+        subscriber_id=subscriber_id,
+        reason=code,
+        before=dict(before) if before is not None else None,
+        after=dict(after) if after is not None else None,
+        request_id=str(request_id) if request_id is not None else None,
     )
+    session.add(entry)
     await session.flush()
+    told = ": ".join(part for part in (words, note) if part)
+    if told:
+        session.add(AuditNote(audit_id=entry.id, words=told))
+        await session.flush()
 
 
 async def story_of(session: Session, subscriber_id: str, *, limit: int = 500) -> list[Noted]:
     """Return what was noted of a reader, the newest ``limit`` of it."""
     rows = await session.execute(
-        select(AuditEntry.at, AuditEntry.actor, AuditEntry.action, AuditEntry.reason)
+        select(AuditEntry.at, AuditEntry.actor, AuditEntry.action, AuditEntry.reason, AuditNote.words)
+        .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
         .where(AuditEntry.subscriber_id == subscriber_id)
         .order_by(AuditEntry.id.desc())
         .limit(limit)
     )
-    return [Noted(at=row.at, actor=row.actor, action=row.action, reason=row.reason) for row in rows]
+    return [Noted(at=row.at, actor=row.actor, action=row.action, reason=_in_one(row.reason, row.words)) for row in rows]
+
+
+async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[Listed]:
+    """Return selected entries, the newest first, that stand before another."""
+    query = (
+        select(AuditEntry, AuditNote.words, AuditSeal.hash)
+        .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
+        .outerjoin(AuditSeal, AuditSeal.audit_id == AuditEntry.id)
+        .order_by(AuditEntry.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    if wanted.actor is not None:
+        query = query.where(AuditEntry.actor == wanted.actor)
+    if wanted.action is not None and wanted.action.endswith("*"):
+        query = query.where(AuditEntry.action.startswith(wanted.action[:-1], autoescape=True))
+    elif wanted.action is not None:
+        query = query.where(AuditEntry.action == wanted.action)
+    if wanted.object_id is not None:
+        query = query.where(AuditEntry.object_id == wanted.object_id)
+    if wanted.subscriber_id is not None:
+        query = query.where(AuditEntry.subscriber_id == wanted.subscriber_id)
+    if wanted.since is not None:
+        query = query.where(AuditEntry.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(AuditEntry.at < wanted.until)
+    return [Listed(entry=_entry(row), note=words, hash=hash_) for row, words, hash_ in await session.execute(query)]
+
+
+async def seal(session: Session, *, limit: int) -> int:
+    """Seal up to so many entries that wait for it, and return how many. One transaction at a time does."""
+    await session.execute(_ONE_SEALER)
+    waiting = select(AuditUnsealed.id).where(AuditUnsealed.due_at.is_not(None)).limit(limit)
+    ids = sorted(int(one) for one in await session.scalars(waiting.order_by(AuditUnsealed.due_at)))
+    if not ids:
+        return 0
+    rows = await session.scalars(select(AuditEntry).where(AuditEntry.id.in_(ids)).order_by(AuditEntry.id))
+    last, sealed = await head(session), []
+    for row in rows:
+        last = rules.seal(_entry(row), after=last)
+        sealed.append(last)
+    session.add_all(
+        AuditSeal(seq=one.seq, audit_id=one.audit_id, hash=one.hash, previous=one.previous) for one in sealed
+    )
+    await session.flush()
+    done = [str(one.audit_id) for one in sealed]
+    await session.execute(delete(AuditUnsealed).where(AuditUnsealed.id.in_(done)))
+    gone = {str(one) for one in ids} - set(done)  # removed before it was sealed: what waited for it stays, and tells
+    await session.execute(update(AuditUnsealed).where(AuditUnsealed.id.in_(gone)).values(due_at=None))
+    return len(ids)
+
+
+async def head(session: Session) -> Seal | None:
+    """Return the newest seal."""
+    row = await session.scalar(select(AuditSeal).order_by(AuditSeal.seq.desc()).limit(1))
+    return _seal(row) if row is not None else None
+
+
+async def chain(session: Session, *, after: int, limit: int) -> list[tuple[Seal, Entry | None]]:
+    """Return so many seals that follow on the ``after``-th, each with its entry. None: that is not there."""
+    rows = await session.execute(
+        select(AuditSeal, AuditEntry)
+        .outerjoin(AuditEntry, AuditEntry.id == AuditSeal.audit_id)
+        .where(AuditSeal.seq > after)
+        .order_by(AuditSeal.seq)
+        .limit(limit)
+    )
+    return [(_seal(row), _entry(entry) if entry is not None else None) for row, entry in rows]
+
+
+async def unaccounted(session: Session) -> int | None:
+    """Return the first entry that neither has a seal nor waits for one. Walks the whole log."""
+    sealed = exists().where(AuditSeal.audit_id == AuditEntry.id)
+    waits = exists().where(AuditUnsealed.id == cast(AuditEntry.id, String))
+    return await session.scalar(select(AuditEntry.id).where(~sealed, ~waits).order_by(AuditEntry.id).limit(1))
+
+
+async def gone_unsealed(session: Session) -> int | None:
+    """Return the first entry that waits for its seal, and is not there."""
+    number = cast(AuditUnsealed.id, BigInteger)
+    there = exists().where(AuditEntry.id == number)
+    return await session.scalar(select(number).where(~there).order_by(number).limit(1))
+
+
+async def waiting(session: Session) -> int:
+    """Return how many entries wait for their seal."""
+    return await session.scalar(select(func.count()).select_from(AuditUnsealed)) or 0
+
+
+def _in_one(reason: str | None, words: str | None) -> str | None:
+    return ": ".join(part for part in (reason, words) if part) or None
+
+
+def _seal(row: AuditSeal) -> Seal:
+    return Seal(seq=row.seq, audit_id=row.audit_id, hash=row.hash, previous=row.previous)
+
+
+def _entry(row: AuditEntry) -> Entry:
+    return Entry(
+        id=row.id,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        object_id=row.object_id,
+        subscriber_id=row.subscriber_id,
+        reason=row.reason,
+        before=row.before,
+        after=row.after,
+        request_id=row.request_id,
+    )

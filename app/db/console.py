@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import defer
 
 from app.db import work
-from app.db.models import AuditEntry, Event
+from app.db.models import AuditEntry, AuditNote, Event
 from app.db.session import Session
 from app.domain.events import DEAD, FAILED, RECEIVED
 
@@ -23,7 +23,7 @@ class Entry:
     action: str
     object_id: str
     subscriber_id: str | None
-    reason: str | None
+    reason: str | None  # a code, and their own words
     before: dict[str, object] | None
     after: dict[str, object] | None
 
@@ -53,7 +53,12 @@ async def entries(
     :param about: the id of the object or of the reader; empty: of any.
     :param before: only entries before that one.
     """
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
+    query = (
+        select(AuditEntry, AuditNote.words)
+        .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
+        .order_by(AuditEntry.id.desc())
+        .limit(limit)
+    )
     if before is not None:
         query = query.where(AuditEntry.id < before)
     if actor:
@@ -70,11 +75,11 @@ async def entries(
             action=row.action,
             object_id=row.object_id,
             subscriber_id=row.subscriber_id,
-            reason=row.reason,
+            reason=": ".join(part for part in (row.reason, words) if part) or None,
             before=row.before,
             after=row.after,
         )
-        for row in await session.scalars(query)
+        for row, words in await session.execute(query)
     ]
 
 

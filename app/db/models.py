@@ -509,8 +509,8 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_log"
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    at: Mapped[datetime] = mapped_column(server_default=func.now())
-    actor: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    actor: Mapped[str] = mapped_column(index=True)
     action: Mapped[str]
     object_id: Mapped[str] = mapped_column(index=True)
     subscriber_id: Mapped[str | None] = mapped_column(index=True)
@@ -518,6 +518,32 @@ class AuditEntry(Base):
     before: Mapped[JSON | None]
     after: Mapped[JSON | None]
     request_id: Mapped[str | None]
+
+
+class AuditNote(Base):
+    """What a person gave as their reason in words of their own: beside the chain, so that it can be erased."""
+
+    __tablename__ = "audit_notes"
+    audit_id: Mapped[int] = mapped_column(ForeignKey("audit_log.id"), primary_key=True, autoincrement=False)
+    words: Mapped[str]
+
+
+class AuditUnsealed(Base, Due):
+    """An entry that waits for its seal. A trigger puts it here with the entry, whoever writes that."""
+
+    __tablename__ = "audit_unsealed"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the entry's
+    __table_args__ = (Index("audit_unsealed_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+
+
+class AuditSeal(Base):
+    """The chain: one seal for each entry, in the order of sealing. Nothing may change them; see app.domain.audit."""
+
+    __tablename__ = "audit_seals"
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    audit_id: Mapped[int] = mapped_column(unique=True)
+    hash: Mapped[str]
+    previous: Mapped[str] = mapped_column(unique=True)  # no two follow on one
 
 
 class Figures(Base, Due):

@@ -40,6 +40,6 @@ async def dismiss(sessions: Sessions, object_id: str, *, by: str, reason: str, n
             action="attention.dismissed",
             object_id=object_id,
             subscriber_id=item.subscriber_id,
-            reason=reason,
+            note=reason,
             before={"kind": item.kind, "why": item.why},
         )

@@ -54,7 +54,7 @@ async def give(
             action="comp.given",
             object_id=comp.id,
             subscriber_id=reader.id,
-            reason=reason,
+            note=reason,
             after={"plan": plan, "until": ends.isoformat(), "issues": count},
         )
     return comp
@@ -83,7 +83,7 @@ async def take_back(
             action="comp.taken_back",
             object_id=found.id,
             subscriber_id=reader.id,
-            reason=reason,
+            note=reason,
             before={"until": found.until.isoformat()},
             after={"until": now.isoformat()},
         )

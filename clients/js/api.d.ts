@@ -692,6 +692,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List entries of the audit log, the newest first
+         * @description List entries of the audit log, the newest first.
+         */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -970,6 +990,105 @@ export interface components {
              * Format: date-time
              */
             since: string;
+        };
+        /**
+         * AuditEntryOut
+         * @description Who did what, when, to what, why, with what before and after.
+         * @example {
+         *       "action": "refund.requested",
+         *       "actor": "staff:user-7",
+         *       "after": {
+         *         "amount": 100
+         *       },
+         *       "at": "2026-03-01T18:00:00Z",
+         *       "hash": "9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de",
+         *       "id": "1024",
+         *       "note": "a torn copy",
+         *       "object": "rfd_123",
+         *       "reason": "other",
+         *       "request_id": "4f1c",
+         *       "subscriber": "rdr_123"
+         *     }
+         */
+        AuditEntryOut: {
+            /** Id */
+            id: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Actor
+             * @description `reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`
+             */
+            actor: string;
+            /** Action */
+            action: string;
+            /**
+             * Object
+             * @description the id of what it was done to
+             */
+            object: string;
+            /**
+             * Subscriber
+             * @description the id of whose it is
+             */
+            subscriber: string | null;
+            /**
+             * Reason
+             * @description a code
+             */
+            reason: string | null;
+            /**
+             * Note
+             * @description their own words: outside the chain, so that they can be erased
+             */
+            note: string | null;
+            /** Before */
+            before: {
+                [key: string]: unknown;
+            } | null;
+            /** After */
+            after: {
+                [key: string]: unknown;
+            } | null;
+            /** Request Id */
+            request_id: string | null;
+            /**
+             * Hash
+             * @description its seal in the chain; null: a worker is about to seal it
+             */
+            hash: string | null;
+        };
+        /**
+         * AuditOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "action": "refund.requested",
+         *           "actor": "staff:user-7",
+         *           "after": {
+         *             "amount": 100
+         *           },
+         *           "at": "2026-03-01T18:00:00Z",
+         *           "hash": "9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de",
+         *           "id": "1024",
+         *           "note": "a torn copy",
+         *           "object": "rfd_123",
+         *           "reason": "other",
+         *           "request_id": "4f1c",
+         *           "subscriber": "rdr_123"
+         *         }
+         *       ]
+         *     }
+         */
+        AuditOut: {
+            /** Data */
+            data: components["schemas"]["AuditEntryOut"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * CalendarOut
@@ -6376,6 +6495,96 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description whole: `staff:user-7` */
+                actor?: string | null;
+                /** @description whole, or its beginning and a star: `refund.*` */
+                action?: string | null;
+                /** @description the id of what it was done to */
+                object?: string | null;
+                /** @description the id of whose it is: `rdr_123` */
+                subscriber?: string | null;
+                /** @description then or later */
+                since?: string | null;
+                /** @description before */
+                until?: string | null;
+                /** @description the `next` of the page before */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

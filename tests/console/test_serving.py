@@ -13,8 +13,12 @@ async def subscription(shop: Shop) -> str:
 
 
 async def noted(shop: Shop, action: str) -> list[tuple[str, str]]:
-    rows = await shop.rows("SELECT actor, reason FROM audit_log WHERE action = $1 ORDER BY id", action)
-    return [(row["actor"], row["reason"]) for row in rows]
+    rows = await shop.rows(
+        "SELECT actor, concat_ws(': ', reason, words) AS why FROM audit_log LEFT JOIN audit_notes ON audit_id = id"
+        " WHERE action = $1 ORDER BY id",
+        action,
+    )
+    return [(row["actor"], row["why"]) for row in rows]
 
 
 async def test_a_subscription_is_cancelled_and_goes_on_again_at_the_readers_wish(shop: Shop, sit: Sit) -> None:

@@ -56,7 +56,17 @@ async def test_the_migrations_make_what_the_models_say(database: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("change", ["UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_log SET actor = 'x'",
+        "DELETE FROM audit_log",
+        "TRUNCATE audit_log CASCADE",
+        "UPDATE audit_seals SET hash = 'x'",
+        "DELETE FROM audit_seals",
+        "TRUNCATE audit_seals",
+    ],
+)
 async def test_nothing_may_change_the_audit_log(database: str, change: str) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute("INSERT INTO audit_log (actor, action, object_id) VALUES ('a', 'b', 'c')")

@@ -1,0 +1,99 @@
+"""``/v1/support/audit``: who did what to someone's money or access, when and why."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+from app.api.deps import Admin, Sessions
+from app.api.describing import Described
+from app.api.models import STORABLE, Moment
+from app.db.audit import Listed
+from app.domain.audit import Selection
+from app.services import audit
+
+router = APIRouter(prefix="/v1/support/audit", tags=["operation"], route_class=Described)
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=300), STORABLE]
+ENTRY_EXAMPLE: JsonDict = {
+    "id": "1024",
+    "at": "2026-03-01T18:00:00Z",
+    "actor": "staff:user-7",
+    "action": "refund.requested",
+    "object": "rfd_123",
+    "subscriber": "rdr_123",
+    "reason": "other",
+    "note": "a torn copy",
+    "before": None,
+    "after": {"amount": 100},
+    "request_id": "4f1c",
+    "hash": "9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de",
+}
+
+
+class AuditEntryOut(BaseModel):
+    """Who did what, when, to what, why, with what before and after."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ENTRY_EXAMPLE]})
+
+    id: str
+    at: datetime
+    actor: str = Field(description="`reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`")
+    action: str
+    object: str = Field(description="the id of what it was done to")
+    subscriber: str | None = Field(description="the id of whose it is")
+    reason: str | None = Field(description="a code")
+    note: str | None = Field(description="their own words: outside the chain, so that they can be erased")
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    request_id: str | None
+    hash: str | None = Field(description="its seal in the chain; null: a worker is about to seal it")
+
+    @classmethod
+    def of(cls, listed: Listed) -> "AuditEntryOut":
+        """Show an entry."""
+        entry = listed.entry
+        return cls(
+            id=str(entry.id),
+            at=entry.at,
+            actor=entry.actor,
+            action=entry.action,
+            object=entry.object_id,
+            subscriber=entry.subscriber_id,
+            reason=entry.reason,
+            note=listed.note,
+            before=dict(entry.before) if entry.before is not None else None,
+            after=dict(entry.after) if entry.after is not None else None,
+            request_id=entry.request_id,
+            hash=listed.hash,
+        )
+
+
+class AuditOut(BaseModel):
+    """A list, and where it goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ENTRY_EXAMPLE], "next": None}]})
+
+    data: list[AuditEntryOut]
+    next: str | None
+
+
+@router.get("")
+async def list_audit(
+    _: Admin,
+    sessions: Sessions,
+    actor: Annotated[Word | None, Query(description="whole: `staff:user-7`")] = None,
+    action: Annotated[Word | None, Query(description="whole, or its beginning and a star: `refund.*`")] = None,
+    object: Annotated[Word | None, Query(description="the id of what it was done to")] = None,  # noqa: A002
+    subscriber: Annotated[Word | None, Query(description="the id of whose it is: `rdr_123`")] = None,
+    since: Annotated[Moment | None, Query(description="then or later")] = None,
+    until: Annotated[Moment | None, Query(description="before")] = None,
+    after: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="the `next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> AuditOut:
+    """List entries of the audit log, the newest first."""
+    wanted = Selection(actor=actor, action=action, object_id=object, subscriber_id=subscriber, since=since, until=until)
+    found = await audit.page(sessions, wanted, after=int(after) if after is not None else None, limit=limit)
+    return AuditOut(data=[AuditEntryOut.of(one) for one in found.found], next=found.next)
