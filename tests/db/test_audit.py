@@ -7,7 +7,7 @@ import pytest
 
 from app.db import audit
 from app.db.session import Sessions
-from app.domain.audit import GENESIS
+from app.domain.audit import GENESIS, Selection
 from app.services import audit as cases
 from app.services.audit import Verified
 
@@ -46,7 +46,7 @@ async def test_what_commits_late_with_a_lower_id_is_sealed_too(sessions: Session
 
 
 async def _sealed(sessions: Sessions) -> list[audit.Listed]:
-    page = await cases.page(sessions, audit.Selection(), after=None, limit=100)
+    page = await cases.page(sessions, Selection(), after=None, limit=100)
     return [one for one in page.found if one.hash]
 
 
