@@ -43,9 +43,7 @@ from app.api import (
     support,
 )
 from app.api import audit as audit_routes
-from app.api import (
-    events as event_routes,
-)
+from app.api import events as event_routes
 from app.api import issues as issue_routes
 from app.api import subscriptions as subscription_routes
 from app.api.auth import Authenticator
@@ -127,7 +125,7 @@ class Parts:
             ],
             tidy=self._tidy,
             lease=self.settings.lease,
-            listen_dsn=_listen_dsn(self.settings, self.dsn),
+            listen_dsn=address.listening(self.settings, self.dsn),
             at_once=self.settings.worker_concurrency,
             catch_up=partial(self._catch_up, done),
         )
@@ -151,7 +149,6 @@ class Parts:
         await idempotency.prune(self.sessions)
         await revocation_cases.prune(self.sessions)
         await event_cases.prune(self.sessions, kept_for=self.settings.events_kept)
-
         await self._keep_schedule()
 
     async def _keep_schedule(self) -> None:
@@ -206,10 +203,8 @@ class Parts:
         await attend(self.sessions, "subscriptions", claimed, owner, finish)
 
     async def _seal_audit(self, claimed: work.Claimed, owner: str) -> None:
-        async def seal(_: str) -> None:
-            await audit_cases.seal(self.sessions)
-
-        await attend(self.sessions, "audit_unsealed", replace(claimed, ids=claimed.ids[:1]), owner, seal)  # all at once
+        once = replace(claimed, ids=claimed.ids[:1])  # it seals all that wait
+        await attend(self.sessions, "audit_unsealed", once, owner, partial(audit_cases.seal, self.sessions))
 
     async def _count_figures(self, claimed: work.Claimed, owner: str) -> None:
         now = await self.clock.policy()
@@ -273,7 +268,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
         )
         stack.push_async_callback(authenticator.close)
         asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
-        hearing = Hearing(_listen_dsn(settings, dsn), pool, asked)
+        hearing = Hearing(address.listening(settings, dsn), pool, asked)
         container = Container(
             settings=settings,
             clock=clock,
@@ -304,11 +299,6 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
 
 def _minting(settings: Settings) -> Minting:
     return Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
-
-
-def _listen_dsn(settings: Settings, dsn: str) -> str:
-    past_the_pooler = settings.listen_database_url
-    return past_the_pooler.get_secret_value() if past_the_pooler is not None else dsn
 
 
 class Application(FastAPI):

@@ -20,3 +20,9 @@ async def find(settings: Settings, *, owner: bool = False) -> str:
         return settings.database_url.get_secret_value()
     maintenance = await asyncio.to_thread(embedded.ensure, settings.data_dir)
     return await schema.create_database(maintenance, DATABASE)
+
+
+def listening(settings: Settings, dsn: str) -> str:
+    """Return where to LISTEN: past the pooler, if one stands between."""
+    past_the_pooler = settings.listen_database_url
+    return past_the_pooler.get_secret_value() if past_the_pooler is not None else dsn

@@ -37,8 +37,8 @@ async def page(sessions: Sessions, wanted: Selection, *, after: int | None, limi
     return Page(found=found[:limit], next=str(found[limit - 1].entry.id) if len(found) > limit else None)
 
 
-async def seal(sessions: Sessions) -> None:
-    """Seal all entries that can be seen and have no seal."""
+async def seal(sessions: Sessions, _: str = "") -> None:
+    """Seal all entries that can be seen and have no seal, whichever of them it was called for."""
     done = AT_ONCE
     while done == AT_ONCE:
         async with sessions.begin() as session:
