@@ -66,6 +66,11 @@ async def unschedule(session: Session) -> None:
     )
 
 
+async def rest(session: Session, sweep_id: str) -> None:
+    """Have nothing left to do for a sweep that is finished: whoever was overtaken by its end had put it back."""
+    await session.execute(update(Row).where(Row.id == sweep_id, Row.finished_at.is_not(None)).values(due_at=None))
+
+
 async def _insert(
     session: Session, *, kind: str, by: str, dry_run: bool, since: datetime | None, due_in: timedelta | None
 ) -> Sweep:

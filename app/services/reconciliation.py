@@ -160,6 +160,7 @@ async def run(
         told(sweep)
     async with sessions.begin() as session:
         found = await rows.differences(session, sweep_id)
+        await rows.rest(session, sweep_id)
     for one in found:
         log.warning("differs_from_stripe", words=one.words, key=one.key, dry_run=sweep.dry_run)
     log.info("reconciled", sweep=sweep.id, kind=sweep.kind, differences=len(found), **sweep.counts)

@@ -148,6 +148,15 @@ async def test_killed_in_the_middle_it_goes_on_from_there(shop: Shop) -> None:
     assert held["status"] == "active"
 
 
+async def test_one_that_was_put_back_after_its_end_rests(shop: Shop) -> None:
+    await shop.does(
+        """INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key, due_at, finished_at)
+           VALUES ('swp_1', 'reconcile', 'operator:x', false, 'done', '{}', '{}', 'reconcile', now(), now())"""
+    )
+
+    await shop.until("SELECT due_at IS NULL FROM sweeps WHERE id = 'swp_1'")
+
+
 async def test_it_runs_by_itself_at_its_time_and_waits_for_the_next(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribes(ada)
