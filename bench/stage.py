@@ -173,6 +173,10 @@ class Stage:
             self._stack.callback(shutil.rmtree, self._home, ignore_errors=True)
         return self._home
 
+    def _log(self, name: str) -> Path:
+        """Return where a program's output goes; some are named by an address."""
+        return self.home() / f"{''.join(c if c.isalnum() else '-' for c in name)[-80:]}.log"
+
     def _start(self, name: str, module: list[str], environment: dict[str, str], *, core: int = SERVER_CORE) -> None:
         with socket.socket() as free:
             free.bind((load.HOST, 0))
@@ -181,7 +185,7 @@ class Stage:
         until = time.monotonic() + START_LIMIT
         while not _listens(port):
             if server.poll() is not None or time.monotonic() > until:
-                log = self.home() / f"{name}.log"
+                log = self._log(name)
                 raise RuntimeError(f"{name} did not start:\n{log.read_text()[-4000:]}")
             time.sleep(0.05)
         self._ports[name] = port
@@ -191,7 +195,7 @@ class Stage:
     ) -> "subprocess.Popen[bytes]":
         self.say(f"Starting {name} ...")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("NEWSSTAND_")}
-        with (self.home() / f"{name}.log").open("wb") as out:
+        with (self._log(name)).open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", *module],
                 cwd=ROOT,
