@@ -7,8 +7,9 @@ the intent recorded, one refund for each payment of it; (2) Stripe is asked, aft
 is written, and a worker cancels at Stripe. Access ends before the credit note, so that a slow one keeps no door open.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -43,6 +44,7 @@ from app.gateway.translate import OUR_REFUND
 
 FAULTS = 3  # faults of Stripe's in a row, before a worker goes on later
 LOOKS = 5
+MOMENTS, MOMENT = 15, 0.1  # how often, and after how many seconds, a payment that a worker is at is tried again
 LOOK_AGAIN = timedelta(hours=1)  # at money that is promised and not there: its event may be lost
 CREDIT_TRIES = 8  # for a credit note that Stripe refuses; then a person has to look
 log = structlog.get_logger()
@@ -99,6 +101,7 @@ async def pay(
 
     :raises RefundRefused: Stripe will pay none of it.
     """
+    taken = await _leased(sessions, taken, lease=lease)
     refusals: list[RefundRefused] = []
     async with AsyncExitStack() as leases:
         ours = [refund for refund in taken.act if refund.id in taken.leased]
@@ -116,6 +119,18 @@ async def pay(
         raise refusals[0]
     async with sessions.begin() as session:
         return await refunds.of_act(session, taken.act[0].id)
+
+
+async def _leased(sessions: Sessions, taken: refunds.Taken, *, lease: timedelta) -> refunds.Taken:
+    """Wait a moment for payments that a worker is at: it only follows what Stripe told of them just now."""
+    for _ in range(MOMENTS):
+        if all(refund.id in taken.leased or refund.status != PROCESSING for refund in taken.act):
+            break
+        await asyncio.sleep(MOMENT)
+        async with sessions.begin() as session:
+            more = await refunds.take(session, taken.act[0].id, owner=taken.owner, lease=lease)
+        taken = replace(more, leased=taken.leased | more.leased)
+    return taken
 
 
 async def _begin(
