@@ -17,6 +17,7 @@ from app.db.reconciliation import WORK_KEY, Sweep
 from app.db.subscriptions import Overtaken
 from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.reconciliation import PAYMENTS, PHASES, REFUNDS, SUBSCRIPTIONS, AlreadyReconciling
+from app.gateway.pacing import backlog
 from app.services import catalogue, reconciliation
 from app.services.reconciliation import Importing, Report
 from app.settings import Settings
@@ -72,7 +73,7 @@ async def _sweep(
             )
             if cut and not quiet:
                 typer.echo(f"Goes on where the run of {_minute(sweep.created_at)} was cut short.", err=True)
-            with ExitStack() as shown:
+            with backlog(), ExitStack() as shown:  # nobody waits for it as a reader does
                 told = (
                     _bar(shown, sum((await reconciliation.sizes(sessions)).values())) if not quiet else lambda _: None
                 )

@@ -45,10 +45,11 @@ async def cancel(visit: Visit) -> Response:
     desk, found = visit.desk, await _live(visit)
     when, why = visit.chosen("when", WHEN), _in_one(*visit.why(CANCEL_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
+    by, only = visit.staff.actor, found.subscription.id
     if when == "now":
-        await endings.cancel_now(*told, reason=why, by=visit.staff.actor, now=visit.now)
+        await endings.cancel_now(*told, reason=why, by=by, only=only, now=visit.now)
         return visit.go(f"/readers/{found.subscriber.id}", say="The subscription has ended. Nothing was given back.")
-    await endings.cancel_at_period_end(*told, reason=why, comment=None, by=visit.staff.actor, now=visit.now)
+    await endings.cancel_at_period_end(*told, reason=why, comment=None, by=by, only=only, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription ends with what is paid.")
 
 
@@ -62,7 +63,7 @@ async def resume(visit: Visit) -> Response:
     desk, found = visit.desk, await _live(visit)
     why = _in_one(*visit.why(RESUME_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
-    await endings.resume(*told, reason=why, by=visit.staff.actor, now=visit.now)
+    await endings.resume(*told, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription goes on, and renews.")
 
 

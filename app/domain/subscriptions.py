@@ -141,6 +141,12 @@ class SeenSubscription:
         return None
 
     @property
+    def ends_with_what_is_paid(self) -> bool:
+        """Whether it is to end with the current period, or before; a later end would be charged for once more."""
+        period = self.period
+        return self.cancel_at is not None and (period is None or self.cancel_at <= period[1])
+
+    @property
     def price(self) -> int:
         """What the next term costs, before tax and discounts, in minor units."""
         return sum(item.unit_amount for item in self.items)

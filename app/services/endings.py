@@ -5,8 +5,9 @@ Whoever ended a subscription, a worker brings its end about at Stripe in steps t
 its invoices are voided and its pending items deleted, and what was paid all the same is ordered back.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -43,40 +44,30 @@ async def cancel_at_period_end(
     reason: str | None,
     comment: str | None,
     by: str | None = None,
+    only: str | None = None,
     now: datetime,
 ) -> None:
     """
     Let a subscription end with what is paid: access stays until then, and one click undoes it.
 
-    Told twice, it counts once. Never blocked by an offer (product.md, rule 8).
+    Told twice, it counts once. One that was to end later, by a date set in the portal, ends with what is paid now.
+    Never blocked by an offer (product.md, rule 8).
 
     :param by: who does it, as the audit log writes it; None: the reader.
-    :raises AlreadyEnded: it is over.
+    :param only: the subscription that is meant; None: the reader's current one.
+    :raises AlreadyEnded: it is over, or another is the reader's by now.
     """
     parameters: dict[str, object] = {"cancel_at_period_end": True}
     if comment:
         parameters["cancellation_details"] = {"comment": comment}
-    async with sessions.begin() as session:
-        held = await _lock_live(session, sub)
-    seen = await subscriptions_at_stripe.fetch(
-        gateway, held.stripe_id
-    )  # our copy may be older than a click in the portal
-    if seen.cancel_at is None:
-        async with sessions.begin() as session:
-            held = await _lock_live(session, sub)
-            intent = await intents.record(session, held.id, "schedule_end", parameters)
-            await audit.record(
-                session,
-                actor=by or f"reader:{sub}",
-                action="subscription.cancel_at_period_end",
-                object_id=held.id,
-                subscriber_id=held.subscriber_id,
-                reason=reason,
-                before={"ends_at": None},
-                after={"ends_at": _text(held.current_period_end)},
-            )
-        await _tell(sessions, gateway, held, intent)
-    held = await _look(sessions, gateway, rules, held.stripe_id, now=now)
+
+    def change(seen: SeenSubscription) -> _Change | None:
+        if seen.ends_with_what_is_paid:
+            return None
+        period = seen.period
+        return _Change("schedule_end", "subscription.cancel_at_period_end", parameters, period[1] if period else None)
+
+    held = await _reschedule(sessions, gateway, rules, sub, change, reason=reason, by=by, only=only, now=now)
     if held.cancel_at is None and held.is_live:
         raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
 
@@ -89,35 +80,69 @@ async def resume(
     *,
     reason: str | None = None,
     by: str | None = None,
+    only: str | None = None,
     now: datetime,
 ) -> None:
     """
-    Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error.
+    Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error. As :func:`cancel_at_period_end`.
 
-    :raises AlreadyEnded: it is over.
+    :raises AlreadyEnded: it is over, or another is the reader's by now.
     """
-    async with sessions.begin() as session:
-        held = await _lock_live(session, sub)
-    seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)
-    if seen.cancel_at is not None:
+
+    def change(seen: SeenSubscription) -> _Change | None:
+        if seen.cancel_at is None:
+            return None
         parameters = {"cancel_at_period_end": False} if seen.ends_by_flag else {"cancel_at": ""}
+        return _Change("resume", "subscription.resume", parameters, None)
+
+    held = await _reschedule(sessions, gateway, rules, sub, change, reason=reason, by=by, only=only, now=now)
+    if held.cancel_at is not None and held.is_live:
+        raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What Stripe is to be told of a scheduled end, and how the audit log writes it."""
+
+    intent: str
+    action: str
+    parameters: Mapping[str, object]
+    ends_at: datetime | None
+
+
+async def _reschedule(
+    sessions: Sessions,
+    gateway: Gateway,
+    rules: Rules,
+    sub: str,
+    change: Callable[[SeenSubscription], _Change | None],
+    *,
+    reason: str | None,
+    by: str | None,
+    only: str | None,
+    now: datetime,
+) -> Subscription:
+    """Change when a subscription ends, if Stripe's own state asks for it; return how it stands then."""
+    async with sessions.begin() as session:
+        held = await _lock_live(session, sub, only)
+    seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)  # ours may be older than a click in the portal
+    wanted = change(seen)
+    if wanted is not None:
         async with sessions.begin() as session:
-            held = await _lock_live(session, sub)
-            intent = await intents.record(session, held.id, "resume", parameters)
+            held = await _lock_live(session, sub, held.id)
+            intent = await intents.record(session, held.id, wanted.intent, wanted.parameters)
             await audit.record(
                 session,
                 actor=by or f"reader:{sub}",
-                action="subscription.resume",
+                action=wanted.action,
                 object_id=held.id,
                 subscriber_id=held.subscriber_id,
                 reason=reason,
                 before={"ends_at": _text(seen.cancel_at)},
-                after={"ends_at": None},
+                after={"ends_at": _text(wanted.ends_at)},
             )
         await _tell(sessions, gateway, held, intent)
-    held = await _look(sessions, gateway, rules, held.stripe_id, now=now)
-    if held.cancel_at is not None and held.is_live:
-        raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
+    return await _look(sessions, gateway, rules, held.stripe_id, now=now)
 
 
 async def _look(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime) -> Subscription:
@@ -141,6 +166,7 @@ async def cancel_now(
     *,
     reason: str | None,
     by: str | None = None,
+    only: str | None = None,
     now: datetime,
 ) -> None:
     """
@@ -151,7 +177,7 @@ async def cancel_now(
     :raises AlreadyEnded: it is over.
     """
     async with sessions.begin() as session:
-        held = await _lock_live(session, sub)
+        held = await _lock_live(session, sub, only)
         await endings.end(session, rules, held.id, by="cancel_now", now=now)
         await audit.record(
             session,
@@ -253,13 +279,16 @@ async def _ask(sessions: Sessions, intent: intents.Intent, request: Awaitable[No
         raise answer
 
 
-async def _lock_live(session: Session, sub: str) -> Subscription:
+async def _lock_live(session: Session, sub: str, only: str | None = None) -> Subscription:
     subscriber = await subscribers.by_sub(session, sub)
     if subscriber is None:
         raise NoSubscription
     await subscribers.lock(session, subscriber.id)
-    held = await subscriptions.current(session, subscriber.id)
-    if held is None:
+    if only is None:
+        held = await subscriptions.current(session, subscriber.id)
+    else:
+        held = await subscriptions.by_id(session, only)
+    if held is None or held.subscriber_id != subscriber.id:
         raise NoSubscription
     if not held.is_live:
         raise AlreadyEnded

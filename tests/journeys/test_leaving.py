@@ -2,6 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
+
+from app import main
+from app.domain.subscriptions import AlreadyEnded
+from app.services import catalogue, endings
 from tests.support.shop import OPENING, Shop
 
 A_YEAR = OPENING.replace(year=2027)
@@ -131,3 +136,42 @@ async def test_an_unpaid_subscription_never_had_access(shop: Shop) -> None:
     await shop.settles()
 
     assert (await shop.check(ada))["reason"] == "never_subscribed"
+
+
+async def test_who_cancels_after_setting_a_later_end_in_the_portal_is_not_charged_again(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    later = int((A_YEAR + timedelta(days=100)).timestamp())
+    await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", cancel_at=str(later), proration_behavior="none")
+    await shop.settles()
+
+    canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+
+    assert canceled.status_code == 200, canceled.text
+    assert canceled.json()["ends_at"] == "2027-03-01T18:00:00Z"
+    await shop.wind_to(A_YEAR + timedelta(days=5))
+    seen = await shop.overview(ada)
+    assert (len(seen["payments"]), seen["subscriptions"][0]["status"]) == (1, "canceled")
+
+
+async def test_an_end_is_of_the_subscription_that_was_named_and_of_no_other(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (old,) = (await shop.overview(ada))["subscriptions"]
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+    await shop.settles()
+    await shop.subscribes(ada)
+
+    async with main.parts(shop.settings, catalogue.load(shop.settings.catalogue)) as built:
+        told = (built.sessions, built.gateway, built.rules, ada.sub)
+        for again in (
+            endings.cancel_now(*told, reason=None, only=old["id"], now=OPENING),
+            endings.cancel_at_period_end(*told, reason=None, comment=None, only=old["id"], now=OPENING),
+            endings.resume(*told, only=old["id"], now=OPENING),
+        ):
+            with pytest.raises(AlreadyEnded):
+                await again
+
+    assert await shop.may_read(ada)
+    assert (await shop.get("/v1/me/subscription", ada)).json()["ends_at"] is None
