@@ -25,7 +25,7 @@ from sandbox.faults import Fault
 from sandbox.forms import decode
 from sandbox.idempotency import Reply
 from sandbox.jsontypes import JsonObject
-from sandbox.pagination import page
+from sandbox.pagination import embed_some, page
 from sandbox.public import API_VERSION
 from sandbox.registry import SERVED, Call, Page
 from sandbox.spoiling import Dropped
@@ -249,6 +249,7 @@ def _shown(account: Account, result: JsonObject | Page, params: JsonObject, path
         body: JsonObject = {"object": "list", "data": data, "has_more": more, "url": path}
     else:
         body = account.render(result)
+    embed_some(body)
     expand(account, body, params.get("expand", []))
     return body
 

@@ -47,3 +47,13 @@ def in_range(value: int, wanted: int | JsonObject | None) -> bool:
         and value < wanted.get("lt", value + 1)
         and value <= wanted.get("lte", value)
     )
+
+
+EMBEDDED = 10  # lines that an invoice shows by itself, as Stripe's does; the rest is listed
+
+
+def embed_some(body: JsonObject) -> None:
+    """Leave an invoice's first lines in it, and say that there are more. Of a list, of each in it."""
+    for thing in body["data"] if body.get("object") == "list" else [body]:
+        if thing.get("object") == "invoice" and len(thing["lines"]["data"]) > EMBEDDED:
+            thing["lines"] = {**thing["lines"], "data": thing["lines"]["data"][:EMBEDDED], "has_more": True}

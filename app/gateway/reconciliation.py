@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from stripe import Customer
-from stripe.params import EventListParams, InvoiceListParams, RefundListParams, SubscriptionListParams
+from stripe.params import EventListParams, RefundListParams, SubscriptionListParams
 
 from app.domain.imports import SeenCustomer
 from app.domain.reconciliation import ListedInvoice, ListedRefund
@@ -19,6 +19,7 @@ from app.domain.refunds import SeenRefund
 from app.domain.subscriptions import SeenSubscription
 from app.gateway import translate
 from app.gateway.client import Gateway
+from app.gateway.subscriptions import whole
 
 AT_ONCE = 100  # the most that Stripe lists in a call
 TYPES_AT_ONCE = 20  # the most types of events that Stripe lists in a call
@@ -80,14 +81,14 @@ async def subscription(gateway: Gateway, stripe_id: str) -> SeenSubscription:
 
 async def invoices(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedInvoice]:
     """List invoices with what was paid on them."""
-    wanted: InvoiceListParams = {"expand": ["data.payments"], "limit": AT_ONCE}
+    wanted: dict[str, object] = {"expand": ["data.payments"], "limit": AT_ONCE}
     if since is not None:
         wanted["created"] = {"gte": int(since.timestamp())}
     if after is not None:
         wanted["starting_after"] = after
-    listed = await gateway.call(gateway.sdk.v1.invoices.list_async(wanted))
+    listed = await gateway.read("/v1/invoices", **wanted)
     return Page(
-        found=[translate.listed_invoice(invoice) for invoice in listed.data],
+        found=[translate.listed_invoice(await whole(gateway, invoice)) for invoice in listed.data],
         next=listed.data[-1].id if listed.has_more and listed.data else None,
     )
 

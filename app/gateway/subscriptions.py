@@ -24,7 +24,17 @@ async def fetch(gateway: Gateway, stripe_id: str) -> SeenSubscription:
         gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"),
         gateway.read_every("/v1/invoices", subscription=stripe_id, expand=["data.payments"], limit=100),
     )
-    return translate.subscription(seen, listed)
+    return translate.subscription(seen, [await whole(gateway, invoice) for invoice in listed])
+
+
+async def whole(gateway: Gateway, invoice: Any) -> Any:
+    """Return an invoice with all of its lines and payments: a listing holds the first of each alone."""
+    if invoice.lines.has_more:
+        path = f"/v1/invoices/{quote(invoice.id, safe='')}/lines"
+        invoice.lines["data"] = await gateway.read_every(path, limit=PAGE)
+    if invoice.get("payments") and invoice.payments.has_more:
+        invoice.payments["data"] = await gateway.read_every("/v1/invoice_payments", invoice=invoice.id, limit=PAGE)
+    return invoice
 
 
 async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, SeenSubscription]:
@@ -52,7 +62,7 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
         for invoice in page:
             whose = _subscription_of(invoice)
             if whose is not None and whose in found:
-                invoices[whose].append(found[whose][1](invoice))
+                invoices[whose].append(found[whose][1](await whole(gateway, invoice)))
     return {one: replace(seen, invoices=tuple(invoices[one])) for one, (seen, _) in found.items()}
 
 
