@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from app.api.deps import Now, ReadRules, Sessions, SupportAgent
 from app.api.describing import Described
-from app.api.models import STORABLE
+from app.api.models import STORABLE, Moment
 from app.api.problems import problems
 from app.domain.comps import CalendarTooShort, Comp, CompIsOver
 from app.domain.plans import UnknownPlan
@@ -44,8 +44,10 @@ class CompIn(BaseModel):
 
     subscriber: Annotated[str, Field(min_length=1, max_length=255), STORABLE]
     plan: Annotated[str, Field(min_length=1, max_length=100), STORABLE]
-    until: AwareDatetime | None = None
-    issues: int | None = Field(default=None, ge=1, le=240, description="Until so many issues from now are mailed.")
+    until: Moment | None = None
+    issues: int | None = Field(
+        default=None, ge=1, le=240, strict=True, description="Until so many issues from now are mailed."
+    )
     reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE]
 
     @model_validator(mode="after")

@@ -102,8 +102,8 @@ class ReplayIn(BaseModel):
     key: Word | None = None
     since: Moment | None = None
     until: Moment | None = None
-    dry_run: bool = Field(default=False, description="Only count.")
-    expected: Annotated[int, Field(ge=0, le=2**53)] | None = Field(
+    dry_run: bool = Field(default=False, strict=True, description="Only count.")
+    expected: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = Field(
         default=None, description="What a dry run counted: if it no longer holds, nothing happens."
     )
 

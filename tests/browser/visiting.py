@@ -155,4 +155,5 @@ class Sitter(Visitor):
         """Open the console, and sign in."""
         self.open("/")
         self.sign_in(email)
-        self.is_at("/")
+        self.sees("Front page")  # keys that are pressed before the page is there go nowhere
+        self.page.wait_for_load_state()
