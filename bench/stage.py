@@ -23,7 +23,7 @@ from app.domain.callers import READ_ENTITLEMENTS
 from app.domain.entitlements import ENDED, PAID_TERM, RENEWAL_PENDING
 from app.domain.plans import PRINT_FEATURE
 from app.services import catalogue, keys
-from bench import load, tokens
+from bench import books, load, tokens
 
 ROOT = Path(__file__).parents[1]
 READERS, MORE_READERS = 1_000_000, 5_000_000
@@ -80,6 +80,15 @@ class Stage:
             self.say("Starting PostgreSQL (fsync on, stock settings) ...")
             self._maintenance = self._stack.enter_context(_postgres(self.home()))
         return asyncio.run(schema.create_database(self._maintenance, name))
+
+    def books(self) -> str:
+        """Return the address of a database with as many readers, and all that is kept of each: see :mod:`bench.books`."""
+        if "books" not in self._migrated:
+            dsn = self.migrated("books")
+            self.say(f"Inserting {self.readers:,} readers with their terms, payments, grants and events ...")
+            plan = next(iter(catalogue.load(ROOT / "catalogue.toml").plans.values()))
+            asyncio.run(books.fill(dsn, self.readers, plan))
+        return self._migrated["books"]
 
     def migrated(self, name: str) -> str:
         """Return the address of a database of the service's with nothing in it."""
@@ -164,6 +173,10 @@ class Stage:
         """Put a server under load, from a core of its own."""
         with _on_core(LOAD_CORE):
             return load.run(port, requests, seconds)
+
+    def at_the_end(self, do: Callable[[], object]) -> None:
+        """Have something taken down with the rest, before what was started earlier."""
+        self._stack.callback(do)
 
     def home(self) -> Path:
         """Return a folder that is removed at the end."""

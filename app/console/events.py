@@ -4,29 +4,63 @@ from starlette.responses import Response
 
 from app.console.guard import does, shows
 from app.console.visits import Visit
+from app.console.words import counted
 from app.domain.callers import ADMIN
-from app.services import console
+from app.domain.events import DEAD, FAILED, Selection, SelectionChanged
+from app.services import events
+from app.services.events import BadCursor
 
-AT_ONCE = 100  # events on the page
-STATES = ("failed", "dead")
+AT_ONCE = 50  # events on the page
+MOST = 99_999_999
+STATES = (FAILED, DEAD)
 
 
 async def show(visit: Visit) -> Response:
-    """Show the events that failed or were given up."""
-    wanted = [state for state in STATES if visit.asked("state") in {"", state}]
-    found = await console.stuck(visit.desk.sessions, wanted, limit=AT_ONCE)
-    return visit.page("events.html", found=found, state=visit.asked("state"), most=AT_ONCE)
+    """Show the events that failed or were given up, the newest first."""
+    wanted, after, sessions = (
+        _wanted(visit.asked("state"), visit.asked("type")),
+        visit.asked("after"),
+        visit.desk.sessions,
+    )
+    try:
+        page = await events.page(sessions, wanted, after=after or None, limit=AT_ONCE)
+    except BadCursor:
+        page = await events.page(sessions, wanted, after=None, limit=AT_ONCE)
+    number = await events.count(sessions, wanted)
+    asked = {"state": visit.asked("state"), "type": visit.asked("type")}
+    return visit.page("events.html", page=page, asked=asked, number=number)
 
 
 async def replay(visit: Visit) -> Response:
-    """Have one looked at again."""
-    event = visit.path("event")
-    await console.replay(visit.desk.sessions, event, by=visit.staff.actor)
-    visit.desk.wake()
-    return visit.go("/events", say=f"{event} is being looked at again.")
+    """Have one looked at again, unless that was done meanwhile."""
+    desk, event_id = visit.desk, visit.path("event")
+    if (await events.show(desk.sessions, event_id)).event.state not in STATES:
+        return visit.go("/events", say=f"Nothing to do: {event_id} was applied meanwhile, or is about to be.")
+    await events.replay_one(desk.sessions, event_id, livemode=desk.settings.livemode, by=visit.staff.actor)
+    desk.wake()
+    return visit.go("/events", say=f"{event_id} is being looked at again.")
+
+
+async def replay_all(visit: Visit) -> Response:
+    """Have all of those looked at again that were counted on the page: if others failed meanwhile, nothing is done."""
+    desk, number = visit.desk, visit.number("number", least=1, most=MOST)
+    wanted = _wanted(visit.text("state", most=10), visit.text("type", most=200))
+    try:
+        done = await events.replay(
+            desk.sessions, wanted, livemode=desk.settings.livemode, by=visit.staff.actor, expected=number
+        )
+    except SelectionChanged:
+        return visit.go("/events", say="Nothing was done: there are others than when you looked. Look again.")
+    desk.wake()
+    return visit.go("/events", say=f"{counted(done.replayed, 'event is', 'events are')} being looked at again.")
+
+
+def _wanted(state: str, kind: str) -> Selection:
+    return Selection(states=(state,) if state in STATES else STATES, type=f"{kind}*" if kind else None)
 
 
 ROUTES = [
     shows("/events", show, role=ADMIN),
+    does("/events/replay", replay_all, role=ADMIN),
     does("/events/{event}/replay", replay, role=ADMIN),
 ]

@@ -23,9 +23,7 @@ async def find(visit: Visit) -> Response:
     too_long = len(words) > LONGEST_SEARCH
     found = None
     if words and not too_long:
-        found = await support.search(
-            visit.desk.sessions, words, after=visit.asked("after", most=100) or None, limit=FOUND
-        )
+        found = await support.search(visit.desk.pool, words, after=visit.asked("after", most=100) or None, limit=FOUND)
     name = "readers_found.html" if visit.asked("part") else "readers.html"
     return visit.page(name, words=words[:LONGEST_SEARCH], found=found, too_long=too_long)
 
@@ -33,7 +31,7 @@ async def find(visit: Visit) -> Response:
 async def show(visit: Visit) -> Response:
     """Show everything about one reader."""
     desk = visit.desk
-    seen = await support.overview(desk.sessions, desk.pool, desk.rules, visit.path("reader"), now=visit.now)
+    seen = await support.overview(desk.pool, desk.rules, visit.path("reader"), now=visit.now)
     given: dict[str, int] = {}
     for refund in seen.refunds:
         if refund.status in CONFIRMED:

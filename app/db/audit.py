@@ -8,15 +8,24 @@ commit, so an entry may become visible after a later one was sealed; it waits in
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, String, cast, delete, exists, func, select, text, update
+from sqlalchemy import BigInteger, Integer, String, bindparam, cast, delete, exists, func, select, text, update
 from structlog.contextvars import get_contextvars
 
-from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
+from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, table_of
+from app.db.reading import Reads
 from app.db.session import Session
 from app.domain import audit as rules
 from app.domain.audit import Entry, Seal, Selection
 from app.domain.timelines import Noted
 
+_ENTRIES, _NOTES = table_of(AuditEntry), table_of(AuditNote)
+_STORY = (  # built once, and Core's: a part of every reader's page
+    select(_ENTRIES.c.at, _ENTRIES.c.actor, _ENTRIES.c.action, _ENTRIES.c.reason, _NOTES.c.words)
+    .outerjoin(_NOTES, _NOTES.c.audit_id == _ENTRIES.c.id)
+    .where(_ENTRIES.c.subscriber_id == bindparam("subscriber"))
+    .order_by(_ENTRIES.c.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
 _ONE_SEALER = text("SELECT pg_advisory_xact_lock(hashtextextended('newsstand: the end of the audit chain', 0))")
 
 
@@ -69,15 +78,9 @@ async def record(
         await session.flush()
 
 
-async def story_of(session: Session, subscriber_id: str, *, limit: int = 500) -> list[Noted]:
+async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[Noted]:
     """Return what was noted of a reader, the newest ``limit`` of it."""
-    rows = await session.execute(
-        select(AuditEntry.at, AuditEntry.actor, AuditEntry.action, AuditEntry.reason, AuditNote.words)
-        .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
-        .where(AuditEntry.subscriber_id == subscriber_id)
-        .order_by(AuditEntry.id.desc())
-        .limit(limit)
-    )
+    rows = await session.execute(_STORY, {"subscriber": subscriber_id, "most": limit})
     return [Noted(at=row.at, actor=row.actor, action=row.action, reason=_in_one(row.reason, row.words)) for row in rows]
 
 

@@ -2,14 +2,21 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.models import Comp as Row
 from app.db.models import Grant as GrantRow
-from app.db.session import Session
+from app.db.models import table_of
+from app.db.reading import Reads
+from app.db.session import Record, Session
 from app.domain.comps import Comp
 from app.domain.entitlements import Grant, dump_features
+
+_ROWS = table_of(Row)
+_OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
+    select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.starts_at, _ROWS.c.id)
+)
 
 
 async def add(session: Session, comp: Comp, grant: Grant) -> None:
@@ -52,13 +59,13 @@ async def by_id(session: Session, comp_id: str) -> Comp | None:
     return _comp(row) if row is not None else None
 
 
-async def of_subscriber(session: Session, subscriber_id: str) -> list[Comp]:
+async def of_subscriber(session: Reads, subscriber_id: str) -> list[Comp]:
     """Return a reader's comps, the earliest first."""
-    rows = await session.scalars(select(Row).where(Row.subscriber_id == subscriber_id).order_by(Row.starts_at, Row.id))
+    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_comp(row) for row in rows]
 
 
-def _comp(row: Row) -> Comp:
+def _comp(row: Row | Record) -> Comp:
     return Comp(
         id=row.id,
         subscriber_id=row.subscriber_id,

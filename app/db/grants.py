@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db import comps, issues, revocations, subscriptions
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
+from app.db.reading import Reads
 from app.db.session import Record, Session
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import ENDED, Access, Grant, dump, dump_features, load, load_features, shrinks, unite
@@ -95,9 +96,9 @@ async def _write(
         await session.execute(_ADD, [{**one, **whose} for one in made.values()])
 
 
-async def of_subscriber(session: Session, subscriber_id: str) -> list[Grant]:
+async def of_subscriber(session: Reads, subscriber_id: str) -> list[Grant]:
     """Return all that a reader was granted and that was not taken back."""
-    return [_grant(row) for row in (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})).all()]
+    return [_grant(row) for row in await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})]
 
 
 async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import asyncpg
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import Integer, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
 from app.db import subscriptions, work
 from app.db.models import Event as Row
+from app.db.models import table_of
+from app.db.reading import Reads
 from app.db.session import Record, Session, new_id
 from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION, Knock
-from app.domain.timelines import Waiting
+from app.domain.timelines import Told
 
 NO_KEY = "-"
 
@@ -71,6 +73,20 @@ _ADOPT = text(
     RETURNING e.id, e.work_key AS key
     """
 ).bindparams(bindparam("keys", type_=_TEXTS), bindparam("lease", type_=INTERVAL))
+_ROWS = table_of(Row)
+_TOLD_OF = (  # built once, and Core's: a part of every reader's page
+    select(
+        _ROWS.c.type,
+        _ROWS.c.state,
+        _ROWS.c.created_at,
+        _ROWS.c.received_at,
+        _ROWS.c.last_error,
+        _ROWS.c.reason,
+    )
+    .where(_ROWS.c.work_key == func.any(bindparam("keys", type_=_TEXTS)))
+    .order_by(_ROWS.c.received_at.desc(), _ROWS.c.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +240,10 @@ async def bury(session: Session, key: str, *, most: int) -> None:
     )
 
 
-async def unapplied(session: Session, keys: Iterable[str]) -> list[Waiting]:
-    """Return what was told about these and could not be applied so far: events that failed, or were given up."""
-    rows = await session.scalars(
-        select(Row)
-        .where(Row.work_key.in_(list(keys)), text("state IN ('failed', 'dead')"))  # as the index says
-        .order_by(Row.received_at)
-        .limit(100)
-    )
-    return [Waiting(at=row.received_at, type=row.type, error=row.last_error) for row in rows]
+async def told_of(session: Reads, keys: Iterable[str], *, limit: int = 200) -> list[Told]:
+    """Return what Stripe told of these, the newest ``limit`` of it, and what became of each."""
+    rows = await session.execute(_TOLD_OF, {"keys": list(keys), "most": limit})
+    return [
+        Told(at=row.created_at or row.received_at, type=row.type, state=row.state, why=row.last_error or row.reason)
+        for row in rows
+    ]

@@ -15,15 +15,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import BigInteger, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, insert
 
-from app.db.models import CalendarEdition, CalendarWork, IssueAdjustment
+from app.db.models import CalendarEdition, CalendarWork, IssueAdjustment, table_of
 from app.db.models import Issue as Row
-from app.db.session import Session, new_id
+from app.db.reading import Reads
+from app.db.session import Record, Session, new_id
 from app.domain.issue_changes import Change
 from app.domain.issues import Calendar, Issue
 
 LOCK = 5_720_240_116  # any number, as long as it is ours
 _KEPT = 8
 _known: OrderedDict[tuple[str, str], Calendar] = OrderedDict()
+_TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)  # built once, and Core's
 
 
 async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> Calendar:
@@ -34,19 +36,28 @@ async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> C
     """
     if held:
         await session.execute(select(func.pg_advisory_xact_lock_shared(LOCK)))
-    return await calendar_as(session, zone, await session.scalar(select(CalendarEdition.token)))
+    return await calendar_now(session, zone)
 
 
-async def calendar_as(session: Session, zone: ZoneInfo, token: str | None) -> Calendar:
+async def calendar_now(session: Reads, zone: ZoneInfo) -> Calendar:
+    """Return the calendar as it stands, for who only reads."""
+    return await calendar_as(session, zone, await _token(session))
+
+
+async def _token(session: Reads) -> str | None:
+    return next((str(row.token) for row in await session.execute(_TOKEN, {})), None)
+
+
+async def calendar_as(session: Reads, zone: ZoneInfo, token: str | None) -> Calendar:
     """Return the calendar of an edition that was just read: without another question when this process knows it."""
     if token is None:
         return Calendar((), zone)
     known = _known.get((token, zone.key))
     if known is None:
-        rows = (await session.scalars(select(Row).execution_options(populate_existing=True))).all()
+        rows = list(await session.execute(_ALL, {}))
         # A change may have been committed between the two questions: then what was read has a newer token.
-        if await session.scalar(select(CalendarEdition.token)) != token:
-            return await calendar(session, zone)
+        if await _token(session) != token:
+            return await calendar_now(session, zone)
         known = _known[token, zone.key] = Calendar((_issue(row) for row in rows), zone)
         while len(_known) > _KEPT:
             _known.popitem(last=False)
@@ -196,7 +207,7 @@ async def adjust(
     return made is not None
 
 
-def _issue(row: Row) -> Issue:
+def _issue(row: Row | Record) -> Issue:
     return Issue(
         number=row.number,
         title=row.title,

@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.models import Payment as Row
 from app.db.models import Subscription, table_of
-from app.db.session import Session
+from app.db.reading import Reads
+from app.db.session import Record, Session
 from app.domain.subscriptions import Payment
 
-_ADD = insert(table_of(Row)).on_conflict_do_nothing(index_elements=[Row.id])  # built once
+_ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
+_ADD = insert(_ROWS).on_conflict_do_nothing(index_elements=[Row.id])  # built once, and Core's
+_OF_SUBSCRIBER = (
+    select(*_ROWS.c)
+    .join(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.id == _ROWS.c.subscription_id)
+    .where(_SUBSCRIPTIONS.c.subscriber_id == bindparam("subscriber"))
+    .order_by(_ROWS.c.paid_at, _ROWS.c.id)
+)
 
 
 async def save(session: Session, subscription_id: str, payments: Sequence[Payment]) -> None:
@@ -84,10 +92,10 @@ async def of_invoice(session: Session, invoice_id: str) -> list[Payment]:
     return await _all(session, Row.invoice_id == invoice_id)
 
 
-async def of_subscriber(session: Session, subscriber_id: str) -> list[Payment]:
+async def of_subscriber(session: Reads, subscriber_id: str) -> list[Payment]:
     """Return every payment of a subscriber's, the earliest first."""
-    theirs = select(Subscription.id).where(Subscription.subscriber_id == subscriber_id)
-    return await _all(session, Row.subscription_id.in_(theirs))
+    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
+    return [_payment(row) for row in rows]
 
 
 async def _all(session: Session, condition: ColumnElement[bool]) -> list[Payment]:
@@ -95,7 +103,7 @@ async def _all(session: Session, condition: ColumnElement[bool]) -> list[Payment
     return [_payment(row) for row in rows]
 
 
-def _payment(row: Row) -> Payment:
+def _payment(row: Row | Record) -> Payment:
     return Payment(
         id=row.id,
         invoice_id=row.invoice_id,

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, insert
 
 from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.db.models import table_of
+from app.db.reading import Reads
 from app.db.session import Record, Session, new_id
 from app.domain.errors import DomainError
 from app.domain.subscriptions import LIVE, Adjustment, SeenSubscription, Subscription, Term
@@ -33,7 +34,7 @@ _SAVE = (
 )
 _ADD_TERMS = insert(_TERMS).on_conflict_do_nothing(index_elements=[TermRow.invoice_id])
 _ADJUSTED = (
-    select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at)))
+    select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at), type_=JSONB))
     .where(Adjusted.invoice_id == _TERMS.c.invoice_id)
     .scalar_subquery()
 )
@@ -130,7 +131,7 @@ async def terms_of(session: Session, subscription_id: str) -> list[Term]:
     return [_term(row, row.adjusted or ()) for row in rows]
 
 
-async def terms_by_subscription(session: Session, subscriber_id: str) -> dict[str, list[Term]]:
+async def terms_by_subscription(session: Reads, subscriber_id: str) -> dict[str, list[Term]]:
     """Return the same of every subscription of a subscriber's, in one question."""
     found: dict[str, list[Term]] = {}
     for row in await session.execute(_TERMS_OF_SUBSCRIBER, {"subscriber": subscriber_id}):
@@ -210,7 +211,7 @@ async def current(session: Session, subscriber_id: str) -> Subscription | None:
     return _maybe(row)
 
 
-async def of_subscriber(session: Session, subscriber_id: str) -> list[Subscription]:
+async def of_subscriber(session: Reads, subscriber_id: str) -> list[Subscription]:
     """Return all of a subscriber's, the earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [of_row(row) for row in rows]

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from app.domain import events
 from app.domain.comps import Comp
 from app.domain.disputes import Dispute
 from app.domain.money import Money
 from app.domain.refunds import CONFIRMED, FAILED, Refund
 from app.domain.subscriptions import Payment, Subscription, Term
 
-PAID, REFUND, ENDED, GIVEN, DISPUTE, NOTED, WAITING, FAILED_PAYMENT = (
+PAID, REFUND, ENDED, GIVEN, DISPUTE, NOTED, TOLD, WAITING, FAILED_PAYMENT = (
     "paid",
     "refund",
     "ended",
     "comp",
     "dispute",
     "noted",
+    "told",
     "waiting",
     "payment_failed",
 )
@@ -37,6 +39,50 @@ NOTES = {
     "fraud_warning.acted": "acted on a bank's warning of fraud",
     "attention.dismissed": "saw to what needed attention",
 }
+# What Stripe tells of, in words. What is of no type here is called by its type.
+EVENTS = {
+    "checkout.session.completed": "the checkout was completed",
+    "checkout.session.expired": "the checkout ran out before it was completed",
+    "checkout.session.async_payment_succeeded": "the payment of the checkout arrived",
+    "checkout.session.async_payment_failed": "the payment of the checkout failed",
+    "customer.updated": "the reader's details at Stripe changed",
+    "customer.deleted": "the reader was deleted at Stripe",
+    "customer.subscription.created": "the subscription was made",
+    "customer.subscription.updated": "the subscription changed",
+    "customer.subscription.deleted": "the subscription ended",
+    "customer.subscription.paused": "the subscription was paused",
+    "customer.subscription.resumed": "the subscription was resumed",
+    "customer.subscription.trial_will_end": "the trial ends soon",
+    "customer.subscription.pending_update_applied": "a change that waited for its payment was made",
+    "customer.subscription.pending_update_expired": "a change that waited for its payment was dropped",
+    "invoice.created": "an invoice was drawn up",
+    "invoice.finalized": "an invoice was finished",
+    "invoice.finalization_failed": "an invoice could not be finished",
+    "invoice.paid": "an invoice was paid",
+    "invoice.payment_failed": "the payment of an invoice failed",
+    "invoice.payment_action_required": "the bank asks the reader to confirm a payment",
+    "invoice.upcoming": "the renewal comes up",
+    "invoice.voided": "an invoice was voided",
+    "invoice.marked_uncollectible": "an invoice was given up as unpaid",
+    "invoice_payment.paid": "a payment arrived",
+    "refund.created": "a refund was made",
+    "refund.updated": "a refund changed",
+    "refund.failed": "a refund failed",
+    "charge.refunded": "a payment was refunded",
+    "credit_note.created": "a credit note was written",
+    "credit_note.updated": "a credit note changed",
+    "credit_note.voided": "a credit note was voided",
+    "charge.dispute.created": "the bank disputes a payment",
+    "charge.dispute.updated": "a dispute changed",
+    "charge.dispute.closed": "a dispute was decided",
+    "charge.dispute.funds_withdrawn": "the bank took the disputed money",
+    "charge.dispute.funds_reinstated": "the bank gave the disputed money back",
+    "radar.early_fraud_warning.created": "the bank warns of fraud",
+    "radar.early_fraud_warning.updated": "a warning of fraud changed",
+    "payment_method.attached": "the reader has a new way to pay",
+    "payment_method.automatically_updated": "the reader's card was renewed by the bank",
+    "payment_method.detached": "the reader took a way to pay away",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +96,13 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """Something that Stripe told of the reader, and that could not be applied so far."""
+class Told:
+    """Something that Stripe told of the reader, and what became of it."""
 
     at: datetime
     type: str
-    error: str | None
+    state: str
+    why: str | None  # it failed, or was put aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +115,7 @@ class Story:
     disputes: Sequence[Dispute]
     comps: Sequence[Comp]
     notes: Sequence[Noted]
-    waiting: Sequence[Waiting]
+    told: Sequence[Told]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +136,7 @@ def told(story: Story, zone: ZoneInfo) -> list[Happening]:
         _disputed(story.disputes),
         _given(story.comps, zone),
         _noted(story.notes),
-        _waiting(story.waiting),
+        _told(story.told),
     )
     found = [(at, order, kind, words) for order, part in enumerate(parts) for at, kind, words in part]
     return [
@@ -104,10 +151,10 @@ def day(at: datetime, zone: ZoneInfo) -> str:
     return f"{there.day} {there:%B %Y}"
 
 
-Told = Iterator[tuple[datetime, str, str]]
+Parts = Iterator[tuple[datetime, str, str]]
 
 
-def _bought(story: Story, zone: ZoneInfo) -> Told:
+def _bought(story: Story, zone: ZoneInfo) -> Parts:
     terms = {term.invoice_id: term for _, held in story.subscriptions for term in held}
     for payment in story.payments:
         term = terms.pop(payment.invoice_id, None)
@@ -126,7 +173,7 @@ def _issues(term: Term) -> str:
     return f"{term.issues_owed} issues{' with print' if term.print_edition else ''}"
 
 
-def _ended(subscription: Subscription, terms: Sequence[Term]) -> Told:
+def _ended(subscription: Subscription, terms: Sequence[Term]) -> Parts:
     at = subscription.ended_here_at or subscription.ended_at
     if at is None:
         return
@@ -141,7 +188,7 @@ def _ended(subscription: Subscription, terms: Sequence[Term]) -> Told:
     yield at, ENDED, f"the subscription ended{access}{why}"
 
 
-def _refunded(refunds: Iterable[Refund]) -> Told:
+def _refunded(refunds: Iterable[Refund]) -> Parts:
     for refund in refunds:
         words = f"{refund.money} back to the reader ({_plain(refund.basis)}), by {who(refund.requested_by)}"
         if refund.status in CONFIRMED:
@@ -152,7 +199,7 @@ def _refunded(refunds: Iterable[Refund]) -> Told:
             yield refund.created_at, REFUND, f"{words}: {_plain(refund.status)}"
 
 
-def _disputed(disputes: Iterable[Dispute]) -> Told:
+def _disputed(disputes: Iterable[Dispute]) -> Parts:
     for dispute in disputes:
         sum_ = Money(dispute.amount, dispute.currency)
         yield (
@@ -164,7 +211,7 @@ def _disputed(disputes: Iterable[Dispute]) -> Told:
             yield dispute.lost_at, DISPUTE, "the dispute was lost"
 
 
-def _given(comps: Iterable[Comp], zone: ZoneInfo) -> Told:
+def _given(comps: Iterable[Comp], zone: ZoneInfo) -> Parts:
     for comp in comps:
         until = f"until {day(comp.until, zone)}" + (f", for {comp.issues} issues" if comp.issues else "")
         yield comp.starts_at, GIVEN, f"given access for nothing {until}, by {who(comp.given_by)} ({comp.reason})"
@@ -172,17 +219,33 @@ def _given(comps: Iterable[Comp], zone: ZoneInfo) -> Told:
             yield comp.removed_at, GIVEN, f"the free access was taken back, by {who(comp.removed_by or '')}"
 
 
-def _noted(notes: Iterable[Noted]) -> Told:
+def _noted(notes: Iterable[Noted]) -> Parts:
     for note in notes:
         words = NOTES.get(note.action)
         if words is not None:
             yield note.at, NOTED, f"{who(note.actor)} {words}" + (f" ({note.reason})" if note.reason else "")
 
 
-def _waiting(waiting: Iterable[Waiting]) -> Told:
-    for event in waiting:
-        why = f": {event.error}" if event.error else ""
-        yield event.at, WAITING, f"Stripe told of {event.type}, which could not be applied so far{why}"
+def _told(told: Iterable[Told]) -> Parts:
+    for event in told:
+        what = what_of(event.type)
+        why = f": {event.why}" if event.why else ""
+        if event.state in {events.FAILED, events.DEAD}:
+            again = "it could not be applied so far" if event.state == events.FAILED else "it was given up"
+            yield event.at, WAITING, f"{what} ({event.type}), and {again}{why}"
+        elif event.state == events.RECEIVED:
+            yield event.at, TOLD, f"{what}, and it is about to be applied"
+        elif event.state == events.IGNORED:
+            yield event.at, TOLD, f"{what}, and nothing follows from it{why}"
+        else:
+            yield event.at, TOLD, what
+
+
+def what_of(kind: str) -> str:
+    """Return what an event tells, as people say it."""
+    if kind.startswith("newsstand."):
+        return "Newsstand looked at it again by itself"
+    return f"Stripe told: {EVENTS.get(kind) or _plain(kind.replace('.', ' '))}"
 
 
 def who(actor: str) -> str:

@@ -19,6 +19,7 @@ from app.db import (
     subscriptions,
 )
 from app.db.entitlements import Pool
+from app.db.reading import Reading
 from app.db.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain import events
@@ -145,37 +146,36 @@ async def names(sessions: Sessions, subscriber_ids: Sequence[str]) -> dict[str, 
         return await subscribers.by_ids(session, subscriber_ids)
 
 
-async def search(sessions: Sessions, words: str, *, after: str | None, limit: int) -> Page:
+async def search(pool: Pool, words: str, *, after: str | None, limit: int) -> Page:
     """Find readers by the beginning of an address or a name, or by any whole id. No words find nobody."""
     words = words.strip()
     if not words:
         return Page(found=[], next=None)
-    async with sessions.begin() as session:
-        found = await subscribers.search(session, words, after=after, limit=limit + 1)
+    found = await subscribers.search(Reading(pool), words, after=after, limit=limit + 1)
     return Page(found=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
 
 
-async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: str, *, now: datetime) -> Overview:
+async def overview(pool: Pool, rules: Rules, subscriber_id: str, *, now: datetime) -> Overview:
     """
     Return all there is about one reader.
 
     :raises NotFound: there is no such reader.
     """
-    async with sessions.begin() as session:
-        subscriber = await subscribers.by_id(session, subscriber_id)
-        if subscriber is None:
-            raise NotFound("there is no such reader")
-        terms = await subscriptions.terms_by_subscription(session, subscriber.id)
-        held = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(session, subscriber.id)]
-        paid = await payments.of_subscriber(session, subscriber.id)
-        given = await refunds.of_subscriber(session, subscriber.id)
-        disputed = await disputes.of_subscriber(session, subscriber.id)
-        calendar = await issues.calendar(session, rules.zone)
-        free = await comps.of_subscriber(session, subscriber.id)
-        granted = await grants.of_subscriber(session, subscriber.id)
-        notes = await audit.story_of(session, subscriber.id)
-        waiting = await inbox.unapplied(session, _keys(held, paid))
-        odd = await anomalies.of_subscriber(session, subscriber.id)
+    read = Reading(pool)
+    subscriber = await subscribers.by_id(read, subscriber_id)
+    if subscriber is None:
+        raise NotFound("there is no such reader")
+    terms = await subscriptions.terms_by_subscription(read, subscriber.id)
+    held = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
+    paid = await payments.of_subscriber(read, subscriber.id)
+    given = await refunds.of_subscriber(read, subscriber.id)
+    disputed = await disputes.of_subscriber(read, subscriber.id)
+    calendar = await issues.calendar_now(read, rules.zone)
+    free = await comps.of_subscriber(read, subscriber.id)
+    granted = await grants.of_subscriber(read, subscriber.id)
+    notes = await audit.story_of(read, subscriber.id)
+    told_of = await inbox.told_of(read, _keys(subscriber, held, paid))
+    odd = await anomalies.of_subscriber(read, subscriber.id)
     access, _ = await entitlements.read(pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
@@ -200,15 +200,19 @@ async def overview(sessions: Sessions, pool: Pool, rules: Rules, subscriber_id: 
                 disputes=disputed,
                 comps=free,
                 notes=notes,
-                waiting=waiting,
+                told=told_of,
             ),
             rules.zone,
         ),
     )
 
 
-def _keys(held: list[tuple[Subscription, list[Term]]], paid: list[Payment]) -> list[str]:
+def _keys(reader: Subscriber, held: list[tuple[Subscription, list[Term]]], paid: list[Payment]) -> list[str]:
     """Return by which keys the inbox knows what is told of a reader."""
-    keys = [f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in held]
-    keys += [f"{events.INVOICE}:{payment.invoice_id}" for payment in paid]
-    return keys + [f"{events.PAYMENT}:{payment.id}" for payment in paid]
+    invoices = {payment.invoice_id for payment in paid} | {term.invoice_id for _, terms in held for term in terms}
+    return [
+        f"{events.RIVALS}:{reader.id}",
+        *(f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in held),
+        *(f"{kind}:{invoice}" for kind in (events.INVOICE, events.CREDITED) for invoice in sorted(invoices)),
+        *(f"{events.PAYMENT}:{payment.id}" for payment in paid),
+    ]

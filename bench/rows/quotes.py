@@ -17,9 +17,7 @@ from typing import Any
 
 import asyncpg
 
-from app.db import issues
 from app.db.session import make_engine, make_sessions
-from app.domain.issue_files import plan_year
 from app.domain.plans import AccessPolicy
 from app.domain.policy import Rules
 from app.services import catalogue, quotes
@@ -29,26 +27,6 @@ from bench.runner import Bench, Side
 from bench.stage import ROOT, Stage
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)  # beyond the guarantee of every term
-_FILL = (
-    "INSERT INTO subscribers (id, sub) SELECT 'rdr_' || n, 'user-' || n FROM generate_series(0, $1::bigint - 1) n",
-    """
-    INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,
-        created_at, current_period_start, current_period_end, work_key)
-    SELECT 'scr_' || n, 'sub_' || n, 'rdr_' || n, 1, 'annual', false, 'active', 4900, 'usd', at, at,
-        at + interval '1 year', 'subscription:sub_' || n
-    FROM generate_series(0, $1::bigint - 1) n, LATERAL (SELECT timestamptz '2026-02-01' + n % 90 * interval '1 day' AS at) d
-    """,
-    """
-    INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)
-    SELECT 'in_' || n, 'scr_' || n, 'annual', false, at, at + interval '1 year', 24
-    FROM generate_series(0, $1::bigint - 1) n, LATERAL (SELECT timestamptz '2026-02-01' + n % 90 * interval '1 day' AS at) d
-    """,
-    """
-    INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)
-    SELECT 'pi_' || n, 'in_' || n, 'scr_' || n, 4900, 0, 'usd', at, 'subscription_create'
-    FROM generate_series(0, $1::bigint - 1) n, LATERAL (SELECT timestamptz '2026-02-01' + n % 90 * interval '1 day' AS at) d
-    """,
-)
 _BARE = (
     ("SELECT * FROM payments WHERE id = $1", "pi_"),
     ("SELECT * FROM subscriptions WHERE id = $1", "scr_"),
@@ -58,22 +36,6 @@ _BARE = (
     ("SELECT * FROM disputes WHERE subscriber_id = $1", "rdr_"),
 )
 _EDITION = "SELECT token FROM calendar_edition WHERE id"
-
-
-async def _fill(dsn: str, terms: int) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute("SET session_replication_role = replica; SET synchronous_commit = off")
-        for statement in _FILL:
-            await connection.execute(statement, terms)
-        await connection.execute("RESET session_replication_role; RESET synchronous_commit")
-        await connection.execute("VACUUM ANALYZE subscribers, subscriptions, terms, payments")
-    finally:
-        await connection.close()
-    engine = make_engine(dsn, pool_size=1)
-    async with make_sessions(engine).begin() as session:
-        await issues.save(session, plan_year(2026, first_number=1) + plan_year(2027, first_number=25))
-    await engine.dispose()
 
 
 async def _timed(one: Callable[[int], Awaitable[Any]], terms: int, seconds: float) -> Run:
@@ -95,9 +57,7 @@ def _rules() -> Rules:
 
 
 def _sides(stage: Stage) -> tuple[Side, Side]:
-    dsn, terms, rules = stage.migrated("quotes"), stage.readers, _rules()
-    stage.say(f"Inserting {terms:,} terms ...")
-    asyncio.run(_fill(dsn, terms))
+    dsn, terms, rules = stage.books(), stage.readers, _rules()
 
     async def ours(seconds: float) -> Run:
         engine = make_engine(dsn, pool_size=1)

@@ -1,10 +1,8 @@
 """Finding a reader, whatever is typed."""
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from structlog.contextvars import get_contextvars
 
+from bench import overheard
 from demo.browsing import Page
 from tests.console.conftest import Sit
 from tests.support.shop import Shop
@@ -74,49 +72,50 @@ async def test_a_long_list_goes_on_where_it_stopped(shop: Shop, sit: Sit) -> Non
 
 
 async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> None:
-    """The statements of a page are as many for thirty of everything as for one."""
+    """The statements of a page are as many for two hundred of everything as for one."""
     robin = await sit("admin@example.com")
     await shop.subscribes(shop.person("ada"))
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
-    asked: list[str] = []
 
-    def count(_: object, __: object, statement: str, *___: object) -> None:
-        if get_contextvars().get("request_id") == "counted":
-            asked.append(statement)
+    assert shop.app is not None
+    pool = shop.app.state.container.pool
 
-    async def statements(path: str) -> int:
-        asked.clear()
-        answer = await robin.browser._client.get(f"{shop.url}/console{path}", headers={"X-Request-Id": "counted"})
+    async def statements(path: str) -> tuple[int, int]:
+        """Return how many there were, and how long the page was."""
+        async with overheard.statements(pool, of_request="counted") as asked:
+            answer = await robin.browser._client.get(f"{shop.url}/console{path}", headers={"X-Request-Id": "counted"})
         assert answer.status_code == 200, answer.text
-        return len(asked)
+        return len(asked), len(answer.text)
 
     paths = ["/", f"/readers/{reader}", "/readers?q=a", "/approvals", "/events", "/audit"]
-    event.listen(Engine, "before_cursor_execute", count)
-    try:
-        before = {path: await statements(path) for path in paths}
-        for statement in THIRTY.split(";")[:-1]:
-            await shop.does(statement)
-        after = {path: await statements(path) for path in paths}
-    finally:
-        event.remove(Engine, "before_cursor_execute", count)
-    assert after == before
-    assert all(before.values())
+    before = {path: await statements(path) for path in paths}
+    for statement in MANY.split(";")[:-1]:
+        await shop.does(statement)
+    after = {path: await statements(path) for path in paths}
+
+    assert {path: asked for path, (asked, _) in after.items()} == {path: asked for path, (asked, _) in before.items()}
+    assert all(asked for asked, _ in before.values())
+    for path in paths[1:]:
+        assert after[path][1] > before[path][1] + 1000, path  # what was put in is shown
 
 
-THIRTY = """
-INSERT INTO subscribers (id, sub, name) SELECT 'rdr_' || n, n, 'Ann ' || n FROM generate_series(1, 30) n;
+MANY = """
+INSERT INTO subscribers (id, sub, name) SELECT 'rdr_' || n, n, 'Ann ' || n FROM generate_series(1, 200) n;
 INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,
     created_at, work_key)
 SELECT 'scr_' || n, 'sub_' || n, (SELECT id FROM subscribers WHERE sub = 'ada'), 1, 'annual', false, 'canceled', 4900, 'usd',
-    now(), 'subscription:' || n FROM generate_series(1, 30) n;
+    now(), 'subscription:' || n FROM generate_series(1, 200) n;
 INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)
-SELECT 'in_' || n, 'scr_' || n, 'annual', false, now(), now() + interval '1 year', 24 FROM generate_series(1, 30) n;
+SELECT 'in_' || n, 'scr_' || n, 'annual', false, now(), now() + interval '1 year', 24 FROM generate_series(1, 200) n;
 INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)
-SELECT 'pi_' || n, 'in_' || n, 'scr_' || n, 4900, 0, 'usd', now(), 'subscription_create' FROM generate_series(1, 30) n;
+SELECT 'pi_' || n, 'in_' || n, 'scr_' || n, 4900, 0, 'usd', now(), 'subscription_create' FROM generate_series(1, 200) n;
 INSERT INTO refunds (id, act_id, payment_id, subscriber_id, basis, amount, tax, currency, reason, requested_by, status,
     created_at, work_key)
 SELECT 'rfd_' || n, 'rfd_' || n, 'pi_' || n, (SELECT id FROM subscribers WHERE sub = 'ada'), 'goodwill', 100, 0, 'usd',
-    'other', 'staff:x', 'awaiting_approval', now(), 'payment:' || n FROM generate_series(1, 30) n;
-INSERT INTO events (id, type, state, payload, work_key) SELECT 'evt_' || n, 'invoice.paid', 'dead', '{}', 'invoice:' || n
-FROM generate_series(1, 30) n;
+    'other', 'staff:x', 'awaiting_approval', now(), 'payment:' || n FROM generate_series(1, 200) n;
+INSERT INTO events (id, type, state, payload, work_key) SELECT 'evt_' || n, 'invoice.paid', 'dead', '{}',
+    'subscription:sub_' || n FROM generate_series(1, 200) n;
+INSERT INTO audit_log (actor, action, object_id, subscriber_id)
+SELECT 'staff:x', 'refund.requested', 'rfd_' || n, (SELECT id FROM subscribers WHERE sub = 'ada')
+FROM generate_series(1, 200) n;
 """

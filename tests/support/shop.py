@@ -19,6 +19,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app import main
@@ -86,6 +87,7 @@ class Shop:
     clock: str
     server_key: str
     process: Service | None = None
+    app: FastAPI | None = None  # when it runs in this process
     people: dict[str, Person] = field(default_factory=dict)
 
     def person(self, name: str = "ada", *, roles: tuple[str, ...] = ()) -> Person:
@@ -287,8 +289,8 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool = True) -> AsyncIterator[None]:
-    """Run the service on a socket."""
+async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool = True) -> AsyncIterator[FastAPI]:
+    """Run the service on a socket, in this process."""
     app = main.application(settings, with_worker=with_worker)
     server = Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
     running = asyncio.create_task(server.serve(sockets=[bound]))
@@ -299,7 +301,7 @@ async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool
                     running.result()
                     raise RuntimeError("the service did not start")
                 await asyncio.sleep(0.01)
-        yield
+        yield app
     finally:
         server.should_exit = True
         await running
@@ -331,7 +333,7 @@ async def open_shop(
                 pass
             server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")
-        async with serving_apart(settings, bound, url) if apart else serving(settings, bound) as process:
+        async with serving_apart(settings, bound, url) if apart else serving(settings, bound) as server:
             yield Shop(
                 url=url,
                 settings=settings,
@@ -342,7 +344,8 @@ async def open_shop(
                 dsn=dsn,
                 clock=clock,
                 server_key=server_key,
-                process=process,
+                process=server if isinstance(server, Service) else None,
+                app=server if isinstance(server, FastAPI) else None,
             )
         violations = (await stripe.get("/_sandbox/violations")).json()["data"]
         assert violations == [], "the local Stripe answered what Stripe's types do not allow"

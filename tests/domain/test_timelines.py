@@ -1,0 +1,74 @@
+"""The story of a reader, in words."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.domain import events
+from app.domain.timelines import EVENTS, Noted, Story, Told, told, what_of
+
+NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)
+NOBODY = Story(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), notes=(), told=())
+PAID = Told(at=NOON, type="invoice.paid", state=events.APPLIED, why=None)
+
+
+def words(story: Story) -> list[str]:
+    return [one.words for one in told(story, ZoneInfo("America/Chicago"))]
+
+
+def test_everything_that_we_listen_for_has_words_of_its_own() -> None:
+    assert set(EVENTS) == set(events.TYPES)
+    assert all("_" not in said and "." not in said for said in EVENTS.values())
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "said", "kind"),
+    [
+        pytest.param(events.APPLIED, None, "Stripe told: an invoice was paid", "told", id="applied"),
+        pytest.param(
+            events.RECEIVED, None, "Stripe told: an invoice was paid, and it is about to be applied", "told", id="new"
+        ),
+        pytest.param(
+            events.IGNORED,
+            "another mode",
+            "Stripe told: an invoice was paid, and nothing follows from it: another mode",
+            "told",
+            id="put aside",
+        ),
+        pytest.param(
+            events.FAILED,
+            "Boom",
+            "Stripe told: an invoice was paid (invoice.paid), and it could not be applied so far: Boom",
+            "waiting",
+            id="failed",
+        ),
+        pytest.param(
+            events.DEAD,
+            None,
+            "Stripe told: an invoice was paid (invoice.paid), and it was given up",
+            "waiting",
+            id="given up",
+        ),
+    ],
+)
+def test_a_webhook_is_told_with_what_became_of_it(state: str, why: str | None, said: str, kind: str) -> None:
+    story = replace(NOBODY, told=[replace(PAID, state=state, why=why)])
+    (one,) = told(story, ZoneInfo("America/Chicago"))
+    assert (one.words, one.kind) == (f"1 March 2026: {said}", kind)
+
+
+def test_what_was_told_stands_among_the_rest_by_its_time() -> None:
+    noted = Noted(at=NOON + timedelta(hours=1), actor="staff:robin", action="subscription.resume", reason=None)
+    later = replace(PAID, at=NOON + timedelta(hours=2), type="customer.subscription.updated")
+    assert words(replace(NOBODY, told=[later, PAID], notes=[noted])) == [
+        "1 March 2026: Stripe told: an invoice was paid",
+        "1 March 2026: robin of the staff had the subscription go on",
+        "1 March 2026: Stripe told: the subscription changed",
+    ]
+
+
+def test_a_knock_of_our_own_and_a_type_that_is_new_to_us_are_told_too() -> None:
+    assert what_of("newsstand.subscription.sweep") == "Newsstand looked at it again by itself"
+    assert what_of("invoice.was_framed") == "Stripe told: invoice was framed"
