@@ -202,7 +202,12 @@ def load(path: Path) -> Catalogue:
     except ValidationError as wrong:
         problems = [_in_words(error["loc"], error["type"]) for error in wrong.errors(include_url=False)]
     else:
-        problems = [*_unfitting_features(file), *_unfitting_plans(file), *_unfitting_prices(file)]
+        problems = [
+            *_unfitting_features(file),
+            *_unfitting_plans(file),
+            *_unfitting_prices(file),
+            *_unfitting_days(file),
+        ]
     if problems:
         lines = _lines(text)
         raise BadCatalogue(*(f"{key}: {what}{_line_of(key, lines)}" for key, what in dict.fromkeys(problems)))
@@ -228,7 +233,7 @@ def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
     """Say one of pydantic's errors in the words of the file."""
     names = [part for part in where if isinstance(part, str)]
     if names[-1] == "[key]":
-        return ".".join(names[:-1]), _MUST_BE_NAMED.get(names[0]) or _MUST[names[-3]]
+        return ".".join(str(part) for part in where[:-1]), _MUST_BE_NAMED.get(names[0]) or _MUST[names[-3]]
     key = ".".join(str(part) for part in where)
     if kind == "missing":
         return key, "is missing"
@@ -274,6 +279,20 @@ def _unfitting_prices(file: _File) -> Iterator[Problem]:
                 yield f"{key}.lookup_key", f"{price.lookup_key!r} is the lookup key of {holder} already"
             if isinstance(price, _PrintPrice):
                 yield from ((f"{key}.ships_to", what) for what in _unfitting_countries(price.ships_to))
+
+
+def _unfitting_days(file: _File) -> Iterator[Problem]:
+    """Of two entries that hold from the same day, nobody could tell which one does."""
+    dated: dict[str, list[date]] = {
+        f"plans.{code}.guarantee.changes": [change.since for change in plan.guarantee.changes]
+        for code, plan in file.plans.items()
+    }
+    dated["policies.goodwill"] = [one.since for one in file.policies.goodwill]
+    dated["policies.disputes"] = [one.since for one in file.policies.disputes]
+    for key, days in dated.items():
+        for day, times in Counter(days).items():
+            if times > 1:
+                yield key, f"two entries hold from {day.isoformat()}"
 
 
 def _unfitting_countries(countries: list[str]) -> Iterator[str]:

@@ -161,8 +161,8 @@ def test_a_print_feature_without_a_print_price_is_refused(path: Path, right: str
 
 
 def test_two_plans_cannot_share_a_lookup_key(path: Path, right: str) -> None:
-    start = right.index("[plans.annual]")
-    said = problems(path, right + "\n" + right[start:].replace("plans.annual", "plans.monthly"))
+    plan = right[right.index("[plans.annual]") : right.index("[[policies.disputes]]")]
+    said = problems(path, right + "\n" + plan.replace("plans.annual", "plans.monthly"))
     assert [one.split(" (line")[0] for one in said] == [
         f"plans.monthly.prices.{component}.lookup_key: 'newsstand_annual_{component}' is the lookup key of "
         f"plans.annual.prices.{component} already"

@@ -1,0 +1,145 @@
+"""The guarantee as dated data: what holds for a payment is what was promised on the day that it was made."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.plans import Guarantee, GuaranteeTerms
+from app.domain.policies import Dated
+from app.domain.quotes import Case, quote_guarantee, the_guarantee
+from app.domain.refunds import (
+    CANCELED,
+    FAILED,
+    GOODWILL,
+    GUARANTEE,
+    PENDING,
+    REJECTED,
+    SUCCEEDED,
+    UNSERVED,
+    WITHDRAWN,
+    GuaranteeUsed,
+    NotTheFirstPayment,
+    OutsideGuarantee,
+)
+from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAYMENT, REFUND, RENEWAL, TERM, at
+
+FROM = date(2026, 7, 1)
+CHANGED = Guarantee(
+    title="Sixty days, then ninety, then thirty for everybody",
+    terms=GuaranteeTerms(days=60),
+    changes=[
+        Dated(date(2027, 1, 1), GuaranteeTerms(days=30, renewals=True, once=False)),
+        Dated(FROM, GuaranteeTerms(days=90)),  # the order in the file says nothing
+    ],
+)
+
+
+def paid_at(moment: str | datetime, guarantee: Guarantee = CHANGED) -> Case:
+    payment = replace(PAYMENT, paid_at=at(moment) if isinstance(moment, str) else moment)
+    term = replace(TERM, starts_at=payment.paid_at, ends_at=payment.paid_at + timedelta(days=365))
+    return replace(CASE, payment=payment, payments=[payment], terms=[term], guarantee=guarantee)
+
+
+@pytest.mark.parametrize(
+    ("moment", "until"),
+    [
+        pytest.param("2026-06-30T12:00:00-05:00", "2026-08-30T00:00:00-05:00", id="the day before: sixty days"),
+        pytest.param("2026-06-30T23:59:59-05:00", "2026-08-30T00:00:00-05:00", id="its last second, in Chicago"),
+        pytest.param("2026-07-01T04:59:59+00:00", "2026-08-30T00:00:00-05:00", id="1 July in UTC, and not in Chicago"),
+        pytest.param("2026-07-01T00:00:00-05:00", "2026-09-30T00:00:00-05:00", id="from its first moment: ninety"),
+        pytest.param("2026-12-31T23:00:00-06:00", "2027-04-01T00:00:00-05:00", id="the last day of ninety"),
+        pytest.param("2027-01-01T00:30:00-06:00", "2027-02-01T00:00:00-06:00", id="and then thirty"),
+    ],
+)
+def test_a_payment_has_the_promise_of_its_own_day(moment: str, until: str) -> None:
+    case = paid_at(moment)
+
+    last = quote_guarantee(case, now=at(until) - timedelta(seconds=1), zone=CHICAGO)
+    over = quote_guarantee(case, now=at(until), zone=CHICAGO)
+
+    assert (last.allowed, last.until) == (True, at(until))
+    assert isinstance(over.refusal, OutsideGuarantee)
+
+
+def test_a_change_takes_nothing_from_whoever_paid_before_it_and_gives_them_nothing() -> None:
+    before = paid_at("2026-06-15T12:00:00-05:00")
+
+    assert quote_guarantee(before, now=at("2026-08-14T12:00:00-05:00"), zone=CHICAGO).allowed
+    assert not quote_guarantee(before, now=at("2026-08-15T12:00:00-05:00"), zone=CHICAGO).allowed, "not ninety days"
+
+
+@given(days=st.integers(0, 3650), paid_on=st.dates(date(2024, 1, 1), date(2031, 12, 31)))
+def test_without_a_change_every_day_has_the_same_promise(days: int, paid_on: date) -> None:
+    plain = Guarantee(title="Always", terms=GuaranteeTerms(days=days))
+    later = replace(plain, changes=[Dated(date(2032, 1, 1), GuaranteeTerms(days=1))])
+
+    assert plain.on(paid_on) == later.on(paid_on) == GuaranteeTerms(days=days)
+
+
+RENEWED = replace(CASE, payments=[PAYMENT, RENEWAL], terms=[TERM, NEXT_TERM], payment=RENEWAL)
+SOON = RENEWAL.paid_at + timedelta(days=10)
+
+
+def covering(*, renewals: bool, once: bool = True, changes: tuple[Dated[GuaranteeTerms], ...] = ()) -> Guarantee:
+    return Guarantee(title="t", terms=GuaranteeTerms(days=60, renewals=renewals, once=once), changes=changes)
+
+
+def test_a_renewal_is_covered_where_the_policy_says_so_and_counts_from_its_own_day() -> None:
+    first_only = replace(RENEWED, guarantee=covering(renewals=False))
+    all_of_them = replace(RENEWED, guarantee=covering(renewals=True))
+
+    assert isinstance(quote_guarantee(first_only, now=SOON, zone=CHICAGO).refusal, NotTheFirstPayment)
+    quote = quote_guarantee(all_of_them, now=SOON, zone=CHICAGO)
+    assert quote.allowed
+    assert [part.payment.id for part in quote.parts] == [RENEWAL.id], "the year before was read, and stays paid"
+    late = quote_guarantee(all_of_them, now=RENEWAL.paid_at + timedelta(days=61), zone=CHICAGO)
+    assert isinstance(late.refusal, OutsideGuarantee)
+
+
+def test_renewals_are_covered_from_the_day_of_the_change_on() -> None:
+    too = GuaranteeTerms(days=60, renewals=True)
+    day = RENEWAL.paid_at.astimezone(CHICAGO).date()
+    since_then = replace(RENEWED, guarantee=covering(renewals=False, changes=(Dated(day, too),)))
+    after_it = replace(RENEWED, guarantee=covering(renewals=False, changes=(Dated(day + timedelta(days=1), too),)))
+
+    assert quote_guarantee(since_then, now=SOON, zone=CHICAGO).allowed
+    assert isinstance(quote_guarantee(after_it, now=SOON, zone=CHICAGO).refusal, NotTheFirstPayment)
+
+
+@pytest.mark.parametrize(
+    ("basis", "status", "spends"),
+    [
+        pytest.param(GUARANTEE, SUCCEEDED, True, id="given"),
+        pytest.param(GUARANTEE, PENDING, True, id="promised"),
+        pytest.param(GUARANTEE, FAILED, False, id="came to nothing"),
+        pytest.param(GUARANTEE, CANCELED, False, id="was called off"),
+        pytest.param(GUARANTEE, REJECTED, False, id="was rejected"),
+        pytest.param(GUARANTEE, WITHDRAWN, False, id="was withdrawn"),
+        pytest.param(GOODWILL, SUCCEEDED, False, id="goodwill is no guarantee"),
+        pytest.param(UNSERVED, SUCCEEDED, False, id="nor are unserved issues"),
+        pytest.param("duplicate", SUCCEEDED, False, id="nor is a double"),
+    ],
+)
+@pytest.mark.parametrize("once", [True, False], ids=["once", "again and again"])
+def test_once_for_each_subscriber_counts_what_was_given_of_any_subscription(
+    basis: str, status: str, *, spends: bool, once: bool
+) -> None:
+    earlier = replace(REFUND, payment_id="pi_of_an_earlier_subscription", basis=basis, status=status)
+    case = replace(CASE, refunds=[earlier], guarantee=covering(renewals=False, once=once))
+
+    refusal = quote_guarantee(case, now=PAYMENT.paid_at, zone=CHICAGO).refusal
+
+    assert isinstance(refusal, GuaranteeUsed) if spends and once else refusal is None
+
+
+def test_a_reader_is_shown_the_newest_term_that_is_covered() -> None:
+    case = replace(RENEWED, payment=PAYMENT, guarantee=covering(renewals=True))
+
+    assert the_guarantee(case, now=SOON, zone=CHICAGO)[0] == RENEWAL.id
+    assert the_guarantee(case, now=PAYMENT.paid_at + timedelta(days=5), zone=CHICAGO)[0] == RENEWAL.id
+    none = replace(case, guarantee=covering(renewals=False))
+    payment, quote = the_guarantee(none, now=SOON, zone=CHICAGO)
+    assert (payment, type(quote.refusal)) == (PAYMENT.id, OutsideGuarantee)

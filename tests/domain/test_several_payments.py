@@ -1,0 +1,174 @@
+"""A term that was paid for in several payments, since print was added to it later: its quotes, and what is left of each."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.money import OtherCurrency
+from app.domain.quotes import Case, Progress, Quote, payments_of_term, quote_goodwill, quote_guarantee, quote_unserved
+from app.domain.refunds import (
+    AWAITING,
+    COUNTED,
+    GOODWILL,
+    GUARANTEE,
+    PROCESSING,
+    NothingToRefund,
+    NothingUnserved,
+    OutsideGuarantee,
+    PaymentDisputed,
+    RefundInProgress,
+    left_of,
+)
+from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAID_AT, PAYMENT, REFUND, RENEWAL, TERM
+
+PRINT = replace(
+    PAYMENT,
+    id="pi_print",
+    invoice_id="in_print",
+    amount=22_03,
+    tax=1_03,
+    paid_at=PAID_AT + timedelta(days=50),
+    billing_reason="subscription_update",
+)
+BOTH = replace(
+    CASE,
+    payments=[PAYMENT, PRINT],
+    progress={PAYMENT.id: Progress(bought=24, served=11), PRINT.id: Progress(bought=22, served=9)},
+)
+OF_PRINT = replace(BOTH, payment=PRINT)
+DAY_55, DAY_61 = PAID_AT + timedelta(days=55), PAID_AT + timedelta(days=61)
+
+
+def parts(quote: Quote) -> dict[str, int]:
+    return {part.payment.id: part.amount for part in quote.parts}
+
+
+@pytest.mark.parametrize("case", [BOTH, OF_PRINT], ids=["the first is asked about", "the later one is"])
+def test_whichever_payment_is_asked_about_the_guarantee_gives_every_payment_of_the_term_back(case: Case) -> None:
+    quote = quote_guarantee(case, now=DAY_55, zone=CHICAGO)
+
+    assert quote.allowed
+    assert parts(quote) == {PAYMENT.id: 53_00, PRINT.id: 22_03}
+    assert (quote.amount, quote.tax, quote.stops_print) == (75_03, 5_03, True)
+    assert quote.parts[0].payment is case.payment, "the one that was named comes first"
+
+
+def test_print_that_was_added_on_day_50_does_not_prolong_the_guarantee() -> None:
+    refused = quote_guarantee(OF_PRINT, now=DAY_61, zone=CHICAGO).refusal
+
+    assert isinstance(refused, OutsideGuarantee)
+
+
+def test_what_went_back_of_one_payment_lessens_that_part_alone() -> None:
+    goodwill = replace(REFUND, payment_id=PRINT.id, basis=GOODWILL, amount=20_00, tax=0)
+    quote = quote_guarantee(replace(BOTH, refunds=[goodwill]), now=DAY_55, zone=CHICAGO)
+
+    assert parts(quote) == {PAYMENT.id: 53_00, PRINT.id: 2_03}
+
+
+def test_one_payment_back_under_the_guarantee_leaves_the_other_and_both_leave_nothing() -> None:
+    first = replace(REFUND, basis=GUARANTEE)
+    second = replace(REFUND, id="rfd_2", payment_id=PRINT.id, basis=GUARANTEE, amount=22_03, tax=1_03)
+
+    rest = quote_guarantee(replace(BOTH, refunds=[first]), now=DAY_55, zone=CHICAGO)
+    none = quote_guarantee(replace(OF_PRINT, refunds=[first, second]), now=DAY_55, zone=CHICAGO)
+
+    assert rest.allowed, "it is one guarantee of one term"
+    assert parts(rest) == {PRINT.id: 22_03}
+    assert isinstance(none.refusal, NothingToRefund)
+
+
+def test_each_payment_counts_for_the_issues_that_it_bought_and_the_term_is_rounded_once() -> None:
+    quote = quote_unserved(BOTH)
+
+    # Served: 53.00 x 11/24 + 22.03 x 9/22 = 24.2916... + 9.0122... = 33.3039..., rounded down: in the reader's favour.
+    assert quote.amount == 75_03 - 33_30
+    assert parts(quote) == {PAYMENT.id: 53_00 - 24_29, PRINT.id: 22_03 - 9_01}
+    assert quote.progress == Progress(bought=24, served=11)
+    assert quote_unserved(OF_PRINT).amount == quote.amount
+    assert quote_unserved(OF_PRINT).progress == Progress(bought=22, served=9)
+
+
+def test_more_than_its_worth_back_of_one_payment_lessens_what_the_other_gives() -> None:
+    generous = replace(REFUND, payment_id=PRINT.id, basis=GOODWILL, amount=20_00, tax=0)
+    quote = quote_unserved(replace(BOTH, refunds=[generous]))
+
+    assert parts(quote) == {PAYMENT.id: 75_03 - 33_30 - 20_00}
+
+
+def test_once_all_is_served_nothing_is_unserved_of_any_payment() -> None:
+    case = replace(BOTH, progress={PAYMENT.id: Progress(24, 24), PRINT.id: Progress(22, 22)})
+
+    assert isinstance(quote_unserved(case).refusal, NothingUnserved)
+    assert quote_goodwill(replace(OF_PRINT, progress=case.progress)).amount == 22_03, "goodwill asks for no issues"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        pytest.param(
+            {"refunds": [replace(REFUND, payment_id=PRINT.id, status=PROCESSING, amount=1)]},
+            RefundInProgress,
+            id="a refund of one is on its way",
+        ),
+        pytest.param({"disputed": frozenset({PRINT.id})}, PaymentDisputed, id="one is disputed"),
+        pytest.param({"payments": [PAYMENT, replace(PRINT, currency="eur")]}, OtherCurrency, id="of other money"),
+    ],
+)
+def test_what_hinders_one_payment_hinders_the_whole_term_and_not_goodwill_of_the_other(
+    change: dict[str, object], error: type[Exception]
+) -> None:
+    case = replace(BOTH, **change)  # type: ignore[arg-type]
+
+    assert isinstance(quote_guarantee(case, now=DAY_55, zone=CHICAGO).refusal, error)
+    assert isinstance(quote_unserved(case).refusal, error)
+    assert quote_goodwill(case).allowed
+
+
+def test_a_payment_of_another_term_is_another_matter() -> None:
+    case = replace(BOTH, payments=[PAYMENT, PRINT, RENEWAL], terms=[TERM, NEXT_TERM])
+    for_next_year = replace(
+        PRINT, id="pi_later", invoice_id="in_later", paid_at=NEXT_TERM.starts_at + timedelta(days=9)
+    )
+
+    assert payments_of_term(PRINT, case.payments, case.terms) == [PRINT, PAYMENT]
+    assert payments_of_term(for_next_year, [*case.payments, for_next_year], case.terms) == [for_next_year, RENEWAL]
+
+
+@given(
+    served=st.integers(0, 24),
+    given_back=st.lists(
+        st.tuples(st.booleans(), st.integers(1, 60_00), st.sampled_from(sorted({*COUNTED} - {PROCESSING}))), max_size=6
+    ),
+)
+def test_whatever_went_back_no_quote_exceeds_what_is_left_of_any_payment(
+    served: int, given_back: list[tuple[bool, int, str]]
+) -> None:
+    case = replace(
+        BOTH,
+        refunds=[],
+        progress={PAYMENT.id: Progress(24, served), PRINT.id: Progress(22, max(0, served - 2))},
+    )
+    for number, (of_print, amount, status) in enumerate(given_back):
+        payment = PRINT if of_print else PAYMENT
+        part = min(amount, left_of(payment, case.refunds))
+        if part > 0:
+            refund = replace(
+                REFUND, id=f"rfd_{number}", payment_id=payment.id, basis=GOODWILL, amount=part, tax=0, status=status
+            )
+            case = replace(case, refunds=[*case.refunds, refund])
+    firm = [refund for refund in case.refunds if refund.status != AWAITING]
+
+    for asked in (case, replace(case, payment=PRINT)):
+        for quote, counted in (
+            (quote_guarantee(asked, now=DAY_55, zone=CHICAGO), firm),
+            (quote_unserved(asked), case.refunds),
+            (quote_goodwill(asked), case.refunds),
+        ):
+            for part_ in quote.parts:
+                assert 0 < part_.amount <= left_of(part_.payment, counted)
+                assert 0 <= part_.tax <= part_.amount
+    assert quote_unserved(case).amount == quote_unserved(replace(case, payment=PRINT)).amount

@@ -1,0 +1,120 @@
+"""Policies with a date, read from the catalogue file: what holds from which day, and what is wrong said by its key."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from app.domain.plans import GuaranteeTerms
+from app.services.catalogue import load
+from tests.services.test_catalogue import problems
+
+FILE = Path(__file__).parents[2] / "catalogue.toml"
+OLD = "days = 60, title"
+KEY = "plans.annual.guarantee"
+GOODWILL = "from = 2026-01-01\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalogue.toml"
+
+
+@pytest.fixture
+def right() -> str:
+    text = FILE.read_text()
+    assert OLD in text
+    assert GOODWILL in text
+    return text
+
+
+def test_a_guarantee_changes_on_its_day(path: Path, right: str) -> None:
+    changes = (
+        '[{ from = 2027-01-01, days = 90, covers = "renewals_too", once = false }, { from = 2026-07-01, days = 14 }]'
+    )
+    path.write_text(right.replace(OLD, f'covers = "first_payment", once = true, changes = {changes}, {OLD}'))
+    guarantee = load(path).plan("annual").guarantee
+
+    assert guarantee.on(date(2026, 6, 30)) == GuaranteeTerms(days=60, renewals=False, once=True)
+    assert guarantee.on(date(2026, 7, 1)) == guarantee.on(date(2026, 12, 31)) == GuaranteeTerms(days=14)
+    assert guarantee.on(date(2027, 1, 1)) == GuaranteeTerms(days=90, renewals=True, once=False)
+
+
+def test_a_goodwill_limit_changes_on_its_day_and_before_the_first_nobody_gives_any_alone(
+    path: Path, right: str
+) -> None:
+    more = "[[policies.goodwill]]\nfrom = 2027-01-01\nalone = { usd = 5000, eur = 4000 }\n\n[features.print_edition]"
+    path.write_text(right.replace("[features.print_edition]", more))
+    policies = load(path).policies
+
+    for day, amount, currency, waits in (
+        (date(2025, 12, 31), 1, "usd", True),
+        (date(2026, 12, 31), 25_00, "usd", False),
+        (date(2026, 12, 31), 25_01, "usd", True),
+        (date(2026, 12, 31), 1, "eur", True),
+        (date(2027, 1, 1), 50_00, "usd", False),
+        (date(2027, 1, 1), 40_00, "eur", False),
+        (date(2027, 1, 1), 40_01, "eur", True),
+    ):
+        assert policies.goodwill_limits(day).needs_second_person(amount, currency) is waits, (day, amount, currency)
+
+
+@pytest.mark.parametrize(
+    ("new", "problem"),
+    [
+        ('covers = "all"', f'{KEY}.covers: must be "first_payment" or "renewals_too"'),
+        ("covers = true", f"{KEY}.covers: must be"),
+        ('once = "yes"', f"{KEY}.once: must be true (once for each subscriber) or false"),
+        ("once = 1", f"{KEY}.once: must be true"),
+        ("changes = 5", f"{KEY}.changes: must be a list of entries, each with the day from which it holds"),
+        ("changes = [90]", f"{KEY}.changes.0: must be a table"),
+        ("changes = [{ days = 90 }]", f"{KEY}.changes.0.from: is missing"),
+        ("changes = [{ from = 2027-01-01 }]", f"{KEY}.changes.0.days: is missing"),
+        ('changes = [{ from = "soon", days = 90 }]', f"{KEY}.changes.0.from: must be a day, such as 2027-03-01"),
+        ("changes = [{ from = 2027-01-01T00:00:00Z, days = 90 }]", f"{KEY}.changes.0.from: must be a day"),
+        (
+            "changes = [{ from = 2027-01-01, days = -1 }]",
+            f"{KEY}.changes.0.days: must be a whole number of days from 0",
+        ),
+        ("changes = [{ from = 2027-01-01, days = 9, once = 0 }]", f"{KEY}.changes.0.once: must be true"),
+        ("changes = [{ from = 2027-01-01, days = 9, covers = 1 }]", f"{KEY}.changes.0.covers: must be"),
+        (
+            "changes = [{ from = 2027-01-01, days = 9, cover = 1 }]",
+            f"{KEY}.changes.0.cover: is not a key of the catalogue; is covers meant?",
+        ),
+        (
+            "changes = [{ from = 2027-01-01, days = 9 }, { from = 2027-01-01, days = 8 }]",
+            f"{KEY}.changes: two entries hold from 2027-01-01",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_guarantee_is_said_by_its_key(path: Path, right: str, new: str, problem: str) -> None:
+    line = next(n for n, text in enumerate(right.splitlines(), 1) if text.startswith("guarantee"))
+    (said,) = problems(path, right.replace(OLD, f"{new}, {OLD}"))
+
+    assert said.startswith(problem)
+    assert said.endswith(f"(line {line})")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (GOODWILL, "", "policies.goodwill.0.from: is missing"),
+        (GOODWILL, 'from = "today"\n', "policies.goodwill.0.from: must be a day"),
+        ("alone = { usd = 2500 }", "alone = 2500", "policies.goodwill.0.alone: must be a table"),
+        ("usd = 2500", "usd = -1", "policies.goodwill.0.alone.usd: must be a table of amounts"),
+        ("usd = 2500", "usd = 25.0", "policies.goodwill.0.alone.usd: must be a table of amounts"),
+        ("usd = 2500", "USD = 2500", "policies.goodwill.0.alone.USD: must be a table of amounts"),
+        ('dispute = "suspend"', 'dispute = "shrug"', 'policies.disputes.0.dispute: must be "suspend" or "keep"'),
+        (
+            "alone = { usd = 2500 }\n",
+            f"alone = {{ usd = 2500 }}\n[[policies.goodwill]]\n{GOODWILL}alone = {{}}\n",
+            "policies.goodwill: two entries hold from 2026-01-01",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_policy_is_said_by_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
+    assert old in right
+    (said,) = problems(path, right.replace(old, new, 1))
+
+    assert said.startswith(problem), said
