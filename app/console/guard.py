@@ -91,7 +91,23 @@ def to_sign_in(request: Request) -> Response:
     return RedirectResponse(f"{CONSOLE}/sign-in?{urlencode({'next': wanted})}", 303)
 
 
-async def refused(request: Request, staff: Staff, action: str, why: str) -> None:
+async def check_reader(visit: Visit, subscriber_id: str) -> None:
+    """
+    Let a form pass whose page was of the reader whom it would change something for.
+
+    An address with another id in it, put together by hand or by a mistake of ours, is not what somebody saw and meant.
+
+    :raises NotOurForm: it was of another reader's.
+    """
+    if visit.form.get("reader") != subscriber_id:
+        why = "the form is of another reader's page"
+        await refused(visit.request, visit.staff, "console.form_refused", why, about=subscriber_id)
+        raise NotOurForm(
+            "This form is of another reader's page, so nothing was done. Open the reader's page and try again."
+        )
+
+
+async def refused(request: Request, staff: Staff, action: str, why: str, *, about: str | None = None) -> None:
     """Write down what was refused."""
     log.warning("console_refused", action=action, by=staff.actor, method=request.method, why=why)
     await console.note(
@@ -100,6 +116,7 @@ async def refused(request: Request, staff: Staff, action: str, why: str) -> None
         action=action,
         what=f"{request.method} {request.url.path}"[:300],
         reason=why,
+        about=about,
     )
 
 
@@ -149,7 +166,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        staff = scope[STAFF] = _session(request)
+        staff = scope[STAFF] = await _session(request)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -191,19 +208,25 @@ def keep(request: Request, answer: Response, staff: Staff) -> None:
     )
 
 
-def _session(request: Request) -> Staff | None:
+async def _session(request: Request) -> Staff | None:
+    """Return who has a session that holds. Our own style and script are for everybody, and ask nothing."""
     desk = desk_of(request)
+    if request.url.path.startswith(f"{CONSOLE}/static/"):
+        return None
     sealed = request.cookies.get(cookie_name(request))
     if desk.sign_in is None or not sealed:
         return None
     settings = desk.settings
-    return unsealed(
+    staff = unsealed(
         sealed,
         desk.sign_in.staff_seal,
         lifetime=settings.session_lifetime,
         idle=settings.session_idle,
         now=desk.clock.real(),
     )
+    if staff is not None and await console.has_ended(desk.pool, staff.sub, since=staff.since):
+        return None
+    return staff
 
 
 def _keep_alive(request: Request, staff: Staff, headers: MutableHeaders) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from app.console.guard import does, shows
+from app.console.guard import check_reader, does, shows
 from app.console.visits import BadForm, Visit
 from app.console.words import amount_of, money
 from app.db.session import new_id
@@ -43,6 +43,7 @@ async def confirm(visit: Visit) -> Response:
     """Say in words what is about to happen, once more with the amount."""
     payment_id = visit.path("payment")
     found = await support.payment(visit.desk.sessions, payment_id)
+    await check_reader(visit, found.subscriber.id)
     quoted = await quotes.of_payment(visit.desk.sessions, visit.desk.rules, payment_id, now=visit.now)
     quote = next((one for one in quoted if one.basis == visit.form.get("basis")), None)
     if quote is None:
@@ -69,6 +70,7 @@ async def confirm(visit: Visit) -> Response:
 async def issue(visit: Visit) -> Response:
     """Give the money back, if it is still what the agent saw. Sent twice, it is done once."""
     desk, payment_id = visit.desk, visit.path("payment")
+    await check_reader(visit, (await support.payment(desk.sessions, payment_id)).subscriber.id)
     reason, note = visit.why(REASONS)
     basis = visit.text("basis", most=40)
     expected = Money(visit.number("amount", least=1, most=LARGEST), visit.text("currency", most=3))
@@ -147,6 +149,7 @@ async def waiting(visit: Visit) -> Response:
 async def approve(visit: Visit) -> Response:
     """Let a refund be paid that somebody else asked for."""
     desk, refund_id, lease = visit.desk, visit.path("refund"), visit.desk.settings.lease
+    await check_reader(visit, (await support.refund(desk.sessions, refund_id)).subscriber.id)
     try:
         taken = await approvals.approve(
             desk.sessions, desk.rules, refund_id, by=visit.staff.actor, lease=lease, now=visit.now
@@ -159,9 +162,10 @@ async def approve(visit: Visit) -> Response:
 
 async def reject(visit: Visit) -> Response:
     """Refuse a refund that somebody else asked for."""
-    note = visit.text("note") or None
-    await approvals.reject(visit.desk.sessions, visit.path("refund"), by=visit.staff.actor, note=note, now=visit.now)
-    return visit.go(f"/refunds/{visit.path('refund')}", say="Rejected. Nothing is paid.")
+    sessions, refund_id, note = visit.desk.sessions, visit.path("refund"), visit.text("note") or None
+    await check_reader(visit, (await support.refund(sessions, refund_id)).subscriber.id)
+    await approvals.reject(sessions, refund_id, by=visit.staff.actor, note=note, now=visit.now)
+    return visit.go(f"/refunds/{refund_id}", say="Rejected. Nothing is paid.")
 
 
 def _goodwill(visit: Visit, quote: Quote) -> Money:

@@ -77,7 +77,9 @@ async def finish(request: Request) -> Response:
 
 
 async def sign_out(visit: Visit) -> Response:
-    """Forget the session."""
+    """End the session, and all others of theirs: whoever signs out of one browser may have lost another."""
+    desk = visit.desk
+    await console.sign_out(desk.sessions, visit.staff.sub, by=visit.staff.actor, now=desk.clock.real())
     answer = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
     answer.delete_cookie(
         guard.cookie_name(visit.request),

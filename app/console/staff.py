@@ -1,4 +1,4 @@
-"""Who is signed in. The browser holds it, sealed; we hold nothing, so any process serves any page."""
+"""Who is signed in. The browser holds it, sealed; we keep only who signed out, so any process serves any page."""
 
 import secrets
 from dataclasses import asdict, dataclass, replace

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from app.console.guard import does, shows
+from app.console.guard import check_reader, does, shows
 from app.console.visits import Visit
 from app.db.session import new_id
 from app.domain.callers import SUPPORT
@@ -43,6 +43,7 @@ async def ask_cancel(visit: Visit) -> Response:
 async def cancel(visit: Visit) -> Response:
     """End the subscription, with what is paid or at once. Told twice, it counts once."""
     desk, found = visit.desk, await _live(visit)
+    await check_reader(visit, found.subscriber.id)
     when, why = visit.chosen("when", WHEN), _in_one(*visit.why(CANCEL_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
     by, only = visit.staff.actor, found.subscription.id
@@ -61,6 +62,7 @@ async def ask_resume(visit: Visit) -> Response:
 async def resume(visit: Visit) -> Response:
     """Have a subscription go on that was to end."""
     desk, found = visit.desk, await _live(visit)
+    await check_reader(visit, found.subscriber.id)
     why = _in_one(*visit.why(RESUME_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
     await endings.resume(*told, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
@@ -95,6 +97,7 @@ async def extend(visit: Visit) -> Response:
     """Add issues to what the subscription owes. Sent twice, it is done once."""
     desk, subscription_id = visit.desk, visit.path("subscription")
     found = await support.subscription(desk.sessions, subscription_id)
+    await check_reader(visit, found.subscriber.id)
     most = desk.rules.catalogue.plan(found.subscription.plan).issues
     more = visit.number("issues", least=1, most=most)
     reason, note = visit.why(EXTENSION_REASONS)

@@ -557,6 +557,14 @@ class Figures(Base, Due):
     __table_args__ = (Index("figures_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
+class SignOut(Base):
+    """When one of the staff signed out of the console last: sessions of theirs that began before count no more."""
+
+    __tablename__ = "sign_outs"
+    sub: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+
 class ApiKey(Base):
     """A server's key, kept as the hash of 256 random bits. Shown once, when it is made."""
 

@@ -22,22 +22,27 @@ async def give(
     reason: str,
     by: Reader,
     now: datetime,
+    comp_id: str | None = None,
 ) -> Comp:
     """
     Give a reader access, by the identity provider's ``sub``; they need never have been here.
 
     :param count: for so many issues, instead of until a time.
+    :param comp_id: what it is called; told again, it is given once.
     :raises UnknownPlan: there is no such plan.
     :raises CompIsOver: ``until`` has passed.
     :raises CalendarTooShort: fewer issues are planned.
     """
     rules.catalogue.plan(plan)
     async with sessions.begin() as session:
+        given = await comps.by_id(session, comp_id) if comp_id is not None else None
+        if given is not None:
+            return given
         calendar = await issues.calendar(session, rules.zone)
         ends = lasts_until(until=until, issues=count, calendar=calendar, now=now)
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
         comp = Comp(
-            id=new_id("cmp"),
+            id=comp_id or new_id("cmp"),
             subscriber_id=reader.id,
             plan=plan,
             issues=count,
@@ -57,6 +62,19 @@ async def give(
             note=reason,
             after={"plan": plan, "until": ends.isoformat(), "issues": count},
         )
+    return comp
+
+
+async def found(sessions: Sessions, comp_id: str) -> Comp:
+    """
+    Return a comp.
+
+    :raises NotFound: there is no such comp.
+    """
+    async with sessions.begin() as session:
+        comp = await comps.by_id(session, comp_id)
+    if comp is None:
+        raise NotFound("there is no such comp")
     return comp
 
 

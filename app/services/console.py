@@ -1,6 +1,10 @@
-"""What the console does for itself: it notes who came in, and what was refused."""
+"""What the console does for itself: it notes who came in, what was refused, and who signed out."""
 
-from app.db import audit
+from datetime import datetime
+
+from app.db import audit, sign_outs
+from app.db.entitlements import Pool
+from app.db.reading import Reading
 from app.db.session import Sessions
 
 
@@ -14,3 +18,16 @@ async def note(
     """
     async with sessions.begin() as session:
         await audit.record(session, actor=by, action=action, object_id=what, subscriber_id=about, reason=reason)
+
+
+async def sign_out(sessions: Sessions, sub: str, *, by: str, now: datetime) -> None:
+    """End every session of somebody's that began before now, in whichever browser, and whoever copied it."""
+    async with sessions.begin() as session:
+        await sign_outs.note(session, sub, now)
+        await audit.record(session, actor=by, action="console.signed_out", object_id="console")
+
+
+async def has_ended(pool: Pool, sub: str, *, since: datetime) -> bool:
+    """Tell whether a session that began then was ended."""
+    at = await sign_outs.last(Reading(pool), sub)
+    return at is not None and since <= at

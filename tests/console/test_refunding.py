@@ -85,7 +85,10 @@ async def test_goodwill_above_the_limit_is_decided_by_somebody_else(shop: Shop, 
     assert "A hard winter." in own.text
     forced = await sam.browser._client.post(
         f"{shop.url}/console/refunds/{refund}/approve",
-        data={"form_token": own.form("/sign-out").values()["form_token"]},
+        data={
+            "form_token": own.form("/sign-out").values()["form_token"],
+            "reader": (await shop.rows("SELECT id FROM subscribers"))[0]["id"],
+        },
         headers={"Origin": shop.url},
     )
     assert forced.status_code == 409

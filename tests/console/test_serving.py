@@ -1,5 +1,7 @@
 """What the console does for a reader: cancel, resume, extend, comp. Each with a reason, and written down."""
 
+from datetime import UTC, datetime
+
 from tests.console.conftest import Sit, Sitter
 from tests.support.shop import Shop
 
@@ -65,6 +67,34 @@ async def test_a_comp_lets_a_reader_in_until_it_is_taken_back(shop: Shop, sit: S
     page = await robin.sends(page, "/take-back", note="Given to the wrong Ada.")
     assert "The comp was taken back." in page.text
     assert not await shop.may_read(ada)
+
+
+async def test_a_comp_lasts_to_the_end_of_a_day_and_is_given_once_however_often_the_form_is_sent(
+    shop: Shop, sit: Sit
+) -> None:
+    robin, ada = await sit("agent@example.com"), shop.person("ada")
+    await shop.opens_checkout(ada)  # known here, and never paid
+    form = await robin.open(f"{await reader_page(shop, robin)}/comp")
+    for day, said in [
+        ("", "say until which day"),
+        ("tomorrow", "say until which day"),
+        ("2026-03-01", "choose a day after today"),
+        ("2031-03-01", "within three years"),
+    ]:
+        refused = await robin.sends(form, "/comp", ends="day", day=day)
+        assert (refused.status, said in refused.text) == (422, True), day
+    assert (await robin.sends(form, "/comp", ends="for ever")).status == 422
+    for _ in range(2):
+        page = await robin.sends(
+            form, "/comp", ends="day", day="2026-06-30", reason="press", note="The county library."
+        )
+        assert "They read as a guest until 30 June 2026." in page.text
+        assert "Reads as a guest until 30 June 2026" in page.text
+    assert await shop.rows("SELECT until, issues FROM comps") == [
+        {"until": datetime(2026, 7, 1, 4, 59, 59, tzinfo=UTC), "issues": None}
+    ]
+    assert await noted(shop, "comp.given") == [("staff:staff-agent", "press: The county library.")]
+    assert await shop.may_read(ada)
 
 
 async def test_issues_are_added_once_however_often_the_form_is_sent(shop: Shop, sit: Sit) -> None:

@@ -39,6 +39,34 @@ GOOD = ROOT / "catalogue.toml"
             id="a time zone that does not exist",
         ),
         pytest.param(
+            ("serve",),
+            {"NEWSSTAND_OIDC_CLIENT_ID": "the-console"},
+            "NEWSSTAND_SESSION_KEY",
+            id="a console without a key for its cookies",
+        ),
+        pytest.param(
+            ("serve",),
+            {"NEWSSTAND_OIDC_CLIENT_ID": "the-console", "NEWSSTAND_SESSION_KEY": "too-short-a-key"},
+            "NEWSSTAND_SESSION_KEY",
+            id="a key for the console's cookies that can be guessed",
+        ),
+        pytest.param(
+            ("serve",),
+            {"NEWSSTAND_OIDC_CLIENT_SECRET": "the-secret-of-a-client"},
+            "NEWSSTAND_OIDC_CLIENT_ID",
+            id="a secret of the console's without its client",
+        ),
+        pytest.param(
+            ("serve",),
+            {
+                "NEWSSTAND_OIDC_CLIENT_ID": "the-console",
+                "NEWSSTAND_SESSION_KEY": "a-key-that-is-long-enough-to-be-safe",
+                "NEWSSTAND_CONSOLE_URL": "http://127.0.0.1:8000/desk",
+            },
+            "NEWSSTAND_CONSOLE_URL",
+            id="an address of the console that is not where it is",
+        ),
+        pytest.param(
             ("worker",),
             {"NEWSSTAND_LOG_LEVEL": "LOUD"},
             "NEWSSTAND_LOG_LEVEL",

@@ -1,0 +1,26 @@
+"""When staff signed out: the one thing of their sessions that is kept here, since their browsers hold the rest."""
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.db.models import SignOut as Row
+from app.db.models import table_of
+from app.db.reading import Reads
+from app.db.session import Session
+
+_ROWS = table_of(Row)
+_AT = select(_ROWS.c.at).where(_ROWS.c.sub == bindparam("its_sub"))
+
+
+async def note(session: Session, sub: str, at: datetime) -> None:
+    """Keep when somebody signed out last."""
+    made = insert(Row).values(sub=sub, at=at)
+    later = func.greatest(Row.at, made.excluded.at)
+    await session.execute(made.on_conflict_do_update(index_elements=[Row.sub], set_={"at": later}))
+
+
+async def last(read: Reads, sub: str) -> datetime | None:
+    """Return when somebody signed out last; None: never."""
+    return next((row.at for row in await read.execute(_AT, {"its_sub": sub})), None)
