@@ -63,6 +63,9 @@ class NoticeOut(BaseModel):
     text: str
     until: datetime | None
     action: Literal["update_payment_method", "confirm_payment", "resume"] | None = Field(description="what mends it")
+    pay_url: str | None = Field(
+        default=None, description="Stripe's page where the open invoice is paid, or its bank's question answered"
+    )
 
 
 class SubscriptionOut(BaseModel):

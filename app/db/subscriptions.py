@@ -88,6 +88,7 @@ async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, 
         "end_reason": seen.end_reason,
         "trial_end": seen.trial_end,
         "collection_paused": seen.collection_paused,
+        "pay_url": seen.pay_url,
         "version": if_version + 1,
     }
     if if_version == 0:
@@ -279,6 +280,7 @@ def of_row(row: Row | Record) -> Subscription:
         trial_end=row.trial_end,
         collection_paused=row.collection_paused,
         closed_at=row.closed_at,
+        pay_url=row.pay_url,
     )
 
 

@@ -64,6 +64,7 @@ class Notice:
     text: str
     until: datetime | None
     action: str | None
+    pay_url: str | None = None  # where the reader can pay, or confirm what their bank asks about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,7 @@ class Standing:
         return code, f"{self.status}, {self.circumstance.value}: {self.cell.why}"
 
 
+MENDED_BY_PAYING = frozenset({"update_payment_method", "confirm_payment"})
 DOCS = "https://docs.stripe.com"
 LIFECYCLE = f"{DOCS}/billing/subscriptions/overview#subscription-statuses"
 DUNNING = f"{DOCS}/billing/revenue-recovery/smart-retries"
@@ -343,4 +345,5 @@ def notice_of(subscription: Subscription, terms: Sequence[Term], policy: AccessP
     ends = [at for at in (subscription.ended_at, subscription.ended_here_at, subscription.cancel_at) if at is not None]
     if until is not None and ends and cell.access is not Access.GRACE:
         until = min([until, *ends])
-    return Notice(code=cell.code, text=cell.reader, until=until, action=cell.action)
+    pay_url = subscription.pay_url if cell.action in MENDED_BY_PAYING else None
+    return Notice(code=cell.code, text=cell.reader, until=until, action=cell.action, pay_url=pay_url)

@@ -88,6 +88,9 @@ class SeenInvoice:
     trial: bool = False
     number: str | None = None  # as readers see it
     new_period: bool = False  # it bills a whole period of the digital edition, and no change in the midst of one
+    pay_url: str | None = (
+        None  # Stripe's page of it, where it can be paid with any card, and confirmed where a bank asks
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,12 @@ class SeenSubscription:
     collection_paused: str | None = None  # what becomes of its invoices while their collection is paused
     subscriber_id: str | None = None  # ours, from its metadata
     known_as: str | None = None  # the plan that we know it by, for when its items no longer tell
+
+    @property
+    def pay_url(self) -> str | None:
+        """Where its reader pays what is open, the newest first; None: nothing is."""
+        owed = [invoice for invoice in self.invoices if invoice.status == "open" and invoice.pay_url is not None]
+        return max(owed, key=lambda invoice: (invoice.period_start, invoice.id)).pay_url if owed else None
 
     @property
     def plan(self) -> str:
@@ -237,6 +246,7 @@ class Subscription:
     trial_end: datetime | None = None
     collection_paused: str | None = None
     closed_at: datetime | None = None  # when all was done at Stripe that its end asks for
+    pay_url: str | None = None  # Stripe's page of what is open of it
 
     @property
     def is_live(self) -> bool:

@@ -199,6 +199,7 @@ def _invoice(
         payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
         trial=trial_end is not None and end <= trial_end,
         new_period=whole,
+        pay_url=invoice.hosted_invoice_url,
     )
 
 

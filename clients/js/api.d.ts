@@ -2137,6 +2137,11 @@ export interface components {
              * @description what mends it
              */
             action: ("update_payment_method" | "confirm_payment" | "resume") | null;
+            /**
+             * Pay Url
+             * @description Stripe's page where the open invoice is paid, or its bank's question answered
+             */
+            pay_url?: string | null;
         };
         /**
          * OfferedGuaranteeOut

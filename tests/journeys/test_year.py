@@ -14,6 +14,7 @@ from tests.support.year.lives import Life
 from tests.support.year.year import Year, evenings
 
 SEED = int(os.environ.get("NEWSSTAND_TEST_SEED") or SystemRandom().getrandbits(32))
+READERS = int(os.environ.get("NEWSSTAND_TEST_READERS") or 300)
 
 
 @pytest.fixture
@@ -52,4 +53,4 @@ async def test_a_short_year_of_a_few_readers(shop: Shop) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 async def test_a_year_of_three_hundred_readers(apart: Shop) -> None:
-    await a_year(apart, seed=SEED, readers=300, days=400, step=(2, 10), kill=0.1)
+    await a_year(apart, seed=SEED, readers=READERS, days=400, step=(2, 10), kill=0.1)

@@ -44,7 +44,8 @@ class Year:
             "/_sandbox/settings", json={"refund_seconds": 7 * 86400, "retry_seconds": [0.2, 0.5, 1, 1, 1, 1]}
         )
         seen = await books.read(self.shop)
-        for moment in moments:
+        for number, moment in enumerate(moments, 1):
+            print(f"evening {number} of {len(moments)}: {moment:%Y-%m-%d}", flush=True)  # a long run is watched
             losing = await weather.turns_bad(self.shop, self.rng)
             await self._all_live_a_day(seen)
             if self.shop.process is not None and self.rng.random() < kill:

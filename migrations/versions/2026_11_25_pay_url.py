@@ -1,0 +1,23 @@
+"""
+Where a reader pays what is open of a subscription.
+
+Locks: ACCESS EXCLUSIVE on subscriptions for the moment of adding a column without a default, which rewrites nothing.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "pay_url"
+down_revision = "sign_outs"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.add_column("subscriptions", sa.Column("pay_url", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    """Undo."""
+    op.drop_column("subscriptions", "pay_url")
