@@ -56,32 +56,40 @@ _NOISE = re.compile(
 _ID = re.compile(r"chart-[0-9a-f-]{36}")
 
 
-def subscribers(figures: Figures) -> bytes:
+def subscribers(figures: Figures, *, narrow: bool = False) -> bytes:
     """Draw how many subscribers there are, by status and edition."""
     statuses = [one.status for one in figures.held if one.status != "canceled"]
     shown = list(dict.fromkeys(statuses))
     counts = {(one.status, one.print_edition): one.count for one in figures.held}
     chart = _bars(
-        pygal.HorizontalStackedBar, [word(status) for status in reversed(shown)], height=140 + 60 * len(shown)
+        pygal.HorizontalStackedBar,
+        [word(status) for status in reversed(shown)],
+        height=140 + 60 * len(shown),
+        narrow=narrow,
     )
     for name, printed in (("digital", False), ("print and digital", True)):
         chart.add(name, [counts.get((status, printed), 0) for status in reversed(shown)])
     return _drawn(chart)
 
 
-def weeks(figures: Figures) -> bytes:
+def weeks(figures: Figures, *, narrow: bool = False) -> bytes:
     """Draw who came and who went, week by week."""
-    chart = _bars(pygal.Bar, [_short(week.monday) for week in figures.weeks], height=340)
+    chart = _bars(pygal.Bar, [_short(week.monday) for week in figures.weeks], height=340, narrow=narrow)
     chart.add("new", [week.new for week in figures.weeks])
     chart.add("lost", [week.lost for week in figures.weeks])
     return _drawn(chart)
 
 
-def refunds(figures: Figures) -> bytes:
+def refunds(figures: Figures, *, narrow: bool = False) -> bytes:
     """Draw what was given back, by basis, each reason a part of its bar; counted, since amounts may be of two currencies."""
     bases = list(dict.fromkeys(one.basis for one in figures.given))
     reasons = list(dict.fromkeys(one.reason for one in figures.given))[:5]
-    chart = _bars(pygal.HorizontalStackedBar, [word(basis) for basis in reversed(bases)], height=140 + 60 * len(bases))
+    chart = _bars(
+        pygal.HorizontalStackedBar,
+        [word(basis) for basis in reversed(bases)],
+        height=140 + 60 * len(bases),
+        narrow=narrow,
+    )
     for reason in reasons:
         chart.add(
             word(reason)[:40],
@@ -93,26 +101,27 @@ def refunds(figures: Figures) -> bytes:
     return _drawn(chart)
 
 
-def dunning(figures: Figures) -> bytes:
+def dunning(figures: Figures, *, narrow: bool = False) -> bytes:
     """Draw the unpaid renewals, by how long ago they were due."""
     bands = [name for _, name in DUNNING_BANDS]
-    chart = _bars(pygal.Bar, bands, height=300)
+    chart = _bars(pygal.Bar, bands, height=300, narrow=narrow)
     chart.add("unpaid renewals", [sum(one.count for one in figures.unpaid if one.band == band) for band in bands])
     return _drawn(chart)
 
 
-def events(waiting: Mapping[str, int]) -> bytes:
+def events(waiting: Mapping[str, int], *, narrow: bool = False) -> bytes:
     """Draw the events that wait, by state."""
     states = list(reversed(list(waiting)))
-    chart = _bars(pygal.HorizontalBar, [word(f"event:{state}") for state in states], height=230)
+    chart = _bars(pygal.HorizontalBar, [word(f"event:{state}") for state in states], height=230, narrow=narrow)
     chart.add("events", [waiting[state] for state in states])
     return _drawn(chart)
 
 
-def _bars(kind: type[pygal.Graph], labels: Sequence[str], *, height: int) -> pygal.Graph:
+def _bars(kind: type[pygal.Graph], labels: Sequence[str], *, height: int, narrow: bool) -> pygal.Graph:
+    crowded = narrow and len(labels) > 6
     chart = kind(
         style=STYLE,
-        width=760,
+        width=400 if narrow else 760,  # on a phone, whose letters are as large as on a desk
         height=height,
         margin=8,
         js=[],
@@ -120,6 +129,9 @@ def _bars(kind: type[pygal.Graph], labels: Sequence[str], *, height: int) -> pyg
         legend_at_bottom=True,
         legend_box_size=14,
         show_x_guides=False,
+        show_minor_x_labels=not crowded,
+        x_labels_major_every=4 if crowded else None,
+        legend_at_bottom_columns=1 if narrow else None,
         min_scale=1,
         max_scale=5,
         truncate_legend=-1,

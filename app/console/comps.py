@@ -17,7 +17,7 @@ REASONS = {
     "technical_problem": "Something of ours did not work",
     "contributor": "Writes or draws for the magazine",
     "press": "Press and libraries",
-    "other": "Something else: see the note",
+    "other": "Something else, as the note says",
 }
 FOR_ISSUES, UNTIL_DAY = "issues", "day"
 ENDS = {FOR_ISSUES: "For so many issues", UNTIL_DAY: "Until a day"}

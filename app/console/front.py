@@ -9,10 +9,10 @@ from app.console import charts
 from app.console.guard import ANYBODY, shows
 from app.console.visits import Visit
 from app.domain.errors import NotFound
-from app.domain.figures import Figures
 from app.services import figures
 
-PICTURES: dict[str, Callable[[Figures], bytes]] = {
+NARROW = "-narrow"  # for a phone
+PICTURES: dict[str, Callable[..., bytes]] = {
     "subscribers": charts.subscribers,
     "weeks": charts.weeks,
     "refunds": charts.refunds,
@@ -35,11 +35,12 @@ async def show(visit: Visit) -> Response:
 
 async def picture(visit: Visit) -> Response:
     """Draw one of them."""
-    name, sessions = visit.path("name"), visit.desk.sessions
+    name, sessions = visit.path("name").removesuffix(NARROW), visit.desk.sessions
+    narrow = visit.path("name").endswith(NARROW)
     if name == "events":
-        drawn = charts.events(await figures.events(sessions))
+        drawn = charts.events(await figures.events(sessions), narrow=narrow)
     elif name in PICTURES and (counted := await figures.last(sessions)) is not None:
-        drawn = PICTURES[name](counted)
+        drawn = PICTURES[name](counted, narrow=narrow)
     else:
         raise NotFound("there is no such picture")
     # Drawn for <img>, where no script of a picture runs; its own style is all that it may have.

@@ -4,10 +4,12 @@ from datetime import datetime
 
 from starlette.responses import Response
 
+from app.console import story
 from app.console.guard import shows
 from app.console.visits import Visit
 from app.domain import standing
 from app.domain.callers import SUPPORT
+from app.domain.entitlements import Grant
 from app.domain.refunds import CONFIRMED
 from app.domain.subscriptions import Subscription
 from app.services import support
@@ -50,6 +52,9 @@ async def show(visit: Visit) -> Response:
         owing=_owing(seen),
         live=next((one for one, _ in reversed(seen.subscriptions) if one.is_live), None),
         now=visit.now,
+        plans={code: plan.title for code, plan in desk.rules.catalogue.plans.items()},
+        grants=[(grant, _lasts(grant)) for grant in seen.grants],
+        story=story.days(seen.timeline, desk.rules.zone),
         given=given,
         refundable=next((one for one in reversed(seen.payments) if one.amount > given.get(one.id, 0)), None),
     )
@@ -62,6 +67,11 @@ def _owing(seen: Overview) -> Subscription | None:
         return None
     ledger = seen.ledgers.get(chosen[1][-1].invoice_id)
     return chosen[0] if ledger is not None and not ledger.cancelled and chosen[0].is_live else None
+
+
+def _lasts(grant: Grant) -> datetime | None:
+    """Return until when a grant gives anything."""
+    return max((spell.until for spells in grant.features.values() for spell in spells), default=None)
 
 
 def _guest_until(seen: Overview) -> datetime | None:

@@ -25,7 +25,7 @@ REASONS: dict[str, str] = {
     Reason.RENEWAL_UNWANTED: "Did not want the renewal",
     Reason.HARDSHIP: "Hardship",
     Reason.BEREAVEMENT: "Bereavement",
-    Reason.OTHER: "Something else: see the note",
+    Reason.OTHER: "Something else, as the note says",
 }
 LARGEST = 99_999_999  # Stripe's largest amount, in minor units
 AT_ONCE = 50  # requests on the page of approvals

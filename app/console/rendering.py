@@ -44,6 +44,7 @@ _environment.filters |= {
     "word": words.word,
     "lower_first": words.lower_first,
     "sentence": words.sentence,
+    "untold": words.untold,
     "counted": words.counted,
     "ago": words.ago,
 }

@@ -15,7 +15,7 @@ EXTENSION_REASONS = {
     "copies_damaged": "Copies came damaged",
     "technical_problem": "Something of ours did not work",
     "goodwill": "Goodwill",
-    "other": "Something else: see the note",
+    "other": "Something else, as the note says",
 }
 
 CANCEL_REASONS = {
@@ -24,13 +24,13 @@ CANCEL_REASONS = {
     "too_expensive": "Too expensive",
     "moved": "Moved away",
     "bereavement": "Bereavement",
-    "other": "Something else: see the note",
+    "other": "Something else, as the note says",
 }
 WHEN = {"period_end": "With what is paid", "now": "At once"}
 RESUME_REASONS = {
     "requested_by_reader": "The reader asked for it",
     "cancelled_by_mistake": "It was cancelled by mistake",
-    "other": "Something else: see the note",
+    "other": "Something else, as the note says",
 }
 
 

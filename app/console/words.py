@@ -40,11 +40,15 @@ WORDS = {
     "rejected": "rejected",
     "withdrawn": "withdrawn",
     "processing": "being paid",
+    "succeeded": "given back",
+    "failed": "failed",
     "requires_action": "waiting for the reader",
     "awaiting_approval": "waiting for approval",
     "event:received": "received, and not applied yet",
     "event:failed": "failed, and tried again",
     "event:dead": "given up: look at them",
+    "chip:failed": "tried again",
+    "chip:dead": "given up",
     "past_due": "renewal unpaid",
     "canceled": "ended",
     "incomplete": "first payment missing",
@@ -113,6 +117,12 @@ def word(code: str | None) -> str:
 def lower_first(said: str) -> str:
     """Return it as it stands within a sentence."""
     return said[:1].lower() + said[1:]
+
+
+def untold(said: str) -> str:
+    """Return what Stripe told, for a list that says so above it."""
+    bare = said.removeprefix("Stripe told us: ")
+    return bare[:1].upper() + bare[1:]
 
 
 def sentence(said: str) -> str:

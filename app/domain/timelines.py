@@ -4,6 +4,7 @@ The story of a reader's access, in plain words: what was paid, given back, given
 It is told from what is kept anyway, and only from that: nothing has to be written for it, and it cannot disagree.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ PAID, REFUND, ENDED, GIVEN, DISPUTE, NOTED, TOLD, WAITING, FAILED_PAYMENT = (
     "waiting",
     "payment_failed",
 )
+_CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 # What the audit log alone knows; the rest of it is told from what it was about.
 NOTES = {
     "subscription.cancel_at_period_end": "had the subscription end with what is paid",
@@ -62,9 +64,16 @@ EVENTS = {
     "invoice.payment_failed": "the payment of an invoice failed",
     "invoice.payment_action_required": "the bank asks the reader to confirm a payment",
     "invoice.upcoming": "the renewal comes up",
+    "invoice.payment_succeeded": "the payment of an invoice arrived",
+    "invoice.updated": "an invoice changed",
     "invoice.voided": "an invoice was voided",
     "invoice.marked_uncollectible": "an invoice was given up as unpaid",
     "invoice_payment.paid": "a payment arrived",
+    "payment_intent.created": "a payment was begun",
+    "payment_intent.succeeded": "a payment arrived",
+    "payment_intent.payment_failed": "a payment failed",
+    "charge.succeeded": "a card was charged",
+    "charge.failed": "a card could not be charged",
     "refund.created": "a refund was made",
     "refund.updated": "a refund changed",
     "refund.failed": "a refund failed",
@@ -223,7 +232,13 @@ def _noted(notes: Iterable[Noted]) -> Parts:
     for note in notes:
         words = NOTES.get(note.action)
         if words is not None:
-            yield note.at, NOTED, f"{who(note.actor)} {words}" + (f" ({note.reason})" if note.reason else "")
+            yield note.at, NOTED, f"{who(note.actor)} {words}" + (f" ({_reason(note.reason)})" if note.reason else "")
+
+
+def _reason(reason: str) -> str:
+    """Return a reason of the list in words, and a person's own words as they are."""
+    code, colon, words = reason.partition(": ")
+    return _plain(code) + colon + words if _CODE.fullmatch(code) else reason
 
 
 def _told(told: Iterable[Told]) -> Parts:
@@ -244,8 +259,8 @@ def _told(told: Iterable[Told]) -> Parts:
 def what_of(kind: str) -> str:
     """Return what an event tells, as people say it."""
     if kind.startswith("newsstand."):
-        return "Newsstand looked at it again by itself"
-    return f"Stripe told: {EVENTS.get(kind) or _plain(kind.replace('.', ' '))}"
+        return "Newsstand asked Stripe again by itself"
+    return f"Stripe told us: {EVENTS.get(kind) or _plain(kind.replace('.', ' '))}"
 
 
 def who(actor: str) -> str:

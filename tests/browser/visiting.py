@@ -155,5 +155,10 @@ class Sitter(Visitor):
         """Open the console, and sign in."""
         self.open("/")
         self.sign_in(email)
-        self.sees("Front page")  # keys that are pressed before the page is there go nowhere
+        self.sees("Front page")
         self.page.wait_for_load_state()
+
+    def presses(self, key: str) -> None:
+        """Press a key of the console's, once its script is there to hear it: before, it would go nowhere."""
+        self.page.wait_for_load_state()
+        self.page.keyboard.press(key)

@@ -63,10 +63,10 @@ async def test_what_stripe_told_of_a_reader_stands_in_their_story_on_the_page_an
     await shop.subscribes(ada)
     seen = await shop.overview(ada)
     said = {one["words"].partition(": ")[2] for one in seen["timeline"] if one["kind"] == "told"}
-    assert {"Stripe told: the subscription was made", "Stripe told: an invoice was paid"} <= said
+    assert {"Stripe told us: the subscription was made", "Stripe told us: an invoice was paid"} <= said
     await shop.does("UPDATE events SET state = 'dead', last_error = 'Boom <b>' WHERE type = 'invoice.paid'")
     page = await robin.open(f"/readers/{seen['id']}")
-    assert "Stripe told: the subscription was made" in page.text
+    assert "Stripe told us: the subscription was made" in page.text
     assert "an invoice was paid (invoice.paid), and it was given up: Boom <b>" in page.text
 
 

@@ -92,6 +92,15 @@ document.addEventListener("keydown", event => {
   }
 });
 
+// Whoever fills in what belongs to a choice has chosen it.
+for (const field of document.querySelectorAll(".basis input:not([type=radio]), .much input:not([type=radio])")) {
+  field.addEventListener("input", () => {
+    const row = field.closest(".basis") ?? field.closest(".much").previousElementSibling;
+    const choice = row?.querySelector("input[type=radio]");
+    if (choice && !choice.disabled) choice.checked = true;
+  });
+}
+
 // A page that waits for something looks again by itself, unless somebody is writing on it.
 const again = document.querySelector("meta[name=look-again]");
 if (again) {
