@@ -264,6 +264,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             roles_claim=settings.roles_claim,
             sessions=sessions,
             clock=clock,
+            outage_allowance=settings.outage_allowance,
             greet=partial(imports.greet, sessions) if settings.claim_by_email else None,
         )
         stack.push_async_callback(authenticator.close)

@@ -2,7 +2,9 @@
 Who is calling: a person with their identity provider's token, or a server with a key of ours.
 
 Usable from FastAPI dependencies and plain Starlette routes alike. A verified token is remembered until it dies, for its
-signature is what costs; a key is remembered for a second, so that a revoked one is refused everywhere within that.
+signature is what costs; a key is remembered for a second, so that a revoked one is refused everywhere within that. While
+the database does not answer, keys that were good just before still are, for the outage allowance: readers who are let in
+meanwhile are asked about by servers.
 """
 
 import hashlib
@@ -15,12 +17,14 @@ from starlette.requests import HTTPConnection
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
-from app.db.session import Sessions
+from app.db.session import Sessions, is_away, within
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
+from app.domain.entitlements import AnswersUnavailable
 from app.services import keys as server_keys
 
 REMEMBERED = 20_000  # tokens; about 20 MB at most
 KEY_REMEMBERED_FOR = timedelta(seconds=1)
+PATIENCE = 2.0  # seconds with a database that does not answer
 COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of ids that nobody knows
 CALLER = "caller"  # in the ASGI scope: which kind of caller it was, for the log
 
@@ -53,6 +57,10 @@ class Memory(Generic[T]):
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
+    def drop(self, key: str | bytes) -> None:
+        """Forget one."""
+        self._kept.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
@@ -71,11 +79,13 @@ class Authenticator:
         clock: Clock,
         cooldown: timedelta = COOLDOWN,
         remembered: int = REMEMBERED,
+        outage_allowance: timedelta = timedelta(0),
         greet: Callable[[Reader], Awaitable[None]] | None = None,
     ) -> None:
         """
         Listen to one issuer.
 
+        :param outage_allowance: for how long keys are good that the database told of before it went away.
         :param greet: is told of each reader whose token is seen for the first time.
         """
         self._greet = greet
@@ -84,7 +94,9 @@ class Authenticator:
         self._issuer_keys = IssuerKeys(issuer, cooldown=cooldown)
         self._generation = 0
         self._readers: Memory[Reader] = Memory(remembered)
+        self._outage_allowance = outage_allowance
         self._servers: Memory[ServerKey] = Memory(1_000)
+        self._servers_before: Memory[ServerKey] = Memory(1_000)
 
     async def reader(self, request: HTTPConnection) -> Reader:
         """
@@ -130,6 +142,7 @@ class Authenticator:
 
         :raises NotAuthenticated: there is no key, or not one that is valid.
         :raises NotAllowed: the key has not that scope.
+        :raises AnswersUnavailable: the database is away, and the key was not seen shortly before.
         """
         key = _bearer(request.scope["headers"])
         if not server_keys.looks_like_one(key):
@@ -137,13 +150,27 @@ class Authenticator:
         now, hashed = self._clock.real(), server_keys.digest(key)
         server = self._servers.get(hashed, now=now)
         if server is None:
-            server = await server_keys.find(self._sessions, hashed)
-            if server is None:
-                raise NotAuthenticated("the API key is not known, or it was revoked")
+            server = await self._looked_up(hashed, now)
             self._servers.put(hashed, server, now=now, until=now + KEY_REMEMBERED_FOR)
         request.scope[CALLER] = "server"
         server.require(scope)
         return server
+
+    async def _looked_up(self, hashed: str, now: datetime) -> ServerKey:
+        try:
+            found = await within(PATIENCE, server_keys.find(self._sessions, hashed))
+        except Exception as failure:
+            if not is_away(failure):
+                raise
+            before = self._servers_before.get(hashed, now=now)
+            if before is None:
+                raise AnswersUnavailable("the database does not answer") from failure
+            return before
+        if found is None:
+            self._servers_before.drop(hashed)
+            raise NotAuthenticated("the API key is not known, or it was revoked")
+        self._servers_before.put(hashed, found, now=now, until=now + self._outage_allowance)
+        return found
 
     def reader_at_hand(self, headers: Sequence[tuple[bytes, bytes]], cookie: str | None) -> Reader | None:
         """Return whose token it is, if it was verified before and is still good; None tells nothing."""

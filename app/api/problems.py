@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from app.db.session import is_away
 from app.domain.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
@@ -184,7 +185,14 @@ def response(error: DomainError, *, status: int | None = None) -> Response:
 
 
 def unexpected(error: Exception) -> Response:
-    """Log an error that nobody foresaw, and return a problem document that tells nothing of our insides."""
+    """
+    Log an error that nobody foresaw, and return a problem document that tells nothing of our insides.
+
+    Wherever it was asked, a database that is gone is nobody's mistake, and comes back.
+    """
+    if is_away(error):
+        log.warning("database_unavailable", error=type(error).__name__)
+        return problem("database_unavailable", "The database does not answer. Try again.")
     log.error("unexpected_error", error=type(error).__name__, exc_info=error)
     return problem("unexpected", "This is our mistake; it is logged.")
 

@@ -21,6 +21,7 @@ AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)  #
 MOST = 200  # rows with one statement
 LANES = 2  # statements at the same time: one is on its way while another is being read
 PATIENCE = 2.0  # seconds with a database that does not answer: a page waits for it
+REST = 1.0  # seconds in which it is not asked again after that, so that not every page waits
 _READ = "SELECT access, version FROM entitlements WHERE sub = $1"
 _READ_MANY = "SELECT sub, access, version FROM entitlements WHERE sub = ANY($1::text[])"
 
@@ -78,6 +79,7 @@ class Reader:
         self._pool = pool
         self._waiting: list[tuple[str, asyncio.Future[Row | None]]] = []
         self._lanes: set[asyncio.Task[None]] = set()
+        self._silent_until = float("-inf")
 
     def read(self, sub: str) -> "asyncio.Future[Row | None]":
         """
@@ -85,7 +87,11 @@ class Reader:
 
         :raises Unreadable: the database cannot be asked.
         """
-        future: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Row | None] = loop.create_future()
+        if loop.time() < self._silent_until:
+            future.set_exception(Unreadable("it said nothing a moment ago"))
+            return future
         self._waiting.append((sub, future))
         if len(self._lanes) < LANES:
             lane = asyncio.create_task(self._work())
@@ -99,6 +105,8 @@ class Reader:
             try:
                 found = await self._read([sub for sub, _ in batch])
             except AWAY as failure:
+                if isinstance(failure, TimeoutError):
+                    self._silent_until = asyncio.get_running_loop().time() + REST
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Unreadable(f"{type(failure).__name__}: {failure}"))
@@ -107,10 +115,28 @@ class Reader:
                 if not future.done():
                     future.set_result(found.get(sub))
 
+    async def _fetch(self, subs: Sequence[str]) -> "list[asyncpg.Record]":
+        """
+        Ask, and break the connection when it goes silent.
+
+        asyncpg's own time-out asks the server to cancel, and waits until it has: of a silent one, for ever.
+        """
+        async with self._pool.acquire(timeout=PATIENCE) as connection:
+            overdue = asyncio.get_running_loop().call_later(PATIENCE, connection.terminate)
+            try:
+                found: list[asyncpg.Record] = await connection.fetch(_READ_MANY, subs)
+                return found
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as failure:
+                if overdue.when() <= asyncio.get_running_loop().time():
+                    raise TimeoutError("the database says nothing") from failure
+                raise
+            finally:
+                overdue.cancel()
+
     async def _read(self, subs: Sequence[str]) -> dict[str, Row]:
         try:
-            rows = await self._pool.fetch(_READ_MANY, subs, timeout=PATIENCE)
+            rows = await self._fetch(subs)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError):
             # The server was restarted, and the pool did not know: its next connection is a new one.
-            rows = await self._pool.fetch(_READ_MANY, subs, timeout=PATIENCE)
+            rows = await self._fetch(subs)
         return {sub: Row(json.loads(access), version) for sub, access, version in rows}

@@ -1,12 +1,22 @@
 """Connections, and the transactions that services open."""
 
+import asyncio
 import secrets
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import Row
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+T = TypeVar("T")
+CONNECTING = 10.0  # seconds to connect
+
+
+class DatabaseAway(OSError):
+    """The database cannot be reached, or says nothing."""
+
 
 DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
 Sessions = async_sessionmaker[AsyncSession]
@@ -23,7 +33,10 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
     cached = 0 if pooler else 100
 
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(dsn, statement_cache_size=cached)
+        try:
+            return await asyncpg.connect(dsn, statement_cache_size=cached, timeout=CONNECTING)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+            raise DatabaseAway(f"{type(failure).__name__}: {failure}") from failure
 
     return create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
@@ -33,6 +46,33 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
         pool_pre_ping=True,
         hide_parameters=True,  # errors are logged; what they were about may be a name or an address
     )
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether an error means that the database is gone, and not that something is wrong with what was asked."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, DatabaseAway | OperationalError | InterfaceError)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """
+    Return what ``work`` returns, if it does so in time.
+
+    A connection that has gone silent holds up even whoever is cancelled, so ``work`` is then left to end by itself.
+
+    :raises DatabaseAway: it does not.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
+    raise DatabaseAway(f"no word within {seconds} seconds")
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm
 
 from app.db import signing_keys
 from app.db.sealing import Seal
-from app.db.session import DATABASE_AWAY, Sessions
+from app.db.session import DATABASE_AWAY, Sessions, within
 from app.db.signing_keys import Sealed
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
@@ -28,6 +28,7 @@ from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
 ALGORITHM = "ES256"
 TYPE = "entitlements+jwt"  # so that nothing takes it for an access token, nor an access token for it
 LOOKED_AT_FOR = timedelta(seconds=30)  # then the keys are looked at again
+PATIENCE = 2.0  # seconds with a database that does not answer
 log = structlog.get_logger()
 
 
@@ -106,11 +107,14 @@ class Signer:
 
     async def _look(self, now: datetime) -> None:
         try:
-            async with self._sessions.begin() as session:
-                self._kept = await signing_keys.every(session)
+            self._kept = await within(PATIENCE, self._every())
             self._looked_at = now
         except DATABASE_AWAY as failure:
             log.warning("signing_keys_not_looked_at", error=type(failure).__name__)
+
+    async def _every(self) -> Sequence[Sealed]:
+        async with self._sessions.begin() as session:
+            return await signing_keys.every(session)
 
     def _usable(self, now: datetime) -> tuple[SigningKey, ec.EllipticCurvePrivateKey] | None:
         """Return the key to sign with, of those that our secrets open."""

@@ -1,0 +1,164 @@
+"""Stripe, the worker, the notifications or the database are gone: whoever may read goes on reading."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+from pydantic import SecretStr
+
+from tests.support.hands import hands_at
+from tests.support.shop import OPENING, PATIENCE, TLS, Person, Shop, free_socket, serving
+from tests.support.wire import wire_to
+
+TERM_ENDS = OPENING.replace(year=OPENING.year + 1)
+BOUNDED_AGE = 1.0  # seconds: README, "What is remembered is never wrong for more than a second"
+
+
+@asynccontextmanager
+async def another_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    """Run a second process of the service over the same database, without a worker."""
+    bound = free_socket()
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    async with (
+        serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
+    ):
+        yield http
+
+
+class Door:
+    """Asks one process about readers."""
+
+    def __init__(self, http: httpx2.AsyncClient, shop: Shop) -> None:
+        self.http, self._server = http, {"Authorization": f"Bearer {shop.server_key}"}
+
+    async def gate(self, reader: Person) -> tuple[int, str]:
+        """Ask as a proxy: the status, and the reason."""
+        answer = await self.http.get("/v1/gate", params={"feature": "archive"}, headers=dict(reader.headers))
+        return answer.status_code, answer.headers["x-newsstand-reason"]
+
+    async def check(self, reader: Person) -> tuple[int, str]:
+        """Ask as the site's server: the status, and the reason or the code."""
+        body = {"subscriber": reader.sub, "feature": "archive"}
+        answer = await self.http.post("/v1/entitlements/check", json=body, headers=self._server)
+        return answer.status_code, answer.json().get("reason") or answer.json()["code"]
+
+    async def lets_in(self, reader: Person) -> bool:
+        """Ask in all ways; all agree."""
+        mine = await self.http.get("/v1/me/entitlements", headers=dict(reader.headers))
+        theirs = await self.http.get(f"/v1/subscribers/{reader.sub}/entitlements", headers=self._server)
+        token = await self.http.post("/v1/me/entitlement-tokens", headers=dict(reader.headers))
+        assert (mine.status_code, theirs.status_code, token.status_code) == (200, 200, 200)
+        checked = await self.http.post(
+            "/v1/entitlements/check", json={"subscriber": reader.sub, "feature": "archive"}, headers=self._server
+        )
+        said = {
+            (await self.gate(reader))[0] == 204,
+            checked.json()["allowed"],
+            "archive" in mine.json()["features"],
+            "archive" in theirs.json()["features"],
+        }
+        assert len(said) == 1, said
+        return said.pop()
+
+
+async def test_with_stripe_the_worker_and_the_notifications_gone_for_an_hour_nobody_entitled_is_refused(
+    shop: Shop,
+) -> None:
+    ada, bob, cyd = shop.person("ada"), shop.person("bob"), shop.person("cyd")
+    await shop.subscribes(ada)
+    until = TERM_ENDS + timedelta(days=9)
+    given = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": until.isoformat()}
+    comp = (await shop.post("/v1/support/comps", shop.agent, given)).json()["id"]
+    async with (
+        wire_to(shop.dsn) as listening,
+        hands_at(TERM_ENDS - timedelta(minutes=30)) as hands,
+        another_process(
+            shop,
+            stripe_url="http://127.0.0.1:9",  # nobody is there
+            clock_url=hands.url,
+            listen_database_url=SecretStr(listening.url),
+        ) as http,
+    ):
+        door = Door(http, shop)
+        assert await door.lets_in(ada)
+        await shop.until("SELECT count(*) = 2 FROM pg_stat_activity WHERE query LIKE 'LISTEN%newsstand_beat%'")
+        listening.fall_silent()
+        for _ in range(13):  # an hour, with the end of what was paid in its midst: the renewal cannot come
+            assert await door.lets_in(ada), hands.moment
+            assert await door.lets_in(bob), hands.moment
+            assert not await door.lets_in(cyd)
+            hands.moment += timedelta(minutes=5)
+        assert (await door.gate(ada))[1] == "renewal_pending"
+
+        path = f"/v1/support/comps/{comp}"
+        assert (await shop.http.delete(path, headers=dict(shop.agent.headers))).status_code == 200
+        await asyncio.sleep(BOUNDED_AGE)  # its notification is lost
+        assert await door.gate(bob) == (403, "ended")
+        assert await door.check(bob) == (200, "ended")
+        listening.cut()
+        assert await door.lets_in(ada)
+
+
+async def test_without_the_database_who_was_let_in_stays_in_nobody_is_refused_and_it_recovers_by_itself(
+    shop: Shop,
+) -> None:
+    ada, bob, cyd = shop.person("ada"), shop.person("bob"), shop.person("cyd")
+    await shop.subscribes(ada)
+    async with wire_to(shop.dsn) as wire, another_process(shop, database_url=SecretStr(wire.url)) as http:
+        door = Door(http, shop)
+        for reader, reason in ((ada, "paid_term"), (bob, "never_subscribed")):
+            assert (await door.gate(reader))[1] == reason
+            assert (await door.check(reader))[1] == reason
+        assert (await http.post("/v1/me/entitlement-tokens", headers=dict(ada.headers))).status_code == 200
+
+        wire.cut()
+        await asyncio.sleep(BOUNDED_AGE)  # what was remembered of the API key is over, too
+
+        assert await door.lets_in(ada)  # in every way
+        for reader in (bob, cyd):
+            assert await door.gate(reader) == (503, "database_unavailable")
+            assert await door.check(reader) == (503, "database_unavailable")
+        stranger = {"Authorization": "Bearer nsk_" + "x" * 43}
+        unknown = await http.get("/v1/subscribers/ada/entitlements", headers=stranger)
+        other = await http.get("/v1/me/subscription", headers=dict(ada.headers))  # whatever else is asked
+        for answer in (unknown, other):
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), answer.text
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+
+        wire.mend()
+
+        async with asyncio.timeout(PATIENCE):
+            while await door.gate(cyd) != (403, "never_subscribed"):
+                await asyncio.sleep(0.05)
+            while (await http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)
+        assert await door.check(bob) == (200, "never_subscribed")
+        assert await door.lets_in(ada)
+        assert (await http.get("/v1/me/subscription", headers=dict(ada.headers))).status_code == 200
+
+
+async def test_a_database_that_says_nothing_at_all_is_waited_for_a_moment_only(shop: Shop) -> None:
+    ada, cyd = shop.person("ada"), shop.person("cyd")
+    await shop.subscribes(ada)
+    async with wire_to(shop.dsn) as wire, another_process(shop, database_url=SecretStr(wire.url)) as http:
+        door = Door(http, shop)
+        assert await door.check(ada) == (200, "paid_term")
+        assert await door.gate(ada) == (204, "paid_term")
+
+        wire.fall_silent()
+        await asyncio.sleep(BOUNDED_AGE)
+
+        assert await asyncio.wait_for(door.gate(ada), PATIENCE) == (204, "paid_term")
+        assert await asyncio.wait_for(door.check(ada), PATIENCE) == (200, "paid_term")
+        assert await asyncio.wait_for(door.gate(cyd), PATIENCE) == (503, "database_unavailable")
+
+        wire.mend()
+
+        async with asyncio.timeout(PATIENCE):
+            while await door.gate(cyd) != (403, "never_subscribed"):
+                await asyncio.sleep(0.05)

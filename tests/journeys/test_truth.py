@@ -1,0 +1,197 @@
+"""
+One answer, whichever way it is asked: for any set of grants and any time; and ending one grant takes nothing another gives.
+
+What must be said is told by the grants' own rows, and not by the code that answers.
+"""
+
+import json
+import random
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.db.session import Sessions, make_engine, make_sessions
+from app.domain.plans import Catalogue
+from app.services import catalogue
+from tests.support.givings import ANNOUNCED_FOR, BEGIN, DAYS, Given, ended, subscribed, two_plans
+from tests.support.hands import Hands, hands_at
+from tests.support.shop import Person, Shop, open_shop
+from tests.support.ways import Asker, Said, asking, differing
+
+Spells = list[tuple[int, int, str]]
+
+
+@dataclass(frozen=True)
+class World:
+    """A shop whose clock can be put to any time, and who asks in it."""
+
+    shop: Shop
+    hands: Hands
+    offer: Catalogue
+    sessions: Sessions
+    asker: Asker
+
+    async def knows(self, reader: Person) -> None:
+        """Wait until the service says what the row says."""
+        row = f"SELECT coalesce(max(version), 0) AS version FROM entitlements WHERE sub = '{reader.sub}'"
+        version = (await self.shop.rows(row))[0]["version"]
+        while (await self.shop.get("/v1/me/entitlements", reader)).json()["version"] != version:
+            pass
+
+    async def spells(self, reader: Person, *, but: str | None = None) -> dict[str, Spells]:
+        """Return what a reader's grants give, by feature; those of one of them left out."""
+        rows = await self.shop.rows(
+            "SELECT g.* FROM grants g JOIN subscribers s ON s.id = g.subscriber_id WHERE s.sub = $1", reader.sub
+        )
+        found: dict[str, Spells] = {name: [] for name in self.offer.features}
+        for row in rows:
+            if but in {row["id"], row["subscription_id"]} and but is not None:
+                continue
+            for name, spells in json.loads(row["features"]).items():
+                found[name] += [(starts, until, reason) for starts, until, reason, *_ in spells]
+        return found
+
+    async def asked(self, reader: Person, at: datetime) -> dict[str, Said]:
+        """Ask in every way at a time: all say the same, and it is what the grants say."""
+        self.hands.moment = at
+        granted = await self.spells(reader)
+        answers = await self.asker.every_way(reader)
+        for name, said in answers.items():
+            one = said["check"]
+            assert not differing(said), (at, name, said)
+            now = int(at.timestamp())
+            running = [spell for spell in granted[name] if spell[0] <= now < spell[1]]
+            if name == "ad_free" and at < ANNOUNCED_FOR:
+                assert (one.allowed, one.reason) == (False, "coming_soon"), at
+                continue
+            assert one.allowed == bool(running), (at, name, one, granted[name])
+            if running:
+                assert one.reason in {reason for *_, reason in running}, (at, name, one)
+                assert one.until is not None
+                assert one.until >= max(until for _, until, _ in running), (at, name, one)
+        return {name: said["check"] for name, said in answers.items()}
+
+
+@pytest.fixture
+async def world(database: str, sandbox: Any, issuer: Any, tmp_path: Path) -> AsyncIterator[World]:
+    path = two_plans(tmp_path)
+    offer = catalogue.load(path)
+    engine = make_engine(database, pool_size=2)
+    async with (
+        hands_at(BEGIN) as hands,
+        open_shop(database, sandbox, issuer, clock_url=hands.url, catalogue=path) as shop,
+        asking(shop, offer.features) as asker,
+    ):
+        yield World(shop, hands, offer, make_sessions(engine), asker)
+    await engine.dispose()
+
+
+async def given_anything(world: World, reader: Person, chance: random.Random) -> list[Given | str]:
+    """Give a reader some grants; comps by the API, by their ids."""
+    held: list[Given | str] = [
+        await subscribed(world.sessions, world.offer, reader.sub, chance) for _ in range(chance.randrange(3))
+    ]
+    for _ in range(chance.randrange(3)):
+        world.hands.moment = BEGIN + timedelta(days=chance.randrange(DAYS // 2))
+        until = world.hands.moment + timedelta(days=chance.randrange(1, DAYS // 2))
+        body = {"subscriber": reader.sub, "plan": chance.choice(("annual", "small")), "reason": "because"}
+        made = await world.shop.post("/v1/support/comps", world.shop.agent, {**body, "until": until.isoformat()})
+        assert made.status_code == 201, made.text
+        held.append(str(made.json()["id"]))
+    return held
+
+
+def moments(spells: Iterable[Spells], chance: random.Random, most: int) -> list[datetime]:
+    """Return times at which to ask: at edges, just before them, and in between."""
+    edges = {at for some in spells for start, until, _ in some for at in (start, until)}
+    around = sorted({at - back for at in edges for back in (0, 1)} | {int(ANNOUNCED_FOR.timestamp()) - 1})
+    within = [int((BEGIN + timedelta(days=chance.randrange(DAYS))).timestamp()) for _ in range(2)]
+    chosen = chance.sample(around, min(most, len(around))) + within
+    return [datetime.fromtimestamp(at, UTC) for at in chosen]
+
+
+async def one_reader(world: World, number: int, seed: int, most: int) -> None:
+    """Give a reader anything, ask at several times, end one of the grants, and ask again."""
+    chance = random.Random(f"{seed}/{number}")
+    reader = world.shop.person(f"reader-{seed}-{number}")
+    held = await given_anything(world, reader, chance)
+    await world.knows(reader)
+    times = moments((await world.spells(reader)).values(), chance, most)
+    for at in times:
+        await world.asked(reader, at)
+    if not held:
+        return
+    one = chance.choice(held)
+    name = one.id if isinstance(one, Given) else f"grt_{one}"
+    others = await world.spells(reader, but=name)
+    if isinstance(one, Given):
+        await ended(world.sessions, world.offer, reader.sub, one, chance)
+    else:
+        path = f"/v1/support/comps/{one}"
+        gone = await world.shop.http.delete(path, headers=dict(world.shop.agent.headers))
+        assert gone.status_code == 200, gone.text
+    await world.knows(reader)
+    assert await world.spells(reader, but=name) == others
+    for at in times[:3] + times[-1:]:
+        said = await world.asked(reader, at)
+        for feature, spells in others.items():
+            if any(start <= at.timestamp() < until for start, until, _ in spells):
+                assert said[feature].allowed or said[feature].reason == "coming_soon", (at, feature, said, others)
+
+
+async def test_every_way_of_asking_gives_the_same_answer_and_ending_one_grant_takes_nothing_another_gives(
+    world: World,
+) -> None:
+    for number in range(8):
+        await one_reader(world, number, 1, 3)
+
+
+@pytest.mark.soak
+async def test_every_way_of_asking_gives_the_same_answer_whatever_was_granted(world: World) -> None:
+    seed = secrets.randbits(32)
+    for number in range(150):
+        try:
+            await one_reader(world, number, seed, 5)
+        except AssertionError as failure:
+            raise AssertionError(f"one_reader(world, {number}, {seed}, 5)") from failure
+
+
+async def test_what_is_announced_for_a_date_opens_on_it_for_all_who_have_the_plan_without_a_deployment(
+    world: World,
+) -> None:
+    chance = random.Random(3)
+    ada, bob, cyd = (world.shop.person(name) for name in ("ada", "bob", "cyd"))
+    for kind, reader in (("paid", ada), ("comp", bob)):
+        if kind == "paid":
+            await announced_soon(world, reader, chance)
+        else:
+            world.hands.moment = ANNOUNCED_FOR - timedelta(days=9)
+            until = ANNOUNCED_FOR + timedelta(days=9)
+            body = {"subscriber": reader.sub, "plan": "small", "reason": "because", "until": until.isoformat()}
+            assert (await world.shop.post("/v1/support/comps", world.shop.agent, body)).status_code == 201
+        await world.knows(reader)
+    day = timedelta(days=1)
+    for at, granted in ((ANNOUNCED_FOR - day, False), (ANNOUNCED_FOR - day / 86_400, False), (ANNOUNCED_FOR, True)):
+        for reader, reason in ((ada, "paid_term"), (bob, "comp"), (cyd, "never_subscribed")):
+            said = (await world.asked(reader, at))["ad_free"]
+            expected = (granted and reader is not cyd, reason if granted else "coming_soon")
+            assert (said.allowed, said.reason) == expected, (at, reader.sub)
+        shown = (await world.shop.http.get("/v1/plans/annual")).json()["features"]
+        assert {f["name"]: f["status"] for f in shown}["ad_free"] == ("granted" if granted else "coming_soon")
+
+
+async def announced_soon(world: World, reader: Person, chance: random.Random) -> None:
+    """Have a reader subscribe so that the announced date is within what is paid."""
+    while True:
+        given = await subscribed(world.sessions, world.offer, reader.sub, chance, kind="active")
+        day = int(ANNOUNCED_FOR.timestamp())
+        spells = (await world.spells(reader))["ad_free"]
+        if given and any(
+            start < day - 86_400 and until > day and reason == "paid_term" for start, until, reason in spells
+        ):
+            return
