@@ -270,6 +270,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
         stack.push_async_callback(authenticator.close)
         asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
         hearing = Hearing(address.listening(settings, dsn), pool, asked)
+        minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
         container = Container(
             settings=settings,
             clock=clock,
@@ -280,7 +281,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             pool=pool,
             arrivals=arrivals,
             entitlements=asked,
-            signer=Signer(sessions, seal_of(settings), _minting(settings)),
+            signer=Signer(sessions, seal_of(settings), minting),
             news=hearing.news,
             wake=notices.send,
         )
@@ -296,10 +297,6 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             hearing=hearing,
             dsn=dsn,
         )
-
-
-def _minting(settings: Settings) -> Minting:
-    return Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
 
 
 class Application(FastAPI):
