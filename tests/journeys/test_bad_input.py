@@ -1,0 +1,172 @@
+"""What is not to be believed, over HTTP: refused, with a reason, and counted."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from app.db.session import make_engine, make_sessions
+from app.services import keys
+from tests.support.shop import Shop
+
+CHECK = {"subscriber": "ada", "feature": "archive"}
+# What is wrong with an access token, and what is asked of the identity provider's back door for it.
+BAD_TOKENS: dict[str, dict[str, Any]] = {
+    "signed with another key": {"forged": True},
+    "signed with a key that nobody knows": {"kid": "nobody-has-it"},
+    "not signed at all": {"alg": "none"},
+    "signed with the public key as a shared secret": {"alg": "HS256"},
+    "expired": {"expires_in": -60},
+    "not valid yet": {"claims": {"nbf": 4_000_000_000}},
+    "of another issuer": {"issuer": "http://evil.example"},
+    "for another audience": {"audience": "another-api"},
+    "of 100 KB": {"claims": {"more": "x" * 75_000}},
+}
+
+
+async def counted(shop: Shop, **labels: str) -> float:
+    """Return how often something was refused so far: of the gate's answers, or of all refusals."""
+    name = "newsstand_gate_answers_total" if "reason" in labels else "newsstand_refusals_total"
+    text = (await shop.http.get("/metrics")).text
+    lines = [line for line in text.splitlines() if line.startswith(name)]
+    found = [line for line in lines if all(f'{key}="{value}"' in line for key, value in labels.items())]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+@asynccontextmanager
+async def counts(shop: Shop, times: int, **labels: str) -> AsyncIterator[None]:
+    """See to it that something is counted so many times."""
+    before = await counted(shop, **labels)
+    yield
+    assert await counted(shop, **labels) - before == times, labels
+
+
+async def test_a_token_that_is_not_to_be_believed_is_nobodys_at_the_gate_and_everywhere_else(shop: Shop) -> None:
+    for name, asked in BAD_TOKENS.items():
+        headers = {"Authorization": f"Bearer {shop.issuer.token('ada', **asked)}"}
+        async with counts(shop, 2, code="not_authenticated"), counts(shop, 1, status="401", reason="not_authenticated"):
+            gate = await shop.http.get("/v1/gate", params={"feature": "archive"}, headers=headers)
+            mine = await shop.http.get("/v1/me/entitlements", headers=headers)
+        for answer in (gate, mine):
+            assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated"), name
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert gate.headers["x-newsstand-reason"] == "not_authenticated"
+        assert gate.headers["x-newsstand-subscriber"] == ""
+
+
+async def test_a_header_of_100_kilobytes_is_refused_and_the_service_goes_on(shop: Shop) -> None:
+    headers = {"Authorization": "Bearer " + "x" * 100_000}
+
+    answer = await shop.http.get("/v1/gate", params={"feature": "archive"}, headers=headers)
+
+    assert answer.status_code in {400, 401, 431}
+    assert (await shop.http.get("/v1/gate", params={"feature": "archive"})).status_code == 401
+
+
+async def test_a_feature_that_does_not_exist_is_refused_by_name_in_every_way_of_asking(shop: Shop) -> None:
+    server, ada = {"Authorization": f"Bearer {shop.server_key}"}, shop.person()
+    async with counts(shop, 3, code="unknown_feature"), counts(shop, 1, status="403", reason="unknown_feature"):
+        one = await shop.http.post("/v1/entitlements/check", headers=server, json=CHECK | {"feature": "teleport"})
+        many = {"subscribers": ["ada"], "feature": "teleport"}
+        several = await shop.http.post("/v1/entitlements/check-many", headers=server, json=many)
+        gate = await shop.get("/v1/gate", ada, feature="teleport")
+
+    assert [(a.status_code, a.json()["code"]) for a in (one, several)] == [(422, "unknown_feature")] * 2
+    assert (gate.status_code, gate.headers["x-newsstand-reason"]) == (403, "unknown_feature")  # proxies know no 422
+
+
+async def test_a_revoked_api_key_is_refused_in_every_process(shop: Shop) -> None:
+    engine = make_engine(shop.dsn, pool_size=1)
+    sessions = make_sessions(engine)
+    key = await keys.create(sessions, name="the old site", scopes=["entitlements:read"])
+    headers = {"Authorization": f"Bearer {key}"}
+    assert (await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200
+
+    (listed,) = [one for one in await keys.every(sessions) if one.name == "the old site"]
+    await keys.revoke(sessions, listed.id)
+    await engine.dispose()
+    before = await counted(shop, code="not_authenticated")
+    while (refused := await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200:
+        pass  # it is remembered for a second
+
+    assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated")
+    assert "revoked" in refused.json()["detail"]
+    for path in ("/v1/revocations", "/v1/subscribers/ada/entitlements"):
+        assert (await shop.http.get(path, headers=headers)).status_code == 401
+    assert await counted(shop, code="not_authenticated") == before + 3
+
+
+@pytest.mark.parametrize("evil", ["ada\r\nX-Evil: 1", "ada\nX-Evil: 1", "ada\rX-Evil: 1", "ada\x00"])
+async def test_a_subject_with_a_line_end_in_it_puts_no_header_into_the_gates_answer(shop: Shop, evil: str) -> None:
+    async with counts(shop, 1, status="401", reason="not_authenticated"):
+        token = shop.issuer.token(evil)
+        answer = await shop.http.get(
+            "/v1/gate", params={"feature": "archive"}, headers={"Authorization": f"Bearer {token}"}
+        )
+
+    assert answer.status_code == 401
+    assert "x-evil" not in answer.headers
+    assert answer.headers["x-newsstand-subscriber"] == ""
+
+
+async def test_what_the_gate_says_of_who_it_is_can_be_told_back_and_holds_plain_characters_only(shop: Shop) -> None:
+    for sub in ("J\u00f6rg \u8bfb\u8005", "auth0|ada%0d%0aX-Evil: 1", 'ada", x="', "ada, bob"):
+        token = shop.issuer.token(sub)
+        answer = await shop.http.get(
+            "/v1/gate", params={"feature": "archive"}, headers={"Authorization": f"Bearer {token}"}
+        )
+        said = answer.headers["x-newsstand-subscriber"]
+        assert (answer.status_code, said) == (403, quote(sub, safe="")), sub
+        assert re.fullmatch(r"[A-Za-z0-9%._~-]+", said)
+        assert "x-evil" not in answer.headers
+
+
+async def test_a_feature_with_a_line_end_and_headers_of_ones_own_put_nothing_into_the_gates_answer(shop: Shop) -> None:
+    ada = shop.person()
+    lies = {
+        "X-Newsstand-Subscriber": "somebody",
+        "X-Newsstand-Reason": "paid_term",
+        "X-Newsstand-Until": "2099-01-01T00:00:00Z",
+    }
+    features = ("archive%0d%0aX-Evil:%201", "archive%0aX-Evil:%201", "%f0%9f%97%9e", "archive%00")
+    for feature in features:
+        answer = await shop.http.get(f"/v1/gate?feature={feature}", headers={**lies, **ada.headers})
+        assert answer.status_code in {400, 403}, feature
+        assert "x-evil" not in answer.headers
+        if answer.status_code == 403:
+            assert answer.headers["x-newsstand-reason"] == "unknown_feature"
+            assert answer.headers["x-newsstand-subscriber"] in {"", "ada"}
+    answer = await shop.http.get("/v1/gate?feature=archive", headers={**lies, **ada.headers})
+    said = {name: answer.headers[name] for name in lies}
+    assert said == {
+        "X-Newsstand-Subscriber": "ada",
+        "X-Newsstand-Reason": "never_subscribed",
+        "X-Newsstand-Until": "",
+    }
+
+
+@pytest.mark.parametrize("field", ["success_url", "cancel_url"])
+async def test_a_return_address_that_leads_elsewhere_is_refused(shop: Shop, field: str) -> None:
+    ada = shop.person()
+    addresses = (
+        "//evil.example.net/welcome",
+        "https:evil.example.net",
+        "https:///evil.example.net",
+        "https:\\\\evil.example.net",
+        "http://127.0.0.1:8080\\@evil.example.net/",
+        "http://127.0.0.1:8080@evil.example.net/",
+        "https://evil.example.net/?next=http://127.0.0.1:8080/",
+        "http://127.0.0.1:8080/\r\nSet-Cookie: x=1",
+        "javascript:alert(1)",
+        "/welcome",
+    )
+    async with counts(shop, len(addresses), code="return_url_not_allowed"):
+        for address in addresses:
+            elsewhere: dict[str, Any] = {field: address}
+            answer: httpx2.Response = await shop.opens_checkout(ada, **elsewhere)
+            assert (answer.status_code, answer.json()["code"]) == (422, "return_url_not_allowed"), address
+    assert await shop.customers() == []  # and nothing was made at Stripe
