@@ -1,7 +1,7 @@
 """``/v1/support/payments/{id}/refund-quote`` and ``/v1/support/refunds``: money back, once."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request
@@ -210,7 +210,7 @@ class QuoteOut(BaseModel):
             issues=QuotedIssuesOut(owed=issues.bought, served=issues.served, unserved=issues.bought - issues.served)
             if issues
             else None,
-            until=quote.until,
+            until=quote.until.astimezone(UTC) if quote.until else None,
             ends_access=quote.ends_access,
             stops_print=quote.stops_print,
             effect=quote.effect,

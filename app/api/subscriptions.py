@@ -1,6 +1,6 @@
 """``/v1/me/subscription``: a reader's subscription, as easily ended as begun."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -128,7 +128,7 @@ class SubscriptionOut(BaseModel):
             price=MoneyOut(amount=held.price, currency=held.currency),
             guarantee=GuaranteeOut(
                 eligible=quote is not None and quote.allowed,
-                until=quote.until if quote else None,
+                until=quote.until.astimezone(UTC) if quote and quote.until else None,
                 amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote else None,
                 reason=quote.refusal.code if quote and quote.refusal else None,
             ),

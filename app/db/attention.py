@@ -111,6 +111,11 @@ async def find(session: Session, object_id: str) -> Item | None:
     return Item(**row._mapping) if row is not None else None
 
 
+async def is_dismissed(session: Session, object_id: str) -> bool:
+    """Tell whether somebody has seen to an object, whatever there was to look at."""
+    return await session.get(Dismissal, object_id) is not None
+
+
 async def dismiss(session: Session, object_id: str, *, by: str, reason: str, now: datetime) -> bool:
     """Note that somebody has seen to it. False: somebody had before."""
     done = await session.scalar(

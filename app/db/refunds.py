@@ -141,10 +141,11 @@ async def finish(session: Session, refund_id: str, *, again_in: timedelta | None
     await session.execute(update(Row).where(Row.id == refund_id).values(due_at=due, attempts=0, last_error=None))
 
 
-async def give_up(session: Session, refund_id: str, *, attention: str) -> None:
-    """Leave the rest to a person: nothing is due any more, and it is listed until somebody has seen to it."""
+async def show(session: Session, refund_id: str, *, attention: str, again_in: timedelta | None) -> None:
+    """Show staff what stands in the way, until it is gone or somebody has seen to it; and try again, or not any more."""
+    due = None if again_in is None else func.now() + again_in
     await session.execute(
-        update(Row).where(Row.id == refund_id).values(due_at=None, attention=attention, last_error=attention)
+        update(Row).where(Row.id == refund_id).values(due_at=due, attention=attention, last_error=attention)
     )
 
 

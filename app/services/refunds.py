@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.db import audit, intents, ordering, payments, quotes, recording, refunds, subscribers, work
+from app.db import attention, audit, intents, ordering, payments, quotes, recording, refunds, subscribers, work
 from app.db.session import Session, Sessions, new_id
 from app.db.subscriptions import Overtaken
 from app.domain.crediting import CreditNoteRefused, forms, standing_note
@@ -46,7 +46,7 @@ FAULTS = 3  # faults of Stripe's in a row, before a worker goes on later
 LOOKS = 5
 MOMENTS, MOMENT = 15, 0.1  # how often, and after how many seconds, a payment that a worker is at is tried again
 LOOK_AGAIN = timedelta(hours=1)  # at money that is promised and not there: its event may be lost
-CREDIT_TRIES = 8  # for a credit note that Stripe refuses; then a person has to look
+CREDIT_TRIES = 8  # for a credit note that Stripe refuses; then staff are shown it, and it is tried once in a while
 log = structlog.get_logger()
 
 
@@ -330,10 +330,10 @@ async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment:
     """
     Record the reversal and its tax on the invoice, linked to the refund; once.
 
-    The money is back and access has ended; what is missing is a paper. If Stripe takes none, it is tried again later, and in
-    the end left to a person.
+    The money is back and access has ended; what is missing is a paper. If Stripe takes none, it is tried again later; in the
+    end staff are shown it, and it is tried every hour, until there is one or somebody has seen to it.
 
-    :returns: False: a person has to look at it.
+    :returns: False: staff are shown that there is none.
     :raises CreditNoteRefused: to be tried again.
     """
     assert refund.stripe_refund_id is not None
@@ -374,5 +374,11 @@ async def _leave_note(sessions: Sessions, refund: Refund, why: str) -> bool:
     async with sessions.begin() as session:
         if await refunds.attempts(session, refund.id) < CREDIT_TRIES:
             raise CreditNoteRefused(why)
-        await refunds.give_up(session, refund.id, attention=f"Stripe refuses the credit note: {why}")
+        seen_to = refund.status not in UNDERWAY and await attention.is_dismissed(session, refund.id)
+        await refunds.show(
+            session,
+            refund.id,
+            attention=f"Stripe refuses the credit note: {why}",
+            again_in=None if seen_to else LOOK_AGAIN,
+        )
     return False

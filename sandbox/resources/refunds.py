@@ -3,6 +3,7 @@ Refunds of card payments.
 
 Most succeed at once. With the test card ending in 7726 one is pending and succeeds a little later; with 5126 one
 succeeds and fails later. "Later" is `refund_seconds`, a setting, of the customer's time: real, or a test clock's.
+What a bank does of its own accord is told by `/_sandbox/refunds/{id}`.
 """
 
 from sandbox import cards
@@ -11,6 +12,7 @@ from sandbox.billing import banks
 from sandbox.errors import StripeError, invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.metadata import merged
+from sandbox.outside import outside
 from sandbox.pagination import in_range
 from sandbox.registry import Call, Page, serves
 from sandbox.store import Account, new_id
@@ -103,10 +105,46 @@ def update(call: Call) -> JsonObject:
 
 @serves("POST", "/v1/refunds/{refund}/cancel")
 def cancel(call: Call) -> JsonObject:
-    """Cancel a refund that waits for the customer: none made from a card ever does."""
+    """Cancel a refund that waits for the customer. None made from a card does, unless a bank is told to ask."""
     refund = call.account.get("refund", call.ids["refund"])
-    message = f"Refund {refund['id']} cannot be canceled: its status is {refund['status']}, not requires_action."
-    raise invalid(message, param="id")
+    if refund["status"] != "requires_action":
+        message = f"Refund {refund['id']} cannot be canceled: its status is {refund['status']}, not requires_action."
+        raise invalid(message, param="id")
+    return _become(call.account, refund, "canceled")
+
+
+_NEXT = {
+    "pending": ("requires_action", "succeeded", "failed"),
+    "requires_action": ("pending", "succeeded", "failed", "canceled"),
+    "succeeded": ("failed",),
+}
+"""What may come after each status; `failed` and `canceled` are the end."""
+
+
+@outside("refunds/{id}")
+def a_bank_says(account: Account, refund_id: str, wanted: JsonObject) -> JsonObject:
+    """Have a refund take another `status`, as the reader's bank says."""
+    refund = account.get("refund", refund_id)
+    status = wanted.get("status")
+    if set(wanted) != {"status"} or status not in _NEXT.get(refund["status"], ()):
+        possible = ", ".join(_NEXT.get(refund["status"], ())) or "nothing"
+        raise invalid(f"A refund that is {refund['status']} can become: {possible}.", param="status")
+    return _become(account, refund, status)
+
+
+def _become(account: Account, refund: JsonObject, status: str) -> JsonObject:
+    with account.changing(refund, "refund.updated"):
+        refund["status"] = status
+        refund.pop("pending_reason", None)
+        if status == "pending":
+            refund["pending_reason"] = "processing"
+        if status == "failed":
+            refund["failure_reason"] = "expired_or_canceled_card"
+    if status == "failed":
+        account.emit("refund.failed", refund)
+    if status in ("failed", "canceled"):
+        _add_to_charge(account, account.get("charge", refund["charge"]), -refund["amount"])
+    return refund
 
 
 def _charge(account: Account, params: JsonObject) -> JsonObject:
@@ -156,18 +194,11 @@ def _add_to_charge(account: Account, charge: JsonObject, amount: int) -> None:
 def _succeeds_after_all(account: Account, refund_id: str, _at: int) -> None:
     refund = account.find("refund", refund_id)
     if refund and refund["status"] == "pending":
-        with account.changing(refund, "refund.updated"):
-            refund["status"] = "succeeded"
-            del refund["pending_reason"]
+        _become(account, refund, "succeeded")
 
 
 @action("refund.fails")
 def _fails_after_all(account: Account, refund_id: str, _at: int) -> None:
     refund = account.find("refund", refund_id)
-    if refund is None or refund["status"] != "succeeded":
-        return
-    with account.changing(refund, "refund.updated"):
-        refund["status"] = "failed"
-        refund["failure_reason"] = "expired_or_canceled_card"
-    account.emit("refund.failed", refund)
-    _add_to_charge(account, account.get("charge", refund["charge"]), -refund["amount"])
+    if refund and refund["status"] == "succeeded":
+        _become(account, refund, "failed")

@@ -104,25 +104,6 @@ async def test_the_guarantee_takes_the_place_of_goodwill_that_waits(shop: Shop) 
     assert (late.status_code, late.json()["code"], late.json()["status"]) == (409, "not_awaiting_approval", 409)
 
 
-async def test_a_credit_note_that_stripe_refuses_is_tried_again_and_then_shown_to_staff(shop: Shop) -> None:
-    payment = await bought(shop)
-    fault = await shop.fault(
-        method="POST", path="/v1/credit_notes", when="before", action="status", status=400, times=None
-    )
-
-    assert (await gives(shop, payment, 10_00, key="a")).status_code == 201
-    await shop.until("SELECT attempts > 0 FROM refunds")
-    await shop.does("UPDATE refunds SET due_at = now(), attempts = 20")
-    await shop.until("SELECT attention IS NOT NULL AND due_at IS NULL FROM refunds")
-    found = (await shop.get("/v1/support/attention", shop.agent)).json()["data"]
-    assert [one["kind"] for one in found] == ["credit_note"]
-
-    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.does("UPDATE refunds SET due_at = now(), attempts = 0")
-    await shop.until("SELECT attention IS NULL AND credit_note_id IS NOT NULL FROM refunds")
-    assert await books(shop, payment) == 10_00
-
-
 async def test_goodwill_that_may_not_be_moves_nothing(shop: Shop) -> None:
     payment = await bought(shop)
     dollar, euro = {"amount": 1_00, "currency": "usd"}, {"amount": 1_00, "currency": "eur"}

@@ -110,6 +110,22 @@ async def test_a_refund_may_change_its_mind(shop: Shop, method: str, first: str,
     assert (charge.amount_refunded, charge.refunded) == ((0, False) if failed else (4900, True))
 
 
+async def test_a_bank_may_ask_the_customer_and_then_the_refund_can_be_cancelled(shop: Shop) -> None:
+    _, intent = await paid_invoice(shop, "pm_card_pendingRefund")
+    refund = await shop.v1.refunds.create_async({"payment_intent": intent, "amount": 1000})
+
+    async def says(status: str) -> int:
+        return (await shop.raw("POST", f"/_sandbox/refunds/{refund.id}", json={"status": status})).status_code
+
+    assert [await says(status) for status in ("canceled", "requires_action", "requires_action")] == [400, 200, 400]
+    assert (await shop.event("refund.updated")).data.previous_attributes.status == "pending"
+    assert (await shop.v1.refunds.cancel_async(refund.id)).status == "canceled"
+    charge = await shop.v1.charges.retrieve_async(refund.charge)
+    assert (charge.amount_refunded, charge.refunded) == (0, False)
+    assert await says("succeeded") == 400
+    assert "refund.failed" not in await shop.types()
+
+
 async def test_a_credit_note_records_a_refund_that_was_made_before(shop: Shop) -> None:
     invoice, intent = await paid_invoice(shop)
     refund = await shop.v1.refunds.create_async({"payment_intent": intent, "amount": 1500})
