@@ -124,3 +124,26 @@ async def test_goodwill_that_may_not_be_moves_nothing(shop: Shop) -> None:
         refused = await shop.post("/v1/support/refunds", shop.agent, body, **{"Idempotency-Key": "k"})
         assert refused.json()["code"] == code, (change, refused.text)
     assert await books(shop, payment) == 0
+
+
+async def test_what_the_service_orders_by_itself_takes_the_place_of_goodwill_that_waits(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop)
+    assert (await gives(shop, payment, 10_00, key="a")).status_code == 201
+    await shop.settles()
+    waiting = (await gives(shop, payment, 30_00, key="b")).json()["id"]
+
+    charge = (await shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"]
+    await shop.stripe.post(f"/_sandbox/charges/{charge}/warn", json={})
+    await shop.settles()
+
+    assert await books(shop, payment) == 49_00
+    given = await shop.rows("SELECT basis, amount, status FROM refunds ORDER BY created_at, id")
+    assert sorted(tuple(row.values()) for row in given) == [
+        ("fraud_warning", 39_00, "succeeded"),
+        ("goodwill", 10_00, "succeeded"),
+        ("goodwill", 30_00, "withdrawn"),
+    ]
+    late = await approves(shop, waiting, shop.person("boss", roles=("supervisor",)))
+    assert (late.status_code, late.json()["code"]) == (409, "not_awaiting_approval")
+    assert not await shop.may_read(ada)
