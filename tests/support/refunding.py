@@ -27,6 +27,7 @@ async def asks(
     payment: str,
     basis: str,
     amount: int,
+    /,
     *,
     key: str,
     by: Person | None = None,
