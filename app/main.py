@@ -22,33 +22,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from app.api import (
-    anomalies,
-    approvals,
-    asking,
-    checkout_sessions,
-    comps,
-    disputes,
-    entitlement_tokens,
-    entitlements,
-    fast,
-    health,
-    hot,
-    middleware,
-    my_refunds,
-    plans,
-    problems,
-    refunds,
-    revocations,
-    support,
-)
-from app.api import audit as audit_routes
-from app.api import events as event_routes
-from app.api import issues as issue_routes
-from app.api import subscriptions as subscription_routes
+from app.api import asking, fast, hot, middleware, problems
 from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.api.describing import TAGS
+from app.api.routes import ROUTERS
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
 from app.console.desk import Desk, sign_in_of
@@ -350,26 +328,8 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     middleware.install(app, direct=asked_most)
     # The console's are tried first too: to pass by all others costs a page as much as three queries.
     app.router.routes[:0] = [*asked_most, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
-    for module in (
-        plans,
-        checkout_sessions,
-        subscription_routes,
-        entitlements,
-        entitlement_tokens,
-        revocations,
-        my_refunds,
-        refunds,
-        approvals,
-        comps,
-        support,
-        disputes,
-        issue_routes,
-        anomalies,
-        event_routes,
-        audit_routes,
-        health,
-    ):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app
 

@@ -6,6 +6,7 @@ from app.console.guard import check_reader, does, shows
 from app.console.visits import Visit
 from app.db.session import new_id
 from app.domain.callers import SUPPORT
+from app.domain.endings import CancelReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
 from app.services import endings, idempotency, issues, support
 from app.services.support import SubscriptionOf
@@ -19,18 +20,18 @@ EXTENSION_REASONS = {
 }
 
 CANCEL_REASONS = {
-    "requested_by_reader": "The reader asked for it",
-    "dissatisfied": "Not satisfied with the magazine",
-    "too_expensive": "Too expensive",
-    "moved": "Moved away",
-    "bereavement": "Bereavement",
-    "other": "Something else, as the note says",
+    CancelReason.REQUESTED_BY_READER.value: "The reader asked for it",
+    CancelReason.DISSATISFIED.value: "Not satisfied with the magazine",
+    CancelReason.TOO_EXPENSIVE.value: "Too expensive",
+    CancelReason.MOVED.value: "Moved away",
+    CancelReason.BEREAVEMENT.value: "Bereavement",
+    CancelReason.OTHER.value: "Something else, as the note says",
 }
 WHEN = {"period_end": "With what is paid", "now": "At once"}
 RESUME_REASONS = {
-    "requested_by_reader": "The reader asked for it",
-    "cancelled_by_mistake": "It was cancelled by mistake",
-    "other": "Something else, as the note says",
+    ResumeReason.REQUESTED_BY_READER.value: "The reader asked for it",
+    ResumeReason.CANCELLED_BY_MISTAKE.value: "It was cancelled by mistake",
+    ResumeReason.OTHER.value: "Something else, as the note says",
 }
 
 

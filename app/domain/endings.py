@@ -7,12 +7,34 @@ docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 
 from app.domain.doubles import DUPLICATE
 from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Payment, SeenInvoice, SeenSubscription, Subscription, Term
 
 PAID_AFTER_END = "paid_after_end"
+
+
+class CancelReason(StrEnum):
+    """Why staff end a subscription for its reader."""
+
+    REQUESTED_BY_READER = "requested_by_reader"
+    DISSATISFIED = "dissatisfied"
+    TOO_EXPENSIVE = "too_expensive"
+    MOVED = "moved"
+    BEREAVEMENT = "bereavement"
+    OTHER = "other"
+
+
+class ResumeReason(StrEnum):
+    """Why staff have a subscription go on that was to end."""
+
+    REQUESTED_BY_READER = "requested_by_reader"
+    CANCELLED_BY_MISTAKE = "cancelled_by_mistake"
+    OTHER = "other"
+
+
 DRAFT = "draft"
 # An invoice that was written off can still be paid by its link.
 PAYABLE = frozenset({DRAFT, "open", "uncollectible"})

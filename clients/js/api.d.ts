@@ -468,6 +468,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/subscriptions/{subscription_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a subscription for its reader
+         * @description End a subscription for its reader. Asked twice to end with what is paid, it counts once.
+         */
+        post: operations["cancel_for_reader"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscriptions/{subscription_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have a subscription go on that was to end
+         * @description Have a subscription go on that was to end. One that is to renew anyway just stays so.
+         */
+        post: operations["resume_for_reader"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/disputes": {
         parameters: {
             query?: never;
@@ -1132,6 +1172,31 @@ export interface components {
             comment?: string | null;
         };
         /**
+         * CancelReason
+         * @description Why staff end a subscription for its reader.
+         * @enum {string}
+         */
+        CancelReason: "requested_by_reader" | "dissatisfied" | "too_expensive" | "moved" | "bereavement" | "other";
+        /**
+         * CancellationIn
+         * @description ``period_end``: access stays for what is paid. ``now``: it ends at once, and nothing is refunded by itself.
+         * @example {
+         *       "note": "Asked by telephone.",
+         *       "reason": "requested_by_reader",
+         *       "when": "period_end"
+         *     }
+         */
+        CancellationIn: {
+            /**
+             * When
+             * @enum {string}
+             */
+            when: "period_end" | "now";
+            reason: components["schemas"]["CancelReason"];
+            /** Note */
+            note?: string | null;
+        };
+        /**
          * CancellationOut
          * @description When a reader may cancel.
          */
@@ -1388,6 +1453,39 @@ export interface components {
             data: components["schemas"]["DisputeOut"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * EndingOut
+         * @description Whether and when a subscription ends, as things stand now. ``subscriber`` is the identity provider's ``sub``.
+         * @example {
+         *       "cancel_at": "2027-03-01T18:00:00Z",
+         *       "current_period_end": "2027-03-01T18:00:00Z",
+         *       "id": "scr_0c5e",
+         *       "status": "active",
+         *       "subscriber": "user-1"
+         *     }
+         */
+        EndingOut: {
+            /** Id */
+            id: string;
+            /** Subscriber */
+            subscriber: string;
+            /** Status */
+            status: string;
+            /** Current Period End */
+            current_period_end: string | null;
+            /**
+             * Cancel At
+             * @description when it is to end; null: it renews, or is over
+             */
+            cancel_at: string | null;
+            /** Ended At */
+            ended_at: string | null;
+            /**
+             * Ended By
+             * @description what ended it: cancel_now, a refund's basis; null: Stripe, or nothing
+             */
+            ended_by: string | null;
         };
         /**
          * EntitlementsOut
@@ -3105,6 +3203,24 @@ export interface components {
              * @description are of a kind from which nothing follows, and stay put aside
              */
             without_effect: number;
+        };
+        /**
+         * ResumeReason
+         * @description Why staff have a subscription go on that was to end.
+         * @enum {string}
+         */
+        ResumeReason: "requested_by_reader" | "cancelled_by_mistake" | "other";
+        /**
+         * ResumptionIn
+         * @description Why it shall go on.
+         * @example {
+         *       "reason": "cancelled_by_mistake"
+         *     }
+         */
+        ResumptionIn: {
+            reason: components["schemas"]["ResumeReason"];
+            /** Note */
+            note?: string | null;
         };
         /**
          * RevocationOut
@@ -5469,6 +5585,202 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_for_reader: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscription_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CancellationIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndingOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_for_reader: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscription_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResumptionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndingOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,46 @@
+"""Every router of the API, in the order of the OpenAPI document. The routes that are asked most are in ``hot``."""
+
+from app.api import (
+    anomalies,
+    approvals,
+    audit,
+    checkout_sessions,
+    comps,
+    disputes,
+    endings,
+    entitlement_tokens,
+    entitlements,
+    events,
+    health,
+    issues,
+    my_refunds,
+    plans,
+    refunds,
+    revocations,
+    subscriptions,
+    support,
+)
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        plans,
+        checkout_sessions,
+        subscriptions,
+        entitlements,
+        entitlement_tokens,
+        revocations,
+        my_refunds,
+        refunds,
+        approvals,
+        comps,
+        support,
+        endings,
+        disputes,
+        issues,
+        anomalies,
+        events,
+        audit,
+        health,
+    )
+)
