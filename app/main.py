@@ -50,6 +50,7 @@ from app.services import audit as audit_cases
 from app.services import (
     catalogue,
     checkout,
+    customers,
     doubles,
     endings,
     figures,
@@ -161,6 +162,7 @@ class Parts:
             events.RIVALS: partial(doubles.settle, *told, now=now),
             events.DISPUTE: partial(payments.follow_dispute, self.sessions, self.gateway, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
+            events.CUSTOMER: partial(customers.follow, self.sessions, self.gateway),
         }
         with backlog():
             most = self.settings.event_attempts

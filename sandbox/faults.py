@@ -158,6 +158,8 @@ def _check(wanted: JsonObject) -> None:
         raise invalid(f"A fault's action is {_RULES['action'][1]}.", param="action")
     if action != "outage" and "path" not in wanted:
         raise invalid("A fault needs a path that begins with '/', such as '/v1/refunds' or '/v1/*'.", param="path")
+    if wanted.get("status") == 200 and wanted.get("body") is None:
+        raise invalid("A fault of status 200 needs the body that it answers.", param="body")
     if action in _OF_THE_REPLY and wanted.get("when") == "before":
         raise invalid(f"{action} is done to the reply, so when is 'after'.", param="when")
     if action == "outage" and wanted.get("when") == "after":
@@ -180,8 +182,8 @@ _RULES: dict[str, _Rule] = {
     "action": (lambda v: isinstance(v, str) and v in ACTIONS, f"one of {', '.join(sorted(ACTIONS))}"),
     "seconds": (lambda v: v is None or (_is_number(v) and 0 < v < float("inf")), "a positive number"),
     "status": (
-        lambda v: v is None or (isinstance(v, int) and _is_number(v) and 400 <= v <= 599),
-        "an error: 400 to 599",
+        lambda v: v is None or (isinstance(v, int) and _is_number(v) and (v == 200 or 400 <= v <= 599)),
+        "an error, 400 to 599, or 200 with the body of an answer that Stripe does not give yet",
     ),
     "body": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
     "times": (lambda v: v is None or _is_count(v), "a positive integer, or null for always"),

@@ -31,20 +31,25 @@ BY_HAND = """\
 | a payment refunded, whole | the term and the subscription end at once; a renewal paid in between goes back |
 | a payment refunded in part | counts as goodwill: shown to staff, nothing ends |
 | cancelled at period end, at a time, or at once | followed in each form; the first two are undone by one click here |
-| the price changed | the next term costs what Stripe says; what was paid stays as it is |
+| the price changed to another of the same edition | the next term costs what Stripe says; what was paid stays as it is |
+| the price changed to one of another product | staff see it; what was paid for stays to its end, and no term follows it |
 | a coupon added | the next invoice is smaller; one that is free opens a term as well |
 | print added or taken off | counts from the next term that is paid; staff add it within one by the API |
 | the plan changed to another of the catalogue | counts from the next term that is paid |
 | the period begun anew, or resumed from a pause | a new term, once its invoice is paid |
 | paused: its collection, or the subscription | see above; what is paid for stays open |
-| the customer deleted | Stripe cancels what they had, which is followed; their next checkout makes a new customer |
-| the customer's address changed | not followed: who a reader is, the identity provider says. Staff see that they differ |
+| the customer deleted | Stripe cancels what they had, which is followed, and the audit log has it; their next checkout \
+makes a new customer |
+| the customer's address changed | not followed: who a reader is, the identity provider says. Staff see \
+that they differ, until they no longer do. Of one who was imported and not met yet, Stripe is followed |
 | customers merged | Stripe moves no subscription: what is ended is followed, what is made anew is one made by hand |
 | a subscription made for a reader's customer | kept like one of a checkout; beside another paid one it is a double |
 | a subscription made for another customer | adopted if its metadata names a reader who has no customer \
 (`newsstand_subscriber`); else it grants nothing, and staff see it. Nobody is found by an address, which proves nothing |
 | two plans in one, another product beside ours, a quantity, another currency | money stays what it is; staff see it; \
 of two plans on one invoice none is granted |
+| a state, or a kind of event, that does not exist yet | kept with the reason; what is paid for stays, nothing beyond it is \
+given, and staff see the state until it is one we know |
 """
 
 

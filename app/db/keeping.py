@@ -15,7 +15,7 @@ from app.db.subscribers import Subscriber
 from app.db.subscriptions import Overtaken
 from app.domain.anomalies import STRANGER
 from app.domain.anomalies import of_items as anomalies_of_items
-from app.domain.events import RIVALS
+from app.domain.events import CUSTOMER, RIVALS
 from app.domain.lives import standing_of
 from app.domain.policy import Rules
 from app.domain.subscriptions import (
@@ -106,6 +106,7 @@ async def _owner(session: Session, seen: SeenSubscription) -> Subscriber:
         if named is not None and named.stripe_customer_id is None:
             await subscribers.set_customer(session, named.id, seen.customer_id)
             owner = await subscribers.lock_customer(session, seen.customer_id)
+            await inbox.knock(session, f"{CUSTOMER}:{seen.customer_id}", why="adopted")  # it may be deleted by now
     if owner is None:
         raise UnknownCustomer(f"the customer {seen.customer_id} is none of our subscribers")
     return owner

@@ -123,6 +123,16 @@ async def set_customer(session: Session, subscriber_id: str, stripe_customer_id:
     return str(await session.scalar(select(Row.stripe_customer_id).where(Row.id == subscriber_id)))
 
 
+async def unset_customer(session: Session, subscriber_id: str) -> None:
+    """Let a subscriber go on without a customer: Stripe has deleted theirs."""
+    await session.execute(update(Row).where(Row.id == subscriber_id).values(stripe_customer_id=None))
+
+
+async def call(session: Session, subscriber_id: str, *, email: str | None, name: str | None) -> None:
+    """Keep what a subscriber is called, by whoever knows it best."""
+    await session.execute(update(Row).where(Row.id == subscriber_id).values(email=email, name=name))
+
+
 async def search(session: Reads, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
     """
     Find subscribers by the beginning of an address, a name or a last name, or by something whole: a ``sub``, an id of

@@ -13,8 +13,7 @@ from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import SeenSubscription
 
 STRANGER = "stranger"  # it is of our offer, and of a customer who is none of our subscribers
-ADDRESS_DIFFERS = "address_differs"
-CUSTOMER_DELETED = "customer_deleted"
+ADDRESS_DIFFERS = "address_differs"  # a customer has another than their reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +53,10 @@ def of_items(seen: SeenSubscription, catalogue: Catalogue) -> Mapping[str, str]:
     if priced and seen.currency not in priced:
         found["other_currency"] = f"it is paid in {seen.currency}, and the catalogue has {', '.join(sorted(priced))}"
     return found
+
+
+def address_differs(ours: str | None, theirs: str | None) -> str | None:
+    """Return why an address at Stripe is to be looked at; None: it is the reader's own, or one of both is not known."""
+    if ours is None or theirs is None or ours.casefold() == theirs.casefold():
+        return None
+    return f"Stripe has the address {theirs}, and the identity provider says {ours}: receipts go to Stripe's"

@@ -17,8 +17,9 @@ INVOICE = "invoice"  # the subscription it is of
 CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"
 LISTED_IN_A_CALL = 100
+CUSTOMER = "customer"
 RIVALS = "rivals"  # a subscriber who has several live subscriptions
-KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, RIVALS)
+KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, CUSTOMER, RIVALS)
 
 
 TYPES = (  # all that an endpoint listens for

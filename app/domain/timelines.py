@@ -38,6 +38,7 @@ NOTES = {
     "refund.requested": "asked for a refund",
     "refund.rejected": "refused a refund",
     "subscription.duplicate": "found the subscription to be a double of another, and ended it",
+    "customer.deleted": "told that the reader was deleted there",
     "fraud_warning.acted": "acted on a bank's warning of fraud",
     "attention.dismissed": "saw to what needed attention",
 }

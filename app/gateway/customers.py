@@ -1,12 +1,36 @@
 """Customers at Stripe: one for each subscriber."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from stripe.params import CustomerListParams
 
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_SUBSCRIBER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCustomer:
+    """A customer as Stripe holds them now. Of one that was deleted nothing else is told."""
+
+    id: str
+    email: str | None
+    name: str | None
+    deleted: bool
+
+
+async def fetch(gateway: Gateway, customer_id: str) -> SeenCustomer:
+    """
+    Look at a customer.
+
+    :raises Gone: Stripe never had one of that id.
+    """
+    seen = await gateway.read(f"/v1/customers/{quote(customer_id, safe='')}")
+    return SeenCustomer(
+        id=seen.id, email=seen.get("email"), name=seen.get("name"), deleted=seen.get("deleted", False) is True
+    )
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:

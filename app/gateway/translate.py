@@ -32,6 +32,7 @@ OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 # What each event is a knock for: the kind of object to look at, and where its id stands in the payload's object.
 _KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "checkout.session": (events.CHECKOUT, ("id",)),
+    "customer": (events.CUSTOMER, ("id",)),
     "customer.subscription": (events.SUBSCRIPTION, ("id",)),
     "invoice": (events.SUBSCRIPTION, ("parent", "subscription_details", "subscription")),
     "invoice_payment": (events.INVOICE, ("invoice",)),

@@ -1,0 +1,308 @@
+"""What is done by hand in Stripe's Dashboard and portal comes as events, and ends as docs/lives.md says."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.shop import EVENTS, OPENING, Person, Shop, open_shop
+
+A_YEAR = OPENING.replace(year=2027)
+OURS = "newsstand_subscriber"
+
+
+@pytest.fixture
+async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop that is told of customers, too."""
+    async with open_shop(database, sandbox, issuer) as opened:
+        (endpoint,) = (await opened.at_stripe("/v1/webhook_endpoints"))["data"]
+        listens = [*EVENTS, "customer.updated", "customer.deleted"]
+        await opened.makes(
+            f"/v1/webhook_endpoints/{endpoint['id']}", **{f"enabled_events[{i}]": e for i, e in enumerate(listens)}
+        )
+        yield opened
+
+
+async def held_of(shop: Shop, reader: Person) -> dict[str, Any]:
+    """Return a reader's only subscription, as support sees it."""
+    (held,) = (await shop.overview(reader))["subscriptions"]
+    return dict(held)
+
+
+async def subscribed(shop: Shop, *names: str) -> list[tuple[Person, str]]:
+    """Have readers subscribe; return each with the id of their subscription at Stripe."""
+    found = []
+    for name in names:
+        reader = shop.person(name)
+        await shop.subscribes(reader)
+        found.append((reader, str((await held_of(shop, reader))["stripe_id"])))
+    return found
+
+
+async def odd(shop: Shop) -> dict[str, set[str]]:
+    """Return what staff are shown to be out of order: codes by Stripe's ids. Each has a reason."""
+    seen: dict[str, set[str]] = {}
+    for one in (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]:
+        assert len(one["reason"]) > 20
+        seen.setdefault(one["object"], set()).add(one["code"])
+    return seen
+
+
+async def customer_of(shop: Shop, reader: Person) -> str:
+    return str((await shop.overview(reader))["stripe_customer"])
+
+
+async def price(shop: Shop, *, amount: int, currency: str = "usd", product: str | None = None) -> str:
+    """Make a yearly price, of another product unless one is named."""
+    product = product or (await shop.makes("/v1/products", name="Mugs"))["id"]
+    every = {"recurring[interval]": "year"}
+    return str(
+        (await shop.makes("/v1/prices", unit_amount=str(amount), currency=currency, product=product, **every))["id"]
+    )
+
+
+async def our_item(shop: Shop, stripe_id: str) -> dict[str, Any]:
+    """Return the digital item of a subscription."""
+    return dict((await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["items"]["data"][0])
+
+
+async def customer(shop: Shop, email: str) -> tuple[str, str]:
+    """Make a customer with a card by hand; return both ids."""
+    made = await shop.makes("/v1/customers", email=email, test_clock=shop.clock)
+    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=made["id"])
+    return made["id"], card["id"]
+
+
+async def test_refunds_by_hand_end_what_was_refunded_whole_and_nothing_else(shop: Shop) -> None:
+    (ada, whole), (bob, part) = await subscribed(shop, "ada", "bob")
+    paid = {name: (await shop.overview(shop.person(name)))["payments"][0]["id"] for name in ("ada", "bob")}
+
+    await shop.makes("/v1/refunds", payment_intent=paid["ada"])
+    await shop.makes("/v1/refunds", payment_intent=paid["bob"], amount="1000")
+    await shop.settles()
+
+    assert (await shop.check(ada))["reason"] == "refunded"
+    assert (await shop.at_stripe(f"/v1/subscriptions/{whole}"))["status"] == "canceled"
+    assert (await held_of(shop, ada))["ended_by"] == "dashboard"
+    assert (await shop.check(bob))["reason"] == "paid_term"
+    assert (await shop.at_stripe(f"/v1/subscriptions/{part}"))["status"] == "active"
+    (shown,) = (await shop.overview(bob))["refunds"]
+    assert (shown["basis"], shown["amount"]["amount"], shown["requested_by"]) == ("dashboard", 10_00, "stripe")
+
+
+async def test_a_cancellation_by_hand_is_followed_in_each_of_its_three_forms(shop: Shop) -> None:
+    (ada, by_flag), (bob, by_date), (cyd, at_once) = await subscribed(shop, "ada", "bob", "cyd")
+    day = OPENING + timedelta(days=100)
+
+    await shop.makes(f"/v1/subscriptions/{by_flag}", cancel_at_period_end="true")
+    await shop.makes(f"/v1/subscriptions/{by_date}", cancel_at=str(int(day.timestamp())), proration_behavior="none")
+    await shop.stripe.delete(f"/v1/subscriptions/{at_once}")
+    await shop.settles()
+
+    mine = [(await shop.get("/v1/me/subscription", who)).json() for who in (ada, bob, cyd)]
+    assert [(one["status"], one["ends_at"]) for one in mine] == [
+        ("active", "2027-03-01T18:00:00Z"),
+        ("active", "2026-06-09T18:00:00Z"),
+        ("canceled", "2026-03-01T18:00:00Z"),
+    ]
+    assert [await shop.may_read(who) for who in (ada, bob, cyd)] == [True, True, False]
+    assert (await shop.overview(cyd))["refunds"] == [], "an end at once gives nothing back by itself"
+    assert (await shop.post("/v1/me/subscription/resume", ada)).json()["ends_at"] is None
+    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    assert [await shop.may_read(who) for who in (ada, bob, cyd)] == [True, False, False]
+    assert [len((await shop.overview(who))["payments"]) for who in (ada, bob, cyd)] == [2, 1, 1]
+
+
+async def test_prices_coupons_and_print_count_from_the_next_term_that_is_paid(shop: Shop) -> None:
+    (ada, dearer), (bob, foreign), (cyd, cheaper), (dee, free) = await subscribed(shop, "ada", "bob", "cyd", "dee")
+    keep = {"proration_behavior": "none"}
+    item = await our_item(shop, dearer)
+    own = await price(shop, amount=59_00, product=item["price"]["product"])
+    printed = (await shop.at_stripe("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"][0]["id"]
+    await shop.makes(f"/v1/subscriptions/{dearer}", **keep, **{"items[0][id]": item["id"], "items[0][price]": own})
+    await shop.makes("/v1/subscription_items", subscription=dearer, price=printed, **keep)
+    theirs, mug = await our_item(shop, foreign), await price(shop, amount=9_00)
+    await shop.makes(f"/v1/subscriptions/{foreign}", **keep, **{"items[0][id]": theirs["id"], "items[0][price]": mug})
+    for stripe_id, percent in ((cheaper, "50"), (free, "100")):
+        coupon = await shop.makes("/v1/coupons", percent_off=percent, duration="forever")
+        await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"discounts[0][coupon]": coupon["id"]})
+    await shop.settles()
+
+    assert await odd(shop) == {foreign: {"none_of_ours"}}
+    assert all([await shop.may_read(who) for who in (ada, bob, cyd, dee)]), "what was paid for stays"
+    assert not await shop.may_read(ada, "print_edition")
+    mine = (await shop.get("/v1/me/subscription", ada)).json()
+    assert (mine["price"]["amount"], mine["editions"]) == (83_00, ["digital", "print"])
+
+    await shop.wind_to(A_YEAR + timedelta(days=6))
+    amounts = [[p["amount"]["amount"] for p in (await shop.overview(who))["payments"]] for who in (ada, bob, cyd, dee)]
+    assert amounts == [[49_00, 83_00], [49_00, 9_00], [49_00, 24_50], [49_00]]
+    assert [await shop.may_read(who) for who in (ada, bob, cyd, dee)] == [True, False, True, True]
+    assert await shop.may_read(ada, "print_edition")
+    assert [len((await held_of(shop, who))["terms"]) for who in (ada, bob, cyd, dee)] == [2, 1, 2, 2]
+
+
+async def test_a_deleted_customer_loses_what_stripe_cancels_and_the_reader_may_come_back(shop: Shop) -> None:
+    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    gone = await customer_of(shop, ada)
+
+    await shop.stripe.delete(f"/v1/customers/{gone}")
+    await shop.settles()
+
+    assert (await shop.check(ada))["reason"] == "ended"
+    seen = await shop.overview(ada)
+    assert (seen["stripe_customer"], seen["subscriptions"][0]["status"], seen["refunds"]) == (None, "canceled", [])
+    assert any("Stripe told that the reader was deleted there" in one["words"] for one in seen["timeline"])
+    written = await shop.rows("SELECT actor, object_id FROM audit_log WHERE action = 'customer.deleted'")
+    assert [tuple(row.values()) for row in written] == [("stripe", gone)]
+    (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions")
+    assert tuple(row.values()) == (True, None)
+    payment = seen["payments"][0]["id"]
+    assert (await shop.refunds(payment)).status_code == 201, "what they paid can still be given back"
+    await shop.subscribes(ada)
+    assert await shop.may_read(ada)
+    assert await customer_of(shop, ada) not in {gone, "None"}
+    assert stripe_id in {one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"]}
+
+
+async def test_an_address_that_was_changed_at_stripe_is_shown_and_not_followed(shop: Shop) -> None:
+    ((ada, _),) = await subscribed(shop, "ada")
+    theirs = await customer_of(shop, ada)
+
+    await shop.makes(f"/v1/customers/{theirs}", email="other@example.com", name="Somebody Else")
+    await shop.settles()
+
+    assert await odd(shop) == {theirs: {"address_differs"}}
+    seen = await shop.overview(ada)
+    assert (seen["email"], seen["name"]) == (ada.email, "Ada")
+    assert [one["code"] for one in seen["anomalies"]] == ["address_differs"]
+    assert await shop.may_read(ada)
+    await shop.makes(f"/v1/customers/{theirs}", email="ADA@example.com")
+    await shop.settles()
+    assert await odd(shop) == {}
+
+
+async def test_of_a_reader_who_was_not_met_yet_stripe_is_believed(shop: Shop) -> None:
+    made, _ = await customer(shop, "early@example.com")
+    await shop.does(
+        "INSERT INTO subscribers (id, sub, email, stripe_customer_id)"
+        f" VALUES ('rdr_early', 'unclaimed:{made}', 'early@example.com', '{made}')"
+    )
+    await shop.makes(f"/v1/customers/{made}", email="moved@example.com", name="Early Bird")
+    await shop.settles()
+
+    (row,) = await shop.rows("SELECT email, name FROM subscribers WHERE id = 'rdr_early'")
+    assert tuple(row.values()) == ("moved@example.com", "Early Bird")
+
+
+async def test_subscriptions_made_by_hand_are_their_customers_and_nobody_is_found_by_an_address(shop: Shop) -> None:
+    ((ada, first),) = await subscribed(shop, "ada")
+    digital = (await our_item(shop, first))["price"]["id"]
+    bob, cyd = shop.person("bob"), shop.person("cyd")
+    await shop.opens_checkout(bob)  # so that he has a customer
+    await shop.get("/v1/me/subscription", cyd)
+    await shop.does("INSERT INTO subscribers (id, sub, email) VALUES ('rdr_cyd', 'cyd', 'cyd@example.com')")
+
+    async def by_hand(customer_id: str, card: str, **more: str) -> str:
+        wanted = {"customer": customer_id, "default_payment_method": card, "items[0][price]": digital, **more}
+        return str((await shop.makes("/v1/subscriptions", **wanted))["id"])
+
+    his = (await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub = 'bob'"))[0]["stripe_customer_id"]
+    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=his)
+    await by_hand(his, card["id"])
+    known = await by_hand(*await customer(shop, ada.email))
+    unknown = await by_hand(*await customer(shop, "nobody@example.com"))
+    adopted = await by_hand(*await customer(shop, "shared@example.com"), **{f"metadata[{OURS}]": "rdr_cyd"})
+    taken = await by_hand(
+        *await customer(shop, "thief@example.com"), **{f"metadata[{OURS}]": (await shop.overview(ada))["id"]}
+    )
+    await shop.settles()
+
+    assert (await shop.check(bob))["reason"] == "paid_term"
+    assert (await shop.check(cyd))["reason"] == "paid_term"
+    assert (await held_of(shop, cyd))["stripe_id"] == adopted
+    assert await odd(shop) == {
+        known: {"stranger"},
+        unknown: {"stranger"},
+        taken: {"stranger"},
+        (await customer_of(shop, cyd)): {"address_differs"},
+    }
+    assert [one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"]] == [first]
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == [], "and nothing is given back or cancelled unasked"
+    put_aside = await shop.rows(
+        "SELECT DISTINCT reason FROM events WHERE state = 'ignored' AND reason LIKE '%none of%'"
+    )
+    assert len(put_aside) == 3
+
+
+async def test_customers_that_were_merged_by_hand_end_the_one_and_begin_the_other(shop: Shop) -> None:
+    ((ada, first),) = await subscribed(shop, "ada")
+    digital, old = (await our_item(shop, first))["price"]["id"], await customer_of(shop, ada)
+    ours = (await shop.overview(ada))["id"]
+    kept, card = await customer(shop, ada.email)
+
+    await shop.stripe.delete(f"/v1/customers/{old}")
+    await shop.settles()
+    merged = await shop.makes(
+        "/v1/subscriptions",
+        customer=kept,
+        default_payment_method=card,
+        **{"items[0][price]": digital, f"metadata[{OURS}]": ours},
+    )
+    await shop.settles()
+
+    seen = await shop.overview(ada)
+    assert {one["stripe_id"]: one["status"] for one in seen["subscriptions"]} == {
+        first: "canceled",
+        merged["id"]: "active",
+    }
+    assert (seen["stripe_customer"], await shop.may_read(ada), await odd(shop)) == (kept, True, {})
+
+
+async def test_what_the_catalogue_does_not_know_is_shown_with_the_reason_and_not_guessed_at(shop: Shop) -> None:
+    names = ("ada", "bob", "cyd")
+    (ada, mixed), (bob, many), (cyd, strange) = await subscribed(shop, *names)
+    keep = {"proration_behavior": "none"}
+    other = await shop.makes("/v1/products", id="newsstand_monthly_digital", name="Another plan of ours")
+    two = await price(shop, amount=5_00, product=other["id"])
+    await shop.makes("/v1/subscription_items", subscription=mixed, price=two, **keep)
+    item = await our_item(shop, many)
+    await shop.makes(f"/v1/subscription_items/{item['id']}", quantity="40", **keep)
+    product = (await our_item(shop, strange))["price"]["product"]
+    euros = await price(shop, amount=45_00, currency="eur", product=product)
+    await shop.opens_checkout(shop.person("dee"))
+    his = (await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub = 'dee'"))[0]["stripe_customer_id"]
+    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=his)
+    paid = await shop.makes(
+        "/v1/subscriptions", customer=his, default_payment_method=card["id"], **{"items[0][price]": euros}
+    )
+    await shop.settles()
+
+    assert await odd(shop) == {mixed: {"two_plans"}, many: {"quantity"}, paid["id"]: {"other_currency"}}
+    assert all([await shop.may_read(who) for who in (ada, bob, cyd)])
+    (money,) = (await shop.overview(shop.person("dee")))["payments"]
+    assert money["amount"] == {"amount": 45_00, "currency": "eur"}, "money stays what it is"
+    assert [len((await held_of(shop, shop.person(name)))["terms"]) for name in names] == [1, 1, 1]
+
+
+async def test_a_state_and_a_kind_of_event_that_do_not_exist_yet_are_kept_and_shown(shop: Shop) -> None:
+    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    truth = await shop.at_stripe(f"/v1/subscriptions/{stripe_id}")
+    path = f"/v1/subscriptions/{stripe_id}"
+
+    fault = await shop.fault(
+        method="GET", path=path, action="status", status=200, body={**truth, "status": "hibernating"}, times=None
+    )
+    await shop.makes(path, **{"metadata[looked]": "once"})
+    await shop.settles()
+
+    held = await held_of(shop, ada)
+    assert (held["status"], held["standing"].partition(":")[0]) == ("hibernating", "Out of order")
+    assert await odd(shop) == {stripe_id: {"unknown_state"}}
+    assert await shop.may_read(ada), "what is paid for stays"
+    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.makes(path, **{"metadata[looked]": "twice"})
+    await shop.settles()
+    assert ((await held_of(shop, ada))["status"], await odd(shop)) == ("active", {})
