@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 from pydantic import SecretStr
@@ -56,6 +57,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
         httpx2.AsyncClient(base_url=URL, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stripe,
         httpx2.AsyncClient(base_url=url, timeout=120, verify=TLS) as http,
         httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
+        asyncpg.create_pool(database, min_size=0, max_size=4) as books,
     ):
         async for _ in prices.push(parts.gateway, offer):
             pass
@@ -71,6 +73,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
                 dsn=database,
                 clock="",
                 server_key=server_key,
+                books=books,
             )
 
 

@@ -86,6 +86,7 @@ class Shop:
     dsn: str
     clock: str
     server_key: str
+    books: asyncpg.Pool  # ours, to look into: kept open, for a new connection costs more than most questions
     process: Service | None = None
     app: FastAPI | None = None  # when it runs in this process
     people: dict[str, Person] = field(default_factory=dict)
@@ -233,12 +234,8 @@ class Shop:
         """Wait until Stripe has told all, and all that is due has been done."""
         async with asyncio.timeout(PATIENCE):
             await self.stripe.get("/_sandbox/idle", params={"timeout": "15"})
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                while await connection.fetchval(_UNFINISHED):
-                    await asyncio.sleep(0.02)
-            finally:
-                await connection.close()
+            while await self.books.fetchval(_UNFINISHED):
+                await asyncio.sleep(0.02)
 
     async def unfinished(self) -> int:
         """Return how many rows ask for work, now or later."""
@@ -256,11 +253,7 @@ class Shop:
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Look into our books."""
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            return [dict(row) for row in await connection.fetch(query, *arguments)]
-        finally:
-            await connection.close()
+        return [dict(row) for row in await self.books.fetch(query, *arguments)]
 
 
 _UNFINISHED = """
@@ -325,6 +318,7 @@ async def open_shop(
         ) as stripe,
         httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
         httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
+        asyncpg.create_pool(dsn, min_size=0, max_size=4) as books,
     ):
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
         offer = catalogue.load(CATALOGUE)
@@ -344,6 +338,7 @@ async def open_shop(
                 dsn=dsn,
                 clock=clock,
                 server_key=server_key,
+                books=books,
                 process=server if isinstance(server, Service) else None,
                 app=server if isinstance(server, FastAPI) else None,
             )
