@@ -6,16 +6,21 @@ from typing import Any
 from tests.support.shop import OPENING, Person, Shop
 
 
-async def pays_in_another_tab(shop: Shop, customer: str, held: str) -> str:
-    """Pay a second checkout of the same customer, as a tab that was forgotten would; return its subscription."""
+async def opens_another_tab(shop: Shop, customer: str, held: str) -> dict[str, Any]:
+    """Open a second checkout of the same customer, as a tab that was forgotten is."""
     items = (await shop.at_stripe(f"/v1/subscriptions/{held}"))["items"]["data"]
-    session = await shop.makes(
+    return await shop.makes(
         "/v1/checkout/sessions",
         mode="subscription",
         customer=customer,
         success_url="http://127.0.0.1:8080/welcome",
         **{"line_items[0][price]": items[0]["price"]["id"], "line_items[0][quantity]": "1"},
     )
+
+
+async def pays_in_another_tab(shop: Shop, customer: str, held: str) -> str:
+    """Pay in it; return its subscription."""
+    session = await opens_another_tab(shop, customer, held)
     paid = await shop.fills_in(session["url"])
     assert paid.status_code == 303, paid.text
     return str((await shop.at_stripe(f"/v1/checkout/sessions/{session['id']}"))["subscription"])

@@ -97,7 +97,8 @@ class Year:
         await self.shop.rows(_SWEEP, sweep)
         # The events of disputes are dated by the wall clock, for a dispute names no customer whose clock could be asked. By
         # the year's clock they are long forgotten, so the sweep cannot find them: they are knocked for.
-        keys = [f"payment:{one['payment_intent']}" for one in await books.everything(self.shop, "/v1/disputes")]
+        disputed = {one["payment_intent"] for one in await books.everything(self.shop, "/v1/disputes")}
+        keys = [f"payment:{intent}" for intent in sorted(disputed)]
         await self.shop.rows(_KNOCK, keys, str(self.evenings))
         async with asyncio.timeout(110):
             while (await self.shop.rows("SELECT finished_at FROM sweeps WHERE id = $1", sweep))[0][
