@@ -72,7 +72,7 @@ async def comes_back(shop: Shop, fault: str) -> None:
 
 async def debtors(shop: Shop, count: int) -> list[Debtor]:
     """Have readers whose renewals failed, a year after they subscribed."""
-    readers = [shop.person(f"reader-{n}") for n in range(count)]
+    readers = [shop.person(f"debtor-{n}") for n in range(count)]
     held = {}
     for reader in readers:
         await shop.subscribes(reader)
@@ -95,7 +95,9 @@ async def debtors(shop: Shop, count: int) -> list[Debtor]:
 
 async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
     """Check that an end was brought about, and nothing of it twice."""
-    (held,) = (await shop.overview(debtor.reader))["subscriptions"]
+    overview = await shop.overview(debtor.reader)
+    (held,) = overview["subscriptions"]
+    assert overview["refunds"] == [], "an end refunds nothing by itself"
     assert held["ended_by"] == ("cancel_now" if by_reader else None)
     assert (await shop.at_stripe(f"/v1/subscriptions/{debtor.subscription}"))["status"] == "canceled"
     assert await invoices_of(shop, debtor.subscription) == ["void", "paid"]
@@ -111,7 +113,6 @@ async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
     )
     ordered = ["subscription.cancel_now"] if by_reader else []
     assert [row["action"] for row in told] == ["invoice.void", "pending_item.delete", *ordered]
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == [], "an end refunds nothing by itself"
 
 
 async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
@@ -174,25 +175,24 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
         assert [row["action"] for row in told] == ["refund.confirmed", "subscription.duplicate"]
 
 
-@pytest.mark.parametrize("moments", [[ORDERED, VOIDED]], ids=["its order, and a voided invoice"])
-async def test_killed_at_the_worst_moments_an_end_is_brought_about_once(apart: Shop, moments: list[Moment]) -> None:
-    await readers_leave_at(apart, moments)
-
-
-async def test_killed_at_the_worst_moments_a_double_is_given_back_once(apart: Shop) -> None:
+async def test_killed_at_the_worst_moments_a_double_and_an_end_are_brought_about_once(apart: Shop) -> None:
     await two_tabs_pay_at(apart, [SEEN, PAID])
+    await readers_leave_at(apart, [VOIDED])
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 async def test_killed_at_every_moment_an_end_is_brought_about_once(apart: Shop) -> None:
     await readers_leave_at(apart, AN_END)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 async def test_killed_at_every_moment_after_stripe_has_ended_it_all_is_done_once(apart: Shop) -> None:
     await stripe_ends_at(apart, FOLLOWED)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 async def test_killed_at_every_moment_a_double_is_given_back_once(apart: Shop) -> None:
     await two_tabs_pay_at(apart, A_DOUBLE)
