@@ -46,6 +46,8 @@ export declare class Edge {
   /** Ask at once for keys and revocations: for edges whose processes do not live between requests. */
   refresh(): Promise<void>;
   close(): void;
+  /** How many answers were given for each reason so far, for your metrics. */
+  readonly counted: Readonly<Record<string, number>>;
   may(request: RequestLike, feature: string): Promise<Answer>;
   mayToken(token: string, feature: string): Promise<Answer>;
 }

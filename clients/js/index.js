@@ -23,6 +23,8 @@ export class Edge {
   #feeds;
   #cookie;
   #clock;
+  /** @type {Map<string, number>} by reason */
+  #counted = new Map();
   /** @type {Map<string, number>} by subscriber: versions below this one */
   #revoked = new Map();
 
@@ -60,6 +62,11 @@ export class Edge {
     while (await this.#feeds.fetchRevocations());
   }
 
+  /** How many answers were given for each reason so far, for your metrics. */
+  get counted() {
+    return Object.fromEntries(this.#counted);
+  }
+
   /**
    * Tell whether the reader who sent `request` may use `feature`. Never waits for Newsstand, never throws.
    * @param {import("./index.d.ts").RequestLike} request
@@ -67,8 +74,7 @@ export class Edge {
    * @returns {Promise<Answer>}
    */
   async may(request, feature) {
-    const token = tokenOf(request, this.#cookie);
-    return token ? this.mayToken(token, feature) : closed("no_token");
+    return this.mayToken(tokenOf(request, this.#cookie), feature);
   }
 
   /**
@@ -78,6 +84,17 @@ export class Edge {
    * @returns {Promise<Answer>}
    */
   async mayToken(token, feature) {
+    const answer = token ? await this.#answer(token, feature) : closed("no_token");
+    this.#counted.set(answer.reason, (this.#counted.get(answer.reason) ?? 0) + 1);
+    return answer;
+  }
+
+  /**
+   * @param {string} token
+   * @param {string} feature
+   * @returns {Promise<Answer>}
+   */
+  async #answer(token, feature) {
     const now = this.#clock();
     let entitled;
     try {

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -62,6 +63,8 @@ async def test_a_token_opens_what_was_bought_and_nothing_else(held: Held, edge: 
     for name, (token, reason) in held.forged.items():
         answer = edge.may_token(token, "archive")
         assert (answer.allowed, answer.reason) == (False, reason), name
+    refused = Counter(reason for _, reason in held.forged.values()) | Counter({"no_token": 2, "not_entitled": 4})
+    assert {reason: edge.counted[reason] for reason in refused} == refused
     for other in (Edge(held.shop.url, issuer="another"), Edge(held.shop.url, audience="another")):
         await asyncio.to_thread(other.feeds.fetch_keys)
         assert other.may_token(held.token, "archive").reason == "token_invalid"

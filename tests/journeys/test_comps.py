@@ -1,8 +1,10 @@
 """Access that nobody pays for, and the story of a reader's access."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
-from tests.support.shop import Person, Shop
+from tests.journeys.test_issues import circulation, two_years
+from tests.support.shop import OPENING, Person, Shop
 
 
 async def gives(shop: Shop, to: str, **more: object) -> Any:
@@ -92,3 +94,57 @@ async def test_the_story_of_a_refunded_reader_is_told_in_plain_words(shop: Shop)
         "1 March 2026: the subscription ended, and access with it (guarantee)",
         "1 March 2026: 49.00 USD back to the reader (guarantee), by agent of the staff",
     ]
+
+
+async def test_a_comp_for_some_issues_ends_when_the_last_of_them_is_mailed(shop: Shop) -> None:
+    await two_years(shop)
+    given = await gives(shop, "ada", issues=3)
+    assert given.status_code == 201, given.text
+    ada, mailed = shop.person(), {}
+    for number in (5, 6, 7):  # 5 is the first after 1 March
+        issue = await shop.get(f"/v1/issues/{number}", circulation(shop))
+        mailed[number] = datetime.fromisoformat(f"{issue.json()['planned_mail_date']}T00:00:00").replace(
+            tzinfo=shop.settings.zone
+        )
+    assert mailed[5] > OPENING
+    ends = datetime.fromisoformat(given.json()["until"])
+    assert (given.json()["issues"], ends) == (3, mailed[7])
+    assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": given.json()["until"]}
+    await shop.wind_to(ends - timedelta(seconds=1))
+    assert await shop.may_read(ada)
+    await shop.wind_to(ends)
+    assert (await shop.check(ada))["reason"] == "ended"
+
+    too_many = await gives(shop, "ada", issues=100)
+    assert (too_many.status_code, too_many.json()["code"]) == (409, "calendar_too_short")
+    assert too_many.json()["planned"] == 48 - 6
+    admin = shop.person("root", roles=("admin",))
+    written = (await shop.get("/v1/support/audit", admin, object=given.json()["id"])).json()["data"]
+    assert [(row["action"], row["actor"], row["after"]["issues"]) for row in written] == [
+        ("comp.given", "staff:agent", 3)
+    ]
+
+
+async def test_the_story_and_the_audit_log_say_who_gave_and_took_back_and_why(shop: Shop) -> None:
+    await shop.opens_checkout(shop.person("ada"))  # so that support finds her by her address
+    first = (await gives(shop, "ada", until="2026-06-01T05:00:00Z")).json()["id"]
+    path = f"/v1/support/comps/{first}"
+    gone = await shop.http.delete(path, params={"reason": "given by mistake"}, headers=dict(shop.agent.headers))
+    assert gone.status_code == 200, gone.text
+
+    told = [one["words"] for one in (await shop.overview(shop.person("ada")))["timeline"] if one["kind"] == "comp"]
+    assert told == [
+        "1 March 2026: given access for nothing until 1 June 2026, by agent of the staff (a copy that never came)",
+        "1 March 2026: the free access was taken back, by agent of the staff",
+    ]
+    admin = shop.person("root", roles=("admin",))
+    written = (await shop.get("/v1/support/audit", admin, object=first)).json()["data"]
+    assert sorted((row["action"], row["actor"], row["note"]) for row in written) == [
+        ("comp.given", "staff:agent", "a copy that never came"),
+        ("comp.taken_back", "staff:agent", "given by mistake"),
+    ]
+    for who, status in ((shop.person("ada"), 403), (shop.person("calla", roles=("circulation",)), 403)):
+        body = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": "2026-06-01T05:00:00Z"}
+        assert (await shop.post("/v1/support/comps", who, body)).status_code == status
+        assert await taken_back(shop, first, who) == status
+    assert await taken_back(shop, "cmp_nobody", shop.agent) == 404

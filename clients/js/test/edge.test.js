@@ -31,6 +31,16 @@ test("a token opens what was bought and nothing else", async () => {
   assert.equal((await edge.may({ headers: {} }, "archive")).reason, "no_token");
 });
 
+test("answers are counted by their reasons", async () => {
+  const edge = await opened();
+  for (const [token] of Object.values(told.forged)) await edge.mayToken(token, "archive");
+  await edge.may({ headers: {} }, "archive");
+  await edge.mayToken(told.token, "print_edition");
+  const expected = { no_token: 1, not_entitled: 1 };
+  for (const [, reason] of Object.values(told.forged)) expected[reason] = (expected[reason] ?? 0) + 1;
+  assert.deepEqual({ ...edge.counted }, expected);
+});
+
 for (const [name, [token, reason]] of Object.entries(told.forged)) {
   test(`a token ${name} opens nothing`, async () => {
     const answer = await (await opened()).mayToken(token, "archive");

@@ -1,7 +1,8 @@
 """One question, answered beside your pages."""
 
+import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,6 +71,8 @@ class Edge:
         self._tokens = Tokens(issuer=issuer, audience=audience, leeway=leeway, remember=remember)
         self._cookie, self._clock = cookie, clock
         self._revoked: OrderedDict[str, int] = OrderedDict()  # by subscriber: versions below this one
+        self._counted: Counter[str] = Counter()
+        self._counting = threading.Lock()
         self.feeds = Feeds(self._url, api_key=api_key, keys=self._tokens.set_keys, revoked=self._take_back)
 
     def start(self) -> None:
@@ -84,13 +87,24 @@ class Edge:
         """Follow nothing any more."""
         self.feeds.close()
 
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """How many answers were given for each reason so far, for your metrics."""
+        with self._counting:
+            return dict(self._counted)
+
     def may(self, request: Request, feature: str) -> Answer:
         """Tell whether the reader who sent ``request`` may use ``feature``. Never waits, never raises."""
-        token = self._token_of(request)
-        return self.may_token(token, feature) if token else Answer(False, "no_token")
+        return self.may_token(self._token_of(request) or "", feature)
 
     def may_token(self, token: str, feature: str) -> Answer:
         """Tell whether the reader of a token may use ``feature``."""
+        answer = self._answer(token, feature) if token else Answer(False, "no_token")
+        with self._counting:
+            self._counted[answer.reason] += 1
+        return answer
+
+    def _answer(self, token: str, feature: str) -> Answer:
         now = self._clock()
         try:
             entitled = self._tokens.read(token, now=now)

@@ -1,0 +1,82 @@
+"""``newsstand keys``: rotated beside a service that runs, as an operator does it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx2
+import jwt
+from newsstand_edge import Edge
+
+from tests.support.processes import ROOT, environment
+from tests.support.shop import TLS, Shop, free_socket, serving
+
+# Several commands in one process, since nothing costs as much as starting one.
+RUN = "import json, sys; from app.cli.keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
+
+
+async def commands(shop: Shop, *each: Sequence[str]) -> list[str]:
+    """Run commands of `newsstand keys` as an operator does, one after the other, and return the lines they said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RUN, json.dumps(each)),
+        cwd=ROOT,
+        env=environment(shop.settings),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    return said.decode().splitlines()
+
+
+def does(listed: Sequence[str]) -> dict[str, str]:
+    """Return what the list says that each key does, by its id."""
+    return {words[0]: words[1] for words in (line.split("  ") for line in listed)}
+
+
+@asynccontextmanager
+async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.AsyncClient]]:
+    """Give an edge that fetched the keys from a process which looked at them only now."""
+    bound = free_socket()
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    async with (
+        serving(shop.settings, bound, with_worker=False),
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
+    ):
+        edge = Edge(url)
+        await asyncio.to_thread(edge.feeds.fetch_keys)
+        yield edge, http
+
+
+async def test_keys_are_rotated_listed_and_revoked_beside_a_running_service(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    token = (await shop.post("/v1/me/entitlement-tokens", ada)).json()["token"]
+    old = jwt.get_unverified_header(token)["kid"]
+
+    said, *listed = await commands(shop, ["rotate"], ["list"])
+
+    new, _, when = said.partition(" ")
+    assert when.startswith("signs from "), when
+    before = does(listed)
+    (api_key,) = [key for key, doing in before.items() if doing == "valid"]
+    assert before == {api_key: "valid", old: "signs", new: "will sign"}
+    async with edge_at_a_new_process(shop) as (edge, http):
+        published = (await http.get("/.well-known/jwks.json")).json()["keys"]
+        assert {key["kid"] for key in published} == {old, new}
+        assert edge.may_token(token, "archive")
+        later = await http.post("/v1/me/entitlement-tokens", headers=dict(ada.headers))
+        assert edge.may_token(later.json()["token"], "archive")
+
+    said, *listed = await commands(shop, ["rotate", "--compromised"], ["revoke", api_key], ["list"])
+
+    newest = said.partition(" ")[0]
+    after = does(listed)
+    assert after.keys() == {api_key, newest}
+    assert after[api_key].startswith("revoked ")
+    assert after[newest] == "signs"
+    async with edge_at_a_new_process(shop) as (edge, http):
+        assert edge.may_token(token, "archive").reason == "token_unknown_key"
+        server = {"Authorization": f"Bearer {shop.server_key}"}
+        assert (await http.get("/v1/subscribers/ada/entitlements", headers=server)).status_code == 401

@@ -1,0 +1,106 @@
+"""Rotation of the keys that sign tokens, while tokens are minted: over a real database, at times that a test passes in."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from app.db.sealing import Seal
+from app.db.session import Sessions
+from app.domain.entitlements import Decision
+from app.domain.signing_keys import CACHED_FOR, LEAD, LONGEST_LIFE
+from app.services.signing_keys import Minting, Signer, rotate
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MAY = {"archive": Decision(allowed=True, reason="paid_term", until=NOW + timedelta(days=300))}
+MINUTE = timedelta(minutes=1)
+
+
+class Minted:
+    """What two processes mint, and what they publish, minute by minute."""
+
+    def __init__(self, sessions: Sessions, seal: Seal) -> None:
+        minting = Minting(issuer="newsstand", audience="newsstand-site", life=LONGEST_LIFE)
+        self.processes = [Signer(sessions, seal, minting) for _ in range(2)]
+        self.tokens: list[tuple[datetime, str]] = []
+        self.published: dict[datetime, dict[str, dict[str, str]]] = {}
+
+    async def at(self, now: datetime) -> None:
+        """Mint in both at once, and look at what they publish."""
+        made = await asyncio.gather(*(p.mint("ada", MAY, 1, lasts=None, now=now) for p in self.processes))
+        self.tokens += [(now, one.token) for one in made]
+        said = [await p.published(now=now) for p in self.processes]
+        self.published[now] = {key["kid"]: key for key in said[0] if key in said[1]}  # wherever an edge happens to ask
+
+    def kids(self, since: datetime, until: datetime) -> set[str]:
+        """Return the keys that signed from then to then."""
+        return {_kid(token) for at, token in self.tokens if since <= at < until}
+
+
+def _kid(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+def _holds(token: str, keys: dict[str, dict[str, str]]) -> bool:
+    if _kid(token) not in keys:
+        return False
+    options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+    key = jwt.PyJWK(keys[_kid(token)])
+    jwt.decode(token, key, algorithms=["ES256"], audience="newsstand-site", issuer="newsstand", options=options)
+    return True
+
+
+@pytest.fixture
+def seal(tmp_path: Path) -> Seal:
+    return Seal([], tmp_path)
+
+
+async def test_every_token_minted_around_a_rotation_can_be_checked_until_it_dies(
+    sessions: Sessions, seal: Seal
+) -> None:
+    minted = Minted(sessions, seal)
+    await minted.at(NOW - MINUTE)
+    (old,) = minted.kids(NOW - MINUTE, NOW)
+
+    made, *_ = await asyncio.gather(rotate(sessions, seal, now=NOW), minted.at(NOW))  # both at the same time
+    assert made.signs_from == NOW + LEAD
+    moments = [NOW + n * MINUTE for n in range(1, int((LEAD + LONGEST_LIFE) / MINUTE) + 30)]
+    for now in moments:
+        await minted.at(now)
+
+    assert minted.kids(NOW, made.signs_from) == {old}
+    assert minted.kids(made.signs_from, moments[-1]) == {made.id}
+    assert set(minted.published[NOW + MINUTE]) == {old, made.id}  # both, before the new one signs
+    assert set(minted.published[made.signs_from + LONGEST_LIFE]) == {old, made.id}  # and until the last token is dead
+    assert set(minted.published[moments[-1]]) == {made.id}
+    for at, token in minted.tokens:
+        for asked in (now for now in moments if at - CACHED_FOR <= now <= at + LONGEST_LIFE):
+            # an edge that asked for the keys as long ago as it may, when the token came, and when it was about to die
+            assert _holds(token, minted.published[asked]), (at, asked)
+
+
+async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(sessions: Sessions, seal: Seal) -> None:
+    minted = Minted(sessions, seal)
+    await minted.at(NOW)
+
+    made = await rotate(sessions, seal, now=NOW + MINUTE, compromised=True)
+    await minted.at(NOW + 2 * MINUTE)
+
+    assert set(minted.published[NOW + 2 * MINUTE]) == {made.id}
+    stolen, *_, fresh = [token for _, token in minted.tokens]
+    assert not _holds(stolen, minted.published[NOW + 2 * MINUTE])
+    assert _holds(fresh, minted.published[NOW + 2 * MINUTE])
+
+
+async def test_two_rotations_at_once_leave_one_key_that_signs_next(sessions: Sessions, seal: Seal) -> None:
+    minted = Minted(sessions, seal)
+    await minted.at(NOW)
+
+    made = await asyncio.gather(*(rotate(sessions, seal, now=NOW + MINUTE) for _ in range(3)))
+    await minted.at(NOW + MINUTE + LEAD)
+
+    assert minted.kids(NOW + MINUTE, NOW + 2 * LEAD) <= {one.id for one in made}
+    assert len(minted.kids(NOW + MINUTE, NOW + 2 * LEAD)) == 1
