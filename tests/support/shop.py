@@ -351,8 +351,8 @@ async def serving_apart(settings: Settings, bound: socket.socket, url: str) -> A
     """Run the service as a process of its own, on the socket's port."""
     bound.close()
     service = Service(settings, url)
-    await service.start()
     try:
+        await service.start()
         yield service
     finally:
         service.kill()
