@@ -12,6 +12,7 @@ from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.issues import Ledger
+from app.domain.quotes import Quote
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
 from app.services import endings, subscriptions
 from app.services.subscriptions import Mine
@@ -54,6 +55,16 @@ class GuaranteeOut(BaseModel):
     until: datetime | None
     amount: MoneyOut | None
     reason: str | None = Field(default=None, description="why not", examples=["outside_guarantee"])
+
+    @classmethod
+    def of(cls, quote: Quote | None) -> "GuaranteeOut":
+        """Show what the guarantee would pay."""
+        return cls(
+            eligible=quote is not None and quote.allowed,
+            until=quote.until.astimezone(UTC) if quote and quote.until else None,
+            amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote else None,
+            reason=quote.refusal.code if quote and quote.refusal else None,
+        )
 
 
 class NoticeOut(BaseModel):
@@ -126,13 +137,62 @@ class SubscriptionOut(BaseModel):
             ends_at=ends_at,
             ended_by=held.ended_by,
             price=MoneyOut(amount=held.price, currency=held.currency),
-            guarantee=GuaranteeOut(
-                eligible=quote is not None and quote.allowed,
-                until=quote.until.astimezone(UTC) if quote and quote.until else None,
-                amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote else None,
-                reason=quote.refusal.code if quote and quote.refusal else None,
-            ),
+            guarantee=GuaranteeOut.of(quote),
             notice=NoticeOut.model_validate(mine.notice, from_attributes=True) if mine.notice else None,
+        )
+
+
+class EndOut(BaseModel):
+    """What one way of cancelling does. ``access_until``: how long what is paid for, or on trial, can be read."""
+
+    ends_at: datetime | None
+    access_until: datetime | None
+    issues_kept: int | None = Field(description="issues still to come that are served all the same; null: not counted")
+
+
+class CancelPreviewOut(BaseModel):
+    """What each way of cancelling would do. Nothing is refunded by itself: a refund that is due is asked for apart."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "period_end": {
+                        "ends_at": "2027-03-01T18:00:00Z",
+                        "access_until": "2027-03-01T18:00:00Z",
+                        "issues_kept": 20,
+                    },
+                    "now": {
+                        "ends_at": "2026-05-01T18:00:00Z",
+                        "access_until": "2026-05-01T18:00:00Z",
+                        "issues_kept": 0,
+                    },
+                    "refund": {
+                        "eligible": False,
+                        "until": "2026-04-30T18:00:00Z",
+                        "amount": {"amount": 0, "currency": "usd"},
+                        "reason": "outside_guarantee",
+                    },
+                }
+            ]
+        }
+    )
+
+    period_end: EndOut
+    now: EndOut
+    refund: GuaranteeOut = Field(
+        description="what POST /v1/me/refunds would give back, which ends the subscription too"
+    )
+
+    @classmethod
+    def of(cls, mine: Mine, *, now: datetime) -> "CancelPreviewOut":
+        """Show what would follow."""
+        end, until = mine.ends_with_what_is_paid
+        left = mine.ledger.unserved if mine.ledger else None
+        return cls(
+            period_end=EndOut(ends_at=end, access_until=until, issues_kept=left),
+            now=EndOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
+            refund=GuaranteeOut.of(mine.guarantee),
         )
 
 
@@ -150,6 +210,17 @@ class CancelIn(BaseModel):
 async def my_subscription(reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now) -> SubscriptionOut:
     """Show the reader's subscription."""
     return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
+
+
+@router.get("/cancel-preview", responses=problems(NoSubscription, AlreadyEnded))
+async def preview_cancellation(
+    reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now
+) -> CancelPreviewOut:
+    """Tell what each way of cancelling would do, before anything is done."""
+    mine = await subscriptions.mine(sessions, rules, reader.sub, now=now)
+    if not mine.subscription.is_live:
+        raise AlreadyEnded
+    return CancelPreviewOut.of(mine, now=now)
 
 
 @router.post("/cancel", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))

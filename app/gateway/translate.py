@@ -75,7 +75,7 @@ def knock(text: str) -> Knock:
         api_version=version if _is_word(version) else None,
         livemode=livemode if isinstance(livemode, bool) else None,
         object_id=thing["id"] if _is_word(thing.get("id")) else None,
-        created_at=_moment(created) if isinstance(created, int) and 0 <= created < 2**33 else None,
+        created_at=moment(created) if isinstance(created, int) and 0 <= created < 2**33 else None,
         key=key,
         ignored=ignored,
     )
@@ -114,7 +114,7 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscriptio
         customer_id=_id(seen.customer),
         status=seen.status,
         currency=seen.currency,
-        created_at=_moment(seen.created),
+        created_at=moment(seen.created),
         items=items,
         cancel_at=_scheduled_end(seen, items),
         ends_by_flag=seen.cancel_at_period_end,
@@ -142,8 +142,8 @@ def _item(item: SubscriptionItem) -> SeenItem:
         component=ours[1] if ours else None,
         unit_amount=(item.price.unit_amount or 0) * (item.quantity or 1),
         quantity=1 if item.quantity is None else item.quantity,
-        period_start=_moment(item.current_period_start),
-        period_end=_moment(item.current_period_end),
+        period_start=moment(item.current_period_start),
+        period_end=moment(item.current_period_end),
     )
 
 
@@ -164,7 +164,7 @@ def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime 
     if seen.ended_at is not None:
         return None
     if seen.cancel_at is not None:
-        return _moment(seen.cancel_at)
+        return moment(seen.cancel_at)
     if seen.cancel_at_period_end:
         return max((item.period_end for item in items), default=None)
     return None
@@ -195,8 +195,8 @@ def _invoice(
         currency=invoice.currency,
         components=frozenset(found),
         plan=plans.pop() if len(plans) == 1 else None,  # of two plans at once it is not guessed which one was bought
-        period_start=_moment(start),
-        period_end=_moment(end),
+        period_start=moment(start),
+        period_end=moment(end),
         payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
         trial=trial_end is not None and end <= trial_end,
         new_period=whole,
@@ -235,7 +235,7 @@ def _payment(payment: InvoicePayment) -> SeenPayment | None:
     return SeenPayment(
         id=_id(payment.payment.payment_intent),
         amount=payment.amount_paid or 0,
-        paid_at=_moment(payment.status_transitions.paid_at or payment.created),
+        paid_at=moment(payment.status_transitions.paid_at or payment.created),
     )
 
 
@@ -249,7 +249,7 @@ def refund(seen: Refund) -> SeenRefund:
         status=seen.status or "pending",
         ours=metadata[OUR_REFUND] if metadata and OUR_REFUND in metadata else None,
         failure_reason=getattr(seen, "failure_reason", None),
-        created_at=_moment(seen.created),
+        created_at=moment(seen.created),
     )
 
 
@@ -266,7 +266,7 @@ def dispute(seen: Dispute) -> SeenDispute:
         reason=seen.reason,
         due_by=_moment_or_none(due_by),
         refundable=seen.is_charge_refundable,
-        opened_at=_moment(seen.created),
+        opened_at=moment(seen.created),
     )
 
 
@@ -278,7 +278,7 @@ def fraud_warning(seen: EarlyFraudWarning) -> SeenWarning:
         payment_id=_id(seen.payment_intent) if seen.payment_intent else None,
         actionable=seen.actionable,
         fraud_type=seen.fraud_type,
-        created_at=_moment(seen.created),
+        created_at=moment(seen.created),
     )
 
 
@@ -292,9 +292,10 @@ def id_or_none(reference: Any) -> str | None:
     return _id(reference) if reference is not None else None
 
 
-def _moment(seconds: int) -> datetime:
+def moment(seconds: int) -> datetime:
+    """Return the moment of a timestamp of Stripe's."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _moment_or_none(seconds: int | None) -> datetime | None:
-    return _moment(seconds) if seconds is not None else None
+    return moment(seconds) if seconds is not None else None

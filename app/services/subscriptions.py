@@ -29,6 +29,16 @@ class Mine:
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None until there is a calendar
     notice: Notice | None
+    paid_until: datetime | None = None  # the end of the newest term that was not given back, or of the trial
+
+    @property
+    def ends_with_what_is_paid(self) -> tuple[datetime | None, datetime | None]:
+        """When the subscription would end if it were cancelled now, and until when it would be read."""
+        held = self.subscription
+        ends = [at for at in (held.current_period_end, held.cancel_at) if at is not None]
+        end = min(ends, default=None)
+        until = min((at for at in (end, self.paid_until) if at is not None), default=None)
+        return end, until
 
 
 async def refresh(
@@ -110,8 +120,17 @@ async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> 
     ledgers = ledgers_of(held, terms, calendar, rules.catalogue, now=now) if len(calendar) else []
     ledger = next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None)
     return Mine(
-        subscription=held, term=term, guarantee=quote, ledger=ledger, notice=notice_of(held, terms, rules.access)
+        subscription=held,
+        term=term,
+        guarantee=quote,
+        ledger=ledger,
+        notice=notice_of(held, terms, rules.access),
+        paid_until=max([one.ends_at for one in terms if not one.is_refunded] + _trial_of(held), default=None),
     )
+
+
+def _trial_of(held: Subscription) -> list[datetime]:
+    return [held.trial_end] if held.trial_end is not None else []
 
 
 async def _current(session: Session, sub: str) -> Subscription:

@@ -104,6 +104,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/subscription/cancel-preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tell what each way of cancelling would do, before anything is done
+         * @description Tell what each way of cancelling would do, before anything is done.
+         */
+        get: operations["preview_cancellation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/subscription/cancel": {
         parameters: {
             query?: never;
@@ -138,6 +158,46 @@ export interface paths {
          * @description Undo a scheduled cancellation.
          */
         post: operations["resume_subscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/billing-portal-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Stripe's portal, where readers look after their cards
+         * @description Open Stripe's portal, where readers look after their cards. What they do there is followed.
+         */
+        post: operations["open_billing_portal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/invoices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the reader's invoices as Stripe has them, the newest first, with the pages that show them
+         * @description List the reader's invoices as Stripe has them, the newest first, with the pages that show them.
+         */
+        get: operations["my_invoices"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1172,6 +1232,37 @@ export interface components {
             comment?: string | null;
         };
         /**
+         * CancelPreviewOut
+         * @description What each way of cancelling would do. Nothing is refunded by itself: a refund that is due is asked for apart.
+         * @example {
+         *       "now": {
+         *         "access_until": "2026-05-01T18:00:00Z",
+         *         "ends_at": "2026-05-01T18:00:00Z",
+         *         "issues_kept": 0
+         *       },
+         *       "period_end": {
+         *         "access_until": "2027-03-01T18:00:00Z",
+         *         "ends_at": "2027-03-01T18:00:00Z",
+         *         "issues_kept": 20
+         *       },
+         *       "refund": {
+         *         "amount": {
+         *           "amount": 0,
+         *           "currency": "usd"
+         *         },
+         *         "eligible": false,
+         *         "reason": "outside_guarantee",
+         *         "until": "2026-04-30T18:00:00Z"
+         *       }
+         *     }
+         */
+        CancelPreviewOut: {
+            period_end: components["schemas"]["EndOut"];
+            now: components["schemas"]["EndOut"];
+            /** @description what POST /v1/me/refunds would give back, which ends the subscription too */
+            refund: components["schemas"]["GuaranteeOut"];
+        };
+        /**
          * CancelReason
          * @description Why staff end a subscription for its reader.
          * @enum {string}
@@ -1453,6 +1544,21 @@ export interface components {
             data: components["schemas"]["DisputeOut"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * EndOut
+         * @description What one way of cancelling does. ``access_until``: how long what is paid for, or on trial, can be read.
+         */
+        EndOut: {
+            /** Ends At */
+            ends_at: string | null;
+            /** Access Until */
+            access_until: string | null;
+            /**
+             * Issues Kept
+             * @description issues still to come that are served all the same; null: not counted
+             */
+            issues_kept: number | null;
         };
         /**
          * EndingOut
@@ -1909,6 +2015,85 @@ export interface components {
             standing: string;
             /** Terms */
             terms: components["schemas"]["PaidTermOut"][];
+        };
+        /**
+         * InvoiceOut
+         * @description An invoice, and where to read it at Stripe. An open one is paid at its page.
+         * @example {
+         *       "created_at": "2026-03-01T18:00:00Z",
+         *       "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1/test_123",
+         *       "id": "in_123",
+         *       "invoice_pdf": "https://pay.stripe.com/invoice/acct_1/test_123/pdf",
+         *       "number": "ABCD-0001",
+         *       "paid": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "receipt_url": "https://pay.stripe.com/receipts/test_123",
+         *       "status": "paid",
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       }
+         *     }
+         */
+        InvoiceOut: {
+            /** Id */
+            id: string;
+            /** Number */
+            number: string | null;
+            /**
+             * Status
+             * @example paid
+             */
+            status: string;
+            total: components["schemas"]["MoneyOut"];
+            paid: components["schemas"]["MoneyOut"];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Hosted Invoice Url */
+            hosted_invoice_url: string | null;
+            /** Invoice Pdf */
+            invoice_pdf: string | null;
+            /**
+             * Receipt Url
+             * @description null: nothing was charged for it
+             */
+            receipt_url: string | null;
+        };
+        /**
+         * InvoicesOut
+         * @description A list, and where it goes on.
+         * @example {
+         *       "data": [
+         *         {
+         *           "created_at": "2026-03-01T18:00:00Z",
+         *           "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1/test_123",
+         *           "id": "in_123",
+         *           "invoice_pdf": "https://pay.stripe.com/invoice/acct_1/test_123/pdf",
+         *           "number": "ABCD-0001",
+         *           "paid": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "receipt_url": "https://pay.stripe.com/receipts/test_123",
+         *           "status": "paid",
+         *           "total": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
+        InvoicesOut: {
+            /** Data */
+            data: components["schemas"]["InvoiceOut"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * IssueIn
@@ -2760,6 +2945,28 @@ export interface components {
             data: components["schemas"]["PlanOut"][];
             /** Next */
             next?: string | null;
+        };
+        /**
+         * PortalIn
+         * @description Where the portal's way back leads.
+         * @example {
+         *       "return_url": "http://localhost:8080/account"
+         *     }
+         */
+        PortalIn: {
+            /** Return Url */
+            return_url: string;
+        };
+        /**
+         * PortalOut
+         * @description A link that opens Stripe's portal for this reader, for some minutes: send them there at once, and keep it nowhere.
+         * @example {
+         *       "url": "https://billing.stripe.com/p/session/test_123"
+         *     }
+         */
+        PortalOut: {
+            /** Url */
+            url: string;
         };
         /**
          * PrintPriceOut
@@ -4072,6 +4279,80 @@ export interface operations {
             };
         };
     };
+    preview_cancellation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelPreviewOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cancel_subscription: {
         parameters: {
             query?: never;
@@ -4215,6 +4496,170 @@ export interface operations {
             };
             /** @description Request Entity Too Large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_billing_portal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PortalIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    my_invoices: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvoicesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

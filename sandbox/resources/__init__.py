@@ -7,6 +7,7 @@ add a file and name it here.
 
 from sandbox.resources import (
     account,
+    billing_portal,
     charges,
     checkout_sessions,
     coupons,
@@ -37,6 +38,7 @@ from sandbox.resources import (
 
 __all__ = [
     "account",
+    "billing_portal",
     "charges",
     "checkout_sessions",
     "coupons",

@@ -1,0 +1,119 @@
+"""``/v1/me/billing-portal-sessions`` and ``/v1/me/invoices``: what Stripe shows a reader of their own."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+from app.api.deps import CurrentReader, Sessions, Settings, StripeGateway
+from app.api.describing import Described
+from app.api.models import STORABLE, MoneyOut
+from app.api.problems import problems
+from app.domain.errors import StripeRefused, StripeUnavailable
+from app.domain.invoices import ShownInvoice
+from app.domain.returns import ReturnUrlNotAllowed
+from app.domain.subscriptions import NoSubscription
+from app.services import billing
+
+router = APIRouter(prefix="/v1/me", tags=["subscription"], route_class=Described)
+
+INVOICE_EXAMPLE: JsonDict = {
+    "id": "in_123",
+    "number": "ABCD-0001",
+    "status": "paid",
+    "total": {"amount": 4900, "currency": "usd"},
+    "paid": {"amount": 4900, "currency": "usd"},
+    "created_at": "2026-03-01T18:00:00Z",
+    "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1/test_123",
+    "invoice_pdf": "https://pay.stripe.com/invoice/acct_1/test_123/pdf",
+    "receipt_url": "https://pay.stripe.com/receipts/test_123",
+}
+
+
+class PortalIn(BaseModel):
+    """Where the portal's way back leads."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"return_url": "http://localhost:8080/account"}]}
+    )
+
+    return_url: Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
+
+
+class PortalOut(BaseModel):
+    """A link that opens Stripe's portal for this reader, for some minutes: send them there at once, and keep it nowhere."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://billing.stripe.com/p/session/test_123"}]}
+    )
+
+    url: str
+
+
+class InvoiceOut(BaseModel):
+    """An invoice, and where to read it at Stripe. An open one is paid at its page."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [INVOICE_EXAMPLE]})
+
+    id: str
+    number: str | None
+    status: str = Field(examples=["paid"])
+    total: MoneyOut
+    paid: MoneyOut
+    created_at: datetime
+    hosted_invoice_url: str | None
+    invoice_pdf: str | None
+    receipt_url: str | None = Field(description="null: nothing was charged for it")
+
+    @classmethod
+    def of(cls, shown: ShownInvoice) -> "InvoiceOut":
+        """Show an invoice."""
+        return cls(
+            id=shown.id,
+            number=shown.number,
+            status=shown.status,
+            total=MoneyOut(amount=shown.total, currency=shown.currency),
+            paid=MoneyOut(amount=shown.paid, currency=shown.currency),
+            created_at=shown.created_at,
+            hosted_invoice_url=shown.hosted_url,
+            invoice_pdf=shown.pdf_url,
+            receipt_url=shown.receipt_url,
+        )
+
+
+class InvoicesOut(BaseModel):
+    """A list, and where it goes on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [INVOICE_EXAMPLE], "next": None}]})
+
+    data: list[InvoiceOut]
+    next: str | None
+
+
+@router.post(
+    "/billing-portal-sessions",
+    status_code=201,
+    responses=problems(NoSubscription, ReturnUrlNotAllowed, StripeRefused, StripeUnavailable),
+)
+async def open_billing_portal(
+    body: PortalIn, reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, settings: Settings
+) -> PortalOut:
+    """Open Stripe's portal, where readers look after their cards. What they do there is followed."""
+    hosts = settings.allowed_return_hosts
+    url = await billing.open_portal(sessions, gateway, reader.sub, return_url=body.return_url, return_hosts=hosts)
+    return PortalOut(url=url)
+
+
+@router.get("/invoices", responses=problems(StripeRefused, StripeUnavailable))
+async def my_invoices(
+    reader: CurrentReader,
+    sessions: Sessions,
+    gateway: StripeGateway,
+    after: Annotated[str | None, Query(max_length=100), STORABLE] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> InvoicesOut:
+    """List the reader's invoices as Stripe has them, the newest first, with the pages that show them."""
+    shown, following = await billing.invoices_of(sessions, gateway, reader.sub, after=after, limit=limit)
+    return InvoicesOut(data=[InvoiceOut.of(one) for one in shown], next=following)

@@ -1,0 +1,20 @@
+"""What a reader is shown of an invoice. The invoice itself is Stripe's."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownInvoice:
+    """An invoice, and where to read it. Amounts in minor units."""
+
+    id: str
+    number: str | None
+    status: str
+    total: int
+    paid: int
+    currency: str
+    created_at: datetime
+    hosted_url: str | None
+    pdf_url: str | None
+    receipt_url: str | None  # None: nothing was charged for it

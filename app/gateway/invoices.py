@@ -1,0 +1,46 @@
+"""Invoices as their reader may see them: with the pages that Stripe shows of each."""
+
+import asyncio
+from typing import Any
+
+from app.domain.invoices import ShownInvoice
+from app.gateway.client import Gateway
+from app.gateway.translate import id_or_none, moment
+
+PAGE = 100
+DRAFT = "draft"
+
+
+async def of_customer(
+    gateway: Gateway, customer_id: str, *, after: str | None, limit: int
+) -> tuple[list[ShownInvoice], str | None]:
+    """
+    Return a page of a customer's invoices, the newest first, and where the list goes on. A draft is shown to nobody.
+
+    :param after: the id of the last invoice of the page before.
+    """
+    more = {"starting_after": after} if after is not None else {}
+    listed, charges = await asyncio.gather(
+        gateway.read("/v1/invoices", customer=customer_id, expand=["data.payments"], limit=limit, **more),
+        gateway.read("/v1/charges", customer=customer_id, limit=PAGE),
+    )
+    receipts = {id_or_none(one.payment_intent): one.receipt_url for one in charges.data}
+    shown = [_shown(one, receipts) for one in listed.data if one.status != DRAFT]
+    return shown, listed.data[-1].id if listed.has_more else None
+
+
+def _shown(invoice: Any, receipts: dict[str | None, str | None]) -> ShownInvoice:
+    paid = [one.payment.get("payment_intent") for one in (invoice.payments.data if invoice.get("payments") else ())]
+    found = (receipts.get(id_or_none(one)) for one in paid if one is not None)
+    return ShownInvoice(
+        id=invoice.id,
+        number=invoice.number,
+        status=invoice.status,
+        total=invoice.total,
+        paid=invoice.amount_paid,
+        currency=invoice.currency,
+        created_at=moment(invoice.created),
+        hosted_url=invoice.get("hosted_invoice_url"),
+        pdf_url=invoice.get("invoice_pdf"),
+        receipt_url=next((one for one in found if one), None),
+    )

@@ -1,0 +1,18 @@
+"""Stripe's customer portal: a link that opens it for one customer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.gateway.client import Gateway
+
+
+async def open_session(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
+    """
+    Make the link of the recorded intent, and return it. It is good for minutes.
+
+    :raises Gone: there is no such customer any more.
+    """
+    made = await gateway.call(
+        gateway.sdk.v1.billing_portal.sessions.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
+    )
+    return made.url

@@ -1,0 +1,53 @@
+"""What Stripe shows a reader of their own: the portal, where cards are looked after, and their invoices."""
+
+from collections.abc import Collection
+
+from app.db import inbox, intents, subscribers, work
+from app.db.session import Sessions
+from app.domain import returns
+from app.domain.events import CUSTOMER
+from app.domain.invoices import ShownInvoice
+from app.domain.subscriptions import NoSubscription
+from app.gateway import invoices, portal
+from app.gateway.client import Gateway, Gone
+
+
+async def open_portal(
+    sessions: Sessions, gateway: Gateway, sub: str, *, return_url: str, return_hosts: Collection[str]
+) -> str:
+    """
+    Return a link that opens Stripe's portal for a reader, for some minutes.
+
+    :raises ReturnUrlNotAllowed: the way back leads elsewhere.
+    :raises NoSubscription: the reader never had to do with Stripe, or was deleted there.
+    """
+    returns.check(return_url, return_hosts, field="return_url")
+    async with sessions.begin() as session:
+        found = await subscribers.by_sub(session, sub)
+        if found is None:
+            raise NoSubscription
+        owner = await subscribers.lock(session, found.id)
+        if owner.stripe_customer_id is None:
+            raise NoSubscription
+        parameters = {"customer": owner.stripe_customer_id, "return_url": return_url}
+        # Each click is a link of its own: an open one of another click is not the same.
+        intent = await intents.record(session, owner.id, "portal", parameters)
+        await intents.settle(session, intent.key)
+    try:
+        return await portal.open_session(gateway, intent.parameters, key=intent.key)
+    except Gone:
+        async with sessions.begin() as session:
+            await inbox.knock(session, f"{CUSTOMER}:{owner.stripe_customer_id}", why="gone")
+            await work.notify(session)
+        raise NoSubscription from None
+
+
+async def invoices_of(
+    sessions: Sessions, gateway: Gateway, sub: str, *, after: str | None, limit: int
+) -> tuple[list[ShownInvoice], str | None]:
+    """Return a page of a reader's invoices, the newest first. Whoever never had to do with Stripe has none."""
+    async with sessions.begin() as session:
+        owner = await subscribers.by_sub(session, sub)
+    if owner is None or owner.stripe_customer_id is None:
+        return [], None
+    return await invoices.of_customer(gateway, owner.stripe_customer_id, after=after, limit=limit)

@@ -1,0 +1,27 @@
+"""Sessions of the customer portal: a link for one customer. The portal itself has no page here."""
+
+from sandbox.jsontypes import JsonObject
+from sandbox.registry import Call, serves
+from sandbox.store import new_id
+
+
+@serves("POST", "/v1/billing_portal/sessions", takes="customer return_url locale")
+def create(call: Call) -> JsonObject:
+    """Make a link to the portal, as the account's own configuration has it."""
+    account, params = call.account, call.params
+    customer = account.get("customer", params["customer"], param="customer", status=400)
+    session_id = new_id("bps")
+    return {
+        "id": session_id,
+        "object": "billing_portal.session",
+        "configuration": f"bpc_{account.id.removeprefix('acct_')}",
+        "created": account.now(customer["test_clock"]),
+        "customer": customer["id"],
+        "customer_account": None,
+        "flow": None,
+        "livemode": False,
+        "locale": params.get("locale"),
+        "on_behalf_of": None,
+        "return_url": params.get("return_url"),
+        "url": f"{call.base_url}/p/session/test_{session_id.removeprefix('bps_')}",
+    }
