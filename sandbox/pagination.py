@@ -55,5 +55,6 @@ EMBEDDED = 10  # lines that an invoice shows by itself, as Stripe's does; the re
 def embed_some(body: JsonObject) -> None:
     """Leave an invoice's first lines in it, and say that there are more. Of a list, of each in it."""
     for thing in body["data"] if body.get("object") == "list" else [body]:
-        if thing.get("object") == "invoice" and len(thing["lines"]["data"]) > EMBEDDED:
-            thing["lines"] = {**thing["lines"], "data": thing["lines"]["data"][:EMBEDDED], "has_more": True}
+        lines = thing.get("lines") if thing.get("object") == "invoice" else None  # a deleted one has none
+        if lines and len(lines["data"]) > EMBEDDED:
+            thing["lines"] = {**lines, "data": lines["data"][:EMBEDDED], "has_more": True}
