@@ -75,7 +75,7 @@ async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
         for index in order:
             await tell(shop, events[stripe_id][LIFE[index]])
     await shop.settles()
-    assert await disagreements(shop, made) == []
+    assert not (wrong := await disagreements(shop, made)), wrong
     (counted,) = await shop.rows("SELECT count(*) AS n FROM events WHERE state NOT IN ('applied', 'ignored')")
     assert counted["n"] == 0
 
@@ -104,7 +104,7 @@ async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
     for _ in range(4):
         if not (await sweeps(shop)).differences:
             break
-    assert await disagreements(shop, made) == []
+    assert not (wrong := await disagreements(shop, made)), wrong
     twice = await shop.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
     assert twice == []
 

@@ -5,13 +5,17 @@ import json
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stripe import WebhookSignature
 
+from app.domain.entitlements import load
 from tests.support.shop import Shop
 
 AT_ONCE = 8
+PRINT = "newsstand_annual_print"
 Event = Mapping[str, Any]
 
 
@@ -54,11 +58,19 @@ async def lives_on(shop: Shop, stripe_id: str, chance: random.Random) -> None:
     path = f"/v1/subscriptions/{stripe_id}"
     if (await shop.at_stripe(path))["status"] == "canceled":
         return
-    match chance.choice(("ends", "goes on", "paused", "resumed", "noted", "part back", "all back", "deleted")):
+    match chance.choice(
+        ("ends", "ends later", "goes on", "paused", "resumed", "noted", "prints", "part back", "all back", "deleted")
+    ):
         case "ends":
             await shop.makes(path, cancel_at_period_end="true")
+        case "ends later":
+            (item,) = (await shop.at_stripe(path))["items"]["data"][:1]
+            await shop.makes(path, cancel_at=str(item["current_period_end"] + 86_400), proration_behavior="none")
         case "goes on":
-            await shop.makes(path, cancel_at_period_end="false")
+            seen = await shop.at_stripe(path)
+            await shop.makes(path, **({"cancel_at": ""} if seen["cancel_at"] else {"cancel_at_period_end": "false"}))
+        case "prints":
+            await _moves(shop, path)
         case "paused":
             await shop.makes(path, **{"pause_collection[behavior]": "void"})
         case "resumed":
@@ -71,23 +83,23 @@ async def lives_on(shop: Shop, stripe_id: str, chance: random.Random) -> None:
             await _gives_back(shop, stripe_id, whole=part == "all back")
 
 
+async def _moves(shop: Shop, path: str) -> None:
+    """Add the printed edition from the next term on, or drop it: nothing is charged for what is left of this one."""
+    items = {item["price"]["product"]: item["id"] for item in (await shop.at_stripe(path))["items"]["data"]}
+    quietly = {"proration_behavior": "none"}
+    if PRINT in items:
+        await shop.makes(path, **{"items[0][id]": items[PRINT], "items[0][deleted]": "true"}, **quietly)
+        return
+    price = (await shop.at_stripe("/v1/prices", product=PRINT))["data"][0]
+    await shop.makes(path, **{"items[0][price]": price["id"]}, **quietly)
+
+
 async def _gives_back(shop: Shop, stripe_id: str, *, whole: bool) -> None:
-    for payment, amount in (await payments_at_stripe(shop, stripe_id)).items():
+    for payment, amount in (await Books.of(shop, stripe_id)).payments.items():
         given = await refunds_at_stripe(shop, payment)
         left = amount - sum(given.values())
         if left > 1_00:
             await shop.makes("/v1/refunds", payment_intent=payment, amount=str(left if whole else 1_00))
-
-
-async def payments_at_stripe(shop: Shop, stripe_id: str) -> dict[str, int]:
-    """Return what was paid for a subscription, by payment."""
-    invoices = await shop.at_stripe("/v1/invoices", subscription=stripe_id, **{"expand[0]": "data.payments"})
-    return {
-        str(payment["payment"]["payment_intent"]): int(payment["amount_paid"])
-        for invoice in invoices["data"]
-        for payment in invoice["payments"]["data"]
-        if payment["status"] == "paid"
-    }
 
 
 async def refunds_at_stripe(shop: Shop, payment: str) -> dict[str, int]:
@@ -96,53 +108,144 @@ async def refunds_at_stripe(shop: Shop, payment: str) -> dict[str, int]:
     return {str(r["id"]): int(r["amount"]) for r in listed if r["status"] not in {"failed", "canceled"}}
 
 
+@dataclass(frozen=True)
+class Books:
+    """What Stripe says of one subscription, read anew; and what follows from it."""
+
+    seen: Mapping[str, Any]
+    invoices: Sequence[Mapping[str, Any]]
+    given: Mapping[str, Mapping[str, int]]  # refunds, by payment
+
+    @classmethod
+    async def of(cls, shop: Shop, stripe_id: str) -> "Books":
+        """Read them."""
+        seen = await shop.at_stripe(f"/v1/subscriptions/{stripe_id}")
+        listed = await shop.at_stripe("/v1/invoices", subscription=stripe_id, **{"expand[0]": "data.payments"})
+        paid = [invoice for invoice in listed["data"] if invoice["status"] == "paid"]
+        payments = [str(p["payment"]["payment_intent"]) for i in paid for p in i["payments"]["data"]]
+        return cls(seen, paid, {payment: await refunds_at_stripe(shop, payment) for payment in payments})
+
+    @property
+    def payments(self) -> dict[str, int]:
+        """What was paid, by payment."""
+        return {
+            str(payment["payment"]["payment_intent"]): int(payment["amount_paid"])
+            for invoice in self.invoices
+            for payment in invoice["payments"]["data"]
+            if payment["status"] == "paid"
+        }
+
+    @property
+    def refunds(self) -> list[tuple[str, int]]:
+        """Every refund, and its amount."""
+        return sorted(pair for refunds in self.given.values() for pair in refunds.items())
+
+    @property
+    def terms(self) -> dict[str, tuple[datetime, datetime]]:
+        """The spell that each paid invoice is for."""
+        return {
+            i["id"]: (_moment(line["period"]["start"]), _moment(line["period"]["end"]))
+            for i in self.invoices
+            for line in i["lines"]["data"][:1]
+        }
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it is to end, in whichever form that is said."""
+        if self.seen["ended_at"] is not None:
+            return None
+        flagged = self.seen["cancel_at_period_end"]
+        return _moment_or_none(self.seen["cancel_at"] or (self.period[1] if flagged else None))
+
+    @property
+    def period(self) -> tuple[int, int]:
+        """The period it is in."""
+        item = self.seen["items"]["data"][0]
+        return item["current_period_start"], item["current_period_end"]
+
+    @property
+    def reads_until(self) -> datetime | None:
+        """Until when its reader may read for what was paid; None: not at all."""
+        over = any(sum(self.given[payment].values()) >= amount for payment, amount in self.payments.items())
+        if self.seen["status"] == "canceled" or over:
+            return None
+        return max(until for _, until in self.terms.values())
+
+    def waits_until(self, allowance: timedelta) -> datetime | None:
+        """Return until when its reader is let in, the renewal's payment being waited for."""
+        end = self.reads_until
+        if end is None or self.seen["pause_collection"] or (self.ends_at is not None and self.ends_at <= end):
+            return end
+        return end + allowance
+
+
 async def agrees(shop: Shop, stripe_id: str) -> list[str]:
     """Return, in words, where our books say something else than Stripe's do; nothing: they agree."""
-    seen = await shop.at_stripe(f"/v1/subscriptions/{stripe_id}")
+    books = await Books.of(shop, stripe_id)
     found = await shop.rows(
-        """SELECT s.*, b.sub, (SELECT count(*) FROM terms t WHERE t.subscription_id = s.id) AS terms
-           FROM subscriptions s JOIN subscribers b ON b.id = s.subscriber_id WHERE s.stripe_id = $1""",
+        "SELECT s.*, b.sub FROM subscriptions s JOIN subscribers b ON b.id = s.subscriber_id WHERE s.stripe_id = $1",
         stripe_id,
     )
     if not found:
         return [f"{stripe_id}: not here"]
-    (held,) = found
-    paid, wrong = await payments_at_stripe(shop, stripe_id), []
-    given = {payment: await refunds_at_stripe(shop, payment) for payment in paid}
-    ours = await shop.rows("SELECT id, amount FROM payments WHERE subscription_id = $1", held["id"])
+    (held,), seen = found, books.seen
+    terms = await shop.rows("SELECT * FROM terms WHERE subscription_id = $1", held["id"])
+    payments = await shop.rows("SELECT id, amount FROM payments WHERE subscription_id = $1", held["id"])
     returned = await shop.rows(
         """SELECT r.stripe_refund_id, r.amount, (SELECT count(*) FROM audit_log a
                WHERE a.object_id = r.id AND a.action = 'refund.confirmed') AS told
            FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE p.subscription_id = $1""",
         held["id"],
     )
-    whole = any(sum(given[payment].values()) >= amount for payment, amount in paid.items())
-    ends = seen["cancel_at_period_end"] or seen["cancel_at"] is not None
-    for what, is_so, should in (
+    paused = seen["pause_collection"]
+    comparisons: tuple[tuple[str, object, object], ...] = (
         ("status", held["status"], seen["status"]),
-        ("is to end", held["cancel_at"] is not None, ends and seen["ended_at"] is None),
-        ("payments", {p["id"]: p["amount"] for p in ours}, paid),
-        ("refunds", sorted((r["stripe_refund_id"], r["amount"]) for r in returned), _sorted(given)),
+        ("plan", held["plan"], "annual"),
+        ("print", held["print_edition"], any(i["price"]["product"] == PRINT for i in seen["items"]["data"])),
+        ("price", held["price_amount"], sum(i["price"]["unit_amount"] for i in seen["items"]["data"])),
+        ("period begins", held["current_period_start"], _moment(books.period[0])),
+        ("period ends", held["current_period_end"], _moment(books.period[1])),
+        ("is to end", held["cancel_at"], books.ends_at),
+        ("cancelled", held["canceled_at"], _moment_or_none(seen["canceled_at"])),
+        ("ended", held["ended_at"], _moment_or_none(seen["ended_at"])),
+        ("paused", held["collection_paused"], paused["behavior"] if paused else None),
+        ("payments", {p["id"]: p["amount"] for p in payments}, books.payments),
+        ("refunds", sorted((r["stripe_refund_id"], r["amount"]) for r in returned), books.refunds),
         ("each refund followed once", {r["told"] for r in returned} <= {1}, True),
-        ("terms", held["terms"], len(paid)),
-        ("may read", await _may_read(shop, held["sub"]), seen["status"] != "canceled" and not whole),
-    ):
-        if is_so != should:
-            wrong.append(f"{stripe_id}: {what}: {is_so} here, {should} by Stripe's books")
-    return wrong
-
-
-def _sorted(given: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int]]:
-    return sorted(pair for refunds in given.values() for pair in refunds.items())
-
-
-async def _may_read(shop: Shop, sub: str) -> bool:
-    answer = await shop.http.post(
-        "/v1/entitlements/check",
-        headers={"Authorization": f"Bearer {shop.server_key}"},
-        json={"subscriber": sub, "feature": "archive"},
+        ("terms", {t["invoice_id"]: (t["starts_at"], t["ends_at"]) for t in terms}, books.terms),
+        ("reads until", until := await _reads_until(shop, held["sub"]), books.reads_until),
+        (
+            "waits until",
+            until and await _waits_until(shop, held["sub"]),
+            books.waits_until(shop.settings.renewal_allowance),
+        ),
     )
-    return bool(answer.json()["allowed"])
+    return [
+        f"{stripe_id}: {what}: {is_so} here, {should} by Stripe's books"
+        for what, is_so, should in comparisons
+        if is_so != should
+    ]
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _moment_or_none(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)
+
+
+async def _reads_until(shop: Shop, sub: str) -> datetime | None:
+    answer = await shop.http.get(
+        f"/v1/subscribers/{sub}/entitlements", headers={"Authorization": f"Bearer {shop.server_key}"}
+    )
+    archive = answer.json()["features"].get("archive")
+    return datetime.fromisoformat(archive["until"]) if archive else None
+
+
+async def _waits_until(shop: Shop, sub: str) -> datetime:
+    (row,) = await shop.rows("SELECT access FROM entitlements WHERE sub = $1", sub)
+    return max(spell.until for spell in load(json.loads(row["access"])).features["archive"])
 
 
 async def disagreements(shop: Shop, stripe_ids: Iterable[str]) -> list[str]:
