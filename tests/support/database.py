@@ -7,7 +7,9 @@ import hashlib
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,9 +55,9 @@ def _is_used(home: Path) -> bool:
 class Postgres:
     """The server, and its template."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, options: Sequence[str] = OPTIONS) -> None:
         self._home = home
-        self.maintenance_dsn = os.environ.get(ELSEWHERE) or embedded.ensure(home, options=OPTIONS, say=False)
+        self.maintenance_dsn = os.environ.get(ELSEWHERE) or embedded.ensure(home, options=options, say=False)
         self.template = f"template_{_fingerprint()}"
 
     def prepare(self) -> None:
@@ -80,6 +82,11 @@ class Postgres:
         """Remove a database, whoever is still connected."""
         name = urlsplit(dsn).path.removeprefix("/")
         await self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def kill(self) -> None:
+        """End the server as a power cut does: SIGKILL. It starts again by itself, and recovers."""
+        (first, *_) = (self._home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
+        os.kill(int(first), signal.SIGKILL)
 
     async def _exists(self, name: str) -> bool:
         connection = await asyncpg.connect(self.maintenance_dsn)

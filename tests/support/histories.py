@@ -1,6 +1,7 @@
 """Histories of subscriptions, told in any order, twice, late or never; and what our books must say at their end."""
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -9,12 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 from stripe import WebhookSignature
 
 from app.domain.entitlements import load
 from tests.support.shop import Shop
 
 AT_ONCE = 8
+PATIENCE = 60.0  # seconds
 PRINT = "newsstand_annual_print"
 Event = Mapping[str, Any]
 
@@ -51,6 +54,15 @@ async def tell(shop: Shop, event: Event) -> None:
         headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
     )
     assert answer.status_code == 200, answer.text
+
+
+async def tell_until_it_is_heard(shop: Shop, event: Event) -> None:
+    """Deliver an event as Stripe does: again, until it was answered with 200."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(httpx2.TransportError, AssertionError):
+                return await tell(shop, event)
+            await asyncio.sleep(0.05)
 
 
 async def lives_on(shop: Shop, stripe_id: str, chance: random.Random) -> None:

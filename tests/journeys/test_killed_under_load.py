@@ -1,0 +1,248 @@
+"""
+Service, workers and PostgreSQL are killed while events arrive and refunds are clicked, and come back by themselves.
+
+Real processes, real signals, and a database that keeps what it has committed. Whatever was answered with 200 is applied, and
+every refund is paid once.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from tests.journeys.test_kills import is_hit
+from tests.support.crowd import crowd, worker_apart
+from tests.support.database import ELSEWHERE, Postgres, home_of
+from tests.support.histories import (
+    Books,
+    disagreements,
+    refunds_at_stripe,
+    tell,
+    tell_until_it_is_heard,
+    told_so_far,
+)
+from tests.support.shop import Shop, open_shop
+
+SAVED = ("fsync=on", "synchronous_commit=on")
+OPTIONS = tuple(word for option in SAVED for word in ("-c", option))
+READERS, REFUNDED, KILLS = 16, 4, 3
+PATIENCE = 90.0  # seconds
+
+
+@pytest.fixture
+async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
+    """A PostgreSQL of its own, that may be killed, and a database in it."""
+    if os.environ.get(ELSEWHERE):
+        pytest.skip("the server of this run is not ours to kill")
+    server = Postgres(home_of(tmp_path), options=OPTIONS)
+    await asyncio.to_thread(server.prepare)
+    dsn = await server.create()
+    yield server, dsn
+    await server.drop(dsn)
+
+
+@pytest.fixture
+async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop whose service is a process of its own."""
+    async with open_shop(database, sandbox, issuer, apart=True) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def workers_that_die(shop: Shop, chance: random.Random) -> AsyncIterator[None]:
+    """Have two workers beside the service, each killed now and then and followed by another."""
+
+    async def one() -> None:
+        while True:
+            async with worker_apart(shop.settings):
+                await asyncio.sleep(chance.uniform(1.5, 4))
+
+    running = [asyncio.create_task(one()) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def clicks(shop: Shop, payment: str) -> None:
+    """Click on refund until there is an answer that says it is paid, or being paid."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(httpx2.TransportError):
+                answer = await shop.refunds(payment, key=f"click-{payment}")
+                if answer.status_code in {201, 202} or answer.json()["code"] == "already_refunded":
+                    return
+            await asyncio.sleep(0.2)
+
+
+async def settles(shop: Shop) -> None:
+    """Wait until all that is due is done, however often the database went away meanwhile."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if await shop.unfinished() == 0:
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: random.Random) -> None:
+    """Have events arrive and refunds clicked while ``kill`` does its work; then compare all books."""
+    made = await crowd(shop, READERS, clock=shop.clock)
+    known = await told_so_far(shop)
+    await asyncio.gather(*(tell_until_it_is_heard(shop, event) for event in known[: len(known) // 2]))
+    await settles(shop)
+    held = {row["stripe_id"] for row in await shop.rows("SELECT stripe_id FROM subscriptions")}
+    refunded = [p for one in made if one in held for p in (await Books.of(shop, one)).payments][:REFUNDED]
+    assert refunded
+    await asyncio.gather(*(shop.makes(f"/v1/subscriptions/{one}", **{"metadata[n]": "1"}) for one in made))
+    later = (await told_so_far(shop))[len(known) // 2 :]
+    chance.shuffle(later)
+
+    async def all_arrive() -> None:
+        for event in later:
+            await tell_until_it_is_heard(shop, event)
+            await asyncio.sleep(chance.uniform(0, 0.12))
+
+    async with workers_that_die(shop, chance), asyncio.TaskGroup() as load:
+        load.create_task(all_arrive())
+        for payment in refunded:
+            load.create_task(clicks(shop, payment))
+        for _ in range(KILLS):
+            await asyncio.sleep(chance.uniform(0.2, 1.2))
+            await kill()
+    await settles(shop)
+
+    for event in await told_so_far(shop):  # of the refunds, and of the ends that follow
+        await tell_until_it_is_heard(shop, event)
+    await settles(shop)
+    assert not (wrong := await disagreements(shop, made)), wrong
+    given = {payment: await refunds_at_stripe(shop, payment) for payment in refunded}
+    assert [list(amounts.values()) for amounts in given.values()] == [[49_00]] * len(refunded)
+    lost = await shop.rows("SELECT id, state FROM events WHERE state NOT IN ('applied', 'ignored')")
+    assert lost == []
+    kept = {row["id"] for row in await shop.rows("SELECT id FROM events")}
+    assert {event["id"] for event in known + later} <= kept
+
+
+def a_chance() -> random.Random:
+    """Return a seeded source of chance, and say the seed."""
+    seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
+    print(f"NEWSSTAND_SEED={seed}")
+    return random.Random(seed)
+
+
+async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_nothing_is_lost(apart: Shop) -> None:
+    shop, chance = apart, a_chance()
+    process = shop.process
+    assert process is not None
+
+    async def kill() -> None:
+        process.kill()
+        await asyncio.sleep(chance.uniform(0, 0.3))
+        await process.start()
+
+    await survives(shop, kill, chance)
+
+
+async def test_postgresql_is_killed_while_events_arrive_and_nothing_is_lost(
+    durable: tuple[Postgres, str], sandbox: Any, issuer: Any
+) -> None:
+    server, dsn = durable
+    async with open_shop(dsn, sandbox, issuer, apart=True) as shop:
+
+        async def kill() -> None:
+            server.kill()
+
+        await survives(shop, kill, a_chance())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_both_are_killed_while_events_arrive_and_nothing_is_lost(
+    durable: tuple[Postgres, str], sandbox: Any, issuer: Any
+) -> None:
+    server, dsn = durable
+    chance = a_chance()
+    async with open_shop(dsn, sandbox, issuer, apart=True) as shop:
+        process = shop.process
+        assert process is not None
+
+        async def kill() -> None:
+            for end in chance.sample((server.kill, process.kill), 2):
+                end()
+                await asyncio.sleep(chance.uniform(0, 0.3))
+            await process.start()
+
+        await survives(shop, kill, chance)
+
+
+HELD: Sequence[Any] = [
+    pytest.param({"path": "/v1/subscriptions/*", "when": "before"}, id="it is claimed, and nothing is read yet"),
+    pytest.param({"path": "/v1/subscriptions/*", "when": "after"}, id="the subscription is read, its invoices are not"),
+    pytest.param({"path": "/v1/invoices", "when": "after"}, id="all is read, and nothing is saved"),
+]
+
+
+@pytest.mark.parametrize("held", HELD)
+async def test_a_worker_killed_between_two_phases_leaves_all_of_it_to_the_next(
+    apart: Shop, held: Mapping[str, object]
+) -> None:
+    (one,) = await crowd(apart, 1, clock=apart.clock)
+    fault = await apart.fault(method="GET", action="hold", times=1, **held)
+    for event in await told_so_far(apart):
+        await tell(apart, event)
+    await is_hit(apart, fault)
+    await killed_and_back(apart)
+    await apart.stripe.delete(f"/_sandbox/faults/{fault}")
+    await apart.settles()
+
+    assert not (wrong := await disagreements(apart, [one])), wrong
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param("events", id="an event is accepted, and not committed"),
+        pytest.param("subscriptions", id="what was read is being saved"),
+        pytest.param("entitlements", id="what is saved is not yet granted"),
+    ],
+)
+async def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there_and_all_of_it_follows(
+    apart: Shop, table: str
+) -> None:
+    (one,) = await crowd(apart, 1, clock=apart.clock)
+    told = await told_so_far(apart)
+    connection = await asyncpg.connect(apart.dsn)
+    waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
+    waits += " WHERE c.relname = $1 AND NOT l.granted)"
+    arriving = []
+    async with connection.transaction(), asyncio.timeout(30):
+        await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        arriving = [asyncio.create_task(tell_until_it_is_heard(apart, event)) for event in told]
+        while not await connection.fetchval(waits, table):
+            await asyncio.sleep(0.02)
+        await killed_and_back(apart)
+    await connection.close()
+    await asyncio.gather(*arriving)
+    await apart.settles()
+
+    assert not (wrong := await disagreements(apart, [one])), wrong
+    twice = await apart.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
+    assert twice == []
+
+
+async def killed_and_back(shop: Shop) -> None:
+    """Kill the service, and start it again."""
+    assert shop.process is not None
+    shop.process.kill()
+    await shop.process.start()
