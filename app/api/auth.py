@@ -7,6 +7,7 @@ the database does not answer, keys that were good just before still are, for the
 meanwhile are asked about by servers.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -96,6 +97,7 @@ class Authenticator:
         self._readers: Memory[Reader] = Memory(remembered)
         self._outage_allowance = outage_allowance
         self._servers: Memory[ServerKey] = Memory(1_000)
+        self._looking: dict[str, tuple[asyncio.Task[ServerKey], datetime]] = {}
         self._servers_before: Memory[ServerKey] = Memory(1_000)
         self._servers_at_hand: Memory[ServerKey] = Memory(1_000)  # by the header as it came: nothing is quicker
 
@@ -151,7 +153,7 @@ class Authenticator:
         now, hashed = self._clock.real(), server_keys.digest(key)
         server = self._servers.get(hashed, now=now)
         if server is None:
-            server = await self._looked_up(hashed, now)
+            server, now = await self._looked_up_once(hashed, now)
             self._servers.put(hashed, server, now=now, until=now + KEY_REMEMBERED_FOR)
             sent = _only_authorization(request.scope["headers"])
             if sent is not None:
@@ -159,6 +161,19 @@ class Authenticator:
         request.scope[CALLER] = "server"
         server.require(scope)
         return server
+
+    async def _looked_up_once(self, hashed: str, now: datetime) -> tuple[ServerKey, datetime]:
+        """
+        Look a key up, or wait for whoever does so already: all that ask in one moment are one question.
+
+        Returns when that look began, too: the answer is as old as that.
+        """
+        if hashed not in self._looking:
+            look = asyncio.create_task(self._looked_up(hashed, now))
+            look.add_done_callback(lambda _: self._looking.pop(hashed, None))
+            self._looking[hashed] = look, now
+        look, begun = self._looking[hashed]
+        return await asyncio.shield(look), begun  # whoever goes away meanwhile does not take the answer from the others
 
     async def _looked_up(self, hashed: str, now: datetime) -> ServerKey:
         try:

@@ -46,7 +46,12 @@ async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
     await asyncio.to_thread(server.prepare)
     dsn = await server.create()
     yield server, dsn
-    await server.drop(dsn)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(OSError, asyncpg.PostgresError):  # it may still be coming back
+                await server.drop(dsn)
+                break
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture

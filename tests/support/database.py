@@ -84,9 +84,10 @@ class Postgres:
         await self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def kill(self) -> None:
-        """End the server as a power cut does: SIGKILL. It starts again by itself, and recovers."""
-        (first, *_) = (self._home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
-        os.kill(int(first), signal.SIGKILL)
+        """End the server as a power cut does: SIGKILL. It starts again by itself; while it does, it is spared."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            (first, *_) = (self._home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
+            os.kill(int(first), signal.SIGKILL)
 
     async def _exists(self, name: str) -> bool:
         connection = await asyncpg.connect(self.maintenance_dsn)
