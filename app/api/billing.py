@@ -11,7 +11,7 @@ from app.api.deps import CurrentReader, Sessions, Settings, StripeGateway
 from app.api.describing import Described
 from app.api.models import STORABLE, MoneyOut
 from app.api.problems import problems
-from app.domain.errors import StripeRefused, StripeUnavailable
+from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
 from app.domain.invoices import ShownInvoice
 from app.domain.returns import ReturnUrlNotAllowed
 from app.domain.subscriptions import NoSubscription
@@ -106,7 +106,7 @@ async def open_billing_portal(
     return PortalOut(url=url)
 
 
-@router.get("/invoices", responses=problems(StripeRefused, StripeUnavailable))
+@router.get("/invoices", responses=problems(NotFound, StripeRefused, StripeUnavailable))
 async def my_invoices(
     reader: CurrentReader,
     sessions: Sessions,
