@@ -1,27 +1,12 @@
 """What is done by hand in Stripe's Dashboard and portal comes as events, and ends as docs/lives.md says."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
-from tests.support.shop import EVENTS, OPENING, Person, Shop, open_shop
+from tests.support.shop import OPENING, Person, Shop
 
 A_YEAR = OPENING.replace(year=2027)
 OURS = "newsstand_subscriber"
-
-
-@pytest.fixture
-async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop that is told of customers, too."""
-    async with open_shop(database, sandbox, issuer) as opened:
-        (endpoint,) = (await opened.at_stripe("/v1/webhook_endpoints"))["data"]
-        listens = [*EVENTS, "customer.updated", "customer.deleted"]
-        await opened.makes(
-            f"/v1/webhook_endpoints/{endpoint['id']}", **{f"enabled_events[{i}]": e for i, e in enumerate(listens)}
-        )
-        yield opened
 
 
 async def held_of(shop: Shop, reader: Person) -> dict[str, Any]:

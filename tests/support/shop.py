@@ -45,6 +45,8 @@ ADDRESS = {
 EVENTS = [
     "checkout.session.completed",
     "checkout.session.expired",
+    "customer.updated",
+    "customer.deleted",
     "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",
