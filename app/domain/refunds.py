@@ -31,6 +31,7 @@ CONFIRMED = frozenset({PENDING, REQUIRES_ACTION, SUCCEEDED})
 UNDERWAY = frozenset({PENDING, REQUIRES_ACTION})  # promised, and not there: looked at again
 # Promised money, money on its way, or reserved until a second person has decided: it counts against what is left.
 COUNTED = CONFIRMED | {PROCESSING, AWAITING}
+UNSENT = frozenset({AWAITING, REJECTED, WITHDRAWN})  # Stripe was never asked for them
 UNDONE = frozenset({FAILED, CANCELED, REJECTED, WITHDRAWN})
 
 
@@ -175,6 +176,18 @@ class SeenRefund:
     ours: str | None  # our refund's id, from its metadata
     failure_reason: str | None
     created_at: datetime
+
+    def is_of(self, refund: Refund) -> bool:
+        """
+        Tell whether it is this refund of ours.
+
+        Whoever works in Stripe's Dashboard may write our metadata, so that a name alone is no proof: the sum must be the
+        same, and the refund one that was sent.
+        """
+        if refund.stripe_refund_id is not None:
+            return refund.stripe_refund_id == self.id
+        same = self.ours == refund.id and (self.amount, self.currency) == (refund.amount, refund.currency)
+        return same and refund.status not in UNSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,7 +221,7 @@ async def _known(session: Session, subscriber_id: str, payment_id: str, seen: Se
     """Return our refund that Stripe's is, or record one that was made by hand there."""
     given = await refunds.of_payment(session, payment_id)
     for held in given:
-        if held.stripe_refund_id == seen.id or (held.stripe_refund_id is None and held.id == seen.ours):
+        if seen.is_of(held):
             return held
     payment = await payments.by_id(session, payment_id)
     refund_id = new_id("rfd")

@@ -8,6 +8,7 @@ is written, and a worker cancels at Stripe. Access ends before the credit note, 
 """
 
 import asyncio
+from collections.abc import Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -260,11 +261,12 @@ async def _settle(
 
 async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> SeenRefund:
     """Phase 2: ask Stripe; before each try look whether an earlier one took effect after all."""
+    async with sessions.begin() as session:
+        others = {one.stripe_refund_id for one in await refunds.of_payment(session, payment.id) if one.id != refund.id}
     for _ in range(FAULTS):
         state = await at_stripe.payment_state(gateway, payment.id)
-        for seen in state.refunds:
-            if seen.ours == refund.id:
-                return seen
+        if done := _found(state, refund, others):
+            return done
         _refuse_if_gone(state, refund, payment)
         async with sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
@@ -272,7 +274,7 @@ async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Pa
         try:
             return await at_stripe.create(gateway, intent.parameters, key=intent.key)
         except StripeRefused as refusal:
-            if seen_after_all := await _look_for(gateway, refund, payment):
+            if seen_after_all := await _look_for(gateway, refund, others):
                 return seen_after_all
             if refusal.facts.get("stripe_code") == "charge_disputed":
                 raise PaymentDisputed from refusal
@@ -281,7 +283,7 @@ async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Pa
             raise RefundRefused(f"Stripe refused the refund: {refusal}") from refusal
         except StripeFault:
             # The same key would be answered with the same fault. Only if it had no effect is another key used.
-            if await _look_for(gateway, refund, payment) is None:
+            if await _look_for(gateway, refund, others) is None:
                 async with sessions.begin() as session:
                     await intents.settle(session, intent.key)
     raise StripeUnavailable("Stripe keeps answering with faults of its own")
@@ -296,10 +298,14 @@ def _parameters(refund: Refund) -> dict[str, object]:
     }
 
 
-async def _look_for(gateway: Gateway, refund: Refund, payment: Payment) -> SeenRefund | None:
+async def _look_for(gateway: Gateway, refund: Refund, others: Set[str | None]) -> SeenRefund | None:
     """Return what Stripe has of a refund of ours, by its metadata."""
-    state = await at_stripe.payment_state(gateway, payment.id)
-    return next((seen for seen in state.refunds if seen.ours == refund.id), None)
+    return _found(await at_stripe.payment_state(gateway, refund.payment_id), refund, others)
+
+
+def _found(state: SeenPaymentState, refund: Refund, others: Set[str | None]) -> SeenRefund | None:
+    """Return Stripe's refund that is ours, and that is not known to be another."""
+    return next((seen for seen in state.refunds if seen.is_of(refund) and seen.id not in others), None)
 
 
 def _refuse_if_gone(state: SeenPaymentState, refund: Refund, payment: Payment) -> None:

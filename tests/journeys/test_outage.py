@@ -1,0 +1,66 @@
+"""Stripe is gone for an hour, and back: no entitled reader was refused, and what had piled up is done within the limits."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from tests.support.crowd import crowd, limits_of
+from tests.support.histories import disagreements, tell, told_so_far
+from tests.support.shop import OPENING, Shop, open_shop
+
+ALL_BUT_THE_CLOCK = "/v1/[!t]*"  # time passes at Stripe's test clock
+DUE = "UPDATE events SET due_at = now() WHERE due_at IS NOT NULL"
+
+
+async def refused(shop: Shop, subs: Sequence[str]) -> list[str]:
+    """Return who may not read."""
+    answer = await shop.http.post(
+        "/v1/entitlements/check-many",
+        headers={"Authorization": f"Bearer {shop.server_key}"},
+        json={"subscribers": list(subs), "feature": "archive"},
+    )
+    assert answer.status_code == 200, answer.text
+    return [one["subscriber"] for one in answer.json()["data"] if not one["allowed"]]
+
+
+async def test_after_an_hour_without_stripe_nobody_was_refused_and_the_backlog_drains_within_the_limits(
+    database: str, sandbox: Any, issuer: Any
+) -> None:
+    async with open_shop(database, sandbox, issuer, stripe_rate_limit=80, stripe_endpoint_rate_limit=20) as shop:
+        made = await crowd(shop, 24, clock=shop.clock)
+        known = await told_so_far(shop)
+        await asyncio.gather(*(tell(shop, event) for event in known))
+        await shop.settles()
+        subs = [row["sub"] for row in await shop.rows("SELECT sub FROM entitlements")]
+        assert len(subs) == len(made)
+        for one in made:
+            await shop.makes(f"/v1/subscriptions/{one}", cancel_at_period_end="true")
+        later = (await told_so_far(shop))[len(known) :]
+
+        fault = await shop.fault(method="*", path=ALL_BUT_THE_CLOCK, when="before", action="drop", times=None)
+        await asyncio.gather(*(tell(shop, event) for event in later))
+        for quarter in range(1, 5):
+            moment = OPENING + timedelta(minutes=15 * quarter)
+            await shop.makes(
+                f"/v1/test_helpers/test_clocks/{shop.clock}/advance", frozen_time=str(int(moment.timestamp()))
+            )
+            await shop.until("SELECT count(*) > 0 FROM events WHERE state = 'failed' AND due_at > now()")
+            assert await refused(shop, subs) == []
+            await shop.does(DUE)
+        waiting = await shop.unfinished()
+        assert waiting >= len(made)
+
+        await shop.stripe.put("/_sandbox/settings", json={"rate_limits": True})
+        await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+        await shop.does(DUE)
+        opened = await shop.opens_checkout(shop.person())  # goes before the backlog
+        await shop.settles()
+
+        limits = await limits_of(shop)
+        assert opened.status_code == 201, opened.text
+        assert limits["refused"] == 0, limits
+        assert await shop.rows("SELECT id FROM events WHERE state NOT IN ('applied', 'ignored')") == []
+        await shop.stripe.put("/_sandbox/settings", json={"rate_limits": False})
+        assert not (wrong := await disagreements(shop, made)), wrong
+        assert await refused(shop, subs) == []
