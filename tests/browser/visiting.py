@@ -160,5 +160,5 @@ class Sitter(Visitor):
 
     def presses(self, key: str) -> None:
         """Press a key of the console's, once its script is there to hear it: before, it would go nowhere."""
-        self.page.wait_for_load_state()
+        self.page.wait_for_function("document.readyState === 'complete' && document.hasFocus()")
         self.page.keyboard.press(key)
