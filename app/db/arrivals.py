@@ -10,6 +10,7 @@ waits for nobody.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 import asyncpg
 import structlog
@@ -28,8 +29,8 @@ _Waiting = tuple[Arrival, "asyncio.Future[bool]"]
 class Arrivals:
     """Takes in events from all requests of the process, and writes them in batches."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, room: int = ROOM) -> None:
-        self._pool, self._room = pool, room
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, room: int = ROOM, writers: int = WRITERS) -> None:
+        self._pool, self._room, self._writers = pool, room, writers
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
         self._writing: set[asyncio.Task[None]] = set()
@@ -45,10 +46,8 @@ class Arrivals:
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, stored))
         self._bytes += len(arrival.payload)
-        if len(self._writing) < WRITERS:
-            task = asyncio.create_task(self._write())
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+        if len(self._writing) < self._writers:
+            self._writing.add(asyncio.create_task(self._write()))
         return await stored
 
     async def close(self) -> None:
@@ -57,15 +56,20 @@ class Arrivals:
             await asyncio.wait(self._writing)
 
     async def _write(self) -> None:
-        while self._waiting:
-            batch = self._take()
-            try:
-                await self._store(batch)
-            finally:  # also when this task is cancelled: nobody waits for ever
-                for arrival, stored in batch:
-                    self._bytes -= len(arrival.payload)
-                    if not stored.done():
-                        stored.set_exception(NotStored("the writer was stopped"))
+        try:
+            while self._waiting:
+                await self._empty(self._take())
+        finally:  # in the same step as the last look at what waits: what comes next must not count on this writer
+            self._writing.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _empty(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._store(batch)
+        finally:  # also when this task is cancelled: nobody waits for ever
+            for arrival, stored in batch:
+                self._bytes -= len(arrival.payload)
+                if not stored.done():
+                    stored.set_exception(NotStored("the writer was stopped"))
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []

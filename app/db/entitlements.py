@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
@@ -75,8 +75,8 @@ def about(feature: str, stored: Mapping[str, Any]) -> Access:
 class Reader:
     """Reads rows by ``sub``; those that are asked for while a statement is on its way go with the next one."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, lanes: int = LANES) -> None:
+        self._pool, self._most_lanes = pool, lanes
         self._waiting: list[tuple[str, asyncio.Future[Row | None]]] = []
         self._lanes: set[asyncio.Task[None]] = set()
         self._silent_until = float("-inf")
@@ -93,27 +93,32 @@ class Reader:
             future.set_exception(Unreadable("it said nothing a moment ago"))
             return future
         self._waiting.append((sub, future))
-        if len(self._lanes) < LANES:
-            lane = asyncio.create_task(self._work())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+        if len(self._lanes) < self._most_lanes:
+            self._lanes.add(asyncio.create_task(self._work()))
         return future
 
     async def _work(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            try:
-                found = await self._read([sub for sub, _ in batch])
-            except AWAY as failure:
-                if isinstance(failure, TimeoutError):
-                    self._silent_until = asyncio.get_running_loop().time() + REST
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(Unreadable(f"{type(failure).__name__}: {failure}"))
-                continue
-            for sub, future in batch:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                await self._answer(batch)
+        finally:  # in the same step as the last look at who waits: whoever comes next must not count on this lane
+            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _answer(self, batch: "Sequence[tuple[str, asyncio.Future[Row | None]]]") -> None:
+        try:
+            found = await self._read([sub for sub, _ in batch])
+        except Exception as failure:  # whatever it is, each of them is answered
+            if isinstance(failure, TimeoutError):
+                self._silent_until = asyncio.get_running_loop().time() + REST
+            away = isinstance(failure, AWAY)
+            for _, future in batch:
                 if not future.done():
-                    future.set_result(found.get(sub))
+                    future.set_exception(Unreadable(f"{type(failure).__name__}: {failure}") if away else failure)
+            return
+        for sub, future in batch:
+            if not future.done():
+                future.set_result(found.get(sub))
 
     async def _fetch(self, subs: Sequence[str]) -> "list[asyncpg.Record]":
         """

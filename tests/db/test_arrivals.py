@@ -110,3 +110,14 @@ async def test_what_still_waits_is_written_before_the_door_closes(pool: "asyncpg
 
     assert await pool.fetchval("SELECT count(*) FROM events") == 20
     assert all(await asyncio.gather(*answers))
+
+
+async def test_an_event_that_arrives_as_the_last_writer_rests_is_written_too(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+) -> None:
+    arrivals = Arrivals(pool, writers=1)
+
+    async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
+        new = [await arrivals.store(arrival(n)) for n in range(3)]
+
+    assert new == [True, True, True]

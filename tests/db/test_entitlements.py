@@ -1,11 +1,12 @@
 """What is loaded of the entitlement row for one question decides it as the whole row would."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.db.entitlements import about
+from app.db.entitlements import Reader, about, open_pool
 from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, Access, Spell, decide, dump
 from app.domain.plans import Catalogue, Feature
 
@@ -27,3 +28,14 @@ def test_a_part_of_the_row_decides_as_the_whole_row_does(access: Access, feature
     part = about(feature, dump(access))
 
     assert decide(part, feature, CATALOGUE, now=NOW) == decide(access, feature, CATALOGUE, now=NOW)
+
+
+async def test_a_question_that_comes_as_the_last_lane_rests_is_answered_too(database: str) -> None:
+    pool = await open_pool(database, size=2, pooler=False)
+    reader = Reader(pool, lanes=1)
+
+    async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
+        rows = [await reader.read("nobody") for _ in range(3)]
+
+    assert rows == [None, None, None]
+    await pool.close()
