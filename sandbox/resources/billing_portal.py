@@ -1,5 +1,6 @@
 """Sessions of the customer portal: a link for one customer. The portal itself has no page here."""
 
+from sandbox.errors import invalid
 from sandbox.jsontypes import JsonObject
 from sandbox.registry import Call, serves
 from sandbox.store import new_id
@@ -9,6 +10,8 @@ from sandbox.store import new_id
 def create(call: Call) -> JsonObject:
     """Make a link to the portal, as the account's own configuration has it."""
     account, params = call.account, call.params
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     customer = account.get("customer", params["customer"], param="customer", status=400)
     session_id = new_id("bps")
     return {
