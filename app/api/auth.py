@@ -18,14 +18,13 @@ from starlette.requests import HTTPConnection
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
-from app.db.session import Sessions, is_away, within
+from app.db.session import PATIENCE, Sessions, is_away, within
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.entitlements import AnswersUnavailable
 from app.services import keys as server_keys
 
 REMEMBERED = 20_000  # tokens; about 20 MB at most
 KEY_REMEMBERED_FOR = timedelta(seconds=1)
-PATIENCE = 2.0  # seconds with a database that does not answer
 COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of ids that nobody knows
 CALLER = "caller"  # in the ASGI scope: which kind of caller it was, for the log
 

@@ -11,6 +11,7 @@ from app.api.deps import Now, ReadRules, Sessions, StripeGateway, SupportAgent
 from app.api.describing import Described
 from app.api.models import STORABLE
 from app.api.problems import problems
+from app.domain.audit import in_one
 from app.domain.endings import CancelReason, ResumeReason
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
 from app.domain.subscriptions import AlreadyEnded
@@ -75,10 +76,10 @@ class EndingOut(BaseModel):
         return cls(
             id=held.id,
             subscriber=found.subscriber.sub,
-            status=held.status if held.ended_here_at is None else "canceled",
+            status=held.told_status,
             current_period_end=held.current_period_end,
             cancel_at=held.cancel_at if held.is_live else None,
-            ended_at=held.ended_here_at or held.ended_at,
+            ended_at=held.over_at,
             ended_by=held.ended_by,
         )
 
@@ -96,7 +97,7 @@ async def cancel_for_reader(
     """End a subscription for its reader. Asked twice to end with what is paid, it counts once."""
     found = await support.subscription(sessions, subscription_id)
     told = (sessions, gateway, rules, found.subscriber.sub)
-    reason, by = _in_one(body.reason, body.note), agent.actor
+    reason, by = in_one(body.reason, body.note), agent.actor
     if body.when == "now":
         await endings.cancel_now(*told, reason=reason, by=by, only=subscription_id, now=now)
     else:
@@ -117,11 +118,6 @@ async def resume_for_reader(
     """Have a subscription go on that was to end. One that is to renew anyway just stays so."""
     found = await support.subscription(sessions, subscription_id)
     told = (sessions, gateway, rules, found.subscriber.sub)
-    reason = _in_one(body.reason, body.note)
+    reason = in_one(body.reason, body.note)
     await endings.resume(*told, reason=reason, by=agent.actor, only=subscription_id, now=now)
     return EndingOut.of(await support.subscription(sessions, subscription_id))
-
-
-def _in_one(reason: str, note: str | None) -> str:
-    """Return reason and note as the audit log keeps them."""
-    return f"{reason}: {note}" if note else str(reason)

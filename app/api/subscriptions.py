@@ -125,10 +125,10 @@ class SubscriptionOut(BaseModel):
     def of(cls, mine: Mine) -> "SubscriptionOut":
         """Show a subscription."""
         held, term, quote = mine.subscription, mine.term, mine.guarantee
-        ends_at = held.ended_here_at or held.ended_at or held.cancel_at
+        ends_at = held.over_at or held.cancel_at
         return cls(
             id=held.id,
-            status=held.status if held.ended_here_at is None else "canceled",
+            status=held.told_status,
             plan=held.plan,
             editions=["digital", "print"] if held.print_edition else ["digital"],
             term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,
@@ -187,10 +187,10 @@ class CancelPreviewOut(BaseModel):
     @classmethod
     def of(cls, mine: Mine, *, now: datetime) -> "CancelPreviewOut":
         """Show what would follow."""
-        end, until = mine.ends_with_what_is_paid
+        end = mine.end_of_what_is_paid
         left = mine.ledger.unserved if mine.ledger else None
         return cls(
-            period_end=EndOut(ends_at=end, access_until=until, issues_kept=left),
+            period_end=EndOut(ends_at=end.at, access_until=end.access_until, issues_kept=left),
             now=EndOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
             refund=GuaranteeOut.of(mine.guarantee),
         )

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from app.console.guard import check_reader, does, shows
 from app.console.visits import Visit
 from app.db.session import new_id
+from app.domain.audit import in_one
 from app.domain.callers import SUPPORT
 from app.domain.endings import CancelReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
@@ -45,7 +46,7 @@ async def cancel(visit: Visit) -> Response:
     """End the subscription, with what is paid or at once. Told twice, it counts once."""
     desk, found = visit.desk, await _live(visit)
     await check_reader(visit, found.subscriber.id)
-    when, why = visit.chosen("when", WHEN), _in_one(*visit.why(CANCEL_REASONS))
+    when, why = visit.chosen("when", WHEN), in_one(*visit.why(CANCEL_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
     by, only = visit.staff.actor, found.subscription.id
     if when == "now":
@@ -64,7 +65,7 @@ async def resume(visit: Visit) -> Response:
     """Have a subscription go on that was to end."""
     desk, found = visit.desk, await _live(visit)
     await check_reader(visit, found.subscriber.id)
-    why = _in_one(*visit.why(RESUME_REASONS))
+    why = in_one(*visit.why(RESUME_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
     await endings.resume(*told, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription goes on, and renews.")
@@ -80,11 +81,6 @@ async def _live(visit: Visit) -> SubscriptionOf:
     if not found.subscription.is_live:
         raise AlreadyEnded
     return found
-
-
-def _in_one(reason: str, note: str | None) -> str:
-    """Return reason and note as the audit log keeps them."""
-    return f"{reason}: {note}" if note else reason
 
 
 async def ask_extend(visit: Visit) -> Response:

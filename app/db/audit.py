@@ -72,8 +72,7 @@ async def record(
     )
     session.add(entry)
     await session.flush()
-    told = ": ".join(part for part in (words, note) if part)
-    if told:
+    if told := rules.in_one(words, note):
         session.add(AuditNote(audit_id=entry.id, words=told))
         await session.flush()
 
@@ -81,7 +80,9 @@ async def record(
 async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[Noted]:
     """Return what was noted of a reader, the newest ``limit`` of it."""
     rows = await session.execute(_STORY, {"subscriber": subscriber_id, "most": limit})
-    return [Noted(at=row.at, actor=row.actor, action=row.action, reason=_in_one(row.reason, row.words)) for row in rows]
+    return [
+        Noted(at=row.at, actor=row.actor, action=row.action, reason=rules.in_one(row.reason, row.words)) for row in rows
+    ]
 
 
 async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[Listed]:
@@ -170,10 +171,6 @@ async def gone_unsealed(session: Session) -> int | None:
 async def waiting(session: Session) -> int:
     """Return how many entries wait for their seal."""
     return await session.scalar(select(func.count()).select_from(AuditUnsealed)) or 0
-
-
-def _in_one(reason: str | None, words: str | None) -> str | None:
-    return ": ".join(part for part in (reason, words) if part) or None
 
 
 def _seal(row: AuditSeal) -> Seal:

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import asyncpg
 
+from app.db.session import PATIENCE
 from app.domain.entitlements import NOBODY, Access, load, load_features
 
 Pool = asyncpg.Pool
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)  # nothing can be wrong with the question
 MOST = 200  # rows with one statement
 LANES = 2  # statements at the same time: one is on its way while another is being read
-PATIENCE = 2.0  # seconds with a database that does not answer: a page waits for it
 REST = 1.0  # seconds in which it is not asked again after that, so that not every page waits
 _READ = "SELECT access, version FROM entitlements WHERE sub = $1"
 _READ_MANY = "SELECT sub, access, version FROM entitlements WHERE sub = ANY($1::text[])"

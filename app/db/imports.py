@@ -10,7 +10,8 @@ from app.db.models import Entitlement, Subscription
 from app.db.models import Subscriber as Row
 from app.db.session import Session, new_id
 from app.db.subscribers import Subscriber
-from app.domain.imports import UNCLAIMED, Claimable, NotClaimable, SeenCustomer, whose
+from app.domain.customers import SeenCustomer
+from app.domain.imports import UNCLAIMED, Claimable, NotClaimable, whose
 from app.domain.reconciliation import Difference
 from app.domain.subscriptions import OVER
 

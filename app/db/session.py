@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 T = TypeVar("T")
 CONNECTING = 10.0  # seconds to connect
+PATIENCE = 2.0  # seconds with a database that does not answer: a page waits for it
 
 
 class DatabaseAway(OSError):

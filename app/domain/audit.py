@@ -108,6 +108,11 @@ def reason_and_words(
     return None, reason
 
 
+def in_one(reason: str | None, words: str | None) -> str | None:
+    """Return a code and somebody's words as people read them; :func:`reason_and_words` parts them again."""
+    return ": ".join(part for part in (reason, words) if part) or None
+
+
 def digest(entry: Entry, *, seq: int, previous: str) -> str:
     """Return the hash of an entry at its place: SHA-256 over JSON with sorted keys, in UTF-8, as lower-case hex."""
     told = {

@@ -6,6 +6,7 @@ docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -33,6 +34,31 @@ class ResumeReason(StrEnum):
     REQUESTED_BY_READER = "requested_by_reader"
     CANCELLED_BY_MISTAKE = "cancelled_by_mistake"
     OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a subscription would end (None: nobody knows yet), and until when it would be read (None: it is not)."""
+
+    at: datetime | None
+    access_until: datetime | None
+
+
+def end_of_what_is_paid(held: Subscription, terms: Sequence[Term]) -> End:
+    """
+    Return what would follow if a subscription were cancelled now, to end with what is paid.
+
+    One that was to end earlier still does. What was given back is read no longer, and a trial to its own end at most.
+    """
+    at = _earliest(held.current_period_end, held.cancel_at)
+    paid = [term.ends_at for term in terms if not term.is_refunded]
+    tried = [held.trial_end] if held.trial_end is not None else []
+    readable = max(paid + tried, default=None)
+    return End(at, _earliest(at, readable) if readable is not None else None)
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((at for at in moments if at is not None), default=None)
 
 
 DRAFT = "draft"

@@ -11,6 +11,7 @@ whoever types another's into a sign-up would read at their cost.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.domain.customers import SeenCustomer
 from app.domain.errors import DomainError
 
 UNCLAIMED = "unclaimed:"  # how the ``sub`` begins of a subscriber of whom nobody knows who they are
@@ -21,16 +22,6 @@ class NotClaimable(DomainError):
     """The customer's subscription cannot be given to that reader."""
 
     code = "not_claimable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenCustomer:
-    """A customer at Stripe."""
-
-    id: str
-    email: str | None
-    name: str | None
-    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

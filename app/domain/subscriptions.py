@@ -14,7 +14,8 @@ from app.domain.errors import DomainError
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 
 LIVE = frozenset({"active", "trialing", "past_due"})
-OVER = frozenset({"canceled", "incomplete_expired"})
+CANCELED = "canceled"
+OVER = frozenset({CANCELED, "incomplete_expired"})
 # The invoices that open a term (product.md): what is paid for print later belongs to the running one.
 OPENS_A_TERM = frozenset({"subscription_create", "subscription_cycle"})
 CHANGED = "subscription_update"
@@ -252,6 +253,16 @@ class Subscription:
     def is_live(self) -> bool:
         """Whether it runs, as far as Stripe goes and as far as we do."""
         return self.status in LIVE and self.ended_here_at is None
+
+    @property
+    def told_status(self) -> str:
+        """Stripe's word for how it stands; what we have ended is told as over before Stripe has cancelled it."""
+        return self.status if self.ended_here_at is None else CANCELED
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When it ended, by our order or at Stripe; None: it runs."""
+        return self.ended_here_at or self.ended_at
 
 
 def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:

@@ -1,24 +1,15 @@
 """Customers at Stripe: one for each subscriber."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from stripe.params import CustomerListParams
 
+from app.domain.customers import SeenCustomer
+from app.gateway import translate
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_SUBSCRIBER
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenCustomer:
-    """A customer as Stripe holds them now. Of one that was deleted nothing else is told."""
-
-    id: str
-    email: str | None
-    name: str | None
-    deleted: bool
 
 
 async def fetch(gateway: Gateway, customer_id: str) -> SeenCustomer:
@@ -27,10 +18,7 @@ async def fetch(gateway: Gateway, customer_id: str) -> SeenCustomer:
 
     :raises Gone: Stripe never had one of that id.
     """
-    seen = await gateway.read(f"/v1/customers/{quote(customer_id, safe='')}")
-    return SeenCustomer(
-        id=seen.id, email=seen.get("email"), name=seen.get("name"), deleted=seen.get("deleted", False) is True
-    )
+    return translate.customer(await gateway.read(f"/v1/customers/{quote(customer_id, safe='')}"))
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
+from app.domain.endings import DRAFT
 from app.domain.invoices import ShownInvoice
 from app.gateway.client import Gateway
 from app.gateway.translate import id_or_none, moment
 
 PAGE = 100
-DRAFT = "draft"
 
 
 async def of_customer(

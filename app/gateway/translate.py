@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
 
-from stripe import Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
+from stripe import Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
 from app.domain import events
+from app.domain.customers import SeenCustomer
 from app.domain.disputes import SeenDispute, SeenWarning
 from app.domain.events import Knock, NotGenuine
 from app.domain.plans import DIGITAL
@@ -236,6 +237,18 @@ def _payment(payment: InvoicePayment) -> SeenPayment | None:
         id=_id(payment.payment.payment_intent),
         amount=payment.amount_paid or 0,
         paid_at=moment(payment.status_transitions.paid_at or payment.created),
+    )
+
+
+def customer(seen: Customer) -> SeenCustomer:
+    """Translate a customer, or what Stripe leaves of one that was deleted."""
+    metadata = getattr(seen, "metadata", None) or {}
+    return SeenCustomer(
+        id=seen.id,
+        email=getattr(seen, "email", None),
+        name=getattr(seen, "name", None),
+        metadata={name: metadata[name] for name in metadata},
+        deleted=getattr(seen, "deleted", False) is True,
     )
 
 

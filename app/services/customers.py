@@ -10,12 +10,12 @@ from app.db import anomalies, audit, inbox, subscribers, subscriptions, work
 from app.db.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_DIFFERS, address_differs
+from app.domain.customers import SeenCustomer
 from app.domain.events import SUBSCRIPTION
 from app.domain.imports import UNCLAIMED
 from app.domain.subscriptions import OVER, UnknownCustomer
 from app.gateway import customers as at_stripe
 from app.gateway.client import Gateway
-from app.gateway.customers import SeenCustomer
 
 
 async def follow(sessions: Sessions, gateway: Gateway, customer_id: str) -> None:

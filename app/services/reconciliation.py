@@ -17,9 +17,9 @@ from app.db import reconciliation as rows
 from app.db.reconciliation import Sweep
 from app.db.session import Sessions
 from app.domain import events
+from app.domain.customers import SeenCustomer
 from app.domain.errors import NotFound
 from app.domain.events import NotGenuine, with_mode
-from app.domain.imports import SeenCustomer
 from app.domain.policy import Rules
 from app.domain.reconciliation import (
     DONE,

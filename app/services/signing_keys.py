@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm
 
 from app.db import signing_keys
 from app.db.sealing import Seal
-from app.db.session import DATABASE_AWAY, Sessions, within
+from app.db.session import DATABASE_AWAY, PATIENCE, Sessions, within
 from app.db.signing_keys import Sealed
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
@@ -28,7 +28,6 @@ from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
 ALGORITHM = "ES256"
 TYPE = "entitlements+jwt"  # so that nothing takes it for an access token, nor an access token for it
 LOOKED_AT_FOR = timedelta(seconds=30)  # then the keys are looked at again
-PATIENCE = 2.0  # seconds with a database that does not answer
 log = structlog.get_logger()
 
 

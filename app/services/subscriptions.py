@@ -10,6 +10,7 @@ from datetime import datetime
 
 from app.db import inbox, issues, keeping, payments, quotes, subscribers, subscriptions
 from app.db.session import Session, Sessions
+from app.domain.endings import End, end_of_what_is_paid
 from app.domain.events import SUBSCRIPTION, LookInstead
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.lives import Notice, notice_of
@@ -29,16 +30,7 @@ class Mine:
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None until there is a calendar
     notice: Notice | None
-    paid_until: datetime | None = None  # the end of the newest term that was not given back, or of the trial
-
-    @property
-    def ends_with_what_is_paid(self) -> tuple[datetime | None, datetime | None]:
-        """When the subscription would end if it were cancelled now, and until when it would be read."""
-        held = self.subscription
-        ends = [at for at in (held.current_period_end, held.cancel_at) if at is not None]
-        end = min(ends, default=None)
-        until = min((at for at in (end, self.paid_until) if at is not None), default=None)
-        return end, until
+    end_of_what_is_paid: End  # if it were cancelled now, to end so
 
 
 async def refresh(
@@ -125,12 +117,8 @@ async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> 
         guarantee=quote,
         ledger=ledger,
         notice=notice_of(held, terms, rules.access),
-        paid_until=max([one.ends_at for one in terms if not one.is_refunded] + _trial_of(held), default=None),
+        end_of_what_is_paid=end_of_what_is_paid(held, terms),
     )
-
-
-def _trial_of(held: Subscription) -> list[datetime]:
-    return [held.trial_end] if held.trial_end is not None else []
 
 
 async def _current(session: Session, sub: str) -> Subscription:
