@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.domain.imports import Claimable, SeenCustomer, meant, whose
+from app.domain.customers import SeenCustomer
+from app.domain.imports import Claimable, meant, whose
 
 
 def customer(**metadata: str) -> SeenCustomer:

@@ -1,0 +1,55 @@
+"""What ends with what is paid, and until when it is read."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.domain.endings import End, end_of_what_is_paid
+from app.domain.subscriptions import Subscription, Term
+
+BEGAN = datetime(2026, 3, 1, 18, tzinfo=UTC)
+YEAR = BEGAN.replace(year=2027)
+DAY = timedelta(days=1)
+RUNS = Subscription(
+    id="scr_1",
+    stripe_id="sub_1",
+    subscriber_id="rdr_1",
+    version=1,
+    plan="annual",
+    print_edition=False,
+    status="active",
+    price=4900,
+    currency="usd",
+    created_at=BEGAN,
+    current_period_start=BEGAN,
+    current_period_end=YEAR,
+    cancel_at=None,
+    canceled_at=None,
+    ended_at=None,
+    end_reason=None,
+)
+PAID = Term(invoice_id="in_1", plan="annual", print_edition=False, starts_at=BEGAN, ends_at=YEAR, issues_owed=24)
+GIVEN_BACK = replace(PAID, refunded_as="goodwill")
+
+
+EARLY, TRIED, LATER = BEGAN + 9 * DAY, BEGAN + 14 * DAY, YEAR + 365 * DAY
+TRIAL = replace(RUNS, status="trialing", current_period_end=TRIED, trial_end=TRIED)
+
+
+@pytest.mark.parametrize(
+    ("held", "terms", "end"),
+    [
+        pytest.param(RUNS, [PAID], End(YEAR, YEAR), id="it ends with its period, and is read until then"),
+        pytest.param(replace(RUNS, cancel_at=EARLY), [PAID], End(EARLY, EARLY), id="an earlier end stays"),
+        pytest.param(replace(RUNS, cancel_at=YEAR + DAY), [PAID], End(YEAR, YEAR), id="a later end does not"),
+        pytest.param(
+            replace(RUNS, current_period_end=LATER), [PAID], End(LATER, YEAR), id="what is unpaid is not read"
+        ),
+        pytest.param(RUNS, [GIVEN_BACK], End(YEAR, None), id="what was given back is not read"),
+        pytest.param(TRIAL, [], End(TRIED, TRIED), id="a trial is read to its end"),
+        pytest.param(replace(RUNS, current_period_end=None), [], End(None, None), id="nothing is known yet"),
+    ],
+)
+def test_what_is_cancelled_ends_with_what_is_paid(held: Subscription, terms: list[Term], end: End) -> None:
+    assert end_of_what_is_paid(held, terms) == end
