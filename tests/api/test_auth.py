@@ -1,14 +1,18 @@
 """Who is calling: only whom the issuer vouches for gets in, and nobody is sent away for the issuer's faults."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.api.auth import Authenticator, Memory
-from app.domain.callers import IssuerUnavailable, NotAuthenticated
+from app.db.session import make_engine, make_sessions
+from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAuthenticated
+from app.services import keys
 from tests.support.callers import MovingClock, authenticator, request
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.provider import Provider, new_key, public_jwk, running_provider, unsigned
@@ -292,3 +296,37 @@ def test_memory_is_bounded_and_keeps_what_is_asked_for() -> None:
     memory.put("3", 3, now=now, until=now + timedelta(minutes=1))
     assert [memory.get(key, now=now) for key in "123"] == [1, None, 3]
     assert memory.get("1", now=now - timedelta(seconds=1)) is None  # the clock was set back
+
+
+# --- keys of servers
+
+
+async def test_all_that_ask_with_one_key_in_one_moment_are_one_question_though_one_of_them_goes_away(
+    database: str, clock: MovingClock
+) -> None:
+    engine = make_engine(database, pool_size=2)
+    sessions = make_sessions(engine)
+    key = await keys.create(sessions, name="the site", scopes=[READ_ENTITLEMENTS])
+    auth = authenticator("http://127.0.0.1:9", clock, sessions)
+    asked: list[str] = []
+    event.listen(
+        engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: asked.append(statement) if "FROM api_keys" in statement else None,
+    )
+
+    async def once() -> str:
+        return (await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)).id
+
+    leaves, *stay = [asyncio.create_task(once()) for _ in range(32)]
+    await asyncio.sleep(0)  # each of them has asked
+    leaves.cancel()
+    (site,) = set(await asyncio.gather(*stay))
+    assert len(asked) == 1
+    assert await once() == site
+    assert len(asked) == 1, "it is remembered for its second"
+    clock.ahead += timedelta(seconds=1)
+    await asyncio.gather(once(), once())
+    assert len(asked) == 2
+    await auth.close()
+    await engine.dispose()
