@@ -13,3 +13,10 @@ async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """A running service beside an account of its own at the local Stripe, opening on 1 March 2026."""
     async with open_shop(database, sandbox, issuer) as opened:
         yield opened
+
+
+@pytest.fixture
+async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop whose service is a process of its own, that can be killed."""
+    async with open_shop(database, sandbox, issuer, apart=True) as opened:
+        yield opened

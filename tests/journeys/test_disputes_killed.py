@@ -1,13 +1,13 @@
 """The service is killed between the phases of a lost dispute, and of a warning of fraud: one end, one refund."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from tests.journeys.test_disputes import audited, bought, charge_of, why
-from tests.journeys.test_kills import is_hit
-from tests.support.shop import Shop, open_shop
+from tests.support.killing import killed_and_back
+from tests.support.shop import Shop
 
 
 def rarely(method: str, path: str, when: str, *, id: str) -> Any:  # noqa: A002 - pytest's own word
@@ -29,23 +29,12 @@ WARNED = [
 ]
 
 
-@pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose service is a process of its own."""
-    async with open_shop(database, sandbox, issuer, apart=True) as opened:
-        yield opened
-
-
 async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: Mapping[str, str]) -> None:
     """Have a bank do something, kill the service where it hurts, and start it again."""
-    assert shop.process is not None
     held = await shop.fault(**fault, action="hold", times=1)
     done = await shop.stripe.post(f"/_sandbox/{happening}", json=wanted)
     assert done.status_code == 200, done.text
-    await is_hit(shop, held)
-    shop.process.kill()
-    await shop.stripe.delete(f"/_sandbox/faults/{held}")
-    await shop.process.start()
+    await killed_and_back(shop, held)
     await shop.settles()
 
 

@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import httpx2
 import pytest
 
 from tests.journeys.test_doubles import by_stripe_id, opens_another_tab
 from tests.journeys.test_ends import A_YEAR, invoices_of
-from tests.journeys.test_kills import is_hit
-from tests.support.shop import OPENING, Person, Shop, open_shop
+from tests.support.killing import killed_and_back
+from tests.support.shop import OPENING, Person, Shop
 
 Moment = tuple[str, str, str]
 SUBSCRIPTION, INVOICE, ITEM = "/v1/subscriptions/{subscription}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{item}"
@@ -52,22 +51,6 @@ class Debtor:
         method, path, when = moment
         ids = {"subscription": self.subscription, "invoice": self.invoice, "item": self.item}
         return {"method": method, "path": path.format(**ids), "when": when, "action": "hold", "times": 1}
-
-
-@pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose service is a process of its own."""
-    async with open_shop(database, sandbox, issuer, apart=True) as opened:
-        yield opened
-
-
-async def comes_back(shop: Shop, fault: str) -> None:
-    """Kill the service once it is there, and start it again."""
-    assert shop.process is not None
-    await is_hit(shop, fault)
-    shop.process.kill()
-    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.process.start()
 
 
 async def debtors(shop: Shop, count: int) -> list[Debtor]:
@@ -120,7 +103,7 @@ async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
     for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
         fault = await shop.fault(**debtor.at(moment))
         leaves = asyncio.create_task(shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"}))
-        await comes_back(shop, fault)
+        await killed_and_back(shop, fault)
         with contextlib.suppress(httpx2.TransportError):
             await leaves
         again = await shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"})
@@ -134,7 +117,7 @@ async def stripe_ends_at(shop: Shop, moments: Sequence[Moment]) -> None:
     for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
         fault = await shop.fault(**debtor.at(moment))
         await shop.stripe.delete(f"/v1/subscriptions/{debtor.subscription}")
-        await comes_back(shop, fault)
+        await killed_and_back(shop, fault)
         await shop.settles()
         await is_over_once(shop, debtor, by_reader=False)
 
@@ -154,7 +137,7 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
         fault = await shop.fault(method=method, path=path.format(stays=stays), when=when, action="hold", times=1)
         assert (await shop.fills_in(session["url"])).status_code == 303
         goes = (await shop.at_stripe(f"/v1/checkout/sessions/{session['id']}"))["subscription"]
-        await comes_back(shop, fault)
+        await killed_and_back(shop, fault)
         await shop.settles()
 
         assert (await shop.at_stripe(f"/v1/subscriptions/{stays}"))["status"] == "active"

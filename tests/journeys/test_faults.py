@@ -1,32 +1,18 @@
 """Stripe, the worker, the notifications or the database are gone: whoever may read goes on reading."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import httpx2
 from pydantic import SecretStr
 
+from tests.support.another import another_process
 from tests.support.hands import hands_at
-from tests.support.shop import OPENING, PATIENCE, TLS, Person, Shop, free_socket, serving
+from tests.support.shop import OPENING, PATIENCE, Person, Shop
 from tests.support.wire import wire_to
 
 TERM_ENDS = OPENING.replace(year=OPENING.year + 1)
 BOUNDED_AGE = 1.0  # seconds: README, "What is remembered is never wrong for more than a second"
-
-
-@asynccontextmanager
-async def another_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    """Run a second process of the service over the same database, without a worker."""
-    bound = free_socket()
-    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    async with (
-        serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
-    ):
-        yield http
 
 
 class Door:

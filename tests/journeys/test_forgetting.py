@@ -1,29 +1,15 @@
 """After a refund, or an end at once, every process refuses within a second: those that hear of it, and those that do not."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx2
 from pydantic import SecretStr
 
-from tests.support.shop import TLS, Person, Shop, free_socket, serving
+from tests.support.another import another_process
+from tests.support.shop import Person, Shop
 from tests.support.wire import Wire, wire_to
 
 PROMISED = 1.0  # seconds: README, "What is remembered is never wrong for more than a second"
-
-
-@asynccontextmanager
-async def process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    """Run another process of the service over the same database."""
-    bound = free_socket()
-    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    async with (
-        serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
-    ):
-        yield http
 
 
 async def gate(http: httpx2.AsyncClient, reader: Person) -> int:
@@ -68,12 +54,12 @@ async def all_refuse_within_a_second(shop: Shop, processes: list[httpx2.AsyncCli
 
 
 async def test_every_process_refuses_within_a_second_of_a_refund_and_of_an_end_at_once(shop: Shop) -> None:
-    async with process(shop) as second, process(shop) as third:
+    async with another_process(shop) as second, another_process(shop) as third:
         await all_refuse_within_a_second(shop, [shop.http, second, third], None)
 
 
 async def test_so_does_one_whose_notifications_are_lost_without_its_knowing(shop: Shop) -> None:
-    async with wire_to(shop.dsn) as wire, process(shop, listen_database_url=SecretStr(wire.url)) as deaf:
+    async with wire_to(shop.dsn) as wire, another_process(shop, listen_database_url=SecretStr(wire.url)) as deaf:
         await shop.until("SELECT count(*) >= 2 FROM pg_stat_activity WHERE query LIKE 'LISTEN%newsstand_beat%'")
         await all_refuse_within_a_second(shop, [shop.http, deaf], wire)
 

@@ -7,7 +7,6 @@ through its leases. The seed is printed where a test fails: NEWSSTAND_SEED repea
 
 import asyncio
 import itertools
-import os
 import random
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.chance import seeded
 from tests.support.crowd import crowd, worker_apart
 from tests.support.histories import disagreements, lives_on, tell, told_so_far, whose
 from tests.support.shop import Shop
@@ -109,20 +109,14 @@ async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
     assert twice == []
 
 
-def _chance() -> tuple[int, random.Random]:
-    seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
-    print(f"NEWSSTAND_SEED={seed}")
-    return seed, random.Random(seed)
-
-
 async def test_six_events_of_a_life_end_alike_in_any_order(shop: Shop) -> None:
-    _, chance = _chance()
+    chance = seeded()
     async with four_workers(shop):
         await in_orders(shop, chance.sample(ORDERS, QUICK))
 
 
 async def test_random_histories_end_in_stripes_state(shop: Shop) -> None:
-    _, chance = _chance()
+    chance = seeded()
     async with four_workers(shop):
         await at_random(shop, QUICK, chance)
 
@@ -138,6 +132,6 @@ async def test_six_events_of_a_life_end_alike_in_every_order(shop: Shop) -> None
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(-(-ALL // CHUNK)))
 async def test_ten_thousand_random_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
-    _, chance = _chance()
+    chance = seeded()
     async with four_workers(shop):
         await at_random(shop, CHUNK, chance)

@@ -18,7 +18,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from tests.journeys.test_kills import is_hit
+from tests.support.chance import seeded
 from tests.support.crowd import crowd, worker_apart
 from tests.support.database import ELSEWHERE, Postgres, home_of
 from tests.support.histories import (
@@ -29,6 +29,7 @@ from tests.support.histories import (
     tell_until_it_is_heard,
     told_so_far,
 )
+from tests.support.killing import killed_and_back
 from tests.support.shop import Shop, open_shop
 
 SAVED = ("fsync=on", "synchronous_commit=on")
@@ -52,13 +53,6 @@ async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
                 await server.drop(dsn)
                 break
             await asyncio.sleep(0.1)
-
-
-@pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose service is a process of its own."""
-    async with open_shop(database, sandbox, issuer, apart=True) as opened:
-        yield opened
 
 
 @asynccontextmanager
@@ -139,15 +133,8 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
     assert {event["id"] for event in known + later} <= kept
 
 
-def a_chance() -> random.Random:
-    """Return a seeded source of chance, and say the seed."""
-    seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
-    print(f"NEWSSTAND_SEED={seed}")
-    return random.Random(seed)
-
-
 async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_nothing_is_lost(apart: Shop) -> None:
-    shop, chance = apart, a_chance()
+    shop, chance = apart, seeded()
     process = shop.process
     assert process is not None
 
@@ -168,7 +155,7 @@ async def test_postgresql_is_killed_while_events_arrive_and_nothing_is_lost(
         async def kill() -> None:
             server.kill()
 
-        await survives(shop, kill, a_chance())
+        await survives(shop, kill, seeded())
 
 
 @pytest.mark.soak
@@ -177,7 +164,7 @@ async def test_both_are_killed_while_events_arrive_and_nothing_is_lost(
     durable: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
     server, dsn = durable
-    chance = a_chance()
+    chance = seeded()
     async with open_shop(dsn, sandbox, issuer, apart=True) as shop:
         process = shop.process
         assert process is not None
@@ -206,9 +193,7 @@ async def test_a_worker_killed_between_two_phases_leaves_all_of_it_to_the_next(
     fault = await apart.fault(method="GET", action="hold", times=1, **held)
     for event in await told_so_far(apart):
         await tell(apart, event)
-    await is_hit(apart, fault)
-    await killed_and_back(apart)
-    await apart.stripe.delete(f"/_sandbox/faults/{fault}")
+    await killed_and_back(apart, fault)
     await apart.settles()
 
     assert not (wrong := await disagreements(apart, [one])), wrong
@@ -244,10 +229,3 @@ async def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there_and_
     assert not (wrong := await disagreements(apart, [one])), wrong
     twice = await apart.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
     assert twice == []
-
-
-async def killed_and_back(shop: Shop) -> None:
-    """Kill the service, and start it again."""
-    assert shop.process is not None
-    shop.process.kill()
-    await shop.process.start()

@@ -1,14 +1,11 @@
 """The service is killed between the phases of a refund, and comes back: one refund, whatever the moment."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx2
 import pytest
 
-from tests.support.shop import PATIENCE, Shop, open_shop
+from tests.support.killing import killed_and_back
+from tests.support.shop import Shop
 
 MOMENTS = [
     pytest.param("POST", "/v1/refunds", "before", id="the intent is stored, and Stripe has not done it"),
@@ -20,40 +17,17 @@ MOMENTS = [
 ]
 
 
-@pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose service is a process of its own."""
-    async with open_shop(database, sandbox, issuer, apart=True) as opened:
-        yield opened
-
-
-async def is_hit(shop: Shop, fault: str) -> None:
-    """Wait until a call has run into a fault."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            faults = (await shop.stripe.get("/_sandbox/faults")).json()["data"]
-            if any(one["id"] == fault and one["hits"] for one in faults):
-                return
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize(("method", "path", "when"), MOMENTS)
 async def test_killed_between_two_phases_a_refund_is_finished_once(
     apart: Shop, method: str, path: str, when: str
 ) -> None:
-    assert apart.process is not None
     ada = apart.person()
     await apart.subscribes(ada)
     payment = (await apart.overview(ada))["payments"][0]["id"]
     fault = await apart.fault(method=method, path=path, when=when, action="hold", times=1)
 
     click = asyncio.create_task(apart.refunds(payment))
-    await is_hit(apart, fault)
-    apart.process.kill()
-    with contextlib.suppress(httpx2.TransportError):
-        await click
-    await apart.stripe.delete(f"/_sandbox/faults/{fault}")
-    await apart.process.start()
+    await killed_and_back(apart, fault, click=click)
     again = await apart.refunds(payment)
     await apart.settles()
 
@@ -72,17 +46,11 @@ async def test_killed_between_two_phases_a_refund_is_finished_once(
 
 
 async def test_killed_while_a_reader_subscribes_nothing_is_made_twice(apart: Shop) -> None:
-    assert apart.process is not None
     ada = apart.person()
     for method, path in (("POST", "/v1/customers"), ("POST", "/v1/checkout/sessions")):
         fault = await apart.fault(method=method, path=path, when="after", action="hold", times=1)
         click = asyncio.create_task(apart.opens_checkout(ada))
-        await is_hit(apart, fault)
-        apart.process.kill()
-        with contextlib.suppress(httpx2.TransportError):
-            await click
-        await apart.stripe.delete(f"/_sandbox/faults/{fault}")
-        await apart.process.start()
+        await killed_and_back(apart, fault, click=click)
 
     await apart.subscribes(ada)
 
@@ -92,16 +60,11 @@ async def test_killed_while_a_reader_subscribes_nothing_is_made_twice(apart: Sho
 
 
 async def test_an_event_that_was_answered_200_is_applied_though_the_service_is_killed_at_once(apart: Shop) -> None:
-    assert apart.process is not None
     ada = apart.person()
     opened = (await apart.opens_checkout(ada)).json()
     fault = await apart.fault(method="GET", path="/v1/subscriptions/*", when="before", action="hold", times=1)
     await apart.fills_in(opened["url"])
-    await is_hit(apart, fault)
-
-    apart.process.kill()
-    await apart.stripe.delete(f"/_sandbox/faults/{fault}")
-    await apart.process.start()
+    await killed_and_back(apart, fault)
     await apart.settles()
 
     assert await apart.may_read(ada)

@@ -6,8 +6,8 @@ from typing import Any
 
 from app.services.reconciliation import Report
 from tests.journeys.test_inbox import newsstand
-from tests.journeys.test_kills import is_hit
 from tests.operations.processes import ROOT
+from tests.support.killing import is_hit
 from tests.support.processes import environment
 from tests.support.shop import Shop
 from tests.support.sweeping import sweeps

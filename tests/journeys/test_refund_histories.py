@@ -7,7 +7,6 @@ The seed is printed where a test fails: NEWSSTAND_SEED repeats it.
 
 import asyncio
 import contextlib
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ import pytest
 from tests.journeys.test_issues import two_years
 from tests.journeys.test_refunds_once import agents, supervisors
 from tests.journeys.test_several_payments import adds_print
+from tests.support.chance import seeded
 from tests.support.refunding import GOODWILL, GUARANTEE, UNSERVED, asks, balanced, decides, payments_of, quoted
 from tests.support.shop import OPENING, Person, Shop, open_shop
 
@@ -186,9 +186,7 @@ def check(answer: httpx2.Response) -> None:
 
 
 async def lives(shop: Shop, readers: int) -> None:
-    seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
-    print(f"NEWSSTAND_SEED={seed}")
-    history = History(shop, random.Random(seed))
+    history = History(shop, seeded())
     await history.opens(readers)
     for step in range(STEPS):
         if step == STEPS - 1:

@@ -1,17 +1,14 @@
 """The service is killed between the phases of a refund on any basis, and of an approval: one refund, whatever the moment."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import httpx2
 import pytest
 
-from tests.journeys.test_kills import is_hit
 from tests.journeys.test_refunds_once import readers, supervisors, waits
+from tests.support.killing import killed_and_back
 from tests.support.refunding import GOODWILL, UNSERVED, asks, balanced, decides
-from tests.support.shop import Person, Shop, open_shop
+from tests.support.shop import Person, Shop
 
 Moment = tuple[str, str, str]
 Read = tuple[Person, str, int]  # a reader, their payment, and what its unserved issues are worth
@@ -25,30 +22,12 @@ CANCELLED: Moment = ("DELETE", "/v1/subscriptions/*", "after")
 PAYING = (ASKED, UNPAID, PAID, UNCREDITED, CREDITED)
 
 
-@pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose service is a process of its own."""
-    async with open_shop(database, sandbox, issuer, apart=True) as opened:
-        yield opened
-
-
-async def killed_at(shop: Shop, click: "asyncio.Task[httpx2.Response]", fault: str) -> None:
-    """Kill the service once it is there, and start it again."""
-    assert shop.process is not None
-    await is_hit(shop, fault)
-    shop.process.kill()
-    with contextlib.suppress(httpx2.TransportError):
-        await click
-    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.process.start()
-
-
 async def asks_and_dies(shop: Shop, payment: str, basis: str, amount: int, moment: Moment, *, key: str) -> None:
     """Click, be killed, and click again."""
     method, path, when = moment
     fault = await shop.fault(method=method, path=path, when=when, action="hold", times=1)
     click = asyncio.create_task(asks(shop, payment, basis, amount, key=key))
-    await killed_at(shop, click, fault)
+    await killed_and_back(shop, fault, click=click)
     again = await asks(shop, payment, basis, amount, key=key)
     assert again.status_code in {201, 202} or again.json()["code"] == "idempotency_key_in_use", again.text
     await shop.settles()
@@ -86,7 +65,7 @@ async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment
         refund = await waits(shop, payment, 40_00, key=payment)
         fault = await shop.fault(method=method, path=path, when=when, action="hold", times=1)
         click = asyncio.create_task(decides(shop, refund, "approve", boss))
-        await killed_at(shop, click, fault)
+        await killed_and_back(shop, fault, click=click)
         again, late = await asyncio.gather(
             decides(shop, refund, "approve", boss), decides(shop, refund, "reject", chief)
         )

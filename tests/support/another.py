@@ -1,0 +1,21 @@
+"""Another process of the service, over the same database."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+
+from tests.support.shop import TLS, Shop, free_socket, serving
+
+
+@asynccontextmanager
+async def another_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    """Run a second process of the service over the same database, without a worker."""
+    bound = free_socket()
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    async with (
+        serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
+    ):
+        yield http

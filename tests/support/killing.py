@@ -1,0 +1,38 @@
+"""The service killed where it hurts, by SIGKILL, and started again."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+
+import httpx2
+
+from tests.support.shop import PATIENCE, Shop
+
+
+async def is_hit(shop: Shop, fault: str) -> None:
+    """Wait until a call has run into a fault."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            faults = (await shop.stripe.get("/_sandbox/faults")).json()["data"]
+            if any(one["id"] == fault and one["hits"] for one in faults):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def killed_and_back(shop: Shop, fault: str | None = None, *, click: Awaitable[object] | None = None) -> None:
+    """
+    Kill the service, and start it again.
+
+    :param fault: wait until a call is held by it; it is lifted before the service is back.
+    :param click: what somebody asked for, and gets no answer to.
+    """
+    assert shop.process is not None
+    if fault is not None:
+        await is_hit(shop, fault)
+    shop.process.kill()
+    if click is not None:
+        with contextlib.suppress(httpx2.TransportError):
+            await click
+    if fault is not None:
+        await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.process.start()
