@@ -6,6 +6,7 @@ The browser is the system's Chromium, driven by Playwright; no browser is ever f
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,5 +161,9 @@ class Sitter(Visitor):
 
     def presses(self, key: str) -> None:
         """Press a key of the console's, once its script is there to hear it: before, it would go nowhere."""
-        self.page.wait_for_function("document.readyState === 'complete' && document.hasFocus()")
+        until = time.monotonic() + PATIENCE / 1000
+        while not self.page.evaluate("document.readyState === 'complete' && document.hasFocus()"):
+            # Asked from outside: what Playwright would ask again and again inside the page is forbidden by its policy.
+            assert time.monotonic() < until, "the page never had the keyboard"
+            self.page.wait_for_timeout(20)
         self.page.keyboard.press(key)
