@@ -1,5 +1,7 @@
 """What a process remembers of readers, and for how long it may."""
 
+import gc
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -100,3 +102,23 @@ async def test_without_the_database_who_was_let_in_stays_in_for_a_while_and_nobo
     asked.time += 300
     with pytest.raises(AnswersUnavailable):
         await asked.says("ada")
+
+
+async def test_who_is_remembered_does_not_hold_up_the_others_while_garbage_is_collected(asked: Asked) -> None:
+    """The collector stands everything still while it looks through what may refer to others: texts do not."""
+    features = {name: [[BEGUN - n, OVER - n, "paid_term", f"grt_{n}"] for n in range(9)] for name in OFFER.features}
+    stored = json.dumps({"otherwise": "ended", "features": features})
+    readers = [f"reader-{n}" for n in range(100)]
+    for sub in readers:
+        await asked.writes(sub, stored)
+    roomy = Entitlements(Reader(asked.pool), OFFER, outage_allowance=timedelta(minutes=5))
+    await roomy.check("ada", "archive", now=NOW)
+    gc.collect()
+    before = len(gc.get_objects())
+
+    for sub in readers:
+        await roomy.check(sub, "archive", now=NOW)
+
+    gc.collect()
+    more = len(gc.get_objects()) - before
+    assert more < 8 * len(readers)  # and not one for each spell of each feature
