@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import typer
 
 from app.domain.lives import STATES, TABLE, Cell, Circumstance
+from app.domain.moves import STEPS, reached_from, why_not
 
 INTRODUCTION = """\
 # The life of a subscription
@@ -22,6 +23,14 @@ whatever the state.
 
 A cell that **cannot be** is reported if it is met all the same, and so is a state that this release does not know: what is
 paid for stays, nothing beyond it is given, and staff see it with the reason (`GET /v1/support/anomalies`).
+"""
+MOVES = """\
+## From state to state
+
+What brings a subscription from the state on the left into the one above, in one step, or in *several*: between two looks of
+ours there may be many. Where there is no road, **–**, it is reported if it is met all the same (`impossible_move`), for as
+long as nothing leads from there to where it is: what is paid for stays, and nothing beyond it is given. One that we ended
+ourselves and that lives again is ended again.
 """
 BY_HAND = """\
 ## Made by hand in Stripe
@@ -56,7 +65,27 @@ given, and staff see the state until it is one we know |
 def page() -> str:
     """Return the page."""
     names = ", ".join(f"*{one.value}*" for one in Circumstance)
-    return "\n".join([INTRODUCTION.format(circumstances=names), *_states(), BY_HAND])
+    return "\n".join([INTRODUCTION.format(circumstances=names), *_states(), MOVES, *_moves(), BY_HAND])
+
+
+def _moves() -> Iterator[str]:
+    yield _row("from", *(f"`{after}`" for after in STATES))
+    yield "|---" * (len(STATES) + 1) + "|"
+    for before in STATES:
+        yield _row(f"`{before}`", *(_move(before, after) for after in STATES))
+    yield ""
+    for why in dict.fromkeys(why for a in STATES for b in STATES if (why := why_not(a, b)) is not None):
+        yield f"- No road: {why}."
+    yield ""
+
+
+def _move(before: str, after: str) -> str:
+    step = STEPS[before].get(after)
+    if step is not None:
+        return f"[{step.what}]({step.source})"
+    if before == after:
+        return "it stays"
+    return "several" if after in reached_from(before) else ""
 
 
 def _states() -> Iterator[str]:

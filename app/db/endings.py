@@ -46,10 +46,12 @@ async def follow(session: Session, held: Subscription, seen: SeenSubscription, *
     See to what follows when Stripe was looked at and a subscription is over, there or here.
 
     What was paid for nothing is ordered back. If Stripe ended it, or something is payable again, its end becomes due:
-    until :func:`close` it is open what is left to do there. The caller holds the subscriber's lock.
+    until :func:`close` it is open what is left to do there. So does that of one that we ended, if it lives there again.
+    The caller holds the subscriber's lock.
     """
     settled = await _give_back(session, held, now=now)
-    if held.status in OVER and (held.closed_at is None or not settled or payable_of(seen)):
+    lives_again = held.status not in OVER and held.ended_here_at is not None and held.closed_at is not None
+    if lives_again or (held.status in OVER and (held.closed_at is None or not settled or payable_of(seen))):
         await subscriptions.order_close(session, held.id)
         await work.notify(session)
 

@@ -17,6 +17,7 @@ from app.domain.anomalies import STRANGER
 from app.domain.anomalies import of_items as anomalies_of_items
 from app.domain.events import CUSTOMER, RIVALS
 from app.domain.lives import standing_of
+from app.domain.moves import came_from
 from app.domain.policy import Rules
 from app.domain.subscriptions import (
     OVER,
@@ -79,7 +80,8 @@ async def save(
     subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _owner(session, seen))
     seen = replace(seen, known_as=known.plan) if known else seen
     rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
-    held = await subscriptions.save(session, subscriber.id, seen, if_version=if_version)
+    before = came_from(known.status, seen.status, known.came_from) if known else None
+    held = await subscriptions.save(session, subscriber.id, seen, if_version=if_version, came_from=before)
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
     await payments.save(session, held.id, payments_of(seen))
     await endings.follow(session, held, seen, now=now)

@@ -173,6 +173,7 @@ class Subscription(Base, Due):
     collection_paused: Mapped[str | None]  # what Stripe does with invoices meanwhile: void, keep_as_draft, …
     closed_at: Mapped[datetime | None]  # when all was done at Stripe that its end asks for
     pay_url: Mapped[str | None]  # Stripe's page of what is open of it
+    came_from: Mapped[str | None]  # the state before, if nothing leads from there to this one
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order

@@ -66,10 +66,13 @@ async def versions(session: Session, stripe_ids: Sequence[str]) -> dict[str, int
     return dict.fromkeys(stripe_ids, 0) | {row.stripe_id: row.version for row in found}
 
 
-async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, if_version: int) -> Subscription:
+async def save(
+    session: Session, subscriber_id: str, seen: SeenSubscription, *, if_version: int, came_from: str | None = None
+) -> Subscription:
     """
     Keep what Stripe says of a subscription.
 
+    :param came_from: the state it was in before, if nothing leads from there to the one it is in.
     :raises Overtaken: if the version is no longer ``if_version``.
     """
     period = seen.period
@@ -89,6 +92,7 @@ async def save(session: Session, subscriber_id: str, seen: SeenSubscription, *, 
         "trial_end": seen.trial_end,
         "collection_paused": seen.collection_paused,
         "pay_url": seen.pay_url,
+        "came_from": came_from,
         "version": if_version + 1,
     }
     if if_version == 0:
@@ -201,6 +205,11 @@ async def close(session: Session, subscription_id: str, *, now: datetime) -> Non
     )
 
 
+async def rest(session: Session, subscription_id: str) -> None:
+    """Note that nothing is to be done at Stripe for a subscription, which is not over."""
+    await session.execute(update(Row).where(Row.id == subscription_id).values(due_at=None, attempts=0, last_error=None))
+
+
 async def current(session: Session, subscriber_id: str) -> Subscription | None:
     """Return the subscription a reader means by "mine": a live one before an ended one, then the newest."""
     row = await session.scalar(
@@ -281,6 +290,7 @@ def of_row(row: Row | Record) -> Subscription:
         collection_paused=row.collection_paused,
         closed_at=row.closed_at,
         pay_url=row.pay_url,
+        came_from=row.came_from,
     )
 
 

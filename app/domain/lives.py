@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from app.domain.moves import CANCEL, DOCS, PAUSE, TRIALS, why_not
+from app.domain.moves import RETRIES as DUNNING
+from app.domain.moves import STATUSES as LIFECYCLE
 from app.domain.plans import AccessPolicy
 from app.domain.subscriptions import OVER, Subscription, Term
 
@@ -53,6 +56,7 @@ class Impossible:
     """A cell that cannot be, and why. Met all the same, it gives what is paid for and nothing beyond."""
 
     why: str
+    code: str = "impossible_state"
     access = Access.TERM
 
 
@@ -90,18 +94,11 @@ class Standing:
         """What staff have to look at: a code, and why. None: it is as it can be."""
         if isinstance(self.cell, Cell):
             return None
-        code = "impossible_state" if self.status in STATES else "unknown_state"
-        return code, f"{self.status}, {self.circumstance.value}: {self.cell.why}"
+        return self.cell.code, f"{self.status}, {self.circumstance.value}: {self.cell.why}"
 
 
 MENDED_BY_PAYING = frozenset({"update_payment_method", "confirm_payment"})
-DOCS = "https://docs.stripe.com"
-LIFECYCLE = f"{DOCS}/billing/subscriptions/overview#subscription-statuses"
-DUNNING = f"{DOCS}/billing/revenue-recovery/smart-retries"
-CANCEL = f"{DOCS}/billing/subscriptions/cancel"
-TRIALS = f"{DOCS}/billing/subscriptions/trials"
 COLLECTION = f"{DOCS}/billing/subscriptions/pause-payment"
-PAUSE = f"{DOCS}/billing/subscriptions/pause"
 # Newsstand's own rules (product.md), by what they are about.
 PAYERS, REFUNDS, CANCELLING = "a payer is not locked out", "a refunded term is over", "cancel anytime"
 
@@ -321,13 +318,17 @@ def standing_of(subscription: Subscription, terms: Sequence[Term]) -> Standing:
     """
     Return where a subscription stands.
 
-    A state that this release does not know is no cell: it gives what is paid for, and is reported.
+    A state that this release does not know is no cell, nor is one that nothing leads to from where it was: it gives what is
+    paid for, and is reported.
     """
     circumstance = circumstance_of(subscription, terms)
-    if subscription.status in OVER and subscription.ended_at is None and subscription.ended_here_at is None:
-        cell: Cell | Impossible = Impossible("Stripe says that it is over, and not since when")
+    before = subscription.came_from
+    if before is not None and (no_road := why_not(before, subscription.status)) is not None:
+        cell: Cell | Impossible = Impossible(f"it was {before} before, and {no_road}", "impossible_move")
+    elif subscription.status in OVER and subscription.ended_at is None and subscription.ended_here_at is None:
+        cell = Impossible("Stripe says that it is over, and not since when")
     elif subscription.status not in TABLE:
-        cell = Impossible("this release knows no such state")
+        cell = Impossible("this release knows no such state", "unknown_state")
     else:
         cell = TABLE[subscription.status][circumstance]
     return Standing(status=subscription.status, circumstance=circumstance, cell=cell)

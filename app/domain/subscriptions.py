@@ -248,6 +248,7 @@ class Subscription:
     collection_paused: str | None = None
     closed_at: datetime | None = None  # when all was done at Stripe that its end asks for
     pay_url: str | None = None  # Stripe's page of what is open of it
+    came_from: str | None = None  # the state it was in before, if nothing leads from there to this one
 
     @property
     def is_live(self) -> bool:

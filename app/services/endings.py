@@ -204,13 +204,19 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, subscriptio
         held = await subscriptions.due(session, subscription_id)
     if held is None:
         return
-    if held.status not in OVER:
+    ordered = held.ended_here_at is not None
+    if ordered and held.status not in OVER:
         with suppress(Gone):  # Stripe has ended it already: that is what was wanted
             await subscriptions_at_stripe.cancel(gateway, held.stripe_id)
     with suppress(Gone):  # Stripe knows nothing of it any more, so nothing of it can be paid
         seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)
         if seen.status not in OVER:
-            raise StripeUnavailable("Stripe has not ended the subscription yet")
+            if ordered:
+                raise StripeUnavailable("Stripe has not ended the subscription yet")
+            await _look(sessions, gateway, rules, held.stripe_id, now=now)
+            async with sessions.begin() as session:
+                await subscriptions.rest(session, held.id)  # it was said to be over, is not, and we never ended it
+            return
         for invoice in payable_of(seen):
             await _void(sessions, gateway, held, invoice)
         await _delete_pending(sessions, gateway, held, seen)

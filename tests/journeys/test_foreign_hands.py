@@ -291,3 +291,50 @@ async def test_a_state_and_a_kind_of_event_that_do_not_exist_yet_are_kept_and_sh
     await shop.makes(path, **{"metadata[looked]": "twice"})
     await shop.settles()
     assert ((await held_of(shop, ada))["status"], await odd(shop)) == ("active", {})
+
+
+async def test_what_is_over_and_lives_again_is_shown_and_gives_only_what_is_paid_for(shop: Shop) -> None:
+    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    path = f"/v1/subscriptions/{stripe_id}"
+    truth = await shop.at_stripe(path)
+    over = {**truth, "status": "canceled", "ended_at": truth["created"]}
+    fault = await shop.fault(method="GET", path=path, action="status", status=200, body=over, times=None)
+    await shop.makes(path, **{"metadata[looked]": "once"})
+    await shop.settles()
+    assert not await shop.may_read(ada)
+
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.makes(path, **{"metadata[looked]": "twice"})
+    await shop.settles()
+
+    assert await odd(shop) == {stripe_id: {"impossible_move"}}
+    held = await held_of(shop, ada)
+    assert (held["status"], held["standing"]) == (
+        "active",
+        "Out of order: it was canceled before, and what is over stays over: whoever comes back has a new subscription.",
+    )
+    answer = await shop.check(ada)
+    assert (answer["reason"], answer["until"]) == ("paid_term", "2027-03-01T18:00:00Z")
+    assert (await shop.at_stripe(path))["status"] == "active", "nobody asked for its end"
+    await shop.makes(path, **{"metadata[looked]": "thrice"})
+    await shop.settles()
+    assert await odd(shop) == {stripe_id: {"impossible_move"}}, "for as long as it is so"
+
+
+async def test_what_we_ended_and_lives_again_is_ended_again(shop: Shop) -> None:
+    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    path = f"/v1/subscriptions/{stripe_id}"
+    truth = await shop.at_stripe(path)
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+    await shop.settles()
+    assert await odd(shop) == {}
+
+    await shop.fault(method="GET", path=path, action="status", status=200, body=truth, times=1)
+    await shop.makes(path, **{"metadata[looked]": "once"})
+    await shop.settles()
+
+    assert not await shop.may_read(ada)
+    held = await held_of(shop, ada)
+    assert (held["status"], await odd(shop)) == ("canceled", {})
+    (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at, came_from FROM subscriptions")
+    assert tuple(row.values()) == (True, None, None)
