@@ -20,7 +20,7 @@ from app.domain.timelines import Noted
 
 _ENTRIES, _NOTES = table_of(AuditEntry), table_of(AuditNote)
 _STORY = (  # built once, and Core's: a part of every reader's page
-    select(_ENTRIES.c.at, _ENTRIES.c.actor, _ENTRIES.c.action, _ENTRIES.c.reason, _NOTES.c.words)
+    select(_ENTRIES.c.at, _ENTRIES.c.actor, _ENTRIES.c.action, _ENTRIES.c.reason, _ENTRIES.c.object_id, _NOTES.c.words)
     .outerjoin(_NOTES, _NOTES.c.audit_id == _ENTRIES.c.id)
     .where(_ENTRIES.c.subscriber_id == bindparam("subscriber"))
     .order_by(_ENTRIES.c.id.desc())
@@ -81,7 +81,14 @@ async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> l
     """Return what was noted of a reader, the newest ``limit`` of it."""
     rows = await session.execute(_STORY, {"subscriber": subscriber_id, "most": limit})
     return [
-        Noted(at=row.at, actor=row.actor, action=row.action, reason=rules.in_one(row.reason, row.words)) for row in rows
+        Noted(
+            at=row.at,
+            actor=row.actor,
+            action=row.action,
+            reason=rules.in_one(row.reason, row.words),
+            about=row.object_id,
+        )
+        for row in rows
     ]
 
 

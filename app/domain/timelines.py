@@ -29,11 +29,16 @@ PAID, REFUND, ENDED, GIVEN, DISPUTE, NOTED, TOLD, WAITING, FAILED_PAYMENT = (
     "payment_failed",
 )
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
+CANCELLED, CANCELLED_NOW, RESUMED = (
+    "subscription.cancel_at_period_end",
+    "subscription.cancel_now",
+    "subscription.resume",
+)
 # What the audit log alone knows; the rest of it is told from what it was about.
 NOTES = {
-    "subscription.cancel_at_period_end": "had the subscription end with what is paid",
-    "subscription.cancel_now": "ended the subscription at once",
-    "subscription.resume": "had the subscription go on",
+    CANCELLED: "had the subscription end with what is paid",
+    CANCELLED_NOW: "ended the subscription at once",
+    RESUMED: "had the subscription go on",
     "subscription.extend": "extended the subscription",
     "refund.requested": "asked for a refund",
     "refund.rejected": "refused a refund",
@@ -103,6 +108,7 @@ class Noted:
     actor: str
     action: str
     reason: str | None
+    about: str | None = None  # the id of what it was done to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +147,7 @@ def told(story: Story, zone: ZoneInfo) -> list[Happening]:
     """Return what happened, the earliest first."""
     parts = (
         _bought(story, zone),
-        *(_ended(subscription, terms) for subscription, terms in story.subscriptions),
+        *(_ended(subscription, terms, story) for subscription, terms in story.subscriptions),
         _refunded(story.refunds),
         _disputed(story.disputes),
         _given(story.comps, zone),
@@ -183,19 +189,39 @@ def _issues(term: Term) -> str:
     return f"{term.issues_owed} issues{' with print' if term.print_edition else ''}"
 
 
-def _ended(subscription: Subscription, terms: Sequence[Term]) -> Parts:
-    at = subscription.ended_here_at or subscription.ended_at
+def _ended(subscription: Subscription, terms: Sequence[Term], story: Story) -> Parts:
+    at = subscription.over_at
     if at is None:
         return
-    by = subscription.ended_by or subscription.end_reason
+    reason = subscription.ended_by or subscription.end_reason
     why = {
         None: "",
         "cancel_now": ", as it was cancelled at once",
         "cancellation_requested": ", as it was cancelled",
         "payment_failed": ", as its renewal was not paid",
-    }.get(by, f" ({_plain(str(by))})")
+    }.get(reason, f" ({_plain(str(reason))})")
+    by = who_ended(subscription, terms, story)
     access = ", and access with it" if any(term.ends_at > at for term in terms) else ""
-    yield at, ENDED, f"the subscription ended{access}{why}"
+    yield at, ENDED, f"the subscription ended{access}{why}" + (f", by {who(by)}" if by else "")
+
+
+def who_ended(subscription: Subscription, terms: Sequence[Term], story: Story) -> str | None:
+    """
+    Return who had a subscription end, as the audit log writes them; None: it was done at Stripe, and it does not say.
+
+    That is who cancelled it, else who asked for the refund that ended it, else policy.
+    """
+    ours = sorted((note for note in story.notes if note.about == subscription.id), key=lambda note: note.at)
+    if subscription.ended_by is None:
+        asked = [note for note in ours if note.action in {CANCELLED, RESUMED}]
+        meant = asked and asked[-1].action == CANCELLED and subscription.end_reason == "cancellation_requested"
+        return asked[-1].actor if meant else None
+    if subscription.ended_by == "cancel_now":
+        return next((note.actor for note in ours if note.action == CANCELLED_NOW), None)
+    invoices = {term.invoice_id for term in terms}
+    paid = {payment.id for payment in story.payments if payment.invoice_id in invoices}
+    ended = [r for r in story.refunds if r.payment_id in paid and r.basis == subscription.ended_by]
+    return min(ended, key=lambda refund: refund.created_at).requested_by if ended else "policy"
 
 
 def _refunded(refunds: Iterable[Refund]) -> Parts:

@@ -7,7 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain import events
+from app.domain.refunds import Refund
+from app.domain.subscriptions import Payment
 from app.domain.timelines import EVENTS, Noted, Story, Told, told, what_of
+from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 
 NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)
 NOBODY = Story(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), notes=(), told=())
@@ -91,3 +94,89 @@ def test_a_reason_of_the_list_is_said_in_words_and_a_note_as_it_is(reason: str, 
     assert words(replace(NOBODY, notes=[noted])) == [
         f"1 March 2026: robin of the staff had the subscription go on {said}"
     ]
+
+
+def noted(action: str, actor: str, *, hour: int = 0, about: str = SUBSCRIPTION.id) -> Noted:
+    at = START + timedelta(hours=hour)
+    return Noted(at=at, actor=actor, action=f"subscription.{action}", reason=None, about=about)
+
+
+ASKED, BACK, NOW_ = "cancel_at_period_end", "resume", "cancel_now"
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "end_reason", "notes", "said"),
+    [
+        pytest.param(
+            NOW_, None, [noted(NOW_, "reader:ada")], ", as it was cancelled at once, by the reader", id="reader"
+        ),
+        pytest.param(
+            NOW_,
+            None,
+            [noted(NOW_, "staff:robin", about="scr_other"), noted(NOW_, "staff:kim")],
+            ", as it was cancelled at once, by kim of the staff",
+            id="staff",
+        ),
+        pytest.param(
+            None,
+            "cancellation_requested",
+            [noted(ASKED, "staff:robin"), noted(BACK, "reader:ada", hour=1), noted(ASKED, "reader:ada", hour=2)],
+            ", as it was cancelled, by the reader",
+            id="with what was paid",
+        ),
+        pytest.param(
+            None,
+            "cancellation_requested",
+            [noted(ASKED, "reader:ada"), noted(BACK, "reader:ada", hour=1)],
+            ", as it was cancelled",
+            id="taken back here, and cancelled at Stripe",
+        ),
+        pytest.param(
+            None, "payment_failed", [noted(ASKED, "reader:ada")], ", as its renewal was not paid", id="never mended"
+        ),
+        pytest.param("duplicate", None, [], " (duplicate), by policy", id="a double"),
+        pytest.param("dispute_lost", None, [], " (dispute lost), by policy", id="a dispute"),
+    ],
+)
+def test_an_end_is_told_with_why_and_who(
+    ended_by: str | None, end_reason: str | None, notes: list[Noted], said: str
+) -> None:
+    held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by=ended_by, end_reason=end_reason)
+    story = replace(NOBODY, subscriptions=[(held, ())], notes=notes)
+
+    ended = [one.words for one in told(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
+
+    assert ended == [f"28 February 2027: the subscription ended{said}"]
+
+
+def test_an_end_by_a_refund_is_told_with_who_asked_for_the_money() -> None:
+    held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by="guarantee")
+    payment = Payment(
+        id="pi_1",
+        invoice_id=TERM.invoice_id,
+        amount=49_00,
+        tax=0,
+        currency="usd",
+        paid_at=START,
+        billing_reason="subscription_create",
+    )
+    refund = Refund(
+        id="rfd_1",
+        act_id="act_1",
+        payment_id="pi_1",
+        subscriber_id=held.subscriber_id,
+        basis="guarantee",
+        amount=49_00,
+        tax=0,
+        currency="usd",
+        reason="requested_by_reader",
+        note=None,
+        status="succeeded",
+        requested_by="staff:robin",
+        created_at=END,
+    )
+    story = replace(NOBODY, subscriptions=[(held, [TERM])], payments=[payment], refunds=[refund])
+
+    (ended,) = [one.words for one in told(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
+
+    assert ended == "28 February 2027: the subscription ended (guarantee), by robin of the staff"

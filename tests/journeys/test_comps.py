@@ -91,7 +91,7 @@ async def test_the_story_of_a_refunded_reader_is_told_in_plain_words(shop: Shop)
 
     assert told == [
         "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
-        "1 March 2026: the subscription ended, and access with it (guarantee)",
+        "1 March 2026: the subscription ended, and access with it (guarantee), by agent of the staff",
         "1 March 2026: 49.00 USD back to the reader (guarantee), by agent of the staff",
     ]
 
