@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.journeys.test_ends import held_of, invoices_of
 from tests.support.shop import OPENING, Person, Shop
+from tests.support.trials import on_trial
 
 A_YEAR = OPENING.replace(year=2027)
 TWO_YEARS = OPENING.replace(year=2028)
@@ -244,22 +245,7 @@ async def test_cancelled_in_the_portal_and_resumed_here_it_renews(shop: Shop) ->
 
 async def test_a_trial_is_read_to_its_end_and_then_paid_for(shop: Shop) -> None:
     ada = shop.person()
-    await shop.opens_checkout(ada)
-    (customer,) = await shop.customers()
-    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
-    (price,) = [
-        one["id"]
-        for one in (await shop.at_stripe("/v1/prices", active="true"))["data"]
-        if (one["recurring"] or {}).get("interval") == "year" and one["unit_amount"] == 49_00
-    ]
-    await shop.makes(
-        "/v1/subscriptions",
-        customer=customer["id"],
-        default_payment_method=card["id"],
-        trial_period_days="30",
-        **{"items[0][price]": price},
-    )
-    await shop.settles()
+    await on_trial(shop, ada)
     trial_ends = OPENING + timedelta(days=30)
 
     assert (await reads(shop, ada))[0] == "trial"

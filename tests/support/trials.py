@@ -1,0 +1,24 @@
+"""A reader on trial: Stripe's Dashboard makes such a subscription, our checkout does not."""
+
+from tests.support.shop import Person, Shop
+
+
+async def on_trial(shop: Shop, reader: Person, *, days: int = 30) -> str:
+    """Have somebody begin a trial of the digital edition, with a card; return the subscription's id at Stripe."""
+    await shop.opens_checkout(reader)
+    (customer,) = await shop.customers()
+    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    (price,) = [
+        one["id"]
+        for one in (await shop.at_stripe("/v1/prices", active="true"))["data"]
+        if (one["recurring"] or {}).get("interval") == "year" and one["unit_amount"] == 49_00
+    ]
+    made = await shop.makes(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        default_payment_method=card["id"],
+        trial_period_days=str(days),
+        **{"items[0][price]": price},
+    )
+    await shop.settles()
+    return str(made["id"])
