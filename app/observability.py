@@ -1,4 +1,4 @@
-"""Logs as JSON lines, with the ids that tie them together and without what must not be kept; counts below the API."""
+"""Logs as JSON lines, with the ids that tie them together and without what must not be kept; counts that no one floor owns."""
 
 import logging
 import re
@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 
+REFUSALS = Counter("newsstand_refusals", "Requests refused, by the code of the problem", ["code"])
 EVENT_TRIES = Counter(
     "newsstand_event_tries_total",
     "Events that a worker took, by what came of it: applied, ignored, failed, waits (it is Stripe or the database), dead",

@@ -16,7 +16,6 @@ from typing import Any, Literal, cast
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,12 +24,11 @@ from starlette.routing import compile_path
 
 from app.db.session import is_away
 from app.domain.errors import DomainError
+from app.observability import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-Id"
 _OURS = frozenset({"type", "title", "status", "detail", "code"})  # no fact may take their place
-
-REFUSALS = Counter("newsstand_refusals", "Requests refused, by the code of the problem", ["code"])
 
 log = structlog.get_logger()
 

@@ -15,6 +15,8 @@ from app.console.rendering import is_https
 from app.console.staff import Staff
 from app.console.visits import Visit, desk_of
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
+from app.domain.returns import ReturnUrlNotAllowed
+from app.observability import REFUSALS
 from app.services import console
 
 ATTEMPT = "newsstand_sign_in"  # the cookie of a sign-in on its way
@@ -26,7 +28,14 @@ log = structlog.get_logger()
 async def begin(request: Request) -> Response:
     """Send the browser to the identity provider."""
     desk, sign_in = desk_of(request), _sign_in(request)
-    attempt = Attempt.to(own_path(request.query_params.get("next", "")), back=_address(request, "/signed-in"))
+    wanted = request.query_params.get("next", "")
+    destination = own_path(wanted)
+    if (
+        wanted and destination != wanted
+    ):  # the front page instead, and whoever minds the service can see that it is tried
+        REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
+        log.warning("return_path_refused", next=wanted[:200])
+    attempt = Attempt.to(destination, back=_address(request, "/signed-in"))
     try:
         url = await sign_in.identity.url_for(attempt)
     except SignInFailed as failure:

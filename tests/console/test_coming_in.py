@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from starlette.routing import Route
@@ -22,6 +23,20 @@ def pages(method: str) -> Iterator[tuple[str, str]]:
     for route in console.application().routes:
         if isinstance(route, Route) and method in (route.methods or ()) and route.path not in OPEN:
             yield re.sub(r"\{\w+\}", "made-up", route.path), route.name.partition(":")[0]
+
+
+async def test_a_way_back_that_leads_elsewhere_is_not_taken_and_is_counted(shop: Shop, sit: Sit) -> None:
+    async def counted() -> float:
+        lines = (await shop.http.get("/metrics")).text.splitlines()
+        name = 'newsstand_refusals_total{code="return_url_not_allowed"} '
+        return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
+
+    stranger, before = await sit(follow=False), await counted()
+
+    for wanted in ("https://evil.example.com/", "//evil.example.com", "/console/readers?q=ada", ""):
+        assert (await stranger.open(f"/sign-in?next={quote(wanted, safe='')}")).status == 303
+
+    assert await counted() == before + 2
 
 
 async def post(sitter: Sitter, path: str, *, origin: str | None, **form: str) -> Page:
