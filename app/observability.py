@@ -1,4 +1,4 @@
-"""Logs as JSON lines, with the ids that tie them together and without what must not be kept; counts that no one floor owns."""
+"""Logs as JSON lines, with the ids that tie them together and without what must not be kept; counts of several floors."""
 
 import logging
 import re
