@@ -37,7 +37,8 @@ class Life:
             if self.rng.random() < (0.5 if customer is None else self.eagerness / 2):
                 await self._does("subscribes", self._subscribe)
             return
-        if self.rng.random() < self.eagerness:
+        in_trouble = any(s["status"] == "past_due" for s in held)  # they are told, and most look after it
+        if self.rng.random() < (max(self.eagerness, 0.4) if in_trouble else self.eagerness):
             name, act = self._chooses(books, held[-1], now=now)
             await self._does(name, act)
 
