@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from app import main
-from app.__main__ import cli
+from app.__main__ import command_line
 from app.settings import Settings
 from tests.operations.composefile import read
 from tests.operations.processes import ROOT, run
@@ -59,7 +59,7 @@ def test_a_make_target_exists(command: tuple[str, ...]) -> None:
 
 def accepts(words: list[str]) -> None:
     """Go down `newsstand`'s commands, and see that every word is a command, an option or the value of one."""
-    found: Any = typer.main.get_command(cli)
+    found: Any = typer.main.get_command(command_line())
     while hasattr(found, "commands") and words and not words[0].startswith("-"):
         assert words[0] in found.commands, f"{found.name} has no {words[0]}"
         found = found.commands[words.pop(0)]
