@@ -11,7 +11,7 @@ import jwt
 from newsstand_edge import Edge
 
 from tests.support.processes import ROOT, environment
-from tests.support.shop import TLS, Shop, free_socket, serving
+from tests.support.shop import KEPT, TLS, Shop, free_socket, serving
 
 # Several commands in one process, since nothing costs as much as starting one.
 RUN = "import json, sys; from app.cli.keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
@@ -42,7 +42,7 @@ async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
         serving(shop.settings, bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEPT) as http,
     ):
         edge = Edge(url)
         await asyncio.to_thread(edge.feeds.fetch_keys)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.shop import TLS, Shop, free_socket, serving
+from tests.support.shop import KEPT, TLS, Shop, free_socket, serving
 
 
 @asynccontextmanager
@@ -16,6 +16,6 @@ async def another_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.A
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
         serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEPT) as http,
     ):
         yield http

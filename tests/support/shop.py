@@ -32,6 +32,8 @@ OPENING = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, WANTS_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
 PATIENCE = 20.0  # seconds
+# Uvicorn closes a connection that nobody used for five seconds, and just then is when a client must not count on it.
+KEPT = httpx2.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()  # made once: reading the roots takes a client 20 ms
 ADDRESS = {
     "shipping_name": "Ada Invented",
@@ -181,11 +183,8 @@ class Shop:
         return await self.post("/v1/support/refunds", by or self.agent, body, **{"Idempotency-Key": key})
 
     async def at_stripe(self, path: str, **query: str) -> dict[str, Any]:
-        """Look into Stripe's books. A connection that was closed while nobody used it is opened again."""
-        try:
-            answer = await self.stripe.get(path, params=query)
-        except httpx2.RemoteProtocolError:
-            answer = await self.stripe.get(path, params=query)
+        """Look into Stripe's books."""
+        answer = await self.stripe.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
@@ -316,10 +315,10 @@ async def open_shop(
     key = sandbox.key()
     async with (
         httpx2.AsyncClient(
-            base_url=sandbox.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, verify=TLS
+            base_url=sandbox.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, verify=TLS, limits=KEPT
         ) as stripe,
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS) as http,
-        httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEPT) as http,
+        httpx2.AsyncClient(timeout=30, verify=TLS, limits=KEPT) as browser,
         asyncpg.create_pool(dsn, min_size=0, max_size=4) as books,
     ):
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
