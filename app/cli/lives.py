@@ -38,7 +38,8 @@ BY_HAND = """\
 | what | what follows |
 |---|---|
 | a payment refunded, whole | the term and the subscription end at once; a renewal paid in between goes back |
-| a payment refunded in part | counts as goodwill: shown to staff, nothing ends |
+| a payment refunded in part | counts as goodwill: shown to staff, nothing ends; the part that leaves nothing of it counts \
+as the whole |
 | cancelled at period end, at a time, or at once | followed in each form; the first two are undone by one click here |
 | the price changed to another of the same edition | the next term costs what Stripe says; what was paid stays as it is |
 | the price changed to one of another product | staff see it; what was paid for stays to its end, and no term follows it |

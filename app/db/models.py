@@ -312,6 +312,7 @@ class Refund(Base, Due):
     decided_by: Mapped[str | None]  # who approved or rejected it
     decided_at: Mapped[datetime | None]  # policy time
     created_at: Mapped[datetime]  # policy time
+    made_at: Mapped[datetime | None]  # when Stripe made it; NULL: not yet, or it was not kept
     recorded_at: Mapped[datetime | None]  # when its consequences were committed; policy time
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),

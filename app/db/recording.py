@@ -41,7 +41,7 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefun
     held = await refunds.by_id(session, refund.id)
     if held is not None and (held.status, held.stripe_refund_id) != (seen.status, seen.id):
         await refunds.set_status(
-            session, refund.id, seen.status, stripe_refund_id=seen.id, failure_reason=seen.failure_reason
+            session, refund.id, seen.status, seen=(seen.id, seen.created_at), failure_reason=seen.failure_reason
         )
         if held.status in CONFIRMED and seen.status in {FAILED, CANCELED}:
             await _note_failure(session, rules, held, seen)
@@ -70,13 +70,14 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
         return False
-    given = sum(r.amount for r in await refunds.of_payment(session, refund.payment_id) if r.status in CONFIRMED)
     term = term_of(payment, await subscriptions.terms_of(session, owner[1]))
     opened = term is None or term.invoice_id == payment.invoice_id
-    if not ends_term(refund.basis, whole=opened and given >= payment.amount):
+    all_of_it = await refunds.of_payment(session, refund.payment_id)
+    basis = ends_term(refund, payment.amount if opened else 0, all_of_it)
+    if basis is None:
         return False
-    await subscriptions.mark_term_refunded(session, term.invoice_id if term else payment.invoice_id, refund.basis)
-    return await endings.end(session, rules, owner[1], by=refund.basis, now=now)
+    await subscriptions.mark_term_refunded(session, term.invoice_id if term else payment.invoice_id, basis)
+    return await endings.end(session, rules, owner[1], by=basis, now=now)
 
 
 async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: SeenRefund) -> None:

@@ -37,6 +37,7 @@ async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
             stripe_refund_id=refund.stripe_refund_id,
             failure_reason=refund.failure_reason,
             created_at=refund.created_at,
+            made_at=refund.made_at,
             recorded_at=refund.recorded_at,
             work_key=work_key(refund.payment_id),
             due_at=func.now() if unfinished else None,
@@ -117,13 +118,13 @@ async def set_status(
     refund_id: str,
     status: str,
     *,
-    stripe_refund_id: str | None = None,
+    seen: tuple[str, datetime] | None = None,
     failure_reason: str | None = None,
 ) -> None:
-    """Keep what became of a refund at Stripe."""
+    """Keep what became of a refund at Stripe. ``seen``: its id there, and when it was made."""
     values: dict[str, object] = {"status": status, "failure_reason": failure_reason}
-    if stripe_refund_id is not None:
-        values["stripe_refund_id"] = stripe_refund_id
+    if seen is not None:
+        values |= {"stripe_refund_id": seen[0], "made_at": seen[1]}
     await session.execute(update(Row).where(Row.id == refund_id).values(**values))
 
 
@@ -210,5 +211,6 @@ def _refund(row: Row | Record) -> Refund:
         decided_by=row.decided_by,
         decided_at=row.decided_at,
         created_at=row.created_at,
+        made_at=row.made_at,
         recorded_at=row.recorded_at,
     )

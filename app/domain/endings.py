@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.domain.doubles import DUPLICATE
-from app.domain.refunds import CONFIRMED, Refund
+from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, made_whole_by_hand
 from app.domain.subscriptions import Payment, SeenInvoice, SeenSubscription, Subscription, Term
 
 PAID_AFTER_END = "paid_after_end"
@@ -84,9 +84,15 @@ def over_since(
     if not ends:
         return None
     bases = {term.invoice_id: term.refunded_as for term in terms if term.is_refunded}
-    ended_with = {payment.id: bases.get(payment.invoice_id) for payment in payments}
-    ending = [r.created_at for r in refunds if r.status in CONFIRMED and ended_with.get(r.payment_id) == r.basis]
-    return min([*ends, *ending])
+    for payment in payments:
+        basis = bases.get(payment.invoice_id)
+        given = [r for r in refunds if r.payment_id == payment.id]
+        if basis == DASHBOARD:  # parts came before it, and those ended nothing
+            whole = made_whole_by_hand(payment.amount, given)
+            ends += [whole.created_at] if whole is not None else []
+        else:
+            ends += [r.created_at for r in given if r.status in CONFIRMED and r.basis == basis]
+    return min(ends)
 
 
 def owed_back(

@@ -4,7 +4,7 @@ Refunds: one action on one payment each, on a basis that says why and what it do
 What a refund on a basis would be worth is the matter of :mod:`app.domain.quotes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -157,6 +157,7 @@ class Refund:
     decided_by: str | None = None
     decided_at: datetime | None = None
     created_at: datetime
+    made_at: datetime | None = None  # at Stripe; None: not yet, or not known
     recorded_at: datetime | None = None
 
     @property
@@ -221,13 +222,34 @@ def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
     return min(max(tax, 0), amount)
 
 
-def ends_term(refund_basis: str, *, whole: bool) -> bool:
+def ends_term(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | None:
     """
-    Tell whether a confirmed refund ends the term and the subscription (product.md, rule 4).
+    Return the basis on which a confirmed refund ends the term and the subscription; None: it does not (product.md, rule 4).
 
-    One made in Stripe's Dashboard does when the payment that opened the term is back as a whole; else it counts as goodwill.
+    One made in Stripe's Dashboard does when it left nothing of the payment; else it counts as goodwill, and so does what
+    goes back as goodwill later. That is told by when Stripe made them, and not by when we heard of each: so it is looked at
+    again with every refund of the payment.
+
+    :param paid: the payment that opened the term, in minor units; 0: it is another one, which no hand ends.
+    :param refunds: all of that payment.
     """
-    return whole if refund_basis == DASHBOARD else refund_basis in ENDING
+    if refund.basis in ENDING:
+        return refund.basis
+    return DASHBOARD if made_whole_by_hand(paid, refunds) is not None else None
+
+
+def made_whole_by_hand(paid: int, refunds: Iterable[Refund]) -> Refund | None:
+    """Return the first refund made by hand that left nothing of a payment, with what had gone back until then."""
+    confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=_made)
+    for by_hand in confirmed:
+        back = sum(one.amount for one in confirmed if _made(one) <= _made(by_hand))
+        if by_hand.basis == DASHBOARD and back >= paid > 0:
+            return by_hand
+    return None
+
+
+def _made(refund: Refund) -> datetime:
+    return refund.made_at or refund.created_at
 
 
 def decide(refund: Refund, *, by: str) -> None:

@@ -241,6 +241,7 @@ async def _known(session: Session, subscriber_id: str, payment_id: str, seen: Se
         stripe_refund_id=seen.id,
         failure_reason=seen.failure_reason,
         created_at=seen.created_at,
+        made_at=seen.created_at,
     )
     await refunds.insert(session, refund, unfinished=False)
     return refund

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.domain.endings import End, end_of_what_is_paid
+from app.domain.endings import End, end_of_what_is_paid, over_since
+from app.domain.refunds import DASHBOARD, GOODWILL
 from app.domain.subscriptions import Subscription, Term
+from tests.domain.test_quotes import PAYMENT, REFUND
 
 BEGAN = datetime(2026, 3, 1, 18, tzinfo=UTC)
 YEAR = BEGAN.replace(year=2027)
@@ -53,3 +55,18 @@ TRIAL = replace(RUNS, status="trialing", current_period_end=TRIED, trial_end=TRI
 )
 def test_what_is_cancelled_ends_with_what_is_paid(held: Subscription, terms: list[Term], end: End) -> None:
     assert end_of_what_is_paid(held, terms) == end
+
+
+def test_given_back_by_hand_in_parts_it_buys_nothing_since_the_last_of_them() -> None:
+    """A renewal that was paid between two parts bought something."""
+    payment = replace(PAYMENT, invoice_id=PAID.invoice_id, amount=49_00)
+    ended = replace(RUNS, status="canceled", ended_at=YEAR)
+    parts = [
+        replace(REFUND, id=f"rfd_{n}", basis=basis, amount=amount, created_at=at, made_at=at)
+        for n, (basis, amount, at) in enumerate(
+            [(GOODWILL, 5_00, BEGAN), (DASHBOARD, 9_00, BEGAN + DAY), (DASHBOARD, 35_00, BEGAN + 9 * DAY)]
+        )
+    ]
+
+    assert over_since(ended, [replace(PAID, refunded_as=DASHBOARD)], [payment], parts) == BEGAN + 9 * DAY
+    assert over_since(ended, [PAID], [payment], parts[:2]) == YEAR

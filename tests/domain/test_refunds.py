@@ -1,6 +1,8 @@
 """Refunds by themselves: what they end, what tax is in them, and who decides."""
 
+import itertools
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -12,11 +14,13 @@ from app.domain.refunds import (
     COUNTED,
     DASHBOARD,
     DUPLICATE,
+    FAILED,
     GOODWILL,
     GUARANTEE,
     PAID_AFTER_END,
     PRINT_DROPPED,
     STATUSES,
+    SUCCEEDED,
     UNDONE,
     UNSERVED,
     NotAwaitingApproval,
@@ -31,22 +35,43 @@ from app.domain.subscriptions import split
 from tests.domain.test_quotes import PAYMENT, REFUND
 
 
+def back(amount: int, basis: str = DASHBOARD, *, day: int = 1, status: str = SUCCEEDED) -> Refund:
+    """Return a refund of a payment of 53.00."""
+    at = REFUND.created_at + timedelta(days=day)
+    return replace(
+        REFUND, id=f"rfd_{basis}_{day}", basis=basis, amount=amount, status=status, created_at=at, made_at=at
+    )
+
+
 @pytest.mark.parametrize(
-    ("basis", "whole", "ends"),
+    ("refunds", "ends"),
     [
-        pytest.param(GUARANTEE, True, True, id="the guarantee ends the term"),
-        pytest.param(UNSERVED, False, True, id="so do unserved issues"),
-        pytest.param(DUPLICATE, True, True, id="a double"),
-        pytest.param(PAID_AFTER_END, True, True, id="what was paid after the end"),
-        pytest.param(FRAUD_WARNING, True, True, id="a fraud warning"),
-        pytest.param(GOODWILL, True, False, id="goodwill never does, though it be the whole"),
-        pytest.param(PRINT_DROPPED, True, False, id="dropped print never does"),
-        pytest.param(DASHBOARD, True, True, id="a whole refund by hand does too"),
-        pytest.param(DASHBOARD, False, False, id="a part by hand is goodwill"),
+        pytest.param([back(53_00, GUARANTEE)], GUARANTEE, id="the guarantee ends the term"),
+        pytest.param([back(1_00, UNSERVED)], UNSERVED, id="so do unserved issues, whatever they are worth"),
+        pytest.param([back(53_00, DUPLICATE)], DUPLICATE, id="a double"),
+        pytest.param([back(53_00, PAID_AFTER_END)], PAID_AFTER_END, id="what was paid after the end"),
+        pytest.param([back(53_00, FRAUD_WARNING)], FRAUD_WARNING, id="a fraud warning"),
+        pytest.param([back(53_00, GOODWILL)], None, id="goodwill never does, though it be the whole"),
+        pytest.param([back(9_00, PRINT_DROPPED)], None, id="dropped print never does"),
+        pytest.param([back(53_00)], DASHBOARD, id="a whole refund by hand does too"),
+        pytest.param([back(52_99)], None, id="a part by hand is goodwill"),
+        pytest.param([back(30_00), back(23_00, day=2)], DASHBOARD, id="two parts by hand that are the whole"),
+        pytest.param([back(5_00, GOODWILL), back(48_00, day=2)], DASHBOARD, id="the rest by hand, after goodwill"),
+        pytest.param([back(5_00, GOODWILL), back(48_00)], DASHBOARD, id="the rest by hand, in the same second"),
+        pytest.param([back(48_00), back(5_00, GOODWILL, day=2)], None, id="goodwill after a part by hand is goodwill"),
+        pytest.param([back(30_00), back(23_00, day=2, status=FAILED)], None, id="what failed did not go back"),
     ],
 )
-def test_what_a_refund_does_to_access(basis: str, *, whole: bool, ends: bool) -> None:
-    assert ends_term(basis, whole=whole) is ends
+def test_what_a_refund_does_to_access_whichever_we_hear_of_first(refunds: list[Refund], ends: str | None) -> None:
+    for order in itertools.permutations(refunds):
+        known = [order[: n + 1] for n in range(len(order))]
+        found = {ends_term(order[n], 53_00, known[n]) for n in range(len(order)) if order[n].status != FAILED}
+
+        assert found - {None} == ({ends} if ends else set())
+
+
+def test_a_refund_by_hand_of_another_than_the_payment_that_opened_the_term_ends_nothing() -> None:
+    assert ends_term(back(4_00), 0, [back(4_00)]) is None
 
 
 def test_every_status_is_either_counted_or_came_to_nothing() -> None:

@@ -3,6 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from tests.support.refunding import asks
 from tests.support.shop import OPENING, Person, Shop
 
 A_YEAR = OPENING.replace(year=2027)
@@ -74,6 +77,36 @@ async def test_refunds_by_hand_end_what_was_refunded_whole_and_nothing_else(shop
     assert (await shop.at_stripe(f"/v1/subscriptions/{part}"))["status"] == "active"
     (shown,) = (await shop.overview(bob))["refunds"]
     assert (shown["basis"], shown["amount"]["amount"], shown["requested_by"]) == ("dashboard", 10_00, "stripe")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in their order", "the one by hand heard of late"])
+async def test_what_is_left_after_a_part_by_hand_may_go_back_as_goodwill(shop: Shop, *, late: bool) -> None:
+    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    payment = (await shop.overview(ada))["payments"][0]["id"]
+
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": not late})
+    await shop.makes("/v1/refunds", payment_intent=payment, amount="4500")
+    await shop.wind_to(OPENING + timedelta(days=2))
+    assert (await asks(shop, payment, "goodwill", 4_00, key="the-rest")).status_code == 201
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
+    await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
+    await shop.settles()
+
+    given = {(r["basis"], r["status"], r["amount"]["amount"]) for r in (await shop.overview(ada))["refunds"]}
+    assert given == {("dashboard", "succeeded", 45_00), ("goodwill", "succeeded", 4_00)}
+    assert (await shop.check(ada))["reason"] == "paid_term"
+    assert (await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["status"] == "active"
+
+
+async def test_the_rest_of_a_payment_by_hand_after_goodwill_ends_it(shop: Shop) -> None:
+    ((ada, _),) = await subscribed(shop, "ada")
+    payment = (await shop.overview(ada))["payments"][0]["id"]
+    assert (await asks(shop, payment, "goodwill", 4_00, key="a-part")).status_code == 201
+
+    await shop.makes("/v1/refunds", payment_intent=payment)
+    await shop.settles()
+
+    assert ((await shop.check(ada))["reason"], (await held_of(shop, ada))["ended_by"]) == ("refunded", "dashboard")
 
 
 async def test_a_cancellation_by_hand_is_followed_in_each_of_its_three_forms(shop: Shop) -> None:

@@ -286,7 +286,9 @@ class Server(uvicorn.Server):
 async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool = True) -> AsyncIterator[FastAPI]:
     """Run the service on a socket, in this process."""
     app = main.application(settings, with_worker=with_worker)
-    server = Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    server = Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, timeout_keep_alive=60)
+    )
     running = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         async with asyncio.timeout(PATIENCE):

@@ -108,9 +108,11 @@ def _ended_by_refund(books: Books, intent: str, paid: int) -> str | None:
     for refund in given:
         if refund["metadata"].get("newsstand_basis") in ENDING:
             return str(refund["metadata"]["newsstand_basis"])
-    by_hand = [refund for refund in given if "newsstand_refund" not in refund["metadata"]]
-    whole = sum(refund["amount"] for refund in given if refund["status"] != "failed") >= paid > 0
-    return "by_hand" if by_hand and whole else None
+    back = [refund for refund in given if refund["status"] != "failed"]
+    for by_hand in (refund for refund in back if "newsstand_refund" not in refund["metadata"]):
+        if sum(r["amount"] for r in back if r["created"] <= by_hand["created"]) >= paid > 0:
+            return "by_hand"
+    return None  # goodwill, though it be the rest of what had gone back in part by hand
 
 
 def _product(line: Json) -> str:
