@@ -14,6 +14,10 @@ from app.cli.starting import started
 from app.services import catalogue
 from app.settings import Settings
 
+# Seconds. Longer than proxies and balancers keep a connection that is not used (60 is usual): the one that closes it must not
+# be us, or a request that is on its way just then is lost.
+KEPT = 75
+
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -40,6 +44,7 @@ def serve(
             log_config=None,
             access_log=False,
             proxy_headers=True,
+            timeout_keep_alive=KEPT,
             timeout_graceful_shutdown=10,
         )
 

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,20 @@ def test_its_log_is_json_with_the_request_id_and_without_secrets(database: str, 
     signed_with = re.findall(r"v1=(\w+)", signature)
     for secret in (token, token.split(".")[1], key, SANDBOX_WEBHOOK_SECRET, *signed_with):
         assert secret not in said
+
+
+def test_a_connection_that_a_proxy_keeps_is_there_when_it_is_used_again(database: str, tmp_path: Path) -> None:
+    """A server that closes it first loses the request that is on its way: uvicorn would after five seconds."""
+    port = free_port()
+    settings = {"NEWSSTAND_DATABASE_URL": database, "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9"}
+    with running([*SERVE, str(port)], settings, tmp_path / "log") as service:
+        service.wait_for(f"http://127.0.0.1:{port}/readyz")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as kept:
+            for pause in (6, 0):
+                kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+                time.sleep(pause)
+        service.terminate()
 
 
 def deliver(url: str) -> httpx2.Response:
