@@ -14,8 +14,8 @@ from app.cli.starting import started
 from app.services import catalogue
 from app.settings import Settings
 
-# Seconds. Longer than proxies and balancers keep a connection that is not used (60 is usual): the one that closes it must not
-# be us, or a request that is on its way just then is lost.
+# Seconds. Longer than proxies and balancers keep a connection that is not used (60 is usual): it must not be us who close
+# it, or a request that is on its way just then is lost.
 KEPT = 75
 
 
