@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, all_, any_, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.db.models import Anomaly as Row
 from app.db.models import table_of
@@ -17,6 +17,17 @@ _OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
     .where(_ROWS.c.subscriber_id == bindparam("subscriber"), _ROWS.c.gone_at.is_(None))
     .order_by(_ROWS.c.seen_at, _ROWS.c.id)
 )
+# Of every look at a subscription, nearly all of which find nothing.
+_OTHERS_ARE_GONE = (
+    update(_ROWS)
+    .where(
+        _ROWS.c.object_id == bindparam("its_object"),
+        _ROWS.c.gone_at.is_(None),
+        _ROWS.c.code != all_(bindparam("found", type_=ARRAY(Text))),
+    )
+    .values(gone_at=func.now())
+)
+_SOME_ARE_GONE = _OTHERS_ARE_GONE.where(_ROWS.c.code == any_(bindparam("among", type_=ARRAY(Text))))
 
 
 async def report(
@@ -43,10 +54,11 @@ async def report(
                 set_={"reason": made.excluded.reason, "subscriber_id": made.excluded.subscriber_id, "gone_at": None},
             )
         )
-    gone = update(Row).where(Row.object_id == object_id, Row.gone_at.is_(None), Row.code.not_in(list(found)))
-    if among is not None:
-        gone = gone.where(Row.code.in_(list(among)))
-    await session.execute(gone.values(gone_at=func.now()))
+    meant = {"its_object": object_id, "found": list(found)}
+    if among is None:
+        await session.execute(_OTHERS_ARE_GONE, meant)
+    else:
+        await session.execute(_SOME_ARE_GONE, {**meant, "among": list(among)})
 
 
 async def open_ones(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:

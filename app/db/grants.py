@@ -31,6 +31,8 @@ _ENTITLEMENT_OF = select(_ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
     _ENTITLEMENTS.c.sub == bindparam("its_sub")
 )
 _ADD, _ADD_ENTITLEMENT = insert(_GRANTS), insert(_ENTITLEMENTS)
+_SAVE_ENTITLEMENT = update(_ENTITLEMENTS).where(_ENTITLEMENTS.c.sub == bindparam("its_sub"))
+_TAKE_BACK = delete(_GRANTS).where(_GRANTS.c.subscription_id == bindparam("its_subscription"))
 _EVER, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -90,7 +92,7 @@ async def _write(
     if before == made:
         return
     if before:
-        await session.execute(delete(Row).where(Row.subscription_id == subscription_id))
+        await session.execute(_TAKE_BACK, {"its_subscription": subscription_id})
     if made:
         whose = {"subscriber_id": subscriber_id, "subscription_id": subscription_id}
         await session.execute(_ADD, [{**one, **whose} for one in made.values()])
@@ -125,9 +127,7 @@ async def _keep(session: Session, subscriber: Subscriber, access: Access, *, now
     if held.access == dump(access):
         return
     version = held.version + 1
-    await session.execute(
-        update(Entitlement).where(Entitlement.sub == subscriber.sub).values(access=dump(access), version=version)
-    )
+    await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "access": dump(access), "version": version})
     soon = (now, now + LONGEST_LIFE) if now is not None else (_EVER, _NEVER)
     if shrinks(load(held.access), access, since=soon[0], until=soon[1]):
         await revocations.add(session, subscriber.sub, version)

@@ -25,6 +25,7 @@ from app.domain.issues import Calendar, Issue
 LOCK = 5_720_240_116  # any number, as long as it is ours
 _KEPT = 8
 _known: OrderedDict[tuple[str, str], Calendar] = OrderedDict()
+_HOLD = select(func.pg_advisory_xact_lock_shared(LOCK))
 _TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)  # built once, and Core's
 
 
@@ -35,7 +36,7 @@ async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> C
     :param held: keep it from changing until this transaction ends, because what is written depends on it.
     """
     if held:
-        await session.execute(select(func.pg_advisory_xact_lock_shared(LOCK)))
+        await session.execute(_HOLD, {})
     return await calendar_now(session, zone)
 
 
