@@ -38,7 +38,7 @@ screenshots: setup ## take the pictures in docs/pictures anew (Debian: chromium)
 	@$(BIN)/python -m tests.browser.screenshots
 
 test: setup $(TYPESCRIPT) ## every test but the long ones
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 oldest: setup ## the database's tests on the oldest PostgreSQL that is promised (Debian: postgresql-15)
 	@$(BIN)/python -m tests.oldest_postgres
