@@ -18,7 +18,7 @@ from app.db.models import table_of
 from app.db.reading import Reads
 from app.db.session import Record, Session, new_id
 from app.domain.errors import DomainError
-from app.domain.subscriptions import LIVE, Adjustment, SeenSubscription, Subscription, Term
+from app.domain.subscriptions import LIVE, OVER, Adjustment, SeenSubscription, Subscription, Term
 
 # Built once, and Core's: what is looked at for each event should cost no more than it must.
 _ROWS, _TERMS = table_of(Row), table_of(TermRow)
@@ -206,8 +206,16 @@ async def close(session: Session, subscription_id: str, *, now: datetime) -> Non
 
 
 async def rest(session: Session, subscription_id: str) -> None:
-    """Note that nothing is to be done at Stripe for a subscription, which is not over."""
-    await session.execute(update(Row).where(Row.id == subscription_id).values(due_at=None, attempts=0, last_error=None))
+    """
+    Note that nothing is to be done at Stripe for a subscription that is not over, nor ordered to end.
+
+    What was ordered, or seen to be over, since it was looked at stays due.
+    """
+    await session.execute(
+        update(Row)
+        .where(Row.id == subscription_id, Row.ended_here_at.is_(None), Row.status.not_in(OVER))
+        .values(due_at=None, attempts=0, last_error=None)
+    )
 
 
 async def current(session: Session, subscriber_id: str) -> Subscription | None:

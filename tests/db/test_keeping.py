@@ -201,3 +201,28 @@ async def test_the_order_to_end_a_subscription_counts_once(sessions: Sessions) -
 
     assert ended is not None
     assert (ended.ended_by, ended.ended_here_at) == ("guarantee", NOW)
+
+
+async def test_what_is_to_be_done_for_an_end_is_not_put_to_rest_by_an_older_look(sessions: Sessions) -> None:
+    """A worker that found it running may say so after somebody has ended it, or Stripe has."""
+    async with sessions.begin() as session:
+        _, held = await subscribed(session)
+        await subscriptions.order_close(session, held.id)
+        await subscriptions.rest(session, held.id)
+        assert await subscriptions.due(session, held.id) is None, "nothing is to be done for one that runs"
+
+        await subscriptions.order_end(session, held.id, by="cancel_now", now=NOW)
+        await subscriptions.rest(session, held.id)
+        assert await subscriptions.due(session, held.id) is not None
+
+
+async def test_what_stripe_has_ended_since_an_older_look_stays_due(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner, held = await subscribed(session)
+        over = replace(SEEN, status="canceled", ended_at=NOW)
+        await subscriptions.save(session, owner.id, over, if_version=held.version)
+        await subscriptions.order_close(session, held.id)
+
+        await subscriptions.rest(session, held.id)
+
+        assert await subscriptions.due(session, held.id) is not None
