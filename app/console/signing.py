@@ -30,9 +30,7 @@ async def begin(request: Request) -> Response:
     desk, sign_in = desk_of(request), _sign_in(request)
     wanted = request.query_params.get("next", "")
     destination = own_path(wanted)
-    if (
-        wanted and destination != wanted
-    ):  # the front page instead, and whoever minds the service can see that it is tried
+    if wanted and destination != wanted:  # the front page instead; whoever minds the service sees that it is tried
         REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
         log.warning("return_path_refused", next=wanted[:200])
     attempt = Attempt.to(destination, back=_address(request, "/signed-in"))

@@ -1,37 +1,18 @@
 """What ends with what is paid, and until when it is read."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from app.domain.endings import End, end_of_what_is_paid, over_since
 from app.domain.refunds import DASHBOARD, GOODWILL
 from app.domain.subscriptions import Subscription, Term
+from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
 
-BEGAN = datetime(2026, 3, 1, 18, tzinfo=UTC)
-YEAR = BEGAN.replace(year=2027)
+BEGAN, YEAR, RUNS, PAID = START, END, SUBSCRIPTION, TERM
 DAY = timedelta(days=1)
-RUNS = Subscription(
-    id="scr_1",
-    stripe_id="sub_1",
-    subscriber_id="rdr_1",
-    version=1,
-    plan="annual",
-    print_edition=False,
-    status="active",
-    price=4900,
-    currency="usd",
-    created_at=BEGAN,
-    current_period_start=BEGAN,
-    current_period_end=YEAR,
-    cancel_at=None,
-    canceled_at=None,
-    ended_at=None,
-    end_reason=None,
-)
-PAID = Term(invoice_id="in_1", plan="annual", print_edition=False, starts_at=BEGAN, ends_at=YEAR, issues_owed=24)
 GIVEN_BACK = replace(PAID, refunded_as="goodwill")
 
 

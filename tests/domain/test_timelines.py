@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain import events
-from app.domain.refunds import Refund
-from app.domain.subscriptions import Payment
 from app.domain.timelines import EVENTS, Noted, Story, Told, told, what_of
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
+from tests.domain.test_quotes import PAYMENT, REFUND
 
 NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)
 NOBODY = Story(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), notes=(), told=())
@@ -151,31 +150,8 @@ def test_an_end_is_told_with_why_and_who(
 
 def test_an_end_by_a_refund_is_told_with_who_asked_for_the_money() -> None:
     held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by="guarantee")
-    payment = Payment(
-        id="pi_1",
-        invoice_id=TERM.invoice_id,
-        amount=49_00,
-        tax=0,
-        currency="usd",
-        paid_at=START,
-        billing_reason="subscription_create",
-    )
-    refund = Refund(
-        id="rfd_1",
-        act_id="act_1",
-        payment_id="pi_1",
-        subscriber_id=held.subscriber_id,
-        basis="guarantee",
-        amount=49_00,
-        tax=0,
-        currency="usd",
-        reason="requested_by_reader",
-        note=None,
-        status="succeeded",
-        requested_by="staff:robin",
-        created_at=END,
-    )
-    story = replace(NOBODY, subscriptions=[(held, [TERM])], payments=[payment], refunds=[refund])
+    refund = replace(REFUND, requested_by="staff:robin", created_at=END)
+    story = replace(NOBODY, subscriptions=[(held, [TERM])], payments=[PAYMENT], refunds=[refund])
 
     (ended,) = [one.words for one in told(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
 

@@ -2,21 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
+from tests.journeys.test_disputes import bank, disputes
+from tests.journeys.test_foreign_hands import held_of, price
 from tests.support.shop import OPENING, Person, Shop
 from tests.support.trials import on_trial
 
 A_YEAR = OPENING.replace(year=2027)
 Ends = Callable[[Shop, Person, str], Awaitable[None]]
-
-
-async def held_of(shop: Shop, reader: Person) -> dict[str, Any]:
-    """Return a reader's only subscription, as support sees it."""
-    (held,) = (await shop.overview(reader))["subscriptions"]
-    return dict(held)
 
 
 async def invoices_of(shop: Shop, stripe_id: str) -> list[str]:
@@ -63,10 +58,8 @@ async def a_refund_by_hand(shop: Shop, ada: Person, stripe_id: str) -> None:
 
 
 async def a_lost_dispute(shop: Shop, ada: Person, stripe_id: str) -> None:
-    payment = await shop.at_stripe(f"/v1/payment_intents/{(await shop.overview(ada))['payments'][0]['id']}")
-    opened = await shop.stripe.post(f"/_sandbox/charges/{payment['latest_charge']}/dispute", json={})
-    await shop.settles()
-    await shop.stripe.post(f"/_sandbox/disputes/{opened.json()['id']}", json={"status": "lost"})
+    dispute = await disputes(shop, (await shop.overview(ada))["payments"][0]["id"])
+    await bank(shop, f"disputes/{dispute}", status="lost")
 
 
 async def closed(shop: Shop) -> None:
@@ -106,10 +99,7 @@ async def test_nothing_stays_payable_when_the_guarantee_ends_it(shop: Shop) -> N
     (customer,) = await shop.customers()
     card = await shop.makes("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
     await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
-    mugs = await shop.makes("/v1/products", name="Mugs")
-    every = {"recurring[interval]": "year"}
-    price = await shop.makes("/v1/prices", unit_amount="1200", currency="usd", product=mugs["id"], **every)
-    at_once = {"proration_behavior": "always_invoice", "price": price["id"]}
+    at_once = {"proration_behavior": "always_invoice", "price": await price(shop, amount=12_00)}
     await shop.makes("/v1/subscription_items", subscription=held["stripe_id"], **at_once)
     later = {"customer": customer["id"], "subscription": held["stripe_id"], "description": "Print Edition"}
     await shop.makes("/v1/invoiceitems", amount="2400", currency="usd", **later)

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.journeys.test_ends import held_of, invoices_of
+from tests.journeys.test_ends import invoices_of
+from tests.journeys.test_foreign_hands import held_of
 from tests.support.shop import OPENING, Person, Shop
 from tests.support.trials import on_trial
 
