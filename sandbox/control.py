@@ -127,7 +127,11 @@ async def report(request: Request) -> Response:
 
 @_for_account
 async def idle(request: Request, world: World, account: Account) -> JsonObject:
-    """Answer when no delivery is under way or queued; 408 after `timeout` seconds (30). Held ones do not count."""
+    """
+    Answer when no delivery is under way or queued; 408 after `timeout` seconds (30). Held ones do not count.
+
+    `planned` is how many there ever were: who is told the same number twice knows that nothing was sent in between.
+    """
     try:
         timeout = min(float(request.query_params.get("timeout", "30")), _LONGEST_WAIT)
     except ValueError as error:
@@ -138,7 +142,7 @@ async def idle(request: Request, world: World, account: Account) -> JsonObject:
             pending = world.delivery.under_way(account)
             raise invalid(f"Not idle after {timeout} s: {pending} deliveries are under way.", status=408)
         await clock.sleep(_POLL)
-    return {"idle": True, "held": world.delivery.held(account)}
+    return {"idle": True, "held": world.delivery.held(account), "planned": world.delivery.planned(account)}
 
 
 def _clock_is_advancing(account: Account) -> bool:

@@ -117,6 +117,10 @@ class Delivery:
         desk = self._desk(account)
         return sum(parcel.state != "waiting" for parcel in desk.parcels) - self.held(account)
 
+    def planned(self, account: Account) -> int:
+        """Return how many deliveries there ever were, those that were lost among them."""
+        return self._desk(account).planned
+
     def held(self, account: Account) -> int:
         """Return how many deliveries wait for `deliver` to be true again."""
         desk = self._desk(account)

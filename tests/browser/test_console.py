@@ -168,7 +168,7 @@ def test_events_that_failed_are_looked_at_again_one_or_all(visit: Visit, sit: Si
     reader.subscribed("Remy Castellane")
     alex.open(f"/readers?q={reader.email}")
     alex.click("Remy Castellane")
-    alex.sees("Stripe told us of")
+    alex.sees("Known as")
     while not alex.page.get_by_text("it was given up: Boom").count():  # Stripe may only be telling of it now
         spoiled(
             shop, "UPDATE events SET state = 'dead', last_error = 'Boom', due_at = NULL WHERE type = 'invoice.paid'"

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -107,10 +107,13 @@ def test_a_connection_that_a_proxy_keeps_is_there_when_it_is_used_again(database
     settings = {"NEWSSTAND_DATABASE_URL": database, "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9"}
     with running([*SERVE, str(port)], settings, tmp_path / "log") as service:
         service.wait_for(f"http://127.0.0.1:{port}/readyz")
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as kept:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as kept:
+            kept.connect()
+            kept.auto_open = 0  # it would quietly connect anew
             for pause in (6, 0):
-                kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-                assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+                kept.request("GET", "/healthz")
+                answer = kept.getresponse()
+                assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
                 time.sleep(pause)
         service.terminate()
 

@@ -135,6 +135,14 @@ async def test_an_endpoint_that_is_not_there_fails_without_harm(shop: Shop) -> N
     assert "Connect" in made[0]["error"]
 
 
+async def test_idle_counts_the_deliveries_so_that_one_in_between_is_noticed(shop: Shop, receiver: Receiver) -> None:
+    await shop.listen(receiver.url, "customer.created")
+    before = (await shop.idle())["planned"]
+    assert (await shop.idle())["planned"] == before
+    await shop.customer(method=None)
+    assert (await shop.idle())["planned"] == before + 1
+
+
 async def test_idle_gives_up_after_its_timeout(shop: Shop) -> None:
     await shop.settings(retry_seconds=[30])
     await shop.listen("http://127.0.0.1:9/nobody")

@@ -232,11 +232,22 @@ class Shop:
                 await asyncio.sleep(0.02)
 
     async def settles(self) -> None:
-        """Wait until Stripe has told all, and all that is due has been done."""
+        """
+        Wait until Stripe has told all, and all that is due has been done.
+
+        Work done here is heard of again from Stripe, a credit note say: so until nothing was sent since the last look.
+        """
+        sent = -1
         async with asyncio.timeout(PATIENCE):
-            await self.stripe.get("/_sandbox/idle", params={"timeout": "15"})
-            while await self.books.fetchval(_UNFINISHED):
-                await asyncio.sleep(0.02)
+            while sent != (sent := await self.told()):
+                while await self.books.fetchval(_UNFINISHED):
+                    await asyncio.sleep(0.02)
+
+    async def told(self, *, within: int = 15) -> int:
+        """Wait some seconds at most until no delivery is under way; return how many there ever were."""
+        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": str(within)})
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["planned"])
 
     async def unfinished(self) -> int:
         """Return how many rows ask for work, now or later."""

@@ -83,7 +83,7 @@ class Year:
     async def _calms_down(self, *, lost: bool) -> None:
         """Let all be told and done."""
         self.evenings += 1
-        await self.shop.stripe.get("/_sandbox/idle", params={"timeout": "60"})
+        await self.shop.told(within=60)
         if lost:
             await self._reconciles()
         await self._works_off()
@@ -109,12 +109,12 @@ class Year:
 
     async def _works_off(self) -> None:
         async with asyncio.timeout(110):
-            for _ in range(3):  # what is done makes Stripe tell of it, which is to be done as well
+            sent = -1  # what is done makes Stripe tell of it, which is to be done as well
+            while sent != (sent := await self.shop.told(within=60)):
                 while (left := await self.shop.unfinished()) > 0:
                     for table in ("events", "refunds", "subscriptions"):
                         await self.shop.does(_HURRY.format(table))
                     await asyncio.sleep(0.02 if left < 20 else 0.2)
-                await self.shop.stripe.get("/_sandbox/idle", params={"timeout": "60"})
 
     async def _nobody_is_locked_out_meanwhile(self) -> None:
         """
