@@ -67,7 +67,7 @@ def test_every_row_is_measured_and_written(tmp_path: Path, names: set[str]) -> N
         *only,
     ]
 
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
 
     assert ended.returncode == 0, ended.stderr
     rows = {row["name"]: row for row in json.loads(written.read_text())}

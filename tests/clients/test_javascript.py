@@ -19,7 +19,7 @@ def node(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", **environment},
-        timeout=100,
+        timeout=280,
         check=False,
     )
 

@@ -216,7 +216,7 @@ async def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there_and_
     waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
     waits += " WHERE c.relname = $1 AND NOT l.granted)"
     arriving = []
-    async with connection.transaction(), asyncio.timeout(30):
+    async with connection.transaction(), asyncio.timeout(PATIENCE):
         await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
         arriving = [asyncio.create_task(tell_until_it_is_heard(apart, event)) for event in told]
         while not await connection.fetchval(waits, table):

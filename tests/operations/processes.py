@@ -61,7 +61,7 @@ class Process:
         """Ask it to stop, as an orchestrator does, and return the seconds it took."""
         began = time.monotonic()
         self.popen.send_signal(signal.SIGTERM)
-        self.popen.wait(timeout=20)
+        self.popen.wait(timeout=60)
         return time.monotonic() - began
 
     def stopped_well(self) -> bool:

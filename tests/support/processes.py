@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -31,7 +31,7 @@ CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
 OPENING = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, WANTS_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 # Uvicorn closes a connection that nobody used for five seconds, and just then is when a client must not count on it.
 KEPT = httpx2.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()  # made once: reading the roots takes a client 20 ms
