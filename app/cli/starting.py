@@ -8,7 +8,7 @@ import typer
 
 from app import observability, settings
 from app.db import address
-from app.db.session import Sessions, make_engine, make_sessions
+from app.db.session import DATABASE_FAILURES, Sessions, make_engine, make_sessions, remedy
 from app.domain.plans import BadCatalogue
 
 WRONG, BAD_SETTINGS = 1, 2
@@ -16,7 +16,11 @@ WRONG, BAD_SETTINGS = 1, 2
 
 @contextmanager
 def started() -> Iterator[settings.Settings]:
-    """Give the settings. Exit status 2, and a line for each, when a setting or the catalogue is wrong."""
+    """
+    Give the settings. Exit status 2, and a line for each, when a setting or the catalogue is wrong.
+
+    And status 1, with what to do about it, when the database is not there, or not as this release needs it.
+    """
     try:
         found = settings.load()
         observability.configure(found.log_level)
@@ -27,6 +31,11 @@ def started() -> Iterator[settings.Settings]:
     except BadCatalogue as wrong:
         typer.echo(f"Newsstand cannot start: the catalogue is wrong:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
+    except DATABASE_FAILURES as failure:
+        if (words := remedy(failure)) is None:
+            raise
+        typer.echo(words, err=True)
+        raise typer.Exit(WRONG) from None
 
 
 @asynccontextmanager

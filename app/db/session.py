@@ -6,8 +6,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import asyncpg
+from asyncpg.exceptions import InsufficientPrivilegeError, UndefinedColumnError, UndefinedTableError
 from sqlalchemy import Row
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ class DatabaseAway(OSError):
 
 
 DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
+DATABASE_FAILURES = (OSError, asyncpg.PostgresError, SQLAlchemyError)  # all that a question to it may raise
 Sessions = async_sessionmaker[AsyncSession]
 Session = AsyncSession
 Record = Row[*tuple[Any, ...]]  # of a statement that names columns and not a mapped class: that costs half
@@ -53,6 +55,19 @@ def is_away(error: BaseException) -> bool:
     """Tell whether an error means that the database is gone, and not that something is wrong with what was asked."""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     return lost or isinstance(error, DatabaseAway | OperationalError | InterfaceError)
+
+
+def remedy(error: BaseException) -> str | None:
+    """Return what an operator does about an error of the database's, in words. None: it is a fault of ours."""
+    if is_away(error):
+        where = "NEWSSTAND_DATABASE_URL, for newsstand migrate NEWSSTAND_MIGRATION_DATABASE_URL"
+        return f"The database cannot be used: {error}. Its address is {where}."
+    cause = getattr(getattr(error, "orig", error), "sqlstate", None)
+    if cause in (UndefinedTableError.sqlstate, UndefinedColumnError.sqlstate):
+        return "The database has not the tables of this release: newsstand migrate makes them."
+    if cause == InsufficientPrivilegeError.sqlstate:
+        return f"The database's role may not do this: {getattr(error, 'orig', error)}."
+    return None
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:

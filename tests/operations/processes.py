@@ -15,7 +15,7 @@ from typing import TypeVar
 import httpx2
 
 ROOT = Path(__file__).parents[2]
-START_LIMIT = 30.0  # seconds
+START_LIMIT = 60.0  # seconds
 PACE = 0.05  # seconds between two looks
 T = TypeVar("T")
 

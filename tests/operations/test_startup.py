@@ -1,14 +1,16 @@
 """What is dangerous or wrong is refused before anything starts: exit status 2, and a line that names the setting."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from app.settings import SANDBOX_WEBHOOK_SECRET
 from tests.operations.processes import ROOT, run
 
-BAD_SETTINGS = 2
+WRONG, BAD_SETTINGS = 1, 2
 LIVE_KEY = "sk_live_51madeup"
 GOOD = ROOT / "catalogue.toml"
 
@@ -99,3 +101,25 @@ def test_a_wrong_catalogue_stops_the_start_and_its_key_is_named(command: str, tm
     assert "plans.annual.interval: " in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not data.exists(), "something was started all the same"
+
+
+@pytest.mark.parametrize("command", ["keys list", "migrate"])
+def test_a_command_without_its_database_says_so_in_a_line(command: str) -> None:
+    refused = run(["-m", "app", *command.split()], {"NEWSSTAND_DATABASE_URL": "postgresql://us:secret@127.0.0.1:9/x"})
+
+    assert (refused.returncode, refused.stdout) == (WRONG, "")
+    assert refused.stderr.count("\n") == 1
+    assert "Connect call failed" in refused.stderr
+    assert "NEWSSTAND_DATABASE_URL" in refused.stderr
+    assert "secret" not in refused.stderr
+
+
+async def test_a_command_with_an_empty_database_says_what_makes_its_tables(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
+
+    refused = await asyncio.to_thread(run, ["-m", "app", "events", "list"], {"NEWSSTAND_DATABASE_URL": database})
+
+    assert (refused.returncode, refused.stdout) == (WRONG, "")
+    assert refused.stderr == "The database has not the tables of this release: newsstand migrate makes them.\n"
