@@ -11,10 +11,9 @@ import typer
 
 from app.api.events import EventOut, ToldOut
 from app.cli.moments import HELP, moment
-from app.cli.starting import WRONG, opened, operator, started
+from app.cli.starting import opened, operator, started
 from app.clock import SystemClock
 from app.db.events import StoredEvent
-from app.domain.errors import DomainError
 from app.domain.events import BROKEN, STATES, Selection
 from app.services import events
 from app.settings import Settings
@@ -172,13 +171,9 @@ def _selection(
 
 
 def _do(asking: Asking[T]) -> T:
-    """Ask the inbox something; say what was wrong with it, and leave."""
+    """Ask the inbox something."""
     with started() as settings:
-        try:
-            return asyncio.run(asking(settings))
-        except DomainError as refusal:
-            typer.echo(str(refusal), err=True)
-            raise typer.Exit(WRONG) from None
+        return asyncio.run(asking(settings))
 
 
 async def _page(settings: Settings, wanted: Selection, after: str | None, limit: int) -> events.Page:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.starting import WRONG, opened, operator, started
+from app.cli.starting import opened, operator, started
 from app.cli.sweeping import FOR_PEOPLE, looked_at, swept, told_as_json
 from app.db.subscribers import Subscriber
-from app.domain.errors import DomainError
 from app.domain.reconciliation import IMPORT
 from app.services import imports
 from app.services.reconciliation import Importing
@@ -98,11 +97,7 @@ def claim(
     newsstand import claim cus_123 user-1
     """
     with started() as settings:
-        try:
-            given = asyncio.run(_claim(settings, customer, sub))
-        except DomainError as refusal:
-            typer.echo(str(refusal), err=True)
-            raise typer.Exit(WRONG) from None
+        given = asyncio.run(_claim(settings, customer, sub))
     typer.echo(f"{customer} is {given.sub}.")
 
 

@@ -9,11 +9,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.cli.starting import WRONG, started
-from app.db import address
-from app.db.session import Sessions, make_engine, make_sessions
+from app.cli.starting import WRONG, opened, started
+from app.db.session import Sessions
 from app.domain import issue_files
-from app.domain.errors import DomainError
 from app.domain.issue_files import BadCalendarFile
 from app.services import issues
 from app.settings import Settings
@@ -95,16 +93,9 @@ def _bytes(file: Path) -> bytes:
 
 def _ask(asking: Callable[[Sessions, ZoneInfo], Awaitable[T]]) -> T:
     with started() as settings:
-        try:
-            return asyncio.run(_run(settings, asking))
-        except DomainError as refusal:
-            typer.echo(str(refusal), err=True)
-            raise typer.Exit(WRONG) from None
+        return asyncio.run(_run(settings, asking))
 
 
 async def _run(settings: Settings, asking: Callable[[Sessions, ZoneInfo], Awaitable[T]]) -> T:
-    engine = make_engine(await address.find(settings), pool_size=1)
-    try:
-        return await asking(make_sessions(engine), settings.zone)
-    finally:
-        await engine.dispose()
+    async with opened(settings) as sessions:
+        return await asking(sessions, settings.zone)

@@ -1,22 +1,16 @@
 """``newsstand keys``: API keys for servers, and the keys that sign entitlement tokens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from app.cli.starting import WRONG, started
+from app.cli.starting import opened, started
 from app.clock import SystemClock
-from app.db import address
 from app.db.sealing import seal_of
-from app.db.session import Sessions, make_engine, make_sessions
-from app.domain.errors import DomainError
 from app.services import keys, signing_keys
 from app.settings import Settings
 
-T = TypeVar("T")
 cli = typer.Typer(
     name="keys",
     no_args_is_help=True,
@@ -36,21 +30,25 @@ def create(
     newsstand keys create --scope entitlements:read --name "the site"
     """
     with started() as settings:
-        typer.echo(_done(_create(settings, name, scope)))
+        typer.echo(asyncio.run(_create(settings, name, scope)))
 
 
 @cli.command("list")
 def list_keys() -> None:
     """List the API keys by id, and the keys that sign tokens, with what they do now."""
     with started() as settings:
-        typer.echo(_done(_list(settings)))
+        listed = asyncio.run(_list(settings))
+    for line in listed:
+        typer.echo(line)
+    if not listed:
+        typer.echo("There are none.", err=True)
 
 
 @cli.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="The id that `newsstand keys list` tells.")]) -> None:
     """Make an API key worthless: every process refuses it within a second."""
     with started() as settings:
-        _done(_revoke(settings, key_id))
+        asyncio.run(_revoke(settings, key_id))
 
 
 @cli.command()
@@ -66,34 +64,17 @@ def rotate(
     newsstand keys rotate --compromised    tokens of the old keys are refused as soon as the keys are asked for anew
     """
     with started() as settings:
-        typer.echo(_done(_rotate(settings, compromised=compromised)))
-
-
-def _done(work: Coroutine[object, object, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except DomainError as refusal:
-        typer.echo(str(refusal), err=True)
-        raise typer.Exit(WRONG) from None
-
-
-@asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[Sessions]:
-    engine = make_engine(await address.find(settings), pool_size=1)
-    try:
-        yield make_sessions(engine)
-    finally:
-        await engine.dispose()
+        typer.echo(asyncio.run(_rotate(settings, compromised=compromised)))
 
 
 async def _create(settings: Settings, name: str, scopes: list[str]) -> str:
-    async with _open(settings) as sessions:
+    async with opened(settings) as sessions:
         return await keys.create(sessions, name=name, scopes=scopes)
 
 
-async def _list(settings: Settings) -> str:
+async def _list(settings: Settings) -> list[str]:
     now = SystemClock().real()
-    async with _open(settings) as sessions:
+    async with opened(settings) as sessions:
         lines = []
         for key in await keys.every(sessions):
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "valid"
@@ -102,15 +83,15 @@ async def _list(settings: Settings) -> str:
             if signing.is_published(now):
                 does = "signs" if signing.signs(now) else "will sign" if now < signing.signs_from else "only verifies"
                 lines.append(f"{signing.id}  {does}  from {signing.signs_from:%Y-%m-%d %H:%M} UTC  entitlement tokens")
-    return "\n".join(lines)
+    return lines
 
 
 async def _revoke(settings: Settings, key_id: str) -> None:
-    async with _open(settings) as sessions:
+    async with opened(settings) as sessions:
         await keys.revoke(sessions, key_id)
 
 
 async def _rotate(settings: Settings, *, compromised: bool) -> str:
-    async with _open(settings) as sessions:
+    async with opened(settings) as sessions:
         made = await signing_keys.rotate(sessions, seal_of(settings), now=SystemClock().real(), compromised=compromised)
     return f"{made.id} signs from {made.signs_from:%Y-%m-%d %H:%M} UTC"

@@ -9,6 +9,7 @@ import typer
 from app import observability, settings
 from app.db import address
 from app.db.session import DATABASE_FAILURES, Sessions, make_engine, make_sessions, remedy
+from app.domain.errors import DomainError
 from app.domain.plans import BadCatalogue
 
 WRONG, BAD_SETTINGS = 1, 2
@@ -19,7 +20,8 @@ def started() -> Iterator[settings.Settings]:
     """
     Give the settings. Exit status 2, and a line for each, when a setting or the catalogue is wrong.
 
-    And status 1, with what to do about it, when the database is not there, or not as this release needs it.
+    And status 1, with the reason, when what was asked is refused, or when the database is not there or not as this release
+    needs it.
     """
     try:
         found = settings.load()
@@ -31,6 +33,9 @@ def started() -> Iterator[settings.Settings]:
     except BadCatalogue as wrong:
         typer.echo(f"Newsstand cannot start: the catalogue is wrong:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
+    except DomainError as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(WRONG) from None
     except DATABASE_FAILURES as failure:
         if (words := remedy(failure)) is None:
             raise
