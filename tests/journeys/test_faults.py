@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx2
 from pydantic import SecretStr
 
-from tests.support.another import another_process
+from tests.support.another import LISTENING, another_process
 from tests.support.hands import hands_at
 from tests.support.shop import OPENING, PATIENCE, Person, Shop
 from tests.support.wire import wire_to
@@ -71,7 +71,7 @@ async def test_with_stripe_the_worker_and_the_notifications_gone_for_an_hour_nob
     ):
         door = Door(http, shop)
         assert await door.lets_in(ada)
-        await shop.until("SELECT count(*) = 2 FROM pg_stat_activity WHERE query LIKE 'LISTEN%newsstand_beat%'")
+        await shop.until(f"SELECT count(*) = 2 {LISTENING}")
         listening.fall_silent()
         for _ in range(13):  # an hour, with the end of what was paid in its midst: the renewal cannot come
             assert await door.lets_in(ada), hands.moment

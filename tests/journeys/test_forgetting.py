@@ -5,7 +5,7 @@ import asyncio
 import httpx2
 from pydantic import SecretStr
 
-from tests.support.another import another_process
+from tests.support.another import LISTENING, another_process
 from tests.support.shop import Person, Shop
 from tests.support.wire import Wire, wire_to
 
@@ -60,7 +60,7 @@ async def test_every_process_refuses_within_a_second_of_a_refund_and_of_an_end_a
 
 async def test_so_does_one_whose_notifications_are_lost_without_its_knowing(shop: Shop) -> None:
     async with wire_to(shop.dsn) as wire, another_process(shop, listen_database_url=SecretStr(wire.url)) as deaf:
-        await shop.until("SELECT count(*) >= 2 FROM pg_stat_activity WHERE query LIKE 'LISTEN%newsstand_beat%'")
+        await shop.until(f"SELECT count(*) = 2 {LISTENING}")
         await all_refuse_within_a_second(shop, [shop.http, deaf], wire)
 
 
@@ -68,7 +68,7 @@ async def test_and_one_whose_connection_that_listens_is_cut(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribes(ada)
     assert [await gate(shop.http, ada) for _ in range(3)] == [204] * 3
-    await shop.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+    await shop.rows(f"SELECT pg_terminate_backend(pid) {LISTENING}")
     await cancelled(shop, ada)
     await asyncio.sleep(PROMISED)
     assert await gate(shop.http, ada) == 403

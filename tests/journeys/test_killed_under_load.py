@@ -214,6 +214,7 @@ async def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there_and_
     told = await told_so_far(apart)
     connection = await asyncpg.connect(apart.dsn)
     waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
+    waits += " JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
     waits += " WHERE c.relname = $1 AND NOT l.granted)"
     arriving = []
     async with connection.transaction(), asyncio.timeout(PATIENCE):

@@ -124,7 +124,7 @@ async def test_killed_in_the_middle_it_goes_on_from_there(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribes(ada)
     await shop.does("UPDATE subscriptions SET status = 'past_due'")
-    fault = await shop.fault(method="GET", path="/v1/refunds", when="before", action="hold")
+    fault = await shop.fault(method="GET", path="/v1/refunds", when="before", action="hold", times=100)
     command = [sys.executable, "-m", "app", "reconcile", "--json"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(shop.settings), stdout=subprocess.DEVNULL)
     await is_hit(shop, fault)

@@ -8,6 +8,10 @@ import httpx2
 
 from tests.support.shop import KEPT, TLS, Shop, free_socket, serving
 
+# The connections that listen in a test's own database, each to all that it has to: the server is every test's.
+LISTENING = """
+FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%newsstand_beat%'"""
+
 
 @asynccontextmanager
 async def another_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:

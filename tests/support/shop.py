@@ -31,7 +31,7 @@ CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
 OPENING = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, WANTS_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
-PATIENCE = 60.0  # seconds
+PATIENCE = 90.0  # seconds
 # Uvicorn closes a connection that nobody used for five seconds, and just then is when a client must not count on it.
 KEPT = httpx2.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()  # made once: reading the roots takes a client 20 ms
@@ -243,9 +243,9 @@ class Shop:
                 while await self.books.fetchval(_UNFINISHED):
                     await asyncio.sleep(0.02)
 
-    async def told(self, *, within: int = 15) -> int:
-        """Wait some seconds at most until no delivery is under way; return how many there ever were."""
-        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": str(within)})
+    async def told(self) -> int:
+        """Wait until no delivery is under way, however often it was tried again; return how many there ever were."""
+        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": "60"}, timeout=90)
         assert answer.status_code == 200, answer.text
         return int(answer.json()["planned"])
 

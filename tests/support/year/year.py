@@ -83,7 +83,7 @@ class Year:
     async def _calms_down(self, *, lost: bool) -> None:
         """Let all be told and done."""
         self.evenings += 1
-        await self.shop.told(within=60)
+        await self.shop.told()
         if lost:
             await self._reconciles()
         await self._works_off()
@@ -110,7 +110,7 @@ class Year:
     async def _works_off(self) -> None:
         async with asyncio.timeout(110):
             sent = -1  # what is done makes Stripe tell of it, which is to be done as well
-            while sent != (sent := await self.shop.told(within=60)):
+            while sent != (sent := await self.shop.told()):
                 while (left := await self.shop.unfinished()) > 0:
                     for table in ("events", "refunds", "subscriptions"):
                         await self.shop.does(_HURRY.format(table))
