@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from app.api.audit import AuditEntryOut
 from app.cli.moments import HELP, moment
 from app.cli.starting import WRONG, opened, started
 from app.clock import SystemClock
@@ -62,6 +61,8 @@ def list_entries(
     with started() as settings:
         found = asyncio.run(_page(settings, wanted, after, limit))
     if as_json:
+        from app.api.audit import AuditEntryOut  # here, so that the list does not wait for it
+
         rows = [AuditEntryOut.of(one).model_dump(mode="json") for one in found.found]
         typer.echo(json.dumps({"data": rows, "next": found.next}, indent=2))
         return

@@ -9,7 +9,6 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from app.api.events import EventOut, ToldOut
 from app.cli.moments import HELP, moment
 from app.cli.starting import opened, operator, started
 from app.clock import SystemClock
@@ -74,6 +73,8 @@ def list_events(
     wanted = _selection(state, kind, about, key, since, until)
     found = _do(lambda settings: _page(settings, wanted, after, limit))
     if as_json:
+        from app.api.events import EventOut  # here, so that the list does not wait for it
+
         rows = [EventOut.of(event).model_dump(mode="json") for event in found.found]
         typer.echo(json.dumps({"data": rows, "next": found.next}, indent=2))
         return
@@ -92,6 +93,8 @@ def show(event_id: Annotated[str, typer.Argument(metavar="EVENT", help="evt_..."
     \b
     newsstand events show evt_123
     """
+    from app.api.events import ToldOut
+
     told = _do(lambda settings: _show(settings, event_id))
     shown = ToldOut.all_of(told).model_dump(mode="json")
     if as_json:

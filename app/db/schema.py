@@ -1,21 +1,24 @@
 """Bringing a database to the schema, and telling whether it is there."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from app.db.session import make_engine
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 ROOT = Path(__file__).parents[2]
 
 
-def config() -> Config:
+def config() -> "Config":
     """Return Alembic's configuration, whatever folder we stand in."""
+    from alembic.config import Config  # here: of all commands migrate alone has to wait for it
+
     return Config(str(ROOT / "alembic.ini"))
 
 
@@ -35,6 +38,9 @@ async def create_database(maintenance_dsn: str, name: str, *, template: str | No
 
 async def migrate(dsn: str, revision: str = "head") -> None:
     """Bring the database up to ``revision``, or down to it when it is older ("base": empty)."""
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
     engine = make_engine(dsn, pool_size=1)
 
     def run(connection: Connection) -> None:
