@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +13,15 @@ from tests.support.shop import Shop, open_shop
 
 @pytest.fixture
 async def in_real_time(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop with the limits as they are by default, and no test clock, whose looks would count as well."""
+    """A shop with limits and lease as they are by default, and no test clock, whose looks would count as well."""
     async with open_shop(
-        database, sandbox, issuer, clock_url=None, stripe_rate_limit=80, stripe_endpoint_rate_limit=20
+        database,
+        sandbox,
+        issuer,
+        clock_url=None,
+        stripe_rate_limit=80,
+        stripe_endpoint_rate_limit=20,
+        lease=timedelta(seconds=15),
     ) as opened:
         yield opened
 
