@@ -15,12 +15,10 @@ from functools import partial
 from typing import Protocol
 
 import structlog
-from asyncpg import PostgresError
-from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from app.db import notices, work
-from app.db.session import Session, Sessions
+from app.db.session import DATABASE_FAILURES, Session, Sessions
 from app.domain.refunds import RefundRefused
 
 AT_ONCE = 10  # keys of one kind that a worker has in hand
@@ -127,7 +125,7 @@ class Worker:
         try:
             async with self._sessions.begin() as session:
                 return await claim(session, owner=self.owner, lease=self._lease, limit=most)
-        except (OSError, SQLAlchemyError, PostgresError) as failure:
+        except DATABASE_FAILURES as failure:
             log.warning("worker_waits", table=job.table, error=f"{type(failure).__name__}: {failure}")
             return []
 

@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import asyncpg
 
-from app.db.session import PATIENCE
+from app.db.session import DRIVER_FAILURES, LOST, PATIENCE
 from app.domain.entitlements import NOBODY, Access, load, load_features
 
 Pool = asyncpg.Pool
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)  # nothing can be wrong with the question
+_GONE = (*LOST, asyncpg.InterfaceError)
 MOST = 200  # rows with one statement
 LANES = 2  # statements at the same time: one is on its way while another is being read
 REST = 1.0  # seconds in which it is not asked again after that, so that not every page waits
@@ -121,7 +121,7 @@ class Reader:
         except Exception as failure:  # whatever it is, each of them is answered
             if isinstance(failure, TimeoutError):
                 self._silent_until = asyncio.get_running_loop().time() + REST
-            away = isinstance(failure, AWAY)
+            away = isinstance(failure, DRIVER_FAILURES)  # nothing can be wrong with the question
             for _, future in batch:
                 if not future.done():
                     future.set_exception(Unreadable(f"{type(failure).__name__}: {failure}") if away else failure)
@@ -141,7 +141,7 @@ class Reader:
             try:
                 found: list[asyncpg.Record] = await connection.fetch(_READ_MANY, subs)
                 return found
-            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as failure:
+            except _GONE as failure:
                 if overdue.when() <= asyncio.get_running_loop().time():
                     raise TimeoutError("the database says nothing") from failure
                 raise
@@ -151,7 +151,7 @@ class Reader:
     async def _read(self, subs: Sequence[str]) -> dict[str, Row]:
         try:
             rows = await self._fetch(subs)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError):
+        except _GONE:
             # The server was restarted, and the pool did not know: its next connection is a new one.
             rows = await self._fetch(subs)
         return {sub: Row(access, version) for sub, access, version in rows}

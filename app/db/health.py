@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import asyncpg
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text, union_all
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import attention, disputes
 from app.db.models import Event as Row
 from app.db.schema import config
-from app.db.session import Session, Sessions
+from app.db.session import DATABASE_FAILURES, Session, Sessions
 from app.domain.events import DEAD, FAILED, RECEIVED
 
 OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them
@@ -88,5 +86,5 @@ async def look(sessions: Sessions) -> Inbox | None:
                 open_disputes=await disputes.count_open(session),
                 attention=await attention.counts(session),
             )
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
+    except DATABASE_FAILURES as failure:
         raise DatabaseUnavailable(type(failure).__name__) from failure

@@ -19,6 +19,8 @@ from typing import Protocol
 import asyncpg
 import structlog
 
+from app.db.session import DRIVER_FAILURES
+
 ENTITLEMENTS, REVOCATIONS = "newsstand_entitlements", "newsstand_revocations"
 BEAT = 0.25  # seconds
 DEAF_AFTER = 3.0  # seconds without a beat that came back: then the connection is made anew
@@ -59,7 +61,7 @@ class Hearing:
             begun = time.monotonic()
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as failure:
+            except DRIVER_FAILURES as failure:
                 log.warning("hearing_nothing", error=type(failure).__name__)
             was_heard = self.until > begun
             pause = RETRY if was_heard else min(pause * 2, LONGEST_RETRY)
@@ -78,7 +80,7 @@ class Hearing:
             self._revoked()
             await self._beat(lost)
         finally:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with contextlib.suppress(*DRIVER_FAILURES):
                 await connection.close(timeout=1)
 
     async def _beat(self, lost: asyncio.Event) -> None:
@@ -88,7 +90,7 @@ class Hearing:
             self._sent[str(number)] = time.monotonic()
             try:
                 await self._pool.execute("SELECT pg_notify($1, $2)", self._own, str(number), timeout=1)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as failure:
+            except DRIVER_FAILURES as failure:
                 log.warning("beat_not_sent", error=type(failure).__name__)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lost.wait(), BEAT)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import asyncpg
 import structlog
 
+from app.db.session import DRIVER_FAILURES
 from app.db.work import CHANNEL
 
 GATHER = 0.01  # seconds in which arrivals share one notice
@@ -34,7 +35,7 @@ class Notices:
         await asyncio.sleep(GATHER)
         try:
             await self._pool.execute("SELECT pg_notify($1, '')", CHANNEL)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except DRIVER_FAILURES as failure:
             log.warning("notice_lost", error=type(failure).__name__)
 
     async def close(self) -> None:

@@ -16,10 +16,10 @@ from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.entitlements import Pool
-from app.db.session import Record, Session
+from app.db.session import LOST, DatabaseAway, Record, Session
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
-_GONE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError)
+_GONE = (*LOST, asyncpg.InterfaceError)
 
 
 class _Ready:
@@ -55,16 +55,29 @@ class Reading:
         self._pool = pool
 
     async def execute(self, statement: "Select[Any]", parameters: Mapping[str, object]) -> list[Record]:
-        """Return the rows of a statement that was built once: it is remembered."""
+        """
+        Return the rows of a statement that was built once: it is remembered.
+
+        :raises DatabaseAway: it cannot be asked.
+        """
         ready = self._known.get(statement)
         if ready is None:
             ready = self._known[statement] = _Ready(statement)
         values = [parameters[name] if name in parameters else ready.fixed[name] for name in ready.names]
         try:
             found = await self._pool.fetch(ready.sql, *values)
-        except _GONE:  # the server was restarted, and the pool did not know: its next connection is a new one
-            found = await self._pool.fetch(ready.sql, *values)
+        except ValueError:  # what is asked for cannot be
+            raise
+        except _GONE:
+            found = await self._again(ready.sql, values)
         return cast("list[Record]", [ready.make(row) for row in found])
+
+    async def _again(self, sql: str, values: Sequence[object]) -> list[Any]:
+        """Ask once more: the server was restarted, and the pool did not know. Its next connection is a new one."""
+        try:
+            return await self._pool.fetch(sql, *values)
+        except (OSError, *_GONE) as failure:
+            raise DatabaseAway(f"{type(failure).__name__}: {failure}") from failure
 
 
 Reads = Session | Reading  # what a function takes that may be a part of a page

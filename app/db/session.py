@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg.exceptions import InsufficientPrivilegeError, UndefinedColumnError, UndefinedTableError
-from sqlalchemy import Row
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import Row, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 T = TypeVar("T")
@@ -20,8 +21,19 @@ class DatabaseAway(OSError):
     """The database cannot be reached, or says nothing."""
 
 
+# A connection that is no more. Asked in the moment in which it ends, asyncpg may only say that it is busy with something
+# else, as an error of its own that is none of its usual kinds (MagicStack/asyncpg, issue 1069).
+LOST = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InternalClientError,
+)
 DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
-DATABASE_FAILURES = (OSError, asyncpg.PostgresError, SQLAlchemyError)  # all that a question to it may raise
+DRIVER_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DATABASE_FAILURES = (*DRIVER_FAILURES, SQLAlchemyError)  # all that a question to it may raise
 Sessions = async_sessionmaker[AsyncSession]
 Session = AsyncSession
 Record = Row[*tuple[Any, ...]]  # of a statement that names columns and not a mapped class: that costs half
@@ -38,10 +50,10 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
         try:
             return await asyncpg.connect(dsn, statement_cache_size=cached, timeout=CONNECTING)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except DRIVER_FAILURES as failure:
             raise DatabaseAway(f"{type(failure).__name__}: {failure}") from failure
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
         async_creator=connect,
         pool_size=pool_size,
@@ -49,12 +61,22 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
         pool_pre_ping=True,
         hide_parameters=True,  # errors are logged; what they were about may be a name or an address
     )
+    event.listen(engine.sync_engine, "handle_error", _lost, retval=True)
+    return engine
+
+
+def _lost(failed: ExceptionContext) -> DatabaseAway | None:
+    """Have a connection that ended known as that whatever was asked when, and not used again."""
+    cause = failed.original_exception.__cause__ or failed.original_exception
+    failed.is_disconnect = failed.is_disconnect or isinstance(cause, LOST)
+    if failed.is_disconnect and not failed.is_pre_ping:
+        return DatabaseAway(f"{type(cause).__name__}: {cause}")
+    return None
 
 
 def is_away(error: BaseException) -> bool:
     """Tell whether an error means that the database is gone, and not that something is wrong with what was asked."""
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or isinstance(error, DatabaseAway | OperationalError | InterfaceError)
+    return isinstance(error, DatabaseAway | OperationalError | InterfaceError)
 
 
 def remedy(error: BaseException) -> str | None:

@@ -3,12 +3,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.entitlements import Reader, about, open_pool
 from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, Access, Spell, decide, dump
 from app.domain.plans import Catalogue, Feature
+from tests.support.database import END_THE_OTHERS, OFTEN
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NAMES = ("archive", "audio", "print_edition")
@@ -38,4 +40,14 @@ async def test_a_question_that_comes_as_the_last_lane_rests_is_answered_too(data
         rows = [await reader.read("nobody") for _ in range(3)]
 
     assert rows == [None, None, None]
+    await pool.close()
+
+
+async def test_the_answer_survives_a_restart_of_the_server_whenever_it_is_asked_for(database: str) -> None:
+    pool = await open_pool(database, size=2, pooler=False)
+    reader, other = Reader(pool), await asyncpg.connect(database)
+    for _ in range(OFTEN):
+        assert await reader.read("nobody") is None
+        await other.execute(END_THE_OTHERS)
+    await other.close()
     await pool.close()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from app.db import (
     anomalies,
@@ -21,7 +22,8 @@ from app.db import (
 )
 from app.db.entitlements import open_pool
 from app.db.reading import Reading, Reads
-from app.db.session import Sessions
+from app.db.session import DatabaseAway, Sessions
+from tests.support.database import END_THE_OTHERS, OFTEN
 
 ROWS = """
 INSERT INTO subscribers (id, sub, email, name) VALUES ('rdr_1', 'ada', 'ada@example.com', 'Ada Marlowe');
@@ -92,15 +94,31 @@ async def test_a_reader_of_whom_nothing_is_kept_has_empty_parts(reading: Reading
     assert await sign_outs.last(reading, "nobody") is None
 
 
-async def test_reading_survives_a_restart_of_the_server(reading: Reading, database: str) -> None:
-    assert await subscribers.by_id(reading, "rdr_1") is not None
+async def test_reading_survives_a_restart_of_the_server_whenever_it_asks(reading: Reading, database: str) -> None:
     other = await asyncpg.connect(database)
-    await other.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
+    for _ in range(OFTEN):
+        assert await subscribers.by_id(reading, "rdr_1") is not None
+        await other.execute(END_THE_OTHERS)
     await other.close()
-    assert await subscribers.by_id(reading, "rdr_1") is not None
+
+
+async def test_a_transaction_whose_connection_ends_is_told_that_and_the_next_one_is_not(
+    sessions: Sessions, database: str
+) -> None:
+    other = await asyncpg.connect(database)
+
+    async def ends() -> None:
+        async with sessions.begin() as session:
+            await session.execute(text("SELECT 1"))
+            await other.execute(END_THE_OTHERS)
+            await session.execute(text("SELECT 2"))
+
+    for _ in range(OFTEN):
+        with pytest.raises(DatabaseAway):
+            await ends()
+        async with sessions.begin() as session:
+            assert await session.scalar(text("SELECT 3")) == 3
+    await other.close()
 
 
 async def test_only_the_last_sign_out_counts(sessions: Sessions) -> None:
