@@ -15,7 +15,7 @@ from app.cli.starting import WRONG, operator, started
 from app.db import work
 from app.db.reconciliation import WORK_KEY, Sweep
 from app.db.subscriptions import Overtaken
-from app.domain.errors import DomainError, StripeUnavailable
+from app.domain.errors import StripeUnavailable
 from app.domain.reconciliation import PAYMENTS, PHASES, REFUNDS, SUBSCRIPTIONS, AlreadyReconciling
 from app.gateway.pacing import backlog
 from app.services import catalogue, reconciliation
@@ -40,8 +40,6 @@ def swept(
             typer.echo("What was found so far is kept. The same command goes on from there.", err=True)
         except Overtaken:
             typer.echo("Another process goes on with it.", err=True)
-        except DomainError as refusal:
-            typer.echo(str(refusal), err=True)
         raise typer.Exit(WRONG)
 
 

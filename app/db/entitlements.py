@@ -14,11 +14,10 @@ from typing import Any, cast
 
 import asyncpg
 
-from app.db.session import DRIVER_FAILURES, LOST, PATIENCE
+from app.db.session import DRIVER_FAILURES, GONE, PATIENCE
 from app.domain.entitlements import NOBODY, Access, load, load_features
 
 Pool = asyncpg.Pool
-_GONE = (*LOST, asyncpg.InterfaceError)
 MOST = 200  # rows with one statement
 LANES = 2  # statements at the same time: one is on its way while another is being read
 REST = 1.0  # seconds in which it is not asked again after that, so that not every page waits
@@ -141,7 +140,7 @@ class Reader:
             try:
                 found: list[asyncpg.Record] = await connection.fetch(_READ_MANY, subs)
                 return found
-            except _GONE as failure:
+            except GONE as failure:
                 if overdue.when() <= asyncio.get_running_loop().time():
                     raise TimeoutError("the database says nothing") from failure
                 raise
@@ -151,7 +150,7 @@ class Reader:
     async def _read(self, subs: Sequence[str]) -> dict[str, Row]:
         try:
             rows = await self._fetch(subs)
-        except _GONE:
+        except GONE:
             # The server was restarted, and the pool did not know: its next connection is a new one.
             rows = await self._fetch(subs)
         return {sub: Row(access, version) for sub, access, version in rows}

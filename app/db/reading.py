@@ -11,15 +11,13 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-import asyncpg
 from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.entitlements import Pool
-from app.db.session import LOST, DatabaseAway, Record, Session
+from app.db.session import GONE, DatabaseAway, Record, Session
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
-_GONE = (*LOST, asyncpg.InterfaceError)
 
 
 class _Ready:
@@ -68,7 +66,7 @@ class Reading:
             found = await self._pool.fetch(ready.sql, *values)
         except ValueError:  # what is asked for cannot be
             raise
-        except _GONE:
+        except GONE:
             found = await self._again(ready.sql, values)
         return cast("list[Record]", [ready.make(row) for row in found])
 
@@ -76,7 +74,7 @@ class Reading:
         """Ask once more: the server was restarted, and the pool did not know. Its next connection is a new one."""
         try:
             return await self._pool.fetch(sql, *values)
-        except (OSError, *_GONE) as failure:
+        except (OSError, *GONE) as failure:
             raise DatabaseAway(f"{type(failure).__name__}: {failure}") from failure
 
 

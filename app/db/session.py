@@ -31,6 +31,7 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.InternalClientError,
 )
+GONE = (*LOST, asyncpg.InterfaceError)  # as asyncpg says of a closed one; and of wrong input, as a ValueError
 DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
 DRIVER_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 DATABASE_FAILURES = (*DRIVER_FAILURES, SQLAlchemyError)  # all that a question to it may raise

@@ -31,7 +31,7 @@ def spoiled(shop: Stack, statement: str) -> None:
     async def change() -> None:
         dsn = await schema.create_database(await asyncio.to_thread(embedded.ensure, shop.folder), address.DATABASE)
         connection = await asyncpg.connect(dsn)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             while await connection.fetchval("SELECT EXISTS (SELECT FROM events WHERE due_at IS NOT NULL)"):
                 await asyncio.sleep(0.05)
         await connection.execute(statement)

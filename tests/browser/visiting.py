@@ -25,7 +25,7 @@ WIDE, PHONE = (1200, 800), (390, 844)
 GATED = "/articles/what-the-tide-gauge-knows"
 GATED_END = "Give it a minute."
 DECLINED, ASKS_THE_BANK = "4000 0000 0000 0002", "4000 0027 6000 3184"
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 10_000  # milliseconds
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def node(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", **environment},
-        timeout=280,
+        timeout=100,
         check=False,
     )
 

@@ -84,7 +84,7 @@ async def test_a_reader_who_is_refused_by_the_service_is_refused_at_the_edge_bef
     gone = await held.shop.post("/v1/me/subscription/cancel", held.reader, {"when": "now"})
     assert gone.status_code == 200, gone.text
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         while edge.may_token(held.token, "archive"):
             await asyncio.sleep(0.02)
     assert edge.may_token(held.token, "archive").reason == "token_revoked"

@@ -117,7 +117,7 @@ async def test_an_event_that_arrives_as_the_last_writer_rests_is_written_too(
 ) -> None:
     arrivals = Arrivals(pool, writers=1)
 
-    async with asyncio.timeout(30):  # each comes in the very step in which the one before was answered
+    async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
         new = [await arrivals.store(arrival(n)) for n in range(3)]
 
     assert new == [True, True, True]

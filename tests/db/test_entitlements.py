@@ -36,7 +36,7 @@ async def test_a_question_that_comes_as_the_last_lane_rests_is_answered_too(data
     pool = await open_pool(database, size=2, pooler=False)
     reader = Reader(pool, lanes=1)
 
-    async with asyncio.timeout(30):  # each comes in the very step in which the one before was answered
+    async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
         rows = [await reader.read("nobody") for _ in range(3)]
 
     assert rows == [None, None, None]

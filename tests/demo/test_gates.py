@@ -19,7 +19,7 @@ from tests.demo.test_with_everything import ARCHIVE, ARCHIVE_END, checkout, desk
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "gate"
 PATH = os.environ["PATH"] + ":/usr/sbin"
-PATIENCE = 60.0
+PATIENCE = 30.0
 pytestmark = [pytest.mark.xdist_group("gates"), pytest.mark.timeout(240)]
 
 

@@ -83,7 +83,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_behind() -> None:
 
 def test_the_tour_finds_everything_as_it_should_be() -> None:
     tour = subprocess.run(
-        [sys.executable, "-m", "demo.tour"], capture_output=True, text=True, cwd=ROOT, timeout=280, check=False
+        [sys.executable, "-m", "demo.tour"], capture_output=True, text=True, cwd=ROOT, timeout=110, check=False
     )
     assert tour.returncode == 0, tour.stdout + tour.stderr
     assert tour.stdout.count("✓") == 16

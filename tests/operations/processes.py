@@ -15,7 +15,7 @@ from typing import TypeVar
 import httpx2
 
 ROOT = Path(__file__).parents[2]
-START_LIMIT = 60.0  # seconds
+START_LIMIT = 30.0  # seconds
 PACE = 0.05  # seconds between two looks
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Process:
         """Ask it to stop, as an orchestrator does, and return the seconds it took."""
         began = time.monotonic()
         self.popen.send_signal(signal.SIGTERM)
-        self.popen.wait(timeout=60)
+        self.popen.wait(timeout=20)
         return time.monotonic() - began
 
     def stopped_well(self) -> bool:

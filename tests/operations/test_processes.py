@@ -107,7 +107,7 @@ def test_a_connection_that_a_proxy_keeps_is_there_when_it_is_used_again(database
     settings = {"NEWSSTAND_DATABASE_URL": database, "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9"}
     with running([*SERVE, str(port)], settings, tmp_path / "log") as service:
         service.wait_for(f"http://127.0.0.1:{port}/readyz")
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as kept:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as kept:
             kept.connect()
             kept.auto_open = 0  # it would quietly connect anew
             for pause in (6, 0):
@@ -124,7 +124,7 @@ def deliver(url: str) -> httpx2.Response:
     body = json.dumps(event)
     signature = WebhookSignature.generate_signature_header(body, SANDBOX_WEBHOOK_SECRET)
     headers = {"Stripe-Signature": signature}
-    return httpx2.post(f"{url}/webhooks/stripe", headers=headers, content=body, trust_env=False, timeout=30)
+    return httpx2.post(f"{url}/webhooks/stripe", headers=headers, content=body, trust_env=False, timeout=10)
 
 
 class Line:

@@ -114,7 +114,7 @@ class Shop:
     async def wind(self, clock: Any, to: int) -> None:
         """Advance a test clock and wait until it is ready."""
         await self.v1.test_helpers.test_clocks.advance_async(clock.id, {"frozen_time": to})
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             while (await self.v1.test_helpers.test_clocks.retrieve_async(clock.id)).status != "ready":
                 await asyncio.sleep(0.01)
 
