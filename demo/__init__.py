@@ -6,8 +6,8 @@ only as any publisher's site would, by its REST API, and starts it only as an op
 
 - `python -m demo` starts everything and waits for Ctrl-C;
 - `python -m demo.tour` starts everything, walks a reader's whole path by itself, and stops;
-- `demo.issuer` is an OpenID provider, so that the service checks real tokens from the first minute;
-- `demo.site` is the magazine: articles, a paywall, a plan card and an account page, and no billing rules.
+- `demo.identity_provider` is an OpenID provider, so that the service checks real tokens from the first minute;
+- `demo.magazine` is the magazine: articles, a paywall, a plan card and an account page, and no billing rules.
 
 Every password and secret in this package is public, on purpose: none of them may protect anything real.
 """

@@ -5,7 +5,7 @@ import asyncio
 import sys
 import time
 
-from demo.issuer.people import DEMO_PASSWORD, SEEDED
+from demo.identity_provider.users import DEMO_PASSWORD, SEEDED
 from demo.stack import Ports, Stack, StackFailed, cancel_on_signals
 
 CARDS = (

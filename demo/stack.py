@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.calendar import calendar
-from demo.issuer.app import CONSOLE, CONSOLE_SECRET
+from demo.identity_provider.app import CONSOLE, CONSOLE_SECRET
+from demo.issue_calendar import calendar
 from demo.processes import PACE, Processes, StackFailed
 
 __all__ = ["Ports", "Stack", "StackFailed", "cancel_on_signals"]
@@ -110,7 +110,7 @@ class Stack:
                 "--forward-to", f"{self.service}/webhooks/stripe", "--signing-secret", SIGNING_SECRET,
             ], f"{self.sandbox}/_sandbox/health"),
             start.serve("issuer", [
-                "-m", "demo.issuer", "--host", HOST, "--port", str(ports.issuer),
+                "-m", "demo.identity_provider", "--host", HOST, "--port", str(ports.issuer),
                 "--redirect-uri", f"{self.magazine}/signed-in",
             ], f"{self.issuer}/.well-known/openid-configuration"),
             start.run("migrate", ["-m", "app", "migrate"]),
@@ -136,7 +136,7 @@ class Stack:
     async def _start_magazine(self) -> None:
         """Start the site with a key of its own for its one question to the service."""
         key = await self.processes.run("keys create", ["-m", "app", "keys", "create", "--scope", "entitlements:read"])
-        command = ["-m", "demo.site", "--host", HOST, "--port", str(self._ports.magazine)]
+        command = ["-m", "demo.magazine", "--host", HOST, "--port", str(self._ports.magazine)]
         await self.processes.serve("magazine", command, f"{self.magazine}/healthz", MAGAZINE_API_KEY=key.strip())
 
     def stop(self) -> None:

@@ -11,8 +11,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from demo.browsing import Browser, Element, Page
-from demo.issuer.people import DEMO_PASSWORD
+from demo.browser import Browser, Element, Page
+from demo.identity_provider.users import DEMO_PASSWORD
 from demo.stack import Ports, Stack, StackFailed, cancel_on_signals
 
 ARTICLE = "what-the-tide-gauge-knows"

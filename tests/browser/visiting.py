@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from demo.issuer.people import DEMO_PASSWORD
+from demo.identity_provider.users import DEMO_PASSWORD
 from demo.stack import Stack
 from demo.tour import ADDRESS, CARD
 

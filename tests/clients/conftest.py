@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.forging import forged
+from tests.clients.forged_tokens import forged
 from tests.support.shop import Person, Shop, open_shop
 
 

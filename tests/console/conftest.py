@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from demo.browsing import Browser, Page
-from demo.issuer.app import CONSOLE, CONSOLE_SECRET
-from demo.issuer.people import DEMO_PASSWORD
+from demo.browser import Browser, Page
+from demo.identity_provider.app import CONSOLE, CONSOLE_SECRET
+from demo.identity_provider.users import DEMO_PASSWORD
 from tests.support.shop import Shop, open_shop
 
 SESSION_KEY = "a-key-of-the-tests-and-of-nothing-else"

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from app.console import app as console
 from app.console.signing import own_path
 from app.domain.callers import IMPLIES
-from demo.browsing import Browser, Page
+from demo.browser import Browser, Page
 from tests.console.conftest import Sit, Sitter
 from tests.support.shop import Shop
 

@@ -1,6 +1,6 @@
 """Money back at the console: what was seen is what is paid, once, whoever else is at it."""
 
-from demo.browsing import Page
+from demo.browser import Page
 from tests.console.conftest import Sit, Sitter
 from tests.support.shop import Shop
 

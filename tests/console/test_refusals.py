@@ -2,7 +2,7 @@
 
 import pytest
 
-from demo.browsing import Page
+from demo.browser import Page
 from tests.console.conftest import Sit, Sitter
 from tests.support.shop import Shop
 

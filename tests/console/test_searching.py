@@ -3,7 +3,7 @@
 import pytest
 
 from bench import overheard
-from demo.browsing import Page
+from demo.browser import Page
 from tests.console.conftest import Sit
 from tests.support.shop import Shop
 

@@ -7,7 +7,7 @@ import pytest
 from app.console.seal import Seal
 from app.console.staff import Staff, unsealed
 from app.domain.callers import SUPPORT, Reader
-from demo.browsing import Browser
+from demo.browser import Browser
 from tests.console.conftest import SESSION_KEY, Sit
 from tests.support.shop import Shop
 

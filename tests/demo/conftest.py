@@ -29,7 +29,9 @@ def running(module: str, announcement: str, *arguments: str, **environment: str)
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[str]:
     """An issuer's address."""
-    with running("demo.issuer", "Issuer listening on ", "--redirect-uri", "http://127.0.0.1:5555/signed-in") as url:
+    with running(
+        "demo.identity_provider", "Issuer listening on ", "--redirect-uri", "http://127.0.0.1:5555/signed-in"
+    ) as url:
         yield url
 
 
@@ -38,7 +40,7 @@ def lonely_magazine(issuer: str) -> Iterator[str]:
     """The address of a magazine whose subscription service is down."""
     nobody = f"http://127.0.0.1:{Ports.free().service}"
     settings = {"MAGAZINE_NEWSSTAND_URL": nobody, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_nobody"}
-    with running("demo.site", "Magazine listening on ", **settings) as url:
+    with running("demo.magazine", "Magazine listening on ", **settings) as url:
         yield url
 
 

@@ -39,7 +39,7 @@ class Issuer:
 @contextlib.contextmanager
 def running_issuer() -> Iterator[Issuer]:
     """Start one on a free port, and take it down at the end."""
-    command = [sys.executable, "-m", "demo.issuer", "--port", "0"]
+    command = [sys.executable, "-m", "demo.identity_provider", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -13,8 +13,8 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 from demo.forms import csrf_token, is_our_form, text
-from demo.issuer.grants import CodeGrant, Issuer, IssuerRequest
-from demo.issuer.people import DEMO_PASSWORD, MINIMUM_PASSWORD, SEEDED, EmailTaken, Person
+from demo.identity_provider.authorization_server import CodeGrant, Issuer, IssuerRequest
+from demo.identity_provider.users import DEMO_PASSWORD, MINIMUM_PASSWORD, SEEDED, EmailTaken, Person
 
 STALE = "This form was too old. Please send it again."
 
@@ -103,7 +103,7 @@ class Pages:
             if error.redirect_uri:  # an address we know: the client is told
                 return oauth, self._issuer.handle_error_response(oauth, error)
             reason = error.description or error.error
-            return oauth, self._page(request, "refused.html", problem=reason, status=400)
+            return oauth, self._page(request, "error.html", problem=reason, status=400)
 
     def _send_back(self, oauth: IssuerRequest, grant: CodeGrant, person: Person) -> Response:
         response: Response = self._issuer.create_authorization_response(oauth, grant_user=person, grant=grant)

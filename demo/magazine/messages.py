@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from demo.site.newsstand import Problem
+from demo.magazine.newsstand_client import Problem
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
 WITHOUT_CENTS = {"jpy", "krw", "vnd", "clp", "isk"}

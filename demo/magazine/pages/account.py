@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo.forms import money, text
-from demo.site import words
-from demo.site.magazine import Magazine, see_other, sign_in_first
-from demo.site.newsstand import Problem
+from demo.magazine import messages
+from demo.magazine.context import Magazine, see_other, sign_in_first
+from demo.magazine.newsstand_client import Problem
 
 LIVE = frozenset({"active", "trialing", "past_due"})
 
@@ -41,8 +41,8 @@ class Account:
         return self._magazine.page(
             request, "account.html",
             subscription=found,
-            sentence=words.standing(found, self._magazine.settings.timezone) if found else None,
-            editions=words.editions(found.get("editions")) if found else None,
+            sentence=messages.standing(found, self._magazine.settings.timezone) if found else None,
+            editions=messages.editions(found.get("editions")) if found else None,
             live=live,
         )  # fmt: skip
 
@@ -65,7 +65,7 @@ class Account:
             return see_other("/account")
         return self._magazine.page(
             request, "refund.html",
-            quote=quote, refused=words.sentence(str(quote.get("detail") or "the guarantee does not hold any more")),
+            quote=quote, refused=messages.sentence(str(quote.get("detail") or "the guarantee does not hold any more")),
             # One key for each showing of the page: a double click repeats it, and is paid once.
             key=secrets.token_urlsafe(16),
         )  # fmt: skip
@@ -82,9 +82,9 @@ class Account:
         except Problem as problem:
             if problem.status == 401:
                 raise
-            request.session["notice"] = words.refusal(problem)
+            request.session["notice"] = messages.refusal(problem)
         else:
-            request.session["notice"] = words.refund(paid)
+            request.session["notice"] = messages.refund(paid)
         return see_other("/account")
 
     async def _change(self, request: Request, change: Callable[[str], Awaitable[None]], done: str) -> Response:

@@ -1,15 +1,15 @@
-"""`python -m demo.site`: the magazine. Configured by the environment (see `demo.site.settings`)."""
+"""`python -m demo.magazine`: the magazine. Configured by the environment (see `demo.magazine.settings`)."""
 
 import argparse
 
-from demo.serving import address, bind, serve
-from demo.site.app import build
-from demo.site.settings import Settings
+from demo.magazine.app import build
+from demo.magazine.settings import Settings
+from demo.server import address, bind, serve
 
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m demo.site", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m demo.magazine", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
     arguments = parser.parse_args()

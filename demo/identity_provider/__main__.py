@@ -1,16 +1,16 @@
-"""`python -m demo.issuer`: an OpenID provider for the demo and the tests. Loopback and public passwords only."""
+"""`python -m demo.identity_provider`: an OpenID provider for the demo and the tests. Loopback and public passwords only."""
 
 import argparse
 
-from demo.issuer.app import build
-from demo.serving import address, bind, serve
+from demo.identity_provider.app import build
+from demo.server import address, bind, serve
 
 DEFAULT_REDIRECTS = ["http://127.0.0.1:8080/signed-in", "http://localhost:8080/signed-in"]
 
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m demo.issuer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m demo.identity_provider", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9000, help="0 picks a free one")
     parser.add_argument("--audience", default="newsstand", help="the API that access tokens are for")

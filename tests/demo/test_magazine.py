@@ -3,11 +3,11 @@
 import httpx2
 import pytest
 
-from demo.browsing import Browser, Page
-from demo.issuer.people import DEMO_PASSWORD
-from demo.site import words
-from demo.site.articles import load
-from demo.site.magazine import own_path
+from demo.browser import Browser, Page
+from demo.identity_provider.users import DEMO_PASSWORD
+from demo.magazine import messages
+from demo.magazine.articles import load
+from demo.magazine.context import own_path
 
 GATED = "/articles/what-the-tide-gauge-knows"
 ENDING = "Give it a minute."
@@ -144,12 +144,12 @@ def test_every_gated_article_keeps_something_back_and_has_a_picture() -> None:
     ],
 )
 def test_money_is_shown_as_a_price(amount: dict[str, object] | None, shown: str) -> None:
-    assert words.money(amount) == shown
+    assert messages.money(amount) == shown
 
 
 def test_a_date_is_the_publishers_and_until_midnight_is_the_day_before() -> None:
-    assert words.date("2027-03-04T05:30:00Z", CHICAGO) == "3 March 2027"
-    assert words.last_day("2027-01-22T06:00:00Z", CHICAGO) == "21 January 2027"
+    assert messages.date("2027-03-04T05:30:00Z", CHICAGO) == "3 March 2027"
+    assert messages.last_day("2027-01-22T06:00:00Z", CHICAGO) == "21 January 2027"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_date_is_the_publishers_and_until_midnight_is_the_day_before() -> None
     ],
 )
 def test_a_subscription_stands_in_a_sentence(subscription: dict[str, object], sentence: str) -> None:
-    assert words.standing(subscription, CHICAGO) == sentence
+    assert messages.standing(subscription, CHICAGO) == sentence
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_subscription_stands_in_a_sentence(subscription: dict[str, object], se
 )
 def test_a_subscription_that_a_refund_ended_says_so(ended_by: str | None, sentence: str) -> None:
     ended = {"status": "canceled", "ends_at": "2027-03-04T18:00:00Z", "ended_by": ended_by}
-    assert words.standing(ended, CHICAGO) == sentence
+    assert messages.standing(ended, CHICAGO) == sentence
 
 
 @pytest.mark.parametrize(
@@ -206,4 +206,4 @@ def test_a_subscription_that_a_refund_ended_says_so(ended_by: str | None, senten
     ],
 )
 def test_a_refund_says_how_it_stands(status: str, sentence: str) -> None:
-    assert words.refund({"status": status, "amount": {"amount": 7300, "currency": "usd"}}).startswith(sentence)
+    assert messages.refund({"status": status, "amount": {"amount": 7300, "currency": "usd"}}).startswith(sentence)

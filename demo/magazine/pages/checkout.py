@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo.forms import text
-from demo.site import words
-from demo.site.magazine import Magazine, see_other, sign_in_first
-from demo.site.newsstand import Json, Problem
+from demo.magazine import messages
+from demo.magazine.context import Magazine, see_other, sign_in_first
+from demo.magazine.newsstand_client import Json, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Joining:
         except Problem as problem:
             if problem.code != "promotion_code_invalid":
                 raise
-            return await self._card(request, choice, status=problem.status, problem=words.refusal(problem))
+            return await self._card(request, choice, status=problem.status, problem=messages.refusal(problem))
         return see_other(str(started["url"]))
 
     async def welcome(self, request: Request) -> Response:

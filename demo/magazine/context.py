@@ -14,12 +14,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from demo.forms import csrf_token, is_our_form
-from demo.site import words
-from demo.site.articles import Article
-from demo.site.identity import Identity, Reader
-from demo.site.newsstand import Newsstand
-from demo.site.sessions import Sessions
-from demo.site.settings import Settings
+from demo.magazine import messages
+from demo.magazine.articles import Article
+from demo.magazine.newsstand_client import Newsstand
+from demo.magazine.oidc import Identity, Reader
+from demo.magazine.sessions import Sessions
+from demo.magazine.settings import Settings
 
 STALE = "This form was too old. Please go back, reload the page and try again."
 
@@ -39,9 +39,9 @@ class Magazine:
     )
 
     def __post_init__(self) -> None:
-        self.templates.env.filters["money"] = words.money
-        self.templates.env.filters["date"] = lambda value: words.date(value, self.settings.timezone)
-        self.templates.env.filters["last_day"] = lambda value: words.last_day(value, self.settings.timezone)
+        self.templates.env.filters["money"] = messages.money
+        self.templates.env.filters["date"] = lambda value: messages.date(value, self.settings.timezone)
+        self.templates.env.filters["last_day"] = lambda value: messages.last_day(value, self.settings.timezone)
 
     def article(self, slug: str | None) -> Article | None:
         """Return an article by the name in its address."""

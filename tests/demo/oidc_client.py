@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 
-from demo.browsing import Page
+from demo.browser import Page
 
 
 async def submit(browser: httpx2.AsyncClient, shown: httpx2.Response, **fields: str) -> httpx2.Response:

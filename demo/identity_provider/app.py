@@ -14,12 +14,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from demo.forms import CarefulHeaders
-from demo.issuer import control
-from demo.issuer.clients import SCOPES, Client
-from demo.issuer.grants import Issuer, IssuerRequest
-from demo.issuer.keys import KeyRing
-from demo.issuer.pages import Pages
-from demo.issuer.people import People
+from demo.identity_provider import control_api
+from demo.identity_provider.authorization_server import Issuer, IssuerRequest
+from demo.identity_provider.clients import SCOPES, Client
+from demo.identity_provider.keys import KeyRing
+from demo.identity_provider.pages import Pages
+from demo.identity_provider.users import People
 
 # The service's console, wherever on this machine it is. The secret is public by design: see the package's docstring.
 CONSOLE, CONSOLE_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
@@ -77,7 +77,7 @@ def build(*, url: str, audience: str, redirect_uris: Iterable[str]) -> Starlette
             Route("/jwks", jwks),
             Route("/token", token, methods=["POST"]),
             *Pages(issuer).routes(),
-            *control.routes(issuer),
+            *control_api.routes(issuer),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ],
         middleware=[

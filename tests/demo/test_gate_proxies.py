@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from demo.browsing import Browser, Page
+from demo.browser import Browser, Page
 from demo.stack import Ports, Stack
-from tests.demo.test_with_everything import ARCHIVE, ARCHIVE_END, checkout, desk_page, new_reader, pay
+from tests.demo.test_full_stack import ARCHIVE, ARCHIVE_END, checkout, desk_page, new_reader, pay
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "gate"
 PATH = os.environ["PATH"] + ":/usr/sbin"

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.site.identity import Attempt, SignInFailed
-from demo.site.magazine import Magazine, own_path, see_other
+from demo.magazine.context import Magazine, own_path, see_other
+from demo.magazine.oidc import Attempt, SignInFailed
 
 log = logging.getLogger(__name__)
 

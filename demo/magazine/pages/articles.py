@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.site import words
-from demo.site.articles import Article
-from demo.site.identity import Reader
-from demo.site.magazine import Magazine
-from demo.site.newsstand import Problem, Unreachable
+from demo.magazine import messages
+from demo.magazine.articles import Article
+from demo.magazine.context import Magazine
+from demo.magazine.newsstand_client import Problem, Unreachable
+from demo.magazine.oidc import Reader
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Reading:
         articles, reader = self._magazine.articles, self._magazine.reader(request)
         subscribed = reader is not None and await self._has_anything(reader)
         return self._magazine.page(
-            request, "front.html",
+            request, "front_page.html",
             lead=articles[0],
             current=[article for article in articles[1:] if article.feature != "archive"],
             archive=[article for article in articles if article.feature == "archive"],
@@ -83,13 +83,13 @@ class Reading:
         if article.feature is None:
             return None
         if reader is None:
-            return {"reason": "signed_out", "sentence": words.ANONYMOUS}
+            return {"reason": "signed_out", "sentence": messages.ANONYMOUS}
         try:
             answer = await self._magazine.newsstand.may_use(reader.sub, article.feature)
         except Unreachable as error:
             log.warning("entitlement check failed: %s", error)
             return {"reason": "unavailable", "unavailable": True}
-        return None if answer.allowed else {"reason": answer.reason, "sentence": words.closed(answer.reason)}
+        return None if answer.allowed else {"reason": answer.reason, "sentence": messages.closed(answer.reason)}
 
     async def _has_anything(self, reader: Reader) -> bool:
         """Tell whether a reader has a subscription to use; in doubt the offer does no harm."""

@@ -16,9 +16,9 @@ from authlib.oidc.core import AuthorizationCodeMixin, OpenIDCode
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from starlette.responses import Response
 
-from demo.issuer.clients import SCOPES, Client
-from demo.issuer.keys import KeyRing
-from demo.issuer.people import People, Person
+from demo.identity_provider.clients import SCOPES, Client
+from demo.identity_provider.keys import KeyRing
+from demo.identity_provider.users import People, Person
 
 CODE_LIFETIME = 60  # seconds
 TOKEN_LIFETIME = 3600  # seconds

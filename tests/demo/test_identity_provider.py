@@ -11,8 +11,8 @@ from joserfc import jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet
 
-from demo.issuer.people import DEMO_PASSWORD
-from tests.demo.browser import Pkce, answer, submit
+from demo.identity_provider.users import DEMO_PASSWORD
+from tests.demo.oidc_client import Pkce, answer, submit
 
 
 async def keys(browser: httpx2.AsyncClient, issuer: str) -> KeySet:

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo.forms import money, text
-from demo.site import words
-from demo.site.identity import Reader
-from demo.site.magazine import Magazine, see_other, sign_in_first
-from demo.site.newsstand import Json, Problem
+from demo.magazine import messages
+from demo.magazine.context import Magazine, see_other, sign_in_first
+from demo.magazine.newsstand_client import Json, Problem
+from demo.magazine.oidc import Reader
 
 BASIS = "guarantee"
 
@@ -44,7 +44,7 @@ class Desk:
         self._admit(agent)
         query = request.query_params.get("q", "").strip()
         found = await self._magazine.newsstand.find_readers(agent.token, query) if query else None
-        return self._magazine.page(request, "desk.html", query=query, found=found)
+        return self._magazine.page(request, "support_search.html", query=query, found=found)
 
     async def show(self, request: Request) -> Response:
         """Show a reader's subscriptions and payments, each with what the guarantee would pay back."""
@@ -58,7 +58,7 @@ class Desk:
             for payment in person.get("payments") or []
         ]
         return self._magazine.page(
-            request, "desk_reader.html",
+            request, "support_reader.html",
             person=person, payments=payments,
             # One key for each showing of the page: a double click repeats it, and is paid once.
             key=secrets.token_urlsafe(16),
@@ -81,10 +81,10 @@ class Desk:
         try:
             refund = await self._magazine.newsstand.refund(agent.token, key=text(form, "key"), body=asked)
         except Problem as problem:
-            request.session["notice"] = f"Not refunded: {words.refusal(problem)}"
+            request.session["notice"] = f"Not refunded: {messages.refusal(problem)}"
         else:
             status = str(refund.get("status", "processing")).replace("_", " ")
-            request.session["notice"] = f"Refund of {words.money(refund.get('amount') or seen)}: {status}."
+            request.session["notice"] = f"Refund of {messages.money(refund.get('amount') or seen)}: {status}."
         return see_other(page)
 
     async def _quote(self, agent: Reader, payment: str) -> Json | None:

@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo.issuer.clients import LOOPBACK
-from demo.issuer.grants import TOKEN_LIFETIME, Issuer
-from demo.issuer.keys import Algorithm
+from demo.identity_provider.authorization_server import TOKEN_LIFETIME, Issuer
+from demo.identity_provider.clients import LOOPBACK
+from demo.identity_provider.keys import Algorithm
 
 
 class TokenAsked(BaseModel):

@@ -19,17 +19,17 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from demo.forms import CarefulHeaders
-from demo.site import words
-from demo.site.account import Account
-from demo.site.articles import load
-from demo.site.desk import Desk
-from demo.site.identity import Identity
-from demo.site.joining import Joining
-from demo.site.magazine import Magazine
-from demo.site.newsstand import Newsstand, Problem, Unreachable
-from demo.site.reading import Reading
-from demo.site.settings import Settings
-from demo.site.signing import Signing
+from demo.magazine import messages
+from demo.magazine.articles import load
+from demo.magazine.context import Magazine
+from demo.magazine.newsstand_client import Newsstand, Problem, Unreachable
+from demo.magazine.oidc import Identity
+from demo.magazine.pages.account import Account
+from demo.magazine.pages.articles import Reading
+from demo.magazine.pages.checkout import Joining
+from demo.magazine.pages.sign_in import Signing
+from demo.magazine.pages.support_desk import Desk
+from demo.magazine.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class _Mishaps:
         if error.status == 401:
             self._magazine.sessions.sign_out(request)
             return self._page(request, 401, EXPIRED)
-        return self._page(request, error.status, words.refusal(error), code=error.code)
+        return self._page(request, error.status, messages.refusal(error), code=error.code)
 
     async def away(self, request: Request, error: Exception) -> Response:
         """The service does not answer."""
@@ -119,4 +119,4 @@ class _Mishaps:
         return self._page(request, 503, AWAY)
 
     def _page(self, request: Request, status: int, sentence: str, *, code: str = "") -> Response:
-        return self._magazine.page(request, "mishap.html", status=status, what=status, sentence=sentence, code=code)
+        return self._magazine.page(request, "error.html", status=status, what=status, sentence=sentence, code=code)

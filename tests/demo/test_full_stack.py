@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.browsing import Browser, Page
-from demo.issuer.people import DEMO_PASSWORD
+from demo.browser import Browser, Page
+from demo.identity_provider.users import DEMO_PASSWORD
 from demo.stack import Ports, Stack
 from demo.tour import ADDRESS, CARD
 from tests.demo.conftest import running
@@ -196,7 +196,7 @@ async def test_a_refund_that_is_no_longer_worth_what_was_seen_is_not_paid(shop: 
 async def test_a_reader_whose_token_is_not_believed_is_asked_to_sign_in_again(shop: Stack, issuer: str) -> None:
     """Asked, and not sent round in circles: here the service believes another issuer than the site."""
     settings = {"MAGAZINE_NEWSSTAND_URL": shop.service, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_nobody"}
-    with running("demo.site", "Magazine listening on ", **settings) as magazine:
+    with running("demo.magazine", "Magazine listening on ", **settings) as magazine:
         async with Browser() as browser:
             login = await browser.open(f"{magazine}/sign-in?next=/account")
             filled = {"email": "ada@example.com", "password": DEMO_PASSWORD}

@@ -10,7 +10,7 @@ import time
 
 from starlette.requests import Request
 
-from demo.site.identity import Attempt, Reader
+from demo.magazine.oidc import Attempt, Reader
 
 ATTEMPT_LIFETIME = 600  # seconds to fill in the issuer's form
 
