@@ -15,6 +15,6 @@ falls due on a clock; `faults`, `limits`, `settings` and `control` are for tests
 `report` tells what is served; `pages` is the hosted checkout, and the page at `/`. Only `clock` reads the time.
 """
 
-from sandbox.public import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
+from sandbox.constants import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
 
 __all__ = ["API_VERSION", "DEFAULT_KEY", "DEFAULT_SIGNING_SECRET"]

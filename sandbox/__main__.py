@@ -9,12 +9,12 @@ import sys
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sandbox import http
 from sandbox.app import build
-from sandbox.chance import fresh_seed
-from sandbox.public import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
-from sandbox.report import as_text, report
+from sandbox.constants import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
+from sandbox.control.coverage import as_text, report
+from sandbox.http import api
 from sandbox.resources.webhook_endpoints import register
+from sandbox.seeded_random import fresh_seed
 
 _TEACHING = f"""
 A local Stripe for development and tests. It speaks Stripe's API, version {API_VERSION}, on this machine alone, keeps
@@ -29,7 +29,7 @@ all in memory and moves no money.
 
   Every key sk_test_… is an account of its own, made when it is first used. Live keys are refused.
   Readers pay at the `url` of a checkout session; 4242 4242 4242 4242 is a card that works.
-  What tests need besides, such as faults and lost webhooks, is below /_sandbox (see sandbox/control.py).
+  What tests need besides, such as faults and lost webhooks, is below /_sandbox (see sandbox/control/routes.py).
 """
 
 
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.report:
         print(as_text(report()))
         return 0
-    http.warm_up()
+    api.warm_up()
     seed = fresh_seed() if options.seed is None else options.seed
     app = build(validate=options.validate, seed=seed)
     if options.forward_to:

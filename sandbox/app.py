@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from sandbox import clock, control, http
-from sandbox.delivery import Delivery
-from sandbox.pages import checkout, console
-from sandbox.store import Accounts
-from sandbox.world import World
+from sandbox import clock
+from sandbox.control import routes as control
+from sandbox.delivery.webhooks import Delivery
+from sandbox.http import api
+from sandbox.pages import checkout, dashboard
+from sandbox.runtime import World
+from sandbox.store.accounts import Accounts
 
 _TICK = 0.1
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
@@ -34,11 +36,11 @@ def build(*, validate: bool = True, seed: int = 0) -> Starlette:
         await world.delivery.close()
 
     routes = [
-        Route("/v1/{path:path}", http.api, methods=_METHODS),
-        Route("/v2/{path:path}", http.api, methods=_METHODS),
+        Route("/v1/{path:path}", api.api, methods=_METHODS),
+        Route("/v2/{path:path}", api.api, methods=_METHODS),
         *control.routes,
         *checkout.routes,
-        *console.routes,
+        *dashboard.routes,
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.world = world

@@ -1,4 +1,4 @@
-"""The only reader of real time in the sandbox. A test clock's time is kept by `sandbox.agenda`."""
+"""The only reader of real time in the sandbox. A test clock's time is kept by `sandbox.store.accounts.scheduler`."""
 
 import asyncio
 import time

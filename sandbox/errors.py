@@ -1,6 +1,6 @@
 """Stripe's errors: one exception, and a function for each kind that is raised in more than one place."""
 
-from sandbox.jsontypes import JsonObject
+from sandbox.json_types import JsonObject
 
 
 class StripeError(Exception):

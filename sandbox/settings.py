@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
+from sandbox.json_types import JsonObject
 
 _LARGEST_SEED = 2**63
 

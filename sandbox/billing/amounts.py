@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
 
 _UNTAXED = "txcd_00000000"
 

@@ -2,8 +2,8 @@
 
 from sandbox.billing import periods
 from sandbox.errors import StripeError, invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account, new_id
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
 
 
 def coupon_of(account: Account, given: JsonObject, *, customer_id: str | None, param: str) -> tuple[str, str | None]:

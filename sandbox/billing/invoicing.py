@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from sandbox.billing import amounts, discounts, entries, intents
+from sandbox.billing import amounts, discounts, invoice_lines, payment_intents
 from sandbox.contract.responses import nullable_fields
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account, new_id
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Bill:
     period: tuple[int, int]
     """The invoice's own period: for a renewal, the one that has just ended."""
     made_at: int
-    entries: list[entries.Entry]
+    entries: list[invoice_lines.Entry]
 
 
 def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
@@ -26,7 +26,7 @@ def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
     return keep(account, invoice, bill.entries)
 
 
-def keep(account: Account, invoice: JsonObject, lines: list[entries.Entry]) -> JsonObject:
+def keep(account: Account, invoice: JsonObject, lines: list[invoice_lines.Entry]) -> JsonObject:
     """Store a draft: the invoice items on it wait no longer."""
     account.add(invoice)
     for entry in lines:
@@ -44,11 +44,11 @@ def composed(account: Account, subscription: JsonObject, bill: Bill) -> JsonObje
     lines = [entry.line() for entry in bill.entries]
     amounts.reckon(account, lines, coupons=coupons, automatic_tax=taxed)
     invoice = blank(account, subscription["customer"], currency=subscription["currency"], bill=bill)
-    invoice |= entries.sums(lines, automatic_tax=taxed)
+    invoice |= invoice_lines.sums(lines, automatic_tax=taxed)
     invoice["automatic_tax"] = automatic_tax(enabled=taxed)
     invoice["discounts"] = list(coupons)
     invoice["lines"]["data"] = [
-        entries.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
+        invoice_lines.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
         for entry, line in zip(bill.entries, lines, strict=True)
     ]
     invoice["parent"] = {
@@ -123,21 +123,21 @@ def blank(account: Account, customer_id: str, *, currency: str, bill: Bill) -> J
             "voided_at": None,
         },
         "test_clock": customer["test_clock"],
-        **entries.sums([], automatic_tax=False),
+        **invoice_lines.sums([], automatic_tax=False),
         "_subscription": None,
         "_payment_intent": None,
         "_payments": [],
     }
 
 
-def recompose(account: Account, invoice: JsonObject, lines: list[entries.Entry]) -> None:
+def recompose(account: Account, invoice: JsonObject, lines: list[invoice_lines.Entry]) -> None:
     """Put other lines on a draft that belongs to no subscription."""
     reckoned = [entry.line() for entry in lines]
     taxed = invoice["automatic_tax"]["enabled"]
     amounts.reckon(account, reckoned, coupons={}, automatic_tax=taxed)
-    invoice |= entries.sums(reckoned, automatic_tax=taxed)
+    invoice |= invoice_lines.sums(reckoned, automatic_tax=taxed)
     invoice["lines"]["data"] = [
-        entries.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
+        invoice_lines.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
         for entry, line in zip(lines, reckoned, strict=True)
     ]
 
@@ -158,7 +158,7 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
     customer["next_invoice_sequence"] += 1
     account.emit("invoice.finalized", invoice)
     if invoice["amount_due"] > 0:
-        intents.make_intent(account, invoice, now=now)
+        payment_intents.make_intent(account, invoice, now=now)
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription and any(line["discountable"] for line in invoice["lines"]["data"]):
         _spend_coupons(account, subscription, now)

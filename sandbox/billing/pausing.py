@@ -5,10 +5,10 @@ invoice is made and no period turns until it is resumed.
 
 from typing import Literal
 
-from sandbox.agenda import action
 from sandbox.billing import invoicing
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.scheduler import action
 
 Why = Literal["pause_requested", "trial_end_without_payment_method"]
 

@@ -3,7 +3,7 @@
 import calendar
 from datetime import UTC, datetime, timedelta
 
-from sandbox.jsontypes import JsonObject
+from sandbox.json_types import JsonObject
 
 
 def after(anchor: int, recurring: JsonObject, moment: int) -> int:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from sandbox.billing import amounts, discounts, entries
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account
+from sandbox.billing import amounts, discounts, invoice_lines
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
 
 Behavior = Literal["always_invoice", "create_prorations", "none"]
 
@@ -35,7 +35,9 @@ class Change:
         return bool(self.price["id"] != self.item["_price"] or self.quantity != self.item["quantity"])
 
 
-def of_changes(account: Account, subscription: JsonObject, changes: list[Change], *, at: int) -> list[entries.Entry]:
+def of_changes(
+    account: Account, subscription: JsonObject, changes: list[Change], *, at: int
+) -> list[invoice_lines.Entry]:
     """Return a credit for what goes and a debit for what comes; nothing in a trial, which is free."""
     if subscription["status"] == "trialing":
         return []
@@ -48,7 +50,7 @@ def of_changes(account: Account, subscription: JsonObject, changes: list[Change]
     return [entry for entry in found if entry.amount != 0]
 
 
-def credit(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> entries.Entry:
+def credit(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> invoice_lines.Entry:
     """Return the credit for the time of an item that is left after a moment."""
     price = account.get("price", item["_price"])
     start, end = item["current_period_start"], item["current_period_end"]
@@ -61,7 +63,7 @@ def credit(account: Account, subscription: JsonObject, item: JsonObject, *, at: 
     )
 
 
-def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> entries.Entry:
+def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> invoice_lines.Entry:
     first = account.get("subscription_item", subscription["_items"][0])
     start, end = first["current_period_start"], first["current_period_end"]
     value = _net(account, subscription, change.price, change.quantity, at)
@@ -105,15 +107,15 @@ def _entry(
     amount: int,
     period: tuple[int, int],
     item_id: str | None,
-) -> entries.Entry:
+) -> invoice_lines.Entry:
     words = "Unused time on" if amount < 0 else "Remaining time on"
     times = "" if quantity == 1 else f"{quantity} × "
-    return entries.Entry(
+    return invoice_lines.Entry(
         price=price,
         quantity=quantity,
         amount=amount,
         period=period,
-        description=f"{words} {times}{entries.product_name(account, price)}",
+        description=f"{words} {times}{invoice_lines.product_name(account, price)}",
         metadata=dict(subscription["metadata"]),
         discountable=False,
         subscription=subscription["id"],

@@ -6,10 +6,10 @@ payment that fails makes the subscription `past_due` and is tried again, by the 
 is such a turn too. A week before, `invoice.upcoming` tells what is to come.
 """
 
-from sandbox.agenda import action
-from sandbox.billing import charging, endings, entries, invoicing, pausing, periods
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account
+from sandbox.billing import cancellation, invoice_lines, invoicing, pausing, payments, periods
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.scheduler import action
 
 DRAFT_FOR = 3600
 _DAY = 86400
@@ -30,7 +30,7 @@ def period_end(account: Account, subscription: JsonObject) -> int:
 def expect(account: Account, subscription: JsonObject) -> None:
     """Have the period of a subscription turn when it ends, and tell of the invoice before that."""
     end = period_end(account, subscription)
-    endings.watch(account, subscription, end)
+    cancellation.watch(account, subscription, end)
     warned_at = end - UPCOMING
     if warned_at > account.now_for(subscription["customer"]):
         account.agenda.add(subscription["test_clock"], warned_at, "invoice.upcoming", subscription["id"])
@@ -39,10 +39,10 @@ def expect(account: Account, subscription: JsonObject) -> None:
 @action("subscription.turn")
 def _turn(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
-    if subscription is None or subscription["status"] in (*endings.OVER, "incomplete"):
+    if subscription is None or subscription["status"] in (*cancellation.OVER, "incomplete"):
         return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= at:
-        endings.cancel(account, subscription)
+        cancellation.cancel(account, subscription)
     elif subscription["status"] == "paused":
         return
     elif period_end(account, subscription) <= at and not _trial_ends_unpaid(account, subscription):
@@ -51,11 +51,11 @@ def _turn(account: Account, subscription_id: str, at: int) -> None:
 
 def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
     """Say whether a trial has ended without a payment method, and end or pause the subscription as it wants then."""
-    if subscription["status"] != "trialing" or charging.method_for(account, subscription) is not None:
+    if subscription["status"] != "trialing" or payments.method_for(account, subscription) is not None:
         return False
     match subscription["trial_settings"]["end_behavior"]["missing_payment_method"]:
         case "cancel":
-            endings.cancel(account, subscription)
+            cancellation.cancel(account, subscription)
         case "pause":
             pausing.pause(account, subscription, why="trial_end_without_payment_method")
         case _:
@@ -80,8 +80,8 @@ def _renew(account: Account, subscription: JsonObject, at: int) -> None:
         for item in items:
             item["current_period_start"], item["current_period_end"] = period
         lines = [
-            *entries.of_pending(account, subscription["customer"], subscription["id"]),
-            *entries.of_items(account, subscription),
+            *invoice_lines.of_pending(account, subscription["customer"], subscription["id"]),
+            *invoice_lines.of_items(account, subscription),
         ]
         bill = invoicing.Bill(reason="subscription_cycle", period=ended, made_at=at, entries=lines)
         invoice = invoicing.draft(account, subscription, bill)
@@ -116,20 +116,20 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
     attempt_collection(account, invoice, at)
 
 
-def attempt_collection(account: Account, invoice: JsonObject, at: int) -> charging.Outcome:
+def attempt_collection(account: Account, invoice: JsonObject, at: int) -> payments.Outcome:
     """Charge an open invoice; on failure its subscription is overdue and a retry is planned."""
     subscription = account.find("subscription", invoice["_subscription"])
-    method = charging.method_for_invoice(account, invoice)
-    outcome: charging.Outcome = "declined"
+    method = payments.method_for_invoice(account, invoice)
+    outcome: payments.Outcome = "declined"
     if invoice["amount_remaining"] == 0:
         invoicing.mark_paid(account, invoice, now=at)
         outcome = "paid"
     elif method is not None:
-        outcome = charging.pay(account, invoice, charging.Attempt(method=method, now=at))
+        outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=at))
     if outcome != "paid":
         _failed(account, subscription, invoice, outcome, at)
     elif subscription:
-        charging.settle(account, subscription, outcome)
+        payments.settle(account, subscription, outcome)
     return outcome
 
 
@@ -144,7 +144,7 @@ def bill_now(account: Account, subscription: JsonObject, bill: invoicing.Bill) -
 
 
 def _failed(
-    account: Account, subscription: JsonObject | None, invoice: JsonObject, outcome: charging.Outcome, at: int
+    account: Account, subscription: JsonObject | None, invoice: JsonObject, outcome: payments.Outcome, at: int
 ) -> None:
     pauses = account.settings.retry_days
     invoice["attempted"] = True
@@ -156,11 +156,11 @@ def _failed(
     account.emit("invoice.payment_failed", invoice)
     if outcome == "requires_action":
         account.emit("invoice.payment_action_required", invoice)
-    if subscription is None or subscription["status"] in (*endings.OVER, "paused"):
+    if subscription is None or subscription["status"] in (*cancellation.OVER, "paused"):
         return
     final = "past_due" if retry is not None else account.settings.after_retries
     if final == "cancel":
-        endings.cancel(account, subscription, reason="payment_failed")
+        cancellation.cancel(account, subscription, reason="payment_failed")
         return
     with account.changing(subscription, "customer.subscription.updated"):
         subscription["status"] = final
@@ -183,8 +183,8 @@ def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
     """Return what the next renewal would be, without making it."""
     period = following(account, subscription)
     lines = [
-        *entries.of_pending(account, subscription["customer"], subscription["id"]),
-        *entries.of_items(account, subscription, period=period),
+        *invoice_lines.of_pending(account, subscription["customer"], subscription["id"]),
+        *invoice_lines.of_items(account, subscription, period=period),
     ]
     started = items_of(account, subscription)[0]["current_period_start"]
     bill = invoicing.Bill(reason="upcoming", period=(started, period[0]), made_at=period[0], entries=lines)

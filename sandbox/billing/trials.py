@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from sandbox.agenda import action
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.store import Account
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.scheduler import action
 
 _DAY = 86400
 _WARNED = 3 * _DAY

@@ -18,7 +18,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from sandbox.contract.routes import ContractRoute
 from sandbox.errors import StripeError, invalid
-from sandbox.jsontypes import Json, JsonObject
+from sandbox.json_types import Json, JsonObject
 
 Checker = Callable[[Json, str], Json]
 

@@ -20,7 +20,7 @@ from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import StripeObject, UntypedStripeObject
 
 from sandbox.contract.routes import ContractRoute
-from sandbox.jsontypes import Json, JsonObject
+from sandbox.json_types import Json, JsonObject
 
 Faults = Sequence[str]
 """Sentences, each beginning with where in the value it is found."""

@@ -7,19 +7,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from sandbox import cards
+from sandbox.billing import test_cards
 from sandbox.errors import StripeError
-from sandbox.jsontypes import JsonObject
-from sandbox.pages import words
-from sandbox.pages.form import Form, read
+from sandbox.json_types import JsonObject
+from sandbox.pages import formatting
+from sandbox.pages.checkout_form import Form, read
 from sandbox.resources import checkout_payment
 from sandbox.resources.checkout_payment import Payer
-from sandbox.store import Account
-from sandbox.world import World
+from sandbox.runtime import World
+from sandbox.store.accounts import Account
 
 _HERE = Path(__file__).parent
-_TEMPLATES = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
-_TEMPLATES.filters["country"] = words.country
+_TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+_TEMPLATES.filters["country"] = formatting.country
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -71,7 +71,9 @@ async def ask(request: Request) -> Response:
         return RedirectResponse(f"/c/pay/{session['id']}", 303, _HEADERS)
     payer: Payer = session["_pending"]
     return _page(
-        "authenticate.html", 200, amount=words.summary(account, session, payer.promotion_code, payer.optional).total
+        "authenticate.html",
+        200,
+        amount=formatting.summary(account, session, payer.promotion_code, payer.optional).total,
     )
 
 
@@ -93,7 +95,7 @@ async def authenticate(request: Request) -> Response:
         form.values |= {"shipping_name": payer.shipping["name"]}
         form.values |= {f"shipping_{line}": text or "" for line, text in payer.shipping["address"].items()}
     if result != "complete":
-        form.errors["card_number"] = cards.NOT_AUTHENTICATED[2]
+        form.errors["card_number"] = test_cards.NOT_AUTHENTICATED[2]
         return _pay_page(account, session, form, status=402)
     payer.authenticated = True
     return _finish(request, account, session, payer, form)
@@ -101,7 +103,9 @@ async def authenticate(request: Request) -> Response:
 
 async def style(request: Request) -> Response:
     """The one style sheet."""
-    return Response((_HERE / "style.css").read_bytes(), media_type="text/css", headers={"Cache-Control": "max-age=60"})
+    return Response(
+        (_HERE / "static" / "style.css").read_bytes(), media_type="text/css", headers={"Cache-Control": "max-age=60"}
+    )
 
 
 def _finish(request: Request, account: Account, session: JsonObject, payer: Payer, form: Form) -> Response:
@@ -117,7 +121,7 @@ def _finish(request: Request, account: Account, session: JsonObject, payer: Paye
         return _pay_page(account, session, form, status=402)
     finally:
         world.settle(account, method="POST", path="/c/pay")
-    return RedirectResponse(words.return_url(session), 303, _HEADERS)
+    return RedirectResponse(formatting.return_url(session), 303, _HEADERS)
 
 
 def _find(request: Request) -> tuple[Account, JsonObject] | None:
@@ -134,7 +138,7 @@ def _find(request: Request) -> tuple[Account, JsonObject] | None:
 def _closed(session: JsonObject, *, paid_status: int) -> Response | None:
     if session["status"] == "expired":
         return _page(
-            "notice.html",
+            "message.html",
             410,
             title="This checkout has expired",
             text="Nothing was charged. Please go back and start again.",
@@ -143,11 +147,11 @@ def _closed(session: JsonObject, *, paid_status: int) -> Response | None:
         )
     if session["status"] == "complete":
         return _page(
-            "notice.html",
+            "message.html",
             paid_status,
             title="This is already paid",
             text="Your order is complete and was charged once. There is nothing more to pay.",
-            link=words.return_url(session),
+            link=formatting.return_url(session),
             label="Continue",
         )
     return None
@@ -155,7 +159,7 @@ def _closed(session: JsonObject, *, paid_status: int) -> Response | None:
 
 def _unknown() -> Response:
     return _page(
-        "notice.html",
+        "message.html",
         404,
         title="There is no such checkout",
         text="The address may have been cut off, or the sandbox was restarted since.",
@@ -166,13 +170,13 @@ def _unknown() -> Response:
 
 def _pay_page(account: Account, session: JsonObject, form: Form, *, status: int) -> Response:
     return _page(
-        "pay.html",
+        "checkout.html",
         status,
         session=session,
         form=form,
-        summary=words.summary(account, session, form.promotion_code, form.optional),
-        optional_items=words.optional_items(account, session),
-        known_email=words.known_email(account, session),
+        summary=formatting.summary(account, session, form.promotion_code, form.optional),
+        optional_items=formatting.optional_items(account, session),
+        known_email=formatting.known_email(account, session),
         countries=(session["shipping_address_collection"] or {}).get("allowed_countries", []),
     )
 

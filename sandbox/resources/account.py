@@ -1,7 +1,7 @@
 """The account itself."""
 
-from sandbox.jsontypes import JsonObject
-from sandbox.registry import Call, serves
+from sandbox.http.routing import Call, serves
+from sandbox.json_types import JsonObject
 
 
 @serves("GET", "/v1/account")

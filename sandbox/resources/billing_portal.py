@@ -1,9 +1,9 @@
 """Sessions of the customer portal: a link for one customer. The portal itself has no page here."""
 
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.registry import Call, serves
-from sandbox.store import new_id
+from sandbox.http.routing import Call, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import new_id
 
 
 @serves("POST", "/v1/billing_portal/sessions", takes="customer return_url locale")

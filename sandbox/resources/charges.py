@@ -1,11 +1,11 @@
 """Charges, as the API shows them."""
 
-from sandbox import expand
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account
+from sandbox.http import expand
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.metadata import merged
 
 
 @serves("GET", "/v1/charges/{charge}")

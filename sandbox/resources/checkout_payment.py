@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 
-from sandbox import cards
-from sandbox.agenda import action
-from sandbox.billing import amounts, charging, discounts, endings, invoicing, subscribing, trials
+from sandbox.billing import (
+    amounts,
+    cancellation,
+    discounts,
+    invoicing,
+    payments,
+    subscription_creation,
+    test_cards,
+    trials,
+)
 from sandbox.errors import StripeError
-from sandbox.fields import address as full_address
-from sandbox.jsontypes import JsonObject
+from sandbox.http.parameters import address as full_address
+from sandbox.json_types import JsonObject
 from sandbox.resources import customers, payment_methods
-from sandbox.store import Account, new_id
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.scheduler import action
 
 Chosen = tuple[int, ...]
 """Optional items that are added, by their index."""
@@ -21,7 +29,7 @@ class Payer:
 
     email: str
     name: str | None = None
-    card: cards.Card | None = None
+    card: test_cards.Card | None = None
     """None if there is nothing to pay and no card is asked for."""
     expiry: tuple[int, int] = (12, 2040)
     shipping: JsonObject | None = None
@@ -127,18 +135,18 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     reckon(account, session)
     customer = _customer(account, session, payer)
     method = _method(account, customer, payer)
-    subscription, invoice = subscribing.begin(account, _wanted(account, session, customer, method))
-    outcome: charging.Outcome = "paid"
+    subscription, invoice = subscription_creation.begin(account, _wanted(account, session, customer, method))
+    outcome: payments.Outcome = "paid"
     now = account.now_for(customer["id"])
     if method is None or invoice["amount_due"] == 0:
         invoicing.mark_paid(account, invoice, now=now)
     else:
-        attempt = charging.Attempt(method=method, now=now, authenticated=payer.authenticated)
-        outcome = charging.pay(account, invoice, attempt)
+        attempt = payments.Attempt(method=method, now=now, authenticated=payer.authenticated)
+        outcome = payments.pay(account, invoice, attempt)
     if outcome != "paid":
-        endings.expire_incomplete(account, subscription)
+        cancellation.expire_incomplete(account, subscription)
         raise StripeError(402, "card_error", "Your card was declined.", code="card_declined")
-    charging.settle(account, subscription, outcome)
+    payments.settle(account, subscription, outcome)
     _close(account, session, payer, customer, subscription, invoice)
 
 
@@ -202,9 +210,9 @@ def _method(account: Account, customer: JsonObject, payer: Payer) -> JsonObject 
 
 def _wanted(
     account: Account, session: JsonObject, customer: JsonObject, method: JsonObject | None
-) -> subscribing.Wanted:
+) -> subscription_creation.Wanted:
     data = session["_subscription_data"]
-    return subscribing.Wanted(
+    return subscription_creation.Wanted(
         customer=customer["id"],
         items=[(account.get("price", price_id), quantity, {}) for price_id, quantity, _ in session["_lines"]],
         metadata=dict(data["metadata"]),

@@ -1,15 +1,15 @@
 """Checkout sessions, mode `subscription`: made, listed, expired. Paying one is in `sandbox.resources.checkout_payment`."""
 
-from sandbox import expand
-from sandbox.billing import discounts, subscribing
+from sandbox.billing import discounts, subscription_creation
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http import expand
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 from sandbox.resources import checkout_payment as checkout
-from sandbox.resources.checkout_rules import check
-from sandbox.store import Account, new_id
+from sandbox.resources.checkout_validation import check
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 _DAY = 86400
 _CREATE = (
@@ -32,7 +32,7 @@ def create(call: Call) -> JsonObject:
         )
         for index, entry in enumerate(params["line_items"])
     ]
-    subscribing.check_prices([price for price, _ in lines], param="line_items[{}][price]")
+    subscription_creation.check_prices([price for price, _ in lines], param="line_items[{}][price]")
     optional = _optional(account, params, lines[0][0])
     customer_id = params.get("customer")
     coupons = [
@@ -64,7 +64,7 @@ def _optional(account: Account, params: JsonObject, first: JsonObject) -> list[J
         account.get("price", entry["price"], param=f"optional_items[{index}][price]", status=400)
         for index, entry in enumerate(given)
     ]
-    subscribing.check_prices([first, *prices], param="optional_items[{}][price]")
+    subscription_creation.check_prices([first, *prices], param="optional_items[{}][price]")
     shown = [{"adjustable_quantity": None, "price": entry["price"], "quantity": entry["quantity"]} for entry in given]
     return shown or None
 

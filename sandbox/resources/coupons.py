@@ -1,14 +1,14 @@
 """Coupons: a percentage or an amount off, once, for some months or for ever."""
 
-from sandbox import expand
 from sandbox.billing.discounts import is_valid
 from sandbox.errors import invalid
-from sandbox.fields import assign
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import RENDERERS, Account, new_id
+from sandbox.http import expand
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import assign
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import RENDERERS, Account, new_id
+from sandbox.store.metadata import merged
 
 _CREATE = (
     "amount_off applies_to currency duration duration_in_months id max_redemptions metadata name percent_off redeem_by"

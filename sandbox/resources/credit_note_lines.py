@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from sandbox.billing.amounts import rounded
 from sandbox.errors import StripeError, invalid, missing, unsupported
-from sandbox.jsontypes import JsonObject
-from sandbox.store import new_id
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import new_id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,14 @@ On a paid invoice the money goes somewhere: into a new refund (`refund_amount`),
 """
 
 from sandbox.errors import invalid
-from sandbox.fields import unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 from sandbox.resources import refunds
 from sandbox.resources.credit_note_lines import Credited, credited
-from sandbox.store import Account, new_id
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 
 @serves(

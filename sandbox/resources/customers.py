@@ -3,16 +3,16 @@
 import secrets
 import string
 
-from sandbox import expand
-from sandbox.billing import endings
+from sandbox.billing import cancellation
 from sandbox.errors import invalid
-from sandbox.fields import address, assign, shipping, unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http import expand
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import address, assign, shipping, unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 from sandbox.resources import payment_methods
-from sandbox.store import Account, new_id
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 _PLAIN = "business_name description email individual_name name phone"
 _BOTH = f"{_PLAIN} address invoice_settings metadata preferred_locales shipping tax_exempt"
@@ -111,7 +111,7 @@ def delete(call: Call) -> JsonObject:
             "canceled",
             "incomplete_expired",
         ):
-            endings.cancel(account, subscription)
+            cancellation.cancel(account, subscription)
     for method in account.all("payment_method"):
         if method["customer"] == customer["id"]:
             method["customer"] = None

@@ -1,14 +1,14 @@
-"""Disputes, as the API shows them. Test cards make them, in `sandbox.billing.banks`; a test decides them."""
+"""Disputes, as the API shows them. Test cards make them, in `sandbox.billing.disputes`; a test decides them."""
 
-from sandbox.billing import banks
+from sandbox.billing import disputes
+from sandbox.control.simulations import outside
 from sandbox.errors import invalid, unsupported
-from sandbox.fields import unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.outside import outside
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.metadata import merged
 
 
 @serves("GET", "/v1/disputes/{dispute}")
@@ -45,7 +45,7 @@ def update(call: Call) -> JsonObject:
         dispute["metadata"] = merged(dispute["metadata"], params.get("metadata"))
         dispute["evidence"] |= {name: unset(value) for name, value in given.items()}
         if params.get("submit", bool(given)):
-            banks.submit(account, dispute)
+            disputes.submit(account, dispute)
     return dispute
 
 
@@ -56,7 +56,7 @@ def close(call: Call) -> JsonObject:
     dispute = account.get("dispute", call.ids["dispute"])
     if dispute["status"] != "needs_response":
         raise invalid(f"You can only close a dispute that needs a response; this one is {dispute['status']}.")
-    banks.decide(account, dispute, "lost")
+    disputes.decide(account, dispute, "lost")
     return dispute
 
 
@@ -67,7 +67,7 @@ def begin(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
     kind = wanted.get("kind", "chargeback")
     if kind not in ("chargeback", "inquiry"):
         raise invalid("A dispute's kind is chargeback or inquiry.", param="kind")
-    return banks.dispute(
+    return disputes.dispute(
         account,
         charge,
         kind=kind,
@@ -83,12 +83,12 @@ def begin(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
 def warn(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
     """The bank warns that a charge is fraudulent."""
     charge = account.get("charge", charge_id)
-    return banks.warn(account, charge, now=account.now_for(charge["customer"]))
+    return disputes.warn(account, charge, now=account.now_for(charge["customer"]))
 
 
 @outside("disputes/{id}")
 def decide(account: Account, dispute_id: str, wanted: JsonObject) -> JsonObject:
-    """The bank decides: `{"status": "won"}` or `lost`; of an inquiry `warning_closed`; see `banks.decide` for the rest."""
+    """The bank decides: `{"status": "won"}` or `lost`; of an inquiry `warning_closed`; see `disputes.decide`."""
     dispute = account.get("dispute", dispute_id)
-    banks.decide(account, dispute, str(wanted.get("status")))
+    disputes.decide(account, dispute, str(wanted.get("status")))
     return dispute

@@ -1,8 +1,8 @@
 """Early fraud warnings: a bank says that a payment is fraudulent, before anyone disputes it."""
 
-from sandbox.jsontypes import JsonObject
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 
 _KIND = "radar.early_fraud_warning"
 

@@ -1,11 +1,11 @@
-"""Events, as the API lists them. They are made in `sandbox.store` and sent by `sandbox.delivery`."""
+"""Events, as the API lists them. They are made in `sandbox.store.accounts` and sent by `sandbox.delivery.webhooks`."""
 
 from fnmatch import fnmatchcase
 
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 
 
 @serves("GET", "/v1/events", takes="created delivery_success type types")

@@ -1,12 +1,12 @@
 """Invoice items: amounts that wait for the next invoice of a customer, or are put on a draft."""
 
-from sandbox.billing import entries, invoicing, waiting
+from sandbox.billing import invoice_lines, invoicing, pending_items
 from sandbox.errors import invalid, unsupported
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.metadata import merged
 
 _KIND = "invoiceitem"
 _CREATE = (
@@ -33,17 +33,17 @@ def create(call: Call) -> JsonObject:
     quantity = params.get("quantity", 1)
     now = account.now_for(customer["id"])
     period = params.get("period", {})
-    entry = entries.Entry(
+    entry = invoice_lines.Entry(
         price=price,
         quantity=quantity,
         amount=price["unit_amount"] * quantity,
         period=(period.get("start", now), period.get("end", now)),
-        description=params.get("description") or entries.product_name(account, price),
+        description=params.get("description") or invoice_lines.product_name(account, price),
         metadata=merged({}, params.get("metadata")),
         discountable=params.get("discountable", price["unit_amount"] >= 0),
         subscription=params.get("subscription"),
     )
-    item = waiting.add(account, entry, customer["id"], now=now)
+    item = pending_items.add(account, entry, customer["id"], now=now)
     if draft:
         item["invoice"] = draft["id"]
         _recompose(account, draft)
@@ -126,7 +126,7 @@ def _draft(account: Account, params: JsonObject, customer_id: str) -> JsonObject
 def _recompose(account: Account, draft: JsonObject) -> None:
     own = [item for item in reversed(account.all(_KIND)) if item["invoice"] == draft["id"]]
     with account.changing(draft, "invoice.updated"):
-        invoicing.recompose(account, draft, [entries.of_invoice_item(account, item) for item in own])
+        invoicing.recompose(account, draft, [invoice_lines.of_invoice_item(account, item) for item in own])
 
 
 def _price(account: Account, params: JsonObject) -> JsonObject:
@@ -142,7 +142,7 @@ def _price(account: Account, params: JsonObject) -> JsonObject:
         return price
     if "currency" not in params:
         raise invalid("Missing required param: currency.", param="currency", code="parameter_missing")
-    return waiting.price_of_amount(
+    return pending_items.price_of_amount(
         account,
         amount=params["amount"],
         currency=params["currency"].lower(),

@@ -1,8 +1,8 @@
 """Invoice payments: what ties an invoice to the payment intent that paid it."""
 
-from sandbox.jsontypes import JsonObject
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 
 
 @serves("GET", "/v1/invoice_payments/{invoice_payment}")

@@ -1,11 +1,20 @@
 """Previews: what the next invoice of a subscription would be, or what a change of it would cost. Nothing is made."""
 
-from sandbox.billing import changing, endings, entries, invoicing, periods, prorations, renewals, subscribing
+from sandbox.billing import (
+    cancellation,
+    invoice_lines,
+    invoicing,
+    periods,
+    prorations,
+    renewals,
+    subscription_creation,
+    subscription_updates,
+)
 from sandbox.errors import invalid, unsupported
-from sandbox.fields import unset
-from sandbox.jsontypes import JsonObject
-from sandbox.registry import Call, serves
-from sandbox.store import Account, copied, new_id
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, copied, new_id
 
 _DETAILS = {"items", "proration_behavior", "proration_date", "cancel_at_period_end", "metadata"}
 
@@ -24,7 +33,7 @@ def create_preview(call: Call) -> JsonObject:
     if "subscription" not in params:
         return _of_new(account, params, details)
     subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
-    if subscription["status"] in endings.OVER:
+    if subscription["status"] in cancellation.OVER:
         raise _none("This subscription is canceled.")
     ends = details.get("cancel_at_period_end", subscription["cancel_at_period_end"])
     if ends and "items" not in details:
@@ -40,16 +49,16 @@ def _none(why: str) -> Exception:
 
 
 def _of_change(account: Account, subscription: JsonObject, details: JsonObject) -> JsonObject:
-    terms = changing.terms_of(account, subscription, details)
-    changes = changing.read(account, subscription, details["items"])
-    if changing.moves_period(account, subscription, changes):
+    terms = subscription_updates.terms_of(account, subscription, details)
+    changes = subscription_updates.read(account, subscription, details["items"])
+    if subscription_updates.moves_period(account, subscription, changes):
         raise unsupported("a preview of a change of the interval")
     worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
     for entry in worth:
         # Stripe previews with ids that never will be, too.
         entry.invoice_item = new_id("ii")
         entry.subscription_item = entry.subscription_item or new_id("si", length=14)
-    pending = entries.of_pending(account, subscription["customer"], subscription["id"])
+    pending = invoice_lines.of_pending(account, subscription["customer"], subscription["id"])
     now = account.now_for(subscription["customer"])
     if terms.behavior == "always_invoice":
         bill = invoicing.Bill(reason="upcoming", period=(now, now), made_at=now, entries=[*pending, *worth])
@@ -62,10 +71,10 @@ def _of_change(account: Account, subscription: JsonObject, details: JsonObject) 
 
 def _recurring(
     account: Account, subscription: JsonObject, changes: list[prorations.Change], period: tuple[int, int]
-) -> list[entries.Entry]:
+) -> list[invoice_lines.Entry]:
     changed = {change.item["id"]: change for change in changes if change.item}
     found = []
-    for entry in entries.of_items(account, subscription, period=period):
+    for entry in invoice_lines.of_items(account, subscription, period=period):
         change = changed.get(entry.subscription_item or "")
         if change is None:
             found.append(entry)
@@ -84,13 +93,13 @@ def _entry(
     period: tuple[int, int],
     subscription_id: str | None,
     item_id: str | None,
-) -> entries.Entry:
-    return entries.Entry(
+) -> invoice_lines.Entry:
+    return invoice_lines.Entry(
         price=price,
         quantity=quantity,
         amount=price["unit_amount"] * quantity,
         period=period,
-        description=f"{quantity} × {entries.product_name(account, price)}",
+        description=f"{quantity} × {invoice_lines.product_name(account, price)}",
         subscription=subscription_id,
         subscription_item=item_id or new_id("si", length=14),
     )
@@ -107,7 +116,7 @@ def _of_new(account: Account, params: JsonObject, details: JsonObject) -> JsonOb
         account.get("price", entry.get("price", ""), param=f"subscription_details[items][{index}][price]", status=400)
         for index, entry in enumerate(details["items"])
     ]
-    subscribing.check_prices(prices, param="subscription_details[items][{}][price]")
+    subscription_creation.check_prices(prices, param="subscription_details[items][{}][price]")
     end = periods.after(now, prices[0]["recurring"], now)
     quantities = [entry.get("quantity", 1) for entry in details["items"]]
     lines = [

@@ -1,13 +1,13 @@
-"""Invoices, as the API shows them. What moves one on is in `sandbox.resources.invoice_steps`."""
+"""Invoices, as the API shows them. What moves one on is in `sandbox.resources.invoice_actions`."""
 
-from sandbox.billing import entries, invoicing, renewals
+from sandbox.billing import invoice_lines, invoicing, renewals
 from sandbox.errors import invalid, unsupported
-from sandbox.fields import unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.metadata import merged
 
 _CREATE = (
     "auto_advance automatic_tax collection_method currency customer default_payment_method description footer metadata "
@@ -55,7 +55,7 @@ def create(call: Call) -> JsonObject:
     customer = account.get("customer", customer_id, param="customer", status=400)
     now = account.now_for(customer_id)
     wait = params.get("pending_invoice_items_behavior", "include" if subscription else "exclude") == "include"
-    lines = entries.of_pending(account, customer_id, subscription["id"] if subscription else None) if wait else []
+    lines = invoice_lines.of_pending(account, customer_id, subscription["id"] if subscription else None) if wait else []
     bill = invoicing.Bill(reason="manual", period=(now, now), made_at=now, entries=lines)
     if subscription:
         if not lines:

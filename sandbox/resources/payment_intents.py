@@ -1,13 +1,13 @@
-"""Payment intents, as the API shows them. Invoices make them, in `sandbox.billing.charging`."""
+"""Payment intents, as the API shows them. Invoices make them, in `sandbox.billing.payments`."""
 
-from sandbox.billing import charging
+from sandbox.billing import payments
+from sandbox.control.simulations import outside
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.outside import outside
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.metadata import merged
 
 
 @serves("GET", "/v1/payment_intents/{intent}")
@@ -50,13 +50,13 @@ def authenticate(account: Account, intent_id: str, wanted: JsonObject) -> JsonOb
         raise invalid(message, code="payment_intent_unexpected_state")
     invoice = account.get("invoice", intent["_invoice"])
     method = account.get("payment_method", intent["payment_method"])
-    attempt = charging.Attempt(method=method, now=account.now_for(intent["customer"]), authenticated=True)
+    attempt = payments.Attempt(method=method, now=account.now_for(intent["customer"]), authenticated=True)
     if result == "fail":
-        charging.fail_authentication(account, invoice, attempt)
+        payments.fail_authentication(account, invoice, attempt)
         account.emit("invoice.payment_failed", invoice)
         return intent
-    outcome = charging.pay(account, invoice, attempt)
+    outcome = payments.pay(account, invoice, attempt)
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription:
-        charging.settle(account, subscription, outcome)
+        payments.settle(account, subscription, outcome)
     return intent

@@ -1,19 +1,19 @@
 """Payment methods: cards, made from Stripe's test ids or on the checkout page."""
 
-from sandbox import cards
+from sandbox.billing import test_cards
 from sandbox.errors import StripeError, invalid, unsupported
-from sandbox.fields import address, unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account, new_id
+from sandbox.http.parameters import address, unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 _TOKENS = {"tok_visa": "pm_card_visa", "tok_mastercard": "pm_card_mastercard", "tok_amex": "pm_card_amex"}
 
 
 def make(
     account: Account,
-    card: cards.Card,
+    card: test_cards.Card,
     *,
     expiry: tuple[int, int] = (12, 2040),
     billing: JsonObject | None = None,
@@ -47,7 +47,7 @@ def make(
 
 def usable(account: Account, method_id: str, *, param: str, status: int = 400) -> JsonObject:
     """Return a payment method; for a test id such as `pm_card_visa`, a new one, as Stripe does."""
-    card = cards.by_method(method_id)
+    card = test_cards.by_method(method_id)
     return make(account, card) if card else account.get("payment_method", method_id, param=param, status=status)
 
 
@@ -57,7 +57,7 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
 
     :raises StripeError: 402 if the card refuses, 400 if it is another's or was detached before.
     """
-    card: cards.Card = method["_card"]
+    card: test_cards.Card = method["_card"]
     if method["customer"] == customer_id:
         return
     if method["customer"] is not None:
@@ -88,7 +88,7 @@ def create(call: Call) -> JsonObject:
             "tok_visa, or a test payment method such as pm_card_visa.",
             param="card[number]",
         )
-    card = cards.by_method(_TOKENS.get(params["card"]["token"], ""))
+    card = test_cards.by_method(_TOKENS.get(params["card"]["token"], ""))
     if card is None:
         raise invalid(f"No such token: '{params['card']['token']}'", param="card[token]", code="resource_missing")
     method = make(account, card, billing=params.get("billing_details"))
@@ -180,7 +180,7 @@ def detach(call: Call) -> JsonObject:
     return method
 
 
-def _card(card: cards.Card, expiry: tuple[int, int]) -> JsonObject:
+def _card(card: test_cards.Card, expiry: tuple[int, int]) -> JsonObject:
     return {
         "brand": card.brand,
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},

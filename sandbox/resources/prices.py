@@ -3,12 +3,12 @@
 from decimal import Decimal
 
 from sandbox.errors import invalid, unsupported
-from sandbox.fields import assign, unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account, new_id
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import assign, unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 _CREATE = (
     "active billing_scheme currency lookup_key metadata nickname product product_data recurring tax_behavior "

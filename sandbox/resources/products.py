@@ -2,13 +2,13 @@
 
 from sandbox.contract.requests import empty
 from sandbox.errors import invalid, missing
-from sandbox.fields import assign, unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import assign, unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 from sandbox.resources import tax_codes
-from sandbox.store import new_id
+from sandbox.store.accounts import new_id
+from sandbox.store.metadata import merged
 
 _TEXTS = "active description images marketing_features name shippable statement_descriptor tax_code unit_label url"
 

@@ -4,11 +4,11 @@ import secrets
 import string
 
 from sandbox.errors import invalid, unsupported
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account, new_id
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 
 @serves(

@@ -6,16 +6,15 @@ succeeds and fails later. "Later" is `refund_seconds`, a setting, of the custome
 What a bank does of its own accord is told by `/_sandbox/refunds/{id}`.
 """
 
-from sandbox import cards
-from sandbox.agenda import action
-from sandbox.billing import banks
+from sandbox.billing import disputes, test_cards
+from sandbox.control.simulations import outside
 from sandbox.errors import StripeError, invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.outside import outside
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account, new_id
+from sandbox.http.pagination import in_range
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
+from sandbox.store.scheduler import action
 
 
 @serves("POST", "/v1/refunds", takes="amount charge metadata payment_intent reason")
@@ -42,7 +41,7 @@ def make(
     """
     left = charge["amount"] - charge["amount_refunded"]
     _check(account, charge, left if amount is None else amount, left)
-    card: cards.Card = account.get("payment_method", charge["payment_method"])["_card"]
+    card: test_cards.Card = account.get("payment_method", charge["payment_method"])["_card"]
     refund: JsonObject = {
         "id": new_id("re"),
         "object": "refund",
@@ -70,7 +69,7 @@ def make(
     if card.refund != "succeeds":
         due = refund["created"] + account.settings.refund_seconds
         account.agenda.add(account.clock_of(charge["customer"]), due, f"refund.{card.refund}", refund["id"])
-    banks.calm(account, charge)
+    disputes.calm(account, charge)
     return refund
 
 
@@ -163,7 +162,7 @@ def _charge(account: Account, params: JsonObject) -> JsonObject:
 def _check(account: Account, charge: JsonObject, amount: int, left: int) -> None:
     if not charge["paid"]:
         raise invalid(f"Charge {charge['id']} has not succeeded and cannot be refunded.", param="charge")
-    if charge["disputed"] and not banks.may_refund(account, charge):
+    if charge["disputed"] and not disputes.may_refund(account, charge):
         message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise invalid(message, code="charge_disputed")
     if charge["refunded"]:

@@ -1,10 +1,10 @@
 """Subscription items: they carry the price and, at this API version, the current period."""
 
-from sandbox.billing import changing, endings
+from sandbox.billing import cancellation, subscription_updates
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.registry import Call, Page, serves
-from sandbox.store import RENDERERS, Account
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import RENDERERS, Account
 
 _TERMS = "payment_behavior proration_behavior proration_date"
 
@@ -52,13 +52,13 @@ def delete(call: Call) -> JsonObject:
 
 
 def _change(account: Account, subscription: JsonObject, params: JsonObject, names: str, **more: object) -> None:
-    if subscription["status"] in endings.OVER:
+    if subscription["status"] in cancellation.OVER:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     entry = {name: params[name] for name in names.split() if name in params} | more
-    terms = changing.terms_of(account, subscription, params)
-    changes = changing.read(account, subscription, [entry])
+    terms = subscription_updates.terms_of(account, subscription, params)
+    changes = subscription_updates.read(account, subscription, [entry])
     with account.changing(subscription, "customer.subscription.updated"):
-        changing.apply(account, subscription, changes, terms)
+        subscription_updates.apply(account, subscription, changes, terms)
 
 
 def _render(account: Account, item: JsonObject) -> JsonObject:

@@ -1,14 +1,14 @@
-"""Subscriptions: begun by API and listed. What changes one is in `sandbox.resources.subscription_changes`."""
+"""Subscriptions: begun by API and listed. What changes one is in `sandbox.resources.subscription_updates`."""
 
-from sandbox.billing import charging, discounts, renewals, subscribing, trials
+from sandbox.billing import discounts, payments, renewals, subscription_creation, trials
 from sandbox.errors import invalid, unsupported
-from sandbox.fields import unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.pagination import in_range
-from sandbox.registry import Call, Page, serves
-from sandbox.resources.subscription_ends import schedule_end
-from sandbox.store import RENDERERS, Account
+from sandbox.http.pagination import in_range
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.resources.subscription_cancellation import schedule_end
+from sandbox.store.accounts import RENDERERS, Account
+from sandbox.store.metadata import merged
 
 _CREATE = (
     "automatic_tax billing_mode cancel_at cancel_at_period_end collection_method currency customer "
@@ -27,9 +27,9 @@ def create(call: Call) -> JsonObject:
     method = _paying_method(account, params, wanted)
     free = wanted.trial_end is not None or _is_free(account, wanted)
     if method is None and behavior != "default_incomplete" and not free:
-        raise charging.no_payment_method()
-    subscription, invoice = subscribing.begin(account, wanted)
-    subscribing.pay_first(account, subscription, invoice, method, behavior)
+        raise payments.no_payment_method()
+    subscription, invoice = subscription_creation.begin(account, wanted)
+    subscription_creation.pay_first(account, subscription, invoice, method, behavior)
     if params.get("cancel_at_period_end") or params.get("cancel_at"):
         schedule_end(account, subscription, params)
     return subscription
@@ -45,7 +45,7 @@ def _behavior(params: JsonObject) -> str:
     return behavior
 
 
-def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
+def _wanted(account: Account, params: JsonObject) -> subscription_creation.Wanted:
     for name in ("customer", "items"):
         if not params.get(name):
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
@@ -57,7 +57,7 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
         account.get("price", entry.get("price", ""), param=f"items[{index}][price]", status=400)
         for index, entry in enumerate(params["items"])
     ]
-    subscribing.check_prices(prices, param="items[{}][price]")
+    subscription_creation.check_prices(prices, param="items[{}][price]")
     given = unset(params.get("discounts")) or []
     chosen = [
         discounts.coupon_of(account, entry, customer_id=customer["id"], param=f"discounts[{index}]")
@@ -72,7 +72,7 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
         discounts.check_minimum(account, code_id, total, currency, param="discounts")
     if str(params.get("currency", currency)).lower() != currency:
         raise invalid(f"The prices of this subscription are in {currency}.", param="currency")
-    return subscribing.Wanted(
+    return subscription_creation.Wanted(
         customer=customer["id"],
         items=[
             (price, entry.get("quantity", 1), merged({}, entry.get("metadata")))
@@ -88,7 +88,7 @@ def _wanted(account: Account, params: JsonObject) -> subscribing.Wanted:
     )
 
 
-def _paying_method(account: Account, params: JsonObject, wanted: subscribing.Wanted) -> JsonObject | None:
+def _paying_method(account: Account, params: JsonObject, wanted: subscription_creation.Wanted) -> JsonObject | None:
     if "default_payment_method" not in params:
         customer = account.get("customer", wanted.customer)
         return account.find("payment_method", customer["invoice_settings"]["default_payment_method"])
@@ -108,7 +108,7 @@ def own_method(account: Account, method_id: str, customer_id: str) -> JsonObject
     return method
 
 
-def _is_free(account: Account, wanted: subscribing.Wanted) -> bool:
+def _is_free(account: Account, wanted: subscription_creation.Wanted) -> bool:
     coupons = [account.get("coupon", coupon_id) for coupon_id, _ in wanted.discounts]
     return all(price["unit_amount"] == 0 for price, _, _ in wanted.items) or any(
         coupon["percent_off"] == 100 for coupon in coupons

@@ -1,8 +1,8 @@
 """Tax codes: those that a magazine may need."""
 
 from sandbox.errors import missing
-from sandbox.jsontypes import JsonObject
-from sandbox.registry import Call, Page, serves
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
 
 _CODES = {
     "txcd_00000000": ("Nontaxable", "Any nontaxable good or service."),

@@ -2,12 +2,12 @@
 
 import logging
 
-from sandbox.agenda import ACTIONS, action
 from sandbox.billing import periods, renewals
 from sandbox.errors import invalid
-from sandbox.jsontypes import JsonObject
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account, new_id
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.scheduler import ACTIONS, action
 
 _KIND = "test_helpers.test_clock"
 _KEPT = 30 * 86400

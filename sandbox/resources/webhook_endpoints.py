@@ -2,13 +2,13 @@
 
 from urllib.parse import urlsplit
 
+from sandbox.constants import API_VERSION
 from sandbox.errors import invalid
-from sandbox.fields import unset
-from sandbox.jsontypes import JsonObject
-from sandbox.metadata import merged
-from sandbox.public import API_VERSION
-from sandbox.registry import Call, Page, serves
-from sandbox.store import Account, new_id
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, Page, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+from sandbox.store.metadata import merged
 
 _MOST = 16
 

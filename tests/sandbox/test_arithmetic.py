@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import cards
-from sandbox.billing import amounts, periods
+from sandbox.billing import amounts, periods, test_cards
 from sandbox.contract.responses import faults_of_object
 from sandbox.errors import StripeError
-from sandbox.forms import decode
-from sandbox.store import Account, difference
+from sandbox.http.forms import decode
+from sandbox.store.accounts import Account, difference
 
 INTERVALS = st.fixed_dictionaries(
     {"interval": st.sampled_from(["day", "week", "month", "year"]), "interval_count": st.integers(1, 3)}
@@ -85,13 +84,13 @@ def test_a_discount_is_shared_out_whole_and_never_makes_a_line_negative(
     ],
 )
 def test_a_card_number_is_checked_by_luhn(number: str, valid: bool) -> None:
-    assert cards.is_valid_number(number) == valid
+    assert test_cards.is_valid_number(number) == valid
 
 
 def test_the_test_cards_behave_alike_by_number_and_by_payment_method() -> None:
-    assert cards.by_method("pm_card_visa") is cards.by_number("4242424242424242")
-    assert cards.by_method("pm_card_none") is None
-    assert cards.by_number("4111111111111111").decline == cards.NOT_A_TEST_CARD
+    assert test_cards.by_method("pm_card_visa") is test_cards.by_number("4242424242424242")
+    assert test_cards.by_method("pm_card_none") is None
+    assert test_cards.by_number("4111111111111111").decline == test_cards.NOT_A_TEST_CARD
 
 
 @given(st.text(max_size=60))

@@ -9,7 +9,7 @@ import sys
 import httpx2
 import stripe
 
-from sandbox.public import DEFAULT_KEY, DEFAULT_SIGNING_SECRET
+from sandbox.constants import DEFAULT_KEY, DEFAULT_SIGNING_SECRET
 from tests.sandbox.shop import Receiver
 
 _COMMAND = [sys.executable, "-m", "sandbox"]

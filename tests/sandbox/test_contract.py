@@ -12,8 +12,8 @@ from sandbox.app import build
 from sandbox.contract import requests, responses
 from sandbox.contract.routes import all_routes, match
 from sandbox.errors import StripeError
-from sandbox.forms import decode
-from sandbox.registry import SERVED, Served
+from sandbox.http.forms import decode
+from sandbox.http.routing import SERVED, Served
 from tests.sandbox.shop import Shop
 
 CUSTOMERS = "/v1/customers"

@@ -6,8 +6,8 @@ import sys
 import stripe
 
 from sandbox.contract.routes import all_routes
-from sandbox.registry import SERVED
-from sandbox.report import report
+from sandbox.control.coverage import report
+from sandbox.http.routing import SERVED
 from tests.sandbox.shop import Shop
 
 

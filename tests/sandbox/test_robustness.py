@@ -11,7 +11,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from sandbox.app import build
 from sandbox.contract.routes import all_routes
-from sandbox.registry import SERVED
+from sandbox.http.routing import SERVED
 
 _NAMES = {"StripeContext": object, "Mapping": Mapping}
 _NUMBERS = ["0", "1", "-1", "100", "4900", "1790000000", "9223372036854775807"]

@@ -1,0 +1,62 @@
+"""The end of a subscription: at once, at a time, or because the first payment never came."""
+
+from sandbox.billing import invoicing
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.scheduler import action
+
+OVER = ("canceled", "incomplete_expired")
+"""Statuses that no subscription leaves."""
+
+
+def cancel(account: Account, subscription: JsonObject, *, reason: str = "cancellation_requested") -> None:
+    """End a subscription now. Its open invoices stay payable, as at Stripe, but are not collected any more."""
+    now = account.now_for(subscription["customer"])
+    subscription["status"] = "canceled"
+    subscription["canceled_at"] = subscription["canceled_at"] or now
+    subscription["ended_at"] = now
+    if subscription["cancellation_details"]["reason"] is None:
+        subscription["cancellation_details"]["reason"] = reason
+    for invoice in account.all("invoice"):
+        if invoice["_subscription"] == subscription["id"] and invoice["status"] in ("draft", "open"):
+            invoice["auto_advance"] = False
+            invoice["next_payment_attempt"] = None
+            invoice["automatically_finalizes_at"] = None
+    account.emit("customer.subscription.deleted", subscription)
+
+
+def watch(account: Account, subscription: JsonObject, at: int) -> None:
+    """Have a subscription looked at when its clock reaches a time."""
+    account.agenda.add(subscription["test_clock"], at, "subscription.turn", subscription["id"])
+
+
+def schedule(account: Account, subscription: JsonObject, at: int) -> None:
+    """Have a subscription end at a time, unless that is changed before."""
+    subscription["cancel_at"] = at
+    subscription["canceled_at"] = account.now_for(subscription["customer"])
+    subscription["cancellation_details"]["reason"] = "cancellation_requested"
+    watch(account, subscription, at)
+
+
+def unschedule(subscription: JsonObject) -> None:
+    """Take a scheduled end back."""
+    subscription["cancel_at"] = None
+    subscription["cancel_at_period_end"] = False
+    subscription["canceled_at"] = None
+    subscription["cancellation_details"]["reason"] = None
+
+
+def expire_incomplete(account: Account, subscription: JsonObject) -> None:
+    """End a subscription whose first invoice was never paid, and void that invoice."""
+    now = account.now_for(subscription["customer"])
+    invoicing.void(account, account.get("invoice", subscription["latest_invoice"]), now=now)
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["status"] = "incomplete_expired"
+        subscription["ended_at"] = now
+
+
+@action("subscription.incomplete_expiry")
+def _expire(account: Account, subscription_id: str, _at: int) -> None:
+    subscription = account.find("subscription", subscription_id)
+    if subscription and subscription["status"] == "incomplete":
+        expire_incomplete(account, subscription)

@@ -1,0 +1,177 @@
+"""
+What is put on an invoice: the items of a subscription for their period, and invoice items that wait for one.
+
+An entry becomes a line of the invoice. Lines of an invoice keep their order: invoice items first, as at Stripe.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sandbox.billing import amounts
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import new_id
+
+if TYPE_CHECKING:
+    from sandbox.store.accounts import Account
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """One line that is to be. The amount is minor units; the period is in seconds since the epoch."""
+
+    price: JsonObject
+    quantity: int
+    amount: int
+    period: tuple[int, int]
+    description: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    discountable: bool = True
+    subscription: str | None = None
+    subscription_item: str | None = None
+    invoice_item: str | None = None
+    proration: bool = False
+
+    def line(self) -> amounts.Line:
+        """Return the arithmetic of this line."""
+        return amounts.Line(
+            price=self.price, quantity=self.quantity, subtotal=self.amount, discountable=self.discountable
+        )
+
+
+def of_items(
+    account: "Account", subscription: JsonObject, *, trial: bool = False, period: tuple[int, int] | None = None
+) -> list[Entry]:
+    """Return an entry for each item of a subscription, for its current period or another; free in a trial."""
+    found = []
+    for item_id in subscription["_items"]:
+        item = account.get("subscription_item", item_id)
+        price = account.get("price", item["_price"])
+        name = product_name(account, price)
+        found.append(
+            Entry(
+                price=price,
+                quantity=item["quantity"],
+                amount=0 if trial else price["unit_amount"] * item["quantity"],
+                period=period or (item["current_period_start"], item["current_period_end"]),
+                description=f"Trial period for {name}" if trial else f"{item['quantity']} × {name}",
+                metadata=dict(subscription["metadata"]),
+                subscription=subscription["id"],
+                subscription_item=item["id"],
+            )
+        )
+    return found
+
+
+def of_pending(account: "Account", customer_id: str, subscription_id: str | None) -> list[Entry]:
+    """Return an entry for each invoice item that waits for the next invoice of this subscription or customer."""
+    return [
+        of_invoice_item(account, item)
+        for item in reversed(account.all("invoiceitem"))
+        if item["customer"] == customer_id
+        and item["invoice"] is None
+        and item["_subscription"] in (None, subscription_id)
+    ]
+
+
+def of_invoice_item(account: "Account", item: JsonObject) -> Entry:
+    """Return the entry of an invoice item."""
+    details = (item["parent"] or {}).get("subscription_details") or {}
+    return Entry(
+        price=account.get("price", item["_price"]),
+        quantity=item["quantity"],
+        amount=item["amount"],
+        period=(item["period"]["start"], item["period"]["end"]),
+        description=item["description"],
+        metadata=dict(item["metadata"]),
+        discountable=item["discountable"],
+        subscription=item["_subscription"],
+        subscription_item=details.get("subscription_item"),
+        invoice_item=item["id"],
+        proration=item["proration"],
+    )
+
+
+def product_name(account: "Account", price: JsonObject) -> str:
+    """Return what a price is of, in words."""
+    product = account.find("product", price["product"])
+    return str(product["name"]) if product else "Deleted product"
+
+
+def shown(entry: Entry, line: amounts.Line, invoice_id: str | None, *, currency: str, taxed: bool) -> JsonObject:
+    """Return a line as an invoice shows it."""
+    taken = [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts.items()]
+    return {
+        "id": new_id("il"),
+        "object": "line_item",
+        "amount": line.subtotal,
+        "currency": currency,
+        "description": entry.description,
+        "discount_amounts": taken,
+        "discountable": entry.discountable,
+        "discounts": [],
+        "invoice": invoice_id,
+        "livemode": False,
+        "metadata": entry.metadata,
+        "parent": _parent(entry),
+        "period": {"end": entry.period[1], "start": entry.period[0]},
+        "pretax_credit_amounts": [{**each, "type": "discount"} for each in taken],
+        "pricing": {
+            "price_details": {"price": entry.price["id"], "product": entry.price["product"]},
+            "type": "price_details",
+            "unit_amount_decimal": entry.price["unit_amount_decimal"],
+        },
+        "quantity": entry.quantity,
+        "quantity_decimal": str(entry.quantity),
+        "subscription": entry.subscription,
+        "subtotal": line.subtotal,
+        "taxes": amounts.taxes([line], automatic_tax=taxed),
+    }
+
+
+def _parent(entry: Entry) -> JsonObject:
+    common: JsonObject = {
+        "proration": entry.proration,
+        "proration_details": {"credited_items": None},
+        "subscription": entry.subscription,
+        "invoice_item": entry.invoice_item,
+    }
+    if entry.subscription_item is None:
+        return {
+            "invoice_item_details": common,
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        }
+    return {
+        "invoice_item_details": None,
+        "subscription_item_details": {**common, "subscription_item": entry.subscription_item},
+        "type": "subscription_item_details",
+    }
+
+
+def sums(lines: list[amounts.Line], *, automatic_tax: bool) -> JsonObject:
+    """Return the amounts of an invoice. Less than nothing is not due: it goes to the customer's balance."""
+    subtotal = sum(line.subtotal for line in lines)
+    total = sum(line.total for line in lines)
+    tax = sum(line.tax for line in lines)
+    off: dict[str, int] = {}
+    for line in lines:
+        for discount_id, amount in line.discounts.items():
+            off[discount_id] = off.get(discount_id, 0) + amount
+    taken = [{"amount": amount, "discount": discount_id} for discount_id, amount in off.items()]
+    return {
+        "amount_due": max(0, total),
+        "amount_overpaid": 0,
+        "amount_paid": 0,
+        "amount_remaining": max(0, total),
+        "amount_shipping": 0,
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "starting_balance": 0,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal - sum(line.tax for line in lines if line.tax_behavior == "inclusive"),
+        "total": total,
+        "total_discount_amounts": taken,
+        "total_excluding_tax": total - tax,
+        "total_pretax_credit_amounts": [{**entry, "type": "discount"} for entry in taken],
+        "total_taxes": amounts.taxes(lines, automatic_tax=automatic_tax),
+    }

@@ -1,0 +1,84 @@
+"""Invoice items: what waits for the next invoice. Made by API, or by a change in the middle of a period."""
+
+from sandbox.billing.invoice_lines import Entry
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+
+
+def add(account: Account, entry: Entry, customer_id: str, *, now: int) -> JsonObject:
+    """Make an invoice item of an entry."""
+    parent: JsonObject | None = None
+    if entry.subscription:
+        details = {"subscription": entry.subscription, "subscription_item": entry.subscription_item}
+        parent = {"subscription_details": details, "type": "subscription_details"}
+    item = account.add(
+        {
+            "id": new_id("ii"),
+            "object": "invoiceitem",
+            "amount": entry.amount,
+            "currency": entry.price["currency"],
+            "customer": customer_id,
+            "date": now,
+            "description": entry.description,
+            "discountable": entry.discountable,
+            "discounts": [],
+            "livemode": False,
+            "metadata": entry.metadata,
+            "net_amount": entry.amount,
+            "parent": parent,
+            "period": {"end": entry.period[1], "start": entry.period[0]},
+            "pricing": {
+                "price_details": {"price": entry.price["id"], "product": entry.price["product"]},
+                "type": "price_details",
+                "unit_amount_decimal": entry.price["unit_amount_decimal"],
+            },
+            "proration": entry.proration,
+            "proration_details": {"credited_items": None, "discount_amounts": []} if entry.proration else None,
+            "quantity": entry.quantity,
+            "quantity_decimal": str(entry.quantity),
+            "tax_rates": [],
+            "test_clock": account.clock_of(customer_id),
+            "_price": entry.price["id"],
+            "_subscription": entry.subscription,
+        }
+    )
+    account.emit("invoiceitem.created", item)
+    return item
+
+
+def price_of_amount(
+    account: Account, *, amount: int, currency: str, name: str, tax_behavior: str, now: int
+) -> JsonObject:
+    """Return the price that Stripe makes for a bare amount, and its product; nobody can buy either."""
+    product = account.add(
+        {
+            "id": new_id("prod", length=14),
+            "object": "product",
+            "active": False,
+            "created": now,
+            "images": [],
+            "livemode": False,
+            "marketing_features": [],
+            "metadata": {},
+            "name": name,
+            "type": "service",
+            "updated": now,
+        }
+    )
+    return account.add(
+        {
+            "id": new_id("price"),
+            "object": "price",
+            "active": False,
+            "billing_scheme": "per_unit",
+            "created": now,
+            "currency": currency,
+            "livemode": False,
+            "metadata": {},
+            "product": product["id"],
+            "tax_behavior": tax_behavior,
+            "type": "one_time",
+            "unit_amount": amount,
+            "unit_amount_decimal": str(amount),
+        }
+    )

@@ -1,0 +1,190 @@
+"""The beginning of a subscription: its items, its first invoice, its first payment."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sandbox.billing import cancellation, discounts, invoice_lines, invoicing, payments, periods, renewals, trials
+from sandbox.errors import StripeError, invalid, unsupported
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account, new_id
+
+_EXPIRES_INCOMPLETE = 23 * 3600
+
+
+@dataclass(kw_only=True)
+class Wanted:
+    """A subscription that is to begin."""
+
+    customer: str
+    items: list[tuple[JsonObject, int, dict[str, str]]]
+    """Prices, quantities and the metadata of the items."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    discounts: list[tuple[str, str | None]] = field(default_factory=list)
+    """Coupons and the promotion codes they come from."""
+    default_payment_method: str | None = None
+    automatic_tax: bool = False
+    description: str | None = None
+    billing_mode: Literal["classic", "flexible"] = "flexible"
+    checkout_session: str | None = None
+    trial_end: int | None = None
+    missing_payment_method: Literal["cancel", "create_invoice", "pause"] = "create_invoice"
+
+
+def check_prices(prices: list[JsonObject], *, param: str) -> None:
+    """
+    Raise Stripe's 400 unless all prices are active, recurring and agree in currency.
+
+    :param param: the parameter's name with `{}` for the index.
+    """
+    for index, price in enumerate(prices):
+        where = param.format(index)
+        if not price["active"]:
+            raise invalid("The price specified is inactive. This field only accepts active prices.", param=where)
+        if price["recurring"] is None:
+            message = (
+                "The price specified is set to `type=one_time` but this field only accepts prices with "
+                "`type=recurring`."
+            )
+            raise invalid(message, param=where)
+        if price["currency"] != prices[0]["currency"]:
+            raise invalid("All prices of a subscription must have the same currency.", param=where)
+        if price["recurring"] != prices[0]["recurring"]:
+            raise unsupported("subscriptions whose prices have different intervals")
+
+
+def begin(account: Account, wanted: Wanted) -> tuple[JsonObject, JsonObject]:
+    """Make an `incomplete` subscription and its open first invoice; return both."""
+    customer = account.get("customer", wanted.customer)
+    now = account.now_for(customer["id"])
+    subscription = _subscription(account, wanted, customer, now)
+    account.emit("customer.subscription.created", subscription)
+    lines = [
+        *invoice_lines.of_pending(account, customer["id"], subscription["id"]),
+        *invoice_lines.of_items(account, subscription, trial=subscription["status"] == "trialing"),
+    ]
+    bill = invoicing.Bill(reason="subscription_create", period=(now, now), made_at=now, entries=lines)
+    invoice = invoicing.draft(account, subscription, bill)
+    invoice["default_payment_method"] = None
+    invoicing.finalize(account, invoice, now=now)
+    subscription["latest_invoice"] = invoice["id"]
+    if subscription["status"] == "incomplete":
+        due = now + _EXPIRES_INCOMPLETE
+        account.agenda.add(customer["test_clock"], due, "subscription.incomplete_expiry", subscription["id"])
+    return subscription, invoice
+
+
+def pay_first(
+    account: Account, subscription: JsonObject, invoice: JsonObject, method: JsonObject | None, behavior: str
+) -> None:
+    """
+    Try the first payment as `payment_behavior` says.
+
+    :raises StripeError: 402 if it fails and the behaviour is `error_if_incomplete`; nothing of it remains then.
+    """
+    now = account.now_for(subscription["customer"])
+    if invoice["amount_due"] == 0:
+        invoicing.mark_paid(account, invoice, now=now)
+        payments.settle(account, subscription, "paid")
+    elif behavior != "default_incomplete":
+        if method is None:
+            raise payments.no_payment_method()
+        outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=now))
+        if outcome == "paid":
+            payments.settle(account, subscription, outcome)
+            return
+        error: StripeError = payments.card_error(account, invoice)
+        if behavior == "error_if_incomplete":
+            cancellation.expire_incomplete(account, subscription)
+            raise error
+        invoice["attempt_count"] += 1
+        kind = "invoice.payment_action_required" if outcome == "requires_action" else "invoice.payment_failed"
+        account.emit("invoice.payment_failed", invoice)
+        if kind != "invoice.payment_failed":
+            account.emit(kind, invoice)
+
+
+def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: int) -> JsonObject:
+    recurring = wanted.items[0][0]["recurring"]
+    subscription_id = new_id("sub")
+    period_end = wanted.trial_end or periods.after(now, recurring, now)
+    subscription: JsonObject = {
+        "id": subscription_id,
+        "object": "subscription",
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": wanted.automatic_tax,
+            "liability": {"type": "self"} if wanted.automatic_tax else None,
+        },
+        "billing_cycle_anchor": wanted.trial_end or now,
+        "billing_mode": {
+            "flexible": {"proration_discounts": "included"} if wanted.billing_mode == "flexible" else None,
+            "type": wanted.billing_mode,
+        },
+        "billing_schedules": [],
+        "cancel_at_period_end": False,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "collection_method": "charge_automatically",
+        "created": now,
+        "currency": wanted.items[0][0]["currency"],
+        "customer": customer["id"],
+        "default_payment_method": wanted.default_payment_method,
+        "default_tax_rates": [],
+        "description": wanted.description,
+        "discounts": [],
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "livemode": False,
+        "metadata": wanted.metadata,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
+        "start_date": now,
+        "status": "trialing" if wanted.trial_end else "incomplete",
+        "test_clock": customer["test_clock"],
+        "trial_end": wanted.trial_end,
+        "trial_settings": trials.settings_of(wanted.missing_payment_method),
+        "trial_start": now if wanted.trial_end else None,
+        "_items": [add_item(account, subscription_id, line, (now, period_end), now)["id"] for line in wanted.items],
+    }
+    account.add(subscription)
+    for coupon_id, promotion_code_id in wanted.discounts:
+        discount = discounts.redeem(
+            account,
+            coupon_id,
+            promotion_code_id,
+            customer_id=customer["id"],
+            subscription=subscription_id,
+            checkout_session=wanted.checkout_session,
+        )
+        subscription["discounts"].append(discount["id"])
+    customer["currency"] = customer["currency"] or subscription["currency"]
+    renewals.expect(account, subscription)
+    trials.warn(account, subscription)
+    return subscription
+
+
+def add_item(
+    account: Account,
+    subscription_id: str,
+    line: tuple[JsonObject, int, dict[str, str]],
+    period: tuple[int, int],
+    now: int,
+) -> JsonObject:
+    """Make an item of a subscription: a price, a quantity and metadata."""
+    price, quantity, metadata = line
+    return account.add(
+        {
+            "id": new_id("si", length=14),
+            "object": "subscription_item",
+            "created": now,
+            "current_period_end": period[1],
+            "current_period_start": period[0],
+            "discounts": [],
+            "metadata": metadata,
+            "quantity": quantity,
+            "subscription": subscription_id,
+            "tax_rates": [],
+            "_price": price["id"],
+        }
+    )

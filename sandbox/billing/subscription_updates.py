@@ -1,0 +1,253 @@
+"""Changes of a subscription's items, of its period and of its trial, and what is billed for them."""
+
+from dataclasses import dataclass
+
+from sandbox.billing import (
+    cancellation,
+    invoice_lines,
+    invoicing,
+    payments,
+    pending_items,
+    periods,
+    prorations,
+    renewals,
+    subscription_creation,
+    trials,
+)
+from sandbox.errors import StripeError, invalid, unsupported
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+from sandbox.store.metadata import merged
+from sandbox.store.scheduler import action
+
+RESUMES_WITHIN = 23 * 3600
+"""Seconds in which the first invoice after a pause is to be paid, if the subscription waits for that."""
+_ENTRY = {"id", "price", "quantity", "metadata", "deleted", "clear_usage"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a change is billed."""
+
+    behavior: prorations.Behavior
+    at: int
+    """The moment that prorations are reckoned from."""
+    payment_behavior: str = "allow_incomplete"
+
+
+def terms_of(account: Account, subscription: JsonObject, params: JsonObject) -> Terms:
+    """
+    Return the terms that a request asks for.
+
+    :raises StripeError: 400 if the proration date is outside the current period.
+    """
+    now = account.now_for(subscription["customer"])
+    at = params.get("proration_date", now)
+    start = renewals.items_of(account, subscription)[0]["current_period_start"]
+    if "proration_date" in params and not start <= at <= renewals.period_end(account, subscription):
+        raise invalid("The proration date must be within the current period.", param="proration_date")
+    behavior = params.get("proration_behavior", "create_prorations")
+    payment = str(params.get("payment_behavior", "allow_incomplete"))
+    if payment in ("pending_if_incomplete", "default_incomplete") and behavior == "always_invoice":
+        raise unsupported(f"payment_behavior={payment} on an update of a subscription")
+    return Terms(behavior=behavior, at=at, payment_behavior=payment)
+
+
+def read(account: Account, subscription: JsonObject, given: list[JsonObject]) -> list[prorations.Change]:
+    """
+    Return the changes that `items[]` of a request asks for.
+
+    :raises StripeError: 400 for an item that is not the subscription's, or if none would be left.
+    """
+    if subscription["status"] == "incomplete":
+        message = "The items of a subscription cannot change while its status is incomplete: its first payment is due."
+        raise invalid(message, param="items")
+    changes = [_change(account, subscription, entry, f"items[{index}]") for index, entry in enumerate(given)]
+    named = [entry["id"] for entry in given if "id" in entry]
+    if len(named) != len(set(named)):
+        raise invalid("You may only change a subscription item once in a request.", param="items")
+    gone = {change.item["id"] for change in changes if change.item and change.deleted}
+    if not set(subscription["_items"]) - gone and not any(change.item is None for change in changes):
+        message = "A subscription must have at least one active plan. To cancel the subscription, use the cancel API."
+        raise invalid(message, param="items")
+    touched = {change.item["id"] for change in changes if change.item}
+    kept = [item for item in renewals.items_of(account, subscription) if item["id"] not in touched]
+    prices = [account.get("price", item["_price"]) for item in kept]
+    wanted = [change.price for change in changes if not change.deleted]
+    if any(price["recurring"] != wanted[0]["recurring"] for price in prices + wanted if wanted):
+        raise unsupported("subscriptions whose prices have different intervals")
+    ids = [price["id"] for price in prices + wanted]
+    if len(ids) != len(set(ids)):
+        raise invalid(
+            "Subscription already has an item with this price: a subscription has a price once.", param="items"
+        )
+    return changes
+
+
+def _change(account: Account, subscription: JsonObject, entry: JsonObject, param: str) -> prorations.Change:
+    for name in entry.keys() - _ENTRY:
+        raise unsupported(f"the parameter items[][{name}] on POST /v1/subscriptions/{{id}}")
+    item = None
+    if "id" in entry:
+        if entry["id"] not in subscription["_items"]:
+            message = f"The subscription item {entry['id']} does not belong to the subscription {subscription['id']}."
+            raise invalid(message, param=f"{param}[id]")
+        item = account.get("subscription_item", entry["id"])
+    elif "price" not in entry:
+        raise invalid(f"Missing required param: {param}[price].", param=f"{param}[price]", code="parameter_missing")
+    price = account.get("price", entry.get("price") or (item or {})["_price"], param=f"{param}[price]", status=400)
+    if item is None or price["id"] != item["_price"]:
+        subscription_creation.check_prices([price], param=f"{param}[price]")
+        if price["currency"] != subscription["currency"]:
+            raise invalid("All prices of a subscription must have the same currency.", param=f"{param}[price]")
+    quantity = int(entry["quantity"] if "quantity" in entry else item["quantity"] if item else 1)
+    if quantity < 0:
+        raise invalid("Invalid non-negative integer", param=f"{param}[quantity]")
+    metadata = merged(item["metadata"] if item else {}, entry.get("metadata"))
+    return prorations.Change(
+        item=item, price=price, quantity=quantity, metadata=metadata, deleted=entry.get("deleted", False)
+    )
+
+
+def moves_period(account: Account, subscription: JsonObject, changes: list[prorations.Change]) -> bool:
+    """Say whether changes make a paid period of another length, which then begins at once."""
+    if subscription["status"] == "trialing":
+        return False
+    current = account.get("price", renewals.items_of(account, subscription)[0]["_price"])["recurring"]
+    return any(change.price["recurring"] != current for change in changes if not change.deleted)
+
+
+def apply(account: Account, subscription: JsonObject, changes: list[prorations.Change], terms: Terms) -> None:
+    """
+    Change the items of a subscription and bill, or keep for the next invoice, what that is worth.
+
+    :raises StripeError: 402 if it must be paid at once and cannot be; nothing is changed then.
+    """
+    moves = moves_period(account, subscription, changes)
+    worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
+    at_once = sum(entry.amount for entry in worth)
+    if moves:
+        worth = [entry for entry in worth if entry.amount < 0]
+        at_once = sum(change.price["unit_amount"] * change.quantity for change in changes if not change.deleted)
+    if (moves or terms.behavior == "always_invoice") and terms.payment_behavior == "error_if_incomplete":
+        check_payable(account, subscription, at_once)
+    # What is added takes its period from what is there, so it comes before anything goes.
+    for change in sorted(changes, key=lambda change: change.deleted):
+        _carry_out(account, subscription, change, worth)
+    now = account.now_for(subscription["customer"])
+    for entry in worth:
+        pending_items.add(account, entry, subscription["customer"], now=now)
+    if moves:
+        restart_period(account, subscription, now=now)
+    elif terms.behavior == "always_invoice":
+        bill_pending(account, subscription, now=now)
+
+
+def check_payable(account: Account, subscription: JsonObject, amount: int) -> None:
+    """Raise Stripe's 402 if what must be paid at once could not be."""
+    method = payments.method_for(account, subscription)
+    if amount > 0 and method is None:
+        raise payments.no_payment_method()
+    card = method["_card"] if method else None
+    if amount > 0 and card is not None and (card.decline or card.authentication):
+        unauthenticated = (
+            "authentication_required",
+            "authentication_required",
+            "This transaction requires authentication.",
+        )
+        code, decline_code, message = card.decline or unauthenticated
+        raise StripeError(402, "card_error", message, code=code, decline_code=decline_code)
+
+
+def _carry_out(
+    account: Account, subscription: JsonObject, change: prorations.Change, worth: list[invoice_lines.Entry]
+) -> None:
+    if change.item is None:
+        first = renewals.items_of(account, subscription)[0]
+        period = (first["current_period_start"], first["current_period_end"])
+        line = (change.price, change.quantity, change.metadata)
+        item = subscription_creation.add_item(
+            account, subscription["id"], line, period, account.now_for(subscription["customer"])
+        )
+        subscription["_items"].append(item["id"])
+        for entry in worth:
+            if entry.subscription_item is None and entry.price is change.price:
+                entry.subscription_item = item["id"]
+    elif change.deleted:
+        subscription["_items"].remove(change.item["id"])
+        account.drop(change.item)
+    else:
+        change.item["_price"] = change.price["id"]
+        change.item["quantity"] = change.quantity
+        change.item["metadata"] = change.metadata
+
+
+def bill_pending(account: Account, subscription: JsonObject, *, now: int) -> None:
+    """Invoice what waits for a subscription's next invoice, now, if anything does."""
+    lines = invoice_lines.of_pending(account, subscription["customer"], subscription["id"])
+    if lines:
+        bill = invoicing.Bill(reason="subscription_update", period=(now, now), made_at=now, entries=lines)
+        renewals.bill_now(account, subscription, bill)
+
+
+def restart_period(account: Account, subscription: JsonObject, *, now: int) -> None:
+    """Begin a new period now and bill it; credits, if any, wait already. The anchor moves to now."""
+    items = renewals.items_of(account, subscription)
+    end = periods.after(now, account.get("price", items[0]["_price"])["recurring"], now)
+    began = items[0]["current_period_start"]
+    subscription["billing_cycle_anchor"] = now
+    for item in items:
+        item["current_period_start"], item["current_period_end"] = now, end
+    lines = [
+        *invoice_lines.of_pending(account, subscription["customer"], subscription["id"]),
+        *invoice_lines.of_items(account, subscription),
+    ]
+    renewals.expect(account, subscription)
+    bill = invoicing.Bill(reason="subscription_update", period=(began, now), made_at=now, entries=lines)
+    renewals.bill_now(account, subscription, bill)
+
+
+def reset_anchor(account: Account, subscription: JsonObject, terms: Terms) -> None:
+    """Move the billing cycle to now: what is left of the old period is credited, unless that is not wanted."""
+    now = account.now_for(subscription["customer"])
+    if terms.behavior != "none" and subscription["status"] != "trialing":
+        for item in renewals.items_of(account, subscription):
+            entry = prorations.credit(account, subscription, item, at=terms.at)
+            if entry.amount:
+                pending_items.add(account, entry, subscription["customer"], now=now)
+    restart_period(account, subscription, now=now)
+
+
+def change_trial(account: Account, subscription: JsonObject, wanted: int | str) -> None:
+    """
+    Move the end of a trial, or end it now, which bills the first period.
+
+    :raises StripeError: 400 for a time in the past, 501 for a trial that begins in the middle of a paid period.
+    """
+    now = account.now_for(subscription["customer"])
+    if wanted == "now":
+        if subscription["status"] == "trialing":
+            subscription["trial_end"] = now
+            subscription["status"] = "active"
+            restart_period(account, subscription, now=now)
+        return
+    end = trials.end_of({"trial_end": wanted}, now=now)
+    if subscription["status"] != "trialing" or end is None:
+        raise unsupported("a trial_end for a subscription that is not trialing (proration)")
+    subscription["trial_end"] = subscription["billing_cycle_anchor"] = end
+    for item in renewals.items_of(account, subscription):
+        item["current_period_end"] = end
+    if subscription["cancel_at_period_end"]:
+        cancellation.schedule(account, subscription, end)
+    renewals.expect(account, subscription)
+    trials.warn(account, subscription)
+
+
+@action("subscription.resumption_expiry")
+def _resumption_expired(account: Account, subscription_id: str, at: int) -> None:
+    """An invoice of resumption that nobody has paid is voided, and the subscription stays paused."""
+    subscription = account.find("subscription", subscription_id)
+    if subscription and subscription["status"] == "paused" and subscription.pop("_resuming", None):
+        invoice = account.get("invoice", subscription["latest_invoice"])
+        if invoice["status"] == "open":
+            invoicing.void(account, invoice, now=at)

@@ -1,0 +1,1 @@
+"""The control API for tests, below `/_sandbox`."""

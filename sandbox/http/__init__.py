@@ -1,0 +1,1 @@
+"""HTTP: requests, routing, parameters, pagination, idempotency and rate limits."""

@@ -1,0 +1,89 @@
+"""`expand[]`: ids replaced by what they name, at most four levels deep, and fields shown that are left out otherwise."""
+
+from collections.abc import Callable
+
+from sandbox.contract.expansions import can_expand
+from sandbox.contract.routes import ContractRoute
+from sandbox.errors import invalid
+from sandbox.json_types import Json, JsonObject
+from sandbox.store.accounts import Account
+
+_DEEPEST = 4
+
+Includable = Callable[[Account, JsonObject], Json]
+
+INCLUDABLES: dict[tuple[str, str], Includable] = {}
+"""By kind and field: what an object shows only if asked. Filled by the resources; objects are rendered already."""
+
+_KINDS = {
+    "coupon": "coupon",
+    "product": "product",
+    "default_price": "price",
+    "tax_code": "tax_code",
+    "promotion_code": "promotion_code",
+}
+"""Fields whose ids may be chosen by the caller, so that the id alone does not tell the kind."""
+
+
+def check(route: ContractRoute, paths: list[str]) -> None:
+    """
+    Look at the paths before the request has any effect.
+
+    :raises StripeError: 400 for a path too deep, or a property that cannot be expanded.
+    """
+    for path in paths:
+        if path.count(".") >= _DEEPEST:
+            message = f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}"
+            raise invalid(message, param="expand", code="property_expansion_max_depth")
+        if not can_expand(route, path):
+            raise _refused(path)
+
+
+def expand(account: Account, body: JsonObject, paths: list[str]) -> None:
+    """
+    Expand a reply in place.
+
+    :raises StripeError: 400 for a property that Stripe can expand and the sandbox cannot.
+    """
+    for path in paths:
+        _walk(account, body, path.split("."), path)
+
+
+def _walk(account: Account, node: JsonObject, parts: list[str], path: str) -> None:
+    name, rest = parts[0], parts[1:]
+    if name not in node:
+        includable = INCLUDABLES.get((str(node.get("object")), name))
+        if includable is None:
+            if node.get("deleted"):
+                return
+            raise _refused(path)
+        node[name] = includable(account, node)
+        if not rest:
+            return
+    value = node[name]
+    if value is None:
+        return
+    if isinstance(value, list):
+        node[name] = [_expanded(account, name, item, path, last=not rest) for item in value]
+    else:
+        node[name] = _expanded(account, name, value, path, last=not rest)
+    if rest:
+        for item in node[name] if isinstance(node[name], list) else [node[name]]:
+            _walk(account, item, rest, path)
+
+
+def _expanded(account: Account, name: str, value: Json, path: str, *, last: bool) -> JsonObject:
+    if isinstance(value, dict):
+        if last and "object" not in value:
+            raise _refused(path)
+        return value
+    found = None
+    if isinstance(value, str):
+        found = account.find_even_deleted(_KINDS[name], value) if name in _KINDS else account.find_anywhere(value)
+    if found is None:
+        raise _refused(path)
+    return account.render(found)
+
+
+def _refused(path: str) -> Exception:
+    return invalid(f"This property cannot be expanded ({path}).", param="expand")

@@ -1,0 +1,60 @@
+"""Lists in pages, newest first: `limit`, `starting_after`, `ending_before`."""
+
+from sandbox.errors import invalid, missing
+from sandbox.json_types import JsonObject
+
+_DEFAULT, _MOST = 10, 100
+
+
+def page(everything: list[JsonObject], params: JsonObject) -> tuple[list[JsonObject], bool]:
+    """
+    Return the page that was asked for, and whether there is more in its direction.
+
+    :raises StripeError: 400 for a limit out of range, two cursors at once or a cursor that is not in the list.
+    """
+    limit = params.get("limit", _DEFAULT)
+    if not 1 <= limit <= _MOST:
+        bound = "greater than or equal to 1" if limit < 1 else "less than or equal to 100"
+        raise invalid(f"Invalid integer: {limit} must be {bound}", param="limit", code="parameter_invalid_integer")
+    after, before = params.get("starting_after"), params.get("ending_before")
+    if after and before:
+        message = "You can't specify both `starting_after` and `ending_before`."
+        raise invalid(message, param="ending_before", code="parameters_exclusive")
+    if before:
+        end = _position(everything, before, "ending_before")
+        start = max(0, end - limit)
+        return everything[start:end], start > 0
+    start = _position(everything, after, "starting_after") + 1 if after else 0
+    return everything[start : start + limit], len(everything) > start + limit
+
+
+def _position(everything: list[JsonObject], cursor: str, param: str) -> int:
+    for index, thing in enumerate(everything):
+        if thing["id"] == cursor:
+            return index
+    raise missing("object", cursor, param=param, status=400)
+
+
+def in_range(value: int, wanted: int | JsonObject | None) -> bool:
+    """Say whether a time matches a `created` filter: a second, or `gt`, `gte`, `lt`, `lte`; None is no filter."""
+    if wanted is None:
+        return True
+    if isinstance(wanted, int):
+        return value == wanted
+    return bool(
+        value > wanted.get("gt", value - 1)
+        and value >= wanted.get("gte", value)
+        and value < wanted.get("lt", value + 1)
+        and value <= wanted.get("lte", value)
+    )
+
+
+EMBEDDED = 10  # lines that an invoice shows by itself, as Stripe's does; the rest is listed
+
+
+def embed_some(body: JsonObject) -> None:
+    """Leave an invoice's first lines in it, and say that there are more. Of a list, of each in it."""
+    for thing in body["data"] if body.get("object") == "list" else [body]:
+        lines = thing.get("lines") if thing.get("object") == "invoice" else None  # a deleted one has none
+        if lines and len(lines["data"]) > EMBEDDED:
+            thing["lines"] = {**lines, "data": lines["data"][:EMBEDDED], "has_more": True}

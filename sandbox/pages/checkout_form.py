@@ -1,0 +1,138 @@
+"""What a reader typed on the checkout page, checked field by field."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sandbox.billing import test_cards
+from sandbox.errors import StripeError
+from sandbox.http.parameters import address
+from sandbox.json_types import JsonObject
+from sandbox.pages.formatting import known_email
+from sandbox.resources import checkout_payment
+from sandbox.resources.checkout_payment import Payer
+from sandbox.resources.promotion_codes import find_active
+from sandbox.store.accounts import Account
+
+_EXPIRY = re.compile(r"^\s*(\d{1,2})\s*/\s*(\d{2}|\d{4})\s*$", re.ASCII)
+_EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+_SECRET = ("card_number", "card_cvc")
+"""Fields that are never shown again."""
+_WITH_STATES = ("US", "CA", "AU")
+_WITHOUT_POSTAL_CODES = ("AE", "HK", "QA", "PA", "JM", "BS")
+
+
+@dataclass(kw_only=True)
+class Form:
+    """A form as it is shown again: what was typed, what is wrong, and who pays if nothing is."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    promotion_code: JsonObject | None = None
+    optional: tuple[int, ...] = ()
+    """Optional items that are chosen, by their index."""
+    payer: Payer | None = None
+
+    def value(self, name: str) -> str:
+        """Return what to show in a field."""
+        return self.values.get(name, "")
+
+    def error(self, name: str) -> str | None:
+        """Return what is wrong with a field."""
+        return self.errors.get(name)
+
+
+def read(account: Account, session: JsonObject, typed: dict[str, str]) -> Form:
+    """Return the form with its errors; without a payer if the reader only applied a promotion code."""
+    typed = {name: value.strip()[:500] for name, value in typed.items()}
+    form = Form(values={name: value for name, value in typed.items() if name not in _SECRET})
+    form.optional = tuple(i for i, _ in enumerate(session["optional_items"] or []) if form.value(f"optional_{i}"))
+    _promotion_code(account, session, form)
+    if typed.get("action") == "apply":
+        return form
+    email = known_email(account, session) or form.value("email")
+    if not _EMAIL.match(email):
+        form.errors["email"] = "Enter your email address." if not email else "Your email address is not valid."
+    shipping = _shipping(session, form) if session["shipping_address_collection"] else None
+    reckoned = checkout_payment.lines(account, session, promotion_code=form.promotion_code, optional=form.optional)
+    card, expiry = None, (12, 2040)
+    if checkout_payment.needs_card(session, sum(line.total for line in reckoned)):
+        card, expiry = _card(account, typed, form)
+    if not form.errors:
+        form.payer = Payer(
+            email=email,
+            name=form.value("card_name") or (shipping or {}).get("name"),
+            card=card,
+            expiry=expiry,
+            shipping=shipping,
+            promotion_code=form.promotion_code,
+            optional=form.optional,
+        )
+    return form
+
+
+def _promotion_code(account: Account, session: JsonObject, form: Form) -> None:
+    word = form.value("promotion_code")
+    if not word or not session["allow_promotion_codes"]:
+        return
+    code = find_active(account, word)
+    if code is None:
+        form.errors["promotion_code"] = "This code is invalid."
+        return
+    try:
+        checkout_payment.check_code(account, session, code, form.optional)
+    except StripeError as error:
+        form.errors["promotion_code"] = error.message
+        return
+    form.promotion_code = code
+
+
+def _shipping(session: JsonObject, form: Form) -> JsonObject | None:
+    country = form.value("shipping_country")
+    if country not in session["shipping_address_collection"]["allowed_countries"]:
+        form.errors["shipping_country"] = "Choose a country."
+    needed = {
+        "shipping_name": "Enter a name.",
+        "shipping_line1": "Enter an address.",
+        "shipping_city": "Enter a city.",
+    }
+    if country not in _WITHOUT_POSTAL_CODES:
+        needed["shipping_postal_code"] = "Enter a postal code."
+    if country in _WITH_STATES:
+        needed["shipping_state"] = "Enter a state or province."
+    for name, message in needed.items():
+        if not form.value(name):
+            form.errors[name] = message
+    typed = {line: form.value(f"shipping_{line}") for line in ("city", "line1", "line2", "postal_code", "state")}
+    return {"address": address({**typed, "country": country}), "name": form.value("shipping_name")}
+
+
+def _card(account: Account, typed: dict[str, str], form: Form) -> tuple[test_cards.Card | None, tuple[int, int]]:
+    number = re.sub(r"[\s-]", "", typed.get("card_number", ""))
+    card: test_cards.Card | None = None
+    if not number:
+        form.errors["card_number"] = "Your card number is incomplete."
+    elif not test_cards.is_valid_number(number):
+        form.errors["card_number"] = "Your card number is invalid."
+    else:
+        card = test_cards.by_number(number)
+    length = 4 if card and card.brand == "amex" else 3
+    if not re.fullmatch(rf"[0-9]{{{length}}}", typed.get("card_cvc", "")):
+        form.errors["card_cvc"] = "Your card's security code is incomplete."
+    return card, _expiry(account, typed.get("card_expiry", ""), form)
+
+
+def _expiry(account: Account, text: str, form: Form) -> tuple[int, int]:
+    found = _EXPIRY.match(text)
+    month, year = (int(found[1]), int(found[2])) if found else (0, 0)
+    year += 2000 if year < 100 else 0
+    if not 1 <= month <= 12:
+        form.errors["card_expiry"] = "Your card's expiration date is incomplete."
+    elif year * 12 + month < _this_month(account):
+        form.errors["card_expiry"] = "Your card's expiration date is in the past."
+    return month, year
+
+
+def _this_month(account: Account) -> int:
+    today = datetime.fromtimestamp(account.now(), UTC)
+    return today.year * 12 + today.month

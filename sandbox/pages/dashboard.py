@@ -1,0 +1,234 @@
+"""The page at `/`: an account's objects, events and deliveries as they come, and what a tester does to them."""
+
+import math
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from sandbox.constants import DEFAULT_KEY
+from sandbox.errors import StripeError, invalid
+from sandbox.faults.faults import ACTIONS
+from sandbox.http.api import account_for
+from sandbox.http.routing import Call
+from sandbox.json_types import Json, JsonObject
+from sandbox.pages import access
+from sandbox.pages.dashboard_data import outline, overview, when
+from sandbox.resources import test_clocks
+from sandbox.runtime import World
+from sandbox.store.accounts import Account
+
+_HERE = Path(__file__).parent
+_TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+_TEMPLATES.filters["when"] = when
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+_STEPS = {"3600": "an hour", "86400": "a day", "604800": "a week", "2592000": "30 days", "31536000": "365 days"}
+
+Action = Callable[[World, Account, FormData], Awaitable[str]]
+"""Does what a form asks and says what was done."""
+
+
+async def show(request: Request) -> Response:
+    """Show an account, or one of its objects."""
+    refused = access.refusal(request)
+    if refused is not None:
+        return refused
+    world: World = request.app.state.world
+    try:
+        account = account_for(world, request.query_params.get("key") or DEFAULT_KEY)
+    except StripeError as error:
+        return _page(world, world.accounts.of(DEFAULT_KEY), error=error.message, status=400)
+    world.catch_up(account)
+    object_id = request.query_params.get("object")
+    if object_id:
+        return _object_page(world, account, object_id)
+    return _page(world, account, done=request.query_params.get("done", "")[:200])
+
+
+def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
+    """Make the endpoint of a form: done, it leads back to the page; refused, the page says why."""
+
+    @wraps(function)
+    async def endpoint(request: Request) -> Response:
+        refused = access.refusal(request)
+        if refused is not None:
+            return refused
+        world: World = request.app.state.world
+        form = await request.form()
+        account = world.accounts.of(DEFAULT_KEY)
+        try:
+            account = account_for(world, _text(form, "key"))
+            done = await function(world, account, form)
+        except StripeError as error:
+            return _page(world, account, error=error.message, status=error.status)
+        return RedirectResponse(f"/?{urlencode({'key': account.key, 'done': done})}", 303, _HEADERS)
+
+    return endpoint
+
+
+@_action
+async def replay(world: World, account: Account, form: FormData) -> str:
+    """Deliver one event again."""
+    event = account.get("event", _text(form, "event"))
+    endpoints = [each for each in account.all("webhook_endpoint") if each["status"] == "enabled"]
+    if not endpoints:
+        raise invalid("There is no webhook endpoint to deliver to.")
+    made = [await world.delivery.send(account, event, each) for each in endpoints]
+    return f"{event['type']} was delivered again: {', '.join(str(each['status'] or each['error']) for each in made)}."
+
+
+@_action
+async def advance(world: World, account: Account, form: FormData) -> str:
+    """Advance a test clock, in the way of the API."""
+    clock = account.get("test_helpers.test_clock", _text(form, "clock"))
+    step = _number(form, "seconds")
+    params: JsonObject = {"frozen_time": int(clock["frozen_time"] + step)}
+    try:
+        test_clocks.advance(Call(account=account, params=params, ids={"test_clock": clock["id"]}, base_url=""))
+    finally:
+        world.settle(account, method="POST", path="/_sandbox/page/advance")
+    return f"The test clock advances to {when(params['frozen_time'])}."
+
+
+@_action
+async def wind(world: World, account: Account, form: FormData) -> str:
+    """Wind the deliveries forward."""
+    before = len(account.deliveries)
+    await world.delivery.wind(account, int(_number(form, "seconds")))
+    return f"Deliveries were wound forward; attempts on the way: {len(account.deliveries) - before}."
+
+
+@_action
+async def settings(world: World, account: Account, form: FormData) -> str:
+    """Change how deliveries go and whether requests are limited."""
+    account.settings.update(
+        {
+            **{name: _text(form, name) == "on" for name in ("deliver", "equal_seconds", "rate_limits")},
+            **{name: _text(form, name) for name in ("order", "retry_schedule")},
+            **{name: _number(form, name) for name in ("duplicates", "loss", "delay_seconds")},
+            "seed": int(_number(form, "seed")),
+        }
+    )
+    world.delivery.obey(account)
+    return "The settings are changed."
+
+
+@_action
+async def add_fault(world: World, account: Account, form: FormData) -> str:
+    """Have something go wrong."""
+    wanted: JsonObject = {name: _text(form, name) for name in ("action", "path", "method")}
+    if _text(form, "when"):
+        wanted["when"] = _text(form, "when")
+    for name in ("times", "status"):
+        if _text(form, name):
+            wanted[name] = int(_number(form, name))
+    for name in ("seconds", "probability"):
+        if _text(form, name):
+            wanted[name] = _number(form, name)
+    fault = account.faults.add(wanted, seed=account.settings.seed)
+    return f"{fault.id} is in force."
+
+
+@_action
+async def remove_fault(world: World, account: Account, form: FormData) -> str:
+    """Delete a fault."""
+    account.faults.remove(_text(form, "fault"))
+    return f"{_text(form, 'fault')} is gone."
+
+
+async def script(request: Request) -> Response:
+    """The page's own few lines of JavaScript."""
+    return Response(
+        (_HERE / "static" / "live.js").read_bytes(),
+        media_type="text/javascript",
+        headers={"Cache-Control": "max-age=60"},
+    )
+
+
+async def style(request: Request) -> Response:
+    """What the page's style adds to that of the checkout."""
+    return Response(
+        (_HERE / "static" / "dashboard.css").read_bytes(),
+        media_type="text/css",
+        headers={"Cache-Control": "max-age=60"},
+    )
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _number(form: FormData, name: str) -> float:
+    try:
+        number = float(_text(form, name))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise invalid(f"{name} is a number.", param=name)
+    return int(number) if number.is_integer() else number
+
+
+def _common(world: World, account: Account) -> dict[str, Json]:
+    return {"key": account.key, "keys": sorted({DEFAULT_KEY, account.key, *world.accounts.by_key})}
+
+
+def _page(world: World, account: Account, *, done: str = "", error: str = "", status: int = 200) -> Response:
+    return _rendered(
+        "dashboard.html",
+        status,
+        **_common(world, account),
+        account=account,
+        settings=account.settings,
+        shown=overview(world, account),
+        clocks=account.all("test_helpers.test_clock"),
+        steps=_STEPS,
+        faults=account.faults.all(),
+        actions=ACTIONS,
+        choices=[(name, name) for name in ACTIONS],
+        limits=account.limits.shown(account.settings),
+        violations=[found for found in world.violations if found["account"] == account.key],
+        done=done,
+        error=error,
+    )
+
+
+def _object_page(world: World, account: Account, object_id: str) -> Response:
+    found = account.find_anywhere(object_id)
+    if found is None:
+        return _page(world, account, error=f"This account has no object {object_id}.", status=404)
+    shown = account.render(found)
+    return _rendered(
+        "object.html", 200, **_common(world, account), shown=shown, lines=outline(account, shown), object_id=object_id
+    )
+
+
+def _rendered(template: str, status: int, **values: Json) -> Response:
+    return HTMLResponse(_TEMPLATES.get_template(template).render(values), status, _HEADERS)
+
+
+routes = [
+    Route("/", show, methods=["GET"]),
+    Route("/_sandbox/page/live.js", script),
+    Route("/_sandbox/page/dashboard.css", style),
+    Route("/_sandbox/page/replay", replay, methods=["POST"]),
+    Route("/_sandbox/page/advance", advance, methods=["POST"]),
+    Route("/_sandbox/page/wind", wind, methods=["POST"]),
+    Route("/_sandbox/page/settings", settings, methods=["POST"]),
+    Route("/_sandbox/page/faults", add_fault, methods=["POST"]),
+    Route("/_sandbox/page/faults/delete", remove_fault, methods=["POST"]),
+]

@@ -1,0 +1,183 @@
+"""What the page of an account shows: its objects in tables with links between them, its events and their deliveries."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from sandbox.json_types import Json, JsonObject
+from sandbox.pages.formatting import money
+from sandbox.runtime import World
+from sandbox.store.accounts import Account
+
+_ROWS = 20
+_EVENTS = 25
+_DEEPEST = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A text, and where it leads if it names an object."""
+
+    text: str
+    link: str | None = None
+    tone: str = ""
+    """`good`, `bad` or nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Objects of one kind, newest first."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """An event and what became of its deliveries."""
+
+    id: str
+    kind: str
+    at: str
+    link: str
+    about: Cell
+    attempts: list[Cell]
+    pending: int
+
+
+@dataclass(kw_only=True)
+class Overview:
+    """All that is shown of an account."""
+
+    tables: list[Table] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    event_count: int = 0
+    endpoints: list[Cell] = field(default_factory=list)
+    under_way: int = 0
+    held: int = 0
+    waiting: int = 0
+
+
+_GOOD = {"active", "trialing", "paid", "succeeded", "complete", "ready"}
+_BAD = {"past_due", "unpaid", "canceled", "incomplete_expired", "failed", "expired", "void", "uncollectible"}
+_TABLES: dict[str, tuple[str, dict[str, str]]] = {
+    "customer": ("Customers", {"Name": "name", "Email": "email"}),
+    "subscription": ("Subscriptions", {"Status": "status", "Customer": "customer", "Invoice": "latest_invoice"}),
+    "invoice": ("Invoices", {"Status": "status", "Total": "total", "Customer": "customer"}),
+    "payment_intent": ("Payments", {"Status": "status", "Amount": "amount", "Customer": "customer"}),
+    "refund": ("Refunds", {"Status": "status", "Amount": "amount", "Payment": "payment_intent"}),
+    "checkout.session": ("Checkout sessions", {"Status": "status", "Total": "amount_total", "Customer": "customer"}),
+}
+"""By kind: its title, and the fields in its columns by their headings."""
+_MONEY = {"total", "amount", "amount_total"}
+
+
+def overview(world: World, account: Account) -> Overview:
+    """Return what the page shows of an account now."""
+    events = account.all("event")
+    return Overview(
+        tables=[_table(account, kind) for kind in _TABLES],
+        events=[_event(account, event) for event in events[:_EVENTS]],
+        event_count=len(events),
+        endpoints=[
+            Cell(text=one["url"], link=link(account, one["id"]), tone="" if one["status"] == "enabled" else "bad")
+            for one in account.all("webhook_endpoint")
+        ],
+        under_way=world.delivery.under_way(account),
+        held=world.delivery.held(account),
+        waiting=len(world.delivery.waiting(account)),
+    )
+
+
+def link(account: Account, object_id: str) -> str:
+    """Return the address of the page of an object."""
+    return f"/?{urlencode({'key': account.key, 'object': object_id})}"
+
+
+def when(second: float) -> str:
+    """Return a time as it is shown, in UTC."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def outline(account: Account, value: Json, *, depth: int = 0) -> list[tuple[int, str, Cell]]:
+    """Return an object line by line, as depth, name and value; the id of another object leads to it."""
+    numbered = {f"[{index}]": inner for index, inner in enumerate(value)} if isinstance(value, list) else {}
+    pairs = value.items() if isinstance(value, dict) else numbered.items()
+    lines: list[tuple[int, str, Cell]] = []
+    for name, inner in pairs:
+        if isinstance(inner, dict | list) and inner and depth < _DEEPEST:
+            lines.append((depth, str(name), Cell(text="")))
+            lines += outline(account, inner, depth=depth + 1)
+        else:
+            lines.append((depth, str(name), _value(account, str(name), inner)))
+    return lines
+
+
+def _value(account: Account, name: str, value: Json) -> Cell:
+    if isinstance(value, str):
+        found = account.find_anywhere(value) if name != "id" and 3 < len(value) < 256 else None
+        return Cell(text=value, link=link(account, value) if found else None, tone=_tone(value))
+    if isinstance(value, bool) or value is None:
+        return Cell(text={True: "true", False: "false", None: "null"}[value], tone="muted")
+    if isinstance(value, int) and value > 10**9 and name.endswith(("created", "_at", "start", "end", "_time")):
+        return Cell(text=f"{value} ({when(value)})")
+    return Cell(text=str(value))
+
+
+def _table(account: Account, kind: str) -> Table:
+    title, columns = _TABLES[kind]
+    things = account.all(kind)
+    return Table(
+        title=title,
+        columns=["Id", *columns],
+        rows=[
+            [
+                Cell(text=thing["id"], link=link(account, thing["id"])),
+                *(_cell(account, thing, n) for n in columns.values()),
+            ]
+            for thing in things[:_ROWS]
+        ],
+        count=len(things),
+    )
+
+
+def _cell(account: Account, thing: JsonObject, name: str) -> Cell:
+    value = thing.get(name)
+    if value is None:
+        return Cell(text="–", tone="muted")
+    if name in _MONEY and isinstance(value, int):
+        return Cell(text=money(value, thing["currency"]))
+    if isinstance(value, str) and account.find_anywhere(value):
+        return Cell(text=value, link=link(account, value))
+    return Cell(text=str(value), tone=_tone(str(value)))
+
+
+def _tone(word: str) -> str:
+    return "good" if word in _GOOD else "bad" if word in _BAD else ""
+
+
+def _event(account: Account, event: JsonObject) -> Event:
+    thing = event["data"]["object"]
+    about = str(thing.get("id", thing["object"]))
+    attempts = [
+        Cell(text=str(made["status"] or made["error"] or "…"), tone=_outcome(made))
+        for made in account.deliveries
+        if made["event"] == event["id"]
+    ]
+    return Event(
+        id=event["id"],
+        kind=event["type"],
+        at=when(event["created"]),
+        link=link(account, event["id"]),
+        about=Cell(text=about, link=link(account, about) if account.find_anywhere(about) else None),
+        attempts=attempts,
+        pending=event["pending_webhooks"],
+    )
+
+
+def _outcome(made: JsonObject) -> str:
+    if made["status"] is None and made["error"] is None:
+        return ""
+    return "good" if made["status"] is not None and 200 <= made["status"] < 300 else "bad"

@@ -1,0 +1,174 @@
+"""What the checkout pages say: amounts, intervals, countries, the summary of what is bought."""
+
+from dataclasses import dataclass
+
+from sandbox.json_types import JsonObject
+from sandbox.resources import checkout_payment
+from sandbox.store.accounts import Account
+
+_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
+_WITHOUT_MINOR = {
+    "bif",
+    "clp",
+    "djf",
+    "gnf",
+    "jpy",
+    "kmf",
+    "krw",
+    "mga",
+    "pyg",
+    "rwf",
+    "ugx",
+    "vnd",
+    "vuv",
+    "xaf",
+    "xof",
+}
+_COUNTRIES = {
+    "AT": "Austria",
+    "AU": "Australia",
+    "BE": "Belgium",
+    "BG": "Bulgaria",
+    "BR": "Brazil",
+    "CA": "Canada",
+    "CH": "Switzerland",
+    "CZ": "Czechia",
+    "DE": "Germany",
+    "DK": "Denmark",
+    "EE": "Estonia",
+    "ES": "Spain",
+    "FI": "Finland",
+    "FR": "France",
+    "GB": "United Kingdom",
+    "GR": "Greece",
+    "HK": "Hong Kong",
+    "HR": "Croatia",
+    "HU": "Hungary",
+    "IE": "Ireland",
+    "IN": "India",
+    "IT": "Italy",
+    "JP": "Japan",
+    "LT": "Lithuania",
+    "LU": "Luxembourg",
+    "LV": "Latvia",
+    "MX": "Mexico",
+    "NL": "Netherlands",
+    "NO": "Norway",
+    "NZ": "New Zealand",
+    "PL": "Poland",
+    "PT": "Portugal",
+    "RO": "Romania",
+    "SE": "Sweden",
+    "SG": "Singapore",
+    "SI": "Slovenia",
+    "SK": "Slovakia",
+    "US": "United States",
+    "ZA": "South Africa",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryLine:
+    """One line of what is bought."""
+
+    name: str
+    description: str | None
+    quantity: int
+    amount: str
+    interval: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What is bought and what it costs, in words."""
+
+    lines: list[SummaryLine]
+    subtotal: str
+    discount: str | None
+    discount_name: str | None
+    tax: str | None
+    total: str
+    interval: str
+    free: bool
+    needs_card: bool
+
+
+def money(amount: int, currency: str) -> str:
+    """Return an amount of minor units as people write it, such as `$49.00`."""
+    figure = f"{amount:,}" if currency in _WITHOUT_MINOR else f"{amount // 100:,}.{amount % 100:02d}"
+    return f"{_SYMBOLS.get(currency, currency.upper() + ' ')}{figure}"
+
+
+def interval(recurring: JsonObject) -> str:
+    """Return how often a price is paid, such as `every year` or `every 6 months`."""
+    count, unit = recurring["interval_count"], recurring["interval"]
+    return f"every {unit}" if count == 1 else f"every {count} {unit}s"
+
+
+def country(code: str) -> str:
+    """Return a country's name, or its code if the page has no name for it."""
+    return _COUNTRIES.get(code, code)
+
+
+def known_email(account: Account, session: JsonObject) -> str | None:
+    """Return the email address that the session was made with; the page does not let it be changed."""
+    customer = account.find("customer", session["customer"])
+    found = customer["email"] if customer else session["customer_email"]
+    return str(found) if found else None
+
+
+def return_url(session: JsonObject) -> str:
+    """Return where the reader goes after paying."""
+    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+
+
+def optional_items(account: Account, session: JsonObject) -> list[SummaryLine]:
+    """Return what may be added to an order."""
+    found = []
+    for item in session["optional_items"] or []:
+        price = account.get("price", item["price"])
+        product = account.find("product", price["product"]) or {"name": "Deleted product", "description": None}
+        found.append(
+            SummaryLine(
+                name=product["name"],
+                description=product["description"],
+                quantity=item["quantity"],
+                amount=money(price["unit_amount"] * item["quantity"], session["currency"]),
+                interval=interval(price["recurring"]),
+            )
+        )
+    return found
+
+
+def summary(
+    account: Account, session: JsonObject, promotion_code: JsonObject | None, optional: tuple[int, ...] = ()
+) -> Summary:
+    """Return what the page says about the order, with the promotion code and the optional items that were chosen."""
+    currency = session["currency"]
+    reckoned = checkout_payment.lines(account, session, promotion_code=promotion_code, optional=optional)
+    off = sum(sum(line.discounts.values()) for line in reckoned)
+    tax = sum(line.tax for line in reckoned)
+    total = sum(line.total for line in reckoned)
+    lines = []
+    for line in reckoned:
+        product = account.find("product", line.price["product"]) or {"name": "Deleted product", "description": None}
+        lines.append(
+            SummaryLine(
+                name=product["name"],
+                description=product["description"],
+                quantity=line.quantity,
+                amount=money(line.subtotal, currency),
+                interval=interval(line.price["recurring"]),
+            )
+        )
+    return Summary(
+        lines=lines,
+        subtotal=money(sum(line.subtotal for line in reckoned), currency),
+        discount=money(off, currency) if off else None,
+        discount_name=promotion_code["code"] if promotion_code else None,
+        tax=money(tax, currency) if tax else None,
+        total=money(total, currency),
+        interval=lines[0].interval,
+        free=total == 0,
+        needs_card=checkout_payment.needs_card(session, total),
+    )

@@ -1,0 +1,81 @@
+"""The end of a subscription: scheduled in one of three ways, taken back, or now."""
+
+from sandbox.billing import cancellation, pending_items, periods, prorations, renewals, subscription_updates
+from sandbox.errors import invalid, unsupported
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, serves
+from sandbox.json_types import JsonObject
+from sandbox.store.accounts import Account
+
+_ID = "subscription_exposed_id"
+
+
+def schedule_end(account: Account, subscription: JsonObject, params: JsonObject) -> None:
+    """Schedule the end of a subscription in one of the three ways, or take that back."""
+    if "cancel_at" in params and params.get("cancel_at_period_end"):
+        message = "You may only specify one of these parameters: cancel_at, cancel_at_period_end."
+        raise invalid(message, param="cancel_at", code="parameters_exclusive")
+    if params.get("cancel_at_period_end"):
+        if not subscription["cancel_at_period_end"]:
+            subscription["cancel_at_period_end"] = True
+            cancellation.schedule(account, subscription, renewals.period_end(account, subscription))
+    elif params.get("cancel_at"):
+        at = _resolve_cancel_at(account, subscription, params)
+        subscription["cancel_at_period_end"] = False
+        cancellation.schedule(account, subscription, at)
+    elif "cancel_at" in params or ("cancel_at_period_end" in params and subscription["cancel_at_period_end"]):
+        # Only what is given is taken back: `cancel_at_period_end=false` leaves a `cancel_at` of its own standing.
+        cancellation.unschedule(subscription)
+
+
+def _resolve_cancel_at(account: Account, subscription: JsonObject, params: JsonObject) -> int:
+    wanted = params["cancel_at"]
+    ends = [item["current_period_end"] for item in renewals.items_of(account, subscription)]
+    if wanted in ("min_period_end", "max_period_end"):
+        return int(min(ends) if wanted == "min_period_end" else max(ends))
+    if not isinstance(wanted, int):
+        raise unsupported(f"cancel_at={wanted}")
+    if wanted <= account.now_for(subscription["customer"]):
+        raise invalid("cancel_at must be in the future.", param="cancel_at")
+    if params.get("proration_behavior") != "none" and not _on_boundary(account, subscription, wanted):
+        raise unsupported("a cancel_at in the middle of a period, unless proration_behavior is none, (proration)")
+    return wanted
+
+
+def _on_boundary(account: Account, subscription: JsonObject, moment: int) -> bool:
+    item = renewals.items_of(account, subscription)[0]
+    recurring = account.get("price", item["_price"])["recurring"]
+    return periods.after(subscription["billing_cycle_anchor"], recurring, moment - 1) == moment
+
+
+@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}", takes="cancellation_details invoice_now prorate")
+def cancel(call: Call) -> JsonObject:
+    """End a subscription now."""
+    account, params = call.account, call.params
+    subscription = account.get("subscription", call.ids[_ID])
+    if subscription["status"] in cancellation.OVER:
+        # Stripe treats an ended subscription as gone when it is asked to end it again.
+        message = f"No such subscription: '{subscription['id']}'"
+        raise invalid(message, param="id", code="resource_missing", status=404)
+    say_why(subscription, params)
+    if subscription["status"] == "incomplete":
+        cancellation.expire_incomplete(account, subscription)
+        return subscription
+    now = account.now_for(subscription["customer"])
+    if params.get("prorate") and subscription["status"] != "trialing":
+        for item in renewals.items_of(account, subscription):
+            credit = prorations.credit(account, subscription, item, at=now)
+            if credit.amount:
+                pending_items.add(account, credit, subscription["customer"], now=now)
+    if params.get("invoice_now"):
+        subscription_updates.bill_pending(account, subscription, now=now)
+    cancellation.cancel(account, subscription)
+    return subscription
+
+
+def say_why(subscription: JsonObject, params: JsonObject) -> None:
+    """Take in why a reader leaves."""
+    for name, value in (unset(params.get("cancellation_details")) or {}).items():
+        if name not in ("comment", "feedback"):
+            raise unsupported(f"the parameter cancellation_details[{name}]")
+        subscription["cancellation_details"][name] = unset(value)

@@ -1,0 +1,178 @@
+"""What changes a subscription: its items, its trial, its rest, its billing mode."""
+
+from sandbox.billing import (
+    cancellation,
+    discounts,
+    pausing,
+    pending_items,
+    prorations,
+    renewals,
+    subscription_updates,
+    trials,
+)
+from sandbox.errors import StripeError, invalid, unsupported
+from sandbox.http.parameters import unset
+from sandbox.http.routing import Call, serves
+from sandbox.json_types import JsonObject
+from sandbox.resources import subscriptions
+from sandbox.resources.subscription_cancellation import say_why, schedule_end
+from sandbox.store.accounts import Account, copied
+from sandbox.store.metadata import merged
+
+_UPDATE = (
+    "automatic_tax billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details default_payment_method "
+    "description discounts items metadata off_session pause_collection payment_behavior proration_behavior "
+    "proration_date trial_end trial_settings"
+)
+_STILL = {"metadata", "cancellation_details", "expand"}
+
+
+@serves("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=_UPDATE)
+def update(call: Call) -> JsonObject:
+    """Change a subscription, schedule its end or take that back."""
+    account, params = call.account, call.params
+    subscription = account.get("subscription", call.ids["subscription_exposed_id"])
+    if subscription["status"] in cancellation.OVER:
+        if params.keys() - _STILL:
+            raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+        with account.changing(subscription, "customer.subscription.updated"):
+            subscription["metadata"] = merged(subscription["metadata"], params.get("metadata"))
+            say_why(subscription, params)
+        return subscription
+    if params.get("default_payment_method"):
+        subscriptions.own_method(account, params["default_payment_method"], subscription["customer"])
+    chosen = _discounts(account, subscription, params)
+    terms = subscription_updates.terms_of(account, subscription, params)
+    changes = subscription_updates.read(account, subscription, params["items"]) if "items" in params else []
+    before = dict(copied(subscription))
+    try:
+        with account.changing(subscription, "customer.subscription.updated"):
+            _take(account, subscription, params)
+            schedule_end(account, subscription, params)
+            say_why(subscription, params)
+            if "trial_end" in params:
+                subscription_updates.change_trial(account, subscription, params["trial_end"])
+            if chosen is not None:
+                _redeem(account, subscription, chosen)
+            if changes:
+                subscription_updates.apply(account, subscription, changes, terms)
+            if params.get("billing_cycle_anchor", {}).get("type") == "now":
+                subscription_updates.reset_anchor(account, subscription, terms)
+    except StripeError:
+        subscription.clear()
+        subscription.update(before)
+        raise
+    return subscription
+
+
+def _take(account: Account, subscription: JsonObject, params: JsonObject) -> None:
+    subscription["metadata"] = merged(subscription["metadata"], params.get("metadata"))
+    for name in ("default_payment_method", "description"):
+        if name in params:
+            subscription[name] = unset(params[name])
+    if "pause_collection" in params:
+        pausing.pause_collection(account, subscription, unset(params["pause_collection"]))
+    if "trial_settings" in params:
+        subscription["trial_settings"] = trials.settings_of(trials.missing_payment_method(params))
+    if "automatic_tax" in params:
+        enabled = params["automatic_tax"]["enabled"]
+        subscription["automatic_tax"] |= {"enabled": enabled, "liability": {"type": "self"} if enabled else None}
+
+
+def _discounts(account: Account, subscription: JsonObject, params: JsonObject) -> list[tuple[str, str | None]] | None:
+    """The coupons that are to replace those a subscription has; None if they are left as they are."""
+    if "discounts" not in params:
+        return None
+    given = unset(params["discounts"]) or []
+    kept = [entry["discount"] for entry in given if "discount" in entry]
+    if kept:
+        raise unsupported("the parameter discounts[][discount] on POST /v1/subscriptions/{id}")
+    chosen = [
+        discounts.coupon_of(account, entry, customer_id=subscription["customer"], param=f"discounts[{index}]")
+        for index, entry in enumerate(given)
+    ]
+    discounts.check_currency(account, chosen, subscription["currency"], param="discounts")
+    return chosen
+
+
+def _redeem(account: Account, subscription: JsonObject, chosen: list[tuple[str, str | None]]) -> None:
+    subscription["discounts"] = [
+        discounts.redeem(
+            account, coupon_id, code_id, customer_id=subscription["customer"], subscription=subscription["id"]
+        )["id"]
+        for coupon_id, code_id in chosen
+    ]
+
+
+@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")
+def delete_discount(call: Call) -> JsonObject:
+    """Take the discount off a subscription from now on."""
+    account = call.account
+    subscription = account.get("subscription", call.ids["subscription_exposed_id"])
+    if not subscription["discounts"]:
+        raise invalid("No active discount for subscription: there is none to delete.", status=404)
+    discount = account.get("discount", subscription["discounts"][-1])
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["discounts"] = []
+    return {**discount, "deleted": True}
+
+
+@serves("POST", "/v1/subscriptions/{subscription}/pause", takes="bill_for invoicing_behavior type")
+def pause(call: Call) -> JsonObject:
+    """Pause a subscription: the time that is left is credited, unless `bill_for` says otherwise."""
+    account, params = call.account, call.params
+    subscription = account.get("subscription", call.ids["subscription"])
+    if subscription["status"] not in ("active", "past_due", "trialing"):
+        raise invalid(f"You cannot pause a subscription whose status is {subscription['status']}.")
+    now = account.now_for(subscription["customer"])
+    since = params.get("bill_for", {}).get("unused_time_from", {}).get("type", "now")
+    if since != "none" and subscription["status"] != "trialing":
+        for item in renewals.items_of(account, subscription):
+            at = item["current_period_start"] if since == "item_current_period_start" else now
+            credit = prorations.credit(account, subscription, item, at=at)
+            if credit.amount:
+                pending_items.add(account, credit, subscription["customer"], now=now)
+    if params.get("invoicing_behavior") == "invoice":
+        subscription_updates.bill_pending(account, subscription, now=now)
+    pausing.pause(account, subscription, why="pause_requested")
+    return subscription
+
+
+@serves(
+    "POST",
+    "/v1/subscriptions/{subscription}/resume",
+    takes="billing_cycle_anchor payment_behavior proration_behavior",
+)
+def resume(call: Call) -> JsonObject:
+    """Resume a paused subscription: a new period begins now and is charged."""
+    account, params = call.account, call.params
+    subscription = account.get("subscription", call.ids["subscription"])
+    if subscription["status"] != "paused":
+        raise invalid("Subscription is not paused: only a paused subscription can be resumed.")
+    if params.get("billing_cycle_anchor", {}).get("type") == "unchanged":
+        raise unsupported("billing_cycle_anchor[type]=unchanged on POST /v1/subscriptions/{id}/resume")
+    now = account.now_for(subscription["customer"])
+    subscription["_resuming"] = True
+    if params.get("payment_behavior", "resume_on_payment_attempt") == "resume_on_payment_attempt":
+        pausing.unpause(account, subscription)
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription_updates.restart_period(account, subscription, now=now)
+    due = now + subscription_updates.RESUMES_WITHIN
+    account.agenda.add(subscription["test_clock"], due, "subscription.resumption_expiry", subscription["id"])
+    return subscription
+
+
+@serves("POST", "/v1/subscriptions/{subscription}/migrate", takes="billing_mode")
+def migrate(call: Call) -> JsonObject:
+    """Change the billing mode of a subscription from classic to flexible; there is no way back."""
+    account = call.account
+    subscription = account.get("subscription", call.ids["subscription"])
+    if subscription["billing_mode"]["type"] == "flexible":
+        raise invalid("This subscription's billing mode is flexible already.", param="billing_mode[type]")
+    with account.changing(subscription, "customer.subscription.updated"):
+        subscription["billing_mode"] = {
+            "flexible": {"proration_discounts": "included"},
+            "type": "flexible",
+            "updated_at": account.now_for(subscription["customer"]),
+        }
+    return subscription

@@ -1,0 +1,1 @@
+"""Accounts and the objects in them, in memory."""

@@ -1,0 +1,230 @@
+"""
+What the sandbox remembers: an account for each secret key, in memory, gone with the process.
+
+An object is stored as it is shown, except for fields that begin with `_`: those are the sandbox's own and never shown,
+and a renderer may compute others. A reference is stored as an id; `expand` follows it.
+"""
+
+import functools
+import secrets
+import string
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sandbox import clock
+from sandbox.constants import API_VERSION
+from sandbox.contract import responses
+from sandbox.errors import missing
+from sandbox.faults.faults import Faults
+from sandbox.http.idempotency import IdempotencyKeys
+from sandbox.http.rate_limits import Limits
+from sandbox.json_types import Json, JsonObject
+from sandbox.settings import Settings
+from sandbox.store.scheduler import Agenda
+
+_ALPHABET = string.ascii_letters + string.digits
+
+Renderer = Callable[["Account", JsonObject], JsonObject]
+
+RENDERERS: dict[str, Renderer] = {}
+"""By kind: what to add to, or change in, an object when it is shown. Filled by the resources."""
+
+_SHOWN_ONLY_IF_ASKED = {
+    "invoice": {"payments", "confirmation_secret"},
+    "customer": {"sources", "subscriptions", "tax", "tax_ids", "cash_balance", "invoice_credit_balance"},
+    "checkout.session": {"line_items"},
+    "coupon": {"applies_to", "currency_options"},
+    "price": {"currency_options", "tiers"},
+    "charge": {"refunds"},
+    "account": {"settings", "capabilities", "company", "individual", "external_accounts", "future_requirements"},
+}
+"""Fields that are left out rather than null until they are expanded or set."""
+
+_KINDS_WITHOUT_NULLS = {"payment_method", "refund", "account"}
+"""Kinds most of whose optional fields belong to one variant each and are absent in the others."""
+
+
+def new_id(prefix: str, *, length: int = 24) -> str:
+    """Return a fresh id such as `cus_…`."""
+    return f"{prefix}_{''.join(_ALPHABET[byte % len(_ALPHABET)] for byte in secrets.token_bytes(length))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The API request that made an event."""
+
+    request: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(kw_only=True)
+class Account:
+    """The state behind one secret key."""
+
+    key: str
+    id: str = field(default_factory=lambda: new_id("acct", length=16))
+    settings: Settings = field(default_factory=Settings)
+    agenda: Agenda = field(default_factory=Agenda)
+    faults: Faults = field(default_factory=Faults)
+    limits: Limits = field(default_factory=Limits)
+    idempotency_keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
+    requests: list[JsonObject] = field(default_factory=list)
+    deliveries: list[JsonObject] = field(default_factory=list)
+    outbox: list[JsonObject] = field(default_factory=list)
+    """Events that were made and not yet handed to the delivery."""
+    cause: Cause = field(default_factory=Cause)
+    _by_kind: dict[str, dict[str, JsonObject]] = field(default_factory=dict)
+
+    def now(self, clock_id: str | None = None) -> int:
+        """Return the time in whole seconds: a test clock's, or real time."""
+        if clock_id is None:
+            return clock.now()
+        return int(self.get("test_helpers.test_clock", clock_id)["_time"])
+
+    def now_for(self, customer_id: str | None) -> int:
+        """Return the time that a customer's objects live in."""
+        return self.now(self.clock_of(customer_id))
+
+    def clock_of(self, customer_id: str | None) -> str | None:
+        """Return the id of the test clock a customer is on, if any."""
+        customer = self._by_kind.get("customer", {}).get(customer_id or "")
+        return customer.get("test_clock") if customer else None
+
+    def add(self, thing: JsonObject) -> JsonObject:
+        """Store a new object, with null for each field that Stripe shows as null; return it."""
+        kind = thing["object"]
+        if kind not in _KINDS_WITHOUT_NULLS:
+            for name in _nulls(kind):
+                thing.setdefault(name, None)
+        self._by_kind.setdefault(kind, {})[thing["id"]] = thing
+        return thing
+
+    def get(self, kind: str, object_id: str, *, param: str | None = None, status: int = 404) -> JsonObject:
+        """
+        Return an object that exists and is not deleted.
+
+        :raises StripeError: `resource_missing`; 404 for an id in the path, pass 400 for one in a parameter.
+        """
+        found = self.find(kind, object_id)
+        if found is None:
+            raise missing(_SPOKEN.get(kind, kind), object_id, param=param, status=status)
+        return found
+
+    def find(self, kind: str, object_id: str | None) -> JsonObject | None:
+        """Return an object that exists and is not deleted, or None."""
+        found = self._by_kind.get(kind, {}).get(object_id or "")
+        return None if found is None or found.get("deleted") else found
+
+    def find_even_deleted(self, kind: str, object_id: str) -> JsonObject | None:
+        """Return an object; a deleted one as the stub that is left of it."""
+        return self._by_kind.get(kind, {}).get(object_id)
+
+    def find_anywhere(self, object_id: str) -> JsonObject | None:
+        """Return the object of any kind that has this id, or None."""
+        for objects in self._by_kind.values():
+            if object_id in objects:
+                return objects[object_id]
+        return None
+
+    def all(self, kind: str) -> list[JsonObject]:
+        """Return the objects of a kind that are not deleted, newest first."""
+        return [thing for thing in reversed(self._by_kind.get(kind, {}).values()) if not thing.get("deleted")]
+
+    def drop(self, thing: JsonObject) -> JsonObject:
+        """Delete an object; leave the stub that Stripe keeps, and return it."""
+        stub = {"id": thing["id"], "object": thing["object"], "deleted": True}
+        self._by_kind[thing["object"]][thing["id"]] = stub
+        return stub
+
+    def render(self, thing: JsonObject) -> JsonObject:
+        """Return an object as it is shown: a copy, without what is the sandbox's own."""
+        shown = {name: copied(value) for name, value in thing.items() if not name.startswith("_")}
+        renderer = RENDERERS.get(thing.get("object", ""))
+        return renderer(self, shown) if renderer and not thing.get("deleted") else shown
+
+    def emit(self, kind: str, thing: JsonObject, *, previous: JsonObject | None = None) -> None:
+        """Make an event about an object as it is at this moment."""
+        data: JsonObject = {"object": self.render(thing)}
+        if previous is not None:
+            data["previous_attributes"] = previous
+        event = {
+            "id": new_id("evt"),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": self.now(_clock_of(self, thing)),
+            "data": data,
+            "livemode": False,
+            "pending_webhooks": 0,
+            "request": {"id": self.cause.request, "idempotency_key": self.cause.idempotency_key},
+            "type": kind,
+        }
+        # An event's optional fields are absent, not null, so it does not go through `add`.
+        self._by_kind.setdefault("event", {})[event["id"]] = event  # type: ignore[index]
+        self.outbox.append(event)
+
+    @contextmanager
+    def changing(self, thing: JsonObject, event: str) -> Iterator[JsonObject]:
+        """Make an event, with the previous attributes, if the object is another after the block."""
+        before = self.render(thing)
+        yield thing
+        previous = difference(before, self.render(thing))
+        if previous:
+            self.emit(event, thing, previous=previous)
+
+
+@dataclass
+class Accounts:
+    """All accounts, each made at its first use."""
+
+    by_key: dict[str, Account] = field(default_factory=dict)
+    seed: int = 0
+    """What the chances of an account are drawn from until it sets a seed of its own."""
+
+    def of(self, key: str) -> Account:
+        """Return the account of a secret key."""
+        if key not in self.by_key:
+            self.by_key[key] = Account(key=key, settings=Settings(seed=self.seed))
+        return self.by_key[key]
+
+
+def difference(before: JsonObject, after: JsonObject) -> JsonObject:
+    """Return the values that changed, as they were before; of an inner object, only the keys that changed."""
+    changed: JsonObject = {}
+    for name in before.keys() | after.keys():
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            both = isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list"
+            changed[name] = difference(old, new) if both else old  # type: ignore[arg-type]
+    return changed
+
+
+def copied(value: Json) -> Json:
+    """Return a JSON value that shares nothing with the given one; faster than `copy.deepcopy`, which knows more."""
+    if isinstance(value, dict):
+        return {name: copied(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [copied(inner) for inner in value]
+    return value
+
+
+@functools.cache
+def _nulls(kind: str) -> tuple[str, ...]:
+    left_out = _SHOWN_ONLY_IF_ASKED.get(kind, set()) | {"deleted"}
+    return tuple(name for name in responses.nullable_fields(kind) if name not in left_out)
+
+
+def _clock_of(account: Account, thing: JsonObject) -> str | None:
+    """The test clock of an object itself or of its customer."""
+    if thing["object"] == "test_helpers.test_clock":
+        return thing["id"] if account.find(thing["object"], thing["id"]) else None
+    own: Json = thing.get("test_clock")
+    return own if isinstance(own, str) else account.clock_of(thing.get("customer"))
+
+
+_SPOKEN = {
+    "test_helpers.test_clock": "test clock",
+    "checkout.session": "checkout.session",
+    "payment_method": "PaymentMethod",
+}
+"""How Stripe names a kind in `No such …`, where it is not its `object`."""
