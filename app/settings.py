@@ -1,8 +1,8 @@
 """
-What can be set from outside. Every setting is ``NEWSSTAND_<NAME>``.
+Settings. Each is an environment variable, ``NEWSSTAND_<NAME>``.
 
-With none set, the service runs against the embedded PostgreSQL and the local Stripe of ``python -m sandbox``.
-A combination that would mix real money with the sandbox is refused at start-up, by the setting's name.
+With none set, the service runs against the embedded PostgreSQL and the local Stripe (``python -m sandbox``).
+Settings that contradict each other, or would mix real money with the sandbox, are refused at start-up by name.
 """
 
 import re
@@ -19,24 +19,24 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PREFIX = "NEWSSTAND_"
 STRIPE = "https://api.stripe.com"
 TEST_RATE = 20.0  # calls a second: Stripe's own limit for a test key is 25
-# The local Stripe's credentials. They are public: they open nothing but a process on this machine.
+# Credentials of the local Stripe. They are public: they only give access to a process on this machine.
 SANDBOX_URL = "http://127.0.0.1:4242"
 SANDBOX_API_KEY = "sk_test_sandbox_public"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - public, see above
 SHORTEST_SECRET = 32  # characters
-LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token: whoever has one is believed for so long
+LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid for that long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
-CONSOLE = "/console"  # where the console is, below the service's own address
+CONSOLE = "/console"  # path of the console
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _seconds(value: object) -> object:
-    """Let a bare number count as seconds."""
+    """Read a bare number as seconds."""
     return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
 
 
 def _time_of_day(value: object) -> object:
-    """Let "never" count as none."""
+    """Read "never" as None."""
     return None if value == "never" else value
 
 
@@ -45,61 +45,131 @@ Separated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
-    """All that an operator may decide. Durations are ISO 8601 (``P14D``) or seconds."""
+    """
+    Settings of the service, read from the environment. Durations are ISO 8601 (``P14D``) or seconds.
+
+    The docstring of a field is its description in docs/reference/settings.md and in .env.example.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     database_url: SecretStr | None = None
+    """
+    Connection URL of the database, PostgreSQL 15 or newer, in libpq's form. If not set, the embedded server is used.
+    """
     migration_database_url: SecretStr | None = None
+    """Connection URL of the same database for `newsstand migrate`, as the role that owns the schema."""
     listen_database_url: SecretStr | None = None
+    """Connection URL of the same database for LISTEN, bypassing a transaction pooler."""
     database_pool_size: int = Field(default=10, ge=1, le=200)
+    """
+    Size of each of a process's two connection pools: one for the hot routes, one for everything else. The second may
+    briefly double.
+    """
     database_pooler: bool = False
+    """Whether a transaction pooler such as PgBouncer is in between. If so, prepared statements are not cached."""
     data_dir: Path = Path("var")
+    """Directory of the embedded database and of generated secrets."""
 
     stripe_url: str = SANDBOX_URL
+    """Base URL of the Stripe API: `https://api.stripe.com`, or the sandbox's."""
     stripe_api_key: SecretStr = SecretStr(SANDBOX_API_KEY)
+    """Secret or restricted API key of the Stripe account."""
     stripe_timeout: Duration = timedelta(seconds=20)
+    """Time-out for a call to Stripe."""
     stripe_rate_limit: float = Field(default=80, ge=0, le=10_000)
+    """
+    Maximum calls per second to Stripe, all processes combined; 0 for no limit. Stripe allows 100, or 25 with a test
+    key, for which the limit is lowered automatically.
+    """
     stripe_endpoint_rate_limit: float = Field(default=20, gt=0, le=10_000)
+    """Maximum calls per second to a single Stripe endpoint, all processes combined. Stripe allows 25."""
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr(SANDBOX_WEBHOOK_SECRET),)
+    """Comma-separated signing secrets of the webhook endpoint. Each one is accepted."""
     automatic_tax: bool = False
+    """Whether Stripe Tax calculates the tax of each checkout."""
 
     oidc_issuer: str = "http://127.0.0.1:9000"
+    """Issuer of accepted access tokens (OpenID Connect)."""
     oidc_audience: str = "newsstand"
+    """Audience (`aud`) that an access token must name."""
     roles_claim: str = "roles"
+    """Claim that holds the roles of staff: a list, or a space-separated string. A dotted path is allowed."""
 
     gate_cookie: str | None = None
+    """Name of the cookie in which your site keeps the reader's access token, for the gate."""
     token_issuer: str = "newsstand"  # noqa: S105 - a name
+    """Issuer (`iss`) of entitlement tokens."""
     token_audience: str = "newsstand-site"  # noqa: S105 - a name
+    """Audience (`aud`) of entitlement tokens."""
     token_life: Annotated[Duration, Gt(timedelta(0)), Le(LONGEST_LIFE)] = timedelta(minutes=5)
+    """Lifetime of an entitlement token; at most one hour."""
     token_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """
+    Comma-separated secrets that encrypt the token signing keys: at least 32 random characters each, the same for every
+    process. The first one encrypts; keep the old one behind it during a rotation. If not set, a secret is generated in
+    `NEWSSTAND_DATA_DIR`.
+    """
     outage_allowance: Duration = timedelta(minutes=5)
+    """Time for which readers and API keys with recent access keep it while the database is unavailable; 0 for none."""
 
-    oidc_client_id: str | None = None  # None: the console is off
+    oidc_client_id: str | None = None
+    """Client ID of the console at the identity provider. If not set, the console is off."""
     oidc_client_secret: SecretStr | None = None
+    """Client secret of the console, if the identity provider issued one."""
     session_key: SecretStr | None = None
+    """Secret that encrypts the console's cookies: at least 32 random characters, the same for every process."""
     session_lifetime: Duration = timedelta(hours=8)
+    """
+    Maximum length of a console session. A role removed at the identity provider is lost after this time at the latest.
+    """
     session_idle: Duration = timedelta(hours=1)
+    """Time without a request after which a console session ends."""
     console_url: str | None = None
+    """
+    Public URL of the console, such as `https://billing.example.com/console`. If not set, it is taken from the request.
+    """
 
     allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
+    """Comma-separated hosts that readers may be sent back to, each as `host` or `host:port`."""
     clock_url: str | None = None
+    """URL of a Stripe test clock that terms and access follow, for rehearsals. Refused with a live key."""
     catalogue: Path = Path("catalogue.toml")
+    """Path of the catalogue file."""
     publisher_timezone: str = "America/Chicago"
+    """Time zone of the dates that people see, and of the day on which a guarantee ends."""
 
     renewal_allowance: Duration = timedelta(days=3)
+    """Time for which access outlives a term while the renewal's payment is pending."""
     grace_period: Duration = timedelta(days=14)
+    """Time for which access outlives a term after the renewal's payment failed."""
     worker_concurrency: int = Field(default=10, ge=1, le=100)
+    """Number of subscriptions that a worker handles at the same time. The connection pool should not be smaller."""
     backlog_threshold: int = Field(default=500, ge=1)
+    """
+    Number of waiting subscriptions above which they are fetched by listing, 100 per call, if that takes fewer calls.
+    """
     event_attempts: int = Field(default=12, ge=1, le=100)
+    """Number of attempts after which an event counts as dead."""
     lease: Duration = timedelta(seconds=15)
+    """Time after which the work of a crashed worker is free for another."""
     degraded_after: Duration = timedelta(minutes=5)
+    """Age of the oldest unapplied event at which `/readyz` reports `degraded`."""
     events_kept: Duration = timedelta(days=30)
+    """Retention period of events that were applied or ignored, from their receipt."""
     reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)
+    """Time of the nightly reconciliation with Stripe, in the publisher's time zone; `never` to run it only by hand."""
     claim_by_email: bool = True
+    """Whether a reader with a verified email address receives the subscription that was imported for it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Minimum level of log messages: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
 
     @field_validator("webhook_secrets", "allowed_return_hosts", "token_secrets", mode="before")
     @classmethod
@@ -112,14 +182,14 @@ class Settings(BaseSettings):
     @classmethod
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in value):
-            raise ValueError(f"each must have at least {SHORTEST_SECRET} characters, drawn at random")
+            raise ValueError(f"each must have at least {SHORTEST_SECRET} random characters")
         return value
 
     @field_validator("gate_cookie")
     @classmethod
     def _cookie_name(cls, value: str | None) -> str | None:
         if value is not None and not _COOKIE_NAME.fullmatch(value):
-            raise ValueError("must be the name of a cookie")
+            raise ValueError("must be a valid cookie name")
         return value
 
     @field_validator("publisher_timezone")
@@ -128,7 +198,7 @@ class Settings(BaseSettings):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError("must be a time zone of the IANA database, such as America/Chicago") from unknown
+            raise ValueError("must be an IANA time zone, such as America/Chicago") from unknown
         return value
 
     @field_validator("stripe_url", "oidc_issuer", "clock_url", "console_url")
@@ -138,52 +208,50 @@ class Settings(BaseSettings):
             return None
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be an address such as https://host")
+            raise ValueError("must be a URL such as https://host")
         if parts.scheme == "http" and parts.username:
-            raise ValueError("must not carry a password")
+            raise ValueError("must not contain credentials")
         return value.rstrip("/")
 
     @model_validator(mode="after")
     def _sandbox_and_live_do_not_mix(self) -> Self:
-        """A live key goes to Stripe only; the sandbox's credentials never do."""
+        """Refuse to send a live key anywhere but to Stripe, or the sandbox's credentials to Stripe."""
         key = self.stripe_api_key.get_secret_value()
         live = key.startswith(("sk_live_", "rk_live_"))
         if not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
-            raise ValueError(
-                f"{PREFIX}STRIPE_API_KEY: not a secret key of Stripe's (sk_…, or rk_… for a restricted one)"
-            )
+            raise ValueError(f"{PREFIX}STRIPE_API_KEY: must be a secret (sk_…) or restricted (rk_…) key of Stripe")
         if live and self.stripe_url != STRIPE:
-            raise ValueError(f"{PREFIX}STRIPE_URL: a live key is sent to {STRIPE} only, and this names another address")
+            raise ValueError(f"{PREFIX}STRIPE_URL: must be {STRIPE} with a live key")
         if live and self.clock_url:
-            raise ValueError(f"{PREFIX}CLOCK_URL: a test clock cannot be followed with a live key")
+            raise ValueError(f"{PREFIX}CLOCK_URL: not allowed with a live key")
         if not self.webhook_secrets:
-            raise ValueError(f"{PREFIX}WEBHOOK_SECRETS: at least one signing secret is needed")
+            raise ValueError(f"{PREFIX}WEBHOOK_SECRETS: at least one signing secret is required")
         secrets = {secret.get_secret_value() for secret in self.webhook_secrets}
         if self.stripe_url == STRIPE and SANDBOX_WEBHOOK_SECRET in secrets:
             raise ValueError(
-                f"{PREFIX}WEBHOOK_SECRETS: the sandbox's secret is public: anyone could sign events with it. "
-                "Set the one of your endpoint in Stripe's Dashboard"
+                f"{PREFIX}WEBHOOK_SECRETS: the sandbox's secret is public, so anyone could sign events. "
+                "Use the secret of your endpoint in Stripe's Dashboard"
             )
         if self.stripe_url == STRIPE and key == SANDBOX_API_KEY:
-            raise ValueError(f"{PREFIX}STRIPE_API_KEY: the sandbox's key is not one of Stripe's")
+            raise ValueError(f"{PREFIX}STRIPE_API_KEY: the sandbox's key does not work with Stripe")
         return self
 
     @model_validator(mode="after")
     def _console_is_whole(self) -> Self:
-        """Staff sign in with all that it takes, or not at all."""
+        """Require all settings of the console's sign-in, or none."""
         key = self.session_key.get_secret_value() if self.session_key else ""
         if self.oidc_client_id is None:
             if self.oidc_client_secret is not None:
-                raise ValueError(f"{PREFIX}OIDC_CLIENT_ID: missing, though there is a secret for it")
+                raise ValueError(f"{PREFIX}OIDC_CLIENT_ID: required with NEWSSTAND_OIDC_CLIENT_SECRET")
             return self
         if not key:
-            raise ValueError(f"{PREFIX}SESSION_KEY: needed for the console's cookies: at least 32 random characters")
+            raise ValueError(f"{PREFIX}SESSION_KEY: required for the console: at least 32 random characters")
         if len(key) < SHORTEST_SECRET:
-            raise ValueError(f"{PREFIX}SESSION_KEY: too short to be safe: at least 32 random characters are needed")
+            raise ValueError(f"{PREFIX}SESSION_KEY: too short: at least 32 random characters are required")
         if self.livemode and not (self.console_url or "").startswith("https://"):
-            raise ValueError(f"{PREFIX}CONSOLE_URL: a live console is reached over HTTPS: say its https:// address")
+            raise ValueError(f"{PREFIX}CONSOLE_URL: must be an https:// URL with a live key")
         if self.console_url is not None and urlsplit(self.console_url).path != CONSOLE:
-            raise ValueError(f"{PREFIX}CONSOLE_URL: the address must end in {CONSOLE}, right after the host")
+            raise ValueError(f"{PREFIX}CONSOLE_URL: the path must be {CONSOLE}")
         return self
 
     @property
@@ -193,25 +261,29 @@ class Settings(BaseSettings):
 
     @property
     def overall_rate(self) -> float:
-        """How many calls a second Stripe is asked, by all processes; 0: as many as they like. A test key may ask 25."""
+        """Maximum calls per second to Stripe, all processes combined; 0 for no limit. Lower with a test key."""
         testing = self.stripe_url == STRIPE and not self.livemode
         return min(self.stripe_rate_limit, TEST_RATE) if testing else self.stripe_rate_limit
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of every date that a person sees."""
+        """Time zone of the dates that people see."""
         return ZoneInfo(self.publisher_timezone)
 
 
+_DURATION = "must be a duration such as PT20S"
+_MESSAGES = {"time_delta_parsing": _DURATION, "time_delta_type": _DURATION}  # by pydantic's type of error
+
+
 class BadSettings(Exception):
-    """Start-up is refused. The message names each setting, and never its value."""
+    """The settings are invalid. The message names each setting, never its value."""
 
 
 def load() -> Settings:
     """
     Read the settings from the environment.
 
-    :raises BadSettings: with one line for each setting that is wrong.
+    :raises BadSettings: if a setting is invalid; the message has one line for each.
     """
     try:
         return Settings()
@@ -219,5 +291,5 @@ def load() -> Settings:
         lines = []
         for error in wrong.errors(include_input=False, include_url=False):
             name = f"{PREFIX}{str(error['loc'][0]).upper()}: " if error["loc"] else ""
-            lines.append(name + error["msg"].removeprefix("Value error, "))
+            lines.append(name + _MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, ")))
         raise BadSettings("\n".join(lines)) from None
