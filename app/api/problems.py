@@ -262,7 +262,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     code = _CODE_OF_STATUS.get(refusal.status_code)
     if code is not None:
         return problem(code, _sentence(refusal), headers=refusal.headers)
-    title = http.HTTPStatus(refusal.status_code).phrase
+    title = phrase(refusal.status_code)
     code = title.lower().replace(" ", "_").replace("-", "_").replace("'", "")
     return _document(refusal.status_code, code, title, _sentence(refusal), {}, refusal.headers or {})
 
@@ -298,6 +298,11 @@ async def _on_unexpected(_: Request, error: Exception) -> Response:
     return unexpected(error)
 
 
+def phrase(status: int) -> str:
+    """Return the name of an HTTP status as in RFC 9110, which Python follows from 3.13 on."""
+    return {413: "Content Too Large", 422: "Unprocessable Content"}.get(status) or http.HTTPStatus(status).phrase
+
+
 def problems(*errors: type[DomainError]) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses=`` of a route that may raise these, with an example of each, for the OpenAPI document."""
     found: dict[int | str, dict[str, Any]] = {}
@@ -305,7 +310,7 @@ def problems(*errors: type[DomainError]) -> dict[int | str, dict[str, Any]]:
         kind = KINDS[error.code]
         described = found.setdefault(
             kind.status,
-            {"description": http.HTTPStatus(kind.status).phrase, "content": {MEDIA_TYPE: {"examples": {}}}},
+            {"description": phrase(kind.status), "content": {MEDIA_TYPE: {"examples": {}}}},
         )
         content = described["content"][MEDIA_TYPE]
         content["schema"] = {"$ref": f"#/components/schemas/{Problem.__name__}"}

@@ -39,6 +39,7 @@ LARGE = {"check_5m_vs_1m", "check_cold_vs_asyncpg"}
 REST = {bench.name for bench in found()} - APPLYING - LARGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

@@ -8,6 +8,7 @@ from bench.stage import Stage
 ROOM = 16 * 1024  # kilobytes: what caches and the allocator may take meanwhile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "events",
     [

@@ -1,24 +1,19 @@
 """One running shop and one browser for all tests of this folder, and a window for each."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
 from demo.stack import Ports, Stack
-from tests.browser.visiting import CHROMIUM, Visitor, chromium
-
-MISSING = f"no {CHROMIUM}: the magazine was not tried in a real browser (on Debian: apt-get install chromium)"
+from tests.browser.visiting import Visitor, chromium
+from tests.support.packages import skip_without
 
 
 def pytest_runtest_setup() -> None:
-    """Leave the tests out where there is no browser, in one line of the summary; continuous integration must have one."""
-    if not CHROMIUM.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING, pytrace=False)
-        pytest.skip(MISSING)
+    """Skip the tests of this folder where there is no browser."""
+    skip_without("chromium")
 
 
 @pytest.fixture(scope="package")

@@ -9,15 +9,15 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from demo.identity_provider.users import DEMO_PASSWORD
 from demo.stack import Stack
 from demo.tour import ADDRESS, CARD
+from scripts.system_packages import PACKAGES
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = PACKAGES["chromium"]
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip

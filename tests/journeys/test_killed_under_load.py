@@ -133,6 +133,7 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
     assert {event["id"] for event in known + later} <= kept
 
 
+@pytest.mark.slow
 async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_nothing_is_lost(apart: Shop) -> None:
     shop, chance = apart, seeded()
     process = shop.process
@@ -146,6 +147,7 @@ async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_no
     await survives(shop, kill, chance)
 
 
+@pytest.mark.slow
 async def test_postgresql_is_killed_while_events_arrive_and_nothing_is_lost(
     durable: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:

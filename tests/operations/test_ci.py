@@ -1,6 +1,5 @@
-"""The run of continuous integration: what it does, in which order, and that a failure is its own."""
+"""The script of continuous integration: its steps, their order, and how it fails. Every command it calls is a stand-in."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,74 +8,92 @@ import pytest
 
 from tests.operations.processes import ROOT
 
+STEPS = ["packages", "setup", "check", "test", "test-slow", "oldest"]
+
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Give a folder with the script, and a `make` that writes down what it is asked for and fails when told to."""
+    """Provide a folder with the script, and stand-ins: a `make` that records its calls, and a Python 3.11."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
     (tmp_path / "bin").mkdir()
-    stand_in(tmp_path, "make", 'echo "$1 CI=$CI" >> asked\n[ "$1" != "$FAILS" ] && ! read -r line')
+    stand_in(tmp_path, "make", 'echo "$* CI=$CI" >> called\n[ "$1" != "$FAILS" ] && ! read -r line')
+    python(tmp_path, "python3", "3.11")
+    for program in ("bash", "date", "dirname"):
+        (tmp_path / "bin" / program).symlink_to(str(shutil.which(program)))
     return tmp_path
 
 
 def stand_in(clone: Path, program: str, script: str) -> None:
-    """Put a program of ours before the machine's."""
+    """Add a program to the PATH of the script."""
     path = clone / "bin" / program
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
 
+def python(clone: Path, program: str, version: str) -> None:
+    """Add a Python that answers only questions about its version."""
+    supported = int(version != "3.9")
+    script = (
+        f'case "$*" in --version) echo Python {version};; *sys.exit*) exit {1 - supported};; *) echo {version};; esac'
+    )
+    stand_in(clone, program, script)
+
+
 def run(clone: Path, fails: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "FAILS": fails} | more
+    environment = {"PATH": str(clone / "bin"), "HOME": str(clone), "FAILS": fails} | more
     return subprocess.run(
-        [clone / ".ci" / "run"], env=environment, input="y\n", capture_output=True, text=True, check=False, timeout=60
+        [clone / ".ci" / "run"], env=environment, input="y\n", capture_output=True, text=True, check=False
     )
 
 
-def asked(clone: Path) -> list[str]:
-    return (clone / "asked").read_text().splitlines()
+def called(clone: Path) -> list[str]:
+    """Return the arguments of each call of make."""
+    return (clone / "called").read_text().splitlines()
 
 
-def test_it_checks_then_tests_without_anything_to_read(clone: Path) -> None:
+def test_it_runs_every_step_in_order_without_input(clone: Path) -> None:
     ended = run(clone)
     assert ended.returncode == 0, ended.stderr
-    assert asked(clone) == ["setup CI=true", "check CI=true", "test CI=true", "oldest CI=true"]
+    assert called(clone) == [f"{step} CI=true" for step in STEPS]
     assert "make check" in ended.stdout
 
 
-@pytest.mark.parametrize(("fails", "reached"), [("setup", 1), ("check", 2), ("test", 3), ("oldest", 4)])
-def test_it_fails_where_a_step_fails_and_goes_no_further(clone: Path, fails: str, reached: int) -> None:
-    ended = run(clone, fails)
+@pytest.mark.parametrize("step", STEPS)
+def test_it_stops_at_the_first_step_that_fails(clone: Path, step: str) -> None:
+    ended = run(clone, fails=step)
     assert ended.returncode != 0
-    assert f"make {fails}" in ended.stderr
-    assert len(asked(clone)) == reached
+    assert f"make {step}" in ended.stderr
+    assert len(called(clone)) == STEPS.index(step) + 1
 
 
-PYTHON_OF_DEBIAN = 'case "$2" in *ensurepip*) exit 1;; *) exit 0;; esac'  # without its package python3-venv
-
-
-def test_it_installs_the_one_debian_package_that_may_be_missing(clone: Path) -> None:
-    stand_in(clone, "python-of-debian", PYTHON_OF_DEBIAN)
-    stand_in(clone, "id", "echo 0")
-    stand_in(clone, "apt-get", 'echo "apt-get $*" >> asked')
-    ended = run(clone, PYTHON="python-of-debian")
+def test_it_tests_the_newest_other_python_that_is_installed(clone: Path) -> None:
+    python(clone, "python3.11", "3.11")
+    python(clone, "python3.12", "3.12")
+    python(clone, "python3.13", "3.13")
+    ended = run(clone)
     assert ended.returncode == 0, ended.stderr
-    assert asked(clone)[:2] == ["apt-get update -qq", "apt-get install -y -qq --no-install-recommends python3-venv"]
-    assert len(asked(clone)) == 6
+    assert called(clone)[len(STEPS) :] == ["test-second SECOND=python3.13 CI=true"]
 
 
-def test_it_says_what_is_missing_where_it_may_not_install_anything(clone: Path) -> None:
-    stand_in(clone, "python-of-debian", PYTHON_OF_DEBIAN)
-    stand_in(clone, "id", "echo 1000")
-    ended = run(clone, PYTHON="python-of-debian")
+def test_it_finds_a_second_python_of_pyenv(clone: Path) -> None:
+    stand_in(clone, "python3.13", "exit 127")  # what pyenv puts on the PATH for a version that is not selected
+    pyenv = clone / ".pyenv" / "versions" / "3.13.0" / "bin"
+    pyenv.mkdir(parents=True)
+    python(clone, "python", "3.13")
+    (clone / "bin" / "python").rename(pyenv / "python")
+    ended = run(clone)
+    assert ended.returncode == 0, ended.stderr
+    assert called(clone)[len(STEPS) :] == [f"test-second SECOND={pyenv / 'python'} CI=true"]
+
+
+def test_it_says_so_when_no_second_python_is_installed(clone: Path) -> None:
+    assert "no second version was tested" in run(clone).stdout
+
+
+def test_it_names_the_python_version_that_it_needs(clone: Path) -> None:
+    python(clone, "old-python", "3.9")
+    ended = run(clone, PYTHON="old-python")
     assert ended.returncode == 1
-    assert "apt-get install python3-venv" in ended.stderr
-    assert not (clone / "asked").exists()
-
-
-def test_it_says_which_python_is_needed(clone: Path) -> None:
-    stand_in(clone, "python-of-old", '[ "$1" = --version ] && echo "Python 3.9.2"; exit 1')
-    ended = run(clone, PYTHON="python-of-old")
-    assert ended.returncode == 1
-    assert "Python 3.11 or newer is needed" in ended.stderr
+    assert "Python 3.11 or newer is needed; old-python is Python 3.9" in ended.stderr
+    assert not (clone / "called").exists()
