@@ -18,10 +18,10 @@ To run it:
 
 Settings are environment variables, NEWSSTAND_...; the README lists them."""
 COMMANDS = {  # where each is, in app.cli
-    "serve": ("serving", "serve"),
-    "worker": ("serving", "worker"),
+    "serve": ("serve", "serve"),
+    "worker": ("serve", "worker"),
     "migrate": ("database", "migrate"),
-    "lives": ("lives", "lives"),
+    "lives": ("status_table", "lives"),
     "reconcile": ("reconcile", "reconcile"),
 }
 GROUPS = {
@@ -29,7 +29,7 @@ GROUPS = {
     "catalogue": "catalogue",
     "events": "events",
     "import": "imports",
-    "keys": "keys",
+    "keys": "api_keys",
     "issues": "issues",
 }
 
@@ -59,7 +59,7 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
 def openapi() -> None:
     """Print the OpenAPI document of the REST API."""
     from app import main
-    from app.cli.starting import started
+    from app.cli.startup import started
 
     with started() as settings:
         typer.echo(json.dumps(main.document(main.application(settings)), indent=2))

@@ -22,38 +22,40 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from app.api import asking, fast, hot, middleware, problems
+from app.api import entitlement_checks, fast_path, hot, middleware, problems
 from app.api.auth import Authenticator
 from app.api.deps import Container
-from app.api.describing import TAGS
+from app.api.openapi import TAGS
 from app.api.routes import ROUTERS
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
 from app.console.desk import Desk, sign_in_of
-from app.db import address, inbox, schema, work
-from app.db.arrivals import Arrivals
+from app.db import inbox
+from app.db.engine import leases, schema
+from app.db.engine.batching import Together
+from app.db.engine.change_feed import Hearing
+from app.db.engine.dsn import find_dsn, listen_dsn
+from app.db.engine.encryption import seal_of
+from app.db.engine.notifications import Notices
+from app.db.engine.rate_buckets import Buckets
+from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.db.entitlements import Reader, open_pool
-from app.db.hearing import Hearing
-from app.db.limits import Buckets
-from app.db.notices import Notices
-from app.db.sealing import seal_of
-from app.db.session import Sessions, make_engine, make_sessions
-from app.db.together import Together
+from app.db.inbox_writer import Arrivals
 from app.domain import events
 from app.domain.plans import Catalogue
-from app.domain.policy import Rules
 from app.domain.reconciliation import until_next
+from app.domain.rules import Rules
 from app.domain.subscriptions import SeenSubscription
 from app.gateway.client import Gateway
-from app.gateway.pacing import backlog
+from app.gateway.rate_limits import backlog
 from app.services import audit as audit_cases
 from app.services import (
+    cancellations,
     catalogue,
     checkout,
     customers,
-    doubles,
-    endings,
-    figures,
+    dashboard_stats,
+    duplicates,
     idempotency,
     imports,
     issues,
@@ -104,13 +106,13 @@ class Parts:
             ],
             tidy=self._tidy,
             lease=self.settings.lease,
-            listen_dsn=address.listening(self.settings, self.dsn),
+            listen_dsn=listen_dsn(self.settings, self.dsn),
             at_once=self.settings.worker_concurrency,
             catch_up=partial(self._catch_up, done),
         )
 
     async def _catch_up(self, done: Together[webhooks.LookedAt], owner: str) -> bool:
-        async def do(claimed: work.Claimed, seen: SeenSubscription | None) -> None:
+        async def do(claimed: leases.Claimed, seen: SeenSubscription | None) -> None:
             await self._apply(done, claimed, owner, seen=seen)
 
         with backlog():
@@ -135,7 +137,7 @@ class Parts:
         due_in = until_next(at, now=now, zone=self.settings.zone) if at is not None else None
         await reconciliation.keep_schedule(self.sessions, due_in=due_in)
 
-    async def _reconcile(self, claimed: work.Claimed, owner: str) -> None:
+    async def _reconcile(self, claimed: leases.Claimed, owner: str) -> None:
         async def run(sweep_id: str) -> None:
             now, livemode = await self.clock.policy(), self.settings.livemode
             with backlog():
@@ -147,7 +149,7 @@ class Parts:
     async def _apply(
         self,
         done: Together[webhooks.LookedAt],
-        claimed: work.Claimed,
+        claimed: leases.Claimed,
         owner: str,
         *,
         seen: SeenSubscription | None = None,
@@ -159,7 +161,7 @@ class Parts:
             events.INVOICE: partial(subscriptions.look_from_invoice, self.gateway),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),
-            events.RIVALS: partial(doubles.settle, *told, now=now),
+            events.RIVALS: partial(duplicates.settle, *told, now=now),
             events.DISPUTE: partial(payments.follow_dispute, self.sessions, self.gateway, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
             events.CUSTOMER: partial(customers.follow, self.sessions, self.gateway),
@@ -168,29 +170,29 @@ class Parts:
             most = self.settings.event_attempts
             await webhooks.apply(self.sessions, handlers, claimed, owner=owner, most=most, done=done)
 
-    async def _finish_refunds(self, claimed: work.Claimed, owner: str) -> None:
+    async def _finish_refunds(self, claimed: leases.Claimed, owner: str) -> None:
         now = await self.clock.policy()
         finish = partial(refund_cases.finish, self.sessions, self.gateway, self.rules, now=now)
         await attend(self.sessions, "refunds", claimed, owner, finish)
 
-    async def _follow_calendar(self, claimed: work.Claimed, owner: str) -> None:
+    async def _follow_calendar(self, claimed: leases.Claimed, owner: str) -> None:
         follow = partial(issues.follow, self.sessions, self.rules, now=await self.clock.policy())
         await attend(self.sessions, "calendar_work", claimed, owner, follow)
 
-    async def _finish_ends(self, claimed: work.Claimed, owner: str) -> None:
+    async def _finish_ends(self, claimed: leases.Claimed, owner: str) -> None:
         now = await self.clock.policy()
-        finish = partial(endings.finish, self.sessions, self.gateway, self.rules, now=now)
+        finish = partial(cancellations.finish, self.sessions, self.gateway, self.rules, now=now)
         await attend(self.sessions, "subscriptions", claimed, owner, finish)
 
-    async def _seal_audit(self, claimed: work.Claimed, owner: str) -> None:
+    async def _seal_audit(self, claimed: leases.Claimed, owner: str) -> None:
         once = replace(claimed, ids=claimed.ids[:1])  # it seals all that wait
         await attend(self.sessions, "audit_unsealed", once, owner, partial(audit_cases.seal, self.sessions))
 
-    async def _count_figures(self, claimed: work.Claimed, owner: str) -> None:
+    async def _count_figures(self, claimed: leases.Claimed, owner: str) -> None:
         now = await self.clock.policy()
 
         async def count(_: str) -> None:
-            await figures.count(self.sessions, self.rules, now=now)
+            await dashboard_stats.count(self.sessions, self.rules, now=now)
 
         await attend(self.sessions, "figures", claimed, owner, count)
 
@@ -213,7 +215,7 @@ class Parts:
 async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
     """Build everything from the settings and the offer, and take it down again."""
     async with AsyncExitStack() as stack:
-        dsn = await address.find(settings)
+        dsn = await find_dsn(settings)
         if settings.database_url is None:  # the embedded database is ours alone: no operator migrates it
             await schema.migrate(dsn)
         engine = make_engine(dsn, pool_size=settings.database_pool_size, pooler=settings.database_pooler)
@@ -249,7 +251,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
         )
         stack.push_async_callback(authenticator.close)
         asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
-        hearing = Hearing(address.listening(settings, dsn), pool, asked)
+        hearing = Hearing(listen_dsn(settings, dsn), pool, asked)
         minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
         container = Container(
             settings=settings,
@@ -282,7 +284,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
 class Application(FastAPI):
     """The web application, with a short way for what is asked most."""
 
-    lanes: Mapping[str, fast.Lane] = MappingProxyType({})
+    lanes: Mapping[str, fast_path.Lane] = MappingProxyType({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, on the short way if it can be."""
@@ -305,7 +307,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with parts(settings, offer) as built:
             app.state.container = built.container
-            app.lanes = fast.lanes(built.container)
+            app.lanes = fast_path.lanes(built.container)
             running = [asyncio.create_task(built.hearing.run())]
             if with_worker:
                 running.append(asyncio.create_task(built.worker().run()))
@@ -326,7 +328,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are in the middleware
     )
     problems.install(app)
-    asked_most = [*asking.ROUTES, *hot.ROUTES]
+    asked_most = [*entitlement_checks.ROUTES, *hot.ROUTES]
     middleware.install(app, direct=asked_most)
     # The console's are tried first too: to pass by all others costs a page as much as three queries.
     app.router.routes[:0] = [*asked_most, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
@@ -352,9 +354,9 @@ def document(app: FastAPI) -> dict[str, Any]:
             tags=[{"name": name, "description": words} for name, words in TAGS.items()],
             separate_input_output_schemas=False,
         )
-        made["paths"].update(asking.PATHS | hot.PATHS)
+        made["paths"].update(entitlement_checks.PATHS | hot.PATHS)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in (*asking.SCHEMAS, *hot.SCHEMAS):
+        for model in (*entitlement_checks.SCHEMAS, *hot.SCHEMAS):
             schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         app.openapi_schema = made
     return app.openapi_schema

@@ -17,8 +17,8 @@ from typing import Protocol
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from app.db import notices, work
-from app.db.session import DATABASE_FAILURES, Session, Sessions
+from app.db.engine import leases, notifications
+from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
 from app.domain.refunds import RefundRefused
 
 AT_ONCE = 10  # keys of one kind that a worker has in hand
@@ -32,7 +32,7 @@ class Claim(Protocol):
 
     async def __call__(
         self, session: Session, /, *, owner: str, lease: timedelta, limit: int
-    ) -> Sequence[work.Claimed]: ...
+    ) -> Sequence[leases.Claimed]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Job:
     """One kind of work. ``do`` is given what was claimed and our name; it releases the key and never raises."""
 
     table: str
-    do: Callable[[work.Claimed, str], Awaitable[None]]
+    do: Callable[[leases.Claimed, str], Awaitable[None]]
     claim: Claim | None = None  # None: as every kind of work is
 
 
@@ -88,12 +88,12 @@ class Worker:
             if self._catch_up is not None:
                 tasks.create_task(self._keep_up(self._catch_up))
             if self._listen_dsn is not None:
-                tasks.create_task(notices.listen(self._listen_dsn, self.wake))
+                tasks.create_task(notifications.listen(self._listen_dsn, self.wake))
 
     async def _loop(self, job: Job, wake: asyncio.Event) -> None:
         """Have ``at_once`` keys in hand, and claim as many more while they are done; half of them at a time, or all."""
         running: set[asyncio.Task[None]] = set()
-        claimed: deque[work.Claimed] = deque()
+        claimed: deque[leases.Claimed] = deque()
 
         def begin() -> None:
             while claimed and len(running) < self._at_once:
@@ -120,8 +120,8 @@ class Worker:
             claimed.clear()  # their leases end, and others do them
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _claim(self, job: Job, most: int) -> Sequence[work.Claimed]:
-        claim = job.claim or partial(work.claim, table=job.table)
+    async def _claim(self, job: Job, most: int) -> Sequence[leases.Claimed]:
+        claim = job.claim or partial(leases.claim, table=job.table)
         try:
             async with self._sessions.begin() as session:
                 return await claim(session, owner=self.owner, lease=self._lease, limit=most)
@@ -129,7 +129,7 @@ class Worker:
             log.warning("worker_waits", table=job.table, error=f"{type(failure).__name__}: {failure}")
             return []
 
-    async def _do(self, job: Job, claimed: work.Claimed) -> None:
+    async def _do(self, job: Job, claimed: leases.Claimed) -> None:
         with bound_contextvars(request_id=f"{self.owner}/{claimed.key}"):
             try:
                 await job.do(claimed, self.owner)
@@ -141,7 +141,7 @@ class Worker:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             try:
                 async with self._sessions.begin() as session:
-                    await work.renew(session, owner=self.owner, lease=self._lease)
+                    await leases.renew(session, owner=self.owner, lease=self._lease)
             except Exception as failure:
                 log.warning("leases_not_renewed", error=type(failure).__name__)
 
@@ -172,7 +172,7 @@ async def _first(wake: asyncio.Event, seconds: float) -> None:
 
 
 async def attend(
-    sessions: Sessions, table: str, claimed: work.Claimed, owner: str, do: Callable[[str], Awaitable[object]]
+    sessions: Sessions, table: str, claimed: leases.Claimed, owner: str, do: Callable[[str], Awaitable[object]]
 ) -> None:
     """
     Do ``do`` for each claimed row that finishes itself; what cannot be done now is put back with a pause.
@@ -189,7 +189,7 @@ async def attend(
                 error = f"{type(failure).__name__}: {failure}"
                 log.warning("put_back", table=table, row=row_id, attempts=claimed.attempts, error=error)
                 async with sessions.begin() as session:
-                    await work.later(session, table, [row_id], attempts=claimed.attempts, error=error)
+                    await leases.later(session, table, [row_id], attempts=claimed.attempts, error=error)
     finally:
         async with sessions.begin() as session:
-            await work.release(session, claimed.key, owner=owner)
+            await leases.release(session, claimed.key, owner=owner)

@@ -7,9 +7,9 @@ It is filled once for all benches that read it. What belongs to a reader is call
 import asyncpg
 
 from app.db import issues
-from app.db.session import make_engine, make_sessions
+from app.db.engine.session import make_engine, make_sessions
+from app.domain.calendar_files import plan_year
 from app.domain.entitlements import ENDED, PAID_TERM
-from app.domain.issue_files import plan_year
 from app.domain.plans import Plan
 
 _DAY = "LATERAL (SELECT timestamptz '2026-02-01' + n % 90 * interval '1 day' AS at) d"

@@ -17,12 +17,12 @@ from typing import Self
 
 import asyncpg
 
-from app.db import embedded, schema
-from app.db.session import make_engine, make_sessions
+from app.db.engine import embedded, schema
+from app.db.engine.session import make_engine, make_sessions
 from app.domain.callers import READ_ENTITLEMENTS
 from app.domain.entitlements import ENDED, PAID_TERM, RENEWAL_PENDING
 from app.domain.plans import PRINT_FEATURE
-from app.services import catalogue, keys
+from app.services import api_keys, catalogue
 from bench import books, load, tokens
 
 ROOT = Path(__file__).parents[1]
@@ -328,6 +328,6 @@ LATERAL (SELECT jsonb_build_array(
 async def _make_key(dsn: str) -> str:
     engine = make_engine(dsn, pool_size=1)
     try:
-        return await keys.create(make_sessions(engine), "the bench", [READ_ENTITLEMENTS])
+        return await api_keys.create(make_sessions(engine), "the bench", [READ_ENTITLEMENTS])
     finally:
         await engine.dispose()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.db.session import Sessions, make_engine, make_sessions
+from app.db.engine.session import Sessions, make_engine, make_sessions
 from tests.support.database import Postgres, home_of
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.sandbox import sandbox

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import command
 
-from app.db import schema
+from app.db.engine import schema
 
 # Time-outs are set once for every migration, in migrations/env.py.
 OF_ALEMBICS_OWN = re.compile(r"CREATE TABLE alembic_version .*?;$", re.MULTILINE | re.DOTALL)

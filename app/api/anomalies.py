@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.api.deps import Sessions, SupportAgent
-from app.api.describing import Described
+from app.api.openapi import Described
 from app.domain.anomalies import Anomaly
 from app.services import anomalies
 

@@ -7,8 +7,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from app.api.deps import IdempotencyKey, Now, Parts, Sessions, Supervisor, SupportAgent
-from app.api.describing import NEEDS_KEY, Described
 from app.api.models import STORABLE
+from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.api.refunds import PROCESSING_ANSWER, REFUND_EXAMPLE, GivenOut, RefundOut, answered
 from app.domain.errors import NotFound

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from app.api.deps import Admin, Sessions
-from app.api.describing import Described
 from app.api.models import STORABLE, Moment
+from app.api.openapi import Described
 from app.db.audit import Listed
 from app.domain.audit import Selection
 from app.services import audit

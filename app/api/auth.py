@@ -18,10 +18,10 @@ from starlette.requests import HTTPConnection
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
-from app.db.session import PATIENCE, Sessions, is_away, within
+from app.db.engine.session import PATIENCE, Sessions, is_away, within
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.entitlements import AnswersUnavailable
-from app.services import keys as server_keys
+from app.services import api_keys as server_keys
 
 REMEMBERED = 20_000  # tokens; about 20 MB at most
 KEY_REMEMBERED_FOR = timedelta(seconds=1)

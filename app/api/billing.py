@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from app.api.deps import CurrentReader, Sessions, Settings, StripeGateway
-from app.api.describing import Described
 from app.api.models import STORABLE, MoneyOut
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
 from app.domain.invoices import ShownInvoice
-from app.domain.returns import ReturnUrlNotAllowed
+from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import NoSubscription
 from app.services import billing
 

@@ -7,13 +7,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from app.api.deps import CurrentReader, EntitlementPool, Now, ReadRules, Sessions, Settings, StripeGateway
-from app.api.describing import Described
 from app.api.models import STORABLE
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
 from app.domain.errors import NotFound, StripeUnavailable
 from app.domain.plans import PriceUnavailable, UnknownPlan
-from app.domain.returns import ReturnUrlNotAllowed
+from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import AlreadySubscribed
 from app.services import checkout, subscriptions
 from app.services.checkout import CheckoutRequest, PromotionCodeInvalid, Reader

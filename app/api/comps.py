@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from app.api.deps import Now, ReadRules, Sessions, SupportAgent
-from app.api.describing import Described
 from app.api.models import STORABLE, Moment
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.comps import CalendarTooShort, Comp, CompIsOver
 from app.domain.plans import UnknownPlan

@@ -17,11 +17,11 @@ from app import settings
 from app.api.auth import Authenticator
 from app.clock import Clock
 from app.db import entitlements
-from app.db import session as db
-from app.db.arrivals import Arrivals
+from app.db.engine import session as db
+from app.db.inbox_writer import Arrivals
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
 from app.domain.plans import AccessPolicy, Catalogue
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.gateway.client import Gateway
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.api.deps import Now, Sessions, SupportAgent
-from app.api.describing import Described
 from app.api.models import STORABLE, MoneyOut
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.attention import Item
 from app.domain.disputes import Dispute, answer_to

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import Asking, CurrentReader, Now, RealNow, TokenSigner
-from app.api.describing import Described
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.entitlements import AnswersUnavailable
 from app.domain.signing_keys import CACHED_FOR, NoSigningKey

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import Asking, CurrentReader, EntitlementReader, Now
-from app.api.describing import Described
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.entitlements import AnswersUnavailable
 from app.services.entitlements import Entitled

@@ -9,8 +9,8 @@ from pydantic.config import JsonDict
 
 from app import observability
 from app.api.deps import Admin, Sessions, Settings
-from app.api.describing import Described
 from app.api.models import STORABLE, Moment
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.events import StoredEvent
 from app.domain.errors import NotFound

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import Container, Parts
-from app.api.describing import Described
+from app.api.openapi import Described
 from app.db import attention, health
 from app.db.health import DatabaseUnavailable
 from app.domain.events import DEAD

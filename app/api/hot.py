@@ -3,7 +3,7 @@ The routes that are asked most, below FastAPI's machinery: plain ASGI, and one q
 
 FastAPI's routing and models cost more than the rest of an answer (bench: ``check_warm_vs_fastapi``), and even Starlette's
 request and response objects can be told. They are described in the OpenAPI document all the same, by :data:`PATHS`.
-Whether a reader may open something is asked in :mod:`app.api.asking`.
+Whether a reader may open something is asked in :mod:`app.api.entitlement_checks`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import problems
 from app.api.deps import container
-from app.api.describing import ANY_REQUEST
+from app.api.openapi import ANY_REQUEST
 from app.api.problems import Malformed
 from app.domain.errors import DomainError
 from app.domain.events import NotGenuine, NotStored

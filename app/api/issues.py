@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from app.api.deps import Circulation, Now, Parts, ReadRules, Sessions, SupportAgent
-from app.api.describing import MAY_HAVE_KEY, Described
 from app.api.models import STORABLE, Day
+from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
-from app.db.session import new_id
+from app.db.engine.session import new_id
 from app.domain.errors import NotFound
 from app.domain.issues import (
     LARGEST_NUMBER,

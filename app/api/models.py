@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.domain.money import Money
-from app.domain.texts import is_storable
+from app.domain.text import is_storable
 
 
 def _storable(text: str) -> str:

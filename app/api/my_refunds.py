@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from app.api.deps import CurrentReader, IdempotencyKey, Now, Parts, ReadRules, Sessions
-from app.api.describing import NEEDS_KEY, Described
+from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, GivenOut, MoneyIn, QuoteOut, give_back
 from app.domain.money import Money, OtherCurrency

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.api.deps import Now, ReadRules, Shop
-from app.api.describing import Described
 from app.api.models import MoneyOut
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound
 from app.domain.plans import PRINT_FEATURE, Feature, Plan, Price

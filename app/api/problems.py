@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from app.db.session import is_away
+from app.db.engine.session import is_away
 from app.domain.errors import DomainError
 from app.observability import REFUSALS
 

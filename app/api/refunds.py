@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic.config import JsonDict
 
 from app.api.deps import Container, IdempotencyKey, Now, Parts, ReadRules, Sessions, SupportAgent
-from app.api.describing import NEEDS_KEY, Described
 from app.api.models import STORABLE, MoneyOut
+from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.db.session import new_id
+from app.db.engine.session import new_id
 from app.domain.errors import NotFound
 from app.domain.money import Money, OtherCurrency
 from app.domain.quotes import Quote

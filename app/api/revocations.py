@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import EntitlementReader, Parts, Sessions
-from app.api.describing import Described
+from app.api.openapi import Described
 from app.services import revocations
 from app.services.revocations import Feed
 

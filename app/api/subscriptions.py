@@ -7,14 +7,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.deps import CurrentReader, Now, ReadRules, Sessions, StripeGateway
-from app.api.describing import Described
 from app.api.models import STORABLE, MoneyOut
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.issues import Ledger
 from app.domain.quotes import Quote
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
-from app.services import endings, subscriptions
+from app.services import cancellations, subscriptions
 from app.services.subscriptions import Mine
 
 router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_class=Described)
@@ -229,9 +229,9 @@ async def cancel_subscription(
 ) -> SubscriptionOut:
     """Cancel: at the end of what is paid, or at once."""
     if body.when == "now":
-        await endings.cancel_now(sessions, gateway, rules, reader.sub, reason=body.reason, now=now)
+        await cancellations.cancel_now(sessions, gateway, rules, reader.sub, reason=body.reason, now=now)
     else:
-        await endings.cancel_at_period_end(
+        await cancellations.cancel_at_period_end(
             sessions, gateway, rules, reader.sub, reason=body.reason, comment=body.comment, now=now
         )
     return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
@@ -242,5 +242,5 @@ async def resume_subscription(
     reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, rules: ReadRules, now: Now
 ) -> SubscriptionOut:
     """Undo a scheduled cancellation."""
-    await endings.resume(sessions, gateway, rules, reader.sub, now=now)
+    await cancellations.resume(sessions, gateway, rules, reader.sub, now=now)
     return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))

@@ -10,17 +10,17 @@ from pydantic.config import JsonDict
 from app.api.anomalies import AnomalyOut
 from app.api.comps import COMP_EXAMPLE, CompOut
 from app.api.deps import EntitlementPool, Now, ReadRules, SupportAgent
-from app.api.describing import Described
 from app.api.disputes import DISPUTE_EXAMPLE, DisputeOut
 from app.api.issues import LEDGER_EXAMPLE, LedgerOut
 from app.api.models import MoneyOut
+from app.api.openapi import Described
 from app.api.problems import problems
 from app.api.refunds import REFUND_EXAMPLE, RefundOut
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import Grant
 from app.domain.errors import NotFound
-from app.domain.lives import standing_of
 from app.domain.refunds import CONFIRMED
+from app.domain.status_table import standing_of
 from app.services import support
 from app.services.support import Overview
 

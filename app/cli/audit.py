@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.moments import HELP, moment
-from app.cli.starting import WRONG, opened, started
+from app.cli.startup import WRONG, opened, started
 from app.clock import SystemClock
 from app.db.audit import Listed
 from app.domain.audit import Selection

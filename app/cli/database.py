@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.starting import started
-from app.db import address, schema
+from app.cli.startup import started
+from app.db.engine import schema
+from app.db.engine.dsn import find_dsn
 from app.settings import Settings
 
 
@@ -25,4 +26,4 @@ def migrate(
 
 
 async def _migrate(settings: Settings, revision: str) -> None:
-    await schema.migrate(await address.find(settings, owner=True), revision)
+    await schema.migrate(await find_dsn(settings, owner=True), revision)

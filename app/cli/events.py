@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from app.cli.moments import HELP, moment
-from app.cli.starting import opened, operator, started
+from app.cli.startup import opened, operator, started
 from app.clock import SystemClock
 from app.db.events import StoredEvent
 from app.domain.events import BROKEN, STATES, Selection

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.starting import opened, operator, started
+from app.cli.startup import opened, operator, started
 from app.cli.sweeping import FOR_PEOPLE, looked_at, swept, told_as_json
 from app.db.subscribers import Subscriber
 from app.domain.reconciliation import IMPORT

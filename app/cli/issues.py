@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from app.cli.starting import WRONG, opened, started
-from app.db.session import Sessions
-from app.domain import issue_files
-from app.domain.issue_files import BadCalendarFile
+from app.cli.startup import WRONG, opened, started
+from app.db.engine.session import Sessions
+from app.domain import calendar_files
+from app.domain.calendar_files import BadCalendarFile
 from app.services import issues
 from app.settings import Settings
 
@@ -46,7 +46,7 @@ def import_(
     Exit status: 0 it is done; 1 the file is wrong, and each wrong line was named.
     """
     try:
-        lines = issue_files.read(_bytes(file))
+        lines = calendar_files.read(_bytes(file))
         kept = _ask(lambda sessions, zone: issues.load(sessions, zone, lines, by=BY, dry_run=dry_run))
     except BadCalendarFile as wrong:
         for problem in wrong.problems:
@@ -65,7 +65,7 @@ def import_(
 def list_() -> None:
     """Print the calendar, as a file that import takes."""
     calendar = _ask(issues.calendar)
-    typer.echo(issue_files.write(calendar.issues), nl=False)
+    typer.echo(calendar_files.write(calendar.issues), nl=False)
 
 
 @cli.command(short_help="Print a year's plan of 24 issues.")
@@ -79,7 +79,7 @@ def plan(
     if first_number is None:
         calendar = _ask(issues.calendar)
         first_number = calendar.issues[-1].number + 1 if calendar.issues else 1
-    typer.echo(issue_files.write(issue_files.plan_year(year, first_number=first_number)), nl=False)
+    typer.echo(calendar_files.write(calendar_files.plan_year(year, first_number=first_number)), nl=False)
 
 
 def _bytes(file: Path) -> bytes:

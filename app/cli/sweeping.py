@@ -11,13 +11,13 @@ from datetime import datetime
 import typer
 
 from app.cli.moments import moment
-from app.cli.starting import WRONG, operator, started
-from app.db import work
+from app.cli.startup import WRONG, operator, started
+from app.db.engine import leases
 from app.db.reconciliation import WORK_KEY, Sweep
 from app.db.subscriptions import Overtaken
 from app.domain.errors import StripeUnavailable
 from app.domain.reconciliation import PAYMENTS, PHASES, REFUNDS, SUBSCRIPTIONS, AlreadyReconciling
-from app.gateway.pacing import backlog
+from app.gateway.rate_limits import backlog
 from app.services import catalogue, reconciliation
 from app.services.reconciliation import Importing, Report
 from app.settings import Settings
@@ -58,9 +58,9 @@ async def _sweep(
     async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
         sessions, owner, now = built.sessions, f"{operator()}-{secrets.token_hex(4)}", await built.clock.policy()
         async with sessions.begin() as session:
-            if not await work.take(session, WORK_KEY, owner=owner, lease=settings.lease):
+            if not await leases.take(session, WORK_KEY, owner=owner, lease=settings.lease):
                 raise AlreadyReconciling
-        async with work.held(sessions, WORK_KEY, owner=owner, lease=settings.lease):
+        async with leases.held(sessions, WORK_KEY, owner=owner, lease=settings.lease):
             sweep, cut = await reconciliation.begin(
                 sessions,
                 kind=kind,

@@ -14,7 +14,7 @@ import pygal
 from pygal.style import Style
 
 from app.console.words import word
-from app.domain.figures import DUNNING_BANDS, Figures
+from app.domain.dashboard_stats import DUNNING_BANDS, Figures
 
 # pygal leaves a finder of plug-ins behind that has no ``find_spec``; we have no plug-ins, and others ask every finder.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from app.clock import Clock
 from app.console.identity import Identity
 from app.console.seal import Seal
+from app.db.engine.session import Sessions
 from app.db.entitlements import Pool
-from app.db.session import Sessions
 from app.domain.callers import Reader
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.gateway.client import Gateway
 from app.settings import CONSOLE, Settings
 

@@ -9,7 +9,7 @@ from app.console import charts
 from app.console.guard import ANYBODY, shows
 from app.console.visits import Visit
 from app.domain.errors import NotFound
-from app.services import figures
+from app.services import dashboard_stats
 
 NARROW = "-narrow"  # for a phone
 PICTURES: dict[str, Callable[..., bytes]] = {
@@ -22,7 +22,7 @@ PICTURES: dict[str, Callable[..., bytes]] = {
 
 async def show(visit: Visit) -> Response:
     """Show the figures."""
-    front = await figures.front(visit.desk.sessions)
+    front = await dashboard_stats.front(visit.desk.sessions)
     if front.being_counted:
         visit.desk.wake()
     held = front.figures.held if front.figures else []
@@ -38,8 +38,8 @@ async def picture(visit: Visit) -> Response:
     name, sessions = visit.path("name").removesuffix(NARROW), visit.desk.sessions
     narrow = visit.path("name").endswith(NARROW)
     if name == "events":
-        drawn = charts.events(await figures.events(sessions), narrow=narrow)
-    elif name in PICTURES and (counted := await figures.last(sessions)) is not None:
+        drawn = charts.events(await dashboard_stats.events(sessions), narrow=narrow)
+    elif name in PICTURES and (counted := await dashboard_stats.last(sessions)) is not None:
         drawn = PICTURES[name](counted, narrow=narrow)
     else:
         raise NotFound("there is no such picture")

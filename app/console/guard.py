@@ -23,7 +23,7 @@ from app.console.rendering import is_https
 from app.console.staff import FRESH_FOR, STAFF, Staff, staff_of, unsealed
 from app.console.visits import Visit, desk_of
 from app.domain.callers import NotAllowed
-from app.services import console
+from app.services import staff_sessions
 
 ANYBODY = ""  # a role that everybody has who has any
 FIELDS = 100  # in a form, at most
@@ -110,7 +110,7 @@ async def check_reader(visit: Visit, subscriber_id: str) -> None:
 async def refused(request: Request, staff: Staff, action: str, why: str, *, about: str | None = None) -> None:
     """Write down what was refused."""
     log.warning("console_refused", action=action, by=staff.actor, method=request.method, why=why)
-    await console.note(
+    await staff_sessions.note(
         desk_of(request).sessions,
         by=staff.actor,
         action=action,
@@ -224,7 +224,7 @@ async def _session(request: Request) -> Staff | None:
         idle=settings.session_idle,
         now=desk.clock.real(),
     )
-    if staff is not None and await console.has_ended(desk.pool, staff.sub, since=staff.since):
+    if staff is not None and await staff_sessions.has_ended(desk.pool, staff.sub, since=staff.since):
         return None
     return staff
 

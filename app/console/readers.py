@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app.console import story
 from app.console.guard import shows
 from app.console.visits import Visit
-from app.domain import standing
+from app.domain import reader_summary
 from app.domain.callers import SUPPORT
 from app.domain.entitlements import Grant
 from app.domain.refunds import CONFIRMED
@@ -42,7 +42,7 @@ async def show(visit: Visit) -> Response:
         "reader.html",
         seen=seen,
         reader=seen.subscriber,
-        said=standing.sentence(
+        said=reader_summary.sentence(
             seen.subscriptions,
             ledgers=seen.ledgers,
             guest_until=_guest_until(seen),
@@ -62,7 +62,7 @@ async def show(visit: Visit) -> Response:
 
 def _owing(seen: Overview) -> Subscription | None:
     """Return the subscription whose newest term may be extended: what was ended at once owes nothing any more."""
-    chosen = standing.choose(seen.subscriptions)
+    chosen = reader_summary.choose(seen.subscriptions)
     if chosen is None or not chosen[1]:
         return None
     ledger = seen.ledgers.get(chosen[1][-1].invoice_id)

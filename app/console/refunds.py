@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app.console.guard import check_reader, does, shows
 from app.console.visits import BadForm, Visit
 from app.console.words import amount_of, money
-from app.db.session import new_id
+from app.db.engine.session import new_id
 from app.domain.callers import SUPERVISOR, SUPPORT
 from app.domain.money import Money
 from app.domain.quotes import Quote, needs_approval

@@ -15,9 +15,9 @@ from app.console.rendering import is_https
 from app.console.staff import Staff
 from app.console.visits import Visit, desk_of
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
-from app.domain.returns import ReturnUrlNotAllowed
+from app.domain.return_urls import ReturnUrlNotAllowed
 from app.observability import REFUSALS
-from app.services import console
+from app.services import staff_sessions
 
 ATTEMPT = "newsstand_sign_in"  # the cookie of a sign-in on its way
 ATTEMPT_LIVES = timedelta(minutes=10)
@@ -70,7 +70,7 @@ async def finish(request: Request) -> Response:
     except (SignInFailed, NotAuthenticated) as failure:
         return _failed(request, failure)
     staff = Staff.of(reader, now=now)
-    await console.note(
+    await staff_sessions.note(
         desk.sessions,
         by=staff.actor,
         action="console.signed_in" if staff.roles else "console.sign_in_refused",
@@ -86,7 +86,7 @@ async def finish(request: Request) -> Response:
 async def sign_out(visit: Visit) -> Response:
     """End the session, and all others of theirs: whoever signs out of one browser may have lost another."""
     desk = visit.desk
-    await console.sign_out(desk.sessions, visit.staff.sub, by=visit.staff.actor, now=desk.clock.real())
+    await staff_sessions.sign_out(desk.sessions, visit.staff.sub, by=visit.staff.actor, now=desk.clock.real())
     answer = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
     answer.delete_cookie(
         guard.cookie_name(visit.request),

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from app.domain.timelines import TOLD, Happening, day
+from app.domain.history import TOLD, Happening, day
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from starlette.responses import Response
 
 from app.console.guard import check_reader, does, shows
 from app.console.visits import Visit
-from app.db.session import new_id
+from app.db.engine.session import new_id
 from app.domain.audit import in_one
 from app.domain.callers import SUPPORT
-from app.domain.endings import CancelReason, ResumeReason
+from app.domain.cancellations import CancelReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
-from app.services import endings, idempotency, issues, support
+from app.services import cancellations, idempotency, issues, support
 from app.services.support import SubscriptionOf
 
 EXTENSION_REASONS = {
@@ -50,9 +50,9 @@ async def cancel(visit: Visit) -> Response:
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
     by, only = visit.staff.actor, found.subscription.id
     if when == "now":
-        await endings.cancel_now(*told, reason=why, by=by, only=only, now=visit.now)
+        await cancellations.cancel_now(*told, reason=why, by=by, only=only, now=visit.now)
         return visit.go(f"/readers/{found.subscriber.id}", say="The subscription has ended. Nothing was given back.")
-    await endings.cancel_at_period_end(*told, reason=why, comment=None, by=by, only=only, now=visit.now)
+    await cancellations.cancel_at_period_end(*told, reason=why, comment=None, by=by, only=only, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription ends with what is paid.")
 
 
@@ -67,7 +67,7 @@ async def resume(visit: Visit) -> Response:
     await check_reader(visit, found.subscriber.id)
     why = in_one(*visit.why(RESUME_REASONS))
     told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
-    await endings.resume(*told, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
+    await cancellations.resume(*told, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription goes on, and renews.")
 
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Text, all_, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import Anomaly as Row
 from app.db.models import table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session, new_id
 from app.domain.anomalies import Anomaly
 
 _ROWS = table_of(Row)

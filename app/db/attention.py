@@ -8,8 +8,8 @@ from sqlalchemy import Exists, Select, exists, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from app.db.engine.session import Session
 from app.db.models import Dismissal, Dispute, FraudWarning, Refund
-from app.db.session import Session
 
 DISPUTE, WARNING, REFUND, NOTE = "dispute", "fraud_warning", "refund_failed", "credit_note"
 KINDS = (DISPUTE, WARNING, REFUND, NOTE)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, Integer, String, bindparam, cast, delete, exists, func, select, text, update
 from structlog.contextvars import get_contextvars
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Session
 from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, table_of
-from app.db.reading import Reads
-from app.db.session import Session
 from app.domain import audit as rules
 from app.domain.audit import Entry, Seal, Selection
-from app.domain.timelines import Noted
+from app.domain.history import Noted
 
 _ENTRIES, _NOTES = table_of(AuditEntry), table_of(AuditNote)
 _STORY = (  # built once, and Core's: a part of every reader's page

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import select, update
 
+from app.db.engine.session import Session, new_id
 from app.db.models import Checkout as Row
-from app.db.session import Session, new_id
 
 OPENING, OPEN, COMPLETE, EXPIRED, FAILED = "opening", "open", "complete", "expired", "failed"
 UNDECIDED = (OPENING, OPEN)

@@ -5,11 +5,11 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session
 from app.db.models import Comp as Row
 from app.db.models import Grant as GrantRow
 from app.db.models import table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session
 from app.domain.comps import Comp
 from app.domain.entitlements import Grant, dump_features
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session
 from app.db.models import Dispute as Row
 from app.db.models import FraudWarning as WarningRow
 from app.db.models import Payment, table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session
 from app.domain.disputes import Dispute, SeenDispute, SeenWarning, answer_to
 
 _ROWS = table_of(Row)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import asyncpg
 
-from app.db.session import DRIVER_FAILURES, GONE, PATIENCE
+from app.db.engine.session import DRIVER_FAILURES, GONE, PATIENCE
 from app.domain.entitlements import NOBODY, Access, load, load_features
 
 Pool = asyncpg.Pool

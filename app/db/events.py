@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.orm import defer
 
-from app.db import work
+from app.db.engine import leases
+from app.db.engine.session import Session
 from app.db.inbox import NO_KEY
 from app.db.models import Event as Row
-from app.db.session import Session
 from app.domain.events import APPLIED, DEAD, FAILED, IGNORED, KINDS, RECEIVED, Selection
 
 
@@ -93,7 +93,7 @@ async def replay(session: Session, ids: Sequence[str]) -> None:
         .where(Row.id.in_(ids), Row.work_key != NO_KEY)
         .values(state=RECEIVED, due_at=func.now(), attempts=0, reason=None, last_error=None, applied_at=None)
     )
-    await work.notify(session)
+    await leases.notify(session)
 
 
 async def rekey(session: Session, event_id: str, *, key: str | None, reason: str | None) -> None:

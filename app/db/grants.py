@@ -12,10 +12,10 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import comps, issues, revocations, subscriptions
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
-from app.db.reading import Reads
-from app.db.session import Record, Session
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import ENDED, Access, Grant, dump, dump_features, load, load_features, shrinks, unite
 from app.domain.grants import grants_of, lapse_of

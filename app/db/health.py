@@ -9,9 +9,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text, union_all
 
 from app.db import attention, disputes
+from app.db.engine.schema import config
+from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
 from app.db.models import Event as Row
-from app.db.schema import config
-from app.db.session import DATABASE_FAILURES, Session, Sessions
 from app.domain.events import DEAD, FAILED, RECEIVED
 
 OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, select, text, updat
 from sqlalchemy import delete as delete_rows
 from sqlalchemy.dialects.postgresql import INTERVAL
 
+from app.db.engine.session import Session
 from app.db.models import IdempotentRequest as Row
-from app.db.session import Session
 
 
 @dataclass(frozen=True, slots=True)

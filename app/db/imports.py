@@ -6,9 +6,9 @@ from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import audit, grants, subscribers
+from app.db.engine.session import Session, new_id
 from app.db.models import Entitlement, Subscription
 from app.db.models import Subscriber as Row
-from app.db.session import Session, new_id
 from app.db.subscribers import Subscriber
 from app.domain.customers import SeenCustomer
 from app.domain.imports import UNCLAIMED, Claimable, NotClaimable, whose

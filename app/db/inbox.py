@@ -1,7 +1,7 @@
 """
 The inbox of events: each stored once, kept with what became of it.
 
-Accepting runs on the bare asyncpg pool, and those that arrive together share one commit (:mod:`app.db.arrivals`).
+Accepting runs on the bare asyncpg pool, and those that arrive together share one commit (:mod:`app.db.inbox_writer`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,14 @@ import asyncpg
 from sqlalchemy import Integer, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
-from app.db import subscriptions, work
+from app.db import subscriptions
+from app.db.engine import leases
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import Event as Row
 from app.db.models import table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session, new_id
 from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION, Knock
-from app.domain.timelines import Told
+from app.domain.history import Told
 
 NO_KEY = "-"
 
@@ -134,21 +135,22 @@ async def knock(session: Session, key: str, *, why: str) -> None:
     await session.flush()
 
 
-async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -> list[work.Claimed]:
+async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -> list[leases.Claimed]:
     """
-    Lease up to ``limit`` keys with due events, as :func:`app.db.work.claim` does, and read their subscriptions' versions.
+    Lease up to ``limit`` keys with due events, as :func:`app.db.engine.leases.claim` does, and
+    read the versions of their subscriptions.
 
     A payment's event names its invoice alone. When it is known whose that is, it becomes a knock for the subscription: one
     worker looks at it, once for all that was told of it.
     """
-    claimed = {one.key: one for one in await work.claim(session, "events", owner=owner, lease=lease, limit=limit)}
+    claimed = {one.key: one for one in await leases.claim(session, "events", owner=owner, lease=lease, limit=limit)}
     invoices = [key.partition(":")[2] for key in claimed if key.startswith(f"{INVOICE}:")]
     if invoices:
         joined = (await session.execute(_JOIN_KNOWN, {"invoices": invoices})).all()
         gone = {row.was for row in joined}
         for key in gone:
             del claimed[key]
-        await work.release_all(session, gone, owner=owner)
+        await leases.release_all(session, gone, owner=owner)
         _add(claimed, joined)
     bought = [key for key in claimed if key.startswith(f"{SUBSCRIPTION}:")]
     if bought:
@@ -159,7 +161,7 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
     return list(claimed.values())
 
 
-def _add(claimed: dict[str, work.Claimed], rows: Sequence[Record]) -> None:
+def _add(claimed: dict[str, leases.Claimed], rows: Sequence[Record]) -> None:
     for row in rows:
         one = claimed.get(row.key)
         if one is not None:
@@ -218,7 +220,7 @@ async def wait(session: Session, ids: Sequence[str]) -> None:
 
 
 async def fail(session: Session, ids: Sequence[str], *, most: int) -> None:
-    """Mark events as failed, after :func:`app.db.work.later` set their next try; the last try makes them dead."""
+    """Mark events as failed, after :func:`app.db.engine.leases.later` set their next try; the last try makes them dead."""
     await session.execute(
         text(
             """

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import func, select, update
 
+from app.db.engine.session import Session
 from app.db.models import Intent as Row
-from app.db.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import BigInteger, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import CalendarEdition, CalendarWork, IssueAdjustment, table_of
 from app.db.models import Issue as Row
-from app.db.reading import Reads
-from app.db.session import Record, Session, new_id
-from app.domain.issue_changes import Change
+from app.domain.calendar_changes import Change
 from app.domain.issues import Calendar, Issue
 
 LOCK = 5_720_240_116  # any number, as long as it is ours

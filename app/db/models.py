@@ -2,7 +2,7 @@
 The whole schema on one scroll.
 
 Money is integer minor units beside its currency. Rows never leave ``app.db``: queries return dataclasses.
-Rows that ask for work carry :class:`Due`: what is due, when, and how often it was tried; see :mod:`app.db.work`.
+Rows that ask for work carry :class:`Due`: what is due, when, and how often it was tried; see :mod:`app.db.engine.leases`.
 """
 
 from datetime import date, datetime

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session
 from app.db.models import Payment as Row
 from app.db.models import Subscription, table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session
 from app.domain.subscriptions import Payment
 
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)

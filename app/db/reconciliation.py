@@ -14,10 +14,10 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db import inbox
+from app.db.engine.session import Session, new_id
 from app.db.models import Difference as DifferenceRow
 from app.db.models import Event, Payment, Refund, Subscriber, Subscription
 from app.db.models import Sweep as Row
-from app.db.session import Session, new_id
 from app.db.subscriptions import Overtaken
 from app.domain.events import IGNORED, RECEIVED, Knock
 from app.domain.reconciliation import DONE, PAYMENTS, PHASES, RECONCILE, REFUNDS, SUBSCRIPTIONS, Difference

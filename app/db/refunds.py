@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, func, select, tuple_, update
 
-from app.db import work
+from app.db.engine import leases
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session
 from app.db.models import Refund as Row
 from app.db.models import table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session
 from app.domain.refunds import AWAITING, PROCESSING, Refund
 
 _ROWS = table_of(Row)
@@ -91,7 +91,8 @@ async def take(session: Session, act_id: str, *, owner: str, lease: timedelta) -
     leased = [
         refund.id
         for refund in act
-        if refund.status != AWAITING and await work.take(session, work_key(refund.payment_id), owner=owner, lease=lease)
+        if refund.status != AWAITING
+        and await leases.take(session, work_key(refund.payment_id), owner=owner, lease=lease)
     ]
     return Taken(act, frozenset(leased), owner)
 

@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, select
 
-from app.db.hearing import REVOCATIONS
+from app.db.engine.change_feed import REVOCATIONS
+from app.db.engine.session import Session
 from app.db.models import Revocation as Row
-from app.db.session import Session
 from app.domain.revocations import Revocation
 
 _ONE_AT_A_TIME = 6_207_110  # the advisory lock's number, of no other meaning

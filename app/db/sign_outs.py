@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Session
 from app.db.models import SignOut as Row
 from app.db.models import table_of
-from app.db.reading import Reads
-from app.db.session import Session
 
 _ROWS = table_of(Row)
 _AT = select(_ROWS.c.at).where(_ROWS.c.sub == bindparam("its_sub"))

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import func, or_, select, update
 
+from app.db.engine.session import Session
 from app.db.models import SigningKey as Row
-from app.db.session import Session
 from app.domain.signing_keys import SigningKey
 
 _ONE_AT_A_TIME = 6_207_111  # the advisory lock's number, of no other meaning

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import LAST_NAME, Payment, Subscription, table_of
 from app.db.models import Subscriber as Row
-from app.db.reading import Reads
-from app.db.session import Record, Session, new_id
 
 _ROWS = table_of(Row)
 _OF_CUSTOMER = select(*_ROWS.c).where(_ROWS.c.stripe_customer_id == bindparam("customer")).with_for_update()

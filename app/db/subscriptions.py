@@ -11,12 +11,12 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, insert
 
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.db.models import table_of
-from app.db.reading import Reads
-from app.db.session import Record, Session, new_id
 from app.domain.errors import DomainError
 from app.domain.subscriptions import LIVE, OVER, Adjustment, SeenSubscription, Subscription, Term
 

@@ -21,8 +21,8 @@ from app.domain.entitlements import (
     Grant,
     Spell,
 )
-from app.domain.lives import Access, standing_of
 from app.domain.plans import EDITIONS, AccessPolicy, Catalogue
+from app.domain.status_table import Access, standing_of
 from app.domain.subscriptions import Subscription, Term
 
 

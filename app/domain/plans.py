@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from app.domain.dated_policies import Dated, Policies, in_force
 from app.domain.disputes import DisputePolicy
 from app.domain.errors import DomainError
 from app.domain.money import Money
-from app.domain.policies import Dated, Policies, in_force
 
 DIGITAL, PRINT = "digital", "print"
 PRINT_FEATURE = "print_edition"

@@ -11,11 +11,11 @@ from datetime import datetime, time, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from app.domain.dated_policies import Policies
 from app.domain.errors import DomainError
 from app.domain.issues import Run
 from app.domain.money import Money, OtherCurrency
 from app.domain.plans import Guarantee
-from app.domain.policies import Policies
 from app.domain.refunds import (
     AWAITING,
     CANCELED,

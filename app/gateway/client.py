@@ -15,7 +15,7 @@ import structlog
 from stripe import ListObject, StripeClient, StripeObject, StripeResponse
 
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
-from app.gateway.pacing import Allowance, Pace, PacedClient
+from app.gateway.rate_limits import Allowance, Pace, PacedClient
 
 API_VERSION = "2026-10-28.endive"
 T = TypeVar("T")

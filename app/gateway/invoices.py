@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from app.domain.endings import DRAFT
+from app.domain.cancellations import DRAFT
 from app.domain.invoices import ShownInvoice
 from app.gateway.client import Gateway
 from app.gateway.translate import id_or_none, moment

@@ -6,7 +6,7 @@ from typing import Any
 
 from stripe import Charge
 
-from app.domain.crediting import CreditedInvoice
+from app.domain.credit_notes import CreditedInvoice
 from app.domain.refunds import SeenPaymentState, SeenRefund
 from app.domain.subscriptions import NotOurs
 from app.gateway import disputes as at_stripe

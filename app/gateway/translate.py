@@ -23,7 +23,7 @@ from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
 from app.domain.refunds import SeenRefund
 from app.domain.subscriptions import SeenInvoice, SeenItem, SeenPayment, SeenSubscription
-from app.domain.texts import is_storable
+from app.domain.text import is_storable
 
 OUR_REFUND = "newsstand_refund"
 OUR_SUBSCRIBER = "newsstand_subscriber"

@@ -1,7 +1,7 @@
 """What is out of order, for staff to look at."""
 
 from app.db import anomalies
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.anomalies import Anomaly
 
 

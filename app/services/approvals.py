@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from app.db import audit, quotes, refunds, subscribers
-from app.db.session import Session, Sessions, new_id
+from app.aggregates import quotes
+from app.db import audit, refunds, subscribers
+from app.db.engine.session import Session, Sessions, new_id
 from app.domain.errors import NotFound
-from app.domain.policy import Rules
 from app.domain.quotes import accept, quote
 from app.domain.refunds import AWAITING, PROCESSING, REJECTED, UNDONE, QuoteChanged, Refund, RefundTooLarge, decide
+from app.domain.rules import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from app.db import attention, audit
 from app.db.attention import Item
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.errors import NotFound
 
 

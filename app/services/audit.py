@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.db import audit
 from app.db.audit import Listed
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, broken
 
 AT_ONCE = 1000  # entries that one transaction seals or verifies

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 
-from app.db import inbox, intents, subscribers, work
-from app.db.session import Sessions
-from app.domain import returns
+from app.db import inbox, intents, subscribers
+from app.db.engine import leases
+from app.db.engine.session import Sessions
+from app.domain import return_urls
 from app.domain.events import CUSTOMER
 from app.domain.invoices import ShownInvoice
 from app.domain.subscriptions import NoSubscription
@@ -21,7 +22,7 @@ async def open_portal(
     :raises ReturnUrlNotAllowed: the way back leads elsewhere.
     :raises NoSubscription: the reader never had to do with Stripe, or was deleted there.
     """
-    returns.check(return_url, return_hosts, field="return_url")
+    return_urls.check(return_url, return_hosts, field="return_url")
     async with sessions.begin() as session:
         found = await subscribers.by_sub(session, sub)
         if found is None:
@@ -38,7 +39,7 @@ async def open_portal(
     except Gone:
         async with sessions.begin() as session:
             await inbox.knock(session, f"{CUSTOMER}:{owner.stripe_customer_id}", why="gone")
-            await work.notify(session)
+            await leases.notify(session)
         raise NoSubscription from None
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.domain.dated_policies import Dated, GoodwillLimits, Policies
 from app.domain.disputes import DisputePolicy
 from app.domain.money import Money
 from app.domain.plans import (
@@ -30,7 +31,6 @@ from app.domain.plans import (
     Plan,
     Price,
 )
-from app.domain.policies import Dated, GoodwillLimits, Policies
 
 # Where Stripe's Checkout takes a postal address (SessionCreateParamsShippingAddressCollection; ZZ, "unknown", left out).
 _COUNTRIES = (

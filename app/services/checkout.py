@@ -10,16 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions, work
+from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
+from app.db.engine import leases
+from app.db.engine.session import Session, Sessions
 from app.db.entitlements import Pool
-from app.db.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain import entitlements as rules_of_access
-from app.domain import returns
+from app.domain import return_urls
 from app.domain.errors import DomainError, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.plans import Plan, PriceUnavailable
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.domain.subscriptions import AlreadySubscribed, NotOurs
 from app.gateway import checkouts as at_stripe
 from app.gateway import customers, prices
@@ -84,8 +85,8 @@ async def start(
     :raises AlreadySubscribed: the reader has a live subscription.
     """
     plan = rules.catalogue.on_sale(request.choice.plan)
-    returns.check(request.success_url, return_hosts, field="success_url")
-    returns.check(request.cancel_url, return_hosts, field="cancel_url")
+    return_urls.check(request.success_url, return_hosts, field="success_url")
+    return_urls.check(request.cancel_url, return_hosts, field="cancel_url")
     components = plan.components(print_edition=request.choice.print_edition)
     price_ids = await _price_ids(gateway, plan, request.choice)
     promotion = await _promotion(gateway, request.choice.promotion_code)
@@ -184,7 +185,7 @@ async def _keep(
         bought = seen.stripe_subscription_id
         if bought is not None and await subscriptions.by_stripe_id(session, bought) is None:
             await inbox.knock(session, f"subscription:{bought}", why="checkout")
-            await work.notify(session)
+            await leases.notify(session)
     return saved
 
 

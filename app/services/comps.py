@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.db import audit, comps, grants, issues, subscribers
-from app.db.session import Sessions, new_id
+from app.db.engine.session import Sessions, new_id
 from app.domain.callers import Reader
 from app.domain.comps import Comp, grant_of, lasts_until
 from app.domain.errors import NotFound
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 
 
 async def give(

@@ -6,8 +6,9 @@ reader who was imported and not met yet, Stripe is all we know, and is believed.
 has cancelled what they had, which is looked at, and the reader's next checkout makes another.
 """
 
-from app.db import anomalies, audit, inbox, subscribers, subscriptions, work
-from app.db.session import Session, Sessions
+from app.db import anomalies, audit, inbox, subscribers, subscriptions
+from app.db.engine import leases
+from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_DIFFERS, address_differs
 from app.domain.customers import SeenCustomer
@@ -56,7 +57,7 @@ async def _part(session: Session, owner: Subscriber, customer_id: str) -> None:
         subscriber_id=owner.id,
         before={"subscriptions": [one.id for one in held if one.status not in OVER]},
     )
-    await work.notify(session)
+    await leases.notify(session)
 
 
 def _differences(owner: Subscriber, seen: SeenCustomer) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.db import disputes
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.disputes import Dispute
 
 

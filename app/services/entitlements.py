@@ -2,7 +2,8 @@
 May this reader open this? One indexed row, remembered, and judged at the time of the question.
 
 What is remembered is never wrong for more than :data:`BOUND` seconds: an answer is given from memory only if the row was
-read so lately, or if everything that was committed until so lately has been heard (see :mod:`app.db.hearing`). When the
+read so lately, or if everything that was committed until so lately has been heard
+(see :mod:`app.db.engine.change_feed`). When the
 database cannot be asked at all, a reader who was let in a moment ago is not locked out by our fault: for the outage
 allowance, those who were known to be let in still are, and nobody is refused; whoever cannot be told about is told so.
 """
@@ -26,7 +27,7 @@ from app.domain.entitlements import (
     next_change,
 )
 from app.domain.plans import Catalogue
-from app.domain.texts import is_storable
+from app.domain.text import is_storable
 
 BOUND = 0.9  # seconds; what is left of the promised one is for what is on its way
 REMEMBERED = 50_000  # readers; about 2 KB each, for a year with its renewal

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from app import observability
 from app.db import audit, events
+from app.db.engine.session import Session, Sessions
 from app.db.events import StoredEvent
-from app.db.session import Session, Sessions
 from app.domain.errors import DomainError, NotFound
 from app.domain.events import Selection, SelectionChanged, with_mode
 from app.gateway import translate

@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Self
 
 from app.db import idempotency as rows
+from app.db.engine.session import Sessions
 from app.db.idempotency import Begun
-from app.db.session import Sessions
 from app.domain.errors import DomainError, StripeUnavailable
 
 KEPT_FOR = timedelta(hours=24)

@@ -3,7 +3,7 @@
 import structlog
 
 from app.db import imports, subscribers
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain.callers import Reader
 from app.domain.errors import NotFound

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from app.db import audit, grants, issues, subscribers, subscriptions, work
-from app.db.session import Session, Sessions
+from app.db import audit, grants, issues, subscribers, subscriptions
+from app.db.engine import leases
+from app.db.engine.session import Session, Sessions
+from app.domain.calendar_changes import difference
+from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
-from app.domain.issue_changes import difference
-from app.domain.issue_files import BadCalendarFile, Line
 from app.domain.issues import (
     Calendar,
     ExtensionTooLarge,
@@ -25,7 +26,7 @@ from app.domain.issues import (
     check_order,
     lay_out,
 )
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.domain.subscriptions import EXTENSION, AlreadyEnded, Subscription
 
 
@@ -143,7 +144,7 @@ async def _keep(session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by
     touched = difference(before, after)
     if touched is not None:
         await issues.tell(session, touched)
-        await work.notify(session)
+        await leases.notify(session)
     return kept
 
 
@@ -155,7 +156,7 @@ async def follow(sessions: Sessions, rules: Rules, work_id: str, *, now: datetim
             return
         if todo.change is not None:
             await issues.spread(session, todo.change)
-            await work.notify(session)
+            await leases.notify(session)
         else:
             held = await subscriptions.by_id(session, work_id)
             if held is not None:

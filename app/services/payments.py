@@ -12,8 +12,9 @@ from datetime import datetime
 
 import structlog
 
-from app.db import audit, disputes, endings, grants, ordering, payments, recording, refunds, subscribers, subscriptions
-from app.db.session import Session, Sessions, new_id
+from app.aggregates import cancellations, refund_orders, refund_results
+from app.db import audit, disputes, grants, payments, refunds, subscribers, subscriptions
+from app.db.engine.session import Session, Sessions, new_id
 from app.db.subscriptions import Overtaken
 from app.domain.disputes import (
     DISPUTE_LOST,
@@ -31,8 +32,8 @@ from app.domain.disputes import (
 )
 from app.domain.errors import NotFound
 from app.domain.events import INVOICE, LookFirst
-from app.domain.policy import Rules
 from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, RefundInProgress, SeenRefund, tax_part
+from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, NotOurs, Payment
 from app.gateway import disputes as disputes_at_stripe
 from app.gateway import refunds as at_stripe
@@ -75,7 +76,7 @@ async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id:
                 continue
             for seen in state.refunds:
                 known = await _known(session, held.subscriber_id, payment_id, seen)
-                await recording.record(session, rules, known, seen, now=now)
+                await refund_results.record(session, rules, known, seen, now=now)
             await _dispute(session, rules, held, state.disputes, now=now)
             waits = [
                 await _warn(session, rules, held, warning, refundable=state.refundable, now=now) for warning in warnings
@@ -180,7 +181,7 @@ async def _warn(
     else:
         done = "refunded"
         try:
-            refund = await ordering.refund(
+            refund = await refund_orders.refund(
                 session, payment, subscriber_id=owner, basis=FRAUD_WARNING, reason=seen.fraud_type, now=now
             )
         except RefundInProgress:
@@ -205,7 +206,7 @@ async def _end(session: Session, rules: Rules, held: Followed, *, by: str, now: 
     """End the subscription, unless Stripe has: what that end cut stays cut."""
     subscription = await subscriptions.by_id(session, held.subscription_id)
     if subscription is not None and subscription.status not in OVER:
-        return await endings.end(session, rules, subscription.id, by=by, now=now)
+        return await cancellations.end(session, rules, subscription.id, by=by, now=now)
     await _derive(session, rules, held)
     return False
 

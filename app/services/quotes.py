@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from app.db import quotes as cases
+from app.aggregates import quotes as cases
 from app.db import subscribers, subscriptions
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.errors import NotFound
-from app.domain.policy import Rules
 from app.domain.quotes import Quote, quotes, the_guarantee
+from app.domain.rules import Rules
 from app.domain.subscriptions import NoSubscription
 
 

@@ -14,13 +14,12 @@ import structlog
 
 from app.db import imports, payments, refunds, subscriptions
 from app.db import reconciliation as rows
+from app.db.engine.session import Sessions
 from app.db.reconciliation import Sweep
-from app.db.session import Sessions
 from app.domain import events
 from app.domain.customers import SeenCustomer
 from app.domain.errors import NotFound
 from app.domain.events import NotGenuine, with_mode
-from app.domain.policy import Rules
 from app.domain.reconciliation import (
     DONE,
     EVENTS,
@@ -40,6 +39,7 @@ from app.domain.reconciliation import (
     started_from,
     unknown_at_stripe,
 )
+from app.domain.rules import Rules
 from app.domain.subscriptions import SeenSubscription, Subscription
 from app.gateway import reconciliation as at_stripe
 from app.gateway import translate

@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.db import attention, audit, intents, ordering, payments, quotes, recording, refunds, subscribers, work
-from app.db.session import Session, Sessions, new_id
+from app.aggregates import quotes, refund_orders, refund_results
+from app.db import attention, audit, intents, payments, refunds, subscribers
+from app.db.engine import leases
+from app.db.engine.session import Session, Sessions, new_id
 from app.db.subscriptions import Overtaken
-from app.domain.crediting import CreditNoteRefused, forms, standing_note
+from app.domain.credit_notes import CreditNoteRefused, forms, standing_note
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
-from app.domain.policy import Rules
 from app.domain.quotes import accept, needs_approval, payments_of_term, quote
 from app.domain.refunds import (
     AWAITING,
@@ -38,6 +39,7 @@ from app.domain.refunds import (
     SeenPaymentState,
     SeenRefund,
 )
+from app.domain.rules import Rules
 from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
 from app.gateway.client import Gateway
@@ -104,11 +106,11 @@ async def pay(
     """
     taken = await _leased(sessions, taken, lease=lease)
     refusals: list[RefundRefused] = []
-    async with AsyncExitStack() as leases:
+    async with AsyncExitStack() as stack:
         ours = [refund for refund in taken.act if refund.id in taken.leased]
         for refund in ours:
             key = refunds.work_key(refund.payment_id)
-            await leases.enter_async_context(work.held(sessions, key, owner=taken.owner, lease=lease))
+            await stack.enter_async_context(leases.held(sessions, key, owner=taken.owner, lease=lease))
         for refund in ours:
             try:
                 await finish(sessions, gateway, rules, refund.id, now=now)
@@ -152,7 +154,7 @@ async def _begin(
     waits = needs_approval(request.basis, money, rules.catalogue.policies, now=now, zone=rules.zone)
     if request.basis == GUARANTEE:
         whole_term = [payment.id for payment in payments_of_term(case.payment, case.payments, case.terms)]
-        await ordering.withdraw_waiting(session, whole_term, by=by, why=GUARANTEE, now=now)
+        await refund_orders.withdraw_waiting(session, whole_term, by=by, why=GUARANTEE, now=now)
     for index, part in enumerate(parts):
         refund = Refund(
             id=refund_id if index == 0 else new_id("rfd"),
@@ -230,7 +232,7 @@ async def _look_again(sessions: Sessions, gateway: Gateway, rules: Rules, refund
     async with sessions.begin() as session:
         await subscribers.lock(session, refund.subscriber_id)
         if seen is not None and await payments.advance(session, refund.payment_id, if_version=version):
-            return await recording.record(session, rules, refund, seen, now=now)
+            return await refund_results.record(session, rules, refund, seen, now=now)
         return await refunds.by_id(session, refund.id) or refund
 
 
@@ -255,7 +257,7 @@ async def _settle(
         async with sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
             if await payments.advance(session, payment.id, if_version=version):
-                return await recording.record(session, rules, refund, seen, now=now)
+                return await refund_results.record(session, rules, refund, seen, now=now)
     raise Overtaken(f"the refund {refund.id} kept changing while it was looked at")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.db import revocations
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.revocations import Revocation
 from app.domain.signing_keys import LONGEST_LIFE
 

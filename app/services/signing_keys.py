@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from app.db import signing_keys
-from app.db.sealing import Seal
-from app.db.session import DATABASE_AWAY, PATIENCE, Sessions, within
+from app.db.engine.encryption import Seal
+from app.db.engine.session import DATABASE_AWAY, PATIENCE, Sessions, within
 from app.db.signing_keys import Sealed
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer

@@ -8,14 +8,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import inbox, issues, keeping, payments, quotes, subscribers, subscriptions
-from app.db.session import Session, Sessions
-from app.domain.endings import End, end_of_what_is_paid
+from app.aggregates import quotes, sync_subscription
+from app.db import inbox, issues, payments, subscribers, subscriptions
+from app.db.engine.session import Session, Sessions
+from app.domain.cancellations import End, end_of_what_is_paid
 from app.domain.events import SUBSCRIPTION, LookInstead
 from app.domain.issues import Ledger, ledgers_of
-from app.domain.lives import Notice, notice_of
-from app.domain.policy import Rules
 from app.domain.quotes import Quote, the_guarantee
+from app.domain.rules import Rules
+from app.domain.status_table import Notice, notice_of
 from app.domain.subscriptions import NoSubscription, NotOurs, SeenSubscription, Subscription, Term
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gateway
@@ -61,11 +62,11 @@ async def refresh(
         return last
 
     try:
-        return await keeping.keep(sessions, rules, stripe_id, look, now=now, version=version, seen=seen)
+        return await sync_subscription.keep(sessions, rules, stripe_id, look, now=now, version=version, seen=seen)
     except NotOurs as refusal:
         if last is not None:
             async with sessions.begin() as session:
-                await keeping.report_foreign(session, rules, last, refusal)
+                await sync_subscription.report_foreign(session, rules, last, refusal)
         raise
 
 

@@ -18,9 +18,9 @@ from app.db import (
     subscribers,
     subscriptions,
 )
+from app.db.engine.fast_reads import Reading
+from app.db.engine.session import Sessions
 from app.db.entitlements import Pool
-from app.db.reading import Reading
-from app.db.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain import events
 from app.domain.anomalies import Anomaly
@@ -28,11 +28,11 @@ from app.domain.comps import Comp
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
+from app.domain.history import Happening, Story, told
 from app.domain.issues import Ledger, ledgers_of
-from app.domain.policy import Rules
 from app.domain.refunds import Refund
+from app.domain.rules import Rules
 from app.domain.subscriptions import Payment, Subscription, Term
-from app.domain.timelines import Happening, Story, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from app import observability
-from app.db import inbox, work
-from app.db.arrivals import Arrivals
-from app.db.session import DATABASE_AWAY, Sessions
+from app.db import inbox
+from app.db.engine import leases
+from app.db.engine.batching import Together
+from app.db.engine.session import DATABASE_AWAY, Sessions
+from app.db.inbox_writer import Arrivals
 from app.db.subscriptions import Overtaken
-from app.db.together import Together
 from app.domain import events
 from app.domain.errors import StripeUnavailable
 from app.domain.events import LookFirst, LookInstead
@@ -59,7 +60,7 @@ async def accept(
 class LookedAt:
     """A key that was looked at, with the events that were read before the look began."""
 
-    claimed: work.Claimed
+    claimed: leases.Claimed
     owner: str
 
 
@@ -70,7 +71,7 @@ def closing(sessions: Sessions) -> Together[LookedAt]:
         async with sessions.begin() as session:
             waited = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
             for owner in {one.owner for one in looked_at}:
-                await work.release_all(
+                await leases.release_all(
                     session, [one.claimed.key for one in looked_at if one.owner == owner], owner=owner
                 )
         for seconds in waited:
@@ -82,7 +83,7 @@ def closing(sessions: Sessions) -> Together[LookedAt]:
 async def apply(
     sessions: Sessions,
     handlers: Mapping[str, Handler],
-    claimed: work.Claimed,
+    claimed: leases.Claimed,
     *,
     owner: str,
     most: int,
@@ -110,7 +111,7 @@ async def apply(
     except LookInstead as same:
         async with sessions.begin() as session:
             await inbox.move(session, ids, key=same.key)
-            await work.notify(session)
+            await leases.notify(session)
         log.info("events_moved", key=claimed.key, event_ids=ids, to=same.key)
     except (NotOurs, Gone) as foreign:
         async with sessions.begin() as session:
@@ -120,27 +121,27 @@ async def apply(
     except (StripeUnavailable, Overtaken, *DATABASE_AWAY) as away:
         error = f"{type(away).__name__}: {away}"
         async with sessions.begin() as session:
-            await work.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
+            await leases.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
             await inbox.wait(session, ids)
         _count("waits", ids)
         log.warning("events_wait", key=claimed.key, event_ids=ids, error=error)
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
         async with sessions.begin() as session:
-            await work.later(session, "events", ids, attempts=claimed.attempts, error=error)
+            await leases.later(session, "events", ids, attempts=claimed.attempts, error=error)
             await inbox.fail(session, ids, most=most)
         _count("dead" if claimed.attempts >= most else "failed", ids)
         log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=claimed.attempts, error=error)
     finally:
         if not released:
             async with sessions.begin() as session:
-                await work.release(session, claimed.key, owner=owner)
+                await leases.release(session, claimed.key, owner=owner)
 
 
 async def catch_up(
     sessions: Sessions,
     lists: Callable[[Collection[str]], Awaitable[Mapping[str, SeenSubscription]]],
-    do: Callable[[work.Claimed, SeenSubscription | None], Awaitable[None]],
+    do: Callable[[leases.Claimed, SeenSubscription | None], Awaitable[None]],
     *,
     owner: str,
     lease: timedelta,
@@ -160,9 +161,9 @@ async def catch_up(
     async with sessions.begin() as session:
         if not events.lists_better(*await inbox.backlog(session), above=above):
             return False
-        if not await work.take(session, CATCHING_UP, owner=owner, lease=lease):
+        if not await leases.take(session, CATCHING_UP, owner=owner, lease=lease):
             return False
-    async with work.held(sessions, CATCHING_UP, owner=owner, lease=lease):
+    async with leases.held(sessions, CATCHING_UP, owner=owner, lease=lease):
         async with sessions.begin() as session:
             claimed = await inbox.claim(session, owner=owner, lease=lease, limit=MOST_LISTED)
         ids = [one.key.partition(":")[2] for one in claimed if one.version is not None]
@@ -182,13 +183,13 @@ async def catch_up(
     return True
 
 
-async def _put_back(sessions: Sessions, claimed: Sequence[work.Claimed], error: str, *, owner: str) -> None:
+async def _put_back(sessions: Sessions, claimed: Sequence[leases.Claimed], error: str, *, owner: str) -> None:
     """Let events wait: it was no try."""
     ids = [event_id for one in claimed for event_id in one.ids]
     async with sessions.begin() as session:
-        await work.later(session, "events", ids, attempts=1, error=error, counts=False)
+        await leases.later(session, "events", ids, attempts=1, error=error, counts=False)
         await inbox.wait(session, ids)
-        await work.release_all(session, [one.key for one in claimed], owner=owner)
+        await leases.release_all(session, [one.key for one in claimed], owner=owner)
     log.warning("backlog_waits", events=len(ids), error=error)
 
 

@@ -23,8 +23,8 @@ import stripe
 import uvloop
 
 from app.db import inbox
+from app.db.engine.leases import CHANNEL
 from app.db.inbox import Arrival
-from app.db.work import CHANNEL
 from app.gateway import translate
 from bench import load
 from bench.runner import Bench, Side

@@ -18,9 +18,9 @@ from typing import Any
 
 import asyncpg
 
-from app.db.session import make_engine, make_sessions
+from app.db.engine.session import make_engine, make_sessions
 from app.domain.plans import AccessPolicy
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.services import catalogue, quotes
 from app.settings import Settings
 from bench.load import Run

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.api import health, middleware, problems
 from app.db import health as db_health
-from app.db.session import Sessions, make_engine, make_sessions
+from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.settings import Settings
 from tests.support.database import Postgres
 

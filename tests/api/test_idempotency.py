@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from app.db.engine.session import Sessions
 from app.db.idempotency import Begun
-from app.db.session import Sessions
 from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.refunds import OutsideGuarantee
 from app.services import idempotency

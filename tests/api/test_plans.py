@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from app.api import plans, problems
 from app.clock import SystemClock
 from app.domain.plans import AccessPolicy, Catalogue
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.services.catalogue import load
 
 OPENING = datetime(2027, 3, 1, tzinfo=UTC)

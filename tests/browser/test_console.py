@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from playwright.sync_api import Browser, expect
 
-from app.db import address, embedded, schema
+from app.db.engine import embedded, schema
+from app.db.engine.dsn import DATABASE
 from demo.stack import Stack
 from tests.browser import looks
 from tests.browser.visiting import Sitter, Visitor
@@ -29,7 +30,7 @@ def spoiled(shop: Stack, statement: str) -> None:
     """
 
     async def change() -> None:
-        dsn = await schema.create_database(await asyncio.to_thread(embedded.ensure, shop.folder), address.DATABASE)
+        dsn = await schema.create_database(await asyncio.to_thread(embedded.ensure, shop.folder), DATABASE)
         connection = await asyncpg.connect(dsn)
         async with asyncio.timeout(30):
             while await connection.fetchval("SELECT EXISTS (SELECT FROM events WHERE due_at IS NOT NULL)"):

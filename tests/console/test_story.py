@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.console import story
-from app.domain.timelines import Happening
+from app.domain.history import Happening
 
 CHICAGO = ZoneInfo("America/Chicago")
 NIGHT = datetime(2026, 3, 2, 5, 30, tzinfo=UTC)  # half past eleven on the first of March, there

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from app.db.arrivals import Arrivals
 from app.db.entitlements import open_pool
 from app.db.inbox import Arrival
+from app.db.inbox_writer import Arrivals
 from app.domain.events import Knock, NotStored
 
 

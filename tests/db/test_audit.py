@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.db import audit
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.domain.audit import GENESIS, Selection
 from app.services import audit as cases
 from app.services.audit import Verified

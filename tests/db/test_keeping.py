@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db import checkouts, grants, intents, payments, refunds, subscribers, subscriptions
 from app.db.checkouts import Choice
-from app.db.session import Session, Sessions
+from app.db.engine.session import Session, Sessions
 from app.db.subscriptions import Overtaken
 from app.domain.entitlements import PAID_TERM, Grant, Spell
-from app.domain.policy import Rules
+from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, payments_of, terms_of
 from tests.domain.test_entitlements import CATALOGUE, POLICY
 from tests.domain.test_quotes import CHICAGO, REFUND

@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from app.db.engine.rate_buckets import Buckets
 from app.db.entitlements import open_pool
-from app.db.limits import Buckets
 
 
 @pytest.fixture

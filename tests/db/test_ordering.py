@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.db import ordering, payments, refunds, subscribers
+from app.aggregates import refund_orders
+from app.db import payments, refunds, subscribers
+from app.db.engine.session import Session, Sessions
 from app.db.models import AuditEntry
 from app.db.models import Refund as Row
-from app.db.session import Session, Sessions
 from app.domain.refunds import (
     AWAITING,
     DASHBOARD,
@@ -62,7 +63,7 @@ async def orders(
 ) -> Refund | None:
     async with sessions.begin() as session:
         await subscribers.lock(session, owner)
-        return await ordering.refund(
+        return await refund_orders.refund(
             session, payment, subscriber_id=owner, basis=basis, reason="policy", now=NOW, amount=amount
         )
 

@@ -20,9 +20,9 @@ from app.db import (
     subscribers,
     subscriptions,
 )
+from app.db.engine.fast_reads import Reading, Reads
+from app.db.engine.session import DatabaseAway, Sessions
 from app.db.entitlements import open_pool
-from app.db.reading import Reading, Reads
-from app.db.session import DatabaseAway, Sessions
 from tests.support.database import END_THE_OTHERS, OFTEN
 
 ROWS = """

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from app.db.together import Together
+from app.db.engine.batching import Together
 
 
 async def test_whoever_comes_meanwhile_is_in_the_next_lot() -> None:

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from app.db import inbox, work
-from app.db.session import Sessions
+from app.db import inbox
+from app.db.engine import leases
+from app.db.engine.session import Sessions
 
 LEASE = timedelta(seconds=30)
 
@@ -18,9 +19,9 @@ async def knock(sessions: Sessions, key: str, times: int = 1) -> None:
             await inbox.knock(session, key, why="test")
 
 
-async def claim(sessions: Sessions, owner: str, *, limit: int = 100, lease: timedelta = LEASE) -> list[work.Claimed]:
+async def claim(sessions: Sessions, owner: str, *, limit: int = 100, lease: timedelta = LEASE) -> list[leases.Claimed]:
     async with sessions.begin() as session:
-        return await work.claim(session, "events", owner=owner, lease=lease, limit=limit)
+        return await leases.claim(session, "events", owner=owner, lease=lease, limit=limit)
 
 
 async def test_all_due_rows_of_a_key_are_claimed_together_and_the_try_is_counted(sessions: Sessions) -> None:
@@ -76,7 +77,7 @@ async def test_a_renewed_lease_holds(sessions: Sessions) -> None:
     await knock(sessions, "subscription:sub_1")
     await claim(sessions, "anna", lease=timedelta(milliseconds=200))
     async with sessions.begin() as session:
-        await work.renew(session, owner="anna", lease=LEASE)
+        await leases.renew(session, owner="anna", lease=LEASE)
     await asyncio.sleep(0.3)
 
     assert await claim(sessions, "bert") == []
@@ -86,10 +87,10 @@ async def test_a_lease_is_given_back_by_its_owner_alone(sessions: Sessions) -> N
     await knock(sessions, "subscription:sub_1")
     await claim(sessions, "anna")
     async with sessions.begin() as session:
-        await work.release(session, "subscription:sub_1", owner="bert")
+        await leases.release(session, "subscription:sub_1", owner="bert")
     assert await claim(sessions, "bert") == []
     async with sessions.begin() as session:
-        await work.release(session, "subscription:sub_1", owner="anna")
+        await leases.release(session, "subscription:sub_1", owner="anna")
         await session.execute(text("UPDATE events SET due_at = now()"))
 
     assert len(await claim(sessions, "bert")) == 1
@@ -99,17 +100,17 @@ async def test_what_is_put_back_is_not_due_until_its_pause_is_over(sessions: Ses
     await knock(sessions, "subscription:sub_1")
     (claimed,) = await claim(sessions, "anna")
     async with sessions.begin() as session:
-        await work.later(session, "events", claimed.ids, attempts=1, error="Stripe was away")
-        await work.release(session, claimed.key, owner="anna")
+        await leases.later(session, "events", claimed.ids, attempts=1, error="Stripe was away")
+        await leases.release(session, claimed.key, owner="anna")
 
     assert await claim(sessions, "anna") == []
 
 
 async def test_a_request_and_a_worker_do_not_work_for_the_same_key(sessions: Sessions) -> None:
     async with sessions.begin() as session:
-        assert await work.take(session, "payment:pi_1", owner="request", lease=LEASE)
+        assert await leases.take(session, "payment:pi_1", owner="request", lease=LEASE)
     async with sessions.begin() as session:
-        assert not await work.take(session, "payment:pi_1", owner="worker", lease=LEASE)
+        assert not await leases.take(session, "payment:pi_1", owner="worker", lease=LEASE)
 
 
 async def test_only_what_was_read_before_the_fetch_is_closed(sessions: Sessions) -> None:
@@ -118,7 +119,7 @@ async def test_only_what_was_read_before_the_fetch_is_closed(sessions: Sessions)
     await knock(sessions, "subscription:sub_1")
     async with sessions.begin() as session:
         await inbox.close(session, claimed.ids, key=claimed.key)
-        await work.release(session, claimed.key, owner="anna")
+        await leases.release(session, claimed.key, owner="anna")
 
     (later,) = await claim(sessions, "anna")
     assert set(later.ids).isdisjoint(claimed.ids)
@@ -129,9 +130,9 @@ async def test_events_are_dead_after_the_last_try_and_visible(sessions: Sessions
     for _ in range(3):
         (claimed,) = await claim(sessions, "anna")
         async with sessions.begin() as session:
-            await work.later(session, "events", claimed.ids, attempts=claimed.attempts, error="no")
+            await leases.later(session, "events", claimed.ids, attempts=claimed.attempts, error="no")
             await inbox.fail(session, claimed.ids, most=3)
-            await work.release(session, claimed.key, owner="anna")
+            await leases.release(session, claimed.key, owner="anna")
             await session.execute(text("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL"))
 
     async with sessions.begin() as session:
@@ -141,8 +142,8 @@ async def test_events_are_dead_after_the_last_try_and_visible(sessions: Sessions
 
 @pytest.mark.parametrize(("attempts", "least", "most"), [(1, 1, 2), (2, 2, 4), (5, 16, 32), (30, 450, 900)])
 def test_pauses_double_to_a_quarter_of_an_hour(attempts: int, least: int, most: int) -> None:
-    assert work.pause(attempts, jitter=0.0) == timedelta(seconds=least)
-    assert work.pause(attempts, jitter=1.0) == timedelta(seconds=most)
+    assert leases.pause(attempts, jitter=0.0) == timedelta(seconds=least)
+    assert leases.pause(attempts, jitter=1.0) == timedelta(seconds=most)
 
 
 async def told(sessions: Sessions, event_id: str, object_id: str, key: str) -> None:
@@ -185,7 +186,7 @@ async def test_a_payments_event_that_comes_while_its_subscription_is_looked_at_w
 
     async with sessions.begin() as session:
         await inbox.close(session, ["evt_1"], key="subscription:sub_1")
-        await work.release(session, "subscription:sub_1", owner="anna")
+        await leases.release(session, "subscription:sub_1", owner="anna")
     assert await claim_events(sessions, "bert") == {"subscription:sub_1": ("evt_2",)}
 
 

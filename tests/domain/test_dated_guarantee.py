@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.dated_policies import Dated
 from app.domain.plans import Guarantee, GuaranteeTerms
-from app.domain.policies import Dated
 from app.domain.quotes import Case, quote_guarantee, the_guarantee
 from app.domain.refunds import (
     CANCELED,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.doubles import DUPLICATE, REPLACED, Rival, judge
+from app.domain.duplicates import DUPLICATE, REPLACED, Rival, judge
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 

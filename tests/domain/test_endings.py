@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.endings import End, end_of_what_is_paid, over_since
+from app.domain.cancellations import End, end_of_what_is_paid, over_since
 from app.domain.refunds import DASHBOARD, GOODWILL
 from app.domain.subscriptions import Subscription, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM

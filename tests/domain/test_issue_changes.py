@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.issue_changes import Change, difference
+from app.domain.calendar_changes import Change, difference
 from app.domain.issues import Calendar, Issue, Run, lay_out
 from app.domain.subscriptions import Term
 from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION

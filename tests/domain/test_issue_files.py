@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.domain.issue_files import COLUMNS, BadCalendarFile, plan_year, read, write
+from app.domain.calendar_files import COLUMNS, BadCalendarFile, plan_year, read, write
 from app.domain.issues import check_order
 
 HEAD = ",".join(COLUMNS)

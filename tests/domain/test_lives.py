@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cli.lives import page
+from app.cli.status_table import page
 from app.domain.entitlements import Access as United
 from app.domain.entitlements import decide, unite
 from app.domain.grants import grants_of
-from app.domain.lives import STATES, TABLE, Access, Cell, Circumstance, notice_of, standing_of
+from app.domain.status_table import STATES, TABLE, Access, Cell, Circumstance, notice_of, standing_of
 from app.domain.subscriptions import OVER, Subscription, Term
 from tests.domain.test_entitlements import CATALOGUE, END, POLICY, START, SUBSCRIPTION, TERM
 

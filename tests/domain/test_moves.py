@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.lives import STATES, Access, standing_of
-from app.domain.moves import STEPS, came_from, reached_from, why_not
+from app.domain.status_table import STATES, Access, standing_of
 from app.domain.subscriptions import OVER
+from app.domain.transitions import STEPS, came_from, reached_from, why_not
 from tests.domain.test_entitlements import END, SUBSCRIPTION, TERM
 from tests.domain.test_lives import open_until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.returns import ReturnUrlNotAllowed, check
+from app.domain.return_urls import ReturnUrlNotAllowed, check
 
 HOSTS = ("magazine.example.com", "127.0.0.1:8080", "shop.example.com:8443")
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.issues import Ledger
-from app.domain.standing import sentence
+from app.domain.reader_summary import sentence
 from app.domain.subscriptions import Subscription, Term
 
 ZONE = ZoneInfo("America/Chicago")

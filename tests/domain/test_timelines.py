@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain import events
-from app.domain.timelines import EVENTS, Noted, Story, Told, told, what_of
+from app.domain.history import EVENTS, Noted, Story, Told, told, what_of
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.events import TYPES, Knock, NotGenuine
-from app.domain.texts import is_storable
+from app.domain.text import is_storable
 from app.gateway import translate
 
 IDS = {

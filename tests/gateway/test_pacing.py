@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.gateway.pacing import endpoint_of
+from app.gateway.rate_limits import endpoint_of
 
 
 @pytest.mark.parametrize(

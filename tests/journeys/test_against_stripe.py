@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from stripe import WebhookSignature
 
 from app import main
-from app.services import catalogue, keys, prices
+from app.services import api_keys, catalogue, prices
 from app.settings import STRIPE, Settings
 from tests.support.shop import CATALOGUE, TLS, Person, Shop, free_socket, serving
 
@@ -61,7 +61,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
     ):
         async for _ in prices.push(parts.gateway, offer):
             pass
-        server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
+        server_key = await api_keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
         async with serving(settings, bound):
             yield Shop(
                 url=url,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.issue_files import plan_year, read, write
+from app.domain.calendar_files import plan_year, read, write
 from app.services import issues
 from tests.support.shop import Person, Shop
 
@@ -30,7 +30,7 @@ async def put(shop: Shop, number: int, **more: object) -> Any:
 
 async def two_years(shop: Shop) -> None:
     """Import the calendar of 2026 and 2027 as the command does."""
-    from app.db.session import make_engine, make_sessions
+    from app.db.engine.session import make_engine, make_sessions
 
     planned = plan_year(2026, first_number=1) + plan_year(2027, first_number=25)
     engine = make_engine(shop.dsn, pool_size=1)

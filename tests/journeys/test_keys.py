@@ -14,7 +14,7 @@ from tests.support.processes import ROOT, environment
 from tests.support.shop import KEPT, TLS, Shop, free_socket, serving
 
 # Several commands in one process, since nothing costs as much as starting one.
-RUN = "import json, sys; from app.cli.keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
+RUN = "import json, sys; from app.cli.api_keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
 
 
 async def commands(shop: Shop, *each: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from app import main
 from app.domain.subscriptions import AlreadyEnded
-from app.services import catalogue, endings
+from app.services import cancellations, catalogue
 from tests.support.shop import OPENING, Shop
 
 A_YEAR = OPENING.replace(year=2027)
@@ -166,9 +166,9 @@ async def test_an_end_is_of_the_subscription_that_was_named_and_of_no_other(shop
     async with main.parts(shop.settings, catalogue.load(shop.settings.catalogue)) as built:
         told = (built.sessions, built.gateway, built.rules, ada.sub)
         for again in (
-            endings.cancel_now(*told, reason=None, only=old["id"], now=OPENING),
-            endings.cancel_at_period_end(*told, reason=None, comment=None, only=old["id"], now=OPENING),
-            endings.resume(*told, only=old["id"], now=OPENING),
+            cancellations.cancel_now(*told, reason=None, only=old["id"], now=OPENING),
+            cancellations.cancel_at_period_end(*told, reason=None, comment=None, only=old["id"], now=OPENING),
+            cancellations.resume(*told, only=old["id"], now=OPENING),
         ):
             with pytest.raises(AlreadyEnded):
                 await again

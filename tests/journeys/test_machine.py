@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from app.db import inbox, work
-from app.db.session import Sessions
+from app.db import inbox
+from app.db.engine import leases
+from app.db.engine.session import Sessions
 from app.services import webhooks
 from tests.support.crowd import crowd, knock_for
 from tests.support.shop import Shop
@@ -55,11 +56,11 @@ async def test_a_payments_event_that_comes_first_is_looked_at_as_its_subscriptio
 async def test_an_event_that_kills_every_worker_is_dead_in_the_end(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await inbox.knock(session, "subscription:sub_1", why="test")
-    claimed: list[work.Claimed] = []
+    claimed: list[leases.Claimed] = []
     while not claimed or claimed[0].attempts <= 3:
         async with sessions.begin() as session:
             claimed = await inbox.claim(session, owner="one that dies", lease=timedelta(0), limit=1)
-            await work.release(session, "subscription:sub_1", owner="one that dies")
+            await leases.release(session, "subscription:sub_1", owner="one that dies")
             await session.execute(text("UPDATE events SET due_at = now()"))
 
     looked_at: list[str] = []

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.db.session import Sessions, make_engine, make_sessions
+from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.domain.plans import Catalogue
 from app.services import catalogue
 from tests.support.givings import ANNOUNCED_FOR, BEGIN, DAYS, Given, ended, subscribed, two_plans

@@ -8,9 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from app.db import schema
+from app.db.engine import schema
+from app.db.engine.session import make_engine
 from app.db.models import Base
-from app.db.session import make_engine
 from tests.support.database import Postgres
 
 

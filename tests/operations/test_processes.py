@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from stripe import WebhookSignature
 
-from app.db import embedded
+from app.db.engine import embedded
 from app.settings import SANDBOX_WEBHOOK_SECRET
 from tests.operations.processes import free_port, running, until
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from app.db import inbox, payments, work
-from app.db.session import Sessions
+from app.db import inbox, payments
+from app.db.engine import leases
+from app.db.engine.session import Sessions
 from app.domain.subscriptions import Payment
 from app.services import webhooks
 
@@ -34,16 +35,16 @@ async def test_an_amount_beyond_64_bits_fails_its_event_and_the_next_is_applied(
             await payments.save(session, "scr_1", [huge])
 
     async with sessions.begin() as session:
-        claimed = await work.claim(session, "events", owner="anna", lease=LEASE, limit=10)
+        claimed = await leases.claim(session, "events", owner="anna", lease=LEASE, limit=10)
     for one in claimed:
         await webhooks.apply(sessions, {"subscription": look}, one, owner="anna", most=1, done=done)
 
     async with sessions.begin() as session:
         rows = (await session.execute(text("SELECT work_key, state, last_error FROM events"))).all()
-        leases = await session.scalar(text("SELECT count(*) FROM leases"))
+        held = await session.scalar(text("SELECT count(*) FROM leases"))
     found = {row.work_key: (row.state, row.last_error) for row in rows}
     assert found["subscription:sub_fine"] == ("applied", None)
     state, why = found["subscription:sub_huge"]
     assert state == "dead"
     assert why
-    assert leases == 0
+    assert held == 0

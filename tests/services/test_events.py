@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 from app.services import events
 
 MONTH = timedelta(days=30)

@@ -8,8 +8,8 @@ from typing import Any
 import jwt
 import pytest
 
-from app.db.sealing import Seal
-from app.db.session import Sessions
+from app.db.engine.encryption import Seal
+from app.db.engine.session import Sessions
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import CACHED_FOR, LEAD, LONGEST_LIFE
 from app.services.signing_keys import Minting, Signer, rotate

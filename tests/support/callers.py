@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 
 from app.api.auth import Authenticator
 from app.clock import SystemClock
-from app.db.session import Sessions
+from app.db.engine.session import Sessions
 
 
 class MovingClock(SystemClock):

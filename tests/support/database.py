@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from app.db import embedded, schema
+from app.db.engine import embedded, schema
 
 # Nothing here outlives the tests, so nothing has to reach the disk.
 OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")

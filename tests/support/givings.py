@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.db import grants, subscribers, subscriptions
-from app.db.session import Session, Sessions
+from app.db.engine.session import Session, Sessions
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.subscriptions import SeenItem, SeenSubscription, Term
 from tests.support.shop import CATALOGUE

@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app import main
-from app.services import catalogue, keys, prices
+from app.services import api_keys, catalogue, prices
 from app.settings import Settings
 from tests.support.processes import Service
 
@@ -339,7 +339,7 @@ async def open_shop(
         async with main.parts(settings, offer) as parts:
             async for _ in prices.push(parts.gateway, offer):
                 pass
-            server_key = await keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
+            server_key = await api_keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")
         async with serving_apart(settings, bound, url) if apart else serving(settings, bound) as server:
             yield Shop(

@@ -1,0 +1,125 @@
+"""``/v1/support/subscriptions/{id}/cancel`` and ``…/resume``: staff end a subscription for its reader, or have it go on."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+from app.api.deps import Now, ReadRules, Sessions, StripeGateway, SupportAgent
+from app.api.models import STORABLE
+from app.api.openapi import Described
+from app.api.problems import problems
+from app.domain.audit import in_one
+from app.domain.cancellations import CancelReason, ResumeReason
+from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
+from app.domain.subscriptions import AlreadyEnded
+from app.services import cancellations, support
+from app.services.support import SubscriptionOf
+
+router = APIRouter(prefix="/v1/support/subscriptions", tags=["support"], route_class=Described)
+
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE]
+ENDING_EXAMPLE: JsonDict = {
+    "id": "scr_0c5e",
+    "subscriber": "user-1",
+    "status": "active",
+    "current_period_end": "2027-03-01T18:00:00Z",
+    "cancel_at": "2027-03-01T18:00:00Z",
+    "ended_at": None,
+    "ended_by": None,
+}
+
+
+class CancellationIn(BaseModel):
+    """``period_end``: access stays for what is paid. ``now``: it ends at once, and nothing is refunded by itself."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"when": "period_end", "reason": "requested_by_reader", "note": "Asked by telephone."}]
+        },
+    )
+
+    when: Literal["period_end", "now"]
+    reason: CancelReason
+    note: Note | None = None
+
+
+class ResumptionIn(BaseModel):
+    """Why it shall go on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "cancelled_by_mistake"}]})
+
+    reason: ResumeReason
+    note: Note | None = None
+
+
+class EndingOut(BaseModel):
+    """Whether and when a subscription ends, as things stand now. ``subscriber`` is the identity provider's ``sub``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ENDING_EXAMPLE]})
+
+    id: str
+    subscriber: str
+    status: str
+    current_period_end: datetime | None
+    cancel_at: datetime | None = Field(description="when it is to end; null: it renews, or is over")
+    ended_at: datetime | None
+    ended_by: str | None = Field(description="what ended it: cancel_now, a refund's basis; null: Stripe, or nothing")
+
+    @classmethod
+    def of(cls, found: SubscriptionOf) -> "EndingOut":
+        """Show how a subscription stands."""
+        held = found.subscription
+        return cls(
+            id=held.id,
+            subscriber=found.subscriber.sub,
+            status=held.told_status,
+            current_period_end=held.current_period_end,
+            cancel_at=held.cancel_at if held.is_live else None,
+            ended_at=held.over_at,
+            ended_by=held.ended_by,
+        )
+
+
+@router.post("/{subscription_id}/cancel", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
+async def cancel_for_reader(
+    subscription_id: str,
+    body: CancellationIn,
+    agent: SupportAgent,
+    sessions: Sessions,
+    gateway: StripeGateway,
+    rules: ReadRules,
+    now: Now,
+) -> EndingOut:
+    """End a subscription for its reader. Asked twice to end with what is paid, it counts once."""
+    found = await support.subscription(sessions, subscription_id)
+    told = (sessions, gateway, rules, found.subscriber.sub)
+    reason, by = in_one(body.reason, body.note), agent.actor
+    if body.when == "now":
+        await cancellations.cancel_now(*told, reason=reason, by=by, only=subscription_id, now=now)
+    else:
+        await cancellations.cancel_at_period_end(
+            *told, reason=reason, comment=None, by=by, only=subscription_id, now=now
+        )
+    return EndingOut.of(await support.subscription(sessions, subscription_id))
+
+
+@router.post("/{subscription_id}/resume", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
+async def resume_for_reader(
+    subscription_id: str,
+    body: ResumptionIn,
+    agent: SupportAgent,
+    sessions: Sessions,
+    gateway: StripeGateway,
+    rules: ReadRules,
+    now: Now,
+) -> EndingOut:
+    """Have a subscription go on that was to end. One that is to renew anyway just stays so."""
+    found = await support.subscription(sessions, subscription_id)
+    told = (sessions, gateway, rules, found.subscriber.sub)
+    reason = in_one(body.reason, body.note)
+    await cancellations.resume(*told, reason=reason, by=agent.actor, only=subscription_id, now=now)
+    return EndingOut.of(await support.subscription(sessions, subscription_id))

@@ -1,0 +1,150 @@
+"""
+The figures of the front page, kept in one row.
+
+Counting walks whole tables, so a page never does it: a worker does, when somebody looked at figures that are old
+(:data:`app.domain.dashboard_stats.LEAST_AGE`), and the page shows the last ones with their age.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Date, Integer, bindparam, case, cast, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import INTERVAL
+
+from app.db.engine import leases
+from app.db.engine.session import Session
+from app.db.models import Figures as Row
+from app.db.models import Refund, Subscription
+from app.domain.dashboard_stats import (
+    LEAST_AGE,
+    REFUND_DAYS,
+    SHARE,
+    Figures,
+    Given,
+    Held,
+    Unpaid,
+    Week,
+    band_of,
+    weeks_of,
+)
+from app.domain.refunds import COUNTED
+
+FRONT = "front"  # the one row's id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The last figures, with their age. None: nobody has counted yet."""
+
+    figures: Figures | None
+    age: timedelta | None
+    being_counted: bool
+
+
+async def read(session: Session) -> Kept:
+    """Return the last figures."""
+    found = (
+        await session.execute(
+            select(Row.content, (func.clock_timestamp() - Row.taken_at).label("age"), Row.due_at).where(Row.id == FRONT)
+        )
+    ).one_or_none()
+    if found is None:
+        return Kept(figures=None, age=None, being_counted=False)
+    content = _load(found.content) if found.content is not None else None
+    return Kept(figures=content, age=found.age, being_counted=found.due_at is not None)
+
+
+async def ask(session: Session) -> bool:
+    """Have the figures counted again, if they are old by now. True: a worker will."""
+    old_from = func.greatest(
+        bindparam("least", LEAST_AGE, type_=INTERVAL), Row.took * SHARE * text("interval '1 second'")
+    )
+    asked = await session.scalar(
+        update(Row)
+        .where(Row.id == FRONT, Row.due_at.is_(None), or_(Row.taken_at.is_(None), Row.taken_at < func.now() - old_from))
+        .values(due_at=func.now())
+        .returning(Row.id)
+    )
+    if asked is not None:
+        await leases.notify(session)
+    return asked is not None
+
+
+async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime) -> Figures:
+    """Count everything. Walks the tables of subscriptions and refunds."""
+    return Figures(
+        held=await _held(session),
+        weeks=weeks_of(
+            first,
+            await _by_week(session, Subscription.created_at, first, zone),
+            await _by_week(session, func.coalesce(Subscription.ended_here_at, Subscription.ended_at), first, zone),
+        ),
+        given=await _given(session, since=now - timedelta(days=REFUND_DAYS)),
+        unpaid=await _unpaid(session, now),
+    )
+
+
+async def keep(session: Session, figures: Figures) -> None:
+    """Keep what this transaction has counted, with how long that took."""
+    seconds = func.extract("epoch", func.clock_timestamp() - func.now())
+    content = asdict(figures)
+    content["weeks"] = [{**week, "monday": week["monday"].isoformat()} for week in content["weeks"]]
+    await session.execute(
+        update(Row)
+        .where(Row.id == FRONT)
+        .values(content=content, taken_at=func.now(), took=seconds, due_at=None, attempts=0, last_error=None)
+    )
+
+
+async def _held(session: Session) -> list[Held]:
+    status = case((Subscription.ended_here_at.is_not(None), "canceled"), else_=Subscription.status).label("as_shown")
+    rows = await session.execute(
+        select(status, Subscription.print_edition, func.count()).group_by(status, Subscription.print_edition)
+    )
+    return sorted((Held(*row) for row in rows), key=lambda held: (-held.count, held.status, held.print_edition))
+
+
+async def _by_week(session: Session, at: Any, first: date, zone: ZoneInfo) -> dict[date, int]:
+    week = cast(func.date_trunc("week", func.timezone(zone.key, at)), Date).label("monday")
+    begins = datetime(first.year, first.month, first.day, tzinfo=zone)
+    rows = await session.execute(
+        select(week, func.count())
+        .where(at >= begins, Subscription.status.not_in(("incomplete", "incomplete_expired")))
+        .group_by(text("monday"))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def _given(session: Session, *, since: datetime) -> list[Given]:
+    rows = await session.execute(
+        select(Refund.basis, Refund.reason, func.count(), cast(func.sum(Refund.amount), Integer), Refund.currency)
+        .where(Refund.created_at >= since, Refund.status.in_(COUNTED))
+        .group_by(Refund.basis, Refund.reason, Refund.currency)
+    )
+    return sorted((Given(*row) for row in rows), key=lambda given: (-given.amount, given.basis, given.reason))
+
+
+async def _unpaid(session: Session, now: datetime) -> list[Unpaid]:
+    days = cast(func.floor(func.extract("epoch", now - Subscription.current_period_start) / 86400), Integer)
+    rows = await session.execute(
+        select(days.label("days"), Subscription.currency, func.count(), func.sum(Subscription.price_amount))
+        .where(Subscription.status == "past_due", Subscription.ended_here_at.is_(None))
+        .group_by(text("days"), Subscription.currency)
+    )
+    bands: dict[tuple[str, str], tuple[int, int]] = {}
+    for since, currency, number, amount in rows:
+        key = band_of(since or 0), currency
+        before = bands.get(key, (0, 0))
+        bands[key] = before[0] + number, before[1] + int(amount)
+    return [Unpaid(band, number, amount, currency) for (band, currency), (number, amount) in bands.items()]
+
+
+def _load(content: dict[str, Any]) -> Figures:
+    return Figures(
+        held=[Held(**one) for one in content["held"]],
+        weeks=[Week(**{**one, "monday": date.fromisoformat(one["monday"])}) for one in content["weeks"]],
+        given=[Given(**one) for one in content["given"]],
+        unpaid=[Unpaid(**one) for one in content["unpaid"]],
+    )

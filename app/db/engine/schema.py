@@ -1,0 +1,63 @@
+"""Bringing a database to the schema, and telling whether it is there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from sqlalchemy import Connection
+
+from app.db.engine.session import make_engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+ROOT = Path(__file__).parents[3]
+
+
+def config() -> "Config":
+    """Return Alembic's configuration, whatever folder we stand in."""
+    from alembic.config import Config  # here: of all commands migrate alone has to wait for it
+
+    return Config(str(ROOT / "alembic.ini"))
+
+
+async def create_database(maintenance_dsn: str, name: str, *, template: str | None = None) -> str:
+    """Create the database ``name`` beside the one at ``maintenance_dsn`` if it is absent, and return its address."""
+    connection = await asyncpg.connect(maintenance_dsn)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            using = f' TEMPLATE "{template}"' if template else ""
+            await connection.execute(f'CREATE DATABASE "{name}"{using}')
+    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+        pass  # another process was quicker
+    finally:
+        await connection.close()
+    return urlunsplit(urlsplit(maintenance_dsn)._replace(path=f"/{name}"))
+
+
+async def migrate(dsn: str, revision: str = "head") -> None:
+    """Bring the database up to ``revision``, or down to it when it is older ("base": empty)."""
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    engine = make_engine(dsn, pool_size=1)
+
+    def run(connection: Connection) -> None:
+        settings = config()
+        settings.attributes["connection"] = connection
+        script = ScriptDirectory.from_config(settings)
+        current = connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar()
+        at = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if current else None
+        connection.rollback()
+        older = [step.revision for step in script.iterate_revisions(at, "base")] if at else []
+        if revision == "base" or (revision in older and revision != at):
+            command.downgrade(settings, revision)
+        else:
+            command.upgrade(settings, revision)
+
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,83 @@
+"""
+Doubles: a reader who paid in two tabs keeps one subscription, and gets the other's money back.
+
+Whoever sees two live ones knocks for the subscriber. Then all of theirs are looked at afresh, since one that we believe to
+live may be over at Stripe, and the verdict falls under the subscriber's lock, on exactly what was seen.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+from app.aggregates import cancellations, sync_subscription
+from app.db import audit, payments, subscribers, subscriptions
+from app.db.engine.session import Session, Sessions
+from app.db.subscriptions import Overtaken
+from app.domain.duplicates import Rival, judge
+from app.domain.rules import Rules
+from app.domain.subscriptions import NotOurs, Subscription
+from app.gateway import subscriptions as at_stripe
+from app.gateway.client import Gateway, Gone
+
+LOOKS = 5
+
+
+async def settle(sessions: Sessions, gateway: Gateway, rules: Rules, subscriber_id: str, *, now: datetime) -> None:
+    """
+    Look at all live subscriptions of a reader, and end those that the rule does not let stay.
+
+    :raises Overtaken: others kept saving while we looked.
+    """
+    for _ in range(LOOKS):
+        async with sessions.begin() as session:
+            live = await subscriptions.live_of(session, subscriber_id)
+        seen: dict[str, int | None] = {}
+        for held in live:
+            seen[held.id] = None
+            look = partial(at_stripe.fetch, gateway, held.stripe_id)
+            with suppress(NotOurs, Gone):  # then it is nobody's rival
+                seen[held.id] = (
+                    await sync_subscription.keep(sessions, rules, held.stripe_id, look, now=now, alone=True)
+                ).version
+        async with sessions.begin() as session:
+            await subscribers.lock(session, subscriber_id)
+            if await _settled(session, rules, subscriber_id, seen, now=now):
+                return
+    raise Overtaken(subscriber_id)
+
+
+async def _settled(
+    session: Session, rules: Rules, subscriber_id: str, seen: Mapping[str, int | None], *, now: datetime
+) -> bool:
+    """Pass the verdict, unless there is something newer than what was seen."""
+    live = await subscriptions.live_of(session, subscriber_id)
+    if any(held.id not in seen or seen[held.id] not in {None, held.version} for held in live):
+        return False
+    verdict = judge([await _rival(session, held) for held in live if seen[held.id] is not None])
+    for loser, ended_by in verdict.ends:
+        if await cancellations.end(session, rules, loser.id, by=ended_by, now=now):
+            await audit.record(
+                session,
+                actor="policy",
+                action="subscription.duplicate",
+                object_id=loser.id,
+                subscriber_id=subscriber_id,
+                reason=ended_by,
+                before={"status": loser.status, "paid_at": loser.paid_at.isoformat() if loser.paid_at else None},
+                after={"stays": verdict.stays.id if verdict.stays else None},
+            )
+    return True
+
+
+async def _rival(session: Session, held: Subscription) -> Rival:
+    paid = [payment.paid_at for payment in await payments.of_subscription(session, held.id)]
+    opened = [term.starts_at for term in await subscriptions.terms_of(session, held.id) if term.refunded_as is None]
+    first = min(opened, default=None)
+    return Rival(
+        id=held.id,
+        stripe_id=held.stripe_id,
+        status=held.status,
+        created_at=held.created_at,
+        paid_at=min(paid, default=first) if first is not None else None,  # one made free has a term, and no payment
+    )
