@@ -1,13 +1,13 @@
 """
-A whole magazine to try Newsstand with: a small site, a place to sign in, and what starts them.
+A complete demo of Newsstand: a small magazine site, an identity provider, and a launcher for both.
 
-Nothing here is imported by the service, and nothing of the service is imported here: the demo knows Newsstand
-only as any publisher's site would, by its REST API, and starts it only as an operator would, by its commands.
+The service never imports this package, and this package never imports the service. The demo uses Newsstand as a
+publisher's site would, through its REST API, and starts it as an operator would, with its commands.
 
-- `python -m demo` starts everything and waits for Ctrl-C;
-- `python -m demo.tour` starts everything, walks a reader's whole path by itself, and stops;
-- `demo.identity_provider` is an OpenID provider, so that the service checks real tokens from the first minute;
-- `demo.magazine` is the magazine: articles, a paywall, a plan card and an account page, and no billing rules.
+- `python -m demo` starts everything and runs until Ctrl-C;
+- `python -m demo.tour` starts everything, walks through a reader's journey, and stops;
+- `demo.identity_provider` is an OpenID provider, so the service verifies real tokens from the start;
+- `demo.magazine` is the site: articles, a paywall, a plan card and an account page, without any billing rules.
 
-Every password and secret in this package is public, on purpose: none of them may protect anything real.
+All passwords and secrets in this package are public. Never use them to protect anything real.
 """

@@ -1,4 +1,4 @@
-"""A browser without a screen: keeps cookies, follows redirects, reads pages and fills in the forms as they stand."""
+"""A minimal browser over HTTP: it keeps cookies, follows redirects, parses pages and submits forms. It runs no scripts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,13 +7,15 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
-HIDDEN = frozenset({"script", "style", "template"})
+VOID_TAGS = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
+HIDDEN_TAGS = frozenset({"script", "style", "template"})
 
 
 @dataclass(slots=True)
 class Element:
-    """One element of a page."""
+    """An element of a page."""
 
     tag: str
     attributes: dict[str, str]
@@ -21,19 +23,19 @@ class Element:
 
     @property
     def text(self) -> str:
-        """What can be read in it, with single spaces."""
-        parts = (c if isinstance(c, str) else c.text for c in self.children if self.tag not in HIDDEN)
+        """The visible text, with whitespace collapsed."""
+        parts = (c if isinstance(c, str) else c.text for c in self.children if self.tag not in HIDDEN_TAGS)
         return " ".join(" ".join(parts).split())
 
     def find(self, tag: str | None = None, **attributes: str) -> Iterator["Element"]:
-        """Yield the elements within that have this tag and these attributes (`class_` among its classes)."""
+        """Yield the descendants with this tag and these attributes; ``class_`` matches any one of the classes."""
         for child in self.children:
             if isinstance(child, Element):
-                if (tag is None or child.tag == tag) and child._has(attributes):
+                if (tag is None or child.tag == tag) and child._matches(attributes):
                     yield child
                 yield from child.find(tag, **attributes)
 
-    def _has(self, wanted: dict[str, str]) -> bool:
+    def _matches(self, wanted: dict[str, str]) -> bool:
         return all(
             value in self.attributes.get("class", "").split()
             if name == "class_"
@@ -42,16 +44,16 @@ class Element:
         )
 
     def values(self) -> dict[str, str]:
-        """Return what a form would send if nothing were changed."""
-        filled: dict[str, str] = {}
+        """Return the values that a form submits unchanged."""
+        values: dict[str, str] = {}
         for element in self.find():
             name, kind = element.attributes.get("name"), element.attributes.get("type", "text")
             if not name or element.tag not in {"input", "textarea", "select"}:
                 continue
             if kind in {"radio", "checkbox"} and "checked" not in element.attributes:
                 continue
-            filled[name] = _value(element, kind)
-        return filled
+            values[name] = _value(element, kind)
+        return values
 
 
 def _value(element: Element, kind: str) -> str:
@@ -59,12 +61,12 @@ def _value(element: Element, kind: str) -> str:
         return element.text
     if element.tag == "select":
         options = list(element.find("option"))
-        chosen = next((o for o in options if "selected" in o.attributes), options[0] if options else None)
-        return chosen.attributes.get("value", chosen.text) if chosen else ""
+        selected = next((o for o in options if "selected" in o.attributes), options[0] if options else None)
+        return selected.attributes.get("value", selected.text) if selected else ""
     return element.attributes.get("value", "on" if kind in {"radio", "checkbox"} else "")
 
 
-class _Builder(HTMLParser):
+class _TreeBuilder(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.root = Element("document", {})
@@ -73,7 +75,7 @@ class _Builder(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
         self._open[-1].children.append(element)
-        if tag not in VOID:
+        if tag not in VOID_TAGS:
             self._open.append(element)
 
     def handle_endtag(self, tag: str) -> None:
@@ -87,37 +89,38 @@ class _Builder(HTMLParser):
 
 
 class Page(Element):
-    """A page that came back, with where it came from."""
+    """A parsed response with its URL and status."""
 
     def __init__(self, response: httpx2.Response) -> None:
-        builder = _Builder()
+        builder = _TreeBuilder()
         builder.feed(response.text)
         super().__init__("document", {}, builder.root.children)
         self.url, self.status, self.location = str(response.url), response.status_code, response.headers.get("location")
 
     @property
     def title(self) -> str:
-        """The page's title."""
+        """The text of the title element."""
         return next((element.text for element in self.find("title")), "")
 
     def resolve(self, href: str) -> str:
-        """Return where a link of this page leads."""
+        """Return the absolute URL of a link on this page."""
         return urljoin(self.url, href)
 
     def form(self, action: str = "") -> Element:
         """
-        Return the first form that is sent to an address containing ``action``.
+        Return the first form whose action contains ``action``.
 
-        :raises LookupError: if there is none.
+        :raises LookupError: if there is no such form.
         """
         for form in self.find("form"):
             if action in form.attributes.get("action", ""):
                 return form
-        raise LookupError(f"{self.url} ({self.status}, “{self.title}”) has no form for {action or 'anything'}")
+        wanted = f"form with the action {action}" if action else "form"
+        raise LookupError(f"{self.url} ({self.status}, “{self.title}”) has no {wanted}")
 
 
 class Browser:
-    """One person's browser. `follow=False` shows each redirect instead of going along."""
+    """One person's browser. With ``follow=False`` it returns redirects instead of following them."""
 
     def __init__(self, *, follow: bool = True) -> None:
         self._client = httpx2.AsyncClient(follow_redirects=follow, trust_env=False, timeout=20.0)
@@ -129,19 +132,19 @@ class Browser:
         await self._client.aclose()
 
     def cookies(self, name: str) -> list[str]:
-        """Return what is kept under a name, of every site."""
+        """Return the values of all cookies with this name, from any site."""
         return [cookie.value or "" for cookie in self._client.cookies.jar if cookie.name == name]
 
     async def open(self, url: str) -> Page:
-        """Go to an address."""
+        """Open a URL."""
         return Page(await self._client.get(url))
 
     async def submit(self, page: Page, form: Element, **changes: str) -> Page:
-        """Send a form of a page, with some fields filled in."""
+        """Submit a form of a page, with some fields changed."""
         target = page.resolve(form.attributes.get("action", ""))
-        filled = form.values() | changes
+        values = form.values() | changes
         if form.attributes.get("method", "get").lower() == "get":
-            return Page(await self._client.get(target, params=filled))
+            return Page(await self._client.get(target, params=values))
         parts = urlsplit(page.url)
-        origin = {"Origin": f"{parts.scheme}://{parts.netloc}"}  # as browsers say of what they post
-        return Page(await self._client.post(target, data=filled, headers=origin))
+        origin = {"Origin": f"{parts.scheme}://{parts.netloc}"}  # browsers send it with every POST
+        return Page(await self._client.post(target, data=values, headers=origin))

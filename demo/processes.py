@@ -1,4 +1,4 @@
-"""Starting and stopping other programs, so that none is ever left behind and a failure says what happened."""
+"""Start and stop child processes: none outlives the launcher, and an error shows the end of the process's log."""
 
 import asyncio
 import ctypes
@@ -14,31 +14,31 @@ from pathlib import Path
 
 import httpx2
 
-START_LIMIT = 60.0  # seconds until a program must answer
-STOP_LIMIT = 10.0  # seconds until a program that was asked to stop is killed
-SLOW = 1.0  # seconds after which a step says what it is waiting for
-PACE = 0.05  # seconds between two looks while something starts
-WATCH_PACE = 0.3  # and while all is well
-TAIL = 25  # lines of a log that are shown
+START_TIMEOUT = 60.0  # seconds for a process to become ready
+STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
+REPORT_AFTER = 1.0  # seconds after which a slow step is reported
+POLL_INTERVAL = 0.05  # seconds, while a process starts
+WATCH_INTERVAL = 0.3  # seconds, while everything runs
+LOG_LINES = 25  # lines of a log in an error message
 
 
 class StackFailed(Exception):
-    """A program did not start, or died. ``str()`` names it and ends with the last lines of its log."""
+    """A process failed to start or exited unexpectedly. The message ends with the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Started:
     name: str
     process: subprocess.Popen[bytes]
-    stays: bool  # a command that ends by itself does not
+    is_server: bool  # a server runs until it is stopped; a command exits by itself
 
 
 class Processes:
     """
-    The programs of one run, in the order in which they were started.
+    The child processes of the demo, in the order they were started.
 
-    Each has a session of its own, so that Ctrl-C in a terminal reaches only who started them, who then stops them
-    in order; on Linux the kernel ends them even if that one is killed. Their output goes to a file each.
+    Each runs in its own session, so that Ctrl-C in a terminal reaches only the launcher, which stops them in reverse
+    order. On Linux the kernel stops them even if the launcher is killed. Each process logs to its own file.
     """
 
     def __init__(
@@ -47,26 +47,26 @@ class Processes:
         logs: Path,
         cwd: Path,
         environment: Mapping[str, str],
-        say: Callable[[str], None],
-        patience: float = STOP_LIMIT,
+        report: Callable[[str], None],
+        stop_timeout: float = STOP_TIMEOUT,
     ) -> None:
-        self._logs, self._cwd, self._environment, self._say = logs, cwd, dict(environment), say
-        self._patience = patience
+        self._logs, self._cwd, self._environment, self._report = logs, cwd, dict(environment), report
+        self._stop_timeout = stop_timeout
         self._all: list[_Started] = []
 
     async def serve(self, name: str, command: Sequence[str], ready: str | None, **environment: str) -> None:
         """
-        Start a program that stays, and wait until it answers.
+        Start a server and wait until it is ready.
 
-        :param ready: an address that answers 200 once the program can be used; None for one that has no address.
-        :raises StackFailed: if it ends, or does not answer within a minute.
+        :param ready: a URL that returns 200 once the server is ready; None for a process without a URL.
+        :raises StackFailed: if the process exits, or is not ready within a minute.
         """
-        process = self._start(name, command, environment, stays=True)
+        process = self._start(name, command, environment, is_server=True)
         if ready is None:
             return
         async with httpx2.AsyncClient(trust_env=False, timeout=2.0) as client:
 
-            async def answers() -> bool:
+            async def is_ready() -> bool:
                 if process.poll() is not None:
                     raise self._failed(name, f"did not start (exit {process.returncode})")
                 try:
@@ -74,65 +74,65 @@ class Processes:
                 except httpx2.HTTPError:
                     return False
 
-            await self._until(name, answers)
+            await self._wait(name, is_ready)
 
     async def run(self, name: str, command: Sequence[str], **environment: str) -> str:
         """
-        Run a command to its end and return what it printed.
+        Run a command and return its output.
 
-        :raises StackFailed: if it fails.
+        :raises StackFailed: if its exit status is not 0.
         """
-        process = self._start(name, command, environment, stays=False)
+        process = self._start(name, command, environment, is_server=False)
 
-        async def ended() -> bool:
+        async def has_exited() -> bool:
             return process.poll() is not None
 
-        await self._until(name, ended)
+        await self._wait(name, has_exited)
         if process.returncode != 0:
             raise self._failed(name, f"failed (exit {process.returncode})")
         return self._file(name, "out").read_text()
 
     def check(self) -> None:
         """
-        Look after the programs that stay.
+        Check that all servers are running.
 
-        :raises StackFailed: if one has ended.
+        :raises StackFailed: if one has exited.
         """
         for started in self._all:
-            if started.stays and started.process.poll() is not None:
-                raise self._failed(started.name, f"ended by itself (exit {started.process.returncode})")
+            if started.is_server and started.process.poll() is not None:
+                raise self._failed(started.name, f"exited unexpectedly (exit {started.process.returncode})")
 
     async def watch(self) -> None:
         """
-        Stay until one of the programs that should stay ends.
+        Wait until a server exits.
 
-        :raises StackFailed: which names it.
+        :raises StackFailed: with the name of that server.
         """
         while True:
             self.check()
-            await asyncio.sleep(WATCH_PACE)
+            await asyncio.sleep(WATCH_INTERVAL)
 
     def stop(self) -> None:
-        """Stop what still runs, last started first: asked politely, then killed. Blocks, so nothing interrupts it."""
+        """Stop all processes in reverse order: SIGTERM first, then SIGKILL. Blocks, so nothing can interrupt it."""
         for started in reversed(self._all):
-            started.process.terminate()  # does nothing to one that has ended
+            started.process.terminate()  # no effect on a process that has exited
             try:
-                started.process.wait(self._patience)
+                started.process.wait(self._stop_timeout)
             except subprocess.TimeoutExpired:
                 started.process.kill()
                 started.process.wait()
 
-    def tail(self, name: str, lines: int = TAIL) -> str:
-        """Return the last lines of a program's log."""
+    def tail(self, name: str, lines: int = LOG_LINES) -> str:
+        """Return the last lines of a process's log."""
         text = self._file(name, "log").read_text(errors="replace")
         return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:])
 
     def pids(self) -> dict[str, int]:
-        """Return the process id of each program that stays."""
-        return {started.name: started.process.pid for started in self._all if started.stays}
+        """Return the process id of each server."""
+        return {started.name: started.process.pid for started in self._all if started.is_server}
 
     def _start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, stays: bool
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, is_server: bool
     ) -> subprocess.Popen[bytes]:
         with self._file(name, "log").open("ab") as log, self._file(name, "out").open("ab") as output:
             process = subprocess.Popen(
@@ -140,35 +140,35 @@ class Processes:
                 cwd=self._cwd,
                 env=self._environment | dict(environment),
                 stdin=subprocess.DEVNULL,
-                stdout=log if stays else output,
+                stdout=log if is_server else output,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(_end_with, os.getpid()),  # no threads here, and it makes two system calls
+                preexec_fn=partial(_exit_with_parent, os.getpid()),  # safe: no threads, and only two system calls
             )
-        self._all.append(_Started(name, process, stays))
+        self._all.append(_Started(name, process, is_server))
         return process
 
-    async def _until(self, name: str, done: Callable[[], Awaitable[bool]]) -> None:
-        began, told = time.monotonic(), False
-        while not await done():
-            waited = time.monotonic() - began
-            if waited > START_LIMIT:
-                raise self._failed(name, f"was not ready within {START_LIMIT:.0f} seconds")
-            if waited > SLOW and not told:
-                told = True
-                self._say(f"  waiting for: {name}")
-            await asyncio.sleep(PACE)
+    async def _wait(self, name: str, is_done: Callable[[], Awaitable[bool]]) -> None:
+        started_at, reported = time.monotonic(), False
+        while not await is_done():
+            waited = time.monotonic() - started_at
+            if waited > START_TIMEOUT:
+                raise self._failed(name, f"was not ready within {START_TIMEOUT:.0f} seconds")
+            if waited > REPORT_AFTER and not reported:
+                reported = True
+                self._report(f"  Waiting for: {name}")
+            await asyncio.sleep(POLL_INTERVAL)
 
     def _failed(self, name: str, what: str) -> StackFailed:
-        return StackFailed(f"{name} {what}. The end of its log:\n{self.tail(name) or '  | (empty)'}")
+        return StackFailed(f"{name} {what}. Last lines of its log:\n{self.tail(name) or '  | (empty)'}")
 
     def _file(self, name: str, kind: str) -> Path:
         return self._logs / f"{name.replace(' ', '-')}.{kind}"
 
 
-def _end_with(parent: int) -> None:
-    """Ask the kernel to end this process with the one that started it (Linux; elsewhere nothing)."""
+def _exit_with_parent(parent: int) -> None:
+    """Ask the kernel to stop this process when its parent exits (on Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it was gone before we asked
+        if os.getppid() != parent:  # the parent exited before the call
             os._exit(1)

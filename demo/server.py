@@ -1,4 +1,4 @@
-"""Running one of the demo's sites: take a port, say when it is ready, stop when asked."""
+"""Run one of the demo's sites: bind a port, announce when it is ready, and stop on a signal."""
 
 import socket
 import sys
@@ -9,10 +9,10 @@ from starlette.types import ASGIApp
 
 def bind(host: str, port: int) -> socket.socket:
     """
-    Listen on a port; 0 picks a free one.
+    Bind a port; 0 picks a free one.
 
-    The socket is bound before the application is built, because an issuer must know its own address to sign it
-    into tokens, and a site must know it to be redirected back to.
+    The socket is bound before the application is built because the application needs its own address: the identity
+    provider puts it into tokens, and the magazine into redirect URIs.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -25,13 +25,13 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address(listener: socket.socket) -> str:
-    """Return the origin a listening socket is reached at, as `http://host:port`."""
+def origin(listener: socket.socket) -> str:
+    """Return the origin of a listening socket, as `http://host:port`."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Announcing(uvicorn.Server):
+class _AnnouncingServer(uvicorn.Server):
     """A server that prints one line on standard output once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, announcement: str) -> None:
@@ -45,11 +45,11 @@ class _Announcing(uvicorn.Server):
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, announcement: str, log_level: str = "warning") -> None:
-    """Serve an application until SIGINT or SIGTERM, giving open requests two seconds to end."""
+    """Serve an application until SIGINT or SIGTERM. Open requests get two seconds to finish."""
     config = uvicorn.Config(app, log_level=log_level, timeout_graceful_shutdown=2)
     try:
-        _Announcing(config, announcement).run(sockets=[listener])
-    except KeyboardInterrupt:  # the server has already stopped in good order and passes the signal on
+        _AnnouncingServer(config, announcement).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn raises the signal again after a clean shutdown
         pass
     finally:
         listener.close()

@@ -1,8 +1,8 @@
 """
-`python -m demo.tour`: start the whole shop, walk a reader's path through it as a browser would, and stop.
+`python -m demo.tour`: start the whole demo, walk through a reader's journey as a browser would, and stop.
 
-Each step says what it did and how long it took; the first that does not find what it expects ends the tour with
-a non-zero status and says what came instead.
+Each step prints what it verified and how long it took. The first step that fails ends the tour with a non-zero status
+and a message that says what was expected and what was found.
 """
 
 import asyncio
@@ -39,29 +39,29 @@ ADDRESS = {
     "shipping_postal_code": "04011",
     "shipping_country": "US",
 }
-PATIENCE = 5.0  # seconds for what another process has to hear of
+UPDATE_TIMEOUT = 5.0  # seconds until a change reaches the other processes
 
 
-class Unexpected(Exception):
-    """A step found something else than it should."""
+class StepFailed(Exception):
+    """A step did not find what it expected."""
 
-    def __init__(self, expected: str, came: str) -> None:
-        super().__init__(f"expected {expected}\n         but {came}")
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"expected {expected}\n  found {found}")
 
 
-def expect(found: bool, expected: str, page: Page) -> None:
+def expect(condition: bool, expected: str, page: Page) -> None:
     """
-    Go on if a page is as it should be.
+    Check a condition about a page.
 
-    :raises Unexpected: which shows how the page begins.
+    :raises StepFailed: with the beginning of the page.
     """
-    if not found:
+    if not condition:
         main = next(page.find("main"), page)
-        raise Unexpected(expected, f"{page.url} answered {page.status}: {main.text[:400] or 'an empty page'}")
+        raise StepFailed(expected, f"{page.url} ({page.status}): {main.text[:400] or 'an empty page'}")
 
 
 class Tour:
-    """One reader's path, from the front page to the refund, and an agent's who pays it."""
+    """A reader's journey from the front page to a refund, and the support agent who issues it."""
 
     def __init__(self, magazine: str, reader: Browser, agent: Browser) -> None:
         self._magazine, self._reader, self._agent = magazine, reader, agent
@@ -70,24 +70,24 @@ class Tour:
         self._refund_form: Element
 
     def steps(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        """Return what is done, in order, each with its sentence."""
+        """Return the steps in order, each with its description."""
         return [
-            ("The front page shows this issue", self.front_page),
+            ("The front page shows the current issue", self.front_page),
             ("An article for subscribers ends at the paywall", self.paywall),
-            ("The plan card has all nine lines of the offer", self.plan_card),
-            ("A new reader signs up with the issuer, and is back at the article", self.sign_up),
-            ("Subscribing with print leads to the hosted payment page", self.subscribe),
-            ("The card 4242 4242 4242 4242 pays, and the magazine says welcome", self.pay),
+            ("The plan card shows all nine lines of the offer", self.plan_card),
+            ("A new reader signs up and returns to the article", self.sign_up),
+            ("Subscribing with print opens the hosted payment page", self.subscribe),
+            ("Paying with the card 4242 4242 4242 4242 leads to the welcome page", self.pay),
             ("The rest of the article is open", self.open_article),
-            ("The account says that the subscription is active, with print", self.account),
-            ("Cancelled, it ends with what is paid", self.cancel),
-            ("Resumed with one click, it renews again", self.resume),
-            ("A support agent signs in at the desk and finds the reader", self.find_reader),
+            ("The account shows an active subscription with print", self.account),
+            ("After canceling, access continues until the end of the term", self.cancel),
+            ("After resuming with one click, the subscription renews again", self.resume),
+            ("A support agent signs in and finds the reader", self.find_reader),
             ("The agent refunds the payment under the guarantee", self.refund),
-            ("The article is closed again, because of the refund", self.closed),
-            ("The account says so", self.account_after),
-            ("The subscription is over at the payment processor, too", self.ended),
-            ("A second refund is refused", self.second_refund),
+            ("The article is closed because of the refund", self.closed),
+            ("The account shows the refund", self.account_after_refund),
+            ("The subscription is canceled at Stripe", self.canceled_at_stripe),
+            ("A second refund is rejected", self.second_refund),
         ]
 
     async def front_page(self) -> None:
@@ -96,43 +96,47 @@ class Tour:
         expect(f"/articles/{ARTICLE}" in links, f"a link to {ARTICLE}", self._page)
 
     async def paywall(self) -> None:
-        self._page = await self._read()
+        self._page = await self._open_article()
         expect(OPENING in self._page.text, "the opening of the article", self._page)
-        expect(ENDING not in self._page.text, "the rest to be missing", self._page)
-        expect(self._wall(self._page) is not None, "a paywall", self._page)
+        expect(ENDING not in self._page.text, "the rest of the article to be missing", self._page)
+        expect(self._paywall_reason(self._page) is not None, "a paywall", self._page)
 
     async def plan_card(self) -> None:
         lines = tuple(item.text for card in self._page.find(class_="offer") for item in card.find("li"))
         if lines != OFFER:
-            raise Unexpected(f"the lines {' · '.join(OFFER)}", f"the card says {' · '.join(lines) or 'nothing'}")
+            raise StepFailed(f"the lines {' · '.join(OFFER)}", f"{' · '.join(lines) or 'no lines'}")
 
     async def sign_up(self) -> None:
-        login = await self._reader.open(f"{self._magazine}/sign-in?next=/articles/{ARTICLE}")
-        sign_up = await self._reader.open(self._link(login, "/sign-up"))
-        filled = {"name": "Nia Fontaine", "email": self._email, "password": "a-public-password"}
-        self._page = await self._reader.submit(sign_up, sign_up.form("/sign-up"), **filled)
-        expect("You are signed in as Nia Fontaine" in self._page.text, "the article, for Nia Fontaine", self._page)
-        expect(self._wall(self._page) == "never_subscribed", "a paywall for who never subscribed", self._page)
+        sign_in = await self._reader.open(f"{self._magazine}/sign-in?next=/articles/{ARTICLE}")
+        sign_up = await self._reader.open(self._link(sign_in, "/sign-up"))
+        fields = {"name": "Nia Fontaine", "email": self._email, "password": "a-public-password"}
+        self._page = await self._reader.submit(sign_up, sign_up.form("/sign-up"), **fields)
+        expect(
+            "You’re signed in as Nia Fontaine" in self._page.text, "the article, signed in as Nia Fontaine", self._page
+        )
+        expect(
+            self._paywall_reason(self._page) == "never_subscribed", "the paywall reason `never_subscribed`", self._page
+        )
 
     async def subscribe(self) -> None:
         self._page = await self._reader.submit(self._page, self._page.form("/subscribe"), edition="print")
-        expect(not self._page.url.startswith(self._magazine), "a payment page on another site", self._page)
-        expect("card_number" in self._page.form().values(), "a form for a card", self._page)
+        expect(not self._page.url.startswith(self._magazine), "the payment page on another site", self._page)
+        expect("card_number" in self._page.form().values(), "a card form", self._page)
 
     async def pay(self) -> None:
         form = self._page.form()
-        known = {"email": self._email} | ADDRESS | CARD
+        values = {"email": self._email} | ADDRESS | CARD
         missing = (ADDRESS | CARD).keys() - form.values().keys()
         expect(not missing, f"the fields {', '.join(sorted(missing))}", self._page)
-        filled = {name: value for name, value in known.items() if name in form.values()}
-        self._page = await self._reader.submit(self._page, form, **filled)
-        expect(self._page.url.startswith(f"{self._magazine}/welcome"), "to be back at /welcome", self._page)
-        expect("Welcome aboard, Nia Fontaine" in self._page.text, "a welcome", self._page)
+        fields = {name: value for name, value in values.items() if name in form.values()}
+        self._page = await self._reader.submit(self._page, form, **fields)
+        expect(self._page.url.startswith(f"{self._magazine}/welcome"), "to return to /welcome", self._page)
+        expect("Welcome aboard, Nia Fontaine" in self._page.text, "a welcome message", self._page)
 
     async def open_article(self) -> None:
         self._page = await self._reader.open(self._link(self._page, f"/articles/{ARTICLE}"))
         expect(ENDING in self._page.text, "the end of the article", self._page)
-        expect(self._wall(self._page) is None, "no paywall", self._page)
+        expect(self._paywall_reason(self._page) is None, "no paywall", self._page)
 
     async def account(self) -> None:
         await self._account("Your subscription is active. It renews on ")
@@ -140,18 +144,18 @@ class Tour:
 
     async def cancel(self) -> None:
         self._page = await self._reader.submit(self._page, self._page.form("/account/cancel"))
-        await self._account("Your subscription is active, and ends on ")
-        still = await self._read()
-        expect(ENDING in still.text, "the article to stay open until then", still)
+        await self._account("Canceled. You have access until ")
+        article = await self._open_article()
+        expect(ENDING in article.text, "the article to stay open until then", article)
 
     async def resume(self) -> None:
         self._page = await self._reader.submit(self._page, self._page.form("/account/resume"))
         await self._account("Your subscription is active. It renews on ")
 
     async def find_reader(self) -> None:
-        login = await self._agent.open(f"{self._magazine}/desk")
-        filled = {"email": "agent@example.com", "password": DEMO_PASSWORD}
-        desk = await self._agent.submit(login, login.form("/authorize"), **filled)
+        sign_in = await self._agent.open(f"{self._magazine}/desk")
+        fields = {"email": "agent@example.com", "password": DEMO_PASSWORD}
+        desk = await self._agent.submit(sign_in, sign_in.form("/authorize"), **fields)
         found = await self._agent.submit(desk, desk.form("/desk"), q=self._email)
         self._page = await self._agent.open(self._link(found, "/desk/readers/"))
         expect(self._email in self._page.text, f"the page of {self._email}", self._page)
@@ -160,55 +164,56 @@ class Tour:
         self._refund_form = self._page.form("/refund")
         self._page = await self._agent.submit(self._page, self._refund_form)
         notice = self._notice(self._page)
-        expect(notice.startswith("Refund of "), "a notice of the refund", self._page)
+        expect(notice.startswith("Refund of "), "a message about the refund", self._page)
 
     async def closed(self) -> None:
         async def is_closed() -> bool:
-            self._page = await self._read()
-            return self._wall(self._page) == "refunded" and ENDING not in self._page.text
+            self._page = await self._open_article()
+            return self._paywall_reason(self._page) == "refunded" and ENDING not in self._page.text
 
-        await self._soon(is_closed, "the paywall, for the reason `refunded`")
+        await self._soon(is_closed, "the paywall reason `refunded`")
 
-    async def account_after(self) -> None:
+    async def account_after_refund(self) -> None:
         await self._account("Your subscription was refunded")
 
-    async def ended(self) -> None:
+    async def canceled_at_stripe(self) -> None:
         desk = await self._agent.open(f"{self._magazine}/desk?q={self._email}")
 
-        async def is_over() -> bool:
+        async def is_canceled() -> bool:
             self._page = await self._agent.open(self._link(desk, "/desk/readers/"))
-            return ["canceled" in held.text for held in self._page.find(class_="held")] == [True]
+            return ["canceled" in shown.text for shown in self._page.find(class_="subscription")] == [True]
 
-        await self._soon(is_over, "one subscription, canceled")
+        await self._soon(is_canceled, "one canceled subscription")
 
     async def second_refund(self) -> None:
         again = await self._agent.submit(self._page, self._refund_form, key=secrets.token_urlsafe(16))
-        expect(self._notice(again).startswith("Not refunded: "), "a refusal", again)
+        expect(self._notice(again).startswith("Not refunded: "), "an error message", again)
         buttons = [form for form in again.find("form") if "refund" in form.attributes.get("action", "")]
-        expect(not buttons, "no button to refund it again", again)
+        expect(not buttons, "no button for another refund", again)
 
-    async def _account(self, standing: str) -> None:
-        """Look at the account until it says what it should; most of it is true at once."""
+    async def _account(self, status: str) -> None:
+        """Open the account until it shows the status, which starts with the given text."""
 
-        async def says_so() -> bool:
+        async def is_shown() -> bool:
             self._page = await self._reader.open(f"{self._magazine}/account")
-            return any(element.text.startswith(standing) for element in self._page.find(id="standing"))
+            return any(element.text.startswith(status) for element in self._page.find(id="status"))
 
-        await self._soon(says_so, f"“{standing}…”")
+        await self._soon(is_shown, f"“{status}…”")
 
-    async def _soon(self, holds: Callable[[], Awaitable[bool]], expected: str) -> None:
-        until = time.monotonic() + PATIENCE
-        while not await holds():
-            expect(time.monotonic() < until, f"{expected} within {PATIENCE:.0f} seconds", self._page)
+    async def _soon(self, condition: Callable[[], Awaitable[bool]], expected: str) -> None:
+        """Wait until a condition is true, or until the time-out."""
+        deadline = time.monotonic() + UPDATE_TIMEOUT
+        while not await condition():
+            expect(time.monotonic() < deadline, f"{expected} within {UPDATE_TIMEOUT:.0f} seconds", self._page)
             await asyncio.sleep(0.1)
 
-    async def _read(self) -> Page:
+    async def _open_article(self) -> Page:
         return await self._reader.open(f"{self._magazine}/articles/{ARTICLE}")
 
     @staticmethod
-    def _wall(page: Page) -> str | None:
-        """Return the reason of a page's paywall."""
-        return next((wall.attributes.get("data-reason", "") for wall in page.find(class_="wall")), None)
+    def _paywall_reason(page: Page) -> str | None:
+        """Return the reason shown at the paywall, or None without one."""
+        return next((found.attributes.get("data-reason", "") for found in page.find(class_="paywall")), None)
 
     @staticmethod
     def _notice(page: Page) -> str:
@@ -216,52 +221,52 @@ class Tour:
 
     @staticmethod
     def _link(page: Page, start: str) -> str:
-        """Return where the first link goes that begins so, as a full address."""
+        """Return the absolute URL of the first link whose href starts with the given text."""
         for link in page.find("a"):
             href = link.attributes.get("href", "")
             if href.startswith(start):
                 return page.resolve(href)
-        raise Unexpected(f"a link to {start}", f"{page.url} ({page.status}) has none: {page.text[:300]}")
+        raise StepFailed(f"a link to {start}", f"{page.url} ({page.status}): {page.text[:300]}")
 
 
 async def walk(stack: Stack) -> None:
     """
-    Walk the path, printing each step.
+    Run all steps and print each one.
 
-    :raises Unexpected: at the first step that fails.
+    :raises StepFailed: if a step fails.
     """
     async with Browser() as reader, Browser() as agent:
-        for number, (sentence, step) in enumerate(Tour(stack.magazine, reader, agent).steps(), 1):
-            began = time.monotonic()
+        for number, (description, step) in enumerate(Tour(stack.magazine, reader, agent).steps(), 1):
+            started_at = time.monotonic()
             try:
                 await step()
             except Exception:
-                print(f"{number:3} ✗ {sentence}", flush=True)
+                print(f"{number:3} ✗ {description}", flush=True)
                 raise
-            print(f"{number:3} ✓ {sentence:<70} {time.monotonic() - began:6.2f} s", flush=True)
+            print(f"{number:3} ✓ {description:<70} {time.monotonic() - started_at:6.2f} s", flush=True)
 
 
 async def run() -> int:
-    """Start, walk, stop. Returns the exit status."""
-    asked = cancel_on_signals()
-    began = time.monotonic()
-    print("Starting everything on free ports ...", flush=True)
+    """Start the demo, run the tour and stop. Return the exit status."""
+    stop_requested = cancel_on_signals()
+    started_at = time.monotonic()
+    print("Starting the demo on free ports ...", flush=True)
     stack = Stack(Ports.free())
     try:
         async with stack:
-            print(f"Ready after {time.monotonic() - began:.1f} seconds.\n", flush=True)
+            print(f"Ready after {time.monotonic() - started_at:.1f} seconds.\n", flush=True)
             try:
                 await walk(stack)
             except Exception:
                 for name in ("service", "worker", "magazine", "local Stripe"):
-                    print(f"\nThe end of the log of the {name}:\n{stack.processes.tail(name, 8)}", file=sys.stderr)
+                    print(f"\nLast lines of the log of the {name}:\n{stack.processes.tail(name, 8)}", file=sys.stderr)
                 raise
-            print(f"\nAll as it should be: {time.monotonic() - began:.1f} seconds, with the start.", flush=True)
-    except (Unexpected, StackFailed, LookupError) as failure:
-        print(f"\nThe tour ended early: {failure}", file=sys.stderr, flush=True)
+            print(f"\nAll steps passed after {time.monotonic() - started_at:.1f} seconds.", flush=True)
+    except (StepFailed, StackFailed, LookupError) as failure:
+        print(f"\nThe tour failed: {failure}", file=sys.stderr, flush=True)
         return 1
     except asyncio.CancelledError:
-        if not asked.is_set():
+        if not stop_requested.is_set():
             raise
         return 130
     return 0

@@ -1,9 +1,9 @@
 """
-A small OpenID provider for the demo and the tests: real keys, real codes, real PKCE, invented people.
+A small OpenID provider for the demo and the tests, with real keys, the authorization code flow and PKCE.
 
-It is made of Authlib's server parts, because a hand-made imitation would teach the service to accept what no
-provider sends. Access tokens follow RFC 9068 (`typ: at+jwt`, an audience that is the API, a key id), and the
-code flow insists on PKCE with S256 at both ends.
+It is built from Authlib's server components: a hand-made imitation would get the service to accept what no real
+provider sends. Access tokens follow RFC 9068 (`typ: at+jwt`, the API as audience, a key id), and the code flow
+requires PKCE with S256.
 
-It keeps everything in memory and prints its passwords on its sign-in page: it must never face the internet.
+It keeps everything in memory and shows its passwords on the sign-in page. Never expose it to the internet.
 """

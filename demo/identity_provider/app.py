@@ -1,4 +1,4 @@
-"""The issuer put together: what machines read, what people see, and the back door for tests."""
+"""Build the identity provider: protocol endpoints, sign-in pages, and the control API for tests."""
 
 import secrets
 from collections.abc import Iterable
@@ -13,20 +13,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from demo.forms import CarefulHeaders
 from demo.identity_provider import control_api
-from demo.identity_provider.authorization_server import Issuer, IssuerRequest
+from demo.identity_provider.authorization_server import IdentityProvider, ProtocolRequest
 from demo.identity_provider.clients import SCOPES, Client
 from demo.identity_provider.keys import KeyRing
 from demo.identity_provider.pages import Pages
-from demo.identity_provider.users import People
+from demo.identity_provider.users import Users
+from demo.security_headers import SecurityHeaders
 
-# The service's console, wherever on this machine it is. The secret is public by design: see the package's docstring.
-CONSOLE, CONSOLE_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
-CONSOLE_REDIRECTS = ("http://127.0.0.1:8000/console/signed-in", "http://localhost:8000/console/signed-in")
+# The client of the service's console. Its secret is public, like every secret of the demo.
+CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
+CONSOLE_REDIRECT_URIS = ("http://127.0.0.1:8000/console/signed-in", "http://localhost:8000/console/signed-in")
 
 
-def metadata(url: str) -> dict[str, Any]:
+def discovery_document(url: str) -> dict[str, Any]:
     """Return the discovery document (OpenID Connect Discovery 1.0, section 3)."""
     return {
         "issuer": url,
@@ -48,27 +48,27 @@ def metadata(url: str) -> dict[str, Any]:
 
 def build(*, url: str, audience: str, redirect_uris: Iterable[str]) -> Starlette:
     """
-    Build the issuer.
+    Build the identity provider.
 
-    :param url: what it calls itself in tokens; no slash at the end.
-    :param audience: the API its access tokens are for.
-    :param redirect_uris: where the client `magazine` may be sent back to.
+    :param url: the issuer URL in tokens, without a trailing slash.
+    :param audience: the audience of access tokens.
+    :param redirect_uris: the allowed redirect URIs of the client `magazine`.
     """
     magazine = Client(client_id="magazine", redirect_uris=tuple(redirect_uris))
-    console = Client(client_id=CONSOLE, redirect_uris=CONSOLE_REDIRECTS, secret=CONSOLE_SECRET)
-    issuer = Issuer(url=url, audience=audience, clients=[magazine, console], keys=KeyRing(), people=People())
+    console = Client(client_id=CONSOLE_CLIENT_ID, redirect_uris=CONSOLE_REDIRECT_URIS, secret=CONSOLE_CLIENT_SECRET)
+    provider = IdentityProvider(url=url, audience=audience, clients=[magazine, console], keys=KeyRing(), users=Users())
 
     async def discovery(request: Request) -> Response:
-        return JSONResponse(metadata(url))
+        return JSONResponse(discovery_document(url))
 
     async def jwks(request: Request) -> Response:
-        return JSONResponse(issuer.keys.published())
+        return JSONResponse(provider.keys.public_jwks())
 
     async def token(request: Request) -> Response:
         form = await request.form()
-        pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-        asked = IssuerRequest("POST", f"{url}/token", request.headers, pairs)
-        response: Response = issuer.create_token_response(asked)
+        parameters = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+        token_request = ProtocolRequest("POST", f"{url}/token", request.headers, parameters)
+        response: Response = provider.create_token_response(token_request)
         return response
 
     return Starlette(
@@ -76,14 +76,14 @@ def build(*, url: str, audience: str, redirect_uris: Iterable[str]) -> Starlette
             Route("/.well-known/openid-configuration", discovery),
             Route("/jwks", jwks),
             Route("/token", token, methods=["POST"]),
-            *Pages(issuer).routes(),
-            *control_api.routes(issuer),
+            *Pages(provider).routes(),
+            *control_api.routes(provider),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ],
         middleware=[
-            Middleware(CarefulHeaders),
-            # Its own cookie name: browsers share cookies among all ports of a host. The key lives as long as the
-            # process, like everything here.
+            Middleware(SecurityHeaders),
+            # Browsers share cookies between all ports of a host, so the name must differ from the magazine's. The key
+            # lives as long as the process, like everything else here.
             Middleware(
                 SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="issuer_session", max_age=None
             ),

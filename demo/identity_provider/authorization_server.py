@@ -1,4 +1,4 @@
-"""The authorization server: the code flow with PKCE, ID tokens, and RFC 9068 access tokens, out of Authlib's parts."""
+"""The authorization server: code flow with PKCE, ID tokens and RFC 9068 access tokens, built on Authlib."""
 
 import json
 import time
@@ -18,52 +18,54 @@ from starlette.responses import Response
 
 from demo.identity_provider.clients import SCOPES, Client
 from demo.identity_provider.keys import KeyRing
-from demo.identity_provider.users import People, Person
+from demo.identity_provider.users import User, Users
 
 CODE_LIFETIME = 60  # seconds
 TOKEN_LIFETIME = 3600  # seconds
 
 
-class Payload(OAuth2Payload):  # type: ignore[misc]
-    """The parameters of one request, each with every value it was given."""
+class ProtocolPayload(OAuth2Payload):  # type: ignore[misc]
+    """The parameters of a request, with all values of each."""
 
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._lists: defaultdict[str, list[str]] = defaultdict(list)
-        for name, value in pairs:
-            self._lists[name].append(value)
+    def __init__(self, parameters: Iterable[tuple[str, str]]) -> None:
+        self._values: defaultdict[str, list[str]] = defaultdict(list)
+        for name, value in parameters:
+            self._values[name].append(value)
 
     @property
     def data(self) -> dict[str, str]:
         """The first value of each parameter."""
-        return {name: values[0] for name, values in self._lists.items()}
+        return {name: values[0] for name, values in self._values.items()}
 
     @property
     def datalist(self) -> defaultdict[str, list[str]]:
-        """All values: a repeated parameter is an error that Authlib looks for."""
-        return self._lists
+        """All values of each parameter. Authlib rejects repeated ones."""
+        return self._values
 
 
-class IssuerRequest(OAuth2Request):  # type: ignore[misc]
-    """What Authlib asks of a request, already read from the connection, for Authlib never waits."""
+class ProtocolRequest(OAuth2Request):  # type: ignore[misc]
+    """A request with its parameters already read, because Authlib's server is synchronous."""
 
-    def __init__(self, method: str, url: str, headers: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, method: str, url: str, headers: Mapping[str, str], parameters: Iterable[tuple[str, str]]
+    ) -> None:
         super().__init__(method, url, headers=headers)
-        self.payload = Payload(pairs)
+        self.payload = ProtocolPayload(parameters)
 
     @property
     def args(self) -> dict[str, str]:
-        """The parameters of a query."""
+        """The query parameters."""
         return self.payload.data
 
     @property
     def form(self) -> dict[str, str]:
-        """The parameters of a form."""
+        """The form parameters."""
         return self.payload.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Code(AuthorizationCodeMixin):  # type: ignore[misc]
-    """An authorization code: good once, for a minute, for one client, redirect address and verifier."""
+class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
+    """An authorization code: valid once, for a minute, for one client, redirect URI and verifier."""
 
     code: str
     client_id: str
@@ -76,145 +78,146 @@ class Code(AuthorizationCodeMixin):  # type: ignore[misc]
     issued_at: int
 
     def get_redirect_uri(self) -> str | None:
-        """Return where the code was sent."""
+        """Return the redirect URI that the code was sent to."""
         return self.redirect_uri
 
     def get_scope(self) -> str:
-        """Return what was asked for and allowed."""
+        """Return the granted scope."""
         return self.scope
 
     def get_nonce(self) -> str | None:
-        """Return what ties the ID token to the browser that asked."""
+        """Return the nonce for the ID token."""
         return self.nonce
 
     def get_auth_time(self) -> int:
-        """Return when the person signed in, in seconds."""
+        """Return when the user signed in, in seconds since 1970."""
         return self.issued_at
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
-    """The code flow, with codes kept in the server's memory."""
+    """The code flow, with codes kept in memory."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = ["none", "client_secret_basic"]  # noqa: RUF012  # as Authlib declares it
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
-        """Keep a new code with all it is bound to."""
-        asked = request.payload.data
-        self.server.codes[code] = Code(
-            code=code, client_id=request.client.client_id, redirect_uri=asked.get("redirect_uri"),
-            scope=request.scope, nonce=asked.get("nonce"), sub=request.user.sub,
-            code_challenge=asked["code_challenge"], code_challenge_method=asked["code_challenge_method"],
+        """Store a new code with the request that it is bound to."""
+        parameters = request.payload.data
+        self.server.codes[code] = AuthorizationCode(
+            code=code, client_id=request.client.client_id, redirect_uri=parameters.get("redirect_uri"),
+            scope=request.scope, nonce=parameters.get("nonce"), sub=request.user.sub,
+            code_challenge=parameters["code_challenge"],
+            code_challenge_method=parameters["code_challenge_method"],
             issued_at=int(time.time()),
         )  # fmt: skip
 
-    def query_authorization_code(self, code: str, client: Client) -> Code | None:
-        """Return a live code of this client, and spend it at once: a guessed verifier gets one try."""
-        kept: Code | None = self.server.codes.pop(code, None)
-        if kept is None or kept.client_id != client.client_id or kept.issued_at + CODE_LIFETIME < time.time():
+    def query_authorization_code(self, code: str, client: Client) -> AuthorizationCode | None:
+        """Return a valid code of this client and consume it, so that a guessed verifier gets one attempt."""
+        found: AuthorizationCode | None = self.server.codes.pop(code, None)
+        if found is None or found.client_id != client.client_id or found.issued_at + CODE_LIFETIME < time.time():
             return None
-        return kept
+        return found
 
-    def delete_authorization_code(self, authorization_code: Code) -> None:
-        """Do nothing: the code was spent when it was shown."""
+    def delete_authorization_code(self, authorization_code: AuthorizationCode) -> None:
+        """Do nothing: the code was consumed when it was looked up."""
 
-    def authenticate_user(self, authorization_code: Code) -> Person | None:
-        """Return who signed in."""
-        return self.server.people.find(authorization_code.sub)  # type: ignore[no-any-return]
+    def authenticate_user(self, authorization_code: AuthorizationCode) -> User | None:
+        """Return the user who signed in."""
+        return self.server.users.find(authorization_code.sub)  # type: ignore[no-any-return]
 
 
-class RequiredS256(CodeChallenge):  # type: ignore[misc]
-    """PKCE without a way round: Authlib lets a request without challenge through to the token endpoint."""
+class RequiredPkce(CodeChallenge):  # type: ignore[misc]
+    """Mandatory PKCE with S256. Authlib alone checks for the challenge only at the token endpoint."""
 
     SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]  # noqa: RUF012  # as Authlib declares it
 
     def validate_code_challenge(self, grant: CodeGrant, redirect_uri: str) -> None:
         """
-        Refuse an authorization request that has no challenge, or a plain one.
+        Reject an authorization request without an S256 challenge.
 
-        :raises InvalidRequestError: which Authlib sends back to the client.
+        :raises InvalidRequestError: which Authlib sends to the client.
         """
-        asked = grant.request.payload.data
-        if not asked.get("code_challenge"):
+        parameters = grant.request.payload.data
+        if not parameters.get("code_challenge"):
             raise InvalidRequestError("Missing 'code_challenge'")
-        if asked.get("code_challenge_method") != "S256":
+        if parameters.get("code_challenge_method") != "S256":
             raise InvalidRequestError("'code_challenge_method' must be S256")
         super().validate_code_challenge(grant, redirect_uri)
 
 
 class IdTokens(OpenIDCode):  # type: ignore[misc]
-    """Adds an ID token, for the client, to the answer of the token endpoint."""
+    """Adds an ID token to the response of the token endpoint."""
 
     def __init__(self, issuer: str, keys: KeyRing) -> None:
         super().__init__()
         self._issuer, self._keys = issuer, keys
 
     def exists_nonce(self, nonce: str, request: OAuth2Request) -> bool:
-        """Never: a nonce is the client's to check, and a code that carries it is spent once."""
+        """Return False: the client checks the nonce, and the code that carries it is valid once."""
         return False
 
     def resolve_client_private_key(self, client: Client) -> RSAKey | ECKey:
-        """Return the key that signs now."""
+        """Return the current signing key."""
         return self._keys.signing_key()
 
     def get_encode_header(self, client: Client) -> dict[str, str]:
-        """Return a header that names the key."""
+        """Return the JOSE header with the key id."""
         return {"alg": "RS256", "kid": str(self._keys.signing_key().kid)}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
-        """Return who issues and for whom."""
+        """Return issuer and audience."""
         return {"iss": self._issuer, "aud": [client.client_id]}
 
-    def generate_user_info(self, user: Person, scope: str) -> dict[str, Any]:
-        """Return what the client may show of a person; roles only so that it can offer the right links."""
+    def generate_user_info(self, user: User, scope: str) -> dict[str, Any]:
+        """Return the user's profile. The client uses the roles only to decide which links to show."""
         return {"sub": user.sub, "email": user.email, "name": user.name, "roles": list(user.roles)}
 
 
 class AccessTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
-    """Access tokens of RFC 9068, for the API."""
+    """RFC 9068 access tokens for the API."""
 
     def __init__(self, issuer: str, audience: str, keys: KeyRing) -> None:
         super().__init__(issuer, expires_generator=TOKEN_LIFETIME)
         self._audience, self._keys = audience, keys
 
     def get_jwks(self) -> KeySet:
-        """Return the key that signs now, as a set of one: joserfc then writes its id into the header."""
+        """Return the signing key as a set of one, which makes joserfc put its id into the header."""
         return KeySet([self._keys.signing_key()])
 
-    def get_audiences(self, client: Client, user: Person, scope: str) -> str:
-        """Return the API's name: the token is for the service, not for the client that fetched it."""
+    def get_audiences(self, client: Client, user: User, scope: str) -> str:
+        """Return the API's audience: the token is for the service, not for the client that requested it."""
         return self._audience
 
-    def get_extra_claims(self, client: Client, grant_type: str, user: Person, scope: str) -> dict[str, Any]:
-        """Return what the service keeps of a person, and what they may do."""
+    def get_extra_claims(self, client: Client, grant_type: str, user: User, scope: str) -> dict[str, Any]:
+        """Return the user's email address, name and roles."""
         return {"email": user.email, "name": user.name, "roles": list(user.roles)}
 
 
-class Issuer(AuthorizationServer):  # type: ignore[misc]
-    """Authlib's server, answering in Starlette's responses."""
+class IdentityProvider(AuthorizationServer):  # type: ignore[misc]
+    """Authlib's authorization server with Starlette responses."""
 
-    def __init__(self, *, url: str, audience: str, clients: Iterable[Client], keys: KeyRing, people: People) -> None:
+    def __init__(self, *, url: str, audience: str, clients: Iterable[Client], keys: KeyRing, users: Users) -> None:
         super().__init__(scopes_supported=list(SCOPES))
-        self.url, self.audience, self.keys, self.people = url, audience, keys, people
-        self.codes: dict[str, Code] = {}
+        self.url, self.audience, self.keys, self.users = url, audience, keys, users
+        self.codes: dict[str, AuthorizationCode] = {}
         self.clients = {client.client_id: client for client in clients}
         self.register_token_generator("default", AccessTokens(url, audience, keys))
-        self.register_grant(CodeGrant, [RequiredS256(required=True), IdTokens(url, keys)])
+        self.register_grant(CodeGrant, [RequiredPkce(required=True), IdTokens(url, keys)])
 
     def query_client(self, client_id: str) -> Client | None:
         """Return a registered client."""
         return self.clients.get(client_id)
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """Keep nothing: a signed token speaks for itself."""
+        """Do nothing: tokens are self-contained."""
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Tell nobody."""
+        """Do nothing: there are no listeners."""
 
-    def create_oauth2_request(self, request: IssuerRequest) -> IssuerRequest:
-        """Return the request as it is: it was made for Authlib before it came here."""
+    def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
+        """Return the request unchanged: the caller has already built it for Authlib."""
         return request
 
     def handle_response(self, status: int, body: Any, headers: Iterable[tuple[str, str]]) -> Response:
-        """Make a response; a redirect becomes a 303, since the sign-in form was posted."""
+        """Return a Starlette response. A redirect becomes a 303, because the sign-in form was posted."""
         content = json.dumps(body) if isinstance(body, dict) else body
         return Response(content, status_code=303 if status == 302 else status, headers=dict(headers))

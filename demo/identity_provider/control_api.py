@@ -1,8 +1,8 @@
 """
-The issuer's back door, under `/_issuer`, for the demo and for tests only.
+The control API under `/_issuer`, for the demo and the tests only.
 
-It mints any token that is asked for, also the bad ones a service must refuse, and rotates keys. It answers on
-loopback alone; an issuer that people rely on must never have such a thing.
+It mints any token on request, including invalid ones that a service must reject, and rotates keys. It answers
+requests from loopback only. A real identity provider must never have such an API.
 """
 
 import base64
@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo.identity_provider.authorization_server import TOKEN_LIFETIME, Issuer
-from demo.identity_provider.clients import LOOPBACK
+from demo.identity_provider.authorization_server import TOKEN_LIFETIME, IdentityProvider
+from demo.identity_provider.clients import LOOPBACK_HOSTS
 from demo.identity_provider.keys import Algorithm
 
 
-class TokenAsked(BaseModel):
-    """A token to mint. What is left out is as in a good token; `claims` is laid over the rest, null takes away."""
+class TokenRequest(BaseModel):
+    """A token to mint. The defaults give a valid token; ``claims`` override the others, and null removes a claim."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,23 +37,23 @@ class TokenAsked(BaseModel):
     audience: str | list[str] | None = None
     issuer: str | None = None
     client_id: str = "magazine"
-    expires_in: int = TOKEN_LIFETIME  # seconds; negative: it expired that long ago
+    expires_in: int = TOKEN_LIFETIME  # seconds; a negative number gives an expired token
     typ: str = "at+jwt"
-    alg: str = "RS256"  # or ES256; or, as an attacker would: HS256 keyed with the public key, or none
-    kid: str | None = None  # another name for the key than its own
-    forged: bool = False  # signed by a key that only claims to be ours
+    alg: str = "RS256"  # RS256 or ES256; for attacks, HS256 (keyed with the public key) or none
+    kid: str | None = None  # replaces the key id in the header
+    forged: bool = False  # sign with another key under the id of the real one
     claims: dict[str, Any] = {}
 
 
-def routes(issuer: Issuer) -> list[Route]:
-    """Return the control routes."""
+def routes(provider: IdentityProvider) -> list[Route]:
+    """Return the routes of the control API."""
 
     async def mint(request: Request) -> Response:
         if not _is_local(request):
-            return _refused()
+            return _forbidden()
         try:
-            asked = TokenAsked.model_validate_json(await request.body())
-            return JSONResponse({"access_token": _sign(issuer, asked)}, status_code=201)
+            wanted = TokenRequest.model_validate_json(await request.body())
+            return JSONResponse({"access_token": _sign(provider, wanted)}, status_code=201)
         except ValidationError as error:
             return JSONResponse({"detail": json.loads(error.json(include_url=False))}, status_code=422)
         except ValueError as error:
@@ -61,8 +61,8 @@ def routes(issuer: Issuer) -> list[Route]:
 
     async def rotate(request: Request) -> Response:
         if not _is_local(request):
-            return _refused()
-        kid = issuer.keys.rotate(forget=request.query_params.get("forget") == "1")
+            return _forbidden()
+        kid = provider.keys.rotate(forget=request.query_params.get("forget") == "1")
         return JSONResponse({"kid": kid})
 
     return [
@@ -72,58 +72,60 @@ def routes(issuer: Issuer) -> list[Route]:
 
 
 def _is_local(request: Request) -> bool:
-    """Tell whether the caller is on this machine and asked for it by name, so that no page elsewhere can steer here."""
-    return request.client is not None and request.client.host in LOOPBACK and request.url.hostname in LOOPBACK
+    """Return whether client and Host header are loopback, so that no web page elsewhere can call this API."""
+    client = request.client
+    return client is not None and client.host in LOOPBACK_HOSTS and request.url.hostname in LOOPBACK_HOSTS
 
 
-def _refused() -> Response:
-    return JSONResponse({"detail": "The control API answers on loopback only"}, status_code=403)
+def _forbidden() -> Response:
+    return JSONResponse({"detail": "The control API is available on loopback only"}, status_code=403)
 
 
-def _claims(issuer: Issuer, asked: TokenAsked) -> dict[str, Any]:
-    """Return the claims asked for; a known person's own where they were left out."""
-    person, now = issuer.people.find(asked.sub), int(time.time())
+def _claims(provider: IdentityProvider, wanted: TokenRequest) -> dict[str, Any]:
+    """Return the requested claims, completed from the user's account if the subject has one."""
+    user, now = provider.users.find(wanted.sub), int(time.time())
     claims: dict[str, Any] = {
-        "iss": asked.issuer or issuer.url,
-        "aud": issuer.audience if asked.audience is None else asked.audience,
-        "sub": asked.sub,
-        "client_id": asked.client_id,
-        "iat": now if asked.expires_in > 0 else now + asked.expires_in - TOKEN_LIFETIME,
-        "exp": now + asked.expires_in,
+        "iss": wanted.issuer or provider.url,
+        "aud": provider.audience if wanted.audience is None else wanted.audience,
+        "sub": wanted.sub,
+        "client_id": wanted.client_id,
+        "iat": now if wanted.expires_in > 0 else now + wanted.expires_in - TOKEN_LIFETIME,
+        "exp": now + wanted.expires_in,
         "jti": secrets.token_urlsafe(12),
         "scope": "openid profile email",
-        "email": asked.email or (person.email if person else None),
-        "name": asked.name or (person.name if person else None),
-        "roles": asked.roles if asked.roles is not None else list(person.roles if person else ()),
-        **asked.claims,
+        "email": wanted.email or (user.email if user else None),
+        "name": wanted.name or (user.name if user else None),
+        "roles": wanted.roles if wanted.roles is not None else list(user.roles if user else ()),
+        **wanted.claims,
     }
     return {name: value for name, value in claims.items() if value is not None}
 
 
-def _sign(issuer: Issuer, asked: TokenAsked) -> str:
+def _sign(provider: IdentityProvider, wanted: TokenRequest) -> str:
     """
-    Return the token, signed as asked.
+    Return the signed token.
 
-    :raises ValueError: if the algorithm is none of the four.
+    :raises ValueError: if the algorithm is not supported.
     """
-    claims = _claims(issuer, asked)
-    if asked.alg in ("RS256", "ES256"):
-        algorithm: Algorithm = "RS256" if asked.alg == "RS256" else "ES256"
-        ours = issuer.keys.signing_key(algorithm)
-        signer = RSAKey.generate_key(2048) if asked.forged and algorithm == "RS256" else ours
-        if asked.forged and signer is ours:
-            raise ValueError("a forged token is signed with RS256")
-        header = {"alg": asked.alg, "typ": asked.typ, "kid": asked.kid or str(ours.kid)}
-        return jwt.encode(header, claims, signer, [asked.alg], default_type=None)
-    ours = issuer.keys.signing_key()
-    header = {"alg": asked.alg, "typ": asked.typ, "kid": asked.kid or str(ours.kid)}
-    body = f"{_encode(json.dumps(header).encode())}.{_encode(json.dumps(claims).encode())}"
-    if asked.alg == "none":
-        return f"{body}."
-    if asked.alg == "HS256":  # the key-confusion attack: the public key, taken for a shared secret
-        return f"{body}.{_encode(hmac.new(ours.as_pem(private=False), body.encode(), hashlib.sha256).digest())}"
-    raise ValueError(f"unknown algorithm {asked.alg!r}: RS256, ES256, HS256 or none")
+    claims = _claims(provider, wanted)
+    if wanted.alg in ("RS256", "ES256"):
+        algorithm: Algorithm = "RS256" if wanted.alg == "RS256" else "ES256"
+        key = provider.keys.signing_key(algorithm)
+        signing_key = RSAKey.generate_key(2048) if wanted.forged and algorithm == "RS256" else key
+        if wanted.forged and signing_key is key:
+            raise ValueError("forged tokens must use RS256")
+        header = {"alg": wanted.alg, "typ": wanted.typ, "kid": wanted.kid or str(key.kid)}
+        return jwt.encode(header, claims, signing_key, [wanted.alg], default_type=None)
+    key = provider.keys.signing_key()
+    header = {"alg": wanted.alg, "typ": wanted.typ, "kid": wanted.kid or str(key.kid)}
+    signed = f"{_base64url(json.dumps(header).encode())}.{_base64url(json.dumps(claims).encode())}"
+    if wanted.alg == "none":
+        return f"{signed}."
+    if wanted.alg == "HS256":  # the key confusion attack: the public key used as a shared secret
+        mac = hmac.new(key.as_pem(private=False), signed.encode(), hashlib.sha256).digest()
+        return f"{signed}.{_base64url(mac)}"
+    raise ValueError(f"unsupported algorithm {wanted.alg!r}: use RS256, ES256, HS256 or none")
 
 
-def _encode(raw: bytes) -> str:
+def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

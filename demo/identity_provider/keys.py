@@ -1,4 +1,4 @@
-"""The issuer's signing keys, which tests rotate."""
+"""The signing keys, and their rotation."""
 
 from typing import Any, Literal
 
@@ -9,10 +9,10 @@ Algorithm = Literal["RS256", "ES256"]
 
 class KeyRing:
     """
-    The keys tokens are signed with, newest last, one of each kind at a time.
+    The signing keys: pairs of one RSA and one EC key, newest last. The newest pair signs.
 
-    A rotation makes a new pair and by default still publishes the old one, as a careful provider does until the
-    last token signed with it has expired.
+    A rotation adds a pair and by default keeps publishing the old ones, as a real provider does until the last token
+    they signed has expired.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class KeyRing:
         self.rotate()
 
     def rotate(self, *, forget: bool = False) -> str:
-        """Make a new pair of keys to sign with; `forget` stops publishing all former ones. Returns the RSA key's id."""
+        """Add a new pair of keys and return the RSA key's id. With ``forget``, stop publishing all older pairs."""
         rsa = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
         ec = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)
         self._pairs = [] if forget else self._pairs
@@ -28,11 +28,11 @@ class KeyRing:
         return str(rsa.kid)
 
     def signing_key(self, algorithm: Algorithm = "RS256") -> RSAKey | ECKey:
-        """Return the key that signs now."""
+        """Return the current signing key."""
         rsa, ec = self._pairs[-1]
         return rsa if algorithm == "RS256" else ec
 
-    def published(self) -> dict[str, Any]:
-        """Return the public halves as a JWK set, newest first."""
+    def public_jwks(self) -> dict[str, Any]:
+        """Return the public keys as a JWK set, newest first."""
         keys = [key for pair in reversed(self._pairs) for key in pair]
         return dict(KeySet(list(keys)).as_dict(private=False))

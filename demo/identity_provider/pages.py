@@ -1,4 +1,4 @@
-"""What people see of the issuer: sign in, sign up, sign out."""
+"""The pages: sign in, sign up and sign out."""
 
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,29 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
-from demo.forms import csrf_token, is_our_form, text
-from demo.identity_provider.authorization_server import CodeGrant, Issuer, IssuerRequest
-from demo.identity_provider.users import DEMO_PASSWORD, MINIMUM_PASSWORD, SEEDED, EmailTaken, Person
+from demo.forms import csrf_token, has_valid_csrf_token, text_field
+from demo.identity_provider.authorization_server import CodeGrant, IdentityProvider, ProtocolRequest
+from demo.identity_provider.users import DEMO_PASSWORD, DEMO_USERS, MIN_PASSWORD_LENGTH, EmailTaken, User
 
-STALE = "This form was too old. Please send it again."
+FORM_EXPIRED = "This form has expired. Please submit it again."
+WRONG_CREDENTIALS = "Incorrect email address or password."
+EMAIL_TAKEN = "An account with this email address already exists. Sign in instead?"
 
 
 class Pages:
     """
-    The pages around one authorization request.
+    The pages of one authorization request.
 
-    The request itself lives in the query of each page's address, form included, so there is nothing to keep
-    between pages and two tabs never mix; it is checked anew each time.
+    Every page carries the authorization request in its query string, so nothing is stored between pages and two
+    browser tabs can't interfere. The request is validated on every page.
     """
 
-    def __init__(self, issuer: Issuer) -> None:
-        self._issuer = issuer
+    def __init__(self, provider: IdentityProvider) -> None:
+        self._provider = provider
         self._templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
     def routes(self) -> list[Route]:
-        """Return the routes that people walk."""
+        """Return the routes of the pages."""
         return [
             Route("/authorize", self.authorize, methods=["GET", "POST"]),
             Route("/sign-up", self.sign_up, methods=["GET", "POST"]),
@@ -40,73 +42,73 @@ class Pages:
         ]
 
     async def authorize(self, request: Request) -> Response:
-        """Send who is signed in straight back with a code; anyone else gets the sign-in form, and then the same."""
-        known = self._signed_in(request)
-        oauth, grant = self._checked(request, known)
+        """Redirect a signed-in user back with a code; show everyone else the sign-in form first."""
+        signed_in = self._signed_in_user(request)
+        protocol_request, grant = self._validate(request, signed_in)
         if isinstance(grant, Response):
             return grant
         if request.method == "GET":
-            if known is not None and grant.prompt is None:
-                return self._send_back(oauth, grant, known)
+            if signed_in is not None and grant.prompt is None:
+                return self._redirect_with_code(protocol_request, grant, signed_in)
             return self._page(request, "sign_in.html")
         form = await request.form()
-        if not is_our_form(request, form):
-            return self._page(request, "sign_in.html", form, problem=STALE, status=403)
-        person = await run_in_threadpool(self._issuer.people.authenticate, text(form, "email"), _password(form))
-        if person is None:
-            problem = "There is nobody with this e-mail address and password."
-            return self._page(request, "sign_in.html", form, problem=problem, status=401)
-        request.session["sub"] = person.sub
-        return self._send_back(oauth, grant, person)
+        if not has_valid_csrf_token(request, form):
+            return self._page(request, "sign_in.html", form, problem=FORM_EXPIRED, status=403)
+        user = await run_in_threadpool(self._provider.users.authenticate, text_field(form, "email"), _password(form))
+        if user is None:
+            return self._page(request, "sign_in.html", form, problem=WRONG_CREDENTIALS, status=401)
+        request.session["sub"] = user.sub
+        return self._redirect_with_code(protocol_request, grant, user)
 
     async def sign_up(self, request: Request) -> Response:
-        """Make a new reader, and sign them in."""
-        oauth, grant = self._checked(request, None)
+        """Create a reader's account and sign in."""
+        protocol_request, grant = self._validate(request, None)
         if isinstance(grant, Response):
             return grant
         if request.method == "GET":
             return self._page(request, "sign_up.html")
         form = await request.form()
-        problem = STALE if not is_our_form(request, form) else _mistake(form)
+        problem = _form_error(form) if has_valid_csrf_token(request, form) else FORM_EXPIRED
         if problem:
             return self._page(request, "sign_up.html", form, problem=problem, status=422)
         try:
-            person = await run_in_threadpool(
-                self._issuer.people.sign_up,
-                email=text(form, "email"), name=text(form, "name"), password=_password(form),
+            user = await run_in_threadpool(
+                self._provider.users.sign_up,
+                email=text_field(form, "email"), name=text_field(form, "name"), password=_password(form),
             )  # fmt: skip
         except EmailTaken:
-            problem = "Somebody has already signed up with this e-mail address. Sign in instead?"
-            return self._page(request, "sign_up.html", form, problem=problem, status=409)
-        request.session["sub"] = person.sub
-        return self._send_back(oauth, grant, person)
+            return self._page(request, "sign_up.html", form, problem=EMAIL_TAKEN, status=409)
+        request.session["sub"] = user.sub
+        return self._redirect_with_code(protocol_request, grant, user)
 
     async def logout(self, request: Request) -> Response:
-        """End the session here; go back to the site that asked, if it is one of ours."""
+        """Sign out, and redirect to the client's site if it asked for that and is registered."""
         request.session.clear()
         uri, client_id = request.query_params.get("post_logout_redirect_uri"), request.query_params.get("client_id")
-        client = self._issuer.query_client(client_id or "")
+        client = self._provider.query_client(client_id or "")
         if uri and client and client.check_logout_uri(uri):
             return RedirectResponse(uri, status_code=303)
         return self._page(request, "signed_out.html")
 
-    def _signed_in(self, request: Request) -> Person | None:
-        return self._issuer.people.find(str(request.session.get("sub")))
+    def _signed_in_user(self, request: Request) -> User | None:
+        return self._provider.users.find(str(request.session.get("sub")))
 
-    def _checked(self, request: Request, person: Person | None) -> tuple[IssuerRequest, CodeGrant | Response]:
-        """Check the authorization request in the query; in place of a grant, return how it is refused."""
-        pairs = request.query_params.multi_items()
-        oauth = IssuerRequest("GET", f"{self._issuer.url}/authorize", request.headers, pairs)
+    def _validate(self, request: Request, user: User | None) -> tuple[ProtocolRequest, CodeGrant | Response]:
+        """Validate the authorization request in the query string. Return an error response in place of a grant."""
+        parameters = request.query_params.multi_items()
+        protocol_request = ProtocolRequest("GET", f"{self._provider.url}/authorize", request.headers, parameters)
         try:
-            return oauth, self._issuer.get_consent_grant(oauth, person)
+            return protocol_request, self._provider.get_consent_grant(protocol_request, user)
         except OAuth2Error as error:
-            if error.redirect_uri:  # an address we know: the client is told
-                return oauth, self._issuer.handle_error_response(oauth, error)
+            if error.redirect_uri:  # a registered URI: the client gets the error
+                return protocol_request, self._provider.handle_error_response(protocol_request, error)
             reason = error.description or error.error
-            return oauth, self._page(request, "error.html", problem=reason, status=400)
+            return protocol_request, self._page(request, "error.html", problem=reason, status=400)
 
-    def _send_back(self, oauth: IssuerRequest, grant: CodeGrant, person: Person) -> Response:
-        response: Response = self._issuer.create_authorization_response(oauth, grant_user=person, grant=grant)
+    def _redirect_with_code(self, protocol_request: ProtocolRequest, grant: CodeGrant, user: User) -> Response:
+        response: Response = self._provider.create_authorization_response(
+            protocol_request, grant_user=user, grant=grant
+        )
         return response
 
     def _page(
@@ -116,10 +118,10 @@ class Pages:
             "problem": problem,
             "query": urlencode(request.query_params.multi_items()),
             "csrf": csrf_token(request),
-            "filled": {name: text(form, name) for name in ("email", "name")} if form else {},
-            "people": SEEDED,
+            "values": {name: text_field(form, name) for name in ("email", "name")} if form else {},
+            "users": DEMO_USERS,
             "demo_password": DEMO_PASSWORD,
-            "minimum_password": MINIMUM_PASSWORD,
+            "min_password_length": MIN_PASSWORD_LENGTH,
         }
         return self._templates.TemplateResponse(request, name, context, status_code=status)
 
@@ -129,13 +131,13 @@ def _password(form: FormData) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _mistake(form: FormData) -> str:
-    """Return what is wrong with a sign-up form, or nothing."""
-    name, email, password = text(form, "name"), text(form, "email"), _password(form)
+def _form_error(form: FormData) -> str:
+    """Return what is wrong with a sign-up form, or an empty string."""
+    name, email, password = text_field(form, "name"), text_field(form, "email"), _password(form)
     if not name or len(name) > 100:
-        return "Please tell us your name."
+        return "Please enter your name (at most 100 characters)."
     if "@" not in email.strip("@") or len(email) > 200 or any(c.isspace() for c in email):
-        return "This does not look like an e-mail address."
-    if len(password) < MINIMUM_PASSWORD:
-        return f"A password needs at least {MINIMUM_PASSWORD} characters."
+        return "Please enter a valid email address."
+    if len(password) < MIN_PASSWORD_LENGTH:
+        return f"Your password must have at least {MIN_PASSWORD_LENGTH} characters."
     return ""

@@ -1,17 +1,17 @@
-"""Who can sign in: a few invented people, and whoever signs up while the issuer runs."""
+"""The users: a few fictional accounts, and those created while the provider runs."""
 
 import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
 
-DEMO_PASSWORD = "read-all-about-it"  # public by design: it is printed on the sign-in page
-MINIMUM_PASSWORD = 8  # characters
+DEMO_PASSWORD = "read-all-about-it"  # public: it is shown on the sign-in page
+MIN_PASSWORD_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Somebody known to the issuer. `sub` never changes and tells nothing; an email address may do both."""
+class User:
+    """A user. ``sub`` is opaque and never changes, unlike an email address."""
 
     sub: str
     email: str
@@ -19,66 +19,64 @@ class Person:
     roles: tuple[str, ...] = ()
 
     def get_user_id(self) -> str:
-        """Return the subject of their tokens (asked by Authlib)."""
+        """Return the subject of the user's tokens (called by Authlib)."""
         return self.sub
 
 
 class EmailTaken(Exception):
-    """Somebody has already signed up with this address."""
+    """An account with this email address already exists."""
 
 
-SEEDED = (
-    Person(sub="reader-ada", email="ada@example.com", name="Ada Marlowe"),
-    Person(sub="reader-ben", email="ben@example.com", name="Ben Okafor"),
-    Person(sub="staff-agent", email="agent@example.com", name="Robin Vance", roles=("support",)),
-    Person(
-        sub="staff-supervisor", email="supervisor@example.com", name="Sam Iyer", roles=("support", "supervisor")
-    ),
-    Person(sub="staff-circulation", email="circulation@example.com", name="Lou Petit", roles=("circulation",)),
-    Person(
+DEMO_USERS = (
+    User(sub="reader-ada", email="ada@example.com", name="Ada Marlowe"),
+    User(sub="reader-ben", email="ben@example.com", name="Ben Okafor"),
+    User(sub="staff-agent", email="agent@example.com", name="Robin Vance", roles=("support",)),
+    User(sub="staff-supervisor", email="supervisor@example.com", name="Sam Iyer", roles=("support", "supervisor")),
+    User(sub="staff-circulation", email="circulation@example.com", name="Lou Petit", roles=("circulation",)),
+    User(
         sub="staff-admin", email="admin@example.com", name="Alex Brandt",
         roles=("support", "supervisor", "circulation", "admin"),
     ),
 )  # fmt: skip
 
 
-class People:
-    """Everybody who can sign in, in memory."""
+class Users:
+    """All users, in memory."""
 
     def __init__(self) -> None:
-        self._by_email: dict[str, Person] = {}
-        self._by_sub: dict[str, Person] = {}
-        self._passwords: dict[str, tuple[bytes, bytes]] = {}
-        for person in SEEDED:
-            self._add(person, DEMO_PASSWORD)
+        self._by_email: dict[str, User] = {}
+        self._by_sub: dict[str, User] = {}
+        self._password_hashes: dict[str, tuple[bytes, bytes]] = {}  # salt and hash, by subject
+        for user in DEMO_USERS:
+            self._add(user, DEMO_PASSWORD)
 
-    def sign_up(self, *, email: str, name: str, password: str) -> Person:
+    def sign_up(self, *, email: str, name: str, password: str) -> User:
         """
-        Make a new reader.
+        Create a reader's account.
 
-        :raises EmailTaken: if the address is known.
+        :raises EmailTaken: if the email address is in use.
         """
         if email.casefold() in self._by_email:
             raise EmailTaken
-        person = Person(sub=f"reader-{secrets.token_hex(6)}", email=email.casefold(), name=name)
-        self._add(person, password)
-        return person
+        user = User(sub=f"reader-{secrets.token_hex(6)}", email=email.casefold(), name=name)
+        self._add(user, password)
+        return user
 
-    def authenticate(self, email: str, password: str) -> Person | None:
-        """Return who has this address and password, or nobody. Takes as long for an unknown address as for a known."""
-        person = self._by_email.get(email.casefold())
-        salt, kept = self._passwords[person.sub] if person else (b"nobody", b"")
-        return person if hmac.compare_digest(_digest(password, salt), kept) else None
+    def authenticate(self, email: str, password: str) -> User | None:
+        """Return the user with this email address and password. An unknown address takes equally long to check."""
+        user = self._by_email.get(email.casefold())
+        salt, expected = self._password_hashes[user.sub] if user else (b"unknown", b"")
+        return user if hmac.compare_digest(_hash(password, salt), expected) else None
 
-    def find(self, sub: str) -> Person | None:
-        """Return a person by subject."""
+    def find(self, sub: str) -> User | None:
+        """Return a user by subject."""
         return self._by_sub.get(sub)
 
-    def _add(self, person: Person, password: str) -> None:
+    def _add(self, user: User, password: str) -> None:
         salt = secrets.token_bytes(16)
-        self._passwords[person.sub] = (salt, _digest(password, salt))
-        self._by_email[person.email] = self._by_sub[person.sub] = person
+        self._password_hashes[user.sub] = (salt, _hash(password, salt))
+        self._by_email[user.email] = self._by_sub[user.sub] = user
 
 
-def _digest(password: str, salt: bytes) -> bytes:
+def _hash(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=2**13, r=8, p=1)

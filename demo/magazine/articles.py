@@ -1,4 +1,4 @@
-"""The articles: Markdown files with a few lines about each on top."""
+"""The articles: Markdown files with front matter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 FOLDER = Path(__file__).parent / "articles"
-OPENING = 2  # paragraphs that anyone may read
+FREE_PARAGRAPHS = 2  # at the start of a subscribers' article
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Article:
     """
-    One article, cut where the paywall would stand.
+    An article, split at the paywall.
 
-    `feature` is what Newsstand is asked about, none for an article that everybody may read.
+    ``feature`` is the Newsstand feature that the reader needs; None for a free article.
     """
 
     slug: str
@@ -27,46 +27,46 @@ class Article:
     issue: str
     position: int
     feature: str | None
-    art: str  # a file name under static/art
-    minutes: int
+    art: str  # file name in static/art
+    minutes: int  # reading time
     opening: Markup
     rest: Markup
 
 
 def load(folder: Path = FOLDER) -> Sequence[Article]:
-    """Read all articles of a folder, in the order in which the front page shows them."""
+    """Read all articles in a folder, in the order of the front page."""
     return sorted((_read(path) for path in folder.glob("*.md")), key=lambda article: article.position)
 
 
 def _read(path: Path) -> Article:
     """
-    Read one article.
+    Read an article.
 
-    :raises ValueError: if the lines on top are missing or incomplete.
+    :raises ValueError: if its front matter is missing or incomplete.
     """
-    head, mark, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
-    about = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
-    missing = {"title", "standfirst", "author", "section", "issue", "position"} - about.keys()
-    if not mark or missing:
-        raise ValueError(f"{path.name} lacks {', '.join(sorted(missing)) or 'its closing ---'}")
+    front_matter, separator, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+    fields = dict(line.split(": ", 1) for line in front_matter.splitlines() if ": " in line)
+    missing = {"title", "standfirst", "author", "section", "issue", "position"} - fields.keys()
+    if not separator or missing:
+        raise ValueError(f"{path.name}: missing {', '.join(sorted(missing)) or 'the closing ---'}")
     paragraphs = [paragraph for paragraph in body.strip().split("\n\n") if paragraph.strip()]
     return Article(
         slug=path.stem,
-        title=about["title"],
-        standfirst=about["standfirst"],
-        author=about["author"],
-        section=about["section"],
-        issue=about["issue"],
-        position=int(about["position"]),
-        feature=about.get("feature"),
+        title=fields["title"],
+        standfirst=fields["standfirst"],
+        author=fields["author"],
+        section=fields["section"],
+        issue=fields["issue"],
+        position=int(fields["position"]),
+        feature=fields.get("feature"),
         art=f"{path.stem}.svg",
         minutes=max(1, round(len(body.split()) / 220)),
-        opening=_html(paragraphs[:OPENING]),
-        rest=_html(paragraphs[OPENING:]),
+        opening=_html(paragraphs[:FREE_PARAGRAPHS]),
+        rest=_html(paragraphs[FREE_PARAGRAPHS:]),
     )
 
 
 def _html(paragraphs: Sequence[str]) -> Markup:
-    """Return paragraphs as HTML with proper quotation marks. What is marked safe here is our own files."""
+    """Return paragraphs as HTML with typographic quotation marks. Only our own files are marked as safe HTML."""
     markdown = MarkdownIt("commonmark", {"typographer": True}).enable(["replacements", "smartquotes"])
     return Markup(markdown.render("\n\n".join(paragraphs)))  # noqa: S704

@@ -1,4 +1,4 @@
-"""What every page of the magazine shares: the reader, the templates, the service."""
+"""What all pages of the magazine share: settings, clients, sessions and templates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,78 +13,78 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from demo.forms import csrf_token, is_our_form
-from demo.magazine import messages
+from demo.forms import csrf_token, has_valid_csrf_token
+from demo.magazine import formatting
 from demo.magazine.articles import Article
-from demo.magazine.newsstand_client import Newsstand
-from demo.magazine.oidc import Identity, Reader
+from demo.magazine.newsstand_client import NewsstandClient
+from demo.magazine.oidc import OidcClient, Reader
 from demo.magazine.sessions import Sessions
 from demo.magazine.settings import Settings
 
-STALE = "This form was too old. Please go back, reload the page and try again."
+FORM_EXPIRED = "This form has expired. Please go back, reload the page and try again."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Magazine:
-    """The site's parts, as its pages use them."""
+class Context:
+    """The site's settings, articles, clients, sessions and templates."""
 
     settings: Settings
     articles: Sequence[Article]
-    newsstand: Newsstand
+    newsstand: NewsstandClient
     edge: Edge
-    identity: Identity
+    oidc: OidcClient
     sessions: Sessions = field(default_factory=Sessions)
     templates: Jinja2Templates = field(
         default_factory=lambda: Jinja2Templates(directory=Path(__file__).parent / "templates")
     )
 
     def __post_init__(self) -> None:
-        self.templates.env.filters["money"] = messages.money
-        self.templates.env.filters["date"] = lambda value: messages.date(value, self.settings.timezone)
-        self.templates.env.filters["last_day"] = lambda value: messages.last_day(value, self.settings.timezone)
+        self.templates.env.filters["money"] = formatting.money
+        self.templates.env.filters["date"] = lambda value: formatting.date(value, self.settings.timezone)
+        self.templates.env.filters["last_day"] = lambda value: formatting.last_day(value, self.settings.timezone)
 
     def article(self, slug: str | None) -> Article | None:
-        """Return an article by the name in its address."""
+        """Return an article by its slug."""
         return next((article for article in self.articles if article.slug == slug), None)
 
     def reader(self, request: Request) -> Reader | None:
-        """Return who is signed in."""
+        """Return the signed-in reader."""
         return self.sessions.reader(request)
 
-    def page(self, request: Request, name: str, *, status: int = 200, **context: Any) -> Response:
-        """Return a page, with what its frame needs: the reader, the form token, and a message left for them."""
+    def render(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+        """Render a page with the variables that the base template needs."""
         context |= {
             "reader": self.reader(request),
             "csrf": csrf_token(request),
             "notice": request.session.pop("notice", None),
-            "here": request.url.path,
+            "path": request.url.path,
         }
-        return self.templates.TemplateResponse(request, name, context, status_code=status)
+        return self.templates.TemplateResponse(request, template, context, status_code=status)
 
     async def form(self, request: Request) -> FormData:
         """
-        Return a form that one of our pages sent.
+        Return the submitted form.
 
-        :raises HTTPException: 403 for one from elsewhere.
+        :raises HTTPException: with status 403 if the CSRF token is invalid.
         """
         form = await request.form()
-        if not is_our_form(request, form):
-            raise HTTPException(403, STALE)
+        if not has_valid_csrf_token(request, form):
+            raise HTTPException(403, FORM_EXPIRED)
         return form
 
 
-def see_other(path: str) -> Response:
-    """Send the browser to another page, after a form."""
-    return RedirectResponse(path, status_code=303)
+def see_other(url: str) -> Response:
+    """Redirect after a form submission (303)."""
+    return RedirectResponse(url, status_code=303)
 
 
-def sign_in_first(destination: str) -> Response:
-    """Send the browser to sign in, and from there to where it wanted."""
+def redirect_to_sign_in(destination: str) -> Response:
+    """Redirect to the sign-in page, which then redirects to the destination."""
     return see_other(f"/sign-in?next={quote(destination, safe='')}")
 
 
-def own_path(value: str | None) -> str:
-    """Return a path of this site from what a browser sent, the front page for anything else."""
+def local_path(value: str | None) -> str:
+    """Return a path of this site, or `/` for any other value. Prevents open redirects."""
     if not value or not value.startswith("/") or value.startswith("//") or "\\" in value or any(c < " " for c in value):
         return "/"
     parts = urlsplit(value)

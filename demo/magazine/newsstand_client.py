@@ -1,4 +1,4 @@
-"""The only way from the magazine to the subscription service: its REST API over HTTP."""
+"""The client for Newsstand's REST API, the magazine's only connection to the subscription service."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ import httpx2
 
 Json = dict[str, Any]
 
-PATIENCE = httpx2.Timeout(15.0, connect=2.0)  # a checkout waits for the payment processor
-HASTE = httpx2.Timeout(3.0, connect=1.0)  # nobody waits long for an article
-CLICK = 15.0  # seconds that a second click waits for what comes of the first
+TIMEOUT = httpx2.Timeout(15.0, connect=2.0)  # starting a checkout includes a call to the payment processor
+ARTICLE_TIMEOUT = httpx2.Timeout(3.0, connect=1.0)  # for calls that delay the front page or an article
+DOUBLE_CLICK_WAIT = 15.0  # seconds that a second click waits for the result of the first
 
 
 class Problem(Exception):
-    """The service said no, and why (RFC 9457)."""
+    """The service rejected the request (RFC 9457)."""
 
     def __init__(self, *, status: int, code: str, title: str, detail: str) -> None:
         super().__init__(f"{status} {code}: {detail or title}")
@@ -26,67 +26,69 @@ class Problem(Exception):
 
 
 class Unreachable(Exception):
-    """The service did not answer, or not sensibly. It says nothing about the reader."""
+    """The service did not respond, or returned a server error. This says nothing about the reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Whether a reader may use a feature, and the service's reason."""
+class Access:
+    """Whether a reader may use a feature, and the service's reason code."""
 
     allowed: bool
     reason: str
     until: str | None
 
 
-class Newsstand:
+class NewsstandClient:
     """
-    What the site asks of the service.
+    A client for the REST API.
 
-    A reader's token is passed where the reader acts; the site's own key serves one purpose, the question that is
-    asked before a gated article when the reader's signed token does not answer it.
+    Calls on behalf of a reader use the reader's access token. The site's own API key is used only to check a reader's
+    access to an article when the reader's entitlement token doesn't grant it.
     """
 
     def __init__(self, http: httpx2.AsyncClient, *, url: str, api_key: str) -> None:
         self._http, self._url, self._api_key = http, url, api_key
 
     async def plan(self) -> Json | None:
-        """Return the plan that the magazine sells."""
-        plans = (await self._call("GET", "/v1/plans", timeout=HASTE)).get("data") or []
+        """Return the plan on sale."""
+        plans = (await self._call("GET", "/v1/plans", timeout=ARTICLE_TIMEOUT)).get("data") or []
         return dict(plans[0]) if plans else None
 
-    async def may_use(self, sub: str, feature: str) -> Answer:
+    async def check_access(self, sub: str, feature: str) -> Access:
         """
-        Ask whether a reader may use a feature.
+        Return whether a reader may use a feature.
 
-        :raises Unreachable: also where the service refuses the site itself, which is not the reader's fault.
+        :raises Unreachable: also if the service rejects the site's API key, which is not the reader's fault.
         """
-        question = {"subscriber": sub, "feature": feature}
+        body = {"subscriber": sub, "feature": feature}
         try:
             found = await self._call(
-                "POST", "/v1/entitlements/check", token=self._api_key, body=question, timeout=HASTE
+                "POST", "/v1/entitlements/check", token=self._api_key, body=body, timeout=ARTICLE_TIMEOUT
             )
         except Problem as problem:
             raise Unreachable(str(problem)) from problem
-        return Answer(allowed=found.get("allowed") is True, reason=str(found.get("reason")), until=found.get("until"))
+        return Access(allowed=found.get("allowed") is True, reason=str(found.get("reason")), until=found.get("until"))
 
     async def features(self, token: str) -> frozenset[str]:
-        """Return the names of all that a reader may use."""
-        return frozenset((await self._call("GET", "/v1/me/entitlements", token=token, timeout=HASTE))["features"])
+        """Return the features that the reader may use."""
+        entitlements = await self._call("GET", "/v1/me/entitlements", token=token, timeout=ARTICLE_TIMEOUT)
+        return frozenset(entitlements["features"])
 
     async def entitlement_token(self, token: str) -> str:
-        """Return a signed token of what the reader may use, which opens articles for minutes without a question."""
-        return str((await self._call("POST", "/v1/me/entitlement-tokens", token=token, timeout=HASTE))["token"])
+        """Return a signed token with the reader's features. It opens articles for minutes without further calls."""
+        made = await self._call("POST", "/v1/me/entitlement-tokens", token=token, timeout=ARTICLE_TIMEOUT)
+        return str(made["token"])
 
     async def start_checkout(self, token: str, choice: Json) -> Json:
-        """Start a checkout; the answer holds the address of the page where the reader pays."""
+        """Start a checkout and return it, with the URL of the payment page."""
         return await self._call("POST", "/v1/checkout-sessions", token=token, body=choice)
 
     async def checkout(self, token: str, session_id: str) -> Json:
-        """Return how a checkout ended."""
-        return await self._call("GET", f"/v1/checkout-sessions/{_segment(session_id)}", token=token)
+        """Return the status of a checkout."""
+        return await self._call("GET", f"/v1/checkout-sessions/{_path_segment(session_id)}", token=token)
 
     async def subscription(self, token: str) -> Json | None:
-        """Return the reader's subscription, if there ever was one."""
+        """Return the reader's subscription, or None if they never had one."""
         try:
             return await self._call("GET", "/v1/me/subscription", token=token)
         except Problem as problem:
@@ -95,15 +97,15 @@ class Newsstand:
             raise
 
     async def cancel(self, token: str) -> None:
-        """End the reader's subscription with what is paid."""
+        """Cancel the reader's subscription at the end of the paid period."""
         await self._call("POST", "/v1/me/subscription/cancel", token=token, body={"when": "period_end"})
 
     async def resume(self, token: str) -> None:
-        """Undo a scheduled end."""
+        """Resume a subscription that is set to end."""
         await self._call("POST", "/v1/me/subscription/resume", token=token)
 
-    async def my_refund_quote(self, token: str) -> Json | None:
-        """Return what the guarantee would pay the reader back, or why it would not; nothing without a subscription."""
+    async def guarantee_quote(self, token: str) -> Json | None:
+        """Return the reader's refund under the guarantee, or why there is none; None without a subscription."""
         try:
             return await self._call("GET", "/v1/me/refund-quote", token=token)
         except Problem as problem:
@@ -111,37 +113,37 @@ class Newsstand:
                 return None
             raise
 
-    async def my_refund(self, token: str, *, key: str, amount: Json) -> Json:
-        """Give the reader their money back, if it is still this much; the same key never pays twice."""
-        return await self._pays("/v1/me/refunds", token, key=key, body={"expected_amount": amount})
+    async def request_own_refund(self, token: str, *, key: str, amount: Json) -> Json:
+        """Refund the reader, if the amount is still the same. Repeating the idempotency key never pays twice."""
+        return await self._refund("/v1/me/refunds", token, key=key, body={"expected_amount": amount})
 
     async def find_readers(self, token: str, query: str) -> list[Json]:
-        """Find readers by e-mail address, as staff."""
+        """Return the readers whose email address starts with the query. For staff."""
         found = await self._call("GET", f"/v1/support/subscribers?q={quote(query)}", token=token)
         return list(found.get("data") or [])
 
     async def reader(self, token: str, reader_id: str) -> Json:
-        """Return all about one reader, as staff."""
-        return await self._call("GET", f"/v1/support/subscribers/{_segment(reader_id)}", token=token)
+        """Return a reader with subscriptions, payments and refunds. For staff."""
+        return await self._call("GET", f"/v1/support/subscribers/{_path_segment(reader_id)}", token=token)
 
     async def refund_quotes(self, token: str, payment: str) -> list[Json]:
-        """Return what a refund of a payment would pay, on each basis, as staff."""
-        found = await self._call("GET", f"/v1/support/payments/{_segment(payment)}/refund-quote", token=token)
+        """Return a payment's refund quotes, one for each basis. For staff."""
+        found = await self._call("GET", f"/v1/support/payments/{_path_segment(payment)}/refund-quote", token=token)
         return list(found.get("quotes") or [])
 
     async def refund(self, token: str, *, key: str, body: Json) -> Json:
-        """Give money back, as staff; the same key never pays twice."""
-        return await self._pays("/v1/support/refunds", token, key=key, body=body)
+        """Refund a payment. For staff. Repeating the idempotency key never pays twice."""
+        return await self._refund("/v1/support/refunds", token, key=key, body=body)
 
-    async def _pays(self, path: str, token: str, *, key: str, body: Json) -> Json:
-        """Have money move once. A browser shows only what its second click was answered, so that waits for the first."""
+    async def _refund(self, path: str, token: str, *, key: str, body: Json) -> Json:
+        """Request a refund. After a double click, the browser shows the second response, so wait for the first."""
         headers = {"Idempotency-Key": key}
-        until = time.monotonic() + CLICK
+        deadline = time.monotonic() + DOUBLE_CLICK_WAIT
         while True:
             try:
                 return await self._call("POST", path, token=token, body=body, headers=headers)
             except Problem as problem:
-                if problem.code != "idempotency_key_in_use" or time.monotonic() > until:
+                if problem.code != "idempotency_key_in_use" or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(0.25)
 
@@ -153,17 +155,19 @@ class Newsstand:
         token: str | None = None,
         body: Json | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: httpx2.Timeout = PATIENCE,  # noqa: ASYNC109  # it is the client's own, per phase
+        timeout: httpx2.Timeout = TIMEOUT,  # noqa: ASYNC109  # httpx's own time-out, for each phase
     ) -> Json:
         """
         Make one request.
 
-        :raises Problem: if the service refused it.
-        :raises Unreachable: if there is no service to be understood.
+        :raises Problem: if the service rejects it.
+        :raises Unreachable: if the service fails or doesn't respond.
         """
-        sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+        all_headers = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
-            response = await self._http.request(method, self._url + path, json=body, headers=sent, timeout=timeout)
+            response = await self._http.request(
+                method, self._url + path, json=body, headers=all_headers, timeout=timeout
+            )
             found = response.json() if response.content else {}
         except (httpx2.HTTPError, json.JSONDecodeError, UnicodeError) as error:
             raise Unreachable(f"{method} {path}: {error!r}") from error
@@ -173,12 +177,12 @@ class Newsstand:
             raise Problem(
                 status=response.status_code,
                 code=str(found.get("code") or ""),
-                title=str(found.get("title") or "The request was refused"),
+                title=str(found.get("title") or "Request rejected"),
                 detail=str(found.get("detail") or ""),
             )
         return found
 
 
-def _segment(value: str) -> str:
-    """Return a value as one segment of a path, whatever a browser sent."""
+def _path_segment(value: str) -> str:
+    """Return a value quoted as one segment of a path."""
     return quote(value, safe="") or "-"

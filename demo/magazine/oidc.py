@@ -1,4 +1,4 @@
-"""Signing in: the site's half of the code flow with PKCE (OpenID Connect Core 1.0, RFC 7636)."""
+"""The OpenID Connect client: the code flow with PKCE (OpenID Connect Core 1.0, RFC 7636)."""
 
 import base64
 import hashlib
@@ -18,48 +18,48 @@ SCOPE = "openid profile email"
 
 
 class SignInFailed(Exception):
-    """The issuer or the browser brought something back that does not fit. ``str()`` says what, for the log."""
+    """The sign-in failed. The message is for the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Somebody who is signed in. The token stays on the server; the browser holds a reference only."""
+    """A signed-in reader. The access token stays on the server; the browser only has a session id."""
 
     sub: str
     name: str
     email: str
     roles: tuple[str, ...]
     token: str = field(repr=False)
-    expires_at: float  # epoch seconds
+    expires_at: float  # seconds since 1970
 
     @property
-    def is_agent(self) -> bool:
-        """Tell whether to offer the way to the desk. What they may do there is for the service to say."""
+    def is_support_agent(self) -> bool:
+        """Whether to show links to the support desk. The service checks permissions itself."""
         return "support" in self.roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A sign-in on its way: what ties the answer to this browser (state), token (nonce) and request (verifier)."""
+class SignInAttempt:
+    """A pending sign-in. State, nonce and verifier bind it to one browser, ID token and authorization code."""
 
     destination: str
     state: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
-    begun_at: float = field(default_factory=time.time)
+    started_at: float = field(default_factory=time.time)
 
 
-class Identity:
-    """The issuer, seen by one client of it."""
+class OidcClient:
+    """A client of the identity provider."""
 
     def __init__(self, http: httpx2.AsyncClient, *, issuer: str, client_id: str, redirect_uri: str) -> None:
         self._http, self._issuer, self._client_id, self._redirect_uri = http, issuer, client_id, redirect_uri
         self._metadata: dict[str, Any] | None = None
 
-    async def sign_in_url(self, attempt: Attempt) -> str:
-        """Return where to send the browser to sign in."""
+    async def sign_in_url(self, attempt: SignInAttempt) -> str:
+        """Return the URL of the sign-in page."""
         digest = hashlib.sha256(attempt.verifier.encode()).digest()
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self._client_id,
             "redirect_uri": self._redirect_uri,
@@ -69,20 +69,20 @@ class Identity:
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
-        return f"{await self._endpoint('authorization_endpoint')}?{urlencode(asked)}"
+        return f"{await self._endpoint('authorization_endpoint')}?{urlencode(parameters)}"
 
-    async def sign_out_url(self, back_to: str) -> str:
-        """Return where to send the browser to sign out of the issuer as well."""
-        asked = {"client_id": self._client_id, "post_logout_redirect_uri": back_to}
-        return f"{await self._endpoint('end_session_endpoint')}?{urlencode(asked)}"
+    async def sign_out_url(self, return_url: str) -> str:
+        """Return the URL that signs out of the identity provider and redirects back."""
+        parameters = {"client_id": self._client_id, "post_logout_redirect_uri": return_url}
+        return f"{await self._endpoint('end_session_endpoint')}?{urlencode(parameters)}"
 
-    async def redeem(self, attempt: Attempt, code: str) -> Reader:
+    async def redeem(self, attempt: SignInAttempt, code: str) -> Reader:
         """
-        Exchange a code for tokens, and tell who it was.
+        Exchange an authorization code for tokens, and return the reader.
 
-        :raises SignInFailed: if the issuer refuses, or its answer is not for this site and this attempt.
+        :raises SignInFailed: if the provider rejects the code, or the ID token is not valid for this attempt.
         """
-        asked = {
+        parameters = {
             "grant_type": "authorization_code",
             "client_id": self._client_id,
             "code": code,
@@ -90,10 +90,10 @@ class Identity:
             "code_verifier": attempt.verifier,
         }
         try:
-            tokens = (await self._http.post(await self._endpoint("token_endpoint"), data=asked)).json()
+            tokens = (await self._http.post(await self._endpoint("token_endpoint"), data=parameters)).json()
             keys = KeySet.import_key_set((await self._http.get(await self._endpoint("jwks_uri"))).json())
             claims = jwt.decode(tokens["id_token"], keys, ["RS256"]).claims
-            self._check(claims, attempt)
+            self._validate(claims, attempt)
             return Reader(
                 sub=str(claims["sub"]),
                 name=str(claims.get("name") or claims.get("email") or "Reader"),
@@ -105,7 +105,7 @@ class Identity:
         except (httpx2.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
             raise SignInFailed(repr(error)) from error
 
-    def _check(self, claims: dict[str, Any], attempt: Attempt) -> None:
+    def _validate(self, claims: dict[str, Any], attempt: SignInAttempt) -> None:
         registry = jwt.JWTClaimsRegistry(
             leeway=30,
             iss={"essential": True, "value": self._issuer},
@@ -118,16 +118,16 @@ class Identity:
 
     async def _endpoint(self, name: str) -> str:
         """
-        Return one of the issuer's addresses, from its discovery document.
+        Return an endpoint from the discovery document.
 
-        :raises SignInFailed: if the issuer cannot be reached.
+        :raises SignInFailed: if the identity provider can't be reached.
         """
         if self._metadata is None:
             try:
-                found = (await self._http.get(f"{self._issuer}/.well-known/openid-configuration")).json()
+                metadata = (await self._http.get(f"{self._issuer}/.well-known/openid-configuration")).json()
             except (httpx2.HTTPError, json.JSONDecodeError) as error:
-                raise SignInFailed(f"no issuer at {self._issuer}: {error!r}") from error
-            if found.get("issuer") != self._issuer:
-                raise SignInFailed(f"the issuer calls itself {found.get('issuer')!r}")
-            self._metadata = found
+                raise SignInFailed(f"cannot reach the identity provider at {self._issuer}: {error!r}") from error
+            if metadata.get("issuer") != self._issuer:
+                raise SignInFailed(f"issuer mismatch: expected {self._issuer!r}, got {metadata.get('issuer')!r}")
+            self._metadata = metadata
         return str(self._metadata[name])

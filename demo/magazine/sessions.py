@@ -1,8 +1,8 @@
 """
-Who is signed in, in this process's memory.
+Sign-in sessions, in the memory of this process.
 
-The session's cookie holds a random reference and the form token, signed. A site of more than one process would keep
-these in its database.
+The signed session cookie holds a random session id and the CSRF token. A site with several processes would keep its
+sessions in a database.
 """
 
 import secrets
@@ -10,45 +10,45 @@ import time
 
 from starlette.requests import Request
 
-from demo.magazine.oidc import Attempt, Reader
+from demo.magazine.oidc import Reader, SignInAttempt
 
-ATTEMPT_LIFETIME = 600  # seconds to fill in the issuer's form
+ATTEMPT_LIFETIME = 600  # seconds to complete the sign-in form
 
 
 class Sessions:
-    """Signed-in readers and sign-ins on their way, each by the reference in the browser's cookie."""
+    """Signed-in readers by session id, and pending sign-in attempts by browser and state."""
 
     def __init__(self) -> None:
         self._readers: dict[str, Reader] = {}
-        self._attempts: dict[tuple[str, str], Attempt] = {}
+        self._attempts: dict[tuple[str, str], SignInAttempt] = {}
 
     def reader(self, request: Request) -> Reader | None:
-        """Return who is signed in, if their token still holds."""
-        reference = str(request.session.get("sid"))
-        reader = self._readers.get(reference)
+        """Return the signed-in reader, unless their access token has expired."""
+        session_id = str(request.session.get("sid"))
+        reader = self._readers.get(session_id)
         if reader is not None and reader.expires_at <= time.time():
-            del self._readers[reference]
+            del self._readers[session_id]
             return None
         return reader
 
-    def begin(self, request: Request, attempt: Attempt) -> None:
-        """Remember a sign-in until the browser comes back with it; old ones are dropped."""
+    def add_attempt(self, request: Request, attempt: SignInAttempt) -> None:
+        """Store a sign-in attempt until the browser returns, and drop expired ones."""
         oldest = time.time() - ATTEMPT_LIFETIME
-        self._attempts = {key: kept for key, kept in self._attempts.items() if kept.begun_at > oldest}
+        self._attempts = {key: kept for key, kept in self._attempts.items() if kept.started_at > oldest}
         browser = request.session.setdefault("browser", secrets.token_urlsafe(24))
         self._attempts[browser, attempt.state] = attempt
 
-    def returning(self, request: Request, state: str) -> Attempt | None:
-        """Return the sign-in that this browser began with this state, once."""
+    def take_attempt(self, request: Request, state: str) -> SignInAttempt | None:
+        """Return and remove the attempt that this browser started with this state."""
         return self._attempts.pop((str(request.session.get("browser")), state), None)
 
     def sign_in(self, request: Request, reader: Reader) -> None:
-        """Start a session under a new reference, so that one planted before signing in is worth nothing."""
+        """Start a session with a new id, which prevents session fixation."""
         self.sign_out(request)
-        request.session["sid"] = reference = secrets.token_urlsafe(32)
-        self._readers[reference] = reader
+        request.session["sid"] = session_id = secrets.token_urlsafe(32)
+        self._readers[session_id] = reader
 
     def sign_out(self, request: Request) -> None:
-        """Forget the reader and everything about the browser."""
+        """End the session and clear its cookie."""
         self._readers.pop(str(request.session.get("sid")), None)
         request.session.clear()

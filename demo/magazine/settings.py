@@ -1,27 +1,27 @@
-"""What the magazine is told from outside, by the environment."""
+"""The magazine's settings, read from environment variables."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PUBLIC_DEMO_KEY = "not-a-secret-demo-session-key"  # signs session cookies where none is set: for the demo only
+DEMO_SESSION_KEY = "not-a-secret-demo-session-key"  # public; signs session cookies if no key is set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting is `MAGAZINE_<NAME>`."""
+    """The settings. Each is read from `MAGAZINE_<NAME>`."""
 
-    url: str  # where browsers reach the site; no slash at the end
+    url: str  # public URL of the site, without a trailing slash
     newsstand_url: str
-    api_key: str  # a server key of Newsstand with the scope entitlements:read
+    api_key: str  # a Newsstand API key with the scope entitlements:read
     issuer: str
     client_id: str
     session_key: str
-    timezone: str  # of the dates that readers see
+    timezone: str  # of the dates on the pages
 
     @classmethod
     def from_environment(cls, listening_on: str, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the settings; what is left out suits a demo on its usual ports, but for the API key."""
+        """Read the settings. The defaults suit a demo on its usual ports; only the API key has none."""
 
         def read(name: str, default: str) -> str:
             return environment.get(f"MAGAZINE_{name}") or default
@@ -32,6 +32,6 @@ class Settings:
             api_key=read("API_KEY", ""),
             issuer=read("ISSUER", "http://127.0.0.1:9000").rstrip("/"),
             client_id=read("CLIENT_ID", "magazine"),
-            session_key=read("SESSION_KEY", PUBLIC_DEMO_KEY),
+            session_key=read("SESSION_KEY", DEMO_SESSION_KEY),
             timezone=read("TIMEZONE", "America/Chicago"),
         )

@@ -19,7 +19,7 @@ def pytest_runtest_setup() -> None:
 @pytest.fixture(scope="package")
 def shop() -> Iterator[Stack]:
     """Everything, running."""
-    stack = Stack(Ports.free(), say=lambda _: None)
+    stack = Stack(Ports.free(), report=lambda _: None)
     asyncio.run(stack.start())
     yield stack
     stack.stop()

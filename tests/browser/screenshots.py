@@ -14,10 +14,10 @@ from demo.stack import Ports, Stack
 from tests.browser.visiting import CHROMIUM, GATED, PHONE, WIDE, Sitter, Visitor, chromium
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-# As much of the plan card as there is room for, below the wall.
-AT_THE_WALL = """wall => {
+# As much of the plan card as there is room for, below the paywall.
+AT_THE_PAYWALL = """paywall => {
   const end = document.querySelector(".plan").getBoundingClientRect().bottom + scrollY + 24
-  scrollTo(0, Math.min(wall.offsetTop - 24, Math.max(wall.offsetTop - 220, end - innerHeight)))
+  scrollTo(0, Math.min(paywall.offsetTop - 24, Math.max(paywall.offsetTop - 220, end - innerHeight)))
 }"""
 SIZES = {"wide": WIDE, "phone": PHONE}
 
@@ -34,7 +34,7 @@ class Photographer:
         reader.open("/")
         self._take(reader, "front")
         reader.open(GATED)
-        reader.page.locator(".wall").evaluate(AT_THE_WALL)
+        reader.page.locator(".paywall").evaluate(AT_THE_PAYWALL)
         self._take(reader, "paywall")
         reader.joins("Nia Fontaine", edition="Digital and print", path=GATED)
         reader.fill_in()
@@ -43,7 +43,7 @@ class Photographer:
         reader.click("Subscribe and pay")
         reader.sees("Welcome aboard")
         self._take(reader, "welcome")
-        reader.click("Read on")
+        reader.click("Keep reading")
         reader.page.locator(".rest").evaluate("rest => scrollTo(0, rest.offsetTop - 400)")
         self._take(reader, "article")
         reader.open("/account")

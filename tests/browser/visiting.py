@@ -84,16 +84,16 @@ class Visitor:
         expect(self.page).to_have_url(re.compile("^" + re.escape(full)))
 
     def sign_up(self, name: str) -> None:
-        """Make an account with the issuer, whose sign-in page is open, and come back."""
-        self.click("Make an account")
-        self.page.get_by_label("Your name").fill(name)
-        self.page.get_by_label("E-mail address").fill(self.email)
+        """Create an account; the sign-in page is open."""
+        self.click("Create an account")
+        self.page.get_by_label("Name", exact=True).fill(name)
+        self.page.get_by_label("Email address").fill(self.email)
         self.page.get_by_label("Password").fill("a-public-password")
-        self.page.get_by_role("button", name="Make an account").click()
+        self.page.get_by_role("button", name="Create account").click()
 
     def sign_in(self, email: str) -> None:
         """Sign in as one of the people of the demo; the issuer's page is open."""
-        self.page.get_by_label("E-mail address").fill(email)
+        self.page.get_by_label("Email address").fill(email)
         self.page.get_by_label("Password").fill(DEMO_PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
 
@@ -135,8 +135,8 @@ class Visitor:
         """As the support agent, sign in at the desk and open a reader's page."""
         self.open("/desk")
         self.sign_in("agent@example.com")
-        self.page.get_by_label("E-mail address").fill(email)
-        self.click("Find")
+        self.page.get_by_label("Email address").fill(email)
+        self.click("Search")
         self.page.get_by_role("link", name=email).click()
 
     def _listen(self, said: str) -> None:

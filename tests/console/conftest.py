@@ -8,14 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from demo.browser import Browser, Page
-from demo.identity_provider.app import CONSOLE, CONSOLE_SECRET
+from demo.identity_provider.app import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
 from demo.identity_provider.users import DEMO_PASSWORD
 from tests.support.shop import Shop, open_shop
 
 SESSION_KEY = "a-key-of-the-tests-and-of-nothing-else"
 SETTINGS: dict[str, Any] = {
-    "oidc_client_id": CONSOLE,
-    "oidc_client_secret": SecretStr(CONSOLE_SECRET),
+    "oidc_client_id": CONSOLE_CLIENT_ID,
+    "oidc_client_secret": SecretStr(CONSOLE_CLIENT_SECRET),
     "session_key": SecretStr(SESSION_KEY),
 }
 

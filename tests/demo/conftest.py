@@ -1,4 +1,4 @@
-"""A real issuer and a real magazine on free ports, for all tests of this folder, and a browser for each."""
+"""A real identity provider and a real magazine for all tests of this folder, and a browser for each test."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from demo.stack import Ports
 
 @contextmanager
 def running(module: str, announcement: str, *arguments: str, **environment: str) -> Iterator[str]:
-    """Run one of the demo's sites on a free port; gives where it listens."""
+    """Run one of the demo's sites on a free port, and yield its URL."""
     command = [sys.executable, "-m", module, "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
         assert process.stdout is not None
@@ -28,24 +28,24 @@ def running(module: str, announcement: str, *arguments: str, **environment: str)
 
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[str]:
-    """An issuer's address."""
+    """The URL of an identity provider."""
     with running(
-        "demo.identity_provider", "Issuer listening on ", "--redirect-uri", "http://127.0.0.1:5555/signed-in"
+        "demo.identity_provider", "Identity provider listening on ", "--redirect-uri", "http://127.0.0.1:5555/signed-in"
     ) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def lonely_magazine(issuer: str) -> Iterator[str]:
-    """The address of a magazine whose subscription service is down."""
-    nobody = f"http://127.0.0.1:{Ports.free().service}"
-    settings = {"MAGAZINE_NEWSSTAND_URL": nobody, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_nobody"}
+def magazine_without_service(issuer: str) -> Iterator[str]:
+    """The URL of a magazine whose subscription service is down."""
+    unused_url = f"http://127.0.0.1:{Ports.free().service}"
+    settings = {"MAGAZINE_NEWSSTAND_URL": unused_url, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_invalid"}
     with running("demo.magazine", "Magazine listening on ", **settings) as url:
         yield url
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[httpx2.AsyncClient]:
-    """A browser without cookies that shows each redirect."""
+    """A browser without cookies that does not follow redirects."""
     async with httpx2.AsyncClient(trust_env=False) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Real proxies before the magazine, which ask the service's gate: nginx and Caddy, as deploy/gate configures them."""
+"""nginx and Caddy in front of the magazine, calling the service's gate with the configurations from deploy/gate."""
 
 import asyncio
 import os
@@ -14,18 +14,18 @@ import pytest
 
 from demo.browser import Browser, Page
 from demo.stack import Ports, Stack
-from tests.demo.test_full_stack import ARCHIVE, ARCHIVE_END, checkout, desk_page, new_reader, pay
+from tests.demo.test_full_stack import ARCHIVE, ARCHIVE_END, checkout, pay, sign_up, support_page
 from tests.support.packages import skip_without
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "gate"
 PATH = os.environ["PATH"] + ":/usr/sbin"
-PATIENCE = 30.0
+TIMEOUT = 30.0  # seconds
 pytestmark = [pytest.mark.xdist_group("gates"), pytest.mark.timeout(240)]
 
 
 @dataclass(frozen=True)
-class Gated:
-    """A proxy before the magazine."""
+class Proxy:
+    """A running proxy in front of the magazine."""
 
     name: str
     url: str
@@ -34,26 +34,26 @@ class Gated:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Stack]:
-    stack = Stack(Ports.free(), say=lambda _: None)
+    stack = Stack(Ports.free(), report=lambda _: None)
     asyncio.run(stack.start())
     yield stack
     stack.stop()
 
 
 @contextmanager
-def proxy(name: str, shop: Stack, folder: Path) -> Iterator[str]:
-    """Run a proxy of Debian's with the configuration that is shipped, on addresses of this test."""
+def run_proxy(name: str, shop: Stack, folder: Path) -> Iterator[str]:
+    """Run Debian's proxy with the shipped configuration, with the addresses replaced, and yield its URL."""
     port = Ports.free().service
     file = {"nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
     settings = (DEPLOY / file).read_text()
-    for shipped, ours in (
+    for shipped, replacement in (
         ("127.0.0.1:8000", shop.service.removeprefix("http://")),
         ("127.0.0.1:8080", shop.magazine.removeprefix("http://")),
         ("127.0.0.1:8081", f"127.0.0.1:{port}"),
         ("worker_processes auto;", "worker_processes 1;"),
     ):
         assert shipped in settings or name == "caddy", shipped
-        settings = settings.replace(shipped, ours)
+        settings = settings.replace(shipped, replacement)
     (folder / file).write_text(settings)
     (folder / "tmp").mkdir()
     command = {
@@ -71,13 +71,13 @@ def proxy(name: str, shop: Stack, folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(params=["nginx", "caddy"])
-async def gated(request: pytest.FixtureRequest, shop: Stack, tmp_path: Path) -> AsyncIterator[Gated]:
+async def proxy(request: pytest.FixtureRequest, shop: Stack, tmp_path: Path) -> AsyncIterator[Proxy]:
     skip_without({"nginx": "nginx-light", "caddy": "caddy"}[request.param])
-    with proxy(request.param, shop, tmp_path) as url:
-        async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(PATIENCE):
+    with run_proxy(request.param, shop, tmp_path) as url:
+        async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(TIMEOUT):
             while not await _listens(client, url):
                 await asyncio.sleep(0.05)
-        yield Gated(request.param, url, shop)
+        yield Proxy(request.param, url, shop)
 
 
 async def _listens(client: httpx2.AsyncClient, url: str) -> bool:
@@ -88,26 +88,26 @@ async def _listens(client: httpx2.AsyncClient, url: str) -> bool:
     return True
 
 
-async def opens(browser: Browser, url: str, *, until: str) -> Page:
-    """Open an address until the page holds, or its address is, what is waited for."""
-    async with asyncio.timeout(PATIENCE):
-        while until not in (page := await browser.open(url)).text and until not in page.url:
+async def open_until(browser: Browser, url: str, text: str) -> Page:
+    """Open a URL until the page, or its final URL, contains the text."""
+    async with asyncio.timeout(TIMEOUT):
+        while text not in (page := await browser.open(url)).text and text not in page.url:
             await asyncio.sleep(0.05)
     return page
 
 
-async def token(shop: Stack, **more: object) -> str:
-    """Return an access token of the identity provider's."""
+async def access_token(shop: Stack, **options: object) -> str:
+    """Return an access token from the identity provider."""
     async with httpx2.AsyncClient(trust_env=False) as client:
-        made = await client.post(f"{shop.issuer}/_issuer/tokens", json={"sub": "somebody", **more})
+        made = await client.post(f"{shop.issuer}/_issuer/tokens", json={"sub": "somebody", **options})
         return str(made.json()["access_token"])
 
 
 @asynccontextmanager
 async def without_service(shop: Stack) -> AsyncIterator[None]:
-    """Stop the service for a while."""
+    """Stop the service, and start it again afterwards."""
     os.kill(shop.processes.pids()["service"], signal.SIGTERM)
-    async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(PATIENCE):
+    async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(TIMEOUT):
         while await _listens(client, f"{shop.service}/healthz"):
             await asyncio.sleep(0.05)
     yield
@@ -116,55 +116,57 @@ async def without_service(shop: Stack) -> AsyncIterator[None]:
     await shop.processes.serve("service", command, f"{shop.service}/readyz")
 
 
-async def test_a_proxy_lets_readers_in_by_the_gate_and_no_others(gated: Gated) -> None:
-    shop = gated.shop
-    async with Browser(follow=False) as nobody:
-        assert (await nobody.open(gated.url + "/")).status == 200  # a free page
-        turned = await nobody.open(gated.url + ARCHIVE)
-        assert turned.status == 302
-        assert (turned.location or "").removeprefix(gated.url) == f"/sign-in?next={ARCHIVE}"
-    async with httpx2.AsyncClient(trust_env=False) as liar:
+async def test_proxy_lets_only_entitled_readers_in(proxy: Proxy) -> None:
+    shop = proxy.shop
+    async with Browser(follow=False) as visitor:
+        assert (await visitor.open(proxy.url + "/")).status == 200  # a free page
+        redirect = await visitor.open(proxy.url + ARCHIVE)
+        assert redirect.status == 302
+        assert (redirect.location or "").removeprefix(proxy.url) == f"/sign-in?next={ARCHIVE}"
+    async with httpx2.AsyncClient(trust_env=False) as client:
         for headers in (
             {"X-Newsstand-Subscriber": "somebody"},
             {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},
             {"Cookie": "slow_ferry_token=; slow_ferry_token=x\tx"},
-            {"Cookie": f"slow_ferry_token={await token(shop, expires_in=-60)}"},
+            {"Cookie": f"slow_ferry_token={await access_token(shop, expires_in=-60)}"},
         ):
-            assert (await liar.get(gated.url + ARCHIVE, headers=headers)).status_code == 302
+            assert (await client.get(proxy.url + ARCHIVE, headers=headers)).status_code == 302
     async with Browser() as browser:
-        email = await new_reader(browser, shop)
-        turned = await browser.open(gated.url + ARCHIVE)  # signed in, and not subscribed
-        assert "reason=never_subscribed" in turned.url
+        email = await sign_up(browser, shop)
+        redirect = await browser.open(proxy.url + ARCHIVE)  # signed in but not subscribed
+        assert "reason=never_subscribed" in redirect.url
         await pay(browser, await checkout(browser, shop, edition="digital"))
-        page = await opens(browser, gated.url + ARCHIVE, until=ARCHIVE_END)
-        assert page.url == gated.url + ARCHIVE
+        page = await open_until(browser, proxy.url + ARCHIVE, ARCHIVE_END)
+        assert page.url == proxy.url + ARCHIVE
 
         async with Browser() as agent:
-            desk = await desk_page(agent, shop, email)
-            assert "Refund of $49" in (await agent.submit(desk, desk.form("/refund"))).text
-        await opens(browser, gated.url + ARCHIVE, until="reason=refunded")  # the proxy remembers for a second at most
+            page = await support_page(agent, shop, email)
+            assert "Refund of $49" in (await agent.submit(page, page.form("/refund"))).text
+        await open_until(
+            browser, proxy.url + ARCHIVE, "reason=refunded"
+        )  # the proxy caches the decision for a second at most
 
 
-async def test_while_the_service_is_away_nginx_remembers_who_was_let_in_and_caddy_lets_nobody_in(gated: Gated) -> None:
-    shop = gated.shop
-    async with Browser() as browser, Browser(follow=False) as nobody, Browser() as late:
-        await new_reader(browser, shop)
+async def test_nginx_serves_known_readers_during_an_outage_and_caddy_serves_none(proxy: Proxy) -> None:
+    shop = proxy.shop
+    async with Browser() as browser, Browser(follow=False) as visitor, Browser() as unknown_reader:
+        await sign_up(browser, shop)
         await pay(browser, await checkout(browser, shop, edition="digital"))
-        await new_reader(late, shop)
-        await pay(late, await checkout(late, shop, edition="digital"))
-        assert ARCHIVE_END in (await browser.open(gated.url + ARCHIVE)).text
+        await sign_up(unknown_reader, shop)
+        await pay(unknown_reader, await checkout(unknown_reader, shop, edition="digital"))
+        assert ARCHIVE_END in (await browser.open(proxy.url + ARCHIVE)).text
 
         async with without_service(shop):
-            held = await browser.open(gated.url + ARCHIVE)
-            never_asked = await late.open(gated.url + ARCHIVE)
-            assert (await nobody.open(gated.url + "/")).status == 200  # a free page needs no gate
-            assert (await nobody.open(gated.url + ARCHIVE)).status == 503
-        if gated.name == "nginx":
-            assert held.status == 200
-            assert ARCHIVE_END in held.text  # the site believes the reader's own token meanwhile
+            known = await browser.open(proxy.url + ARCHIVE)
+            unknown = await unknown_reader.open(proxy.url + ARCHIVE)
+            assert (await visitor.open(proxy.url + "/")).status == 200  # free pages do not need the gate
+            assert (await visitor.open(proxy.url + ARCHIVE)).status == 503
+        if proxy.name == "nginx":
+            assert known.status == 200
+            assert ARCHIVE_END in known.text  # the site verifies the reader's entitlement token itself
         else:
-            assert held.status == 503
-        assert never_asked.status == 503
-        assert "Please try again in a minute" in never_asked.text
+            assert known.status == 503
+        assert unknown.status == 503
+        assert "Please try again in a minute" in unknown.text
 
-        await opens(late, gated.url + ARCHIVE, until=ARCHIVE_END)  # it is back, and nothing had to be restarted
+        await open_until(unknown_reader, proxy.url + ARCHIVE, ARCHIVE_END)  # recovers without restarting the proxy

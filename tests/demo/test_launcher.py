@@ -1,4 +1,4 @@
-"""`python -m demo` and `python -m demo.tour`, as somebody at a terminal runs them."""
+"""`python -m demo` and `python -m demo.tour`, run as from a terminal."""
 
 import os
 import signal
@@ -13,11 +13,11 @@ import pytest
 
 from demo.stack import ROOT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for leftovers in /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
 
-def left_behind(folder: str) -> list[str]:
-    """Return the command lines of all processes that were told of a data folder."""
+def running_processes(folder: str) -> list[str]:
+    """Return the command lines of all processes that use a data folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -28,17 +28,17 @@ def left_behind(folder: str) -> list[str]:
     return found
 
 
-def none_left(folder: str) -> list[str]:
-    """Wait a moment for the last to go, and return those that did not."""
-    until = time.monotonic() + 5
-    while (left := left_behind(folder)) and time.monotonic() < until:
+def remaining_processes(folder: str) -> list[str]:
+    """Wait up to five seconds for all processes to exit, and return those that did not."""
+    deadline = time.monotonic() + 5
+    while (remaining := running_processes(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return left
+    return remaining
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Start the launcher in a group of its own; it is asked to stop where a test did not come to that."""
+def launcher(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start the launcher in its own process group, and stop it after the test."""
     with subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True,
@@ -49,39 +49,39 @@ def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
             process.terminate()
 
 
-def read_until(process: "subprocess.Popen[str]", what: str) -> str:
-    """Read on until the launcher has said something, and return the rest of that line."""
+def read_until(process: "subprocess.Popen[str]", text: str) -> str:
+    """Read the output until a line contains the text, and return the rest of that line."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if what in line:
-            return line.split(what)[1].strip()
+        if text in line:
+            return line.split(text)[1].strip()
     raise AssertionError("".join(lines))
 
 
-def test_ctrl_c_stops_everything_it_started() -> None:
-    with started() as process:
+def test_ctrl_c_stops_all_processes() -> None:
+    with launcher() as process:
         folder = read_until(process, "Logs are in ")
-        read_until(process, "Ctrl-C stops everything")
-        assert len(left_behind(folder)) >= 5
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+        read_until(process, "Press Ctrl-C to stop everything")
+        assert len(running_processes(folder)) >= 5
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
         assert process.wait(timeout=60) == 0
-    assert none_left(folder) == []
+    assert remaining_processes(folder) == []
     assert not Path(folder).exists()
 
 
-def test_a_start_that_is_interrupted_leaves_nothing_behind() -> None:
-    with started() as process:
+def test_interrupted_start_leaves_nothing_behind() -> None:
+    with launcher() as process:
         folder = read_until(process, "Logs are in ")
         time.sleep(2.5)
         process.terminate()
         assert process.wait(timeout=60) == 0
-    assert none_left(folder) == []
+    assert remaining_processes(folder) == []
     assert not Path(folder).exists()
 
 
-def test_the_tour_finds_everything_as_it_should_be() -> None:
+def test_tour_passes_all_steps() -> None:
     tour = subprocess.run(
         [sys.executable, "-m", "demo.tour"], capture_output=True, text=True, cwd=ROOT, timeout=110, check=False
     )

@@ -43,8 +43,8 @@ def running_issuer() -> Iterator[Issuer]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line.startswith("Issuer listening on "), line
-        issuer = Issuer(line.removeprefix("Issuer listening on ").strip(), process)
+        assert line.startswith("Identity provider listening on "), line
+        issuer = Issuer(line.removeprefix("Identity provider listening on ").strip(), process)
         try:
             yield issuer
         finally:

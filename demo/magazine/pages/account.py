@@ -1,4 +1,4 @@
-"""The reader's account: how the subscription stands, cancel and resume, and the money back under the guarantee."""
+"""The account pages: the subscription's status, cancel, resume, and a refund under the guarantee."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -7,19 +7,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.forms import money, text
-from demo.magazine import messages
-from demo.magazine.context import Magazine, see_other, sign_in_first
+from demo.forms import money_field, text_field
+from demo.magazine import formatting, messages
+from demo.magazine.context import Context, redirect_to_sign_in, see_other
 from demo.magazine.newsstand_client import Problem
 
-LIVE = frozenset({"active", "trialing", "past_due"})
+LIVE_STATUSES = frozenset({"active", "trialing", "past_due"})
+
+CANCELED = "Your subscription won’t renew. You can resume it anytime before it ends."
+RESUMED = "Your subscription will renew as usual."
 
 
-class Account:
-    """Pages about the reader's own subscription."""
+class AccountPages:
+    """The pages for a reader's own subscription."""
 
-    def __init__(self, magazine: Magazine) -> None:
-        self._magazine = magazine
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def routes(self) -> list[Route]:
         """Return the routes of the account."""
@@ -27,71 +30,72 @@ class Account:
             Route("/account", self.show),
             Route("/account/cancel", self.cancel, methods=["POST"]),
             Route("/account/resume", self.resume, methods=["POST"]),
-            Route("/account/refund", self.offer_refund, methods=["GET"]),
+            Route("/account/refund", self.preview_refund, methods=["GET"]),
             Route("/account/refund", self.refund, methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
-        """Say how the subscription stands."""
-        reader = self._magazine.reader(request)
+        """Show the subscription."""
+        reader = self._context.reader(request)
         if reader is None:
-            return sign_in_first("/account")
-        found = await self._magazine.newsstand.subscription(reader.token)
-        live = found is not None and found.get("status") in LIVE
-        return self._magazine.page(
+            return redirect_to_sign_in("/account")
+        subscription = await self._context.newsstand.subscription(reader.token)
+        timezone = self._context.settings.timezone
+        return self._context.render(
             request, "account.html",
-            subscription=found,
-            sentence=messages.standing(found, self._magazine.settings.timezone) if found else None,
-            editions=messages.editions(found.get("editions")) if found else None,
-            live=live,
+            subscription=subscription,
+            status_message=messages.subscription_status(subscription, timezone) if subscription else None,
+            editions=formatting.editions(subscription.get("editions")) if subscription else None,
+            live=subscription is not None and subscription.get("status") in LIVE_STATUSES,
         )  # fmt: skip
 
     async def cancel(self, request: Request) -> Response:
-        """End the subscription with what is paid."""
-        done = "Your subscription will end with the time you have paid for. Until then nothing changes."
-        return await self._change(request, self._magazine.newsstand.cancel, done)
+        """Cancel the subscription at the end of the paid period."""
+        return await self._change(request, self._context.newsstand.cancel, notice=CANCELED)
 
     async def resume(self, request: Request) -> Response:
-        """Undo that."""
-        return await self._change(request, self._magazine.newsstand.resume, "Welcome back: your subscription goes on.")
+        """Resume a subscription that is set to end."""
+        return await self._change(request, self._context.newsstand.resume, notice=RESUMED)
 
-    async def offer_refund(self, request: Request) -> Response:
-        """Say what the guarantee pays back and what else happens, before anything does."""
-        reader = self._magazine.reader(request)
+    async def preview_refund(self, request: Request) -> Response:
+        """Show the refund under the guarantee and its consequences, and ask for confirmation."""
+        reader = self._context.reader(request)
         if reader is None:
-            return sign_in_first("/account/refund")
-        quote = await self._magazine.newsstand.my_refund_quote(reader.token)
+            return redirect_to_sign_in("/account/refund")
+        quote = await self._context.newsstand.guarantee_quote(reader.token)
         if quote is None:
             return see_other("/account")
-        return self._magazine.page(
+        return self._context.render(
             request, "refund.html",
-            quote=quote, refused=messages.sentence(str(quote.get("detail") or "the guarantee does not hold any more")),
-            # One key for each showing of the page: a double click repeats it, and is paid once.
+            quote=quote,
+            refusal=formatting.sentence(str(quote.get("detail") or "the guarantee has expired")),
+            # One idempotency key for each time the page is shown, so that a double click pays once.
             key=secrets.token_urlsafe(16),
         )  # fmt: skip
 
     async def refund(self, request: Request) -> Response:
-        """Give the money back, if it is still what the reader was shown."""
-        form = await self._magazine.form(request)
-        reader = self._magazine.reader(request)
+        """Pay the refund, if the amount is still the one that the reader saw."""
+        form = await self._context.form(request)
+        reader = self._context.reader(request)
         if reader is None:
-            return sign_in_first("/account/refund")
-        seen = money(form)
+            return redirect_to_sign_in("/account/refund")
         try:
-            paid = await self._magazine.newsstand.my_refund(reader.token, key=text(form, "key"), amount=seen)
+            refund = await self._context.newsstand.request_own_refund(
+                reader.token, key=text_field(form, "key"), amount=money_field(form)
+            )
         except Problem as problem:
             if problem.status == 401:
                 raise
-            request.session["notice"] = messages.refusal(problem)
+            request.session["notice"] = messages.error(problem)
         else:
-            request.session["notice"] = messages.refund(paid)
+            request.session["notice"] = messages.refund_status(refund)
         return see_other("/account")
 
-    async def _change(self, request: Request, change: Callable[[str], Awaitable[None]], done: str) -> Response:
-        await self._magazine.form(request)
-        reader = self._magazine.reader(request)
+    async def _change(self, request: Request, change: Callable[[str], Awaitable[None]], *, notice: str) -> Response:
+        await self._context.form(request)
+        reader = self._context.reader(request)
         if reader is None:
-            return sign_in_first("/account")
+            return redirect_to_sign_in("/account")
         await change(reader.token)
-        request.session["notice"] = done
+        request.session["notice"] = notice
         return see_other("/account")

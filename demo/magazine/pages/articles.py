@@ -1,8 +1,8 @@
 """
-The front page and the articles.
+The front page and the article pages.
 
-Whether a gated article opens is told by the reader's own token, which the service signed: no question is asked while it
-says yes. Else the service is asked, which also says why not; and whoever may read gets a new token.
+An article for subscribers opens if the reader's entitlement token grants it, without a call to the service. Otherwise
+the site calls the service, which also returns the reason for a refusal. A reader with access gets a new token.
 """
 
 import logging
@@ -16,28 +16,28 @@ from starlette.routing import Route
 
 from demo.magazine import messages
 from demo.magazine.articles import Article
-from demo.magazine.context import Magazine
+from demo.magazine.context import Context
 from demo.magazine.newsstand_client import Problem, Unreachable
 from demo.magazine.oidc import Reader
 
 log = logging.getLogger(__name__)
 
 
-class Reading:
-    """Pages to read."""
+class ArticlePages:
+    """The front page and the article pages."""
 
-    def __init__(self, magazine: Magazine) -> None:
-        self._magazine = magazine
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def routes(self) -> list[Route]:
-        """Return the routes to read by."""
-        return [Route("/", self.front), Route("/articles/{slug}", self.article)]
+        """Return the routes of the front page and the articles."""
+        return [Route("/", self.front_page), Route("/articles/{slug}", self.article)]
 
-    async def front(self, request: Request) -> Response:
-        """Show this issue, and the offer to who has not taken it."""
-        articles, reader = self._magazine.articles, self._magazine.reader(request)
-        subscribed = reader is not None and await self._has_anything(reader)
-        return self._magazine.page(
+    async def front_page(self, request: Request) -> Response:
+        """Show the current issue, with the plan card for readers without a subscription."""
+        articles, reader = self._context.articles, self._context.reader(request)
+        subscribed = reader is not None and await self._has_any_feature(reader)
+        return self._context.render(
             request, "front_page.html",
             lead=articles[0],
             current=[article for article in articles[1:] if article.feature != "archive"],
@@ -46,62 +46,64 @@ class Reading:
         )  # fmt: skip
 
     async def article(self, request: Request) -> Response:
-        """Show an article as far as this reader may read it."""
-        article = self._magazine.article(request.path_params["slug"])
+        """Show an article, in full or up to the paywall."""
+        article = self._context.article(request.path_params["slug"])
         if article is None:
             raise HTTPException(404)
-        reader = self._magazine.reader(request)
-        by_token = reader is not None and self._opened_by_token(request, article, reader)
-        wall = None if by_token else await self._wall(article, reader)
-        others = [other for other in self._magazine.articles if other is not article][:3]
-        plan = await self._plan() if wall and not wall.get("unavailable") else None
-        status = 503 if wall and wall.get("unavailable") else 200
-        page = self._magazine.page(
-            request, "article.html", status=status, article=article, wall=wall, plan=plan, others=others
-        )
-        if article.feature and wall is None and not by_token and reader is not None:
-            await self._give_token(page, reader)
+        reader = self._context.reader(request)
+        allowed_by_token = reader is not None and self._allowed_by_token(request, article, reader)
+        paywall = None if allowed_by_token else await self._paywall(article, reader)
+        unavailable = paywall is not None and paywall.get("unavailable", False)
+        page = self._context.render(
+            request, "article.html", status=503 if unavailable else 200,
+            article=article,
+            paywall=paywall,
+            plan=await self._plan() if paywall and not unavailable else None,
+            others=[other for other in self._context.articles if other is not article][:3],
+        )  # fmt: skip
+        if article.feature and paywall is None and not allowed_by_token and reader is not None:
+            await self._set_token_cookie(page, reader)
         return page
 
-    def _opened_by_token(self, request: Request, article: Article, reader: Reader) -> bool:
-        """Tell whether the reader's signed token opens an article. One that another left in this browser does not."""
-        answer = self._magazine.edge.may(request, article.feature) if article.feature else None
+    def _allowed_by_token(self, request: Request, article: Article, reader: Reader) -> bool:
+        """Return whether the entitlement token grants access and belongs to this reader, not to an earlier one."""
+        answer = self._context.edge.may(request, article.feature) if article.feature else None
         return answer is not None and answer.allowed and answer.subscriber == reader.sub
 
-    async def _give_token(self, page: Response, reader: Reader) -> None:
-        """Let the reader's browser keep what they may use; without, the service is asked again, and no harm is done."""
+    async def _set_token_cookie(self, page: Response, reader: Reader) -> None:
+        """Set a cookie with a new entitlement token. Without it, the next article needs another call."""
         try:
-            token = await self._magazine.newsstand.entitlement_token(reader.token)
+            token = await self._context.newsstand.entitlement_token(reader.token)
         except (Unreachable, Problem) as error:
-            log.warning("no entitlement token: %s", error)
+            log.warning("cannot get an entitlement token: %s", error)
             return
-        secure = self._magazine.settings.url.startswith("https://")
+        secure = self._context.settings.url.startswith("https://")
         page.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
 
-    async def _wall(self, article: Article, reader: Reader | None) -> dict[str, Any] | None:
-        """Return what stands between the reader and the rest of an article, or nothing."""
+    async def _paywall(self, article: Article, reader: Reader | None) -> dict[str, Any] | None:
+        """Return the paywall's variables, or None if the reader may read the whole article."""
         if article.feature is None:
             return None
         if reader is None:
-            return {"reason": "signed_out", "sentence": messages.ANONYMOUS}
+            return {"reason": "signed_out", "message": messages.SUBSCRIBERS_ONLY}
         try:
-            answer = await self._magazine.newsstand.may_use(reader.sub, article.feature)
+            access = await self._context.newsstand.check_access(reader.sub, article.feature)
         except Unreachable as error:
-            log.warning("entitlement check failed: %s", error)
+            log.warning("cannot check access: %s", error)
             return {"reason": "unavailable", "unavailable": True}
-        return None if answer.allowed else {"reason": answer.reason, "sentence": messages.closed(answer.reason)}
+        return None if access.allowed else {"reason": access.reason, "message": messages.paywall(access.reason)}
 
-    async def _has_anything(self, reader: Reader) -> bool:
-        """Tell whether a reader has a subscription to use; in doubt the offer does no harm."""
+    async def _has_any_feature(self, reader: Reader) -> bool:
+        """Return whether the reader may use any feature; False if the service is down, which shows the plan card."""
         try:
-            return bool(await self._magazine.newsstand.features(reader.token))
+            return bool(await self._context.newsstand.features(reader.token))
         except (Unreachable, Problem) as error:
-            log.warning("no entitlements to look at: %s", error)
+            log.warning("cannot get entitlements: %s", error)
             return False
 
     async def _plan(self) -> dict[str, Any] | None:
         try:
-            return await self._magazine.newsstand.plan()
+            return await self._context.newsstand.plan()
         except (Unreachable, Problem) as error:
-            log.warning("no plan to show: %s", error)
+            log.warning("cannot get the plan: %s", error)
             return None

@@ -1,4 +1,4 @@
-"""Subscribing: the plan card, the way to the payment page, and the welcome back."""
+"""The checkout pages: choose an edition, go to the payment page, and the welcome page afterwards."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -7,88 +7,96 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.forms import text
-from demo.magazine import messages
-from demo.magazine.context import Magazine, see_other, sign_in_first
+from demo.forms import text_field
+from demo.magazine.context import Context, redirect_to_sign_in, see_other
 from demo.magazine.newsstand_client import Json, Problem
+
+INVALID_CODE = "promotion_code_invalid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a reader wants, kept in addresses while they sign in or pay: nothing is lost on the way."""
+    """The reader's choices, carried in URLs so that they survive signing in and leaving the payment page."""
 
     print: bool
     code: str
-    slug: str  # of the article they came from
+    slug: str  # of the article that the reader came from
 
-    def path(self, **more: str) -> str:
-        """Return the address of the offer with this choice made."""
-        asked = {"print": "yes" if self.print else "", "code": self.code, "from": self.slug} | more
-        return "/subscribe?" + urlencode({name: value for name, value in asked.items() if value})
+    def url(self, **parameters: str) -> str:
+        """Return the URL of the plan card with these choices filled in."""
+        query = {"print": "yes" if self.print else "", "code": self.code, "from": self.slug} | parameters
+        return "/subscribe?" + urlencode({name: value for name, value in query.items() if value})
 
 
-class Joining:
-    """Pages to subscribe by."""
+class CheckoutPages:
+    """The checkout pages."""
 
-    def __init__(self, magazine: Magazine) -> None:
-        self._magazine = magazine
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def routes(self) -> list[Route]:
-        """Return the routes to subscribe by."""
+        """Return the routes of the checkout."""
         return [
-            Route("/subscribe", self.offer, methods=["GET"]),
+            Route("/subscribe", self.plan_card, methods=["GET"]),
             Route("/subscribe", self.subscribe, methods=["POST"]),
             Route("/welcome", self.welcome),
         ]
 
-    async def offer(self, request: Request) -> Response:
-        """Show the plan, with the choice that was made before signing in."""
-        asked = request.query_params
-        choice = Choice(print=asked.get("print") == "yes", code=asked.get("code", ""), slug=asked.get("from", ""))
-        return await self._card(request, choice, left=asked.get("left") == "1")
+    async def plan_card(self, request: Request) -> Response:
+        """Show the plan card, with any earlier choices filled in."""
+        query = request.query_params
+        choice = Choice(print=query.get("print") == "yes", code=query.get("code", ""), slug=query.get("from", ""))
+        return await self._plan_card(request, choice, left=query.get("left") == "1")
 
     async def subscribe(self, request: Request) -> Response:
-        """Start a checkout and send the reader to pay; somebody unknown signs in first, and finds the form as left."""
-        form = await self._magazine.form(request)
-        choice = Choice(print=text(form, "edition") == "print", code=text(form, "code"), slug=text(form, "from"))
-        reader = self._magazine.reader(request)
+        """Start a checkout and redirect to the payment page; the reader signs in first if necessary."""
+        form = await self._context.form(request)
+        choice = Choice(
+            print=text_field(form, "edition") == "print",
+            code=text_field(form, "code"),
+            slug=text_field(form, "from"),
+        )
+        reader = self._context.reader(request)
         if reader is None:
-            return sign_in_first(choice.path())
-        asked: Json = {
-            "plan": text(form, "plan"),
+            return redirect_to_sign_in(choice.url())
+        order: Json = {
+            "plan": text_field(form, "plan"),
             "print_edition": choice.print,
-            # The braces are the processor's: it puts the session's id there.
-            "success_url": self._own("/welcome?session_id={CHECKOUT_SESSION_ID}&" + urlencode({"from": choice.slug})),
-            "cancel_url": self._own(choice.path(left="1")),
+            # Stripe replaces {CHECKOUT_SESSION_ID}.
+            "success_url": self._url("/welcome?session_id={CHECKOUT_SESSION_ID}&" + urlencode({"from": choice.slug})),
+            "cancel_url": self._url(choice.url(left="1")),
         }
         if choice.code:
-            asked["promotion_code"] = choice.code
+            order["promotion_code"] = choice.code
         try:
-            started = await self._magazine.newsstand.start_checkout(reader.token, asked)
+            checkout = await self._context.newsstand.start_checkout(reader.token, order)
         except Problem as problem:
-            if problem.code != "promotion_code_invalid":
+            if problem.code != INVALID_CODE:
                 raise
-            return await self._card(request, choice, status=problem.status, problem=messages.refusal(problem))
-        return see_other(str(started["url"]))
+            message = f"The code “{choice.code}” isn’t valid or has expired."
+            return await self._plan_card(request, choice, status=problem.status, problem=message)
+        return see_other(str(checkout["url"]))
 
     async def welcome(self, request: Request) -> Response:
-        """Meet a reader who comes back from paying; the service asks the processor if no event has arrived yet."""
-        reader = self._magazine.reader(request)
+        """Welcome a reader who returns from the payment page."""
+        reader = self._context.reader(request)
         if reader is None:
-            return sign_in_first(f"/welcome?{request.url.query}")
-        found = await self._magazine.newsstand.checkout(reader.token, request.query_params.get("session_id", ""))
-        article = self._magazine.article(request.query_params.get("from"))
-        return self._magazine.page(request, "welcome.html", checkout=found, article=article)
+            return redirect_to_sign_in(f"/welcome?{request.url.query}")
+        session_id = request.query_params.get("session_id", "")
+        # The service asks Stripe for the checkout's status if it has received no event for it yet.
+        checkout = await self._context.newsstand.checkout(reader.token, session_id)
+        article = self._context.article(request.query_params.get("from"))
+        return self._context.render(request, "welcome.html", checkout=checkout, article=article)
 
-    async def _card(
+    async def _plan_card(
         self, request: Request, choice: Choice, *, left: bool = False, status: int = 200, problem: str = ""
     ) -> Response:
-        return self._magazine.page(
+        return self._context.render(
             request, "subscribe.html", status=status,
-            plan=await self._magazine.newsstand.plan(),
-            article=self._magazine.article(choice.slug),
+            plan=await self._context.newsstand.plan(),
+            article=self._context.article(choice.slug),
             print_chosen=choice.print, code=choice.code, left=left, problem=problem,
         )  # fmt: skip
 
-    def _own(self, path: str) -> str:
-        return self._magazine.settings.url + path
+    def _url(self, path: str) -> str:
+        return self._context.settings.url + path

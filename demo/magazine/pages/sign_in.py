@@ -1,4 +1,4 @@
-"""Signing in and out, by the issuer."""
+"""Sign in and sign out through the identity provider."""
 
 import logging
 
@@ -8,65 +8,67 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo.magazine.context import Magazine, own_path, see_other
-from demo.magazine.oidc import Attempt, SignInFailed
+from demo.magazine.context import Context, local_path, see_other
+from demo.magazine.oidc import SignInAttempt, SignInFailed
 
 log = logging.getLogger(__name__)
 
-# For a proxy before the site that asks the service by itself (deploy/gate): it has to find the reader's token somewhere.
+# Holds the reader's access token for a proxy in front of the site that calls the service's gate (see deploy/gate).
 GATE_COOKIE = "slow_ferry_token"
-AGAIN = "Signing in did not work out. Please try once more."
+
+SIGN_IN_FAILED = "We couldn’t sign you in. Please try again."
+SIGN_IN_UNAVAILABLE = "Sign-in is unavailable right now. Please try again in a minute."
 
 
-class Signing:
-    """The site's half of the sign-in."""
+class SignInPages:
+    """The client's side of the code flow."""
 
-    def __init__(self, magazine: Magazine) -> None:
-        self._magazine = magazine
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def routes(self) -> list[Route]:
-        """Return the routes to sign in and out by."""
+        """Return the routes to sign in and out."""
         return [
-            Route("/sign-in", self.begin),
+            Route("/sign-in", self.start),
             Route("/signed-in", self.finish),
             Route("/sign-out", self.sign_out, methods=["POST"]),
         ]
 
-    async def begin(self, request: Request) -> Response:
-        """Send the browser to the issuer."""
-        attempt = Attempt(destination=own_path(request.query_params.get("next")))
+    async def start(self, request: Request) -> Response:
+        """Redirect to the identity provider."""
+        attempt = SignInAttempt(destination=local_path(request.query_params.get("next")))
         try:
-            url = await self._magazine.identity.sign_in_url(attempt)
+            url = await self._context.oidc.sign_in_url(attempt)
         except SignInFailed as error:
-            raise HTTPException(503, "Signing in is not possible at the moment. Please try again soon.") from error
-        self._magazine.sessions.begin(request, attempt)
+            raise HTTPException(503, SIGN_IN_UNAVAILABLE) from error
+        self._context.sessions.add_attempt(request, attempt)
         return see_other(url)
 
     async def finish(self, request: Request) -> Response:
-        """Take the browser back from the issuer, and lead it on to where it was going."""
-        attempt = self._magazine.sessions.returning(request, request.query_params.get("state", ""))
+        """Redeem the authorization code and redirect to the destination."""
+        attempt = self._context.sessions.take_attempt(request, request.query_params.get("state", ""))
         code = request.query_params.get("code")
         if attempt is None or not code:
-            raise HTTPException(400, AGAIN)
+            raise HTTPException(400, SIGN_IN_FAILED)
         try:
-            reader = await self._magazine.identity.redeem(attempt, code)
+            reader = await self._context.oidc.redeem(attempt, code)
         except SignInFailed as error:
             log.warning("sign-in failed: %s", error)
-            raise HTTPException(400, AGAIN) from error
-        self._magazine.sessions.sign_in(request, reader)
-        page = see_other(attempt.destination)
-        secure = self._magazine.settings.url.startswith("https://")
-        page.set_cookie(GATE_COOKIE, reader.token, httponly=True, samesite="lax", secure=secure)
-        return page
+            raise HTTPException(400, SIGN_IN_FAILED) from error
+        self._context.sessions.sign_in(request, reader)
+        response = see_other(attempt.destination)
+        secure = self._context.settings.url.startswith("https://")
+        response.set_cookie(GATE_COOKIE, reader.token, httponly=True, samesite="lax", secure=secure)
+        return response
 
     async def sign_out(self, request: Request) -> Response:
-        """Forget the reader here, and at the issuer if it can be reached."""
-        await self._magazine.form(request)
-        self._magazine.sessions.sign_out(request)
+        """Sign out here, and at the identity provider if it can be reached."""
+        await self._context.form(request)
+        self._context.sessions.sign_out(request)
         try:
-            page = see_other(await self._magazine.identity.sign_out_url(f"{self._magazine.settings.url}/"))
+            response = see_other(await self._context.oidc.sign_out_url(f"{self._context.settings.url}/"))
         except SignInFailed:
-            page = see_other("/")
+            response = see_other("/")
         for cookie in (GATE_COOKIE, COOKIE):
-            page.delete_cookie(cookie)
-        return page
+            response.delete_cookie(cookie)
+        return response
