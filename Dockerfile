@@ -4,7 +4,7 @@ FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/newsstand
 
-# What the service needs; the local Stripe needs nothing besides.
+# The local Stripe has no further requirements.
 COPY requirements/runtime.lock requirements/
 RUN pip install --require-hashes --no-deps -r requirements/runtime.lock
 
