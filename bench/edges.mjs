@@ -1,7 +1,7 @@
 // One side of token_js_vs_webcrypto: edges.mjs <tokens.json> ours|bare <seconds>; prints the rate and the 99th percentile.
 import { readFileSync } from "node:fs";
 
-import { Tokens } from "../clients/js/tokens.js";
+import { TokenVerifier } from "../clients/js/tokens.js";
 
 const [file, side, seconds] = process.argv.slice(2);
 const { key, tokens } = JSON.parse(readFileSync(file, "utf8"));
@@ -19,10 +19,10 @@ let reading;
 const sides = {
   ours: {
     async fresh() {
-      reading = new Tokens({ issuer: ISSUER, audience: AUDIENCE, leeway: 5, remember: 10_000 });
+      reading = new TokenVerifier({ issuer: ISSUER, audience: AUDIENCE, leeway: 5, remember: 10_000 });
       await reading.setKeys({ keys: [key] });
     },
-    one: (token) => reading.read(token, Date.now() / 1000),
+    one: (token) => reading.verify(token, Date.now() / 1000),
   },
   bare: {
     async fresh() {},

@@ -18,7 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from newsstand_edge.edge import AUDIENCE, ISSUER
-from newsstand_edge.tokens import ALGORITHM, TYPE, Tokens
+from newsstand_edge.tokens import ALGORITHM, TYPE, TokenVerifier
 
 from bench.load import Run
 from bench.runner import Bench, Side
@@ -84,12 +84,12 @@ class _Reading:
 
     def forget(self) -> None:
         """See every token for the first time again."""
-        self._tokens = Tokens(issuer=ISSUER, audience=AUDIENCE, leeway=5.0)
+        self._tokens = TokenVerifier(issuer=ISSUER, audience=AUDIENCE, leeway=5.0)
         self._tokens.set_keys({"keys": [self._public]})
 
     def read(self, token: str) -> object:
         """Check one."""
-        return self._tokens.read(token, now=time.time())
+        return self._tokens.verify(token, now=time.time())
 
 
 def _python(_: Stage, *, seen: bool) -> tuple[Side, Side]:

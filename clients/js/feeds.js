@@ -1,80 +1,82 @@
-// What an edge is told from time to time: the keys that tokens are signed with, and whose access was taken away.
-// While Newsstand is away, what was fetched goes on working; tokens live for minutes only.
+// The two feeds that keep an edge up to date: signing keys and revocations. During an outage the last known state stays in
+// use; tokens expire within minutes, so nobody keeps lost access for longer than that.
 
-const KEYS = "/.well-known/jwks.json";
-const REVOCATIONS = "/v1/revocations";
-const KEYS_FOR = 60; // seconds between looks at the keys: a new one is published long before it signs
-const WAIT = 20; // seconds that Newsstand may keep a question for news open
-const [PAUSE, LONGEST_PAUSE] = [1, 30]; // seconds, after a question that failed
+const KEYS_PATH = "/.well-known/jwks.json";
+const REVOCATIONS_PATH = "/v1/revocations";
+const KEYS_INTERVAL = 60; // seconds between fetches; Newsstand publishes a new key long before it signs with it
+const LONG_POLL = 20; // seconds that Newsstand may hold a request for revocations open
+const [BACKOFF, MAX_BACKOFF] = [1, 30]; // seconds after a failed request
 
-/** Newsstand could not be asked, or answered something else than was asked for. */
+/** Newsstand can't be reached, or returned an invalid response. */
 export class Unavailable extends Error {}
 
+/** Polls the signing keys and, with an API key, the revocations, until it is closed. */
 export class Feeds {
   #url;
   #apiKey;
   #keys;
   #revoked;
-  #failed;
+  #onError;
   /** @type {string | undefined} */
-  #since;
+  #cursor;
   #closed = new AbortController();
   #started = false;
 
   /**
    * @param {string} url
    * @param {{apiKey?: string, keys: (found: unknown) => Promise<void>, revoked: (row: any) => void,
-   *   failed: (error: unknown) => void}} options
+   *   onError: (error: unknown) => void}} options
    */
-  constructor(url, { apiKey, keys, revoked, failed }) {
+  constructor(url, { apiKey, keys, revoked, onError }) {
     this.#url = url;
     this.#apiKey = apiKey;
     this.#keys = keys;
     this.#revoked = revoked;
-    this.#failed = failed;
+    this.#onError = onError;
   }
 
-  /** Fetch the keys, and keep asking from then on. Throws Unavailable when there are none, and goes on trying. */
+  /** Fetch the keys, and start polling. Throws Unavailable if the keys can't be fetched; polling starts anyway. */
   async start() {
     try {
       await this.fetchKeys();
     } finally {
       if (!this.#started) {
         this.#started = true;
-        this.#repeat(() => this.fetchKeys(), KEYS_FOR);
-        if (this.#apiKey) this.#repeat(() => this.#follow(), 0);
+        this.#repeat(() => this.fetchKeys(), KEYS_INTERVAL);
+        if (this.#apiKey) this.#repeat(() => this.#pollRevocations(), 0);
       }
     }
   }
 
-  /** Take in the keys as they are published now. */
+  /** Fetch the current keys. */
   async fetchKeys() {
-    await this.#keys(await this.#get(KEYS, 10));
+    await this.#keys(await this.#get(KEYS_PATH, 10));
   }
 
   /**
-   * Take in what was revoked since the last time; says whether there was anything.
-   * @param {number} wait seconds that Newsstand may wait for news
+   * Fetch the revocations since the last fetch. Returns whether there were any.
+   * @param {number} wait seconds that Newsstand may hold the request open
    */
   async fetchRevocations(wait = 0) {
-    const asked = new URLSearchParams({ wait: String(wait) });
-    if (this.#since !== undefined) asked.set("since", this.#since);
-    const found = /** @type {any} */ (await this.#get(`${REVOCATIONS}?${asked}`, wait + 10));
-    if (!Array.isArray(found?.data)) throw new Unavailable("the answer is no list");
+    const query = new URLSearchParams({ wait: String(wait) });
+    if (this.#cursor !== undefined) query.set("since", this.#cursor);
+    const found = /** @type {any} */ (await this.#get(`${REVOCATIONS_PATH}?${query}`, wait + 10));
+    if (!Array.isArray(found?.data)) throw new Unavailable("expected a list of revocations");
     for (const row of found.data) this.#revoked(row);
-    if (found.next) this.#since = String(found.next);
+    if (found.next) this.#cursor = String(found.next);
     return found.data.length > 0;
   }
 
-  /** Ask no more. */
+  /** Stop polling. */
   close() {
     this.#closed.abort();
   }
 
-  async #follow() {
-    const began = performance.now();
-    const more = await this.fetchRevocations(WAIT);
-    if (!more && performance.now() - began < 1000) await this.#rest(PAUSE); // it does not wait: no circles
+  async #pollRevocations() {
+    const startedAt = performance.now();
+    const found = await this.fetchRevocations(LONG_POLL);
+    // A server without long polling: avoid a busy loop.
+    if (!found && performance.now() - startedAt < 1000) await this.#sleep(BACKOFF);
   }
 
   /**
@@ -84,45 +86,45 @@ export class Feeds {
    */
   async #get(path, seconds) {
     const headers = new Headers({ accept: "application/json" });
-    if (this.#apiKey && path.startsWith(REVOCATIONS)) headers.set("authorization", `Bearer ${this.#apiKey}`);
+    if (this.#apiKey && path.startsWith(REVOCATIONS_PATH)) headers.set("authorization", `Bearer ${this.#apiKey}`);
     try {
       const signal = AbortSignal.any([AbortSignal.timeout(seconds * 1000), this.#closed.signal]);
-      const reply = await fetch(this.#url + path, { headers, signal });
-      if (!reply.ok) throw new TypeError(`it answered ${reply.status}`);
-      return await reply.json();
+      const response = await fetch(this.#url + path, { headers, signal });
+      if (!response.ok) throw new TypeError(`status ${response.status}`);
+      return await response.json();
     } catch (failure) {
       throw new Unavailable(`${this.#url}${path}: ${failure instanceof Error ? failure.message : failure}`);
     }
   }
 
   /**
-   * @param {() => Promise<unknown>} ask
-   * @param {number} rest seconds
+   * @param {() => Promise<unknown>} poll
+   * @param {number} interval seconds
    */
-  async #repeat(ask, rest) {
-    let pause = PAUSE;
-    if (rest) await this.#rest(rest); // it was asked just now
+  async #repeat(poll, interval) {
+    let backoff = BACKOFF;
+    if (interval) await this.#sleep(interval); // the first fetch was just made
     while (!this.#closed.signal.aborted) {
       try {
-        await ask();
-        pause = PAUSE;
-        await this.#rest(rest);
+        await poll();
+        backoff = BACKOFF;
+        await this.#sleep(interval);
       } catch (failure) {
         if (this.#closed.signal.aborted) return;
-        this.#failed(failure);
-        await this.#rest(pause);
-        pause = Math.min(pause * 2, LONGEST_PAUSE);
+        this.#onError(failure);
+        await this.#sleep(backoff);
+        backoff = Math.min(backoff * 2, MAX_BACKOFF);
       }
     }
   }
 
   /** @param {number} seconds */
-  #rest(seconds) {
+  #sleep(seconds) {
     const { signal } = this.#closed;
     return new Promise((resolve) => {
       if (signal.aborted) return resolve(undefined);
       const timer = /** @type {any} */ (setTimeout(done, seconds * 1000));
-      timer?.unref?.(); // a process that has nothing else to do may end
+      timer?.unref?.(); // do not keep an idle process alive
       signal.addEventListener("abort", done);
       function done() {
         clearTimeout(timer);

@@ -3,51 +3,55 @@ export interface Answer {
   allowed: boolean;
   /**
    * `entitled`, `not_entitled`, `no_token`, `token_expired`, `token_revoked`, `token_invalid`, `token_unknown_key` or
-   * `token_not_yet_valid`. After the last five, fetch the reader a new token before you send them away.
+   * `token_not_yet_valid`. If it starts with `token_`, get the reader a new token before you refuse access.
    */
   reason: string;
-  /** The identity provider's `sub`, where a genuine token names one. */
+  /** The reader's `sub` at your identity provider, if the token is valid. */
   subscriber?: string | undefined;
-  /** Seconds since 1970. */
+  /** In seconds since 1970. */
   until?: number | undefined;
 }
 
-/** A `Request` of the Fetch API, or an `IncomingMessage` of Node's. */
+/** A `Request` of the Fetch API, or Node's `IncomingMessage`. */
 export interface RequestLike {
   headers: { get(name: string): string | null } | Record<string, string | string[] | undefined>;
 }
 
 export interface EdgeOptions {
-  /** A key with the scope `entitlements:read`. Without one revocations are not followed. */
+  /** An API key with the scope `entitlements:read`. Without one, revocations are not followed. */
   apiKey?: string;
-  /** Who signs the tokens: NEWSSTAND_TOKEN_ISSUER. */
+  /** The issuer of the tokens: Newsstand's setting NEWSSTAND_TOKEN_ISSUER. */
   issuer?: string;
-  /** For whom they are: NEWSSTAND_TOKEN_AUDIENCE. */
+  /** The audience of the tokens: NEWSSTAND_TOKEN_AUDIENCE. */
   audience?: string;
-  /** Where your site keeps the reader's token; `Authorization: Bearer` is looked at as well. */
+  /** The cookie that holds the reader's token. `Authorization: Bearer` works too. */
   cookie?: string;
-  /** Seconds that your clock and Newsstand's may differ by. */
+  /** The allowed difference between your clock and Newsstand's, in seconds. */
   leeway?: number;
-  /** How many verified tokens are remembered. */
+  /** The maximum number of verified tokens to cache. */
   remember?: number;
-  /** The time in seconds since 1970. */
+  /** Returns the current time in seconds since 1970. */
   clock?: () => number;
-  /** Told of each time that Newsstand could not be asked. */
-  onAway?: (error: unknown) => void;
+  /** Called each time that Newsstand can't be reached. */
+  onError?: (error: unknown) => void;
 }
 
+/** Newsstand can't be reached, or returned an invalid response. */
 export declare class Unavailable extends Error {}
 
-/** Answers for one Newsstand. */
+/** A client of one Newsstand service. */
 export declare class Edge {
   constructor(url: string, options?: EdgeOptions);
-  /** Fetch the keys, and follow keys and revocations from then on. Throws `Unavailable` while there are none. */
+  /** Fetch the keys, and keep keys and revocations up to date. Throws `Unavailable` if the keys can't be fetched. */
   start(): Promise<void>;
-  /** Ask at once for keys and revocations: for edges whose processes do not live between requests. */
+  /** Fetch keys and revocations once, for processes that do not live between requests. */
   refresh(): Promise<void>;
+  /** Stop polling. */
   close(): void;
-  /** How many answers were given for each reason so far, for your metrics. */
-  readonly counted: Readonly<Record<string, number>>;
+  /** The number of answers for each reason so far, for your metrics. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Return whether the reader who sent the request may use a feature. */
   may(request: RequestLike, feature: string): Promise<Answer>;
+  /** Return whether the owner of a token may use a feature. */
   mayToken(token: string, feature: string): Promise<Answer>;
 }

@@ -1,31 +1,31 @@
-// May this reader open this? Answered beside your pages, from a token that Newsstand signed.
+// Check a reader's access in your own process, from a token that Newsstand signed.
 //
 //   import { Edge } from "newsstand-edge";
 //   const edge = new Edge("https://newsstand.example.com", { apiKey });
-//   await edge.start();                                  // once for each process
+//   await edge.start(); // once, when your process starts
 //   const answer = await edge.may(request, "archive");
 //   if (answer.allowed) ...
 
 import { Feeds, Unavailable } from "./feeds.js";
-import { Refused, Tokens } from "./tokens.js";
+import { TokenRejected, TokenVerifier } from "./tokens.js";
 
 export { Unavailable };
 
 const [ISSUER, AUDIENCE] = ["newsstand", "newsstand-site"];
 const COOKIE = "newsstand_entitlements";
-const REMEMBERED = 100_000; // revocations; each is needed for as long as a token lives, which is minutes
+const MAX_REVOCATIONS = 100_000; // a revocation is needed only until the reader's tokens expire, within minutes
 
 /** @typedef {import("./index.d.ts").Answer} Answer */
 
-/** Answers for one Newsstand. The options are described in index.d.ts. */
+/** A client of one Newsstand service. See index.d.ts for the options. */
 export class Edge {
   #tokens;
   #feeds;
   #cookie;
   #clock;
   /** @type {Map<string, number>} by reason */
-  #counted = new Map();
-  /** @type {Map<string, number>} by subscriber: versions below this one */
+  #counts = new Map();
+  /** @type {Map<string, number>} by subscriber: the oldest version that is still valid */
   #revoked = new Map();
 
   /**
@@ -33,59 +33,59 @@ export class Edge {
    * @param {import("./index.d.ts").EdgeOptions} options
    */
   constructor(url, options = {}) {
-    const address = url.replace(/\/+$/, "");
+    const baseUrl = url.replace(/\/+$/, "");
     const { issuer = ISSUER, audience = AUDIENCE, leeway = 5, remember = 10_000 } = options;
     this.#cookie = options.cookie ?? COOKIE;
     this.#clock = options.clock ?? (() => Date.now() / 1000);
-    this.#tokens = new Tokens({ issuer, audience, leeway, remember });
-    this.#feeds = new Feeds(address, {
+    this.#tokens = new TokenVerifier({ issuer, audience, leeway, remember });
+    this.#feeds = new Feeds(baseUrl, {
       apiKey: options.apiKey,
       keys: (found) => this.#tokens.setKeys(found),
-      revoked: (row) => this.#takeBack(row),
-      failed: options.onAway ?? (() => {}),
+      revoked: (row) => this.#revoke(row),
+      onError: options.onError ?? (() => {}),
     });
   }
 
-  /** Fetch the keys, and follow keys and revocations from then on. */
+  /** Fetch the keys, and keep keys and revocations up to date. */
   async start() {
     await this.#feeds.start();
   }
 
-  /** Follow nothing any more. */
+  /** Stop polling. */
   close() {
     this.#feeds.close();
   }
 
-  /** Ask at once for keys and revocations: for edges whose processes do not live between requests. */
+  /** Fetch keys and revocations once, for processes that do not live between requests. */
   async refresh() {
     await this.#feeds.fetchKeys();
     while (await this.#feeds.fetchRevocations());
   }
 
-  /** How many answers were given for each reason so far, for your metrics. */
-  get counted() {
-    return Object.fromEntries(this.#counted);
+  /** The number of answers for each reason so far, for your metrics. */
+  get counts() {
+    return Object.fromEntries(this.#counts);
   }
 
   /**
-   * Tell whether the reader who sent `request` may use `feature`. Never waits for Newsstand, never throws.
+   * Return whether the reader who sent the request may use a feature. Never waits for Newsstand and never throws.
    * @param {import("./index.d.ts").RequestLike} request
    * @param {string} feature
    * @returns {Promise<Answer>}
    */
   async may(request, feature) {
-    return this.mayToken(tokenOf(request, this.#cookie), feature);
+    return this.mayToken(findToken(request, this.#cookie), feature);
   }
 
   /**
-   * Tell whether the reader of a token may use `feature`.
+   * Return whether the owner of a token may use a feature.
    * @param {string} token
    * @param {string} feature
    * @returns {Promise<Answer>}
    */
   async mayToken(token, feature) {
-    const answer = token ? await this.#answer(token, feature) : closed("no_token");
-    this.#counted.set(answer.reason, (this.#counted.get(answer.reason) ?? 0) + 1);
+    const answer = token ? await this.#answer(token, feature) : refused("no_token");
+    this.#counts.set(answer.reason, (this.#counts.get(answer.reason) ?? 0) + 1);
     return answer;
   }
 
@@ -96,27 +96,27 @@ export class Edge {
    */
   async #answer(token, feature) {
     const now = this.#clock();
-    let entitled;
+    let claims;
     try {
-      entitled = await this.#tokens.read(token, now);
-    } catch (refused) {
-      return closed(refused instanceof Refused ? refused.reason : "token_invalid");
+      claims = await this.#tokens.verify(token, now);
+    } catch (error) {
+      return refused(error instanceof TokenRejected ? error.reason : "token_invalid");
     }
-    const { subscriber, version, features } = entitled;
-    if (version < (this.#revoked.get(subscriber) ?? 0)) return closed("token_revoked", subscriber);
+    const { subscriber, version, features } = claims;
+    if (version < (this.#revoked.get(subscriber) ?? 0)) return refused("token_revoked", subscriber);
     const until = features.get(feature);
-    if (until === undefined || now >= until) return closed("not_entitled", subscriber, until);
+    if (until === undefined || now >= until) return refused("not_entitled", subscriber, until);
     return { allowed: true, reason: "entitled", subscriber, until };
   }
 
   /** @param {any} row */
-  #takeBack(row) {
+  #revoke(row) {
     const { subscriber, version } = row ?? {};
     if (typeof subscriber !== "string" || typeof version !== "number") return;
     const before = this.#revoked.get(subscriber) ?? 0;
-    this.#revoked.delete(subscriber); // the newest stands last
+    this.#revoked.delete(subscriber); // move it to the end: the Map is ordered by age
     this.#revoked.set(subscriber, Math.max(version, before));
-    if (this.#revoked.size > REMEMBERED) {
+    if (this.#revoked.size > MAX_REVOCATIONS) {
       const oldest = this.#revoked.keys().next().value;
       if (oldest !== undefined) this.#revoked.delete(oldest);
     }
@@ -129,7 +129,7 @@ export class Edge {
  * @param {number} [until]
  * @returns {Answer}
  */
-function closed(reason, subscriber, until) {
+function refused(reason, subscriber, until) {
   return { allowed: false, reason, subscriber, until };
 }
 
@@ -137,7 +137,7 @@ function closed(reason, subscriber, until) {
  * @param {import("./index.d.ts").RequestLike} request
  * @param {string} cookie
  */
-function tokenOf(request, cookie) {
+function findToken(request, cookie) {
   const [scheme, token] = header(request, "authorization").split(" ", 2);
   if (scheme?.toLowerCase() === "bearer" && token) return token;
   for (const pair of header(request, "cookie").split(";")) {

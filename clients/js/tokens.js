@@ -1,14 +1,15 @@
-// Entitlement tokens: verified once, remembered until they die. Nothing here fetches anything or reads the time.
+// Verification of entitlement tokens, with a cache of verified ones. Keys and time are arguments: this module makes no
+// requests and does not read the clock.
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" };
 const SIGNATURE = { name: "ECDSA", hash: "SHA-256" };
-const TYPE = "entitlements+jwt"; // an access token is none
-const LONGEST = 8192; // characters
+const TYPE = "entitlements+jwt"; // access tokens have another type
+const MAX_TOKEN_LENGTH = 8192; // characters
 const utf8 = new TextEncoder();
 const text = new TextDecoder("utf-8", { fatal: true });
 
-/** The token opens nothing. `reason` says why, as a code. */
-export class Refused extends Error {
+/** The token is not valid. `reason` is a code. */
+export class TokenRejected extends Error {
   /** @param {string} reason */
   constructor(reason) {
     super(reason);
@@ -17,17 +18,18 @@ export class Refused extends Error {
 }
 
 /**
- * What a token says. Times are seconds since 1970; `features` are those that may be used, and until when.
- * @typedef {{subscriber: string, version: number, notBefore: number, expiresAt: number, features: Map<string, number>}} Entitled
+ * The claims of a token. Times are in seconds since 1970; `features` maps each feature to its end time.
+ * @typedef {{subscriber: string, version: number, notBefore: number, expiresAt: number, features: Map<string, number>}} Claims
  */
 
-export class Tokens {
+/** Verifies tokens with the issuer's keys, and caches up to `remember` of them. */
+export class TokenVerifier {
   /** @type {Map<string, CryptoKey>} */
   #keys = new Map();
-  /** @type {Map<string, CryptoKey>} a key signs every token with the same header, to the letter */
-  #headers = new Map();
-  /** @type {Map<string, Entitled>} */
-  #seen = new Map();
+  /** @type {Map<string, CryptoKey>} all tokens of a key have exactly the same header */
+  #keysByHeader = new Map();
+  /** @type {Map<string, Claims>} */
+  #cache = new Map();
   #issuer;
   #audience;
   #leeway;
@@ -42,101 +44,96 @@ export class Tokens {
   }
 
   /**
-   * Trust the keys of a JWKS document and no others. What was verified with one that is gone is forgotten.
+   * Replace the trusted keys by those of a JWKS document. If a key is gone, clear the cache.
    * @param {unknown} published
    */
   async setKeys(published) {
     const keys = /** @type {{keys?: unknown}} */ (published)?.keys;
-    if (!Array.isArray(keys)) throw new TypeError("the keys are not a JWKS document");
+    if (!Array.isArray(keys)) throw new TypeError("not a JWKS document");
     const found = new Map();
     for (const key of keys) {
       if (key?.kty !== "EC" || key.crv !== "P-256" || typeof key.kid !== "string") continue;
       const jwk = { kty: key.kty, crv: key.crv, x: key.x, y: key.y };
       found.set(key.kid, await crypto.subtle.importKey("jwk", jwk, ALGORITHM, false, ["verify"]));
     }
-    if ([...this.#keys.keys()].some((kid) => !found.has(kid))) this.#seen.clear();
+    if ([...this.#keys.keys()].some((kid) => !found.has(kid))) this.#cache.clear();
     this.#keys = found;
-    this.#headers.clear();
-  }
-
-  /** Whether there is any key to verify with. */
-  get ready() {
-    return this.#keys.size > 0;
+    this.#keysByHeader.clear();
   }
 
   /**
-   * Return what a genuine token says; throws Refused with the reason otherwise.
+   * Return the claims of a valid token; throws TokenRejected otherwise.
    * @param {string} token
    * @param {number} now seconds
-   * @returns {Promise<Entitled>}
+   * @returns {Promise<Claims>}
    */
-  async read(token, now) {
-    let found = this.#seen.get(token);
+  async verify(token, now) {
+    let found = this.#cache.get(token);
     if (found === undefined) {
-      found = await this.#verify(token);
-      if (this.#seen.size >= this.#remember) {
-        const oldest = this.#seen.keys().next().value;
-        if (oldest !== undefined) this.#seen.delete(oldest);
+      found = await this.#decode(token);
+      if (this.#cache.size >= this.#remember) {
+        const oldest = this.#cache.keys().next().value;
+        if (oldest !== undefined) this.#cache.delete(oldest);
       }
-      this.#seen.set(token, found);
+      this.#cache.set(token, found);
     }
     if (now >= found.expiresAt + this.#leeway) {
-      this.#seen.delete(token);
-      throw new Refused("token_expired");
+      this.#cache.delete(token);
+      throw new TokenRejected("token_expired");
     }
-    if (now < found.notBefore - this.#leeway) throw new Refused("token_not_yet_valid");
+    if (now < found.notBefore - this.#leeway) throw new TokenRejected("token_not_yet_valid");
     return found;
   }
 
   /**
    * @param {string} token
-   * @returns {Promise<Entitled>}
+   * @returns {Promise<Claims>}
    */
-  async #verify(token) {
+  async #decode(token) {
     const first = token.indexOf(".");
     const last = token.lastIndexOf(".");
-    if (token.length > LONGEST || first < 1 || last === first) throw new Refused("token_invalid");
+    if (token.length > MAX_TOKEN_LENGTH || first < 1 || last === first) throw new TokenRejected("token_invalid");
     const header = token.slice(0, first);
-    const key = this.#headers.get(header) ?? this.#keyOf(header);
+    const key = this.#keysByHeader.get(header) ?? this.#findKey(header);
     let claims;
     try {
       const signature = bytes(token.slice(last + 1));
       const signed = utf8.encode(token.slice(0, last));
-      if (!(await crypto.subtle.verify(SIGNATURE, key, signature, signed))) throw new TypeError("the signature");
+      if (!(await crypto.subtle.verify(SIGNATURE, key, signature, signed))) throw new TypeError("invalid signature");
       claims = JSON.parse(text.decode(bytes(token.slice(first + 1, last))));
       const audience = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
-      if (claims.iss !== this.#issuer || !audience.includes(this.#audience)) throw new TypeError("not for us");
-      return entitled(claims);
+      if (claims.iss !== this.#issuer || !audience.includes(this.#audience)) throw new TypeError("wrong issuer or audience");
+      return parse(claims);
     } catch {
-      throw new Refused("token_invalid");
+      throw new TokenRejected("token_invalid");
     }
   }
 
   /** @param {string} header */
-  #keyOf(header) {
-    let said;
+  #findKey(header) {
+    let fields;
     try {
-      said = JSON.parse(text.decode(bytes(header)));
+      fields = JSON.parse(text.decode(bytes(header)));
     } catch {
-      throw new Refused("token_invalid");
+      throw new TokenRejected("token_invalid");
     }
-    if (said?.alg !== "ES256" || said.typ !== TYPE || typeof said.kid !== "string") throw new Refused("token_invalid");
-    const key = this.#keys.get(said.kid);
-    if (key === undefined) throw new Refused("token_unknown_key");
-    if (this.#headers.size < this.#keys.size * 4) this.#headers.set(header, key); // never a table that strangers fill
+    if (fields?.alg !== "ES256" || fields.typ !== TYPE || typeof fields.kid !== "string") throw new TokenRejected("token_invalid");
+    const key = this.#keys.get(fields.kid);
+    if (key === undefined) throw new TokenRejected("token_unknown_key");
+    if (this.#keysByHeader.size < this.#keys.size * 4) this.#keysByHeader.set(header, key); // bounded
     return key;
   }
 }
 
 /**
  * @param {any} claims
- * @returns {Entitled}
+ * @returns {Claims}
  */
-function entitled(claims) {
+function parse(claims) {
   const features = new Map(Object.entries(claims.features));
   const notBefore = claims.nbf ?? claims.iat;
   const numbers = [claims.version, notBefore, claims.exp, ...features.values()];
-  if (typeof claims.sub !== "string" || !numbers.every(Number.isFinite)) throw new TypeError("claims");
+  if (typeof claims.sub !== "string" || !numbers.every(Number.isFinite)) throw new TypeError("invalid claims");
   return { subscriber: claims.sub, version: claims.version, notBefore, expiresAt: claims.exp, features };
 }
 

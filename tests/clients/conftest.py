@@ -1,4 +1,4 @@
-"""A shop with a reader who has a token, for both clients."""
+"""A running service and a subscriber with an entitlement token, for the tests of both clients."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,34 +6,36 @@ from typing import Any
 
 import pytest
 
-from tests.clients.forged_tokens import forged
+from tests.clients.forged_tokens import forged_tokens
 from tests.support.shop import Person, Shop, open_shop
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a client is shown: a reader's token, and what others made of it."""
+class EntitledReader:
+    """A subscriber with an entitlement token, and forgeries of it: name, token and expected reason."""
 
     shop: Shop
-    reader: Person
+    person: Person
     token: str
-    forged: dict[str, tuple[str, str]]
+    forged_tokens: dict[str, tuple[str, str]]
 
 
-async def token_of(shop: Shop, reader: Person) -> str:
-    """Fetch a reader's token, as the site does for them."""
-    answer = await shop.post("/v1/me/entitlement-tokens", reader)
-    assert answer.status_code in {200, 201}, answer.text
-    return str(answer.json()["token"])
+async def entitlement_token(shop: Shop, reader: Person) -> str:
+    """Return a new entitlement token, as a site gets it for its reader."""
+    response = await shop.post("/v1/me/entitlement-tokens", reader)
+    assert response.status_code in {200, 201}, response.text
+    return str(response.json()["token"])
 
 
 @pytest.fixture
-async def held(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Held]:
-    """Give a subscriber of digital and what a client may be shown of theirs."""
+async def entitled_reader(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[EntitledReader]:
+    """A subscriber with the digital edition."""
     async with open_shop(database, sandbox, issuer) as shop:
-        reader = shop.person()
-        await shop.subscribes(reader)
-        token = await token_of(shop, reader)
+        person = shop.person()
+        await shop.subscribes(person)
+        token = await entitlement_token(shop, person)
         keys = (await shop.http.get("/.well-known/jwks.json")).json()
-        access = reader.headers["Authorization"].removeprefix("Bearer ")
-        yield Held(shop=shop, reader=reader, token=token, forged=forged(token, keys, access))
+        access_token = person.headers["Authorization"].removeprefix("Bearer ")
+        yield EntitledReader(
+            shop=shop, person=person, token=token, forged_tokens=forged_tokens(token, keys, access_token)
+        )

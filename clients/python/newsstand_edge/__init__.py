@@ -1,16 +1,16 @@
 """
-May this reader open this? Answered beside your pages, from a token that Newsstand signed.
+Check a reader's access in your own process, from a token that Newsstand signed.
 
     from newsstand_edge import Edge
 
     edge = Edge("https://newsstand.example.com", api_key=...)
-    edge.start()                                    # once for each process
+    edge.start()  # once, when your process starts
 
     if edge.may(request, "archive"):
         ...
 
-``request`` is whatever your framework calls one: all that is asked of it is ``headers``, a mapping. No question goes to
-Newsstand for an answer: keys and revocations are fetched by a thread of their own.
+``request`` is your framework's request object; it only needs ``headers``, a case-insensitive mapping. A check makes no
+call to Newsstand: background threads fetch the signing keys and the revocations.
 """
 
 from newsstand_edge.edge import Answer, Edge

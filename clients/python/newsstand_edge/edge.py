@@ -1,4 +1,4 @@
-"""One question, answered beside your pages."""
+"""Access checks with entitlement tokens."""
 
 import threading
 import time
@@ -8,29 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from newsstand_edge.feeds import Feeds
-from newsstand_edge.tokens import Refused, Tokens
+from newsstand_edge.tokens import TokenRejected, TokenVerifier
 
 ISSUER, AUDIENCE = "newsstand", "newsstand-site"
 COOKIE = "newsstand_entitlements"
-REMEMBERED = 100_000  # revocations; each is needed for as long as a token lives, which is minutes
+MAX_REVOCATIONS = 100_000  # a revocation is needed only until the reader's tokens expire, within minutes
 
 
 class Request(Protocol):
-    """Whatever your framework calls a request."""
+    """Your framework's request."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Its headers, found by their names in any case."""
+        """The request headers, a case-insensitive mapping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """
-    Whether the reader may use the feature. As a condition it is true when they may.
+    Whether the reader may use the feature. True in a condition if they may.
 
     ``reason`` is ``entitled``, ``not_entitled``, ``no_token``, ``token_expired``, ``token_revoked``, ``token_invalid``,
-    ``token_unknown_key`` or ``token_not_yet_valid``. After the last five, fetch the reader a new token before you send
-    them away. ``until`` is seconds since 1970.
+    ``token_unknown_key`` or ``token_not_yet_valid``. If it starts with ``token_``, get the reader a new token before
+    you refuse access. ``subscriber`` is the reader's ``sub`` at your identity provider, if the token is valid.
+    ``until`` is in seconds since 1970.
     """
 
     allowed: bool
@@ -44,15 +45,17 @@ class Answer:
 
 class Edge:
     """
-    Answers for one Newsstand.
+    A client of one Newsstand service.
 
-    :param url: where Newsstand is, as in ``https://newsstand.example.com``.
-    :param issuer: who signs the tokens: Newsstand's setting NEWSSTAND_TOKEN_ISSUER.
-    :param api_key: a key with the scope ``entitlements:read``. Without one revocations are not followed, and a reader who
-        was refunded keeps what their token says until it dies.
-    :param audience: for whom they are: NEWSSTAND_TOKEN_AUDIENCE.
-    :param cookie: where your site keeps the reader's token; ``Authorization: Bearer`` is looked at as well.
-    :param leeway: seconds that your clock and Newsstand's may differ by.
+    :param url: the base URL of Newsstand, such as ``https://newsstand.example.com``.
+    :param api_key: an API key with the scope ``entitlements:read``. Without one, revocations are not followed: a
+        refunded reader keeps access until their token expires.
+    :param issuer: the issuer of the tokens: Newsstand's setting NEWSSTAND_TOKEN_ISSUER.
+    :param audience: the audience of the tokens: NEWSSTAND_TOKEN_AUDIENCE.
+    :param cookie: the cookie that holds the reader's token. ``Authorization: Bearer`` works too.
+    :param leeway: the allowed difference between your clock and Newsstand's, in seconds.
+    :param remember: the maximum number of verified tokens to cache.
+    :param clock: returns the current time in seconds since 1970.
     """
 
     def __init__(
@@ -68,69 +71,72 @@ class Edge:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url.rstrip("/")
-        self._tokens = Tokens(issuer=issuer, audience=audience, leeway=leeway, remember=remember)
+        self._tokens = TokenVerifier(issuer=issuer, audience=audience, leeway=leeway, remember=remember)
         self._cookie, self._clock = cookie, clock
-        self._revoked: OrderedDict[str, int] = OrderedDict()  # by subscriber: versions below this one
-        self._counted: Counter[str] = Counter()
-        self._counting = threading.Lock()
-        self.feeds = Feeds(self._url, api_key=api_key, keys=self._tokens.set_keys, revoked=self._take_back)
+        self._revoked: OrderedDict[str, int] = OrderedDict()  # by subscriber: the oldest version that is still valid
+        self._counts: Counter[str] = Counter()
+        self._counts_lock = threading.Lock()
+        self.feeds = Feeds(self._url, api_key=api_key, keys=self._tokens.set_keys, revoked=self._revoke)
 
     def start(self) -> None:
         """
-        Fetch the keys, and follow keys and revocations from then on. Call it once, when your process starts.
+        Fetch the keys, and keep keys and revocations up to date. Call it once, when your process starts.
 
-        :raises Unavailable: there are no keys yet. It goes on trying; until then every token is of an unknown key.
+        :raises Unavailable: if the keys can't be fetched. Retries continue in the background; until they succeed, every
+            token is rejected with the reason ``token_unknown_key``.
         """
         self.feeds.start()
 
     def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop the background threads."""
         self.feeds.close()
 
     @property
-    def counted(self) -> Mapping[str, int]:
-        """How many answers were given for each reason so far, for your metrics."""
-        with self._counting:
-            return dict(self._counted)
+    def counts(self) -> Mapping[str, int]:
+        """The number of answers for each reason so far, for your metrics."""
+        with self._counts_lock:
+            return dict(self._counts)
 
     def may(self, request: Request, feature: str) -> Answer:
-        """Tell whether the reader who sent ``request`` may use ``feature``. Never waits, never raises."""
-        return self.may_token(self._token_of(request) or "", feature)
+        """Return whether the reader who sent the request may use a feature. Never blocks and never raises."""
+        return self.may_token(self._find_token(request) or "", feature)
 
     def may_token(self, token: str, feature: str) -> Answer:
-        """Tell whether the reader of a token may use ``feature``."""
+        """Return whether the owner of a token may use a feature."""
         answer = self._answer(token, feature) if token else Answer(False, "no_token")
-        with self._counting:
-            self._counted[answer.reason] += 1
+        with self._counts_lock:
+            self._counts[answer.reason] += 1
         return answer
 
     def _answer(self, token: str, feature: str) -> Answer:
         now = self._clock()
         try:
-            entitled = self._tokens.read(token, now=now)
-        except Refused as refused:
-            return Answer(False, refused.reason)
-        if entitled.version < self._revoked.get(entitled.subscriber, 0):
-            return Answer(False, "token_revoked", entitled.subscriber)
-        until = entitled.features.get(feature)
+            claims = self._tokens.verify(token, now=now)
+        except TokenRejected as rejected:
+            return Answer(False, rejected.reason)
+        if claims.version < self._revoked.get(claims.subscriber, 0):
+            return Answer(False, "token_revoked", claims.subscriber)
+        until = claims.features.get(feature)
         if until is None or now >= until:
-            return Answer(False, "not_entitled", entitled.subscriber, until)
-        return Answer(True, "entitled", entitled.subscriber, until)
+            return Answer(False, "not_entitled", claims.subscriber, until)
+        return Answer(True, "entitled", claims.subscriber, until)
 
-    def _token_of(self, request: Request) -> str | None:
+    def _find_token(self, request: Request) -> str | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             return token.strip()
-        for pair in request.headers.get("cookie", "").split(";"):  # the standard library's parser gives up at odd ones
+        for pair in request.headers.get("cookie", "").split(
+            ";"
+        ):  # the standard library's parser stops at malformed cookies
             name, _, value = pair.strip().partition("=")
             if name == self._cookie:
                 return value.strip('"') or None
         return None
 
-    def _take_back(self, row: Mapping[str, Any]) -> None:
+    def _revoke(self, row: Mapping[str, Any]) -> None:
         subscriber, version = row.get("subscriber"), row.get("version")
         if not isinstance(subscriber, str) or not isinstance(version, int):
             return
         self._revoked[subscriber] = max(version, self._revoked.pop(subscriber, 0))
-        if len(self._revoked) > REMEMBERED:
+        if len(self._revoked) > MAX_REVOCATIONS:
             self._revoked.popitem(last=False)

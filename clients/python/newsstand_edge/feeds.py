@@ -1,8 +1,8 @@
 """
-What an edge is told from time to time: the keys that tokens are signed with, and whose access was taken away.
+The two feeds that keep an edge up to date: signing keys and revocations.
 
-A thread of its own asks for both, so that no reader ever waits for Newsstand. While Newsstand is away, what was fetched
-goes on working; tokens live for minutes only, so nobody keeps what they lost for longer than that.
+Background threads poll both, so that no reader waits for Newsstand. During an outage the last known state stays in use;
+tokens expire within minutes, so nobody keeps lost access for longer than that.
 """
 
 import json
@@ -15,39 +15,39 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-KEYS = "/.well-known/jwks.json"
-REVOCATIONS = "/v1/revocations"
-KEYS_FOR = 60.0  # seconds between looks at the keys: a new one is published long before it signs
-WAIT = 20  # seconds that Newsstand may keep a question for news open
-PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds, after a question that failed
-LARGEST = 10_000_000  # bytes of an answer
+KEYS_PATH = "/.well-known/jwks.json"
+REVOCATIONS_PATH = "/v1/revocations"
+KEYS_INTERVAL = 60.0  # seconds between fetches; Newsstand publishes a new key long before it signs with it
+LONG_POLL = 20  # seconds that Newsstand may hold a request for revocations open
+BACKOFF, MAX_BACKOFF = 1.0, 30.0  # seconds after a failed request
+MAX_RESPONSE = 10_000_000  # bytes
 log = logging.getLogger("newsstand_edge")
 
 
 class Unavailable(Exception):
-    """Newsstand could not be asked, or answered something else than was asked for."""
+    """Newsstand can't be reached, or returned an invalid response."""
 
 
-def fetch(address: str, *, api_key: str | None = None, timeout: float = 10.0) -> Mapping[str, Any]:
+def fetch_json(url: str, *, api_key: str | None = None, timeout: float = 10.0) -> Mapping[str, Any]:
     """
-    Return the JSON object at an address.
+    Return the JSON object at a URL.
 
-    :raises Unavailable: there is none to be had.
+    :raises Unavailable: if the request fails, or the response is not a JSON object.
     """
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
     try:
-        request = urllib.request.Request(address, headers=headers)
-        with urllib.request.urlopen(request, timeout=timeout) as reply:
-            found = json.loads(reply.read(LARGEST))
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            found = json.loads(response.read(MAX_RESPONSE))
     except (OSError, ValueError) as failure:
-        raise Unavailable(f"{address}: {failure}") from failure
+        raise Unavailable(f"{url}: {failure}") from failure
     if not isinstance(found, dict):
-        raise Unavailable(f"{address}: not an object")
+        raise Unavailable(f"{url}: expected a JSON object")
     return found
 
 
 class Feeds:
-    """Asks for keys and, with an API key, for revocations, until it is closed."""
+    """Polls the signing keys and, with an API key, the revocations, until it is closed."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class Feeds:
     ) -> None:
         self._url, self._api_key = url, api_key
         self._keys, self._revoked = keys, revoked
-        self._since: str | None = None
+        self._cursor: str | None = None
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """
-        Fetch the keys, and keep asking from then on.
+        Fetch the keys, and start polling.
 
-        :raises Unavailable: no keys can be had, so nothing can be verified yet. It goes on trying all the same.
+        :raises Unavailable: if the keys can't be fetched, so that no token can be verified yet. Polling starts anyway.
         """
-        loops = [self._follow_keys] + ([self._follow_revocations] if self._api_key else [])
+        loops = [self._poll_keys] + ([self._poll_revocations] if self._api_key else [])
         try:
             self.fetch_keys()
         finally:
@@ -80,58 +80,58 @@ class Feeds:
 
     def fetch_keys(self) -> None:
         """
-        Take in the keys as they are published now.
+        Fetch the current keys.
 
-        :raises Unavailable: they cannot be had; those from before go on.
+        :raises Unavailable: if they can't be fetched; the previous keys stay in use.
         """
         try:
-            self._keys(fetch(self._url + KEYS))
-        except ValueError as wrong:
-            raise Unavailable(f"{self._url}{KEYS}: {wrong}") from wrong
+            self._keys(fetch_json(self._url + KEYS_PATH))
+        except ValueError as error:
+            raise Unavailable(f"{self._url}{KEYS_PATH}: {error}") from error
 
     def fetch_revocations(self, *, wait: int = 0) -> bool:
         """
-        Take in what was revoked since the last time. Tells whether there may be more at once.
+        Fetch the revocations since the last fetch. Return whether there were any.
 
-        :raises Unavailable: Newsstand cannot be asked.
+        :raises Unavailable: if they can't be fetched.
         """
-        asked = {"wait": str(wait)} | ({"since": self._since} if self._since else {})
-        address = f"{self._url}{REVOCATIONS}?{urllib.parse.urlencode(asked)}"
-        found = fetch(address, api_key=self._api_key, timeout=wait + 10)
+        query = {"wait": str(wait)} | ({"since": self._cursor} if self._cursor else {})
+        url = f"{self._url}{REVOCATIONS_PATH}?{urllib.parse.urlencode(query)}"
+        found = fetch_json(url, api_key=self._api_key, timeout=wait + 10)
         rows = found.get("data")
         if not isinstance(rows, list):
-            raise Unavailable(f"{address}: no list")
+            raise Unavailable(f"{url}: expected a list of revocations")
         for row in rows:
             if isinstance(row, dict):
                 self._revoked(row)
-        following = found.get("next")
-        self._since = str(following) if following else self._since
+        cursor = found.get("next")
+        self._cursor = str(cursor) if cursor else self._cursor
         return bool(rows)
 
     def close(self) -> None:
-        """Ask no more. A question that is open is left to end by itself."""
+        """Stop polling. A request in progress ends by itself."""
         self._closed.set()
 
-    def _follow_keys(self) -> None:
-        self._repeat(self.fetch_keys, rest=KEYS_FOR)
+    def _poll_keys(self) -> None:
+        self._repeat(self.fetch_keys, interval=KEYS_INTERVAL)
 
-    def _follow_revocations(self) -> None:
-        def ask() -> None:
-            began = time.monotonic()
-            more = self.fetch_revocations(wait=WAIT)
-            if not more and time.monotonic() - began < 1:  # it does not wait: do not ask it in circles
-                self._closed.wait(PAUSE)
+    def _poll_revocations(self) -> None:
+        def poll() -> None:
+            started_at = time.monotonic()
+            found = self.fetch_revocations(wait=LONG_POLL)
+            if not found and time.monotonic() - started_at < 1:  # a server without long polling: avoid a busy loop
+                self._closed.wait(BACKOFF)
 
-        self._repeat(ask, rest=0)
+        self._repeat(poll, interval=0)
 
-    def _repeat(self, ask: Callable[[], object], *, rest: float) -> None:
-        pause = PAUSE
+    def _repeat(self, poll: Callable[[], object], *, interval: float) -> None:
+        backoff = BACKOFF
         while not self._closed.is_set():
             try:
-                ask()
-                pause = PAUSE
-                self._closed.wait(rest)
+                poll()
+                backoff = BACKOFF
+                self._closed.wait(interval)
             except Unavailable as failure:
-                log.warning("newsstand_away: %s", failure)
-                self._closed.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                log.warning("newsstand unavailable: %s", failure)
+                self._closed.wait(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)

@@ -1,8 +1,8 @@
 """
-Entitlement tokens: verified once, remembered until they die.
+Verification of entitlement tokens, with a cache of verified ones.
 
-The signature is nearly all of the cost, so a token that was seen is a look in a table. Nothing here fetches anything or
-reads the time: both are handed in.
+Nearly all of the cost is the signature, so a cached token costs one dictionary lookup. This module makes no requests and
+doesn't read the clock: keys and time are arguments.
 """
 
 import base64
@@ -14,14 +14,14 @@ from typing import Any
 
 import jwt
 
-ALGORITHM = "ES256"  # and no other: never "none", nor one with which who verifies could sign
-TYPE = "entitlements+jwt"  # an access token is none
-LONGEST = 8192  # characters
+ALGORITHM = "ES256"  # the only one: never "none" or a symmetric algorithm
+TYPE = "entitlements+jwt"  # access tokens have another type
+MAX_TOKEN_LENGTH = 8192  # characters
 _ES256 = jwt.PyJWS(algorithms=[ALGORITHM])
 
 
-class Refused(Exception):
-    """The token opens nothing. ``reason`` says why, as a code."""
+class TokenRejected(Exception):
+    """The token is not valid. ``reason`` is a code."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -29,8 +29,8 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entitled:
-    """What a token says. Times are seconds since 1970; ``features`` are those that may be used, and until when."""
+class Claims:
+    """The claims of a token. Times are in seconds since 1970; ``features`` maps each feature to its end time."""
 
     subscriber: str
     version: int
@@ -40,97 +40,93 @@ class Entitled:
     features: Mapping[str, float]
 
 
-class Tokens:
-    """Verifies tokens against the issuer's keys. ``remember`` bounds how many are kept."""
+class TokenVerifier:
+    """Verifies tokens with the issuer's keys, and caches up to ``remember`` of them."""
 
     def __init__(self, *, issuer: str, audience: str, leeway: float, remember: int = 10_000) -> None:
         self._issuer, self._audience, self._leeway, self._remember = issuer, audience, leeway, remember
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._headers: dict[str, jwt.PyJWK] = {}  # a key signs every token with the same header, to the letter
-        self._seen: OrderedDict[str, Entitled] = OrderedDict()
+        self._keys_by_header: dict[str, jwt.PyJWK] = {}  # all tokens of a key have exactly the same header
+        self._cache: OrderedDict[str, Claims] = OrderedDict()
 
     def set_keys(self, published: Mapping[str, Any]) -> None:
         """
-        Trust the keys of a JWKS document and no others. What was verified with one that is gone is forgotten.
+        Replace the trusted keys by those of a JWKS document. If a key is gone, clear the cache.
 
-        :raises ValueError: if it is not such a document.
+        :raises ValueError: if it is not a JWKS document.
         """
         keys = published.get("keys")
         if not isinstance(keys, list):
-            raise ValueError("the keys are not a JWKS document")
+            raise ValueError("not a JWKS document")
         found = {}
         for key in keys:
             if isinstance(key, dict) and (key.get("kty"), key.get("crv")) == ("EC", "P-256") and key.get("kid"):
                 found[str(key["kid"])] = jwt.PyJWK(key, ALGORITHM)
         if self._keys.keys() - found.keys():
-            self._seen.clear()
+            self._cache.clear()
         self._keys = found
-        self._headers = {}
+        self._keys_by_header = {}
 
-    def knows(self) -> bool:
-        """Tell whether there is any key to verify with."""
-        return bool(self._keys)
-
-    def read(self, token: str, *, now: float) -> Entitled:
+    def verify(self, token: str, *, now: float) -> Claims:
         """
-        Return what a genuine token says.
+        Return the claims of a valid token.
 
-        :raises Refused: ``token_invalid``, ``token_unknown_key``, ``token_expired`` or ``token_not_yet_valid``.
+        :raises TokenRejected: ``token_invalid``, ``token_unknown_key``, ``token_expired`` or ``token_not_yet_valid``.
         """
-        found = self._seen.get(token)
+        found = self._cache.get(token)
         if found is None:
-            found = self._verify(token)
-            self._seen[token] = found
-            if len(self._seen) > self._remember:
-                self._seen.popitem(last=False)
+            found = self._decode(token)
+            self._cache[token] = found
+            if len(self._cache) > self._remember:
+                self._cache.popitem(last=False)
         if now >= found.expires_at + self._leeway:
-            self._seen.pop(token, None)
-            raise Refused("token_expired")
+            self._cache.pop(token, None)
+            raise TokenRejected("token_expired")
         if now < found.not_before - self._leeway:
-            raise Refused("token_not_yet_valid")
+            raise TokenRejected("token_not_yet_valid")
         return found
 
-    def _verify(self, token: str) -> Entitled:
-        if len(token) > LONGEST or token.count(".") != 2:
-            raise Refused("token_invalid")
+    def _decode(self, token: str) -> Claims:
+        if len(token) > MAX_TOKEN_LENGTH or token.count(".") != 2:
+            raise TokenRejected("token_invalid")
         header = token[: token.index(".")]
-        key = self._headers.get(header) or self._key_of(header)
+        key = self._keys_by_header.get(header) or self._find_key(header)
         try:
-            claims = json.loads(_ES256.decode_complete(token, key, algorithms=[ALGORITHM])["payload"])
-            entitled = _entitled(claims)
+            payload = json.loads(_ES256.decode_complete(token, key, algorithms=[ALGORITHM])["payload"])
+            claims = _parse(payload)
         except (jwt.PyJWTError, ValueError, KeyError, TypeError, RecursionError):
-            raise Refused("token_invalid") from None
-        audience = claims.get("aud")
-        if claims.get("iss") != self._issuer or self._audience not in (
+            raise TokenRejected("token_invalid") from None
+        audience = payload.get("aud")
+        if payload.get("iss") != self._issuer or self._audience not in (
             audience if isinstance(audience, list) else [audience]
         ):
-            raise Refused("token_invalid")
-        return entitled
+            raise TokenRejected("token_invalid")
+        return claims
 
-    def _key_of(self, header: str) -> jwt.PyJWK:
+    def _find_key(self, header: str) -> jwt.PyJWK:
         try:
-            said = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-            kind, algorithm, kid = said["typ"], said["alg"], said["kid"]
+            fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+            kind, algorithm, kid = fields["typ"], fields["alg"], fields["kid"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise Refused("token_invalid") from None
+            raise TokenRejected("token_invalid") from None
         if (kind, algorithm) != (TYPE, ALGORITHM):
-            raise Refused("token_invalid")
+            raise TokenRejected("token_invalid")
         key = self._keys.get(kid) if isinstance(kid, str) else None
         if key is None:
-            raise Refused("token_unknown_key")
-        if len(self._headers) < len(self._keys) * 4:  # a few spellings of each: never a table that strangers fill
-            self._headers[header] = key
+            raise TokenRejected("token_unknown_key")
+        if len(self._keys_by_header) < len(self._keys) * 4:  # bounded, so that forged headers cannot fill it
+            self._keys_by_header[header] = key
         return key
 
 
-def _entitled(claims: Mapping[str, Any]) -> Entitled:
-    features = claims["features"]
-    issued = float(claims["iat"])
-    return Entitled(
-        subscriber=str(claims["sub"]),
-        version=int(claims["version"]),
-        issued_at=issued,
-        expires_at=float(claims["exp"]),
-        not_before=float(claims.get("nbf", issued)),
+def _parse(payload: Mapping[str, Any]) -> Claims:
+    features = payload["features"]
+    issued_at = float(payload["iat"])
+    return Claims(
+        subscriber=str(payload["sub"]),
+        version=int(payload["version"]),
+        issued_at=issued_at,
+        expires_at=float(payload["exp"]),
+        not_before=float(payload.get("nbf", issued_at)),
         features={str(name): float(until) for name, until in features.items()},
     )
