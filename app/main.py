@@ -32,20 +32,20 @@ from app.console import app as console
 from app.console.desk import Desk, sign_in_of
 from app.db import inbox
 from app.db.engine import leases, schema
-from app.db.engine.batching import Together
-from app.db.engine.change_feed import Hearing
+from app.db.engine.batching import Batcher
+from app.db.engine.change_feed import ChangeFeed
 from app.db.engine.dsn import find_dsn, listen_dsn
 from app.db.engine.encryption import seal_of
-from app.db.engine.notifications import Notices
-from app.db.engine.rate_buckets import Buckets
+from app.db.engine.notifications import Notifier
+from app.db.engine.rate_buckets import RateBuckets
 from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.db.entitlements import Reader, open_pool
-from app.db.inbox_writer import Arrivals
+from app.db.inbox_writer import InboxWriter
 from app.domain import events
 from app.domain.plans import Catalogue
 from app.domain.reconciliation import until_next
 from app.domain.rules import Rules
-from app.domain.subscriptions import SeenSubscription
+from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway.client import Gateway
 from app.gateway.rate_limits import backlog
 from app.services import audit as audit_cases
@@ -86,8 +86,8 @@ class Parts:
     gateway: Gateway
     rules: Rules
     container: Container
-    notices: Notices
-    hearing: Hearing
+    notices: Notifier
+    hearing: ChangeFeed
     dsn: str
 
     def worker(self) -> Worker:
@@ -111,8 +111,8 @@ class Parts:
             catch_up=partial(self._catch_up, done),
         )
 
-    async def _catch_up(self, done: Together[webhooks.LookedAt], owner: str) -> bool:
-        async def do(claimed: leases.Claimed, seen: SeenSubscription | None) -> None:
+    async def _catch_up(self, done: Batcher[webhooks.LookedAt], owner: str) -> bool:
+        async def do(claimed: leases.Claimed, seen: StripeSubscriptionState | None) -> None:
             await self._apply(done, claimed, owner, seen=seen)
 
         with backlog():
@@ -148,11 +148,11 @@ class Parts:
 
     async def _apply(
         self,
-        done: Together[webhooks.LookedAt],
+        done: Batcher[webhooks.LookedAt],
         claimed: leases.Claimed,
         owner: str,
         *,
-        seen: SeenSubscription | None = None,
+        seen: StripeSubscriptionState | None = None,
     ) -> None:
         now = await self.clock.policy()
         told = (self.sessions, self.gateway, self.rules)
@@ -161,7 +161,7 @@ class Parts:
             events.INVOICE: partial(subscriptions.look_from_invoice, self.gateway),
             events.CREDITED: partial(subscriptions.refresh_credited, *told, now=now),
             events.PAYMENT: partial(payments.follow, *told, now=now),
-            events.RIVALS: partial(duplicates.settle, *told, now=now),
+            events.DUPLICATES: partial(duplicates.settle, *told, now=now),
             events.DISPUTE: partial(payments.follow_dispute, self.sessions, self.gateway, now=now),
             events.CHECKOUT: partial(checkout.refresh, self.sessions, self.gateway),
             events.CUSTOMER: partial(customers.follow, self.sessions, self.gateway),
@@ -222,9 +222,9 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
         stack.push_async_callback(engine.dispose)
         pool = await open_pool(dsn, size=settings.database_pool_size, pooler=settings.database_pooler)
         stack.push_async_callback(pool.close)
-        arrivals = Arrivals(pool)
+        arrivals = InboxWriter(pool)
         stack.push_async_callback(arrivals.close)
-        notices = Notices(pool)
+        notices = Notifier(pool)
         stack.push_async_callback(notices.close)
         key = settings.stripe_api_key.get_secret_value()
         clock: Clock = StripeTestClock(settings.clock_url, key) if settings.clock_url else SystemClock()
@@ -234,7 +234,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             api_key=key,
             timeout=settings.stripe_timeout,
             test_clock=urlsplit(settings.clock_url).path.rpartition("/")[2] if settings.clock_url else None,
-            allowance=Buckets(pool, overall=settings.overall_rate, each=settings.stripe_endpoint_rate_limit)
+            allowance=RateBuckets(pool, overall=settings.overall_rate, each=settings.stripe_endpoint_rate_limit)
             if settings.overall_rate
             else None,
         )
@@ -251,7 +251,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
         )
         stack.push_async_callback(authenticator.close)
         asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
-        hearing = Hearing(listen_dsn(settings, dsn), pool, asked)
+        hearing = ChangeFeed(listen_dsn(settings, dsn), pool, asked)
         minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
         container = Container(
             settings=settings,

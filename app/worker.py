@@ -23,7 +23,7 @@ from app.domain.refunds import RefundRefused
 
 AT_ONCE = 10  # keys of one kind that a worker has in hand
 TIDY = 3600.0  # seconds between removals of what is kept for a day only
-POLL = 1.0  # seconds between looks when nobody knocks
+POLL = 1.0  # seconds between looks when nobody refetches
 log = structlog.get_logger()
 
 

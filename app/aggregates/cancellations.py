@@ -15,7 +15,7 @@ from app.db.engine.session import Session
 from app.domain.cancellations import PAID_AFTER_END, owed_back, payable_of
 from app.domain.refunds import RefundInProgress
 from app.domain.rules import Rules
-from app.domain.subscriptions import OVER, SeenSubscription, Subscription
+from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 
 
 async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, now: datetime) -> bool:
@@ -43,7 +43,7 @@ async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, 
     return ordered
 
 
-async def follow(session: Session, held: Subscription, seen: SeenSubscription, *, now: datetime) -> None:
+async def follow(session: Session, held: Subscription, seen: StripeSubscriptionState, *, now: datetime) -> None:
     """
     See to what follows when Stripe was looked at and a subscription is over, there or here.
 
@@ -52,7 +52,7 @@ async def follow(session: Session, held: Subscription, seen: SeenSubscription, *
     The caller holds the subscriber's lock.
     """
     settled = await _give_back(session, held, now=now)
-    lives_again = held.status not in OVER and held.ended_here_at is not None and held.closed_at is not None
+    lives_again = held.status not in OVER and held.access_ended_at is not None and held.closed_at is not None
     if lives_again or (held.status in OVER and (held.closed_at is None or not settled or payable_of(seen))):
         await subscriptions.order_close(session, held.id)
         await leases.notify(session)
@@ -60,7 +60,7 @@ async def follow(session: Session, held: Subscription, seen: SeenSubscription, *
 
 async def _give_back(session: Session, held: Subscription, *, now: datetime) -> bool:
     """Order back what was paid for nothing, each payment once. False: one has to wait for another refund of it."""
-    if held.ended_at is None and held.ended_here_at is None:
+    if held.ended_at is None and held.access_ended_at is None:
         return True
     terms = await subscriptions.terms_of(session, held.id)
     paid = await payments.of_subscription(session, held.id)

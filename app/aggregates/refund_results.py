@@ -23,7 +23,7 @@ from app.domain.refunds import (
     PROCESSING,
     UNSERVED,
     Refund,
-    SeenRefund,
+    StripeRefundState,
     ends_term,
 )
 from app.domain.rules import Rules
@@ -33,7 +33,7 @@ RESTORABLE = frozenset({GUARANTEE, DASHBOARD, UNSERVED})  # what had bought some
 log = structlog.get_logger()
 
 
-async def record(session: Session, rules: Rules, refund: Refund, seen: SeenRefund, *, now: datetime) -> Refund:
+async def record(session: Session, rules: Rules, refund: Refund, seen: StripeRefundState, *, now: datetime) -> Refund:
     """
     Phase 3, in the caller's transaction: keep Stripe's answer and, once, what follows from a confirmed refund.
 
@@ -82,7 +82,7 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     return await cancellations.end(session, rules, owner[1], by=basis, now=now)
 
 
-async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: SeenRefund) -> None:
+async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: StripeRefundState) -> None:
     """
     Note that promised money did not arrive: the reader's bank sent it back. Staff see it; a new refund is possible.
 

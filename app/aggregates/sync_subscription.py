@@ -13,16 +13,16 @@ from app.aggregates import cancellations
 from app.db import anomalies, grants, inbox, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
-from app.db.subscriptions import Overtaken
+from app.db.subscriptions import ConcurrentUpdate
 from app.domain.anomalies import STRANGER
 from app.domain.anomalies import of_items as anomalies_of_items
-from app.domain.events import CUSTOMER, RIVALS
+from app.domain.events import CUSTOMER, DUPLICATES
 from app.domain.rules import Rules
 from app.domain.status_table import standing_of
 from app.domain.subscriptions import (
     OVER,
     NotOurs,
-    SeenSubscription,
+    StripeSubscriptionState,
     Subscription,
     UnknownCustomer,
     payments_of,
@@ -37,12 +37,12 @@ async def keep(
     sessions: Sessions,
     rules: Rules,
     stripe_id: str,
-    look: Callable[[], Awaitable[SeenSubscription]],
+    look: Callable[[], Awaitable[StripeSubscriptionState]],
     *,
     now: datetime,
     alone: bool = False,
     version: int | None = None,
-    seen: SeenSubscription | None = None,
+    seen: StripeSubscriptionState | None = None,
 ) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to what ``look`` finds at Stripe.
@@ -54,7 +54,7 @@ async def keep(
     :param seen: what was found after that, if the caller has looked already.
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
-    :raises Overtaken: others kept saving while we looked.
+    :raises ConcurrentUpdate: others kept saving while we looked.
     """
     for _ in range(LOOKS):
         if version is None:
@@ -64,18 +64,24 @@ async def keep(
         try:
             async with sessions.begin() as session:
                 return await save(session, rules, found, if_version=version, now=now, alone=alone)
-        except Overtaken:
+        except ConcurrentUpdate:
             version = seen = None
-    raise Overtaken(stripe_id)
+    raise ConcurrentUpdate(stripe_id)
 
 
 async def save(
-    session: Session, rules: Rules, seen: SeenSubscription, *, if_version: int, now: datetime, alone: bool = False
+    session: Session,
+    rules: Rules,
+    seen: StripeSubscriptionState,
+    *,
+    if_version: int,
+    now: datetime,
+    alone: bool = False,
 ) -> Subscription:
     """
     Keep what was seen, in the caller's transaction. Takes the subscriber's lock.
 
-    :raises Overtaken: somebody saved since ``if_version`` was read.
+    :raises ConcurrentUpdate: somebody saved since ``if_version`` was read.
     """
     known = await subscriptions.by_stripe_id(session, seen.id) if if_version else None
     subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _owner(session, seen))
@@ -88,7 +94,7 @@ async def save(
     await cancellations.follow(session, held, seen, now=now)
     theirs = await subscriptions.of_subscriber(session, subscriber.id)
     if held.is_live and not alone and sum(one.is_live for one in theirs) > 1:
-        await inbox.knock(session, f"{RIVALS}:{subscriber.id}", why="double")
+        await inbox.request_refetch(session, f"{DUPLICATES}:{subscriber.id}", why="double")
     terms = await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now, theirs=theirs)
     odd = dict([anomaly]) if (anomaly := standing_of(held, terms).anomaly) else {}
     odd |= anomalies_of_items(seen, rules.catalogue) if held.status not in OVER else {}
@@ -96,7 +102,7 @@ async def save(
     return held
 
 
-async def _owner(session: Session, seen: SeenSubscription) -> Subscriber:
+async def _owner(session: Session, seen: StripeSubscriptionState) -> Subscriber:
     """
     Lock and return whose a subscription is that we did not know: its customer's, else the one's named in its metadata.
 
@@ -109,13 +115,15 @@ async def _owner(session: Session, seen: SeenSubscription) -> Subscriber:
         if named is not None and named.stripe_customer_id is None:
             await subscribers.set_customer(session, named.id, seen.customer_id)
             owner = await subscribers.lock_customer(session, seen.customer_id)
-            await inbox.knock(session, f"{CUSTOMER}:{seen.customer_id}", why="adopted")  # it may be deleted by now
+            await inbox.request_refetch(
+                session, f"{CUSTOMER}:{seen.customer_id}", why="adopted"
+            )  # it may be deleted by now
     if owner is None:
         raise UnknownCustomer(f"the customer {seen.customer_id} is none of our subscribers")
     return owner
 
 
-async def report_foreign(session: Session, rules: Rules, seen: SeenSubscription, refusal: NotOurs) -> None:
+async def report_foreign(session: Session, rules: Rules, seen: StripeSubscriptionState, refusal: NotOurs) -> None:
     """Have staff look at a subscription that is of our offer, and that cannot be kept all the same."""
     if not any(item.plan is not None for item in seen.items):
         return  # another product's

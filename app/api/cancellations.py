@@ -76,7 +76,7 @@ class EndingOut(BaseModel):
         return cls(
             id=held.id,
             subscriber=found.subscriber.sub,
-            status=held.told_status,
+            status=held.effective_status,
             current_period_end=held.current_period_end,
             cancel_at=held.cancel_at if held.is_live else None,
             ended_at=held.over_at,

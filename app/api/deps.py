@@ -18,7 +18,7 @@ from app.api.auth import Authenticator
 from app.clock import Clock
 from app.db import entitlements
 from app.db.engine import session as db
-from app.db.inbox_writer import Arrivals
+from app.db.inbox_writer import InboxWriter
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.rules import Rules
@@ -39,7 +39,7 @@ class Container:
     catalogue: Catalogue
     authenticator: Authenticator
     pool: entitlements.Pool  # bare asyncpg, where SQLAlchemy's cost counts
-    arrivals: Arrivals
+    arrivals: InboxWriter
     entitlements: Entitlements
     signer: Signer
     news: Callable[[float], Callable[[], Awaitable[bool]]]  # waits for revocations

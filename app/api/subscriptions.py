@@ -128,7 +128,7 @@ class SubscriptionOut(BaseModel):
         ends_at = held.over_at or held.cancel_at
         return cls(
             id=held.id,
-            status=held.told_status,
+            status=held.effective_status,
             plan=held.plan,
             editions=["digital", "print"] if held.print_edition else ["digital"],
             term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,

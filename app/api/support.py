@@ -270,7 +270,7 @@ def _held(seen: Overview, index: int) -> HeldOut:
         created_at=held.created_at,
         current_period_end=held.current_period_end,
         cancel_at=held.cancel_at,
-        ended_at=held.ended_here_at or held.ended_at,
+        ended_at=held.access_ended_at or held.ended_at,
         ended_by=held.ended_by,
         standing=standing_of(held, terms).told,
         terms=[

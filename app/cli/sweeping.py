@@ -14,7 +14,7 @@ from app.cli.moments import moment
 from app.cli.startup import WRONG, operator, started
 from app.db.engine import leases
 from app.db.reconciliation import WORK_KEY, Sweep
-from app.db.subscriptions import Overtaken
+from app.db.subscriptions import ConcurrentUpdate
 from app.domain.errors import StripeUnavailable
 from app.domain.reconciliation import PAYMENTS, PHASES, REFUNDS, SUBSCRIPTIONS, AlreadyReconciling
 from app.gateway.rate_limits import backlog
@@ -38,7 +38,7 @@ def swept(
         except StripeUnavailable as unavailable:
             typer.echo(f"Stripe at {settings.stripe_url} could not be asked: {unavailable}", err=True)
             typer.echo("What was found so far is kept. The same command goes on from there.", err=True)
-        except Overtaken:
+        except ConcurrentUpdate:
             typer.echo("Another process goes on with it.", err=True)
         raise typer.Exit(WRONG)
 

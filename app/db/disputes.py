@@ -11,7 +11,7 @@ from app.db.engine.session import Record, Session
 from app.db.models import Dispute as Row
 from app.db.models import FraudWarning as WarningRow
 from app.db.models import Payment, table_of
-from app.domain.disputes import Dispute, SeenDispute, SeenWarning, answer_to
+from app.domain.disputes import Dispute, StripeDisputeState, StripeWarningState, answer_to
 
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
@@ -20,7 +20,7 @@ _OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
 
 
 async def keep(
-    session: Session, seen: SeenDispute, *, subscriber_id: str | None, concern: str | None, now: datetime
+    session: Session, seen: StripeDisputeState, *, subscriber_id: str | None, concern: str | None, now: datetime
 ) -> None:
     """
     Keep what Stripe says of a dispute. The caller has fenced it by its payment's version, if the payment is ours.
@@ -106,7 +106,7 @@ async def count_open(session: Session) -> int:
     return await session.scalar(select(func.count()).select_from(Row).where(Row.closed_at.is_(None))) or 0
 
 
-async def keep_warning(session: Session, seen: SeenWarning, *, payment_id: str, subscriber_id: str) -> bool:
+async def keep_warning(session: Session, seen: StripeWarningState, *, payment_id: str, subscriber_id: str) -> bool:
     """Keep what Stripe says of an early warning of fraud. Returns whether something was done about it before."""
     made = insert(WarningRow).values(
         id=seen.id,

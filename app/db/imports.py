@@ -10,7 +10,7 @@ from app.db.engine.session import Session, new_id
 from app.db.models import Entitlement, Subscription
 from app.db.models import Subscriber as Row
 from app.db.subscribers import Subscriber
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.domain.imports import UNCLAIMED, Claimable, NotClaimable, whose
 from app.domain.reconciliation import Difference
 from app.domain.subscriptions import OVER
@@ -18,7 +18,7 @@ from app.domain.subscriptions import OVER
 
 async def subscribers_of(
     session: Session,
-    customers: Iterable[SeenCustomer],
+    customers: Iterable[StripeCustomerState],
     *,
     subs: Mapping[str, str],
     metadata_key: str,
@@ -67,7 +67,9 @@ async def subscribers_of(
     return done, problems
 
 
-def _in_the_way(customer: SeenCustomer, sub: str, held: Subscriber | None, other: Subscriber | None) -> str | None:
+def _in_the_way(
+    customer: StripeCustomerState, sub: str, held: Subscriber | None, other: Subscriber | None
+) -> str | None:
     if held is not None and not held.sub.startswith(UNCLAIMED):
         return f"is {sub} as the file or the metadata says, and belongs to {held.sub} here"
     if other is not None and other.stripe_customer_id is not None:

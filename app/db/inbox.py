@@ -18,7 +18,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Event as Row
 from app.db.models import table_of
-from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION, Knock
+from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION, RefetchRequest
 from app.domain.history import Told
 
 NO_KEY = "-"
@@ -92,9 +92,9 @@ _TOLD_OF = (  # built once, and Core's: a part of every reader's page
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event as it came in: what it is a knock for, and its own words."""
+    """An event as it came in: what it is a refetch for, and its own words."""
 
-    knock: Knock
+    refetch: RefetchRequest
     payload: str
 
 
@@ -102,24 +102,24 @@ async def store(
     pool: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]", arrivals: Sequence[Arrival]
 ) -> set[str]:
     """Keep events, durably and in one commit, each once. Returns the ids of those that were not there yet."""
-    knocks = [arrival.knock for arrival in arrivals]
+    refetches = [arrival.refetch for arrival in arrivals]
     stored = await pool.fetch(
         _STORE,
-        [knock.event_id for knock in knocks],
-        [knock.type for knock in knocks],
-        [knock.api_version for knock in knocks],
-        [knock.livemode for knock in knocks],
-        [knock.object_id for knock in knocks],
-        [knock.created_at for knock in knocks],
-        [knock.ignored for knock in knocks],
+        [refetch.event_id for refetch in refetches],
+        [refetch.type for refetch in refetches],
+        [refetch.api_version for refetch in refetches],
+        [refetch.livemode for refetch in refetches],
+        [refetch.object_id for refetch in refetches],
+        [refetch.created_at for refetch in refetches],
+        [refetch.ignored for refetch in refetches],
         [arrival.payload for arrival in arrivals],
-        [knock.key or NO_KEY for knock in knocks],
+        [refetch.key or NO_KEY for refetch in refetches],
     )
     return {row["id"] for row in stored}
 
 
-async def knock(session: Session, key: str, *, why: str) -> None:
-    """Leave a knock of our own: the object is looked at as if Stripe had told of it."""
+async def request_refetch(session: Session, key: str, *, why: str) -> None:
+    """Leave a refetch of our own: the object is looked at as if Stripe had told of it."""
     kind, _, object_id = key.partition(":")
     session.add(
         Row(
@@ -140,7 +140,7 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
     Lease up to ``limit`` keys with due events, as :func:`app.db.engine.leases.claim` does, and
     read the versions of their subscriptions.
 
-    A payment's event names its invoice alone. When it is known whose that is, it becomes a knock for the subscription: one
+    A payment's event names its invoice alone. When it is known whose that is, it becomes a refetch for the subscription: one
     worker looks at it, once for all that was told of it.
     """
     claimed = {one.key: one for one in await leases.claim(session, "events", owner=owner, lease=lease, limit=limit)}

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _Waiting = tuple[Arrival, "asyncio.Future[bool]"]
 
 
-class Arrivals:
+class InboxWriter:
     """Takes in events from all requests of the process, and writes them in batches."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, room: int = ROOM, writers: int = WRITERS) -> None:
@@ -94,8 +94,8 @@ class Arrivals:
         else:
             for arrival, stored in batch:
                 if not stored.done():  # whoever asked may have gone
-                    stored.set_result(arrival.knock.event_id in new)
-                new.discard(arrival.knock.event_id)  # the same one twice in a batch is new once
+                    stored.set_result(arrival.refetch.event_id in new)
+                new.discard(arrival.refetch.event_id)  # the same one twice in a batch is new once
 
 
 def _fail(batch: Sequence[_Waiting], failure: Exception) -> None:

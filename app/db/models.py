@@ -449,7 +449,7 @@ class Event(Base, Due):
     """The inbox: each verified event once, kept with what became of it."""
 
     __tablename__ = "events"
-    id: Mapped[str] = mapped_column(primary_key=True)  # evt_…; knk_… for a knock of our own
+    id: Mapped[str] = mapped_column(primary_key=True)  # evt_…; knk_… for a refetch of our own
     type: Mapped[str]
     api_version: Mapped[str | None]
     livemode: Mapped[bool | None]

@@ -1,7 +1,7 @@
 """
 Sweeps: comparisons with Stripe's lists, each a row that says how far it came, and what it found.
 
-Whoever goes on with one saves a page's findings, the knocks that mend them and the place in one transaction, and only if
+Whoever goes on with one saves a page's findings, the refetches that mend them and the place in one transaction, and only if
 nobody else went on from that place: so a sweep can be cut anywhere, and two workers at once do nothing twice.
 """
 
@@ -18,8 +18,8 @@ from app.db.engine.session import Session, new_id
 from app.db.models import Difference as DifferenceRow
 from app.db.models import Event, Payment, Refund, Subscriber, Subscription
 from app.db.models import Sweep as Row
-from app.db.subscriptions import Overtaken
-from app.domain.events import IGNORED, RECEIVED, Knock
+from app.db.subscriptions import ConcurrentUpdate
+from app.domain.events import IGNORED, RECEIVED, RefetchRequest
 from app.domain.reconciliation import DONE, PAYMENTS, PHASES, RECONCILE, REFUNDS, SUBSCRIPTIONS, Difference
 
 WORK_KEY = "reconcile"
@@ -147,13 +147,13 @@ async def advance(
     phase: str,
     cursor: Mapping[str, Any],
     looked_at: Mapping[str, int],
-    knock: bool = True,
+    refetch: bool = True,
 ) -> None:
     """
-    Save what a page brought to light, the knocks that mend it, and the place where the sweep goes on.
+    Save what a page brought to light, the refetches that mend it, and the place where the sweep goes on.
 
-    :param knock: whether what mends it is to be left here; an event that was taken in is a knock by itself.
-    :raises Overtaken: somebody else went on from there.
+    :param refetch: whether what mends it is to be left here; an event that was taken in is a refetch by itself.
+    :raises ConcurrentUpdate: somebody else went on from there.
     """
     counts = dict(sweep.counts)
     for name, more in looked_at.items():
@@ -170,12 +170,12 @@ async def advance(
         .returning(Row.id)
     )
     if moved is None:
-        raise Overtaken(sweep.id)
+        raise ConcurrentUpdate(sweep.id)
     for one in found:
         session.add(DifferenceRow(sweep_id=sweep.id, object_id=one.object_id, words=one.words, key=one.key))
-    if knock and not sweep.dry_run:
+    if refetch and not sweep.dry_run:
         for key in sorted({one.key for one in found if one.key is not None}):
-            await inbox.knock(session, key, why="reconciled")
+            await inbox.request_refetch(session, key, why="reconciled")
     await session.flush()
 
 
@@ -212,23 +212,23 @@ async def known_events(session: Session, ids: Sequence[str]) -> set[str]:
     return set(await session.scalars(select(Event.id).where(Event.id.in_(ids))))
 
 
-async def take_in(session: Session, arrivals: Sequence[tuple[Knock, str]]) -> None:
+async def take_in(session: Session, arrivals: Sequence[tuple[RefetchRequest, str]]) -> None:
     """Keep events as if a webhook had brought them."""
-    for knock, payload in arrivals:
+    for refetch, payload in arrivals:
         await session.execute(
             insert(Event)
             .values(
-                id=knock.event_id,
-                type=knock.type,
-                api_version=knock.api_version,
-                livemode=knock.livemode,
-                object_id=knock.object_id,
-                created_at=knock.created_at,
-                state=RECEIVED if knock.ignored is None else IGNORED,
-                reason=knock.ignored,
+                id=refetch.event_id,
+                type=refetch.type,
+                api_version=refetch.api_version,
+                livemode=refetch.livemode,
+                object_id=refetch.object_id,
+                created_at=refetch.created_at,
+                state=RECEIVED if refetch.ignored is None else IGNORED,
+                reason=refetch.ignored,
                 payload=payload,
-                work_key=knock.key or inbox.NO_KEY,
-                due_at=func.now() if knock.ignored is None else None,
+                work_key=refetch.key or inbox.NO_KEY,
+                due_at=func.now() if refetch.ignored is None else None,
             )
             .on_conflict_do_nothing(index_elements=[Event.id])
         )

@@ -1,8 +1,8 @@
 """
 Subscriptions and their terms: our copy of what Stripe holds.
 
-Every save is fenced: whoever fetched from Stripe saves only if nobody saved since they looked (:class:`Overtaken`), so an
-older state never replaces a newer one, however long a worker slept.
+Every save is fenced: whoever fetched from Stripe saves only if nobody saved since they looked (:class:`ConcurrentUpdate`),
+so an older state never replaces a newer one, however long a worker slept.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.db.models import table_of
 from app.domain.errors import DomainError
-from app.domain.subscriptions import LIVE, OVER, Adjustment, SeenSubscription, Subscription, Term
+from app.domain.subscriptions import LIVE, OVER, Adjustment, StripeSubscriptionState, Subscription, Term
 
 # Built once, and Core's: what is looked at for each event should cost no more than it must.
 _ROWS, _TERMS = table_of(Row), table_of(TermRow)
@@ -49,7 +49,7 @@ _OF_SUBSCRIBER = (
 _LIVE_OF = _OF_SUBSCRIBER.where(_ROWS.c.status.in_(LIVE), _ROWS.c.ended_here_at.is_(None))
 
 
-class Overtaken(DomainError):
+class ConcurrentUpdate(DomainError):
     """Others kept saving a newer state while we looked: look again."""
 
     code = "overtaken"
@@ -67,13 +67,18 @@ async def versions(session: Session, stripe_ids: Sequence[str]) -> dict[str, int
 
 
 async def save(
-    session: Session, subscriber_id: str, seen: SeenSubscription, *, if_version: int, came_from: str | None = None
+    session: Session,
+    subscriber_id: str,
+    seen: StripeSubscriptionState,
+    *,
+    if_version: int,
+    came_from: str | None = None,
 ) -> Subscription:
     """
     Keep what Stripe says of a subscription.
 
     :param came_from: the state it was in before, if nothing leads from there to the one it is in.
-    :raises Overtaken: if the version is no longer ``if_version``.
+    :raises ConcurrentUpdate: if the version is no longer ``if_version``.
     """
     period = seen.period
     values = {
@@ -107,7 +112,7 @@ async def save(
         found = await session.execute(_SAVE, {**values, "its_id": seen.id, "its_version": if_version})
     row = found.one_or_none()
     if row is None:
-        raise Overtaken(seen.id)
+        raise ConcurrentUpdate(seen.id)
     return of_row(row)
 
 
@@ -293,7 +298,7 @@ def of_row(row: Row | Record) -> Subscription:
         ended_at=row.ended_at,
         end_reason=row.end_reason,
         ended_by=row.ended_by,
-        ended_here_at=row.ended_here_at,
+        access_ended_at=row.ended_here_at,
         trial_end=row.trial_end,
         collection_paused=row.collection_paused,
         closed_at=row.closed_at,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.plans import DIGITAL, Catalogue
-from app.domain.subscriptions import SeenSubscription
+from app.domain.subscriptions import StripeSubscriptionState
 
 STRANGER = "stranger"  # it is of our offer, and of a customer who is none of our subscribers
 ADDRESS_DIFFERS = "address_differs"  # a customer has another than their reader
@@ -28,7 +28,7 @@ class Anomaly:
     gone_at: datetime | None
 
 
-def of_items(seen: SeenSubscription, catalogue: Catalogue) -> Mapping[str, str]:
+def of_items(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mapping[str, str]:
     """Return what is out of order with what a subscription is of, each with the reason in a sentence."""
     found = {}
     ours = [item for item in seen.items if item.plan is not None]

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from app.domain.duplicates import DUPLICATE
 from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, made_whole_by_hand
-from app.domain.subscriptions import Payment, SeenInvoice, SeenSubscription, Subscription, Term
+from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState, Subscription, Term
 
 PAID_AFTER_END = "paid_after_end"
 
@@ -66,7 +66,7 @@ DRAFT = "draft"
 PAYABLE = frozenset({DRAFT, "open", "uncollectible"})
 
 
-def payable_of(seen: SeenSubscription) -> tuple[SeenInvoice, ...]:
+def payable_of(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
     """Return the invoices of a subscription that somebody could still be asked to pay."""
     return tuple(invoice for invoice in seen.invoices if invoice.status in PAYABLE)
 
@@ -80,7 +80,7 @@ def over_since(
     That is the earliest of its end at Stripe, of our order, and of the refund that ended it: a Dashboard refund is told of
     late, and a renewal that was paid in between buys nothing either.
     """
-    ends = [at for at in (held.ended_at, held.ended_here_at) if at is not None]
+    ends = [at for at in (held.ended_at, held.access_ended_at) if at is not None]
     if not ends:
         return None
     bases = {term.invoice_id: term.refunded_as for term in terms if term.is_refunded}

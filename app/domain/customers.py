@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenCustomer:
+class StripeCustomerState:
     """A customer as Stripe holds them now. Of one that was deleted nothing else is told."""
 
     id: str

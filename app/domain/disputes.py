@@ -57,7 +57,7 @@ DEFAULT_POLICY = DisputePolicy(since=datetime(1970, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenDispute:
+class StripeDisputeState:
     """A dispute as Stripe holds it now."""
 
     id: str  # dp_…, du_…
@@ -73,7 +73,7 @@ class SeenDispute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispute(SeenDispute):
+class Dispute(StripeDisputeState):
     """Our copy of a dispute."""
 
     subscriber_id: str | None  # None: of a payment that is none of ours
@@ -88,7 +88,7 @@ class Dispute(SeenDispute):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenWarning:
+class StripeWarningState:
     """An early fraud warning as Stripe holds it now."""
 
     id: str  # issfr_…
@@ -149,13 +149,15 @@ def policy_at(policies: Sequence[DisputePolicy], at: datetime) -> DisputePolicy:
     return max((p for p in policies if p.since <= at), key=lambda p: p.since, default=DEFAULT_POLICY)
 
 
-def suspends(dispute: SeenDispute, policies: Sequence[DisputePolicy]) -> bool:
+def suspends(dispute: StripeDisputeState, policies: Sequence[DisputePolicy]) -> bool:
     """Tell whether a dispute keeps its payment's term from being granted. A lost one ends it, which is another thing."""
     policy = policy_at(policies, dispute.opened_at)
     return answer_to(dispute.status).access == BY_POLICY and policy.dispute == SUSPEND
 
 
-def concern_of(dispute: SeenDispute, *, paid: int, currency: str, refunded: int, lost_before: bool) -> str | None:
+def concern_of(
+    dispute: StripeDisputeState, *, paid: int, currency: str, refunded: int, lost_before: bool
+) -> str | None:
     """
     Return why staff have to look at a dispute of a payment of ours, besides answering it in time; None: they have not to.
 

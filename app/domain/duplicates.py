@@ -14,7 +14,7 @@ REPLACED = "replaced"  # unpaid beside a paid one: ended, and nothing is given b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
+class DuplicateCandidate:
     """A live subscription beside others of the same reader."""
 
     id: str  # scr_…
@@ -33,11 +33,11 @@ class Rival:
 class Verdict:
     """Which one stays, and what ends each of the others. None stays alone while none is paid."""
 
-    stays: Rival | None
-    ends: tuple[tuple[Rival, str], ...] = ()
+    stays: DuplicateCandidate | None
+    ends: tuple[tuple[DuplicateCandidate, str], ...] = ()
 
 
-def judge(live: Sequence[Rival]) -> Verdict:
+def judge(live: Sequence[DuplicateCandidate]) -> Verdict:
     """
     Return which of a reader's live subscriptions stays.
 
@@ -46,12 +46,14 @@ def judge(live: Sequence[Rival]) -> Verdict:
     """
     paid = sorted((r for r in live if r.is_paid and r.paid_at is not None), key=_first_paid)
     if paid:
-        others = [rival for rival in live if rival.id != paid[0].id]
-        return Verdict(stays=paid[0], ends=tuple((rival, DUPLICATE if rival.is_paid else REPLACED) for rival in others))
+        others = [candidate for candidate in live if candidate.id != paid[0].id]
+        return Verdict(
+            stays=paid[0], ends=tuple((candidate, DUPLICATE if candidate.is_paid else REPLACED) for candidate in others)
+        )
     trials = sorted((r for r in live if r.status == "trialing"), key=lambda r: (r.created_at, r.stripe_id))
-    return Verdict(stays=trials[0] if trials else None, ends=tuple((rival, REPLACED) for rival in trials[1:]))
+    return Verdict(stays=trials[0] if trials else None, ends=tuple((candidate, REPLACED) for candidate in trials[1:]))
 
 
-def _first_paid(rival: Rival) -> tuple[datetime, str]:
-    assert rival.paid_at is not None
-    return rival.paid_at, rival.stripe_id
+def _first_paid(candidate: DuplicateCandidate) -> tuple[datetime, str]:
+    assert candidate.paid_at is not None
+    return candidate.paid_at, candidate.stripe_id

@@ -1,8 +1,8 @@
 """
-What an event is for: a knock on the door, never news.
+What an event is for: a request to refetch an object, never news about it.
 
 An event tells which object to look at; what it says of that object is not believed, since deliveries repeat and
-overtake one another. A knock's key names the object whose state is to be fetched.
+overtake one another. A refetch's key names the object whose state is to be fetched.
 """
 
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"
 LISTED_IN_A_CALL = 100
 CUSTOMER = "customer"
-RIVALS = "rivals"  # a subscriber who has several live subscriptions
-KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, CUSTOMER, RIVALS)
+DUPLICATES = "rivals"  # a subscriber who has several live subscriptions
+KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, CUSTOMER, DUPLICATES)
 
 
 TYPES = (  # all that an endpoint listens for
@@ -67,7 +67,7 @@ TYPES = (  # all that an endpoint listens for
 )
 
 
-class LookFirst(Exception):
+class RefetchFirst(Exception):
     """Another object has to be looked at before this one can be understood: its parent is not here yet."""
 
     def __init__(self, key: str) -> None:
@@ -75,7 +75,7 @@ class LookFirst(Exception):
         self.key = key
 
 
-class LookInstead(Exception):
+class RefetchInstead(Exception):
     """What was knocked for is a part of something else, which is to be looked at instead: by one worker at a time."""
 
     def __init__(self, key: str) -> None:
@@ -102,7 +102,7 @@ class TooLarge(DomainError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knock:
+class RefetchRequest:
     """An event, as far as it matters. ``key`` is ``<kind>:<id>``; None when nothing follows from it."""
 
     event_id: str
@@ -127,12 +127,12 @@ def lists_better(waiting: int, known: int, *, above: int) -> bool:
     return waiting > above and waiting * LISTED_IN_A_CALL > max(known, waiting)
 
 
-def with_mode(knock: Knock, *, livemode: bool) -> Knock:
-    """Return the knock, ignored when it comes from the other mode: test events do not open live doors."""
-    if knock.ignored is None and knock.livemode is not None and knock.livemode != livemode:
-        other = "live" if knock.livemode else "test"
-        return replace(knock, key=None, ignored=f"an event of {other} mode")
-    return knock
+def with_mode(refetch: RefetchRequest, *, livemode: bool) -> RefetchRequest:
+    """Return the refetch, ignored when it comes from the other mode: test events do not open live doors."""
+    if refetch.ignored is None and refetch.livemode is not None and refetch.livemode != livemode:
+        other = "live" if refetch.livemode else "test"
+        return replace(refetch, key=None, ignored=f"an event of {other} mode")
+    return refetch
 
 
 # What becomes of an event.

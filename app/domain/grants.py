@@ -53,7 +53,7 @@ def grants_of(
             continue
         cut = _cut(subscription, term)
         spells = [Spell(term.starts_at, term.ends_at, PAID_TERM)]
-        if term.ends_at == newest and subscription.ended_here_at is None:
+        if term.ends_at == newest and subscription.access_ended_at is None:
             spells += _beyond(subscription, terms, term.ends_at, policy)
         if cut is not None:
             spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
@@ -73,7 +73,7 @@ def _cut(subscription: Subscription, term: Term) -> datetime | None:
     """Return when the end of the subscription ends a term of it."""
     if term.is_spared_by(subscription):
         return None
-    return min((at for at in (subscription.ended_at, subscription.ended_here_at) if at is not None), default=None)
+    return min((at for at in (subscription.ended_at, subscription.access_ended_at) if at is not None), default=None)
 
 
 def _trial(
@@ -91,7 +91,7 @@ def _trial(
         spells += [
             s for s in _beyond(subscription, terms, subscription.trial_end, policy) if s.reason == RENEWAL_PENDING
         ]
-    for cut in (subscription.ended_at, subscription.ended_here_at):
+    for cut in (subscription.ended_at, subscription.access_ended_at):
         if cut is not None:
             spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
     names = catalogue.plan(subscription.plan).features_of(print_edition=False)

@@ -11,7 +11,7 @@ whoever types another's into a sign-up would read at their cost.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.domain.errors import DomainError
 
 UNCLAIMED = "unclaimed:"  # how the ``sub`` begins of a subscriber of whom nobody knows who they are
@@ -33,7 +33,7 @@ class Claimable:
     runs: bool  # has a subscription that is not over
 
 
-def whose(customer: SeenCustomer, *, subs: Mapping[str, str], metadata_key: str) -> str:
+def whose(customer: StripeCustomerState, *, subs: Mapping[str, str], metadata_key: str) -> str:
     """Return the ``sub`` of a customer: as the publisher's file says, else their metadata; else a placeholder."""
     told = (subs.get(customer.id) or customer.metadata.get(metadata_key) or "").strip()
     usable = told and len(told) <= LONGEST_SUB and told.isprintable() and not told.startswith(UNCLAIMED)

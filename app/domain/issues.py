@@ -353,7 +353,7 @@ def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> 
     """
     if term.is_spared_by(subscription):
         return None
-    times = [subscription.ended_here_at] if subscription.ended_here_at is not None else []
+    times = [subscription.access_ended_at] if subscription.access_ended_at is not None else []
     paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)
     if subscription.ended_at is not None and subscription.ended_at < paid_until:
         times.append(subscription.ended_at)

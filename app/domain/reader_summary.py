@@ -108,5 +108,5 @@ def _over(subscription: Subscription, now: datetime, zone: ZoneInfo) -> str:
     why = ENDED_BY.get(subscription.ended_by or "") or ENDED_FOR.get(
         subscription.end_reason or "", "it was not renewed"
     )
-    ended = subscription.ended_here_at or subscription.ended_at
+    ended = subscription.access_ended_at or subscription.ended_at
     return f"Ended on {day(ended, zone)}: {why}" if ended is not None else f"Ended: {why}"

@@ -2,7 +2,7 @@
 In what our books differ from Stripe's, in words.
 
 Stripe is the authority on money and on the state of a subscription, so what differs is looked at anew there, by the same
-knock that a webhook leaves. What no look would mend, a person has to see: it is said, and nothing is changed.
+refetch that a webhook leaves. What no look would mend, a person has to see: it is said, and nothing is changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from app.domain.errors import DomainError
 from app.domain.events import PAYMENT, SUBSCRIPTION
 from app.domain.plans import Catalogue
-from app.domain.refunds import PROCESSING, Refund, SeenRefund
-from app.domain.subscriptions import NotOurs, Payment, SeenInvoice, SeenSubscription, Subscription
+from app.domain.refunds import PROCESSING, Refund, StripeRefundState
+from app.domain.subscriptions import NotOurs, Payment, StripeInvoiceState, StripeSubscriptionState, Subscription
 
 REMEMBERED = timedelta(days=30)  # for how long Stripe lists its events
 LOOK_BACK = timedelta(
@@ -50,14 +50,14 @@ class ListedInvoice:
     """An invoice of a list, with the subscription it is of, if it is of one."""
 
     subscription_id: str | None
-    invoice: SeenInvoice
+    invoice: StripeInvoiceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedRefund:
     """A refund of a list, with the payment it is of, if Stripe says of which."""
 
-    refund: SeenRefund
+    refund: StripeRefundState
     payment_id: str | None
 
 
@@ -68,7 +68,7 @@ def next_phase(kind: str, phase: str) -> str:
 
 
 def of_subscription(
-    held: Subscription | None, seen: SeenSubscription, *, has_owner: bool, catalogue: Catalogue
+    held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, catalogue: Catalogue
 ) -> Difference | None:
     """
     Return in what a subscription differs.
@@ -108,7 +108,7 @@ def _differs(stripe_id: str, ours: str, theirs: str, *, key: str | None) -> Diff
     return Difference(object_id=stripe_id, words=f"subscription {stripe_id}: {ours} here, {theirs} at Stripe", key=key)
 
 
-def _facets(held: Subscription, seen: SeenSubscription) -> list[tuple[str, str]]:
+def _facets(held: Subscription, seen: StripeSubscriptionState) -> list[tuple[str, str]]:
     period = seen.period
     return [
         (held.status, seen.status),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.disputes import FRAUD_WARNING, SeenDispute
+from app.domain.disputes import FRAUD_WARNING, StripeDisputeState
 from app.domain.errors import DomainError
 from app.domain.money import Money
 from app.domain.subscriptions import Payment
@@ -167,7 +167,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenRefund:
+class StripeRefundState:
     """A refund as Stripe holds it now."""
 
     id: str  # re_…
@@ -192,13 +192,13 @@ class SeenRefund:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenPaymentState:
+class StripePaymentState:
     """What Stripe says of a payment's way back, re-read just before money moves."""
 
     refundable: bool
     disputed: bool
-    refunds: tuple[SeenRefund, ...]
-    disputes: tuple[SeenDispute, ...] = ()
+    refunds: tuple[StripeRefundState, ...]
+    disputes: tuple[StripeDisputeState, ...] = ()
 
 
 def left_of(payment: Payment, refunds: Sequence[Refund]) -> int:

@@ -301,7 +301,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
 def circumstance_of(subscription: Subscription, terms: Sequence[Term]) -> Circumstance:
     """Return the first circumstance that applies, in the order of :class:`Circumstance`."""
     newest = max(terms, key=lambda term: (term.ends_at, term.invoice_id), default=None)
-    if subscription.ended_here_at is not None:
+    if subscription.access_ended_at is not None:
         return Circumstance.ENDED_HERE
     if newest is None:
         return Circumstance.NEVER_PAID
@@ -325,7 +325,7 @@ def standing_of(subscription: Subscription, terms: Sequence[Term]) -> Standing:
     before = subscription.came_from
     if before is not None and (no_road := why_not(before, subscription.status)) is not None:
         cell: Cell | Impossible = Impossible(f"it was {before} before, and {no_road}", "impossible_move")
-    elif subscription.status in OVER and subscription.ended_at is None and subscription.ended_here_at is None:
+    elif subscription.status in OVER and subscription.ended_at is None and subscription.access_ended_at is None:
         cell = Impossible("Stripe says that it is over, and not since when")
     elif subscription.status not in TABLE:
         cell = Impossible("this release knows no such state", "unknown_state")
@@ -343,7 +343,9 @@ def notice_of(subscription: Subscription, terms: Sequence[Term], policy: AccessP
     until = max((at for at in (paid_until, subscription.trial_end) if at is not None), default=None)
     if cell.access is Access.GRACE and until is not None:
         until += policy.grace_period
-    ends = [at for at in (subscription.ended_at, subscription.ended_here_at, subscription.cancel_at) if at is not None]
+    ends = [
+        at for at in (subscription.ended_at, subscription.access_ended_at, subscription.cancel_at) if at is not None
+    ]
     if until is not None and ends and cell.access is not Access.GRACE:
         until = min([until, *ends])
     pay_url = subscription.pay_url if cell.action in MENDED_BY_PAYING else None

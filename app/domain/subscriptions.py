@@ -50,7 +50,7 @@ class UnknownCustomer(NotOurs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenItem:
+class StripeItemState:
     """One line of a subscription. Amounts in minor units, for one term."""
 
     id: str
@@ -63,7 +63,7 @@ class SeenItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenPayment:
+class StripeInvoicePayment:
     """Money that arrived on an invoice."""
 
     id: str  # pi_…
@@ -72,7 +72,7 @@ class SeenPayment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenInvoice:
+class StripeInvoiceState:
     """An invoice with what was paid on it. The period is that of its digital line."""
 
     id: str
@@ -85,7 +85,7 @@ class SeenInvoice:
     plan: str | None
     period_start: datetime
     period_end: datetime
-    payments: tuple[SeenPayment, ...]
+    payments: tuple[StripeInvoicePayment, ...]
     trial: bool = False
     number: str | None = None  # as readers see it
     new_period: bool = False  # it bills a whole period of the digital edition, and no change in the midst of one
@@ -95,7 +95,7 @@ class SeenInvoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenSubscription:
+class StripeSubscriptionState:
     """A subscription as Stripe holds it now, with its invoices."""
 
     id: str
@@ -103,13 +103,13 @@ class SeenSubscription:
     status: str
     currency: str
     created_at: datetime
-    items: tuple[SeenItem, ...]
+    items: tuple[StripeItemState, ...]
     cancel_at: datetime | None  # one answer for Stripe's three forms of a scheduled end
     ends_by_flag: bool = False  # which form: cancel_at_period_end, else cancel_at
     canceled_at: datetime | None
     ended_at: datetime | None
     end_reason: str | None
-    invoices: tuple[SeenInvoice, ...]
+    invoices: tuple[StripeInvoiceState, ...]
     trial_end: datetime | None = None
     collection_paused: str | None = None  # what becomes of its invoices while their collection is paused
     subscriber_id: str | None = None  # ours, from its metadata
@@ -203,7 +203,7 @@ class Term:
         """
         if self.restored_as is not None:
             return True
-        order = subscription.ended_here_at
+        order = subscription.access_ended_at
         for_one = subscription.ended_by in SPARES_OTHER_TERMS and order is not None and self.starts_at < order
         return for_one and not self.is_refunded
 
@@ -243,7 +243,7 @@ class Subscription:
     ended_at: datetime | None
     end_reason: str | None
     ended_by: str | None = None
-    ended_here_at: datetime | None = None
+    access_ended_at: datetime | None = None
     trial_end: datetime | None = None
     collection_paused: str | None = None
     closed_at: datetime | None = None  # when all was done at Stripe that its end asks for
@@ -253,20 +253,20 @@ class Subscription:
     @property
     def is_live(self) -> bool:
         """Whether it runs, as far as Stripe goes and as far as we do."""
-        return self.status in LIVE and self.ended_here_at is None
+        return self.status in LIVE and self.access_ended_at is None
 
     @property
-    def told_status(self) -> str:
+    def effective_status(self) -> str:
         """Stripe's word for how it stands; what we have ended is told as over before Stripe has cancelled it."""
-        return self.status if self.ended_here_at is None else CANCELED
+        return self.status if self.access_ended_at is None else CANCELED
 
     @property
     def over_at(self) -> datetime | None:
         """When it ended, by our order or at Stripe; None: it runs."""
-        return self.ended_here_at or self.ended_at
+        return self.access_ended_at or self.ended_at
 
 
-def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:
+def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
     """
     Return the terms that its paid invoices opened, the earliest first.
 
@@ -292,7 +292,7 @@ def terms_of(seen: SeenSubscription, catalogue: Catalogue) -> list[Term]:
     return sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
 
 
-def payments_of(seen: SeenSubscription) -> list[Payment]:
+def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
     """
     Return every payment of its invoices, the earliest first.
 

@@ -12,7 +12,7 @@ from app.gateway.translate import OUR_CHECKOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenCheckout:
+class StripeCheckoutState:
     """A checkout session as Stripe holds it now."""
 
     id: str
@@ -23,7 +23,7 @@ class SeenCheckout:
     stripe_subscription_id: str | None
 
 
-async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> SeenCheckout:
+async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> StripeCheckoutState:
     """Open the session of the recorded intent."""
     return _seen(
         await gateway.call(
@@ -32,12 +32,12 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
     )
 
 
-async def fetch(gateway: Gateway, stripe_id: str) -> SeenCheckout:
+async def fetch(gateway: Gateway, stripe_id: str) -> StripeCheckoutState:
     """Look at a session."""
     return _seen(await gateway.call(gateway.sdk.v1.checkout.sessions.retrieve_async(stripe_id)))
 
 
-async def find(gateway: Gateway, customer_id: str, *, checkout_id: str) -> SeenCheckout | None:
+async def find(gateway: Gateway, customer_id: str, *, checkout_id: str) -> StripeCheckoutState | None:
     """Return the session that was opened for one of our rows after all: for when Stripe's answer was a fault."""
     listed = await gateway.every(gateway.sdk.v1.checkout.sessions.list_async({"customer": customer_id, "limit": 100}))
     for session in listed:
@@ -57,9 +57,9 @@ async def promotion_code(gateway: Gateway, code: str) -> str | None:
     return listed.data[0].id if listed.data else None
 
 
-def _seen(session: StripeSession) -> SeenCheckout:
+def _seen(session: StripeSession) -> StripeCheckoutState:
     bought = session.subscription
-    return SeenCheckout(
+    return StripeCheckoutState(
         id=session.id,
         status=session.status or "open",
         payment_status=session.payment_status,

@@ -6,13 +6,13 @@ from urllib.parse import quote
 
 from stripe.params import CustomerListParams
 
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.gateway import translate
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_SUBSCRIBER
 
 
-async def fetch(gateway: Gateway, customer_id: str) -> SeenCustomer:
+async def fetch(gateway: Gateway, customer_id: str) -> StripeCustomerState:
     """
     Look at a customer.
 

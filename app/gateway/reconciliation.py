@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 
 from stripe.params import EventListParams, RefundListParams
 
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.domain.reconciliation import ListedInvoice, ListedRefund
-from app.domain.refunds import SeenRefund
-from app.domain.subscriptions import SeenSubscription
+from app.domain.refunds import StripeRefundState
+from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway import translate
 from app.gateway.client import Gateway
 from app.gateway.subscriptions import whole
@@ -54,7 +54,7 @@ async def events(
 
 async def subscriptions(
     gateway: Gateway, *, after: str | None, with_customers: bool
-) -> tuple[Page[SeenSubscription], dict[str, SeenCustomer]]:
+) -> tuple[Page[StripeSubscriptionState], dict[str, StripeCustomerState]]:
     """List subscriptions in whatever state, without their invoices; and their customers, if they are wanted."""
     wanted: dict[str, Any] = {"status": "all", "limit": AT_ONCE}
     if gateway.test_clock is not None:
@@ -70,7 +70,7 @@ async def subscriptions(
     return Page(found=seen, next=listed.data[-1].id if listed.has_more and listed.data else None), customers
 
 
-async def subscription(gateway: Gateway, stripe_id: str) -> SeenSubscription:
+async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
     """
     Look at one subscription, without its invoices.
 
@@ -110,7 +110,7 @@ async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None
     )
 
 
-async def refund(gateway: Gateway, stripe_id: str) -> SeenRefund:
+async def refund(gateway: Gateway, stripe_id: str) -> StripeRefundState:
     """
     Look at one refund.
 

@@ -7,14 +7,14 @@ from typing import Any
 from stripe import Charge
 
 from app.domain.credit_notes import CreditedInvoice
-from app.domain.refunds import SeenPaymentState, SeenRefund
+from app.domain.refunds import StripePaymentState, StripeRefundState
 from app.domain.subscriptions import NotOurs
 from app.gateway import disputes as at_stripe
 from app.gateway import translate
 from app.gateway.client import Gateway
 
 
-async def payment_state(gateway: Gateway, payment_id: str) -> SeenPaymentState:
+async def payment_state(gateway: Gateway, payment_id: str) -> StripePaymentState:
     """Look at whether a payment can still be given back, and at every refund of it. Re-read just before money moves."""
     intent, listed, disputes = await asyncio.gather(
         gateway.call(gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})),
@@ -23,7 +23,7 @@ async def payment_state(gateway: Gateway, payment_id: str) -> SeenPaymentState:
     )
     charge = intent.latest_charge
     # A dispute's charge can often still be refunded, inquiries above all: Stripe says which.
-    return SeenPaymentState(
+    return StripePaymentState(
         refundable=intent.status == "succeeded" and all(dispute.refundable for dispute in disputes),
         disputed=bool(disputes) or (isinstance(charge, Charge) and charge.disputed),
         refunds=tuple(translate.refund(refund) for refund in listed),
@@ -48,7 +48,7 @@ async def invoice_of(gateway: Gateway, payment_id: str) -> str:
     return invoice if isinstance(invoice, str) else str(invoice.id)
 
 
-async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> SeenRefund:
+async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> StripeRefundState:
     """Give money back as the recorded intent says."""
     return translate.refund(
         await gateway.call(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from app.domain.subscriptions import NotOurs, SeenInvoice, SeenSubscription
+from app.domain.subscriptions import NotOurs, StripeInvoiceState, StripeSubscriptionState
 from app.gateway import translate
 from app.gateway.client import Gateway
 
@@ -14,7 +14,7 @@ PAGE = 100  # the most that Stripe lists in a call
 A_DAY = 86_400  # seconds, to be on the safe side
 
 
-async def fetch(gateway: Gateway, stripe_id: str) -> SeenSubscription:
+async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
     """
     Look at a subscription, with its invoices and their payments.
 
@@ -37,7 +37,7 @@ async def whole(gateway: Gateway, invoice: Any) -> Any:
     return invoice
 
 
-async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, SeenSubscription]:
+async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, StripeSubscriptionState]:
     """
     Look at many subscriptions by listing all there are, a hundred in a call; one that is not listed is left out.
 
@@ -56,7 +56,7 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
                 break
     if not found:
         return {}
-    invoices: dict[str, list[SeenInvoice]] = {stripe_id: [] for stripe_id in found}
+    invoices: dict[str, list[StripeInvoiceState]] = {stripe_id: [] for stripe_id in found}
     since = {"gte": oldest - A_DAY}
     async for page in gateway.pages("/v1/invoices", created=since, expand=["data.payments"], limit=PAGE):
         for invoice in page:

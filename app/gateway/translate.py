@@ -15,14 +15,14 @@ from stripe import Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Su
 from stripe.radar import EarlyFraudWarning
 
 from app.domain import events
-from app.domain.customers import SeenCustomer
-from app.domain.disputes import SeenDispute, SeenWarning
-from app.domain.events import Knock, NotGenuine
+from app.domain.customers import StripeCustomerState
+from app.domain.disputes import StripeDisputeState, StripeWarningState
+from app.domain.events import NotGenuine, RefetchRequest
 from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
-from app.domain.refunds import SeenRefund
-from app.domain.subscriptions import SeenInvoice, SeenItem, SeenPayment, SeenSubscription
+from app.domain.refunds import StripeRefundState
+from app.domain.subscriptions import StripeInvoicePayment, StripeInvoiceState, StripeItemState, StripeSubscriptionState
 from app.domain.text import is_storable
 
 OUR_REFUND = "newsstand_refund"
@@ -30,7 +30,7 @@ OUR_SUBSCRIBER = "newsstand_subscriber"
 OUR_CHECKOUT = "newsstand_checkout"
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
-# What each event is a knock for: the kind of object to look at, and where its id stands in the payload's object.
+# What each event is a refetch for: the kind of object to look at, and where its id stands in the payload's object.
 _KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "checkout.session": (events.CHECKOUT, ("id",)),
     "customer": (events.CUSTOMER, ("id",)),
@@ -53,9 +53,9 @@ def _family(kind: str) -> str:
 TYPES_WITH_EFFECT = tuple(kind for kind in events.TYPES if _family(kind) in _KNOCKS)
 
 
-def knock(text: str) -> Knock:
+def refetch_request(text: str) -> RefetchRequest:
     """
-    Return what an event is a knock for. Only its ids are used, so its API version does not matter.
+    Return what an event is a refetch for. Only its ids are used, so its API version does not matter.
 
     :raises NotGenuine: if it is not an event.
     """
@@ -70,7 +70,7 @@ def knock(text: str) -> Knock:
         raise NotGenuine("the event lacks its id, its type or its object")
     key, ignored = _key(kind, thing)
     livemode, version, created = event.get("livemode"), event.get("api_version"), event.get("created")
-    return Knock(
+    return RefetchRequest(
         event_id=event_id,
         type=kind,
         api_version=version if _is_word(version) else None,
@@ -107,10 +107,10 @@ def _is_word(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= 255 and is_storable(value)
 
 
-def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscription:
+def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscriptionState:
     """Translate a subscription with all its invoices."""
     items, read = tuple(_item(item) for item in seen["items"].data), invoices_of(seen)
-    return SeenSubscription(
+    return StripeSubscriptionState(
         id=seen.id,
         customer_id=_id(seen.customer),
         status=seen.status,
@@ -129,15 +129,15 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> SeenSubscriptio
     )
 
 
-def invoices_of(seen: Subscription) -> Callable[[Invoice], SeenInvoice]:
+def invoices_of(seen: Subscription) -> Callable[[Invoice], StripeInvoiceState]:
     """Return what translates the invoices of a subscription: their lines may name no more than its items."""
     components = {item.id: (item.plan, item.component) for item in map(_item, seen["items"].data)}
     return partial(_invoice, components=components, trial_end=seen.trial_end)
 
 
-def _item(item: SubscriptionItem) -> SeenItem:
+def _item(item: SubscriptionItem) -> StripeItemState:
     ours = plan_and_component(_id(item.price.product)) or _said(item.price)
-    return SeenItem(
+    return StripeItemState(
         id=item.id,
         plan=ours[0] if ours else None,
         component=ours[1] if ours else None,
@@ -156,7 +156,7 @@ def _said(price: Price) -> tuple[str, str] | None:
     return said[OUR_PLAN], said[OUR_COMPONENT]
 
 
-def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime | None:
+def _scheduled_end(seen: Subscription, items: tuple[StripeItemState, ...]) -> datetime | None:
     """
     Return when the subscription is to end, in whichever form Stripe holds it.
 
@@ -173,7 +173,7 @@ def _scheduled_end(seen: Subscription, items: tuple[SeenItem, ...]) -> datetime 
 
 def _invoice(
     invoice: Invoice, *, components: dict[str, tuple[str | None, str | None]], trial_end: int | None
-) -> SeenInvoice:
+) -> StripeInvoiceState:
     plans, found, period, whole = set(), set(), None, False
     for line in invoice.lines.data:
         ours = _line_of(line, components)
@@ -186,7 +186,7 @@ def _invoice(
             period = line.period
         whole = whole or bills_period
     start, end = (period.start, period.end) if period else (invoice.period_start, invoice.period_end)
-    return SeenInvoice(
+    return StripeInvoiceState(
         id=invoice.id,
         status=invoice.status or "draft",
         billing_reason=invoice.billing_reason or "",
@@ -229,21 +229,21 @@ def _is_proration(line: Any) -> bool:
     return bool(details and details.proration)
 
 
-def _payment(payment: InvoicePayment) -> SeenPayment | None:
+def _payment(payment: InvoicePayment) -> StripeInvoicePayment | None:
     """Translate money that arrived. What is still open or was canceled is none."""
     if payment.status != "paid" or payment.payment.payment_intent is None:
         return None
-    return SeenPayment(
+    return StripeInvoicePayment(
         id=_id(payment.payment.payment_intent),
         amount=payment.amount_paid or 0,
         paid_at=moment(payment.status_transitions.paid_at or payment.created),
     )
 
 
-def customer(seen: Customer) -> SeenCustomer:
+def customer(seen: Customer) -> StripeCustomerState:
     """Translate a customer, or what Stripe leaves of one that was deleted."""
     metadata = getattr(seen, "metadata", None) or {}
-    return SeenCustomer(
+    return StripeCustomerState(
         id=seen.id,
         email=getattr(seen, "email", None),
         name=getattr(seen, "name", None),
@@ -252,10 +252,10 @@ def customer(seen: Customer) -> SeenCustomer:
     )
 
 
-def refund(seen: Refund) -> SeenRefund:
+def refund(seen: Refund) -> StripeRefundState:
     """Translate a refund."""
     metadata = seen.metadata
-    return SeenRefund(
+    return StripeRefundState(
         id=seen.id,
         amount=seen.amount,
         currency=seen.currency,
@@ -266,10 +266,10 @@ def refund(seen: Refund) -> SeenRefund:
     )
 
 
-def dispute(seen: Dispute) -> SeenDispute:
+def dispute(seen: Dispute) -> StripeDisputeState:
     """Translate a dispute."""
     due_by = seen.evidence_details.due_by if seen.evidence_details else None
-    return SeenDispute(
+    return StripeDisputeState(
         id=seen.id,
         charge_id=_id(seen.charge),
         payment_id=_id(seen.payment_intent) if seen.payment_intent else None,
@@ -283,9 +283,9 @@ def dispute(seen: Dispute) -> SeenDispute:
     )
 
 
-def fraud_warning(seen: EarlyFraudWarning) -> SeenWarning:
+def fraud_warning(seen: EarlyFraudWarning) -> StripeWarningState:
     """Translate an early warning of fraud."""
-    return SeenWarning(
+    return StripeWarningState(
         id=seen.id,
         charge_id=_id(seen.charge),
         payment_id=_id(seen.payment_intent) if seen.payment_intent else None,

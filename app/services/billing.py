@@ -38,7 +38,7 @@ async def open_portal(
         return await portal.open_session(gateway, intent.parameters, key=intent.key)
     except Gone:
         async with sessions.begin() as session:
-            await inbox.knock(session, f"{CUSTOMER}:{owner.stripe_customer_id}", why="gone")
+            await inbox.request_refetch(session, f"{CUSTOMER}:{owner.stripe_customer_id}", why="gone")
             await leases.notify(session)
         raise NoSubscription from None
 

@@ -16,7 +16,7 @@ import structlog
 from app.aggregates import cancellations, sync_subscription
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
-from app.db.subscriptions import Overtaken
+from app.db.subscriptions import ConcurrentUpdate
 from app.domain.cancellations import DRAFT, payable_of
 from app.domain.errors import DomainError, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.rules import Rules
@@ -25,8 +25,8 @@ from app.domain.subscriptions import (
     AlreadyEnded,
     NoSubscription,
     NotOurs,
-    SeenInvoice,
-    SeenSubscription,
+    StripeInvoiceState,
+    StripeSubscriptionState,
     Subscription,
 )
 from app.gateway import cancellations as at_stripe
@@ -62,7 +62,7 @@ async def cancel_at_period_end(
     if comment:
         parameters["cancellation_details"] = {"comment": comment}
 
-    def change(seen: SeenSubscription) -> _Change | None:
+    def change(seen: StripeSubscriptionState) -> _Change | None:
         if seen.ends_with_what_is_paid:
             return None
         period = seen.period
@@ -90,7 +90,7 @@ async def resume(
     :raises AlreadyEnded: it is over, or another is the reader's by now.
     """
 
-    def change(seen: SeenSubscription) -> _Change | None:
+    def change(seen: StripeSubscriptionState) -> _Change | None:
         if seen.cancel_at is None:
             return None
         parameters = {"cancel_at_period_end": False} if seen.ends_by_flag else {"cancel_at": ""}
@@ -116,7 +116,7 @@ async def _reschedule(
     gateway: Gateway,
     rules: Rules,
     sub: str,
-    change: Callable[[SeenSubscription], _Change | None],
+    change: Callable[[StripeSubscriptionState], _Change | None],
     *,
     reason: str | None,
     by: str | None,
@@ -191,7 +191,7 @@ async def cancel_now(
             after={"ended_at": now.isoformat()},
         )
     # The order stands in the row: a worker repeats it.
-    with suppress(StripeUnavailable, StripeRefused, NotOurs, Overtaken):
+    with suppress(StripeUnavailable, StripeRefused, NotOurs, ConcurrentUpdate):
         await finish(sessions, gateway, rules, held.id, now=now)
 
 
@@ -205,7 +205,7 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, subscriptio
         held = await subscriptions.due(session, subscription_id)
     if held is None:
         return
-    ordered = held.ended_here_at is not None
+    ordered = held.access_ended_at is not None
     if ordered and held.status not in OVER:
         with suppress(Gone):  # Stripe has ended it already: that is what was wanted
             await subscriptions_at_stripe.cancel(gateway, held.stripe_id)
@@ -229,7 +229,7 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, subscriptio
         raise StripeUnavailable("a payment waits for another refund of it")
 
 
-async def _void(sessions: Sessions, gateway: Gateway, held: Subscription, invoice: SeenInvoice) -> None:
+async def _void(sessions: Sessions, gateway: Gateway, held: Subscription, invoice: StripeInvoiceState) -> None:
     """Let nobody pay an invoice any more. One that was paid meanwhile is given back when it is seen."""
     if invoice.status == DRAFT:
         intent = await _intend(sessions, held, invoice.id, "finalize", {"amount": invoice.total})
@@ -243,7 +243,9 @@ async def _void(sessions: Sessions, gateway: Gateway, held: Subscription, invoic
         await _ask(sessions, intent, at_stripe.void(gateway, invoice.id, key=intent.key))
 
 
-async def _delete_pending(sessions: Sessions, gateway: Gateway, held: Subscription, seen: SeenSubscription) -> None:
+async def _delete_pending(
+    sessions: Sessions, gateway: Gateway, held: Subscription, seen: StripeSubscriptionState
+) -> None:
     """Let nothing of it be billed later; a credit that waits goes as well, since what is given back is a refund's matter."""
     with suppress(Gone):
         for item in await at_stripe.pending_items(gateway, seen.customer_id, held.stripe_id):

@@ -161,7 +161,7 @@ async def _close(sessions: Sessions, gateway: Gateway, held: Checkout, intent: i
 
 
 async def _keep(
-    sessions: Sessions, held: Checkout, seen: at_stripe.SeenCheckout, *, settle: str | None = None
+    sessions: Sessions, held: Checkout, seen: at_stripe.StripeCheckoutState, *, settle: str | None = None
 ) -> Checkout:
     """
     Save what Stripe said, and have the subscription looked at that came of it.
@@ -184,7 +184,7 @@ async def _keep(
         )
         bought = seen.stripe_subscription_id
         if bought is not None and await subscriptions.by_stripe_id(session, bought) is None:
-            await inbox.knock(session, f"subscription:{bought}", why="checkout")
+            await inbox.request_refetch(session, f"subscription:{bought}", why="checkout")
             await leases.notify(session)
     return saved
 

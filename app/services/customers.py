@@ -11,7 +11,7 @@ from app.db.engine import leases
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_DIFFERS, address_differs
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.domain.events import SUBSCRIPTION
 from app.domain.imports import UNCLAIMED
 from app.domain.subscriptions import OVER, UnknownCustomer
@@ -48,7 +48,7 @@ async def _part(session: Session, owner: Subscriber, customer_id: str) -> None:
     held = await subscriptions.of_subscriber(session, owner.id)
     for one in held:
         if one.status not in OVER:
-            await inbox.knock(session, f"{SUBSCRIPTION}:{one.stripe_id}", why="customer_deleted")
+            await inbox.request_refetch(session, f"{SUBSCRIPTION}:{one.stripe_id}", why="customer_deleted")
     await audit.record(
         session,
         actor="stripe",
@@ -60,6 +60,6 @@ async def _part(session: Session, owner: Subscriber, customer_id: str) -> None:
     await leases.notify(session)
 
 
-def _differences(owner: Subscriber, seen: SeenCustomer) -> dict[str, str]:
+def _differences(owner: Subscriber, seen: StripeCustomerState) -> dict[str, str]:
     reason = address_differs(owner.email, seen.email)
     return {ADDRESS_DIFFERS: reason} if reason is not None else {}

@@ -1,8 +1,9 @@
 """
-Doubles: a reader who paid in two tabs keeps one subscription, and gets the other's money back.
+Duplicates: a reader who paid in two tabs keeps one subscription, and the other is refunded.
 
-Whoever sees two live ones knocks for the subscriber. Then all of theirs are looked at afresh, since one that we believe to
-live may be over at Stripe, and the verdict falls under the subscriber's lock, on exactly what was seen.
+When a sync finds two live subscriptions of one subscriber, it requests a refetch for the subscriber. All of their
+subscriptions are then fetched, since one that is live in our copy may have ended at Stripe. The decision is made under the
+subscriber's lock, on exactly the fetched state.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from functools import partial
 from app.aggregates import cancellations, sync_subscription
 from app.db import audit, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
-from app.db.subscriptions import Overtaken
-from app.domain.duplicates import Rival, judge
+from app.db.subscriptions import ConcurrentUpdate
+from app.domain.duplicates import DuplicateCandidate, judge
 from app.domain.rules import Rules
 from app.domain.subscriptions import NotOurs, Subscription
 from app.gateway import subscriptions as at_stripe
@@ -27,7 +28,7 @@ async def settle(sessions: Sessions, gateway: Gateway, rules: Rules, subscriber_
     """
     Look at all live subscriptions of a reader, and end those that the rule does not let stay.
 
-    :raises Overtaken: others kept saving while we looked.
+    :raises ConcurrentUpdate: others kept saving while we looked.
     """
     for _ in range(LOOKS):
         async with sessions.begin() as session:
@@ -36,7 +37,7 @@ async def settle(sessions: Sessions, gateway: Gateway, rules: Rules, subscriber_
         for held in live:
             seen[held.id] = None
             look = partial(at_stripe.fetch, gateway, held.stripe_id)
-            with suppress(NotOurs, Gone):  # then it is nobody's rival
+            with suppress(NotOurs, Gone):  # then it is nobody's candidate
                 seen[held.id] = (
                     await sync_subscription.keep(sessions, rules, held.stripe_id, look, now=now, alone=True)
                 ).version
@@ -44,7 +45,7 @@ async def settle(sessions: Sessions, gateway: Gateway, rules: Rules, subscriber_
             await subscribers.lock(session, subscriber_id)
             if await _settled(session, rules, subscriber_id, seen, now=now):
                 return
-    raise Overtaken(subscriber_id)
+    raise ConcurrentUpdate(subscriber_id)
 
 
 async def _settled(
@@ -70,11 +71,11 @@ async def _settled(
     return True
 
 
-async def _rival(session: Session, held: Subscription) -> Rival:
+async def _rival(session: Session, held: Subscription) -> DuplicateCandidate:
     paid = [payment.paid_at for payment in await payments.of_subscription(session, held.id)]
     opened = [term.starts_at for term in await subscriptions.terms_of(session, held.id) if term.refunded_as is None]
     first = min(opened, default=None)
-    return Rival(
+    return DuplicateCandidate(
         id=held.id,
         stripe_id=held.stripe_id,
         status=held.status,

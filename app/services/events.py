@@ -127,9 +127,11 @@ async def _replay(session: Session, found: list[StoredEvent], *, livemode: bool)
     ids = []
     for event in found:
         if event.key is None:
-            knock = with_mode(translate.knock(await events.payload_of(session, event.id) or ""), livemode=livemode)
-            await events.rekey(session, event.id, key=knock.key, reason=knock.ignored)
-            if knock.key is None:
+            refetch = with_mode(
+                translate.refetch_request(await events.payload_of(session, event.id) or ""), livemode=livemode
+            )
+            await events.rekey(session, event.id, key=refetch.key, reason=refetch.ignored)
+            if refetch.key is None:
                 continue
         ids.append(event.id)
     await events.replay(session, ids)

@@ -15,7 +15,7 @@ import structlog
 from app.aggregates import cancellations, refund_orders, refund_results
 from app.db import audit, disputes, grants, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions, new_id
-from app.db.subscriptions import Overtaken
+from app.db.subscriptions import ConcurrentUpdate
 from app.domain.disputes import (
     DISPUTE_LOST,
     DISPUTE_OPEN,
@@ -23,16 +23,16 @@ from app.domain.disputes import (
     FRAUD_WARNING,
     KEEP,
     UNKNOWN_PAYMENT,
-    SeenDispute,
-    SeenWarning,
+    StripeDisputeState,
+    StripeWarningState,
     answer_to,
     concern_of,
     policy_at,
     suspends,
 )
 from app.domain.errors import NotFound
-from app.domain.events import INVOICE, LookFirst
-from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, RefundInProgress, SeenRefund, tax_part
+from app.domain.events import INVOICE, RefetchFirst
+from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, RefundInProgress, StripeRefundState, tax_part
 from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, NotOurs, Payment
 from app.gateway import disputes as disputes_at_stripe
@@ -57,7 +57,7 @@ async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id:
     """
     Bring a payment's refunds, disputes and warnings up to Stripe's state: refunds of ours are known by their metadata.
 
-    :raises LookFirst: the payment is not here yet; its invoice's subscription has to be looked at before.
+    :raises RefetchFirst: the payment is not here yet; its invoice's subscription has to be looked at before.
     :raises NotOurs: it is of no invoice.
     :raises RefundInProgress: a warning asks for a refund, and another is on its way; all else is kept.
     """
@@ -66,7 +66,7 @@ async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id:
             version = await payments.version(session, payment_id)
         if version == 0:
             await _keep_foreign(sessions, await disputes_at_stripe.of_payment(gateway, payment_id), now=now)
-            raise LookFirst(f"{INVOICE}:{await at_stripe.invoice_of(gateway, payment_id)}")
+            raise RefetchFirst(f"{INVOICE}:{await at_stripe.invoice_of(gateway, payment_id)}")
         state, warnings = await asyncio.gather(
             at_stripe.payment_state(gateway, payment_id), disputes_at_stripe.warnings_of(gateway, payment_id)
         )
@@ -84,7 +84,7 @@ async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id:
         if any(waits):
             raise RefundInProgress
         return
-    raise Overtaken(payment_id)
+    raise ConcurrentUpdate(payment_id)
 
 
 async def follow_dispute(sessions: Sessions, gateway: Gateway, dispute_id: str, *, now: datetime) -> None:
@@ -107,7 +107,7 @@ async def _lock(session: Session, payment_id: str) -> Followed:
     return Followed(payment=payment, subscriber_id=owner[0], subscription_id=owner[1])
 
 
-async def _keep_foreign(sessions: Sessions, seen: Sequence[SeenDispute], *, now: datetime) -> None:
+async def _keep_foreign(sessions: Sessions, seen: Sequence[StripeDisputeState], *, now: datetime) -> None:
     """Keep disputes of a payment that is none of ours, or not here yet, for staff to see. Nothing else follows."""
     async with sessions.begin() as session:
         for one in seen:
@@ -115,7 +115,7 @@ async def _keep_foreign(sessions: Sessions, seen: Sequence[SeenDispute], *, now:
 
 
 async def _dispute(
-    session: Session, rules: Rules, held: Followed, seen: Sequence[SeenDispute], *, now: datetime
+    session: Session, rules: Rules, held: Followed, seen: Sequence[StripeDisputeState], *, now: datetime
 ) -> None:
     """Keep a payment's disputes, and see to its term: suspended by policy, granted again, or ended with a loss."""
     payment = held.payment
@@ -146,7 +146,7 @@ async def _dispute(
         await _derive(session, rules, held)
 
 
-async def _lose(session: Session, rules: Rules, held: Followed, seen: SeenDispute, *, now: datetime) -> None:
+async def _lose(session: Session, rules: Rules, held: Followed, seen: StripeDisputeState, *, now: datetime) -> None:
     """Count a lost dispute as a refund of its payment: the term ends for good, and the subscription with it."""
     await subscriptions.mark_term_refunded(session, held.payment.invoice_id, DISPUTE_LOST)
     ended = await _end(session, rules, held, by=DISPUTE_LOST, now=now)
@@ -162,7 +162,7 @@ async def _lose(session: Session, rules: Rules, held: Followed, seen: SeenDisput
 
 
 async def _warn(
-    session: Session, rules: Rules, held: Followed, seen: SeenWarning, *, refundable: bool, now: datetime
+    session: Session, rules: Rules, held: Followed, seen: StripeWarningState, *, refundable: bool, now: datetime
 ) -> bool:
     """
     Keep an early warning of fraud and, once, do what the policy says: to refund and cancel costs less than a dispute.
@@ -218,7 +218,7 @@ async def _derive(session: Session, rules: Rules, held: Followed) -> None:
         await grants.derive(session, subscriber, subscription, rules.catalogue, rules.access)
 
 
-async def _known(session: Session, subscriber_id: str, payment_id: str, seen: SeenRefund) -> Refund:
+async def _known(session: Session, subscriber_id: str, payment_id: str, seen: StripeRefundState) -> Refund:
     """Return our refund that Stripe's is, or record one that was made by hand there."""
     given = await refunds.of_payment(session, payment_id)
     for held in given:

@@ -2,7 +2,7 @@
 Our books against Stripe's: what was not delivered is taken in, and whatever differs is looked at anew.
 
 A sweep goes through Stripe's lists page by page. What a page brings to light is saved with the place where the sweep goes
-on, in one transaction, and mended by knocks in the inbox, through the same path that a webhook takes. What is about to be
+on, in one transaction, and mended by refetches in the inbox, through the same path that a webhook takes. What is about to be
 applied anyway is no difference, and one that is gone at a second look was none: a list is older than our books may be.
 """
 
@@ -17,7 +17,7 @@ from app.db import reconciliation as rows
 from app.db.engine.session import Sessions
 from app.db.reconciliation import Sweep
 from app.domain import events
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.domain.errors import NotFound
 from app.domain.events import NotGenuine, with_mode
 from app.domain.reconciliation import (
@@ -40,7 +40,7 @@ from app.domain.reconciliation import (
     unknown_at_stripe,
 )
 from app.domain.rules import Rules
-from app.domain.subscriptions import SeenSubscription, Subscription
+from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import reconciliation as at_stripe
 from app.gateway import translate
 from app.gateway.client import Gateway, Gone
@@ -131,7 +131,7 @@ async def run(
 
     :param told: is called after each page.
     :raises NotFound: there is no such sweep.
-    :raises Overtaken: somebody else goes on with it.
+    :raises ConcurrentUpdate: somebody else goes on with it.
     :raises StripeUnavailable: Stripe does not answer; what was found is kept, and it can be gone on with.
     """
     async with sessions.begin() as session:
@@ -176,24 +176,24 @@ async def _events(run: _Run, sweep: Sweep) -> None:
     arrivals = []
     for text in page.found:
         try:
-            knock = with_mode(translate.knock(text), livemode=run.livemode)
+            refetch = with_mode(translate.refetch_request(text), livemode=run.livemode)
         except NotGenuine:  # nothing of an event but its name; the comparison that follows does without
             log.warning("event_not_understood")
             continue
-        if knock.ignored is None:
-            arrivals.append((knock, text))
+        if refetch.ignored is None:
+            arrivals.append((refetch, text))
     async with run.sessions.begin() as session:
-        known = await rows.known_events(session, [knock.event_id for knock, _ in arrivals])
-        new = [(knock, text) for knock, text in arrivals if knock.event_id not in known]
+        known = await rows.known_events(session, [refetch.event_id for refetch, _ in arrivals])
+        new = [(refetch, text) for refetch, text in arrivals if refetch.event_id not in known]
         if not sweep.dry_run:
             await rows.take_in(session, new)
         found = [
             Difference(
-                object_id=knock.event_id,
-                words=f"event {knock.event_id} ({knock.type}): not here, made at Stripe on {_when(knock)}",
-                key=knock.key,
+                object_id=refetch.event_id,
+                words=f"event {refetch.event_id} ({refetch.type}): not here, made at Stripe on {_when(refetch)}",
+                key=refetch.key,
             )
-            for knock, _ in new
+            for refetch, _ in new
         ]
         phase, cursor = sweep.phase, {"types": number, "after": page.next}
         if page.next is None:
@@ -201,12 +201,12 @@ async def _events(run: _Run, sweep: Sweep) -> None:
             if number + 1 == len(types):
                 phase, cursor = next_phase(sweep.kind, sweep.phase), {}
         await rows.advance(
-            session, sweep, found, phase=phase, cursor=cursor, looked_at={EVENTS: len(page.found)}, knock=False
+            session, sweep, found, phase=phase, cursor=cursor, looked_at={EVENTS: len(page.found)}, refetch=False
         )
 
 
-def _when(knock: events.Knock) -> str:
-    return knock.created_at.strftime("%Y-%m-%d %H:%M:%S UTC") if knock.created_at else "an unknown day"
+def _when(refetch: events.RefetchRequest) -> str:
+    return refetch.created_at.strftime("%Y-%m-%d %H:%M:%S UTC") if refetch.created_at else "an unknown day"
 
 
 async def _subscriptions(run: _Run, sweep: Sweep) -> None:
@@ -232,7 +232,7 @@ async def _subscriptions(run: _Run, sweep: Sweep) -> None:
 
 
 async def _customers(
-    run: _Run, sweep: Sweep, seen: list[SeenSubscription], customers: dict[str, SeenCustomer]
+    run: _Run, sweep: Sweep, seen: list[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
 ) -> tuple[int, list[Difference]]:
     """Make subscribers of customers with a subscription of our catalogue. Returns how many, and what is in the way."""
     wanted = []
@@ -251,7 +251,7 @@ async def _customers(
         )
 
 
-async def _differing(run: _Run, sweep: Sweep, seen: list[SeenSubscription]) -> list[str]:
+async def _differing(run: _Run, sweep: Sweep, seen: list[StripeSubscriptionState]) -> list[str]:
     ids = [one.id for one in seen]
     async with run.sessions.begin() as session:
         held = await subscriptions.by_stripe_ids(session, ids)
@@ -266,13 +266,13 @@ async def _differing(run: _Run, sweep: Sweep, seen: list[SeenSubscription]) -> l
 
 
 def _compared(
-    run: _Run, sweep: Sweep, held: Subscription | None, seen: SeenSubscription, *, has_owner: bool
+    run: _Run, sweep: Sweep, held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
     has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # there would be one
     return of_subscription(held, seen, has_owner=has_owner, catalogue=run.rules.catalogue)
 
 
-async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[SeenSubscription]") -> list[str]:
+async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[StripeSubscriptionState]") -> list[str]:
     """Return those of ours that were begun in the days of a page, and are not on it."""
     if sweep.kind == IMPORT:
         return []

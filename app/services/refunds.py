@@ -19,7 +19,7 @@ from app.aggregates import quotes, refund_orders, refund_results
 from app.db import attention, audit, intents, payments, refunds, subscribers
 from app.db.engine import leases
 from app.db.engine.session import Session, Sessions, new_id
-from app.db.subscriptions import Overtaken
+from app.db.subscriptions import ConcurrentUpdate
 from app.domain.credit_notes import CreditNoteRefused, forms, standing_note
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
@@ -36,8 +36,8 @@ from app.domain.refunds import (
     PaymentDisputed,
     Refund,
     RefundRefused,
-    SeenPaymentState,
-    SeenRefund,
+    StripePaymentState,
+    StripeRefundState,
 )
 from app.domain.rules import Rules
 from app.domain.subscriptions import Payment
@@ -116,7 +116,7 @@ async def pay(
                 await finish(sessions, gateway, rules, refund.id, now=now)
             except RefundRefused as refusal:
                 refusals.append(refusal)
-            except (StripeUnavailable, Overtaken, CreditNoteRefused):
+            except (StripeUnavailable, ConcurrentUpdate, CreditNoteRefused):
                 log.warning("refund_unfinished", refund=refund.id)  # its row is due: a worker goes on
     if refusals and len(refusals) == len(taken.act):
         raise refusals[0]
@@ -258,10 +258,10 @@ async def _settle(
             await subscribers.lock(session, refund.subscriber_id)
             if await payments.advance(session, payment.id, if_version=version):
                 return await refund_results.record(session, rules, refund, seen, now=now)
-    raise Overtaken(f"the refund {refund.id} kept changing while it was looked at")
+    raise ConcurrentUpdate(f"the refund {refund.id} kept changing while it was looked at")
 
 
-async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> SeenRefund:
+async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> StripeRefundState:
     """Phase 2: ask Stripe; before each try look whether an earlier one took effect after all."""
     async with sessions.begin() as session:
         others = {one.stripe_refund_id for one in await refunds.of_payment(session, payment.id) if one.id != refund.id}
@@ -300,17 +300,17 @@ def _parameters(refund: Refund) -> dict[str, object]:
     }
 
 
-async def _look_for(gateway: Gateway, refund: Refund, others: Set[str | None]) -> SeenRefund | None:
+async def _look_for(gateway: Gateway, refund: Refund, others: Set[str | None]) -> StripeRefundState | None:
     """Return what Stripe has of a refund of ours, by its metadata."""
     return _found(await at_stripe.payment_state(gateway, refund.payment_id), refund, others)
 
 
-def _found(state: SeenPaymentState, refund: Refund, others: Set[str | None]) -> SeenRefund | None:
+def _found(state: StripePaymentState, refund: Refund, others: Set[str | None]) -> StripeRefundState | None:
     """Return Stripe's refund that is ours, and that is not known to be another."""
     return next((seen for seen in state.refunds if seen.is_of(refund) and seen.id not in others), None)
 
 
-def _refuse_if_gone(state: SeenPaymentState, refund: Refund, payment: Payment) -> None:
+def _refuse_if_gone(state: StripePaymentState, refund: Refund, payment: Payment) -> None:
     """Refuse when the money went back in another way since it was quoted."""
     if state.disputed and not state.refundable:
         raise PaymentDisputed

@@ -1,7 +1,7 @@
 """
 Subscriptions: kept as Stripe has them, and shown to their reader.
 
-An event is only a knock on the door: the state is fetched afresh, and saved only if nobody saved since we looked.
+An event is only a refetch on the door: the state is fetched afresh, and saved only if nobody saved since we looked.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,12 +12,12 @@ from app.aggregates import quotes, sync_subscription
 from app.db import inbox, issues, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.domain.cancellations import End, end_of_what_is_paid
-from app.domain.events import SUBSCRIPTION, LookInstead
+from app.domain.events import SUBSCRIPTION, RefetchInstead
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.quotes import Quote, the_guarantee
 from app.domain.rules import Rules
 from app.domain.status_table import Notice, notice_of
-from app.domain.subscriptions import NoSubscription, NotOurs, SeenSubscription, Subscription, Term
+from app.domain.subscriptions import NoSubscription, NotOurs, StripeSubscriptionState, Subscription, Term
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gateway
 
@@ -42,7 +42,7 @@ async def refresh(
     *,
     now: datetime,
     version: int | None = None,
-    seen: SeenSubscription | None = None,
+    seen: StripeSubscriptionState | None = None,
 ) -> Subscription:
     """
     Bring our copy of a subscription, its terms, payments and grants up to Stripe's state.
@@ -52,11 +52,11 @@ async def refresh(
     :raises NotOurs: it is of another product of the account, or of a customer we do not know.
     :raises Gone: Stripe has none of that id.
     :raises UnknownPlan: it is of a plan that the catalogue no longer has.
-    :raises Overtaken: others kept saving while we looked.
+    :raises ConcurrentUpdate: others kept saving while we looked.
     """
     last = seen
 
-    async def look() -> SeenSubscription:
+    async def look() -> StripeSubscriptionState:
         nonlocal last
         last = await at_stripe.fetch(gateway, stripe_id)
         return last
@@ -70,7 +70,7 @@ async def refresh(
         raise
 
 
-async def listed(gateway: Gateway, stripe_ids: Collection[str]) -> Mapping[str, SeenSubscription]:
+async def listed(gateway: Gateway, stripe_ids: Collection[str]) -> Mapping[str, StripeSubscriptionState]:
     """Return how many subscriptions stand, by listing; see :func:`app.gateway.subscriptions.fetch_all`."""
     return await at_stripe.fetch_all(gateway, stripe_ids)
 
@@ -79,10 +79,10 @@ async def look_from_invoice(gateway: Gateway, invoice_id: str) -> None:
     """
     Find whose an invoice is.
 
-    :raises LookInstead: always: at that subscription, by whoever has its lease.
+    :raises RefetchInstead: always: at that subscription, by whoever has its lease.
     :raises NotOurs: it is of none.
     """
-    raise LookInstead(f"{SUBSCRIPTION}:{await at_stripe.of_invoice(gateway, invoice_id)}")
+    raise RefetchInstead(f"{SUBSCRIPTION}:{await at_stripe.of_invoice(gateway, invoice_id)}")
 
 
 async def refresh_credited(
@@ -92,7 +92,7 @@ async def refresh_credited(
     await refresh(sessions, gateway, rules, await at_stripe.of_invoice(gateway, invoice_id), now=now)
     async with sessions.begin() as session:
         for payment in await payments.of_invoice(session, invoice_id):
-            await inbox.knock(session, f"payment:{payment.id}", why="credited")
+            await inbox.request_refetch(session, f"payment:{payment.id}", why="credited")
 
 
 async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> Mine:

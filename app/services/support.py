@@ -211,7 +211,7 @@ def _keys(reader: Subscriber, held: list[tuple[Subscription, list[Term]]], paid:
     """Return by which keys the inbox knows what is told of a reader."""
     invoices = {payment.invoice_id for payment in paid} | {term.invoice_id for _, terms in held for term in terms}
     return [
-        f"{events.RIVALS}:{reader.id}",
+        f"{events.DUPLICATES}:{reader.id}",
         f"{events.CUSTOMER}:{reader.stripe_customer_id}",
         *(f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in held),
         *(f"{kind}:{invoice}" for kind in (events.INVOICE, events.CREDITED) for invoice in sorted(invoices)),

@@ -1,5 +1,5 @@
 """
-What Stripe tells us: taken in at once, applied as knocks.
+What Stripe tells us: taken in at once, applied as refetches.
 
 An event is answered 200 only when it is durably stored. Whoever applies it looks at what it is about, through a *handler*
 for that kind of object; the composition root says which use case that is, since services do not know each other.
@@ -15,14 +15,14 @@ import structlog
 from app import observability
 from app.db import inbox
 from app.db.engine import leases
-from app.db.engine.batching import Together
+from app.db.engine.batching import Batcher
 from app.db.engine.session import DATABASE_AWAY, Sessions
-from app.db.inbox_writer import Arrivals
-from app.db.subscriptions import Overtaken
+from app.db.inbox_writer import InboxWriter
+from app.db.subscriptions import ConcurrentUpdate
 from app.domain import events
 from app.domain.errors import StripeUnavailable
-from app.domain.events import LookFirst, LookInstead
-from app.domain.subscriptions import NotOurs, SeenSubscription
+from app.domain.events import RefetchFirst, RefetchInstead
+from app.domain.subscriptions import NotOurs, StripeSubscriptionState
 from app.gateway import signatures, translate
 from app.gateway.client import Gone
 
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 async def accept(
-    arrivals: Arrivals,
+    arrivals: InboxWriter,
     body: bytes,
     signature: str | None,
     *,
@@ -51,9 +51,9 @@ async def accept(
     :raises NotStored: it could not be stored.
     """
     text = signatures.verify(body, signature, secrets, now=now)
-    knock = events.with_mode(translate.knock(text), livemode=livemode)
-    stored = await arrivals.store(inbox.Arrival(knock, text))
-    return stored and knock.ignored is None
+    refetch = events.with_mode(translate.refetch_request(text), livemode=livemode)
+    stored = await arrivals.store(inbox.Arrival(refetch, text))
+    return stored and refetch.ignored is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class LookedAt:
     owner: str
 
 
-def closing(sessions: Sessions) -> Together[LookedAt]:
+def closing(sessions: Sessions) -> Batcher[LookedAt]:
     """Return what closes events: those of all keys that were looked at meanwhile in one transaction, leases given back."""
 
     async def close(looked_at: Sequence[LookedAt]) -> None:
@@ -77,7 +77,7 @@ def closing(sessions: Sessions) -> Together[LookedAt]:
         for seconds in waited:
             observability.EVENT_LAG.observe(seconds)
 
-    return Together(close)
+    return Batcher(close)
 
 
 async def apply(
@@ -87,7 +87,7 @@ async def apply(
     *,
     owner: str,
     most: int,
-    done: Together[LookedAt],
+    done: Batcher[LookedAt],
 ) -> None:
     """
     Look at what the claimed events are about, and close exactly them.
@@ -108,7 +108,7 @@ async def apply(
         released = True
         _count("applied", ids)
         log.info("events_applied", key=claimed.key, event_ids=ids)
-    except LookInstead as same:
+    except RefetchInstead as same:
         async with sessions.begin() as session:
             await inbox.move(session, ids, key=same.key)
             await leases.notify(session)
@@ -118,7 +118,7 @@ async def apply(
             await inbox.ignore(session, ids, reason=str(foreign))
         _count("ignored", ids)
         log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
-    except (StripeUnavailable, Overtaken, *DATABASE_AWAY) as away:
+    except (StripeUnavailable, ConcurrentUpdate, *DATABASE_AWAY) as away:
         error = f"{type(away).__name__}: {away}"
         async with sessions.begin() as session:
             await leases.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
@@ -140,8 +140,8 @@ async def apply(
 
 async def catch_up(
     sessions: Sessions,
-    lists: Callable[[Collection[str]], Awaitable[Mapping[str, SeenSubscription]]],
-    do: Callable[[leases.Claimed, SeenSubscription | None], Awaitable[None]],
+    lists: Callable[[Collection[str]], Awaitable[Mapping[str, StripeSubscriptionState]]],
+    do: Callable[[leases.Claimed, StripeSubscriptionState | None], Awaitable[None]],
     *,
     owner: str,
     lease: timedelta,
@@ -201,11 +201,11 @@ async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> No
     kind, _, object_id = key.partition(":")
     try:
         await handlers[kind](object_id)
-    except LookInstead as same:
+    except RefetchInstead as same:
         if not depth:
             raise
         await _look(handlers, same.key, depth)
-    except LookFirst as parent:
+    except RefetchFirst as parent:
         if depth >= DEPTH:
             raise
         await _look(handlers, parent.key, depth + 1)

@@ -68,7 +68,7 @@ def events(bodies: dict[str, str], number: int, each: int) -> Iterator[Arrival]:
             "type": kind,
         }
         text = of_number(json.dumps(event, indent=2), number)
-        yield Arrival(translate.knock(text), text)
+        yield Arrival(translate.refetch_request(text), text)
 
 
 async def deliver(dsn: str, arrivals: Sequence[Arrival], customers: Sequence[str]) -> datetime:

@@ -1,5 +1,5 @@
 """
-Buckets for Stripe's limits, and finding events by what they are about.
+RateBuckets for Stripe's limits, and finding events by what they are about.
 
 Locks: the table is new, so nothing waits. The index on events is built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and
 writes go on), outside a transaction; a build that was cut off is dropped first, so that it can be repeated.

@@ -14,7 +14,7 @@ from app.domain.disputes import (
     KEEP,
     SUSPEND,
     DisputePolicy,
-    SeenDispute,
+    StripeDisputeState,
     answer_to,
     concern_of,
     policy_at,
@@ -22,7 +22,7 @@ from app.domain.disputes import (
 )
 
 OPENED = datetime(2026, 6, 1, tzinfo=UTC)
-DISPUTE = SeenDispute(
+DISPUTE = StripeDisputeState(
     id="dp_1",
     charge_id="ch_1",
     payment_id="pi_1",

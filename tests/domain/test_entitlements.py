@@ -95,7 +95,7 @@ CUT = replace(SUBSCRIPTION, status="canceled", ended_at=START + timedelta(days=1
         pytest.param(CUT, START + timedelta(days=9), (True, PAID_TERM), id="before it was ended at once"),
         pytest.param(CUT, START + timedelta(days=10), (False, ENDED), id="and after"),
         pytest.param(
-            replace(SUBSCRIPTION, ended_here_at=START),
+            replace(SUBSCRIPTION, access_ended_at=START),
             START,
             (False, ENDED),
             id="ended here, while Stripe is still told",

@@ -2,12 +2,12 @@
 
 import pytest
 
-from app.domain.customers import SeenCustomer
+from app.domain.customers import StripeCustomerState
 from app.domain.imports import Claimable, meant, whose
 
 
-def customer(**metadata: str) -> SeenCustomer:
-    return SeenCustomer(id="cus_1", email="ada@example.com", name="Ada", metadata=metadata)
+def customer(**metadata: str) -> StripeCustomerState:
+    return StripeCustomerState(id="cus_1", email="ada@example.com", name="Ada", metadata=metadata)
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_where_the_calendar_ends_issues_stay_owed_and_the_last_one_is_not_known(
     assert ledger(date(2027, 6, 1), issues=[]).unserved == 24
 
 
-NOW_ENDED = replace(SUBSCRIPTION, status="canceled", ended_here_at=at(date(2026, 4, 6)))
+NOW_ENDED = replace(SUBSCRIPTION, status="canceled", access_ended_at=at(date(2026, 4, 6)))
 PERIOD_ENDED = replace(SUBSCRIPTION, status="canceled", cancel_at=BOUGHT.ends_at, ended_at=BOUGHT.ends_at)
 
 
@@ -203,7 +203,7 @@ PERIOD_ENDED = replace(SUBSCRIPTION, status="canceled", cancel_at=BOUGHT.ends_at
         pytest.param(NOW_ENDED, BOUGHT, (3, 0, 21), id="ended at once: the rest is cancelled"),
         pytest.param(NOW_ENDED, replace(BOUGHT, refunded_as="guarantee"), (3, 0, 21), id="given back"),
         pytest.param(
-            replace(NOW_ENDED, ended_here_at=None, ended_at=at(date(2026, 4, 6))), BOUGHT, (3, 0, 21), id="at Stripe"
+            replace(NOW_ENDED, access_ended_at=None, ended_at=at(date(2026, 4, 6))), BOUGHT, (3, 0, 21), id="at Stripe"
         ),
         pytest.param(PERIOD_ENDED, BOUGHT, (23, 1, 0), id="ended with its period: what is owed is served"),
     ],
@@ -337,7 +337,7 @@ def chains(draw: st.DrawFn) -> list[Term]:
 def ends(draw: st.DrawFn) -> Subscription:
     moment = draw(st.none() | moments)
     return (
-        replace(SUBSCRIPTION, ended_here_at=moment) if draw(st.booleans()) else replace(SUBSCRIPTION, ended_at=moment)
+        replace(SUBSCRIPTION, access_ended_at=moment) if draw(st.booleans()) else replace(SUBSCRIPTION, ended_at=moment)
     )
 
 

@@ -21,14 +21,23 @@ from app.domain.reconciliation import (
     unknown_at_stripe,
     until_next,
 )
-from app.domain.refunds import Refund, SeenRefund
-from app.domain.subscriptions import Payment, SeenInvoice, SeenItem, SeenPayment, SeenSubscription, Subscription
+from app.domain.refunds import Refund, StripeRefundState
+from app.domain.subscriptions import (
+    Payment,
+    StripeInvoicePayment,
+    StripeInvoiceState,
+    StripeItemState,
+    StripeSubscriptionState,
+    Subscription,
+)
 from app.services import catalogue
 
 CATALOGUE = catalogue.load(Path(__file__).parents[2] / "catalogue.toml")
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
-ITEM = SeenItem(id="si_1", plan="annual", component="digital", unit_amount=4900, period_start=START, period_end=END)
-SEEN = SeenSubscription(
+ITEM = StripeItemState(
+    id="si_1", plan="annual", component="digital", unit_amount=4900, period_start=START, period_end=END
+)
+SEEN = StripeSubscriptionState(
     id="sub_1",
     customer_id="cus_1",
     status="active",
@@ -62,7 +71,9 @@ HELD = Subscription(
 PRINT = replace(ITEM, id="si_2", component="print", unit_amount=2400)
 
 
-def said(held: Subscription | None, seen: SeenSubscription, *, has_owner: bool = True) -> tuple[str, str | None] | None:
+def said(
+    held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool = True
+) -> tuple[str, str | None] | None:
     found = of_subscription(held, seen, has_owner=has_owner, catalogue=CATALOGUE)
     return (found.words, found.key) if found else None
 
@@ -98,7 +109,7 @@ def test_what_is_the_same_is_not_said() -> None:
         ),
     ],
 )
-def test_each_difference_of_a_subscription_has_its_words(seen: SeenSubscription, words: str) -> None:
+def test_each_difference_of_a_subscription_has_its_words(seen: StripeSubscriptionState, words: str) -> None:
     assert said(HELD, seen) == (f"subscription sub_1: {words}", "subscription:sub_1")
 
 
@@ -129,7 +140,7 @@ def test_one_that_is_not_here_is_looked_at_if_it_is_a_readers_and_of_the_catalog
     ],
 )
 def test_what_no_look_would_mend_is_a_persons(
-    held: Subscription | None, seen: SeenSubscription, *, has_owner: bool, part: str
+    held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, part: str
 ) -> None:
     found = said(held, seen, has_owner=has_owner)
     assert found is not None
@@ -142,8 +153,8 @@ def test_one_that_stripe_does_not_have_is_a_persons() -> None:
     assert unknown_at_stripe(HELD).key is None
 
 
-PAID = SeenPayment(id="pi_1", amount=4900, paid_at=START)
-INVOICE = SeenInvoice(
+PAID = StripeInvoicePayment(id="pi_1", amount=4900, paid_at=START)
+INVOICE = StripeInvoiceState(
     id="in_1",
     status="paid",
     billing_reason="subscription_create",
@@ -192,7 +203,7 @@ REFUND = Refund(
     stripe_refund_id="re_1",
     created_at=START,
 )
-SEEN_REFUND = SeenRefund(
+SEEN_REFUND = StripeRefundState(
     id="re_1", amount=500, currency="usd", status="succeeded", ours="rfd_1", failure_reason=None, created_at=START
 )
 

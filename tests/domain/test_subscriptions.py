@@ -7,20 +7,22 @@ import pytest
 
 from app.domain.subscriptions import (
     NotOurs,
-    SeenInvoice,
-    SeenItem,
-    SeenPayment,
-    SeenSubscription,
+    StripeInvoicePayment,
+    StripeInvoiceState,
+    StripeItemState,
+    StripeSubscriptionState,
     payments_of,
     terms_of,
 )
 from tests.domain.test_entitlements import CATALOGUE
 
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
-DIGITAL = SeenItem(id="si_1", plan="annual", component="digital", unit_amount=49_00, period_start=START, period_end=END)
+DIGITAL = StripeItemState(
+    id="si_1", plan="annual", component="digital", unit_amount=49_00, period_start=START, period_end=END
+)
 PRINT = replace(DIGITAL, id="si_2", component="print", unit_amount=24_00, period_end=END + timedelta(days=5))
 FOREIGN = replace(DIGITAL, id="si_3", plan=None, component=None)
-INVOICE = SeenInvoice(
+INVOICE = StripeInvoiceState(
     id="in_1",
     status="paid",
     billing_reason="subscription_create",
@@ -31,9 +33,9 @@ INVOICE = SeenInvoice(
     plan="annual",
     period_start=START,
     period_end=END,
-    payments=(SeenPayment(id="pi_1", amount=53_00, paid_at=START),),
+    payments=(StripeInvoicePayment(id="pi_1", amount=53_00, paid_at=START),),
 )
-SEEN = SeenSubscription(
+SEEN = StripeSubscriptionState(
     id="sub_1",
     customer_id="cus_1",
     status="active",
@@ -63,7 +65,7 @@ SEEN = SeenSubscription(
         pytest.param(replace(INVOICE, plan=None), False, id="of something else"),
     ],
 )
-def test_which_invoice_opens_a_term(invoice: SeenInvoice, *, opens: bool) -> None:
+def test_which_invoice_opens_a_term(invoice: StripeInvoiceState, *, opens: bool) -> None:
     assert bool(terms_of(replace(SEEN, invoices=(invoice,)), CATALOGUE)) is opens
 
 
@@ -77,7 +79,8 @@ def test_a_term_owes_the_plans_issues_for_the_invoices_period() -> None:
 
 def test_an_invoices_tax_is_shared_among_its_payments_without_losing_a_cent() -> None:
     parts = tuple(
-        SeenPayment(id=f"pi_{i}", amount=amount, paid_at=START) for i, amount in enumerate((17_67, 17_67, 17_66))
+        StripeInvoicePayment(id=f"pi_{i}", amount=amount, paid_at=START)
+        for i, amount in enumerate((17_67, 17_67, 17_66))
     )
 
     shared = payments_of(replace(SEEN, invoices=(replace(INVOICE, payments=parts),)))

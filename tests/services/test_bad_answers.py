@@ -15,8 +15,8 @@ LEASE = timedelta(seconds=30)
 
 async def test_an_amount_beyond_64_bits_fails_its_event_and_the_next_is_applied(sessions: Sessions) -> None:
     async with sessions.begin() as session:
-        await inbox.knock(session, "subscription:sub_huge", why="test")
-        await inbox.knock(session, "subscription:sub_fine", why="test")
+        await inbox.request_refetch(session, "subscription:sub_huge", why="test")
+        await inbox.request_refetch(session, "subscription:sub_fine", why="test")
     done = webhooks.closing(sessions)
 
     async def look(stripe_id: str) -> None:

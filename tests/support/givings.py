@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from app.db import grants, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.domain.plans import AccessPolicy, Catalogue
-from app.domain.subscriptions import SeenItem, SeenSubscription, Term
+from app.domain.subscriptions import StripeItemState, StripeSubscriptionState, Term
 from tests.support.shop import CATALOGUE
 
 BEGIN, DAYS = (
@@ -80,7 +80,7 @@ async def subscribed(
 KINDS = ("active", "active", "past_due", "ends", "ended", "failed", "trial", "incomplete")
 
 
-def _life(chance: random.Random, kind: str) -> tuple[SeenSubscription, list[Term]]:
+def _life(chance: random.Random, kind: str) -> tuple[StripeSubscriptionState, list[Term]]:
     name = f"{chance.getrandbits(48):x}"
     plan, in_print = chance.choice(("annual", "annual", "small")), chance.random() < 0.3
     starts = BEGIN + timedelta(days=chance.randrange(DAYS // 2), seconds=chance.randrange(86_400))
@@ -99,14 +99,14 @@ def _life(chance: random.Random, kind: str) -> tuple[SeenSubscription, list[Term
         )
         starts = ends
     begun = terms[0].starts_at if terms else starts
-    seen = SeenSubscription(
+    seen = StripeSubscriptionState(
         id=f"sub_{name}",
         customer_id=f"cus_{name}",
         status="active",
         currency="usd",
         created_at=begun,
         items=(
-            SeenItem(
+            StripeItemState(
                 id=f"si_{name}",
                 plan=plan,
                 component="digital",
@@ -156,7 +156,7 @@ async def ended(sessions: Sessions, offer: Catalogue, sub: str, given: Given, ch
         kept = await subscriptions.by_id(session, given.id)
         assert kept is not None
         if how == "at once":
-            kept = replace(kept, ended_here_at=BEGIN)
+            kept = replace(kept, access_ended_at=BEGIN)
         await grants.derive(session, reader, kept, offer, POLICY)
     return how
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 MOST = 100  # in one lot
 
 
-class Together(Generic[T]):
+class Batcher(Generic[T]):
     """Gathers; one lot at a time. When a lot fails, each of it is done by itself, so that no failure is another's."""
 
     def __init__(self, do: Callable[[Sequence[T]], Awaitable[None]]) -> None:

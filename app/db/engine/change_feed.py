@@ -1,11 +1,11 @@
 """
-Hearing of changes: what lets a process remember answers, and still never be wrong for more than a second.
+ChangeFeed of changes: what lets a process remember answers, and still never be wrong for more than a second.
 
 The entitlements table tells each change at commit (a trigger, NOTIFY), and one connection of each process listens. Whether
 it really hears is not taken for granted, since a connection can be dead without anybody knowing, and a pooler accepts a
 LISTEN and delivers nothing. So a *beat* is sent through the other pool four times a second, to a channel of our own.
 PostgreSQL delivers notices in the order of the commits: when a beat comes back, everything that was committed before it
-was sent has come too. :attr:`Hearing.until` is when the last beat that came back was sent; without beats nothing is
+was sent has come too. :attr:`ChangeFeed.until` is when the last beat that came back was sent; without beats nothing is
 remembered for longer than a second, and nothing else happens.
 """
 
@@ -43,7 +43,7 @@ class Memory(Protocol):
         """Every change that was committed until then, in monotonic seconds, was told."""
 
 
-class Hearing:
+class ChangeFeed:
     """Listens for as long as it runs, whatever happens to the connection."""
 
     def __init__(self, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", memory: Memory) -> None:

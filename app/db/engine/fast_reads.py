@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from app.db.engine.session import GONE, DatabaseAway, Record, Session
+from app.db.engine.session import GONE, DatabaseUnreachable, Record, Session
 from app.db.entitlements import Pool
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
@@ -56,7 +56,7 @@ class Reading:
         """
         Return the rows of a statement that was built once: it is remembered.
 
-        :raises DatabaseAway: it cannot be asked.
+        :raises DatabaseUnreachable: it cannot be asked.
         """
         ready = self._known.get(statement)
         if ready is None:
@@ -75,7 +75,7 @@ class Reading:
         try:
             return await self._pool.fetch(sql, *values)
         except (OSError, *GONE) as failure:
-            raise DatabaseAway(f"{type(failure).__name__}: {failure}") from failure
+            raise DatabaseUnreachable(f"{type(failure).__name__}: {failure}") from failure
 
 
 Reads = Session | Reading  # what a function takes that may be a part of a page

@@ -19,7 +19,7 @@ RETRY = 1.0  # seconds before the listening connection is tried again
 log = structlog.get_logger()
 
 
-class Notices:
+class Notifier:
     """Sends notices, at most one each hundredth of a second."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:

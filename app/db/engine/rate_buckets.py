@@ -54,7 +54,7 @@ class Granted:
     wait: timedelta
 
 
-class Buckets:
+class RateBuckets:
     """The allowance of all processes together. Rates in calls a second."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, overall: float, each: float) -> None:

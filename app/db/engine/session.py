@@ -17,7 +17,7 @@ CONNECTING = 10.0  # seconds to connect
 PATIENCE = 2.0  # seconds with a database that does not answer: a page waits for it
 
 
-class DatabaseAway(OSError):
+class DatabaseUnreachable(OSError):
     """The database cannot be reached, or says nothing."""
 
 
@@ -52,7 +52,7 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
         try:
             return await asyncpg.connect(dsn, statement_cache_size=cached, timeout=CONNECTING)
         except DRIVER_FAILURES as failure:
-            raise DatabaseAway(f"{type(failure).__name__}: {failure}") from failure
+            raise DatabaseUnreachable(f"{type(failure).__name__}: {failure}") from failure
 
     engine = create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
@@ -66,18 +66,18 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
     return engine
 
 
-def _lost(failed: ExceptionContext) -> DatabaseAway | None:
+def _lost(failed: ExceptionContext) -> DatabaseUnreachable | None:
     """Have a connection that ended known as that whatever was asked when, and not used again."""
     cause = failed.original_exception.__cause__ or failed.original_exception
     failed.is_disconnect = failed.is_disconnect or isinstance(cause, LOST)
     if failed.is_disconnect and not failed.is_pre_ping:
-        return DatabaseAway(f"{type(cause).__name__}: {cause}")
+        return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
 
 
 def is_away(error: BaseException) -> bool:
     """Tell whether an error means that the database is gone, and not that something is wrong with what was asked."""
-    return isinstance(error, DatabaseAway | OperationalError | InterfaceError)
+    return isinstance(error, DatabaseUnreachable | OperationalError | InterfaceError)
 
 
 def remedy(error: BaseException) -> str | None:
@@ -99,7 +99,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
     A connection that has gone silent holds up even whoever is cancelled, so ``work`` is then left to end by itself.
 
-    :raises DatabaseAway: it does not.
+    :raises DatabaseUnreachable: it does not.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -111,7 +111,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     task.cancel()
     task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
-    raise DatabaseAway(f"no word within {seconds} seconds")
+    raise DatabaseUnreachable(f"no word within {seconds} seconds")
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

@@ -1,0 +1,166 @@
+"""Refunds that the service orders by itself, beside those that people asked for before it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from app.aggregates import refund_orders
+from app.db import payments, refunds, subscribers
+from app.db.engine.session import Session, Sessions
+from app.db.models import AuditEntry
+from app.db.models import Refund as Row
+from app.domain.refunds import (
+    AWAITING,
+    DASHBOARD,
+    DUPLICATE,
+    FAILED,
+    GOODWILL,
+    PENDING,
+    PRINT_DROPPED,
+    PROCESSING,
+    REQUIRES_ACTION,
+    SUCCEEDED,
+    WITHDRAWN,
+    Refund,
+    RefundInProgress,
+    left_of,
+)
+from app.domain.subscriptions import Payment
+from tests.aggregates.test_sync_subscription import NOW, subscribed
+from tests.domain.test_quotes import REFUND
+
+PAID = 53_00
+
+
+async def paid(sessions: Sessions, *before: tuple[str, str, int]) -> tuple[Payment, str]:
+    """Have a reader pay 53.00, tax of 4.00 within it, and have people ask for some of it back before."""
+    async with sessions.begin() as session:
+        owner, held = await subscribed(session)
+        (first, *_) = await payments.of_subscription(session, held.id)
+        payment = replace(first, id="pi_of_53", invoice_id="in_of_53", amount=PAID, tax=4_00)
+        await payments.save(session, held.id, [payment])
+        for number, (basis, status, amount) in enumerate(before):
+            asked = replace(
+                REFUND,
+                id=f"rfd_{number}",
+                act_id=f"rfd_{number}",
+                payment_id=payment.id,
+                subscriber_id=owner.id,
+                basis=basis,
+                status=status,
+                amount=amount,
+                tax=0,
+                created_at=NOW - timedelta(days=1),
+            )
+            await refunds.insert(session, asked, unfinished=status == PROCESSING)
+    return payment, owner.id
+
+
+async def orders(
+    sessions: Sessions, payment: Payment, owner: str, *, basis: str = DUPLICATE, amount: int | None = None
+) -> Refund | None:
+    async with sessions.begin() as session:
+        await subscribers.lock(session, owner)
+        return await refund_orders.refund(
+            session, payment, subscriber_id=owner, basis=basis, reason="policy", now=NOW, amount=amount
+        )
+
+
+async def states(session: Session, payment: Payment) -> list[tuple[str, str, int]]:
+    return [(one.basis, one.status, one.amount) for one in await refunds.of_payment(session, payment.id)]
+
+
+@pytest.mark.parametrize(
+    ("before", "amount", "ordered"),
+    [
+        pytest.param([], None, 53_00, id="nothing before: all of it"),
+        pytest.param([], 24_00, 24_00, id="nothing before: so much as was ordered"),
+        pytest.param([], 60_00, 53_00, id="more than was paid: all of it"),
+        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], None, 23_00, id="a part went back: the rest"),
+        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], 20_00, 20_00, id="a part went back, and so much is left"),
+        pytest.param([(GOODWILL, SUCCEEDED, 40_00)], 24_00, 13_00, id="a person was first: what is left of it"),
+        pytest.param([(GOODWILL, PENDING, 40_00)], 24_00, 13_00, id="promised counts"),
+        pytest.param([(GOODWILL, REQUIRES_ACTION, 40_00)], None, 13_00, id="and what waits for the reader"),
+        pytest.param([(DASHBOARD, SUCCEEDED, 53_00)], 24_00, None, id="all went back by hand: nothing"),
+        pytest.param([(GOODWILL, SUCCEEDED, 53_00)], None, None, id="all went back: nothing"),
+        pytest.param([(GOODWILL, FAILED, 53_00)], 24_00, 24_00, id="it went back and came to nothing"),
+    ],
+)
+async def test_what_is_ordered_is_never_more_than_is_left(
+    sessions: Sessions, before: list[tuple[str, str, int]], amount: int | None, ordered: int | None
+) -> None:
+    payment, owner = await paid(sessions, *before)
+
+    made = await orders(sessions, payment, owner, basis=PRINT_DROPPED, amount=amount)
+
+    async with sessions.begin() as session:
+        known = await refunds.of_payment(session, payment.id)
+        due = (await session.scalars(select(Row.id).where(Row.due_at <= func.now()))).all()
+    assert left_of(payment, known) >= 0
+    if ordered is None:
+        assert (made, due) == (None, [])
+        return
+    assert made is not None
+    assert (made.amount, made.status, made.requested_by) == (ordered, PROCESSING, "policy")
+    assert due == [made.id], "a worker pays it"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "amount", "gives_way"),
+    [
+        pytest.param(40_00, None, True, id="all is owed: it gives way"),
+        pytest.param(40_00, 20_00, True, id="both do not fit"),
+        pytest.param(33_00, 20_00, False, id="both fit, to the cent"),
+        pytest.param(33_01, 20_00, True, id="a cent too much"),
+    ],
+)
+async def test_a_request_that_waits_for_a_second_person_gives_way_where_both_do_not_fit(
+    sessions: Sessions, waiting: int, amount: int | None, *, gives_way: bool
+) -> None:
+    payment, owner = await paid(sessions, (GOODWILL, AWAITING, waiting))
+
+    made = await orders(sessions, payment, owner, amount=amount)
+
+    assert made is not None
+    assert made.amount == (amount or PAID)
+    async with sessions.begin() as session:
+        (asked, ordered) = await states(session, payment)
+        actions = (await session.execute(select(AuditEntry.action, AuditEntry.reason).order_by(AuditEntry.id))).all()
+        decided = await refunds.by_id(session, "rfd_0")
+    assert asked == (GOODWILL, WITHDRAWN if gives_way else AWAITING, waiting)
+    assert ordered == (DUPLICATE, PROCESSING, made.amount)
+    withdrawn = [("refund.withdrawn", DUPLICATE)] if gives_way else []
+    assert [tuple(row) for row in actions] == [*withdrawn, ("refund.requested", "policy")]
+    assert decided is not None
+    assert decided.decided_by == ("policy" if gives_way else None)
+
+
+async def test_while_a_refund_is_on_its_way_nothing_is_ordered_and_what_waits_is_left_alone(sessions: Sessions) -> None:
+    payment, owner = await paid(sessions, (GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00))
+
+    with pytest.raises(RefundInProgress):
+        await orders(sessions, payment, owner)
+
+    async with sessions.begin() as session:
+        assert await states(session, payment) == [(GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00)]
+        assert (await session.scalars(select(AuditEntry.action))).all() == []
+
+
+async def test_told_again_it_orders_nothing_more_and_the_taxes_add_up(sessions: Sessions) -> None:
+    payment, owner = await paid(sessions)
+    first = await orders(sessions, payment, owner, basis=PRINT_DROPPED, amount=17_01)
+    assert first is not None
+    async with sessions.begin() as session:
+        await refunds.set_status(session, first.id, SUCCEEDED)
+
+    rest = await orders(sessions, payment, owner)
+    assert rest is not None
+    async with sessions.begin() as session:
+        await refunds.set_status(session, rest.id, PENDING)
+    again = await orders(sessions, payment, owner)
+
+    assert again is None
+    assert (first.amount + rest.amount, first.tax + rest.tax) == (PAID, 4_00)
+    assert first.tax == 4_00 * 17_01 // PAID

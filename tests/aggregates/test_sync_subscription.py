@@ -1,0 +1,228 @@
+"""What the database holds us to: fences, one of each, and grants that are rebuilt from all there are."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from app.db import checkouts, grants, intents, payments, refunds, subscribers, subscriptions
+from app.db.checkouts import Choice
+from app.db.engine.session import Session, Sessions
+from app.db.subscriptions import ConcurrentUpdate
+from app.domain.entitlements import PAID_TERM, Grant, Spell
+from app.domain.rules import Rules
+from app.domain.subscriptions import Subscription, payments_of, terms_of
+from tests.domain.test_entitlements import CATALOGUE, POLICY
+from tests.domain.test_quotes import CHICAGO, REFUND
+from tests.domain.test_subscriptions import SEEN
+
+RULES = Rules(catalogue=CATALOGUE, access=POLICY, zone=CHICAGO)
+NOW = datetime(2026, 3, 1, 18, tzinfo=UTC)
+CHOICE = Choice(plan="annual", print_edition=False, promotion_code=None)
+
+
+async def reader(session: Session, sub: str = "ada", customer: str | None = "cus_1") -> subscribers.Subscriber:
+    made = await subscribers.ensure(session, sub=sub, email=f"{sub}@example.com", name=sub.title())
+    if customer is not None:
+        await subscribers.set_customer(session, made.id, customer)
+    return made
+
+
+async def subscribed(session: Session) -> tuple[subscribers.Subscriber, Subscription]:
+    owner = await reader(session)
+    held = await subscriptions.save(session, owner.id, SEEN, if_version=0)
+    await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
+    await payments.save(session, held.id, payments_of(SEEN))
+    await grants.derive(session, owner, held, CATALOGUE, POLICY)
+    return owner, held
+
+
+async def entitlement(sessions: Sessions, sub: str = "ada") -> tuple[int, dict[str, object]]:
+    async with sessions.begin() as session:
+        row = (
+            await session.execute(text("SELECT version, access FROM entitlements WHERE sub = :sub"), {"sub": sub})
+        ).one()
+    return row.version, row.access
+
+
+async def test_a_state_that_was_fetched_before_another_was_saved_is_not_kept(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        _, held = await subscribed(session)
+        before = await subscriptions.version(session, held.stripe_id)
+    async with sessions.begin() as session:
+        await subscriptions.save(session, held.subscriber_id, replace(SEEN, status="canceled"), if_version=before)
+
+    with pytest.raises(ConcurrentUpdate):
+        async with sessions.begin() as session:
+            await subscriptions.save(session, held.subscriber_id, SEEN, if_version=before)
+
+    async with sessions.begin() as session:
+        kept = await subscriptions.by_stripe_id(session, held.stripe_id)
+    assert kept is not None
+    assert (kept.status, kept.version) == ("canceled", before + 1)
+
+
+async def test_of_two_first_looks_at_a_subscription_one_is_kept(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner = await reader(session)
+
+    async def look() -> Subscription:
+        async with sessions.begin() as session:
+            await subscribers.lock(session, owner.id)
+            return await subscriptions.save(session, owner.id, SEEN, if_version=0)
+
+    results = await asyncio.gather(look(), look(), return_exceptions=True)
+
+    assert [type(r) for r in results].count(ConcurrentUpdate) == 1
+
+
+async def test_of_two_looks_at_a_payment_the_older_is_not_kept(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await subscribed(session)
+        seen = await payments.version(session, "pi_1")
+        assert await payments.advance(session, "pi_1", if_version=seen)
+
+    async with sessions.begin() as session:
+        assert not await payments.advance(session, "pi_1", if_version=seen)
+
+
+async def test_what_is_seen_again_changes_nothing(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner, held = await subscribed(session)
+    first = await entitlement(sessions)
+    async with sessions.begin() as session:
+        await subscribers.lock(session, owner.id)
+        await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
+        await payments.save(session, held.id, payments_of(SEEN))
+        await grants.derive(session, owner, held, CATALOGUE, POLICY)
+
+    assert await entitlement(sessions) == first
+    async with sessions.begin() as session:
+        assert len(await payments.of_subscription(session, held.id)) == 1
+
+
+async def test_a_refunded_term_stays_refunded_when_stripe_is_looked_at_again(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner, held = await subscribed(session)
+        await subscriptions.mark_term_refunded(session, "in_1", "guarantee")
+    async with sessions.begin() as session:
+        await subscribers.lock(session, owner.id)
+        await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
+        await grants.derive(session, owner, held, CATALOGUE, POLICY)
+
+    version, access = await entitlement(sessions)
+    assert (version, access["features"], access["otherwise"]) == (2, {}, "refunded")
+
+
+async def test_ending_what_one_subscription_grants_takes_nothing_of_another(sessions: Sessions) -> None:
+    spell = Spell(NOW, NOW + timedelta(days=30), PAID_TERM)
+    async with sessions.begin() as session:
+        owner, held = await subscribed(session)
+        other = await subscriptions.save(session, owner.id, replace(SEEN, id="sub_2"), if_version=0)
+        mine = Grant(id="grt_other", source=PAID_TERM, features={"audio": (spell,)})
+        await grants.replace(session, owner.id, other.id, [mine])
+        await grants.replace(session, owner.id, held.id, [])
+        await grants.rebuild(session, owner)
+
+    _, access = await entitlement(sessions)
+    assert list(access["features"]) == ["audio"]  # type: ignore[call-overload]
+
+
+async def test_a_reader_has_one_open_checkout(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner = await reader(session)
+        await checkouts.start(session, owner.id, CHOICE)
+
+    with pytest.raises(IntegrityError):
+        async with sessions.begin() as session:
+            await checkouts.start(session, owner.id, CHOICE)
+
+
+async def test_a_checkout_that_is_over_stays_over_whatever_an_older_answer_says(sessions: Sessions) -> None:
+    told = {"stripe_id": "cs_1", "payment_status": "unpaid", "url": None, "expires_at": None}
+    async with sessions.begin() as session:
+        owner = await reader(session)
+        held = await checkouts.start(session, owner.id, CHOICE)
+        await checkouts.save(session, held.id, status="complete", stripe_subscription_id="sub_1", **told)  # type: ignore[arg-type]
+        after = await checkouts.save(session, held.id, status="open", stripe_subscription_id=None, **told)  # type: ignore[arg-type]
+
+    assert (after.status, after.stripe_subscription_id) == ("complete", "sub_1")
+
+
+async def test_a_reader_has_one_customer_whoever_is_quicker(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner = await reader(session, customer=None)
+        first = await subscribers.set_customer(session, owner.id, "cus_1")
+        second = await subscribers.set_customer(session, owner.id, "cus_2")
+
+    assert first == second == "cus_1"
+
+
+async def test_a_payment_has_one_refund_on_its_way(sessions: Sessions) -> None:
+    refund = replace(REFUND, status="processing", basis="dashboard")
+    async with sessions.begin() as session:
+        owner, _ = await subscribed(session)
+        await refunds.insert(session, replace(refund, subscriber_id=owner.id), unfinished=True)
+
+    with pytest.raises(IntegrityError):
+        async with sessions.begin() as session:
+            await refunds.insert(session, replace(refund, id="rfd_2", subscriber_id=owner.id), unfinished=True)
+
+
+async def test_an_intent_is_repeated_with_its_key_and_parameters_until_it_is_settled(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        first = await intents.record(session, "rfd_1", "refund", {"amount": 1})
+        again = await intents.record(session, "rfd_1", "refund", {"amount": 2})
+        assert (again.key, again.parameters) == (first.key, {"amount": 1})
+
+        await intents.settle(session, first.key)
+        second = await intents.record(session, "rfd_1", "refund", {"amount": 3})
+        assert (second.key, second.parameters) == ("rfd_1:refund:2", {"amount": 3})
+
+
+async def test_what_is_asked_for_next_settles_what_was_asked_before(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await intents.record(session, "scr_1", "schedule_end", {})
+        await intents.record(session, "scr_1", "resume", {})
+        anew = await intents.record(session, "scr_1", "schedule_end", {})
+
+    assert anew.key == "scr_1:schedule_end:2"
+
+
+async def test_the_order_to_end_a_subscription_counts_once(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        _, held = await subscribed(session)
+        assert await subscriptions.order_end(session, held.id, by="guarantee", now=NOW)
+        assert not await subscriptions.order_end(session, held.id, by="cancel_now", now=NOW + timedelta(days=1))
+        ended = await subscriptions.by_id(session, held.id)
+
+    assert ended is not None
+    assert (ended.ended_by, ended.access_ended_at) == ("guarantee", NOW)
+
+
+async def test_what_is_to_be_done_for_an_end_is_not_put_to_rest_by_an_older_look(sessions: Sessions) -> None:
+    """A worker that found it running may say so after somebody has ended it, or Stripe has."""
+    async with sessions.begin() as session:
+        _, held = await subscribed(session)
+        await subscriptions.order_close(session, held.id)
+        await subscriptions.rest(session, held.id)
+        assert await subscriptions.due(session, held.id) is None, "nothing is to be done for one that runs"
+
+        await subscriptions.order_end(session, held.id, by="cancel_now", now=NOW)
+        await subscriptions.rest(session, held.id)
+        assert await subscriptions.due(session, held.id) is not None
+
+
+async def test_what_stripe_has_ended_since_an_older_look_stays_due(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        owner, held = await subscribed(session)
+        over = replace(SEEN, status="canceled", ended_at=NOW)
+        await subscriptions.save(session, owner.id, over, if_version=held.version)
+        await subscriptions.order_close(session, held.id)
+
+        await subscriptions.rest(session, held.id)
+
+        assert await subscriptions.due(session, held.id) is not None

@@ -1,0 +1,130 @@
+"""What is read straight of the driver is what a session reads."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from app.db import (
+    anomalies,
+    audit,
+    comps,
+    disputes,
+    grants,
+    inbox,
+    payments,
+    refunds,
+    sign_outs,
+    subscribers,
+    subscriptions,
+)
+from app.db.engine.fast_reads import Reading, Reads
+from app.db.engine.session import DatabaseUnreachable, Sessions
+from app.db.entitlements import open_pool
+from tests.support.database import END_THE_OTHERS, OFTEN
+
+ROWS = """
+INSERT INTO subscribers (id, sub, email, name) VALUES ('rdr_1', 'ada', 'ada@example.com', 'Ada Marlowe');
+INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,
+    created_at, work_key) VALUES ('scr_1', 'sub_1', 'rdr_1', 1, 'annual', false, 'active', 4900, 'usd', now(), 'k');
+INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)
+VALUES ('in_1', 'scr_1', 'annual', false, now(), now() + interval '1 year', 24),
+    ('in_2', 'scr_1', 'annual', false, now() + interval '1 year', now() + interval '2 years', 24);
+INSERT INTO issue_adjustments (id, invoice_id, subscription_id, kind, issues, reason, by, created_at)
+VALUES ('adj_1', 'in_1', 'scr_1', 'extension', 3, 'goodwill', 'staff:x', now());
+INSERT INTO payments (id, invoice_id, invoice_number, subscription_id, amount, tax, currency, paid_at, billing_reason)
+VALUES ('pi_1', 'in_1', 'NS-1', 'scr_1', 4900, 0, 'usd', now(), 'subscription_create');
+INSERT INTO refunds (id, payment_id, subscriber_id, basis, amount, tax, currency, reason, requested_by, status, created_at,
+    work_key) VALUES ('rfd_1', 'pi_1', 'rdr_1', 'goodwill', 100, 0, 'usd', 'other', 'staff:x', 'succeeded', now(), 'k');
+INSERT INTO disputes (id, payment_id, charge_id, subscriber_id, status, amount, currency, reason, is_charge_refundable,
+    opened_at) VALUES ('dp_1', 'pi_1', 'ch_1', 'rdr_1', 'lost', 4900, 'usd', 'fraudulent', false, now());
+INSERT INTO comps (id, subscriber_id, plan, starts_at, until, reason, given_by)
+VALUES ('cmp_1', 'rdr_1', 'annual', now(), now() + interval '1 day', 'press', 'staff:x');
+INSERT INTO grants (id, subscriber_id, source, features) VALUES ('grt_1', 'rdr_1', 'comp', '{"audio": [[1, 2, "comp"]]}');
+INSERT INTO anomalies (id, object_id, code, reason, subscriber_id) VALUES ('ano_1', 'sub_1', 'two_plans', 'odd', 'rdr_1');
+INSERT INTO audit_log (actor, action, object_id, subscriber_id) VALUES ('staff:x', 'refund.requested', 'rfd_1', 'rdr_1');
+INSERT INTO audit_notes (audit_id, words) SELECT id, 'Asked nicely.' FROM audit_log;
+INSERT INTO events (id, type, state, payload, work_key) VALUES ('evt_1', 'invoice.paid', 'dead', '{}', 'subscription:sub_1');
+INSERT INTO sign_outs (sub, at) VALUES ('robin', now());
+"""
+Ask = Callable[[Reads], Awaitable[object]]
+
+
+@pytest.fixture
+async def reading(database: str) -> AsyncIterator[Reading]:
+    """Somewhere to read of, with one of everything."""
+    owner = await asyncpg.connect(database)
+    await owner.execute(ROWS)
+    await owner.close()
+    pool = await open_pool(database, size=2, pooler=False)
+    yield Reading(pool)
+    await pool.close()
+
+
+async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: Reading, sessions: Sessions) -> None:
+    asked: list[Ask] = [
+        lambda read: subscribers.by_id(read, "rdr_1"),
+        lambda read: subscribers.search(read, "marl", after=None, limit=5),
+        lambda read: subscribers.search(read, "ns-1", after=None, limit=5),
+        lambda read: subscriptions.of_subscriber(read, "rdr_1"),
+        lambda read: subscriptions.terms_by_subscription(read, "rdr_1"),
+        lambda read: payments.of_subscriber(read, "rdr_1"),
+        lambda read: refunds.of_subscriber(read, "rdr_1"),
+        lambda read: disputes.of_subscriber(read, "rdr_1"),
+        lambda read: comps.of_subscriber(read, "rdr_1"),
+        lambda read: grants.of_subscriber(read, "rdr_1"),
+        lambda read: anomalies.of_subscriber(read, "rdr_1"),
+        lambda read: audit.story_of(read, "rdr_1"),
+        lambda read: inbox.told_of(read, ["subscription:sub_1"]),
+        lambda read: sign_outs.last(read, "robin"),
+    ]
+    for number, ask in enumerate(asked):
+        straight = await ask(reading)
+        async with sessions.begin() as session:
+            assert straight == await ask(session), number
+        assert straight, number
+
+
+async def test_a_reader_of_whom_nothing_is_kept_has_empty_parts(reading: Reading) -> None:
+    assert await subscribers.by_id(reading, "rdr_made_up") is None
+    assert await subscriptions.terms_by_subscription(reading, "rdr_made_up") == {}
+    assert await inbox.told_of(reading, []) == []
+    assert await sign_outs.last(reading, "nobody") is None
+
+
+async def test_reading_survives_a_restart_of_the_server_whenever_it_asks(reading: Reading, database: str) -> None:
+    other = await asyncpg.connect(database)
+    for _ in range(OFTEN):
+        assert await subscribers.by_id(reading, "rdr_1") is not None
+        await other.execute(END_THE_OTHERS)
+    await other.close()
+
+
+async def test_a_transaction_whose_connection_ends_is_told_that_and_the_next_one_is_not(
+    sessions: Sessions, database: str
+) -> None:
+    other = await asyncpg.connect(database)
+
+    async def ends() -> None:
+        async with sessions.begin() as session:
+            await session.execute(text("SELECT 1"))
+            await other.execute(END_THE_OTHERS)
+            await session.execute(text("SELECT 2"))
+
+    for _ in range(OFTEN):
+        with pytest.raises(DatabaseUnreachable):
+            await ends()
+        async with sessions.begin() as session:
+            assert await session.scalar(text("SELECT 3")) == 3
+    await other.close()
+
+
+async def test_only_the_last_sign_out_counts(sessions: Sessions) -> None:
+    early, late = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+    for at in (late, early):
+        async with sessions.begin() as session:
+            await sign_outs.note(session, "robin", at)
+    async with sessions.begin() as session:
+        assert await sign_outs.last(session, "robin") == late

@@ -1,0 +1,123 @@
+"""Of two subscriptions at once, which one stays."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.duplicates import DUPLICATE, REPLACED, DuplicateCandidate, judge
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def candidate(name: str, status: str = "active", *, paid: int | None = None, created: int = 0) -> DuplicateCandidate:
+    """Return a live subscription, first paid so many days after the first of March."""
+    return DuplicateCandidate(
+        id=f"scr_{name}",
+        stripe_id=f"sub_{name}",
+        status=status,
+        created_at=DAY + timedelta(days=created),
+        paid_at=DAY + timedelta(days=paid) if paid is not None else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("live", "stays", "ends"),
+    [
+        pytest.param([], None, {}, id="nobody has any"),
+        pytest.param([candidate("a", paid=1)], "a", {}, id="one alone stays"),
+        pytest.param(
+            [candidate("a", paid=2), candidate("b", paid=1)], "b", {"a": DUPLICATE}, id="the one that was paid first"
+        ),
+        pytest.param(
+            [candidate("b", paid=1), candidate("a", paid=1)], "a", {"b": DUPLICATE}, id="paid in one second: by id"
+        ),
+        pytest.param(
+            [candidate("a", paid=5, created=0), candidate("b", paid=1, created=1)],
+            "b",
+            {"a": DUPLICATE},
+            id="begun first and paid last, it goes",
+        ),
+        pytest.param(
+            [candidate("a", paid=1), candidate("b", paid=2), candidate("c", paid=3)],
+            "a",
+            {"b": DUPLICATE, "c": DUPLICATE},
+            id="three tabs",
+        ),
+        pytest.param(
+            [candidate("a", "past_due", paid=-365), candidate("b", paid=1)],
+            "b",
+            {"a": REPLACED},
+            id="a dying one is not preferred",
+        ),
+        pytest.param(
+            [candidate("a", "trialing"), candidate("b", paid=1)], "b", {"a": REPLACED}, id="paid beats a trial"
+        ),
+        pytest.param(
+            [candidate("a", paid=None), candidate("b", paid=1)], "b", {"a": REPLACED}, id="active, and never paid"
+        ),
+        pytest.param(
+            [candidate("b", "trialing", created=0), candidate("a", "trialing", created=1)],
+            "b",
+            {"a": REPLACED},
+            id="two trials",
+        ),
+        pytest.param(
+            [candidate("a", "past_due", paid=-1), candidate("b", "past_due", paid=-2)], None, {}, id="two to be mended"
+        ),
+        pytest.param(
+            [candidate("a", "past_due", paid=-1), candidate("b", "trialing")],
+            "b",
+            {},
+            id="to be mended, beside a trial",
+        ),
+    ],
+)
+def test_the_earliest_paid_one_stays(live: list[DuplicateCandidate], stays: str | None, ends: dict[str, str]) -> None:
+    verdict = judge(live)
+
+    assert (verdict.stays.id if verdict.stays else None) == (f"scr_{stays}" if stays else None)
+    assert {loser.id.removeprefix("scr_"): by for loser, by in verdict.ends} == ends
+
+
+STATUSES = st.sampled_from(["active", "trialing", "past_due"])
+DUPLICATES = st.lists(
+    st.builds(
+        candidate,
+        st.text("abcdef", min_size=1, max_size=3),
+        STATUSES,
+        paid=st.none() | st.integers(-400, 10),
+        created=st.integers(-400, 10),
+    ),
+    max_size=6,
+    unique_by=lambda one: one.id,
+)
+
+
+@given(DUPLICATES, st.randoms(use_true_random=False))
+def test_whatever_order_they_are_told_in_one_stays_and_it_is_a_paid_one_if_any_is(
+    live: list[DuplicateCandidate], chance: Random
+) -> None:
+    told = chance.sample(live, len(live))
+    verdict = judge(live)
+    again = judge(told)
+
+    assert verdict.stays == again.stays
+    assert set(verdict.ends) == set(again.ends)
+    paid = [one for one in live if one.is_paid]
+    left = [one for one in live if one not in {loser for loser, _ in verdict.ends}]
+    if paid:
+        assert left == [verdict.stays]
+        assert verdict.stays in paid
+    assert not any(loser.id == (verdict.stays.id if verdict.stays else None) for loser, _ in verdict.ends)
+
+
+@given(DUPLICATES)
+def test_what_was_judged_once_is_not_judged_otherwise_when_the_losers_are_gone(live: list[DuplicateCandidate]) -> None:
+    verdict = judge(live)
+    left = [one for one in live if one not in {loser for loser, _ in verdict.ends}]
+
+    assert judge(left).stays == verdict.stays
+    assert judge(left).ends == ()

@@ -1,0 +1,185 @@
+"""Stripe slow, wrong or gone at the worst moment: money and access stay right, and nothing is stuck."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.journeys.refunds.test_guarantee import books, bought
+from tests.support.shop import Shop, open_shop
+
+
+@pytest.fixture
+async def hasty(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop whose leases are short, and whose events may be tried twice only."""
+    async with open_shop(database, sandbox, issuer, lease=timedelta(seconds=1), event_attempts=2) as opened:
+        yield opened
+
+
+async def test_a_refund_slower_than_a_lease_is_paid_and_recorded_once(hasty: Shop) -> None:
+    payment = await bought(hasty)
+    await hasty.fault(method="POST", path="/v1/refunds", when="after", action="hold", seconds=4, times=1)
+
+    refund = await hasty.refunds(payment)
+    await hasty.settles()
+
+    assert refund.status_code in {201, 202}, refund.text
+    assert await books(hasty, payment) == 49_00
+    (row,) = await hasty.rows("SELECT status FROM refunds")
+    assert row["status"] == "succeeded"
+    assert (await hasty.quote(payment))["allowed"] is False
+    actions = [r["action"] for r in await hasty.rows("SELECT action FROM audit_log ORDER BY id")]
+    assert actions == ["refund.requested", "refund.confirmed"]
+
+
+async def test_an_outage_longer_than_all_tries_kills_no_event(hasty: Shop) -> None:
+    ada = hasty.person()
+    opened = (await hasty.opens_checkout(ada)).json()
+    fault = await hasty.fault(method="GET", path="/v1/*", when="before", action="drop", times=None)
+    await hasty.fills_in(opened["url"])
+    for _ in range(4):
+        await hasty.until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
+        await hasty.does("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await hasty.stripe.delete(f"/_sandbox/faults/{fault}")
+    await hasty.does("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await hasty.settles()
+
+    assert await hasty.rows("SELECT * FROM events WHERE state = 'dead'") == []
+    assert await hasty.may_read(ada)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("path", ["/v1/customers", "/v1/checkout/sessions"])
+async def test_one_fault_of_stripes_does_not_lock_a_reader_out_of_checkout(shop: Shop, path: str, when: str) -> None:
+    ada = shop.person()
+    await shop.fault(method="POST", path=path, when=when, action="status", status=500, times=1)
+
+    first = await shop.opens_checkout(ada)
+    again = await shop.opens_checkout(ada)
+
+    assert first.status_code in {201, 503}, first.text
+    assert again.status_code == 201, again.text
+    assert len(await shop.customers()) == 1
+    await shop.fills_in(again.json()["url"])
+    await shop.settles()
+    assert await shop.may_read(ada)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_one_fault_of_stripes_does_not_keep_a_reader_from_cancelling(shop: Shop, when: str) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    await shop.fault(method="POST", path="/v1/subscriptions/*", when=when, action="status", status=500, times=1)
+
+    first = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+    again = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+
+    assert first.status_code in {200, 503}, first.text
+    assert again.status_code == 200, again.text
+    assert again.json()["ends_at"] is not None
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is True
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_one_fault_of_stripes_does_not_keep_a_reader_to_their_first_choice(shop: Shop, when: str) -> None:
+    ada = shop.person()
+    await shop.opens_checkout(ada)
+    await shop.fault(
+        method="POST", path="/v1/checkout/sessions/*/expire", when=when, action="status", status=500, times=1
+    )
+
+    for _ in range(2):
+        other = await shop.opens_checkout(ada, print_edition=True)
+
+    assert other.status_code == 201, other.text
+    sessions = (await shop.at_stripe("/v1/checkout/sessions"))["data"]
+    assert sorted(session["status"] for session in sessions) == ["expired", "open"]
+
+
+async def test_a_cancel_asks_stripe_though_our_copy_says_it_is_done(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+    await shop.settles()
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    path = f"/v1/subscriptions/{held['stripe_id']}"
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    await shop.makes(path, cancel_at_period_end="false")
+
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+
+    assert (await shop.at_stripe(path))["cancel_at_period_end"] is True
+
+
+async def test_looking_at_an_old_checkout_does_not_hammer_stripe(shop: Shop) -> None:
+    ada = shop.person()
+    session = await shop.subscribes(ada)
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+    await shop.settles()
+    await shop.stripe.delete("/_sandbox/requests")
+
+    looks = await asyncio.gather(*(shop.get(f"/v1/checkout-sessions/{session}", ada) for _ in range(20)))
+
+    assert {look.status_code for look in looks} == {200}
+    asked = (await shop.stripe.get("/_sandbox/requests")).json()["data"]
+    assert [one for one in asked if not one["path"].startswith("/v1/test_helpers")] == []
+
+
+async def test_another_products_checkout_on_the_same_account_is_ignored(shop: Shop) -> None:
+    mugs = await shop.makes("/v1/products", name="Mugs")
+    price = await shop.makes(
+        "/v1/prices", unit_amount="100", currency="usd", product=mugs["id"], **{"recurring[interval]": "year"}
+    )
+    session = await shop.makes(
+        "/v1/checkout/sessions",
+        mode="subscription",
+        success_url="https://example.com/",
+        **{"line_items[0][price]": price["id"], "line_items[0][quantity]": "1"},
+    )
+    await shop.makes(f"/v1/checkout/sessions/{session['id']}/expire")
+    await shop.settles()
+
+    (row,) = await shop.rows("SELECT state FROM events WHERE type = 'checkout.session.expired'")
+    assert row["state"] == "ignored"
+
+
+NUL = "a\x00b"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/support/payments/%00/refund-quote",
+        "/v1/support/subscribers/%00",
+        "/v1/support/subscribers?q=%00",
+        "/v1/support/subscribers?q=a&after=%00",
+        "/v1/checkout-sessions/%00",
+    ],
+)
+async def test_a_nul_in_an_address_is_refused(shop: Shop, path: str) -> None:
+    refused = await shop.http.get(path, headers=dict(shop.agent.headers))
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "malformed_request")
+
+
+async def test_a_nul_in_a_body_is_refused(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    money = {"amount": 49_00, "currency": "usd"}
+    refund = {"payment": "pi_1", "basis": "guarantee", "reason": "x", "expected_amount": money}
+
+    refusals = [
+        await shop.post("/v1/me/subscription/cancel", ada, {"when": "now", "reason": NUL}),
+        await shop.post("/v1/me/subscription/cancel", ada, {"when": "now", "comment": NUL}),
+        await shop.opens_checkout(ada, plan=NUL),
+        *[
+            await shop.post("/v1/support/refunds", shop.agent, {**refund, field: NUL}, **{"Idempotency-Key": "k"})
+            for field in ("payment", "reason", "note")
+        ],
+    ]
+
+    assert {(refused.status_code, refused.json()["code"]) for refused in refusals} == {(422, "validation_failed")}
+    assert await shop.may_read(ada)

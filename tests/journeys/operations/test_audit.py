@@ -1,0 +1,48 @@
+"""Who did what: listed over the API and by the command, sealed by the worker, and verified."""
+
+import asyncpg
+
+from tests.journeys.webhooks.test_inbox import admin_of, newsstand
+from tests.support.shop import Shop
+
+SEALED = "SELECT NOT EXISTS (SELECT FROM audit_unsealed)"
+
+
+async def test_what_staff_did_is_listed_sealed_and_verified(shop: Shop) -> None:
+    ada, admin = shop.person(), admin_of(shop)
+    for reason in ("press", "a copy that Ada never got"):
+        body = {"subscriber": ada.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": reason}
+        assert (await shop.post("/v1/support/comps", shop.agent, body)).status_code == 201
+    await shop.until(SEALED)
+
+    first = (await shop.get("/v1/support/audit", admin, action="comp.*", actor="staff:agent", limit="1")).json()
+    rest = (await shop.get("/v1/support/audit", admin, action="comp.*", after=first["next"])).json()
+    (newest,), (oldest,) = first["data"], rest["data"]
+    assert (newest["reason"], newest["note"]) == (None, "a copy that Ada never got")
+    assert oldest["hash"] != newest["hash"]
+    assert rest["next"] is None
+    of_reader = (await shop.get("/v1/support/audit", admin, subscriber=newest["subscriber"])).json()
+    assert [entry["id"] for entry in of_reader["data"]] == [newest["id"], oldest["id"]]
+    of_object = (
+        await shop.get("/v1/support/audit", admin, object=oldest["object"], since="2020-01-01T00:00:00Z")
+    ).json()
+    assert [entry["id"] for entry in of_object["data"]] == [oldest["id"]]
+    before = (await shop.get("/v1/support/audit", admin, until="2020-01-01T00:00:00Z")).json()
+    assert before == {"data": [], "next": None}
+    assert (await shop.get("/v1/support/audit", shop.agent)).status_code == 403
+
+    status, listed, _ = await newsstand(shop.settings, "audit", "list", "--action", "comp.given")
+    assert (status, listed.count("staff:agent  comp.given")) == (0, 2)
+    status, head, told = await newsstand(shop.settings, "audit", "verify")
+    assert (status, head.strip()) == (0, newest["hash"])
+    assert "are as they were written, 0 wait" in told
+    assert (await newsstand(shop.settings, "audit", "verify", "--head", head.strip()))[0] == 0
+    status, _, told = await newsstand(shop.settings, "audit", "verify", "--head", "0" * 63 + "1")
+    assert (status, "does not go through" in told) == (1, True)
+
+    owner = await asyncpg.connect(shop.dsn)
+    await owner.execute("SET session_replication_role = replica")
+    await owner.execute("UPDATE audit_log SET actor = 'staff:other' WHERE id = $1", int(oldest["id"]))
+    await owner.close()
+    status, _, told = await newsstand(shop.settings, "audit", "verify")
+    assert (status, f"changed: entry {oldest['id']} was changed" in told) == (1, True)

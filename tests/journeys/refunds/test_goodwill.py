@@ -1,0 +1,149 @@
+"""Goodwill: a part of a payment, given for a reason; above a limit a second person has to agree."""
+
+import asyncio
+
+import httpx2
+
+from tests.journeys.refunds.test_guarantee import books, bought
+from tests.support.shop import Person, Shop
+
+
+async def gives(
+    shop: Shop, payment: str, amount: int, *, key: str, by: Person | None = None, **more: object
+) -> httpx2.Response:
+    """Click on goodwill, as support does."""
+    money = {"amount": amount, "currency": "usd"}
+    body = {
+        "payment": payment,
+        "basis": "goodwill",
+        "amount": money,
+        "reason": "copies_missing",
+        "expected_amount": money,
+        **more,
+    }
+    return await shop.post("/v1/support/refunds", by or shop.agent, body, **{"Idempotency-Key": key})
+
+
+async def approves(shop: Shop, refund: str, by: Person, *, key: str = "approve") -> httpx2.Response:
+    """Agree, as the second person."""
+    return await shop.post(f"/v1/support/refunds/{refund}/approve", by, **{"Idempotency-Key": key})
+
+
+async def test_goodwill_is_given_in_parts_and_never_beyond_the_payment(shop: Shop) -> None:
+    payment = await bought(shop)
+
+    first = await gives(shop, payment, 20_00, key="a")
+    await shop.settles()  # while Stripe's own word of it is followed, the next one would wait: 202
+    second = await gives(shop, payment, 25_00, key="b")
+    beyond = await gives(shop, payment, 5_00, key="c")
+
+    assert (first.status_code, second.status_code) == (201, 201), first.text + second.text
+    assert (beyond.status_code, beyond.json()["code"], beyond.json()["left"]) == (409, "refund_too_large", 4_00)
+    await shop.settles()
+    assert await books(shop, payment) == 45_00
+    assert await shop.may_read(shop.person()), "goodwill changes nothing but the money"
+    notes = (await shop.at_stripe("/v1/credit_notes"))["data"]
+    assert sorted(note["total"] for note in notes) == [20_00, 25_00]
+
+
+async def test_above_the_limit_a_second_person_decides(shop: Shop) -> None:
+    payment = await bought(shop)
+    boss, other = shop.person("boss", roles=("supervisor",)), shop.person("other", roles=("supervisor",))
+
+    asked = await gives(shop, payment, 30_00, key="a", by=boss)
+    assert (asked.status_code, asked.json()["status"]) == (202, "awaiting_approval"), asked.text
+    assert await books(shop, payment) == 0
+    refund = asked.json()["id"]
+    reserved = await gives(shop, payment, 20_00, key="b")
+    assert (reserved.json()["code"], reserved.json()["left"]) == ("refund_too_large", 19_00)
+    own, without = await approves(shop, refund, boss), await approves(shop, refund, shop.agent)
+    assert (own.status_code, own.json()["code"]) == (403, "own_request")
+    assert (without.status_code, without.json()["code"]) == (403, "not_allowed")
+    listed = (await shop.get("/v1/support/refunds", shop.agent, status="awaiting_approval")).json()["data"]
+    assert [one["id"] for one in listed] == [refund]
+
+    clicks = await asyncio.gather(*(approves(shop, refund, other, key=f"k{i}") for i in range(6)))
+    await shop.settles()
+
+    assert {click.status_code for click in clicks} <= {201, 202}, [click.text for click in clicks]
+    assert await books(shop, payment) == 30_00
+    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+    shown = (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()
+    assert (shown["status"], shown["decided_by"]) == ("succeeded", "staff:other")
+    again = await shop.post(f"/v1/support/refunds/{refund}/reject", other)
+    assert (again.status_code, again.json()["code"]) == (409, "not_awaiting_approval")
+
+
+async def test_what_is_rejected_is_free_again_and_what_has_shrunk_is_not_approved(shop: Shop) -> None:
+    payment = await bought(shop)
+    boss = shop.person("boss", roles=("supervisor",))
+    rejected = (await gives(shop, payment, 40_00, key="a")).json()["id"]
+    assert (await shop.post(f"/v1/support/refunds/{rejected}/reject", boss, {"note": "no"})).json()[
+        "status"
+    ] == "rejected"
+
+    waiting = (await gives(shop, payment, 40_00, key="b")).json()["id"]
+    await shop.makes("/v1/refunds", payment_intent=payment, amount="2000")
+    await shop.settles()
+    stale = await approves(shop, waiting, boss)
+
+    assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed"), stale.text
+    assert await books(shop, payment) == 20_00
+
+
+async def test_the_guarantee_takes_the_place_of_goodwill_that_waits(shop: Shop) -> None:
+    payment = await bought(shop)
+    waiting = (await gives(shop, payment, 40_00, key="a")).json()["id"]
+
+    whole = await shop.refunds(payment, key="b")
+    await shop.settles()
+
+    assert whole.status_code in {201, 202}, whole.text
+    assert await books(shop, payment) == 49_00
+    late = await approves(shop, waiting, shop.person("boss", roles=("supervisor",)))
+    assert (late.status_code, late.json()["code"], late.json()["status"]) == (409, "not_awaiting_approval", 409)
+
+
+async def test_goodwill_that_may_not_be_moves_nothing(shop: Shop) -> None:
+    payment = await bought(shop)
+    dollar, euro = {"amount": 1_00, "currency": "usd"}, {"amount": 1_00, "currency": "eur"}
+
+    for change, code in (
+        ({"amount": {"amount": 0, "currency": "usd"}}, "validation_failed"),
+        ({"amount": {"amount": -1, "currency": "usd"}}, "validation_failed"),
+        ({"amount": None}, "validation_failed"),
+        ({"reason": "other"}, "validation_failed"),
+        ({"note": "x" * 2001}, "validation_failed"),
+        ({"amount": euro, "expected_amount": euro}, "other_currency"),
+        ({"amount": {"amount": 49_01, "currency": "usd"}}, "refund_too_large"),
+        ({"expected_amount": {"amount": 2_00, "currency": "usd"}}, "quote_changed"),
+        ({"payment": "pi_nobodys"}, "not_found"),
+    ):
+        asked = {"payment": payment, "basis": "goodwill", "amount": dollar, "reason": "copies_missing"}
+        body = {**asked, "expected_amount": dollar, **change}
+        refused = await shop.post("/v1/support/refunds", shop.agent, body, **{"Idempotency-Key": "k"})
+        assert refused.json()["code"] == code, (change, refused.text)
+    assert await books(shop, payment) == 0
+
+
+async def test_what_the_service_orders_by_itself_takes_the_place_of_goodwill_that_waits(shop: Shop) -> None:
+    ada = shop.person()
+    payment = await bought(shop)
+    assert (await gives(shop, payment, 10_00, key="a")).status_code == 201
+    await shop.settles()
+    waiting = (await gives(shop, payment, 30_00, key="b")).json()["id"]
+
+    charge = (await shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"]
+    await shop.stripe.post(f"/_sandbox/charges/{charge}/warn", json={})
+    await shop.settles()
+
+    assert await books(shop, payment) == 49_00
+    given = await shop.rows("SELECT basis, amount, status FROM refunds ORDER BY created_at, id")
+    assert sorted(tuple(row.values()) for row in given) == [
+        ("fraud_warning", 39_00, "succeeded"),
+        ("goodwill", 10_00, "succeeded"),
+        ("goodwill", 30_00, "withdrawn"),
+    ]
+    late = await approves(shop, waiting, shop.person("boss", roles=("supervisor",)))
+    assert (late.status_code, late.json()["code"]) == (409, "not_awaiting_approval")
+    assert not await shop.may_read(ada)

@@ -1,0 +1,187 @@
+"""Money that is promised and not there, or that comes back: shown as it stands, and followed until it is final."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.journeys.disputes.test_disputes import bought, support, why
+from tests.support.refunding import GOODWILL, GUARANTEE, asks, balanced, quoted
+from tests.support.shop import PATIENCE, Shop
+
+PENDS = "4000000000007726"
+
+
+async def bank_says(shop: Shop, refund: str, status: str) -> None:
+    """Have the reader's bank say what becomes of a refund; Stripe's word of it is lost on the way."""
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    done = await shop.stripe.post(f"/_sandbox/refunds/{refund}", json={"status": status})
+    assert done.status_code == 200, done.text
+    await shop.stripe.delete("/_sandbox/deliveries")
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
+
+
+async def an_hour_passes(shop: Shop, status: str) -> None:
+    """Let the time come when promised money is looked at again, and wait until we know how it stands."""
+    (waits,) = await shop.rows("SELECT due_at - now() AS left FROM refunds WHERE due_at IS NOT NULL")
+    assert timedelta(minutes=30) < waits["left"] <= timedelta(hours=1)
+    await shop.does("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.until(f"SELECT count(*) = 1 FROM refunds WHERE status = '{status}'")
+    await shop.settles()
+
+
+async def shown(shop: Shop, refund: str) -> dict[str, Any]:
+    return dict((await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json())
+
+
+async def test_a_promised_refund_lets_the_reader_out_at_once_and_is_followed_hour_by_hour_until_it_is_there(
+    shop: Shop,
+) -> None:
+    await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
+    ada = shop.person()
+    payment = await bought(shop, ada, card=PENDS)
+
+    answer = await asks(shop, payment, GUARANTEE, 49_00, key="click")
+    await shop.settles()
+    refund = answer.json()["id"]
+    (stripe_id,) = [r["id"] for r in (await shop.at_stripe("/v1/refunds"))["data"]]
+
+    assert (answer.status_code, answer.json()["status"]) == (201, "pending")
+    assert await why(shop, ada) == (False, "refunded")
+    quotes = await quoted(shop, payment)
+    assert {basis: quotes[basis]["reason"] for basis in (GUARANTEE, GOODWILL)} == {
+        GUARANTEE: "nothing_to_refund",
+        GOODWILL: "nothing_to_refund",
+    }
+    assert [one["id"] for one in await support(shop, "refunds", status="pending")] == [refund]
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+
+    await bank_says(shop, stripe_id, "requires_action")
+    await an_hour_passes(shop, "requires_action")
+    assert [one["id"] for one in await support(shop, "refunds", status="requires_action")] == [refund]
+    (of_reader,) = (await shop.overview(ada))["refunds"]
+    assert of_reader["status"] == "requires_action"
+    again = await asks(shop, payment, GUARANTEE, 49_00, key="another")
+    assert (again.status_code, again.json()["code"]) == (409, "nothing_to_refund")
+
+    await bank_says(shop, stripe_id, "succeeded")
+    await an_hour_passes(shop, "succeeded")
+    assert (await shown(shop, refund))["status"] == "succeeded"
+    assert await balanced(shop, payment) == 49_00
+    assert await shop.rows("SELECT id FROM refunds WHERE due_at IS NOT NULL") == [], "what is final is not looked at"
+    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "end"),
+    [(("failed",), "failed"), (("requires_action", "canceled"), "canceled")],
+    ids=["fails", "is called off"],
+)
+async def test_promised_money_that_never_comes_is_shown_to_staff_and_given_again(
+    shop: Shop, path: tuple[str, ...], end: str
+) -> None:
+    await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
+    ada = shop.person()
+    payment = await bought(shop, ada, card=PENDS)
+    refund = (await asks(shop, payment, GUARANTEE, 49_00, key="click")).json()["id"]
+    await shop.settles()
+    (first,) = (await shop.at_stripe("/v1/refunds"))["data"]
+
+    for status in path:
+        await bank_says(shop, first["id"], status)
+        await an_hour_passes(shop, status)
+
+    assert (await shown(shop, refund))["status"] == end
+    assert [(item["kind"], item["id"]) for item in await support(shop, "attention")] == [("refund_failed", refund)]
+    assert await why(shop, ada) == (False, "refunded"), "as the reader was told"
+    assert (await quoted(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
+    given = await asks(shop, payment, GUARANTEE, 49_00, key="again")
+    await shop.settles()
+    assert given.status_code == 201, given.text
+    assert await support(shop, "attention") == []
+    # The credit note of the first stands, and takes the place of a second.
+    (note,) = (await shop.at_stripe("/v1/credit_notes"))["data"]
+    assert (await shown(shop, given.json()["id"]))["credit_note"] == note["id"]
+    assert sorted(r["status"] for r in (await shop.at_stripe("/v1/refunds"))["data"]) == sorted([end, "pending"])
+    told = await shop.rows("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY id", refund)
+    assert [row["action"] for row in told] == ["refund.requested", "refund.confirmed", "refund.failed"]
+
+
+async def test_what_was_given_back_by_hand_at_stripe_is_credited_audited_and_counts_like_our_own(shop: Shop) -> None:
+    ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
+    whole, part, noted = [await bought(shop, one) for one in (ada, bea, cyd)]
+
+    await shop.makes("/v1/refunds", payment_intent=whole)
+    await shop.makes("/v1/refunds", payment_intent=part, amount="1000")
+    (paid,) = await shop.rows("SELECT invoice_id FROM payments WHERE id = $1", noted)
+    by_hand = await shop.makes(
+        "/v1/credit_notes", invoice=paid["invoice_id"], amount="4900", refund_amount="4900", reason="order_change"
+    )
+    await shop.settles()
+
+    # A plain refund leaves the invoice as it was, so a credit note is written; where there was one, it is kept.
+    assert [await balanced(shop, payment) for payment in (whole, part, noted)] == [49_00, 10_00, 49_00]
+    rows = await shop.rows("SELECT payment_id, basis, credit_note_id, requested_by FROM refunds")
+    assert {(row["basis"], row["requested_by"]) for row in rows} == {("dashboard", "stripe")}
+    assert {row["payment_id"]: row["credit_note_id"] for row in rows}[noted] == by_hand["id"]
+    assert len((await shop.at_stripe("/v1/credit_notes"))["data"]) == 3
+    told = await shop.rows("SELECT actor, action, reason, after FROM audit_log WHERE action LIKE 'refund.%'")
+    assert {(row["actor"], row["action"], row["reason"]) for row in told} == {
+        ("stripe", "refund.confirmed", "made_in_stripe")
+    }
+    assert sorted('"ended": true' in row["after"] for row in told) == [False, True, True]
+    assert [await why(shop, one) for one in (ada, bea, cyd)] == [
+        (False, "refunded"),
+        (True, "paid_term"),
+        (False, "refunded"),
+    ]
+    over = [(await shop.overview(one))["subscriptions"][0] for one in (ada, bea, cyd)]
+    assert [one["ended_by"] for one in over] == ["dashboard", None, "dashboard"]
+    assert [(await shop.at_stripe(f"/v1/subscriptions/{one['stripe_id']}"))["status"] for one in over] == [
+        "canceled",
+        "active",
+        "canceled",
+    ]
+    assert (await quoted(shop, part))[GOODWILL]["amount"]["amount"] == 39_00
+
+
+async def test_a_credit_note_that_stripe_refuses_is_tried_every_hour_until_there_is_one_or_staff_have_seen_to_it(
+    shop: Shop,
+) -> None:
+    ada, bea = shop.person(), shop.person("bea")
+    payment, other = await bought(shop, ada), await bought(shop, bea)
+    fault = await shop.fault(
+        method="POST", path="/v1/credit_notes", when="before", action="status", status=400, times=None
+    )
+    for number, paid in enumerate((payment, other)):
+        assert (await asks(shop, paid, GOODWILL, 10_00, key=f"{number}")).status_code == 201
+    await shop.until("SELECT count(*) = 2 FROM refunds WHERE attempts > 0")
+
+    async with asyncio.timeout(PATIENCE):  # so many pauses are over at once
+        while (await shop.rows("SELECT count(*) AS n FROM refunds WHERE attention IS NOT NULL"))[0]["n"] < 2:
+            await shop.does(
+                "UPDATE refunds SET due_at = now(), attempts = 20 WHERE attention IS NULL AND due_at > now()"
+            )
+            await asyncio.sleep(0.05)
+    items = await support(shop, "attention")
+    assert {(item["kind"], item["payment"]) for item in items} == {("credit_note", payment), ("credit_note", other)}
+    assert all("Stripe refuses the credit note" in item["why"] for item in items)
+    attended = await support(shop, "refunds", attention="true")
+    assert {one["payment"] for one in attended} == {payment, other}
+
+    (seen_to,) = [item["id"] for item in items if item["payment"] == other]
+    done = {"reason": "Credited by hand in the accounts."}
+    assert (await shop.post(f"/v1/support/attention/{seen_to}/dismiss", shop.agent, done)).status_code == 204
+    await shop.does("UPDATE refunds SET due_at = now()")
+    await shop.until("SELECT count(*) = 0 FROM refunds WHERE due_at < now() + interval '30 minutes'")
+    (due,) = await shop.rows("SELECT payment_id FROM refunds WHERE due_at IS NOT NULL")
+    assert due["payment_id"] == payment, "what somebody has seen to is left alone"
+
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.does("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.until("SELECT count(*) = 1 FROM refunds WHERE credit_note_id IS NOT NULL AND attention IS NULL")
+    await shop.settles()
+    assert await support(shop, "attention") == []
+    assert await balanced(shop, payment) == 10_00

@@ -1,0 +1,214 @@
+"""
+Whatever readers, agents, supervisors, banks and hands in the Dashboard do at the same time: money goes back once each, never
+beyond what was paid, and Stripe's books and ours say the same.
+
+The seed is printed where a test fails: NEWSSTAND_SEED repeats it.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.journeys.lifecycle.test_issues import two_years
+from tests.journeys.refunds.test_paid_once import agents, supervisors
+from tests.journeys.refunds.test_several_payments import adds_print
+from tests.support.chance import seeded
+from tests.support.refunding import GOODWILL, GUARANTEE, UNSERVED, asks, balanced, decides, payments_of, quoted
+from tests.support.shop import OPENING, Person, Shop, open_shop
+
+QUICK, MANY = 5, 16
+STEPS, AT_ONCE = 3, 3
+LATER = datetime(2026, 9, 1, 18, tzinfo=UTC)
+# What a person may be told: a rule, and never a fault of ours.
+TOLD = {
+    "refund_in_progress", "quote_changed", "nothing_to_refund", "nothing_unserved", "outside_guarantee", "guarantee_used",
+    "not_the_first_payment", "payment_disputed", "refund_too_large", "own_request", "not_awaiting_approval",
+    "idempotency_key_in_use", "paid_by_credit", "refund_refused", "already_ended",
+}  # fmt: skip
+
+
+class History:
+    """A shop full of people who do not wait for one another."""
+
+    def __init__(self, shop: Shop, chance: random.Random) -> None:
+        self.shop, self.chance = shop, chance
+        self.readers: list[Person] = []
+        self.payments: dict[str, Person] = {}
+        self.clicks = 0
+
+    async def opens(self, readers: int) -> None:
+        """Have readers subscribe, some with print from the beginning, some later; the calendar is known."""
+        await two_years(self.shop)
+        for number in range(readers):
+            reader = self.shop.person(f"reader-{number}")
+            await self.shop.subscribes(reader, print_edition=self.chance.random() < 0.3)
+            self.readers.append(reader)
+        await self.shop.wind_to(OPENING + timedelta(days=20))
+        for reader in self.readers:
+            (held,) = (await self.shop.overview(reader))["subscriptions"]
+            if not held["print_edition"] and self.chance.random() < 0.5:
+                await adds_print(self.shop, reader)
+            self.payments |= dict.fromkeys(await payments_of(self.shop, reader), reader)
+
+    async def goes_on(self) -> None:
+        """Have several things happen to each payment, at once."""
+        doings = [self.happens(payment) for payment in self.payments for _ in range(AT_ONCE)]
+        self.chance.shuffle(doings)
+        await asyncio.gather(*doings)
+        await self.shop.settles()
+
+    async def happens(self, payment: str) -> None:
+        """Have one thing happen, or the same click twice."""
+        doing: Callable[[str], Awaitable[None]] = self.chance.choice(
+            [
+                self.guarantee,
+                self.click,
+                self.unserved,
+                self.goodwill,
+                self.goodwill,
+                self.decision,
+                self.by_hand,
+                self.bank,
+            ]
+        )
+        await doing(payment)
+
+    async def refund(self, payment: str, basis: str, amount: int) -> None:
+        """Click once, or twice with the same key, on what the quote said."""
+        by = self.chance.choice(agents(self.shop))
+        key = self._key()
+        clicks = [asks(self.shop, payment, basis, amount, key=key, by=by) for _ in range(self.chance.choice((1, 1, 2)))]
+        for answer in await asyncio.gather(*clicks):
+            check(answer)
+
+    async def guarantee(self, payment: str) -> None:
+        await self._as_quoted(payment, GUARANTEE)
+
+    async def unserved(self, payment: str) -> None:
+        await self._as_quoted(payment, UNSERVED)
+
+    async def _as_quoted(self, payment: str, basis: str) -> None:
+        amount = (await quoted(self.shop, payment))[basis]["amount"]["amount"]
+        if amount > 0:
+            await self.refund(payment, basis, amount)
+
+    async def goodwill(self, payment: str) -> None:
+        """Give a part, or so much that a second person has to agree."""
+        await self.refund(payment, GOODWILL, self.chance.randrange(1, 45_00))
+
+    async def click(self, payment: str) -> None:
+        """Have the reader take the guarantee themself."""
+        reader = self.payments[payment]
+        quote = (await self.shop.get("/v1/me/refund-quote", reader)).json()
+        if quote["amount"]["amount"] > 0:
+            body = {"expected_amount": quote["amount"]}
+            check(await self.shop.post("/v1/me/refunds", reader, body, **{"Idempotency-Key": self._key()}))
+
+    async def decision(self, payment: str) -> None:
+        """Have supervisors agree, or not, to whatever waits; both at once, sometimes."""
+        waiting = (await self.shop.get("/v1/support/refunds", self.shop.agent, status="awaiting_approval")).json()[
+            "data"
+        ]
+        for one in waiting:
+            for by in self.chance.sample(supervisors(self.shop), self.chance.choice((1, 2))):
+                verdict = self.chance.choice(("approve", "approve", "reject"))
+                check(await decides(self.shop, one["id"], verdict, by, key=self._key()))
+
+    async def by_hand(self, payment: str) -> None:
+        """Give a part, or all that is left, in Stripe's Dashboard; Stripe may refuse."""
+        if self.chance.random() < 0.5:
+            more = {"amount": str(self.chance.randrange(1, 30_00))} if self.chance.random() < 0.7 else {}
+            with contextlib.suppress(httpx2.TransportError):  # the Dashboard runs into the same faults
+                await self.shop.stripe.post("/v1/refunds", data={"payment_intent": payment, **more})
+
+    async def bank(self, payment: str) -> None:
+        """Have the reader's bank dispute the payment, and decide; rarely."""
+        if self.chance.random() < 0.8:
+            return
+        charge = (await self.shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"]
+        opened = await self.shop.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})
+        if opened.status_code == 200:
+            await asyncio.sleep(self.chance.random() / 10)
+            verdict = {"status": self.chance.choice(("won", "lost"))}
+            await self.shop.stripe.post(f"/_sandbox/disputes/{opened.json()['id']}", json=verdict)
+
+    async def faults(self) -> None:
+        """Have Stripe fail now and then."""
+        for _ in range(4):
+            fault: dict[str, Any] = self.chance.choice([{"action": "drop"}, {"action": "status", "status": 500}])
+            path = self.chance.choice(("/v1/refunds", "/v1/credit_notes"))
+            await self.shop.fault(
+                method="POST", path=path, when=self.chance.choice(("before", "after")), times=1, **fault
+            )
+
+    async def balances(self) -> None:
+        """Check the books, payment by payment, and what follows from them for each reader."""
+        for payment in self.payments:
+            await balanced(self.shop, payment)
+        for reader in self.readers:
+            shown = await self.shop.overview(reader)
+            flowing = [r for r in shown["refunds"] if r["status"] in {"pending", "requires_action", "succeeded"}]
+            ended = any(r["basis"] in {GUARANTEE, UNSERVED} for r in flowing)
+            (held,) = shown["subscriptions"]
+            for term in held["terms"]:
+                ledger = term["ledger"]
+                assert ledger["bought"] + ledger["adjustments"] == ledger["owed"]
+                assert ledger["owed"] == ledger["served"] + ledger["unserved"] + ledger["cancelled"]
+            if ended:
+                assert not await self.shop.may_read(reader), shown
+                there = await self.shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}")
+                assert there["status"] == "canceled"
+            if not flowing and held["ended_by"] is None and not await self._disputed(reader):
+                assert await self.shop.may_read(reader), shown
+        assert await self.shop.unfinished() == 0
+
+    async def _disputed(self, reader: Person) -> bool:
+        (row,) = await self.shop.rows(
+            "SELECT count(*) AS n FROM disputes d JOIN subscribers s ON s.id = d.subscriber_id WHERE s.sub = $1",
+            reader.sub,
+        )
+        return bool(row["n"])
+
+    def _key(self) -> str:
+        self.clicks += 1
+        return f"click-{self.clicks}"
+
+
+def check(answer: httpx2.Response) -> None:
+    """Nobody is told of a fault of ours."""
+    assert answer.status_code in {200, 201, 202} or answer.json()["code"] in TOLD, answer.text
+
+
+async def lives(shop: Shop, readers: int) -> None:
+    history = History(shop, seeded())
+    await history.opens(readers)
+    for step in range(STEPS):
+        if step == STEPS - 1:
+            await shop.wind_to(LATER)  # the guarantee is over
+        await history.faults()
+        await history.goes_on()
+        await history.balances()
+
+
+async def test_random_histories_of_refunds_end_with_equal_books(shop: Shop) -> None:
+    await lives(shop, QUICK)
+
+
+@pytest.fixture
+async def large(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    """A shop with short leases, so that workers and clicks meet more often."""
+    async with open_shop(database, sandbox, issuer, lease=timedelta(seconds=1)) as opened:
+        yield opened
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("chunk", range(40))
+async def test_many_random_histories_of_refunds_end_with_equal_books(large: Shop, chunk: int) -> None:
+    await lives(large, MANY)

@@ -1,0 +1,145 @@
+"""What may not be refunded is refused in clear words: nothing is done, here or at Stripe, and nobody learns of another."""
+
+import httpx2
+
+from tests.journeys.refunds.test_paid_once import supervisors, waits
+from tests.support.refunding import GOODWILL, GUARANTEE, asks, decides, payments_of, quoted
+from tests.support.shop import Person, Shop
+
+
+async def paid(shop: Shop) -> tuple[Person, str]:
+    """Have Ada subscribe; return her and her payment."""
+    ada = shop.person()
+    await shop.subscribes(ada)
+    (payment,) = await payments_of(shop, ada)
+    return ada, payment
+
+
+def refused(answer: httpx2.Response, status: int, code: str, *words: str) -> None:
+    """Check that it is refused, in words, and that nothing is told that was not said by whoever asks."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["title"]
+    for word in words:
+        assert word in answer.text, answer.text
+    for secret in ("ada@example.com", "Ada Invented", "rdr_", "cus_", "in_", "Traceback", "sqlalchemy"):
+        assert secret not in answer.text, answer.text
+
+
+async def untouched(shop: Shop, *, asked_for: int = 0) -> None:
+    """Check that no money moved, none was asked for, and Ada reads on."""
+    assert await shop.calls("POST", "/v1/refunds") == []
+    assert await shop.rows("SELECT key FROM intents WHERE action = 'refund'") == []
+    assert len(await shop.rows("SELECT id FROM refunds")) == asked_for
+    assert len(await shop.rows("SELECT id FROM audit_log")) == asked_for
+    assert await shop.may_read(shop.person())
+
+
+async def test_an_amount_of_nothing_below_nothing_beyond_what_is_left_or_of_other_money_is_refused(shop: Shop) -> None:
+    _, payment = await paid(shop)
+
+    for amount, status, code, word in (
+        (0, 422, "validation_failed", "amount"),
+        (-1, 422, "validation_failed", "amount"),
+        (2**60, 422, "validation_failed", "amount"),
+        (49_01, 409, "refund_too_large", "4900 is left"),
+    ):
+        refused(await asks(shop, payment, GOODWILL, amount, key=f"{amount}"), status, code, word)
+    for wrong in ("1000", 10.5, True, None):
+        money = {"amount": wrong, "currency": "usd"}
+        answer = await asks(shop, payment, GOODWILL, 10_00, key=f"{wrong}", amount=money)
+        refused(answer, 422, "validation_failed", "amount")
+    euros = {"amount": 10_00, "currency": "eur"}
+    refused(
+        await asks(shop, payment, GOODWILL, 10_00, key="eur", amount=euros, expected_amount=euros),
+        422,
+        "other_currency",
+    )
+    refused(await asks(shop, payment, GUARANTEE, 49_00, key="e", expected_amount=euros), 422, "other_currency")
+    refused(
+        await asks(shop, payment, GUARANTEE, 49_00, key="a", amount={"amount": 1, "currency": "usd"}),
+        422,
+        "validation_failed",
+        "goodwill",
+    )
+    await untouched(shop)
+
+
+async def test_a_reason_that_is_missing_unknown_or_of_ten_thousand_characters_is_refused(shop: Shop) -> None:
+    _, payment = await paid(shop)
+
+    for number, reason in enumerate((None, "", "because", "x" * 10_000, 7)):
+        answer = await asks(shop, payment, GOODWILL, 10_00, key=f"r{number}", reason=reason)
+        refused(answer, 422, "validation_failed", "reason")
+        assert len(answer.text) < 2_000, "what was sent is not sent back"
+    money = {"amount": 10_00, "currency": "usd"}
+    without = {"payment": payment, "basis": GOODWILL, "amount": money, "expected_amount": money}
+    answer = await shop.post("/v1/support/refunds", shop.agent, without, **{"Idempotency-Key": "w"})
+    refused(answer, 422, "validation_failed", "reason")
+    other = await asks(shop, payment, GOODWILL, 10_00, key="o", reason="other")
+    refused(other, 422, "validation_failed", "note")
+    long = await asks(shop, payment, GOODWILL, 10_00, key="n", note="x" * 10_000)
+    refused(long, 422, "validation_failed", "note")
+    await untouched(shop)
+
+
+async def test_a_reader_cannot_refund_anothers_payment_nor_learn_of_it(shop: Shop) -> None:
+    ada, payment = await paid(shop)
+    bob = shop.person("bob")
+
+    # A reader's click names no payment: what is theirs is found by who they are.
+    body = {"expected_amount": {"amount": 49_00, "currency": "usd"}}
+    named = await shop.post("/v1/me/refunds", bob, {**body, "payment": payment}, **{"Idempotency-Key": "1"})
+    refused(named, 422, "validation_failed", "payment")
+    refused(await shop.post("/v1/me/refunds", bob, body, **{"Idempotency-Key": "2"}), 404, "no_subscription")
+    refused(await shop.get("/v1/me/refund-quote", bob), 404, "no_subscription")
+    for who in (ada, bob):
+        refused(await asks(shop, payment, GUARANTEE, 49_00, key="3", by=who), 403, "not_allowed")
+        refused(await shop.get(f"/v1/support/payments/{payment}/refund-quote", who), 403, "not_allowed")
+        refused(await shop.get("/v1/support/refunds", who), 403, "not_allowed")
+    await untouched(shop)
+
+    await shop.subscribes(bob)
+    answer = await shop.post("/v1/me/refunds", bob, body, **{"Idempotency-Key": "4"})
+    assert (answer.status_code, answer.json()["payment"]) == (201, (await payments_of(shop, bob))[0])
+    await shop.settles()
+    assert await shop.may_read(ada)
+    assert [r["payment_intent"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [answer.json()["payment"]]
+
+
+async def test_staff_without_the_role_refund_and_decide_nothing_and_nobody_decides_about_their_own(shop: Shop) -> None:
+    _, payment = await paid(shop)
+    boss, _ = supervisors(shop)
+    clerk = shop.person("clerk", roles=("circulation",))
+
+    refused(await asks(shop, payment, GOODWILL, 10_00, key="1", by=clerk), 403, "not_allowed")
+    asked = await asks(shop, payment, GOODWILL, 40_00, key="2", by=boss)
+    assert asked.json()["status"] == "awaiting_approval"
+    refund = asked.json()["id"]
+    for verdict in ("approve", "reject"):
+        refused(await decides(shop, refund, verdict, boss), 403, "own_request")
+        for by in (clerk, shop.agent, shop.person()):
+            refused(await decides(shop, refund, verdict, by), 403, "not_allowed")
+        refused(await decides(shop, "rfd_nobodys", verdict, boss, key="4"), 404, "not_found")
+        nameless = await shop.http.post(f"/v1/support/refunds/{refund}/{verdict}")
+        refused(nameless, 401, "not_authenticated")
+    await untouched(shop, asked_for=1)
+    assert (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()["status"] == "awaiting_approval"
+
+
+async def test_a_quote_that_no_longer_holds_is_refused_with_what_holds_now(shop: Shop) -> None:
+    ada, payment = await paid(shop)
+    seen = (await quoted(shop, payment))[GUARANTEE]["amount"]
+    refund = await waits(shop, payment, 45_00)
+    refused(await asks(shop, payment, GOODWILL, 5_00, expected=49_00, key="1"), 409, "refund_too_large", "400 is left")
+    await untouched(shop, asked_for=1)
+
+    await shop.makes("/v1/refunds", payment_intent=payment, amount="1000")
+    await shop.settles()
+    stale = await asks(shop, payment, GUARANTEE, seen["amount"], key="2")
+    refused(stale, 409, "quote_changed", "3900", "4900")
+    mine = await shop.post("/v1/me/refunds", ada, {"expected_amount": seen}, **{"Idempotency-Key": "3"})
+    refused(mine, 409, "quote_changed", "3900")
+    refused(await decides(shop, refund, "approve", supervisors(shop)[0]), 409, "quote_changed", "3900")
+    assert len(await shop.calls("POST", "/v1/refunds")) == 1, "that of the Dashboard"
+    assert await shop.may_read(ada)

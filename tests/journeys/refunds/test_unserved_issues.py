@@ -1,0 +1,59 @@
+"""The worth of the issues that are still to come, given back after the guarantee."""
+
+from datetime import UTC, datetime
+
+from tests.journeys.lifecycle.test_issues import ledger, two_years
+from tests.support.shop import Person, Shop
+
+
+async def quoted(shop: Shop, payment: str) -> dict[str, dict[str, object]]:
+    answer = await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.agent)
+    assert answer.status_code == 200, answer.text
+    return {quote["basis"]: quote for quote in answer.json()["quotes"]}
+
+
+async def gives_back(shop: Shop, payment: str, amount: int, by: Person) -> dict[str, object]:
+    body = {
+        "payment": payment,
+        "basis": "unserved_issues",
+        "reason": "requested_by_reader",
+        "expected_amount": {"amount": amount, "currency": "usd"},
+    }
+    answer = await shop.post("/v1/support/refunds", by, body, **{"Idempotency-Key": f"unserved-{amount}"})
+    return {**answer.json(), "http": answer.status_code}
+
+
+async def test_after_the_guarantee_the_unserved_issues_are_given_back_and_the_subscription_ends(shop: Shop) -> None:
+    ada = shop.person("ada")
+    await shop.subscribes(ada)
+    (payment,) = (await shop.overview(ada))["payments"]
+    before = await quoted(shop, payment["id"])
+    assert (before["unserved_issues"]["allowed"], before["unserved_issues"]["reason"]) == (False, "no_calendar")
+
+    await two_years(shop)
+    await shop.settles()
+    assert (await quoted(shop, payment["id"]))["unserved_issues"]["amount"] == {"amount": 49_00, "currency": "usd"}
+    await shop.wind_to(datetime(2026, 8, 15, 18, tzinfo=UTC))
+    served = (await ledger(shop, ada))["served"]
+    assert 0 < served < 24
+    worth = 49_00 - 49_00 * served // 24
+    quotes = await quoted(shop, payment["id"])
+    assert quotes["guarantee"]["reason"] == "outside_guarantee"
+    assert quotes["unserved_issues"]["amount"] == {"amount": worth, "currency": "usd"}
+    assert quotes["unserved_issues"]["ends_access"]
+
+    stale = await gives_back(shop, payment["id"], worth + 1, shop.agent)
+    assert (stale["http"], stale["code"]) == (409, "quote_changed")
+    assert await shop.may_read(ada)
+    given = await gives_back(shop, payment["id"], worth, shop.agent)
+    assert (given["http"], given["basis"]) == (201, "unserved_issues")
+
+    assert not await shop.may_read(ada)
+    assert (await shop.check(ada, "digital_edition"))["reason"] == "refunded"
+    await shop.settles()
+    (at_stripe,) = (await shop.at_stripe("/v1/refunds", payment_intent=payment["id"]))["data"]
+    assert at_stripe["amount"] == worth
+    (term,) = (await shop.overview(ada))["subscriptions"][0]["terms"]
+    assert (term["ledger"]["served"], term["ledger"]["cancelled"]) == (served, 24 - served)
+    again = (await quoted(shop, payment["id"]))["unserved_issues"]
+    assert not again["allowed"]

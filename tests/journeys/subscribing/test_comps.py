@@ -1,0 +1,150 @@
+"""Access that nobody pays for, and the story of a reader's access."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.journeys.lifecycle.test_issues import circulation, two_years
+from tests.support.shop import OPENING, Person, Shop
+
+
+async def gives(shop: Shop, to: str, **more: object) -> Any:
+    """Give a comp, as support does."""
+    body = {"subscriber": to, "plan": "annual", "reason": "a copy that never came", **more}
+    return await shop.post("/v1/support/comps", shop.agent, body)
+
+
+async def taken_back(shop: Shop, comp: str, by: Person) -> int:
+    """Take a comp back; the status."""
+    return (await shop.http.delete(f"/v1/support/comps/{comp}", headers=dict(by.headers))).status_code
+
+
+async def test_a_comp_opens_for_who_was_never_here_and_taking_it_back_leaves_what_was_paid(shop: Shop) -> None:
+    given = await gives(shop, "ada", until="2026-06-01T05:00:00Z")
+    assert given.status_code == 201, given.text
+    ada = shop.person()
+    assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": "2026-06-01T05:00:00Z"}
+    assert (await shop.check(ada, "print_edition"))["reason"] == "not_included"
+    await shop.subscribes(ada)
+    second = (await gives(shop, "ada", until="2028-01-01T00:00:00Z")).json()
+    held = (await shop.get("/v1/me/entitlements", ada)).json()
+    assert held["features"]["archive"] == {
+        "until": "2028-01-01T00:00:00Z",
+        "reason": "comp",
+        "grant": f"grt_{second['id']}",
+    }
+
+    assert await taken_back(shop, second["id"], ada) == 403
+    assert await taken_back(shop, second["id"], shop.agent) == 200
+    assert await taken_back(shop, second["id"], shop.agent) == 404
+    assert await taken_back(shop, given.json()["id"], shop.agent) == 200
+
+    assert (await shop.check(ada))["reason"] == "paid_term"
+    server = {"Authorization": f"Bearer {shop.server_key}"}
+    feed = (await shop.http.get("/v1/revocations", headers=server)).json()["data"]
+    assert [one["subscriber"] for one in feed] == []  # nothing was lost within the life of a token
+    seen = await shop.overview(ada)
+    assert [comp["removed_by"] for comp in seen["comps"]] == ["staff:agent", "staff:agent"]
+    assert [grant["source"] for grant in seen["grants"]] == ["paid_term"]
+    told = [one["words"] for one in seen["timeline"] if one["kind"] in {"paid", "comp"}]
+    assert sorted(told) == [  # the clock stood still
+        "1 March 2026: given access for nothing until 1 June 2026, by agent of the staff (a copy that never came)",
+        "1 March 2026: given access for nothing until 31 December 2027, by agent of the staff (a copy that never came)",
+        "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
+        "1 March 2026: the free access was taken back, by agent of the staff",
+        "1 March 2026: the free access was taken back, by agent of the staff",
+    ]
+
+
+async def test_a_comp_that_is_taken_back_from_who_has_nothing_else_is_told_to_edges(shop: Shop) -> None:
+    given = (await gives(shop, "bob", until="2027-01-01T00:00:00Z")).json()
+
+    assert await taken_back(shop, given["id"], shop.agent) == 200
+
+    assert (await shop.check(shop.person("bob")))["reason"] == "ended"
+    feed = await shop.http.get("/v1/revocations", headers={"Authorization": f"Bearer {shop.server_key}"})
+    assert [(one["subscriber"], one["version"]) for one in feed.json()["data"]] == [("bob", 2)]
+
+
+async def test_a_comp_that_makes_no_sense_is_refused(shop: Shop) -> None:
+    for body, status, code in (
+        ({"until": "2026-02-01T00:00:00Z"}, 409, "comp_is_over"),
+        ({"issues": 3}, 409, "calendar_too_short"),
+        ({}, 422, "validation_failed"),
+        ({"until": "2027-01-01T00:00:00Z", "issues": 3}, 422, "validation_failed"),
+        ({"until": "2027-01-01T00:00:00"}, 422, "validation_failed"),
+        ({"until": "2027-01-01T00:00:00Z", "plan": "lifelong"}, 422, "unknown_plan"),
+        ({"until": "2027-01-01T00:00:00Z", "reason": ""}, 422, "validation_failed"),
+    ):
+        answer = await gives(shop, "ada", **body)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), body
+    assert await shop.rows("SELECT 1 FROM subscribers") == []
+
+
+async def test_the_story_of_a_refunded_reader_is_told_in_plain_words(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    payment = (await shop.overview(ada))["payments"][0]["id"]
+    assert (await shop.refunds(payment)).status_code == 201
+    await shop.settles()
+
+    told = [one["words"] for one in (await shop.overview(ada))["timeline"] if one["kind"] not in {"noted", "told"}]
+
+    assert told == [
+        "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
+        "1 March 2026: the subscription ended, and access with it (guarantee), by agent of the staff",
+        "1 March 2026: 49.00 USD back to the reader (guarantee), by agent of the staff",
+    ]
+
+
+async def test_a_comp_for_some_issues_ends_when_the_last_of_them_is_mailed(shop: Shop) -> None:
+    await two_years(shop)
+    given = await gives(shop, "ada", issues=3)
+    assert given.status_code == 201, given.text
+    ada, mailed = shop.person(), {}
+    for number in (5, 6, 7):  # 5 is the first after 1 March
+        issue = await shop.get(f"/v1/issues/{number}", circulation(shop))
+        mailed[number] = datetime.fromisoformat(f"{issue.json()['planned_mail_date']}T00:00:00").replace(
+            tzinfo=shop.settings.zone
+        )
+    assert mailed[5] > OPENING
+    ends = datetime.fromisoformat(given.json()["until"])
+    assert (given.json()["issues"], ends) == (3, mailed[7])
+    assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": given.json()["until"]}
+    await shop.wind_to(ends - timedelta(seconds=1))
+    assert await shop.may_read(ada)
+    await shop.wind_to(ends)
+    assert (await shop.check(ada))["reason"] == "ended"
+
+    too_many = await gives(shop, "ada", issues=100)
+    assert (too_many.status_code, too_many.json()["code"]) == (409, "calendar_too_short")
+    assert too_many.json()["planned"] == 48 - 6
+    admin = shop.person("root", roles=("admin",))
+    written = (await shop.get("/v1/support/audit", admin, object=given.json()["id"])).json()["data"]
+    assert [(row["action"], row["actor"], row["after"]["issues"]) for row in written] == [
+        ("comp.given", "staff:agent", 3)
+    ]
+
+
+async def test_the_story_and_the_audit_log_say_who_gave_and_took_back_and_why(shop: Shop) -> None:
+    await shop.opens_checkout(shop.person("ada"))  # so that support finds her by her address
+    first = (await gives(shop, "ada", until="2026-06-01T05:00:00Z")).json()["id"]
+    path = f"/v1/support/comps/{first}"
+    gone = await shop.http.delete(path, params={"reason": "given by mistake"}, headers=dict(shop.agent.headers))
+    assert gone.status_code == 200, gone.text
+
+    told = [one["words"] for one in (await shop.overview(shop.person("ada")))["timeline"] if one["kind"] == "comp"]
+    assert told == [
+        "1 March 2026: given access for nothing until 1 June 2026, by agent of the staff (a copy that never came)",
+        "1 March 2026: the free access was taken back, by agent of the staff",
+    ]
+    admin = shop.person("root", roles=("admin",))
+    written = (await shop.get("/v1/support/audit", admin, object=first)).json()["data"]
+    assert sorted((row["action"], row["actor"], row["note"]) for row in written) == [
+        ("comp.given", "staff:agent", "a copy that never came"),
+        ("comp.taken_back", "staff:agent", "given by mistake"),
+    ]
+    for who, status in ((shop.person("ada"), 403), (shop.person("calla", roles=("circulation",)), 403)):
+        body = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": "2026-06-01T05:00:00Z"}
+        assert (await shop.post("/v1/support/comps", who, body)).status_code == status
+        assert await taken_back(shop, first, who) == status
+    assert await taken_back(shop, "cmp_nobody", shop.agent) == 404

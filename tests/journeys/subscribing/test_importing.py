@@ -1,0 +1,120 @@
+"""An account that had subscribers before Newsstand: they are taken in, and each reader gets what is theirs, and no more."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from app.domain.reconciliation import IMPORT
+from app.services.reconciliation import Importing, Report
+from tests.journeys.webhooks.test_inbox import newsstand
+from tests.support.shop import Person, Shop
+from tests.support.sweeping import sweeps
+
+
+async def subscribed_before(shop: Shop, email: str, **metadata: str) -> str:
+    """Make a customer with a subscription, as the shop before this one did. Returns the customer."""
+    fields = {f"metadata[{name}]": value for name, value in metadata.items()}
+    customer = await shop.makes("/v1/customers", email=email, name="Early Bird", test_clock=shop.clock, **fields)
+    method = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    prices = (await shop.at_stripe("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_digital"}))["data"]
+    await shop.makes(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        default_payment_method=method["id"],
+        **{"items[0][price]": prices[0]["id"]},
+    )
+    return str(customer["id"])
+
+
+def signed_in(shop: Shop, sub: str, email: str, **claims: object) -> Person:
+    token = shop.issuer.token(sub, email=email, claims=claims)
+    return Person(sub, email, {"Authorization": f"Bearer {token}"})
+
+
+async def imports(shop: Shop, **subs: str) -> Report:
+    return await sweeps(shop, kind=IMPORT, importing=Importing(subs={customer: sub for sub, customer in subs.items()}))
+
+
+async def test_everybody_is_taken_in_as_the_file_the_metadata_or_a_verified_address_says(
+    shop: Shop, tmp_path: Path
+) -> None:
+    await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
+    by_file = await subscribed_before(shop, "fay@example.com")
+    await subscribed_before(shop, "mel@example.com", newsstand_sub="mel")
+    by_address = await subscribed_before(shop, "Vera@Example.com")
+    refunded = await subscribed_before(shop, "rex@example.com", newsstand_sub="rex")
+    (paid,) = (await shop.at_stripe("/v1/payment_intents", customer=refunded))["data"]
+    await shop.makes("/v1/refunds", payment_intent=paid["id"])
+    file = tmp_path / "subs.csv"
+    file.write_text(f"customer,sub\n{by_file},fay\n")
+
+    preview = await sweeps(shop, kind=IMPORT, dry_run=True)
+    assert await shop.rows("SELECT * FROM subscribers") == []
+    status, said, wrong = await newsstand(shop.settings, "import", "stripe", "--json", "--subs", str(file))
+    assert said, wrong
+    await shop.settles()
+    again = await imports(shop, fay=by_file)
+
+    assert status == 0
+    done = json.loads(said)["looked_at"]
+    assert [counts["subscribers"] for counts in (preview.sweep.counts, done, again.sweep.counts)] == [4, 4, 0]
+    fay, mel, rex = (signed_in(shop, sub, f"{sub}@example.com") for sub in ("fay", "mel", "rex"))
+    assert (await shop.may_read(fay), await shop.may_read(mel)) == (True, True)
+    assert (await shop.check(rex))["reason"] == "refunded"
+    vera = signed_in(shop, "vera", "vera@example.com", email_verified=True)
+    assert not await shop.may_read(vera)
+    assert (await shop.get("/v1/me/subscription", vera)).json()["status"] == "active"
+    assert await shop.may_read(vera)
+    (entry,) = await shop.rows("SELECT actor, reason, before FROM audit_log WHERE action = 'subscriber.claimed'")
+    assert (entry["actor"], entry["reason"]) == ("reader:vera", "verified_email")
+    assert json.loads(entry["before"]) == {"placeholder": f"unclaimed:{by_address}"}
+
+
+async def test_nobody_gets_what_is_not_theirs(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribes(ada)
+    await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
+    alone = await subscribed_before(shop, "una@example.com")
+    twice = [await subscribed_before(shop, "dup@example.com") for _ in range(2)]
+    lying = await subscribed_before(shop, "liar@example.com", newsstand_sub="ada")
+    report = await imports(shop)
+
+    conflict, its_subscription = report.for_people
+    assert conflict.object_id == lying
+    assert "who has the customer" in conflict.words
+    assert "who is no subscriber" in its_subscription.words
+    readers = [
+        signed_in(shop, "u-1", "una@example.com"),
+        signed_in(shop, "u-2", "una@example.com", email_verified=False),
+        signed_in(shop, "u-3", "una@example.com", email_verified="true"),
+        signed_in(shop, "u-4", "una+x@example.com", email_verified=True),
+        signed_in(shop, "d-1", "dup@example.com", email_verified=True),
+        signed_in(shop, ada.sub, "una@example.com", email_verified=True),
+    ]
+    for reader in readers:
+        await shop.get("/v1/me/entitlements", reader)
+    unclaimed = {
+        row["stripe_customer_id"]
+        for row in await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub LIKE 'unclaimed:%'")
+    }
+    assert unclaimed == {alone, *twice}
+
+    given = await newsstand(shop.settings, "import", "claim", twice[0], "d-1")
+    taken = await newsstand(shop.settings, "import", "claim", twice[0], "d-2")
+    known = await newsstand(shop.settings, "import", "claim", alone, ada.sub)
+    assert [status for status, _, _ in (given, taken, known)] == [0, 1, 1]
+    assert await shop.may_read(readers[4])
+
+
+async def test_two_processes_greet_a_reader_at_once_and_one_claim_is_made(shop: Shop) -> None:
+    await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
+    await subscribed_before(shop, "una@example.com")
+    await imports(shop)
+    tokens = [signed_in(shop, "una", "una@example.com", email_verified=True, n=n) for n in range(8)]
+
+    answers = await asyncio.gather(*(shop.get("/v1/me/subscription", one) for one in tokens))
+
+    assert {answer.status_code for answer in answers} <= {200, 404}
+    assert (await shop.get("/v1/me/subscription", tokens[0])).status_code == 200
+    claims = await shop.rows("SELECT count(*) FROM audit_log WHERE action = 'subscriber.claimed'")
+    assert claims[0]["count"] == 1

@@ -1,0 +1,77 @@
+"""The machine that applies events: one worker at a time, no event's misfortune another's, nothing repeated for ever."""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from app.db import inbox
+from app.db.engine import leases
+from app.db.engine.session import Sessions
+from app.services import webhooks
+from tests.support.crowd import crowd, knock_for
+from tests.support.shop import Shop
+
+POISON = """
+CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.stripe_id = '{stripe_id}' THEN RAISE EXCEPTION 'poison'; END IF;
+    RETURN NEW;
+END $$
+"""
+STRIKES = "CREATE TRIGGER poison BEFORE INSERT OR UPDATE ON subscriptions FOR EACH ROW EXECUTE FUNCTION poison()"
+
+
+async def test_a_database_error_of_one_subscription_undoes_nothing_of_the_others(shop: Shop) -> None:
+    ids = await crowd(shop, 6)
+    await shop.does(POISON.format(stripe_id=ids[2]))
+    await shop.does(STRIKES)
+
+    await knock_for(shop, ids, each=2)
+    await shop.until("SELECT count(*) = 10 FROM events WHERE state = 'applied'")
+
+    await shop.until("SELECT count(*) = 2 FROM events WHERE state = 'failed' AND last_error LIKE '%poison%'")
+    assert len(await shop.rows("SELECT FROM entitlements")) == 5
+    await shop.does("DROP TRIGGER poison ON subscriptions")
+    await shop.does("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.settles()
+    assert {row["state"] for row in await shop.rows("SELECT state FROM events WHERE id LIKE 'evt%'")} == {"applied"}
+    assert len(await shop.rows("SELECT FROM entitlements")) == 6
+
+
+async def test_a_payments_event_that_comes_first_is_looked_at_as_its_subscription(shop: Shop) -> None:
+    (stripe_id,) = await crowd(shop, 1)
+    invoice = (await shop.at_stripe("/v1/invoices", subscription=stripe_id))["data"][0]["id"]
+    await shop.does(
+        "INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)"
+        f" VALUES ('evt_1', 'invoice_payment.paid', 'inpay_1', 'received', '{{}}', 'invoice:{invoice}', now())"
+    )
+
+    await shop.settles()
+
+    (event,) = await shop.rows("SELECT state, work_key, attempts FROM events WHERE id = 'evt_1'")
+    assert tuple(event.values()) == ("applied", f"subscription:{stripe_id}", 1)
+    assert len(await shop.rows("SELECT FROM payments")) == 1
+
+
+async def test_an_event_that_kills_every_worker_is_dead_in_the_end(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await inbox.request_refetch(session, "subscription:sub_1", why="test")
+    claimed: list[leases.Claimed] = []
+    while not claimed or claimed[0].attempts <= 3:
+        async with sessions.begin() as session:
+            claimed = await inbox.claim(session, owner="one that dies", lease=timedelta(0), limit=1)
+            await leases.release(session, "subscription:sub_1", owner="one that dies")
+            await session.execute(text("UPDATE events SET due_at = now()"))
+
+    looked_at: list[str] = []
+
+    async def look(stripe_id: str) -> None:
+        looked_at.append(stripe_id)
+
+    done = webhooks.closing(sessions)
+    await webhooks.apply(sessions, {"subscription": look}, claimed[0], owner="the last", most=3, done=done)
+
+    async with sessions.begin() as session:
+        (row,) = (await session.execute(text("SELECT state, due_at, last_error FROM events"))).all()
+    assert looked_at == []
+    assert tuple(row) == ("dead", None, "every worker that tried it died")
