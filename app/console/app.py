@@ -13,8 +13,19 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.console import audit, comps, events, front, guard, readers, refunds, rendering, signing, subscriptions
-from app.console.visits import BadForm, desk_of
+from app.console import (
+    access_control,
+    audit,
+    comps,
+    dashboard,
+    events,
+    readers,
+    refunds,
+    sign_in,
+    subscriptions,
+    templating,
+)
+from app.console.request import BadForm, desk_of
 from app.domain.callers import NotAllowed
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 
@@ -28,15 +39,15 @@ def application() -> Starlette:
         HTTPException: _http,
         DomainError: _refusal,
         BadForm: _bad_form,
-        guard.NotOurForm: _not_ours,
+        access_control.NotOurForm: _not_ours,
     }
-    pages = (front, readers, refunds, subscriptions, comps, events, audit, signing)
+    pages = (dashboard, readers, refunds, subscriptions, comps, events, audit, sign_in)
     return Starlette(
         routes=[
             *(route for page in pages for route in page.ROUTES),
-            Mount("/static", Static(directory=rendering.FOLDER / "static"), name="static"),
+            Mount("/static", Static(directory=templating.FOLDER / "static"), name="static"),
         ],
-        middleware=[Middleware(Threshold), Middleware(guard.Guard)],
+        middleware=[Middleware(Threshold), Middleware(access_control.Guard)],
         exception_handlers=handlers,
     )
 
@@ -114,4 +125,4 @@ async def _not_ours(request: Request, error: Exception) -> Response:
 
 
 def _mishap(request: Request, status: int, title: str, why: str) -> Response:
-    return rendering.page(request, "mishap.html", status=status, title=title, why=why)
+    return templating.page(request, "error.html", status=status, title=title, why=why)

@@ -4,8 +4,8 @@ from datetime import date, datetime, time, timedelta
 
 from starlette.responses import Response
 
-from app.console.guard import shows
-from app.console.visits import Visit
+from app.console.access_control import shows
+from app.console.request import Visit
 from app.domain.audit import Selection
 from app.domain.callers import ADMIN
 from app.services import audit

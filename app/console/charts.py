@@ -13,7 +13,7 @@ from datetime import date
 import pygal
 from pygal.style import Style
 
-from app.console.words import word
+from app.console.labels import word
 from app.domain.dashboard_stats import DUNNING_BANDS, Figures
 
 # pygal leaves a finder of plug-ins behind that has no ``find_spec``; we have no plug-ins, and others ask every finder.

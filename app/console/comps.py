@@ -4,9 +4,9 @@ from datetime import date, datetime, time, timedelta
 
 from starlette.responses import Response
 
-from app.console.guard import check_reader, does, shows
-from app.console.visits import BadForm, Visit
-from app.console.words import date_of
+from app.console.access_control import check_reader, does, shows
+from app.console.labels import date_of
+from app.console.request import BadForm, Visit
 from app.db.engine.session import new_id
 from app.domain.callers import SUPPORT, Reader
 from app.services import comps, idempotency, support
@@ -31,7 +31,7 @@ async def ask(visit: Visit) -> Response:
     plans = {code: plan.title for code, plan in visit.desk.rules.catalogue.plans.items() if not plan.retired}
     first, last = (visit.now.astimezone(visit.desk.rules.zone).date() + ahead for ahead in (timedelta(days=1), LONGEST))
     return visit.page(
-        "comp.html",
+        "give_comp.html",
         reader=reader,
         plans=plans,
         reasons=REASONS,

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.clock import Clock
-from app.console.identity import Identity
-from app.console.seal import Seal
+from app.console.cookies import Seal
+from app.console.oidc import Identity
 from app.db.engine.session import Sessions
 from app.db.entitlements import Pool
 from app.domain.callers import Reader

@@ -2,9 +2,9 @@
 
 from starlette.responses import Response
 
-from app.console.guard import does, shows
-from app.console.visits import Visit
-from app.console.words import counted
+from app.console.access_control import does, shows
+from app.console.labels import counted
+from app.console.request import Visit
 from app.domain.callers import ADMIN
 from app.domain.events import DEAD, FAILED, Selection, SelectionChanged
 from app.services import events

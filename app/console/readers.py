@@ -4,9 +4,9 @@ from datetime import datetime
 
 from starlette.responses import Response
 
-from app.console import story
-from app.console.guard import shows
-from app.console.visits import Visit
+from app.console import history
+from app.console.access_control import shows
+from app.console.request import Visit
 from app.domain import reader_summary
 from app.domain.callers import SUPPORT
 from app.domain.entitlements import Grant
@@ -26,7 +26,7 @@ async def find(visit: Visit) -> Response:
     found = None
     if words and not too_long:
         found = await support.search(visit.desk.pool, words, after=visit.asked("after", most=100) or None, limit=FOUND)
-    name = "readers_found.html" if visit.asked("part") else "readers.html"
+    name = "reader_search_results.html" if visit.asked("part") else "reader_search.html"
     return visit.page(name, words=words[:LONGEST_SEARCH], found=found, too_long=too_long)
 
 
@@ -54,7 +54,7 @@ async def show(visit: Visit) -> Response:
         now=visit.now,
         plans={code: plan.title for code, plan in desk.rules.catalogue.plans.items()},
         grants=[(grant, _lasts(grant)) for grant in seen.grants],
-        story=story.days(seen.timeline, desk.rules.zone),
+        story=history.days(seen.timeline, desk.rules.zone),
         given=given,
         refundable=next((one for one in reversed(seen.payments) if one.amount > given.get(one.id, 0)), None),
     )

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from app.console.guard import check_reader, does, shows
-from app.console.visits import BadForm, Visit
-from app.console.words import amount_of, money
+from app.console.access_control import check_reader, does, shows
+from app.console.labels import amount_of, money
+from app.console.request import BadForm, Visit
 from app.db.engine.session import new_id
 from app.domain.callers import SUPERVISOR, SUPPORT
 from app.domain.money import Money
@@ -36,7 +36,7 @@ async def choose(visit: Visit) -> Response:
     payment_id = visit.path("payment")
     found = await support.payment(visit.desk.sessions, payment_id)
     quoted = await quotes.of_payment(visit.desk.sessions, visit.desk.rules, payment_id, now=visit.now)
-    return visit.page("refund.html", found=found, quotes=quoted, reasons=REASONS, first=_first(quoted))
+    return visit.page("refund_form.html", found=found, quotes=quoted, reasons=REASONS, first=_first(quoted))
 
 
 async def confirm(visit: Visit) -> Response:
@@ -55,7 +55,7 @@ async def confirm(visit: Visit) -> Response:
     rules = visit.desk.rules
     waits = needs_approval(quote.basis, given, rules.catalogue.policies, now=visit.now, zone=rules.zone)
     return visit.page(
-        "refund_confirm.html",
+        "refund_review.html",
         found=found,
         quote=quote,
         given=given,
@@ -121,7 +121,7 @@ async def show(visit: Visit) -> Response:
     found = await support.refund(visit.desk.sessions, visit.path("refund"))
     act = await approvals.shown(visit.desk.sessions, visit.path("refund"))
     return visit.page(
-        "refund_done.html",
+        "refund_status.html",
         found=found,
         refund=found.refund,
         act=act,

@@ -2,8 +2,8 @@
 
 from starlette.responses import Response
 
-from app.console.guard import check_reader, does, shows
-from app.console.visits import Visit
+from app.console.access_control import check_reader, does, shows
+from app.console.request import Visit
 from app.db.engine.session import new_id
 from app.domain.audit import in_one
 from app.domain.callers import SUPPORT
@@ -39,7 +39,7 @@ RESUME_REASONS = {
 async def ask_cancel(visit: Visit) -> Response:
     """Ask when it shall end, and why."""
     found = await _live(visit)
-    return visit.page("cancel.html", found=found, reasons=CANCEL_REASONS)
+    return visit.page("cancel_subscription.html", found=found, reasons=CANCEL_REASONS)
 
 
 async def cancel(visit: Visit) -> Response:
@@ -58,7 +58,7 @@ async def cancel(visit: Visit) -> Response:
 
 async def ask_resume(visit: Visit) -> Response:
     """Ask why it shall go on."""
-    return visit.page("resume.html", found=await _live(visit), reasons=RESUME_REASONS)
+    return visit.page("resume_subscription.html", found=await _live(visit), reasons=RESUME_REASONS)
 
 
 async def resume(visit: Visit) -> Response:
@@ -87,7 +87,9 @@ async def ask_extend(visit: Visit) -> Response:
     """Ask by how many issues, and why."""
     found = await support.subscription(visit.desk.sessions, visit.path("subscription"))
     most = visit.desk.rules.catalogue.plan(found.subscription.plan).issues
-    return visit.page("extend.html", found=found, reasons=EXTENSION_REASONS, most=most, key=visit.fresh_key())
+    return visit.page(
+        "extend_subscription.html", found=found, reasons=EXTENSION_REASONS, most=most, key=visit.fresh_key()
+    )
 
 
 async def extend(visit: Visit) -> Response:

@@ -19,7 +19,7 @@ from starlette.types import Message
 from app import main, observability
 from app.clock import SystemClock
 from app.console.desk import sign_in_of
-from app.console.staff import Staff
+from app.console.sessions import Staff
 from app.domain.callers import SUPPORT, Reader
 from app.settings import Settings
 from bench import overheard

@@ -8,7 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from app.console import app as console
-from app.console.signing import own_path
+from app.console.sign_in import own_path
 from app.domain.callers import IMPLIES
 from demo.browser import Browser, Page
 from tests.console.conftest import Sit, Sitter

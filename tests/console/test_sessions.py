@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.console.seal import Seal
-from app.console.staff import Staff, unsealed
+from app.console.cookies import Seal
+from app.console.sessions import Staff, unsealed
 from app.domain.callers import SUPPORT, Reader
 from demo.browser import Browser
 from tests.console.conftest import SESSION_KEY, Sit

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.console import story
+from app.console import history
 from app.domain.history import Happening
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -16,7 +16,7 @@ def happened(hours: int, kind: str, words: str) -> Happening:
 
 
 def test_the_newest_day_stands_first_and_what_stripe_told_in_a_row_is_put_together() -> None:
-    told = story.days(
+    told = history.days(
         [
             happened(0, "paid", "paid 49.00 USD: all of it"),
             happened(1, "told", "Stripe told us: an invoice was paid"),
@@ -34,6 +34,6 @@ def test_the_newest_day_stands_first_and_what_stripe_told_in_a_row_is_put_togeth
 
 
 def test_two_payments_or_notes_in_a_row_are_two_lines() -> None:
-    told = story.days([happened(1, "noted", "one"), happened(1, "noted", "two")], CHICAGO)
+    told = history.days([happened(1, "noted", "one"), happened(1, "noted", "two")], CHICAGO)
     assert [stretch.lines[0].words for stretch in told[0].stretches] == ["Two", "One"]
-    assert story.days([], CHICAGO) == []
+    assert history.days([], CHICAGO) == []

@@ -9,9 +9,9 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.console import rendering
+from app.console import templating
 from app.console.desk import CONSOLE, Desk
-from app.console.staff import Staff
+from app.console.sessions import Staff
 
 LONGEST_NOTE = 2000  # characters
 
@@ -86,13 +86,13 @@ class Visit:
 
     def page(self, name: str, *, status: int = 200, **context: Any) -> Response:
         """Return a page."""
-        return rendering.page(self.request, name, status=status, **context)
+        return templating.page(self.request, name, status=status, **context)
 
     def go(self, path: str, *, say: str = "") -> Response:
         """Send the browser on, with a sentence for the next page."""
         answer = RedirectResponse(CONSOLE + path, status_code=303)
         if say:
-            rendering.leave_notice(self.request, answer, say)
+            templating.leave_notice(self.request, answer, say)
         return answer
 
     @staticmethod

@@ -6,8 +6,8 @@ from itertools import groupby
 from starlette.responses import Response
 
 from app.console import charts
-from app.console.guard import ANYBODY, shows
-from app.console.visits import Visit
+from app.console.access_control import ANYBODY, shows
+from app.console.request import Visit
 from app.domain.errors import NotFound
 from app.services import dashboard_stats
 
@@ -30,7 +30,7 @@ async def show(visit: Visit) -> Response:
         status: {one.print_edition: one.count for one in rows}
         for status, rows in groupby(sorted(held, key=lambda one: one.status), key=lambda one: one.status)
     }
-    return visit.page("front.html", front=front, by_status=by_status, events_waiting=sum(front.events.values()))
+    return visit.page("dashboard.html", front=front, by_status=by_status, events_waiting=sum(front.events.values()))
 
 
 async def picture(visit: Visit) -> Response:

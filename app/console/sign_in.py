@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from app.console import guard, rendering
+from app.console import access_control, templating
 from app.console.desk import CONSOLE, SignIn
-from app.console.identity import Attempt, ProviderAway, SignInFailed
-from app.console.rendering import is_https
-from app.console.staff import Staff
-from app.console.visits import Visit, desk_of
+from app.console.oidc import Attempt, ProviderAway, SignInFailed
+from app.console.request import Visit, desk_of
+from app.console.sessions import Staff
+from app.console.templating import is_https
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.observability import REFUSALS
@@ -79,7 +79,7 @@ async def finish(request: Request) -> Response:
     )
     answer = RedirectResponse(attempt.destination, status_code=303)
     answer.delete_cookie(ATTEMPT, path=CONSOLE)
-    guard.keep(request, answer, staff)
+    access_control.keep(request, answer, staff)
     return answer
 
 
@@ -89,7 +89,7 @@ async def sign_out(visit: Visit) -> Response:
     await staff_sessions.sign_out(desk.sessions, visit.staff.sub, by=visit.staff.actor, now=desk.clock.real())
     answer = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
     answer.delete_cookie(
-        guard.cookie_name(visit.request),
+        access_control.cookie_name(visit.request),
         path=CONSOLE,
         httponly=True,
         samesite="lax",
@@ -102,7 +102,7 @@ async def signed_out(request: Request) -> Response:
     """Say so, and offer to sign out of the provider too. (A form may not lead there: our policy keeps forms here.)"""
     sign_in = _sign_in(request)
     elsewhere = await sign_in.identity.sign_out_url(_address(request, "/signed-out"))
-    return rendering.page(request, "signed_out.html", elsewhere=elsewhere)
+    return templating.page(request, "signed_out.html", elsewhere=elsewhere)
 
 
 def own_path(wanted: str) -> str:
@@ -133,14 +133,14 @@ def _failed(request: Request, failure: Exception) -> Response:
     log.warning("console_sign_in_failed", error=type(failure).__name__, why=str(failure)[:300])
     if isinstance(failure, ProviderAway):
         why = "The sign-in service does not answer at the moment. Nothing is lost: try again in a minute."
-        return rendering.page(request, "mishap.html", status=503, title="Signing in is not possible now", why=why)
+        return templating.page(request, "error.html", status=503, title="Signing in is not possible now", why=why)
     why = "Signing in did not work out. Please try once more; if it keeps happening, tell whoever runs Newsstand."
-    return rendering.page(request, "mishap.html", status=400, title="Not signed in", why=why)
+    return templating.page(request, "error.html", status=400, title="Not signed in", why=why)
 
 
 ROUTES = [
     Route("/sign-in", begin, methods=["GET"], name="sign_in"),
     Route("/signed-in", finish, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
-    guard.does("/sign-out", sign_out, role=guard.ANYBODY),
+    access_control.does("/sign-out", sign_out, role=access_control.ANYBODY),
 ]

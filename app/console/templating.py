@@ -10,10 +10,10 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from app.console import words
+from app.console import labels
+from app.console.cookies import Seal
 from app.console.desk import CONSOLE, Desk
-from app.console.seal import Seal
-from app.console.staff import Staff, staff_of
+from app.console.sessions import Staff, staff_of
 from app.domain.callers import ADMIN, SUPERVISOR, SUPPORT
 
 FOLDER = Path(__file__).parent
@@ -36,17 +36,17 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters |= {
-    "money": words.money,
-    "clock": words.clock,
-    "day": words.day,
-    "last_day": words.last_day,
-    "moment": words.moment,
-    "word": words.word,
-    "lower_first": words.lower_first,
-    "sentence": words.sentence,
-    "untold": words.untold,
-    "counted": words.counted,
-    "ago": words.ago,
+    "money": labels.money,
+    "clock": labels.clock,
+    "day": labels.day,
+    "last_day": labels.last_day,
+    "moment": labels.moment,
+    "word": labels.word,
+    "lower_first": labels.lower_first,
+    "sentence": labels.sentence,
+    "untold": labels.untold,
+    "counted": labels.counted,
+    "ago": labels.ago,
 }
 _environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from app.console.seal import Seal
+from app.console.cookies import Seal
 from app.domain.callers import Reader
 
 STAFF = "newsstand.staff"  # in the ASGI scope, put there by the guard

@@ -17,11 +17,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.console import rendering
+from app.console import templating
 from app.console.desk import CONSOLE
-from app.console.rendering import is_https
-from app.console.staff import FRESH_FOR, STAFF, Staff, staff_of, unsealed
-from app.console.visits import Visit, desk_of
+from app.console.request import Visit, desk_of
+from app.console.sessions import FRESH_FOR, STAFF, Staff, staff_of, unsealed
+from app.console.templating import is_https
 from app.domain.callers import NotAllowed
 from app.services import staff_sessions
 
@@ -181,7 +181,7 @@ class Guard:
             if staff is not None:
                 await refused(request, staff, "console.form_refused", "it came from another site")
             why = "That did not come from a page of the console, so nothing was done."
-            await rendering.page(request, "mishap.html", status=403, title="Not from here", why=why)(
+            await templating.page(request, "error.html", status=403, title="Not from here", why=why)(
                 scope, receive, answer
             )
             return
