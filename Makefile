@@ -64,12 +64,19 @@ oldest: setup ## run the database tests on the oldest supported PostgreSQL, 15
 	@$(PACKAGES) postgresql-15 || true
 	@$(BIN)/python -m tests.oldest_postgres
 
-check: setup ## ruff, strict types, import contracts, migration lint
+docs: setup ## serve the documentation site at http://127.0.0.1:8400
+	@$(BIN)/zensical serve -a 127.0.0.1:8400
+
+reference: setup ## generate docs/reference, and .env.example, from the code
+	@$(BIN)/python -m tests.docs.reference
+
+check: setup ## ruff, strict types, import contracts, migration lint, documentation build
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.lint_migrations
+	@$(BIN)/zensical build --strict --clean
 
 bench: setup ## ratios, each beside its limit in the same run; writes bench/results.json
 	@$(BIN)/python -m bench
@@ -88,4 +95,4 @@ types: setup $(TYPESCRIPT) ## write the API's TypeScript types anew, after the O
 clean: ## remove what setup, demo and tests made
 	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check bench soak lock types clean replace-venv
+.PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check docs reference bench soak lock types clean replace-venv

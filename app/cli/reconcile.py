@@ -21,7 +21,7 @@ def reconcile(
 
     First the events are taken in that Stripe could not deliver; with --since, all that it told of since then and that are
     not here. Then the lists are gone through, a hundred a call. What differs is said in words and looked at anew by the
-    workers, as if a webhook had told of it. It runs by itself each night; by hand after an outage: see docs/runbook.md.
+    workers, as if a webhook had told of it. It runs by itself each night; by hand after an outage: see the runbook.
 
     Stopped or killed, it goes on from there when it is run again. Run when all is right, it changes nothing.
 

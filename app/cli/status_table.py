@@ -11,8 +11,7 @@ INTRODUCTION = """\
 # The life of a subscription
 
 Every state that Stripe can put a subscription in has one answer here. This page is made from the table in
-[app/domain/status_table.py](../app/domain/status_table.py) by `newsstand lives > docs/lives.md`, and a test
-holds it to the code.
+`app/domain/status_table.py` by `make reference`, and a test holds it to the code.
 
 Several things may be true of a subscription at once; the first of these counts:
 {circumstances}.

@@ -2,8 +2,8 @@
 The life of a subscription: for each state that Stripe can put one in, and each circumstance of it, one answer.
 
 A cell says what access it gives, what the reader is told and what staff are told. A cell that cannot be says why; if one is
-met all the same it is reported and not guessed: what is paid for stays, and nothing beyond it is given. `docs/lives.md` is
-made from this table (``newsstand lives``).
+met all the same it is reported and not guessed: what is paid for stays, and nothing beyond it is given.
+`docs/concepts/subscription-states.md` is made from this table (``make reference``).
 """
 
 from collections.abc import Mapping, Sequence

@@ -2010,7 +2010,7 @@ export interface components {
             ended_by: string | null;
             /**
              * Standing
-             * @description what its state means, for staff; docs/lives.md has them all
+             * @description what its state means, for staff; docs/concepts/subscription-states.md lists them
              */
             standing: string;
             /** Terms */

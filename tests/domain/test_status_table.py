@@ -162,4 +162,4 @@ def test_nothing_is_open_that_nobody_paid_for_beyond_the_stated_grace(
 
 
 def test_the_page_of_the_documentation_is_current() -> None:
-    assert (Path(__file__).parents[2] / "docs" / "lives.md").read_text() == page(), "newsstand lives > docs/lives.md"
+    assert (Path(__file__).parents[2] / "docs/concepts/subscription-states.md").read_text() == page(), "make reference"

@@ -1,4 +1,4 @@
-"""What is done by hand in Stripe's Dashboard and portal comes as events, and ends as docs/lives.md says."""
+"""Changes made by hand in Stripe's Dashboard and portal end as docs/concepts/subscription-states.md says."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,0 +1,96 @@
+"""
+The code samples of docs/integrate run against a shop.
+
+A fenced block after the comment ``<!-- test -->`` is run, the blocks of a page in order and with the same names. After
+``<!-- test: step -->`` the step comes first: ``subscribe`` and ``pay`` by the reader, ``request`` for a request with the
+reader's token. ``<!-- expect: … -->`` is an expression that must then be true.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.shop import Shop, open_shop
+
+FOLDER = Path(__file__).parents[2] / "docs" / "integrate"
+BLOCK = re.compile(
+    r"^<!-- test(?:: (?P<step>\w+))? -->\n```(?P<language>\w+)\n(?P<code>.*?)^```\n(?P<rest>[^`]*)", re.M | re.S
+)
+EXPECTED = re.compile(r"^<!-- expect: (.*) -->$", re.M)
+PAGES = sorted(path.name for path in FOLDER.glob("*.md") if BLOCK.search(path.read_text()))
+MARKED = re.compile(r"^<!-- (?:test|expect)", re.M)
+
+
+@pytest.fixture
+async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+    async with open_shop(database, sandbox, issuer) as opened:
+        yield opened
+
+
+def test_every_marked_block_is_found() -> None:
+    for path in FOLDER.glob("*.md"):
+        blocks = list(BLOCK.finditer(path.read_text()))
+        expected = sum(len(EXPECTED.findall(block["rest"])) for block in blocks)
+        assert len(MARKED.findall(path.read_text())) == len(blocks) + expected, path
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_the_samples_of_a_page_work(page: str, shop: Shop) -> None:
+    reader = shop.person()
+    names: dict[str, Any] = {
+        "NEWSSTAND_URL": shop.url,
+        "NEWSSTAND_KEY": shop.server_key,
+        "ACCESS_TOKEN": reader.headers["Authorization"].removeprefix("Bearer "),
+        "access_token": reader.headers["Authorization"].removeprefix("Bearer "),
+        "sub": reader.sub,
+    }
+    try:
+        for block in BLOCK.finditer((FOLDER / page).read_text()):
+            await before(block["step"], shop, names)
+            await asyncio.to_thread(LANGUAGES[block["language"]], block["code"], names)
+            for expression in EXPECTED.findall(block["rest"]):
+                assert eval(expression, names), expression
+    finally:
+        for name in {"newsstand", "edge"} & names.keys():  # the client of the API, and that of the edge
+            names[name].close()
+
+
+async def before(step: str | None, shop: Shop, names: dict[str, Any]) -> None:
+    """Do what happens before a block."""
+    match step:
+        case "subscribe":
+            await shop.subscribes(shop.person())
+        case "pay":
+            paid = await shop.fills_in(names["session"]["url"])
+            assert paid.status_code == 303, paid.text
+        case "request":
+            names["request"] = SimpleNamespace(headers={"cookie": f"newsstand_entitlements={names['token']}"})
+        case None:
+            pass
+        case _:
+            raise AssertionError(f"unknown step {step}")
+
+
+def run_python(code: str, names: dict[str, Any]) -> None:
+    """Run Python with these names, and keep the ones that it defines."""
+    exec(compile(code, "sample", "exec"), names)
+
+
+def run_shell(code: str, names: dict[str, Any]) -> None:
+    """Run a command with the capital names in its environment; its output is JSON, as ``output``."""
+    environment = {name: value for name, value in names.items() if name.isupper()}
+    result = subprocess.run(
+        ["sh", "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    names["output"] = json.loads(result.stdout)
+
+
+LANGUAGES: dict[str, Callable[[str, dict[str, Any]], None]] = {"python": run_python, "sh": run_shell}
