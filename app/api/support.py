@@ -167,7 +167,9 @@ class HeldOut(BaseModel):
     cancel_at: datetime | None
     ended_at: datetime | None
     ended_by: str | None
-    standing: str = Field(description="what its state means, for staff; docs/concepts/subscription-states.md lists them")
+    standing: str = Field(
+        description="what its state means, for staff; docs/concepts/subscription-states.md lists them"
+    )
     terms: list[PaidTermOut]
 
 

@@ -44,5 +44,5 @@ def page() -> str:
 def _fetched(kind: str) -> str:
     """Return what is fetched for a type of event."""
     event = {"id": "evt_1", "object": "event", "type": kind, "data": {"object": IDS}}
-    key = translate.knock(json.dumps(event)).key
+    key = translate.refetch_request(json.dumps(event)).key
     return FETCHED[key.partition(":")[0]] if key else "nothing: the event is stored as ignored"
