@@ -145,6 +145,8 @@ def test_page_is_responsive_and_accessible(visit: Visit, path: str) -> None:
     visitor = visit()
     visitor.open(path)
     looks.check(visitor.page)
+    visitor.page.set_viewport_size({"width": 320, "height": 700})  # the narrowest phones
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_local_stripes_page_lists_events_and_is_accessible(visit: Visit) -> None:
