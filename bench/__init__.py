@@ -1,8 +1,8 @@
 """
-Benchmarks: each side by side with its limit, or its peer, in the same run.
+Benchmarks. Each one measures the service against a baseline in the same run, and reports the ratio.
 
-Absolute figures move from minute to minute by more than anything that is measured here, so nothing but ratios counts: the
-median of interleaved pairs of short runs, both sides doing the same method and body (:mod:`bench.runner`). Each server is a
-process of its own on one core, the load comes from another (:mod:`bench.stage`, :mod:`bench.load`). A row is declared in
-a file of :mod:`bench.rows`.
+Absolute figures vary from minute to minute by more than the differences that matter, so only ratios count: the median
+of interleaved pairs of short runs, in which both sides handle the same requests (:mod:`bench.runner`). Each server is
+a process pinned to one core, and the load comes from the other core (:mod:`bench.environment`,
+:mod:`bench.load_generator`). The benchmarks are in :mod:`bench.benchmarks`.
 """

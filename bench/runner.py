@@ -1,37 +1,38 @@
 """
-Pairs of runs, interleaved, and what is said of them.
+Interleaved pairs of runs, and the results.
 
-The ratio of a row is the median of its pairs' ratios, and ``value`` and ``limit`` are those of the pair in the middle; of
-an even number of pairs, the worse of the two. The 99th percentile of the latencies is said, and never judged.
+The ratio of a result is the median of the ratios of its pairs, and ``value`` and ``limit`` (the baseline) are those of
+the median pair; of an even number of pairs, the worse of the two in the middle. The 99th percentile of the latencies is
+for information only.
 """
 
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.load import Run
-from bench.stage import Stage
+from bench.environment import Environment
+from bench.load_generator import Run
 
-BUSY = 0.9  # of its core; above that the load, or what else runs on its core, is what is measured
+MAX_LOAD_USE = 0.9  # share of its core; above it, the load generator is the bottleneck
 WARM_UP = 1.0  # seconds, at most
 
-Side = Callable[[float], Run]  # told for how many seconds
+Side = Callable[[float], Run]  # runs one side for a number of seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """One row: what is ours and what it is held against. Rates: more is better; with ``time``, less is."""
+class Benchmark:
+    """A benchmark: the service and its baseline. A higher rate is better; with ``time``, a lower time is better."""
 
     name: str
     unit: str
-    what: str
-    sides: Callable[[Stage], tuple[Side, Side]]  # ours, the limit
-    time: bool = False  # the row tells microseconds for each, and not how many a second
+    description: str
+    sides: Callable[[Environment], tuple[Side, Side]]  # the service, the baseline
+    time: bool = False  # report microseconds per operation instead of operations per second
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What was measured."""
+class Result:
+    """The measurements of a benchmark."""
 
     name: str
     unit: str
@@ -39,60 +40,63 @@ class Row:
     time: bool = False
 
     def figure(self, run: Run) -> float:
-        """Return what the row tells of a run."""
+        """Return the rate of a run, or with ``time`` the microseconds per operation."""
         return 1e6 / run.rate if self.time else run.rate
 
     def ratio(self, pair: tuple[Run, Run]) -> float:
-        """Return ours by the limit."""
+        """Return the service's figure divided by the baseline's."""
         return self.figure(pair[0]) / self.figure(pair[1])
 
     @property
-    def middle(self) -> tuple[Run, Run]:
-        """The pair whose ratio is the median."""
-        ordered = sorted(self.pairs, key=self.ratio, reverse=self.time)  # of an even number: the worse one
+    def median_pair(self) -> tuple[Run, Run]:
+        """The pair with the median ratio."""
+        ordered = sorted(self.pairs, key=self.ratio, reverse=self.time)  # the worse ratio first
         return ordered[(len(ordered) - 1) // 2]
 
     def as_json(self) -> dict[str, str | float]:
-        """Return the row as it is written."""
-        ours, limit = (round(self.figure(run), 1) for run in self.middle)
-        return {"name": self.name, "value": ours, "unit": self.unit, "limit": limit, "ratio": round(ours / limit, 3)}
+        """Return the result for the results file."""
+        value, limit = (round(self.figure(run), 1) for run in self.median_pair)
+        return {"name": self.name, "value": value, "unit": self.unit, "limit": limit, "ratio": round(value / limit, 3)}
 
 
-def measure(bench: Bench, stage: Stage, *, pairs: int, seconds: float) -> Row:
-    """Run a bench: a warm-up, then the pairs, now the one side first and now the other."""
-    ours, limit = bench.sides(stage)
-    stage.say(f"{bench.name}: {bench.what}")
-    for side in (ours, limit):
+def measure(benchmark: Benchmark, environment: Environment, *, pairs: int, seconds: float) -> Result:
+    """Run a benchmark: a warm-up, then the pairs, in which the two sides take turns to go first."""
+    service, baseline = benchmark.sides(environment)
+    environment.report(f"{benchmark.name}: {benchmark.description}")
+    for side in (service, baseline):
         side(min(seconds, WARM_UP))
-    done: list[tuple[Run, Run]] = []
-    row = Row(bench.name, bench.unit, done, bench.time)
+    measured: list[tuple[Run, Run]] = []
+    result = Result(benchmark.name, benchmark.unit, measured, benchmark.time)
     for number in range(pairs):
         if number % 2:
-            beside = limit(seconds)
-            done.append((ours(seconds), beside))
+            baseline_run = baseline(seconds)
+            measured.append((service(seconds), baseline_run))
         else:
-            own = ours(seconds)
-            done.append((own, limit(seconds)))
-        value, bare = done[-1]
-        figures = f"{row.figure(value):,.0f} to {row.figure(bare):,.0f}"
-        stage.say(f"  pair {number + 1} of {pairs}: {figures}, {row.ratio(done[-1]):.2f}")
-    return row
+            service_run = service(seconds)
+            measured.append((service_run, baseline(seconds)))
+        pair = measured[-1]
+        figures = f"{result.figure(pair[0]):,.0f} against {result.figure(pair[1]):,.0f} {benchmark.unit}"
+        environment.report(f"  pair {number + 1} of {pairs}: {figures}, ratio {result.ratio(pair):.2f}")
+    return result
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows for people: the middle pair, the spread of the ratios, and the latencies."""
-    width = max(len(row.name) for row in rows)
-    lines = [f"{'':{width}}  {'ratio':>6}  {'from':>5} {'to':>5}  {'ours':>9}  {'limit':>9}  {'p99 of both, ms':>17}"]
-    for row in rows:
-        ours, limit = row.middle
-        ratios = sorted(map(row.ratio, row.pairs))
-        late = " ".join(f"{statistics.median(p[i].p99 for p in row.pairs) * 1000:8.1f}" for i in (0, 1))
+def table(results: Sequence[Result]) -> str:
+    """Return the results as a table: the median pair, the range of the ratios, and the latencies."""
+    width = max(len(result.name) for result in results)
+    header = (
+        f"{'':{width}}  {'ratio':>6}  {'min':>5} {'max':>5}  {'service':>9}  {'baseline':>9}  {'p99 of both, ms':>17}"
+    )
+    lines = [header]
+    for result in results:
+        service, baseline = result.median_pair
+        ratios = sorted(map(result.ratio, result.pairs))
+        p99 = " ".join(f"{statistics.median(pair[i].p99 for pair in result.pairs) * 1000:8.1f}" for i in (0, 1))
         lines.append(
-            f"{row.name:{width}}  {row.ratio(row.middle):6.2f}  {ratios[0]:5.2f} {ratios[-1]:5.2f}"
-            f"  {row.figure(ours):9,.0f}  {row.figure(limit):9,.0f}  {late}  {row.unit}"
+            f"{result.name:{width}}  {result.ratio(result.median_pair):6.2f}  {ratios[0]:5.2f} {ratios[-1]:5.2f}"
+            f"  {result.figure(service):9,.0f}  {result.figure(baseline):9,.0f}  {p99}  {result.unit}"
         )
-    for row in rows:
-        busy = [statistics.median(pair[i].busy for pair in row.pairs) for i in (0, 1)]
-        note = f"{row.name}: the load wanted {busy[0]:.0%} of its core beside ours and {busy[1]:.0%} beside the limit"
-        lines.append(note + (": IT WAS THE BOTTLENECK" if max(busy) > BUSY else ""))
+    for result in results:
+        use = [statistics.median(pair[i].load_use for pair in result.pairs) for i in (0, 1)]
+        note = f"{result.name}: load generator used {use[0]:.0%} of its core (service), {use[1]:.0%} (baseline)"
+        lines.append(note + (": IT WAS THE BOTTLENECK" if max(use) > MAX_LOAD_USE else ""))
     return "\n".join(lines)

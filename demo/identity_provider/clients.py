@@ -67,7 +67,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
 def _matches(redirect_uri: str, registered: str) -> bool:
     if redirect_uri == registered:
         return True
-    ours, theirs = urlsplit(registered), urlsplit(redirect_uri)
-    if theirs.hostname not in LOOPBACK_HOSTS or theirs.username is not None or theirs.fragment:
+    expected, actual = urlsplit(registered), urlsplit(redirect_uri)
+    if actual.hostname not in LOOPBACK_HOSTS or actual.username is not None or actual.fragment:
         return False
-    return _origin(theirs) == _origin(ours) and (theirs.path, theirs.query) == (ours.path, ours.query)
+    return _origin(actual) == _origin(expected) and (actual.path, actual.query) == (expected.path, expected.query)

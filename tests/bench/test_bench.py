@@ -1,4 +1,4 @@
-"""The benches run to their end; what they measure is no matter of tests."""
+"""The benchmarks run to completion. Their figures are not tested."""
 
 import json
 import subprocess
@@ -7,50 +7,50 @@ from pathlib import Path
 
 import pytest
 
-from bench import load
-from bench.rows import found
-from bench.runner import Row
+from bench import load_generator
+from bench.benchmarks import all_benchmarks
+from bench.runner import Result
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(rate: float) -> load.Run:
-    return load.Run(rate=rate, p99=0.001, busy=0.1)
+def run(rate: float) -> load_generator.Run:
+    return load_generator.Run(rate=rate, p99=0.001, load_use=0.1)
 
 
 @pytest.mark.parametrize(
     ("ratios", "middle"),
     [
-        pytest.param([0.9, 0.5, 0.6], 0.6, id="of an odd number: the median"),
-        pytest.param([0.9, 0.5, 0.6, 0.8], 0.6, id="of an even number: the worse of the two in the middle"),
+        pytest.param([0.9, 0.5, 0.6], 0.6, id="odd number of pairs: the median"),
+        pytest.param([0.9, 0.5, 0.6, 0.8], 0.6, id="even number of pairs: the worse of the two in the middle"),
     ],
 )
-def test_a_row_is_the_pair_in_the_middle(ratios: list[float], middle: float) -> None:
+def test_result_is_the_median_pair(ratios: list[float], middle: float) -> None:
     pairs = [(run(ratio * 100 * (n + 1)), run(100.0 * (n + 1))) for n, ratio in enumerate(ratios)]
 
-    row = Row("some", "requests/s", pairs).as_json()
+    result = Result("some", "requests/s", pairs).as_json()
 
-    assert row["ratio"] == pytest.approx(middle)
-    assert row["ratio"] == pytest.approx(float(row["value"]) / float(row["limit"]))
+    assert result["ratio"] == pytest.approx(middle)
+    assert result["ratio"] == pytest.approx(float(result["value"]) / float(result["limit"]))
 
 
-APPLYING = {"apply_vs_fetch", "burst_vs_fetch"}
-LARGE = {"check_5m_vs_1m", "check_cold_vs_asyncpg"}
-REST = {bench.name for bench in found()} - APPLYING - LARGE
+WORKER_BENCHMARKS = {"apply_vs_fetch", "burst_vs_fetch"}
+LARGE_TABLE_BENCHMARKS = {"check_5m_vs_1m", "check_cold_vs_asyncpg"}
+OTHER_BENCHMARKS = {benchmark.name for benchmark in all_benchmarks()} - WORKER_BENCHMARKS - LARGE_TABLE_BENCHMARKS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(APPLYING, id="of a worker"),
-        pytest.param(LARGE, id="with many readers"),
-        pytest.param(REST, id="of a server"),
+        pytest.param(WORKER_BENCHMARKS, id="worker"),
+        pytest.param(LARGE_TABLE_BENCHMARKS, id="large tables"),
+        pytest.param(OTHER_BENCHMARKS, id="other"),
     ],
 )
-def test_every_row_is_measured_and_written(tmp_path: Path, names: set[str]) -> None:
-    written = tmp_path / "results.json"
-    only = [word for name in sorted(names) for word in ("--only", name)]
+def test_every_benchmark_writes_a_result(tmp_path: Path, names: set[str]) -> None:
+    output = tmp_path / "results.json"
+    only = [argument for name in sorted(names) for argument in ("--only", name)]
     command = [
         sys.executable,
         "-m",
@@ -64,15 +64,15 @@ def test_every_row_is_measured_and_written(tmp_path: Path, names: set[str]) -> N
         "--more-readers",
         "6000",
         "--output",
-        str(written),
+        str(output),
         *only,
     ]
 
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
 
-    assert ended.returncode == 0, ended.stderr
-    rows = {row["name"]: row for row in json.loads(written.read_text())}
-    assert set(rows) == names
-    assert all(row.keys() == {"name", "value", "unit", "limit", "ratio"} for row in rows.values())
-    assert all(row["value"] > 0 and row["limit"] > 0 for row in rows.values())
-    assert all(name in ended.stdout for name in rows)
+    assert finished.returncode == 0, finished.stderr
+    results = {result["name"]: result for result in json.loads(output.read_text())}
+    assert set(results) == names
+    assert all(result.keys() == {"name", "value", "unit", "limit", "ratio"} for result in results.values())
+    assert all(result["value"] > 0 and result["limit"] > 0 for result in results.values())
+    assert all(name in finished.stdout for name in results)

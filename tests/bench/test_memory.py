@@ -1,11 +1,11 @@
-"""A worker holds no more after many events than after few."""
+"""A worker uses no more memory after many events than after few."""
 
 import pytest
 
-from bench.memory import held
-from bench.stage import Stage
+from bench.environment import Environment
+from bench.memory import resident_memory
 
-ROOM = 16 * 1024  # kilobytes: what caches and the allocator may take meanwhile
+MAX_GROWTH = 16 * 1024  # kilobytes, for caches and the allocator
 
 
 @pytest.mark.slow
@@ -20,8 +20,8 @@ ROOM = 16 * 1024  # kilobytes: what caches and the allocator may take meanwhile
         ),
     ],
 )
-def test_a_workers_memory_is_flat(events: int) -> None:
-    with Stage(print) as stage:
-        after = list(held(stage, events, print))
+def test_memory_of_a_worker_is_flat(events: int) -> None:
+    with Environment(print) as environment:
+        after = list(resident_memory(environment, events, print))
 
-    assert after[-1] - after[1] < ROOM, after
+    assert after[-1] - after[1] < MAX_GROWTH, after

@@ -1,4 +1,4 @@
-"""Access tokens of the benches' own identity provider, which publishes nothing but this key (:mod:`bench.peers`)."""
+"""Access tokens signed for the benchmarks' identity provider (:mod:`bench.baselines`)."""
 
 import json
 import time
@@ -9,11 +9,13 @@ from jwt.algorithms import ECAlgorithm
 
 KID = "bench"
 _PRIVATE = ec.generate_private_key(ec.SECP256R1())
-PUBLIC = json.dumps({**json.loads(ECAlgorithm.to_jwk(_PRIVATE.public_key())), "kid": KID, "alg": "ES256", "use": "sig"})
+PUBLIC_JWK = json.dumps(
+    {**json.loads(ECAlgorithm.to_jwk(_PRIVATE.public_key())), "kid": KID, "alg": "ES256", "use": "sig"}
+)
 
 
 def mint(issuer: str, sub: str) -> str:
-    """Return an access token of a reader, good for a day."""
+    """Return an access token for a reader, valid for a day."""
     now = int(time.time())
     claims = {"iss": issuer, "aud": "newsstand", "sub": sub, "iat": now, "exp": now + 86_400, "client_id": "site"}
     return jwt.encode(claims, _PRIVATE, algorithm="ES256", headers={"kid": KID, "typ": "at+jwt"})

@@ -1,10 +1,10 @@
 """
-A quote's whole cost, beside the bare reads by key that it needs: its payment, subscription and term, the term's
-adjustments, the reader's refunds and disputes, and which edition of the calendar holds.
+Refund quotes, against the queries that a quote needs: the payment, subscription and term, the term's adjustments, the
+reader's refunds and disputes, and the edition of the issue calendar.
 
-A million terms, each with its payment and subscription, and two years of issues in the calendar: what was served is
-reckoned by bisection, so no issue is read for a quote. Every twentieth payment went back in part, every twentieth term was
-extended, and every two-hundredth payment was disputed; both sides read what there is.
+There are a million terms, each with a payment and a subscription, and two years of issues. The served issues are found by
+bisection of the cached calendar, so a quote reads no issues. One payment in 20 is partly refunded, one term in 20 is
+extended, and one payment in 200 is disputed.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from app.domain.plans import AccessPolicy
 from app.domain.rules import Rules
 from app.services import catalogue, quotes
 from app.settings import Settings
-from bench.load import Run
-from bench.runner import Bench, Side
-from bench.stage import ROOT, Stage
+from bench.environment import ROOT, Environment
+from bench.load_generator import Run
+from bench.runner import Benchmark, Side
 
-NOW = datetime(2026, 11, 1, tzinfo=UTC)  # beyond the guarantee of every term
-_BARE = (
+NOW = datetime(2026, 11, 1, tzinfo=UTC)  # after the guarantee of every term
+_QUERIES = (
     ("SELECT * FROM payments WHERE id = $1", "pi_"),
     ("SELECT * FROM subscriptions WHERE id = $1", "scr_"),
     ("SELECT * FROM terms WHERE invoice_id = $1", "in_"),
@@ -39,16 +39,17 @@ _BARE = (
 _EDITION = "SELECT token FROM calendar_edition WHERE id"
 
 
-async def _timed(one: Callable[[int], Awaitable[Any]], terms: int, seconds: float) -> Run:
+async def _measure(operation: Callable[[int], Awaitable[Any]], terms: int, seconds: float) -> Run:
+    """Run an operation for random terms."""
     numbers = random.Random(terms)
-    until, took = time.perf_counter() + seconds, []
+    deadline, latencies = time.perf_counter() + seconds, []
     for _ in itertools.count():
-        begun = time.perf_counter()
-        await one(numbers.randrange(terms))
-        took.append(time.perf_counter() - begun)
-        if begun >= until:
+        started_at = time.perf_counter()
+        await operation(numbers.randrange(terms))
+        latencies.append(time.perf_counter() - started_at)
+        if started_at >= deadline:
             break
-    return Run(rate=len(took) / sum(took), p99=sorted(took)[int(len(took) * 0.99)], busy=0.0)
+    return Run(rate=len(latencies) / sum(latencies), p99=sorted(latencies)[int(len(latencies) * 0.99)], load_use=0.0)
 
 
 def _rules() -> Rules:
@@ -57,10 +58,10 @@ def _rules() -> Rules:
     return Rules(catalogue=catalogue.load(ROOT / "catalogue.toml"), access=access, zone=zone)
 
 
-def _sides(stage: Stage) -> tuple[Side, Side]:
-    dsn, terms, rules = stage.books(), stage.readers, _rules()
+def _sides(environment: Environment) -> tuple[Side, Side]:
+    dsn, terms, rules = environment.history_database(), environment.readers, _rules()
 
-    async def ours(seconds: float) -> Run:
+    async def service(seconds: float) -> Run:
         engine = make_engine(dsn, pool_size=1)
         sessions = make_sessions(engine)
 
@@ -69,24 +70,24 @@ def _sides(stage: Stage) -> tuple[Side, Side]:
             assert found[1].progress is not None
 
         await quote(0)
-        run = await _timed(quote, terms, seconds)
+        run = await _measure(quote, terms, seconds)
         await engine.dispose()
         return run
 
-    async def bare(seconds: float) -> Run:
+    async def queries(seconds: float) -> Run:
         connection = await asyncpg.connect(dsn)
 
         async def read(number: int) -> None:
-            for statement, prefix in _BARE:
+            for statement, prefix in _QUERIES:
                 await connection.fetch(statement, f"{prefix}{number}")
             await connection.fetch(_EDITION)
 
         await read(0)
-        run = await _timed(read, terms, seconds)
+        run = await _measure(read, terms, seconds)
         await connection.close()
         return run
 
-    return partial(_run, ours), partial(_run, bare)
+    return partial(_run, service), partial(_run, queries)
 
 
 def _run(side: Callable[[float], Any], seconds: float) -> Run:
@@ -94,11 +95,11 @@ def _run(side: Callable[[float], Any], seconds: float) -> Run:
     return run
 
 
-BENCHES = [
-    Bench(
+BENCHMARKS = [
+    Benchmark(
         name="quote_vs_query",
-        unit="us a quote",
-        what="a quote on every basis, beside the bare reads by key that it needs",
+        unit="µs/quote",
+        description="a refund quote, against the queries that it needs",
         sides=_sides,
         time=True,
     )

@@ -1,4 +1,4 @@
-"""What the service is held against, each as good as it can be made by hand and served by the same server, set alike."""
+"""The baselines: minimal hand-written applications, served by the same server with the same options as the service."""
 
 import hashlib
 import hmac
@@ -18,11 +18,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 REPLY = b'{"allowed":true,"reason":"paid_term","until":"2027-03-01T00:00:00Z"}'
-TOLERANCE = 300  # seconds
+SIGNATURE_TOLERANCE = 300  # seconds
 
 
 async def bare_asgi(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body, and answer: the least that can be done under an ASGI server."""
+    """Read the body and reply: the least that an ASGI application can do."""
     if scope["type"] != "http":
         return
     more = True
@@ -34,7 +34,7 @@ async def bare_asgi(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def bare_gate(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with three headers and no body."""
+    """Reply with three headers and no body, like the gate."""
     if scope["type"] != "http":
         return
     headers = [(b"x-newsstand-subscriber", b"auth0%7C" + b"0" * 24), (b"x-newsstand-reason", b"paid_term")]
@@ -44,7 +44,7 @@ async def bare_gate(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class _BareRead:
-    """Read the body, then a row by its primary key, and answer: the least that can be done with asyncpg."""
+    """Read the body, select a row by its primary key with asyncpg, and reply."""
 
     def __init__(self) -> None:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
@@ -53,7 +53,7 @@ class _BareRead:
         if scope["type"] == "lifespan":
             await receive()
             self._pool = await asyncpg.create_pool(
-                os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_leave_as_it_is
+                os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_no_reset
             )
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -97,9 +97,7 @@ async def _check(body: _In) -> _Out:
 
 @asynccontextmanager
 async def _with_pool(app: Starlette) -> AsyncIterator[None]:
-    async with asyncpg.create_pool(
-        os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_leave_as_it_is
-    ) as pool:
+    async with asyncpg.create_pool(os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_no_reset) as pool:
         await pool.execute(
             "CREATE TABLE IF NOT EXISTS events (id text PRIMARY KEY, type text NOT NULL, payload text NOT NULL,"
             " received_at timestamptz NOT NULL DEFAULT now())"
@@ -108,15 +106,20 @@ async def _with_pool(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-async def _leave_as_it_is(_: object) -> None:
-    """Save the way to the server and back that asyncpg otherwise makes after each use, as the service does."""
+async def _no_reset(_: object) -> None:
+    """Skip the round trip that asyncpg makes after each use of a connection, as the service does."""
 
 
-async def _receive(request: Request) -> Response:
+async def _receive_webhook(request: Request) -> Response:
     body = await request.body()
-    said = dict(part.split("=", 1) for part in request.headers["stripe-signature"].split(","))
-    signed = hmac.digest(os.environ["BENCH_SECRET"].encode(), said["t"].encode() + b"." + body, hashlib.sha256).hex()
-    if not hmac.compare_digest(signed, said["v1"]) or abs(time.time() - int(said["t"])) > TOLERANCE:
+    signature = dict(part.split("=", 1) for part in request.headers["stripe-signature"].split(","))
+    expected = hmac.digest(
+        os.environ["BENCH_SECRET"].encode(), signature["t"].encode() + b"." + body, hashlib.sha256
+    ).hex()
+    if (
+        not hmac.compare_digest(expected, signature["v1"])
+        or abs(time.time() - int(signature["t"])) > SIGNATURE_TOLERANCE
+    ):
         return Response(status_code=400)
     event = json.loads(body)
     await request.app.state.pool.execute(
@@ -128,19 +131,19 @@ async def _receive(request: Request) -> Response:
     return Response(b'{"received":true}', media_type="application/json")
 
 
-async def _same_bytes(request: Request) -> Response:
+async def _fixed_response(request: Request) -> Response:
     return Response(os.environ["BENCH_BODY"].encode(), media_type="application/json")
 
 
 async def _discovery(request: Request) -> Response:
-    home = str(request.base_url).rstrip("/")
-    return JSONResponse({"issuer": home, "jwks_uri": f"{home}/keys"})
+    url = str(request.base_url).rstrip("/")
+    return JSONResponse({"issuer": url, "jwks_uri": f"{url}/keys"})
 
 
 async def _keys(_: Request) -> Response:
     return JSONResponse({"keys": [json.loads(os.environ["BENCH_JWK"])]})
 
 
-issuer = Starlette(routes=[Route("/.well-known/openid-configuration", _discovery), Route("/keys", _keys)])
-static_stripe = Starlette(routes=[Route("/v1/{path:path}", _same_bytes)])
-minimal_ingest = Starlette(routes=[Route("/webhooks/stripe", _receive, methods=["POST"])], lifespan=_with_pool)
+identity_provider = Starlette(routes=[Route("/.well-known/openid-configuration", _discovery), Route("/keys", _keys)])
+static_stripe = Starlette(routes=[Route("/v1/{path:path}", _fixed_response)])
+minimal_ingest = Starlette(routes=[Route("/webhooks/stripe", _receive_webhook, methods=["POST"])], lifespan=_with_pool)

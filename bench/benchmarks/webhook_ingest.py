@@ -1,4 +1,4 @@
-"""Taking in what Stripe tells: events of about 4 KB, no two alike, really signed, on disk before the answer."""
+"""Receiving webhooks: unique, signed events of about 4 KB, stored durably before the response."""
 
 import hashlib
 import hmac
@@ -7,11 +7,11 @@ import json
 import time
 from collections.abc import Iterator
 
-from bench import load
-from bench.runner import Bench, Side
-from bench.stage import WEBHOOK_SECRET, Stage
+from bench import load_generator
+from bench.environment import WEBHOOK_SECRET, Environment
+from bench.runner import Benchmark, Side
 
-ENOUGH = 6_000  # a second: more than either side takes
+REQUESTS_PER_SECOND = 6_000  # prepared for each second of a run: more than either side handles
 
 
 def _line(number: int) -> dict[str, object]:
@@ -107,36 +107,40 @@ _TEMPLATE = _event("evt_EVENT", "sub_SUBSCRIPTION")
 
 
 def _deliveries() -> Iterator[bytes]:
-    """Give requests, each of another event, signed when it is asked for."""
+    """Yield requests with different events, each signed when it is generated."""
     for number in itertools.count(1):
         body = _TEMPLATE.replace(b"evt_EVENT", b"evt_1Rbench%017d" % number)
         body = body.replace(b"sub_SUBSCRIPTION", b"sub_1Rbench%016d" % number)
-        at = str(int(time.time()))
-        signature = hmac.digest(WEBHOOK_SECRET.encode(), f"{at}.".encode() + body, hashlib.sha256).hex()
-        yield load.request("/webhooks/stripe", body, {"Stripe-Signature": f"t={at},v1={signature}"})
+        timestamp = str(int(time.time()))
+        signature = hmac.digest(WEBHOOK_SECRET.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hex()
+        yield load_generator.post_request(
+            "/webhooks/stripe", body, {"Stripe-Signature": f"t={timestamp},v1={signature}"}
+        )
 
 
-def _sides(stage: Stage) -> tuple[Side, Side]:
-    minimal = stage.peer(
-        "minimal_ingest", BENCH_DATABASE_URL=stage.other_database("minimal"), BENCH_SECRET=WEBHOOK_SECRET
+def _sides(environment: Environment) -> tuple[Side, Side]:
+    minimal = environment.baseline(
+        "minimal_ingest", BENCH_DATABASE_URL=environment.empty_database("minimal"), BENCH_SECRET=WEBHOOK_SECRET
     )
 
     def side(port: int) -> Side:
-        deliveries = _deliveries()  # of its own: each side has its own database
+        deliveries = _deliveries()  # separate for each side, because each has its own database
 
-        def run(seconds: float) -> load.Run:
-            return stage.run(port, list(itertools.islice(deliveries, int(seconds * ENOUGH) + 1)), seconds)
+        def run(seconds: float) -> load_generator.Run:
+            return environment.run(
+                port, list(itertools.islice(deliveries, int(seconds * REQUESTS_PER_SECOND) + 1)), seconds
+            )
 
         return run
 
-    return side(stage.service()), side(minimal)
+    return side(environment.service()), side(minimal)
 
 
-BENCHES = (
-    Bench(
+BENCHMARKS = (
+    Benchmark(
         name="ingest_vs_minimal",
         unit="events/s",
-        what="accepting a webhook, durably, beside a minimal endpoint made by hand",
+        description="receive a webhook, against a minimal hand-written endpoint",
         sides=_sides,
     ),
 )

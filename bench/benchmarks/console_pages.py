@@ -1,0 +1,122 @@
+"""
+Console pages with a million readers: a search and a reader's page, against their own SQL queries.
+
+The service's side is the whole page: session cookie, queries, rules and template. The baseline runs the queries that the
+page made, recorded at the driver, one after the other with the same parameters on a single asyncpg connection. Both run in
+this process, one at a time; the page is called as an ASGI server would call it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import asyncpg
+from pydantic import SecretStr
+from starlette.types import Message
+
+from app import main, observability
+from app.clock import SystemClock
+from app.console.desk import sign_in_of
+from app.console.sessions import Staff
+from app.domain.callers import SUPPORT, Reader
+from app.settings import Settings
+from bench import query_recorder
+from bench.environment import Environment
+from bench.load_generator import BadResponse, Run
+from bench.runner import Benchmark, Side
+
+Operation = Callable[[], Awaitable[None]]
+
+
+def _sides(path: str, environment: Environment) -> tuple[Side, Side]:
+    loop = asyncio.new_event_loop()
+    exit_stack = AsyncExitStack()
+    page, queries = loop.run_until_complete(_prepare(path, environment.history_database(), exit_stack))
+    environment.on_exit(lambda: loop.run_until_complete(exit_stack.aclose()))
+    return partial(_side, loop, page), partial(_side, loop, queries)
+
+
+def _side(loop: asyncio.AbstractEventLoop, operation: Operation, seconds: float) -> Run:
+    return loop.run_until_complete(_run(operation, seconds))
+
+
+async def _run(operation: Operation, seconds: float) -> Run:
+    latencies: list[float] = []
+    started_at = time.perf_counter()
+    while (now := time.perf_counter()) < started_at + seconds or not latencies:
+        await operation()
+        latencies.append(time.perf_counter() - now)
+    return Run(rate=len(latencies) / sum(latencies), p99=sorted(latencies)[int(len(latencies) * 0.99)], load_use=0.0)
+
+
+async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Operation, Operation]:
+    observability.configure("ERROR")  # without log messages, as in the other benchmarks
+    settings = Settings(
+        database_url=SecretStr(dsn),
+        oidc_client_id="bench",
+        oidc_issuer="http://127.0.0.1:9",  # unused
+        session_key=SecretStr("a-public-key-of-the-benchmarks-only"),
+        log_level="ERROR",
+    )
+    app = main.application(settings, with_worker=False)
+    await exit_stack.enter_async_context(app.router.lifespan_context(app))
+    sign_in = sign_in_of(settings)
+    if sign_in is None:
+        raise RuntimeError("the console is off")
+    now = SystemClock().real()
+    staff = Staff.of(Reader(sub="bench", name="Bench", roles=frozenset({SUPPORT})), now=now)
+    page = partial(_page, app, path, staff.sealed(sign_in.staff_seal, now=now))
+    for _ in range(3):  # fill the caches
+        await page()
+    async with query_recorder.record_statements(app.state.container.pool) as statements:
+        await page()
+    connection = await asyncpg.connect(dsn)
+    exit_stack.push_async_callback(connection.close)
+
+    async def queries() -> None:
+        for statement, parameters in statements:
+            await connection.fetch(statement, *parameters)
+
+    return page, queries
+
+
+async def _page(app: Callable[..., Awaitable[None]], path: str, cookie: str) -> None:
+    route, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": route,
+        "raw_path": route.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "http_version": "1.1",
+        "headers": [(b"host", b"bench"), (b"cookie", f"newsstand_console={cookie}".encode())],
+        "server": ("bench", 80),
+        "client": ("127.0.0.1", 1),
+    }
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope, receive, send)
+    if messages[0]["status"] != 200:
+        raise BadResponse(f"{path}: {messages[0]['status']}")
+
+
+def _benchmark(name: str, path: str, description: str) -> Benchmark:
+    return Benchmark(name=name, unit="µs", description=description, sides=partial(_sides, path), time=True)
+
+
+BENCHMARKS = (
+    _benchmark("search_vs_query", "/console/readers?q=reader-4242", "a search in the console, against its SQL queries"),
+    _benchmark(
+        "reader_page_vs_queries", "/console/readers/rdr_42", "a console page about a reader, against its SQL queries"
+    ),
+)

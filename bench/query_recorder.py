@@ -1,0 +1,53 @@
+"""Record the SQL statements of a request at the driver, through a session or directly on the pool."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+from asyncpg.connection import LoggedQuery
+from asyncpg.pool import PoolConnectionProxy
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from structlog.contextvars import get_contextvars
+
+Statements = list[tuple[str, tuple[object, ...]]]
+
+
+@asynccontextmanager
+async def record_statements(
+    pool: "asyncpg.Pool[asyncpg.Record]", *, request_id: str | None = None
+) -> AsyncIterator[Statements]:
+    """
+    Record all statements with their parameters inside the context.
+
+    :param request_id: record only the statements of this request; None records all.
+    """
+    statements: Statements = []
+
+    def is_recorded() -> bool:
+        return request_id is None or get_contextvars().get("request_id") == request_id
+
+    def on_session_query(_: object, __: object, statement: str, parameters: tuple[object, ...], *___: object) -> None:
+        if is_recorded():
+            statements.append((statement, tuple(parameters)))
+
+    def on_pool_query(query: LoggedQuery) -> None:
+        if is_recorded():
+            statements.append((query.query, tuple(query.args)))
+
+    event.listen(Engine, "before_cursor_execute", on_session_query)
+    await _for_each_connection(pool, lambda connection: connection.add_query_logger(on_pool_query))
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", on_session_query)
+        await _for_each_connection(pool, lambda connection: connection.remove_query_logger(on_pool_query))
+
+
+async def _for_each_connection(
+    pool: "asyncpg.Pool[asyncpg.Record]", action: "Callable[[PoolConnectionProxy[asyncpg.Record]], object]"
+) -> None:
+    connections = [await pool.acquire() for _ in range(pool.get_max_size())]
+    for connection in connections:
+        action(connection)
+        await pool.release(connection)
