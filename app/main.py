@@ -27,19 +27,20 @@ from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.api.openapi import TAGS
 from app.api.routes import ROUTERS
+from app.batching import Batcher
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
 from app.console.desk import Desk, sign_in_of
 from app.db import inbox
 from app.db.engine import leases, schema
-from app.db.engine.batching import Batcher
 from app.db.engine.change_feed import ChangeFeed
 from app.db.engine.dsn import find_dsn, listen_dsn
 from app.db.engine.encryption import seal_of
 from app.db.engine.notifications import Notifier
+from app.db.engine.pool import open_pool
 from app.db.engine.rate_buckets import RateBuckets
 from app.db.engine.session import Sessions, make_engine, make_sessions
-from app.db.entitlements import Reader, open_pool
+from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter
 from app.domain import events
 from app.domain.plans import Catalogue
@@ -111,7 +112,7 @@ class Parts:
             catch_up=partial(self._catch_up, done),
         )
 
-    async def _catch_up(self, done: Batcher[webhooks.LookedAt], owner: str) -> bool:
+    async def _catch_up(self, done: Batcher[webhooks.LookedAt, None], owner: str) -> bool:
         async def do(claimed: leases.Claimed, seen: StripeSubscriptionState | None) -> None:
             await self._apply(done, claimed, owner, seen=seen)
 
@@ -148,7 +149,7 @@ class Parts:
 
     async def _apply(
         self,
-        done: Batcher[webhooks.LookedAt],
+        done: Batcher[webhooks.LookedAt, None],
         claimed: leases.Claimed,
         owner: str,
         *,
@@ -234,7 +235,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             api_key=key,
             timeout=settings.stripe_timeout,
             test_clock=urlsplit(settings.clock_url).path.rpartition("/")[2] if settings.clock_url else None,
-            allowance=RateBuckets(pool, overall=settings.overall_rate, each=settings.stripe_endpoint_rate_limit)
+            rate_limit=RateBuckets(pool, overall=settings.overall_rate, each=settings.stripe_endpoint_rate_limit)
             if settings.overall_rate
             else None,
         )
@@ -250,7 +251,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             greet=partial(imports.greet, sessions) if settings.claim_by_email else None,
         )
         stack.push_async_callback(authenticator.close)
-        asked = Entitlements(Reader(pool), offer, outage_allowance=settings.outage_allowance)
+        asked = Entitlements(EntitlementLookup(pool), offer, outage_allowance=settings.outage_allowance)
         hearing = ChangeFeed(listen_dsn(settings, dsn), pool, asked)
         minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
         container = Container(

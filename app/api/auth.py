@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
-from app.db.engine.session import PATIENCE, Sessions, is_away, within
+from app.db.engine.session import QUERY_TIMEOUT, Sessions, is_unreachable, with_timeout
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.entitlements import AnswersUnavailable
 from app.services import api_keys as server_keys
@@ -176,9 +176,9 @@ class Authenticator:
 
     async def _looked_up(self, hashed: str, now: datetime) -> ServerKey:
         try:
-            found = await within(PATIENCE, server_keys.find(self._sessions, hashed))
+            found = await with_timeout(QUERY_TIMEOUT, server_keys.find(self._sessions, hashed))
         except Exception as failure:
-            if not is_away(failure):
+            if not is_unreachable(failure):
                 raise
             before = self._servers_before.get(hashed, now=now)
             if before is None:

@@ -16,8 +16,8 @@ from starlette.requests import HTTPConnection
 from app import settings
 from app.api.auth import Authenticator
 from app.clock import Clock
-from app.db import entitlements
 from app.db.engine import session as db
+from app.db.engine.pool import Pool
 from app.db.inbox_writer import InboxWriter
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
 from app.domain.plans import AccessPolicy, Catalogue
@@ -38,7 +38,7 @@ class Container:
     gateway: Gateway
     catalogue: Catalogue
     authenticator: Authenticator
-    pool: entitlements.Pool  # bare asyncpg, where SQLAlchemy's cost counts
+    pool: Pool  # bare asyncpg, where SQLAlchemy's cost counts
     arrivals: InboxWriter
     entitlements: Entitlements
     signer: Signer
@@ -85,7 +85,7 @@ async def _rules(parts: Parts) -> Rules:
     return parts.rules
 
 
-async def _pool(parts: Parts) -> entitlements.Pool:
+async def _pool(parts: Parts) -> Pool:
     return parts.pool
 
 
@@ -110,7 +110,7 @@ Sessions = Annotated[db.Sessions, Depends(_sessions)]
 StripeGateway = Annotated[Gateway, Depends(_gateway)]
 Shop = Annotated[Catalogue, Depends(_catalogue)]
 ReadRules = Annotated[Rules, Depends(_rules)]
-EntitlementPool = Annotated[entitlements.Pool, Depends(_pool)]
+EntitlementPool = Annotated[Pool, Depends(_pool)]
 Asking = Annotated[Entitlements, Depends(_entitlements)]
 TokenSigner = Annotated[Signer, Depends(_signer)]
 Now = Annotated[datetime, Depends(_policy_time)]  # by which terms, guarantees and access are judged

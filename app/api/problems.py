@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from app.db.engine.session import is_away
+from app.db.engine.session import is_unreachable
 from app.domain.errors import DomainError
 from app.observability import REFUSALS
 
@@ -188,7 +188,7 @@ def unexpected(error: Exception) -> Response:
 
     Wherever it was asked, a database that is gone is nobody's mistake, and comes back.
     """
-    if is_away(error):
+    if is_unreachable(error):
         log.warning("database_unavailable", error=type(error).__name__)
         return problem("database_unavailable", "The database does not answer. Try again.")
     log.error("unexpected_error", error=type(error).__name__, exc_info=error)

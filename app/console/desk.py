@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from app.clock import Clock
 from app.console.cookies import Seal
 from app.console.oidc import Identity
+from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
-from app.db.entitlements import Pool
 from app.domain.callers import Reader
 from app.domain.rules import Rules
 from app.gateway.client import Gateway

@@ -15,7 +15,7 @@ from sqlalchemy.orm import defer
 
 from app.db.engine import leases
 from app.db.engine.session import Session
-from app.db.inbox import NO_KEY
+from app.db.inbox_writer import NO_KEY
 from app.db.models import Event as Row
 from app.domain.events import APPLIED, DEAD, FAILED, IGNORED, KINDS, RECEIVED, Selection
 

@@ -5,10 +5,9 @@ Accepting runs on the bare asyncpg pool, and those that arrive together share on
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
-import asyncpg
 from sqlalchemy import Integer, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
@@ -18,22 +17,8 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Event as Row
 from app.db.models import table_of
-from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION, RefetchRequest
+from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION
 from app.domain.history import Told
-
-NO_KEY = "-"
-
-_STORE = """
-INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, work_key, due_at)
-SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END,
-       ignored, payload, key, CASE WHEN ignored IS NULL THEN now() END
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
-            $9::text[]) AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
-ORDER BY id  -- so that two batches with the same events wait for each other, and not crosswise
-ON CONFLICT (id) DO NOTHING
-RETURNING id
-"""
-
 
 _TEXTS = ARRAY(TEXT)
 _CLOSE = text(
@@ -88,34 +73,6 @@ _TOLD_OF = (  # built once, and Core's: a part of every reader's page
     .order_by(_ROWS.c.received_at.desc(), _ROWS.c.id.desc())
     .limit(bindparam("most", type_=Integer))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event as it came in: what it is a refetch for, and its own words."""
-
-    refetch: RefetchRequest
-    payload: str
-
-
-async def store(
-    pool: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]", arrivals: Sequence[Arrival]
-) -> set[str]:
-    """Keep events, durably and in one commit, each once. Returns the ids of those that were not there yet."""
-    refetches = [arrival.refetch for arrival in arrivals]
-    stored = await pool.fetch(
-        _STORE,
-        [refetch.event_id for refetch in refetches],
-        [refetch.type for refetch in refetches],
-        [refetch.api_version for refetch in refetches],
-        [refetch.livemode for refetch in refetches],
-        [refetch.object_id for refetch in refetches],
-        [refetch.created_at for refetch in refetches],
-        [refetch.ignored for refetch in refetches],
-        [arrival.payload for arrival in arrivals],
-        [refetch.key or NO_KEY for refetch in refetches],
-    )
-    return {row["id"] for row in stored}
 
 
 async def request_refetch(session: Session, key: str, *, why: str) -> None:

@@ -1,105 +1,116 @@
 """
-The door of the inbox: events that arrive together are written together.
+Accept webhook events: write those that arrive together in one commit.
 
-A commit costs a wait for the disk, however much is in it. So what arrives while one batch is being written waits for the
-next, and each is told of *its* commit: nobody is answered before the event is on disk. There are two writers in each
-process, one of which gathers while the other waits for the disk; under load the batches grow by themselves, and a lone event
-waits for nobody.
+The caller gets an answer only after its event is on disk. While one batch waits for the disk, the other one is collected.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass
 
 import asyncpg
 import structlog
 
-from app.db import inbox
-from app.db.inbox import Arrival
-from app.domain.events import NotStored
+from app.batching import Batcher
+from app.domain.events import NotStored, RefetchRequest
 
-MOST_EVENTS, MOST_BYTES = 200, 2_000_000  # in one batch
-WRITERS = 2  # while one waits for the disk, the other gathers
-ROOM = 32_000_000  # bytes that may wait, so that a slow disk does not fill the memory
+CONCURRENCY = 2  # batches
+BATCH_BYTES = 2_000_000
+COUNTED_AS = 10_000  # bytes at least, for each event, so that a batch has at most 200
+MAX_PENDING_BYTES = 32_000_000  # so that a slow disk does not fill the memory
+ONE_EVENTS_FAULT = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
+NO_KEY = "-"  # the event is not about an object that we follow
+
+_INSERT = """
+INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, work_key, due_at)
+SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END,
+       ignored, payload, key, CASE WHEN ignored IS NULL THEN now() END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
+            $9::text[]) AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
+ORDER BY id  -- two batches with the same events lock them in the same order
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+"""
 log = structlog.get_logger()
-_Waiting = tuple[Arrival, "asyncio.Future[bool]"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """A verified event, before it is stored."""
+
+    refetch: RefetchRequest
+    payload: str
 
 
 class InboxWriter:
-    """Takes in events from all requests of the process, and writes them in batches."""
+    """Stores the events of all requests of the process."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, room: int = ROOM, writers: int = WRITERS) -> None:
-        self._pool, self._room, self._writers = pool, room, writers
-        self._waiting: deque[_Waiting] = deque()
-        self._bytes = 0
-        self._writing: set[asyncio.Task[None]] = set()
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        max_pending_bytes: int = MAX_PENDING_BYTES,
+        concurrency: int = CONCURRENCY,
+    ) -> None:
+        self._pool, self._max_pending_bytes = pool, max_pending_bytes
+        self._pending_bytes = 0
+        self._batcher = Batcher(
+            self._insert,
+            concurrency=concurrency,
+            size=lambda event: max(len(event.payload), COUNTED_AS),
+            max_size=BATCH_BYTES,
+            retry_singly=ONE_EVENTS_FAULT,
+        )
 
-    async def store(self, arrival: Arrival) -> bool:
+    async def store(self, event: ReceivedEvent) -> bool:
         """
-        Keep an event. Returns once it is durably there; False: it was there already.
+        Store an event, and return whether it is new once it is on disk.
 
-        :raises NotStored: it could not be written, or too much waits already. Stripe sends it again.
+        :raises NotStored: if it could not be written, or too many events are waiting. Stripe sends it again.
         """
-        if self._bytes + len(arrival.payload) > self._room:
-            raise NotStored("more arrives than can be written just now")
-        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arrival, stored))
-        self._bytes += len(arrival.payload)
-        if len(self._writing) < self._writers:
-            self._writing.add(asyncio.create_task(self._write()))
-        return await stored
+        size = len(event.payload)
+        if self._pending_bytes + size > self._max_pending_bytes:
+            raise NotStored("Too many events are waiting to be written")
+        self._pending_bytes += size
+        try:
+            return await self._batcher.submit(event)
+        except Exception as error:
+            raise NotStored("The event could not be written; send it again") from error
+        finally:
+            self._pending_bytes -= size
 
     async def close(self) -> None:
-        """Write what still waits."""
-        if self._writing:
-            await asyncio.wait(self._writing)
+        """Write the events that are still waiting."""
+        await self._batcher.drain()
 
-    async def _write(self) -> None:
+    async def _insert(self, events: Sequence[ReceivedEvent]) -> list[bool]:
         try:
-            while self._waiting:
-                await self._empty(self._take())
-        finally:  # in the same step as the last look at what waits: what comes next must not count on this writer
-            self._writing.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-
-    async def _empty(self, batch: list[_Waiting]) -> None:
-        try:
-            await self._store(batch)
-        finally:  # also when this task is cancelled: nobody waits for ever
-            for arrival, stored in batch:
-                self._bytes -= len(arrival.payload)
-                if not stored.done():
-                    stored.set_exception(NotStored("the writer was stopped"))
-
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        size = 0
-        while self._waiting and len(batch) < MOST_EVENTS and size < MOST_BYTES:
-            batch.append(self._waiting.popleft())
-            size += len(batch[-1][0].payload)
-        return batch
-
-    async def _store(self, batch: Sequence[_Waiting]) -> None:
-        """Write a batch; when it is refused, each of it by itself, so that a bad one fails alone."""
-        try:
-            new = await inbox.store(self._pool, [arrival for arrival, _ in batch])
-        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError) as bad:
-            if len(batch) == 1:
-                _fail(batch, bad)
-                return
-            for one in batch:
-                await self._store([one])
-        except Exception as failure:  # whatever it is, each of them is answered, and sent again
-            _fail(batch, failure)
-        else:
-            for arrival, stored in batch:
-                if not stored.done():  # whoever asked may have gone
-                    stored.set_result(arrival.refetch.event_id in new)
-                new.discard(arrival.refetch.event_id)  # the same one twice in a batch is new once
+            new = await insert(self._pool, events)
+        except Exception as error:
+            if len(events) == 1 or not isinstance(error, ONE_EVENTS_FAULT):
+                log.error("events_not_stored", events=len(events), error=type(error).__name__)
+            raise
+        results = []
+        for event in events:
+            results.append(event.refetch.event_id in new)
+            new.discard(event.refetch.event_id)  # a duplicate in the same batch is not new
+        return results
 
 
-def _fail(batch: Sequence[_Waiting], failure: Exception) -> None:
-    log.error("events_not_stored", events=len(batch), error=type(failure).__name__)
-    for _, stored in batch:
-        if not stored.done():
-            stored.set_exception(NotStored("the event could not be written; send it again"))
+async def insert(
+    pool: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]", events: Sequence[ReceivedEvent]
+) -> set[str]:
+    """Insert events in one commit, and return the ids of the new ones."""
+    refetches = [event.refetch for event in events]
+    rows = await pool.fetch(
+        _INSERT,
+        [refetch.event_id for refetch in refetches],
+        [refetch.type for refetch in refetches],
+        [refetch.api_version for refetch in refetches],
+        [refetch.livemode for refetch in refetches],
+        [refetch.object_id for refetch in refetches],
+        [refetch.created_at for refetch in refetches],
+        [refetch.ignored for refetch in refetches],
+        [event.payload for event in events],
+        [refetch.key or NO_KEY for refetch in refetches],
+    )
+    return {row["id"] for row in rows}

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db import inbox
 from app.db.engine.session import Session, new_id
+from app.db.inbox_writer import NO_KEY
 from app.db.models import Difference as DifferenceRow
 from app.db.models import Event, Payment, Refund, Subscriber, Subscription
 from app.db.models import Sweep as Row
@@ -227,7 +228,7 @@ async def take_in(session: Session, arrivals: Sequence[tuple[RefetchRequest, str
                 state=RECEIVED if refetch.ignored is None else IGNORED,
                 reason=refetch.ignored,
                 payload=payload,
-                work_key=refetch.key or inbox.NO_KEY,
+                work_key=refetch.key or NO_KEY,
                 due_at=func.now() if refetch.ignored is None else None,
             )
             .on_conflict_do_nothing(index_elements=[Event.id])

@@ -15,7 +15,7 @@ import structlog
 from stripe import ListObject, StripeClient, StripeObject, StripeResponse
 
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
-from app.gateway.rate_limits import Allowance, Pace, PacedClient
+from app.gateway.rate_limits import RateLimit, RateLimitedClient, RateLimiter
 
 API_VERSION = "2026-10-28.endive"
 T = TypeVar("T")
@@ -50,11 +50,11 @@ class Gateway:
         timeout: timedelta = timedelta(seconds=20),
         retries: int = 2,
         test_clock: str | None = None,
-        allowance: Allowance | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
         """:param allowance: what may be called when, over all processes; None: as much as anybody likes."""
         self.test_clock = test_clock  # new customers are put on it, so that their time can be wound
-        self._http = PacedClient(Pace(allowance), timeout=timeout.total_seconds())
+        self._http = RateLimitedClient(RateLimiter(rate_limit), timeout=timeout.total_seconds())
         self.sdk = StripeClient(
             api_key,
             base_addresses={"api": url},

@@ -1,18 +1,18 @@
 """
-Staying under Stripe's limits: each request waits for its turn, those that somebody waits for before the backlog.
+Outbound rate limiting: stay under Stripe's limits, and let interactive calls go before the backlog.
 
-What may be called when is told by an :class:`Allowance` that all processes share; the composition root hands it in. It
-is asked below the SDK, for each request that is really sent: the SDK's own retries and the pages of a listing count as well.
-A 429 all the same (others use the account too) shuts the allowance for as long as Stripe says, for all processes.
+The composition root passes in a :class:`RateLimit` that all processes share. Every HTTP request consumes from it,
+including the SDK's retries and the pages of a list. Other users of the account may still cause a 429; then the limit is
+closed for as long as Stripe says, for all processes.
 """
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -20,27 +20,27 @@ import stripe
 import structlog
 from prometheus_client import Counter, Histogram
 
-TOO_MANY = 429
-PATIENCE = timedelta(seconds=5)  # of a call that somebody waits for
-TRIES = {True: 2, False: 6}  # of one request that is refused for the rate: urgent, backlog
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
-_TWO_WORDS = frozenset(
-    {"billing", "billing_portal", "checkout", "radar", "tax", "test_helpers"}
-)  # prefixes of resources
+from app.batching import Batcher
+
+TOO_MANY_REQUESTS = 429
+MAX_WAIT = timedelta(seconds=5)  # of an urgent call
+MAX_ATTEMPTS = {True: 2, False: 6}  # for one request that is answered 429: urgent, backlog
+FIRST_BACKOFF, MAX_BACKOFF = 0.5, 30.0  # seconds
+_TWO_WORD_PREFIXES = frozenset({"billing", "billing_portal", "checkout", "radar", "tax", "test_helpers"})
 
 CALLS = Counter("newsstand_stripe_calls", "Requests sent to Stripe", ["endpoint", "status"])
 WAITS = Histogram(
     "newsstand_stripe_wait_seconds",
-    "How long requests to Stripe waited for their turn",
-    ["who"],
+    "Time that requests to Stripe waited for the rate limit",
+    ["priority"],
     buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-_IN_THE_BACKLOG: ContextVar[bool] = ContextVar("in_the_backlog", default=False)
+_IS_BACKLOG: ContextVar[bool] = ContextVar("is_backlog", default=False)
 log = structlog.get_logger()
 
 
-class Granted(Protocol):
-    """So many calls may be made now; if none, there may be one after ``wait``."""
+class Grant(Protocol):
+    """The number of calls that may be made now; if none, the time until one may be."""
 
     @property
     def calls(self) -> int: ...
@@ -49,133 +49,118 @@ class Granted(Protocol):
     def wait(self) -> timedelta: ...
 
 
-class Allowance(Protocol):
-    """What all processes together may call."""
+class RateLimit(Protocol):
+    """The limit of all processes together."""
 
-    async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Granted:
+    async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Grant:
         """Take up to ``calls`` calls of an endpoint."""
 
-    async def shut(self, endpoint: str | None, wait: timedelta) -> None:
-        """Let nobody call an endpoint, or None: any, for a while."""
+    async def close(self, endpoint: str | None, wait: timedelta) -> None:
+        """Allow no calls for a while, of one endpoint or (None) of all."""
 
 
 @contextmanager
 def backlog() -> Iterator[None]:
-    """Have calls within give way to those that somebody waits for."""
-    before = _IN_THE_BACKLOG.set(True)
+    """Give calls within the block a lower priority than urgent calls."""
+    before = _IS_BACKLOG.set(True)
     try:
         yield
     finally:
-        _IN_THE_BACKLOG.reset(before)
+        _IS_BACKLOG.reset(before)
 
 
 def endpoint_of(method: str, url: str) -> str:
-    """Return which of Stripe's endpoints a request is of, such as ``GET subscriptions/{id}``."""
+    """Return the Stripe endpoint of a request, such as ``GET subscriptions/{id}``."""
     parts = urlsplit(url).path.strip("/").split("/")[1:]
-    words = 2 if parts and parts[0] in _TWO_WORDS else 1
+    words = 2 if parts and parts[0] in _TWO_WORD_PREFIXES else 1
     named = parts[:words] + ["{id}"] * (len(parts) > words) + parts[words + 1 : words + 2]
     return f"{method.upper()} {'/'.join(named)}"
 
 
-class Pace:
-    """Lets requests through when it is their turn, the earliest first; for each endpoint and urgency by itself."""
+class RateLimiter:
+    """Makes requests wait for the rate limit, first in, first out for each endpoint and priority."""
 
-    def __init__(self, allowance: Allowance | None) -> None:
-        self._allowance = allowance
-        self._queues: dict[tuple[str, bool], deque[asyncio.Future[None]]] = {}
-        self._asking: dict[tuple[str, bool], asyncio.Task[None]] = {}
+    def __init__(self, limit: RateLimit | None) -> None:
+        self._limit = limit
+        self._queues: dict[tuple[str, bool], Batcher[None, None]] = {}
 
-    async def admit(self, endpoint: str) -> None:
+    async def wait(self, endpoint: str) -> None:
         """
-        Wait for the turn of a request.
+        Wait until a request may be sent.
 
-        :raises stripe.RateLimitError: its turn did not come while somebody waited.
+        :raises stripe.RateLimitError: if an urgent request would wait longer than :data:`MAX_WAIT`.
         """
-        if self._allowance is None:
+        if self._limit is None:
             return
-        urgent = not _IN_THE_BACKLOG.get()
-        who = endpoint, urgent
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(who, deque()).append(turn)
-        if who not in self._asking:
-            self._asking[who] = asyncio.create_task(self._ask(self._allowance, endpoint, urgent=urgent))
+        urgent = not _IS_BACKLOG.get()
+        queue = self._queues.get((endpoint, urgent))
+        if queue is None:
+            take = partial(self._take, self._limit, endpoint, urgent)
+            queue = self._queues[endpoint, urgent] = Batcher(take)
         began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds() if urgent else None):
-                await turn
+            async with asyncio.timeout(MAX_WAIT.total_seconds() if urgent else None):
+                await queue.submit(None)
         except TimeoutError:
-            raise stripe.RateLimitError(f"our own limit for {endpoint} is used up") from None
+            raise stripe.RateLimitError(f"Newsstand's own rate limit for {endpoint} is used up") from None
         finally:
-            WAITS.labels("somebody" if urgent else "backlog").observe(asyncio.get_running_loop().time() - began)
+            WAITS.labels("urgent" if urgent else "backlog").observe(asyncio.get_running_loop().time() - began)
 
-    async def _ask(self, allowance: Allowance, endpoint: str, *, urgent: bool) -> None:
-        """Ask for as many turns as are waited for, until none is."""
-        queue = self._queues[endpoint, urgent]
+    async def _take(self, limit: RateLimit, endpoint: str, urgent: bool, waiting: Sequence[None]) -> list[None]:
+        """Return an entry for each request that may be sent now."""
         try:
-            while queue:
-                granted = await self._granted(allowance, endpoint, len(queue), urgent=urgent)
-                calls = granted.calls if granted else len(queue)
-                while queue and calls:
-                    turn = queue.popleft()
-                    if not turn.done():  # whoever waited may have gone
-                        turn.set_result(None)
-                        calls -= 1
-                if queue and granted:
-                    await asyncio.sleep(granted.wait.total_seconds() * random.uniform(1.0, 1.2))  # noqa: S311
-        finally:
-            del self._asking[endpoint, urgent]
+            granted = await limit.take(endpoint, len(waiting), urgent=urgent)
+        except Exception as error:
+            # Without the database nothing is held back: readers can still subscribe, and a 429 does no harm.
+            log.warning("stripe_rate_limit_unknown", error=type(error).__name__)
+            return [None] * len(waiting)
+        if not granted.calls:
+            await asyncio.sleep(granted.wait.total_seconds() * random.uniform(1.0, 1.2))  # noqa: S311
+        return [None] * granted.calls
 
-    async def _granted(self, allowance: Allowance, endpoint: str, calls: int, *, urgent: bool) -> Granted | None:
-        """None: nobody can tell, so nobody is held up: whoever wants to subscribe may, and a 429 is survived."""
-        try:
-            return await allowance.take(endpoint, calls, urgent=urgent)
-        except Exception as failure:
-            log.warning("stripe_limits_unknown", error=type(failure).__name__)
-            return None
-
-    async def refused(self, endpoint: str, said: Mapping[str, str], tries: int) -> bool:
-        """Wait after a 429 as Stripe says, and have all others wait. False: whoever asked has to be told."""
-        CALLS.labels(endpoint, TOO_MANY).inc()
-        wait = timedelta(seconds=_pause(said.get("Retry-After"), tries))
-        reason = said.get("Stripe-Rate-Limited-Reason", "")
-        urgent = not _IN_THE_BACKLOG.get()
-        log.warning("stripe_refuses_for_the_rate", endpoint=endpoint, reason=reason, seconds=wait.total_seconds())
-        if self._allowance is not None and reason:
+    async def should_retry(self, endpoint: str, headers: Mapping[str, str], attempts: int) -> bool:
+        """Handle a 429: close the limit for all processes, and wait. Return False when the caller should give up."""
+        CALLS.labels(endpoint, TOO_MANY_REQUESTS).inc()
+        wait = timedelta(seconds=_backoff(headers.get("Retry-After"), attempts))
+        reason = headers.get("Stripe-Rate-Limited-Reason", "")
+        urgent = not _IS_BACKLOG.get()
+        log.warning("stripe_rate_limited", endpoint=endpoint, reason=reason, seconds=wait.total_seconds())
+        if self._limit is not None and reason:
             try:
-                await self._allowance.shut(endpoint if reason.startswith("endpoint") else None, wait)
-            except Exception as failure:
-                log.warning("stripe_limits_unknown", error=type(failure).__name__)
-        if tries >= TRIES[urgent] or (urgent and wait > PATIENCE):
+                await self._limit.close(endpoint if reason.startswith("endpoint") else None, wait)
+            except Exception as error:
+                log.warning("stripe_rate_limit_unknown", error=type(error).__name__)
+        if attempts >= MAX_ATTEMPTS[urgent] or (urgent and wait > MAX_WAIT):
             return False
         await asyncio.sleep(wait.total_seconds())
         return True
 
 
-def _pause(told: str | None, tries: int) -> float:
-    """Return for how many seconds to wait: as Stripe told, else doubling, half of it at random."""
-    if told is not None and told.isdecimal() and len(told) < 6:
-        return min(float(told), LONGEST_PAUSE)
-    return float(min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.0))  # noqa: S311
+def _backoff(retry_after: str | None, attempts: int) -> float:
+    """Return the seconds to wait: Stripe's ``Retry-After``, else exponential back-off with jitter."""
+    if retry_after is not None and retry_after.isdecimal() and len(retry_after) < 6:
+        return min(float(retry_after), MAX_BACKOFF)
+    return float(min(FIRST_BACKOFF * 2 ** (attempts - 1), MAX_BACKOFF) * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-class PacedClient(stripe.AIOHTTPClient):
-    """The SDK's HTTP client, that waits for the turn of each request it sends."""
+class RateLimitedClient(stripe.AIOHTTPClient):
+    """The SDK's HTTP client, under the rate limit."""
 
-    def __init__(self, pace: Pace, *, timeout: float) -> None:
+    def __init__(self, limiter: RateLimiter, *, timeout: float) -> None:
         super().__init__(timeout=timeout)
-        self._pace = pace
+        self._limiter = limiter
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: object = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Send a request when it is its turn; one that is refused for the rate is sent again when Stripe says."""
-        endpoint, tries = endpoint_of(method, url), 0
+        """Send a request as soon as the rate limit allows; retry it after a 429."""
+        endpoint, attempts = endpoint_of(method, url), 0
         while True:
-            await self._pace.admit(endpoint)
-            body, status, said = await super().request_async(method, url, headers, post_data)
-            if status != TOO_MANY:
+            await self._limiter.wait(endpoint)
+            body, status, answered = await super().request_async(method, url, headers, post_data)
+            if status != TOO_MANY_REQUESTS:
                 CALLS.labels(endpoint, status).inc()
-                return body, status, said
-            tries += 1
-            if not await self._pace.refused(endpoint, said, tries):
-                return body, status, said
+                return body, status, answered
+            attempts += 1
+            if not await self._limiter.should_retry(endpoint, answered, attempts):
+                return body, status, answered

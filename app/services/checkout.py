@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
 from app.db.engine import leases
+from app.db.engine.pool import Pool
 from app.db.engine.session import Session, Sessions
-from app.db.entitlements import Pool
 from app.db.subscribers import Subscriber
 from app.domain import entitlements as rules_of_access
 from app.domain import return_urls

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from app.db.entitlements import Reader, Row, Unreadable, about
+from app.db.engine.session import DatabaseUnreachable
+from app.db.entitlements import EntitlementLookup, EntitlementRow, load_feature
 from app.domain.entitlements import (
     NOBODY,
     Access,
@@ -53,7 +54,7 @@ class Known:
     """What is remembered of one reader."""
 
     sub: str
-    row: Row | None
+    row: EntitlementRow | None
     read_at: float  # monotonic seconds, before it was asked for
     certain: bool = True  # False: the database is away, and this is how it was
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -75,14 +76,14 @@ class Entitlements:
 
     def __init__(
         self,
-        reader: Reader,
+        lookup: EntitlementLookup,
         catalogue: Catalogue,
         *,
         outage_allowance: timedelta,
         most: int = REMEMBERED,
         time: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._reader, self._catalogue, self._most, self._time = reader, catalogue, most, time
+        self._lookup, self._catalogue, self._most, self._time = lookup, catalogue, most, time
         self._outage_allowance = outage_allowance.total_seconds()
         self._kept: OrderedDict[str, Known] = OrderedDict()
         self._reading: dict[str, object] = {}
@@ -129,8 +130,8 @@ class Entitlements:
         begun = self._reading[sub] = object()
         asked_at = self._time()
         try:
-            row = await self._reader.read(sub)
-        except Unreadable as failure:
+            row = await self._lookup.get(sub)
+        except DatabaseUnreachable as failure:
             return self._as_it_was(sub, failure)
         finally:
             undisturbed = self._reading.get(sub) is begun
@@ -144,7 +145,7 @@ class Entitlements:
                 self._kept.popitem(last=False)
         return known
 
-    def _as_it_was(self, sub: str, failure: Unreadable) -> Known:
+    def _as_it_was(self, sub: str, failure: DatabaseUnreachable) -> Known:
         known = self._kept.get(sub)
         if known is None or self._time() - max(known.read_at, self._heard_until) > self._outage_allowance:
             raise AnswersUnavailable("the database does not answer") from failure
@@ -161,7 +162,7 @@ class Entitlements:
         if found is None or not found.stands(now):
             catalogue = self._catalogue
             catalogue.feature(feature)
-            access = about(feature, known.row.stored) if known.row is not None else NOBODY
+            access = load_feature(feature, known.row.parsed) if known.row is not None else NOBODY
             until = next_change(access, catalogue, (feature,), now=now)
             found = Answer(decide(access, feature, catalogue, now=now), now, until)
             known.answers[feature] = found
@@ -184,7 +185,7 @@ class Entitlements:
         """Return the answer for every feature there is."""
         known = await self.look(sub)
         catalogue = self._catalogue
-        access: Access = load(known.row.stored) if known.row is not None else NOBODY
+        access: Access = load(known.row.parsed) if known.row is not None else NOBODY
         answers = decisions(access, catalogue, now=now)
         allowed = {name: answer for name, answer in answers.items() if answer.allowed}
         if not known.certain and not allowed:

@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm
 
 from app.db import signing_keys
 from app.db.engine.encryption import Seal
-from app.db.engine.session import DATABASE_AWAY, PATIENCE, Sessions, within
+from app.db.engine.session import QUERY_TIMEOUT, UNAVAILABLE, Sessions, with_timeout
 from app.db.signing_keys import Sealed
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
@@ -106,9 +106,9 @@ class Signer:
 
     async def _look(self, now: datetime) -> None:
         try:
-            self._kept = await within(PATIENCE, self._every())
+            self._kept = await with_timeout(QUERY_TIMEOUT, self._every())
             self._looked_at = now
-        except DATABASE_AWAY as failure:
+        except UNAVAILABLE as failure:
             log.warning("signing_keys_not_looked_at", error=type(failure).__name__)
 
     async def _every(self) -> Sequence[Sealed]:
@@ -140,7 +140,7 @@ class Signer:
                     await signing_keys.add(session, made)
                     self._kept = [*self._kept, made]
             self._looked_at = now
-        except DATABASE_AWAY as failure:
+        except UNAVAILABLE as failure:
             log.warning("no_signing_key", error=type(failure).__name__)
 
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from app.db import audit, sign_outs
 from app.db.engine.fast_reads import Reading
+from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
-from app.db.entitlements import Pool
 
 
 async def note(

@@ -19,8 +19,8 @@ from app.db import (
     subscriptions,
 )
 from app.db.engine.fast_reads import Reading
+from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
-from app.db.entitlements import Pool
 from app.db.subscribers import Subscriber
 from app.domain import events
 from app.domain.anomalies import Anomaly

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from app import observability
+from app.batching import Batcher
 from app.db import inbox
 from app.db.engine import leases
-from app.db.engine.batching import Batcher
-from app.db.engine.session import DATABASE_AWAY, Sessions
-from app.db.inbox_writer import InboxWriter
+from app.db.engine.session import UNAVAILABLE, Sessions
+from app.db.inbox_writer import InboxWriter, ReceivedEvent
 from app.db.subscriptions import ConcurrentUpdate
 from app.domain import events
 from app.domain.errors import StripeUnavailable
@@ -52,7 +52,7 @@ async def accept(
     """
     text = signatures.verify(body, signature, secrets, now=now)
     refetch = events.with_mode(translate.refetch_request(text), livemode=livemode)
-    stored = await arrivals.store(inbox.Arrival(refetch, text))
+    stored = await arrivals.store(ReceivedEvent(refetch, text))
     return stored and refetch.ignored is None
 
 
@@ -64,10 +64,10 @@ class LookedAt:
     owner: str
 
 
-def closing(sessions: Sessions) -> Batcher[LookedAt]:
+def closing(sessions: Sessions) -> Batcher[LookedAt, None]:
     """Return what closes events: those of all keys that were looked at meanwhile in one transaction, leases given back."""
 
-    async def close(looked_at: Sequence[LookedAt]) -> None:
+    async def close(looked_at: Sequence[LookedAt]) -> list[None]:
         async with sessions.begin() as session:
             waited = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
             for owner in {one.owner for one in looked_at}:
@@ -76,8 +76,9 @@ def closing(sessions: Sessions) -> Batcher[LookedAt]:
                 )
         for seconds in waited:
             observability.EVENT_LAG.observe(seconds)
+        return [None] * len(looked_at)
 
-    return Batcher(close)
+    return Batcher(close, retry_singly=(Exception,))
 
 
 async def apply(
@@ -87,7 +88,7 @@ async def apply(
     *,
     owner: str,
     most: int,
-    done: Batcher[LookedAt],
+    done: Batcher[LookedAt, None],
 ) -> None:
     """
     Look at what the claimed events are about, and close exactly them.
@@ -104,7 +105,7 @@ async def apply(
             log.error("events_dead", key=claimed.key, event_ids=ids)
             return
         await _look(handlers, claimed.key)
-        await done.add(LookedAt(claimed, owner))
+        await done.submit(LookedAt(claimed, owner))
         released = True
         _count("applied", ids)
         log.info("events_applied", key=claimed.key, event_ids=ids)
@@ -118,7 +119,7 @@ async def apply(
             await inbox.ignore(session, ids, reason=str(foreign))
         _count("ignored", ids)
         log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
-    except (StripeUnavailable, ConcurrentUpdate, *DATABASE_AWAY) as away:
+    except (StripeUnavailable, ConcurrentUpdate, *UNAVAILABLE) as away:
         error = f"{type(away).__name__}: {away}"
         async with sessions.begin() as session:
             await leases.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)

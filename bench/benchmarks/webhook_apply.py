@@ -22,9 +22,9 @@ import asyncpg
 import stripe
 import uvloop
 
-from app.db import inbox
+from app.db import inbox_writer
 from app.db.engine.leases import CHANNEL
-from app.db.inbox import Arrival
+from app.db.inbox_writer import ReceivedEvent
 from app.gateway import translate
 from bench import load_generator
 from bench.environment import Environment
@@ -52,7 +52,7 @@ def _objects(bodies: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {"subscription": subscription, "invoice": invoice, "invoice_payment": payments["data"][0]}
 
 
-def events(bodies: dict[str, str], number: int, per_subscription: int) -> Iterator[Arrival]:
+def events(bodies: dict[str, str], number: int, per_subscription: int) -> Iterator[ReceivedEvent]:
     """Yield the events of one subscription, as the webhook endpoint stores them."""
     objects = _objects(bodies)
     for event_type, object_type in EVENT_TYPES[-1:] if per_subscription == 1 else EVENT_TYPES:
@@ -68,10 +68,10 @@ def events(bodies: dict[str, str], number: int, per_subscription: int) -> Iterat
             "type": event_type,
         }
         text = with_number(json.dumps(event, indent=2), number)
-        yield Arrival(translate.refetch_request(text), text)
+        yield ReceivedEvent(translate.refetch_request(text), text)
 
 
-async def deliver(dsn: str, arrivals: Sequence[Arrival], customers: Sequence[str]) -> datetime:
+async def deliver(dsn: str, arrivals: Sequence[ReceivedEvent], customers: Sequence[str]) -> datetime:
     """Insert events into the inbox in one transaction, and wake the worker. Return the database's time."""
     connection = await asyncpg.connect(dsn)
     try:
@@ -81,7 +81,7 @@ async def deliver(dsn: str, arrivals: Sequence[Arrival], customers: Sequence[str
         )
         async with connection.transaction():
             for start in range(0, len(arrivals), INSERT_BATCH):
-                await inbox.store(connection, arrivals[start : start + INSERT_BATCH])
+                await inbox_writer.insert(connection, arrivals[start : start + INSERT_BATCH])
             await connection.execute(f"NOTIFY {CHANNEL}")
             started_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
         return started_at

@@ -7,7 +7,8 @@ import asyncpg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.db.entitlements import Reader, about, open_pool
+from app.db.engine.pool import open_pool
+from app.db.entitlements import EntitlementLookup, load_feature
 from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, Access, Spell, decide, dump
 from app.domain.plans import Catalogue, Feature
 from tests.support.database import END_THE_OTHERS, OFTEN
@@ -27,17 +28,17 @@ accesses = st.builds(
 
 @given(accesses, st.sampled_from(NAMES))
 def test_a_part_of_the_row_decides_as_the_whole_row_does(access: Access, feature: str) -> None:
-    part = about(feature, dump(access))
+    part = load_feature(feature, dump(access))
 
     assert decide(part, feature, CATALOGUE, now=NOW) == decide(access, feature, CATALOGUE, now=NOW)
 
 
 async def test_a_question_that_comes_as_the_last_lane_rests_is_answered_too(database: str) -> None:
     pool = await open_pool(database, size=2, pooler=False)
-    reader = Reader(pool, lanes=1)
+    lookup = EntitlementLookup(pool, concurrency=1)
 
     async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
-        rows = [await reader.read("nobody") for _ in range(3)]
+        rows = [await lookup.get("nobody") for _ in range(3)]
 
     assert rows == [None, None, None]
     await pool.close()
@@ -45,9 +46,9 @@ async def test_a_question_that_comes_as_the_last_lane_rests_is_answered_too(data
 
 async def test_the_answer_survives_a_restart_of_the_server_whenever_it_is_asked_for(database: str) -> None:
     pool = await open_pool(database, size=2, pooler=False)
-    reader, other = Reader(pool), await asyncpg.connect(database)
+    lookup, other = EntitlementLookup(pool), await asyncpg.connect(database)
     for _ in range(OFTEN):
-        assert await reader.read("nobody") is None
+        assert await lookup.get("nobody") is None
         await other.execute(END_THE_OTHERS)
     await other.close()
     await pool.close()

@@ -1,4 +1,4 @@
-"""The door of the inbox: who arrives together shares a commit, and each is told of what became of their own event."""
+"""Accepting events: those that arrive together share a commit, and each caller learns the outcome of its own event."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from app.db.entitlements import open_pool
-from app.db.inbox import Arrival
-from app.db.inbox_writer import InboxWriter
+from app.db.engine.pool import open_pool
+from app.db.inbox_writer import InboxWriter, ReceivedEvent
 from app.domain.events import NotStored, RefetchRequest
 
 
-def arrival(number: int, *, payload: str = "{}") -> Arrival:
+def event(number: int, *, payload: str = "{}") -> ReceivedEvent:
     refetch = RefetchRequest(
         event_id=f"evt_{number}",
         type="invoice.paid",
@@ -24,7 +23,7 @@ def arrival(number: int, *, payload: str = "{}") -> Arrival:
         key="subscription:sub_1",
         ignored=None,
     )
-    return Arrival(refetch, payload)
+    return ReceivedEvent(refetch, payload)
 
 
 @pytest.fixture
@@ -35,19 +34,17 @@ async def pool(database: str) -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
 
 
 @asynccontextmanager
-async def a_slow_disk(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[None]:
-    """Nothing is written to the inbox within."""
+async def blocked_inbox(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[None]:
+    """Block writes to the inbox within the block."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
         yield
 
 
-async def test_events_that_arrive_together_share_commits_and_each_is_stored_once(
-    pool: "asyncpg.Pool[asyncpg.Record]",
-) -> None:
-    arrivals = InboxWriter(pool)
+async def test_concurrent_events_share_commits_and_each_is_stored_once(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    writer = InboxWriter(pool)
 
-    new = await asyncio.gather(*(arrivals.store(arrival(n % 50)) for n in range(100)))
+    new = await asyncio.gather(*(writer.store(event(n % 50)) for n in range(100)))
 
     assert sum(new) == 50
     stored = await pool.fetchrow("SELECT count(*) AS events, count(DISTINCT xmin::text) AS commits FROM events")
@@ -56,68 +53,66 @@ async def test_events_that_arrive_together_share_commits_and_each_is_stored_once
     assert stored["commits"] < 10
 
 
-async def test_nobody_is_answered_before_their_event_is_committed(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    arrivals = InboxWriter(pool)
-    async with a_slow_disk(pool):
-        answers = [asyncio.create_task(arrivals.store(arrival(n))) for n in range(5)]
+async def test_no_caller_gets_an_answer_before_the_commit(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    writer = InboxWriter(pool)
+    async with blocked_inbox(pool):
+        answers = [asyncio.create_task(writer.store(event(n))) for n in range(5)]
         done, _ = await asyncio.wait(answers, timeout=0.3)
         assert not done
 
     assert await asyncio.gather(*answers) == [True] * 5
 
 
-async def test_an_event_that_cannot_be_kept_fails_alone(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    arrivals = InboxWriter(pool)
-    some = [arrival(1), arrival(2, payload="a\x00b"), arrival(3)]
+async def test_an_event_that_cannot_be_stored_fails_alone(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    writer = InboxWriter(pool)
+    events = [event(1), event(2, payload="a\x00b"), event(3)]
 
-    became = await asyncio.gather(*(arrivals.store(one) for one in some), return_exceptions=True)
+    results = await asyncio.gather(*(writer.store(one) for one in events), return_exceptions=True)
 
-    assert [became[0], became[2]] == [True, True]
-    assert isinstance(became[1], NotStored)
+    assert [results[0], results[2]] == [True, True]
+    assert isinstance(results[1], NotStored)
     assert await pool.fetchval("SELECT array_agg(id ORDER BY id) FROM events") == ["evt_1", "evt_3"]
 
 
-async def test_when_the_database_fails_each_is_told_so_and_the_next_are_taken_in_again(
+async def test_a_database_error_fails_the_waiting_events_only(
     pool: "asyncpg.Pool[asyncpg.Record]",
 ) -> None:
-    arrivals = InboxWriter(pool)
+    writer = InboxWriter(pool)
     await pool.execute("ALTER TABLE events RENAME TO away")
-    became = await asyncio.gather(*(arrivals.store(arrival(n)) for n in range(5)), return_exceptions=True)
-    assert all(isinstance(one, NotStored) for one in became)
+    results = await asyncio.gather(*(writer.store(event(n)) for n in range(5)), return_exceptions=True)
+    assert all(isinstance(one, NotStored) for one in results)
 
     await pool.execute("ALTER TABLE away RENAME TO events")
-    assert await arrivals.store(arrival(1))
+    assert await writer.store(event(1))
 
 
-async def test_what_would_fill_the_memory_is_sent_away(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    arrivals = InboxWriter(pool, room=1000)
-    async with a_slow_disk(pool):
-        answers = [asyncio.create_task(arrivals.store(arrival(n, payload="x" * 300))) for n in range(5)]
+async def test_events_beyond_the_memory_limit_are_refused(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    writer = InboxWriter(pool, max_pending_bytes=1000)
+    async with blocked_inbox(pool):
+        answers = [asyncio.create_task(writer.store(event(n, payload="x" * 300))) for n in range(5)]
         refused, waiting = await asyncio.wait(answers, timeout=0.3)
         assert len(waiting) == 3
         assert all(isinstance(one.exception(), NotStored) for one in refused)
 
     await asyncio.gather(*waiting)
-    assert await arrivals.store(arrival(9, payload="x" * 900))
+    assert await writer.store(event(9, payload="x" * 900))
 
 
-async def test_what_still_waits_is_written_before_the_door_closes(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    arrivals = InboxWriter(pool)
-    answers = [asyncio.create_task(arrivals.store(arrival(n))) for n in range(20)]
+async def test_closing_writes_the_events_that_still_wait(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    writer = InboxWriter(pool)
+    answers = [asyncio.create_task(writer.store(event(n))) for n in range(20)]
     await asyncio.sleep(0)
 
-    await arrivals.close()
+    await writer.close()
 
     assert await pool.fetchval("SELECT count(*) FROM events") == 20
     assert all(await asyncio.gather(*answers))
 
 
-async def test_an_event_that_arrives_as_the_last_writer_rests_is_written_too(
-    pool: "asyncpg.Pool[asyncpg.Record]",
-) -> None:
-    arrivals = InboxWriter(pool, writers=1)
+async def test_an_event_is_written_if_it_arrives_as_the_last_batch_ends(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    writer = InboxWriter(pool, concurrency=1)
 
-    async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
-        new = [await arrivals.store(arrival(n)) for n in range(3)]
+    async with asyncio.timeout(10):  # each arrives in the step in which the one before is answered
+        new = [await writer.store(event(n)) for n in range(3)]
 
     assert new == [True, True, True]

@@ -122,4 +122,4 @@ async def test_a_command_with_an_empty_database_says_what_makes_its_tables(datab
     refused = await asyncio.to_thread(run, ["-m", "app", "events", "list"], {"NEWSSTAND_DATABASE_URL": database})
 
     assert (refused.returncode, refused.stdout) == (WRONG, "")
-    assert refused.stderr == "The database has not the tables of this release: newsstand migrate makes them.\n"
+    assert refused.stderr == "The database lacks tables of this release. Run newsstand migrate.\n"

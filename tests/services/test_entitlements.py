@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.db.entitlements import Reader, open_pool
+from app.db.engine.pool import open_pool
+from app.db.entitlements import EntitlementLookup
 from app.domain.entitlements import AnswersUnavailable
 from app.services import catalogue
 from app.services.entitlements import Entitlements
@@ -27,7 +28,7 @@ class Asked:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool, self.time = pool, 100.0
         self.answers = Entitlements(
-            Reader(pool), OFFER, outage_allowance=timedelta(minutes=5), most=2, time=lambda: self.time
+            EntitlementLookup(pool), OFFER, outage_allowance=timedelta(minutes=5), most=2, time=lambda: self.time
         )
 
     async def writes(self, sub: str, access: str) -> None:
@@ -111,7 +112,7 @@ async def test_who_is_remembered_does_not_hold_up_the_others_while_garbage_is_co
     readers = [f"reader-{n}" for n in range(100)]
     for sub in readers:
         await asked.writes(sub, stored)
-    roomy = Entitlements(Reader(asked.pool), OFFER, outage_allowance=timedelta(minutes=5))
+    roomy = Entitlements(EntitlementLookup(asked.pool), OFFER, outage_allowance=timedelta(minutes=5))
     await roomy.check("ada", "archive", now=NOW)
     gc.collect()
     before = len(gc.get_objects())

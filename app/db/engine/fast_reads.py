@@ -14,8 +14,8 @@ from typing import Any, cast
 from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from app.db.engine.session import GONE, DatabaseUnreachable, Record, Session
-from app.db.entitlements import Pool
+from app.db.engine.pool import Pool
+from app.db.engine.session import CLOSED, DatabaseUnreachable, Record, Session
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 
@@ -66,7 +66,7 @@ class Reading:
             found = await self._pool.fetch(ready.sql, *values)
         except ValueError:  # what is asked for cannot be
             raise
-        except GONE:
+        except CLOSED:
             found = await self._again(ready.sql, values)
         return cast("list[Record]", [ready.make(row) for row in found])
 
@@ -74,7 +74,7 @@ class Reading:
         """Ask once more: the server was restarted, and the pool did not know. Its next connection is a new one."""
         try:
             return await self._pool.fetch(sql, *values)
-        except (OSError, *GONE) as failure:
+        except (OSError, *CLOSED) as failure:
             raise DatabaseUnreachable(f"{type(failure).__name__}: {failure}") from failure
 
 

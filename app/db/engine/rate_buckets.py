@@ -1,9 +1,9 @@
 """
-Stripe's limits, shared by all processes: a bucket of tokens for each endpoint and one for all, a token for each call.
+Stripe's rate limits, shared by all processes: a token bucket for each endpoint and one for all, one token for each call.
 
-Both rows of a call are locked and changed in one statement, in the order of their names. A process asks for as many tokens
-as it has calls waiting, so a row is written at most as often as calls are made, and those are limited. The time is the
-database's; the table is UNLOGGED, so no commit of it waits for the disk.
+Both buckets of a call are locked and updated in one statement, in the order of their names. A process takes tokens for all
+its waiting calls at once, so there are at most as many writes as calls. Times are the database's. The table is UNLOGGED, so
+its commits do not wait for the disk.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from datetime import timedelta
 import asyncpg
 
 ALL = "all"
-# Of a second's calls so many may come at once. Stripe's own buckets hold a whole second's; the rest is left for calls
-# that are late on their way and then arrive together.
-AT_ONCE = 0.5
-SPARE = 0.4  # the share of what may come at once that is kept for calls somebody waits for
+# The part of a second's calls that may come in a burst. Stripe's own buckets hold a whole second's; the rest is left for
+# calls that are delayed on the way and then arrive together.
+BURST = 0.5
+RESERVED = 0.4  # the part of a burst that is reserved for urgent calls
 
 _TAKE = """
 WITH asked AS (SELECT * FROM unnest($1::text[], $2::float8[], $3::float8[], $4::float8[]) AS a (name, rate, burst, spare)),
@@ -35,47 +35,47 @@ UPDATE buckets SET tokens = level.tokens - given.n, at = greatest(buckets.at, le
 FROM level, given WHERE buckets.name = level.name
 RETURNING given.n, given.wait
 """
-_FILL = """
+_CREATE = """
 INSERT INTO buckets (name, tokens, at)
 SELECT name, burst, clock_timestamp() FROM unnest($1::text[], $2::float8[]) AS a (name, burst) ORDER BY name
 ON CONFLICT (name) DO NOTHING
 """
-_SHUT = """
+_CLOSE = """
 INSERT INTO buckets (name, tokens, at) VALUES ($1, 0, clock_timestamp() + $2::interval)
 ON CONFLICT (name) DO UPDATE SET tokens = 0, at = greatest(buckets.at, excluded.at)
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
-    """So many calls may be made now; if none, there may be one after ``wait``."""
+class Grant:
+    """The number of calls that may be made now; if none, the time until one may be."""
 
     calls: int
     wait: timedelta
 
 
 class RateBuckets:
-    """The allowance of all processes together. Rates in calls a second."""
+    """The rate limit of all processes together. Rates are calls per second."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, overall: float, each: float) -> None:
         self._pool, self._overall, self._each = pool, overall, each
 
-    async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Granted:
+    async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Grant:
         """
         Take tokens for up to ``calls`` calls of an endpoint.
 
-        :param urgent: somebody waits for the answer: what is spared for that may be taken.
+        :param urgent: whether somebody is waiting for the answer, so that the reserved tokens may be used.
         """
         names, rates = [ALL, endpoint], [self._overall, self._each]
-        bursts = [max(1.0, rate * AT_ONCE) for rate in rates]
-        spares = [0.0 if urgent else min(burst * SPARE, burst - 1) for burst in bursts]
+        bursts = [max(1.0, rate * BURST) for rate in rates]
+        reserved = [0.0 if urgent else min(burst * RESERVED, burst - 1) for burst in bursts]
         for _ in range(2):
-            rows = await self._pool.fetch(_TAKE, names, rates, bursts, spares, calls)
+            rows = await self._pool.fetch(_TAKE, names, rates, bursts, reserved, calls)
             if len(rows) == len(names):
-                return Granted(rows[0]["n"], timedelta(seconds=rows[0]["wait"]))
-            await self._pool.execute(_FILL, names, bursts)
-        return Granted(0, timedelta(seconds=1 / self._each))
+                return Grant(rows[0]["n"], timedelta(seconds=rows[0]["wait"]))
+            await self._pool.execute(_CREATE, names, bursts)
+        return Grant(0, timedelta(seconds=1 / self._each))
 
-    async def shut(self, endpoint: str | None, wait: timedelta) -> None:
-        """Let nobody call for a while, since Stripe said so. None: no endpoint at all."""
-        await self._pool.execute(_SHUT, endpoint or ALL, wait)
+    async def close(self, endpoint: str | None, wait: timedelta) -> None:
+        """Allow no calls for a while, of one endpoint or (None) of all."""
+        await self._pool.execute(_CLOSE, endpoint or ALL, wait)

@@ -1,4 +1,4 @@
-"""Connections, and the transactions that services open."""
+"""Connections to PostgreSQL, and the transactions that services open."""
 
 import asyncio
 import secrets
@@ -13,17 +13,17 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 T = TypeVar("T")
-CONNECTING = 10.0  # seconds to connect
-PATIENCE = 2.0  # seconds with a database that does not answer: a page waits for it
+CONNECT_TIMEOUT = 10.0  # seconds
+QUERY_TIMEOUT = 2.0  # seconds, for queries that a page view waits for
 
 
 class DatabaseUnreachable(OSError):
-    """The database cannot be reached, or says nothing."""
+    """The database can't be reached or does not answer."""
 
 
-# A connection that is no more. Asked in the moment in which it ends, asyncpg may only say that it is busy with something
-# else, as an error of its own that is none of its usual kinds (MagicStack/asyncpg, issue 1069).
-LOST = (
+# asyncpg raises InternalClientError, which is none of its usual classes, when a connection ends in the middle of a call
+# (MagicStack/asyncpg, issue 1069).
+CONNECTION_LOST = (
     ConnectionError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -31,28 +31,29 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.InternalClientError,
 )
-GONE = (*LOST, asyncpg.InterfaceError)  # as asyncpg says of a closed one; and of wrong input, as a ValueError
-DATABASE_AWAY = (OSError, OperationalError, InterfaceError)  # it is not what was asked that is wrong
+# Raised for a closed connection; for invalid input too, but then the error is a ValueError as well.
+CLOSED = (*CONNECTION_LOST, asyncpg.InterfaceError)
+UNAVAILABLE = (OSError, OperationalError, InterfaceError)  # the database is at fault, not the statement
 DRIVER_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-DATABASE_FAILURES = (*DRIVER_FAILURES, SQLAlchemyError)  # all that a question to it may raise
+DATABASE_FAILURES = (*DRIVER_FAILURES, SQLAlchemyError)  # everything that a query can raise
 Sessions = async_sessionmaker[AsyncSession]
 Session = AsyncSession
-Record = Row[*tuple[Any, ...]]  # of a statement that names columns and not a mapped class: that costs half
+Record = Row[*tuple[Any, ...]]  # the row of a statement on columns, which costs half as much as a mapped class
 
 
 def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> AsyncEngine:
     """
-    Return an engine over asyncpg for any libpq-style address, TLS settings and several hosts included.
+    Return an engine over asyncpg for any libpq-style DSN, including TLS settings and several hosts.
 
-    :param pooler: whether a transaction pooler stands between; then no statement is prepared for longer than its use.
+    :param pooler: whether a transaction pooler stands in between; then no prepared statement outlives its use.
     """
     cached = 0 if pooler else 100
 
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            return await asyncpg.connect(dsn, statement_cache_size=cached, timeout=CONNECTING)
-        except DRIVER_FAILURES as failure:
-            raise DatabaseUnreachable(f"{type(failure).__name__}: {failure}") from failure
+            return await asyncpg.connect(dsn, statement_cache_size=cached, timeout=CONNECT_TIMEOUT)
+        except DRIVER_FAILURES as error:
+            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
 
     engine = create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
@@ -60,46 +61,47 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        hide_parameters=True,  # errors are logged; what they were about may be a name or an address
+        hide_parameters=True,  # errors are logged, and a parameter may be a name or an address
     )
-    event.listen(engine.sync_engine, "handle_error", _lost, retval=True)
+    event.listen(engine.sync_engine, "handle_error", _mark_disconnect, retval=True)
     return engine
 
 
-def _lost(failed: ExceptionContext) -> DatabaseUnreachable | None:
-    """Have a connection that ended known as that whatever was asked when, and not used again."""
-    cause = failed.original_exception.__cause__ or failed.original_exception
-    failed.is_disconnect = failed.is_disconnect or isinstance(cause, LOST)
-    if failed.is_disconnect and not failed.is_pre_ping:
+def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
+    """Treat every error of a lost connection as a disconnect, so that the pool discards the connection."""
+    cause = context.original_exception.__cause__ or context.original_exception
+    context.is_disconnect = context.is_disconnect or isinstance(cause, CONNECTION_LOST)
+    if context.is_disconnect and not context.is_pre_ping:
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
 
 
-def is_away(error: BaseException) -> bool:
-    """Tell whether an error means that the database is gone, and not that something is wrong with what was asked."""
+def is_unreachable(error: BaseException) -> bool:
+    """Return whether an error means that the database is unreachable, not that the statement was wrong."""
     return isinstance(error, DatabaseUnreachable | OperationalError | InterfaceError)
 
 
 def remedy(error: BaseException) -> str | None:
-    """Return what an operator does about an error of the database's, in words. None: it is a fault of ours."""
-    if is_away(error):
-        where = "NEWSSTAND_DATABASE_URL, for newsstand migrate NEWSSTAND_MIGRATION_DATABASE_URL"
-        return f"The database cannot be used: {error}. Its address is {where}."
+    """Return what an operator can do about a database error, or None if the error is a bug."""
+    if is_unreachable(error):
+        where = "NEWSSTAND_DATABASE_URL, or for newsstand migrate NEWSSTAND_MIGRATION_DATABASE_URL"
+        return f"The database is unreachable: {error}. Check {where}."
     cause = getattr(getattr(error, "orig", error), "sqlstate", None)
     if cause in (UndefinedTableError.sqlstate, UndefinedColumnError.sqlstate):
-        return "The database has not the tables of this release: newsstand migrate makes them."
+        return "The database lacks tables of this release. Run newsstand migrate."
     if cause == InsufficientPrivilegeError.sqlstate:
-        return f"The database's role may not do this: {getattr(error, 'orig', error)}."
+        return f"The database role lacks a privilege: {getattr(error, 'orig', error)}."
     return None
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+async def with_timeout(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """
-    Return what ``work`` returns, if it does so in time.
+    Return the result of ``work``.
 
-    A connection that has gone silent holds up even whoever is cancelled, so ``work`` is then left to end by itself.
+    ``asyncio.timeout`` does not suffice, because canceling a query on a hung connection hangs as well. So ``work`` is
+    abandoned, and ends by itself.
 
-    :raises DatabaseUnreachable: it does not.
+    :raises DatabaseUnreachable: if it takes longer than ``seconds``.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -110,8 +112,8 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     if done:
         return task.result()
     task.cancel()
-    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
-    raise DatabaseUnreachable(f"no word within {seconds} seconds")
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # marks its exception as retrieved
+    raise DatabaseUnreachable(f"No answer within {seconds} seconds")
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:

@@ -21,8 +21,8 @@ from app.db import (
     subscriptions,
 )
 from app.db.engine.fast_reads import Reading, Reads
+from app.db.engine.pool import open_pool
 from app.db.engine.session import DatabaseUnreachable, Sessions
-from app.db.entitlements import open_pool
 from tests.support.database import END_THE_OTHERS, OFTEN
 
 ROWS = """

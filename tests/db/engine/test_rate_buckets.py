@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from app.db.engine.pool import open_pool
 from app.db.engine.rate_buckets import RateBuckets
-from app.db.entitlements import open_pool
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ async def test_the_backlog_leaves_a_share_for_those_who_wait(pools: "list[asyncp
 
 async def test_all_wait_when_stripe_says_so(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:
     ours, theirs = (RateBuckets(pool, overall=100, each=50) for pool in pools[:2])
-    await ours.shut("GET a", timedelta(seconds=30))
+    await ours.close("GET a", timedelta(seconds=30))
 
     told = await theirs.take("GET a", 1, urgent=True)
     other = await theirs.take("GET b", 1, urgent=True)
-    await ours.shut(None, timedelta(seconds=60))
+    await ours.close(None, timedelta(seconds=60))
     after = await theirs.take("GET b", 1, urgent=True)
 
     assert told.calls == 0
