@@ -14,7 +14,7 @@ from sandbox.constants import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET
 from sandbox.control.coverage import as_text, report
 from sandbox.http import api
 from sandbox.resources.webhook_endpoints import register
-from sandbox.seeded_random import fresh_seed
+from sandbox.seeded_random import new_seed
 
 _TEACHING = f"""
 A local Stripe for development and tests. It speaks Stripe's API, version {API_VERSION}, on this machine alone, keeps
@@ -33,7 +33,7 @@ all in memory and moves no money.
 """
 
 
-class _Droppable(HttpToolsProtocol):
+class _AbortableProtocol(HttpToolsProtocol):
     """Lets an application cut the connection, which ASGI has no word for."""
 
     def on_message_begin(self) -> None:
@@ -65,11 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.report:
         print(as_text(report()))
         return 0
-    api.warm_up()
-    seed = fresh_seed() if options.seed is None else options.seed
+    api.load_routes()
+    seed = new_seed() if options.seed is None else options.seed
     app = build(validate=options.validate, seed=seed)
     if options.forward_to:
-        account = app.state.world.accounts.of(options.key)
+        account = app.state.runtime.accounts.of(options.key)
         register(account, url=options.forward_to, enabled_events=["*"], secret=options.signing_secret)
     # With the protocol named, asyncio switches Nagle's delay off; without, each reply waits up to 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Cannot listen on {options.host}:{options.port}: {error.strerror}.", file=sys.stderr)
         return 1
     config = uvicorn.Config(
-        app, http=_Droppable, lifespan="on", log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        app, http=_AbortableProtocol, lifespan="on", log_level="warning", access_log=False, timeout_graceful_shutdown=2
     )
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

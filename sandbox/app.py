@@ -12,7 +12,7 @@ from sandbox.control import routes as control
 from sandbox.delivery.webhooks import Delivery
 from sandbox.http import api
 from sandbox.pages import checkout, dashboard
-from sandbox.runtime import World
+from sandbox.runtime import Runtime
 from sandbox.store.accounts import Accounts
 
 _TICK = 0.1
@@ -21,35 +21,35 @@ _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 
 def build(*, validate: bool = True, seed: int = 0) -> Starlette:
     """
-    Return the sandbox as an ASGI application; its state is `app.state.world`.
+    Return the sandbox as an ASGI application; its state is `app.state.runtime`.
 
     :param validate: whether replies and events are held to the SDK's types. Requests always are.
     :param seed: what chances are drawn from in every account that sets none of its own.
     """
-    world = World(accounts=Accounts(seed=seed), delivery=Delivery(), validate=validate)
+    runtime = Runtime(accounts=Accounts(seed=seed), delivery=Delivery(), validate=validate)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        ticking = asyncio.create_task(_tick(world))
+        ticking = asyncio.create_task(_tick(runtime))
         yield
         ticking.cancel()
-        await world.delivery.close()
+        await runtime.delivery.close()
 
     routes = [
-        Route("/v1/{path:path}", api.api, methods=_METHODS),
-        Route("/v2/{path:path}", api.api, methods=_METHODS),
+        Route("/v1/{path:path}", api.handle, methods=_METHODS),
+        Route("/v2/{path:path}", api.handle, methods=_METHODS),
         *control.routes,
         *checkout.routes,
         *dashboard.routes,
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
-    app.state.world = world
+    app.state.runtime = runtime
     return app
 
 
-async def _tick(world: World) -> None:
+async def _tick(runtime: Runtime) -> None:
     """Do what falls due in real time although nobody asks."""
     while True:
         await clock.sleep(_TICK)
-        for account in list(world.accounts.by_key.values()):
-            world.catch_up(account)
+        for account in list(runtime.accounts.by_key.values()):
+            runtime.run_due_jobs(account)

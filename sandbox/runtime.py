@@ -10,7 +10,7 @@ from sandbox.store.scheduler import run_due
 
 
 @dataclass
-class World:
+class Runtime:
     """The accounts, the delivery of their events, and what was found not to fit the contract."""
 
     accounts: Accounts
@@ -18,7 +18,7 @@ class World:
     validate: bool = True
     violations: list[JsonObject] = field(default_factory=list)
 
-    def catch_up(self, account: Account) -> None:
+    def run_due_jobs(self, account: Account) -> None:
         """Do what has fallen due for an account in real time, and send the events of that."""
         run_due(account)
         self.settle(account, method="CLOCK", path="")
@@ -28,17 +28,17 @@ class World:
         if self.validate:
             for event in account.outbox:
                 faults = [f"{event['type']}: {fault}" for fault in _faults_of_event(event)]
-                self.violated(account, faults, method=method, path=path)
+                self.record_violations(account, faults, method=method, path=path)
         self.delivery.flush(account)
 
-    def violated(self, account: Account, faults: list[str], *, method: str, path: str) -> None:
+    def record_violations(self, account: Account, faults: list[str], *, method: str, path: str) -> None:
         """Record what does not fit the contract, if anything."""
         if faults:
             self.violations.append({"account": account.key, "method": method, "path": path, "faults": faults})
 
 
 def _faults_of_event(event: JsonObject) -> list[str]:
-    inner = responses.faults_of_object(event["data"]["object"])
+    inner = responses.object_errors(event["data"]["object"])
     if event["type"] == "invoice.upcoming":
         inner = [fault for fault in inner if fault != "Invoice.id: missing"]  # not made yet, it has none
-    return [*responses.faults_of_object(event), *inner]
+    return [*responses.object_errors(event), *inner]

@@ -3,11 +3,11 @@
 import random
 
 
-def draw(seed: int, *what: object) -> random.Random:
+def random_for(seed: int, *what: object) -> random.Random:
     """Return the chance of one decision; the same seed and the same name draw the same, whatever else was drawn."""
     return random.Random(":".join(map(str, (seed, *what))))  # noqa: S311 - to be repeated, not to be secret
 
 
-def fresh_seed() -> int:
+def new_seed() -> int:
     """Return a seed that nobody chose, short enough to be typed again."""
     return random.SystemRandom().randrange(1, 1_000_000)

@@ -42,20 +42,20 @@ class Settings:
     refund_seconds: int = 2
     """Real seconds until a refund that changes its mind, by its test card, does so."""
 
-    def update(self, wanted: JsonObject) -> None:
+    def update(self, changes: JsonObject) -> None:
         """
         Change some settings.
 
         :raises StripeError: 400 for an unknown name or a value of the wrong type; nothing is changed then.
         """
-        for name, value in wanted.items():
+        for name, value in changes.items():
             rule = _RULES.get(name)
             if rule is None:
                 raise invalid(f"Unknown setting: {name}. There are {', '.join(_RULES)}.", param=name)
             fits, meaning = rule
             if not fits(value):
                 raise invalid(f"Invalid {name}: {value!r}. It is {meaning}.", param=name)
-        for name, value in wanted.items():
+        for name, value in changes.items():
             setattr(self, name, value)
 
 
@@ -63,15 +63,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SEED
 
 
-def _is_switch(value: object) -> bool:
+def _is_boolean(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_share(value: object) -> bool:
+def _is_fraction(value: object) -> bool:
     return _is_number(value) and value <= 1  # type: ignore[operator]
 
 
@@ -79,7 +79,7 @@ def _is_per_cent(value: object) -> bool:
     return _is_number(value) and value <= 100  # type: ignore[operator]
 
 
-def _are_pauses(value: object) -> bool:
+def _are_intervals(value: object) -> bool:
     return isinstance(value, list) and all(_is_number(item) and item > 0 for item in value)
 
 
@@ -100,19 +100,19 @@ def _one_of(*words: str) -> tuple[Callable[[object], bool], str]:
 
 
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "deliver": (_is_switch, "true or false"),
+    "deliver": (_is_boolean, "true or false"),
     "order": _one_of("made", "any"),
-    "duplicates": (_is_share, "a share from 0 to 1"),
-    "loss": (_is_share, "a share from 0 to 1"),
+    "duplicates": (_is_fraction, "a share from 0 to 1"),
+    "loss": (_is_fraction, "a share from 0 to 1"),
     "delay_seconds": (_is_delay, "a number of seconds, or a list of the least and the most"),
-    "equal_seconds": (_is_switch, "true or false"),
+    "equal_seconds": (_is_boolean, "true or false"),
     "retry_schedule": _one_of("seconds", "stripe"),
-    "retry_seconds": (_are_pauses, "a list of positive numbers of seconds"),
+    "retry_seconds": (_are_intervals, "a list of positive numbers of seconds"),
     "rate_limits": (_are_limits, 'true, false, or {"overall": a number, "endpoint": a number} of at least 1 a second'),
-    "seed": (_is_whole, "a whole number"),
+    "seed": (_is_whole_number, "a whole number"),
     "tax_rate": (_is_per_cent, "a per cent from 0 to 100"),
-    "retry_days": (_are_pauses, "a list of positive numbers of days"),
+    "retry_days": (_are_intervals, "a list of positive numbers of days"),
     "after_retries": _one_of("cancel", "unpaid", "past_due"),
-    "refund_seconds": (_is_whole, "a whole number of seconds"),
+    "refund_seconds": (_is_whole_number, "a whole number of seconds"),
 }
 """For each setting what it takes, as a rule and in words."""

@@ -10,7 +10,7 @@ _UNTAXED = "txcd_00000000"
 
 
 @dataclass(kw_only=True)
-class Line:
+class LineAmounts:
     """One price, so many times, and what becomes of its amount."""
 
     price: JsonObject
@@ -40,13 +40,13 @@ class Line:
         return self.discounted - (self.tax if self.tax_behavior == "inclusive" else 0)
 
 
-def lines_of(
+def compute_lines(
     account: Account,
-    wanted: list[tuple[JsonObject, int]],
+    prices: list[tuple[JsonObject, int]],
     *,
     coupons: dict[str, JsonObject],
     automatic_tax: bool,
-) -> list[Line]:
+) -> list[LineAmounts]:
     """
     Return the lines of an invoice or a checkout.
 
@@ -54,69 +54,72 @@ def lines_of(
     :param coupons: coupons by the id of the discount they come from, in their order.
     """
     lines = [
-        Line(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity) for price, quantity in wanted
+        LineAmounts(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)
+        for price, quantity in prices
     ]
-    reckon(account, lines, coupons=coupons, automatic_tax=automatic_tax)
+    compute(account, lines, coupons=coupons, automatic_tax=automatic_tax)
     return lines
 
 
-def reckon(account: Account, lines: list[Line], *, coupons: dict[str, JsonObject], automatic_tax: bool) -> None:
+def compute(account: Account, lines: list[LineAmounts], *, coupons: dict[str, JsonObject], automatic_tax: bool) -> None:
     """Take the discounts off lines and find their tax. Parameters as for `lines_of`."""
     for discount_id, coupon in coupons.items():
-        _take_off(lines, discount_id, coupon)
+        _apply_coupon(lines, discount_id, coupon)
     if automatic_tax:
         for line in lines:
-            _tax(account, line)
+            _apply_tax(account, line)
 
 
-def _take_off(lines: list[Line], discount_id: str, coupon: JsonObject) -> None:
+def _apply_coupon(lines: list[LineAmounts], discount_id: str, coupon: JsonObject) -> None:
     allowed = (coupon.get("_applies_to") or {}).get("products")
-    concerned = [line for line in lines if line.discountable and (allowed is None or line.price["product"] in allowed)]
+    eligible = [line for line in lines if line.discountable and (allowed is None or line.price["product"] in allowed)]
     if coupon["percent_off"] is not None:
-        for line in concerned:
-            line.discounts[discount_id] = rounded(Decimal(line.discounted) * Decimal(str(coupon["percent_off"])) / 100)
+        for line in eligible:
+            line.discounts[discount_id] = round_half_up(
+                Decimal(line.discounted) * Decimal(str(coupon["percent_off"])) / 100
+            )
         return
-    left, base = coupon["amount_off"], sum(line.discounted for line in concerned)
+    left, base = coupon["amount_off"], sum(line.discounted for line in eligible)
     left = min(left, base)
-    for line in concerned:
-        share = 0 if base == 0 else rounded(Decimal(left) * line.discounted / base)
+    for line in eligible:
+        share = 0 if base == 0 else round_half_up(Decimal(left) * line.discounted / base)
         base -= line.discounted
         left -= share
         line.discounts[discount_id] = share
 
 
-def _tax(account: Account, line: Line) -> None:
+def _apply_tax(account: Account, line: LineAmounts) -> None:
     product = account.find("product", line.price["product"]) or {}
     line.tax_behavior = "inclusive" if line.price["tax_behavior"] == "inclusive" else "exclusive"
     line.rate = 0.0 if product.get("tax_code") == _UNTAXED else account.settings.tax_rate
     rate = Decimal(str(line.rate)) / 100
     if line.tax_behavior == "inclusive":
-        line.tax = line.discounted - rounded(line.discounted / (1 + rate))
+        line.tax = line.discounted - round_half_up(line.discounted / (1 + rate))
     else:
-        line.tax = rounded(line.discounted * rate)
+        line.tax = round_half_up(line.discounted * rate)
 
 
-def rounded(amount: Decimal) -> int:
+def round_half_up(amount: Decimal) -> int:
     """Return a whole number of minor units; a half is rounded up."""
     return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
-def taxes(lines: list[Line], *, automatic_tax: bool) -> list[JsonObject]:
+def tax_entries(lines: list[LineAmounts], *, automatic_tax: bool) -> list[JsonObject]:
     """Return `total_taxes`, or a line's `taxes`: an entry for each tax behaviour; none without automatic tax."""
     if not automatic_tax:
         return []
     entries = []
     for behavior in ("exclusive", "inclusive"):
-        concerned = [line for line in lines if line.tax_behavior == behavior]
-        if concerned:
-            collected = any(line.rate for line in concerned)
+        eligible = [line for line in lines if line.tax_behavior == behavior]
+        if eligible:
+            collected = any(line.rate for line in eligible)
             entries.append(
                 {
-                    "amount": sum(line.tax for line in concerned),
+                    "amount": sum(line.tax for line in eligible),
                     "tax_behavior": behavior,
                     "tax_rate_details": {"tax_rate": "txr_sandbox"} if collected else None,
                     "taxability_reason": "standard_rated" if collected else "not_collecting",
-                    "taxable_amount": sum(line.taxable for line in concerned) if collected else 0,
+                    "taxable_amount": sum(line.taxable for line in eligible) if collected else 0,
                     "type": "tax_rate_details",
                 }
             )

@@ -3,9 +3,9 @@
 from sandbox.billing import invoicing
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
-OVER = ("canceled", "incomplete_expired")
+ENDED_STATUSES = ("canceled", "incomplete_expired")
 """Statuses that no subscription leaves."""
 
 
@@ -25,17 +25,17 @@ def cancel(account: Account, subscription: JsonObject, *, reason: str = "cancell
     account.emit("customer.subscription.deleted", subscription)
 
 
-def watch(account: Account, subscription: JsonObject, at: int) -> None:
+def check_at(account: Account, subscription: JsonObject, at: int) -> None:
     """Have a subscription looked at when its clock reaches a time."""
-    account.agenda.add(subscription["test_clock"], at, "subscription.turn", subscription["id"])
+    account.scheduler.schedule(subscription["test_clock"], at, "subscription.period_end", subscription["id"])
 
 
-def schedule(account: Account, subscription: JsonObject, at: int) -> None:
+def schedule_cancellation(account: Account, subscription: JsonObject, at: int) -> None:
     """Have a subscription end at a time, unless that is changed before."""
     subscription["cancel_at"] = at
     subscription["canceled_at"] = account.now_for(subscription["customer"])
     subscription["cancellation_details"]["reason"] = "cancellation_requested"
-    watch(account, subscription, at)
+    check_at(account, subscription, at)
 
 
 def unschedule(subscription: JsonObject) -> None:
@@ -50,12 +50,12 @@ def expire_incomplete(account: Account, subscription: JsonObject) -> None:
     """End a subscription whose first invoice was never paid, and void that invoice."""
     now = account.now_for(subscription["customer"])
     invoicing.void(account, account.get("invoice", subscription["latest_invoice"]), now=now)
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["status"] = "incomplete_expired"
         subscription["ended_at"] = now
 
 
-@action("subscription.incomplete_expiry")
+@job("subscription.incomplete_expiry")
 def _expire(account: Account, subscription_id: str, _at: int) -> None:
     subscription = account.find("subscription", subscription_id)
     if subscription and subscription["status"] == "incomplete":

@@ -85,11 +85,11 @@ def redeem(
 ) -> JsonObject:
     """Make a discount and count the redemption. `where` names what it belongs to, such as `subscription`."""
     coupon = account.get("coupon", coupon_id)
-    with account.changing(coupon, "coupon.updated"):
+    with account.track_changes(coupon, "coupon.updated"):
         coupon["times_redeemed"] += 1
     if promotion_code_id:
         code = account.get("promotion_code", promotion_code_id)
-        with account.changing(code, "promotion_code.updated"):
+        with account.track_changes(code, "promotion_code.updated"):
             code["times_redeemed"] += 1
     now = account.now_for(customer_id)
     months = coupon["duration_in_months"]
@@ -98,7 +98,7 @@ def redeem(
             "id": new_id("di"),
             "object": "discount",
             "customer": customer_id,
-            "end": periods.shifted(now, {"interval": "month", "interval_count": 1}, months) if months else None,
+            "end": periods.add_intervals(now, {"interval": "month", "interval_count": 1}, months) if months else None,
             "promotion_code": promotion_code_id,
             "source": {"coupon": coupon_id, "type": "coupon"},
             "start": now,
@@ -107,7 +107,7 @@ def redeem(
     )
 
 
-def lasting(account: Account, discount_ids: list[str], at: int) -> list[str]:
+def active_discounts(account: Account, discount_ids: list[str], at: int) -> list[str]:
     """Return those discounts that have not ended by a time."""
     ends = {discount_id: account.get("discount", discount_id)["end"] for discount_id in discount_ids}
     return [discount_id for discount_id, end in ends.items() if end is None or end > at]
@@ -118,7 +118,7 @@ def coupons_of(account: Account, discount_ids: list[str]) -> dict[str, JsonObjec
     found = {}
     for discount_id in discount_ids:
         coupon_id = account.get("discount", discount_id)["source"]["coupon"]
-        coupon = account.find("coupon", coupon_id) or (account.find_even_deleted("coupon", coupon_id) or {}).get("_was")
+        coupon = account.find("coupon", coupon_id) or (account.find_with_deleted("coupon", coupon_id) or {}).get("_was")
         if coupon is not None:
             found[discount_id] = coupon
     return found

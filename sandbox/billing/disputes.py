@@ -9,16 +9,16 @@ payment can be refunded after a chargeback was won is not documented; here it ca
 from stripe import Dispute
 
 from sandbox.billing.test_cards import Card
-from sandbox.contract.responses import hints_of
+from sandbox.contract.responses import field_types
 from sandbox.errors import invalid
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 
-_ANSWER_WITHIN = 9 * 86400
+_RESPONSE_PERIOD = 9 * 86400
 _WARNING = "radar.early_fraud_warning"
 _OPEN = ("needs_response", "under_review")
-_VERDICTS = ("won", "lost")
-_NEXT = {
+_FINAL = ("won", "lost")
+_TRANSITIONS = {
     "warning_needs_response": ("warning_closed", "needs_response"),
     "warning_under_review": ("warning_closed", "needs_response"),
     "needs_response": ("won", "lost", "prevented"),
@@ -30,15 +30,15 @@ _NEXT = {
 """What may come after each status. That a verdict can be appealed stands in Stripe's types; how, it does not say."""
 
 
-def hear_of(account: Account, charge: JsonObject, card: Card, *, now: int) -> None:
+def simulate_bank_response(account: Account, charge: JsonObject, card: Card, *, now: int) -> None:
     """Have the bank react to a payment, if its card says so."""
     if card.fraud_warning:
-        warn(account, charge, now=now)
+        create_fraud_warning(account, charge, now=now)
     if card.dispute:
-        dispute(account, charge, kind=card.dispute, reason=card.dispute_reason, brand=card.brand, now=now)
+        create_dispute(account, charge, kind=card.dispute, reason=card.dispute_reason, brand=card.brand, now=now)
 
 
-def warn(account: Account, charge: JsonObject, *, now: int) -> JsonObject:
+def create_fraud_warning(account: Account, charge: JsonObject, *, now: int) -> JsonObject:
     """Have the bank warn of fraud. Nobody has to act once the charge is disputed or given back."""
     warning: JsonObject = {
         "id": new_id("issfr"),
@@ -54,7 +54,7 @@ def warn(account: Account, charge: JsonObject, *, now: int) -> JsonObject:
     return warning
 
 
-def dispute(
+def create_dispute(
     account: Account,
     charge: JsonObject,
     *,
@@ -78,9 +78,9 @@ def dispute(
             "created": now,
             "currency": currency or charge["currency"],
             "enhanced_eligibility_types": [],
-            "evidence": {name: {} if name == "enhanced_evidence" else None for name in hints_of(Dispute.Evidence)},
+            "evidence": {name: {} if name == "enhanced_evidence" else None for name in field_types(Dispute.Evidence)},
             "evidence_details": {
-                "due_by": now + _ANSWER_WITHIN,
+                "due_by": now + _RESPONSE_PERIOD,
                 "enhanced_eligibility": {},
                 "has_evidence": False,
                 "past_due": False,
@@ -109,12 +109,12 @@ def dispute(
         account.emit("charge.dispute.funds_withdrawn", dispute)
     for warning in account.all(_WARNING):
         if warning["charge"] == charge["id"] and warning["actionable"]:
-            with account.changing(warning, f"{_WARNING}.updated"):
+            with account.track_changes(warning, f"{_WARNING}.updated"):
                 warning["actionable"] = False
     return dispute
 
 
-def submit(account: Account, dispute: JsonObject) -> None:
+def submit_evidence(account: Account, dispute: JsonObject) -> None:
     """Send the evidence to the bank. Two words of Stripe's decide at once: `winning_evidence`, `losing_evidence`."""
     if dispute["status"].removeprefix("warning_") not in _OPEN:
         raise invalid(f"This dispute is {dispute['status']}: no evidence can be submitted.", param="submit")
@@ -123,14 +123,14 @@ def submit(account: Account, dispute: JsonObject) -> None:
     details["submission_count"] += 1
     details["submission_method"] = "manual"
     dispute["status"] = dispute["status"].replace("needs_response", "under_review")
-    verdict = {"winning_evidence": "won", "losing_evidence": "lost"}.get(
+    new_status = {"winning_evidence": "won", "losing_evidence": "lost"}.get(
         dispute["evidence"]["uncategorized_text"] or ""
     )
-    if verdict:
-        decide(account, dispute, "warning_closed" if dispute["status"].startswith("warning_") else verdict)
+    if new_status:
+        change_status(account, dispute, "warning_closed" if dispute["status"].startswith("warning_") else new_status)
 
 
-def decide(account: Account, dispute: JsonObject, verdict: str) -> None:
+def change_status(account: Account, dispute: JsonObject, new_status: str) -> None:
     """
     Move a dispute on: `won`, `lost` or `prevented`; of an inquiry `warning_closed`, or `needs_response` when it becomes a
     chargeback; of a verdict `appeal_under_review`.
@@ -138,30 +138,30 @@ def decide(account: Account, dispute: JsonObject, verdict: str) -> None:
     :raises StripeError: 400 if it is over, or of another kind.
     """
     status = dispute["status"]
-    nexts = _NEXT.get(status, ())
-    if not nexts or (status in _VERDICTS and verdict not in nexts):
+    allowed = _TRANSITIONS.get(status, ())
+    if not allowed or (status in _FINAL and new_status not in allowed):
         raise invalid(f"This dispute is already {status}.", param="status")
-    if verdict not in nexts:
-        raise invalid(f"A dispute that is {status} cannot become {verdict!r}.", param="status")
-    with account.changing(dispute, "charge.dispute.updated"):
-        dispute["status"] = verdict
-        dispute["is_charge_refundable"] = verdict in ("won", "warning_closed", "prevented")
-    if verdict == "won":
+    if new_status not in allowed:
+        raise invalid(f"A dispute that is {status} cannot become {new_status!r}.", param="status")
+    with account.track_changes(dispute, "charge.dispute.updated"):
+        dispute["status"] = new_status
+        dispute["is_charge_refundable"] = new_status in ("won", "warning_closed", "prevented")
+    if new_status == "won":
         account.emit("charge.dispute.funds_reinstated", dispute)
-    if status.startswith("warning_") and verdict in _OPEN:
+    if status.startswith("warning_") and new_status in _OPEN:
         account.emit("charge.dispute.funds_withdrawn", dispute)
-    elif verdict in ("won", "lost", "warning_closed", "prevented"):
+    elif new_status in ("won", "lost", "warning_closed", "prevented"):
         account.emit("charge.dispute.closed", dispute)
 
 
-def may_refund(account: Account, charge: JsonObject) -> bool:
+def is_refundable(account: Account, charge: JsonObject) -> bool:
     """Say whether a payment that is disputed can be refunded."""
     return all(each["is_charge_refundable"] for each in account.all("dispute") if each["charge"] == charge["id"])
 
 
-def calm(account: Account, charge: JsonObject) -> None:
+def deactivate_warnings(account: Account, charge: JsonObject) -> None:
     """A warning asks for nothing any more once its payment is refunded in full."""
     for warning in account.all(_WARNING):
         if warning["charge"] == charge["id"] and charge["refunded"]:
-            with account.changing(warning, f"{_WARNING}.updated"):
+            with account.track_changes(warning, f"{_WARNING}.updated"):
                 warning["actionable"] = False

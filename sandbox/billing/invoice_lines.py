@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Entry:
+class LineItem:
     """One line that is to be. The amount is minor units; the period is in seconds since the epoch."""
 
     price: JsonObject
@@ -31,16 +31,16 @@ class Entry:
     invoice_item: str | None = None
     proration: bool = False
 
-    def line(self) -> amounts.Line:
+    def line(self) -> amounts.LineAmounts:
         """Return the arithmetic of this line."""
-        return amounts.Line(
+        return amounts.LineAmounts(
             price=self.price, quantity=self.quantity, subtotal=self.amount, discountable=self.discountable
         )
 
 
-def of_items(
+def for_subscription_items(
     account: "Account", subscription: JsonObject, *, trial: bool = False, period: tuple[int, int] | None = None
-) -> list[Entry]:
+) -> list[LineItem]:
     """Return an entry for each item of a subscription, for its current period or another; free in a trial."""
     found = []
     for item_id in subscription["_items"]:
@@ -48,7 +48,7 @@ def of_items(
         price = account.get("price", item["_price"])
         name = product_name(account, price)
         found.append(
-            Entry(
+            LineItem(
                 price=price,
                 quantity=item["quantity"],
                 amount=0 if trial else price["unit_amount"] * item["quantity"],
@@ -62,10 +62,10 @@ def of_items(
     return found
 
 
-def of_pending(account: "Account", customer_id: str, subscription_id: str | None) -> list[Entry]:
+def for_pending_items(account: "Account", customer_id: str, subscription_id: str | None) -> list[LineItem]:
     """Return an entry for each invoice item that waits for the next invoice of this subscription or customer."""
     return [
-        of_invoice_item(account, item)
+        for_invoice_item(account, item)
         for item in reversed(account.all("invoiceitem"))
         if item["customer"] == customer_id
         and item["invoice"] is None
@@ -73,10 +73,10 @@ def of_pending(account: "Account", customer_id: str, subscription_id: str | None
     ]
 
 
-def of_invoice_item(account: "Account", item: JsonObject) -> Entry:
+def for_invoice_item(account: "Account", item: JsonObject) -> LineItem:
     """Return the entry of an invoice item."""
     details = (item["parent"] or {}).get("subscription_details") or {}
-    return Entry(
+    return LineItem(
         price=account.get("price", item["_price"]),
         quantity=item["quantity"],
         amount=item["amount"],
@@ -97,7 +97,9 @@ def product_name(account: "Account", price: JsonObject) -> str:
     return str(product["name"]) if product else "Deleted product"
 
 
-def shown(entry: Entry, line: amounts.Line, invoice_id: str | None, *, currency: str, taxed: bool) -> JsonObject:
+def to_json(
+    entry: LineItem, line: amounts.LineAmounts, invoice_id: str | None, *, currency: str, taxed: bool
+) -> JsonObject:
     """Return a line as an invoice shows it."""
     taken = [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts.items()]
     return {
@@ -124,11 +126,11 @@ def shown(entry: Entry, line: amounts.Line, invoice_id: str | None, *, currency:
         "quantity_decimal": str(entry.quantity),
         "subscription": entry.subscription,
         "subtotal": line.subtotal,
-        "taxes": amounts.taxes([line], automatic_tax=taxed),
+        "taxes": amounts.tax_entries([line], automatic_tax=taxed),
     }
 
 
-def _parent(entry: Entry) -> JsonObject:
+def _parent(entry: LineItem) -> JsonObject:
     common: JsonObject = {
         "proration": entry.proration,
         "proration_details": {"credited_items": None},
@@ -148,7 +150,7 @@ def _parent(entry: Entry) -> JsonObject:
     }
 
 
-def sums(lines: list[amounts.Line], *, automatic_tax: bool) -> JsonObject:
+def totals(lines: list[amounts.LineAmounts], *, automatic_tax: bool) -> JsonObject:
     """Return the amounts of an invoice. Less than nothing is not due: it goes to the customer's balance."""
     subtotal = sum(line.subtotal for line in lines)
     total = sum(line.total for line in lines)
@@ -173,5 +175,5 @@ def sums(lines: list[amounts.Line], *, automatic_tax: bool) -> JsonObject:
         "total_discount_amounts": taken,
         "total_excluding_tax": total - tax,
         "total_pretax_credit_amounts": [{**entry, "type": "discount"} for entry in taken],
-        "total_taxes": amounts.taxes(lines, automatic_tax=automatic_tax),
+        "total_taxes": amounts.tax_entries(lines, automatic_tax=automatic_tax),
     }

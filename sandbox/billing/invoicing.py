@@ -9,24 +9,24 @@ from sandbox.store.accounts import Account, new_id
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bill:
+class InvoiceSpec:
     """What an invoice is made of. Times are seconds since the epoch."""
 
     reason: str
     """`billing_reason`."""
     period: tuple[int, int]
     """The invoice's own period: for a renewal, the one that has just ended."""
-    made_at: int
-    entries: list[invoice_lines.Entry]
+    created_at: int
+    entries: list[invoice_lines.LineItem]
 
 
-def draft(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
+def create_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
     """Make the draft of an invoice of a subscription, with the invoice items that wait for one."""
-    invoice = composed(account, subscription, bill)
-    return keep(account, invoice, bill.entries)
+    invoice = build_draft(account, subscription, bill)
+    return store_draft(account, invoice, bill.entries)
 
 
-def keep(account: Account, invoice: JsonObject, lines: list[invoice_lines.Entry]) -> JsonObject:
+def store_draft(account: Account, invoice: JsonObject, lines: list[invoice_lines.LineItem]) -> JsonObject:
     """Store a draft: the invoice items on it wait no longer."""
     account.add(invoice)
     for entry in lines:
@@ -37,18 +37,20 @@ def keep(account: Account, invoice: JsonObject, lines: list[invoice_lines.Entry]
     return invoice
 
 
-def composed(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
+def build_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
     """Return the draft of an invoice of a subscription; nothing is stored."""
-    coupons = discounts.coupons_of(account, discounts.lasting(account, subscription["discounts"], bill.made_at))
+    coupons = discounts.coupons_of(
+        account, discounts.active_discounts(account, subscription["discounts"], bill.created_at)
+    )
     taxed = subscription["automatic_tax"]["enabled"]
     lines = [entry.line() for entry in bill.entries]
-    amounts.reckon(account, lines, coupons=coupons, automatic_tax=taxed)
-    invoice = blank(account, subscription["customer"], currency=subscription["currency"], bill=bill)
-    invoice |= invoice_lines.sums(lines, automatic_tax=taxed)
+    amounts.compute(account, lines, coupons=coupons, automatic_tax=taxed)
+    invoice = empty_draft(account, subscription["customer"], currency=subscription["currency"], bill=bill)
+    invoice |= invoice_lines.totals(lines, automatic_tax=taxed)
     invoice["automatic_tax"] = automatic_tax(enabled=taxed)
     invoice["discounts"] = list(coupons)
     invoice["lines"]["data"] = [
-        invoice_lines.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
+        invoice_lines.to_json(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
         for entry, line in zip(bill.entries, lines, strict=True)
     ]
     invoice["parent"] = {
@@ -63,21 +65,21 @@ def composed(account: Account, subscription: JsonObject, bill: Bill) -> JsonObje
     return invoice
 
 
-def preview(account: Account, subscription: JsonObject, bill: Bill) -> JsonObject:
+def preview(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
     """Return an invoice that is not made, with the customer's balance used, as Stripe previews one."""
-    invoice = composed(account, subscription, bill)
+    invoice = build_draft(account, subscription, bill)
     shown = dict.fromkeys(nullable_fields("invoice"))
     for name in ("payments", "confirmation_secret", "deleted"):
         shown.pop(name, None)
     invoice = {**shown, **invoice, "id": new_id("upcoming_in")}
-    _use_balance(dict(account.get("customer", invoice["customer"])), invoice)
-    invoice["next_payment_attempt"] = bill.made_at + 3600
+    _apply_balance(dict(account.get("customer", invoice["customer"])), invoice)
+    invoice["next_payment_attempt"] = bill.created_at + 3600
     for line in invoice["lines"]["data"]:
         line["invoice"] = invoice["id"]
     return invoice
 
 
-def blank(account: Account, customer_id: str, *, currency: str, bill: Bill) -> JsonObject:
+def empty_draft(account: Account, customer_id: str, *, currency: str, bill: InvoiceSpec) -> JsonObject:
     """Return a draft without a line."""
     customer = account.get("customer", customer_id)
     invoice_id = new_id("in")
@@ -92,7 +94,7 @@ def blank(account: Account, customer_id: str, *, currency: str, bill: Bill) -> J
         "automatic_tax": automatic_tax(enabled=False),
         "billing_reason": bill.reason,
         "collection_method": "charge_automatically",
-        "created": bill.made_at,
+        "created": bill.created_at,
         "currency": currency,
         "customer": customer["id"],
         "customer_address": customer["address"],
@@ -123,29 +125,29 @@ def blank(account: Account, customer_id: str, *, currency: str, bill: Bill) -> J
             "voided_at": None,
         },
         "test_clock": customer["test_clock"],
-        **invoice_lines.sums([], automatic_tax=False),
+        **invoice_lines.totals([], automatic_tax=False),
         "_subscription": None,
         "_payment_intent": None,
         "_payments": [],
     }
 
 
-def recompose(account: Account, invoice: JsonObject, lines: list[invoice_lines.Entry]) -> None:
+def replace_lines(account: Account, invoice: JsonObject, lines: list[invoice_lines.LineItem]) -> None:
     """Put other lines on a draft that belongs to no subscription."""
-    reckoned = [entry.line() for entry in lines]
+    computed = [entry.line() for entry in lines]
     taxed = invoice["automatic_tax"]["enabled"]
-    amounts.reckon(account, reckoned, coupons={}, automatic_tax=taxed)
-    invoice |= invoice_lines.sums(reckoned, automatic_tax=taxed)
+    amounts.compute(account, computed, coupons={}, automatic_tax=taxed)
+    invoice |= invoice_lines.totals(computed, automatic_tax=taxed)
     invoice["lines"]["data"] = [
-        invoice_lines.shown(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
-        for entry, line in zip(lines, reckoned, strict=True)
+        invoice_lines.to_json(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
+        for entry, line in zip(lines, computed, strict=True)
     ]
 
 
 def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
     """Give a draft its number and, if there is something to pay, a payment intent."""
     customer = account.get("customer", invoice["customer"])
-    with account.changing(invoice, "invoice.updated"):
+    with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "open"
         invoice["number"] = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
         invoice["status_transitions"]["finalized_at"] = now
@@ -154,19 +156,19 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
         page = f"https://invoice.stripe.com/i/{account.id}/test_{invoice['id']}"
         invoice["hosted_invoice_url"] = page
         invoice["invoice_pdf"] = f"https://pay.stripe.com/invoice/{account.id}/test_{invoice['id']}/pdf"
-        _use_balance(customer, invoice)
+        _apply_balance(customer, invoice)
     customer["next_invoice_sequence"] += 1
     account.emit("invoice.finalized", invoice)
     if invoice["amount_due"] > 0:
         payment_intents.make_intent(account, invoice, now=now)
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription and any(line["discountable"] for line in invoice["lines"]["data"]):
-        _spend_coupons(account, subscription, now)
+        _end_used_discounts(account, subscription, now)
 
 
 def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
     """Mark an open invoice as paid in full."""
-    with account.changing(invoice, "invoice.updated"):
+    with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "paid"
         invoice["attempted"] = True
         invoice["amount_paid"] = invoice["amount_due"]
@@ -180,7 +182,7 @@ def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
 
 def void(account: Account, invoice: JsonObject, *, now: int) -> None:
     """Void an invoice that is not paid: its payment intent is cancelled and nothing is due any more."""
-    with account.changing(invoice, "invoice.updated"):
+    with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "void"
         invoice["next_payment_attempt"] = None
         invoice["auto_advance"] = False
@@ -199,9 +201,9 @@ def void(account: Account, invoice: JsonObject, *, now: int) -> None:
             payment["status_transitions"]["canceled_at"] = now
 
 
-def write_off(account: Account, invoice: JsonObject, *, now: int, why: str = "user_forgiven") -> None:
+def mark_uncollectible(account: Account, invoice: JsonObject, *, now: int, why: str = "user_forgiven") -> None:
     """Mark an open invoice as uncollectible. `why` is one of Stripe's reasons."""
-    with account.changing(invoice, "invoice.updated"):
+    with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "uncollectible"
         invoice["status_details"] = {"uncollectible": {"reason": why}}
         invoice["auto_advance"] = False
@@ -216,7 +218,7 @@ def payments_of(account: Account, invoice_id: str) -> list[JsonObject]:
     return [account.get("invoice_payment", payment_id) for payment_id in reversed(made)]
 
 
-def _use_balance(customer: JsonObject, invoice: JsonObject) -> None:
+def _apply_balance(customer: JsonObject, invoice: JsonObject) -> None:
     """What the customer has in hand pays first; what an invoice gives back is in hand for the next one."""
     before = customer["balance"]
     after = min(0, before + invoice["total"]) if before + invoice["total"] < 0 or before < 0 else before
@@ -225,12 +227,12 @@ def _use_balance(customer: JsonObject, invoice: JsonObject) -> None:
     invoice["amount_due"] = invoice["amount_remaining"] = max(0, invoice["total"] + min(0, before))
 
 
-def _spend_coupons(account: Account, subscription: JsonObject, now: int) -> None:
+def _end_used_discounts(account: Account, subscription: JsonObject, now: int) -> None:
     """A coupon that lasts once has now been used; one that lasts some months may be over."""
-    coupons = discounts.coupons_of(account, discounts.lasting(account, subscription["discounts"], now))
+    coupons = discounts.coupons_of(account, discounts.active_discounts(account, subscription["discounts"], now))
     kept = [discount_id for discount_id, coupon in coupons.items() if coupon["duration"] != "once"]
     if kept != subscription["discounts"]:
-        with account.changing(subscription, "customer.subscription.updated"):
+        with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["discounts"] = kept
 
 

@@ -8,12 +8,12 @@ from typing import Literal
 from sandbox.billing import invoicing
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
 Why = Literal["pause_requested", "trial_end_without_payment_method"]
 
 
-def set_aside(account: Account, subscription: JsonObject, invoice: JsonObject, *, now: int) -> None:
+def handle_paused_collection(account: Account, subscription: JsonObject, invoice: JsonObject, *, now: int) -> None:
     """Do with a new draft what the pause of the collection says."""
     behavior = subscription["pause_collection"]["behavior"]
     invoice["auto_advance"] = False
@@ -23,7 +23,7 @@ def set_aside(account: Account, subscription: JsonObject, invoice: JsonObject, *
     if behavior == "void":
         invoicing.void(account, invoice, now=now)
     else:
-        invoicing.write_off(account, invoice, now=now, why="subscription_paused")
+        invoicing.mark_uncollectible(account, invoice, now=now, why="subscription_paused")
 
 
 def pause_collection(account: Account, subscription: JsonObject, wanted: JsonObject | None) -> None:
@@ -33,20 +33,22 @@ def pause_collection(account: Account, subscription: JsonObject, wanted: JsonObj
         resumes_at = wanted.get("resumes_at")
         subscription["pause_collection"] = {"behavior": wanted["behavior"], "resumes_at": resumes_at}
         if resumes_at is not None:
-            account.agenda.add(subscription["test_clock"], resumes_at, "subscription.collect_again", subscription["id"])
+            account.scheduler.schedule(
+                subscription["test_clock"], resumes_at, "subscription.resume_collection", subscription["id"]
+            )
 
 
-@action("subscription.collect_again")
+@job("subscription.resume_collection")
 def _collect_again(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
     if subscription and (subscription["pause_collection"] or {}).get("resumes_at") == at:
-        with account.changing(subscription, "customer.subscription.updated"):
+        with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["pause_collection"] = None
 
 
 def pause(account: Account, subscription: JsonObject, *, why: Why) -> None:
     """Pause a subscription itself."""
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["status"] = "paused"
         subscription["status_details"] = {
             "paused": {
@@ -58,9 +60,9 @@ def pause(account: Account, subscription: JsonObject, *, why: Why) -> None:
     account.emit("customer.subscription.paused", subscription)
 
 
-def unpause(account: Account, subscription: JsonObject) -> None:
+def resume(account: Account, subscription: JsonObject) -> None:
     """End the pause of a subscription."""
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["status"] = "active"
         subscription["status_details"] = None
         subscription.pop("_resuming", None)

@@ -35,7 +35,7 @@ def pay(account: Account, invoice: JsonObject, attempt: Attempt) -> Outcome:
     card: test_cards.Card = attempt.method["_card"]
     invoice["attempted"] = True
     if card.authentication and not attempt.authenticated:
-        _ask_to_authenticate(account, intent, attempt)
+        _require_authentication(account, intent, attempt)
         return "requires_action"
     if card.decline:
         _decline(account, intent, attempt, card.decline)
@@ -44,22 +44,24 @@ def pay(account: Account, invoice: JsonObject, attempt: Attempt) -> Outcome:
     _record_payment(account, invoice, attempt.now)
     invoice["attempt_count"] += 1
     invoicing.mark_paid(account, invoice, now=attempt.now)
-    disputes.hear_of(account, account.get("charge", intent["latest_charge"]), card, now=attempt.now)
+    disputes.simulate_bank_response(account, account.get("charge", intent["latest_charge"]), card, now=attempt.now)
     return "paid"
 
 
-def method_for(account: Account, subscription: JsonObject) -> JsonObject | None:
+def payment_method_for(account: Account, subscription: JsonObject) -> JsonObject | None:
     """Return what pays for a subscription: its own default payment method before the customer's."""
     customer = account.find("customer", subscription["customer"])
     theirs = customer["invoice_settings"]["default_payment_method"] if customer else None
     return account.find("payment_method", subscription["default_payment_method"] or theirs)
 
 
-def method_for_invoice(account: Account, invoice: JsonObject) -> JsonObject | None:
+def payment_method_for_invoice(account: Account, invoice: JsonObject) -> JsonObject | None:
     """Return what pays an invoice: its own payment method, else the subscription's, else the customer's."""
     own = account.find("payment_method", invoice["default_payment_method"])
     payer = account.find("subscription", invoice["_subscription"])
-    return own or method_for(account, payer or {"customer": invoice["customer"], "default_payment_method": None})
+    return own or payment_method_for(
+        account, payer or {"customer": invoice["customer"], "default_payment_method": None}
+    )
 
 
 def no_payment_method() -> StripeError:
@@ -71,13 +73,13 @@ def no_payment_method() -> StripeError:
     )
 
 
-def settle(account: Account, subscription: JsonObject, outcome: Outcome) -> None:
+def activate_subscription(account: Account, subscription: JsonObject, outcome: Outcome) -> None:
     """Make an incomplete or overdue subscription active if its invoice was paid."""
     if outcome == "paid" and subscription["status"] in ("incomplete", "past_due", "unpaid"):
-        with account.changing(subscription, "customer.subscription.updated"):
+        with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
     elif outcome == "paid" and subscription["status"] == "paused" and "_resuming" in subscription:
-        pausing.unpause(account, subscription)
+        pausing.resume(account, subscription)
 
 
 def fail_authentication(account: Account, invoice: JsonObject, attempt: Attempt) -> None:
@@ -104,7 +106,7 @@ def card_error(account: Account, invoice: JsonObject) -> StripeError:
     )
 
 
-def _ask_to_authenticate(account: Account, intent: JsonObject, attempt: Attempt) -> None:
+def _require_authentication(account: Account, intent: JsonObject, attempt: Attempt) -> None:
     intent["status"] = "requires_action"
     intent["payment_method"] = attempt.method["id"]
     intent["next_action"] = {
@@ -241,5 +243,5 @@ def _confirmation_secret(account: Account, invoice: JsonObject) -> JsonObject | 
     return {"client_secret": intent["client_secret"], "type": "payment_intent"} if intent else None
 
 
-expand.INCLUDABLES["invoice", "payments"] = _payments
-expand.INCLUDABLES["invoice", "confirmation_secret"] = _confirmation_secret
+expand.EXPANDABLE_FIELDS["invoice", "payments"] = _payments
+expand.EXPANDABLE_FIELDS["invoice", "confirmation_secret"] = _confirmation_secret

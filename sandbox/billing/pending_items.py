@@ -1,11 +1,11 @@
 """Invoice items: what waits for the next invoice. Made by API, or by a change in the middle of a period."""
 
-from sandbox.billing.invoice_lines import Entry
+from sandbox.billing.invoice_lines import LineItem
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 
 
-def add(account: Account, entry: Entry, customer_id: str, *, now: int) -> JsonObject:
+def create(account: Account, entry: LineItem, customer_id: str, *, now: int) -> JsonObject:
     """Make an invoice item of an entry."""
     parent: JsonObject | None = None
     if entry.subscription:
@@ -46,7 +46,7 @@ def add(account: Account, entry: Entry, customer_id: str, *, now: int) -> JsonOb
     return item
 
 
-def price_of_amount(
+def create_one_time_price(
     account: Account, *, amount: int, currency: str, name: str, tax_behavior: str, now: int
 ) -> JsonObject:
     """Return the price that Stripe makes for a bare amount, and its product; nobody can buy either."""

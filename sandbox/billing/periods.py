@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sandbox.json_types import JsonObject
 
 
-def after(anchor: int, recurring: JsonObject, moment: int) -> int:
+def next_boundary(anchor: int, recurring: JsonObject, moment: int) -> int:
     """
     Return the first period boundary after a moment, in seconds since the epoch.
 
@@ -14,12 +14,12 @@ def after(anchor: int, recurring: JsonObject, moment: int) -> int:
     :param recurring: `interval` and `interval_count`, as a price has them.
     """
     count = 1
-    while (boundary := shifted(anchor, recurring, count)) <= moment:
+    while (boundary := add_intervals(anchor, recurring, count)) <= moment:
         count += 1
     return boundary
 
 
-def shifted(anchor: int, recurring: JsonObject, count: int) -> int:
+def add_intervals(anchor: int, recurring: JsonObject, count: int) -> int:
     """Return the boundary that lies so many intervals after the anchor."""
     number = recurring["interval_count"] * count
     start = datetime.fromtimestamp(anchor, UTC)

@@ -28,29 +28,29 @@ class Change:
     deleted: bool = False
 
     @property
-    def moves_money(self) -> bool:
+    def affects_billing(self) -> bool:
         """Whether more changes than the metadata."""
         if self.item is None or self.deleted:
             return True
         return bool(self.price["id"] != self.item["_price"] or self.quantity != self.item["quantity"])
 
 
-def of_changes(
+def for_changes(
     account: Account, subscription: JsonObject, changes: list[Change], *, at: int
-) -> list[invoice_lines.Entry]:
+) -> list[invoice_lines.LineItem]:
     """Return a credit for what goes and a debit for what comes; nothing in a trial, which is free."""
     if subscription["status"] == "trialing":
         return []
     found = []
     for change in changes:
-        if change.item is not None and change.moves_money:
-            found.append(credit(account, subscription, change.item, at=at))
-        if not change.deleted and change.moves_money:
+        if change.item is not None and change.affects_billing:
+            found.append(credit_for_item(account, subscription, change.item, at=at))
+        if not change.deleted and change.affects_billing:
             found.append(_debit(account, subscription, change, at))
     return [entry for entry in found if entry.amount != 0]
 
 
-def credit(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> invoice_lines.Entry:
+def credit_for_item(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> invoice_lines.LineItem:
     """Return the credit for the time of an item that is left after a moment."""
     price = account.get("price", item["_price"])
     start, end = item["current_period_start"], item["current_period_end"]
@@ -59,25 +59,25 @@ def credit(account: Account, subscription: JsonObject, item: JsonObject, *, at: 
         value, start = _billed(account, subscription, item) or (value, start)
     share = Decimal(end - at) / (end - start)
     return _entry(
-        account, subscription, price, item["quantity"], -amounts.rounded(value * share), (at, end), item["id"]
+        account, subscription, price, item["quantity"], -amounts.round_half_up(value * share), (at, end), item["id"]
     )
 
 
-def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> invoice_lines.Entry:
+def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> invoice_lines.LineItem:
     first = account.get("subscription_item", subscription["_items"][0])
     start, end = first["current_period_start"], first["current_period_end"]
     value = _net(account, subscription, change.price, change.quantity, at)
-    amount = amounts.rounded(value * Decimal(end - at) / (end - start))
+    amount = amounts.round_half_up(value * Decimal(end - at) / (end - start))
     owner = change.item["id"] if change.item else None
     return _entry(account, subscription, change.price, change.quantity, amount, (at, end), owner)
 
 
 def _net(account: Account, subscription: JsonObject, price: JsonObject, quantity: int, at: int) -> Decimal:
     """A full period, less what the discounts of a percentage take off; an amount off is of whole invoices."""
-    ids = discounts.lasting(account, subscription["discounts"], at)
+    ids = discounts.active_discounts(account, subscription["discounts"], at)
     coupons = {key: each for key, each in discounts.coupons_of(account, ids).items() if each["percent_off"] is not None}
-    line = amounts.Line(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)
-    amounts.reckon(account, [line], coupons=coupons, automatic_tax=False)
+    line = amounts.LineAmounts(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)
+    amounts.compute(account, [line], coupons=coupons, automatic_tax=False)
     return Decimal(line.discounted)
 
 
@@ -107,10 +107,10 @@ def _entry(
     amount: int,
     period: tuple[int, int],
     item_id: str | None,
-) -> invoice_lines.Entry:
+) -> invoice_lines.LineItem:
     words = "Unused time on" if amount < 0 else "Remaining time on"
     times = "" if quantity == 1 else f"{quantity} × "
-    return invoice_lines.Entry(
+    return invoice_lines.LineItem(
         price=price,
         quantity=quantity,
         amount=amount,

@@ -9,11 +9,11 @@ is such a turn too. A week before, `invoice.upcoming` tells what is to come.
 from sandbox.billing import cancellation, invoice_lines, invoicing, pausing, payments, periods
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
-DRAFT_FOR = 3600
+DRAFT_PERIOD = 3600
 _DAY = 86400
-UPCOMING = 7 * _DAY
+UPCOMING_NOTICE = 7 * _DAY
 """How long before a renewal `invoice.upcoming` tells of it: one of the choices of Stripe's dashboard."""
 
 
@@ -27,19 +27,19 @@ def period_end(account: Account, subscription: JsonObject) -> int:
     return int(min(item["current_period_end"] for item in items_of(account, subscription)))
 
 
-def expect(account: Account, subscription: JsonObject) -> None:
+def schedule_renewal(account: Account, subscription: JsonObject) -> None:
     """Have the period of a subscription turn when it ends, and tell of the invoice before that."""
     end = period_end(account, subscription)
-    cancellation.watch(account, subscription, end)
-    warned_at = end - UPCOMING
+    cancellation.check_at(account, subscription, end)
+    warned_at = end - UPCOMING_NOTICE
     if warned_at > account.now_for(subscription["customer"]):
-        account.agenda.add(subscription["test_clock"], warned_at, "invoice.upcoming", subscription["id"])
+        account.scheduler.schedule(subscription["test_clock"], warned_at, "invoice.upcoming", subscription["id"])
 
 
-@action("subscription.turn")
-def _turn(account: Account, subscription_id: str, at: int) -> None:
+@job("subscription.period_end")
+def _on_period_end(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
-    if subscription is None or subscription["status"] in (*cancellation.OVER, "incomplete"):
+    if subscription is None or subscription["status"] in (*cancellation.ENDED_STATUSES, "incomplete"):
         return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= at:
         cancellation.cancel(account, subscription)
@@ -51,7 +51,7 @@ def _turn(account: Account, subscription_id: str, at: int) -> None:
 
 def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
     """Say whether a trial has ended without a payment method, and end or pause the subscription as it wants then."""
-    if subscription["status"] != "trialing" or payments.method_for(account, subscription) is not None:
+    if subscription["status"] != "trialing" or payments.payment_method_for(account, subscription) is not None:
         return False
     match subscription["trial_settings"]["end_behavior"]["missing_payment_method"]:
         case "cancel":
@@ -63,47 +63,47 @@ def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
     return True
 
 
-def following(account: Account, subscription: JsonObject) -> tuple[int, int]:
+def next_period(account: Account, subscription: JsonObject) -> tuple[int, int]:
     """Return the period after the current one."""
     end = period_end(account, subscription)
     recurring = account.get("price", items_of(account, subscription)[0]["_price"])["recurring"]
-    return end, periods.after(subscription["billing_cycle_anchor"], recurring, end)
+    return end, periods.next_boundary(subscription["billing_cycle_anchor"], recurring, end)
 
 
 def _renew(account: Account, subscription: JsonObject, at: int) -> None:
     items = items_of(account, subscription)
-    period = following(account, subscription)
+    period = next_period(account, subscription)
     ended = (items[0]["current_period_start"], period[0])
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
         for item in items:
             item["current_period_start"], item["current_period_end"] = period
         lines = [
-            *invoice_lines.of_pending(account, subscription["customer"], subscription["id"]),
-            *invoice_lines.of_items(account, subscription),
+            *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
+            *invoice_lines.for_subscription_items(account, subscription),
         ]
-        bill = invoicing.Bill(reason="subscription_cycle", period=ended, made_at=at, entries=lines)
-        invoice = invoicing.draft(account, subscription, bill)
+        bill = invoicing.InvoiceSpec(reason="subscription_cycle", period=ended, created_at=at, entries=lines)
+        invoice = invoicing.create_draft(account, subscription, bill)
         subscription["latest_invoice"] = invoice["id"]
-    expect(account, subscription)
+    schedule_renewal(account, subscription)
     if subscription["status"] == "unpaid":
         invoice["auto_advance"] = False
     elif subscription["pause_collection"]:
-        pausing.set_aside(account, subscription, invoice, now=at)
+        pausing.handle_paused_collection(account, subscription, invoice, now=at)
     else:
-        advance(account, invoice, at)
+        schedule_collection(account, invoice, at)
 
 
-def advance(account: Account, invoice: JsonObject, now: int) -> None:
+def schedule_collection(account: Account, invoice: JsonObject, now: int) -> None:
     """Have a draft finalised, and an open invoice charged, in an hour."""
-    due = now + DRAFT_FOR
+    due = now + DRAFT_PERIOD
     invoice["automatically_finalizes_at"] = due if invoice["status"] == "draft" else None
     invoice["next_payment_attempt"] = due
-    account.agenda.add(invoice["test_clock"], due, "invoice.collect", invoice["id"])
+    account.scheduler.schedule(invoice["test_clock"], due, "invoice.collect", invoice["id"])
 
 
-@action("invoice.collect")
+@job("invoice.collect")
 def _collect(account: Account, invoice_id: str, at: int) -> None:
     """Finalise a draft and charge it, or try again to charge what is open."""
     invoice = account.find("invoice", invoice_id)
@@ -119,7 +119,7 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
 def attempt_collection(account: Account, invoice: JsonObject, at: int) -> payments.Outcome:
     """Charge an open invoice; on failure its subscription is overdue and a retry is planned."""
     subscription = account.find("subscription", invoice["_subscription"])
-    method = payments.method_for_invoice(account, invoice)
+    method = payments.payment_method_for_invoice(account, invoice)
     outcome: payments.Outcome = "declined"
     if invoice["amount_remaining"] == 0:
         invoicing.mark_paid(account, invoice, now=at)
@@ -127,53 +127,53 @@ def attempt_collection(account: Account, invoice: JsonObject, at: int) -> paymen
     elif method is not None:
         outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=at))
     if outcome != "paid":
-        _failed(account, subscription, invoice, outcome, at)
+        _on_payment_failure(account, subscription, invoice, outcome, at)
     elif subscription:
-        payments.settle(account, subscription, outcome)
+        payments.activate_subscription(account, subscription, outcome)
     return outcome
 
 
-def bill_now(account: Account, subscription: JsonObject, bill: invoicing.Bill) -> JsonObject:
+def invoice_now(account: Account, subscription: JsonObject, bill: invoicing.InvoiceSpec) -> JsonObject:
     """Make an invoice of a subscription, finalise it and try to charge it at once."""
-    invoice = invoicing.draft(account, subscription, bill)
-    with account.changing(subscription, "customer.subscription.updated"):
+    invoice = invoicing.create_draft(account, subscription, bill)
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["latest_invoice"] = invoice["id"]
-    invoicing.finalize(account, invoice, now=bill.made_at)
-    attempt_collection(account, invoice, bill.made_at)
+    invoicing.finalize(account, invoice, now=bill.created_at)
+    attempt_collection(account, invoice, bill.created_at)
     return invoice
 
 
-def _failed(
+def _on_payment_failure(
     account: Account, subscription: JsonObject | None, invoice: JsonObject, outcome: payments.Outcome, at: int
 ) -> None:
-    pauses = account.settings.retry_days
+    delays = account.settings.retry_days
     invoice["attempted"] = True
     invoice["attempt_count"] += 1
-    retry = at + int(pauses[invoice["attempt_count"] - 1] * _DAY) if invoice["attempt_count"] <= len(pauses) else None
+    retry = at + int(delays[invoice["attempt_count"] - 1] * _DAY) if invoice["attempt_count"] <= len(delays) else None
     invoice["next_payment_attempt"] = retry
     if retry is not None:
-        account.agenda.add(invoice["test_clock"], retry, "invoice.collect", invoice["id"])
+        account.scheduler.schedule(invoice["test_clock"], retry, "invoice.collect", invoice["id"])
     account.emit("invoice.payment_failed", invoice)
     if outcome == "requires_action":
         account.emit("invoice.payment_action_required", invoice)
-    if subscription is None or subscription["status"] in (*cancellation.OVER, "paused"):
+    if subscription is None or subscription["status"] in (*cancellation.ENDED_STATUSES, "paused"):
         return
     final = "past_due" if retry is not None else account.settings.after_retries
     if final == "cancel":
         cancellation.cancel(account, subscription, reason="payment_failed")
         return
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["status"] = final
 
 
-@action("invoice.upcoming")
+@job("invoice.upcoming")
 def _upcoming(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
     if subscription is None or subscription["status"] not in ("active", "trialing", "past_due"):
         return
     end = period_end(account, subscription)
     ends_before = subscription["cancel_at"] is not None and subscription["cancel_at"] <= end
-    if end - UPCOMING == at and not ends_before:
+    if end - UPCOMING_NOTICE == at and not ends_before:
         preview = upcoming(account, subscription)
         del preview["id"]
         account.emit("invoice.upcoming", preview)
@@ -181,11 +181,11 @@ def _upcoming(account: Account, subscription_id: str, at: int) -> None:
 
 def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
     """Return what the next renewal would be, without making it."""
-    period = following(account, subscription)
+    period = next_period(account, subscription)
     lines = [
-        *invoice_lines.of_pending(account, subscription["customer"], subscription["id"]),
-        *invoice_lines.of_items(account, subscription, period=period),
+        *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
+        *invoice_lines.for_subscription_items(account, subscription, period=period),
     ]
     started = items_of(account, subscription)[0]["current_period_start"]
-    bill = invoicing.Bill(reason="upcoming", period=(started, period[0]), made_at=period[0], entries=lines)
+    bill = invoicing.InvoiceSpec(reason="upcoming", period=(started, period[0]), created_at=period[0], entries=lines)
     return invoicing.preview(account, subscription, bill)

@@ -12,7 +12,7 @@ _EXPIRES_INCOMPLETE = 23 * 3600
 
 
 @dataclass(kw_only=True)
-class Wanted:
+class SubscriptionSpec:
     """A subscription that is to begin."""
 
     customer: str
@@ -52,28 +52,28 @@ def check_prices(prices: list[JsonObject], *, param: str) -> None:
             raise unsupported("subscriptions whose prices have different intervals")
 
 
-def begin(account: Account, wanted: Wanted) -> tuple[JsonObject, JsonObject]:
+def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, JsonObject]:
     """Make an `incomplete` subscription and its open first invoice; return both."""
     customer = account.get("customer", wanted.customer)
     now = account.now_for(customer["id"])
     subscription = _subscription(account, wanted, customer, now)
     account.emit("customer.subscription.created", subscription)
     lines = [
-        *invoice_lines.of_pending(account, customer["id"], subscription["id"]),
-        *invoice_lines.of_items(account, subscription, trial=subscription["status"] == "trialing"),
+        *invoice_lines.for_pending_items(account, customer["id"], subscription["id"]),
+        *invoice_lines.for_subscription_items(account, subscription, trial=subscription["status"] == "trialing"),
     ]
-    bill = invoicing.Bill(reason="subscription_create", period=(now, now), made_at=now, entries=lines)
-    invoice = invoicing.draft(account, subscription, bill)
+    bill = invoicing.InvoiceSpec(reason="subscription_create", period=(now, now), created_at=now, entries=lines)
+    invoice = invoicing.create_draft(account, subscription, bill)
     invoice["default_payment_method"] = None
     invoicing.finalize(account, invoice, now=now)
     subscription["latest_invoice"] = invoice["id"]
     if subscription["status"] == "incomplete":
         due = now + _EXPIRES_INCOMPLETE
-        account.agenda.add(customer["test_clock"], due, "subscription.incomplete_expiry", subscription["id"])
+        account.scheduler.schedule(customer["test_clock"], due, "subscription.incomplete_expiry", subscription["id"])
     return subscription, invoice
 
 
-def pay_first(
+def pay_first_invoice(
     account: Account, subscription: JsonObject, invoice: JsonObject, method: JsonObject | None, behavior: str
 ) -> None:
     """
@@ -84,13 +84,13 @@ def pay_first(
     now = account.now_for(subscription["customer"])
     if invoice["amount_due"] == 0:
         invoicing.mark_paid(account, invoice, now=now)
-        payments.settle(account, subscription, "paid")
+        payments.activate_subscription(account, subscription, "paid")
     elif behavior != "default_incomplete":
         if method is None:
             raise payments.no_payment_method()
         outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=now))
         if outcome == "paid":
-            payments.settle(account, subscription, outcome)
+            payments.activate_subscription(account, subscription, outcome)
             return
         error: StripeError = payments.card_error(account, invoice)
         if behavior == "error_if_incomplete":
@@ -103,10 +103,10 @@ def pay_first(
             account.emit(kind, invoice)
 
 
-def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: int) -> JsonObject:
+def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObject, now: int) -> JsonObject:
     recurring = wanted.items[0][0]["recurring"]
     subscription_id = new_id("sub")
-    period_end = wanted.trial_end or periods.after(now, recurring, now)
+    period_end = wanted.trial_end or periods.next_boundary(now, recurring, now)
     subscription: JsonObject = {
         "id": subscription_id,
         "object": "subscription",
@@ -159,8 +159,8 @@ def _subscription(account: Account, wanted: Wanted, customer: JsonObject, now: i
         )
         subscription["discounts"].append(discount["id"])
     customer["currency"] = customer["currency"] or subscription["currency"]
-    renewals.expect(account, subscription)
-    trials.warn(account, subscription)
+    renewals.schedule_renewal(account, subscription)
+    trials.schedule_trial_will_end(account, subscription)
     return subscription
 
 

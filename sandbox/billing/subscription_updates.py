@@ -18,15 +18,15 @@ from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.metadata import merged
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
-RESUMES_WITHIN = 23 * 3600
+RESUME_PAYMENT_PERIOD = 23 * 3600
 """Seconds in which the first invoice after a pause is to be paid, if the subscription waits for that."""
-_ENTRY = {"id", "price", "quantity", "metadata", "deleted", "clear_usage"}
+_ITEM_PARAMS = {"id", "price", "quantity", "metadata", "deleted", "clear_usage"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class BillingTerms:
     """How a change is billed."""
 
     behavior: prorations.Behavior
@@ -35,7 +35,7 @@ class Terms:
     payment_behavior: str = "allow_incomplete"
 
 
-def terms_of(account: Account, subscription: JsonObject, params: JsonObject) -> Terms:
+def billing_terms(account: Account, subscription: JsonObject, params: JsonObject) -> BillingTerms:
     """
     Return the terms that a request asks for.
 
@@ -50,10 +50,10 @@ def terms_of(account: Account, subscription: JsonObject, params: JsonObject) -> 
     payment = str(params.get("payment_behavior", "allow_incomplete"))
     if payment in ("pending_if_incomplete", "default_incomplete") and behavior == "always_invoice":
         raise unsupported(f"payment_behavior={payment} on an update of a subscription")
-    return Terms(behavior=behavior, at=at, payment_behavior=payment)
+    return BillingTerms(behavior=behavior, at=at, payment_behavior=payment)
 
 
-def read(account: Account, subscription: JsonObject, given: list[JsonObject]) -> list[prorations.Change]:
+def parse_changes(account: Account, subscription: JsonObject, given: list[JsonObject]) -> list[prorations.Change]:
     """
     Return the changes that `items[]` of a request asks for.
 
@@ -85,7 +85,7 @@ def read(account: Account, subscription: JsonObject, given: list[JsonObject]) ->
 
 
 def _change(account: Account, subscription: JsonObject, entry: JsonObject, param: str) -> prorations.Change:
-    for name in entry.keys() - _ENTRY:
+    for name in entry.keys() - _ITEM_PARAMS:
         raise unsupported(f"the parameter items[][{name}] on POST /v1/subscriptions/{{id}}")
     item = None
     if "id" in entry:
@@ -109,7 +109,7 @@ def _change(account: Account, subscription: JsonObject, entry: JsonObject, param
     )
 
 
-def moves_period(account: Account, subscription: JsonObject, changes: list[prorations.Change]) -> bool:
+def changes_interval(account: Account, subscription: JsonObject, changes: list[prorations.Change]) -> bool:
     """Say whether changes make a paid period of another length, which then begins at once."""
     if subscription["status"] == "trialing":
         return False
@@ -117,26 +117,28 @@ def moves_period(account: Account, subscription: JsonObject, changes: list[prora
     return any(change.price["recurring"] != current for change in changes if not change.deleted)
 
 
-def apply(account: Account, subscription: JsonObject, changes: list[prorations.Change], terms: Terms) -> None:
+def apply(account: Account, subscription: JsonObject, changes: list[prorations.Change], terms: BillingTerms) -> None:
     """
     Change the items of a subscription and bill, or keep for the next invoice, what that is worth.
 
     :raises StripeError: 402 if it must be paid at once and cannot be; nothing is changed then.
     """
-    moves = moves_period(account, subscription, changes)
-    worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
-    at_once = sum(entry.amount for entry in worth)
+    moves = changes_interval(account, subscription, changes)
+    proration_lines = (
+        [] if terms.behavior == "none" else prorations.for_changes(account, subscription, changes, at=terms.at)
+    )
+    at_once = sum(entry.amount for entry in proration_lines)
     if moves:
-        worth = [entry for entry in worth if entry.amount < 0]
+        proration_lines = [entry for entry in proration_lines if entry.amount < 0]
         at_once = sum(change.price["unit_amount"] * change.quantity for change in changes if not change.deleted)
     if (moves or terms.behavior == "always_invoice") and terms.payment_behavior == "error_if_incomplete":
         check_payable(account, subscription, at_once)
     # What is added takes its period from what is there, so it comes before anything goes.
     for change in sorted(changes, key=lambda change: change.deleted):
-        _carry_out(account, subscription, change, worth)
+        _apply_change(account, subscription, change, proration_lines)
     now = account.now_for(subscription["customer"])
-    for entry in worth:
-        pending_items.add(account, entry, subscription["customer"], now=now)
+    for entry in proration_lines:
+        pending_items.create(account, entry, subscription["customer"], now=now)
     if moves:
         restart_period(account, subscription, now=now)
     elif terms.behavior == "always_invoice":
@@ -145,7 +147,7 @@ def apply(account: Account, subscription: JsonObject, changes: list[prorations.C
 
 def check_payable(account: Account, subscription: JsonObject, amount: int) -> None:
     """Raise Stripe's 402 if what must be paid at once could not be."""
-    method = payments.method_for(account, subscription)
+    method = payments.payment_method_for(account, subscription)
     if amount > 0 and method is None:
         raise payments.no_payment_method()
     card = method["_card"] if method else None
@@ -159,8 +161,8 @@ def check_payable(account: Account, subscription: JsonObject, amount: int) -> No
         raise StripeError(402, "card_error", message, code=code, decline_code=decline_code)
 
 
-def _carry_out(
-    account: Account, subscription: JsonObject, change: prorations.Change, worth: list[invoice_lines.Entry]
+def _apply_change(
+    account: Account, subscription: JsonObject, change: prorations.Change, proration_lines: list[invoice_lines.LineItem]
 ) -> None:
     if change.item is None:
         first = renewals.items_of(account, subscription)[0]
@@ -170,7 +172,7 @@ def _carry_out(
             account, subscription["id"], line, period, account.now_for(subscription["customer"])
         )
         subscription["_items"].append(item["id"])
-        for entry in worth:
+        for entry in proration_lines:
             if entry.subscription_item is None and entry.price is change.price:
                 entry.subscription_item = item["id"]
     elif change.deleted:
@@ -184,37 +186,37 @@ def _carry_out(
 
 def bill_pending(account: Account, subscription: JsonObject, *, now: int) -> None:
     """Invoice what waits for a subscription's next invoice, now, if anything does."""
-    lines = invoice_lines.of_pending(account, subscription["customer"], subscription["id"])
+    lines = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])
     if lines:
-        bill = invoicing.Bill(reason="subscription_update", period=(now, now), made_at=now, entries=lines)
-        renewals.bill_now(account, subscription, bill)
+        bill = invoicing.InvoiceSpec(reason="subscription_update", period=(now, now), created_at=now, entries=lines)
+        renewals.invoice_now(account, subscription, bill)
 
 
 def restart_period(account: Account, subscription: JsonObject, *, now: int) -> None:
     """Begin a new period now and bill it; credits, if any, wait already. The anchor moves to now."""
     items = renewals.items_of(account, subscription)
-    end = periods.after(now, account.get("price", items[0]["_price"])["recurring"], now)
+    end = periods.next_boundary(now, account.get("price", items[0]["_price"])["recurring"], now)
     began = items[0]["current_period_start"]
     subscription["billing_cycle_anchor"] = now
     for item in items:
         item["current_period_start"], item["current_period_end"] = now, end
     lines = [
-        *invoice_lines.of_pending(account, subscription["customer"], subscription["id"]),
-        *invoice_lines.of_items(account, subscription),
+        *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
+        *invoice_lines.for_subscription_items(account, subscription),
     ]
-    renewals.expect(account, subscription)
-    bill = invoicing.Bill(reason="subscription_update", period=(began, now), made_at=now, entries=lines)
-    renewals.bill_now(account, subscription, bill)
+    renewals.schedule_renewal(account, subscription)
+    bill = invoicing.InvoiceSpec(reason="subscription_update", period=(began, now), created_at=now, entries=lines)
+    renewals.invoice_now(account, subscription, bill)
 
 
-def reset_anchor(account: Account, subscription: JsonObject, terms: Terms) -> None:
+def reset_anchor(account: Account, subscription: JsonObject, terms: BillingTerms) -> None:
     """Move the billing cycle to now: what is left of the old period is credited, unless that is not wanted."""
     now = account.now_for(subscription["customer"])
     if terms.behavior != "none" and subscription["status"] != "trialing":
         for item in renewals.items_of(account, subscription):
-            entry = prorations.credit(account, subscription, item, at=terms.at)
+            entry = prorations.credit_for_item(account, subscription, item, at=terms.at)
             if entry.amount:
-                pending_items.add(account, entry, subscription["customer"], now=now)
+                pending_items.create(account, entry, subscription["customer"], now=now)
     restart_period(account, subscription, now=now)
 
 
@@ -238,12 +240,12 @@ def change_trial(account: Account, subscription: JsonObject, wanted: int | str) 
     for item in renewals.items_of(account, subscription):
         item["current_period_end"] = end
     if subscription["cancel_at_period_end"]:
-        cancellation.schedule(account, subscription, end)
-    renewals.expect(account, subscription)
-    trials.warn(account, subscription)
+        cancellation.schedule_cancellation(account, subscription, end)
+    renewals.schedule_renewal(account, subscription)
+    trials.schedule_trial_will_end(account, subscription)
 
 
-@action("subscription.resumption_expiry")
+@job("subscription.resumption_expiry")
 def _resumption_expired(account: Account, subscription_id: str, at: int) -> None:
     """An invoice of resumption that nobody has paid is voided, and the subscription stays paused."""
     subscription = account.find("subscription", subscription_id)

@@ -5,11 +5,11 @@ from typing import Literal
 from sandbox.errors import invalid
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
 _DAY = 86400
-_WARNED = 3 * _DAY
-_LONGEST = 730
+_NOTICE = 3 * _DAY
+_MAX_DAYS = 730
 
 MissingPaymentMethod = Literal["cancel", "create_invoice", "pause"]
 
@@ -38,29 +38,29 @@ def end_of(params: JsonObject, *, now: int) -> int | None:
         message = "You may only specify one of these parameters: trial_end, trial_period_days."
         raise invalid(message, param="trial_end", code="parameters_exclusive")
     if days is not None:
-        if not 1 <= days <= _LONGEST:
-            raise invalid(f"A trial has 1 to {_LONGEST} days.", param="trial_period_days")
+        if not 1 <= days <= _MAX_DAYS:
+            raise invalid(f"A trial has 1 to {_MAX_DAYS} days.", param="trial_period_days")
         return now + int(days) * _DAY
     if end is None or end == "now":
         return None
     if end <= now:
         raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param="trial_end")
-    if end > now + _LONGEST * _DAY:
+    if end > now + _MAX_DAYS * _DAY:
         raise invalid("Invalid timestamp: can be no more than two years in the future.", param="trial_end")
     return int(end)
 
 
-def warn(account: Account, subscription: JsonObject) -> None:
+def schedule_trial_will_end(account: Account, subscription: JsonObject) -> None:
     """Have the end of a trial told three days before; at once, if it is shorter."""
     if subscription["trial_end"] is not None and subscription["status"] == "trialing":
-        due = max(account.now_for(subscription["customer"]), subscription["trial_end"] - _WARNED)
-        account.agenda.add(subscription["test_clock"], due, "subscription.trial_will_end", subscription["id"])
+        due = max(account.now_for(subscription["customer"]), subscription["trial_end"] - _NOTICE)
+        account.scheduler.schedule(subscription["test_clock"], due, "subscription.trial_will_end", subscription["id"])
 
 
-@action("subscription.trial_will_end")
+@job("subscription.trial_will_end")
 def _will_end(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
-    if subscription is None or subscription["status"] != "trialing" or subscription["trial_end"] - _WARNED > at:
+    if subscription is None or subscription["status"] != "trialing" or subscription["trial_end"] - _NOTICE > at:
         return
     if subscription.get("_warned_of") != subscription["trial_end"]:
         subscription["_warned_of"] = subscription["trial_end"]

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 from stripe._list_object import ListObject
 from stripe._stripe_object import StripeObject
 
-from sandbox.contract.responses import hints_of, resource_of
+from sandbox.contract.responses import field_types, resource_of
 from sandbox.contract.routes import ContractRoute
 
 
@@ -32,7 +32,7 @@ def _field(place: Any, name: str) -> list[Any]:
     """The type of a field; `data` of a list is its elements."""
     if get_origin(place) is ListObject:
         return [get_args(place)[0]] if name == "data" else []
-    found = hints_of(place).get(name)
+    found = field_types(place).get(name)
     return [] if found is None else [found]
 
 

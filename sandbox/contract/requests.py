@@ -73,18 +73,18 @@ def _object(fields: dict[str, Checker], required: frozenset[str]) -> Checker:
     def checker(value: Json, name: str) -> Json:
         if not isinstance(value, dict):
             raise invalid("Invalid object", param=name)
-        unknown = [_inside(name, key) for key in value if key not in fields]
+        unknown = [_nested_name(name, key) for key in value if key not in fields]
         if unknown:
             noun = "parameter" if len(unknown) == 1 else "parameters"
             message = f"Received unknown {noun}: {', '.join(unknown)}"
             raise invalid(message, param=unknown[0], code="parameter_unknown")
-        typed = {key: fields[key](inner, _inside(name, key)) for key, inner in value.items()}
+        typed = {key: fields[key](inner, _nested_name(name, key)) for key, inner in value.items()}
         for key in sorted(required - value.keys()):
-            absent = _inside(name, key)
+            absent = _nested_name(name, key)
             raise invalid(f"Missing required param: {absent}.", param=absent, code="parameter_missing")
         for key in required:
             if value[key] == "" and fields[key] is _string:
-                raise empty(_inside(name, key))
+                raise empty(_nested_name(name, key))
         return typed
 
     return checker
@@ -99,7 +99,7 @@ def empty(name: str) -> StripeError:
     return invalid(message, param=name, code="parameter_invalid_empty")
 
 
-def _inside(name: str, key: str) -> str:
+def _nested_name(name: str, key: str) -> str:
     return f"{name}[{key}]" if name else key
 
 
@@ -117,7 +117,7 @@ def _compile(hint: Any) -> Checker:
         return _mapping(_compile(get_args(hint)[1]))
     if is_typeddict(hint):
         return _typed_dict(hint)
-    return _SIMPLE.get(hint, _anything)
+    return _SIMPLE.get(hint, _any)
 
 
 def _union(members: tuple[Any, ...]) -> Checker:
@@ -125,9 +125,9 @@ def _union(members: tuple[Any, ...]) -> Checker:
     kept = [member for member in members if member is not type(None) and get_origin(member) is not UntypedStripeObject]
     enums = tuple(value for member in kept if get_origin(member) is Literal for value in get_args(member))
     unsets = "" in enums
-    words = tuple(value for value in enums if value != "")
-    others = [_compile(m) for m in kept if get_origin(m) is not Literal and not (words and m is str)]
-    choices = [*others, _enum(words)] if words else others
+    values = tuple(value for value in enums if value != "")
+    others = [_compile(m) for m in kept if get_origin(m) is not Literal and not (values and m is str)]
+    choices = [*others, _enum(values)] if values else others
 
     def checker(value: Json, name: str) -> Json:
         if unsets and value == "":
@@ -147,11 +147,11 @@ def _union(members: tuple[Any, ...]) -> Checker:
     return checker
 
 
-def _enum(words: tuple[str, ...]) -> Checker:
-    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, or {words[-1]}"
+def _enum(values: tuple[str, ...]) -> Checker:
+    listed = values[0] if len(values) == 1 else f"{', '.join(values[:-1])}, or {values[-1]}"
 
     def checker(value: Json, name: str) -> Json:
-        if value not in words:
+        if value not in values:
             raise invalid(f"Invalid {name}: must be one of {listed}", param=name)
         return value
 
@@ -216,7 +216,7 @@ def _boolean(value: Json, name: str) -> Json:
     return value == "true"
 
 
-def _anything(value: Json, name: str) -> Json:
+def _any(value: Json, name: str) -> Json:
     return value
 
 

@@ -22,18 +22,18 @@ from stripe._stripe_object import StripeObject, UntypedStripeObject
 from sandbox.contract.routes import ContractRoute
 from sandbox.json_types import Json, JsonObject
 
-Faults = Sequence[str]
+Errors = Sequence[str]
 """Sentences, each beginning with where in the value it is found."""
-Checker = Callable[[Json], Faults]
+Checker = Callable[[Json], Errors]
 
-_FINE: Faults = ()
+_VALID: Errors = ()
 
 
-def faults_of_reply(route: ContractRoute, body: JsonObject) -> list[str]:
+def response_errors(route: ContractRoute, body: JsonObject) -> list[str]:
     """Return what is wrong with the reply to a request; nothing, if it fits."""
     element = _resource(resource_of(route))
     checker = _page(element) if route.is_list else element
-    return _inside(route.response[1], checker(body))
+    return _prefixed(route.response[1], checker(body))
 
 
 def resource_of(route: ContractRoute) -> Any:
@@ -42,24 +42,24 @@ def resource_of(route: ContractRoute) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def faults_of_object(body: JsonObject) -> list[str]:
+def object_errors(body: JsonObject) -> list[str]:
     """Return what is wrong with a resource by itself, such as the one inside an event."""
     home = OBJECT_CLASSES.get(str(body.get("object")))
     if home is None:
         return [f"object: {body.get('object')!r} is no resource of Stripe's"]
-    return _inside(home[1], _resource(getattr(importlib.import_module(home[0]), home[1]))(body))
+    return _prefixed(home[1], _resource(getattr(importlib.import_module(home[0]), home[1]))(body))
 
 
-def _inside(where: str, faults: Faults) -> list[str]:
+def _prefixed(where: str, errors: Errors) -> list[str]:
     """Put where a value is in front of what is wrong with it."""
-    return [f"{where}{fault}" for fault in faults]
+    return [f"{where}{fault}" for fault in errors]
 
 
 def nullable_fields(kind: str) -> tuple[str, ...]:
     """Return the fields of a resource that may be null; `kind` is its `object`, such as `invoice`."""
     module, name = OBJECT_CLASSES[kind]
     cls = getattr(importlib.import_module(module), name)
-    return tuple(field for field, hint in hints_of(cls).items() if _may_be_none(hint))
+    return tuple(field for field, hint in field_types(cls).items() if _is_nullable(hint))
 
 
 @functools.cache
@@ -68,11 +68,11 @@ def _resource(cls: Any) -> Checker:
 
     @functools.cache
     def compiled() -> tuple[dict[str, Checker], frozenset[str]]:
-        hints = hints_of(cls)
-        required = frozenset(name for name, hint in hints.items() if not _may_be_none(hint))
+        hints = field_types(cls)
+        required = frozenset(name for name, hint in hints.items() if not _is_nullable(hint))
         return {name: _compile(hint) for name, hint in hints.items()}, required
 
-    def checker(value: Json) -> Faults:
+    def checker(value: Json) -> Errors:
         if not isinstance(value, dict):
             return [f": expected {cls.__name__}, found {value!r}"]
         fields, required = compiled()
@@ -83,15 +83,15 @@ def _resource(cls: Any) -> Checker:
             field = fields.get(name)
             if field is None:
                 found.append(f".{name}: {cls.__name__} has no such field")
-            elif faults := field(inner):
-                found += _inside(f".{name}", faults)
+            elif errors := field(inner):
+                found += _prefixed(f".{name}", errors)
         return found
 
     return checker
 
 
 @functools.cache
-def hints_of(cls: Any) -> dict[str, Any]:
+def field_types(cls: Any) -> dict[str, Any]:
     """Return the annotations of a resource class, its own and inherited, resolved, without class variables."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
@@ -148,7 +148,7 @@ def _type_checking_imports(module: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _may_be_none(hint: Any) -> bool:
+def _is_nullable(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
 
 
@@ -179,42 +179,42 @@ def _union(members: tuple[Any, ...]) -> Checker:
     by_object = {getattr(m, "OBJECT_NAME", None): _compile(m) for m in plain if isinstance(m, type)}
     checkers = [_compile(member) for member in plain]
 
-    def checker(value: Json) -> Faults:
+    def checker(value: Json) -> Errors:
         if value is None:
-            return _FINE if nullable else [": null is not allowed"]
+            return _VALID if nullable else [": null is not allowed"]
         named = by_object.get(value["object"]) if isinstance(value, dict) and "object" in value else None
         if named is not None:
             return named(value)
         outcomes = []
         for choice in checkers:
-            faults = choice(value)
-            if not faults:
-                return _FINE
-            outcomes.append(faults)
+            errors = choice(value)
+            if not errors:
+                return _VALID
+            outcomes.append(errors)
         # The one that came furthest says the most.
-        return max(outcomes, key=lambda faults: faults[0].count("."), default=_FINE)
+        return max(outcomes, key=lambda errors: errors[0].count("."), default=_VALID)
 
     return checker
 
 
-def _one_of(words: tuple[Any, ...]) -> Checker:
-    allowed = frozenset(words)
+def _one_of(values: tuple[Any, ...]) -> Checker:
+    allowed = frozenset(values)
 
-    def checker(value: Json) -> Faults:
+    def checker(value: Json) -> Errors:
         fits = isinstance(value, Hashable) and value in allowed
-        return _FINE if fits else [f": {value!r} is none of {', '.join(map(str, words[:12]))}"]
+        return _VALID if fits else [f": {value!r} is none of {', '.join(map(str, values[:12]))}"]
 
     return checker
 
 
 def _list(element: Checker) -> Checker:
-    def checker(value: Json) -> Faults:
+    def checker(value: Json) -> Errors:
         if not isinstance(value, list):
             return [f": expected a list, found {value!r}"]
         found: list[str] = []
         for index, inner in enumerate(value):
-            if faults := element(inner):
-                found += _inside(f"[{index}]", faults)
+            if errors := element(inner):
+                found += _prefixed(f"[{index}]", errors)
         return found
 
     return checker
@@ -223,56 +223,56 @@ def _list(element: Checker) -> Checker:
 def _page(element: Checker) -> Checker:
     data = _list(element)
 
-    def checker(value: Json) -> Faults:
+    def checker(value: Json) -> Errors:
         if not isinstance(value, dict) or value.get("object") != "list":
             return [f": expected a list object, found {value!r}"]
         found = []
         if value.keys() != {"object", "data", "has_more", "url"}:
             found.append(f": a list object has not the fields {', '.join(sorted(value))}")
         for name, inner in (("has_more", _boolean), ("url", _string), ("data", data)):
-            found += _inside(f".{name}", inner(value.get(name)))
+            found += _prefixed(f".{name}", inner(value.get(name)))
         return found
 
     return checker
 
 
 def _mapping(element: Checker) -> Checker:
-    def checker(value: Json) -> Faults:
+    def checker(value: Json) -> Errors:
         if not isinstance(value, dict):
             return [f": expected an object, found {value!r}"]
-        return [fault for name, inner in value.items() for fault in _inside(f".{name}", element(inner))]
+        return [fault for name, inner in value.items() for fault in _prefixed(f".{name}", element(inner))]
 
     return checker
 
 
-def _string(value: Json) -> Faults:
-    return _FINE if isinstance(value, str) else [f": expected a string, found {value!r}"]
+def _string(value: Json) -> Errors:
+    return _VALID if isinstance(value, str) else [f": expected a string, found {value!r}"]
 
 
-def _integer(value: Json) -> Faults:
+def _integer(value: Json) -> Errors:
     fits = isinstance(value, int) and not isinstance(value, bool)
-    return _FINE if fits else [f": expected an integer, found {value!r}"]
+    return _VALID if fits else [f": expected an integer, found {value!r}"]
 
 
-def _number(value: Json) -> Faults:
+def _number(value: Json) -> Errors:
     fits = isinstance(value, int | float) and not isinstance(value, bool)
-    return _FINE if fits else [f": expected a number, found {value!r}"]
+    return _VALID if fits else [f": expected a number, found {value!r}"]
 
 
-def _decimal(value: Json) -> Faults:
+def _decimal(value: Json) -> Errors:
     try:
         Decimal(value if isinstance(value, str) else "not a decimal string")
     except InvalidOperation:
         return [f": expected a decimal string, found {value!r}"]
-    return _FINE
+    return _VALID
 
 
-def _boolean(value: Json) -> Faults:
-    return _FINE if isinstance(value, bool) else [f": expected a boolean, found {value!r}"]
+def _boolean(value: Json) -> Errors:
+    return _VALID if isinstance(value, bool) else [f": expected a boolean, found {value!r}"]
 
 
-def _anything(value: Json) -> Faults:
-    return _FINE
+def _anything(value: Json) -> Errors:
+    return _VALID
 
 
 _SIMPLE: dict[Any, Checker] = {str: _string, int: _integer, float: _number, Decimal: _decimal, bool: _boolean}

@@ -6,7 +6,7 @@ import sandbox.resources  # noqa: F401  # registers every handler
 from sandbox.constants import API_VERSION
 from sandbox.contract.requests import names
 from sandbox.contract.routes import ContractRoute, all_routes
-from sandbox.http.routing import SERVED
+from sandbox.http.routing import ROUTES
 from sandbox.json_types import JsonObject
 
 
@@ -15,21 +15,21 @@ def report() -> JsonObject:
     services: dict[str, JsonObject] = {}
     for key, route in sorted(all_routes().items(), key=lambda found: (found[1].service, found[0][1], found[0][0])):
         group = services.setdefault(route.service, {"service": route.service, "served": [], "not_served": []})
-        if key in SERVED:
+        if key in ROUTES:
             group["served"].append(_served(route))
         else:
             group["not_served"].append(" ".join(key))
     return {
         "api_version": API_VERSION,
         "sdk": f"stripe-python {stripe.VERSION}",
-        "served": len(SERVED),
-        "not_served": len(all_routes()) - len(SERVED),
+        "served": len(ROUTES),
+        "not_served": len(all_routes()) - len(ROUTES),
         "services": list(services.values()),
     }
 
 
 def _served(route: ContractRoute) -> JsonObject:
-    known, takes = names(route), SERVED[route.method, route.path].takes
+    known, takes = names(route), ROUTES[route.method, route.path].takes
     return {
         "route": f"{route.method} {route.path}",
         "parameters": sorted(known & takes),

@@ -11,15 +11,15 @@ from starlette.routing import Route
 from sandbox import clock
 from sandbox.constants import API_VERSION
 from sandbox.control.coverage import report as contract_report
-from sandbox.control.simulations import HAPPENINGS, Happening
+from sandbox.control.simulations import SIMULATIONS, Simulation
 from sandbox.delivery import signatures
 from sandbox.errors import StripeError, invalid
 from sandbox.http.api import account_of, served_routes
 from sandbox.json_types import JsonObject
-from sandbox.runtime import World
+from sandbox.runtime import Runtime
 from sandbox.store.accounts import Account
 
-Action = Callable[[Request, World, Account], Awaitable[JsonObject]]
+Action = Callable[[Request, Runtime, Account], Awaitable[JsonObject]]
 _POLL = 0.01
 _LONGEST_WAIT = 60.0
 
@@ -29,9 +29,9 @@ def _for_account(function: Action) -> Callable[[Request], Awaitable[Response]]:
 
     @wraps(function)
     async def endpoint(request: Request) -> Response:
-        world: World = request.app.state.world
+        runtime: Runtime = request.app.state.runtime
         try:
-            return JSONResponse(await function(request, world, account_of(world, request)))
+            return JSONResponse(await function(request, runtime, account_of(runtime, request)))
         except StripeError as error:
             return JSONResponse(error.body(), error.status)
 
@@ -45,80 +45,80 @@ async def health(request: Request) -> Response:
 
 async def violations(request: Request) -> Response:
     """Every reply or event, of any account, that did not fit the SDK's types."""
-    world: World = request.app.state.world
-    return JSONResponse({"data": world.violations})
+    runtime: Runtime = request.app.state.runtime
+    return JSONResponse({"data": runtime.violations})
 
 
 @_for_account
-async def requests(request: Request, world: World, account: Account) -> JsonObject:
+async def requests(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """The API requests so far, in their order; a status of null is still under way or was dropped."""
     return {"data": account.requests}
 
 
 @_for_account
-async def clear_requests(request: Request, world: World, account: Account) -> JsonObject:
+async def clear_requests(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Forget the API requests so far."""
     account.requests.clear()
     return {"data": []}
 
 
 @_for_account
-async def deliveries(request: Request, world: World, account: Account) -> JsonObject:
+async def deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Every attempt to deliver an event, in their order; `?event=` for those of one event."""
     event = request.query_params.get("event")
     made = [each for each in account.deliveries if event in (None, each["event"])]
-    waiting = world.delivery.waiting(account)
+    waiting = runtime.delivery.waiting(account)
     return {
         "data": made,
-        "under_way": world.delivery.under_way(account),
-        "held": world.delivery.held(account),
+        "under_way": runtime.delivery.under_way(account),
+        "held": runtime.delivery.held(account),
         "waiting": waiting,
     }
 
 
 @_for_account
-async def lose_deliveries(request: Request, world: World, account: Account) -> JsonObject:
+async def lose_deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Drop every delivery that is held, queued or waiting for a retry, as if the network had lost them."""
-    world.delivery.forget(account)
+    runtime.delivery.forget(account)
     account.deliveries.clear()
     return {"data": []}
 
 
 @_for_account
-async def deliver(request: Request, world: World, account: Account) -> JsonObject:
+async def deliver(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Deliver an event again, now, even while deliveries are held; to one endpoint, or to all that are enabled."""
     event = account.get("event", request.path_params["id"])
     wanted = (await _fields(request, "endpoint")).get("endpoint")
     endpoints = [account.get("webhook_endpoint", wanted)] if wanted else account.all("webhook_endpoint")
-    made = [await world.delivery.send(account, event, each) for each in endpoints if each["status"] == "enabled"]
+    made = [await runtime.delivery.send(account, event, each) for each in endpoints if each["status"] == "enabled"]
     return {"data": made}
 
 
 @_for_account
-async def wind_deliveries(request: Request, world: World, account: Account) -> JsonObject:
+async def wind_deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Move the time of retries forward by `seconds`; answer with the attempts that were made on the way."""
     wanted = await _fields(request, "seconds")
     before = len(account.deliveries)
-    await world.delivery.wind(account, wanted.get("seconds"))
-    return {"data": account.deliveries[before:], "waiting": world.delivery.waiting(account)}
+    await runtime.delivery.wind(account, wanted.get("seconds"))
+    return {"data": account.deliveries[before:], "waiting": runtime.delivery.waiting(account)}
 
 
 @_for_account
-async def roll_secret(request: Request, world: World, account: Account) -> JsonObject:
+async def roll_secret(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Give an endpoint another secret; for `overlap_seconds` (24 hours) the old one signs beside it."""
     endpoint = account.get("webhook_endpoint", request.path_params["id"])
     wanted = await _fields(request, "overlap_seconds")
     overlap = wanted.get("overlap_seconds", signatures.LONGEST_OVERLAP)
-    secret = signatures.roll(endpoint, overlap=overlap, now=world.delivery.now(account))
+    secret = signatures.roll(endpoint, overlap=overlap, now=runtime.delivery.now(account))
     return {"id": endpoint["id"], "secret": secret}
 
 
 @_for_account
-async def limits(request: Request, world: World, account: Account) -> JsonObject:
+async def limits(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """The rate limits, what they let through and what they refused; DELETE begins to count anew."""
     if request.method == "DELETE":
-        account.limits.clear()
-    return account.limits.shown(account.settings)
+        account.rate_limits.clear()
+    return account.rate_limits.to_json(account.settings)
 
 
 async def report(request: Request) -> Response:
@@ -127,7 +127,7 @@ async def report(request: Request) -> Response:
 
 
 @_for_account
-async def idle(request: Request, world: World, account: Account) -> JsonObject:
+async def idle(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """
     Answer when no delivery is under way or queued; 408 after `timeout` seconds (30). Held ones do not count.
 
@@ -138,12 +138,12 @@ async def idle(request: Request, world: World, account: Account) -> JsonObject:
     except ValueError as error:
         raise invalid("timeout is a number of seconds.", param="timeout") from error
     end = clock.precise() + timeout
-    while world.delivery.under_way(account) or _clock_is_advancing(account):
+    while runtime.delivery.under_way(account) or _clock_is_advancing(account):
         if clock.precise() >= end:
-            pending = world.delivery.under_way(account)
+            pending = runtime.delivery.under_way(account)
             raise invalid(f"Not idle after {timeout} s: {pending} deliveries are under way.", status=408)
         await clock.sleep(_POLL)
-    return {"idle": True, "held": world.delivery.held(account), "planned": world.delivery.planned(account)}
+    return {"idle": True, "held": runtime.delivery.held(account), "planned": runtime.delivery.planned(account)}
 
 
 def _clock_is_advancing(account: Account) -> bool:
@@ -151,40 +151,40 @@ def _clock_is_advancing(account: Account) -> bool:
 
 
 @_for_account
-async def settings(request: Request, world: World, account: Account) -> JsonObject:
+async def settings(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Show the settings of the account; with PUT, change some first."""
     if request.method == "PUT":
         account.settings.update(await _body(request))
-        world.delivery.obey(account)
+        runtime.delivery.obey(account)
     return dict(vars(account.settings))
 
 
 @_for_account
-async def add_fault(request: Request, world: World, account: Account) -> JsonObject:
+async def add_fault(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Ask for a fault."""
-    return account.faults.add(await _body(request), seed=account.settings.seed).shown()
+    return account.faults.add(await _body(request), seed=account.settings.seed).to_json()
 
 
 @_for_account
-async def faults(request: Request, world: World, account: Account) -> JsonObject:
+async def faults(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """The faults, each with how often it has hit."""
     return {"data": account.faults.all()}
 
 
 @_for_account
-async def remove_faults(request: Request, world: World, account: Account) -> JsonObject:
+async def remove_faults(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Delete one fault, or all, and let go of the calls that are held."""
     account.faults.remove(request.path_params.get("id"))
     return {"data": account.faults.all()}
 
 
-def _happening(function: Happening) -> Callable[[Request], Awaitable[Response]]:
+def _simulation_endpoint(function: Simulation) -> Callable[[Request], Awaitable[Response]]:
     @_for_account
-    async def happen(request: Request, world: World, account: Account) -> JsonObject:
+    async def happen(request: Request, runtime: Runtime, account: Account) -> JsonObject:
         try:
             return account.render(function(account, request.path_params["id"], await _body(request)))
         finally:
-            world.settle(account, method="POST", path=request.url.path)
+            runtime.settle(account, method="POST", path=request.url.path)
 
     return happen
 
@@ -225,7 +225,7 @@ routes = [
     Route("/_sandbox/limits", limits, methods=["GET", "DELETE"]),
     Route("/_sandbox/report", report),
     Route("/_sandbox/events/{id}/deliver", deliver, methods=["POST"]),
-    *[Route(f"/_sandbox/{path}", _happening(each), methods=["POST"]) for path, each in HAPPENINGS.items()],
+    *[Route(f"/_sandbox/{path}", _simulation_endpoint(each), methods=["POST"]) for path, each in SIMULATIONS.items()],
     Route("/_sandbox/idle", idle),
     Route("/_sandbox/settings", settings, methods=["GET", "PUT"]),
     Route("/_sandbox/faults", faults, methods=["GET"]),

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
-Happening = Callable[[Account, str, JsonObject], JsonObject]
+Simulation = Callable[[Account, str, JsonObject], JsonObject]
 
-HAPPENINGS: dict[str, Happening] = {}
+SIMULATIONS: dict[str, Simulation] = {}
 """By path below `/_sandbox/`, with `{id}` in it."""
 
 
-def outside(path: str) -> Callable[[Happening], Happening]:
+def simulation(path: str) -> Callable[[Simulation], Simulation]:
     """Register what happens on a POST to a path."""
 
-    def register(function: Happening) -> Happening:
-        HAPPENINGS[path] = function
+    def register(function: Simulation) -> Simulation:
+        SIMULATIONS[path] = function
         return function
 
     return register

@@ -17,22 +17,22 @@ from sandbox import clock
 from sandbox.delivery import signatures
 from sandbox.errors import StripeError, invalid
 from sandbox.json_types import Json, JsonObject
-from sandbox.seeded_random import draw
+from sandbox.seeded_random import random_for
 from sandbox.store.accounts import Account
 
-_AT_ONCE = 32
-_PATIENCE = 10.0
+_MAX_CONCURRENT = 32
+_TIMEOUT = 10.0
 """Seconds that an endpoint has to answer in."""
-_GATHERED = 0.05
+_SHUFFLE_WINDOW = 0.05
 """Seconds in which deliveries gather before they are shuffled."""
-STRIPE_PAUSES = [3600 * 2**step for step in range(6)]
+STRIPE_RETRY_DELAYS = [3600 * 2**step for step in range(6)]
 """Seconds from each failure to the next attempt: doubled each time and within three days, as Stripe tells of live mode.
 The steps themselves are the sandbox's own; Stripe publishes none."""
-_LONGEST_WIND = 30 * 86400
+_MAX_ADVANCE = 30 * 86400
 
 
 @dataclass(eq=False, slots=True)
-class _Parcel:
+class _Delivery:
     """One event on its way to one endpoint."""
 
     event: JsonObject
@@ -41,7 +41,7 @@ class _Parcel:
     """The number of the delivery in its account and of the copy: what its chances are drawn by."""
     clock_id: str | None
     """The test clock whose time it lives in; None for the delivery's own."""
-    moment: int
+    last_attempt_at: int
     """When it was last tried, or made, in that time."""
     state: str = "new"
     """`new` until it is let through, `sending`, `pausing` in real time, or `waiting` for a clock."""
@@ -50,27 +50,27 @@ class _Parcel:
 
 
 @dataclass(eq=False)
-class _Desk:
+class _Queue:
     """What is on its way for one account."""
 
     account: Account
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    parcels: list[_Parcel] = field(default_factory=list)
-    gathered: list[_Parcel] = field(default_factory=list)
+    deliveries: list[_Delivery] = field(default_factory=list)
+    shuffling: list[_Delivery] = field(default_factory=list)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     planned: int = 0
-    wound: int = 0
-    second: int | None = None
+    offset: int = 0
+    shared_second: int | None = None
     """The one second of all events while `equal_seconds` is on."""
 
     def now(self, clock_id: str | None = None) -> int:
         """Return the time of a delivery: a test clock's, or real time and how far it was wound."""
-        return clock.now() + self.wound if clock_id is None else self.account.now(clock_id)
+        return clock.now() + self.offset if clock_id is None else self.account.now(clock_id)
 
-    def drop(self, parcel: _Parcel) -> None:
+    def drop(self, delivery: _Delivery) -> None:
         """Have done with a parcel."""
-        if parcel in self.parcels:
-            self.parcels.remove(parcel)
+        if delivery in self.deliveries:
+            self.deliveries.remove(delivery)
 
 
 class Delivery:
@@ -78,12 +78,12 @@ class Delivery:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._desks: dict[str, _Desk] = {}
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._queues: dict[str, _Queue] = {}
 
     async def close(self) -> None:
         """Give up what is under way and close the connections."""
-        tasks = [task for desk in self._desks.values() for task in desk.tasks]
+        tasks = [task for queue in self._queues.values() for task in queue.tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,21 +93,21 @@ class Delivery:
     def flush(self, account: Account) -> None:
         """Begin the delivery of the events that an account has made since the last time, and of retries that are due."""
         if account.outbox:
-            desk = self._desk(account)
+            queue = self._queue(account)
             events, account.outbox = account.outbox, []
             for event in events:
-                _date(desk, event)
-                endpoints = list(_listeners(account, event))
+                _apply_equal_seconds(queue, event)
+                endpoints = list(_subscribed_endpoints(account, event))
                 event["_pending"] = [endpoint["id"] for endpoint in endpoints]
                 event["pending_webhooks"] = len(endpoints)
                 for endpoint in endpoints:
-                    self._plan(desk, event, endpoint)
-        if account.key in self._desks:
-            self._release_due(self._desk(account))
+                    self._enqueue(queue, event, endpoint)
+        if account.key in self._queues:
+            self._start_due_retries(self._queue(account))
 
     def obey(self, account: Account) -> None:
         """Hold the deliveries of an account, or let them go, as its settings say."""
-        gate = self._desk(account).gate
+        gate = self._queue(account).gate
         if account.settings.deliver:
             gate.set()
         else:
@@ -115,43 +115,43 @@ class Delivery:
 
     def under_way(self, account: Account) -> int:
         """Return how many deliveries are running, queued or pausing; those held or waiting for a clock do not count."""
-        desk = self._desk(account)
-        return sum(parcel.state != "waiting" for parcel in desk.parcels) - self.held(account)
+        queue = self._queue(account)
+        return sum(delivery.state != "waiting" for delivery in queue.deliveries) - self.held(account)
 
     def planned(self, account: Account) -> int:
         """Return how many deliveries there ever were, those that were lost among them."""
-        return self._desk(account).planned
+        return self._queue(account).planned
 
     def held(self, account: Account) -> int:
         """Return how many deliveries wait for `deliver` to be true again."""
-        desk = self._desk(account)
-        return 0 if desk.gate.is_set() else sum(parcel.state == "new" for parcel in desk.parcels)
+        queue = self._queue(account)
+        return 0 if queue.gate.is_set() else sum(delivery.state == "new" for delivery in queue.deliveries)
 
     def waiting(self, account: Account) -> list[JsonObject]:
         """Return the retries that wait until their clock is wound, the next one first."""
-        parcels = [parcel for parcel in self._desk(account).parcels if parcel.state == "waiting"]
+        deliveries = [delivery for delivery in self._queue(account).deliveries if delivery.state == "waiting"]
         return [
             {
-                "event": parcel.event["id"],
-                "endpoint": parcel.endpoint["id"],
-                "attempt": parcel.attempt,
-                "due": parcel.due,
-                "test_clock": parcel.clock_id,
+                "event": delivery.event["id"],
+                "endpoint": delivery.endpoint["id"],
+                "attempt": delivery.attempt,
+                "due": delivery.due,
+                "test_clock": delivery.clock_id,
             }
-            for parcel in sorted(parcels, key=_due)
+            for delivery in sorted(deliveries, key=_due)
         ]
 
     def now(self, account: Account) -> int:
         """Return the time that an account's retries and rolled secrets live in."""
-        return self._desk(account).now()
+        return self._queue(account).now()
 
     def forget(self, account: Account) -> None:
         """Drop all that is still to be delivered: those webhooks are lost."""
-        desk = self._desk(account)
-        for task in list(desk.tasks):
+        queue = self._queue(account)
+        for task in list(queue.tasks):
             task.cancel()
-        desk.parcels.clear()
-        desk.gathered.clear()
+        queue.deliveries.clear()
+        queue.shuffling.clear()
 
     async def wind(self, account: Account, seconds: Json) -> None:
         """
@@ -159,20 +159,20 @@ class Delivery:
 
         :raises StripeError: 400 if it would go backwards, or further than 30 days at once.
         """
-        if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= _LONGEST_WIND:
-            message = f"Invalid seconds: {seconds!r}. Deliveries are wound forward by 1 to {_LONGEST_WIND} seconds."
+        if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= _MAX_ADVANCE:
+            message = f"Invalid seconds: {seconds!r}. Deliveries are wound forward by 1 to {_MAX_ADVANCE} seconds."
             raise invalid(message, param="seconds")
-        desk = self._desk(account)
-        target = desk.now() + seconds
-        while due := [p for p in desk.parcels if p.state == "waiting" and p.clock_id is None and p.due <= target]:
-            parcel = min(due, key=_due)
-            parcel.state, parcel.moment = "new", parcel.due
-            desk.wound = max(desk.wound, parcel.due - clock.now())
-            if desk.gate.is_set():
-                await self._try(desk, parcel)
+        queue = self._queue(account)
+        target = queue.now() + seconds
+        while due := [p for p in queue.deliveries if p.state == "waiting" and p.clock_id is None and p.due <= target]:
+            delivery = min(due, key=_due)
+            delivery.state, delivery.last_attempt_at = "new", delivery.due
+            queue.offset = max(queue.offset, delivery.due - clock.now())
+            if queue.gate.is_set():
+                await self._attempt(queue, delivery)
             else:
-                self._spawn(desk, self._try(desk, parcel))
-        desk.wound = max(desk.wound, target - clock.now())
+                self._start_task(queue, self._attempt(queue, delivery))
+        queue.offset = max(queue.offset, target - clock.now())
 
     async def send(self, account: Account, event: JsonObject, endpoint: JsonObject, *, attempt: int = 1) -> JsonObject:
         """Deliver once, now, whatever is held; return the record of the attempt."""
@@ -189,97 +189,97 @@ class Delivery:
             event["pending_webhooks"] = len(pending)
         return record
 
-    def _plan(self, desk: _Desk, event: JsonObject, endpoint: JsonObject) -> None:
+    def _enqueue(self, queue: _Queue, event: JsonObject, endpoint: JsonObject) -> None:
         """Decide what becomes of a delivery: whether it is lost, or doubled, and begin it."""
-        settings, number = desk.account.settings, desk.planned
-        desk.planned += 1
-        if draw(settings.seed, "loss", number).random() < settings.loss:
-            _record(desk.account, event, endpoint, 1)["error"] = "Lost on the way, as the settings ask."
+        settings, number = queue.account.settings, queue.planned
+        queue.planned += 1
+        if random_for(settings.seed, "loss", number).random() < settings.loss:
+            _record(queue.account, event, endpoint, 1)["error"] = "Lost on the way, as the settings ask."
             return
-        doubled = draw(settings.seed, "duplicates", number).random() < settings.duplicates
-        clock_id = _clock_of(desk.account, event)
-        for copy in range(2 if doubled else 1):
-            parcel = _Parcel(event, endpoint, (number, copy), clock_id, desk.now(clock_id))
-            desk.parcels.append(parcel)
+        duplicated = random_for(settings.seed, "duplicates", number).random() < settings.duplicates
+        clock_id = _clock_of(queue.account, event)
+        for copy in range(2 if duplicated else 1):
+            delivery = _Delivery(event, endpoint, (number, copy), clock_id, queue.now(clock_id))
+            queue.deliveries.append(delivery)
             if settings.order == "made":
-                self._spawn(desk, self._begin(desk, parcel))
+                self._start_task(queue, self._send_after_delay(queue, delivery))
             else:
-                desk.gathered.append(parcel)
-                if len(desk.gathered) == 1:
-                    self._spawn(desk, self._shuffled(desk))
+                queue.shuffling.append(delivery)
+                if len(queue.shuffling) == 1:
+                    self._start_task(queue, self._send_shuffled(queue))
 
-    async def _begin(self, desk: _Desk, parcel: _Parcel) -> None:
-        await clock.sleep(_delay(desk.account, parcel))
-        await self._try(desk, parcel)
+    async def _send_after_delay(self, queue: _Queue, delivery: _Delivery) -> None:
+        await clock.sleep(_delay(queue.account, delivery))
+        await self._attempt(queue, delivery)
 
-    async def _shuffled(self, desk: _Desk) -> None:
+    async def _send_shuffled(self, queue: _Queue) -> None:
         """Send what gathers in a moment, or while deliveries are held, one after another in an order of chance."""
-        await clock.sleep(_GATHERED)
-        await desk.gate.wait()
-        parcels, desk.gathered = desk.gathered, []
-        draw(desk.account.settings.seed, "order", parcels[0].name).shuffle(parcels)
-        for parcel in parcels:
-            if _delay(desk.account, parcel):  # then it is the delays that make the order
-                self._spawn(desk, self._begin(desk, parcel))
+        await clock.sleep(_SHUFFLE_WINDOW)
+        await queue.gate.wait()
+        deliveries, queue.shuffling = queue.shuffling, []
+        random_for(queue.account.settings.seed, "order", deliveries[0].name).shuffle(deliveries)
+        for delivery in deliveries:
+            if _delay(queue.account, delivery):  # then it is the delays that make the order
+                self._start_task(queue, self._send_after_delay(queue, delivery))
             else:
-                await self._try(desk, parcel)
+                await self._attempt(queue, delivery)
 
-    async def _try(self, desk: _Desk, parcel: _Parcel) -> None:
+    async def _attempt(self, queue: _Queue, delivery: _Delivery) -> None:
         """Make the next attempt as soon as deliveries are let through; if it fails, see to another."""
-        await desk.gate.wait()
-        account, endpoint = desk.account, parcel.endpoint
+        await queue.gate.wait()
+        account, endpoint = queue.account, delivery.endpoint
         if account.find("webhook_endpoint", endpoint["id"]) is None or endpoint["status"] != "enabled":
-            desk.drop(parcel)
+            queue.drop(delivery)
             return
-        parcel.state = "sending"
-        record = await self.send(account, parcel.event, endpoint, attempt=parcel.attempt)
+        delivery.state = "sending"
+        record = await self.send(account, delivery.event, endpoint, attempt=delivery.attempt)
         settings = account.settings
-        pauses = STRIPE_PAUSES if settings.retry_schedule == "stripe" else settings.retry_seconds
-        if _accepted(record) or parcel.attempt > len(pauses):
-            desk.drop(parcel)
+        delays = STRIPE_RETRY_DELAYS if settings.retry_schedule == "stripe" else settings.retry_seconds
+        if _accepted(record) or delivery.attempt > len(delays):
+            queue.drop(delivery)
             return
-        pause = pauses[parcel.attempt - 1]
-        parcel.attempt += 1
+        delay = delays[delivery.attempt - 1]
+        delivery.attempt += 1
         if settings.retry_schedule == "stripe":
-            parcel.state, parcel.due = "waiting", parcel.moment + int(pause)
-            self._release_due(desk)
+            delivery.state, delivery.due = "waiting", delivery.last_attempt_at + int(delay)
+            self._start_due_retries(queue)
         else:
-            parcel.state = "pausing"
-            self._spawn(desk, self._later(desk, parcel, pause))
+            delivery.state = "pausing"
+            self._start_task(queue, self._retry_after(queue, delivery, delay))
 
-    async def _later(self, desk: _Desk, parcel: _Parcel, pause: float) -> None:
-        await clock.sleep(pause)
-        parcel.state = "new"
-        await self._try(desk, parcel)
+    async def _retry_after(self, queue: _Queue, delivery: _Delivery, delay: float) -> None:
+        await clock.sleep(delay)
+        delivery.state = "new"
+        await self._attempt(queue, delivery)
 
-    def _release_due(self, desk: _Desk) -> None:
+    def _start_due_retries(self, queue: _Queue) -> None:
         """Let go of the retries whose clock has come to them."""
-        for parcel in [parcel for parcel in desk.parcels if parcel.state == "waiting"]:
+        for delivery in [delivery for delivery in queue.deliveries if delivery.state == "waiting"]:
             try:
-                now = desk.now(parcel.clock_id)
+                now = queue.now(delivery.clock_id)
             except StripeError:  # the test clock was deleted, and all that was on it
-                desk.drop(parcel)
+                queue.drop(delivery)
                 continue
-            if parcel.due <= now:
-                parcel.state, parcel.moment = "new", parcel.due
-                self._spawn(desk, self._try(desk, parcel))
+            if delivery.due <= now:
+                delivery.state, delivery.last_attempt_at = "new", delivery.due
+                self._start_task(queue, self._attempt(queue, delivery))
 
-    def _spawn(self, desk: _Desk, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        desk.tasks.add(task)
-        task.add_done_callback(desk.tasks.discard)
+    def _start_task(self, queue: _Queue, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        queue.tasks.add(task)
+        task.add_done_callback(queue.tasks.discard)
 
-    def _desk(self, account: Account) -> _Desk:
-        desk = self._desks.get(account.key)
-        if desk is None:
-            desk = self._desks[account.key] = _Desk(account)
+    def _queue(self, account: Account) -> _Queue:
+        queue = self._queues.get(account.key)
+        if queue is None:
+            queue = self._queues[account.key] = _Queue(account)
             if account.settings.deliver:
-                desk.gate.set()
-        return desk
+                queue.gate.set()
+        return queue
 
     async def _post(self, endpoint: JsonObject, payload: str, *, now: int) -> int:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT))
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signatures.header(endpoint, payload, now=now),
@@ -290,22 +290,22 @@ class Delivery:
             return reply.status
 
 
-def _date(desk: _Desk, event: JsonObject) -> None:
-    if not desk.account.settings.equal_seconds:
-        desk.second = None
+def _apply_equal_seconds(queue: _Queue, event: JsonObject) -> None:
+    if not queue.account.settings.equal_seconds:
+        queue.shared_second = None
         return
-    desk.second = desk.second or event["created"]
-    event["created"] = desk.second
+    queue.shared_second = queue.shared_second or event["created"]
+    event["created"] = queue.shared_second
 
 
-def _delay(account: Account, parcel: _Parcel) -> float:
+def _delay(account: Account, delivery: _Delivery) -> float:
     wanted = account.settings.delay_seconds
     least, most = wanted if isinstance(wanted, list) else (wanted, wanted)
-    return draw(account.settings.seed, "delay", parcel.name).uniform(least, most)
+    return random_for(account.settings.seed, "delay", delivery.name).uniform(least, most)
 
 
-def _due(parcel: _Parcel) -> tuple[int, tuple[int, int]]:
-    return parcel.due, parcel.name
+def _due(delivery: _Delivery) -> tuple[int, tuple[int, int]]:
+    return delivery.due, delivery.name
 
 
 def _record(account: Account, event: JsonObject, endpoint: JsonObject, attempt: int) -> JsonObject:
@@ -327,7 +327,7 @@ def _accepted(record: JsonObject) -> bool:
     return record["status"] is not None and 200 <= record["status"] < 300
 
 
-def _listeners(account: Account, event: JsonObject) -> Iterator[JsonObject]:
+def _subscribed_endpoints(account: Account, event: JsonObject) -> Iterator[JsonObject]:
     for endpoint in account.all("webhook_endpoint"):
         if endpoint["status"] == "enabled" and {"*", event["type"]} & set(endpoint["enabled_events"]):
             yield endpoint
@@ -335,8 +335,8 @@ def _listeners(account: Account, event: JsonObject) -> Iterator[JsonObject]:
 
 def _clock_of(account: Account, event: JsonObject) -> str | None:
     """The test clock that the event's object lives on, if it is still there."""
-    thing = event["data"]["object"]
-    found = thing["id"] if thing["object"] == "test_helpers.test_clock" else thing.get("test_clock")
-    if not isinstance(found, str) and isinstance(thing.get("customer"), str):
-        found = account.clock_of(thing["customer"])
+    obj = event["data"]["object"]
+    found = obj["id"] if obj["object"] == "test_helpers.test_clock" else obj.get("test_clock")
+    if not isinstance(found, str) and isinstance(obj.get("customer"), str):
+        found = account.clock_of(obj["customer"])
     return found if isinstance(found, str) and account.find("test_helpers.test_clock", found) else None

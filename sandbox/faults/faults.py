@@ -13,7 +13,7 @@ from sandbox import clock
 from sandbox.errors import StripeError, invalid
 from sandbox.http import rate_limits
 from sandbox.json_types import Json, JsonObject
-from sandbox.seeded_random import draw
+from sandbox.seeded_random import random_for
 
 ACTIONS = {
     "drop": "cuts the connection without a reply",
@@ -25,7 +25,7 @@ ACTIONS = {
     "outage": "replies to every call with an error, for `seconds` or until the fault is deleted",
 }
 """What each action does, in words."""
-_OF_THE_REPLY = ("truncate", "slow")
+_RESPONSE_ACTIONS = ("truncate", "slow")
 """Actions on the true reply: they can only come after the effect."""
 
 
@@ -45,23 +45,23 @@ class Fault:
     should_retry: bool | None
     probability: float
     hits: int = 0
-    _chance: Random
+    _random: Random
     _begun: float = field(default_factory=clock.precise)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def takes(self, method: str, path: str, when: str) -> bool:
+    def matches(self, method: str, path: str, when: str) -> bool:
         """Say whether a call is hit."""
         spent = self.times is not None and self.hits >= self.times
         over = self.action == "outage" and self.seconds is not None and clock.precise() > self._begun + self.seconds
         if spent or over or when != self.when or self.method not in ("*", method) or not fnmatchcase(path, self.path):
             return False
-        return self.probability >= 1 or self._chance.random() < self.probability
+        return self.probability >= 1 or self._random.random() < self.probability
 
     async def hold(self) -> None:
         """Wait until the fault is deleted or its seconds have passed."""
         released = asyncio.ensure_future(self._released.wait())
-        patience = [] if self.seconds is None else [asyncio.ensure_future(clock.sleep(self.seconds))]
-        _, waiting = await asyncio.wait([released, *patience], return_when=asyncio.FIRST_COMPLETED)
+        timeout = [] if self.seconds is None else [asyncio.ensure_future(clock.sleep(self.seconds))]
+        _, waiting = await asyncio.wait([released, *timeout], return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
 
@@ -74,10 +74,10 @@ class Fault:
         if self.body is not None:
             return self.body
         if self.status == 429:
-            return rate_limits.refusal().body()
+            return rate_limits.rate_limit_error().body()
         return StripeError(self.status, "api_error", "An error that the sandbox was asked to make.").body()
 
-    def page(self) -> str:
+    def html(self) -> str:
         """Return the page that it shows in place of JSON."""
         title = f"{self.status} {HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else 'Error'}"
         return f"<!doctype html>\n<title>{title}</title>\n<h1>{title}</h1>\n<p>The sandbox was asked to.</p>\n"
@@ -87,7 +87,7 @@ class Fault:
         """What Stripe says of a retry, if it says anything."""
         return {} if self.should_retry is None else {"Stripe-Should-Retry": json.dumps(self.should_retry)}
 
-    def shown(self) -> JsonObject:
+    def to_json(self) -> JsonObject:
         """Return the fault as the control API shows it."""
         return {"id": self.id, **{name: getattr(self, name) for name in sorted(_RULES)}, "hits": self.hits}
 
@@ -99,71 +99,71 @@ class Faults:
     _faults: dict[str, Fault] = field(default_factory=dict)
     _made: int = 0
 
-    def add(self, wanted: JsonObject, *, seed: int = 0) -> Fault:
+    def add(self, fields: JsonObject, *, seed: int = 0) -> Fault:
         """
         Add a fault.
 
         :param seed: what its probability is drawn from.
         :raises StripeError: 400 that says what is wrong with it.
         """
-        _check(wanted)
+        _check(fields)
         self._made += 1
-        action = wanted["action"]
-        whole = action == "outage"
+        action = fields["action"]
+        outage = action == "outage"
         fault = Fault(
             id=f"fault_{self._made}",
-            method=str(wanted.get("method", "*")).upper(),
-            path=wanted.get("path", "/*"),
-            when=wanted.get("when", "after" if action in _OF_THE_REPLY else "before"),
+            method=str(fields.get("method", "*")).upper(),
+            path=fields.get("path", "/*"),
+            when=fields.get("when", "after" if action in _RESPONSE_ACTIONS else "before"),
             action=action,
-            times=wanted.get("times", None if whole or "probability" in wanted else 1),
-            seconds=wanted.get("seconds"),
-            status=wanted.get("status") or {"outage": 503, "html": 502}.get(action, 500),
-            body=wanted.get("body"),
-            should_retry=wanted.get("should_retry"),
-            probability=wanted.get("probability", 1),
-            _chance=draw(seed, "fault", self._made),
+            times=fields.get("times", None if outage or "probability" in fields else 1),
+            seconds=fields.get("seconds"),
+            status=fields.get("status") or {"outage": 503, "html": 502}.get(action, 500),
+            body=fields.get("body"),
+            should_retry=fields.get("should_retry"),
+            probability=fields.get("probability", 1),
+            _random=random_for(seed, "fault", self._made),
         )
         self._faults[fault.id] = fault
         return fault
 
-    def take(self, method: str, path: str, when: str) -> Fault | None:
+    def match(self, method: str, path: str, when: str) -> Fault | None:
         """Return the first fault that hits a call, and count the hit."""
         for fault in self._faults.values():
-            if fault.takes(method, path, when):
+            if fault.matches(method, path, when):
                 fault.hits += 1
                 return fault
         return None
 
     def all(self) -> list[JsonObject]:
         """Return all faults as the control API shows them."""
-        return [fault.shown() for fault in self._faults.values()]
+        return [fault.to_json() for fault in self._faults.values()]
 
     def remove(self, fault_id: str | None = None) -> None:
         """Delete one fault, or all of them, and let go of the calls they hold."""
-        for gone in [fault_id] if fault_id else list(self._faults):
-            if gone not in self._faults:
-                raise invalid(f"No such fault: {gone}", param="id", status=404)
-            self._faults.pop(gone).release()
+        for removed_id in [fault_id] if fault_id else list(self._faults):
+            if removed_id not in self._faults:
+                raise invalid(f"No such fault: {removed_id}", param="id", status=404)
+            self._faults.pop(removed_id).release()
 
 
-def _check(wanted: JsonObject) -> None:
-    for name, value in wanted.items():
+def _check(fields: JsonObject) -> None:
+    for name, value in fields.items():
         if name not in _RULES:
             raise invalid(f"A fault has no field {name!r}; it has {', '.join(sorted(_RULES))}.", param=name)
         fits, meaning = _RULES[name]
         if not fits(value):
             raise invalid(f"A fault's {name} is {meaning}.", param=name)
-    action = wanted.get("action")
-    if action is None and "path" in wanted:
+    action = fields.get("action")
+    if action is None and "path" in fields:
         raise invalid(f"A fault's action is {_RULES['action'][1]}.", param="action")
-    if action != "outage" and "path" not in wanted:
+    if action != "outage" and "path" not in fields:
         raise invalid("A fault needs a path that begins with '/', such as '/v1/refunds' or '/v1/*'.", param="path")
-    if wanted.get("status") == 200 and wanted.get("body") is None:
+    if fields.get("status") == 200 and fields.get("body") is None:
         raise invalid("A fault of status 200 needs the body that it answers.", param="body")
-    if action in _OF_THE_REPLY and wanted.get("when") == "before":
+    if action in _RESPONSE_ACTIONS and fields.get("when") == "before":
         raise invalid(f"{action} is done to the reply, so when is 'after'.", param="when")
-    if action == "outage" and wanted.get("when") == "after":
+    if action == "outage" and fields.get("when") == "after":
         raise invalid("In an outage nothing has an effect, so when is 'before'.", param="when")
 
 

@@ -8,12 +8,12 @@ from starlette.types import Receive, Scope, Send
 from sandbox import clock
 from sandbox.faults.faults import Fault
 
-_DRIPS = 20
-_SLOWNESS = 1.0
+_CHUNKS = 20
+_DEFAULT_SECONDS = 1.0
 """Seconds that a slow reply takes unless the fault says."""
 
 
-class Dropped(Response):
+class DroppedConnection(Response):
     """No reply at all: the connection is cut, as when a network fails."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -24,25 +24,25 @@ class Dropped(Response):
             pass
 
 
-def page(fault: Fault) -> Response:
+def html_page(fault: Fault) -> Response:
     """Return a page where JSON was expected, without any of Stripe's headers."""
-    return HTMLResponse(fault.page(), fault.status, fault.headers)
+    return HTMLResponse(fault.html(), fault.status, fault.headers)
 
 
-def truncated(whole: Response) -> Response:
+def truncated(response: Response) -> Response:
     """Return the first half of a reply, and its length as if that were all."""
-    headers = {name: value for name, value in whole.headers.items() if name != "content-length"}
-    return Response(bytes(whole.body)[: len(whole.body) // 2], whole.status_code, headers)
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return Response(bytes(response.body)[: len(response.body) // 2], response.status_code, headers)
 
 
-def slow(whole: Response, fault: Fault) -> Response:
+def slow(response: Response, fault: Fault) -> Response:
     """Return a reply whose body comes in drips."""
-    body, pause = bytes(whole.body), (fault.seconds or _SLOWNESS) / _DRIPS
-    size = max(1, -(-len(body) // _DRIPS))
+    body, pause = bytes(response.body), (fault.seconds or _DEFAULT_SECONDS) / _CHUNKS
+    size = max(1, -(-len(body) // _CHUNKS))
 
-    async def drips() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(body), size):
             await clock.sleep(pause)
             yield body[start : start + size]
 
-    return StreamingResponse(drips(), whole.status_code, dict(whole.headers))
+    return StreamingResponse(chunks(), response.status_code, dict(response.headers))

@@ -22,22 +22,22 @@ from sandbox.contract.routes import ContractRoute, all_routes, match
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.faults import responses
 from sandbox.faults.faults import Fault
-from sandbox.faults.responses import Dropped
+from sandbox.faults.responses import DroppedConnection
 from sandbox.http import rate_limits
 from sandbox.http.expand import check, expand
 from sandbox.http.forms import decode
 from sandbox.http.idempotency import Reply
-from sandbox.http.pagination import embed_some, page
-from sandbox.http.routing import SERVED, Call, Page
+from sandbox.http.pagination import page, truncate_lines
+from sandbox.http.routing import ROUTES, Call, Page
 from sandbox.json_types import JsonObject
-from sandbox.runtime import World
-from sandbox.store.accounts import Account, Cause, new_id
+from sandbox.runtime import Runtime
+from sandbox.store.accounts import Account, RequestContext, new_id
 
-_KEY = re.compile(r"^[sr]k_test_\w{1,200}$", re.ASCII)
+_TEST_KEY = re.compile(r"^[sr]k_test_\w{1,200}$", re.ASCII)
 _log = logging.getLogger("sandbox")
 
 
-def account_of(world: World, request: Request) -> Account:
+def account_of(runtime: Runtime, request: Request) -> Account:
     """
     Return the account whose secret key the request carries.
 
@@ -58,26 +58,26 @@ def account_of(world: World, request: Request) -> Account:
             "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
             status=401,
         )
-    return account_for(world, key)
+    return account_for(runtime, key)
 
 
-def account_for(world: World, key: str) -> Account:
+def account_for(runtime: Runtime, key: str) -> Account:
     """
     Return the account of a secret key.
 
     :raises StripeError: 401 for a live key or one of another kind.
     """
-    if not _KEY.match(key):
+    if not _TEST_KEY.match(key):
         note = " The sandbox never takes a live key." if "_live_" in key else ""
         raise invalid(f"Invalid API Key provided: {key[:8]}{'*' * 12}.{note}", status=401)
-    return world.accounts.of(key)
+    return runtime.accounts.of(key)
 
 
 @dataclass(kw_only=True)
-class _Exchange:
+class _RequestState:
     """One request while it is being answered."""
 
-    world: World
+    runtime: Runtime
     request: Request
     account: Account
     log: JsonObject
@@ -91,16 +91,16 @@ class _Exchange:
     def path(self) -> str:
         return self.request.url.path
 
-    def violated(self, faults: list[str]) -> None:
-        self.world.violated(self.account, faults, method=self.request.method, path=self.path)
+    def record_violations(self, faults: list[str]) -> None:
+        self.runtime.record_violations(self.account, faults, method=self.request.method, path=self.path)
 
 
-async def api(request: Request) -> Response:
+async def handle(request: Request) -> Response:
     """Answer any request below `/v1` (or `/v2`, which is not served)."""
-    world: World = request.app.state.world
+    runtime: Runtime = request.app.state.runtime
     request_id = new_id("req", length=14)
     try:
-        account = account_of(world, request)
+        account = account_of(runtime, request)
     except StripeError as error:
         return _response(error.status, error.body(), {"Request-Id": request_id})
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
@@ -114,102 +114,102 @@ async def api(request: Request) -> Response:
         "request_id": request_id,
     }
     account.requests.append(log)
-    exchange = _Exchange(world=world, request=request, account=account, log=log, request_id=request_id, key=key)
+    state = _RequestState(runtime=runtime, request=request, account=account, log=log, request_id=request_id, key=key)
     try:
-        response = await _answer(exchange)
+        response = await _respond(state)
     except StripeError as error:
-        if exchange.new and key:
+        if state.new and key:
             account.idempotency_keys.release(key)
-        response = _response(error.status, error.body(), _headers(exchange))
-    log["status"] = None if isinstance(response, Dropped) else response.status_code
-    log["dropped"] = isinstance(response, Dropped)
+        response = _response(error.status, error.body(), _headers(state))
+    log["status"] = None if isinstance(response, DroppedConnection) else response.status_code
+    log["dropped"] = isinstance(response, DroppedConnection)
     return response
 
 
-async def _answer(exchange: _Exchange) -> Response:
-    account, request = exchange.account, exchange.request
-    exchange.world.catch_up(account)
+async def _respond(state: _RequestState) -> Response:
+    account, request = state.account, state.request
+    state.runtime.run_due_jobs(account)
     try:
         text = (await request.body()).decode()
     except (ClientDisconnect, UnicodeDecodeError) as error:
         raise invalid("Invalid request: the body is not UTF-8.") from error
-    refused = _limited(exchange)
+    refused = _check_rate_limit(state)
     if refused is not None:
         return refused
-    before = account.faults.take(request.method, exchange.path, "before")
+    before = account.faults.match(request.method, state.path, "before")
     if before is not None and before.action in ("drop", "html", "outage"):
-        return _unbegun(exchange, before)
-    route, ids, params = _understand(exchange, text)
-    if exchange.key:
-        endpoint = f"{request.method} {exchange.path}"
-        exchange.replayed = account.idempotency_keys.begin(exchange.key, endpoint=endpoint, params=params)
-        exchange.new = exchange.replayed is None
-        exchange.log["replayed"] = not exchange.new
+        return _reply_without_effect(state, before)
+    route, ids, params = _parse(state, text)
+    if state.key:
+        endpoint = f"{request.method} {state.path}"
+        state.replayed = account.idempotency_keys.begin(state.key, endpoint=endpoint, params=params)
+        state.new = state.replayed is None
+        state.log["replayed"] = not state.new
     if before is not None and before.action == "hold":
         await before.hold()
-    reply = exchange.replayed or _faulty(before, exchange) or _effect(exchange, route, ids, params)
-    _keep(exchange, reply)
-    after = account.faults.take(request.method, exchange.path, "after")
+    reply = state.replayed or _fault_reply(before, state) or _execute(state, route, ids, params)
+    _store_reply(state, reply)
+    after = account.faults.match(request.method, state.path, "after")
     if after is not None:
-        return await _spoilt(exchange, reply, after)
-    return _response(reply.status, reply.body, _headers(exchange, before))
+        return await _apply_fault(state, reply, after)
+    return _response(reply.status, reply.body, _headers(state, before))
 
 
-def _limited(exchange: _Exchange) -> Response | None:
+def _check_rate_limit(state: _RequestState) -> Response | None:
     """Refuse a request that is one too many, before anything of it is looked at."""
-    account, method = exchange.account, exchange.request.method
+    account, method = state.account, state.request.method
     if account.settings.rate_limits is False:
         return None
-    found = match(method, exchange.path)
-    reason = account.limits.take(account.settings, f"{method} {found[0].path if found else exchange.path}")
+    found = match(method, state.path)
+    reason = account.rate_limits.take(account.settings, f"{method} {found[0].path if found else state.path}")
     if reason is None:
         return None
-    error = rate_limits.refusal()
-    return _response(error.status, error.body(), {**_headers(exchange), "Stripe-Rate-Limited-Reason": reason})
+    error = rate_limits.rate_limit_error()
+    return _response(error.status, error.body(), {**_headers(state), "Stripe-Rate-Limited-Reason": reason})
 
 
-def _unbegun(exchange: _Exchange, fault: Fault) -> Response:
+def _reply_without_effect(state: _RequestState, fault: Fault) -> Response:
     """What a fault makes of a request that never reaches Stripe."""
     if fault.action == "drop":
-        return Dropped()
+        return DroppedConnection()
     if fault.action == "html":
-        return responses.page(fault)
-    return _response(fault.status, fault.reply(), _headers(exchange, fault))
+        return responses.html_page(fault)
+    return _response(fault.status, fault.reply(), _headers(state, fault))
 
 
-async def _spoilt(exchange: _Exchange, reply: Reply, fault: Fault) -> Response:
+async def _apply_fault(state: _RequestState, reply: Reply, fault: Fault) -> Response:
     """What a fault makes of a reply whose request had its effect."""
     if fault.action in ("drop", "html"):
-        return _unbegun(exchange, fault)
+        return _reply_without_effect(state, fault)
     if fault.action == "hold":
         await fault.hold()
-    reply = _faulty(fault, exchange) or reply
-    whole = _response(reply.status, reply.body, _headers(exchange, fault))
+    reply = _fault_reply(fault, state) or reply
+    whole = _response(reply.status, reply.body, _headers(state, fault))
     if fault.action == "truncate":
         return responses.truncated(whole)
     return responses.slow(whole, fault) if fault.action == "slow" else whole
 
 
-def _understand(exchange: _Exchange, text: str) -> tuple[ContractRoute, dict[str, str], JsonObject]:
+def _parse(state: _RequestState, text: str) -> tuple[ContractRoute, dict[str, str], JsonObject]:
     """Find the route and type the parameters, or raise what Stripe says when it has not even begun."""
-    request = exchange.request
+    request = state.request
     version = request.headers.get("stripe-version")
     if version not in (None, API_VERSION):
         raise invalid(f"Invalid Stripe API version: {version}. The sandbox speaks {API_VERSION} alone.")
     if "stripe-account" in request.headers or "stripe-context" in request.headers:
         raise unsupported("Connect (the Stripe-Account and Stripe-Context headers)")
-    found = match(request.method, exchange.path)
+    found = match(request.method, state.path)
     if found is None:
-        if exchange.path.startswith("/v2/"):
+        if state.path.startswith("/v2/"):
             raise unsupported("Stripe's v2 API")
         raise invalid(
-            f"Unrecognized request URL ({request.method}: {exchange.path}). Please see https://stripe.com/docs or we "
+            f"Unrecognized request URL ({request.method}: {state.path}). Please see https://stripe.com/docs or we "
             "can help at https://support.stripe.com/.",
             status=404,
         )
     route, ids = found
     params = contract_requests.check(route, decode("&".join(part for part in (request.url.query, text) if part)))
-    served = SERVED.get((route.method, route.path))
+    served = ROUTES.get((route.method, route.path))
     if served is None:
         raise unsupported(f"{route.method} {route.path}")
     for name in params:
@@ -219,73 +219,73 @@ def _understand(exchange: _Exchange, text: str) -> tuple[ContractRoute, dict[str
     return route, ids, params
 
 
-def _effect(exchange: _Exchange, route: ContractRoute, ids: dict[str, str], params: JsonObject) -> Reply:
+def _execute(state: _RequestState, route: ContractRoute, ids: dict[str, str], params: JsonObject) -> Reply:
     """Run the handler and return its reply, which may be an error of its making."""
-    account = exchange.account
-    call = Call(account=account, params=params, ids=ids, base_url=str(exchange.request.base_url).rstrip("/"))
-    account.cause = Cause(exchange.request_id, exchange.key)
+    account = state.account
+    call = Call(account=account, params=params, ids=ids, base_url=str(state.request.base_url).rstrip("/"))
+    account.request_context = RequestContext(state.request_id, state.key)
     try:
-        result = SERVED[route.method, route.path].handler(call)
-        body = _shown(account, result, params, exchange.path)
-        _hold_to_contract(exchange, route, body)
+        result = ROUTES[route.method, route.path].handler(call)
+        body = _serialize(account, result, params, state.path)
+        _check_contract(state, route, body)
         status = 200
     except StripeError as error:
         status, body = error.status, error.body()
     except Exception as error:
         _log.exception("a handler failed")
-        exchange.violated([f"{type(error).__name__}: {error}"])
+        state.record_violations([f"{type(error).__name__}: {error}"])
         status, body = 500, StripeError(500, "api_error", f"The sandbox failed: {type(error).__name__}: {error}").body()
     finally:
-        account.cause = Cause()
-        exchange.world.settle(account, method=exchange.log["method"], path=exchange.path)
+        account.request_context = RequestContext()
+        state.runtime.settle(account, method=state.log["method"], path=state.path)
     if status >= 400:
-        body["error"]["request_log_url"] = f"https://dashboard.stripe.com/test/logs/{exchange.request_id}"
-    return Reply(status=status, body=body, request_id=exchange.request_id)
+        body["error"]["request_log_url"] = f"https://dashboard.stripe.com/test/logs/{state.request_id}"
+    return Reply(status=status, body=body, request_id=state.request_id)
 
 
-def _shown(account: Account, result: JsonObject | Page, params: JsonObject, path: str) -> JsonObject:
+def _serialize(account: Account, result: JsonObject | Page, params: JsonObject, path: str) -> JsonObject:
     if isinstance(result, Page):
-        things, more = page(result.everything, params)
+        things, more = page(result.items, params)
         data = [account.render(thing) for thing in things]
         body: JsonObject = {"object": "list", "data": data, "has_more": more, "url": path}
     else:
         body = account.render(result)
-    embed_some(body)
+    truncate_lines(body)
     expand(account, body, params.get("expand", []))
     return body
 
 
-def _hold_to_contract(exchange: _Exchange, route: ContractRoute, body: JsonObject) -> None:
-    faults = contract_responses.faults_of_reply(route, body) if exchange.world.validate else []
+def _check_contract(state: _RequestState, route: ContractRoute, body: JsonObject) -> None:
+    faults = contract_responses.response_errors(route, body) if state.runtime.validate else []
     if faults:
-        exchange.violated(faults)
+        state.record_violations(faults)
         message = f"The sandbox's reply does not fit the SDK's types: {'; '.join(faults)}"
         raise StripeError(500, "api_error", message, code="sandbox_contract_violation")
 
 
-def _faulty(fault: Fault | None, exchange: _Exchange) -> Reply | None:
+def _fault_reply(fault: Fault | None, state: _RequestState) -> Reply | None:
     """The reply that a fault puts in the place of the real one."""
     if fault is None or fault.action != "status":
         return None
-    return Reply(status=fault.status, body=fault.reply(), request_id=exchange.request_id)
+    return Reply(status=fault.status, body=fault.reply(), request_id=state.request_id)
 
 
-def _keep(exchange: _Exchange, reply: Reply) -> None:
+def _store_reply(state: _RequestState, reply: Reply) -> None:
     """Stripe keeps any reply of a request that began; a conflict or a limit stops it before."""
-    if exchange.new and exchange.key:
+    if state.new and state.key:
         if reply.status in (401, 409, 429, 501):
-            exchange.account.idempotency_keys.release(exchange.key)
+            state.account.idempotency_keys.release(state.key)
         else:
-            exchange.account.idempotency_keys.finish(exchange.key, reply)
+            state.account.idempotency_keys.finish(state.key, reply)
 
 
-def _headers(exchange: _Exchange, fault: Fault | None = None) -> dict[str, str]:
-    headers = {"Request-Id": exchange.request_id, "Stripe-Version": API_VERSION, **(fault.headers if fault else {})}
-    if exchange.key:
-        headers["Idempotency-Key"] = exchange.key
-    if exchange.replayed is not None:
+def _headers(state: _RequestState, fault: Fault | None = None) -> dict[str, str]:
+    headers = {"Request-Id": state.request_id, "Stripe-Version": API_VERSION, **(fault.headers if fault else {})}
+    if state.key:
+        headers["Idempotency-Key"] = state.key
+    if state.replayed is not None:
         headers["Idempotent-Replayed"] = "true"
-        headers["Original-Request"] = exchange.replayed.request_id
+        headers["Original-Request"] = state.replayed.request_id
     return headers
 
 
@@ -295,9 +295,9 @@ def _response(status: int, body: JsonObject, headers: dict[str, str]) -> Respons
 
 def served_routes() -> list[str]:
     """Return each route that is served, as `METHOD path`, in alphabetical order of the paths."""
-    return [f"{method} {path}" for method, path in sorted(SERVED, key=lambda route: (route[1], route[0]))]
+    return [f"{method} {path}" for method, path in sorted(ROUTES, key=lambda route: (route[1], route[0]))]
 
 
-def warm_up() -> None:
+def load_routes() -> None:
     """Read the table of routes before the first request needs it."""
     all_routes()

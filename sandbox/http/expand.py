@@ -8,11 +8,11 @@ from sandbox.errors import invalid
 from sandbox.json_types import Json, JsonObject
 from sandbox.store.accounts import Account
 
-_DEEPEST = 4
+_MAX_DEPTH = 4
 
-Includable = Callable[[Account, JsonObject], Json]
+FieldLoader = Callable[[Account, JsonObject], Json]
 
-INCLUDABLES: dict[tuple[str, str], Includable] = {}
+EXPANDABLE_FIELDS: dict[tuple[str, str], FieldLoader] = {}
 """By kind and field: what an object shows only if asked. Filled by the resources; objects are rendered already."""
 
 _KINDS = {
@@ -32,11 +32,11 @@ def check(route: ContractRoute, paths: list[str]) -> None:
     :raises StripeError: 400 for a path too deep, or a property that cannot be expanded.
     """
     for path in paths:
-        if path.count(".") >= _DEEPEST:
-            message = f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}"
+        if path.count(".") >= _MAX_DEPTH:
+            message = f"You cannot expand more than {_MAX_DEPTH} levels of a property. Property: {path}"
             raise invalid(message, param="expand", code="property_expansion_max_depth")
         if not can_expand(route, path):
-            raise _refused(path)
+            raise _not_expandable(path)
 
 
 def expand(account: Account, body: JsonObject, paths: list[str]) -> None:
@@ -52,11 +52,11 @@ def expand(account: Account, body: JsonObject, paths: list[str]) -> None:
 def _walk(account: Account, node: JsonObject, parts: list[str], path: str) -> None:
     name, rest = parts[0], parts[1:]
     if name not in node:
-        includable = INCLUDABLES.get((str(node.get("object")), name))
+        includable = EXPANDABLE_FIELDS.get((str(node.get("object")), name))
         if includable is None:
             if node.get("deleted"):
                 return
-            raise _refused(path)
+            raise _not_expandable(path)
         node[name] = includable(account, node)
         if not rest:
             return
@@ -75,15 +75,15 @@ def _walk(account: Account, node: JsonObject, parts: list[str], path: str) -> No
 def _expanded(account: Account, name: str, value: Json, path: str, *, last: bool) -> JsonObject:
     if isinstance(value, dict):
         if last and "object" not in value:
-            raise _refused(path)
+            raise _not_expandable(path)
         return value
     found = None
     if isinstance(value, str):
-        found = account.find_even_deleted(_KINDS[name], value) if name in _KINDS else account.find_anywhere(value)
+        found = account.find_with_deleted(_KINDS[name], value) if name in _KINDS else account.find_by_id(value)
     if found is None:
-        raise _refused(path)
+        raise _not_expandable(path)
     return account.render(found)
 
 
-def _refused(path: str) -> Exception:
+def _not_expandable(path: str) -> Exception:
     return invalid(f"This property cannot be expanded ({path}).", param="expand")

@@ -6,7 +6,7 @@ from sandbox.json_types import JsonObject
 _DEFAULT, _MOST = 10, 100
 
 
-def page(everything: list[JsonObject], params: JsonObject) -> tuple[list[JsonObject], bool]:
+def page(items: list[JsonObject], params: JsonObject) -> tuple[list[JsonObject], bool]:
     """
     Return the page that was asked for, and whether there is more in its direction.
 
@@ -21,16 +21,16 @@ def page(everything: list[JsonObject], params: JsonObject) -> tuple[list[JsonObj
         message = "You can't specify both `starting_after` and `ending_before`."
         raise invalid(message, param="ending_before", code="parameters_exclusive")
     if before:
-        end = _position(everything, before, "ending_before")
+        end = _position(items, before, "ending_before")
         start = max(0, end - limit)
-        return everything[start:end], start > 0
-    start = _position(everything, after, "starting_after") + 1 if after else 0
-    return everything[start : start + limit], len(everything) > start + limit
+        return items[start:end], start > 0
+    start = _position(items, after, "starting_after") + 1 if after else 0
+    return items[start : start + limit], len(items) > start + limit
 
 
-def _position(everything: list[JsonObject], cursor: str, param: str) -> int:
-    for index, thing in enumerate(everything):
-        if thing["id"] == cursor:
+def _position(items: list[JsonObject], cursor: str, param: str) -> int:
+    for index, item in enumerate(items):
+        if item["id"] == cursor:
             return index
     raise missing("object", cursor, param=param, status=400)
 
@@ -49,12 +49,12 @@ def in_range(value: int, wanted: int | JsonObject | None) -> bool:
     )
 
 
-EMBEDDED = 10  # lines that an invoice shows by itself, as Stripe's does; the rest is listed
+MAX_EMBEDDED_LINES = 10  # lines that an invoice shows by itself, as Stripe's does; the rest is listed
 
 
-def embed_some(body: JsonObject) -> None:
+def truncate_lines(body: JsonObject) -> None:
     """Leave an invoice's first lines in it, and say that there are more. Of a list, of each in it."""
-    for thing in body["data"] if body.get("object") == "list" else [body]:
-        lines = thing.get("lines") if thing.get("object") == "invoice" else None  # a deleted one has none
-        if lines and len(lines["data"]) > EMBEDDED:
-            thing["lines"] = {**lines, "data": lines["data"][:EMBEDDED], "has_more": True}
+    for item in body["data"] if body.get("object") == "list" else [body]:
+        lines = item.get("lines") if item.get("object") == "invoice" else None  # a deleted one has none
+        if lines and len(lines["data"]) > MAX_EMBEDDED_LINES:
+            item["lines"] = {**lines, "data": lines["data"][:MAX_EMBEDDED_LINES], "has_more": True}

@@ -24,7 +24,7 @@ class _Bucket:
     tokens: float
     at: float
 
-    def has_one(self, rate: float, now: float) -> bool:
+    def has_token(self, rate: float, now: float) -> bool:
         """Fill up to now, at so many tokens a second, and say whether there is one."""
         self.tokens = min(rate, self.tokens + max(0.0, now - self.at) * rate)
         self.at = now
@@ -32,11 +32,11 @@ class _Bucket:
 
 
 @dataclass
-class Limits:
+class RateLimits:
     """The buckets of one account, and what they let through and refused."""
 
     _buckets: dict[str, _Bucket] = field(default_factory=dict)
-    _let_through: Counter[str] = field(default_factory=Counter)
+    _allowed: Counter[str] = field(default_factory=Counter)
     _refused: Counter[str] = field(default_factory=Counter)
     _by_reason: Counter[str] = field(default_factory=Counter)
 
@@ -51,38 +51,36 @@ class Limits:
         if overall is None or each is None:
             return None
         now = clock.precise()
-        whole = self._buckets.setdefault("", _Bucket(overall, now))
-        own = self._buckets.setdefault(endpoint, _Bucket(each, now))
-        reason = None if whole.has_one(overall, now) else "global-rate"
-        if not own.has_one(each, now):
+        overall_bucket = self._buckets.setdefault("", _Bucket(overall, now))
+        endpoint_bucket = self._buckets.setdefault(endpoint, _Bucket(each, now))
+        reason = None if overall_bucket.has_token(overall, now) else "global-rate"
+        if not endpoint_bucket.has_token(each, now):
             reason = reason or "endpoint-rate"
         if reason is not None:
             self._refused[endpoint] += 1
             self._by_reason[reason] += 1
             return reason
-        whole.tokens -= 1
-        own.tokens -= 1
-        self._let_through[endpoint] += 1
+        overall_bucket.tokens -= 1
+        endpoint_bucket.tokens -= 1
+        self._allowed[endpoint] += 1
         return None
 
     def clear(self) -> None:
         """Fill the buckets and forget what was counted."""
-        for counted in (self._let_through, self._refused, self._by_reason, self._buckets):
+        for counted in (self._allowed, self._refused, self._by_reason, self._buckets):
             counted.clear()
 
-    def shown(self, settings: Settings) -> JsonObject:
+    def to_json(self, settings: Settings) -> JsonObject:
         """Return the limits and the counts, as the control API shows them."""
         overall, each = rates(settings)
-        names = sorted(self._let_through.keys() | self._refused.keys())
+        names = sorted(self._allowed.keys() | self._refused.keys())
         return {
             "overall": overall,
             "endpoint": each,
-            "let_through": self._let_through.total(),
+            "let_through": self._allowed.total(),
             "refused": self._refused.total(),
             "reasons": dict(self._by_reason),
-            "endpoints": {
-                name: {"let_through": self._let_through[name], "refused": self._refused[name]} for name in names
-            },
+            "endpoints": {name: {"let_through": self._allowed[name], "refused": self._refused[name]} for name in names},
         }
 
 
@@ -95,7 +93,7 @@ def rates(settings: Settings) -> tuple[float | None, float | None]:
     return numbers.get("overall", OVERALL), numbers.get("endpoint", EACH_ENDPOINT)
 
 
-def refusal() -> StripeError:
+def rate_limit_error() -> StripeError:
     """Return Stripe's 429."""
     message = "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
     return invalid(message, code="rate_limit", status=429)

@@ -26,25 +26,25 @@ class Call:
 class Page:
     """What a list route returns: everything that matches, newest first. The pagination takes its page out of it."""
 
-    everything: list[JsonObject]
+    items: list[JsonObject]
 
 
 Handler = Callable[[Call], JsonObject | Page]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Endpoint:
     """A handler, and the parameters it gives a meaning to. Others that Stripe knows are answered 501."""
 
     handler: Handler
     takes: frozenset[str]
 
 
-SERVED: dict[tuple[str, str], Served] = {}
+ROUTES: dict[tuple[str, str], Endpoint] = {}
 """Every route the sandbox serves, by method and the SDK's path template."""
 
 
-def serves(method: str, path: str, *, takes: str = "") -> Callable[[Handler], Handler]:
+def route(method: str, path: str, *, takes: str = "") -> Callable[[Handler], Handler]:
     """
     Register a handler for a route.
 
@@ -56,7 +56,7 @@ def serves(method: str, path: str, *, takes: str = "") -> Callable[[Handler], Ha
     meant = frozenset(takes.split()) | _EVERYWHERE | (_LISTS if route.is_list else frozenset())
 
     def register(handler: Handler) -> Handler:
-        SERVED[method, path] = Served(handler, meant)
+        ROUTES[method, path] = Endpoint(handler, meant)
         return handler
 
     return register

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-def refusal(request: Request) -> Response | None:
+def denial(request: Request) -> Response | None:
     """
     Return why a request is refused, or None.
 

@@ -14,7 +14,7 @@ from sandbox.pages import formatting
 from sandbox.pages.checkout_form import Form, read
 from sandbox.resources import checkout_payment
 from sandbox.resources.checkout_payment import Payer
-from sandbox.runtime import World
+from sandbox.runtime import Runtime
 from sandbox.store.accounts import Account
 
 _HERE = Path(__file__).parent
@@ -32,39 +32,39 @@ async def show(request: Request) -> Response:
     """Show the page of an open session."""
     found = _find(request)
     if found is None:
-        return _unknown()
+        return _not_found()
     account, session = found
-    closed = _closed(session, paid_status=200)
-    return closed or _pay_page(account, session, Form(), status=200)
+    closed = _closed_page(session, paid_status=200)
+    return closed or _checkout_page(account, session, Form(), status=200)
 
 
 async def pay(request: Request) -> Response:
     """Take the form: pay, ask for authentication, or show what is wrong with it."""
     found = _find(request)
     if found is None:
-        return _unknown()
+        return _not_found()
     account, session = found
     # The form is awaited before the session is looked at, so that of two clicks only the first finds it open.
     fields = await request.form()
-    closed = _closed(session, paid_status=409)
+    closed = _closed_page(session, paid_status=409)
     if closed:
         return closed
     form = read(account, session, {name: value for name, value in fields.items() if isinstance(value, str)})
     if form.errors or form.payer is None:
-        return _pay_page(account, session, form, status=422 if form.errors else 200)
+        return _checkout_page(account, session, form, status=422 if form.errors else 200)
     if checkout_payment.needs_authentication(account, session, form.payer):
         session["_pending"] = form.payer
         return RedirectResponse(f"/c/pay/{session['id']}/authenticate", 303, _HEADERS)
     return _finish(request, account, session, form.payer, form)
 
 
-async def ask(request: Request) -> Response:
+async def show_authentication(request: Request) -> Response:
     """Show the page that stands for the bank's 3-D Secure."""
     found = _find(request)
     if found is None:
-        return _unknown()
+        return _not_found()
     account, session = found
-    closed = _closed(session, paid_status=200)
+    closed = _closed_page(session, paid_status=200)
     if closed:
         return closed
     if "_pending" not in session:
@@ -81,10 +81,10 @@ async def authenticate(request: Request) -> Response:
     """Take the answer of 3-D Secure, and pay if it is `complete`."""
     found = _find(request)
     if found is None:
-        return _unknown()
+        return _not_found()
     account, session = found
     result = (await request.form()).get("result")
-    closed = _closed(session, paid_status=409)
+    closed = _closed_page(session, paid_status=409)
     if closed:
         return closed
     payer: Payer | None = session.pop("_pending", None)
@@ -96,7 +96,7 @@ async def authenticate(request: Request) -> Response:
         form.values |= {f"shipping_{line}": text or "" for line, text in payer.shipping["address"].items()}
     if result != "complete":
         form.errors["card_number"] = test_cards.NOT_AUTHENTICATED[2]
-        return _pay_page(account, session, form, status=402)
+        return _checkout_page(account, session, form, status=402)
     payer.authenticated = True
     return _finish(request, account, session, payer, form)
 
@@ -109,33 +109,33 @@ async def style(request: Request) -> Response:
 
 
 def _finish(request: Request, account: Account, session: JsonObject, payer: Payer, form: Form) -> Response:
-    declined = checkout_payment.refusal(account, session, payer)
+    declined = checkout_payment.decline_message(account, session, payer)
     if declined is not None:
         form.errors["card_number"] = declined
-        return _pay_page(account, session, form, status=402)
-    world: World = request.app.state.world
+        return _checkout_page(account, session, form, status=402)
+    runtime: Runtime = request.app.state.runtime
     try:
         checkout_payment.complete(account, session, payer)
     except StripeError as error:
         form.errors["promotion_code" if payer.promotion_code else "card_number"] = error.message
-        return _pay_page(account, session, form, status=402)
+        return _checkout_page(account, session, form, status=402)
     finally:
-        world.settle(account, method="POST", path="/c/pay")
+        runtime.settle(account, method="POST", path="/c/pay")
     return RedirectResponse(formatting.return_url(session), 303, _HEADERS)
 
 
 def _find(request: Request) -> tuple[Account, JsonObject] | None:
     """A session's id is secret enough to find it by, whoever's it is."""
-    world: World = request.app.state.world
-    for account in list(world.accounts.by_key.values()):
+    runtime: Runtime = request.app.state.runtime
+    for account in list(runtime.accounts.by_key.values()):
         session = account.find("checkout.session", request.path_params["session"])
         if session is not None:
-            world.catch_up(account)
+            runtime.run_due_jobs(account)
             return account, session
     return None
 
 
-def _closed(session: JsonObject, *, paid_status: int) -> Response | None:
+def _closed_page(session: JsonObject, *, paid_status: int) -> Response | None:
     if session["status"] == "expired":
         return _page(
             "message.html",
@@ -157,7 +157,7 @@ def _closed(session: JsonObject, *, paid_status: int) -> Response | None:
     return None
 
 
-def _unknown() -> Response:
+def _not_found() -> Response:
     return _page(
         "message.html",
         404,
@@ -168,7 +168,7 @@ def _unknown() -> Response:
     )
 
 
-def _pay_page(account: Account, session: JsonObject, form: Form, *, status: int) -> Response:
+def _checkout_page(account: Account, session: JsonObject, form: Form, *, status: int) -> Response:
     return _page(
         "checkout.html",
         status,
@@ -189,6 +189,6 @@ routes = [
     Route("/c/style.css", style),
     Route("/c/pay/{session}", show, methods=["GET"]),
     Route("/c/pay/{session}", pay, methods=["POST"]),
-    Route("/c/pay/{session}/authenticate", ask, methods=["GET"]),
+    Route("/c/pay/{session}/authenticate", show_authentication, methods=["GET"]),
     Route("/c/pay/{session}/authenticate", authenticate, methods=["POST"]),
 ]

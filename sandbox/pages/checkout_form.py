@@ -16,7 +16,7 @@ from sandbox.store.accounts import Account
 
 _EXPIRY = re.compile(r"^\s*(\d{1,2})\s*/\s*(\d{2}|\d{4})\s*$", re.ASCII)
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
-_SECRET = ("card_number", "card_cvc")
+_CARD_FIELDS = ("card_number", "card_cvc")
 """Fields that are never shown again."""
 _WITH_STATES = ("US", "CA", "AU")
 _WITHOUT_POSTAL_CODES = ("AE", "HK", "QA", "PA", "JM", "BS")
@@ -42,22 +42,22 @@ class Form:
         return self.errors.get(name)
 
 
-def read(account: Account, session: JsonObject, typed: dict[str, str]) -> Form:
+def read(account: Account, session: JsonObject, fields: dict[str, str]) -> Form:
     """Return the form with its errors; without a payer if the reader only applied a promotion code."""
-    typed = {name: value.strip()[:500] for name, value in typed.items()}
-    form = Form(values={name: value for name, value in typed.items() if name not in _SECRET})
+    fields = {name: value.strip()[:500] for name, value in fields.items()}
+    form = Form(values={name: value for name, value in fields.items() if name not in _CARD_FIELDS})
     form.optional = tuple(i for i, _ in enumerate(session["optional_items"] or []) if form.value(f"optional_{i}"))
     _promotion_code(account, session, form)
-    if typed.get("action") == "apply":
+    if fields.get("action") == "apply":
         return form
     email = known_email(account, session) or form.value("email")
     if not _EMAIL.match(email):
         form.errors["email"] = "Enter your email address." if not email else "Your email address is not valid."
     shipping = _shipping(session, form) if session["shipping_address_collection"] else None
-    reckoned = checkout_payment.lines(account, session, promotion_code=form.promotion_code, optional=form.optional)
+    computed = checkout_payment.lines(account, session, promotion_code=form.promotion_code, optional=form.optional)
     card, expiry = None, (12, 2040)
-    if checkout_payment.needs_card(session, sum(line.total for line in reckoned)):
-        card, expiry = _card(account, typed, form)
+    if checkout_payment.needs_card(session, sum(line.total for line in computed)):
+        card, expiry = _card(account, fields, form)
     if not form.errors:
         form.payer = Payer(
             email=email,
@@ -72,15 +72,15 @@ def read(account: Account, session: JsonObject, typed: dict[str, str]) -> Form:
 
 
 def _promotion_code(account: Account, session: JsonObject, form: Form) -> None:
-    word = form.value("promotion_code")
-    if not word or not session["allow_promotion_codes"]:
+    text = form.value("promotion_code")
+    if not text or not session["allow_promotion_codes"]:
         return
-    code = find_active(account, word)
+    code = find_active(account, text)
     if code is None:
         form.errors["promotion_code"] = "This code is invalid."
         return
     try:
-        checkout_payment.check_code(account, session, code, form.optional)
+        checkout_payment.validate_promotion_code(account, session, code, form.optional)
     except StripeError as error:
         form.errors["promotion_code"] = error.message
         return
@@ -103,12 +103,12 @@ def _shipping(session: JsonObject, form: Form) -> JsonObject | None:
     for name, message in needed.items():
         if not form.value(name):
             form.errors[name] = message
-    typed = {line: form.value(f"shipping_{line}") for line in ("city", "line1", "line2", "postal_code", "state")}
-    return {"address": address({**typed, "country": country}), "name": form.value("shipping_name")}
+    fields = {line: form.value(f"shipping_{line}") for line in ("city", "line1", "line2", "postal_code", "state")}
+    return {"address": address({**fields, "country": country}), "name": form.value("shipping_name")}
 
 
-def _card(account: Account, typed: dict[str, str], form: Form) -> tuple[test_cards.Card | None, tuple[int, int]]:
-    number = re.sub(r"[\s-]", "", typed.get("card_number", ""))
+def _card(account: Account, fields: dict[str, str], form: Form) -> tuple[test_cards.Card | None, tuple[int, int]]:
+    number = re.sub(r"[\s-]", "", fields.get("card_number", ""))
     card: test_cards.Card | None = None
     if not number:
         form.errors["card_number"] = "Your card number is incomplete."
@@ -117,9 +117,9 @@ def _card(account: Account, typed: dict[str, str], form: Form) -> tuple[test_car
     else:
         card = test_cards.by_number(number)
     length = 4 if card and card.brand == "amex" else 3
-    if not re.fullmatch(rf"[0-9]{{{length}}}", typed.get("card_cvc", "")):
+    if not re.fullmatch(rf"[0-9]{{{length}}}", fields.get("card_cvc", "")):
         form.errors["card_cvc"] = "Your card's security code is incomplete."
-    return card, _expiry(account, typed.get("card_expiry", ""), form)
+    return card, _expiry(account, fields.get("card_expiry", ""), form)
 
 
 def _expiry(account: Account, text: str, form: Form) -> tuple[int, int]:

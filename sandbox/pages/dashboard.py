@@ -19,14 +19,14 @@ from sandbox.http.api import account_for
 from sandbox.http.routing import Call
 from sandbox.json_types import Json, JsonObject
 from sandbox.pages import access
-from sandbox.pages.dashboard_data import outline, overview, when
+from sandbox.pages.dashboard_data import format_time, outline, overview
 from sandbox.resources import test_clocks
-from sandbox.runtime import World
+from sandbox.runtime import Runtime
 from sandbox.store.accounts import Account
 
 _HERE = Path(__file__).parent
 _TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
-_TEMPLATES.filters["when"] = when
+_TEMPLATES.filters["when"] = format_time
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -38,25 +38,25 @@ _HEADERS = {
 }
 _STEPS = {"3600": "an hour", "86400": "a day", "604800": "a week", "2592000": "30 days", "31536000": "365 days"}
 
-Action = Callable[[World, Account, FormData], Awaitable[str]]
+Action = Callable[[Runtime, Account, FormData], Awaitable[str]]
 """Does what a form asks and says what was done."""
 
 
 async def show(request: Request) -> Response:
     """Show an account, or one of its objects."""
-    refused = access.refusal(request)
+    refused = access.denial(request)
     if refused is not None:
         return refused
-    world: World = request.app.state.world
+    runtime: Runtime = request.app.state.runtime
     try:
-        account = account_for(world, request.query_params.get("key") or DEFAULT_KEY)
+        account = account_for(runtime, request.query_params.get("key") or DEFAULT_KEY)
     except StripeError as error:
-        return _page(world, world.accounts.of(DEFAULT_KEY), error=error.message, status=400)
-    world.catch_up(account)
+        return _page(runtime, runtime.accounts.of(DEFAULT_KEY), error=error.message, status=400)
+    runtime.run_due_jobs(account)
     object_id = request.query_params.get("object")
     if object_id:
-        return _object_page(world, account, object_id)
-    return _page(world, account, done=request.query_params.get("done", "")[:200])
+        return _object_page(runtime, account, object_id)
+    return _page(runtime, account, done=request.query_params.get("done", "")[:200])
 
 
 def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
@@ -64,35 +64,35 @@ def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
 
     @wraps(function)
     async def endpoint(request: Request) -> Response:
-        refused = access.refusal(request)
+        refused = access.denial(request)
         if refused is not None:
             return refused
-        world: World = request.app.state.world
+        runtime: Runtime = request.app.state.runtime
         form = await request.form()
-        account = world.accounts.of(DEFAULT_KEY)
+        account = runtime.accounts.of(DEFAULT_KEY)
         try:
-            account = account_for(world, _text(form, "key"))
-            done = await function(world, account, form)
+            account = account_for(runtime, _text(form, "key"))
+            done = await function(runtime, account, form)
         except StripeError as error:
-            return _page(world, account, error=error.message, status=error.status)
+            return _page(runtime, account, error=error.message, status=error.status)
         return RedirectResponse(f"/?{urlencode({'key': account.key, 'done': done})}", 303, _HEADERS)
 
     return endpoint
 
 
 @_action
-async def replay(world: World, account: Account, form: FormData) -> str:
+async def replay(runtime: Runtime, account: Account, form: FormData) -> str:
     """Deliver one event again."""
     event = account.get("event", _text(form, "event"))
     endpoints = [each for each in account.all("webhook_endpoint") if each["status"] == "enabled"]
     if not endpoints:
         raise invalid("There is no webhook endpoint to deliver to.")
-    made = [await world.delivery.send(account, event, each) for each in endpoints]
+    made = [await runtime.delivery.send(account, event, each) for each in endpoints]
     return f"{event['type']} was delivered again: {', '.join(str(each['status'] or each['error']) for each in made)}."
 
 
 @_action
-async def advance(world: World, account: Account, form: FormData) -> str:
+async def advance(runtime: Runtime, account: Account, form: FormData) -> str:
     """Advance a test clock, in the way of the API."""
     clock = account.get("test_helpers.test_clock", _text(form, "clock"))
     step = _number(form, "seconds")
@@ -100,20 +100,20 @@ async def advance(world: World, account: Account, form: FormData) -> str:
     try:
         test_clocks.advance(Call(account=account, params=params, ids={"test_clock": clock["id"]}, base_url=""))
     finally:
-        world.settle(account, method="POST", path="/_sandbox/page/advance")
-    return f"The test clock advances to {when(params['frozen_time'])}."
+        runtime.settle(account, method="POST", path="/_sandbox/page/advance")
+    return f"The test clock advances to {format_time(params['frozen_time'])}."
 
 
 @_action
-async def wind(world: World, account: Account, form: FormData) -> str:
+async def wind(runtime: Runtime, account: Account, form: FormData) -> str:
     """Wind the deliveries forward."""
     before = len(account.deliveries)
-    await world.delivery.wind(account, int(_number(form, "seconds")))
+    await runtime.delivery.wind(account, int(_number(form, "seconds")))
     return f"Deliveries were wound forward; attempts on the way: {len(account.deliveries) - before}."
 
 
 @_action
-async def settings(world: World, account: Account, form: FormData) -> str:
+async def settings(runtime: Runtime, account: Account, form: FormData) -> str:
     """Change how deliveries go and whether requests are limited."""
     account.settings.update(
         {
@@ -123,12 +123,12 @@ async def settings(world: World, account: Account, form: FormData) -> str:
             "seed": int(_number(form, "seed")),
         }
     )
-    world.delivery.obey(account)
+    runtime.delivery.obey(account)
     return "The settings are changed."
 
 
 @_action
-async def add_fault(world: World, account: Account, form: FormData) -> str:
+async def add_fault(runtime: Runtime, account: Account, form: FormData) -> str:
     """Have something go wrong."""
     wanted: JsonObject = {name: _text(form, name) for name in ("action", "path", "method")}
     if _text(form, "when"):
@@ -144,7 +144,7 @@ async def add_fault(world: World, account: Account, form: FormData) -> str:
 
 
 @_action
-async def remove_fault(world: World, account: Account, form: FormData) -> str:
+async def remove_fault(runtime: Runtime, account: Account, form: FormData) -> str:
     """Delete a fault."""
     account.faults.remove(_text(form, "fault"))
     return f"{_text(form, 'fault')} is gone."
@@ -183,37 +183,37 @@ def _number(form: FormData, name: str) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _common(world: World, account: Account) -> dict[str, Json]:
-    return {"key": account.key, "keys": sorted({DEFAULT_KEY, account.key, *world.accounts.by_key})}
+def _common(runtime: Runtime, account: Account) -> dict[str, Json]:
+    return {"key": account.key, "keys": sorted({DEFAULT_KEY, account.key, *runtime.accounts.by_key})}
 
 
-def _page(world: World, account: Account, *, done: str = "", error: str = "", status: int = 200) -> Response:
+def _page(runtime: Runtime, account: Account, *, done: str = "", error: str = "", status: int = 200) -> Response:
     return _rendered(
         "dashboard.html",
         status,
-        **_common(world, account),
+        **_common(runtime, account),
         account=account,
         settings=account.settings,
-        shown=overview(world, account),
+        shown=overview(runtime, account),
         clocks=account.all("test_helpers.test_clock"),
         steps=_STEPS,
         faults=account.faults.all(),
         actions=ACTIONS,
         choices=[(name, name) for name in ACTIONS],
-        limits=account.limits.shown(account.settings),
-        violations=[found for found in world.violations if found["account"] == account.key],
+        limits=account.rate_limits.to_json(account.settings),
+        violations=[found for found in runtime.violations if found["account"] == account.key],
         done=done,
         error=error,
     )
 
 
-def _object_page(world: World, account: Account, object_id: str) -> Response:
-    found = account.find_anywhere(object_id)
+def _object_page(runtime: Runtime, account: Account, object_id: str) -> Response:
+    found = account.find_by_id(object_id)
     if found is None:
-        return _page(world, account, error=f"This account has no object {object_id}.", status=404)
+        return _page(runtime, account, error=f"This account has no object {object_id}.", status=404)
     shown = account.render(found)
     return _rendered(
-        "object.html", 200, **_common(world, account), shown=shown, lines=outline(account, shown), object_id=object_id
+        "object.html", 200, **_common(runtime, account), shown=shown, lines=outline(account, shown), object_id=object_id
     )
 
 

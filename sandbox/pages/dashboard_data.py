@@ -6,12 +6,12 @@ from urllib.parse import urlencode
 
 from sandbox.json_types import Json, JsonObject
 from sandbox.pages.formatting import money
-from sandbox.runtime import World
+from sandbox.runtime import Runtime
 from sandbox.store.accounts import Account
 
 _ROWS = 20
 _EVENTS = 25
-_DEEPEST = 12
+_MAX_DEPTH = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class Overview:
     waiting: int = 0
 
 
-_GOOD = {"active", "trialing", "paid", "succeeded", "complete", "ready"}
-_BAD = {"past_due", "unpaid", "canceled", "incomplete_expired", "failed", "expired", "void", "uncollectible"}
+_SUCCESS = {"active", "trialing", "paid", "succeeded", "complete", "ready"}
+_FAILURE = {"past_due", "unpaid", "canceled", "incomplete_expired", "failed", "expired", "void", "uncollectible"}
 _TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "customer": ("Customers", {"Name": "name", "Email": "email"}),
     "subscription": ("Subscriptions", {"Status": "status", "Customer": "customer", "Invoice": "latest_invoice"}),
@@ -74,7 +74,7 @@ _TABLES: dict[str, tuple[str, dict[str, str]]] = {
 _MONEY = {"total", "amount", "amount_total"}
 
 
-def overview(world: World, account: Account) -> Overview:
+def overview(runtime: Runtime, account: Account) -> Overview:
     """Return what the page shows of an account now."""
     events = account.all("event")
     return Overview(
@@ -85,9 +85,9 @@ def overview(world: World, account: Account) -> Overview:
             Cell(text=one["url"], link=link(account, one["id"]), tone="" if one["status"] == "enabled" else "bad")
             for one in account.all("webhook_endpoint")
         ],
-        under_way=world.delivery.under_way(account),
-        held=world.delivery.held(account),
-        waiting=len(world.delivery.waiting(account)),
+        under_way=runtime.delivery.under_way(account),
+        held=runtime.delivery.held(account),
+        waiting=len(runtime.delivery.waiting(account)),
     )
 
 
@@ -96,7 +96,7 @@ def link(account: Account, object_id: str) -> str:
     return f"/?{urlencode({'key': account.key, 'object': object_id})}"
 
 
-def when(second: float) -> str:
+def format_time(second: float) -> str:
     """Return a time as it is shown, in UTC."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -107,7 +107,7 @@ def outline(account: Account, value: Json, *, depth: int = 0) -> list[tuple[int,
     pairs = value.items() if isinstance(value, dict) else numbered.items()
     lines: list[tuple[int, str, Cell]] = []
     for name, inner in pairs:
-        if isinstance(inner, dict | list) and inner and depth < _DEEPEST:
+        if isinstance(inner, dict | list) and inner and depth < _MAX_DEPTH:
             lines.append((depth, str(name), Cell(text="")))
             lines += outline(account, inner, depth=depth + 1)
         else:
@@ -117,67 +117,67 @@ def outline(account: Account, value: Json, *, depth: int = 0) -> list[tuple[int,
 
 def _value(account: Account, name: str, value: Json) -> Cell:
     if isinstance(value, str):
-        found = account.find_anywhere(value) if name != "id" and 3 < len(value) < 256 else None
+        found = account.find_by_id(value) if name != "id" and 3 < len(value) < 256 else None
         return Cell(text=value, link=link(account, value) if found else None, tone=_tone(value))
     if isinstance(value, bool) or value is None:
         return Cell(text={True: "true", False: "false", None: "null"}[value], tone="muted")
     if isinstance(value, int) and value > 10**9 and name.endswith(("created", "_at", "start", "end", "_time")):
-        return Cell(text=f"{value} ({when(value)})")
+        return Cell(text=f"{value} ({format_time(value)})")
     return Cell(text=str(value))
 
 
 def _table(account: Account, kind: str) -> Table:
     title, columns = _TABLES[kind]
-    things = account.all(kind)
+    objects = account.all(kind)
     return Table(
         title=title,
         columns=["Id", *columns],
         rows=[
             [
-                Cell(text=thing["id"], link=link(account, thing["id"])),
-                *(_cell(account, thing, n) for n in columns.values()),
+                Cell(text=obj["id"], link=link(account, obj["id"])),
+                *(_cell(account, obj, n) for n in columns.values()),
             ]
-            for thing in things[:_ROWS]
+            for obj in objects[:_ROWS]
         ],
-        count=len(things),
+        count=len(objects),
     )
 
 
-def _cell(account: Account, thing: JsonObject, name: str) -> Cell:
-    value = thing.get(name)
+def _cell(account: Account, obj: JsonObject, name: str) -> Cell:
+    value = obj.get(name)
     if value is None:
         return Cell(text="–", tone="muted")
     if name in _MONEY and isinstance(value, int):
-        return Cell(text=money(value, thing["currency"]))
-    if isinstance(value, str) and account.find_anywhere(value):
+        return Cell(text=money(value, obj["currency"]))
+    if isinstance(value, str) and account.find_by_id(value):
         return Cell(text=value, link=link(account, value))
     return Cell(text=str(value), tone=_tone(str(value)))
 
 
 def _tone(word: str) -> str:
-    return "good" if word in _GOOD else "bad" if word in _BAD else ""
+    return "good" if word in _SUCCESS else "bad" if word in _FAILURE else ""
 
 
 def _event(account: Account, event: JsonObject) -> Event:
-    thing = event["data"]["object"]
-    about = str(thing.get("id", thing["object"]))
+    obj = event["data"]["object"]
+    about = str(obj.get("id", obj["object"]))
     attempts = [
-        Cell(text=str(made["status"] or made["error"] or "…"), tone=_outcome(made))
-        for made in account.deliveries
-        if made["event"] == event["id"]
+        Cell(text=str(attempt["status"] or attempt["error"] or "…"), tone=_outcome(attempt))
+        for attempt in account.deliveries
+        if attempt["event"] == event["id"]
     ]
     return Event(
         id=event["id"],
         kind=event["type"],
-        at=when(event["created"]),
+        at=format_time(event["created"]),
         link=link(account, event["id"]),
-        about=Cell(text=about, link=link(account, about) if account.find_anywhere(about) else None),
+        about=Cell(text=about, link=link(account, about) if account.find_by_id(about) else None),
         attempts=attempts,
         pending=event["pending_webhooks"],
     )
 
 
-def _outcome(made: JsonObject) -> str:
-    if made["status"] is None and made["error"] is None:
+def _outcome(attempt: JsonObject) -> str:
+    if attempt["status"] is None and attempt["error"] is None:
         return ""
-    return "good" if made["status"] is not None and 200 <= made["status"] < 300 else "bad"
+    return "good" if attempt["status"] is not None and 200 <= attempt["status"] < 300 else "bad"

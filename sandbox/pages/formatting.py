@@ -7,7 +7,7 @@ from sandbox.resources import checkout_payment
 from sandbox.store.accounts import Account
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
-_WITHOUT_MINOR = {
+_ZERO_DECIMAL = {
     "bif",
     "clp",
     "djf",
@@ -95,7 +95,7 @@ class Summary:
 
 def money(amount: int, currency: str) -> str:
     """Return an amount of minor units as people write it, such as `$49.00`."""
-    figure = f"{amount:,}" if currency in _WITHOUT_MINOR else f"{amount // 100:,}.{amount % 100:02d}"
+    figure = f"{amount:,}" if currency in _ZERO_DECIMAL else f"{amount // 100:,}.{amount % 100:02d}"
     return f"{_SYMBOLS.get(currency, currency.upper() + ' ')}{figure}"
 
 
@@ -145,12 +145,12 @@ def summary(
 ) -> Summary:
     """Return what the page says about the order, with the promotion code and the optional items that were chosen."""
     currency = session["currency"]
-    reckoned = checkout_payment.lines(account, session, promotion_code=promotion_code, optional=optional)
-    off = sum(sum(line.discounts.values()) for line in reckoned)
-    tax = sum(line.tax for line in reckoned)
-    total = sum(line.total for line in reckoned)
+    computed = checkout_payment.lines(account, session, promotion_code=promotion_code, optional=optional)
+    discount = sum(sum(line.discounts.values()) for line in computed)
+    tax = sum(line.tax for line in computed)
+    total = sum(line.total for line in computed)
     lines = []
-    for line in reckoned:
+    for line in computed:
         product = account.find("product", line.price["product"]) or {"name": "Deleted product", "description": None}
         lines.append(
             SummaryLine(
@@ -163,8 +163,8 @@ def summary(
         )
     return Summary(
         lines=lines,
-        subtotal=money(sum(line.subtotal for line in reckoned), currency),
-        discount=money(off, currency) if off else None,
+        subtotal=money(sum(line.subtotal for line in computed), currency),
+        discount=money(discount, currency) if discount else None,
         discount_name=promotion_code["code"] if promotion_code else None,
         tax=money(tax, currency) if tax else None,
         total=money(total, currency),

@@ -1,10 +1,10 @@
 """The account itself."""
 
-from sandbox.http.routing import Call, serves
+from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 
 
-@serves("GET", "/v1/account")
+@route("GET", "/v1/account")
 def retrieve(call: Call) -> JsonObject:
     """The account that the secret key belongs to."""
     return {

@@ -1,12 +1,12 @@
 """Sessions of the customer portal: a link for one customer. The portal itself has no page here."""
 
 from sandbox.errors import invalid
-from sandbox.http.routing import Call, serves
+from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import new_id
 
 
-@serves("POST", "/v1/billing_portal/sessions", takes="customer return_url locale")
+@route("POST", "/v1/billing_portal/sessions", takes="customer return_url locale")
 def create(call: Call) -> JsonObject:
     """Make a link to the portal, as the account's own configuration has it."""
     account, params = call.account, call.params

@@ -2,20 +2,20 @@
 
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.metadata import merged
 
 
-@serves("GET", "/v1/charges/{charge}")
+@route("GET", "/v1/charges/{charge}")
 def retrieve(call: Call) -> JsonObject:
     """One charge."""
     return call.account.get("charge", call.ids["charge"])
 
 
-@serves("GET", "/v1/charges", takes="created customer payment_intent")
-def every(call: Call) -> Page:
+@route("GET", "/v1/charges", takes="created customer payment_intent")
+def list_all(call: Call) -> Page:
     """Charges, by customer or payment intent."""
     params = call.params
     return Page(
@@ -28,11 +28,11 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/charges/{charge}", takes="metadata description")
+@route("POST", "/v1/charges/{charge}", takes="metadata description")
 def update(call: Call) -> JsonObject:
     """Change the description or the metadata."""
     charge = call.account.get("charge", call.ids["charge"])
-    with call.account.changing(charge, "charge.updated"):
+    with call.account.track_changes(charge, "charge.updated"):
         charge["metadata"] = merged(charge["metadata"], call.params.get("metadata"))
         charge["description"] = call.params.get("description", charge["description"])
     return charge
@@ -44,4 +44,4 @@ def _refunds(account: Account, charge: JsonObject) -> JsonObject:
     return {"object": "list", "data": data[:10], "has_more": len(data) > 10, "url": url}
 
 
-expand.INCLUDABLES["charge", "refunds"] = _refunds
+expand.EXPANDABLE_FIELDS["charge", "refunds"] = _refunds

@@ -17,9 +17,9 @@ from sandbox.http.parameters import address as full_address
 from sandbox.json_types import JsonObject
 from sandbox.resources import customers, payment_methods
 from sandbox.store.accounts import Account, new_id
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
-Chosen = tuple[int, ...]
+OptionalItems = tuple[int, ...]
 """Optional items that are added, by their index."""
 
 
@@ -35,32 +35,32 @@ class Payer:
     shipping: JsonObject | None = None
     """`name` and `address`."""
     promotion_code: JsonObject | None = None
-    optional: Chosen = ()
+    optional: OptionalItems = ()
     authenticated: bool = False
 
 
 def lines(
-    account: Account, session: JsonObject, *, promotion_code: JsonObject | None = None, optional: Chosen = ()
-) -> list[amounts.Line]:
+    account: Account, session: JsonObject, *, promotion_code: JsonObject | None = None, optional: OptionalItems = ()
+) -> list[amounts.LineAmounts]:
     """
     Return the lines of a session with its discount, or with a promotion code that the reader has typed.
 
     :param optional: which of the optional items the reader adds, by their index.
     """
-    chosen = [coupon_id for coupon_id, _ in session["_discounts"]]
+    coupon_ids = [coupon_id for coupon_id, _ in session["_discounts"]]
     if promotion_code is not None:
-        chosen = [promotion_code["promotion"]["coupon"]]
+        coupon_ids = [promotion_code["promotion"]["coupon"]]
     added = [session["optional_items"][index] for index in optional]
     wanted = [(price_id, quantity) for price_id, quantity, _ in session["_lines"]]
     wanted += [(item["price"], item["quantity"]) for item in added]
     found = [
-        amounts.Line(
+        amounts.LineAmounts(
             price=price, quantity=quantity, subtotal=0 if has_trial(session) else price["unit_amount"] * quantity
         )
         for price, quantity in [(account.get("price", price_id), quantity) for price_id, quantity in wanted]
     ]
-    coupons = {coupon_id: account.get("coupon", coupon_id) for coupon_id in chosen}
-    amounts.reckon(account, found, coupons=coupons, automatic_tax=session["automatic_tax"]["enabled"])
+    coupons = {coupon_id: account.get("coupon", coupon_id) for coupon_id in coupon_ids}
+    amounts.compute(account, found, coupons=coupons, automatic_tax=session["automatic_tax"]["enabled"])
     return found
 
 
@@ -71,18 +71,18 @@ def has_trial(session: JsonObject) -> bool:
 
 def total(account: Account, session: JsonObject, payer: Payer) -> int:
     """Return what a payer is to pay today."""
-    reckoned = lines(account, session, promotion_code=payer.promotion_code, optional=payer.optional)
-    return sum(line.total for line in reckoned)
+    computed = lines(account, session, promotion_code=payer.promotion_code, optional=payer.optional)
+    return sum(line.total for line in computed)
 
 
-def check_code(account: Account, session: JsonObject, code: JsonObject, optional: Chosen) -> None:
+def validate_promotion_code(account: Account, session: JsonObject, code: JsonObject, optional: OptionalItems) -> None:
     """Raise Stripe's 400 if a promotion code cannot be redeemed for this order."""
     discounts.check_promotion_code(account, code, customer_id=session["customer"], param="promotion_code")
     order = sum(line.subtotal for line in lines(account, session, optional=optional))
     discounts.check_minimum(account, code["id"], order, session["currency"], param="promotion_code")
 
 
-def shown_discounts(session: JsonObject) -> list[JsonObject] | None:
+def discounts_json(session: JsonObject) -> list[JsonObject] | None:
     """Return `discounts` of a session: each is a promotion code, or a coupon by itself."""
     return [
         {"coupon": None if code_id else coupon_id, "promotion_code": code_id}
@@ -90,15 +90,15 @@ def shown_discounts(session: JsonObject) -> list[JsonObject] | None:
     ] or None
 
 
-def reckon(account: Account, session: JsonObject) -> None:
+def compute(account: Account, session: JsonObject) -> None:
     """Set the amounts of a session from its lines."""
-    reckoned = lines(account, session)
-    session["amount_subtotal"] = sum(line.subtotal for line in reckoned)
-    session["amount_total"] = sum(line.total for line in reckoned)
+    computed = lines(account, session)
+    session["amount_subtotal"] = sum(line.subtotal for line in computed)
+    session["amount_total"] = sum(line.total for line in computed)
     session["total_details"] = {
-        "amount_discount": sum(sum(line.discounts.values()) for line in reckoned),
+        "amount_discount": sum(sum(line.discounts.values()) for line in computed),
         "amount_shipping": 0,
-        "amount_tax": sum(line.tax for line in reckoned),
+        "amount_tax": sum(line.tax for line in computed),
     }
 
 
@@ -107,7 +107,7 @@ def needs_card(session: JsonObject, total: int) -> bool:
     return total > 0 or session["payment_method_collection"] == "always"
 
 
-def refusal(account: Account, session: JsonObject, payer: Payer) -> str | None:
+def decline_message(account: Account, session: JsonObject, payer: Payer) -> str | None:
     """Return why a payer's card would be declined, or None. A session whose card is declined stays as it is."""
     if payer.card is None or payer.card.decline is None:
         return None
@@ -116,8 +116,8 @@ def refusal(account: Account, session: JsonObject, payer: Payer) -> str | None:
 
 def needs_authentication(account: Account, session: JsonObject, payer: Payer) -> bool:
     """Say whether the payer must pass 3-D Secure first."""
-    wary = payer.card is not None and payer.card.authentication and not payer.authenticated
-    return wary and total(account, session, payer) > 0
+    required = payer.card is not None and payer.card.authentication and not payer.authenticated
+    return required and total(account, session, payer) > 0
 
 
 def complete(account: Account, session: JsonObject, payer: Payer) -> None:
@@ -127,15 +127,15 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     :raises StripeError: if the promotion code or the price can no longer be had; nothing is changed then.
     """
     if payer.promotion_code is not None:
-        check_code(account, session, payer.promotion_code, payer.optional)
+        validate_promotion_code(account, session, payer.promotion_code, payer.optional)
         session["_discounts"] = [(payer.promotion_code["promotion"]["coupon"], payer.promotion_code["id"])]
-        session["discounts"] = shown_discounts(session)
+        session["discounts"] = discounts_json(session)
     for item in [session["optional_items"][index] for index in payer.optional]:
         session["_lines"].append((item["price"], item["quantity"], new_id("li")))
-    reckon(account, session)
+    compute(account, session)
     customer = _customer(account, session, payer)
     method = _method(account, customer, payer)
-    subscription, invoice = subscription_creation.begin(account, _wanted(account, session, customer, method))
+    subscription, invoice = subscription_creation.create(account, _wanted(account, session, customer, method))
     outcome: payments.Outcome = "paid"
     now = account.now_for(customer["id"])
     if method is None or invoice["amount_due"] == 0:
@@ -146,8 +146,8 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     if outcome != "paid":
         cancellation.expire_incomplete(account, subscription)
         raise StripeError(402, "card_error", "Your card was declined.", code="card_declined")
-    payments.settle(account, subscription, outcome)
-    _close(account, session, payer, customer, subscription, invoice)
+    payments.activate_subscription(account, subscription, outcome)
+    _complete_session(account, session, payer, customer, subscription, invoice)
 
 
 def expire(account: Account, session: JsonObject) -> None:
@@ -171,7 +171,7 @@ def details(*, email: str | None, name: str | None, address: JsonObject | None) 
     }
 
 
-@action("checkout.expiry")
+@job("checkout.expiry")
 def _expiry(account: Account, session_id: str, _at: int) -> None:
     session = account.find("checkout.session", session_id)
     if session and session["status"] == "open":
@@ -184,7 +184,7 @@ def _customer(account: Account, session: JsonObject, payer: Payer) -> JsonObject
         return customers.make(account, {"email": payer.email, "name": payer.name or "", **shipped})
     customer = account.get("customer", session["customer"])
     update = session["_customer_update"]
-    with account.changing(customer, "customer.updated"):
+    with account.track_changes(customer, "customer.updated"):
         if update.get("shipping") == "auto" and payer.shipping:
             customer["shipping"] = {**payer.shipping, "phone": None}
         if update.get("address") == "auto" and payer.shipping:
@@ -210,9 +210,9 @@ def _method(account: Account, customer: JsonObject, payer: Payer) -> JsonObject 
 
 def _wanted(
     account: Account, session: JsonObject, customer: JsonObject, method: JsonObject | None
-) -> subscription_creation.Wanted:
+) -> subscription_creation.SubscriptionSpec:
     data = session["_subscription_data"]
-    return subscription_creation.Wanted(
+    return subscription_creation.SubscriptionSpec(
         customer=customer["id"],
         items=[(account.get("price", price_id), quantity, {}) for price_id, quantity, _ in session["_lines"]],
         metadata=dict(data["metadata"]),
@@ -227,7 +227,7 @@ def _wanted(
     )
 
 
-def _close(
+def _complete_session(
     account: Account,
     session: JsonObject,
     payer: Payer,

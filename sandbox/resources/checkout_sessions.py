@@ -4,7 +4,7 @@ from sandbox.billing import discounts, subscription_creation
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import checkout_payment as checkout
 from sandbox.resources.checkout_validation import check
@@ -20,7 +20,7 @@ _CREATE = (
 )
 
 
-@serves("POST", "/v1/checkout/sessions", takes=_CREATE)
+@route("POST", "/v1/checkout/sessions", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Open a session with a page to pay at."""
     account, params = call.account, call.params
@@ -50,10 +50,10 @@ def create(call: Call) -> JsonObject:
     session["_lines"] = [(price["id"], quantity, new_id("li")) for price, quantity in lines]
     session["_discounts"] = coupons
     session["optional_items"] = optional
-    session["discounts"] = checkout.shown_discounts(session)
+    session["discounts"] = checkout.discounts_json(session)
     account.add(session)
-    checkout.reckon(account, session)
-    account.agenda.add(account.clock_of(customer_id), session["expires_at"], "checkout.expiry", session["id"])
+    checkout.compute(account, session)
+    account.scheduler.schedule(account.clock_of(customer_id), session["expires_at"], "checkout.expiry", session["id"])
     return session
 
 
@@ -65,18 +65,20 @@ def _optional(account: Account, params: JsonObject, first: JsonObject) -> list[J
         for index, entry in enumerate(given)
     ]
     subscription_creation.check_prices([first, *prices], param="optional_items[{}][price]")
-    shown = [{"adjustable_quantity": None, "price": entry["price"], "quantity": entry["quantity"]} for entry in given]
-    return shown or None
+    items_json = [
+        {"adjustable_quantity": None, "price": entry["price"], "quantity": entry["quantity"]} for entry in given
+    ]
+    return items_json or None
 
 
-@serves("GET", "/v1/checkout/sessions/{session}")
+@route("GET", "/v1/checkout/sessions/{session}")
 def retrieve(call: Call) -> JsonObject:
     """One session."""
     return call.account.get("checkout.session", call.ids["session"])
 
 
-@serves("GET", "/v1/checkout/sessions", takes="created customer customer_details payment_intent status subscription")
-def every(call: Call) -> Page:
+@route("GET", "/v1/checkout/sessions", takes="created customer customer_details payment_intent status subscription")
+def list_all(call: Call) -> Page:
     """Sessions, by customer, subscription, status."""
     params = call.params
     email = params.get("customer_details", {}).get("email")
@@ -95,7 +97,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/checkout/sessions/{session}", takes="metadata")
+@route("POST", "/v1/checkout/sessions/{session}", takes="metadata")
 def update(call: Call) -> JsonObject:
     """Change the metadata of a session."""
     session = call.account.get("checkout.session", call.ids["session"])
@@ -103,7 +105,7 @@ def update(call: Call) -> JsonObject:
     return session
 
 
-@serves("POST", "/v1/checkout/sessions/{session}/expire")
+@route("POST", "/v1/checkout/sessions/{session}/expire")
 def expire(call: Call) -> JsonObject:
     """Close an open session: nobody can pay at it any more."""
     session = call.account.get("checkout.session", call.ids["session"])
@@ -117,7 +119,7 @@ def expire(call: Call) -> JsonObject:
     return session
 
 
-@serves("GET", "/v1/checkout/sessions/{session}/line_items")
+@route("GET", "/v1/checkout/sessions/{session}/line_items")
 def line_items(call: Call) -> Page:
     """The line items of a session, in the order they were given."""
     return Page(_line_items(call.account, call.account.get("checkout.session", call.ids["session"])))
@@ -197,10 +199,10 @@ def _known_details(account: Account, params: JsonObject) -> JsonObject | None:
 
 def _line_items(account: Account, session: JsonObject) -> list[JsonObject]:
     lines = checkout.lines(account, session)
-    shown = []
+    items_json = []
     for (_, _, line_id), line in zip(session["_lines"], lines, strict=True):
         product = account.find("product", line.price["product"])
-        shown.append(
+        items_json.append(
             {
                 "id": line_id,
                 "object": "item",
@@ -216,13 +218,13 @@ def _line_items(account: Account, session: JsonObject) -> list[JsonObject]:
                 "adjustable_quantity": None,
             }
         )
-    return shown
+    return items_json
 
 
-def _included(account: Account, session: JsonObject) -> JsonObject:
+def _load_line_items(account: Account, session: JsonObject) -> JsonObject:
     stored = account.get("checkout.session", session["id"])
     url = f"/v1/checkout/sessions/{session['id']}/line_items"
     return {"object": "list", "data": _line_items(account, stored), "has_more": False, "url": url}
 
 
-expand.INCLUDABLES["checkout.session", "line_items"] = _included
+expand.EXPANDABLE_FIELDS["checkout.session", "line_items"] = _load_line_items

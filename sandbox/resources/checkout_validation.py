@@ -7,15 +7,15 @@ from sandbox.errors import invalid, unsupported
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
-_SHORTEST, _LONGEST = 30 * 60, 24 * 3600
+_MIN_LIFETIME, _MAX_LIFETIME = 30 * 60, 24 * 3600
 _MODE_RULES = {
     "shipping_options": "`shipping_options` can only be used in `payment` mode.",
     "customer_creation": "`customer_creation` can only be used in `payment` and `setup` mode.",
     "payment_intent_data": "You can not pass `payment_intent_data` in `subscription` mode.",
 }
-_LINE = {"price", "quantity", "metadata"}
+_LINE_PARAMS = {"price", "quantity", "metadata"}
 _DATA = {"metadata", "description", "billing_mode", "trial_end", "trial_period_days", "trial_settings"}
-_SHORTEST_TRIAL = 48 * 3600
+_MIN_TRIAL = 48 * 3600
 
 
 def check(account: Account, params: JsonObject) -> None:
@@ -92,7 +92,7 @@ def _check_lines(params: JsonObject) -> None:
     if len(params["line_items"]) > 20:
         raise invalid("A subscription can have at most 20 recurring line items.", param="line_items")
     for index, entry in enumerate(params["line_items"]):
-        for name in entry.keys() - _LINE:
+        for name in entry.keys() - _LINE_PARAMS:
             raise unsupported(f"the parameter line_items[][{name}]")
         if "price" not in entry:
             where = f"line_items[{index}][price]"
@@ -102,10 +102,10 @@ def _check_lines(params: JsonObject) -> None:
 
 
 def _check_optional(params: JsonObject) -> None:
-    given = params.get("optional_items", [])
-    if len(given) > 10:
+    items = params.get("optional_items", [])
+    if len(items) > 10:
         raise invalid("You can have at most 10 optional items.", param="optional_items")
-    for index, entry in enumerate(given):
+    for index, entry in enumerate(items):
         if entry.get("adjustable_quantity", {}).get("enabled"):
             raise unsupported("the parameter optional_items[][adjustable_quantity] on POST /v1/checkout/sessions")
         if entry["quantity"] < 1:
@@ -118,7 +118,7 @@ def _check_optional(params: JsonObject) -> None:
 def _check_trial(account: Account, params: JsonObject) -> None:
     data, now = params.get("subscription_data", {}), account.now_for(params.get("customer"))
     end = trials.end_of(data, now=now)
-    if end is not None and "trial_end" in data and end < now + _SHORTEST_TRIAL:
+    if end is not None and "trial_end" in data and end < now + _MIN_TRIAL:
         message = "The `trial_end` date has to be at least 2 days in the future."
         raise invalid(message, param="subscription_data[trial_end]")
     if end is None and "trial_settings" in data:
@@ -126,10 +126,10 @@ def _check_trial(account: Account, params: JsonObject) -> None:
 
 
 def _check_discounts(params: JsonObject) -> None:
-    given = params.get("discounts", [])
-    if len(given) > 1:
+    items = params.get("discounts", [])
+    if len(items) > 1:
         raise invalid("You may only apply one discount to a Checkout Session.", param="discounts")
-    if given and params.get("allow_promotion_codes") is not None:
+    if items and params.get("allow_promotion_codes") is not None:
         message = "You may only specify one of these parameters: allow_promotion_codes, discounts."
         raise invalid(message, param="allow_promotion_codes", code="parameters_exclusive")
 
@@ -138,7 +138,7 @@ def _check_times(account: Account, params: JsonObject) -> None:
     if "expires_at" in params:
         ahead = params["expires_at"] - account.now_for(params.get("customer"))
         # A few seconds of grace: the caller reckoned before the request was on its way.
-        if ahead < _SHORTEST - 5:
+        if ahead < _MIN_LIFETIME - 5:
             raise invalid("The `expires_at` timestamp must be at least 30 minutes from now.", param="expires_at")
-        if ahead > _LONGEST + 5:
+        if ahead > _MAX_LIFETIME + 5:
             raise invalid("The `expires_at` timestamp must be less than 24 hours from now.", param="expires_at")

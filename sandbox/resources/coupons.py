@@ -5,7 +5,7 @@ from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import assign
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import RENDERERS, Account, new_id
 from sandbox.store.metadata import merged
@@ -15,7 +15,7 @@ _CREATE = (
 )
 
 
-@serves("POST", "/v1/coupons", takes=_CREATE)
+@route("POST", "/v1/coupons", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Make a coupon; its id may be chosen."""
     account, params = call.account, call.params
@@ -47,30 +47,30 @@ def create(call: Call) -> JsonObject:
     return coupon
 
 
-@serves("GET", "/v1/coupons/{coupon}")
+@route("GET", "/v1/coupons/{coupon}")
 def retrieve(call: Call) -> JsonObject:
     """One coupon."""
     return call.account.get("coupon", call.ids["coupon"])
 
 
-@serves("GET", "/v1/coupons", takes="created")
-def every(call: Call) -> Page:
+@route("GET", "/v1/coupons", takes="created")
+def list_all(call: Call) -> Page:
     """All coupons."""
     created = call.params.get("created")
     return Page([coupon for coupon in call.account.all("coupon") if in_range(coupon["created"], created)])
 
 
-@serves("POST", "/v1/coupons/{coupon}", takes="metadata name")
+@route("POST", "/v1/coupons/{coupon}", takes="metadata name")
 def update(call: Call) -> JsonObject:
     """Change a coupon's name or metadata; nothing else can change."""
     coupon = call.account.get("coupon", call.ids["coupon"])
-    with call.account.changing(coupon, "coupon.updated"):
+    with call.account.track_changes(coupon, "coupon.updated"):
         assign(coupon, call.params, "name")
         coupon["metadata"] = merged(coupon["metadata"], call.params.get("metadata"))
     return coupon
 
 
-@serves("DELETE", "/v1/coupons/{coupon}")
+@route("DELETE", "/v1/coupons/{coupon}")
 def delete(call: Call) -> JsonObject:
     """Delete a coupon. Those who have it keep it."""
     account = call.account
@@ -109,4 +109,4 @@ def _applies_to(account: Account, coupon: JsonObject) -> JsonObject | None:
 
 
 RENDERERS["coupon"] = _render
-expand.INCLUDABLES["coupon", "applies_to"] = _applies_to
+expand.EXPANDABLE_FIELDS["coupon", "applies_to"] = _applies_to

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sandbox.billing.amounts import rounded
+from sandbox.billing.amounts import round_half_up
 from sandbox.errors import StripeError, invalid, missing, unsupported
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import new_id
 
 
 @dataclass(frozen=True, kw_only=True)
-class Credited:
+class Credit:
     """What is credited, in minor units."""
 
     lines: list[JsonObject]
@@ -21,7 +21,7 @@ class Credited:
     taxes: list[JsonObject]
 
 
-def credited(invoice: JsonObject, params: JsonObject) -> Credited:
+def compute_credit(invoice: JsonObject, params: JsonObject) -> Credit:
     """
     Return what a request credits.
 
@@ -35,25 +35,25 @@ def credited(invoice: JsonObject, params: JsonObject) -> Credited:
     return _of_lines(invoice, params["lines"])
 
 
-def _of_amount(invoice: JsonObject, amount: int) -> Credited:
+def _of_amount(invoice: JsonObject, amount: int) -> Credit:
     """An amount has its share of the invoice's tax in it."""
     taxes = _share(invoice["total_taxes"], amount, invoice["total"])
     exclusive = sum(entry["amount"] for entry in taxes if entry["tax_behavior"] == "exclusive")
     line = _line(amount=amount - exclusive, description="Credit", quantity=1, invoice_line=None, taxes=taxes)
     tax = sum(entry["amount"] for entry in taxes)
-    return Credited(lines=[line], subtotal=amount - exclusive, tax=tax, total=amount, taxes=taxes)
+    return Credit(lines=[line], subtotal=amount - exclusive, tax=tax, total=amount, taxes=taxes)
 
 
-def _of_lines(invoice: JsonObject, wanted: list[JsonObject]) -> Credited:
-    lines = [_one(invoice, given, f"lines[{index}]") for index, given in enumerate(wanted)]
+def _of_lines(invoice: JsonObject, wanted: list[JsonObject]) -> Credit:
+    lines = [_credit_line(invoice, given, f"lines[{index}]") for index, given in enumerate(wanted)]
     taxes = [entry for line in lines for entry in line["taxes"]]
     exclusive = sum(entry["amount"] for entry in taxes if entry["tax_behavior"] == "exclusive")
     subtotal = sum(line["amount"] - line["discount_amount"] for line in lines)
     tax = sum(entry["amount"] for entry in taxes)
-    return Credited(lines=lines, subtotal=subtotal, tax=tax, total=subtotal + exclusive, taxes=taxes)
+    return Credit(lines=lines, subtotal=subtotal, tax=tax, total=subtotal + exclusive, taxes=taxes)
 
 
-def _one(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
+def _credit_line(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
     for name in given.keys() - {"type", "invoice_line_item", "amount", "quantity", "unit_amount", "description"}:
         raise unsupported(f"the parameter lines[][{name}] on POST /v1/credit_notes")
     if given["type"] == "custom_line_item":
@@ -65,17 +65,17 @@ def _one(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
     source = _source(invoice, given, param)
     if ("amount" in given) == ("quantity" in given):
         raise invalid("An invoice_line_item needs exactly one of amount and quantity.", param=param)
-    worth = source["amount"] - sum(entry["amount"] for entry in source["discount_amounts"])
-    share = Decimal(worth) * given.get("quantity", 0) / source["quantity"]
-    amount = given.get("amount", rounded(share))
-    if not 0 < amount <= worth:
-        raise _too_much(amount, worth, param)
+    creditable = source["amount"] - sum(entry["amount"] for entry in source["discount_amounts"])
+    share = Decimal(creditable) * given.get("quantity", 0) / source["quantity"]
+    amount = given.get("amount", round_half_up(share))
+    if not 0 < amount <= creditable:
+        raise _exceeds_line(amount, creditable, param)
     return _line(
         amount=amount,
         description=source["description"],
         quantity=given.get("quantity"),
         invoice_line=source["id"],
-        taxes=_share(source["taxes"], amount, worth),
+        taxes=_share(source["taxes"], amount, creditable),
     )
 
 
@@ -87,8 +87,8 @@ def _source(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
     raise missing("invoice line item", wanted, param=f"{param}[invoice_line_item]", status=400)
 
 
-def _too_much(amount: int, worth: int, param: str) -> StripeError:
-    return invalid(f"The line can be credited by 1 to {worth}, not by {amount}.", param=f"{param}[amount]")
+def _exceeds_line(amount: int, creditable: int, param: str) -> StripeError:
+    return invalid(f"The line can be credited by 1 to {creditable}, not by {amount}.", param=f"{param}[amount]")
 
 
 def _share(taxes: list[JsonObject], part: int, whole: int) -> list[JsonObject]:
@@ -97,7 +97,7 @@ def _share(taxes: list[JsonObject], part: int, whole: int) -> list[JsonObject]:
         shared = dict(entry)
         for name in ("amount", "taxable_amount"):
             if entry[name] is not None:
-                shared[name] = rounded(Decimal(entry[name]) * part / whole) if whole else 0
+                shared[name] = round_half_up(Decimal(entry[name]) * part / whole) if whole else 0
         shares.append(shared)
     return shares
 

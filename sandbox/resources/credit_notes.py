@@ -8,15 +8,15 @@ On a paid invoice the money goes somewhere: into a new refund (`refund_amount`),
 from sandbox.errors import invalid
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import refunds
-from sandbox.resources.credit_note_lines import Credited, credited
+from sandbox.resources.credit_note_lines import Credit, compute_credit
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
 
 
-@serves(
+@route(
     "POST",
     "/v1/credit_notes",
     takes="amount effective_at email_type invoice lines memo metadata out_of_band_amount reason refund_amount refunds",
@@ -27,30 +27,30 @@ def create(call: Call) -> JsonObject:
     invoice = account.get("invoice", params["invoice"], param="invoice", status=400)
     if invoice["status"] not in ("open", "paid"):
         raise invalid(f"You cannot create a credit note for an invoice whose status is {invoice['status']}.")
-    taken = credited(invoice, params)
+    credit = compute_credit(invoice, params)
     paid = invoice["status"] == "paid"
-    _check_total(account, invoice, taken.total)
-    linked = _linked(account, invoice, params) if paid else _none_linked(params)
+    _check_total(account, invoice, credit.total)
+    refund_links = _refund_links(account, invoice, params) if paid else _check_no_destinations(params)
     if paid:
-        _check_destinations(params, linked, taken.total)
+        _check_destinations(params, refund_links, credit.total)
     if params.get("refund_amount"):
-        linked.append(_refund(account, invoice, params["refund_amount"]))
-    note = _note(account, invoice, params, taken, linked)
+        refund_links.append(_refund(account, invoice, params["refund_amount"]))
+    note = _note(account, invoice, params, credit, refund_links)
     account.add(note)
-    with account.changing(invoice, "invoice.updated"):
-        _credit(invoice, taken.total, paid=paid)
+    with account.track_changes(invoice, "invoice.updated"):
+        _apply_to_invoice(invoice, credit.total, paid=paid)
     account.emit("credit_note.created", note)
     return note
 
 
-@serves("GET", "/v1/credit_notes/{id}")
+@route("GET", "/v1/credit_notes/{id}")
 def retrieve(call: Call) -> JsonObject:
     """One credit note."""
     return call.account.get("credit_note", call.ids["id"])
 
 
-@serves("GET", "/v1/credit_notes", takes="created customer invoice")
-def every(call: Call) -> Page:
+@route("GET", "/v1/credit_notes", takes="created customer invoice")
+def list_all(call: Call) -> Page:
     """Credit notes, by invoice or customer."""
     params = call.params
     return Page(
@@ -63,24 +63,24 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("GET", "/v1/credit_notes/{credit_note}/lines")
+@route("GET", "/v1/credit_notes/{credit_note}/lines")
 def lines(call: Call) -> Page:
     """The lines of a credit note."""
     return Page(call.account.get("credit_note", call.ids["credit_note"])["lines"]["data"])
 
 
-@serves("POST", "/v1/credit_notes/{id}", takes="memo metadata")
+@route("POST", "/v1/credit_notes/{id}", takes="memo metadata")
 def update(call: Call) -> JsonObject:
     """Change the memo or the metadata."""
     account, params = call.account, call.params
     note = account.get("credit_note", call.ids["id"])
-    with account.changing(note, "credit_note.updated"):
+    with account.track_changes(note, "credit_note.updated"):
         note["metadata"] = merged(note["metadata"], params.get("metadata"))
         note["memo"] = unset(params.get("memo", note["memo"]))
     return note
 
 
-@serves("POST", "/v1/credit_notes/{id}/void")
+@route("POST", "/v1/credit_notes/{id}/void")
 def void(call: Call) -> JsonObject:
     """Void a credit note of an invoice that is still open: the amount is due again."""
     account = call.account
@@ -90,12 +90,12 @@ def void(call: Call) -> JsonObject:
         raise invalid("This credit note is already void.")
     if note["type"] != "pre_payment" or invoice["status"] != "open":
         raise invalid("You can only void a credit note whose invoice is open: this one's is paid.")
-    with account.changing(note, "credit_note.updated"):
+    with account.track_changes(note, "credit_note.updated"):
         note["status"] = "void"
         note["voided_at"] = account.now_for(note["customer"])
     account.emit("credit_note.voided", note)
-    with account.changing(invoice, "invoice.updated"):
-        _credit(invoice, -note["total"], paid=False)
+    with account.track_changes(invoice, "invoice.updated"):
+        _apply_to_invoice(invoice, -note["total"], paid=False)
     return note
 
 
@@ -115,16 +115,16 @@ def _check_total(account: Account, invoice: JsonObject, total: int) -> None:
         raise invalid(message, param="amount")
 
 
-def _none_linked(params: JsonObject) -> list[JsonObject]:
+def _check_no_destinations(params: JsonObject) -> list[JsonObject]:
     for name in ("refund_amount", "refunds", "out_of_band_amount"):
         if params.get(name):
             raise invalid(f"You cannot specify {name} for an invoice that is not paid.", param=name)
     return []
 
 
-def _linked(account: Account, invoice: JsonObject, params: JsonObject) -> list[JsonObject]:
+def _refund_links(account: Account, invoice: JsonObject, params: JsonObject) -> list[JsonObject]:
     """The refunds that were made before, each belonging to a payment of this invoice and not linked beyond itself."""
-    linked = []
+    refund_links = []
     for index, given in enumerate(params.get("refunds", [])):
         param = f"refunds[{index}]"
         if "refund" not in given:
@@ -138,14 +138,14 @@ def _linked(account: Account, invoice: JsonObject, params: JsonObject) -> list[J
             raise invalid(message, param=f"{param}[refund]")
         if refund["status"] in ("failed", "canceled"):
             raise invalid(f"The refund {refund['id']} is {refund['status']}.", param=f"{param}[refund]")
-        if not 0 < amount <= refund["amount"] - _linked_before(account, refund["id"]):
+        if not 0 < amount <= refund["amount"] - _already_linked(account, refund["id"]):
             message = f"The amount {amount} is more than is left of the refund {refund['id']} to be credited."
             raise invalid(message, param=f"{param}[amount_refunded]")
-        linked.append({"amount_refunded": amount, "refund": refund["id"], "type": "refund"})
-    return linked
+        refund_links.append({"amount_refunded": amount, "refund": refund["id"], "type": "refund"})
+    return refund_links
 
 
-def _linked_before(account: Account, refund_id: str) -> int:
+def _already_linked(account: Account, refund_id: str) -> int:
     return sum(
         entry["amount_refunded"]
         for note in account.all("credit_note")
@@ -155,13 +155,13 @@ def _linked_before(account: Account, refund_id: str) -> int:
     )
 
 
-def _check_destinations(params: JsonObject, linked: list[JsonObject], total: int) -> None:
-    refunded = params.get("refund_amount", 0) + sum(entry["amount_refunded"] for entry in linked)
-    outside = params.get("out_of_band_amount", 0)
-    if refunded + outside != total:
+def _check_destinations(params: JsonObject, refund_links: list[JsonObject], total: int) -> None:
+    refunded = params.get("refund_amount", 0) + sum(entry["amount_refunded"] for entry in refund_links)
+    out_of_band = params.get("out_of_band_amount", 0)
+    if refunded + out_of_band != total:
         message = (
             "The sum of credit amount, refund amount and out of band amount must equal the post payment credit amount: "
-            f"{total}, and not {refunded + outside}."
+            f"{total}, and not {refunded + out_of_band}."
         )
         raise invalid(message, param="refund_amount")
 
@@ -173,7 +173,7 @@ def _refund(account: Account, invoice: JsonObject, amount: int) -> JsonObject:
     return {"amount_refunded": amount, "refund": refund["id"], "type": "refund"}
 
 
-def _credit(invoice: JsonObject, amount: int, *, paid: bool) -> None:
+def _apply_to_invoice(invoice: JsonObject, amount: int, *, paid: bool) -> None:
     if paid:
         invoice["post_payment_credit_notes_amount"] += amount
     else:
@@ -183,7 +183,7 @@ def _credit(invoice: JsonObject, amount: int, *, paid: bool) -> None:
 
 
 def _note(
-    account: Account, invoice: JsonObject, params: JsonObject, taken: Credited, linked: list[JsonObject]
+    account: Account, invoice: JsonObject, params: JsonObject, credit: Credit, refund_links: list[JsonObject]
 ) -> JsonObject:
     note_id = new_id("cn")
     now = account.now_for(invoice["customer"])
@@ -192,7 +192,7 @@ def _note(
     return {
         "id": note_id,
         "object": "credit_note",
-        "amount": taken.total,
+        "amount": credit.total,
         "amount_shipping": 0,
         "created": now,
         "currency": invoice["currency"],
@@ -203,7 +203,7 @@ def _note(
         "invoice": invoice["id"],
         "lines": {
             "object": "list",
-            "data": taken.lines,
+            "data": credit.lines,
             "has_more": False,
             "url": f"/v1/credit_notes/{note_id}/lines",
         },
@@ -213,16 +213,16 @@ def _note(
         "number": f"{invoice['number']}-CN-{earlier + 1:02d}",
         "out_of_band_amount": params.get("out_of_band_amount"),
         "pdf": f"https://pay.stripe.com/credit_notes/{account.id}/test_{note_id}/pdf",
-        "post_payment_amount": taken.total if paid else 0,
-        "pre_payment_amount": 0 if paid else taken.total,
+        "post_payment_amount": credit.total if paid else 0,
+        "pre_payment_amount": 0 if paid else credit.total,
         "pretax_credit_amounts": [],
         "reason": params.get("reason"),
-        "refunds": linked,
+        "refunds": refund_links,
         "status": "issued",
-        "subtotal": taken.subtotal,
-        "subtotal_excluding_tax": taken.subtotal,
-        "total": taken.total,
-        "total_excluding_tax": taken.total - taken.tax,
-        "total_taxes": taken.taxes,
+        "subtotal": credit.subtotal,
+        "subtotal_excluding_tax": credit.subtotal,
+        "total": credit.total,
+        "total_excluding_tax": credit.total - credit.tax,
+        "total_taxes": credit.taxes,
         "type": "post_payment" if paid else "pre_payment",
     }

@@ -8,7 +8,7 @@ from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import address, assign, shipping, unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import payment_methods
 from sandbox.store.accounts import Account, new_id
@@ -18,7 +18,7 @@ _PLAIN = "business_name description email individual_name name phone"
 _BOTH = f"{_PLAIN} address invoice_settings metadata preferred_locales shipping tax_exempt"
 
 
-@serves("POST", "/v1/customers", takes=f"{_BOTH} payment_method test_clock")
+@route("POST", "/v1/customers", takes=f"{_BOTH} payment_method test_clock")
 def create(call: Call) -> JsonObject:
     """Make a customer, on a test clock if one is named."""
     return make(call.account, call.params)
@@ -51,9 +51,9 @@ def make(account: Account, params: JsonObject) -> JsonObject:
     }
     account.add(customer)
     try:
-        _take(account, customer, {name: value for name, value in params.items() if name != "invoice_settings"})
+        _apply_params(account, customer, {name: value for name, value in params.items() if name != "invoice_settings"})
         _attach_first(account, customer, params)
-        _take(account, customer, params)
+        _apply_params(account, customer, params)
     except Exception:
         account.drop(customer)
         raise
@@ -70,24 +70,24 @@ def _attach_first(account: Account, customer: JsonObject, params: JsonObject) ->
             settings["default_payment_method"] = method["id"]
 
 
-@serves("GET", "/v1/customers/{customer}")
+@route("GET", "/v1/customers/{customer}")
 def retrieve(call: Call) -> JsonObject:
     """One customer; of a deleted one, the stub."""
     customer_id = call.ids["customer"]
-    return call.account.find_even_deleted("customer", customer_id) or call.account.get("customer", customer_id)
+    return call.account.find_with_deleted("customer", customer_id) or call.account.get("customer", customer_id)
 
 
-@serves("POST", "/v1/customers/{customer}", takes=_BOTH)
+@route("POST", "/v1/customers/{customer}", takes=_BOTH)
 def update(call: Call) -> JsonObject:
     """Change a customer."""
     customer = call.account.get("customer", call.ids["customer"])
-    with call.account.changing(customer, "customer.updated"):
-        _take(call.account, customer, call.params)
+    with call.account.track_changes(customer, "customer.updated"):
+        _apply_params(call.account, customer, call.params)
     return customer
 
 
-@serves("GET", "/v1/customers", takes="created email test_clock")
-def every(call: Call) -> Page:
+@route("GET", "/v1/customers", takes="created email test_clock")
+def list_all(call: Call) -> Page:
     """Customers, by email; those on test clocks only if their clock is named."""
     params = call.params
     return Page(
@@ -101,7 +101,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("DELETE", "/v1/customers/{customer}")
+@route("DELETE", "/v1/customers/{customer}")
 def delete(call: Call) -> JsonObject:
     """Delete a customer and cancel the subscriptions at once."""
     account = call.account
@@ -120,7 +120,7 @@ def delete(call: Call) -> JsonObject:
     return account.drop(customer)
 
 
-def _take(account: Account, customer: JsonObject, params: JsonObject) -> None:
+def _apply_params(account: Account, customer: JsonObject, params: JsonObject) -> None:
     email = params.get("email")
     if email and ("@" not in email or len(email) > 512):
         raise invalid(f"Invalid email address: {email}", param="email", code="email_invalid")
@@ -162,4 +162,4 @@ def _subscriptions(account: Account, customer: JsonObject) -> JsonObject:
     return {"object": "list", "data": own[:10], "has_more": len(own) > 10, "url": url}
 
 
-expand.INCLUDABLES["customer", "subscriptions"] = _subscriptions
+expand.EXPANDABLE_FIELDS["customer", "subscriptions"] = _subscriptions

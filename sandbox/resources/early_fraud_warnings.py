@@ -1,20 +1,20 @@
 """Early fraud warnings: a bank says that a payment is fraudulent, before anyone disputes it."""
 
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 
 _KIND = "radar.early_fraud_warning"
 
 
-@serves("GET", "/v1/radar/early_fraud_warnings/{early_fraud_warning}")
+@route("GET", "/v1/radar/early_fraud_warnings/{early_fraud_warning}")
 def retrieve(call: Call) -> JsonObject:
     """One early fraud warning."""
     return call.account.get(_KIND, call.ids["early_fraud_warning"])
 
 
-@serves("GET", "/v1/radar/early_fraud_warnings", takes="charge created payment_intent")
-def every(call: Call) -> Page:
+@route("GET", "/v1/radar/early_fraud_warnings", takes="charge created payment_intent")
+def list_all(call: Call) -> Page:
     """Early fraud warnings, by charge or payment intent."""
     params = call.params
     return Page(

@@ -4,12 +4,12 @@ from fnmatch import fnmatchcase
 
 from sandbox.errors import invalid
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 
 
-@serves("GET", "/v1/events", takes="created delivery_success type types")
-def every(call: Call) -> Page:
+@route("GET", "/v1/events", takes="created delivery_success type types")
+def list_all(call: Call) -> Page:
     """Events of the last 30 days, by type, time and whether each webhook arrived."""
     params = call.params
     types = params.get("types")
@@ -31,7 +31,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("GET", "/v1/events/{id}")
+@route("GET", "/v1/events/{id}")
 def retrieve(call: Call) -> JsonObject:
     """One event, as it was made."""
     return call.account.get("event", call.ids["id"])

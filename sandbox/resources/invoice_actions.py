@@ -2,13 +2,13 @@
 
 from sandbox.billing import invoicing, payments, renewals
 from sandbox.errors import StripeError, invalid
-from sandbox.http.routing import Call, serves
+from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import payment_methods
 from sandbox.store.accounts import Account
 
 
-@serves("POST", "/v1/invoices/{invoice}/finalize", takes="auto_advance")
+@route("POST", "/v1/invoices/{invoice}/finalize", takes="auto_advance")
 def finalize(call: Call) -> JsonObject:
     """Finalise a draft before its hour is over; it is not charged by this."""
     invoice = call.account.get("invoice", call.ids["invoice"])
@@ -18,11 +18,11 @@ def finalize(call: Call) -> JsonObject:
     now = call.account.now_for(invoice["customer"])
     invoicing.finalize(call.account, invoice, now=now)
     if invoice["auto_advance"] and invoice["next_payment_attempt"] is None:
-        renewals.advance(call.account, invoice, now)
+        renewals.schedule_collection(call.account, invoice, now)
     return invoice
 
 
-@serves("POST", "/v1/invoices/{invoice}/void")
+@route("POST", "/v1/invoices/{invoice}/void")
 def void(call: Call) -> JsonObject:
     """Void an open invoice."""
     account = call.account
@@ -35,34 +35,34 @@ def void(call: Call) -> JsonObject:
     if subscription is None:
         return invoice
     if subscription["status"] == "incomplete":
-        with account.changing(subscription, "customer.subscription.updated"):
+        with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["status"] = "incomplete_expired"
             subscription["ended_at"] = account.now_for(invoice["customer"])
-    elif subscription["status"] == "past_due" and not _owes(account, subscription):
-        with account.changing(subscription, "customer.subscription.updated"):
+    elif subscription["status"] == "past_due" and not _has_open_invoice(account, subscription):
+        with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
     return invoice
 
 
-def _owes(account: Account, subscription: JsonObject) -> bool:
+def _has_open_invoice(account: Account, subscription: JsonObject) -> bool:
     return any(
         invoice["_subscription"] == subscription["id"] and invoice["status"] == "open"
         for invoice in account.all("invoice")
     )
 
 
-@serves("POST", "/v1/invoices/{invoice}/mark_uncollectible")
+@route("POST", "/v1/invoices/{invoice}/mark_uncollectible")
 def mark_uncollectible(call: Call) -> JsonObject:
     """Write an open invoice off."""
     account = call.account
     invoice = account.get("invoice", call.ids["invoice"])
     if invoice["status"] != "open":
         raise invalid("You can only mark open invoices as uncollectible.")
-    invoicing.write_off(account, invoice, now=account.now_for(invoice["customer"]))
+    invoicing.mark_uncollectible(account, invoice, now=account.now_for(invoice["customer"]))
     return invoice
 
 
-@serves("POST", "/v1/invoices/{invoice}/pay", takes="off_session payment_method")
+@route("POST", "/v1/invoices/{invoice}/pay", takes="off_session payment_method")
 def pay(call: Call) -> JsonObject:
     """
     Pay an open invoice now, or a draft, which is finalised first.
@@ -79,7 +79,7 @@ def pay(call: Call) -> JsonObject:
     if invoice["status"] == "draft":
         invoicing.finalize(account, invoice, now=now)
     subscription = account.find("subscription", invoice["_subscription"])
-    method = _method(call, invoice) or payments.method_for_invoice(account, invoice)
+    method = _method(call, invoice) or payments.payment_method_for_invoice(account, invoice)
     if method is None and invoice["amount_remaining"] > 0:
         raise payments.no_payment_method()
     outcome: payments.Outcome = "paid"
@@ -88,13 +88,13 @@ def pay(call: Call) -> JsonObject:
     else:
         outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=now))
     if outcome != "paid":
-        raise _failed(account, invoice, outcome)
+        raise _payment_failed(account, invoice, outcome)
     if subscription:
-        payments.settle(account, subscription, outcome)
+        payments.activate_subscription(account, subscription, outcome)
     return invoice
 
 
-def _failed(account: Account, invoice: JsonObject, outcome: payments.Outcome) -> StripeError:
+def _payment_failed(account: Account, invoice: JsonObject, outcome: payments.Outcome) -> StripeError:
     invoice["attempt_count"] += 1
     account.emit("invoice.payment_failed", invoice)
     if outcome == "requires_action":

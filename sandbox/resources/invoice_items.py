@@ -3,7 +3,7 @@
 from sandbox.billing import invoice_lines, invoicing, pending_items
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.metadata import merged
@@ -15,7 +15,7 @@ _CREATE = (
 )
 
 
-@serves("POST", "/v1/invoiceitems", takes=_CREATE)
+@route("POST", "/v1/invoiceitems", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Add an amount to the next invoice of a customer or a subscription, or to a draft."""
     account, params = call.account, call.params
@@ -33,7 +33,7 @@ def create(call: Call) -> JsonObject:
     quantity = params.get("quantity", 1)
     now = account.now_for(customer["id"])
     period = params.get("period", {})
-    entry = invoice_lines.Entry(
+    entry = invoice_lines.LineItem(
         price=price,
         quantity=quantity,
         amount=price["unit_amount"] * quantity,
@@ -43,21 +43,21 @@ def create(call: Call) -> JsonObject:
         discountable=params.get("discountable", price["unit_amount"] >= 0),
         subscription=params.get("subscription"),
     )
-    item = pending_items.add(account, entry, customer["id"], now=now)
+    item = pending_items.create(account, entry, customer["id"], now=now)
     if draft:
         item["invoice"] = draft["id"]
         _recompose(account, draft)
     return item
 
 
-@serves("GET", "/v1/invoiceitems/{invoiceitem}")
+@route("GET", "/v1/invoiceitems/{invoiceitem}")
 def retrieve(call: Call) -> JsonObject:
     """One invoice item."""
     return call.account.get(_KIND, call.ids["invoiceitem"])
 
 
-@serves("GET", "/v1/invoiceitems", takes="created customer invoice pending")
-def every(call: Call) -> Page:
+@route("GET", "/v1/invoiceitems", takes="created customer invoice pending")
+def list_all(call: Call) -> Page:
     """Invoice items, by customer, invoice, or whether they still wait."""
     params = call.params
     return Page(
@@ -71,7 +71,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/invoiceitems/{invoiceitem}", takes="amount description metadata")
+@route("POST", "/v1/invoiceitems/{invoiceitem}", takes="amount description metadata")
 def update(call: Call) -> JsonObject:
     """Change an invoice item, unless its invoice is final."""
     account, params = call.account, call.params
@@ -88,7 +88,7 @@ def update(call: Call) -> JsonObject:
     return item
 
 
-@serves("DELETE", "/v1/invoiceitems/{invoiceitem}")
+@route("DELETE", "/v1/invoiceitems/{invoiceitem}")
 def delete(call: Call) -> JsonObject:
     """Delete an invoice item, unless its invoice is final."""
     account = call.account
@@ -125,8 +125,8 @@ def _draft(account: Account, params: JsonObject, customer_id: str) -> JsonObject
 
 def _recompose(account: Account, draft: JsonObject) -> None:
     own = [item for item in reversed(account.all(_KIND)) if item["invoice"] == draft["id"]]
-    with account.changing(draft, "invoice.updated"):
-        invoicing.recompose(account, draft, [invoice_lines.of_invoice_item(account, item) for item in own])
+    with account.track_changes(draft, "invoice.updated"):
+        invoicing.replace_lines(account, draft, [invoice_lines.for_invoice_item(account, item) for item in own])
 
 
 def _price(account: Account, params: JsonObject) -> JsonObject:
@@ -142,7 +142,7 @@ def _price(account: Account, params: JsonObject) -> JsonObject:
         return price
     if "currency" not in params:
         raise invalid("Missing required param: currency.", param="currency", code="parameter_missing")
-    return pending_items.price_of_amount(
+    return pending_items.create_one_time_price(
         account,
         amount=params["amount"],
         currency=params["currency"].lower(),

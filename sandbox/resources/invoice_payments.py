@@ -1,18 +1,18 @@
 """Invoice payments: what ties an invoice to the payment intent that paid it."""
 
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 
 
-@serves("GET", "/v1/invoice_payments/{invoice_payment}")
+@route("GET", "/v1/invoice_payments/{invoice_payment}")
 def retrieve(call: Call) -> JsonObject:
     """One invoice payment."""
     return call.account.get("invoice_payment", call.ids["invoice_payment"])
 
 
-@serves("GET", "/v1/invoice_payments", takes="created invoice payment status")
-def every(call: Call) -> Page:
+@route("GET", "/v1/invoice_payments", takes="created invoice payment status")
+def list_all(call: Call) -> Page:
     """Invoice payments, by invoice, status or payment."""
     params = call.params
     wanted = params.get("payment", {})

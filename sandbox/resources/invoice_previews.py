@@ -12,14 +12,14 @@ from sandbox.billing import (
 )
 from sandbox.errors import invalid, unsupported
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, serves
+from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
-from sandbox.store.accounts import Account, copied, new_id
+from sandbox.store.accounts import Account, deep_copy, new_id
 
 _DETAILS = {"items", "proration_behavior", "proration_date", "cancel_at_period_end", "metadata"}
 
 
-@serves(
+@route(
     "POST",
     "/v1/invoices/create_preview",
     takes="automatic_tax customer subscription subscription_details",
@@ -33,7 +33,7 @@ def create_preview(call: Call) -> JsonObject:
     if "subscription" not in params:
         return _of_new(account, params, details)
     subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
-    if subscription["status"] in cancellation.OVER:
+    if subscription["status"] in cancellation.ENDED_STATUSES:
         raise _none("This subscription is canceled.")
     ends = details.get("cancel_at_period_end", subscription["cancel_at_period_end"])
     if ends and "items" not in details:
@@ -49,32 +49,32 @@ def _none(why: str) -> Exception:
 
 
 def _of_change(account: Account, subscription: JsonObject, details: JsonObject) -> JsonObject:
-    terms = subscription_updates.terms_of(account, subscription, details)
-    changes = subscription_updates.read(account, subscription, details["items"])
-    if subscription_updates.moves_period(account, subscription, changes):
+    terms = subscription_updates.billing_terms(account, subscription, details)
+    changes = subscription_updates.parse_changes(account, subscription, details["items"])
+    if subscription_updates.changes_interval(account, subscription, changes):
         raise unsupported("a preview of a change of the interval")
-    worth = [] if terms.behavior == "none" else prorations.of_changes(account, subscription, changes, at=terms.at)
+    worth = [] if terms.behavior == "none" else prorations.for_changes(account, subscription, changes, at=terms.at)
     for entry in worth:
         # Stripe previews with ids that never will be, too.
         entry.invoice_item = new_id("ii")
         entry.subscription_item = entry.subscription_item or new_id("si", length=14)
-    pending = invoice_lines.of_pending(account, subscription["customer"], subscription["id"])
+    pending = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])
     now = account.now_for(subscription["customer"])
     if terms.behavior == "always_invoice":
-        bill = invoicing.Bill(reason="upcoming", period=(now, now), made_at=now, entries=[*pending, *worth])
+        bill = invoicing.InvoiceSpec(reason="upcoming", period=(now, now), created_at=now, entries=[*pending, *worth])
         return invoicing.preview(account, subscription, bill)
-    period = renewals.following(account, subscription)
+    period = renewals.next_period(account, subscription)
     lines = [*pending, *worth, *_recurring(account, subscription, changes, period)]
-    bill = invoicing.Bill(reason="upcoming", period=(now, period[0]), made_at=period[0], entries=lines)
+    bill = invoicing.InvoiceSpec(reason="upcoming", period=(now, period[0]), created_at=period[0], entries=lines)
     return invoicing.preview(account, subscription, bill)
 
 
 def _recurring(
     account: Account, subscription: JsonObject, changes: list[prorations.Change], period: tuple[int, int]
-) -> list[invoice_lines.Entry]:
+) -> list[invoice_lines.LineItem]:
     changed = {change.item["id"]: change for change in changes if change.item}
     found = []
-    for entry in invoice_lines.of_items(account, subscription, period=period):
+    for entry in invoice_lines.for_subscription_items(account, subscription, period=period):
         change = changed.get(entry.subscription_item or "")
         if change is None:
             found.append(entry)
@@ -93,8 +93,8 @@ def _entry(
     period: tuple[int, int],
     subscription_id: str | None,
     item_id: str | None,
-) -> invoice_lines.Entry:
-    return invoice_lines.Entry(
+) -> invoice_lines.LineItem:
+    return invoice_lines.LineItem(
         price=price,
         quantity=quantity,
         amount=price["unit_amount"] * quantity,
@@ -117,13 +117,13 @@ def _of_new(account: Account, params: JsonObject, details: JsonObject) -> JsonOb
         for index, entry in enumerate(details["items"])
     ]
     subscription_creation.check_prices(prices, param="subscription_details[items][{}][price]")
-    end = periods.after(now, prices[0]["recurring"], now)
+    end = periods.next_boundary(now, prices[0]["recurring"], now)
     quantities = [entry.get("quantity", 1) for entry in details["items"]]
     lines = [
         _entry(account, price, quantity, (now, end), None, None)
         for price, quantity in zip(prices, quantities, strict=True)
     ]
-    bill = invoicing.Bill(reason="upcoming", period=(now, now), made_at=now, entries=lines)
+    bill = invoicing.InvoiceSpec(reason="upcoming", period=(now, now), created_at=now, entries=lines)
     taxed = params.get("automatic_tax", {}).get("enabled", False)
     future = {
         "id": None,
@@ -131,7 +131,7 @@ def _of_new(account: Account, params: JsonObject, details: JsonObject) -> JsonOb
         "currency": prices[0]["currency"],
         "discounts": [],
         "automatic_tax": {"enabled": taxed},
-        "metadata": copied(unset(details.get("metadata")) or {}),
+        "metadata": deep_copy(unset(details.get("metadata")) or {}),
     }
     preview = invoicing.preview(account, future, bill)
     preview["parent"] = None

@@ -4,7 +4,7 @@ from sandbox.billing import invoice_lines, invoicing, renewals
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.metadata import merged
@@ -15,14 +15,14 @@ _CREATE = (
 )
 
 
-@serves("GET", "/v1/invoices/{invoice}")
+@route("GET", "/v1/invoices/{invoice}")
 def retrieve(call: Call) -> JsonObject:
     """One invoice."""
     return call.account.get("invoice", call.ids["invoice"])
 
 
-@serves("GET", "/v1/invoices", takes="created customer status subscription collection_method")
-def every(call: Call) -> Page:
+@route("GET", "/v1/invoices", takes="created customer status subscription collection_method")
+def list_all(call: Call) -> Page:
     """Invoices, by subscription, customer, status."""
     params = call.params
     return Page(
@@ -38,7 +38,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/invoices", takes=_CREATE)
+@route("POST", "/v1/invoices", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Make a draft of the invoice items that wait for one; of a subscription, if it is named."""
     account, params = call.account, call.params
@@ -55,28 +55,32 @@ def create(call: Call) -> JsonObject:
     customer = account.get("customer", customer_id, param="customer", status=400)
     now = account.now_for(customer_id)
     wait = params.get("pending_invoice_items_behavior", "include" if subscription else "exclude") == "include"
-    lines = invoice_lines.of_pending(account, customer_id, subscription["id"] if subscription else None) if wait else []
-    bill = invoicing.Bill(reason="manual", period=(now, now), made_at=now, entries=lines)
+    lines = (
+        invoice_lines.for_pending_items(account, customer_id, subscription["id"] if subscription else None)
+        if wait
+        else []
+    )
+    bill = invoicing.InvoiceSpec(reason="manual", period=(now, now), created_at=now, entries=lines)
     if subscription:
         if not lines:
             raise invalid("Nothing to invoice for subscription", code="invoice_no_subscription_line_items")
-        invoice = invoicing.composed(account, subscription, bill)
+        invoice = invoicing.build_draft(account, subscription, bill)
     else:
         currency = params.get("currency") or (lines[0].price["currency"] if lines else customer["currency"])
-        invoice = invoicing.blank(account, customer_id, currency=str(currency or "usd").lower(), bill=bill)
+        invoice = invoicing.empty_draft(account, customer_id, currency=str(currency or "usd").lower(), bill=bill)
         invoice["automatic_tax"] = invoicing.automatic_tax(
             enabled=params.get("automatic_tax", {}).get("enabled", False)
         )
-        invoicing.recompose(account, invoice, lines)
+        invoicing.replace_lines(account, invoice, lines)
     invoice["auto_advance"] = params.get("auto_advance", False)
-    _take(account, invoice, params)
-    invoicing.keep(account, invoice, lines)
+    _apply_params(account, invoice, params)
+    invoicing.store_draft(account, invoice, lines)
     if invoice["auto_advance"]:
-        renewals.advance(account, invoice, now)
+        renewals.schedule_collection(account, invoice, now)
     return invoice
 
 
-def _take(account: Account, invoice: JsonObject, params: JsonObject) -> None:
+def _apply_params(account: Account, invoice: JsonObject, params: JsonObject) -> None:
     invoice["metadata"] = merged(invoice["metadata"], params.get("metadata"))
     if "default_payment_method" in params:
         method = account.get(
@@ -88,7 +92,7 @@ def _take(account: Account, invoice: JsonObject, params: JsonObject) -> None:
             invoice[name] = unset(params[name])
 
 
-@serves("POST", "/v1/invoices/{invoice}", takes="auto_advance default_payment_method description footer metadata")
+@route("POST", "/v1/invoices/{invoice}", takes="auto_advance default_payment_method description footer metadata")
 def update(call: Call) -> JsonObject:
     """Change a draft; of a final invoice, the metadata and whether it is collected."""
     account, params = call.account, call.params
@@ -100,19 +104,19 @@ def update(call: Call) -> JsonObject:
         "expand",
     }:
         raise invalid("Finalized invoices can't be updated in this way", code="invoice_not_editable")
-    with account.changing(invoice, "invoice.updated"):
-        _take(account, invoice, params)
+    with account.track_changes(invoice, "invoice.updated"):
+        _apply_params(account, invoice, params)
         if invoice["status"] in ("draft", "open") and "auto_advance" in params:
             started = params["auto_advance"] and not invoice["auto_advance"]
             invoice["auto_advance"] = params["auto_advance"]
             if started:
-                renewals.advance(account, invoice, account.now_for(invoice["customer"]))
+                renewals.schedule_collection(account, invoice, account.now_for(invoice["customer"]))
             elif not params["auto_advance"]:
                 invoice["next_payment_attempt"] = invoice["automatically_finalizes_at"] = None
     return invoice
 
 
-@serves("DELETE", "/v1/invoices/{invoice}")
+@route("DELETE", "/v1/invoices/{invoice}")
 def delete(call: Call) -> JsonObject:
     """Delete a draft that belongs to no subscription; its invoice items go with it."""
     account = call.account
@@ -127,7 +131,7 @@ def delete(call: Call) -> JsonObject:
     return account.drop(invoice)
 
 
-@serves("GET", "/v1/invoices/{invoice}/lines")
+@route("GET", "/v1/invoices/{invoice}/lines")
 def lines(call: Call) -> Page:
     """The lines of an invoice."""
     return Page(call.account.get("invoice", call.ids["invoice"])["lines"]["data"])

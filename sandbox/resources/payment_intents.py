@@ -1,23 +1,23 @@
 """Payment intents, as the API shows them. Invoices make them, in `sandbox.billing.payments`."""
 
 from sandbox.billing import payments
-from sandbox.control.simulations import outside
+from sandbox.control.simulations import simulation
 from sandbox.errors import invalid
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.metadata import merged
 
 
-@serves("GET", "/v1/payment_intents/{intent}")
+@route("GET", "/v1/payment_intents/{intent}")
 def retrieve(call: Call) -> JsonObject:
     """One payment intent."""
     return call.account.get("payment_intent", call.ids["intent"])
 
 
-@serves("GET", "/v1/payment_intents", takes="created customer")
-def every(call: Call) -> Page:
+@route("GET", "/v1/payment_intents", takes="created customer")
+def list_all(call: Call) -> Page:
     """Payment intents, by customer."""
     params = call.params
     return Page(
@@ -30,7 +30,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/payment_intents/{intent}", takes="metadata")
+@route("POST", "/v1/payment_intents/{intent}", takes="metadata")
 def update(call: Call) -> JsonObject:
     """Change the metadata."""
     intent = call.account.get("payment_intent", call.ids["intent"])
@@ -38,7 +38,7 @@ def update(call: Call) -> JsonObject:
     return intent
 
 
-@outside("payment_intents/{id}/authenticate")
+@simulation("payment_intents/{id}/authenticate")
 def authenticate(account: Account, intent_id: str, wanted: JsonObject) -> JsonObject:
     """The reader passes 3-D Secure for a payment that waits for it; with `{"result": "fail"}`, does not."""
     result = wanted.get("result", "complete")
@@ -58,5 +58,5 @@ def authenticate(account: Account, intent_id: str, wanted: JsonObject) -> JsonOb
     outcome = payments.pay(account, invoice, attempt)
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription:
-        payments.settle(account, subscription, outcome)
+        payments.activate_subscription(account, subscription, outcome)
     return intent

@@ -3,7 +3,7 @@
 from sandbox.billing import test_cards
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.http.parameters import address, unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
@@ -74,7 +74,7 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
     account.emit("payment_method.attached", method)
 
 
-@serves("POST", "/v1/payment_methods", takes="type card billing_details metadata allow_redisplay")
+@route("POST", "/v1/payment_methods", takes="type card billing_details metadata allow_redisplay")
 def create(call: Call) -> JsonObject:
     """Make a card from a test token. A raw number is refused: no card number comes into the sandbox's API."""
     account, params = call.account, call.params
@@ -97,14 +97,14 @@ def create(call: Call) -> JsonObject:
     return method
 
 
-@serves("GET", "/v1/payment_methods/{payment_method}")
+@route("GET", "/v1/payment_methods/{payment_method}")
 def retrieve(call: Call) -> JsonObject:
     """One payment method."""
     return call.account.get("payment_method", call.ids["payment_method"])
 
 
-@serves("GET", "/v1/payment_methods", takes="customer type allow_redisplay")
-def every(call: Call) -> Page:
+@route("GET", "/v1/payment_methods", takes="customer type allow_redisplay")
+def list_all(call: Call) -> Page:
     """The payment methods of a customer."""
     params = call.params
     return Page(
@@ -118,8 +118,8 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("GET", "/v1/customers/{customer}/payment_methods", takes="type allow_redisplay")
-def of_customer(call: Call) -> Page:
+@route("GET", "/v1/customers/{customer}/payment_methods", takes="type allow_redisplay")
+def list_for_customer(call: Call) -> Page:
     """The payment methods of the customer in the path."""
     customer = call.account.get("customer", call.ids["customer"])
     return Page(
@@ -131,14 +131,14 @@ def of_customer(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/payment_methods/{payment_method}", takes="allow_redisplay billing_details metadata")
+@route("POST", "/v1/payment_methods/{payment_method}", takes="allow_redisplay billing_details metadata")
 def update(call: Call) -> JsonObject:
     """Change what may change of an attached payment method."""
     account, params = call.account, call.params
     method = account.get("payment_method", call.ids["payment_method"])
     if method["customer"] is None:
         raise invalid("You must save this PaymentMethod to a customer before you can update it.")
-    with account.changing(method, "payment_method.updated"):
+    with account.track_changes(method, "payment_method.updated"):
         method["metadata"] = merged(method["metadata"], params.get("metadata"))
         method["allow_redisplay"] = params.get("allow_redisplay", method["allow_redisplay"])
         for name, value in params.get("billing_details", {}).items():
@@ -146,7 +146,7 @@ def update(call: Call) -> JsonObject:
     return method
 
 
-@serves("POST", "/v1/payment_methods/{payment_method}/attach", takes="customer")
+@route("POST", "/v1/payment_methods/{payment_method}/attach", takes="customer")
 def attach(call: Call) -> JsonObject:
     """Attach to a customer; a test id makes a new payment method."""
     account = call.account
@@ -159,7 +159,7 @@ def attach(call: Call) -> JsonObject:
     return method
 
 
-@serves("POST", "/v1/payment_methods/{payment_method}/detach")
+@route("POST", "/v1/payment_methods/{payment_method}/detach")
 def detach(call: Call) -> JsonObject:
     """Detach from the customer, for good, and from whatever had it as its default."""
     account = call.account
@@ -168,14 +168,14 @@ def detach(call: Call) -> JsonObject:
         raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
     customer = account.get("customer", method["customer"])
     if customer["invoice_settings"]["default_payment_method"] == method["id"]:
-        with account.changing(customer, "customer.updated"):
+        with account.track_changes(customer, "customer.updated"):
             customer["invoice_settings"]["default_payment_method"] = None
     for subscription in account.all("subscription"):
         if subscription["default_payment_method"] == method["id"]:
-            with account.changing(subscription, "customer.subscription.updated"):
+            with account.track_changes(subscription, "customer.subscription.updated"):
                 subscription["default_payment_method"] = None
     method["_detached"] = True
-    with account.changing(method, "payment_method.detached"):
+    with account.track_changes(method, "payment_method.detached"):
         method["customer"] = None
     return method
 

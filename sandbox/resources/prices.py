@@ -5,7 +5,7 @@ from decimal import Decimal
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import assign, unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
@@ -16,7 +16,7 @@ _CREATE = (
 )
 
 
-@serves("POST", "/v1/prices", takes=_CREATE)
+@route("POST", "/v1/prices", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Make a price per unit, once or recurring."""
     account, params = call.account, call.params
@@ -47,13 +47,13 @@ def create(call: Call) -> JsonObject:
     return price
 
 
-@serves("GET", "/v1/prices/{price}")
+@route("GET", "/v1/prices/{price}")
 def retrieve(call: Call) -> JsonObject:
     """One price."""
     return call.account.get("price", call.ids["price"])
 
 
-@serves("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
+@route("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
 def update(call: Call) -> JsonObject:
     """Change what may change: never the amount, and the tax behaviour only once."""
     account, params = call.account, call.params
@@ -62,14 +62,14 @@ def update(call: Call) -> JsonObject:
     if price["tax_behavior"] != "unspecified" and wanted != price["tax_behavior"]:
         raise invalid("The tax behavior of a price cannot be changed once it is set.", param="tax_behavior")
     _claim_lookup_key(account, params, owner=price["id"])
-    with account.changing(price, "price.updated"):
+    with account.track_changes(price, "price.updated"):
         assign(price, params, "active lookup_key nickname tax_behavior")
         price["metadata"] = merged(price["metadata"], params.get("metadata"))
     return price
 
 
-@serves("GET", "/v1/prices", takes="active created currency lookup_keys product recurring type")
-def every(call: Call) -> Page:
+@route("GET", "/v1/prices", takes="active created currency lookup_keys product recurring type")
+def list_all(call: Call) -> Page:
     """Prices, by lookup keys, product and so on."""
     params = call.params
     if len(params.get("lookup_keys", [])) > 10:
@@ -147,5 +147,5 @@ def _claim_lookup_key(account: Account, params: JsonObject, *, owner: str | None
             if not params.get("transfer_lookup_key"):
                 message = f"A price (`{other['id']}`) already uses that lookup key."
                 raise invalid(message, param="lookup_key", code="resource_already_exists")
-            with account.changing(other, "price.updated"):
+            with account.track_changes(other, "price.updated"):
                 other["lookup_key"] = None

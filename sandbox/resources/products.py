@@ -4,7 +4,7 @@ from sandbox.contract.requests import empty
 from sandbox.errors import invalid, missing
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import assign, unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import tax_codes
 from sandbox.store.accounts import new_id
@@ -13,12 +13,12 @@ from sandbox.store.metadata import merged
 _TEXTS = "active description images marketing_features name shippable statement_descriptor tax_code unit_label url"
 
 
-@serves("POST", "/v1/products", takes=f"id type metadata {_TEXTS}")
+@route("POST", "/v1/products", takes=f"id type metadata {_TEXTS}")
 def create(call: Call) -> JsonObject:
     """Make a product; its id may be chosen."""
     account, params = call.account, call.params
     product_id = params.get("id") or new_id("prod", length=14)
-    if account.find_even_deleted("product", product_id):
+    if account.find_with_deleted("product", product_id):
         raise invalid(f"Product already exists: {product_id}.", param="id", code="resource_already_exists")
     _check_tax_code(params)
     now = account.now()
@@ -40,13 +40,13 @@ def create(call: Call) -> JsonObject:
     return product
 
 
-@serves("GET", "/v1/products/{id}")
+@route("GET", "/v1/products/{id}")
 def retrieve(call: Call) -> JsonObject:
     """One product."""
     return call.account.get("product", call.ids["id"])
 
 
-@serves("POST", "/v1/products/{id}", takes=f"default_price metadata {_TEXTS}")
+@route("POST", "/v1/products/{id}", takes=f"default_price metadata {_TEXTS}")
 def update(call: Call) -> JsonObject:
     """Change a product."""
     account, params = call.account, call.params
@@ -56,7 +56,7 @@ def update(call: Call) -> JsonObject:
         raise empty("name")
     if params.get("default_price"):
         account.get("price", params["default_price"], param="default_price", status=400)
-    with account.changing(product, "product.updated"):
+    with account.track_changes(product, "product.updated"):
         assign(product, params, f"default_price {_TEXTS}")
         product["images"] = product["images"] or []
         product["marketing_features"] = product["marketing_features"] or []
@@ -65,8 +65,8 @@ def update(call: Call) -> JsonObject:
     return product
 
 
-@serves("GET", "/v1/products", takes="active ids type shippable url created")
-def every(call: Call) -> Page:
+@route("GET", "/v1/products", takes="active ids type shippable url created")
+def list_all(call: Call) -> Page:
     """Products, by whether they are active, by ids, and so on."""
     params = call.params
     wanted = {name: params[name] for name in ("active", "type", "shippable", "url") if name in params}
@@ -81,7 +81,7 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("DELETE", "/v1/products/{id}")
+@route("DELETE", "/v1/products/{id}")
 def delete(call: Call) -> JsonObject:
     """Delete a product that has no price."""
     account = call.account

@@ -5,13 +5,13 @@ import string
 
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
 
 
-@serves(
+@route(
     "POST",
     "/v1/promotion_codes",
     takes="active code customer expires_at max_redemptions metadata promotion restrictions",
@@ -69,14 +69,14 @@ def _check_restrictions(restrictions: JsonObject) -> None:
         raise invalid("Invalid positive integer", param="restrictions[minimum_amount]")
 
 
-@serves("GET", "/v1/promotion_codes/{promotion_code}")
+@route("GET", "/v1/promotion_codes/{promotion_code}")
 def retrieve(call: Call) -> JsonObject:
     """One promotion code."""
     return call.account.get("promotion_code", call.ids["promotion_code"])
 
 
-@serves("GET", "/v1/promotion_codes", takes="active code coupon created customer")
-def every(call: Call) -> Page:
+@route("GET", "/v1/promotion_codes", takes="active code coupon created customer")
+def list_all(call: Call) -> Page:
     """Promotion codes, by code (whatever its case), coupon and so on."""
     params = call.params
     return Page(
@@ -92,14 +92,14 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/promotion_codes/{promotion_code}", takes="active metadata")
+@route("POST", "/v1/promotion_codes/{promotion_code}", takes="active metadata")
 def update(call: Call) -> JsonObject:
     """Switch a code on or off, or change its metadata."""
     account, params = call.account, call.params
     code = account.get("promotion_code", call.ids["promotion_code"])
     if params.get("active") and not code["active"] and find_active(account, code["code"]):
         raise invalid(f"An active promotion code with `code: {code['code']}` already exists.", param="active")
-    with account.changing(code, "promotion_code.updated"):
+    with account.track_changes(code, "promotion_code.updated"):
         code["active"] = params.get("active", code["active"])
         code["metadata"] = merged(code["metadata"], params.get("metadata"))
     return code

@@ -7,17 +7,17 @@ What a bank does of its own accord is told by `/_sandbox/refunds/{id}`.
 """
 
 from sandbox.billing import disputes, test_cards
-from sandbox.control.simulations import outside
+from sandbox.control.simulations import simulation
 from sandbox.errors import StripeError, invalid
 from sandbox.http.pagination import in_range
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
-from sandbox.store.scheduler import action
+from sandbox.store.scheduler import job
 
 
-@serves("POST", "/v1/refunds", takes="amount charge metadata payment_intent reason")
+@route("POST", "/v1/refunds", takes="amount charge metadata payment_intent reason")
 def create(call: Call) -> JsonObject:
     """Refund a charge, or the charge of a payment intent; all that is left of it unless an amount is given."""
     params = call.params
@@ -68,19 +68,19 @@ def make(
     _add_to_charge(account, charge, refund["amount"])
     if card.refund != "succeeds":
         due = refund["created"] + account.settings.refund_seconds
-        account.agenda.add(account.clock_of(charge["customer"]), due, f"refund.{card.refund}", refund["id"])
-    disputes.calm(account, charge)
+        account.scheduler.schedule(account.clock_of(charge["customer"]), due, f"refund.{card.refund}", refund["id"])
+    disputes.deactivate_warnings(account, charge)
     return refund
 
 
-@serves("GET", "/v1/refunds/{refund}")
+@route("GET", "/v1/refunds/{refund}")
 def retrieve(call: Call) -> JsonObject:
     """One refund."""
     return call.account.get("refund", call.ids["refund"])
 
 
-@serves("GET", "/v1/refunds", takes="charge created payment_intent")
-def every(call: Call) -> Page:
+@route("GET", "/v1/refunds", takes="charge created payment_intent")
+def list_all(call: Call) -> Page:
     """Refunds, by charge or payment intent."""
     params = call.params
     return Page(
@@ -93,26 +93,26 @@ def every(call: Call) -> Page:
     )
 
 
-@serves("POST", "/v1/refunds/{refund}", takes="metadata")
+@route("POST", "/v1/refunds/{refund}", takes="metadata")
 def update(call: Call) -> JsonObject:
     """Change the metadata; nothing else can change."""
     refund = call.account.get("refund", call.ids["refund"])
-    with call.account.changing(refund, "refund.updated"):
+    with call.account.track_changes(refund, "refund.updated"):
         refund["metadata"] = merged(refund["metadata"], call.params.get("metadata"))
     return refund
 
 
-@serves("POST", "/v1/refunds/{refund}/cancel")
+@route("POST", "/v1/refunds/{refund}/cancel")
 def cancel(call: Call) -> JsonObject:
     """Cancel a refund that waits for the customer. None made from a card does, unless a bank is told to ask."""
     refund = call.account.get("refund", call.ids["refund"])
     if refund["status"] != "requires_action":
         message = f"Refund {refund['id']} cannot be canceled: its status is {refund['status']}, not requires_action."
         raise invalid(message, param="id")
-    return _become(call.account, refund, "canceled")
+    return _change_status(call.account, refund, "canceled")
 
 
-_NEXT = {
+_TRANSITIONS = {
     "pending": ("requires_action", "succeeded", "failed"),
     "requires_action": ("pending", "succeeded", "failed", "canceled"),
     "succeeded": ("failed",),
@@ -120,19 +120,19 @@ _NEXT = {
 """What may come after each status; `failed` and `canceled` are the end."""
 
 
-@outside("refunds/{id}")
-def a_bank_says(account: Account, refund_id: str, wanted: JsonObject) -> JsonObject:
+@simulation("refunds/{id}")
+def set_status(account: Account, refund_id: str, fields: JsonObject) -> JsonObject:
     """Have a refund take another `status`, as the reader's bank says."""
     refund = account.get("refund", refund_id)
-    status = wanted.get("status")
-    if set(wanted) != {"status"} or status not in _NEXT.get(refund["status"], ()):
-        possible = ", ".join(_NEXT.get(refund["status"], ())) or "nothing"
+    status = fields.get("status")
+    if set(fields) != {"status"} or status not in _TRANSITIONS.get(refund["status"], ()):
+        possible = ", ".join(_TRANSITIONS.get(refund["status"], ())) or "nothing"
         raise invalid(f"A refund that is {refund['status']} can become: {possible}.", param="status")
-    return _become(account, refund, status)
+    return _change_status(account, refund, status)
 
 
-def _become(account: Account, refund: JsonObject, status: str) -> JsonObject:
-    with account.changing(refund, "refund.updated"):
+def _change_status(account: Account, refund: JsonObject, status: str) -> JsonObject:
+    with account.track_changes(refund, "refund.updated"):
         refund["status"] = status
         refund.pop("pending_reason", None)
         if status == "pending":
@@ -162,7 +162,7 @@ def _charge(account: Account, params: JsonObject) -> JsonObject:
 def _check(account: Account, charge: JsonObject, amount: int, left: int) -> None:
     if not charge["paid"]:
         raise invalid(f"Charge {charge['id']} has not succeeded and cannot be refunded.", param="charge")
-    if charge["disputed"] and not disputes.may_refund(account, charge):
+    if charge["disputed"] and not disputes.is_refundable(account, charge):
         message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise invalid(message, code="charge_disputed")
     if charge["refunded"]:
@@ -189,15 +189,15 @@ def _add_to_charge(account: Account, charge: JsonObject, amount: int) -> None:
     account.emit("charge.refunded" if amount > 0 else "charge.updated", charge, previous=previous)
 
 
-@action("refund.pends")
-def _succeeds_after_all(account: Account, refund_id: str, _at: int) -> None:
+@job("refund.pends")
+def _succeed_later(account: Account, refund_id: str, _at: int) -> None:
     refund = account.find("refund", refund_id)
     if refund and refund["status"] == "pending":
-        _become(account, refund, "succeeded")
+        _change_status(account, refund, "succeeded")
 
 
-@action("refund.fails")
-def _fails_after_all(account: Account, refund_id: str, _at: int) -> None:
+@job("refund.fails")
+def _fail_later(account: Account, refund_id: str, _at: int) -> None:
     refund = account.find("refund", refund_id)
     if refund and refund["status"] == "succeeded":
-        _become(account, refund, "failed")
+        _change_status(account, refund, "failed")

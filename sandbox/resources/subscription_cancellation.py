@@ -3,7 +3,7 @@
 from sandbox.billing import cancellation, pending_items, periods, prorations, renewals, subscription_updates
 from sandbox.errors import invalid, unsupported
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, serves
+from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
@@ -18,11 +18,11 @@ def schedule_end(account: Account, subscription: JsonObject, params: JsonObject)
     if params.get("cancel_at_period_end"):
         if not subscription["cancel_at_period_end"]:
             subscription["cancel_at_period_end"] = True
-            cancellation.schedule(account, subscription, renewals.period_end(account, subscription))
+            cancellation.schedule_cancellation(account, subscription, renewals.period_end(account, subscription))
     elif params.get("cancel_at"):
         at = _resolve_cancel_at(account, subscription, params)
         subscription["cancel_at_period_end"] = False
-        cancellation.schedule(account, subscription, at)
+        cancellation.schedule_cancellation(account, subscription, at)
     elif "cancel_at" in params or ("cancel_at_period_end" in params and subscription["cancel_at_period_end"]):
         # Only what is given is taken back: `cancel_at_period_end=false` leaves a `cancel_at` of its own standing.
         cancellation.unschedule(subscription)
@@ -45,35 +45,35 @@ def _resolve_cancel_at(account: Account, subscription: JsonObject, params: JsonO
 def _on_boundary(account: Account, subscription: JsonObject, moment: int) -> bool:
     item = renewals.items_of(account, subscription)[0]
     recurring = account.get("price", item["_price"])["recurring"]
-    return periods.after(subscription["billing_cycle_anchor"], recurring, moment - 1) == moment
+    return periods.next_boundary(subscription["billing_cycle_anchor"], recurring, moment - 1) == moment
 
 
-@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}", takes="cancellation_details invoice_now prorate")
+@route("DELETE", "/v1/subscriptions/{subscription_exposed_id}", takes="cancellation_details invoice_now prorate")
 def cancel(call: Call) -> JsonObject:
     """End a subscription now."""
     account, params = call.account, call.params
     subscription = account.get("subscription", call.ids[_ID])
-    if subscription["status"] in cancellation.OVER:
+    if subscription["status"] in cancellation.ENDED_STATUSES:
         # Stripe treats an ended subscription as gone when it is asked to end it again.
         message = f"No such subscription: '{subscription['id']}'"
         raise invalid(message, param="id", code="resource_missing", status=404)
-    say_why(subscription, params)
+    set_cancellation_details(subscription, params)
     if subscription["status"] == "incomplete":
         cancellation.expire_incomplete(account, subscription)
         return subscription
     now = account.now_for(subscription["customer"])
     if params.get("prorate") and subscription["status"] != "trialing":
         for item in renewals.items_of(account, subscription):
-            credit = prorations.credit(account, subscription, item, at=now)
+            credit = prorations.credit_for_item(account, subscription, item, at=now)
             if credit.amount:
-                pending_items.add(account, credit, subscription["customer"], now=now)
+                pending_items.create(account, credit, subscription["customer"], now=now)
     if params.get("invoice_now"):
         subscription_updates.bill_pending(account, subscription, now=now)
     cancellation.cancel(account, subscription)
     return subscription
 
 
-def say_why(subscription: JsonObject, params: JsonObject) -> None:
+def set_cancellation_details(subscription: JsonObject, params: JsonObject) -> None:
     """Take in why a reader leaves."""
     for name, value in (unset(params.get("cancellation_details")) or {}).items():
         if name not in ("comment", "feedback"):

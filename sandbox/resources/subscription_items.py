@@ -2,27 +2,27 @@
 
 from sandbox.billing import cancellation, subscription_updates
 from sandbox.errors import invalid
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import RENDERERS, Account
 
 _TERMS = "payment_behavior proration_behavior proration_date"
 
 
-@serves("GET", "/v1/subscription_items/{item}")
+@route("GET", "/v1/subscription_items/{item}")
 def retrieve(call: Call) -> JsonObject:
     """One item."""
     return call.account.get("subscription_item", call.ids["item"])
 
 
-@serves("GET", "/v1/subscription_items", takes="subscription")
-def every(call: Call) -> Page:
+@route("GET", "/v1/subscription_items", takes="subscription")
+def list_all(call: Call) -> Page:
     """The items of a subscription."""
     subscription = call.account.get("subscription", call.params["subscription"], param="subscription", status=400)
     return Page([call.account.get("subscription_item", item_id) for item_id in subscription["_items"]])
 
 
-@serves("POST", "/v1/subscription_items", takes=f"metadata price quantity subscription {_TERMS}")
+@route("POST", "/v1/subscription_items", takes=f"metadata price quantity subscription {_TERMS}")
 def create(call: Call) -> JsonObject:
     """Add an item to a subscription."""
     account, params = call.account, call.params
@@ -31,7 +31,7 @@ def create(call: Call) -> JsonObject:
     return account.get("subscription_item", subscription["_items"][-1])
 
 
-@serves("POST", "/v1/subscription_items/{item}", takes=f"metadata price quantity off_session {_TERMS}")
+@route("POST", "/v1/subscription_items/{item}", takes=f"metadata price quantity off_session {_TERMS}")
 def update(call: Call) -> JsonObject:
     """Change an item."""
     account, params = call.account, call.params
@@ -41,7 +41,7 @@ def update(call: Call) -> JsonObject:
     return item
 
 
-@serves("DELETE", "/v1/subscription_items/{item}", takes=f"clear_usage {_TERMS}")
+@route("DELETE", "/v1/subscription_items/{item}", takes=f"clear_usage {_TERMS}")
 def delete(call: Call) -> JsonObject:
     """Take an item out of its subscription."""
     account = call.account
@@ -52,12 +52,12 @@ def delete(call: Call) -> JsonObject:
 
 
 def _change(account: Account, subscription: JsonObject, params: JsonObject, names: str, **more: object) -> None:
-    if subscription["status"] in cancellation.OVER:
+    if subscription["status"] in cancellation.ENDED_STATUSES:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     entry = {name: params[name] for name in names.split() if name in params} | more
-    terms = subscription_updates.terms_of(account, subscription, params)
-    changes = subscription_updates.read(account, subscription, [entry])
-    with account.changing(subscription, "customer.subscription.updated"):
+    terms = subscription_updates.billing_terms(account, subscription, params)
+    changes = subscription_updates.parse_changes(account, subscription, [entry])
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription_updates.apply(account, subscription, changes, terms)
 
 

@@ -12,11 +12,11 @@ from sandbox.billing import (
 )
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, serves
+from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import subscriptions
-from sandbox.resources.subscription_cancellation import say_why, schedule_end
-from sandbox.store.accounts import Account, copied
+from sandbox.resources.subscription_cancellation import schedule_end, set_cancellation_details
+from sandbox.store.accounts import Account, deep_copy
 from sandbox.store.metadata import merged
 
 _UPDATE = (
@@ -24,32 +24,32 @@ _UPDATE = (
     "description discounts items metadata off_session pause_collection payment_behavior proration_behavior "
     "proration_date trial_end trial_settings"
 )
-_STILL = {"metadata", "cancellation_details", "expand"}
+_EDITABLE_AFTER_END = {"metadata", "cancellation_details", "expand"}
 
 
-@serves("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=_UPDATE)
+@route("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=_UPDATE)
 def update(call: Call) -> JsonObject:
     """Change a subscription, schedule its end or take that back."""
     account, params = call.account, call.params
     subscription = account.get("subscription", call.ids["subscription_exposed_id"])
-    if subscription["status"] in cancellation.OVER:
-        if params.keys() - _STILL:
+    if subscription["status"] in cancellation.ENDED_STATUSES:
+        if params.keys() - _EDITABLE_AFTER_END:
             raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
-        with account.changing(subscription, "customer.subscription.updated"):
+        with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["metadata"] = merged(subscription["metadata"], params.get("metadata"))
-            say_why(subscription, params)
+            set_cancellation_details(subscription, params)
         return subscription
     if params.get("default_payment_method"):
-        subscriptions.own_method(account, params["default_payment_method"], subscription["customer"])
+        subscriptions.customer_payment_method(account, params["default_payment_method"], subscription["customer"])
     chosen = _discounts(account, subscription, params)
-    terms = subscription_updates.terms_of(account, subscription, params)
-    changes = subscription_updates.read(account, subscription, params["items"]) if "items" in params else []
-    before = dict(copied(subscription))
+    terms = subscription_updates.billing_terms(account, subscription, params)
+    changes = subscription_updates.parse_changes(account, subscription, params["items"]) if "items" in params else []
+    before = dict(deep_copy(subscription))
     try:
-        with account.changing(subscription, "customer.subscription.updated"):
-            _take(account, subscription, params)
+        with account.track_changes(subscription, "customer.subscription.updated"):
+            _apply_params(account, subscription, params)
             schedule_end(account, subscription, params)
-            say_why(subscription, params)
+            set_cancellation_details(subscription, params)
             if "trial_end" in params:
                 subscription_updates.change_trial(account, subscription, params["trial_end"])
             if chosen is not None:
@@ -65,7 +65,7 @@ def update(call: Call) -> JsonObject:
     return subscription
 
 
-def _take(account: Account, subscription: JsonObject, params: JsonObject) -> None:
+def _apply_params(account: Account, subscription: JsonObject, params: JsonObject) -> None:
     subscription["metadata"] = merged(subscription["metadata"], params.get("metadata"))
     for name in ("default_payment_method", "description"):
         if name in params:
@@ -104,7 +104,7 @@ def _redeem(account: Account, subscription: JsonObject, chosen: list[tuple[str, 
     ]
 
 
-@serves("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")
+@route("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")
 def delete_discount(call: Call) -> JsonObject:
     """Take the discount off a subscription from now on."""
     account = call.account
@@ -112,12 +112,12 @@ def delete_discount(call: Call) -> JsonObject:
     if not subscription["discounts"]:
         raise invalid("No active discount for subscription: there is none to delete.", status=404)
     discount = account.get("discount", subscription["discounts"][-1])
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["discounts"] = []
     return {**discount, "deleted": True}
 
 
-@serves("POST", "/v1/subscriptions/{subscription}/pause", takes="bill_for invoicing_behavior type")
+@route("POST", "/v1/subscriptions/{subscription}/pause", takes="bill_for invoicing_behavior type")
 def pause(call: Call) -> JsonObject:
     """Pause a subscription: the time that is left is credited, unless `bill_for` says otherwise."""
     account, params = call.account, call.params
@@ -129,16 +129,16 @@ def pause(call: Call) -> JsonObject:
     if since != "none" and subscription["status"] != "trialing":
         for item in renewals.items_of(account, subscription):
             at = item["current_period_start"] if since == "item_current_period_start" else now
-            credit = prorations.credit(account, subscription, item, at=at)
+            credit = prorations.credit_for_item(account, subscription, item, at=at)
             if credit.amount:
-                pending_items.add(account, credit, subscription["customer"], now=now)
+                pending_items.create(account, credit, subscription["customer"], now=now)
     if params.get("invoicing_behavior") == "invoice":
         subscription_updates.bill_pending(account, subscription, now=now)
     pausing.pause(account, subscription, why="pause_requested")
     return subscription
 
 
-@serves(
+@route(
     "POST",
     "/v1/subscriptions/{subscription}/resume",
     takes="billing_cycle_anchor payment_behavior proration_behavior",
@@ -154,22 +154,22 @@ def resume(call: Call) -> JsonObject:
     now = account.now_for(subscription["customer"])
     subscription["_resuming"] = True
     if params.get("payment_behavior", "resume_on_payment_attempt") == "resume_on_payment_attempt":
-        pausing.unpause(account, subscription)
-    with account.changing(subscription, "customer.subscription.updated"):
+        pausing.resume(account, subscription)
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription_updates.restart_period(account, subscription, now=now)
-    due = now + subscription_updates.RESUMES_WITHIN
-    account.agenda.add(subscription["test_clock"], due, "subscription.resumption_expiry", subscription["id"])
+    due = now + subscription_updates.RESUME_PAYMENT_PERIOD
+    account.scheduler.schedule(subscription["test_clock"], due, "subscription.resumption_expiry", subscription["id"])
     return subscription
 
 
-@serves("POST", "/v1/subscriptions/{subscription}/migrate", takes="billing_mode")
+@route("POST", "/v1/subscriptions/{subscription}/migrate", takes="billing_mode")
 def migrate(call: Call) -> JsonObject:
     """Change the billing mode of a subscription from classic to flexible; there is no way back."""
     account = call.account
     subscription = account.get("subscription", call.ids["subscription"])
     if subscription["billing_mode"]["type"] == "flexible":
         raise invalid("This subscription's billing mode is flexible already.", param="billing_mode[type]")
-    with account.changing(subscription, "customer.subscription.updated"):
+    with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["billing_mode"] = {
             "flexible": {"proration_discounts": "included"},
             "type": "flexible",

@@ -4,7 +4,7 @@ from sandbox.billing import discounts, payments, renewals, subscription_creation
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources.subscription_cancellation import schedule_end
 from sandbox.store.accounts import RENDERERS, Account
@@ -18,7 +18,7 @@ _CREATE = (
 _ID = "subscription_exposed_id"
 
 
-@serves("POST", "/v1/subscriptions", takes=_CREATE)
+@route("POST", "/v1/subscriptions", takes=_CREATE)
 def create(call: Call) -> JsonObject:
     """Begin a subscription and try its first payment."""
     account, params = call.account, call.params
@@ -28,8 +28,8 @@ def create(call: Call) -> JsonObject:
     free = wanted.trial_end is not None or _is_free(account, wanted)
     if method is None and behavior != "default_incomplete" and not free:
         raise payments.no_payment_method()
-    subscription, invoice = subscription_creation.begin(account, wanted)
-    subscription_creation.pay_first(account, subscription, invoice, method, behavior)
+    subscription, invoice = subscription_creation.create(account, wanted)
+    subscription_creation.pay_first_invoice(account, subscription, invoice, method, behavior)
     if params.get("cancel_at_period_end") or params.get("cancel_at"):
         schedule_end(account, subscription, params)
     return subscription
@@ -45,7 +45,7 @@ def _behavior(params: JsonObject) -> str:
     return behavior
 
 
-def _wanted(account: Account, params: JsonObject) -> subscription_creation.Wanted:
+def _wanted(account: Account, params: JsonObject) -> subscription_creation.SubscriptionSpec:
     for name in ("customer", "items"):
         if not params.get(name):
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
@@ -72,7 +72,7 @@ def _wanted(account: Account, params: JsonObject) -> subscription_creation.Wante
         discounts.check_minimum(account, code_id, total, currency, param="discounts")
     if str(params.get("currency", currency)).lower() != currency:
         raise invalid(f"The prices of this subscription are in {currency}.", param="currency")
-    return subscription_creation.Wanted(
+    return subscription_creation.SubscriptionSpec(
         customer=customer["id"],
         items=[
             (price, entry.get("quantity", 1), merged({}, entry.get("metadata")))
@@ -88,16 +88,18 @@ def _wanted(account: Account, params: JsonObject) -> subscription_creation.Wante
     )
 
 
-def _paying_method(account: Account, params: JsonObject, wanted: subscription_creation.Wanted) -> JsonObject | None:
+def _paying_method(
+    account: Account, params: JsonObject, wanted: subscription_creation.SubscriptionSpec
+) -> JsonObject | None:
     if "default_payment_method" not in params:
         customer = account.get("customer", wanted.customer)
         return account.find("payment_method", customer["invoice_settings"]["default_payment_method"])
-    method = own_method(account, params["default_payment_method"], wanted.customer)
+    method = customer_payment_method(account, params["default_payment_method"], wanted.customer)
     wanted.default_payment_method = method["id"]
     return method
 
 
-def own_method(account: Account, method_id: str, customer_id: str) -> JsonObject:
+def customer_payment_method(account: Account, method_id: str, customer_id: str) -> JsonObject:
     method = account.get("payment_method", method_id, param="default_payment_method", status=400)
     if method["customer"] != customer_id:
         message = (
@@ -108,21 +110,21 @@ def own_method(account: Account, method_id: str, customer_id: str) -> JsonObject
     return method
 
 
-def _is_free(account: Account, wanted: subscription_creation.Wanted) -> bool:
+def _is_free(account: Account, wanted: subscription_creation.SubscriptionSpec) -> bool:
     coupons = [account.get("coupon", coupon_id) for coupon_id, _ in wanted.discounts]
     return all(price["unit_amount"] == 0 for price, _, _ in wanted.items) or any(
         coupon["percent_off"] == 100 for coupon in coupons
     )
 
 
-@serves("GET", "/v1/subscriptions/{subscription_exposed_id}")
+@route("GET", "/v1/subscriptions/{subscription_exposed_id}")
 def retrieve(call: Call) -> JsonObject:
     """One subscription."""
     return call.account.get("subscription", call.ids[_ID])
 
 
-@serves("GET", "/v1/subscriptions", takes="created customer price status test_clock")
-def every(call: Call) -> Page:
+@route("GET", "/v1/subscriptions", takes="created customer price status test_clock")
+def list_all(call: Call) -> Page:
     """Subscriptions; ended ones only with `status`, those on test clocks only by customer or clock."""
     return Page([each for each in call.account.all("subscription") if _listed(call.account, each, call.params)])
 

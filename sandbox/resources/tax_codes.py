@@ -1,7 +1,7 @@
 """Tax codes: those that a magazine may need."""
 
 from sandbox.errors import missing
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 
 _CODES = {
@@ -24,13 +24,13 @@ def exists(code: str) -> bool:
     return code in _CODES
 
 
-@serves("GET", "/v1/tax_codes")
-def every(call: Call) -> Page:
+@route("GET", "/v1/tax_codes")
+def list_all(call: Call) -> Page:
     """All tax codes."""
     return Page([_shape(code) for code in _CODES])
 
 
-@serves("GET", "/v1/tax_codes/{id}")
+@route("GET", "/v1/tax_codes/{id}")
 def retrieve(call: Call) -> JsonObject:
     """One tax code."""
     code = call.ids["id"]

@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 from sandbox.constants import API_VERSION
 from sandbox.errors import invalid
 from sandbox.http.parameters import unset
-from sandbox.http.routing import Call, Page, serves
+from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
 
-_MOST = 16
+_MAX_ENDPOINTS = 16
 
 
 def register(
@@ -36,7 +36,7 @@ def register(
     return endpoint
 
 
-@serves("POST", "/v1/webhook_endpoints", takes="api_version description enabled_events metadata url")
+@route("POST", "/v1/webhook_endpoints", takes="api_version description enabled_events metadata url")
 def create(call: Call) -> JsonObject:
     """Make an endpoint; the reply alone has its secret."""
     account, params = call.account, call.params
@@ -44,8 +44,8 @@ def create(call: Call) -> JsonObject:
     version = params.get("api_version")
     if version not in (None, API_VERSION):
         raise invalid(f"Invalid api_version: the sandbox sends {API_VERSION} alone.", param="api_version")
-    if len(account.all("webhook_endpoint")) >= _MOST:
-        raise invalid(f"You have reached the maximum of {_MOST} test webhook endpoints.")
+    if len(account.all("webhook_endpoint")) >= _MAX_ENDPOINTS:
+        raise invalid(f"You have reached the maximum of {_MAX_ENDPOINTS} test webhook endpoints.")
     endpoint = register(
         account, url=params["url"], enabled_events=params["enabled_events"], api_version=params.get("api_version")
     )
@@ -54,19 +54,19 @@ def create(call: Call) -> JsonObject:
     return {**endpoint, "secret": endpoint["_secret"]}
 
 
-@serves("GET", "/v1/webhook_endpoints/{webhook_endpoint}")
+@route("GET", "/v1/webhook_endpoints/{webhook_endpoint}")
 def retrieve(call: Call) -> JsonObject:
     """One endpoint, without its secret."""
     return call.account.get("webhook_endpoint", call.ids["webhook_endpoint"])
 
 
-@serves("GET", "/v1/webhook_endpoints")
-def every(call: Call) -> Page:
+@route("GET", "/v1/webhook_endpoints")
+def list_all(call: Call) -> Page:
     """All endpoints."""
     return Page(call.account.all("webhook_endpoint"))
 
 
-@serves("POST", "/v1/webhook_endpoints/{webhook_endpoint}", takes="description disabled enabled_events metadata url")
+@route("POST", "/v1/webhook_endpoints/{webhook_endpoint}", takes="description disabled enabled_events metadata url")
 def update(call: Call) -> JsonObject:
     """Change an endpoint, or switch it off."""
     params = call.params
@@ -84,7 +84,7 @@ def update(call: Call) -> JsonObject:
     return endpoint
 
 
-@serves("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}")
+@route("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}")
 def delete(call: Call) -> JsonObject:
     """Delete an endpoint; what is still on its way to it is dropped."""
     return call.account.drop(call.account.get("webhook_endpoint", call.ids["webhook_endpoint"]))

@@ -18,10 +18,10 @@ from sandbox.contract import responses
 from sandbox.errors import missing
 from sandbox.faults.faults import Faults
 from sandbox.http.idempotency import IdempotencyKeys
-from sandbox.http.rate_limits import Limits
+from sandbox.http.rate_limits import RateLimits
 from sandbox.json_types import Json, JsonObject
 from sandbox.settings import Settings
-from sandbox.store.scheduler import Agenda
+from sandbox.store.scheduler import Scheduler
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -30,7 +30,7 @@ Renderer = Callable[["Account", JsonObject], JsonObject]
 RENDERERS: dict[str, Renderer] = {}
 """By kind: what to add to, or change in, an object when it is shown. Filled by the resources."""
 
-_SHOWN_ONLY_IF_ASKED = {
+_EXPAND_ONLY = {
     "invoice": {"payments", "confirmation_secret"},
     "customer": {"sources", "subscriptions", "tax", "tax_ids", "cash_balance", "invoice_credit_balance"},
     "checkout.session": {"line_items"},
@@ -41,7 +41,7 @@ _SHOWN_ONLY_IF_ASKED = {
 }
 """Fields that are left out rather than null until they are expanded or set."""
 
-_KINDS_WITHOUT_NULLS = {"payment_method", "refund", "account"}
+_KINDS_WITH_ABSENT_FIELDS = {"payment_method", "refund", "account"}
 """Kinds most of whose optional fields belong to one variant each and are absent in the others."""
 
 
@@ -51,7 +51,7 @@ def new_id(prefix: str, *, length: int = 24) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class RequestContext:
     """The API request that made an event."""
 
     request: str | None = None
@@ -65,15 +65,15 @@ class Account:
     key: str
     id: str = field(default_factory=lambda: new_id("acct", length=16))
     settings: Settings = field(default_factory=Settings)
-    agenda: Agenda = field(default_factory=Agenda)
+    scheduler: Scheduler = field(default_factory=Scheduler)
     faults: Faults = field(default_factory=Faults)
-    limits: Limits = field(default_factory=Limits)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     idempotency_keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
     requests: list[JsonObject] = field(default_factory=list)
     deliveries: list[JsonObject] = field(default_factory=list)
     outbox: list[JsonObject] = field(default_factory=list)
     """Events that were made and not yet handed to the delivery."""
-    cause: Cause = field(default_factory=Cause)
+    request_context: RequestContext = field(default_factory=RequestContext)
     _by_kind: dict[str, dict[str, JsonObject]] = field(default_factory=dict)
 
     def now(self, clock_id: str | None = None) -> int:
@@ -91,14 +91,14 @@ class Account:
         customer = self._by_kind.get("customer", {}).get(customer_id or "")
         return customer.get("test_clock") if customer else None
 
-    def add(self, thing: JsonObject) -> JsonObject:
+    def add(self, obj: JsonObject) -> JsonObject:
         """Store a new object, with null for each field that Stripe shows as null; return it."""
-        kind = thing["object"]
-        if kind not in _KINDS_WITHOUT_NULLS:
-            for name in _nulls(kind):
-                thing.setdefault(name, None)
-        self._by_kind.setdefault(kind, {})[thing["id"]] = thing
-        return thing
+        kind = obj["object"]
+        if kind not in _KINDS_WITH_ABSENT_FIELDS:
+            for name in _null_fields(kind):
+                obj.setdefault(name, None)
+        self._by_kind.setdefault(kind, {})[obj["id"]] = obj
+        return obj
 
     def get(self, kind: str, object_id: str, *, param: str | None = None, status: int = 404) -> JsonObject:
         """
@@ -108,7 +108,7 @@ class Account:
         """
         found = self.find(kind, object_id)
         if found is None:
-            raise missing(_SPOKEN.get(kind, kind), object_id, param=param, status=status)
+            raise missing(_DISPLAY_NAMES.get(kind, kind), object_id, param=param, status=status)
         return found
 
     def find(self, kind: str, object_id: str | None) -> JsonObject | None:
@@ -116,11 +116,11 @@ class Account:
         found = self._by_kind.get(kind, {}).get(object_id or "")
         return None if found is None or found.get("deleted") else found
 
-    def find_even_deleted(self, kind: str, object_id: str) -> JsonObject | None:
+    def find_with_deleted(self, kind: str, object_id: str) -> JsonObject | None:
         """Return an object; a deleted one as the stub that is left of it."""
         return self._by_kind.get(kind, {}).get(object_id)
 
-    def find_anywhere(self, object_id: str) -> JsonObject | None:
+    def find_by_id(self, object_id: str) -> JsonObject | None:
         """Return the object of any kind that has this id, or None."""
         for objects in self._by_kind.values():
             if object_id in objects:
@@ -129,34 +129,34 @@ class Account:
 
     def all(self, kind: str) -> list[JsonObject]:
         """Return the objects of a kind that are not deleted, newest first."""
-        return [thing for thing in reversed(self._by_kind.get(kind, {}).values()) if not thing.get("deleted")]
+        return [obj for obj in reversed(self._by_kind.get(kind, {}).values()) if not obj.get("deleted")]
 
-    def drop(self, thing: JsonObject) -> JsonObject:
+    def drop(self, obj: JsonObject) -> JsonObject:
         """Delete an object; leave the stub that Stripe keeps, and return it."""
-        stub = {"id": thing["id"], "object": thing["object"], "deleted": True}
-        self._by_kind[thing["object"]][thing["id"]] = stub
+        stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
+        self._by_kind[obj["object"]][obj["id"]] = stub
         return stub
 
-    def render(self, thing: JsonObject) -> JsonObject:
+    def render(self, obj: JsonObject) -> JsonObject:
         """Return an object as it is shown: a copy, without what is the sandbox's own."""
-        shown = {name: copied(value) for name, value in thing.items() if not name.startswith("_")}
-        renderer = RENDERERS.get(thing.get("object", ""))
-        return renderer(self, shown) if renderer and not thing.get("deleted") else shown
+        copy = {name: deep_copy(value) for name, value in obj.items() if not name.startswith("_")}
+        renderer = RENDERERS.get(obj.get("object", ""))
+        return renderer(self, copy) if renderer and not obj.get("deleted") else copy
 
-    def emit(self, kind: str, thing: JsonObject, *, previous: JsonObject | None = None) -> None:
+    def emit(self, kind: str, obj: JsonObject, *, previous: JsonObject | None = None) -> None:
         """Make an event about an object as it is at this moment."""
-        data: JsonObject = {"object": self.render(thing)}
+        data: JsonObject = {"object": self.render(obj)}
         if previous is not None:
             data["previous_attributes"] = previous
         event = {
             "id": new_id("evt"),
             "object": "event",
             "api_version": API_VERSION,
-            "created": self.now(_clock_of(self, thing)),
+            "created": self.now(_clock_of(self, obj)),
             "data": data,
             "livemode": False,
             "pending_webhooks": 0,
-            "request": {"id": self.cause.request, "idempotency_key": self.cause.idempotency_key},
+            "request": {"id": self.request_context.request, "idempotency_key": self.request_context.idempotency_key},
             "type": kind,
         }
         # An event's optional fields are absent, not null, so it does not go through `add`.
@@ -164,13 +164,13 @@ class Account:
         self.outbox.append(event)
 
     @contextmanager
-    def changing(self, thing: JsonObject, event: str) -> Iterator[JsonObject]:
+    def track_changes(self, obj: JsonObject, event: str) -> Iterator[JsonObject]:
         """Make an event, with the previous attributes, if the object is another after the block."""
-        before = self.render(thing)
-        yield thing
-        previous = difference(before, self.render(thing))
+        before = self.render(obj)
+        yield obj
+        previous = previous_attributes(before, self.render(obj))
         if previous:
-            self.emit(event, thing, previous=previous)
+            self.emit(event, obj, previous=previous)
 
 
 @dataclass
@@ -188,41 +188,41 @@ class Accounts:
         return self.by_key[key]
 
 
-def difference(before: JsonObject, after: JsonObject) -> JsonObject:
+def previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
     """Return the values that changed, as they were before; of an inner object, only the keys that changed."""
     changed: JsonObject = {}
     for name in before.keys() | after.keys():
         old, new = before.get(name), after.get(name)
         if old != new:
             both = isinstance(old, dict) and isinstance(new, dict) and old.get("object") != "list"
-            changed[name] = difference(old, new) if both else old  # type: ignore[arg-type]
+            changed[name] = previous_attributes(old, new) if both else old  # type: ignore[arg-type]
     return changed
 
 
-def copied(value: Json) -> Json:
+def deep_copy(value: Json) -> Json:
     """Return a JSON value that shares nothing with the given one; faster than `copy.deepcopy`, which knows more."""
     if isinstance(value, dict):
-        return {name: copied(inner) for name, inner in value.items()}
+        return {name: deep_copy(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [copied(inner) for inner in value]
+        return [deep_copy(inner) for inner in value]
     return value
 
 
 @functools.cache
-def _nulls(kind: str) -> tuple[str, ...]:
-    left_out = _SHOWN_ONLY_IF_ASKED.get(kind, set()) | {"deleted"}
+def _null_fields(kind: str) -> tuple[str, ...]:
+    left_out = _EXPAND_ONLY.get(kind, set()) | {"deleted"}
     return tuple(name for name in responses.nullable_fields(kind) if name not in left_out)
 
 
-def _clock_of(account: Account, thing: JsonObject) -> str | None:
+def _clock_of(account: Account, obj: JsonObject) -> str | None:
     """The test clock of an object itself or of its customer."""
-    if thing["object"] == "test_helpers.test_clock":
-        return thing["id"] if account.find(thing["object"], thing["id"]) else None
-    own: Json = thing.get("test_clock")
-    return own if isinstance(own, str) else account.clock_of(thing.get("customer"))
+    if obj["object"] == "test_helpers.test_clock":
+        return obj["id"] if account.find(obj["object"], obj["id"]) else None
+    own: Json = obj.get("test_clock")
+    return own if isinstance(own, str) else account.clock_of(obj.get("customer"))
 
 
-_SPOKEN = {
+_DISPLAY_NAMES = {
     "test_helpers.test_clock": "test clock",
     "checkout.session": "checkout.session",
     "payment_method": "PaymentMethod",

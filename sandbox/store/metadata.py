@@ -3,34 +3,34 @@
 from sandbox.errors import invalid
 from sandbox.json_types import JsonObject
 
-_KEYS, _KEY_LENGTH, _VALUE_LENGTH = 50, 40, 500
+_MAX_KEYS, _MAX_KEY_LENGTH, _MAX_VALUE_LENGTH = 50, 40, 500
 
 
-def merged(current: JsonObject | None, wanted: JsonObject | str | None) -> dict[str, str]:
+def merged(current: JsonObject | None, changes: JsonObject | str | None) -> dict[str, str]:
     """
     Return metadata after an update; `""` for all of it clears it, None leaves it.
 
     :raises StripeError: 400 if a limit is passed.
     """
     result = dict(current or {})
-    if wanted == "":
+    if changes == "":
         return {}
-    if isinstance(wanted, dict):
-        for key, value in wanted.items():
+    if isinstance(changes, dict):
+        for key, value in changes.items():
             _check(key, value)
             if value == "":
                 result.pop(key, None)
             else:
                 result[key] = value
-    if len(result) > _KEYS:
-        raise invalid(f"You can only have up to {_KEYS} metadata keys; you have {len(result)}.", param="metadata")
+    if len(result) > _MAX_KEYS:
+        raise invalid(f"You can only have up to {_MAX_KEYS} metadata keys; you have {len(result)}.", param="metadata")
     return result
 
 
 def _check(key: str, value: str) -> None:
-    if len(key) > _KEY_LENGTH:
-        message = f"Metadata keys can have up to {_KEY_LENGTH} characters; the key '{key}' has {len(key)}."
+    if len(key) > _MAX_KEY_LENGTH:
+        message = f"Metadata keys can have up to {_MAX_KEY_LENGTH} characters; the key '{key}' has {len(key)}."
         raise invalid(message, param="metadata")
-    if len(value) > _VALUE_LENGTH:
-        message = f"Metadata values can have up to {_VALUE_LENGTH} characters; the one of '{key}' has {len(value)}."
+    if len(value) > _MAX_VALUE_LENGTH:
+        message = f"Metadata values can have up to {_MAX_VALUE_LENGTH} characters; the one of '{key}' has {len(value)}."
         raise invalid(message, param=f"metadata[{key}]")

@@ -14,34 +14,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sandbox.store.accounts import Account
 
-Action = Callable[["Account", str, int], None]
+Job = Callable[["Account", str, int], None]
 """Takes the account, the object's id and the second it fell due."""
 
-ACTIONS: dict[str, Action] = {}
+JOBS: dict[str, Job] = {}
 
 
-def action(name: str) -> Callable[[Action], Action]:
+def job(name: str) -> Callable[[Job], Job]:
     """Register what is done when something of this name falls due."""
 
-    def register(function: Action) -> Action:
-        ACTIONS[name] = function
+    def register(function: Job) -> Job:
+        JOBS[name] = function
         return function
 
     return register
 
 
 @dataclass
-class Agenda:
+class Scheduler:
     """Everything that is due at some time, by clock; None is real time."""
 
     _due: dict[str | None, list[tuple[int, int, str, str]]] = field(default_factory=dict)
     _order: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def add(self, clock_id: str | None, at: int, name: str, object_id: str) -> None:
+    def schedule(self, clock_id: str | None, at: int, name: str, object_id: str) -> None:
         """Have an action done when the clock reaches a time, in seconds since the epoch."""
         heapq.heappush(self._due.setdefault(clock_id, []), (at, next(self._order), name, object_id))
 
-    def pop(self, clock_id: str | None, until: int) -> tuple[int, str, str] | None:
+    def pop_due(self, clock_id: str | None, until: int) -> tuple[int, str, str] | None:
         """Take out the first thing due until a time, as time, action and object; None if there is nothing."""
         due = self._due.get(clock_id)
         if not due or due[0][0] > until:
@@ -49,13 +49,13 @@ class Agenda:
         at, _, name, object_id = heapq.heappop(due)
         return at, name, object_id
 
-    def forget(self, clock_id: str) -> None:
+    def clear(self, clock_id: str) -> None:
         """Drop all that is due on a clock."""
         self._due.pop(clock_id, None)
 
 
 def run_due(account: "Account") -> None:
     """Do what has fallen due in real time."""
-    while due := account.agenda.pop(None, account.now()):
+    while due := account.scheduler.pop_due(None, account.now()):
         at, name, object_id = due
-        ACTIONS[name](account, object_id, at)
+        JOBS[name](account, object_id, at)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.billing import amounts, periods, test_cards
-from sandbox.contract.responses import faults_of_object
+from sandbox.contract.responses import object_errors
 from sandbox.errors import StripeError
 from sandbox.http.forms import decode
-from sandbox.store.accounts import Account, difference
+from sandbox.store.accounts import Account, previous_attributes
 
 INTERVALS = st.fixed_dictionaries(
     {"interval": st.sampled_from(["day", "week", "month", "year"]), "interval_count": st.integers(1, 3)}
@@ -35,18 +35,18 @@ def at(year: int, month: int, day: int) -> int:
     ],
 )
 def test_boundaries_are_counted_from_the_anchor(anchor: int, interval: str, count: int, boundary: int) -> None:
-    assert periods.shifted(anchor, {"interval": interval, "interval_count": 1}, count) == boundary
+    assert periods.add_intervals(anchor, {"interval": interval, "interval_count": 1}, count) == boundary
 
 
 @given(INTERVALS, st.integers(0, 4_000_000_000), st.integers(0, 100_000_000))
 def test_the_next_boundary_is_the_first_one_after_the_moment(
     recurring: dict[str, Any], anchor: int, later: int
 ) -> None:
-    following = periods.after(anchor, recurring, anchor + later)
+    following = periods.next_boundary(anchor, recurring, anchor + later)
     assert following > anchor + later
     count = 1
-    while periods.shifted(anchor, recurring, count) != following:
-        assert periods.shifted(anchor, recurring, count) <= anchor + later
+    while periods.add_intervals(anchor, recurring, count) != following:
+        assert periods.add_intervals(anchor, recurring, count) <= anchor + later
         count += 1
 
 
@@ -66,7 +66,7 @@ def test_a_discount_is_shared_out_whole_and_never_makes_a_line_negative(
 ) -> None:
     account = Account(key="sk_test_x")
     wanted = [(price(amount), 1) for amount in prices]
-    lines = amounts.lines_of(account, wanted, coupons={"di_1": coupon}, automatic_tax=False)
+    lines = amounts.compute_lines(account, wanted, coupons={"di_1": coupon}, automatic_tax=False)
     assert all(0 <= line.discounted <= line.subtotal for line in lines)
     if coupon["amount_off"] is not None:
         assert sum(line.discounts["di_1"] for line in lines) == min(coupon["amount_off"], sum(prices))
@@ -109,8 +109,8 @@ def test_nested_names_are_read_as_objects() -> None:
 
 def test_a_difference_has_only_what_changed_as_it_was() -> None:
     before = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1]}
-    assert difference(before, {"a": 1, "b": {"c": 1, "d": 3}, "e": [2]}) == {"b": {"d": 2}, "e": [1]}
+    assert previous_attributes(before, {"a": 1, "b": {"c": 1, "d": 3}, "e": [2]}) == {"b": {"d": 2}, "e": [1]}
 
 
 def test_an_object_that_is_none_of_stripes_is_a_fault() -> None:
-    assert faults_of_object({"object": "newspaper"}) == ["object: 'newspaper' is no resource of Stripe's"]
+    assert object_errors({"object": "newspaper"}) == ["object: 'newspaper' is no resource of Stripe's"]

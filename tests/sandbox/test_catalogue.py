@@ -120,8 +120,8 @@ async def test_lists_come_in_pages_newest_first(shop: Shop) -> None:
     assert [each.name for each in second.data] == ["2", "1"]
     back = await shop.v1.customers.list_async({"limit": 1, "ending_before": second.data[0].id})
     assert ([each.name for each in back.data], back.has_more) == (["3"], True)
-    everything = [each.name async for each in first.auto_paging_iter()]
-    assert everything == ["4", "3", "2", "1", "0"]
+    items = [each.name async for each in first.auto_paging_iter()]
+    assert items == ["4", "3", "2", "1", "0"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ async def begun(shop: Shop, **more: Any) -> tuple[Any, Any]:
     return clock, await shop.subscribe(customer=await shop.customer(test_clock=clock.id), **more)
 
 
-async def lines_of(shop: Shop, invoice: str) -> list[tuple[int, bool]]:
+async def compute_lines(shop: Shop, invoice: str) -> list[tuple[int, bool]]:
     """Return the amounts of an invoice's lines, and whether each is a proration."""
     lines = (await shop.v1.invoices.retrieve_async(invoice)).lines.data
     details = [line.parent.subscription_item_details or line.parent.invoice_item_details for line in lines]
@@ -37,7 +37,7 @@ async def test_an_item_that_is_added_is_prorated_on_the_next_invoice(shop: Shop)
     await shop.wind(clock, OPENING + YEAR + HOUR)
     renewed = await shop.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
     assert (renewed.latest_invoice.status, renewed.latest_invoice.total) == ("paid", 7900)
-    assert await lines_of(shop, renewed.latest_invoice.id) == [(1000, True), (4900, False), (2000, False)]
+    assert await compute_lines(shop, renewed.latest_invoice.id) == [(1000, True), (4900, False), (2000, False)]
     assert (await shop.v1.invoice_items.list_async({"pending": True})).data == []
 
 
@@ -51,7 +51,7 @@ async def test_always_invoice_charges_the_difference_at_once(shop: Shop) -> None
     )
     invoice = await shop.v1.invoices.retrieve_async(changed.latest_invoice)
     assert (invoice.status, invoice.billing_reason, invoice.total) == ("paid", "subscription_update", 2500)
-    assert await lines_of(shop, invoice.id) == [(-2450, True), (4950, True)]
+    assert await compute_lines(shop, invoice.id) == [(-2450, True), (4950, True)]
     event = await shop.event("customer.subscription.updated")
     assert event.data.previous_attributes["items"].data[0].price.unit_amount == 4900
 
@@ -66,7 +66,7 @@ async def test_without_proration_only_the_next_invoice_is_another(shop: Shop) ->
     assert (await shop.v1.invoice_items.list_async()).data == []
     await shop.wind(clock, OPENING + YEAR + HOUR)
     renewed = await shop.v1.subscriptions.retrieve_async(subscription.id)
-    assert await lines_of(shop, renewed.latest_invoice) == [(19800, False)]
+    assert await compute_lines(shop, renewed.latest_invoice) == [(19800, False)]
 
 
 async def test_an_item_that_is_removed_is_credited_and_the_credit_pays_first(shop: Shop) -> None:
@@ -190,7 +190,7 @@ async def test_the_billing_cycle_can_begin_anew_now(shop: Shop) -> None:
     item = moved["items"].data[0]
     assert (moved.billing_cycle_anchor, item.current_period_start) == (HALF, HALF)
     assert item.current_period_end > HALF + 364 * DAY
-    assert await lines_of(shop, moved.latest_invoice) == [(-2450, True), (4900, False)]
+    assert await compute_lines(shop, moved.latest_invoice) == [(-2450, True), (4900, False)]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ async def test_a_paused_subscription_rests_until_it_is_resumed_and_paid(shop: Sh
     assert len((await shop.v1.invoices.list_async()).data) == 1
     resumed = await shop.v1.subscriptions.resume_async(subscription.id)
     assert (resumed.status, resumed.billing_cycle_anchor) == ("active", OPENING + YEAR + DAY)
-    assert await lines_of(shop, resumed.latest_invoice) == [(-2450, True), (4900, False)]
+    assert await compute_lines(shop, resumed.latest_invoice) == [(-2450, True), (4900, False)]
     assert {"customer.subscription.paused", "customer.subscription.resumed"} <= set(await shop.types())
 
 
@@ -248,7 +248,7 @@ async def test_another_interval_begins_a_new_period_at_once(shop: Shop) -> None:
     moved = await shop.v1.subscriptions.update_async(subscription.id, {"items": [{"id": item, "price": monthly.id}]})
     assert (moved.billing_cycle_anchor, moved["items"].data[0].current_period_start) == (HALF, HALF)
     assert moved["items"].data[0].current_period_end < HALF + 32 * DAY
-    assert await lines_of(shop, moved.latest_invoice) == [(-2450, True), (500, False)]
+    assert await compute_lines(shop, moved.latest_invoice) == [(-2450, True), (500, False)]
     assert (await shop.v1.customers.retrieve_async(subscription.customer)).balance == -1950
 
 
@@ -288,7 +288,7 @@ async def test_an_item_can_be_swapped_for_another(shop: Shop) -> None:
         subscription.id, {"items": swap, "proration_behavior": "always_invoice"}
     )
     assert [item.price.id for item in swapped["items"].data] == [other.id]
-    assert await lines_of(shop, swapped.latest_invoice) == [(-2450, True), (4950, True)]
+    assert await compute_lines(shop, swapped.latest_invoice) == [(-2450, True), (4950, True)]
     item = swapped["items"].data[0].id
     with pytest.raises(stripe.InvalidRequestError, match="once in a request"):
         await shop.v1.subscriptions.update_async(subscription.id, {"items": [{"id": item}, {"id": item}]})

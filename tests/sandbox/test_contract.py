@@ -13,7 +13,7 @@ from sandbox.contract import requests, responses
 from sandbox.contract.routes import all_routes, match
 from sandbox.errors import StripeError
 from sandbox.http.forms import decode
-from sandbox.http.routing import SERVED, Served
+from sandbox.http.routing import ROUTES, Endpoint
 from tests.sandbox.shop import Shop
 
 CUSTOMERS = "/v1/customers"
@@ -145,7 +145,7 @@ async def test_a_parameter_that_stripe_knows_and_the_sandbox_does_not_serve_is_5
 async def test_a_reply_that_does_not_fit_the_sdks_types_fails_loudly(
     monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], fault: str
 ) -> None:
-    monkeypatch.setitem(SERVED, ("GET", "/v1/account"), Served(lambda call: reply, frozenset()))
+    monkeypatch.setitem(ROUTES, ("GET", "/v1/account"), Endpoint(lambda call: reply, frozenset()))
     app = build()
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", auth=("sk_test_x", "")) as client:
@@ -157,7 +157,7 @@ async def test_a_reply_that_does_not_fit_the_sdks_types_fails_loudly(
 
 
 async def test_the_checks_of_replies_can_be_switched_off_for_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SERVED, ("GET", "/v1/account"), Served(lambda call: {"id": "acct_1"}, frozenset()))
+    monkeypatch.setitem(ROUTES, ("GET", "/v1/account"), Endpoint(lambda call: {"id": "acct_1"}, frozenset()))
     transport = httpx2.ASGITransport(app=build(validate=False))
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", auth=("sk_test_x", "")) as client:
         assert (await client.get("/v1/account")).json() == {"id": "acct_1"}
@@ -170,12 +170,12 @@ def test_the_table_has_every_route_of_the_sdk_and_prefers_the_literal_one() -> N
     assert preview[0].params == ("stripe.params._invoice_create_preview_params", "InvoiceCreatePreviewParams")
 
 
-@pytest.mark.parametrize("route", sorted(SERVED), ids=lambda route: " ".join(route))
+@pytest.mark.parametrize("route", sorted(ROUTES), ids=lambda route: " ".join(route))
 def test_the_types_of_each_served_route_compile(route: tuple[str, str]) -> None:
     contract = all_routes()[route]
     with pytest.raises(StripeError, match=r"unknown parameter: _none\b"):
         requests.check(contract, {"_none": ""})
-    assert responses.faults_of_reply(contract, {})
+    assert responses.response_errors(contract, {})
 
 
 def test_metadata_whose_keys_are_numbers_is_no_list() -> None:
@@ -199,5 +199,5 @@ def test_only_one_module_reads_the_time() -> None:
 async def test_the_health_page_lists_the_routes_that_are_served(shop: Shop) -> None:
     health = (await shop.control.get("/_sandbox/health")).json()
     assert health["status"] == "ok"
-    assert len(health["routes"]) == len(SERVED)
+    assert len(health["routes"]) == len(ROUTES)
     assert json.dumps(health["routes"]).count("POST /v1/refunds") == 3

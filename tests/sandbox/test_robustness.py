@@ -11,7 +11,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from sandbox.app import build
 from sandbox.contract.routes import all_routes
-from sandbox.http.routing import SERVED
+from sandbox.http.routing import ROUTES
 
 _NAMES = {"StripeContext": object, "Mapping": Mapping}
 _NUMBERS = ["0", "1", "-1", "100", "4900", "1790000000", "9223372036854775807"]
@@ -35,14 +35,14 @@ class Sender:
 
     async def send(self) -> httpx2.Response:
         """Send one request."""
-        method, path = self.chance.choice([route for route in sorted(SERVED) if route[0] != "DELETE"])
+        method, path = self.chance.choice([route for route in sorted(ROUTES) if route[0] != "DELETE"])
         params: dict[str, str] = {}
         declared = all_routes()[method, path].params
         if declared:
             cls = getattr(importlib.import_module(declared[0]), declared[1])
             for name, hint in get_type_hints(cls, localns=_NAMES, include_extras=True).items():
                 wanted = name in cls.__required_keys__ or self.chance.random() < 0.35
-                if name in SERVED[method, path].takes - {"expand"} and wanted:
+                if name in ROUTES[method, path].takes - {"expand"} and wanted:
                     self._fill(params, name, hint)
         url = "/".join(self.chance.choice(self.ids) if part.startswith("{") else part for part in path.split("/"))
         sent = {"data": params} if method == "POST" else {"params": params}
@@ -88,4 +88,4 @@ async def test_no_request_makes_the_sandbox_fail(seed: int) -> None:
         for _ in range(_REQUESTS):
             answer = await sender.send()
             assert answer.status_code in (200, 400, 402, 404, 501), answer.text
-    assert app.state.world.violations == []
+    assert app.state.runtime.violations == []
