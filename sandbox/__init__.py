@@ -1,18 +1,26 @@
 """
-A local Stripe: narrow, but honest.
+A local Stripe for development and tests.
 
-It speaks Stripe's HTTP API on loopback, in memory, for development and tests: the official SDK and a browser are
-its clients. It imports nothing of the service it is there for, and the service imports nothing of it.
+It serves a subset of Stripe's HTTP API on loopback and keeps everything in memory. Its clients are the official SDK and
+a browser. It does not import `app`, and `app` does not import it.
 
-Narrow: it serves what a subscription business needs. Honest: a request is held to the SDK's own parameter types and
-a reply to its resource types, so what Stripe would refuse is refused here, in Stripe's words; what Stripe knows and
-the sandbox does not serve, be it a route or a parameter, is answered 501, never ignored.
+Requests are validated against the SDK's parameter types and responses against its resource types. Invalid requests fail
+with Stripe's own error. Routes and parameters that Stripe has and the sandbox does not support return 501; they are
+never ignored.
 
-The map: `http` takes a request in and finds its handler among `resources` (one noun, one file); `billing` holds what
-several nouns share (amounts, invoices, charges, renewals); `store` keeps an account for each secret key; `contract`
-checks both directions; `world` sends the events of whatever happened on their way, by `delivery`; `agenda` does what
-falls due on a clock; `faults`, `limits`, `settings` and `control` are for tests, and every `chance` follows from a seed;
-`report` tells what is served; `pages` is the hosted checkout, and the page at `/`. Only `clock` reads the time.
+Packages:
+
+- `http`: parses a request, finds its handler and serializes the response.
+- `resources`: the API's routes, one file for each resource.
+- `billing`: what several resources share, such as invoices, payments and renewals.
+- `store`: accounts and their objects, one account for each secret key, and their scheduled jobs.
+- `contract`: validation against the SDK's types.
+- `delivery`: signed webhooks and their retries.
+- `faults`: injected errors, time-outs and broken responses.
+- `control`: the control API for tests, below `/_sandbox`.
+- `pages`: the hosted checkout page, and the dashboard at `/`.
+
+Only `clock` reads the system time. Everything random depends on a seed (`seeded_random`).
 """
 
 from sandbox.constants import API_VERSION, DEFAULT_KEY, DEFAULT_SIGNING_SECRET

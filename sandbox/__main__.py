@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox`."""
+"""Command line of the local Stripe: `python -m sandbox`."""
 
 import argparse
 import asyncio
@@ -17,33 +17,36 @@ from sandbox.resources.webhook_endpoints import register
 from sandbox.seeded_random import new_seed
 
 _TEACHING = f"""
-A local Stripe for development and tests. It speaks Stripe's API, version {API_VERSION}, on this machine alone, keeps
-all in memory and moves no money.
+A local Stripe for development and tests. It serves version {API_VERSION} of Stripe's API on this machine only.
+Everything is kept in memory, and no money moves.
 
-  Try it:
+  Start it, send events to a webhook endpoint, and make a request:
     python -m sandbox --forward-to http://127.0.0.1:8000/webhooks/stripe
     curl http://127.0.0.1:4242/v1/products -u {DEFAULT_KEY}: -d name=Magazine
 
-  With the SDK:
+  Use the official SDK:
     StripeClient("{DEFAULT_KEY}", base_addresses={{"api": "http://127.0.0.1:4242"}})
 
-  Every key sk_test_… is an account of its own, made when it is first used. Live keys are refused.
-  Readers pay at the `url` of a checkout session; 4242 4242 4242 4242 is a card that works.
-  What tests need besides, such as faults and lost webhooks, is below /_sandbox (see sandbox/control/routes.py).
+  Open the dashboard in a browser to see objects and events, or to inject faults:
+    http://127.0.0.1:4242/
+
+  Each key that starts with sk_test_ is a separate account, created at first use. Live keys are rejected.
+  Customers pay at the `url` of a checkout session, for example with the card 4242 4242 4242 4242.
+  The control API below /_sandbox can inject faults, lose webhooks and more; see CONTRIBUTING.md.
 """
 
 
 class _AbortableProtocol(HttpToolsProtocol):
-    """Lets an application cut the connection, which ASGI has no word for."""
+    """HTTP protocol that lets the application abort the connection, which ASGI has no message for."""
 
     def on_message_begin(self) -> None:
-        """Put the means to do it into the scope of each request."""
+        """Add the abort function to the scope of each request."""
         super().on_message_begin()
         self.scope["sandbox.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does."""
+    """Server that prints its address once it listens."""
 
     def __init__(self, config: uvicorn.Config, *, seed: int) -> None:
         super().__init__(config)
@@ -55,11 +58,11 @@ class _Server(uvicorn.Server):
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
             print(f"Sandbox listening on http://{host}:{port}")
-            print(f"Chances are drawn from --seed {self._seed}; its page is at http://{host}:{port}/", flush=True)
+            print(f"Dashboard: http://{host}:{port}/ (repeat this run with --seed {self._seed})", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the sandbox until it is interrupted."""
+    """Run the sandbox until it is interrupted. Return the exit code."""
     options = _options().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if options.report:
@@ -71,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.forward_to:
         account = app.state.runtime.accounts.of(options.key)
         register(account, url=options.forward_to, enabled_events=["*"], secret=options.signing_secret)
-    # With the protocol named, asyncio switches Nagle's delay off; without, each reply waits up to 40 ms.
+    # With the protocol named, asyncio disables Nagle's algorithm; otherwise each response takes up to 40 ms longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -101,18 +104,29 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox", description=_TEACHING, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; anything but loopback is unwise")
-    parser.add_argument("--port", type=int, default=4242, help="0 finds a free one; the first line printed says which")
-    parser.add_argument("--forward-to", metavar="URL", help="send the events of the default account there, signed")
-    parser.add_argument("--signing-secret", default=DEFAULT_SIGNING_SECRET, help="signs them (default: %(default)s)")
-    parser.add_argument("--key", default=DEFAULT_KEY, help="the default account's secret key (default: %(default)s)")
     parser.add_argument(
-        "--no-validate", dest="validate", action="store_false", help="do not check replies; for benchmarks alone"
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s; other hosts are not protected)"
     )
     parser.add_argument(
-        "--seed", type=_seed, help="what chances are drawn from, to repeat a run (default: another each time)"
+        "--port",
+        type=int,
+        default=4242,
+        help="port to listen on (default: %(default)s); 0 chooses a free port and prints it",
     )
-    parser.add_argument("--report", action="store_true", help="say which of Stripe's routes are served, and end")
+    parser.add_argument(
+        "--forward-to", metavar="URL", help="send the default account's events to this webhook endpoint"
+    )
+    parser.add_argument(
+        "--signing-secret",
+        default=DEFAULT_SIGNING_SECRET,
+        help="signing secret for --forward-to (default: %(default)s)",
+    )
+    parser.add_argument("--key", default=DEFAULT_KEY, help="secret key of the default account (default: %(default)s)")
+    parser.add_argument(
+        "--no-validate", dest="validate", action="store_false", help="do not validate responses (for benchmarks only)"
+    )
+    parser.add_argument("--seed", type=_seed, help="seed of all randomness, to repeat a run (default: random)")
+    parser.add_argument("--report", action="store_true", help="print the supported and unsupported routes, and exit")
     return parser
 
 

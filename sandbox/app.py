@@ -1,4 +1,4 @@
-"""The composition root: one Starlette application with the API, the checkout pages and the control API."""
+"""Composition root: one Starlette application with the API, the pages and the control API."""
 
 import asyncio
 import contextlib
@@ -21,10 +21,10 @@ _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 
 def build(*, validate: bool = True, seed: int = 0) -> Starlette:
     """
-    Return the sandbox as an ASGI application; its state is `app.state.runtime`.
+    Return the sandbox as an ASGI application. Its state is `app.state.runtime`.
 
-    :param validate: whether replies and events are held to the SDK's types. Requests always are.
-    :param seed: what chances are drawn from in every account that sets none of its own.
+    :param validate: whether to validate responses and events against the SDK's types. Requests always are.
+    :param seed: the default seed of each account.
     """
     runtime = Runtime(accounts=Accounts(seed=seed), delivery=Delivery(), validate=validate)
 
@@ -48,7 +48,7 @@ def build(*, validate: bool = True, seed: int = 0) -> Starlette:
 
 
 async def _tick(runtime: Runtime) -> None:
-    """Do what falls due in real time although nobody asks."""
+    """Run due jobs even when no request comes in."""
     while True:
         await clock.sleep(_TICK)
         for account in list(runtime.accounts.by_key.values()):

@@ -1,19 +1,19 @@
-"""The only reader of real time in the sandbox. A test clock's time is kept by `sandbox.store.accounts.scheduler`."""
+"""The only reader of the system time. Test clocks keep their own time (`sandbox.resources.test_clocks`)."""
 
 import asyncio
 import time
 
 
 def now() -> int:
-    """Return real time in whole seconds since the epoch, as Stripe counts."""
+    """Return the system time in whole seconds since the epoch, as Stripe counts."""
     return int(time.time())
 
 
 def precise() -> float:
-    """Return real time in seconds since the epoch, with its fraction."""
+    """Return the system time in seconds since the epoch, with its fraction."""
     return time.time()
 
 
 async def sleep(seconds: float) -> None:
-    """Wait for so many seconds of real time."""
+    """Sleep for a number of seconds."""
     await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Names for JSON as it comes and goes. What is inside is checked by `sandbox.contract`, not by the type checker."""
+"""Type aliases for JSON. `sandbox.contract` validates the contents, not the type checker."""
 
 from typing import Any, TypeAlias
 
@@ -6,4 +6,4 @@ Json: TypeAlias = Any
 """Any JSON value."""
 
 JsonObject: TypeAlias = dict[str, Any]
-"""A JSON object: one of Stripe's resources, or decoded parameters."""
+"""A JSON object: a resource or decoded parameters."""

@@ -1,4 +1,4 @@
-"""All that a running sandbox has, and the last step of whatever happens in it: events are checked and sent."""
+"""The state of a running sandbox, and the last step of each change: validating and sending its events."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from sandbox.store.scheduler import run_due
 
 @dataclass
 class Runtime:
-    """The accounts, the delivery of their events, and what was found not to fit the contract."""
+    """The accounts, the webhook delivery, and the contract violations found so far."""
 
     accounts: Accounts
     delivery: Delivery
@@ -19,12 +19,12 @@ class Runtime:
     violations: list[JsonObject] = field(default_factory=list)
 
     def run_due_jobs(self, account: Account) -> None:
-        """Do what has fallen due for an account in real time, and send the events of that."""
+        """Run the jobs of an account that are due in real time, and send their events."""
         run_due(account)
         self.settle(account, method="CLOCK", path="")
 
     def settle(self, account: Account, *, method: str, path: str) -> None:
-        """Check the events an account has just made, which have no reply to fail with, and begin to deliver them."""
+        """Validate the new events of an account and start their delivery. They have no response that could fail."""
         if self.validate:
             for event in account.outbox:
                 faults = [f"{event['type']}: {fault}" for fault in _faults_of_event(event)]
@@ -32,7 +32,7 @@ class Runtime:
         self.delivery.flush(account)
 
     def record_violations(self, account: Account, faults: list[str], *, method: str, path: str) -> None:
-        """Record what does not fit the contract, if anything."""
+        """Record contract violations, if any."""
         if faults:
             self.violations.append({"account": account.key, "method": method, "path": path, "faults": faults})
 
@@ -40,5 +40,5 @@ class Runtime:
 def _faults_of_event(event: JsonObject) -> list[str]:
     inner = responses.object_errors(event["data"]["object"])
     if event["type"] == "invoice.upcoming":
-        inner = [fault for fault in inner if fault != "Invoice.id: missing"]  # not made yet, it has none
+        inner = [fault for fault in inner if fault != "Invoice.id: missing"]  # an upcoming invoice has no id
     return [*responses.object_errors(event), *inner]

@@ -1,13 +1,13 @@
-"""Chance that can be had again: every draw follows from a seed and the name of what it decides."""
+"""Repeatable randomness: each decision depends only on a seed and the decision's name."""
 
 import random
 
 
 def random_for(seed: int, *what: object) -> random.Random:
-    """Return the chance of one decision; the same seed and the same name draw the same, whatever else was drawn."""
-    return random.Random(":".join(map(str, (seed, *what))))  # noqa: S311 - to be repeated, not to be secret
+    """Return the generator for one decision. The same seed and name give the same numbers."""
+    return random.Random(":".join(map(str, (seed, *what))))  # noqa: S311 - repeatable, not secret
 
 
 def new_seed() -> int:
-    """Return a seed that nobody chose, short enough to be typed again."""
+    """Return a random seed that is short enough to type."""
     return random.SystemRandom().randrange(1, 1_000_000)

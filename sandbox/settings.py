@@ -1,4 +1,4 @@
-"""What a test can set for its account over the control API; the defaults are Stripe's, as far as Stripe has one."""
+"""Settings that a test can change through the control API. The defaults are Stripe's behavior where it is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,45 +16,45 @@ class Settings:
     deliver: bool = True
     """False holds all webhook deliveries until it is true again."""
     order: str = "made"
-    """`made` sends at once, about in the order of the events; `any` gathers a moment's and sends them shuffled."""
+    """`made` sends immediately, roughly in order; `any` collects deliveries for a moment and shuffles them."""
     duplicates: float = 0.0
-    """The share of deliveries that are made twice, from 0 to 1."""
+    """Fraction of deliveries that are sent twice, from 0 to 1."""
     loss: float = 0.0
-    """The share of deliveries that are lost, retries and all, from 0 to 1."""
+    """Fraction of deliveries that are lost without a retry, from 0 to 1."""
     delay_seconds: float | list[float] = 0.0
-    """Real seconds before each delivery; of two numbers, drawn between them."""
+    """Seconds before each delivery, or a list of the minimum and the maximum."""
     equal_seconds: bool = False
-    """True dates every event in the second of the first one after the switch."""
+    """Whether all events get the creation time of the first event after the change."""
     retry_schedule: str = "seconds"
-    """`seconds` tries again in real time, as `retry_seconds` says; `stripe` within three days, to be wound."""
+    """`seconds` retries in real time (`retry_seconds`); `stripe` retries for three days of a clock that tests advance."""
     retry_seconds: list[float] = field(default_factory=lambda: [0.2, 0.5, 1, 2, 5, 10, 30])
-    """Real seconds from each failed webhook delivery to the next."""
+    """Seconds from each failed delivery to the next attempt."""
     rate_limits: bool | dict[str, float] = False
-    """True limits requests as Stripe does; or numbers a second, `{"overall": 100, "endpoint": 25}`."""
+    """True applies Stripe's limits; an object sets requests per second: `{"overall": 100, "endpoint": 25}`."""
     seed: int = 0
-    """What every chance of the account is drawn from: order, loss, duplicates, delays, the probability of faults."""
+    """Seed of all randomness in the account: order, loss, duplicates, delays and the probability of faults."""
     tax_rate: float = 0.0
-    """Per cent of tax that `automatic_tax` finds everywhere. 0 means no tax is collected."""
+    """Percentage of tax that `automatic_tax` calculates everywhere. 0 collects no tax."""
     retry_days: list[int] = field(default_factory=lambda: [3, 5, 7])
-    """Days from each failed payment of a renewal to the next attempt."""
+    """Days from each failed renewal payment to the next attempt."""
     after_retries: str = "cancel"
-    """What becomes of a subscription after the last failed attempt: `cancel`, `unpaid` or `past_due`."""
+    """Status of a subscription after the last failed attempt: `cancel`, `unpaid` or `past_due`."""
     refund_seconds: int = 2
-    """Real seconds until a refund that changes its mind, by its test card, does so."""
+    """Seconds until a refund changes its status, with the test cards that cause it."""
 
     def update(self, changes: JsonObject) -> None:
         """
         Change some settings.
 
-        :raises StripeError: 400 for an unknown name or a value of the wrong type; nothing is changed then.
+        :raises StripeError: 400 for an unknown name or an invalid value; nothing is changed then.
         """
         for name, value in changes.items():
             rule = _RULES.get(name)
             if rule is None:
-                raise invalid(f"Unknown setting: {name}. There are {', '.join(_RULES)}.", param=name)
+                raise invalid(f"Unknown setting: {name}. Known settings: {', '.join(_RULES)}.", param=name)
             fits, meaning = rule
             if not fits(value):
-                raise invalid(f"Invalid {name}: {value!r}. It is {meaning}.", param=name)
+                raise invalid(f"Invalid {name}: {value!r}. It must be {meaning}.", param=name)
         for name, value in changes.items():
             setattr(self, name, value)
 
@@ -102,17 +102,17 @@ def _one_of(*words: str) -> tuple[Callable[[object], bool], str]:
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "deliver": (_is_boolean, "true or false"),
     "order": _one_of("made", "any"),
-    "duplicates": (_is_fraction, "a share from 0 to 1"),
-    "loss": (_is_fraction, "a share from 0 to 1"),
-    "delay_seconds": (_is_delay, "a number of seconds, or a list of the least and the most"),
+    "duplicates": (_is_fraction, "a number from 0 to 1"),
+    "loss": (_is_fraction, "a number from 0 to 1"),
+    "delay_seconds": (_is_delay, "a number of seconds, or a list of the minimum and the maximum"),
     "equal_seconds": (_is_boolean, "true or false"),
     "retry_schedule": _one_of("seconds", "stripe"),
     "retry_seconds": (_are_intervals, "a list of positive numbers of seconds"),
-    "rate_limits": (_are_limits, 'true, false, or {"overall": a number, "endpoint": a number} of at least 1 a second'),
+    "rate_limits": (_are_limits, 'true, false, or {"overall": n, "endpoint": n} with at least 1 request per second'),
     "seed": (_is_whole_number, "a whole number"),
-    "tax_rate": (_is_per_cent, "a per cent from 0 to 100"),
+    "tax_rate": (_is_per_cent, "a percentage from 0 to 100"),
     "retry_days": (_are_intervals, "a list of positive numbers of days"),
     "after_retries": _one_of("cancel", "unpaid", "past_due"),
     "refund_seconds": (_is_whole_number, "a whole number of seconds"),
 }
-"""For each setting what it takes, as a rule and in words."""
+"""For each setting, its validation and a description of valid values."""

@@ -1,9 +1,12 @@
 """
-What several nouns share: invoices, the money for them, and the life of a subscription.
+What several resources share: invoices, payments and the life cycle of a subscription.
 
-`amounts` and `periods` are arithmetic; `discounts` redeems coupons. An invoice is made of `entries`, some of which were
-`waiting` for it as invoice items; `invoicing` makes and finalises it; `charging` takes the money, by `intents`, and
-`banks` have something to say about that afterwards. `subscribing` begins a subscription, with one of the `trials`
-perhaps; `renewals` turns its periods and tries again what failed; `changing` changes its items, worth `prorations`;
-`pausing` lets it rest; `endings` ends it.
+- `amounts`, `periods`: arithmetic of money and time.
+- `discounts`: redeeming coupons and promotion codes.
+- `invoice_lines`, `pending_items`, `invoicing`: the lines of an invoice, pending invoice items, and the invoice itself.
+- `payment_intents`, `payments`, `test_cards`: charging an invoice, with the result that the test card stands for.
+- `disputes`: disputes and early fraud warnings.
+- `subscription_creation`, `trials`, `renewals`: how a subscription starts and renews.
+- `subscription_updates`, `prorations`: changes of its items, and what they cost.
+- `pausing`, `cancellation`: how it pauses and ends.
 """

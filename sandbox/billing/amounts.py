@@ -1,4 +1,4 @@
-"""Arithmetic of lines: subtotals, discounts, tax. All amounts are minor units; halves of one are rounded up."""
+"""Line arithmetic: subtotals, discounts and tax, in minor units. Halves are rounded up."""
 
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
@@ -11,7 +11,7 @@ _UNTAXED = "txcd_00000000"
 
 @dataclass(kw_only=True)
 class LineAmounts:
-    """One price, so many times, and what becomes of its amount."""
+    """The amounts of one line: a price times a quantity, its discounts and its tax."""
 
     price: JsonObject
     quantity: int
@@ -22,21 +22,21 @@ class LineAmounts:
     tax_behavior: str = "exclusive"
     rate: float = 0.0
     discountable: bool = True
-    """False for a proration, whose amount has the discounts in it already."""
+    """False for a proration, whose amount includes its discounts already."""
 
     @property
     def discounted(self) -> int:
-        """What is left after discounts, tax included if the price includes it."""
+        """The amount after discounts. Includes the tax if the price does."""
         return self.subtotal - sum(self.discounts.values())
 
     @property
     def total(self) -> int:
-        """What is to be paid."""
+        """The amount to pay."""
         return self.discounted + (self.tax if self.tax_behavior == "exclusive" else 0)
 
     @property
     def taxable(self) -> int:
-        """What the tax is reckoned on."""
+        """The amount that tax is calculated on."""
         return self.discounted - (self.tax if self.tax_behavior == "inclusive" else 0)
 
 
@@ -48,10 +48,10 @@ def compute_lines(
     automatic_tax: bool,
 ) -> list[LineAmounts]:
     """
-    Return the lines of an invoice or a checkout.
+    Return the amounts of the lines of an invoice or a checkout.
 
-    :param wanted: prices and quantities.
-    :param coupons: coupons by the id of the discount they come from, in their order.
+    :param prices: prices and quantities.
+    :param coupons: coupons by discount id, in the order they apply.
     """
     lines = [
         LineAmounts(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)
@@ -62,7 +62,7 @@ def compute_lines(
 
 
 def compute(account: Account, lines: list[LineAmounts], *, coupons: dict[str, JsonObject], automatic_tax: bool) -> None:
-    """Take the discounts off lines and find their tax. Parameters as for `lines_of`."""
+    """Apply discounts and calculate tax. Takes the parameters of `compute_lines`."""
     for discount_id, coupon in coupons.items():
         _apply_coupon(lines, discount_id, coupon)
     if automatic_tax:
@@ -100,12 +100,12 @@ def _apply_tax(account: Account, line: LineAmounts) -> None:
 
 
 def round_half_up(amount: Decimal) -> int:
-    """Return a whole number of minor units; a half is rounded up."""
+    """Return a whole number of minor units, halves rounded up."""
     return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
 def tax_entries(lines: list[LineAmounts], *, automatic_tax: bool) -> list[JsonObject]:
-    """Return `total_taxes`, or a line's `taxes`: an entry for each tax behaviour; none without automatic tax."""
+    """Return `total_taxes`, or a line's `taxes`: one entry for each tax behavior, none without automatic tax."""
     if not automatic_tax:
         return []
     entries = []

@@ -1,4 +1,4 @@
-"""The end of a subscription: at once, at a time, or because the first payment never came."""
+"""How a subscription ends: immediately, at a scheduled time, or because its first invoice was not paid."""
 
 from sandbox.billing import invoicing
 from sandbox.json_types import JsonObject
@@ -6,11 +6,11 @@ from sandbox.store.accounts import Account
 from sandbox.store.scheduler import job
 
 ENDED_STATUSES = ("canceled", "incomplete_expired")
-"""Statuses that no subscription leaves."""
+"""Final statuses."""
 
 
 def cancel(account: Account, subscription: JsonObject, *, reason: str = "cancellation_requested") -> None:
-    """End a subscription now. Its open invoices stay payable, as at Stripe, but are not collected any more."""
+    """Cancel a subscription immediately. Its open invoices stay payable, as at Stripe, but are no longer collected."""
     now = account.now_for(subscription["customer"])
     subscription["status"] = "canceled"
     subscription["canceled_at"] = subscription["canceled_at"] or now
@@ -26,12 +26,12 @@ def cancel(account: Account, subscription: JsonObject, *, reason: str = "cancell
 
 
 def check_at(account: Account, subscription: JsonObject, at: int) -> None:
-    """Have a subscription looked at when its clock reaches a time."""
+    """Schedule a check of the subscription: it may end or renew at that time."""
     account.scheduler.schedule(subscription["test_clock"], at, "subscription.period_end", subscription["id"])
 
 
 def schedule_cancellation(account: Account, subscription: JsonObject, at: int) -> None:
-    """Have a subscription end at a time, unless that is changed before."""
+    """Schedule the end of a subscription."""
     subscription["cancel_at"] = at
     subscription["canceled_at"] = account.now_for(subscription["customer"])
     subscription["cancellation_details"]["reason"] = "cancellation_requested"
@@ -39,7 +39,7 @@ def schedule_cancellation(account: Account, subscription: JsonObject, at: int) -
 
 
 def unschedule(subscription: JsonObject) -> None:
-    """Take a scheduled end back."""
+    """Remove a scheduled end."""
     subscription["cancel_at"] = None
     subscription["cancel_at_period_end"] = False
     subscription["canceled_at"] = None
@@ -47,7 +47,7 @@ def unschedule(subscription: JsonObject) -> None:
 
 
 def expire_incomplete(account: Account, subscription: JsonObject) -> None:
-    """End a subscription whose first invoice was never paid, and void that invoice."""
+    """Expire a subscription whose first invoice was not paid, and void that invoice."""
     now = account.now_for(subscription["customer"])
     invoicing.void(account, account.get("invoice", subscription["latest_invoice"]), now=now)
     with account.track_changes(subscription, "customer.subscription.updated"):

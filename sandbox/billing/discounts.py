@@ -1,4 +1,4 @@
-"""Coupons and promotion codes put to use: whether they may be redeemed, and the discounts they become."""
+"""Coupons and promotion codes: whether they can be redeemed, and the discounts that result."""
 
 from sandbox.billing import periods
 from sandbox.errors import StripeError, invalid
@@ -8,9 +8,9 @@ from sandbox.store.accounts import Account, new_id
 
 def coupon_of(account: Account, given: JsonObject, *, customer_id: str | None, param: str) -> tuple[str, str | None]:
     """
-    Return the coupon and promotion code ids that one entry of `discounts[]` names.
+    Return the ids of the coupon and the promotion code in one entry of `discounts[]`.
 
-    :raises StripeError: 400 if it names both or neither, or either cannot be redeemed.
+    :raises StripeError: 400 if the entry has both or neither, or if they cannot be redeemed.
     """
     if ("coupon" in given) == ("promotion_code" in given):
         raise invalid("You must specify exactly one of coupon and promotion_code.", param=param)
@@ -28,25 +28,25 @@ def check_currency(account: Account, chosen: list[tuple[str, str | None]], curre
     for coupon_id, _ in chosen:
         coupon = account.get("coupon", coupon_id)
         if coupon["currency"] not in (None, currency):
-            message = f"The coupon {coupon_id} takes off an amount in {coupon['currency']}, not in {currency}."
+            message = f"The coupon {coupon_id} has the currency {coupon['currency']}, not {currency}."
             raise invalid(message, param=param)
 
 
 def check_coupon(account: Account, coupon: JsonObject, *, param: str) -> None:
-    """Raise Stripe's 400 if a coupon cannot be redeemed any more."""
+    """Raise Stripe's 400 if a coupon can no longer be redeemed."""
     if not is_valid(account, coupon):
         raise invalid(f"Coupon {coupon['id']} is expired and cannot be applied.", param=param, code="coupon_expired")
 
 
 def is_valid(account: Account, coupon: JsonObject) -> bool:
-    """Say whether a coupon can be redeemed."""
+    """Return whether a coupon can be redeemed."""
     spent = coupon["max_redemptions"] is not None and coupon["times_redeemed"] >= coupon["max_redemptions"]
     late = coupon["redeem_by"] is not None and coupon["redeem_by"] <= account.now()
     return not spent and not late
 
 
 def check_promotion_code(account: Account, code: JsonObject, *, customer_id: str | None, param: str) -> None:
-    """Raise Stripe's 400 if a promotion code cannot be redeemed by this customer."""
+    """Raise Stripe's 400 if this customer cannot redeem a promotion code."""
     expired = code["expires_at"] is not None and code["expires_at"] <= account.now_for(customer_id)
     spent = code["max_redemptions"] is not None and code["times_redeemed"] >= code["max_redemptions"]
     if not code["active"] or expired or spent:
@@ -60,7 +60,7 @@ def check_promotion_code(account: Account, code: JsonObject, *, customer_id: str
 
 
 def check_minimum(account: Account, code_id: str | None, amount: int, currency: str, *, param: str) -> None:
-    """Raise Stripe's 400 if an order is too small for a promotion code. The amount is that before discounts."""
+    """Raise Stripe's 400 if an order, before discounts, is below the minimum of a promotion code."""
     code = account.find("promotion_code", code_id)
     minimum = code["restrictions"]["minimum_amount"] if code else None
     if code is None or minimum is None:
@@ -83,7 +83,7 @@ def _has_paid(account: Account, customer_id: str | None) -> bool:
 def redeem(
     account: Account, coupon_id: str, promotion_code_id: str | None, *, customer_id: str, **where: str | None
 ) -> JsonObject:
-    """Make a discount and count the redemption. `where` names what it belongs to, such as `subscription`."""
+    """Create a discount and count the redemption. `where` names its owner, such as `subscription`."""
     coupon = account.get("coupon", coupon_id)
     with account.track_changes(coupon, "coupon.updated"):
         coupon["times_redeemed"] += 1
@@ -108,13 +108,13 @@ def redeem(
 
 
 def active_discounts(account: Account, discount_ids: list[str], at: int) -> list[str]:
-    """Return those discounts that have not ended by a time."""
+    """Return the discounts that have not ended at a time."""
     ends = {discount_id: account.get("discount", discount_id)["end"] for discount_id in discount_ids}
     return [discount_id for discount_id, end in ends.items() if end is None or end > at]
 
 
 def coupons_of(account: Account, discount_ids: list[str]) -> dict[str, JsonObject]:
-    """Return the coupons behind some discounts, by discount id; a coupon deleted since is as it was."""
+    """Return coupons by discount id. A deleted coupon is returned as it was."""
     found = {}
     for discount_id in discount_ids:
         coupon_id = account.get("discount", discount_id)["source"]["coupon"]

@@ -1,8 +1,8 @@
 """
-What banks do after a payment, by the test card: they dispute it, ask about it, or warn of fraud.
+Disputes and early fraud warnings, as the test cards cause them.
 
-A chargeback takes the money until it is won; an inquiry only asks, and its payment can still be refunded. Whether a
-payment can be refunded after a chargeback was won is not documented; here it can.
+A chargeback withdraws the money until the dispute is won. An inquiry does not, and its payment can still be refunded.
+Stripe does not document whether a payment can be refunded after a won chargeback; here it can.
 (https://docs.stripe.com/disputes/how-disputes-work, https://docs.stripe.com/testing#disputes)
 """
 
@@ -27,11 +27,11 @@ _TRANSITIONS = {
     "lost": ("appeal_under_review",),
     "appeal_under_review": ("won", "lost"),
 }
-"""What may come after each status. That a verdict can be appealed stands in Stripe's types; how, it does not say."""
+"""Statuses that can follow each status. Stripe's types have appeals but do not say how they work."""
 
 
 def simulate_bank_response(account: Account, charge: JsonObject, card: Card, *, now: int) -> None:
-    """Have the bank react to a payment, if its card says so."""
+    """Create the dispute or the fraud warning that a test card stands for."""
     if card.fraud_warning:
         create_fraud_warning(account, charge, now=now)
     if card.dispute:
@@ -39,7 +39,7 @@ def simulate_bank_response(account: Account, charge: JsonObject, card: Card, *, 
 
 
 def create_fraud_warning(account: Account, charge: JsonObject, *, now: int) -> JsonObject:
-    """Have the bank warn of fraud. Nobody has to act once the charge is disputed or given back."""
+    """Create an early fraud warning. It is not actionable if the charge is disputed or refunded already."""
     warning: JsonObject = {
         "id": new_id("issfr"),
         "object": _WARNING,
@@ -65,7 +65,7 @@ def create_dispute(
     amount: int | None = None,
     currency: str | None = None,
 ) -> JsonObject:
-    """Have the bank dispute a charge, or ask about it; in part, and in a currency of its own, if it says so."""
+    """Create a chargeback or an inquiry. `amount` and `currency` default to the charge's."""
     inquiry = kind == "inquiry"
     charge["disputed"] = True
     dispute = account.add(
@@ -115,9 +115,9 @@ def create_dispute(
 
 
 def submit_evidence(account: Account, dispute: JsonObject) -> None:
-    """Send the evidence to the bank. Two words of Stripe's decide at once: `winning_evidence`, `losing_evidence`."""
+    """Submit the evidence. Stripe's test texts `winning_evidence` and `losing_evidence` decide immediately."""
     if dispute["status"].removeprefix("warning_") not in _OPEN:
-        raise invalid(f"This dispute is {dispute['status']}: no evidence can be submitted.", param="submit")
+        raise invalid(f"You cannot submit evidence for a dispute with the status {dispute['status']}.", param="submit")
     details = dispute["evidence_details"]
     details["has_evidence"] = True
     details["submission_count"] += 1
@@ -132,17 +132,19 @@ def submit_evidence(account: Account, dispute: JsonObject) -> None:
 
 def change_status(account: Account, dispute: JsonObject, new_status: str) -> None:
     """
-    Move a dispute on: `won`, `lost` or `prevented`; of an inquiry `warning_closed`, or `needs_response` when it becomes a
-    chargeback; of a verdict `appeal_under_review`.
+    Change the status of a dispute.
 
-    :raises StripeError: 400 if it is over, or of another kind.
+    A chargeback can be `won`, `lost` or `prevented`. An inquiry becomes `warning_closed`, or `needs_response` when it turns
+    into a chargeback. A decided dispute can become `appeal_under_review`.
+
+    :raises StripeError: 400 if the dispute cannot take this status.
     """
     status = dispute["status"]
     allowed = _TRANSITIONS.get(status, ())
     if not allowed or (status in _FINAL and new_status not in allowed):
         raise invalid(f"This dispute is already {status}.", param="status")
     if new_status not in allowed:
-        raise invalid(f"A dispute that is {status} cannot become {new_status!r}.", param="status")
+        raise invalid(f"The status of a dispute cannot change from {status} to {new_status!r}.", param="status")
     with account.track_changes(dispute, "charge.dispute.updated"):
         dispute["status"] = new_status
         dispute["is_charge_refundable"] = new_status in ("won", "warning_closed", "prevented")
@@ -155,12 +157,12 @@ def change_status(account: Account, dispute: JsonObject, new_status: str) -> Non
 
 
 def is_refundable(account: Account, charge: JsonObject) -> bool:
-    """Say whether a payment that is disputed can be refunded."""
+    """Return whether a disputed charge can be refunded."""
     return all(each["is_charge_refundable"] for each in account.all("dispute") if each["charge"] == charge["id"])
 
 
 def deactivate_warnings(account: Account, charge: JsonObject) -> None:
-    """A warning asks for nothing any more once its payment is refunded in full."""
+    """Mark the warnings of a fully refunded charge as no longer actionable."""
     for warning in account.all(_WARNING):
         if warning["charge"] == charge["id"] and charge["refunded"]:
             with account.track_changes(warning, f"{_WARNING}.updated"):

@@ -1,7 +1,7 @@
 """
-What is put on an invoice: the items of a subscription for their period, and invoice items that wait for one.
+The lines of an invoice: subscription items for their period, and pending invoice items.
 
-An entry becomes a line of the invoice. Lines of an invoice keep their order: invoice items first, as at Stripe.
+Pending invoice items come first, as at Stripe.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class LineItem:
-    """One line that is to be. The amount is minor units; the period is in seconds since the epoch."""
+    """A line before it is on an invoice. The amount is in minor units, the period in seconds since the epoch."""
 
     price: JsonObject
     quantity: int
@@ -41,7 +41,7 @@ class LineItem:
 def for_subscription_items(
     account: "Account", subscription: JsonObject, *, trial: bool = False, period: tuple[int, int] | None = None
 ) -> list[LineItem]:
-    """Return an entry for each item of a subscription, for its current period or another; free in a trial."""
+    """Return a line for each item of a subscription, for its current or another period. In a trial they are free."""
     found = []
     for item_id in subscription["_items"]:
         item = account.get("subscription_item", item_id)
@@ -63,7 +63,7 @@ def for_subscription_items(
 
 
 def for_pending_items(account: "Account", customer_id: str, subscription_id: str | None) -> list[LineItem]:
-    """Return an entry for each invoice item that waits for the next invoice of this subscription or customer."""
+    """Return a line for each pending invoice item of this subscription or customer."""
     return [
         for_invoice_item(account, item)
         for item in reversed(account.all("invoiceitem"))
@@ -74,7 +74,7 @@ def for_pending_items(account: "Account", customer_id: str, subscription_id: str
 
 
 def for_invoice_item(account: "Account", item: JsonObject) -> LineItem:
-    """Return the entry of an invoice item."""
+    """Return the line of an invoice item."""
     details = (item["parent"] or {}).get("subscription_details") or {}
     return LineItem(
         price=account.get("price", item["_price"]),
@@ -92,7 +92,7 @@ def for_invoice_item(account: "Account", item: JsonObject) -> LineItem:
 
 
 def product_name(account: "Account", price: JsonObject) -> str:
-    """Return what a price is of, in words."""
+    """Return the name of a price's product."""
     product = account.find("product", price["product"])
     return str(product["name"]) if product else "Deleted product"
 
@@ -100,7 +100,7 @@ def product_name(account: "Account", price: JsonObject) -> str:
 def to_json(
     entry: LineItem, line: amounts.LineAmounts, invoice_id: str | None, *, currency: str, taxed: bool
 ) -> JsonObject:
-    """Return a line as an invoice shows it."""
+    """Return a line as the API returns it."""
     taken = [{"amount": amount, "discount": discount_id} for discount_id, amount in line.discounts.items()]
     return {
         "id": new_id("il"),
@@ -151,7 +151,7 @@ def _parent(entry: LineItem) -> JsonObject:
 
 
 def totals(lines: list[amounts.LineAmounts], *, automatic_tax: bool) -> JsonObject:
-    """Return the amounts of an invoice. Less than nothing is not due: it goes to the customer's balance."""
+    """Return the amounts of an invoice. A negative total is not due: it is added to the customer's balance."""
     subtotal = sum(line.subtotal for line in lines)
     total = sum(line.total for line in lines)
     tax = sum(line.tax for line in lines)

@@ -1,4 +1,4 @@
-"""Invoices: made as drafts, finalised with a number and a payment intent, then paid, voided or left open."""
+"""Invoices: drafted, finalized, and then paid, voided or marked as uncollectible."""
 
 from dataclasses import dataclass
 
@@ -10,24 +10,24 @@ from sandbox.store.accounts import Account, new_id
 
 @dataclass(frozen=True, kw_only=True)
 class InvoiceSpec:
-    """What an invoice is made of. Times are seconds since the epoch."""
+    """The parameters of an invoice. Times are seconds since the epoch."""
 
     reason: str
     """`billing_reason`."""
     period: tuple[int, int]
-    """The invoice's own period: for a renewal, the one that has just ended."""
+    """The invoice's own period. For a renewal, the period that has just ended."""
     created_at: int
     entries: list[invoice_lines.LineItem]
 
 
 def create_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
-    """Make the draft of an invoice of a subscription, with the invoice items that wait for one."""
+    """Create the draft of a subscription's invoice."""
     invoice = build_draft(account, subscription, bill)
     return store_draft(account, invoice, bill.entries)
 
 
 def store_draft(account: Account, invoice: JsonObject, lines: list[invoice_lines.LineItem]) -> JsonObject:
-    """Store a draft: the invoice items on it wait no longer."""
+    """Store a draft and assign its invoice items to it."""
     account.add(invoice)
     for entry in lines:
         item = account.find("invoiceitem", entry.invoice_item)
@@ -38,7 +38,7 @@ def store_draft(account: Account, invoice: JsonObject, lines: list[invoice_lines
 
 
 def build_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
-    """Return the draft of an invoice of a subscription; nothing is stored."""
+    """Return the draft of a subscription's invoice without storing it."""
     coupons = discounts.coupons_of(
         account, discounts.active_discounts(account, subscription["discounts"], bill.created_at)
     )
@@ -66,7 +66,7 @@ def build_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -
 
 
 def preview(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
-    """Return an invoice that is not made, with the customer's balance used, as Stripe previews one."""
+    """Return a preview: an unsaved invoice with the customer's balance applied."""
     invoice = build_draft(account, subscription, bill)
     shown = dict.fromkeys(nullable_fields("invoice"))
     for name in ("payments", "confirmation_secret", "deleted"):
@@ -80,7 +80,7 @@ def preview(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> Js
 
 
 def empty_draft(account: Account, customer_id: str, *, currency: str, bill: InvoiceSpec) -> JsonObject:
-    """Return a draft without a line."""
+    """Return a draft without lines."""
     customer = account.get("customer", customer_id)
     invoice_id = new_id("in")
     return {
@@ -133,7 +133,7 @@ def empty_draft(account: Account, customer_id: str, *, currency: str, bill: Invo
 
 
 def replace_lines(account: Account, invoice: JsonObject, lines: list[invoice_lines.LineItem]) -> None:
-    """Put other lines on a draft that belongs to no subscription."""
+    """Replace the lines of a draft that has no subscription."""
     computed = [entry.line() for entry in lines]
     taxed = invoice["automatic_tax"]["enabled"]
     amounts.compute(account, computed, coupons={}, automatic_tax=taxed)
@@ -145,7 +145,7 @@ def replace_lines(account: Account, invoice: JsonObject, lines: list[invoice_lin
 
 
 def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
-    """Give a draft its number and, if there is something to pay, a payment intent."""
+    """Finalize a draft: assign its number, apply the balance, and create a payment intent if an amount is due."""
     customer = account.get("customer", invoice["customer"])
     with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "open"
@@ -181,7 +181,7 @@ def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
 
 
 def void(account: Account, invoice: JsonObject, *, now: int) -> None:
-    """Void an invoice that is not paid: its payment intent is cancelled and nothing is due any more."""
+    """Void an unpaid invoice and cancel its payment intent."""
     with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "void"
         invoice["next_payment_attempt"] = None
@@ -219,7 +219,7 @@ def payments_of(account: Account, invoice_id: str) -> list[JsonObject]:
 
 
 def _apply_balance(customer: JsonObject, invoice: JsonObject) -> None:
-    """What the customer has in hand pays first; what an invoice gives back is in hand for the next one."""
+    """Apply the customer's credit to the invoice. A negative total becomes credit."""
     before = customer["balance"]
     after = min(0, before + invoice["total"]) if before + invoice["total"] < 0 or before < 0 else before
     invoice["starting_balance"], invoice["ending_balance"] = before, after
@@ -228,7 +228,7 @@ def _apply_balance(customer: JsonObject, invoice: JsonObject) -> None:
 
 
 def _end_used_discounts(account: Account, subscription: JsonObject, now: int) -> None:
-    """A coupon that lasts once has now been used; one that lasts some months may be over."""
+    """Remove the discounts that do not apply to the next invoice."""
     coupons = discounts.coupons_of(account, discounts.active_discounts(account, subscription["discounts"], now))
     kept = [discount_id for discount_id, coupon in coupons.items() if coupon["duration"] != "once"]
     if kept != subscription["discounts"]:
@@ -237,7 +237,7 @@ def _end_used_discounts(account: Account, subscription: JsonObject, now: int) ->
 
 
 def automatic_tax(*, enabled: bool) -> JsonObject:
-    """Return `automatic_tax` of an invoice."""
+    """Return the `automatic_tax` of an invoice."""
     return {
         "disabled_reason": None,
         "enabled": enabled,

@@ -1,6 +1,8 @@
 """
-Two kinds of rest. Payment collection is paused: invoices are still made, and set aside. Or the subscription is: no
-invoice is made and no period turns until it is resumed.
+Stripe's two kinds of pause.
+
+With `pause_collection`, invoices are still created and then kept as drafts, voided or marked as uncollectible. A paused
+subscription has no invoices and no new periods until it is resumed.
 """
 
 from typing import Literal
@@ -14,7 +16,7 @@ Why = Literal["pause_requested", "trial_end_without_payment_method"]
 
 
 def handle_paused_collection(account: Account, subscription: JsonObject, invoice: JsonObject, *, now: int) -> None:
-    """Do with a new draft what the pause of the collection says."""
+    """Handle a new draft as `pause_collection` says."""
     behavior = subscription["pause_collection"]["behavior"]
     invoice["auto_advance"] = False
     if behavior == "keep_as_draft":
@@ -27,7 +29,7 @@ def handle_paused_collection(account: Account, subscription: JsonObject, invoice
 
 
 def pause_collection(account: Account, subscription: JsonObject, wanted: JsonObject | None) -> None:
-    """Pause the collection of a subscription's payments, or begin it again."""
+    """Pause or resume the collection of payments."""
     subscription["pause_collection"] = None
     if wanted:
         resumes_at = wanted.get("resumes_at")
@@ -47,7 +49,7 @@ def _collect_again(account: Account, subscription_id: str, at: int) -> None:
 
 
 def pause(account: Account, subscription: JsonObject, *, why: Why) -> None:
-    """Pause a subscription itself."""
+    """Pause a subscription."""
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["status"] = "paused"
         subscription["status_details"] = {
@@ -61,7 +63,7 @@ def pause(account: Account, subscription: JsonObject, *, why: Why) -> None:
 
 
 def resume(account: Account, subscription: JsonObject) -> None:
-    """End the pause of a subscription."""
+    """Resume a paused subscription."""
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["status"] = "active"
         subscription["status_details"] = None

@@ -1,4 +1,4 @@
-"""Payment intents of invoices, each tied to its invoice by an invoice payment."""
+"""The payment intents of invoices."""
 
 from sandbox.http.parameters import shipping
 from sandbox.json_types import JsonObject
@@ -6,7 +6,7 @@ from sandbox.store.accounts import Account, new_id
 
 
 def make_intent(account: Account, invoice: JsonObject, *, now: int) -> JsonObject:
-    """Make the payment intent of an invoice, and the invoice payment that ties them together."""
+    """Create the payment intent of an invoice, and the invoice payment that links them."""
     intent_id = new_id("pi")
     customer = account.get("customer", invoice["customer"])
     intent = account.add(

@@ -1,7 +1,7 @@
 """
-Taking money: payment intents, charges, and what a card makes of them.
+Paying invoices: payment intents and charges, with the result that the test card stands for.
 
-An attempt ends in one of three ways: paid, declined, or the reader must authenticate first.
+An attempt succeeds, is declined, or requires 3-D Secure.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ Outcome = Literal["paid", "declined", "requires_action"]
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """How a payment is tried."""
+    """One attempt to pay."""
 
     method: JsonObject
     now: int
     authenticated: bool = False
-    """Whether the reader has passed 3-D Secure for this payment."""
+    """Whether the customer completed 3-D Secure for this payment."""
 
 
 def pay(account: Account, invoice: JsonObject, attempt: Attempt) -> Outcome:
-    """Try to pay an open invoice; its subscription is not touched."""
+    """Try to pay an open invoice. Does not change its subscription."""
     if invoice["amount_remaining"] == 0:
         invoicing.mark_paid(account, invoice, now=attempt.now)
         return "paid"
@@ -49,14 +49,14 @@ def pay(account: Account, invoice: JsonObject, attempt: Attempt) -> Outcome:
 
 
 def payment_method_for(account: Account, subscription: JsonObject) -> JsonObject | None:
-    """Return what pays for a subscription: its own default payment method before the customer's."""
+    """Return the default payment method of a subscription, else that of its customer."""
     customer = account.find("customer", subscription["customer"])
     theirs = customer["invoice_settings"]["default_payment_method"] if customer else None
     return account.find("payment_method", subscription["default_payment_method"] or theirs)
 
 
 def payment_method_for_invoice(account: Account, invoice: JsonObject) -> JsonObject | None:
-    """Return what pays an invoice: its own payment method, else the subscription's, else the customer's."""
+    """Return the payment method of an invoice, else of its subscription, else of its customer."""
     own = account.find("payment_method", invoice["default_payment_method"])
     payer = account.find("subscription", invoice["_subscription"])
     return own or payment_method_for(
@@ -65,7 +65,7 @@ def payment_method_for_invoice(account: Account, invoice: JsonObject) -> JsonObj
 
 
 def no_payment_method() -> StripeError:
-    """Return the 400 for a customer who has nothing to pay with."""
+    """Return Stripe's 400 for a customer without a payment method."""
     return invalid(
         "This customer has no attached payment source or default payment method. Please consider adding a default "
         "payment method. For more information, visit https://stripe.com/docs/billing/subscriptions/payment-methods-setting.",
@@ -74,7 +74,7 @@ def no_payment_method() -> StripeError:
 
 
 def activate_subscription(account: Account, subscription: JsonObject, outcome: Outcome) -> None:
-    """Make an incomplete or overdue subscription active if its invoice was paid."""
+    """Activate an incomplete, overdue or resuming subscription after its invoice was paid."""
     if outcome == "paid" and subscription["status"] in ("incomplete", "past_due", "unpaid"):
         with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
@@ -83,12 +83,12 @@ def activate_subscription(account: Account, subscription: JsonObject, outcome: O
 
 
 def fail_authentication(account: Account, invoice: JsonObject, attempt: Attempt) -> None:
-    """Record that the reader failed, or refused, 3-D Secure."""
+    """Record that the customer failed or refused 3-D Secure."""
     _decline(account, account.get("payment_intent", invoice["_payment_intent"]), attempt, test_cards.NOT_AUTHENTICATED)
 
 
 def card_error(account: Account, invoice: JsonObject) -> StripeError:
-    """Return the 402 for the last attempt to pay an invoice."""
+    """Return Stripe's 402 for the last attempt to pay an invoice."""
     intent = account.get("payment_intent", invoice["_payment_intent"])
     error = intent["last_payment_error"] or {
         "code": "authentication_required",
@@ -123,7 +123,9 @@ def _decline(account: Account, intent: JsonObject, attempt: Attempt, decline: te
     charge["status"] = "failed"
     charge["failure_code"] = code
     charge["failure_message"] = message
-    charge["outcome"] = _outcome("issuer_declined", decline_code, seller_message="The bank did not approve it.")
+    charge["outcome"] = _outcome(
+        "issuer_declined", decline_code, seller_message="The bank did not return any further details with this decline."
+    )
     intent["status"] = "requires_payment_method"
     intent["payment_method"] = None
     intent["next_action"] = None

@@ -1,4 +1,4 @@
-"""Invoice items: what waits for the next invoice. Made by API, or by a change in the middle of a period."""
+"""Pending invoice items, created through the API or by a change in the middle of a period."""
 
 from sandbox.billing.invoice_lines import LineItem
 from sandbox.json_types import JsonObject
@@ -6,7 +6,7 @@ from sandbox.store.accounts import Account, new_id
 
 
 def create(account: Account, entry: LineItem, customer_id: str, *, now: int) -> JsonObject:
-    """Make an invoice item of an entry."""
+    """Create an invoice item."""
     parent: JsonObject | None = None
     if entry.subscription:
         details = {"subscription": entry.subscription, "subscription_item": entry.subscription_item}
@@ -49,7 +49,7 @@ def create(account: Account, entry: LineItem, customer_id: str, *, now: int) -> 
 def create_one_time_price(
     account: Account, *, amount: int, currency: str, name: str, tax_behavior: str, now: int
 ) -> JsonObject:
-    """Return the price that Stripe makes for a bare amount, and its product; nobody can buy either."""
+    """Return an inactive price and product for a bare amount, as Stripe creates them."""
     product = account.add(
         {
             "id": new_id("prod", length=14),

@@ -1,4 +1,4 @@
-"""Billing periods: whole intervals counted from an anchor, so that the 31st comes back after a short month."""
+"""Billing periods: whole intervals from an anchor, so the 31st returns after a shorter month."""
 
 import calendar
 from datetime import UTC, datetime, timedelta
@@ -8,10 +8,10 @@ from sandbox.json_types import JsonObject
 
 def next_boundary(anchor: int, recurring: JsonObject, moment: int) -> int:
     """
-    Return the first period boundary after a moment, in seconds since the epoch.
+    Return the first period boundary after a time, in seconds since the epoch.
 
-    :param anchor: a boundary; all others are whole intervals away from it.
-    :param recurring: `interval` and `interval_count`, as a price has them.
+    :param anchor: one boundary; all others are whole intervals away from it.
+    :param recurring: `interval` and `interval_count` of a price.
     """
     count = 1
     while (boundary := add_intervals(anchor, recurring, count)) <= moment:
@@ -20,7 +20,7 @@ def next_boundary(anchor: int, recurring: JsonObject, moment: int) -> int:
 
 
 def add_intervals(anchor: int, recurring: JsonObject, count: int) -> int:
-    """Return the boundary that lies so many intervals after the anchor."""
+    """Return the boundary `count` intervals after the anchor."""
     number = recurring["interval_count"] * count
     start = datetime.fromtimestamp(anchor, UTC)
     match recurring["interval"]:

@@ -1,8 +1,8 @@
 """
-What a change in the middle of a period is worth: the time that is left of what was, and of what is to be.
+Prorations: the credit for unused time and the charge for remaining time when items change in the middle of a period.
 
-By seconds, halves rounded up. In billing mode `flexible` the credit is a share of what was really billed for the item,
-discounts included; in `classic` it is a share of the item's price today, less the discounts of today.
+Calculated by the second, halves rounded up. With billing mode `flexible`, the credit is a share of the amount that was
+billed, after discounts. With `classic`, it is a share of the current price after the current discounts.
 (https://docs.stripe.com/billing/subscriptions/billing-mode, https://docs.stripe.com/billing/subscriptions/prorations)
 """
 
@@ -19,7 +19,7 @@ Behavior = Literal["always_invoice", "create_prorations", "none"]
 
 @dataclass(kw_only=True)
 class Change:
-    """One item of a subscription as it is to be. An item that is None is to be added."""
+    """The change of one subscription item. Without an item, the price is added."""
 
     item: JsonObject | None
     price: JsonObject
@@ -29,7 +29,7 @@ class Change:
 
     @property
     def affects_billing(self) -> bool:
-        """Whether more changes than the metadata."""
+        """Whether more than the metadata changes."""
         if self.item is None or self.deleted:
             return True
         return bool(self.price["id"] != self.item["_price"] or self.quantity != self.item["quantity"])
@@ -38,7 +38,7 @@ class Change:
 def for_changes(
     account: Account, subscription: JsonObject, changes: list[Change], *, at: int
 ) -> list[invoice_lines.LineItem]:
-    """Return a credit for what goes and a debit for what comes; nothing in a trial, which is free."""
+    """Return a credit for each removed item and a debit for each added one. Nothing in a trial, which is free."""
     if subscription["status"] == "trialing":
         return []
     found = []
@@ -51,7 +51,7 @@ def for_changes(
 
 
 def credit_for_item(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> invoice_lines.LineItem:
-    """Return the credit for the time of an item that is left after a moment."""
+    """Return the credit for the time left of an item."""
     price = account.get("price", item["_price"])
     start, end = item["current_period_start"], item["current_period_end"]
     value = _net(account, subscription, price, item["quantity"], at)
@@ -73,7 +73,7 @@ def _debit(account: Account, subscription: JsonObject, change: Change, at: int) 
 
 
 def _net(account: Account, subscription: JsonObject, price: JsonObject, quantity: int, at: int) -> Decimal:
-    """A full period, less what the discounts of a percentage take off; an amount off is of whole invoices."""
+    """Return the amount of a full period after percentage discounts. Fixed amounts off apply to whole invoices."""
     ids = discounts.active_discounts(account, subscription["discounts"], at)
     coupons = {key: each for key, each in discounts.coupons_of(account, ids).items() if each["percent_off"] is not None}
     line = amounts.LineAmounts(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)
@@ -82,7 +82,7 @@ def _net(account: Account, subscription: JsonObject, price: JsonObject, quantity
 
 
 def _billed(account: Account, subscription: JsonObject, item: JsonObject) -> tuple[Decimal, int] | None:
-    """The newest charge for an item in its current period: its net amount, and when what it paid for began."""
+    """Return the latest net amount billed for an item in its current period, and the start of the time it paid for."""
     for waiting in account.all("invoiceitem"):
         details = (waiting["parent"] or {}).get("subscription_details") or {}
         fits = details.get("subscription_item") == item["id"] and waiting["period"]["end"] == item["current_period_end"]

@@ -1,9 +1,9 @@
 """
-The turn of a period.
+Renewals.
 
-As at Stripe: at the turn the subscription moves on and a draft is made; an hour later it is finalised and charged. A
-payment that fails makes the subscription `past_due` and is tried again, by the account's settings. The end of a trial
-is such a turn too. A week before, `invoice.upcoming` tells what is to come.
+As at Stripe, a new period starts and a draft invoice is created when the old period ends, and the draft is finalized and
+charged an hour later. A failed payment makes the subscription `past_due` and is retried as the account's settings say. A
+trial ends in the same way. `invoice.upcoming` is sent a week before.
 """
 
 from sandbox.billing import cancellation, invoice_lines, invoicing, pausing, payments, periods
@@ -14,21 +14,21 @@ from sandbox.store.scheduler import job
 DRAFT_PERIOD = 3600
 _DAY = 86400
 UPCOMING_NOTICE = 7 * _DAY
-"""How long before a renewal `invoice.upcoming` tells of it: one of the choices of Stripe's dashboard."""
+"""How long before a renewal `invoice.upcoming` is sent: one of the choices in Stripe's Dashboard."""
 
 
 def items_of(account: Account, subscription: JsonObject) -> list[JsonObject]:
-    """Return the items of a subscription, in their order."""
+    """Return the items of a subscription in order."""
     return [account.get("subscription_item", item_id) for item_id in subscription["_items"]]
 
 
 def period_end(account: Account, subscription: JsonObject) -> int:
-    """Return when the current period of a subscription ends."""
+    """Return the end of the current period."""
     return int(min(item["current_period_end"] for item in items_of(account, subscription)))
 
 
 def schedule_renewal(account: Account, subscription: JsonObject) -> None:
-    """Have the period of a subscription turn when it ends, and tell of the invoice before that."""
+    """Schedule the end of the current period, and `invoice.upcoming` before it."""
     end = period_end(account, subscription)
     cancellation.check_at(account, subscription, end)
     warned_at = end - UPCOMING_NOTICE
@@ -50,7 +50,7 @@ def _on_period_end(account: Account, subscription_id: str, at: int) -> None:
 
 
 def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
-    """Say whether a trial has ended without a payment method, and end or pause the subscription as it wants then."""
+    """Return whether a trial ended without a payment method, after applying its `missing_payment_method` setting."""
     if subscription["status"] != "trialing" or payments.payment_method_for(account, subscription) is not None:
         return False
     match subscription["trial_settings"]["end_behavior"]["missing_payment_method"]:
@@ -64,7 +64,7 @@ def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
 
 
 def next_period(account: Account, subscription: JsonObject) -> tuple[int, int]:
-    """Return the period after the current one."""
+    """Return the next period."""
     end = period_end(account, subscription)
     recurring = account.get("price", items_of(account, subscription)[0]["_price"])["recurring"]
     return end, periods.next_boundary(subscription["billing_cycle_anchor"], recurring, end)
@@ -96,7 +96,7 @@ def _renew(account: Account, subscription: JsonObject, at: int) -> None:
 
 
 def schedule_collection(account: Account, invoice: JsonObject, now: int) -> None:
-    """Have a draft finalised, and an open invoice charged, in an hour."""
+    """Schedule the finalization of a draft, or the charge of an open invoice, in an hour."""
     due = now + DRAFT_PERIOD
     invoice["automatically_finalizes_at"] = due if invoice["status"] == "draft" else None
     invoice["next_payment_attempt"] = due
@@ -105,7 +105,7 @@ def schedule_collection(account: Account, invoice: JsonObject, now: int) -> None
 
 @job("invoice.collect")
 def _collect(account: Account, invoice_id: str, at: int) -> None:
-    """Finalise a draft and charge it, or try again to charge what is open."""
+    """Finalize a draft and charge it, or retry an open invoice."""
     invoice = account.find("invoice", invoice_id)
     if invoice is None or not invoice["auto_advance"] or invoice["status"] not in ("draft", "open"):
         return
@@ -117,7 +117,7 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
 
 
 def attempt_collection(account: Account, invoice: JsonObject, at: int) -> payments.Outcome:
-    """Charge an open invoice; on failure its subscription is overdue and a retry is planned."""
+    """Charge an open invoice. On failure, mark its subscription as overdue and schedule a retry."""
     subscription = account.find("subscription", invoice["_subscription"])
     method = payments.payment_method_for_invoice(account, invoice)
     outcome: payments.Outcome = "declined"
@@ -134,7 +134,7 @@ def attempt_collection(account: Account, invoice: JsonObject, at: int) -> paymen
 
 
 def invoice_now(account: Account, subscription: JsonObject, bill: invoicing.InvoiceSpec) -> JsonObject:
-    """Make an invoice of a subscription, finalise it and try to charge it at once."""
+    """Create, finalize and charge an invoice of a subscription immediately."""
     invoice = invoicing.create_draft(account, subscription, bill)
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["latest_invoice"] = invoice["id"]
@@ -180,7 +180,7 @@ def _upcoming(account: Account, subscription_id: str, at: int) -> None:
 
 
 def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
-    """Return what the next renewal would be, without making it."""
+    """Return a preview of the next renewal invoice."""
     period = next_period(account, subscription)
     lines = [
         *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),

@@ -1,4 +1,4 @@
-"""The beginning of a subscription: its items, its first invoice, its first payment."""
+"""Creating a subscription: its items, its first invoice and its first payment."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,14 +13,14 @@ _EXPIRES_INCOMPLETE = 23 * 3600
 
 @dataclass(kw_only=True)
 class SubscriptionSpec:
-    """A subscription that is to begin."""
+    """The parameters of a new subscription."""
 
     customer: str
     items: list[tuple[JsonObject, int, dict[str, str]]]
-    """Prices, quantities and the metadata of the items."""
+    """Price, quantity and metadata of each item."""
     metadata: dict[str, str] = field(default_factory=dict)
     discounts: list[tuple[str, str | None]] = field(default_factory=list)
-    """Coupons and the promotion codes they come from."""
+    """Coupon ids, and the promotion codes they come from."""
     default_payment_method: str | None = None
     automatic_tax: bool = False
     description: str | None = None
@@ -32,9 +32,9 @@ class SubscriptionSpec:
 
 def check_prices(prices: list[JsonObject], *, param: str) -> None:
     """
-    Raise Stripe's 400 unless all prices are active, recurring and agree in currency.
+    Raise Stripe's 400 unless all prices are active, recurring and in one currency.
 
-    :param param: the parameter's name with `{}` for the index.
+    :param param: the name of the parameter, with `{}` for the index.
     """
     for index, price in enumerate(prices):
         where = param.format(index)
@@ -53,7 +53,7 @@ def check_prices(prices: list[JsonObject], *, param: str) -> None:
 
 
 def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, JsonObject]:
-    """Make an `incomplete` subscription and its open first invoice; return both."""
+    """Create an `incomplete` subscription and its open first invoice. Return both."""
     customer = account.get("customer", wanted.customer)
     now = account.now_for(customer["id"])
     subscription = _subscription(account, wanted, customer, now)
@@ -77,9 +77,9 @@ def pay_first_invoice(
     account: Account, subscription: JsonObject, invoice: JsonObject, method: JsonObject | None, behavior: str
 ) -> None:
     """
-    Try the first payment as `payment_behavior` says.
+    Try to pay the first invoice as `payment_behavior` says.
 
-    :raises StripeError: 402 if it fails and the behaviour is `error_if_incomplete`; nothing of it remains then.
+    :raises StripeError: 402 if the payment fails with `error_if_incomplete`; the subscription is then expired.
     """
     now = account.now_for(subscription["customer"])
     if invoice["amount_due"] == 0:
@@ -171,7 +171,7 @@ def add_item(
     period: tuple[int, int],
     now: int,
 ) -> JsonObject:
-    """Make an item of a subscription: a price, a quantity and metadata."""
+    """Create a subscription item."""
     price, quantity, metadata = line
     return account.add(
         {

@@ -1,4 +1,4 @@
-"""Changes of a subscription's items, of its period and of its trial, and what is billed for them."""
+"""Changes of a subscription's items, period and trial, and what they cost."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from sandbox.store.metadata import merged
 from sandbox.store.scheduler import job
 
 RESUME_PAYMENT_PERIOD = 23 * 3600
-"""Seconds in which the first invoice after a pause is to be paid, if the subscription waits for that."""
+"""Seconds within which the first invoice after a pause must be paid."""
 _ITEM_PARAMS = {"id", "price", "quantity", "metadata", "deleted", "clear_usage"}
 
 
@@ -31,13 +31,13 @@ class BillingTerms:
 
     behavior: prorations.Behavior
     at: int
-    """The moment that prorations are reckoned from."""
+    """The time that prorations are calculated from."""
     payment_behavior: str = "allow_incomplete"
 
 
 def billing_terms(account: Account, subscription: JsonObject, params: JsonObject) -> BillingTerms:
     """
-    Return the terms that a request asks for.
+    Return the billing terms of a request.
 
     :raises StripeError: 400 if the proration date is outside the current period.
     """
@@ -55,12 +55,14 @@ def billing_terms(account: Account, subscription: JsonObject, params: JsonObject
 
 def parse_changes(account: Account, subscription: JsonObject, given: list[JsonObject]) -> list[prorations.Change]:
     """
-    Return the changes that `items[]` of a request asks for.
+    Return the changes in `items[]` of a request.
 
-    :raises StripeError: 400 for an item that is not the subscription's, or if none would be left.
+    :raises StripeError: 400 for an item of another subscription, or if no item would be left.
     """
     if subscription["status"] == "incomplete":
-        message = "The items of a subscription cannot change while its status is incomplete: its first payment is due."
+        message = (
+            "You cannot change the items of a subscription with the status incomplete: its first payment is still due."
+        )
         raise invalid(message, param="items")
     changes = [_change(account, subscription, entry, f"items[{index}]") for index, entry in enumerate(given)]
     named = [entry["id"] for entry in given if "id" in entry]
@@ -110,7 +112,7 @@ def _change(account: Account, subscription: JsonObject, entry: JsonObject, param
 
 
 def changes_interval(account: Account, subscription: JsonObject, changes: list[prorations.Change]) -> bool:
-    """Say whether changes make a paid period of another length, which then begins at once."""
+    """Return whether the billing interval changes, which starts a new period immediately."""
     if subscription["status"] == "trialing":
         return False
     current = account.get("price", renewals.items_of(account, subscription)[0]["_price"])["recurring"]
@@ -119,9 +121,9 @@ def changes_interval(account: Account, subscription: JsonObject, changes: list[p
 
 def apply(account: Account, subscription: JsonObject, changes: list[prorations.Change], terms: BillingTerms) -> None:
     """
-    Change the items of a subscription and bill, or keep for the next invoice, what that is worth.
+    Change the items of a subscription, and invoice the prorations now or on the next invoice.
 
-    :raises StripeError: 402 if it must be paid at once and cannot be; nothing is changed then.
+    :raises StripeError: 402 if an immediate payment fails; nothing is changed then.
     """
     moves = changes_interval(account, subscription, changes)
     proration_lines = (
@@ -133,7 +135,7 @@ def apply(account: Account, subscription: JsonObject, changes: list[prorations.C
         at_once = sum(change.price["unit_amount"] * change.quantity for change in changes if not change.deleted)
     if (moves or terms.behavior == "always_invoice") and terms.payment_behavior == "error_if_incomplete":
         check_payable(account, subscription, at_once)
-    # What is added takes its period from what is there, so it comes before anything goes.
+    # New items copy their period from an existing one, so they are added before any is deleted.
     for change in sorted(changes, key=lambda change: change.deleted):
         _apply_change(account, subscription, change, proration_lines)
     now = account.now_for(subscription["customer"])
@@ -146,7 +148,7 @@ def apply(account: Account, subscription: JsonObject, changes: list[prorations.C
 
 
 def check_payable(account: Account, subscription: JsonObject, amount: int) -> None:
-    """Raise Stripe's 402 if what must be paid at once could not be."""
+    """Raise Stripe's 402 if an immediate payment would fail."""
     method = payments.payment_method_for(account, subscription)
     if amount > 0 and method is None:
         raise payments.no_payment_method()
@@ -185,7 +187,7 @@ def _apply_change(
 
 
 def bill_pending(account: Account, subscription: JsonObject, *, now: int) -> None:
-    """Invoice what waits for a subscription's next invoice, now, if anything does."""
+    """Invoice the pending items of a subscription now, if there are any."""
     lines = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])
     if lines:
         bill = invoicing.InvoiceSpec(reason="subscription_update", period=(now, now), created_at=now, entries=lines)
@@ -193,7 +195,7 @@ def bill_pending(account: Account, subscription: JsonObject, *, now: int) -> Non
 
 
 def restart_period(account: Account, subscription: JsonObject, *, now: int) -> None:
-    """Begin a new period now and bill it; credits, if any, wait already. The anchor moves to now."""
+    """Start a new period now and invoice it together with pending items. The billing cycle anchor becomes now."""
     items = renewals.items_of(account, subscription)
     end = periods.next_boundary(now, account.get("price", items[0]["_price"])["recurring"], now)
     began = items[0]["current_period_start"]
@@ -210,7 +212,7 @@ def restart_period(account: Account, subscription: JsonObject, *, now: int) -> N
 
 
 def reset_anchor(account: Account, subscription: JsonObject, terms: BillingTerms) -> None:
-    """Move the billing cycle to now: what is left of the old period is credited, unless that is not wanted."""
+    """Reset the billing cycle to now. Credits the rest of the old period unless `proration_behavior` is `none`."""
     now = account.now_for(subscription["customer"])
     if terms.behavior != "none" and subscription["status"] != "trialing":
         for item in renewals.items_of(account, subscription):
@@ -222,9 +224,9 @@ def reset_anchor(account: Account, subscription: JsonObject, terms: BillingTerms
 
 def change_trial(account: Account, subscription: JsonObject, wanted: int | str) -> None:
     """
-    Move the end of a trial, or end it now, which bills the first period.
+    Change the end of a trial, or end it now, which invoices the first period.
 
-    :raises StripeError: 400 for a time in the past, 501 for a trial that begins in the middle of a paid period.
+    :raises StripeError: 400 for a time in the past, 501 for a trial that starts in the middle of a paid period.
     """
     now = account.now_for(subscription["customer"])
     if wanted == "now":
@@ -235,7 +237,7 @@ def change_trial(account: Account, subscription: JsonObject, wanted: int | str) 
         return
     end = trials.end_of({"trial_end": wanted}, now=now)
     if subscription["status"] != "trialing" or end is None:
-        raise unsupported("a trial_end for a subscription that is not trialing (proration)")
+        raise unsupported("trial_end on a subscription that is not trialing")
     subscription["trial_end"] = subscription["billing_cycle_anchor"] = end
     for item in renewals.items_of(account, subscription):
         item["current_period_end"] = end
@@ -247,7 +249,7 @@ def change_trial(account: Account, subscription: JsonObject, wanted: int | str) 
 
 @job("subscription.resumption_expiry")
 def _resumption_expired(account: Account, subscription_id: str, at: int) -> None:
-    """An invoice of resumption that nobody has paid is voided, and the subscription stays paused."""
+    """Void the unpaid invoice of a resumption. The subscription stays paused."""
     subscription = account.find("subscription", subscription_id)
     if subscription and subscription["status"] == "paused" and subscription.pop("_resuming", None):
         invoice = account.get("invoice", subscription["latest_invoice"])

@@ -1,8 +1,7 @@
 """
-Stripe's test cards: their numbers, which are public, and what each does.
+Stripe's test cards: their public numbers and their behavior.
 
-A number is looked up here and then forgotten; what is kept of a card is its brand, its last four digits and its
-behaviour.
+Only the brand, the last four digits and the behavior are kept, never the number.
 """
 
 from dataclasses import dataclass
@@ -27,24 +26,24 @@ NOT_AUTHENTICATED: Decline = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What is remembered of a card."""
+    """What is kept of a card."""
 
     brand: str
     last4: str
     method: str
-    """The test payment method of the same behaviour, such as `pm_card_visa`."""
+    """The test payment method with the same behavior, such as `pm_card_visa`."""
     decline: Decline | None = None
-    """How a charge is declined, if it is."""
+    """How charges are declined; None if they succeed."""
     attaches: bool = True
-    """Whether it can be attached to a customer, although a charge is declined."""
+    """Whether the card can be attached to a customer even though charges are declined."""
     authentication: bool = False
-    """Whether each payment needs 3-D Secure."""
+    """Whether each payment requires 3-D Secure."""
     refund: Literal["succeeds", "pends", "fails"] = "succeeds"
     dispute: Literal["chargeback", "inquiry"] | None = None
-    """What the bank begins after a payment, if anything."""
+    """The kind of dispute that follows a payment."""
     dispute_reason: str = "fraudulent"
     fraud_warning: bool = False
-    """Whether the bank warns of fraud after a payment."""
+    """Whether an early fraud warning follows a payment."""
 
 
 def _declined(code: str, decline_code: str | None, message: str) -> Decline:
@@ -109,7 +108,7 @@ _BY_METHOD = {card.method: card for card in _CARDS.values()}
 
 
 def by_number(number: str) -> Card:
-    """Return the test card of a number that passed `is_valid_number`; any other card is declined."""
+    """Return the test card with a number that passed `is_valid_number`. Other numbers are declined."""
     return _CARDS.get(number) or Card(
         brand="visa",
         last4=number[-4:],
@@ -125,7 +124,7 @@ def by_method(method_id: str) -> Card | None:
 
 
 def is_valid_number(number: str) -> bool:
-    """Say whether digits have a card's length and pass the Luhn check."""
+    """Return whether the digits have the length of a card number and pass the Luhn check."""
     if not number.isascii() or not number.isdigit() or not 13 <= len(number) <= 19:
         return False
     doubled = [int(digit) * (2 if index % 2 else 1) for index, digit in enumerate(reversed(number))]

@@ -1,4 +1,4 @@
-"""Trials: nothing is charged until they end, and three days before that `trial_will_end` says so."""
+"""Trials. Nothing is charged until the end, and `trial_will_end` is sent three days before."""
 
 from typing import Literal
 
@@ -15,12 +15,12 @@ MissingPaymentMethod = Literal["cancel", "create_invoice", "pause"]
 
 
 def settings_of(missing_payment_method: MissingPaymentMethod) -> JsonObject:
-    """Return `trial_settings` of a subscription."""
+    """Return the `trial_settings` of a subscription."""
     return {"end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": missing_payment_method}}
 
 
 def missing_payment_method(params: JsonObject) -> MissingPaymentMethod:
-    """Return what a request wants at the end of a trial without a payment method."""
+    """Return the requested behavior when a trial ends without a payment method."""
     wanted: MissingPaymentMethod = (
         params.get("trial_settings", {}).get("end_behavior", {}).get("missing_payment_method", "create_invoice")
     )
@@ -29,9 +29,9 @@ def missing_payment_method(params: JsonObject) -> MissingPaymentMethod:
 
 def end_of(params: JsonObject, *, now: int) -> int | None:
     """
-    Return when the trial that a request asks for ends; None if it asks for none.
+    Return the end of the requested trial, or None.
 
-    :raises StripeError: 400 if it is in the past, longer than two years, or given in both ways.
+    :raises StripeError: 400 if it is in the past, more than two years away, or given twice.
     """
     end, days = params.get("trial_end"), params.get("trial_period_days")
     if end is not None and days is not None:
@@ -39,7 +39,7 @@ def end_of(params: JsonObject, *, now: int) -> int | None:
         raise invalid(message, param="trial_end", code="parameters_exclusive")
     if days is not None:
         if not 1 <= days <= _MAX_DAYS:
-            raise invalid(f"A trial has 1 to {_MAX_DAYS} days.", param="trial_period_days")
+            raise invalid(f"A trial must have from 1 to {_MAX_DAYS} days.", param="trial_period_days")
         return now + int(days) * _DAY
     if end is None or end == "now":
         return None
@@ -51,7 +51,7 @@ def end_of(params: JsonObject, *, now: int) -> int | None:
 
 
 def schedule_trial_will_end(account: Account, subscription: JsonObject) -> None:
-    """Have the end of a trial told three days before; at once, if it is shorter."""
+    """Schedule `trial_will_end` three days before the end, or now for a shorter trial."""
     if subscription["trial_end"] is not None and subscription["status"] == "trialing":
         due = max(account.now_for(subscription["customer"]), subscription["trial_end"] - _NOTICE)
         account.scheduler.schedule(subscription["test_clock"], due, "subscription.trial_will_end", subscription["id"])

@@ -1,7 +1,7 @@
 """
-The SDK's types, run as a contract.
+Validation against the SDK's types.
 
-The SDK is generated from Stripe's own API description, so it says for each route which parameters it takes and what
-it returns. `routes` reads that table from the SDK's source, `requests` checks and types parameters, `responses`
-checks what the sandbox is about to send. Only here does the sandbox touch the SDK's dynamic typing.
+The SDK is generated from Stripe's API description, so it defines the parameters and the response of each route.
+`routes` reads that table from the SDK's source, `requests` validates and converts parameters, and `responses` validates
+what the sandbox sends. Only this package uses the SDK's dynamic types.
 """

@@ -1,4 +1,4 @@
-"""Which paths of `expand[]` a route has, by the SDK's types: known before the request has any effect."""
+"""Which paths of `expand[]` a route supports, according to the SDK's types."""
 
 import functools
 from typing import Any, get_args, get_origin
@@ -12,7 +12,7 @@ from sandbox.contract.routes import ContractRoute
 
 @functools.cache
 def can_expand(route: ContractRoute, path: str) -> bool:
-    """Say whether each step of a path leads to a resource, a list or a part of one, and the last to what expands."""
+    """Return whether a path leads to an expandable property, each step through a resource, a list or a part of one."""
     element = resource_of(route)
     parts = path.split(".")
     if route.is_list:
@@ -29,7 +29,7 @@ def can_expand(route: ContractRoute, path: str) -> bool:
 
 
 def _field(place: Any, name: str) -> list[Any]:
-    """The type of a field; `data` of a list is its elements."""
+    """Return the type of a field. `data` of a list has the type of its elements."""
     if get_origin(place) is ListObject:
         return [get_args(place)[0]] if name == "data" else []
     found = field_types(place).get(name)
@@ -37,7 +37,7 @@ def _field(place: Any, name: str) -> list[Any]:
 
 
 def _places(hint: Any) -> list[Any]:
-    """The classes that a value of this type may be of, inside unions and lists."""
+    """Return the classes that a value of this type can have, inside unions and lists."""
     if get_origin(hint) is ListObject:
         return [hint]
     if get_args(hint):
@@ -50,4 +50,4 @@ def _expands(place: Any) -> bool:
 
 
 _PARTS = {"ConfirmationSecret", "AppliesTo", "Tax", "Breakdown"}
-"""Parts of a resource that are shown only if asked, although they are no resources themselves."""
+"""Parts of resources that are returned only when expanded."""

@@ -1,8 +1,8 @@
 """
-Parameters held to the SDK's TypedDicts, and given their types on the way: a form knows only strings.
+Validate parameters against the SDK's TypedDicts and convert them from the strings of a form.
 
-A checker is compiled once from each type. It takes a decoded value and its name, as in `items[0][price]`, and
-returns the typed value or raises Stripe's 400.
+Each type is compiled once to a checker. It takes a decoded value and its name, such as `items[0][price]`, and returns the
+converted value or raises Stripe's 400.
 """
 
 import functools
@@ -23,15 +23,18 @@ from sandbox.json_types import Json, JsonObject
 Checker = Callable[[Json, str], Json]
 
 _OPTIONS = frozenset(RequestOptions.__annotations__)
-_INHERITED_NAMES = {"StripeContext": object, "Mapping": Mapping}  # the inherited request options speak of them
+_INHERITED_NAMES = {
+    "StripeContext": object,
+    "Mapping": Mapping,
+}  # names in the annotations of the inherited request options
 _INT64 = 2**63
 
 
 def check(route: ContractRoute, raw: JsonObject) -> JsonObject:
     """
-    Return the typed parameters of a request.
+    Return the converted parameters of a request.
 
-    :raises StripeError: 400 for an unknown parameter, a missing one, a wrong type or a value outside its enum.
+    :raises StripeError: 400 for an unknown or missing parameter, a wrong type or an unknown enum value.
     """
     if route.params is None:
         return _object({}, frozenset())(raw, "")  # type: ignore[no-any-return]
@@ -39,7 +42,7 @@ def check(route: ContractRoute, raw: JsonObject) -> JsonObject:
 
 
 def names(route: ContractRoute) -> frozenset[str]:
-    """Return the parameters that Stripe knows on a route, by their outermost names."""
+    """Return the top-level parameters that Stripe has for a route."""
     if route.params is None:
         return frozenset()
     module, name = route.params
@@ -56,7 +59,7 @@ def _checker_of(where: tuple[str, str]) -> Checker:
 
 @functools.cache
 def _typed_dict(cls: type) -> Checker:
-    """Fields compile at their first use, so that a type may contain itself."""
+    """Return the checker of a TypedDict. Fields compile at first use because types can be recursive."""
 
     @functools.cache
     def compiled() -> Checker:
@@ -91,7 +94,7 @@ def _object(fields: dict[str, Checker], required: frozenset[str]) -> Checker:
 
 
 def empty(name: str) -> StripeError:
-    """Return Stripe's 400 for an empty string where nothing can be unset."""
+    """Return Stripe's 400 for an empty string in a parameter that cannot be unset."""
     message = (
         f"You passed an empty string for '{name}'. We assume empty values are an attempt to unset a parameter; however "
         f"'{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value."
@@ -121,7 +124,7 @@ def _compile(hint: Any) -> Checker:
 
 
 def _union(members: tuple[Any, ...]) -> Checker:
-    """An empty string unsets where `Literal['']` allows it; an open enum is closed to what the SDK names."""
+    """Return the checker of a union. An empty string unsets if `Literal['']` allows it; open enums are closed."""
     kept = [member for member in members if member is not type(None) and get_origin(member) is not UntypedStripeObject]
     enums = tuple(value for member in kept if get_origin(member) is Literal for value in get_args(member))
     unsets = "" in enums
@@ -137,7 +140,7 @@ def _union(members: tuple[Any, ...]) -> Checker:
             try:
                 return choice(value, name)
             except StripeError as error:
-                # A composite that took the value in and found fault inside it says more than its rivals.
+                # An error inside a nested value is more precise than an error about the value itself.
                 if first is None or error.members.get("param") != name:
                     first = error
         if first is None:
@@ -170,7 +173,7 @@ def _list(element: Checker) -> Checker:
 def _mapping(element: Checker) -> Checker:
     def checker(value: Json, name: str) -> Json:
         if value == "":
-            return ""  # unsets the whole of it, as `metadata=` does
+            return ""  # unsets the whole value, like `metadata=`
         if not isinstance(value, dict):
             raise invalid("Invalid object", param=name)
         return {key: element(inner, f"{name}[{key}]") for key, inner in value.items()}

@@ -1,8 +1,7 @@
 """
-Replies held to the SDK's resource classes: every field that is not optional is there, and each has its type.
+Validate responses against the SDK's resource classes: all required fields are present, and each has its type.
 
-Stricter than the SDK in two ways: an enum that is open there is closed here, and a field that the SDK does not know is
-a fault, so nothing that Stripe has taken away can come back.
+Stricter than the SDK in two ways: open enums are closed, and unknown fields are errors, so removed fields cannot return.
 """
 
 import ast
@@ -23,27 +22,27 @@ from sandbox.contract.routes import ContractRoute
 from sandbox.json_types import Json, JsonObject
 
 Errors = Sequence[str]
-"""Sentences, each beginning with where in the value it is found."""
+"""Error messages, each starting with the path of the value."""
 Checker = Callable[[Json], Errors]
 
 _VALID: Errors = ()
 
 
 def response_errors(route: ContractRoute, body: JsonObject) -> list[str]:
-    """Return what is wrong with the reply to a request; nothing, if it fits."""
+    """Return the errors in the response to a request."""
     element = _resource(resource_of(route))
     checker = _page(element) if route.is_list else element
     return _prefixed(route.response[1], checker(body))
 
 
 def resource_of(route: ContractRoute) -> Any:
-    """Return the SDK class of what a route returns; of an element, if it is a list."""
+    """Return the SDK class that a route returns; for a list, the class of its elements."""
     module, name = route.response
     return getattr(importlib.import_module(module), name)
 
 
 def object_errors(body: JsonObject) -> list[str]:
-    """Return what is wrong with a resource by itself, such as the one inside an event."""
+    """Return the errors in a single resource, such as the object of an event."""
     home = OBJECT_CLASSES.get(str(body.get("object")))
     if home is None:
         return [f"object: {body.get('object')!r} is no resource of Stripe's"]
@@ -51,12 +50,12 @@ def object_errors(body: JsonObject) -> list[str]:
 
 
 def _prefixed(where: str, errors: Errors) -> list[str]:
-    """Put where a value is in front of what is wrong with it."""
+    """Prefix each error with the path of the value."""
     return [f"{where}{fault}" for fault in errors]
 
 
 def nullable_fields(kind: str) -> tuple[str, ...]:
-    """Return the fields of a resource that may be null; `kind` is its `object`, such as `invoice`."""
+    """Return the nullable fields of a resource. `kind` is its `object`, such as `invoice`."""
     module, name = OBJECT_CLASSES[kind]
     cls = getattr(importlib.import_module(module), name)
     return tuple(field for field, hint in field_types(cls).items() if _is_nullable(hint))
@@ -64,7 +63,7 @@ def nullable_fields(kind: str) -> tuple[str, ...]:
 
 @functools.cache
 def _resource(cls: Any) -> Checker:
-    """Fields compile at their first use: resources contain one another."""
+    """Return the checker of a resource class. Fields compile at first use because resources are recursive."""
 
     @functools.cache
     def compiled() -> tuple[dict[str, Checker], frozenset[str]]:
@@ -92,7 +91,7 @@ def _resource(cls: Any) -> Checker:
 
 @functools.cache
 def field_types(cls: Any) -> dict[str, Any]:
-    """Return the annotations of a resource class, its own and inherited, resolved, without class variables."""
+    """Return the resolved annotations of a resource class, including inherited ones, without class variables."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, StripeObject) and base.__module__ not in ("stripe._stripe_object", "stripe._api_resource"):
@@ -104,7 +103,7 @@ def field_types(cls: Any) -> dict[str, Any]:
 
 
 def _resolve(hint: Any, module: str) -> Any:
-    """Bind a type to its module, inner forward references included, by replacing each with what it names."""
+    """Resolve the forward references in a type in the context of its module."""
     if isinstance(hint, str):
         hint = ForwardRef(hint)
     if isinstance(hint, ForwardRef):
@@ -119,7 +118,7 @@ def _resolve(hint: Any, module: str) -> Any:
 
 
 class _Names(Mapping[str, Any]):
-    """What a module imports under `if TYPE_CHECKING`, imported when it is asked for."""
+    """The names a module imports under `if TYPE_CHECKING`, imported on access."""
 
     def __init__(self, module: str) -> None:
         self._homes = _type_checking_imports(module)
@@ -191,7 +190,7 @@ def _union(members: tuple[Any, ...]) -> Checker:
             if not errors:
                 return _VALID
             outcomes.append(errors)
-        # The one that came furthest says the most.
+        # The error at the deepest path is the most precise.
         return max(outcomes, key=lambda errors: errors[0].count("."), default=_VALID)
 
     return checker

@@ -1,4 +1,4 @@
-"""The table of all of Stripe's v1 routes, read from the source of the SDK's service classes."""
+"""Stripe's v1 routes, read from the source of the SDK's service classes."""
 
 import ast
 import functools
@@ -17,22 +17,22 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractRoute:
-    """One route of Stripe's, with the names of the SDK classes that describe its parameters and its reply."""
+    """One of Stripe's routes, with the names of the SDK classes for its parameters and its response."""
 
     method: str
     path: str
     service: str
-    """The SDK's name of the service it belongs to, such as `checkout.sessions`."""
+    """The SDK's name of the service, such as `checkout.sessions`."""
     params: tuple[str, str] | None
     """Module and class of the parameters; None if there are none."""
     response: tuple[str, str]
-    """Module and class of the reply; of an element if `is_list`."""
+    """Module and class of the response; of an element if `is_list`."""
     is_list: bool
 
 
 @functools.cache
 def all_routes() -> dict[tuple[str, str], ContractRoute]:
-    """Return every v1 route that the SDK knows, by method and path template."""
+    """Return all v1 routes of the SDK by method and path template."""
     table: dict[tuple[str, str], ContractRoute] = {}
     services = dict(_services("stripe._v1_services"))
     for file in sorted(_PACKAGE.glob("**/_*_service.py")):
@@ -45,7 +45,7 @@ def all_routes() -> dict[tuple[str, str], ContractRoute]:
 
 
 def _services(module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Module and name of each service, as the SDK's own services list what is under them."""
+    """Yield the module and the dotted name of each service."""
     under: dict[str, list[str]] = getattr(importlib.import_module(module), "_subservices", {})
     for name, (home, _) in under.items():
         yield home, f"{prefix}{name}"
@@ -54,7 +54,7 @@ def _services(module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def _shapes() -> dict[tuple[int, str], list[tuple[tuple[str, ...], str]]]:
-    """Path templates by their number of slashes and their noun, which is no variable; the most literal first."""
+    """Return path templates by their number of slashes and their first segment, the most literal first."""
     alike: dict[tuple[int, str], set[str]] = {}
     for _, path in all_routes():
         alike.setdefault((path.count("/"), path.split("/")[2]), set()).add(path)
@@ -69,7 +69,7 @@ def _variables_last(shape: tuple[tuple[str, ...], str]) -> tuple[bool, ...]:
 
 
 def match(method: str, path: str) -> tuple[ContractRoute, dict[str, str]] | None:
-    """Return the route that a concrete path belongs to and the ids in the path; None if Stripe has no such route."""
+    """Return the route of a concrete path and the ids in it, or None if Stripe has no such route."""
     parts = path.split("/")
     if len(parts) < 3:
         return None
@@ -120,7 +120,7 @@ def _route_of(function: ast.FunctionDef, homes: dict[str, str], service: str) ->
 
 
 def _constant(node: ast.expr) -> str:
-    """A string, or the template of a `"…".format(…)`."""
+    """Return a string constant, or the template of a `"…".format(…)`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         node = node.func.value
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

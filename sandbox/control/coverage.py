@@ -1,4 +1,4 @@
-"""What the sandbox serves of Stripe's API and what it answers 501, counted against the SDK's own services."""
+"""Coverage report: which of Stripe's routes and parameters the sandbox supports."""
 
 import stripe
 
@@ -11,7 +11,7 @@ from sandbox.json_types import JsonObject
 
 
 def report() -> JsonObject:
-    """Return, for each service of the SDK, the routes that are served, with what they leave out, and the others."""
+    """Return the supported and unsupported routes of each service of the SDK."""
     services: dict[str, JsonObject] = {}
     for key, route in sorted(all_routes().items(), key=lambda found: (found[1].service, found[0][1], found[0][0])):
         group = services.setdefault(route.service, {"service": route.service, "served": [], "not_served": []})
@@ -38,13 +38,13 @@ def _served(route: ContractRoute) -> JsonObject:
 
 
 def as_text(found: JsonObject) -> str:
-    """Return a report as people read it: what is served, then what is not."""
+    """Return the report as text."""
     services = found["services"]
     lines = [
-        f"{found['sdk']}, API {found['api_version']}: {found['served']} routes are served, {found['not_served']} are not.",
-        "What is not served is answered 501, a route or a parameter.",
+        f"{found['sdk']}, API {found['api_version']}: {found['served']} routes supported, {found['not_served']} not.",
+        "Unsupported routes and parameters return 501.",
         "",
-        "SERVED",
+        "SUPPORTED",
     ]
     for group in services:
         if group["served"]:
@@ -52,7 +52,7 @@ def as_text(found: JsonObject) -> str:
             for one in group["served"]:
                 without = ", ".join(one["parameters_not_served"])
                 lines.append(f"    {one['route']}" + (f"\n        without {without}" if without else ""))
-    lines += ["", "NOT SERVED"]
+    lines += ["", "NOT SUPPORTED"]
     for group in services:
         if group["not_served"]:
             lines.append(f"  {group['service']}: {len(group['not_served'])} of {_all(group)}")

@@ -1,4 +1,4 @@
-"""The control API, below `/_sandbox`: what a test asks and does that Stripe has no API for."""
+"""The control API below `/_sandbox`: what tests need beyond Stripe's API."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ _LONGEST_WAIT = 60.0
 
 
 def _for_account(function: Action) -> Callable[[Request], Awaitable[Response]]:
-    """Make an endpoint of an action on the account whose key is given; an error is told in Stripe's shape."""
+    """Return an endpoint that runs an action on the account of the given key. Errors have Stripe's format."""
 
     @wraps(function)
     async def endpoint(request: Request) -> Response:
@@ -39,32 +39,32 @@ def _for_account(function: Action) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def health(request: Request) -> Response:
-    """Say that the sandbox runs, and what it serves."""
+    """Return the status and the supported routes."""
     return JSONResponse({"status": "ok", "api_version": API_VERSION, "routes": served_routes()})
 
 
 async def violations(request: Request) -> Response:
-    """Every reply or event, of any account, that did not fit the SDK's types."""
+    """List responses and events, of any account, that did not match the SDK's types."""
     runtime: Runtime = request.app.state.runtime
     return JSONResponse({"data": runtime.violations})
 
 
 @_for_account
 async def requests(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """The API requests so far, in their order; a status of null is still under way or was dropped."""
+    """List the API requests in order. A `null` status means in progress or dropped."""
     return {"data": account.requests}
 
 
 @_for_account
 async def clear_requests(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Forget the API requests so far."""
+    """Delete the recorded API requests."""
     account.requests.clear()
     return {"data": []}
 
 
 @_for_account
 async def deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Every attempt to deliver an event, in their order; `?event=` for those of one event."""
+    """List all delivery attempts in order, or those of one event with `?event=`."""
     event = request.query_params.get("event")
     made = [each for each in account.deliveries if event in (None, each["event"])]
     waiting = runtime.delivery.waiting(account)
@@ -78,7 +78,7 @@ async def deliveries(request: Request, runtime: Runtime, account: Account) -> Js
 
 @_for_account
 async def lose_deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Drop every delivery that is held, queued or waiting for a retry, as if the network had lost them."""
+    """Discard all pending deliveries, as if the network had lost them."""
     runtime.delivery.forget(account)
     account.deliveries.clear()
     return {"data": []}
@@ -86,7 +86,7 @@ async def lose_deliveries(request: Request, runtime: Runtime, account: Account) 
 
 @_for_account
 async def deliver(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Deliver an event again, now, even while deliveries are held; to one endpoint, or to all that are enabled."""
+    """Redeliver an event now, even while deliveries are held, to one endpoint or to all enabled ones."""
     event = account.get("event", request.path_params["id"])
     wanted = (await _fields(request, "endpoint")).get("endpoint")
     endpoints = [account.get("webhook_endpoint", wanted)] if wanted else account.all("webhook_endpoint")
@@ -96,7 +96,7 @@ async def deliver(request: Request, runtime: Runtime, account: Account) -> JsonO
 
 @_for_account
 async def wind_deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Move the time of retries forward by `seconds`; answer with the attempts that were made on the way."""
+    """Advance the time of retries by `seconds`. Return the attempts made on the way."""
     wanted = await _fields(request, "seconds")
     before = len(account.deliveries)
     await runtime.delivery.wind(account, wanted.get("seconds"))
@@ -105,7 +105,7 @@ async def wind_deliveries(request: Request, runtime: Runtime, account: Account) 
 
 @_for_account
 async def roll_secret(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Give an endpoint another secret; for `overlap_seconds` (24 hours) the old one signs beside it."""
+    """Roll the secret of an endpoint. The old one keeps signing for `overlap_seconds` (default 24 hours)."""
     endpoint = account.get("webhook_endpoint", request.path_params["id"])
     wanted = await _fields(request, "overlap_seconds")
     overlap = wanted.get("overlap_seconds", signatures.LONGEST_OVERLAP)
@@ -115,33 +115,34 @@ async def roll_secret(request: Request, runtime: Runtime, account: Account) -> J
 
 @_for_account
 async def limits(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """The rate limits, what they let through and what they refused; DELETE begins to count anew."""
+    """Return the rate limits and their counters. DELETE resets the counters."""
     if request.method == "DELETE":
         account.rate_limits.clear()
     return account.rate_limits.to_json(account.settings)
 
 
 async def report(request: Request) -> Response:
-    """What is served and what is not, for each service of the SDK."""
+    """Return the coverage report."""
     return JSONResponse(contract_report())
 
 
 @_for_account
 async def idle(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """
-    Answer when no delivery is under way or queued; 408 after `timeout` seconds (30). Held ones do not count.
+    Wait until no delivery is in progress or queued. Held deliveries do not count.
 
-    `planned` is how many there ever were: who is told the same number twice knows that nothing was sent in between.
+    Returns 408 after `timeout` seconds (default 30). `planned` is the total number of deliveries so far: if it is the
+    same in two responses, nothing was sent in between.
     """
     try:
         timeout = min(float(request.query_params.get("timeout", "30")), _LONGEST_WAIT)
     except ValueError as error:
-        raise invalid("timeout is a number of seconds.", param="timeout") from error
+        raise invalid("timeout must be a number of seconds.", param="timeout") from error
     end = clock.precise() + timeout
     while runtime.delivery.under_way(account) or _clock_is_advancing(account):
         if clock.precise() >= end:
             pending = runtime.delivery.under_way(account)
-            raise invalid(f"Not idle after {timeout} s: {pending} deliveries are under way.", status=408)
+            raise invalid(f"Not idle after {timeout} s: {pending} deliveries are in progress.", status=408)
         await clock.sleep(_POLL)
     return {"idle": True, "held": runtime.delivery.held(account), "planned": runtime.delivery.planned(account)}
 
@@ -152,7 +153,7 @@ def _clock_is_advancing(account: Account) -> bool:
 
 @_for_account
 async def settings(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Show the settings of the account; with PUT, change some first."""
+    """Return the settings of the account. PUT changes them first."""
     if request.method == "PUT":
         account.settings.update(await _body(request))
         runtime.delivery.obey(account)
@@ -161,19 +162,19 @@ async def settings(request: Request, runtime: Runtime, account: Account) -> Json
 
 @_for_account
 async def add_fault(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Ask for a fault."""
+    """Add a fault."""
     return account.faults.add(await _body(request), seed=account.settings.seed).to_json()
 
 
 @_for_account
 async def faults(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """The faults, each with how often it has hit."""
+    """List the faults and how often each has matched."""
     return {"data": account.faults.all()}
 
 
 @_for_account
 async def remove_faults(request: Request, runtime: Runtime, account: Account) -> JsonObject:
-    """Delete one fault, or all, and let go of the calls that are held."""
+    """Delete one fault or all, and release the calls they hold."""
     account.faults.remove(request.path_params.get("id"))
     return {"data": account.faults.all()}
 
@@ -194,22 +195,22 @@ async def _body(request: Request) -> JsonObject:
     try:
         found = json.loads(text or b"{}")
     except ValueError as error:
-        raise invalid("The body is not JSON.") from error
+        raise invalid("The body must be JSON.") from error
     if not isinstance(found, dict):
-        raise invalid("The body is not a JSON object.")
+        raise invalid("The body must be a JSON object.")
     return found
 
 
 async def _fields(request: Request, *known: str) -> JsonObject:
     """
-    Return the body of a request that takes these fields.
+    Return the body of a request that accepts these fields.
 
-    :raises StripeError: 400 for any other.
+    :raises StripeError: 400 for any other field.
     """
     found = await _body(request)
     for name in found:
         if name not in known:
-            raise invalid(f"Unknown field: {name}. There are {', '.join(known)}.", param=name)
+            raise invalid(f"Unknown field: {name}. Known fields: {', '.join(known)}.", param=name)
     return found
 
 

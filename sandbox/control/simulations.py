@@ -1,8 +1,7 @@
 """
-What happens outside Stripe and that a test can have happen: a reader authenticates, a bank decides a dispute.
+Simulations: events outside Stripe that a test can trigger, such as a bank's decision on a dispute.
 
-Each is a function of an account, an object's id and the JSON body of the request, served by `sandbox.control.routes` below
-`/_sandbox`.
+Each is a function of an account, an object's id and the JSON body. `sandbox.control.routes` serves them below `/_sandbox`.
 """
 
 from collections.abc import Callable
@@ -13,11 +12,11 @@ from sandbox.store.accounts import Account
 Simulation = Callable[[Account, str, JsonObject], JsonObject]
 
 SIMULATIONS: dict[str, Simulation] = {}
-"""By path below `/_sandbox/`, with `{id}` in it."""
+"""By path below `/_sandbox/`, with `{id}` for the object's id."""
 
 
 def simulation(path: str) -> Callable[[Simulation], Simulation]:
-    """Register what happens on a POST to a path."""
+    """Register the simulation that a POST to a path runs."""
 
     def register(function: Simulation) -> Simulation:
         SIMULATIONS[path] = function

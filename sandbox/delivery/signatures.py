@@ -1,4 +1,4 @@
-"""The secrets of an endpoint, of which there are several while one is rolled, and the header they sign."""
+"""Signing secrets of webhook endpoints, including their rotation, and the signature header."""
 
 from stripe import WebhookSignature
 
@@ -8,14 +8,14 @@ from sandbox.json_types import Json, JsonObject
 from sandbox.store.accounts import new_id
 
 LONGEST_OVERLAP = 86400
-"""Seconds for which Stripe lets an old secret sign beside the new one."""
+"""The longest time, in seconds, for which a rolled secret keeps signing."""
 
 
 def header(endpoint: JsonObject, payload: str, *, now: int) -> str:
     """
-    Return the `Stripe-Signature` of a payload: one v1 for each secret that is in force, the newest first.
+    Return the `Stripe-Signature` header of a payload: one v1 signature for each active secret, the newest first.
 
-    :param now: the delivery's time, by which old secrets run out. The signature itself is dated in real time.
+    :param now: the delivery's time, which decides when old secrets expire. The signature has the system time.
     """
     at = clock.now()
     first, *others = [
@@ -26,12 +26,12 @@ def header(endpoint: JsonObject, payload: str, *, now: int) -> str:
 
 def roll(endpoint: JsonObject, *, overlap: Json, now: int) -> str:
     """
-    Give an endpoint another secret and return it; the old one signs too for so many seconds more.
+    Replace the secret of an endpoint and return the new one. The old one keeps signing for `overlap` seconds.
 
-    :raises StripeError: 400 for an overlap of more than 24 hours, or of another kind.
+    :raises StripeError: 400 unless `overlap` is a whole number from 0 to 24 hours.
     """
     if not isinstance(overlap, int) or isinstance(overlap, bool) or not 0 <= overlap <= LONGEST_OVERLAP:
-        message = f"Invalid overlap_seconds: {overlap!r}. It is a whole number from 0 to {LONGEST_OVERLAP}."
+        message = f"Invalid overlap_seconds: {overlap!r}. It must be a whole number from 0 to {LONGEST_OVERLAP}."
         raise invalid(message, param="overlap_seconds")
     kept = [[secret, until] for secret, until in endpoint.get("_old_secrets", []) if until > now]
     endpoint["_old_secrets"] = [[endpoint["_secret"], now + overlap], *kept] if overlap else kept

@@ -1,8 +1,8 @@
 """
-Webhooks: each event goes, signed, to each endpoint that listens for it; failures are tried again.
+Webhook delivery: each event is signed and sent to each subscribed endpoint. Failed deliveries are retried.
 
-What the network does to them is the account's to set: deliveries are held, late, lost, doubled or in any order. Each such
-chance is drawn from the account's seed and the delivery's number, so that a run can be had again.
+The account's settings can hold, delay, lose, duplicate or reorder deliveries. Each random decision depends on the
+account's seed and the delivery's number, so a run can be repeated.
 """
 
 import asyncio
@@ -22,36 +22,36 @@ from sandbox.store.accounts import Account
 
 _MAX_CONCURRENT = 32
 _TIMEOUT = 10.0
-"""Seconds that an endpoint has to answer in."""
+"""Seconds to wait for an endpoint's response."""
 _SHUFFLE_WINDOW = 0.05
-"""Seconds in which deliveries gather before they are shuffled."""
+"""Seconds in which deliveries collect before they are shuffled."""
 STRIPE_RETRY_DELAYS = [3600 * 2**step for step in range(6)]
-"""Seconds from each failure to the next attempt: doubled each time and within three days, as Stripe tells of live mode.
-The steps themselves are the sandbox's own; Stripe publishes none."""
+"""Seconds between attempts: doubled each time, for up to three days as in Stripe's live mode. Stripe does not publish its
+exact intervals."""
 _MAX_ADVANCE = 30 * 86400
 
 
 @dataclass(eq=False, slots=True)
 class _Delivery:
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     event: JsonObject
     endpoint: JsonObject
     name: tuple[int, int]
-    """The number of the delivery in its account and of the copy: what its chances are drawn by."""
+    """Number of the delivery in its account, and of the copy: the names of its random decisions."""
     clock_id: str | None
-    """The test clock whose time it lives in; None for the delivery's own."""
+    """The test clock whose time applies; None for the queue's own time."""
     last_attempt_at: int
-    """When it was last tried, or made, in that time."""
+    """When it was last attempted, or created."""
     state: str = "new"
-    """`new` until it is let through, `sending`, `pausing` in real time, or `waiting` for a clock."""
+    """`new`, `sending`, `pausing` (retry in real time) or `waiting` (retry when its clock advances)."""
     attempt: int = 1
     due: int = 0
 
 
 @dataclass(eq=False)
 class _Queue:
-    """What is on its way for one account."""
+    """The pending deliveries of one account."""
 
     account: Account
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,20 +61,20 @@ class _Queue:
     planned: int = 0
     offset: int = 0
     shared_second: int | None = None
-    """The one second of all events while `equal_seconds` is on."""
+    """The creation time of all events while `equal_seconds` is on."""
 
     def now(self, clock_id: str | None = None) -> int:
-        """Return the time of a delivery: a test clock's, or real time and how far it was wound."""
+        """Return the time of a test clock, or the system time plus the queue's offset."""
         return clock.now() + self.offset if clock_id is None else self.account.now(clock_id)
 
     def drop(self, delivery: _Delivery) -> None:
-        """Have done with a parcel."""
+        """Remove a delivery."""
         if delivery in self.deliveries:
             self.deliveries.remove(delivery)
 
 
 class Delivery:
-    """Delivers the events of all accounts. Made inside a running event loop."""
+    """Sends the events of all accounts. Create it inside a running event loop."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -82,7 +82,7 @@ class Delivery:
         self._queues: dict[str, _Queue] = {}
 
     async def close(self) -> None:
-        """Give up what is under way and close the connections."""
+        """Cancel all deliveries and close the connections."""
         tasks = [task for queue in self._queues.values() for task in queue.tasks]
         for task in tasks:
             task.cancel()
@@ -91,7 +91,7 @@ class Delivery:
             await self._session.close()
 
     def flush(self, account: Account) -> None:
-        """Begin the delivery of the events that an account has made since the last time, and of retries that are due."""
+        """Start the delivery of new events, and of retries that are due."""
         if account.outbox:
             queue = self._queue(account)
             events, account.outbox = account.outbox, []
@@ -106,7 +106,7 @@ class Delivery:
             self._start_due_retries(self._queue(account))
 
     def obey(self, account: Account) -> None:
-        """Hold the deliveries of an account, or let them go, as its settings say."""
+        """Hold or release the deliveries of an account as its settings say."""
         gate = self._queue(account).gate
         if account.settings.deliver:
             gate.set()
@@ -114,21 +114,21 @@ class Delivery:
             gate.clear()
 
     def under_way(self, account: Account) -> int:
-        """Return how many deliveries are running, queued or pausing; those held or waiting for a clock do not count."""
+        """Return the number of deliveries in progress. Held ones, and retries waiting for a clock, do not count."""
         queue = self._queue(account)
         return sum(delivery.state != "waiting" for delivery in queue.deliveries) - self.held(account)
 
     def planned(self, account: Account) -> int:
-        """Return how many deliveries there ever were, those that were lost among them."""
+        """Return the total number of deliveries so far, including lost ones."""
         return self._queue(account).planned
 
     def held(self, account: Account) -> int:
-        """Return how many deliveries wait for `deliver` to be true again."""
+        """Return the number of deliveries held until `deliver` is true again."""
         queue = self._queue(account)
         return 0 if queue.gate.is_set() else sum(delivery.state == "new" for delivery in queue.deliveries)
 
     def waiting(self, account: Account) -> list[JsonObject]:
-        """Return the retries that wait until their clock is wound, the next one first."""
+        """Return the retries that wait for their clock to advance, the earliest first."""
         deliveries = [delivery for delivery in self._queue(account).deliveries if delivery.state == "waiting"]
         return [
             {
@@ -142,11 +142,11 @@ class Delivery:
         ]
 
     def now(self, account: Account) -> int:
-        """Return the time that an account's retries and rolled secrets live in."""
+        """Return the time of an account's retries and rolled secrets."""
         return self._queue(account).now()
 
     def forget(self, account: Account) -> None:
-        """Drop all that is still to be delivered: those webhooks are lost."""
+        """Discard all pending deliveries of an account."""
         queue = self._queue(account)
         for task in list(queue.tasks):
             task.cancel()
@@ -155,12 +155,12 @@ class Delivery:
 
     async def wind(self, account: Account, seconds: Json) -> None:
         """
-        Move the delivery's time forward, and make each attempt that falls due on the way, in order.
+        Advance the delivery's time, and make each attempt that falls due on the way, in order.
 
-        :raises StripeError: 400 if it would go backwards, or further than 30 days at once.
+        :raises StripeError: 400 unless `seconds` is from 1 to 30 days.
         """
         if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= _MAX_ADVANCE:
-            message = f"Invalid seconds: {seconds!r}. Deliveries are wound forward by 1 to {_MAX_ADVANCE} seconds."
+            message = f"Invalid seconds: {seconds!r}. It must be a whole number from 1 to {_MAX_ADVANCE}."
             raise invalid(message, param="seconds")
         queue = self._queue(account)
         target = queue.now() + seconds
@@ -175,7 +175,7 @@ class Delivery:
         queue.offset = max(queue.offset, target - clock.now())
 
     async def send(self, account: Account, event: JsonObject, endpoint: JsonObject, *, attempt: int = 1) -> JsonObject:
-        """Deliver once, now, whatever is held; return the record of the attempt."""
+        """Send an event once, now, even while deliveries are held. Return the record of the attempt."""
         payload = json.dumps(account.render(event), separators=(",", ":"), ensure_ascii=False)
         record = _record(account, event, endpoint, attempt)
         try:
@@ -190,11 +190,11 @@ class Delivery:
         return record
 
     def _enqueue(self, queue: _Queue, event: JsonObject, endpoint: JsonObject) -> None:
-        """Decide what becomes of a delivery: whether it is lost, or doubled, and begin it."""
+        """Decide whether a delivery is lost or duplicated, and start it."""
         settings, number = queue.account.settings, queue.planned
         queue.planned += 1
         if random_for(settings.seed, "loss", number).random() < settings.loss:
-            _record(queue.account, event, endpoint, 1)["error"] = "Lost on the way, as the settings ask."
+            _record(queue.account, event, endpoint, 1)["error"] = "Lost, as the setting `loss` requires."
             return
         duplicated = random_for(settings.seed, "duplicates", number).random() < settings.duplicates
         clock_id = _clock_of(queue.account, event)
@@ -213,19 +213,19 @@ class Delivery:
         await self._attempt(queue, delivery)
 
     async def _send_shuffled(self, queue: _Queue) -> None:
-        """Send what gathers in a moment, or while deliveries are held, one after another in an order of chance."""
+        """Send the deliveries that collected in a short time, or while deliveries were held, in random order."""
         await clock.sleep(_SHUFFLE_WINDOW)
         await queue.gate.wait()
         deliveries, queue.shuffling = queue.shuffling, []
         random_for(queue.account.settings.seed, "order", deliveries[0].name).shuffle(deliveries)
         for delivery in deliveries:
-            if _delay(queue.account, delivery):  # then it is the delays that make the order
+            if _delay(queue.account, delivery):  # then the delays determine the order
                 self._start_task(queue, self._send_after_delay(queue, delivery))
             else:
                 await self._attempt(queue, delivery)
 
     async def _attempt(self, queue: _Queue, delivery: _Delivery) -> None:
-        """Make the next attempt as soon as deliveries are let through; if it fails, see to another."""
+        """Make the next attempt once deliveries are not held. Schedule another if it fails."""
         await queue.gate.wait()
         account, endpoint = queue.account, delivery.endpoint
         if account.find("webhook_endpoint", endpoint["id"]) is None or endpoint["status"] != "enabled":
@@ -253,11 +253,11 @@ class Delivery:
         await self._attempt(queue, delivery)
 
     def _start_due_retries(self, queue: _Queue) -> None:
-        """Let go of the retries whose clock has come to them."""
+        """Start the retries whose time has come."""
         for delivery in [delivery for delivery in queue.deliveries if delivery.state == "waiting"]:
             try:
                 now = queue.now(delivery.clock_id)
-            except StripeError:  # the test clock was deleted, and all that was on it
+            except StripeError:  # the test clock and its objects were deleted
                 queue.drop(delivery)
                 continue
             if delivery.due <= now:
@@ -334,7 +334,7 @@ def _subscribed_endpoints(account: Account, event: JsonObject) -> Iterator[JsonO
 
 
 def _clock_of(account: Account, event: JsonObject) -> str | None:
-    """The test clock that the event's object lives on, if it is still there."""
+    """Return the test clock of the event's object, if it still exists."""
     obj = event["data"]["object"]
     found = obj["id"] if obj["object"] == "test_helpers.test_clock" else obj.get("test_clock")
     if not isinstance(found, str) and isinstance(obj.get("customer"), str):

@@ -1,4 +1,4 @@
-"""Faults that a test asks for: replies that get lost, calls that hang, errors of Stripe's own or of what stands before."""
+"""Faults that tests inject: lost responses, calls that hang, and errors of Stripe or of a proxy in front of it."""
 
 import asyncio
 import json
@@ -16,22 +16,22 @@ from sandbox.json_types import Json, JsonObject
 from sandbox.seeded_random import random_for
 
 ACTIONS = {
-    "drop": "cuts the connection without a reply",
-    "hold": "waits for `seconds`, or until the fault is deleted, as when a client's time runs out",
-    "status": "replies with an error of Stripe's",
-    "html": "replies with a page in place of JSON, as a proxy before Stripe does",
-    "truncate": "replies with half of the JSON",
-    "slow": "replies in drips, for `seconds`",
-    "outage": "replies to every call with an error, for `seconds` or until the fault is deleted",
+    "drop": "closes the connection without a response",
+    "hold": "delays the response for `seconds`, or until the fault is deleted, as in a time-out",
+    "status": "returns a Stripe error",
+    "html": "returns an HTML page instead of JSON, like a proxy in front of Stripe",
+    "truncate": "returns half of the JSON",
+    "slow": "sends the response in small chunks for `seconds`",
+    "outage": "returns an error to every call, for `seconds` or until the fault is deleted",
 }
-"""What each action does, in words."""
+"""Actions and their descriptions."""
 _RESPONSE_ACTIONS = ("truncate", "slow")
-"""Actions on the true reply: they can only come after the effect."""
+"""Actions on the real response. They always happen after the effect."""
 
 
 @dataclass(kw_only=True)
 class Fault:
-    """One fault: which calls it hits, before or after their effect, and what it does to them."""
+    """One fault: which calls it matches, before or after their effect, and what it does."""
 
     id: str
     method: str
@@ -50,7 +50,7 @@ class Fault:
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def matches(self, method: str, path: str, when: str) -> bool:
-        """Say whether a call is hit."""
+        """Return whether the fault applies to a call."""
         spent = self.times is not None and self.hits >= self.times
         over = self.action == "outage" and self.seconds is not None and clock.precise() > self._begun + self.seconds
         if spent or over or when != self.when or self.method not in ("*", method) or not fnmatchcase(path, self.path):
@@ -66,35 +66,35 @@ class Fault:
             task.cancel()
 
     def release(self) -> None:
-        """Let go of the calls that are held."""
+        """Release the calls that are held."""
         self._released.set()
 
     def reply(self) -> JsonObject:
-        """Return the JSON body of the error that it makes."""
+        """Return the JSON body of the injected error."""
         if self.body is not None:
             return self.body
         if self.status == 429:
             return rate_limits.rate_limit_error().body()
-        return StripeError(self.status, "api_error", "An error that the sandbox was asked to make.").body()
+        return StripeError(self.status, "api_error", "Injected by a fault.").body()
 
     def html(self) -> str:
-        """Return the page that it shows in place of JSON."""
+        """Return the HTML page that replaces JSON."""
         title = f"{self.status} {HTTPStatus(self.status).phrase if self.status in set(HTTPStatus) else 'Error'}"
-        return f"<!doctype html>\n<title>{title}</title>\n<h1>{title}</h1>\n<p>The sandbox was asked to.</p>\n"
+        return f"<!doctype html>\n<title>{title}</title>\n<h1>{title}</h1>\n<p>Injected by a fault.</p>\n"
 
     @property
     def headers(self) -> dict[str, str]:
-        """What Stripe says of a retry, if it says anything."""
+        """The retry header, if the fault sets one."""
         return {} if self.should_retry is None else {"Stripe-Should-Retry": json.dumps(self.should_retry)}
 
     def to_json(self) -> JsonObject:
-        """Return the fault as the control API shows it."""
+        """Return the fault as the control API returns it."""
         return {"id": self.id, **{name: getattr(self, name) for name in sorted(_RULES)}, "hits": self.hits}
 
 
 @dataclass
 class Faults:
-    """The faults of one account, in the order they were asked for."""
+    """The faults of one account in the order they were added."""
 
     _faults: dict[str, Fault] = field(default_factory=dict)
     _made: int = 0
@@ -103,8 +103,8 @@ class Faults:
         """
         Add a fault.
 
-        :param seed: what its probability is drawn from.
-        :raises StripeError: 400 that says what is wrong with it.
+        :param seed: the seed of its probability.
+        :raises StripeError: 400 with what is wrong.
         """
         _check(fields)
         self._made += 1
@@ -128,7 +128,7 @@ class Faults:
         return fault
 
     def match(self, method: str, path: str, when: str) -> Fault | None:
-        """Return the first fault that hits a call, and count the hit."""
+        """Return the first fault that applies to a call, and count the match."""
         for fault in self._faults.values():
             if fault.matches(method, path, when):
                 fault.hits += 1
@@ -136,11 +136,11 @@ class Faults:
         return None
 
     def all(self) -> list[JsonObject]:
-        """Return all faults as the control API shows them."""
+        """Return all faults as the control API returns them."""
         return [fault.to_json() for fault in self._faults.values()]
 
     def remove(self, fault_id: str | None = None) -> None:
-        """Delete one fault, or all of them, and let go of the calls they hold."""
+        """Delete one fault or all, and release the calls they hold."""
         for removed_id in [fault_id] if fault_id else list(self._faults):
             if removed_id not in self._faults:
                 raise invalid(f"No such fault: {removed_id}", param="id", status=404)
@@ -150,21 +150,21 @@ class Faults:
 def _check(fields: JsonObject) -> None:
     for name, value in fields.items():
         if name not in _RULES:
-            raise invalid(f"A fault has no field {name!r}; it has {', '.join(sorted(_RULES))}.", param=name)
+            raise invalid(f"Unknown field {name!r}. A fault has the fields {', '.join(sorted(_RULES))}.", param=name)
         fits, meaning = _RULES[name]
         if not fits(value):
-            raise invalid(f"A fault's {name} is {meaning}.", param=name)
+            raise invalid(f"{name} must be {meaning}.", param=name)
     action = fields.get("action")
     if action is None and "path" in fields:
-        raise invalid(f"A fault's action is {_RULES['action'][1]}.", param="action")
+        raise invalid(f"action must be {_RULES['action'][1]}.", param="action")
     if action != "outage" and "path" not in fields:
-        raise invalid("A fault needs a path that begins with '/', such as '/v1/refunds' or '/v1/*'.", param="path")
+        raise invalid("path is required and must begin with '/', such as '/v1/refunds' or '/v1/*'.", param="path")
     if fields.get("status") == 200 and fields.get("body") is None:
-        raise invalid("A fault of status 200 needs the body that it answers.", param="body")
+        raise invalid("A fault with status 200 requires a body.", param="body")
     if action in _RESPONSE_ACTIONS and fields.get("when") == "before":
-        raise invalid(f"{action} is done to the reply, so when is 'after'.", param="when")
+        raise invalid(f"when must be 'after' for {action}, which changes the response.", param="when")
     if action == "outage" and fields.get("when") == "after":
-        raise invalid("In an outage nothing has an effect, so when is 'before'.", param="when")
+        raise invalid("when must be 'before' for an outage, in which no call has an effect.", param="when")
 
 
 def _is_number(value: Json) -> TypeGuard[float]:
@@ -184,11 +184,11 @@ _RULES: dict[str, _Rule] = {
     "seconds": (lambda v: v is None or (_is_number(v) and 0 < v < float("inf")), "a positive number"),
     "status": (
         lambda v: v is None or (isinstance(v, int) and _is_number(v) and (v == 200 or 400 <= v <= 599)),
-        "an error, 400 to 599, or 200 with the body of an answer that Stripe does not give yet",
+        "an error status from 400 to 599, or 200 together with a body",
     ),
     "body": (lambda v: v is None or isinstance(v, dict), "a JSON object"),
     "times": (lambda v: v is None or _is_count(v), "a positive integer, or null for always"),
-    "should_retry": (lambda v: v is None or isinstance(v, bool), "true, false, or null for no such header"),
-    "probability": (lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
+    "should_retry": (lambda v: v is None or isinstance(v, bool), "true, false, or null for no header"),
+    "probability": (lambda v: _is_number(v) and 0 < v <= 1, "a number greater than 0 and at most 1"),
 }
-"""For each field what it takes, as a rule and in words."""
+"""For each field, its validation and a description of valid values."""

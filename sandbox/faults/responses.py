@@ -1,4 +1,4 @@
-"""Replies as a bad network, or a proxy before Stripe, leaves them."""
+"""Broken responses: dropped, truncated, slow, or replaced by a proxy's page."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -10,14 +10,14 @@ from sandbox.faults.faults import Fault
 
 _CHUNKS = 20
 _DEFAULT_SECONDS = 1.0
-"""Seconds that a slow reply takes unless the fault says."""
+"""Default duration of a slow response in seconds."""
 
 
 class DroppedConnection(Response):
-    """No reply at all: the connection is cut, as when a network fails."""
+    """No response: the connection is closed, as in a network failure."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut the connection and wait until the server has noticed."""
+        """Close the connection and wait until the server has noticed."""
         abort: Callable[[], None] = scope["sandbox.abort"]
         abort()
         while (await receive())["type"] != "http.disconnect":
@@ -25,18 +25,18 @@ class DroppedConnection(Response):
 
 
 def html_page(fault: Fault) -> Response:
-    """Return a page where JSON was expected, without any of Stripe's headers."""
+    """Return an HTML page instead of JSON, without Stripe's headers."""
     return HTMLResponse(fault.html(), fault.status, fault.headers)
 
 
 def truncated(response: Response) -> Response:
-    """Return the first half of a reply, and its length as if that were all."""
+    """Return the first half of a response with a matching length."""
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
     return Response(bytes(response.body)[: len(response.body) // 2], response.status_code, headers)
 
 
 def slow(response: Response, fault: Fault) -> Response:
-    """Return a reply whose body comes in drips."""
+    """Return a response whose body is sent in small chunks."""
     body, pause = bytes(response.body), (fault.seconds or _DEFAULT_SECONDS) / _CHUNKS
     size = max(1, -(-len(body) // _CHUNKS))
 

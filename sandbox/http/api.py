@@ -1,8 +1,8 @@
 """
-A request to the API, from the socket to its handler and back.
+The life of an API request.
 
-In this order: who asks, which route, do the parameters fit, is the idempotency key known, the effect, does the reply
-fit. Handlers are plain functions, so no two of them are ever at work at once.
+The steps in order: authenticate, apply rate limits and faults, find the route, validate the parameters, check the
+idempotency key, run the handler, validate the response. Handlers are plain functions, so no two run at the same time.
 """
 
 import base64
@@ -39,9 +39,9 @@ _log = logging.getLogger("sandbox")
 
 def account_of(runtime: Runtime, request: Request) -> Account:
     """
-    Return the account whose secret key the request carries.
+    Return the account of the secret key in a request.
 
-    :raises StripeError: 401 without a key, with a live one or with one of another kind.
+    :raises StripeError: 401 without a key, or for a key that is not a test secret key.
     """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     key = given.strip()
@@ -65,17 +65,17 @@ def account_for(runtime: Runtime, key: str) -> Account:
     """
     Return the account of a secret key.
 
-    :raises StripeError: 401 for a live key or one of another kind.
+    :raises StripeError: 401 unless it is a test secret key.
     """
     if not _TEST_KEY.match(key):
-        note = " The sandbox never takes a live key." if "_live_" in key else ""
+        note = " The sandbox does not accept live keys." if "_live_" in key else ""
         raise invalid(f"Invalid API Key provided: {key[:8]}{'*' * 12}.{note}", status=401)
     return runtime.accounts.of(key)
 
 
 @dataclass(kw_only=True)
 class _RequestState:
-    """One request while it is being answered."""
+    """The state of one request."""
 
     runtime: Runtime
     request: Request
@@ -85,7 +85,7 @@ class _RequestState:
     key: str | None
     replayed: Reply | None = None
     new: bool = False
-    """Whether the idempotency key was taken into use by this request."""
+    """Whether this request was the first to use its idempotency key."""
 
     @property
     def path(self) -> str:
@@ -96,7 +96,7 @@ class _RequestState:
 
 
 async def handle(request: Request) -> Response:
-    """Answer any request below `/v1` (or `/v2`, which is not served)."""
+    """Respond to a request below `/v1` or `/v2` (which is not supported)."""
     runtime: Runtime = request.app.state.runtime
     request_id = new_id("req", length=14)
     try:
@@ -156,7 +156,7 @@ async def _respond(state: _RequestState) -> Response:
 
 
 def _check_rate_limit(state: _RequestState) -> Response | None:
-    """Refuse a request that is one too many, before anything of it is looked at."""
+    """Return a 429 if a rate limit is exceeded, before anything else is checked."""
     account, method = state.account, state.request.method
     if account.settings.rate_limits is False:
         return None
@@ -169,7 +169,7 @@ def _check_rate_limit(state: _RequestState) -> Response | None:
 
 
 def _reply_without_effect(state: _RequestState, fault: Fault) -> Response:
-    """What a fault makes of a request that never reaches Stripe."""
+    """Return the response to a request that a fault keeps from having an effect."""
     if fault.action == "drop":
         return DroppedConnection()
     if fault.action == "html":
@@ -178,7 +178,7 @@ def _reply_without_effect(state: _RequestState, fault: Fault) -> Response:
 
 
 async def _apply_fault(state: _RequestState, reply: Reply, fault: Fault) -> Response:
-    """What a fault makes of a reply whose request had its effect."""
+    """Return the response that a fault makes of the real one."""
     if fault.action in ("drop", "html"):
         return _reply_without_effect(state, fault)
     if fault.action == "hold":
@@ -191,11 +191,11 @@ async def _apply_fault(state: _RequestState, reply: Reply, fault: Fault) -> Resp
 
 
 def _parse(state: _RequestState, text: str) -> tuple[ContractRoute, dict[str, str], JsonObject]:
-    """Find the route and type the parameters, or raise what Stripe says when it has not even begun."""
+    """Return the route, the ids in the path and the validated parameters."""
     request = state.request
     version = request.headers.get("stripe-version")
     if version not in (None, API_VERSION):
-        raise invalid(f"Invalid Stripe API version: {version}. The sandbox speaks {API_VERSION} alone.")
+        raise invalid(f"Invalid Stripe API version: {version}. The sandbox supports {API_VERSION} only.")
     if "stripe-account" in request.headers or "stripe-context" in request.headers:
         raise unsupported("Connect (the Stripe-Account and Stripe-Context headers)")
     found = match(request.method, state.path)
@@ -220,7 +220,7 @@ def _parse(state: _RequestState, text: str) -> tuple[ContractRoute, dict[str, st
 
 
 def _execute(state: _RequestState, route: ContractRoute, ids: dict[str, str], params: JsonObject) -> Reply:
-    """Run the handler and return its reply, which may be an error of its making."""
+    """Run the handler and return its response or error."""
     account = state.account
     call = Call(account=account, params=params, ids=ids, base_url=str(state.request.base_url).rstrip("/"))
     account.request_context = RequestContext(state.request_id, state.key)
@@ -232,7 +232,7 @@ def _execute(state: _RequestState, route: ContractRoute, ids: dict[str, str], pa
     except StripeError as error:
         status, body = error.status, error.body()
     except Exception as error:
-        _log.exception("a handler failed")
+        _log.exception("Handler failed")
         state.record_violations([f"{type(error).__name__}: {error}"])
         status, body = 500, StripeError(500, "api_error", f"The sandbox failed: {type(error).__name__}: {error}").body()
     finally:
@@ -259,19 +259,19 @@ def _check_contract(state: _RequestState, route: ContractRoute, body: JsonObject
     faults = contract_responses.response_errors(route, body) if state.runtime.validate else []
     if faults:
         state.record_violations(faults)
-        message = f"The sandbox's reply does not fit the SDK's types: {'; '.join(faults)}"
+        message = f"The sandbox's response does not match the SDK's types: {'; '.join(faults)}"
         raise StripeError(500, "api_error", message, code="sandbox_contract_violation")
 
 
 def _fault_reply(fault: Fault | None, state: _RequestState) -> Reply | None:
-    """The reply that a fault puts in the place of the real one."""
+    """Return the error response that a fault injects, if any."""
     if fault is None or fault.action != "status":
         return None
     return Reply(status=fault.status, body=fault.reply(), request_id=state.request_id)
 
 
 def _store_reply(state: _RequestState, reply: Reply) -> None:
-    """Stripe keeps any reply of a request that began; a conflict or a limit stops it before."""
+    """Store the response of an idempotent request. As at Stripe, conflicts and rate limits are not stored."""
     if state.new and state.key:
         if reply.status in (401, 409, 429, 501):
             state.account.idempotency_keys.release(state.key)
@@ -294,10 +294,10 @@ def _response(status: int, body: JsonObject, headers: dict[str, str]) -> Respons
 
 
 def served_routes() -> list[str]:
-    """Return each route that is served, as `METHOD path`, in alphabetical order of the paths."""
+    """Return all supported routes as `METHOD path`, sorted by path."""
     return [f"{method} {path}" for method, path in sorted(ROUTES, key=lambda route: (route[1], route[0]))]
 
 
 def load_routes() -> None:
-    """Read the table of routes before the first request needs it."""
+    """Load the route table before the first request needs it."""
     all_routes()

@@ -1,4 +1,4 @@
-"""`expand[]`: ids replaced by what they name, at most four levels deep, and fields shown that are left out otherwise."""
+"""`expand[]`: replace ids by their objects, up to four levels deep, and include fields that are otherwise left out."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ _MAX_DEPTH = 4
 FieldLoader = Callable[[Account, JsonObject], Json]
 
 EXPANDABLE_FIELDS: dict[tuple[str, str], FieldLoader] = {}
-"""By kind and field: what an object shows only if asked. Filled by the resources; objects are rendered already."""
+"""Fields that are returned only when expanded, by kind and name. Resources register them; objects are already rendered."""
 
 _KINDS = {
     "coupon": "coupon",
@@ -22,14 +22,14 @@ _KINDS = {
     "tax_code": "tax_code",
     "promotion_code": "promotion_code",
 }
-"""Fields whose ids may be chosen by the caller, so that the id alone does not tell the kind."""
+"""Fields whose ids can be chosen by the caller, so the id alone does not identify the kind."""
 
 
 def check(route: ContractRoute, paths: list[str]) -> None:
     """
-    Look at the paths before the request has any effect.
+    Validate the paths before the request has an effect.
 
-    :raises StripeError: 400 for a path too deep, or a property that cannot be expanded.
+    :raises StripeError: 400 for a path that is too deep or a property that cannot be expanded.
     """
     for path in paths:
         if path.count(".") >= _MAX_DEPTH:
@@ -41,7 +41,7 @@ def check(route: ContractRoute, paths: list[str]) -> None:
 
 def expand(account: Account, body: JsonObject, paths: list[str]) -> None:
     """
-    Expand a reply in place.
+    Expand a response in place.
 
     :raises StripeError: 400 for a property that Stripe can expand and the sandbox cannot.
     """

@@ -1,7 +1,7 @@
 """
-Stripe's form encoding, read: `a[b][0][c]=d` becomes `{"a": {"b": {"0": {"c": "d"}}}}`.
+Decode Stripe's form encoding: `a[b][0][c]=d` becomes `{"a": {"b": {"0": {"c": "d"}}}}`.
 
-Leaves stay strings and lists stay objects: `sandbox.contract.requests` gives them their types.
+Values stay strings and lists stay objects. `sandbox.contract.requests` converts them.
 """
 
 import re
@@ -19,7 +19,7 @@ def decode(encoded: str) -> JsonObject:
     """
     Return the parameters of a form body or query string.
 
-    :raises StripeError: 400 if a name is malformed or a value is both an object and a string.
+    :raises StripeError: 400 if a name is malformed, or given both as an object and as a string.
     """
     root: JsonObject = {}
     try:
@@ -46,13 +46,13 @@ def _place(root: JsonObject, path: list[str], name: str, value: str) -> None:
     for part in path[:-1]:
         node = node.setdefault(_key(node, part), {})
         if not isinstance(node, dict):
-            raise invalid(f"Invalid request: {name} is given both as a value and as an object.", param=name)
+            raise invalid(f"Invalid request: {name} is both a value and an object.", param=name)
     key = _key(node, path[-1])
     if isinstance(node.get(key), dict):
-        raise invalid(f"Invalid request: {name} is given both as a value and as an object.", param=name)
+        raise invalid(f"Invalid request: {name} is both a value and an object.", param=name)
     node[key] = value
 
 
 def _key(node: JsonObject, part: str) -> str:
-    """An empty part, as in `a[]`, means the next element."""
+    """Return the key of a path segment. An empty one, as in `a[]`, means the next element."""
     return part or str(len(node))

@@ -1,7 +1,7 @@
 """
-Idempotency keys: the first reply to a key is kept, whatever it was, and given again.
+Idempotency keys: the first response to a key is stored and replayed, whatever its status.
 
-A request that never began is not kept: one that fails the parameter check, or meets its own key in use.
+Requests that fail validation, or conflict with a running request of the same key, are not stored.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from sandbox.json_types import JsonObject
 
 @dataclass(kw_only=True)
 class Reply:
-    """A reply as it is kept: its status, its JSON body, and the id of the request that made it."""
+    """A stored response: status, JSON body, and the id of the request that caused it."""
 
     status: int
     body: JsonObject
@@ -30,16 +30,16 @@ class _Record:
 
 @dataclass
 class IdempotencyKeys:
-    """The keys of one account."""
+    """The idempotency keys of one account."""
 
     _records: dict[str, _Record] = field(default_factory=dict)
 
     def begin(self, key: str, *, endpoint: str, params: JsonObject) -> Reply | None:
         """
-        Take a key into use, or return the reply that it has already.
+        Start using a key, or return its stored response.
 
-        :raises StripeError: 400 `idempotency_error` if the key was used for something else, 409
-            `idempotency_key_in_use` if its first request is still under way.
+        :raises StripeError: 400 `idempotency_error` if the key was used for a different request, 409
+            `idempotency_key_in_use` if its first request is still in progress.
         """
         if len(key) > 255:
             raise StripeError(400, "idempotency_error", "Idempotency keys may have at most 255 characters.")
@@ -74,11 +74,11 @@ class IdempotencyKeys:
         return record.reply
 
     def finish(self, key: str, reply: Reply) -> None:
-        """Keep the reply to a key."""
+        """Store the response of a key."""
         self._records[key].reply = reply
 
     def release(self, key: str) -> None:
-        """Forget a key whose request did not begin after all."""
+        """Forget a key whose request had no effect."""
         record = self._records.get(key)
         if record is not None and record.reply is None:
             del self._records[key]

@@ -1,4 +1,4 @@
-"""Lists in pages, newest first: `limit`, `starting_after`, `ending_before`."""
+"""Pagination, newest first: `limit`, `starting_after`, `ending_before`."""
 
 from sandbox.errors import invalid, missing
 from sandbox.json_types import JsonObject
@@ -8,9 +8,9 @@ _DEFAULT, _MOST = 10, 100
 
 def page(items: list[JsonObject], params: JsonObject) -> tuple[list[JsonObject], bool]:
     """
-    Return the page that was asked for, and whether there is more in its direction.
+    Return the requested page, and whether there are more items in its direction.
 
-    :raises StripeError: 400 for a limit out of range, two cursors at once or a cursor that is not in the list.
+    :raises StripeError: 400 for a limit out of range, two cursors, or a cursor that is not in the list.
     """
     limit = params.get("limit", _DEFAULT)
     if not 1 <= limit <= _MOST:
@@ -36,7 +36,7 @@ def _position(items: list[JsonObject], cursor: str, param: str) -> int:
 
 
 def in_range(value: int, wanted: int | JsonObject | None) -> bool:
-    """Say whether a time matches a `created` filter: a second, or `gt`, `gte`, `lt`, `lte`; None is no filter."""
+    """Return whether a time matches a `created` filter: a time, or `gt`, `gte`, `lt` and `lte`. None matches all."""
     if wanted is None:
         return True
     if isinstance(wanted, int):
@@ -49,12 +49,12 @@ def in_range(value: int, wanted: int | JsonObject | None) -> bool:
     )
 
 
-MAX_EMBEDDED_LINES = 10  # lines that an invoice shows by itself, as Stripe's does; the rest is listed
+MAX_EMBEDDED_LINES = 10  # lines included in an invoice, as at Stripe; the others are listed
 
 
 def truncate_lines(body: JsonObject) -> None:
-    """Leave an invoice's first lines in it, and say that there are more. Of a list, of each in it."""
+    """Truncate the lines of an invoice, or of each invoice in a list, and set `has_more`."""
     for item in body["data"] if body.get("object") == "list" else [body]:
-        lines = item.get("lines") if item.get("object") == "invoice" else None  # a deleted one has none
+        lines = item.get("lines") if item.get("object") == "invoice" else None  # a deleted invoice has no lines
         if lines and len(lines["data"]) > MAX_EMBEDDED_LINES:
             item["lines"] = {**lines, "data": lines["data"][:MAX_EMBEDDED_LINES], "has_more": True}

@@ -1,8 +1,8 @@
 """
-Rate limits as Stripe has them: a token bucket for the account and one for each endpoint.
+Stripe's rate limits: one token bucket for the account and one for each endpoint.
 
-The rates are those of Stripe's documentation: 100 requests a second in live mode, and 25 for each endpoint. A bucket
-holds the requests of one second.
+The documented rates are 100 requests per second in live mode and 25 for each endpoint. A bucket holds the requests of
+one second.
 """
 
 from collections import Counter
@@ -14,18 +14,18 @@ from sandbox.json_types import JsonObject
 from sandbox.settings import Settings
 
 OVERALL, EACH_ENDPOINT = 100.0, 25.0
-"""Requests a second."""
+"""Requests per second."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """Tokens that come back at a rate, and were full when the bucket was first used."""
+    """A token bucket, full at first use."""
 
     tokens: float
     at: float
 
     def has_token(self, rate: float, now: float) -> bool:
-        """Fill up to now, at so many tokens a second, and say whether there is one."""
+        """Refill the bucket at `rate` tokens per second, and return whether it has one."""
         self.tokens = min(rate, self.tokens + max(0.0, now - self.at) * rate)
         self.at = now
         return self.tokens >= 1
@@ -33,7 +33,7 @@ class _Bucket:
 
 @dataclass
 class RateLimits:
-    """The buckets of one account, and what they let through and refused."""
+    """The buckets of one account and their counters."""
 
     _buckets: dict[str, _Bucket] = field(default_factory=dict)
     _allowed: Counter[str] = field(default_factory=Counter)
@@ -42,10 +42,10 @@ class RateLimits:
 
     def take(self, settings: Settings, endpoint: str) -> str | None:
         """
-        Take a token for a request, if the limits are on.
+        Take a token for a request if limits are enabled.
 
         :param endpoint: such as `GET /v1/customers/{customer}`.
-        :returns: None if the request may pass; else why not, as Stripe's header `Stripe-Rate-Limited-Reason` says it.
+        :returns: None if the request is allowed; else the value of Stripe's `Stripe-Rate-Limited-Reason` header.
         """
         overall, each = rates(settings)
         if overall is None or each is None:
@@ -66,12 +66,12 @@ class RateLimits:
         return None
 
     def clear(self) -> None:
-        """Fill the buckets and forget what was counted."""
+        """Refill the buckets and reset the counters."""
         for counted in (self._allowed, self._refused, self._by_reason, self._buckets):
             counted.clear()
 
     def to_json(self, settings: Settings) -> JsonObject:
-        """Return the limits and the counts, as the control API shows them."""
+        """Return the limits and counters as the control API returns them."""
         overall, each = rates(settings)
         names = sorted(self._allowed.keys() | self._refused.keys())
         return {
@@ -85,7 +85,7 @@ class RateLimits:
 
 
 def rates(settings: Settings) -> tuple[float | None, float | None]:
-    """Return how many requests a second the account may make, overall and to each endpoint; None is no limit."""
+    """Return the allowed requests per second, overall and for each endpoint. None means no limit."""
     wanted = settings.rate_limits
     if wanted is False:
         return None, None

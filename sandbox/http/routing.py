@@ -1,4 +1,4 @@
-"""How a resource says which routes it serves, and what a handler is given."""
+"""Route registration, and what handlers receive and return."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ _LISTS = frozenset({"limit", "starting_after", "ending_before"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One API request that passed the checks: its account, typed parameters and the ids in its path."""
+    """A validated API request: account, converted parameters and the ids in the path."""
 
     account: Account
     params: JsonObject
     ids: dict[str, str]
     base_url: str
-    """Where the caller reached the sandbox, without a slash at the end."""
+    """The address of the sandbox as the caller sees it, without a trailing slash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list route returns: everything that matches, newest first. The pagination takes its page out of it."""
+    """The result of a list route: all matching objects, newest first. Pagination selects the page."""
 
     items: list[JsonObject]
 
@@ -34,21 +34,21 @@ Handler = Callable[[Call], JsonObject | Page]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A handler, and the parameters it gives a meaning to. Others that Stripe knows are answered 501."""
+    """A handler and the parameters it supports. Stripe's other parameters return 501."""
 
     handler: Handler
     takes: frozenset[str]
 
 
 ROUTES: dict[tuple[str, str], Endpoint] = {}
-"""Every route the sandbox serves, by method and the SDK's path template."""
+"""All supported routes by method and the SDK's path template."""
 
 
 def route(method: str, path: str, *, takes: str = "") -> Callable[[Handler], Handler]:
     """
     Register a handler for a route.
 
-    :param takes: the top-level parameters that it gives a meaning to, separated by blanks.
+    :param takes: the top-level parameters it supports, separated by spaces.
     """
     route = all_routes().get((method, path))
     if route is None:

@@ -1,1 +1,1 @@
-"""The hosted checkout: the pages that a reader's browser sees. They need no JavaScript and load nothing from elsewhere."""
+"""Pages: the hosted checkout, and the dashboard at `/`. Checkout needs no JavaScript and loads nothing from other hosts."""

@@ -1,4 +1,4 @@
-"""Who may use the page: a browser on this machine, and forms from the page itself alone."""
+"""Access to the dashboard: only from a browser on this machine, and only forms of the dashboard itself."""
 
 from urllib.parse import urlsplit
 
@@ -10,15 +10,15 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 def denial(request: Request) -> Response | None:
     """
-    Return why a request is refused, or None.
+    Return a 403 response if a request is not allowed, or None.
 
-    The Host is looked at as well as the client, for a name of somebody else's can be made to lead to this machine.
+    The Host header is checked as well as the client, because any DNS name can resolve to this machine.
     """
     client = request.client.host if request.client else ""
     if client not in _LOOPBACK or request.url.hostname not in _LOOPBACK:
-        return _forbidden("The sandbox's page is for this machine alone.")
+        return _forbidden("The dashboard is only available on this machine.")
     if request.method == "POST" and not _from_the_page(request):
-        return _forbidden("This form did not come from the sandbox's own page.")
+        return _forbidden("This form was not submitted from the dashboard.")
     return None
 
 

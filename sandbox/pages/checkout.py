@@ -1,4 +1,4 @@
-"""The routes of the hosted checkout: pay, authenticate, and what is shown when there is nothing to pay any more."""
+"""The hosted checkout: pay, authenticate, and the page of a closed session."""
 
 from pathlib import Path
 
@@ -39,12 +39,12 @@ async def show(request: Request) -> Response:
 
 
 async def pay(request: Request) -> Response:
-    """Take the form: pay, ask for authentication, or show what is wrong with it."""
+    """Pay, ask for authentication, or show the form with its errors."""
     found = _find(request)
     if found is None:
         return _not_found()
     account, session = found
-    # The form is awaited before the session is looked at, so that of two clicks only the first finds it open.
+    # Read the form before looking at the session, so only the first of two clicks finds it open.
     fields = await request.form()
     closed = _closed_page(session, paid_status=409)
     if closed:
@@ -78,7 +78,7 @@ async def show_authentication(request: Request) -> Response:
 
 
 async def authenticate(request: Request) -> Response:
-    """Take the answer of 3-D Secure, and pay if it is `complete`."""
+    """Apply the result of 3-D Secure. Pay if it is `complete`."""
     found = _find(request)
     if found is None:
         return _not_found()
@@ -102,7 +102,7 @@ async def authenticate(request: Request) -> Response:
 
 
 async def style(request: Request) -> Response:
-    """The one style sheet."""
+    """Return the style sheet of all pages."""
     return Response(
         (_HERE / "static" / "style.css").read_bytes(), media_type="text/css", headers={"Cache-Control": "max-age=60"}
     )
@@ -125,7 +125,7 @@ def _finish(request: Request, account: Account, session: JsonObject, payer: Paye
 
 
 def _find(request: Request) -> tuple[Account, JsonObject] | None:
-    """A session's id is secret enough to find it by, whoever's it is."""
+    """Return the session in the path and its account. The session's id is secret, so it needs no key."""
     runtime: Runtime = request.app.state.runtime
     for account in list(runtime.accounts.by_key.values()):
         session = account.find("checkout.session", request.path_params["session"])
@@ -141,7 +141,7 @@ def _closed_page(session: JsonObject, *, paid_status: int) -> Response | None:
             "message.html",
             410,
             title="This checkout has expired",
-            text="Nothing was charged. Please go back and start again.",
+            text="You have not been charged. Go back to start again.",
             link=session["cancel_url"],
             label="Go back",
         )
@@ -149,8 +149,8 @@ def _closed_page(session: JsonObject, *, paid_status: int) -> Response | None:
         return _page(
             "message.html",
             paid_status,
-            title="This is already paid",
-            text="Your order is complete and was charged once. There is nothing more to pay.",
+            title="You’ve already paid",
+            text="Your order is complete. You won’t be charged again.",
             link=formatting.return_url(session),
             label="Continue",
         )
@@ -161,8 +161,8 @@ def _not_found() -> Response:
     return _page(
         "message.html",
         404,
-        title="There is no such checkout",
-        text="The address may have been cut off, or the sandbox was restarted since.",
+        title="Checkout not found",
+        text="Check the link. Sessions are lost when the sandbox restarts.",
         link=None,
         label=None,
     )

@@ -1,4 +1,4 @@
-"""What a reader typed on the checkout page, checked field by field."""
+"""Parsing and validation of the checkout form."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,26 +24,26 @@ _WITHOUT_POSTAL_CODES = ("AE", "HK", "QA", "PA", "JM", "BS")
 
 @dataclass(kw_only=True)
 class Form:
-    """A form as it is shown again: what was typed, what is wrong, and who pays if nothing is."""
+    """The submitted values, the errors, and the payer if there are none."""
 
     values: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     promotion_code: JsonObject | None = None
     optional: tuple[int, ...] = ()
-    """Optional items that are chosen, by their index."""
+    """Indexes of the selected optional items."""
     payer: Payer | None = None
 
     def value(self, name: str) -> str:
-        """Return what to show in a field."""
+        """Return the value of a field."""
         return self.values.get(name, "")
 
     def error(self, name: str) -> str | None:
-        """Return what is wrong with a field."""
+        """Return the error of a field, if any."""
         return self.errors.get(name)
 
 
 def read(account: Account, session: JsonObject, fields: dict[str, str]) -> Form:
-    """Return the form with its errors; without a payer if the reader only applied a promotion code."""
+    """Return the form with its errors. It has no payer if the customer only applied a promotion code."""
     fields = {name: value.strip()[:500] for name, value in fields.items()}
     form = Form(values={name: value for name, value in fields.items() if name not in _CARD_FIELDS})
     form.optional = tuple(i for i, _ in enumerate(session["optional_items"] or []) if form.value(f"optional_{i}"))
@@ -90,7 +90,7 @@ def _promotion_code(account: Account, session: JsonObject, form: Form) -> None:
 def _shipping(session: JsonObject, form: Form) -> JsonObject | None:
     country = form.value("shipping_country")
     if country not in session["shipping_address_collection"]["allowed_countries"]:
-        form.errors["shipping_country"] = "Choose a country."
+        form.errors["shipping_country"] = "Select a country."
     needed = {
         "shipping_name": "Enter a name.",
         "shipping_line1": "Enter an address.",

@@ -1,4 +1,4 @@
-"""The page at `/`: an account's objects, events and deliveries as they come, and what a tester does to them."""
+"""The dashboard at `/`: an account's objects, events and deliveries, and controls for tests."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -36,14 +36,14 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-_STEPS = {"3600": "an hour", "86400": "a day", "604800": "a week", "2592000": "30 days", "31536000": "365 days"}
+_STEPS = {"3600": "1 hour", "86400": "1 day", "604800": "1 week", "2592000": "30 days", "31536000": "365 days"}
 
 Action = Callable[[Runtime, Account, FormData], Awaitable[str]]
-"""Does what a form asks and says what was done."""
+"""Performs the action of a form and returns a message about it."""
 
 
 async def show(request: Request) -> Response:
-    """Show an account, or one of its objects."""
+    """Show an account or one of its objects."""
     refused = access.denial(request)
     if refused is not None:
         return refused
@@ -60,7 +60,7 @@ async def show(request: Request) -> Response:
 
 
 def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
-    """Make the endpoint of a form: done, it leads back to the page; refused, the page says why."""
+    """Return the endpoint of a form. It redirects to the dashboard, or shows the error on it."""
 
     @wraps(function)
     async def endpoint(request: Request) -> Response:
@@ -82,18 +82,18 @@ def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
 
 @_action
 async def replay(runtime: Runtime, account: Account, form: FormData) -> str:
-    """Deliver one event again."""
+    """Redeliver an event."""
     event = account.get("event", _text(form, "event"))
     endpoints = [each for each in account.all("webhook_endpoint") if each["status"] == "enabled"]
     if not endpoints:
-        raise invalid("There is no webhook endpoint to deliver to.")
+        raise invalid("This account has no enabled webhook endpoint.")
     made = [await runtime.delivery.send(account, event, each) for each in endpoints]
-    return f"{event['type']} was delivered again: {', '.join(str(each['status'] or each['error']) for each in made)}."
+    return f"Redelivered {event['type']}: {', '.join(str(each['status'] or each['error']) for each in made)}."
 
 
 @_action
 async def advance(runtime: Runtime, account: Account, form: FormData) -> str:
-    """Advance a test clock, in the way of the API."""
+    """Advance a test clock through the API."""
     clock = account.get("test_helpers.test_clock", _text(form, "clock"))
     step = _number(form, "seconds")
     params: JsonObject = {"frozen_time": int(clock["frozen_time"] + step)}
@@ -101,20 +101,20 @@ async def advance(runtime: Runtime, account: Account, form: FormData) -> str:
         test_clocks.advance(Call(account=account, params=params, ids={"test_clock": clock["id"]}, base_url=""))
     finally:
         runtime.settle(account, method="POST", path="/_sandbox/page/advance")
-    return f"The test clock advances to {format_time(params['frozen_time'])}."
+    return f"The test clock is advancing to {format_time(params['frozen_time'])}."
 
 
 @_action
 async def wind(runtime: Runtime, account: Account, form: FormData) -> str:
-    """Wind the deliveries forward."""
+    """Advance the time of webhook retries."""
     before = len(account.deliveries)
     await runtime.delivery.wind(account, int(_number(form, "seconds")))
-    return f"Deliveries were wound forward; attempts on the way: {len(account.deliveries) - before}."
+    return f"Webhook retries advanced. New attempts: {len(account.deliveries) - before}."
 
 
 @_action
 async def settings(runtime: Runtime, account: Account, form: FormData) -> str:
-    """Change how deliveries go and whether requests are limited."""
+    """Change the settings of webhook delivery and rate limits."""
     account.settings.update(
         {
             **{name: _text(form, name) == "on" for name in ("deliver", "equal_seconds", "rate_limits")},
@@ -124,12 +124,12 @@ async def settings(runtime: Runtime, account: Account, form: FormData) -> str:
         }
     )
     runtime.delivery.obey(account)
-    return "The settings are changed."
+    return "Settings saved."
 
 
 @_action
 async def add_fault(runtime: Runtime, account: Account, form: FormData) -> str:
-    """Have something go wrong."""
+    """Add a fault."""
     wanted: JsonObject = {name: _text(form, name) for name in ("action", "path", "method")}
     if _text(form, "when"):
         wanted["when"] = _text(form, "when")
@@ -140,18 +140,18 @@ async def add_fault(runtime: Runtime, account: Account, form: FormData) -> str:
         if _text(form, name):
             wanted[name] = _number(form, name)
     fault = account.faults.add(wanted, seed=account.settings.seed)
-    return f"{fault.id} is in force."
+    return f"Fault {fault.id} added."
 
 
 @_action
 async def remove_fault(runtime: Runtime, account: Account, form: FormData) -> str:
     """Delete a fault."""
     account.faults.remove(_text(form, "fault"))
-    return f"{_text(form, 'fault')} is gone."
+    return f"Fault {_text(form, 'fault')} deleted."
 
 
 async def script(request: Request) -> Response:
-    """The page's own few lines of JavaScript."""
+    """Return the script that refreshes the dashboard."""
     return Response(
         (_HERE / "static" / "live.js").read_bytes(),
         media_type="text/javascript",
@@ -160,7 +160,7 @@ async def script(request: Request) -> Response:
 
 
 async def style(request: Request) -> Response:
-    """What the page's style adds to that of the checkout."""
+    """Return the dashboard's style sheet."""
     return Response(
         (_HERE / "static" / "dashboard.css").read_bytes(),
         media_type="text/css",
@@ -179,7 +179,7 @@ def _number(form: FormData, name: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise invalid(f"{name} is a number.", param=name)
+        raise invalid(f"{name} must be a number.", param=name)
     return int(number) if number.is_integer() else number
 
 
@@ -210,7 +210,7 @@ def _page(runtime: Runtime, account: Account, *, done: str = "", error: str = ""
 def _object_page(runtime: Runtime, account: Account, object_id: str) -> Response:
     found = account.find_by_id(object_id)
     if found is None:
-        return _page(runtime, account, error=f"This account has no object {object_id}.", status=404)
+        return _page(runtime, account, error=f"No such object in this account: {object_id}", status=404)
     shown = account.render(found)
     return _rendered(
         "object.html", 200, **_common(runtime, account), shown=shown, lines=outline(account, shown), object_id=object_id

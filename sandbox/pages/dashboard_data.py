@@ -1,4 +1,4 @@
-"""What the page of an account shows: its objects in tables with links between them, its events and their deliveries."""
+"""The data of the dashboard: tables of objects with links, events and their deliveries."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ _MAX_DEPTH = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A text, and where it leads if it names an object."""
+    """Text, linked if it names an object."""
 
     text: str
     link: str | None = None
     tone: str = ""
-    """`good`, `bad` or nothing."""
+    """`good`, `bad` or empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An event and what became of its deliveries."""
+    """An event and its delivery attempts."""
 
     id: str
     kind: str
@@ -49,7 +49,7 @@ class Event:
 
 @dataclass(kw_only=True)
 class Overview:
-    """All that is shown of an account."""
+    """Everything the dashboard shows of an account."""
 
     tables: list[Table] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -70,12 +70,12 @@ _TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "refund": ("Refunds", {"Status": "status", "Amount": "amount", "Payment": "payment_intent"}),
     "checkout.session": ("Checkout sessions", {"Status": "status", "Total": "amount_total", "Customer": "customer"}),
 }
-"""By kind: its title, and the fields in its columns by their headings."""
+"""Title and columns of each table, by kind. Columns map headings to fields."""
 _MONEY = {"total", "amount", "amount_total"}
 
 
 def overview(runtime: Runtime, account: Account) -> Overview:
-    """Return what the page shows of an account now."""
+    """Return the current data of an account."""
     events = account.all("event")
     return Overview(
         tables=[_table(account, kind) for kind in _TABLES],
@@ -92,17 +92,17 @@ def overview(runtime: Runtime, account: Account) -> Overview:
 
 
 def link(account: Account, object_id: str) -> str:
-    """Return the address of the page of an object."""
+    """Return the URL of an object's page."""
     return f"/?{urlencode({'key': account.key, 'object': object_id})}"
 
 
 def format_time(second: float) -> str:
-    """Return a time as it is shown, in UTC."""
+    """Return a time in UTC as text."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def outline(account: Account, value: Json, *, depth: int = 0) -> list[tuple[int, str, Cell]]:
-    """Return an object line by line, as depth, name and value; the id of another object leads to it."""
+    """Return an object as lines of depth, name and value. Ids of other objects are links."""
     numbered = {f"[{index}]": inner for index, inner in enumerate(value)} if isinstance(value, list) else {}
     pairs = value.items() if isinstance(value, dict) else numbered.items()
     lines: list[tuple[int, str, Cell]] = []
@@ -131,7 +131,7 @@ def _table(account: Account, kind: str) -> Table:
     objects = account.all(kind)
     return Table(
         title=title,
-        columns=["Id", *columns],
+        columns=["ID", *columns],
         rows=[
             [
                 Cell(text=obj["id"], link=link(account, obj["id"])),

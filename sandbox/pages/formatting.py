@@ -1,4 +1,4 @@
-"""What the checkout pages say: amounts, intervals, countries, the summary of what is bought."""
+"""Text on the checkout page: amounts, intervals, countries and the order summary."""
 
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ _COUNTRIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryLine:
-    """One line of what is bought."""
+    """One line of the order summary."""
 
     name: str
     description: str | None
@@ -80,7 +80,7 @@ class SummaryLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What is bought and what it costs, in words."""
+    """The order summary as text."""
 
     lines: list[SummaryLine]
     subtotal: str
@@ -94,36 +94,36 @@ class Summary:
 
 
 def money(amount: int, currency: str) -> str:
-    """Return an amount of minor units as people write it, such as `$49.00`."""
+    """Return an amount in minor units as text, such as `$49.00`."""
     figure = f"{amount:,}" if currency in _ZERO_DECIMAL else f"{amount // 100:,}.{amount % 100:02d}"
     return f"{_SYMBOLS.get(currency, currency.upper() + ' ')}{figure}"
 
 
 def interval(recurring: JsonObject) -> str:
-    """Return how often a price is paid, such as `every year` or `every 6 months`."""
+    """Return the billing interval as text, such as `every year` or `every 6 months`."""
     count, unit = recurring["interval_count"], recurring["interval"]
     return f"every {unit}" if count == 1 else f"every {count} {unit}s"
 
 
 def country(code: str) -> str:
-    """Return a country's name, or its code if the page has no name for it."""
+    """Return the name of a country, or its code if the name is not known."""
     return _COUNTRIES.get(code, code)
 
 
 def known_email(account: Account, session: JsonObject) -> str | None:
-    """Return the email address that the session was made with; the page does not let it be changed."""
+    """Return the email address of the session, which cannot be changed on the page."""
     customer = account.find("customer", session["customer"])
     found = customer["email"] if customer else session["customer_email"]
     return str(found) if found else None
 
 
 def return_url(session: JsonObject) -> str:
-    """Return where the reader goes after paying."""
+    """Return the URL the customer is sent to after paying."""
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
 def optional_items(account: Account, session: JsonObject) -> list[SummaryLine]:
-    """Return what may be added to an order."""
+    """Return the optional items of an order."""
     found = []
     for item in session["optional_items"] or []:
         price = account.get("price", item["price"])
@@ -143,7 +143,7 @@ def optional_items(account: Account, session: JsonObject) -> list[SummaryLine]:
 def summary(
     account: Account, session: JsonObject, promotion_code: JsonObject | None, optional: tuple[int, ...] = ()
 ) -> Summary:
-    """Return what the page says about the order, with the promotion code and the optional items that were chosen."""
+    """Return the order summary, with a promotion code and the selected optional items."""
     currency = session["currency"]
     computed = checkout_payment.lines(account, session, promotion_code=promotion_code, optional=optional)
     discount = sum(sum(line.discounts.values()) for line in computed)

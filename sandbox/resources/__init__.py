@@ -1,8 +1,7 @@
 """
-One noun, one file: its routes, its rules, its shape.
+The API's resources, one file for each: routes, rules and JSON.
 
-Importing this package registers every handler, renderer and action. To widen a noun, change its file; to add one,
-add a file and name it here.
+Importing this package registers all handlers, renderers and jobs. To add a resource, add a file and import it here.
 """
 
 from sandbox.resources import (

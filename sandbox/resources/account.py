@@ -1,4 +1,4 @@
-"""The account itself."""
+"""The account."""
 
 from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
@@ -6,7 +6,7 @@ from sandbox.json_types import JsonObject
 
 @route("GET", "/v1/account")
 def retrieve(call: Call) -> JsonObject:
-    """The account that the secret key belongs to."""
+    """Retrieve the account of the secret key."""
     return {
         "id": call.account.id,
         "object": "account",

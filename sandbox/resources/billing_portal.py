@@ -1,4 +1,4 @@
-"""Sessions of the customer portal: a link for one customer. The portal itself has no page here."""
+"""Customer portal sessions. The portal itself is not served."""
 
 from sandbox.errors import invalid
 from sandbox.http.routing import Call, route
@@ -8,7 +8,7 @@ from sandbox.store.accounts import new_id
 
 @route("POST", "/v1/billing_portal/sessions", takes="customer return_url locale")
 def create(call: Call) -> JsonObject:
-    """Make a link to the portal, as the account's own configuration has it."""
+    """Create a portal session with the account's default configuration."""
     account, params = call.account, call.params
     if "customer" not in params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")

@@ -1,4 +1,4 @@
-"""Charges, as the API shows them."""
+"""Charges."""
 
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
@@ -10,13 +10,13 @@ from sandbox.store.metadata import merged
 
 @route("GET", "/v1/charges/{charge}")
 def retrieve(call: Call) -> JsonObject:
-    """One charge."""
+    """Retrieve a charge."""
     return call.account.get("charge", call.ids["charge"])
 
 
 @route("GET", "/v1/charges", takes="created customer payment_intent")
 def list_all(call: Call) -> Page:
-    """Charges, by customer or payment intent."""
+    """List charges by customer or payment intent."""
     params = call.params
     return Page(
         [
@@ -30,7 +30,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/charges/{charge}", takes="metadata description")
 def update(call: Call) -> JsonObject:
-    """Change the description or the metadata."""
+    """Update the description or the metadata."""
     charge = call.account.get("charge", call.ids["charge"])
     with call.account.track_changes(charge, "charge.updated"):
         charge["metadata"] = merged(charge["metadata"], call.params.get("metadata"))

@@ -1,4 +1,4 @@
-"""Paying a checkout session: what it costs, and what comes of it."""
+"""Paying a checkout session: its amounts, and what completing it creates."""
 
 from dataclasses import dataclass
 
@@ -20,17 +20,17 @@ from sandbox.store.accounts import Account, new_id
 from sandbox.store.scheduler import job
 
 OptionalItems = tuple[int, ...]
-"""Optional items that are added, by their index."""
+"""Indexes of the selected optional items."""
 
 
 @dataclass(kw_only=True)
 class Payer:
-    """What a reader typed on the page. The card's number is not among it."""
+    """What the customer entered on the page, without the card number."""
 
     email: str
     name: str | None = None
     card: test_cards.Card | None = None
-    """None if there is nothing to pay and no card is asked for."""
+    """None if nothing is due and no card is required."""
     expiry: tuple[int, int] = (12, 2040)
     shipping: JsonObject | None = None
     """`name` and `address`."""
@@ -43,9 +43,9 @@ def lines(
     account: Account, session: JsonObject, *, promotion_code: JsonObject | None = None, optional: OptionalItems = ()
 ) -> list[amounts.LineAmounts]:
     """
-    Return the lines of a session with its discount, or with a promotion code that the reader has typed.
+    Return the lines of a session with its discount, or with a promotion code the customer entered.
 
-    :param optional: which of the optional items the reader adds, by their index.
+    :param optional: indexes of the selected optional items.
     """
     coupon_ids = [coupon_id for coupon_id, _ in session["_discounts"]]
     if promotion_code is not None:
@@ -65,12 +65,12 @@ def lines(
 
 
 def has_trial(session: JsonObject) -> bool:
-    """Say whether a session sells a trial, for which nothing is due today."""
+    """Return whether the session has a trial, so nothing is due today."""
     return bool(session["_subscription_data"]["trial"])
 
 
 def total(account: Account, session: JsonObject, payer: Payer) -> int:
-    """Return what a payer is to pay today."""
+    """Return the amount due today."""
     computed = lines(account, session, promotion_code=payer.promotion_code, optional=payer.optional)
     return sum(line.total for line in computed)
 
@@ -83,7 +83,7 @@ def validate_promotion_code(account: Account, session: JsonObject, code: JsonObj
 
 
 def discounts_json(session: JsonObject) -> list[JsonObject] | None:
-    """Return `discounts` of a session: each is a promotion code, or a coupon by itself."""
+    """Return the `discounts` of a session: each is a promotion code or a coupon."""
     return [
         {"coupon": None if code_id else coupon_id, "promotion_code": code_id}
         for coupon_id, code_id in session["_discounts"]
@@ -103,28 +103,28 @@ def compute(account: Account, session: JsonObject) -> None:
 
 
 def needs_card(session: JsonObject, total: int) -> bool:
-    """Say whether the page asks for a card: always, unless nothing is due and the session says `if_required`."""
+    """Return whether a card is required: unless nothing is due and the session says `if_required`."""
     return total > 0 or session["payment_method_collection"] == "always"
 
 
 def decline_message(account: Account, session: JsonObject, payer: Payer) -> str | None:
-    """Return why a payer's card would be declined, or None. A session whose card is declined stays as it is."""
+    """Return the message if the payer's card would be declined, or None. The session does not change."""
     if payer.card is None or payer.card.decline is None:
         return None
     return payer.card.decline[2] if total(account, session, payer) > 0 or not payer.card.attaches else None
 
 
 def needs_authentication(account: Account, session: JsonObject, payer: Payer) -> bool:
-    """Say whether the payer must pass 3-D Secure first."""
+    """Return whether the payer must complete 3-D Secure first."""
     required = payer.card is not None and payer.card.authentication and not payer.authenticated
     return required and total(account, session, payer) > 0
 
 
 def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     """
-    Pay an open session with a card that `refusal` and `needs_authentication` have nothing against.
+    Pay an open session, after `decline_message` and `needs_authentication` found no obstacle.
 
-    :raises StripeError: if the promotion code or the price can no longer be had; nothing is changed then.
+    :raises StripeError: if the promotion code or the price is no longer available; nothing is changed then.
     """
     if payer.promotion_code is not None:
         validate_promotion_code(account, session, payer.promotion_code, payer.optional)
@@ -151,14 +151,14 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
 
 
 def expire(account: Account, session: JsonObject) -> None:
-    """Close an open session unpaid."""
+    """Expire an open session."""
     session["status"] = "expired"
     session["url"] = None
     account.emit("checkout.session.expired", session)
 
 
 def details(*, email: str | None, name: str | None, address: JsonObject | None) -> JsonObject:
-    """Return `customer_details` of a session."""
+    """Return the `customer_details` of a session."""
     return {
         "address": full_address(address),
         "business_name": None,

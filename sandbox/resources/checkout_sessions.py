@@ -1,4 +1,4 @@
-"""Checkout sessions, mode `subscription`: made, listed, expired. Paying one is in `sandbox.resources.checkout_payment`."""
+"""Checkout sessions with mode `subscription`. `sandbox.resources.checkout_payment` completes them."""
 
 from sandbox.billing import discounts, subscription_creation
 from sandbox.errors import invalid
@@ -22,7 +22,7 @@ _CREATE = (
 
 @route("POST", "/v1/checkout/sessions", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Open a session with a page to pay at."""
+    """Create a checkout session with a hosted page."""
     account, params = call.account, call.params
     check(account, params)
     lines = [
@@ -58,7 +58,7 @@ def create(call: Call) -> JsonObject:
 
 
 def _optional(account: Account, params: JsonObject, first: JsonObject) -> list[JsonObject] | None:
-    """What a reader may add on the page."""
+    """Return the optional items of a session."""
     given = params.get("optional_items", [])
     prices = [
         account.get("price", entry["price"], param=f"optional_items[{index}][price]", status=400)
@@ -73,13 +73,13 @@ def _optional(account: Account, params: JsonObject, first: JsonObject) -> list[J
 
 @route("GET", "/v1/checkout/sessions/{session}")
 def retrieve(call: Call) -> JsonObject:
-    """One session."""
+    """Retrieve a checkout session."""
     return call.account.get("checkout.session", call.ids["session"])
 
 
 @route("GET", "/v1/checkout/sessions", takes="created customer customer_details payment_intent status subscription")
 def list_all(call: Call) -> Page:
-    """Sessions, by customer, subscription, status."""
+    """List checkout sessions by customer, subscription or status."""
     params = call.params
     email = params.get("customer_details", {}).get("email")
     return Page(
@@ -99,7 +99,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/checkout/sessions/{session}", takes="metadata")
 def update(call: Call) -> JsonObject:
-    """Change the metadata of a session."""
+    """Update the metadata."""
     session = call.account.get("checkout.session", call.ids["session"])
     session["metadata"] = merged(session["metadata"], call.params.get("metadata"))
     return session
@@ -107,7 +107,7 @@ def update(call: Call) -> JsonObject:
 
 @route("POST", "/v1/checkout/sessions/{session}/expire")
 def expire(call: Call) -> JsonObject:
-    """Close an open session: nobody can pay at it any more."""
+    """Expire an open session."""
     session = call.account.get("checkout.session", call.ids["session"])
     if session["status"] != "open":
         message = (
@@ -121,7 +121,7 @@ def expire(call: Call) -> JsonObject:
 
 @route("GET", "/v1/checkout/sessions/{session}/line_items")
 def line_items(call: Call) -> Page:
-    """The line items of a session, in the order they were given."""
+    """List the line items of a session in order."""
     return Page(_line_items(call.account, call.account.get("checkout.session", call.ids["session"])))
 
 

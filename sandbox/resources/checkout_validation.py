@@ -1,4 +1,4 @@
-"""What Stripe refuses when a checkout session is made: the rules across fields, which no type can say."""
+"""Rules for new checkout sessions that involve several parameters."""
 
 from urllib.parse import urlsplit
 
@@ -19,11 +19,11 @@ _MIN_TRIAL = 48 * 3600
 
 
 def check(account: Account, params: JsonObject) -> None:
-    """Raise Stripe's 400 for the first rule that is broken, or 501 for what the sandbox does not serve."""
+    """Raise Stripe's 400 for the first broken rule, or 501 for what the sandbox does not support."""
     if params.get("mode") is None:
         raise invalid("Missing required param: mode.", param="mode", code="parameter_missing")
     if params["mode"] != "subscription":
-        raise unsupported(f"checkout sessions of mode {params['mode']}")
+        raise unsupported(f"mode={params['mode']} on POST /v1/checkout/sessions")
     for name, message in _MODE_RULES.items():
         if name in params:
             raise invalid(message, param=name)
@@ -63,7 +63,7 @@ def _check_customer(account: Account, params: JsonObject) -> None:
         raise invalid("`customer_update` can only be used with `customer`.", param="customer_update")
     shipping = params.get("customer_update", {}).get("shipping")
     if shipping == "auto" and "shipping_address_collection" not in params:
-        message = "`customer_update[shipping]` needs `shipping_address_collection`."
+        message = "`customer_update[shipping]` requires `shipping_address_collection`."
         raise invalid(message, param="customer_update[shipping]")
     _check_tax_location(account, params)
     countries = params.get("shipping_address_collection", {}).get("allowed_countries")
@@ -122,7 +122,7 @@ def _check_trial(account: Account, params: JsonObject) -> None:
         message = "The `trial_end` date has to be at least 2 days in the future."
         raise invalid(message, param="subscription_data[trial_end]")
     if end is None and "trial_settings" in data:
-        raise invalid("`trial_settings` needs a trial.", param="subscription_data[trial_settings]")
+        raise invalid("`trial_settings` requires a trial.", param="subscription_data[trial_settings]")
 
 
 def _check_discounts(params: JsonObject) -> None:
@@ -137,7 +137,7 @@ def _check_discounts(params: JsonObject) -> None:
 def _check_times(account: Account, params: JsonObject) -> None:
     if "expires_at" in params:
         ahead = params["expires_at"] - account.now_for(params.get("customer"))
-        # A few seconds of grace: the caller reckoned before the request was on its way.
+        # Allow a few seconds for the time the request was on its way.
         if ahead < _MIN_LIFETIME - 5:
             raise invalid("The `expires_at` timestamp must be at least 30 minutes from now.", param="expires_at")
         if ahead > _MAX_LIFETIME + 5:

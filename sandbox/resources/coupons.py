@@ -1,4 +1,4 @@
-"""Coupons: a percentage or an amount off, once, for some months or for ever."""
+"""Coupons: a percentage or an amount off, once, for some months or forever."""
 
 from sandbox.billing.discounts import is_valid
 from sandbox.errors import invalid
@@ -17,7 +17,7 @@ _CREATE = (
 
 @route("POST", "/v1/coupons", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Make a coupon; its id may be chosen."""
+    """Create a coupon, optionally with a given id."""
     account, params = call.account, call.params
     _check(params)
     coupon_id = params.get("id") or new_id("", length=8)[1:]
@@ -49,20 +49,20 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/coupons/{coupon}")
 def retrieve(call: Call) -> JsonObject:
-    """One coupon."""
+    """Retrieve a coupon."""
     return call.account.get("coupon", call.ids["coupon"])
 
 
 @route("GET", "/v1/coupons", takes="created")
 def list_all(call: Call) -> Page:
-    """All coupons."""
+    """List all coupons."""
     created = call.params.get("created")
     return Page([coupon for coupon in call.account.all("coupon") if in_range(coupon["created"], created)])
 
 
 @route("POST", "/v1/coupons/{coupon}", takes="metadata name")
 def update(call: Call) -> JsonObject:
-    """Change a coupon's name or metadata; nothing else can change."""
+    """Update the name or the metadata; other fields cannot change."""
     coupon = call.account.get("coupon", call.ids["coupon"])
     with call.account.track_changes(coupon, "coupon.updated"):
         assign(coupon, call.params, "name")
@@ -72,7 +72,7 @@ def update(call: Call) -> JsonObject:
 
 @route("DELETE", "/v1/coupons/{coupon}")
 def delete(call: Call) -> JsonObject:
-    """Delete a coupon. Those who have it keep it."""
+    """Delete a coupon. Existing discounts stay."""
     account = call.account
     coupon = account.get("coupon", call.ids["coupon"])
     account.emit("coupon.deleted", coupon)

@@ -1,4 +1,4 @@
-"""The arithmetic of a credit note: what its lines are worth, and how much of that is tax."""
+"""Credit note arithmetic: lines, amounts and tax."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +11,7 @@ from sandbox.store.accounts import new_id
 
 @dataclass(frozen=True, kw_only=True)
 class Credit:
-    """What is credited, in minor units."""
+    """The amounts of a credit note, in minor units."""
 
     lines: list[JsonObject]
     subtotal: int
@@ -23,9 +23,9 @@ class Credit:
 
 def compute_credit(invoice: JsonObject, params: JsonObject) -> Credit:
     """
-    Return what a request credits.
+    Return the amounts that a request credits.
 
-    :raises StripeError: 400 unless it has exactly one of `amount` and `lines`, or if a line is not the invoice's.
+    :raises StripeError: 400 unless it has exactly one of `amount` and `lines`, or for a line of another invoice.
     """
     given = [name for name in ("amount", "lines") if params.get(name) is not None]
     if len(given) != 1:
@@ -36,7 +36,7 @@ def compute_credit(invoice: JsonObject, params: JsonObject) -> Credit:
 
 
 def _of_amount(invoice: JsonObject, amount: int) -> Credit:
-    """An amount has its share of the invoice's tax in it."""
+    """Return the credit for an amount, which includes its share of the invoice's tax."""
     taxes = _share(invoice["total_taxes"], amount, invoice["total"])
     exclusive = sum(entry["amount"] for entry in taxes if entry["tax_behavior"] == "exclusive")
     line = _line(amount=amount - exclusive, description="Credit", quantity=1, invoice_line=None, taxes=taxes)
@@ -58,13 +58,13 @@ def _credit_line(invoice: JsonObject, given: JsonObject, param: str) -> JsonObje
         raise unsupported(f"the parameter lines[][{name}] on POST /v1/credit_notes")
     if given["type"] == "custom_line_item":
         if "unit_amount" not in given or "description" not in given:
-            raise invalid("A custom_line_item needs a unit_amount and a description.", param=param)
+            raise invalid("A custom_line_item requires a unit_amount and a description.", param=param)
         quantity = given.get("quantity", 1)
         amount = given["unit_amount"] * quantity
         return _line(amount=amount, description=given["description"], quantity=quantity, invoice_line=None, taxes=[])
     source = _source(invoice, given, param)
     if ("amount" in given) == ("quantity" in given):
-        raise invalid("An invoice_line_item needs exactly one of amount and quantity.", param=param)
+        raise invalid("An invoice_line_item requires exactly one of amount and quantity.", param=param)
     creditable = source["amount"] - sum(entry["amount"] for entry in source["discount_amounts"])
     share = Decimal(creditable) * given.get("quantity", 0) / source["quantity"]
     amount = given.get("amount", round_half_up(share))
@@ -88,7 +88,7 @@ def _source(invoice: JsonObject, given: JsonObject, param: str) -> JsonObject:
 
 
 def _exceeds_line(amount: int, creditable: int, param: str) -> StripeError:
-    return invalid(f"The line can be credited by 1 to {creditable}, not by {amount}.", param=f"{param}[amount]")
+    return invalid(f"Invalid amount {amount}: the line can be credited by 1 to {creditable}.", param=f"{param}[amount]")
 
 
 def _share(taxes: list[JsonObject], part: int, whole: int) -> list[JsonObject]:

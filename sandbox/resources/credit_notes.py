@@ -1,8 +1,8 @@
 """
-Credit notes: the record that an invoice, or a part of it, is taken back.
+Credit notes: all or part of an invoice is credited.
 
-On a paid invoice the money goes somewhere: into a new refund (`refund_amount`), is what refunds made before have paid
-(`refunds[]`), or was paid outside (`out_of_band_amount`). On an open invoice less is due.
+For a paid invoice, the money is refunded (`refund_amount`), was refunded before (`refunds[]`), or was returned outside
+Stripe (`out_of_band_amount`). For an open invoice, the amount due decreases.
 """
 
 from sandbox.errors import invalid
@@ -22,7 +22,7 @@ from sandbox.store.metadata import merged
     takes="amount effective_at email_type invoice lines memo metadata out_of_band_amount reason refund_amount refunds",
 )
 def create(call: Call) -> JsonObject:
-    """Credit an invoice by exactly one of an amount and lines."""
+    """Create a credit note for an amount or for lines."""
     account, params = call.account, call.params
     invoice = account.get("invoice", params["invoice"], param="invoice", status=400)
     if invoice["status"] not in ("open", "paid"):
@@ -45,13 +45,13 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/credit_notes/{id}")
 def retrieve(call: Call) -> JsonObject:
-    """One credit note."""
+    """Retrieve a credit note."""
     return call.account.get("credit_note", call.ids["id"])
 
 
 @route("GET", "/v1/credit_notes", takes="created customer invoice")
 def list_all(call: Call) -> Page:
-    """Credit notes, by invoice or customer."""
+    """List credit notes by invoice or customer."""
     params = call.params
     return Page(
         [
@@ -65,13 +65,13 @@ def list_all(call: Call) -> Page:
 
 @route("GET", "/v1/credit_notes/{credit_note}/lines")
 def lines(call: Call) -> Page:
-    """The lines of a credit note."""
+    """List the lines of a credit note."""
     return Page(call.account.get("credit_note", call.ids["credit_note"])["lines"]["data"])
 
 
 @route("POST", "/v1/credit_notes/{id}", takes="memo metadata")
 def update(call: Call) -> JsonObject:
-    """Change the memo or the metadata."""
+    """Update the memo or the metadata."""
     account, params = call.account, call.params
     note = account.get("credit_note", call.ids["id"])
     with account.track_changes(note, "credit_note.updated"):
@@ -82,14 +82,14 @@ def update(call: Call) -> JsonObject:
 
 @route("POST", "/v1/credit_notes/{id}/void")
 def void(call: Call) -> JsonObject:
-    """Void a credit note of an invoice that is still open: the amount is due again."""
+    """Void a credit note of an open invoice. The amount is due again."""
     account = call.account
     note = account.get("credit_note", call.ids["id"])
     invoice = account.get("invoice", note["invoice"])
     if note["status"] == "void":
         raise invalid("This credit note is already void.")
     if note["type"] != "pre_payment" or invoice["status"] != "open":
-        raise invalid("You can only void a credit note whose invoice is open: this one's is paid.")
+        raise invalid("You can only void a credit note of an open invoice.")
     with account.track_changes(note, "credit_note.updated"):
         note["status"] = "void"
         note["voided_at"] = account.now_for(note["customer"])
@@ -123,7 +123,7 @@ def _check_no_destinations(params: JsonObject) -> list[JsonObject]:
 
 
 def _refund_links(account: Account, invoice: JsonObject, params: JsonObject) -> list[JsonObject]:
-    """The refunds that were made before, each belonging to a payment of this invoice and not linked beyond itself."""
+    """Return links to existing refunds of this invoice. A refund cannot be linked beyond its amount."""
     refund_links = []
     for index, given in enumerate(params.get("refunds", [])):
         param = f"refunds[{index}]"
@@ -139,7 +139,7 @@ def _refund_links(account: Account, invoice: JsonObject, params: JsonObject) -> 
         if refund["status"] in ("failed", "canceled"):
             raise invalid(f"The refund {refund['id']} is {refund['status']}.", param=f"{param}[refund]")
         if not 0 < amount <= refund["amount"] - _already_linked(account, refund["id"]):
-            message = f"The amount {amount} is more than is left of the refund {refund['id']} to be credited."
+            message = f"The amount {amount} exceeds the amount of the refund {refund['id']} that can still be credited."
             raise invalid(message, param=f"{param}[amount_refunded]")
         refund_links.append({"amount_refunded": amount, "refund": refund["id"], "type": "refund"})
     return refund_links
@@ -161,7 +161,7 @@ def _check_destinations(params: JsonObject, refund_links: list[JsonObject], tota
     if refunded + out_of_band != total:
         message = (
             "The sum of credit amount, refund amount and out of band amount must equal the post payment credit amount: "
-            f"{total}, and not {refunded + out_of_band}."
+            f"{total} (given: {refunded + out_of_band})."
         )
         raise invalid(message, param="refund_amount")
 

@@ -20,12 +20,12 @@ _BOTH = f"{_PLAIN} address invoice_settings metadata preferred_locales shipping 
 
 @route("POST", "/v1/customers", takes=f"{_BOTH} payment_method test_clock")
 def create(call: Call) -> JsonObject:
-    """Make a customer, on a test clock if one is named."""
+    """Create a customer, optionally on a test clock."""
     return make(call.account, call.params)
 
 
 def make(account: Account, params: JsonObject) -> JsonObject:
-    """Make a customer from the parameters of a request."""
+    """Create a customer from the parameters of a request."""
     clock_id = params.get("test_clock")
     if clock_id is not None:
         account.get("test_helpers.test_clock", clock_id, param="test_clock", status=400)
@@ -72,14 +72,14 @@ def _attach_first(account: Account, customer: JsonObject, params: JsonObject) ->
 
 @route("GET", "/v1/customers/{customer}")
 def retrieve(call: Call) -> JsonObject:
-    """One customer; of a deleted one, the stub."""
+    """Retrieve a customer, or the stub of a deleted one."""
     customer_id = call.ids["customer"]
     return call.account.find_with_deleted("customer", customer_id) or call.account.get("customer", customer_id)
 
 
 @route("POST", "/v1/customers/{customer}", takes=_BOTH)
 def update(call: Call) -> JsonObject:
-    """Change a customer."""
+    """Update a customer."""
     customer = call.account.get("customer", call.ids["customer"])
     with call.account.track_changes(customer, "customer.updated"):
         _apply_params(call.account, customer, call.params)
@@ -88,7 +88,7 @@ def update(call: Call) -> JsonObject:
 
 @route("GET", "/v1/customers", takes="created email test_clock")
 def list_all(call: Call) -> Page:
-    """Customers, by email; those on test clocks only if their clock is named."""
+    """List customers by email. Customers on test clocks are listed only by `test_clock`."""
     params = call.params
     return Page(
         [
@@ -103,7 +103,7 @@ def list_all(call: Call) -> Page:
 
 @route("DELETE", "/v1/customers/{customer}")
 def delete(call: Call) -> JsonObject:
-    """Delete a customer and cancel the subscriptions at once."""
+    """Delete a customer and cancel their subscriptions immediately."""
     account = call.account
     customer = account.get("customer", call.ids["customer"])
     for subscription in account.all("subscription"):

@@ -1,4 +1,4 @@
-"""Disputes, as the API shows them. Test cards make them, in `sandbox.billing.disputes`; a test decides them."""
+"""Disputes. Test cards and the control API create and decide them (`sandbox.billing.disputes`)."""
 
 from sandbox.billing import disputes
 from sandbox.control.simulations import simulation
@@ -13,13 +13,13 @@ from sandbox.store.metadata import merged
 
 @route("GET", "/v1/disputes/{dispute}")
 def retrieve(call: Call) -> JsonObject:
-    """One dispute."""
+    """Retrieve a dispute."""
     return call.account.get("dispute", call.ids["dispute"])
 
 
 @route("GET", "/v1/disputes", takes="charge created payment_intent")
 def list_all(call: Call) -> Page:
-    """Disputes, by charge or payment intent."""
+    """List disputes by charge or payment intent."""
     params = call.params
     return Page(
         [
@@ -33,14 +33,16 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/disputes/{dispute}", takes="evidence metadata submit")
 def update(call: Call) -> JsonObject:
-    """Give evidence, which is sent to the bank unless `submit` is false, or change the metadata."""
+    """Update the metadata or the evidence, which is submitted unless `submit` is false."""
     account, params = call.account, call.params
     dispute = account.get("dispute", call.ids["dispute"])
     given = params.get("evidence", {})
     if "enhanced_evidence" in given:
         raise unsupported("the parameter evidence[enhanced_evidence] on POST /v1/disputes/{dispute}")
     if given and dispute["status"].removeprefix("warning_") != "needs_response":
-        raise invalid(f"This dispute is {dispute['status']}: its evidence cannot change.", param="evidence")
+        raise invalid(
+            f"You cannot change the evidence of a dispute with the status {dispute['status']}.", param="evidence"
+        )
     with account.track_changes(dispute, "charge.dispute.updated"):
         dispute["metadata"] = merged(dispute["metadata"], params.get("metadata"))
         dispute["evidence"] |= {name: unset(value) for name, value in given.items()}
@@ -51,22 +53,22 @@ def update(call: Call) -> JsonObject:
 
 @route("POST", "/v1/disputes/{dispute}/close")
 def close(call: Call) -> JsonObject:
-    """Give a dispute up: it is lost."""
+    """Close a dispute, which loses it."""
     account = call.account
     dispute = account.get("dispute", call.ids["dispute"])
     if dispute["status"] != "needs_response":
-        raise invalid(f"You can only close a dispute that needs a response; this one is {dispute['status']}.")
+        raise invalid(f"You can only close a dispute with the status needs_response; this one has {dispute['status']}.")
     disputes.change_status(account, dispute, "lost")
     return dispute
 
 
 @simulation("charges/{id}/dispute")
 def begin(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
-    """The bank disputes a charge: `{"kind": "chargeback"}` or `inquiry`, and perhaps a `reason`, `amount`, `currency`."""
+    """Simulate a dispute: `{"kind": "chargeback"}` or `"inquiry"`, with optional `reason`, `amount` and `currency`."""
     charge = account.get("charge", charge_id)
     kind = wanted.get("kind", "chargeback")
     if kind not in ("chargeback", "inquiry"):
-        raise invalid("A dispute's kind is chargeback or inquiry.", param="kind")
+        raise invalid("kind must be 'chargeback' or 'inquiry'.", param="kind")
     return disputes.create_dispute(
         account,
         charge,
@@ -81,14 +83,14 @@ def begin(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
 
 @simulation("charges/{id}/warn")
 def warn(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
-    """The bank warns that a charge is fraudulent."""
+    """Simulate an early fraud warning."""
     charge = account.get("charge", charge_id)
     return disputes.create_fraud_warning(account, charge, now=account.now_for(charge["customer"]))
 
 
 @simulation("disputes/{id}")
 def decide(account: Account, dispute_id: str, wanted: JsonObject) -> JsonObject:
-    """The bank decides: `{"status": "won"}` or `lost`; of an inquiry `warning_closed`; see `disputes.decide`."""
+    """Simulate the bank's decision, such as `{"status": "won"}`."""
     dispute = account.get("dispute", dispute_id)
     disputes.change_status(account, dispute, str(wanted.get("status")))
     return dispute

@@ -1,4 +1,4 @@
-"""Early fraud warnings: a bank says that a payment is fraudulent, before anyone disputes it."""
+"""Early fraud warnings: the bank reports a charge as fraudulent before it is disputed."""
 
 from sandbox.http.pagination import in_range
 from sandbox.http.routing import Call, Page, route
@@ -9,13 +9,13 @@ _KIND = "radar.early_fraud_warning"
 
 @route("GET", "/v1/radar/early_fraud_warnings/{early_fraud_warning}")
 def retrieve(call: Call) -> JsonObject:
-    """One early fraud warning."""
+    """Retrieve an early fraud warning."""
     return call.account.get(_KIND, call.ids["early_fraud_warning"])
 
 
 @route("GET", "/v1/radar/early_fraud_warnings", takes="charge created payment_intent")
 def list_all(call: Call) -> Page:
-    """Early fraud warnings, by charge or payment intent."""
+    """List early fraud warnings by charge or payment intent."""
     params = call.params
     return Page(
         [

@@ -1,4 +1,4 @@
-"""Events, as the API lists them. They are made in `sandbox.store.accounts` and sent by `sandbox.delivery.webhooks`."""
+"""Events. `sandbox.store.accounts` creates them and `sandbox.delivery.webhooks` sends them."""
 
 from fnmatch import fnmatchcase
 
@@ -10,7 +10,7 @@ from sandbox.json_types import JsonObject
 
 @route("GET", "/v1/events", takes="created delivery_success type types")
 def list_all(call: Call) -> Page:
-    """Events of the last 30 days, by type, time and whether each webhook arrived."""
+    """List events by type, time and delivery status."""
     params = call.params
     types = params.get("types")
     if types is not None and "type" in params:
@@ -19,7 +19,7 @@ def list_all(call: Call) -> Page:
     if types is not None and len(types) > 20:
         raise invalid("You may only specify up to 20 types.", param="types")
     patterns = types or ([params["type"]] if "type" in params else ["*"])
-    # On a test clock an event may be dated ahead of, or far behind, real time: what was made in this process is kept.
+    # Stripe lists 30 days. On a test clock, events can be dated far from real time, so all are listed.
     return Page(
         [
             event
@@ -33,5 +33,5 @@ def list_all(call: Call) -> Page:
 
 @route("GET", "/v1/events/{id}")
 def retrieve(call: Call) -> JsonObject:
-    """One event, as it was made."""
+    """Retrieve an event as it was created."""
     return call.account.get("event", call.ids["id"])

@@ -1,4 +1,4 @@
-"""What moves an invoice on: it is finalised, paid, voided or written off."""
+"""Actions on invoices: finalize, pay, void and mark as uncollectible."""
 
 from sandbox.billing import invoicing, payments, renewals
 from sandbox.errors import StripeError, invalid
@@ -10,7 +10,7 @@ from sandbox.store.accounts import Account
 
 @route("POST", "/v1/invoices/{invoice}/finalize", takes="auto_advance")
 def finalize(call: Call) -> JsonObject:
-    """Finalise a draft before its hour is over; it is not charged by this."""
+    """Finalize a draft before its hour is over, without charging it."""
     invoice = call.account.get("invoice", call.ids["invoice"])
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
@@ -53,7 +53,7 @@ def _has_open_invoice(account: Account, subscription: JsonObject) -> bool:
 
 @route("POST", "/v1/invoices/{invoice}/mark_uncollectible")
 def mark_uncollectible(call: Call) -> JsonObject:
-    """Write an open invoice off."""
+    """Mark an open invoice as uncollectible."""
     account = call.account
     invoice = account.get("invoice", call.ids["invoice"])
     if invoice["status"] != "open":
@@ -65,7 +65,7 @@ def mark_uncollectible(call: Call) -> JsonObject:
 @route("POST", "/v1/invoices/{invoice}/pay", takes="off_session payment_method")
 def pay(call: Call) -> JsonObject:
     """
-    Pay an open invoice now, or a draft, which is finalised first.
+    Pay an open invoice now. A draft is finalized first.
 
     :raises StripeError: 402 if the card is declined.
     """

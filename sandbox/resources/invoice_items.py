@@ -1,4 +1,4 @@
-"""Invoice items: amounts that wait for the next invoice of a customer, or are put on a draft."""
+"""Invoice items, pending for a customer's next invoice or added to a draft."""
 
 from sandbox.billing import invoice_lines, invoicing, pending_items
 from sandbox.errors import invalid, unsupported
@@ -17,7 +17,7 @@ _CREATE = (
 
 @route("POST", "/v1/invoiceitems", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Add an amount to the next invoice of a customer or a subscription, or to a draft."""
+    """Add an invoice item to the next invoice of a customer or subscription, or to a draft."""
     account, params = call.account, call.params
     if "customer" not in params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
@@ -52,13 +52,13 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/invoiceitems/{invoiceitem}")
 def retrieve(call: Call) -> JsonObject:
-    """One invoice item."""
+    """Retrieve an invoice item."""
     return call.account.get(_KIND, call.ids["invoiceitem"])
 
 
 @route("GET", "/v1/invoiceitems", takes="created customer invoice pending")
 def list_all(call: Call) -> Page:
-    """Invoice items, by customer, invoice, or whether they still wait."""
+    """List invoice items by customer, by invoice or by whether they are pending."""
     params = call.params
     return Page(
         [
@@ -73,7 +73,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/invoiceitems/{invoiceitem}", takes="amount description metadata")
 def update(call: Call) -> JsonObject:
-    """Change an invoice item, unless its invoice is final."""
+    """Update an invoice item unless its invoice is finalized."""
     account, params = call.account, call.params
     item = account.get(_KIND, call.ids["invoiceitem"])
     draft = _editable(account, item)
@@ -90,7 +90,7 @@ def update(call: Call) -> JsonObject:
 
 @route("DELETE", "/v1/invoiceitems/{invoiceitem}")
 def delete(call: Call) -> JsonObject:
-    """Delete an invoice item, unless its invoice is final."""
+    """Delete an invoice item unless its invoice is finalized."""
     account = call.account
     item = account.get(_KIND, call.ids["invoiceitem"])
     draft = _editable(account, item)
@@ -102,7 +102,7 @@ def delete(call: Call) -> JsonObject:
 
 
 def _editable(account: Account, item: JsonObject) -> JsonObject | None:
-    """The draft that an invoice item is on, if it is on one."""
+    """Return the draft that an invoice item is on, if any."""
     invoice = account.find("invoice", item["invoice"])
     if invoice and (invoice["status"] != "draft" or invoice["_subscription"]):
         message = "You cannot change or delete an invoice item that is on an invoice, unless the invoice is a draft."
@@ -130,7 +130,7 @@ def _recompose(account: Account, draft: JsonObject) -> None:
 
 
 def _price(account: Account, params: JsonObject) -> JsonObject:
-    """The price that was named; for a bare amount, one made for it, as at Stripe, which nobody can buy."""
+    """Return the given price, or an inactive price created for a bare amount, as at Stripe."""
     named = params.get("pricing", {}).get("price")
     if (named is None) == ("amount" not in params):
         message = "You must specify exactly one of amount and pricing[price]."

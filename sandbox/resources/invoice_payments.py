@@ -1,4 +1,4 @@
-"""Invoice payments: what ties an invoice to the payment intent that paid it."""
+"""Invoice payments: the links between invoices and their payments."""
 
 from sandbox.http.pagination import in_range
 from sandbox.http.routing import Call, Page, route
@@ -7,13 +7,13 @@ from sandbox.json_types import JsonObject
 
 @route("GET", "/v1/invoice_payments/{invoice_payment}")
 def retrieve(call: Call) -> JsonObject:
-    """One invoice payment."""
+    """Retrieve an invoice payment."""
     return call.account.get("invoice_payment", call.ids["invoice_payment"])
 
 
 @route("GET", "/v1/invoice_payments", takes="created invoice payment status")
 def list_all(call: Call) -> Page:
-    """Invoice payments, by invoice, status or payment."""
+    """List invoice payments by invoice, status or payment."""
     params = call.params
     wanted = params.get("payment", {})
     return Page(

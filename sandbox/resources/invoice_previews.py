@@ -1,4 +1,4 @@
-"""Previews: what the next invoice of a subscription would be, or what a change of it would cost. Nothing is made."""
+"""Invoice previews: the next invoice of a subscription, or the effect of a change. Nothing is stored."""
 
 from sandbox.billing import (
     cancellation,
@@ -25,7 +25,7 @@ _DETAILS = {"items", "proration_behavior", "proration_date", "cancel_at_period_e
     takes="automatic_tax customer subscription subscription_details",
 )
 def create_preview(call: Call) -> JsonObject:
-    """Preview the next invoice of a subscription, with or without a change; or the first of a new one."""
+    """Preview the next invoice of a subscription, optionally with changes, or the first invoice of a new one."""
     account, params = call.account, call.params
     details = params.get("subscription_details", {})
     for name in details.keys() - _DETAILS:
@@ -52,10 +52,10 @@ def _of_change(account: Account, subscription: JsonObject, details: JsonObject) 
     terms = subscription_updates.billing_terms(account, subscription, details)
     changes = subscription_updates.parse_changes(account, subscription, details["items"])
     if subscription_updates.changes_interval(account, subscription, changes):
-        raise unsupported("a preview of a change of the interval")
+        raise unsupported("previews of a different billing interval")
     worth = [] if terms.behavior == "none" else prorations.for_changes(account, subscription, changes, at=terms.at)
     for entry in worth:
-        # Stripe previews with ids that never will be, too.
+        # Stripe's previews contain ids of objects that are never created, too.
         entry.invoice_item = new_id("ii")
         entry.subscription_item = entry.subscription_item or new_id("si", length=14)
     pending = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])

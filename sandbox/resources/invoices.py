@@ -1,4 +1,4 @@
-"""Invoices, as the API shows them. What moves one on is in `sandbox.resources.invoice_actions`."""
+"""Invoices. `sandbox.resources.invoice_actions` finalizes and pays them."""
 
 from sandbox.billing import invoice_lines, invoicing, renewals
 from sandbox.errors import invalid, unsupported
@@ -17,13 +17,13 @@ _CREATE = (
 
 @route("GET", "/v1/invoices/{invoice}")
 def retrieve(call: Call) -> JsonObject:
-    """One invoice."""
+    """Retrieve an invoice."""
     return call.account.get("invoice", call.ids["invoice"])
 
 
 @route("GET", "/v1/invoices", takes="created customer status subscription collection_method")
 def list_all(call: Call) -> Page:
-    """Invoices, by subscription, customer, status."""
+    """List invoices by subscription, customer or status."""
     params = call.params
     return Page(
         [
@@ -40,7 +40,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/invoices", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Make a draft of the invoice items that wait for one; of a subscription, if it is named."""
+    """Create a draft with the pending invoice items of a customer or a subscription."""
     account, params = call.account, call.params
     if params.get("collection_method", "charge_automatically") != "charge_automatically":
         raise unsupported("collection_method=send_invoice")
@@ -94,7 +94,7 @@ def _apply_params(account: Account, invoice: JsonObject, params: JsonObject) -> 
 
 @route("POST", "/v1/invoices/{invoice}", takes="auto_advance default_payment_method description footer metadata")
 def update(call: Call) -> JsonObject:
-    """Change a draft; of a final invoice, the metadata and whether it is collected."""
+    """Update a draft. On a finalized invoice, only metadata and collection can change."""
     account, params = call.account, call.params
     invoice = account.get("invoice", call.ids["invoice"])
     if invoice["status"] != "draft" and params.keys() - {
@@ -118,11 +118,11 @@ def update(call: Call) -> JsonObject:
 
 @route("DELETE", "/v1/invoices/{invoice}")
 def delete(call: Call) -> JsonObject:
-    """Delete a draft that belongs to no subscription; its invoice items go with it."""
+    """Delete a draft without a subscription, together with its invoice items."""
     account = call.account
     invoice = account.get("invoice", call.ids["invoice"])
     if invoice["status"] != "draft" or invoice["_subscription"]:
-        message = "You can only delete draft invoices, and not those of a subscription: void it instead."
+        message = "You can only delete draft invoices without a subscription. Void the invoice instead."
         raise invalid(message, code="invoice_not_editable")
     for item in account.all("invoiceitem"):
         if item["invoice"] == invoice["id"]:
@@ -133,5 +133,5 @@ def delete(call: Call) -> JsonObject:
 
 @route("GET", "/v1/invoices/{invoice}/lines")
 def lines(call: Call) -> Page:
-    """The lines of an invoice."""
+    """List the lines of an invoice."""
     return Page(call.account.get("invoice", call.ids["invoice"])["lines"]["data"])

@@ -1,4 +1,4 @@
-"""Payment intents, as the API shows them. Invoices make them, in `sandbox.billing.payments`."""
+"""Payment intents. `sandbox.billing.payments` creates them for invoices."""
 
 from sandbox.billing import payments
 from sandbox.control.simulations import simulation
@@ -12,13 +12,13 @@ from sandbox.store.metadata import merged
 
 @route("GET", "/v1/payment_intents/{intent}")
 def retrieve(call: Call) -> JsonObject:
-    """One payment intent."""
+    """Retrieve a payment intent."""
     return call.account.get("payment_intent", call.ids["intent"])
 
 
 @route("GET", "/v1/payment_intents", takes="created customer")
 def list_all(call: Call) -> Page:
-    """Payment intents, by customer."""
+    """List payment intents by customer."""
     params = call.params
     return Page(
         [
@@ -32,7 +32,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/payment_intents/{intent}", takes="metadata")
 def update(call: Call) -> JsonObject:
-    """Change the metadata."""
+    """Update the metadata."""
     intent = call.account.get("payment_intent", call.ids["intent"])
     intent["metadata"] = merged(intent["metadata"], call.params.get("metadata"))
     return intent
@@ -40,13 +40,13 @@ def update(call: Call) -> JsonObject:
 
 @simulation("payment_intents/{id}/authenticate")
 def authenticate(account: Account, intent_id: str, wanted: JsonObject) -> JsonObject:
-    """The reader passes 3-D Secure for a payment that waits for it; with `{"result": "fail"}`, does not."""
+    """Simulate 3-D Secure for a payment that requires it: `{"result": "complete"}` or `"fail"`."""
     result = wanted.get("result", "complete")
     intent = account.get("payment_intent", intent_id)
     if result not in ("complete", "fail"):
-        raise invalid("The result of an authentication is 'complete' or 'fail'.", param="result")
+        raise invalid("result must be 'complete' or 'fail'.", param="result")
     if intent["status"] != "requires_action":
-        message = f"This payment does not wait for authentication: its status is {intent['status']}."
+        message = f"This payment does not require authentication: its status is {intent['status']}."
         raise invalid(message, code="payment_intent_unexpected_state")
     invoice = account.get("invoice", intent["_invoice"])
     method = account.get("payment_method", intent["payment_method"])

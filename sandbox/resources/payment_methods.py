@@ -1,4 +1,4 @@
-"""Payment methods: cards, made from Stripe's test ids or on the checkout page."""
+"""Payment methods, created from Stripe's test ids or on the checkout page."""
 
 from sandbox.billing import test_cards
 from sandbox.errors import StripeError, invalid, unsupported
@@ -19,7 +19,7 @@ def make(
     billing: JsonObject | None = None,
     now: int | None = None,
 ) -> JsonObject:
-    """Make a card that belongs to nobody yet."""
+    """Create a card payment method without a customer."""
     details = billing or {}
     return account.add(
         {
@@ -46,7 +46,7 @@ def make(
 
 
 def usable(account: Account, method_id: str, *, param: str, status: int = 400) -> JsonObject:
-    """Return a payment method; for a test id such as `pm_card_visa`, a new one, as Stripe does."""
+    """Return a payment method. A test id such as `pm_card_visa` creates a new one, as at Stripe."""
     card = test_cards.by_method(method_id)
     return make(account, card) if card else account.get("payment_method", method_id, param=param, status=status)
 
@@ -55,7 +55,7 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
     """
     Attach a payment method to a customer.
 
-    :raises StripeError: 402 if the card refuses, 400 if it is another's or was detached before.
+    :raises StripeError: 402 if the card is declined, 400 if it has another customer or was detached before.
     """
     card: test_cards.Card = method["_card"]
     if method["customer"] == customer_id:
@@ -76,7 +76,7 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
 
 @route("POST", "/v1/payment_methods", takes="type card billing_details metadata allow_redisplay")
 def create(call: Call) -> JsonObject:
-    """Make a card from a test token. A raw number is refused: no card number comes into the sandbox's API."""
+    """Create a card from a test token. Raw card numbers are rejected."""
     account, params = call.account, call.params
     if params.get("type") != "card" or "card" not in params:
         raise unsupported(f"payment methods of type {params.get('type')}")
@@ -99,13 +99,13 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/payment_methods/{payment_method}")
 def retrieve(call: Call) -> JsonObject:
-    """One payment method."""
+    """Retrieve a payment method."""
     return call.account.get("payment_method", call.ids["payment_method"])
 
 
 @route("GET", "/v1/payment_methods", takes="customer type allow_redisplay")
 def list_all(call: Call) -> Page:
-    """The payment methods of a customer."""
+    """List payment methods by customer."""
     params = call.params
     return Page(
         [
@@ -120,7 +120,7 @@ def list_all(call: Call) -> Page:
 
 @route("GET", "/v1/customers/{customer}/payment_methods", takes="type allow_redisplay")
 def list_for_customer(call: Call) -> Page:
-    """The payment methods of the customer in the path."""
+    """List the payment methods of a customer."""
     customer = call.account.get("customer", call.ids["customer"])
     return Page(
         [
@@ -133,7 +133,7 @@ def list_for_customer(call: Call) -> Page:
 
 @route("POST", "/v1/payment_methods/{payment_method}", takes="allow_redisplay billing_details metadata")
 def update(call: Call) -> JsonObject:
-    """Change what may change of an attached payment method."""
+    """Update an attached payment method."""
     account, params = call.account, call.params
     method = account.get("payment_method", call.ids["payment_method"])
     if method["customer"] is None:
@@ -148,7 +148,7 @@ def update(call: Call) -> JsonObject:
 
 @route("POST", "/v1/payment_methods/{payment_method}/attach", takes="customer")
 def attach(call: Call) -> JsonObject:
-    """Attach to a customer; a test id makes a new payment method."""
+    """Attach a payment method to a customer. A test id creates a new payment method."""
     account = call.account
     if "customer" not in call.params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
@@ -161,7 +161,7 @@ def attach(call: Call) -> JsonObject:
 
 @route("POST", "/v1/payment_methods/{payment_method}/detach")
 def detach(call: Call) -> JsonObject:
-    """Detach from the customer, for good, and from whatever had it as its default."""
+    """Detach a payment method for good, and remove it wherever it is the default."""
     account = call.account
     method = account.get("payment_method", call.ids["payment_method"])
     if method["customer"] is None:

@@ -1,4 +1,4 @@
-"""Prices. An amount never changes; a lookup key can move from an older price to a newer one."""
+"""Prices. Amounts never change; a lookup key can be transferred to a newer price."""
 
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ _CREATE = (
 
 @route("POST", "/v1/prices", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Make a price per unit, once or recurring."""
+    """Create a one-time or recurring price."""
     account, params = call.account, call.params
     recurring = _recurring(params.get("recurring"))
     amount = _amount(params)
@@ -49,13 +49,13 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/prices/{price}")
 def retrieve(call: Call) -> JsonObject:
-    """One price."""
+    """Retrieve a price."""
     return call.account.get("price", call.ids["price"])
 
 
 @route("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
 def update(call: Call) -> JsonObject:
-    """Change what may change: never the amount, and the tax behaviour only once."""
+    """Update a price. The amount cannot change, and the tax behavior only once."""
     account, params = call.account, call.params
     price = account.get("price", call.ids["price"])
     wanted = params.get("tax_behavior", price["tax_behavior"])
@@ -70,7 +70,7 @@ def update(call: Call) -> JsonObject:
 
 @route("GET", "/v1/prices", takes="active created currency lookup_keys product recurring type")
 def list_all(call: Call) -> Page:
-    """Prices, by lookup keys, product and so on."""
+    """List prices by lookup key, product and other fields."""
     params = call.params
     if len(params.get("lookup_keys", [])) > 10:
         raise invalid("You may only specify up to 10 lookup_keys.", param="lookup_keys")
@@ -116,7 +116,7 @@ def _amount(params: JsonObject) -> int:
             raise invalid(message, code="parameters_exclusive", param="unit_amount_decimal")
         exact = Decimal(params["unit_amount_decimal"])
         if exact != int(exact):
-            raise unsupported("prices below a minor unit")
+            raise unsupported("fractions of a minor unit")
         amount = int(exact)
     elif "unit_amount" in params:
         amount = params["unit_amount"]
@@ -136,7 +136,7 @@ def _product(account: Account, params: JsonObject) -> str:
 
 
 def _claim_lookup_key(account: Account, params: JsonObject, *, owner: str | None = None) -> None:
-    """A lookup key has one price; another may take it over only with `transfer_lookup_key`."""
+    """Ensure that a lookup key has one price: another price takes it over only with `transfer_lookup_key`."""
     key = unset(params.get("lookup_key"))
     if key is None:
         return

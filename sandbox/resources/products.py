@@ -15,7 +15,7 @@ _TEXTS = "active description images marketing_features name shippable statement_
 
 @route("POST", "/v1/products", takes=f"id type metadata {_TEXTS}")
 def create(call: Call) -> JsonObject:
-    """Make a product; its id may be chosen."""
+    """Create a product, optionally with a given id."""
     account, params = call.account, call.params
     product_id = params.get("id") or new_id("prod", length=14)
     if account.find_with_deleted("product", product_id):
@@ -42,13 +42,13 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/products/{id}")
 def retrieve(call: Call) -> JsonObject:
-    """One product."""
+    """Retrieve a product."""
     return call.account.get("product", call.ids["id"])
 
 
 @route("POST", "/v1/products/{id}", takes=f"default_price metadata {_TEXTS}")
 def update(call: Call) -> JsonObject:
-    """Change a product."""
+    """Update a product."""
     account, params = call.account, call.params
     product = account.get("product", call.ids["id"])
     _check_tax_code(params)
@@ -67,7 +67,7 @@ def update(call: Call) -> JsonObject:
 
 @route("GET", "/v1/products", takes="active ids type shippable url created")
 def list_all(call: Call) -> Page:
-    """Products, by whether they are active, by ids, and so on."""
+    """List products by id, `active` and other fields."""
     params = call.params
     wanted = {name: params[name] for name in ("active", "type", "shippable", "url") if name in params}
     return Page(
@@ -83,7 +83,7 @@ def list_all(call: Call) -> Page:
 
 @route("DELETE", "/v1/products/{id}")
 def delete(call: Call) -> JsonObject:
-    """Delete a product that has no price."""
+    """Delete a product that has no prices."""
     account = call.account
     product = account.get("product", call.ids["id"])
     if any(price["product"] == product["id"] for price in account.all("price")):

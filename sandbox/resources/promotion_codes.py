@@ -1,4 +1,4 @@
-"""Promotion codes: the words that customers type, each standing for a coupon."""
+"""Promotion codes: codes that customers enter to redeem a coupon."""
 
 import secrets
 import string
@@ -17,7 +17,7 @@ from sandbox.store.metadata import merged
     takes="active code customer expires_at max_redemptions metadata promotion restrictions",
 )
 def create(call: Call) -> JsonObject:
-    """Make a code for a coupon; among active ones a code is used once."""
+    """Create a promotion code. Active codes are unique."""
     account, params = call.account, call.params
     coupon_id = params["promotion"].get("coupon")
     if coupon_id is None:
@@ -71,13 +71,13 @@ def _check_restrictions(restrictions: JsonObject) -> None:
 
 @route("GET", "/v1/promotion_codes/{promotion_code}")
 def retrieve(call: Call) -> JsonObject:
-    """One promotion code."""
+    """Retrieve a promotion code."""
     return call.account.get("promotion_code", call.ids["promotion_code"])
 
 
 @route("GET", "/v1/promotion_codes", takes="active code coupon created customer")
 def list_all(call: Call) -> Page:
-    """Promotion codes, by code (whatever its case), coupon and so on."""
+    """List promotion codes by code (case-insensitive), coupon and other fields."""
     params = call.params
     return Page(
         [
@@ -94,7 +94,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/promotion_codes/{promotion_code}", takes="active metadata")
 def update(call: Call) -> JsonObject:
-    """Switch a code on or off, or change its metadata."""
+    """Activate or deactivate a code, or update its metadata."""
     account, params = call.account, call.params
     code = account.get("promotion_code", call.ids["promotion_code"])
     if params.get("active") and not code["active"] and find_active(account, code["code"]):
@@ -106,7 +106,7 @@ def update(call: Call) -> JsonObject:
 
 
 def find_active(account: Account, code: str) -> JsonObject | None:
-    """Return the active promotion code that a customer typed, whatever its case."""
+    """Return the active promotion code with this text (case-insensitive), or None."""
     for candidate in account.all("promotion_code"):
         if candidate["active"] and candidate["code"].casefold() == code.casefold():
             return candidate

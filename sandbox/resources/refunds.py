@@ -1,9 +1,9 @@
 """
 Refunds of card payments.
 
-Most succeed at once. With the test card ending in 7726 one is pending and succeeds a little later; with 5126 one
-succeeds and fails later. "Later" is `refund_seconds`, a setting, of the customer's time: real, or a test clock's.
-What a bank does of its own accord is told by `/_sandbox/refunds/{id}`.
+Most succeed immediately. With the test card ending in 7726, a refund is pending and then succeeds; with 5126, it succeeds
+and then fails. The delay is the setting `refund_seconds`, in real time or on the customer's test clock. A test can set
+any other status with `/_sandbox/refunds/{id}`.
 """
 
 from sandbox.billing import disputes, test_cards
@@ -19,7 +19,7 @@ from sandbox.store.scheduler import job
 
 @route("POST", "/v1/refunds", takes="amount charge metadata payment_intent reason")
 def create(call: Call) -> JsonObject:
-    """Refund a charge, or the charge of a payment intent; all that is left of it unless an amount is given."""
+    """Refund a charge or the charge of a payment intent. The default amount is what has not been refunded."""
     params = call.params
     charge = _charge(call.account, params)
     return make(
@@ -35,9 +35,9 @@ def make(
     account: Account, charge: JsonObject, *, amount: int | None, reason: str | None, metadata: dict[str, str]
 ) -> JsonObject:
     """
-    Make a refund.
+    Create a refund.
 
-    :raises StripeError: 400 if the charge cannot be refunded, or not by so much.
+    :raises StripeError: 400 if the charge cannot be refunded by this amount.
     """
     left = charge["amount"] - charge["amount_refunded"]
     _check(account, charge, left if amount is None else amount, left)
@@ -75,13 +75,13 @@ def make(
 
 @route("GET", "/v1/refunds/{refund}")
 def retrieve(call: Call) -> JsonObject:
-    """One refund."""
+    """Retrieve a refund."""
     return call.account.get("refund", call.ids["refund"])
 
 
 @route("GET", "/v1/refunds", takes="charge created payment_intent")
 def list_all(call: Call) -> Page:
-    """Refunds, by charge or payment intent."""
+    """List refunds by charge or payment intent."""
     params = call.params
     return Page(
         [
@@ -95,7 +95,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/refunds/{refund}", takes="metadata")
 def update(call: Call) -> JsonObject:
-    """Change the metadata; nothing else can change."""
+    """Update the metadata; other fields cannot change."""
     refund = call.account.get("refund", call.ids["refund"])
     with call.account.track_changes(refund, "refund.updated"):
         refund["metadata"] = merged(refund["metadata"], call.params.get("metadata"))
@@ -104,7 +104,7 @@ def update(call: Call) -> JsonObject:
 
 @route("POST", "/v1/refunds/{refund}/cancel")
 def cancel(call: Call) -> JsonObject:
-    """Cancel a refund that waits for the customer. None made from a card does, unless a bank is told to ask."""
+    """Cancel a refund that requires action. Card refunds do so only if a test sets that status."""
     refund = call.account.get("refund", call.ids["refund"])
     if refund["status"] != "requires_action":
         message = f"Refund {refund['id']} cannot be canceled: its status is {refund['status']}, not requires_action."
@@ -117,17 +117,17 @@ _TRANSITIONS = {
     "requires_action": ("pending", "succeeded", "failed", "canceled"),
     "succeeded": ("failed",),
 }
-"""What may come after each status; `failed` and `canceled` are the end."""
+"""Statuses that can follow each status. `failed` and `canceled` are final."""
 
 
 @simulation("refunds/{id}")
 def set_status(account: Account, refund_id: str, fields: JsonObject) -> JsonObject:
-    """Have a refund take another `status`, as the reader's bank says."""
+    """Simulate the bank's result of a refund by setting its `status`."""
     refund = account.get("refund", refund_id)
     status = fields.get("status")
     if set(fields) != {"status"} or status not in _TRANSITIONS.get(refund["status"], ()):
         possible = ", ".join(_TRANSITIONS.get(refund["status"], ())) or "nothing"
-        raise invalid(f"A refund that is {refund['status']} can become: {possible}.", param="status")
+        raise invalid(f"The status of this refund can change from {refund['status']} to: {possible}.", param="status")
     return _change_status(account, refund, status)
 
 

@@ -1,4 +1,4 @@
-"""The end of a subscription: scheduled in one of three ways, taken back, or now."""
+"""Canceling a subscription: immediately, or scheduled in one of three ways."""
 
 from sandbox.billing import cancellation, pending_items, periods, prorations, renewals, subscription_updates
 from sandbox.errors import invalid, unsupported
@@ -11,7 +11,7 @@ _ID = "subscription_exposed_id"
 
 
 def schedule_end(account: Account, subscription: JsonObject, params: JsonObject) -> None:
-    """Schedule the end of a subscription in one of the three ways, or take that back."""
+    """Schedule the end of a subscription, or remove a scheduled end."""
     if "cancel_at" in params and params.get("cancel_at_period_end"):
         message = "You may only specify one of these parameters: cancel_at, cancel_at_period_end."
         raise invalid(message, param="cancel_at", code="parameters_exclusive")
@@ -24,7 +24,7 @@ def schedule_end(account: Account, subscription: JsonObject, params: JsonObject)
         subscription["cancel_at_period_end"] = False
         cancellation.schedule_cancellation(account, subscription, at)
     elif "cancel_at" in params or ("cancel_at_period_end" in params and subscription["cancel_at_period_end"]):
-        # Only what is given is taken back: `cancel_at_period_end=false` leaves a `cancel_at` of its own standing.
+        # `cancel_at_period_end=false` does not remove a `cancel_at` that was set separately.
         cancellation.unschedule(subscription)
 
 
@@ -38,7 +38,7 @@ def _resolve_cancel_at(account: Account, subscription: JsonObject, params: JsonO
     if wanted <= account.now_for(subscription["customer"]):
         raise invalid("cancel_at must be in the future.", param="cancel_at")
     if params.get("proration_behavior") != "none" and not _on_boundary(account, subscription, wanted):
-        raise unsupported("a cancel_at in the middle of a period, unless proration_behavior is none, (proration)")
+        raise unsupported("cancel_at in the middle of a period, unless proration_behavior is none")
     return wanted
 
 
@@ -50,11 +50,11 @@ def _on_boundary(account: Account, subscription: JsonObject, moment: int) -> boo
 
 @route("DELETE", "/v1/subscriptions/{subscription_exposed_id}", takes="cancellation_details invoice_now prorate")
 def cancel(call: Call) -> JsonObject:
-    """End a subscription now."""
+    """Cancel a subscription immediately."""
     account, params = call.account, call.params
     subscription = account.get("subscription", call.ids[_ID])
     if subscription["status"] in cancellation.ENDED_STATUSES:
-        # Stripe treats an ended subscription as gone when it is asked to end it again.
+        # Stripe responds as if a canceled subscription did not exist.
         message = f"No such subscription: '{subscription['id']}'"
         raise invalid(message, param="id", code="resource_missing", status=404)
     set_cancellation_details(subscription, params)
@@ -74,7 +74,7 @@ def cancel(call: Call) -> JsonObject:
 
 
 def set_cancellation_details(subscription: JsonObject, params: JsonObject) -> None:
-    """Take in why a reader leaves."""
+    """Store the cancellation feedback and comment."""
     for name, value in (unset(params.get("cancellation_details")) or {}).items():
         if name not in ("comment", "feedback"):
             raise unsupported(f"the parameter cancellation_details[{name}]")

@@ -1,4 +1,4 @@
-"""Subscription items: they carry the price and, at this API version, the current period."""
+"""Subscription items: price, quantity and, in this API version, the current period."""
 
 from sandbox.billing import cancellation, subscription_updates
 from sandbox.errors import invalid
@@ -11,13 +11,13 @@ _TERMS = "payment_behavior proration_behavior proration_date"
 
 @route("GET", "/v1/subscription_items/{item}")
 def retrieve(call: Call) -> JsonObject:
-    """One item."""
+    """Retrieve a subscription item."""
     return call.account.get("subscription_item", call.ids["item"])
 
 
 @route("GET", "/v1/subscription_items", takes="subscription")
 def list_all(call: Call) -> Page:
-    """The items of a subscription."""
+    """List the items of a subscription."""
     subscription = call.account.get("subscription", call.params["subscription"], param="subscription", status=400)
     return Page([call.account.get("subscription_item", item_id) for item_id in subscription["_items"]])
 
@@ -33,7 +33,7 @@ def create(call: Call) -> JsonObject:
 
 @route("POST", "/v1/subscription_items/{item}", takes=f"metadata price quantity off_session {_TERMS}")
 def update(call: Call) -> JsonObject:
-    """Change an item."""
+    """Update an item."""
     account, params = call.account, call.params
     item = account.get("subscription_item", call.ids["item"])
     subscription = account.get("subscription", item["subscription"])
@@ -43,7 +43,7 @@ def update(call: Call) -> JsonObject:
 
 @route("DELETE", "/v1/subscription_items/{item}", takes=f"clear_usage {_TERMS}")
 def delete(call: Call) -> JsonObject:
-    """Take an item out of its subscription."""
+    """Remove an item from its subscription."""
     account = call.account
     item = account.get("subscription_item", call.ids["item"])
     subscription = account.get("subscription", item["subscription"])
@@ -67,7 +67,7 @@ def _render(account: Account, item: JsonObject) -> JsonObject:
 
 
 def _plan(price: JsonObject) -> JsonObject:
-    """The price in its older shape, which Stripe still shows beside it."""
+    """Return the price as a `plan`, the older format that Stripe still includes."""
     recurring = price["recurring"]
     return {
         "id": price["id"],

@@ -1,4 +1,4 @@
-"""What changes a subscription: its items, its trial, its rest, its billing mode."""
+"""Updating a subscription: items, trial, pauses and billing mode."""
 
 from sandbox.billing import (
     cancellation,
@@ -29,7 +29,7 @@ _EDITABLE_AFTER_END = {"metadata", "cancellation_details", "expand"}
 
 @route("POST", "/v1/subscriptions/{subscription_exposed_id}", takes=_UPDATE)
 def update(call: Call) -> JsonObject:
-    """Change a subscription, schedule its end or take that back."""
+    """Update a subscription, schedule its end or remove a scheduled end."""
     account, params = call.account, call.params
     subscription = account.get("subscription", call.ids["subscription_exposed_id"])
     if subscription["status"] in cancellation.ENDED_STATUSES:
@@ -80,7 +80,7 @@ def _apply_params(account: Account, subscription: JsonObject, params: JsonObject
 
 
 def _discounts(account: Account, subscription: JsonObject, params: JsonObject) -> list[tuple[str, str | None]] | None:
-    """The coupons that are to replace those a subscription has; None if they are left as they are."""
+    """Return the coupons that replace the current ones, or None to keep those."""
     if "discounts" not in params:
         return None
     given = unset(params["discounts"]) or []
@@ -106,11 +106,11 @@ def _redeem(account: Account, subscription: JsonObject, chosen: list[tuple[str, 
 
 @route("DELETE", "/v1/subscriptions/{subscription_exposed_id}/discount")
 def delete_discount(call: Call) -> JsonObject:
-    """Take the discount off a subscription from now on."""
+    """Remove the discount of a subscription."""
     account = call.account
     subscription = account.get("subscription", call.ids["subscription_exposed_id"])
     if not subscription["discounts"]:
-        raise invalid("No active discount for subscription: there is none to delete.", status=404)
+        raise invalid("No active discount for subscription.", status=404)
     discount = account.get("discount", subscription["discounts"][-1])
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["discounts"] = []
@@ -119,7 +119,7 @@ def delete_discount(call: Call) -> JsonObject:
 
 @route("POST", "/v1/subscriptions/{subscription}/pause", takes="bill_for invoicing_behavior type")
 def pause(call: Call) -> JsonObject:
-    """Pause a subscription: the time that is left is credited, unless `bill_for` says otherwise."""
+    """Pause a subscription. Unused time is credited unless `bill_for` says otherwise."""
     account, params = call.account, call.params
     subscription = account.get("subscription", call.ids["subscription"])
     if subscription["status"] not in ("active", "past_due", "trialing"):
@@ -144,7 +144,7 @@ def pause(call: Call) -> JsonObject:
     takes="billing_cycle_anchor payment_behavior proration_behavior",
 )
 def resume(call: Call) -> JsonObject:
-    """Resume a paused subscription: a new period begins now and is charged."""
+    """Resume a paused subscription. A new period starts now and is charged."""
     account, params = call.account, call.params
     subscription = account.get("subscription", call.ids["subscription"])
     if subscription["status"] != "paused":
@@ -164,11 +164,11 @@ def resume(call: Call) -> JsonObject:
 
 @route("POST", "/v1/subscriptions/{subscription}/migrate", takes="billing_mode")
 def migrate(call: Call) -> JsonObject:
-    """Change the billing mode of a subscription from classic to flexible; there is no way back."""
+    """Migrate a subscription from billing mode classic to flexible. This cannot be undone."""
     account = call.account
     subscription = account.get("subscription", call.ids["subscription"])
     if subscription["billing_mode"]["type"] == "flexible":
-        raise invalid("This subscription's billing mode is flexible already.", param="billing_mode[type]")
+        raise invalid("The billing mode of this subscription is already flexible.", param="billing_mode[type]")
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["billing_mode"] = {
             "flexible": {"proration_discounts": "included"},

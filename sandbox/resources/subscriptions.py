@@ -1,4 +1,4 @@
-"""Subscriptions: begun by API and listed. What changes one is in `sandbox.resources.subscription_updates`."""
+"""Subscriptions: create, retrieve and list. `sandbox.resources.subscription_updates` changes them."""
 
 from sandbox.billing import discounts, payments, renewals, subscription_creation, trials
 from sandbox.errors import invalid, unsupported
@@ -20,7 +20,7 @@ _ID = "subscription_exposed_id"
 
 @route("POST", "/v1/subscriptions", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Begin a subscription and try its first payment."""
+    """Create a subscription and try its first payment."""
     account, params = call.account, call.params
     behavior = _behavior(params)
     wanted = _wanted(account, params)
@@ -119,13 +119,13 @@ def _is_free(account: Account, wanted: subscription_creation.SubscriptionSpec) -
 
 @route("GET", "/v1/subscriptions/{subscription_exposed_id}")
 def retrieve(call: Call) -> JsonObject:
-    """One subscription."""
+    """Retrieve a subscription."""
     return call.account.get("subscription", call.ids[_ID])
 
 
 @route("GET", "/v1/subscriptions", takes="created customer price status test_clock")
 def list_all(call: Call) -> Page:
-    """Subscriptions; ended ones only with `status`, those on test clocks only by customer or clock."""
+    """List subscriptions: ended ones only with `status`, those on test clocks only by customer or clock."""
     return Page([each for each in call.account.all("subscription") if _listed(call.account, each, call.params)])
 
 

@@ -1,4 +1,4 @@
-"""Tax codes: those that a magazine may need."""
+"""The tax codes that a magazine may need."""
 
 from sandbox.errors import missing
 from sandbox.http.routing import Call, Page, route
@@ -20,19 +20,19 @@ _CODES = {
 
 
 def exists(code: str) -> bool:
-    """Say whether the sandbox knows a tax code."""
+    """Return whether a tax code is supported."""
     return code in _CODES
 
 
 @route("GET", "/v1/tax_codes")
 def list_all(call: Call) -> Page:
-    """All tax codes."""
+    """List all tax codes."""
     return Page([_shape(code) for code in _CODES])
 
 
 @route("GET", "/v1/tax_codes/{id}")
 def retrieve(call: Call) -> JsonObject:
-    """One tax code."""
+    """Retrieve a tax code."""
     code = call.ids["id"]
     if not exists(code):
         raise missing("tax code", code)

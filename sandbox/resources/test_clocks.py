@@ -1,4 +1,4 @@
-"""Test clocks: time that a test moves. What falls due on the way is done in order, each thing at its own second."""
+"""Test clocks. Jobs that fall due while a clock advances run in order, each at its own time."""
 
 import logging
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("sandbox")
 
 @route("POST", "/v1/test_helpers/test_clocks", takes="frozen_time name")
 def create(call: Call) -> JsonObject:
-    """Make a clock that stands at a time."""
+    """Create a test clock."""
     account, params = call.account, call.params
     clock: JsonObject = {
         "id": new_id("clock"),
@@ -39,19 +39,19 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/test_helpers/test_clocks/{test_clock}")
 def retrieve(call: Call) -> JsonObject:
-    """One clock; its status is `ready` when all that fell due is done."""
+    """Retrieve a test clock. Its status is `ready` when all due jobs have run."""
     return call.account.get(_KIND, call.ids["test_clock"])
 
 
 @route("GET", "/v1/test_helpers/test_clocks")
 def list_all(call: Call) -> Page:
-    """All clocks."""
+    """List all test clocks."""
     return Page(call.account.all(_KIND))
 
 
 @route("POST", "/v1/test_helpers/test_clocks/{test_clock}/advance", takes="frozen_time")
 def advance(call: Call) -> JsonObject:
-    """Begin to move a clock forward, by at most two intervals of its shortest subscription."""
+    """Advance a test clock by at most two intervals of its shortest subscription."""
     account, target = call.account, call.params["frozen_time"]
     clock = account.get(_KIND, call.ids["test_clock"])
     if clock["status"] != "ready":
@@ -63,7 +63,7 @@ def advance(call: Call) -> JsonObject:
     if target > latest:
         message = (
             "You can only advance a test clock by at most two intervals of its shortest subscription, or two years "
-            f"without one. The furthest you can go now is {latest}."
+            f"without one. The latest possible time is {latest}."
         )
         raise invalid(message, param="frozen_time")
     clock["status"] = "advancing"
@@ -75,7 +75,7 @@ def advance(call: Call) -> JsonObject:
 
 @route("DELETE", "/v1/test_helpers/test_clocks/{test_clock}")
 def delete(call: Call) -> JsonObject:
-    """Delete a clock, its customers and all that is theirs."""
+    """Delete a test clock with its customers and subscriptions."""
     account = call.account
     clock = account.get(_KIND, call.ids["test_clock"])
     account.scheduler.clear(clock["id"])
@@ -111,8 +111,8 @@ def _advance(account: Account, clock_id: str, _at: int) -> None:
             clock["_time"] = max(clock["_time"], at)
             JOBS[name](account, object_id, at)
     except Exception:
-        # Whoever waits for `ready` is told, as by Stripe; what else is due on real time goes on.
-        _log.exception("what fell due on a test clock failed")
+        # As at Stripe, the clock reports the failure. Jobs in real time go on.
+        _log.exception("A job on a test clock failed")
         clock["status"] = "internal_failure"
         clock["status_details"] = {}
         account.emit(f"{_KIND}.internal_failure", clock)

@@ -1,4 +1,4 @@
-"""Webhook endpoints: where events go. The secret is shown once, when the endpoint is made."""
+"""Webhook endpoints. The secret is returned only when an endpoint is created."""
 
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ _MAX_ENDPOINTS = 16
 def register(
     account: Account, *, url: str, enabled_events: list[str], secret: str | None = None, api_version: str | None = None
 ) -> JsonObject:
-    """Make an endpoint, with a secret of its own unless one is given."""
+    """Create an endpoint, with a generated secret unless one is given."""
     endpoint: JsonObject = {
         "id": new_id("we"),
         "object": "webhook_endpoint",
@@ -38,12 +38,12 @@ def register(
 
 @route("POST", "/v1/webhook_endpoints", takes="api_version description enabled_events metadata url")
 def create(call: Call) -> JsonObject:
-    """Make an endpoint; the reply alone has its secret."""
+    """Create an endpoint. Only this response contains its secret."""
     account, params = call.account, call.params
     _check_url(params["url"])
     version = params.get("api_version")
     if version not in (None, API_VERSION):
-        raise invalid(f"Invalid api_version: the sandbox sends {API_VERSION} alone.", param="api_version")
+        raise invalid(f"Invalid api_version: the sandbox supports {API_VERSION} only.", param="api_version")
     if len(account.all("webhook_endpoint")) >= _MAX_ENDPOINTS:
         raise invalid(f"You have reached the maximum of {_MAX_ENDPOINTS} test webhook endpoints.")
     endpoint = register(
@@ -56,19 +56,19 @@ def create(call: Call) -> JsonObject:
 
 @route("GET", "/v1/webhook_endpoints/{webhook_endpoint}")
 def retrieve(call: Call) -> JsonObject:
-    """One endpoint, without its secret."""
+    """Retrieve an endpoint, without its secret."""
     return call.account.get("webhook_endpoint", call.ids["webhook_endpoint"])
 
 
 @route("GET", "/v1/webhook_endpoints")
 def list_all(call: Call) -> Page:
-    """All endpoints."""
+    """List all endpoints."""
     return Page(call.account.all("webhook_endpoint"))
 
 
 @route("POST", "/v1/webhook_endpoints/{webhook_endpoint}", takes="description disabled enabled_events metadata url")
 def update(call: Call) -> JsonObject:
-    """Change an endpoint, or switch it off."""
+    """Update or disable an endpoint."""
     params = call.params
     endpoint = call.account.get("webhook_endpoint", call.ids["webhook_endpoint"])
     if "url" in params:
@@ -86,7 +86,7 @@ def update(call: Call) -> JsonObject:
 
 @route("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}")
 def delete(call: Call) -> JsonObject:
-    """Delete an endpoint; what is still on its way to it is dropped."""
+    """Delete an endpoint and its pending deliveries."""
     return call.account.drop(call.account.get("webhook_endpoint", call.ids["webhook_endpoint"]))
 
 

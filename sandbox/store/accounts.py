@@ -1,8 +1,8 @@
 """
-What the sandbox remembers: an account for each secret key, in memory, gone with the process.
+The store: one account for each secret key, in memory.
 
-An object is stored as it is shown, except for fields that begin with `_`: those are the sandbox's own and never shown,
-and a renderer may compute others. A reference is stored as an id; `expand` follows it.
+Objects are stored as the API returns them, plus private fields that begin with `_` and are never returned. Renderers can
+add computed fields. References are stored as ids; `expand` follows them.
 """
 
 import functools
@@ -28,7 +28,7 @@ _ALPHABET = string.ascii_letters + string.digits
 Renderer = Callable[["Account", JsonObject], JsonObject]
 
 RENDERERS: dict[str, Renderer] = {}
-"""By kind: what to add to, or change in, an object when it is shown. Filled by the resources."""
+"""Functions that add or change fields when an object is returned, by kind. Resources register them."""
 
 _EXPAND_ONLY = {
     "invoice": {"payments", "confirmation_secret"},
@@ -39,20 +39,20 @@ _EXPAND_ONLY = {
     "charge": {"refunds"},
     "account": {"settings", "capabilities", "company", "individual", "external_accounts", "future_requirements"},
 }
-"""Fields that are left out rather than null until they are expanded or set."""
+"""Fields that are absent, rather than null, until they are expanded or set."""
 
 _KINDS_WITH_ABSENT_FIELDS = {"payment_method", "refund", "account"}
-"""Kinds most of whose optional fields belong to one variant each and are absent in the others."""
+"""Kinds whose optional fields belong to one variant each and are absent in the others."""
 
 
 def new_id(prefix: str, *, length: int = 24) -> str:
-    """Return a fresh id such as `cus_…`."""
+    """Return a new id such as `cus_…`."""
     return f"{prefix}_{''.join(_ALPHABET[byte % len(_ALPHABET)] for byte in secrets.token_bytes(length))}"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The API request that made an event."""
+    """The API request that causes an event."""
 
     request: str | None = None
     idempotency_key: str | None = None
@@ -72,27 +72,27 @@ class Account:
     requests: list[JsonObject] = field(default_factory=list)
     deliveries: list[JsonObject] = field(default_factory=list)
     outbox: list[JsonObject] = field(default_factory=list)
-    """Events that were made and not yet handed to the delivery."""
+    """Events that are not yet handed to the webhook delivery."""
     request_context: RequestContext = field(default_factory=RequestContext)
     _by_kind: dict[str, dict[str, JsonObject]] = field(default_factory=dict)
 
     def now(self, clock_id: str | None = None) -> int:
-        """Return the time in whole seconds: a test clock's, or real time."""
+        """Return the time of a test clock, or the system time, in whole seconds."""
         if clock_id is None:
             return clock.now()
         return int(self.get("test_helpers.test_clock", clock_id)["_time"])
 
     def now_for(self, customer_id: str | None) -> int:
-        """Return the time that a customer's objects live in."""
+        """Return the time that applies to a customer."""
         return self.now(self.clock_of(customer_id))
 
     def clock_of(self, customer_id: str | None) -> str | None:
-        """Return the id of the test clock a customer is on, if any."""
+        """Return the id of a customer's test clock, if any."""
         customer = self._by_kind.get("customer", {}).get(customer_id or "")
         return customer.get("test_clock") if customer else None
 
     def add(self, obj: JsonObject) -> JsonObject:
-        """Store a new object, with null for each field that Stripe shows as null; return it."""
+        """Store a new object, with null for its nullable fields, and return it."""
         kind = obj["object"]
         if kind not in _KINDS_WITH_ABSENT_FIELDS:
             for name in _null_fields(kind):
@@ -104,7 +104,7 @@ class Account:
         """
         Return an object that exists and is not deleted.
 
-        :raises StripeError: `resource_missing`; 404 for an id in the path, pass 400 for one in a parameter.
+        :raises StripeError: `resource_missing`. 404 is for an id in the path; pass 400 for one in a parameter.
         """
         found = self.find(kind, object_id)
         if found is None:
@@ -117,11 +117,11 @@ class Account:
         return None if found is None or found.get("deleted") else found
 
     def find_with_deleted(self, kind: str, object_id: str) -> JsonObject | None:
-        """Return an object; a deleted one as the stub that is left of it."""
+        """Return an object, or the stub of a deleted one."""
         return self._by_kind.get(kind, {}).get(object_id)
 
     def find_by_id(self, object_id: str) -> JsonObject | None:
-        """Return the object of any kind that has this id, or None."""
+        """Return the object of any kind with this id, or None."""
         for objects in self._by_kind.values():
             if object_id in objects:
                 return objects[object_id]
@@ -132,19 +132,19 @@ class Account:
         return [obj for obj in reversed(self._by_kind.get(kind, {}).values()) if not obj.get("deleted")]
 
     def drop(self, obj: JsonObject) -> JsonObject:
-        """Delete an object; leave the stub that Stripe keeps, and return it."""
+        """Delete an object. Store and return the stub that Stripe keeps."""
         stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
         self._by_kind[obj["object"]][obj["id"]] = stub
         return stub
 
     def render(self, obj: JsonObject) -> JsonObject:
-        """Return an object as it is shown: a copy, without what is the sandbox's own."""
+        """Return a copy of an object as the API returns it, without private fields."""
         copy = {name: deep_copy(value) for name, value in obj.items() if not name.startswith("_")}
         renderer = RENDERERS.get(obj.get("object", ""))
         return renderer(self, copy) if renderer and not obj.get("deleted") else copy
 
     def emit(self, kind: str, obj: JsonObject, *, previous: JsonObject | None = None) -> None:
-        """Make an event about an object as it is at this moment."""
+        """Create an event with the current state of an object."""
         data: JsonObject = {"object": self.render(obj)}
         if previous is not None:
             data["previous_attributes"] = previous
@@ -159,13 +159,13 @@ class Account:
             "request": {"id": self.request_context.request, "idempotency_key": self.request_context.idempotency_key},
             "type": kind,
         }
-        # An event's optional fields are absent, not null, so it does not go through `add`.
+        # An event's optional fields are absent rather than null, so `add` does not apply.
         self._by_kind.setdefault("event", {})[event["id"]] = event  # type: ignore[index]
         self.outbox.append(event)
 
     @contextmanager
     def track_changes(self, obj: JsonObject, event: str) -> Iterator[JsonObject]:
-        """Make an event, with the previous attributes, if the object is another after the block."""
+        """Create an event, with the previous attributes, if the block changes the object."""
         before = self.render(obj)
         yield obj
         previous = previous_attributes(before, self.render(obj))
@@ -175,11 +175,11 @@ class Account:
 
 @dataclass
 class Accounts:
-    """All accounts, each made at its first use."""
+    """All accounts, each created at first use."""
 
     by_key: dict[str, Account] = field(default_factory=dict)
     seed: int = 0
-    """What the chances of an account are drawn from until it sets a seed of its own."""
+    """The default seed of new accounts."""
 
     def of(self, key: str) -> Account:
         """Return the account of a secret key."""
@@ -189,7 +189,7 @@ class Accounts:
 
 
 def previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
-    """Return the values that changed, as they were before; of an inner object, only the keys that changed."""
+    """Return the old values of what changed; for a nested object, only of the changed keys."""
     changed: JsonObject = {}
     for name in before.keys() | after.keys():
         old, new = before.get(name), after.get(name)
@@ -200,7 +200,7 @@ def previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
 
 
 def deep_copy(value: Json) -> Json:
-    """Return a JSON value that shares nothing with the given one; faster than `copy.deepcopy`, which knows more."""
+    """Return a deep copy of a JSON value. Faster than `copy.deepcopy`, which handles more types."""
     if isinstance(value, dict):
         return {name: deep_copy(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -215,7 +215,7 @@ def _null_fields(kind: str) -> tuple[str, ...]:
 
 
 def _clock_of(account: Account, obj: JsonObject) -> str | None:
-    """The test clock of an object itself or of its customer."""
+    """Return the test clock of an object or of its customer."""
     if obj["object"] == "test_helpers.test_clock":
         return obj["id"] if account.find(obj["object"], obj["id"]) else None
     own: Json = obj.get("test_clock")
@@ -227,4 +227,4 @@ _DISPLAY_NAMES = {
     "checkout.session": "checkout.session",
     "payment_method": "PaymentMethod",
 }
-"""How Stripe names a kind in `No such …`, where it is not its `object`."""
+"""Stripe's name of a kind in `No such …`, where it differs from `object`."""

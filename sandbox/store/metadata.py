@@ -1,4 +1,4 @@
-"""Metadata: up to 50 keys of 40 characters, with values of 500; an empty value deletes its key."""
+"""Metadata: up to 50 keys of 40 characters, with values of 500 characters. An empty value deletes its key."""
 
 from sandbox.errors import invalid
 from sandbox.json_types import JsonObject
@@ -8,9 +8,9 @@ _MAX_KEYS, _MAX_KEY_LENGTH, _MAX_VALUE_LENGTH = 50, 40, 500
 
 def merged(current: JsonObject | None, changes: JsonObject | str | None) -> dict[str, str]:
     """
-    Return metadata after an update; `""` for all of it clears it, None leaves it.
+    Return metadata after an update. `""` clears all of it; None leaves it unchanged.
 
-    :raises StripeError: 400 if a limit is passed.
+    :raises StripeError: 400 if a limit is exceeded.
     """
     result = dict(current or {})
     if changes == "":

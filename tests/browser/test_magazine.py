@@ -94,7 +94,7 @@ def test_going_back_after_paying_does_not_charge_again(visit: Visit) -> None:
     reader.subscribed()
     reader.page.go_back()
     reader.is_at(reader.shop.sandbox)
-    reader.sees("This is already paid")
+    reader.sees("You’ve already paid")
     looks.check(reader.page)
     reader.click("Continue")
     reader.sees("Welcome aboard")

@@ -1,4 +1,4 @@
-"""One sandbox process for each test worker; for each test a secret key, and so an account, of its own."""
+"""Fixtures: one sandbox process for each test worker, and a new account for each test."""
 
 import secrets
 import ssl
@@ -10,16 +10,16 @@ import httpx2
 import pytest
 import stripe
 
-from tests.sandbox.shop import Receiver, Shop
+from tests.sandbox.client import Receiver, SandboxAccount
 
 _GREETING = "Sandbox listening on "
 _NO_TLS = ssl.create_default_context()
-"""One context for all clients, none of which ever needs it: making one is slow."""
+"""Shared by all clients, because creating a TLS context is slow."""
 
 
 @pytest.fixture(scope="session")
 def sandbox_url() -> Iterator[str]:
-    """Run `python -m sandbox` on a free port and return where it listens."""
+    """Run `python -m sandbox` on a free port and return its URL."""
     command = [sys.executable, "-m", "sandbox", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -32,8 +32,8 @@ def sandbox_url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def shop(sandbox_url: str) -> AsyncIterator[Shop]:
-    """Return an account with a client for its API, a browser and the control API; nothing in it may break the contract."""
+async def account(sandbox_url: str) -> AsyncIterator[SandboxAccount]:
+    """Return a new account. The test fails if a response or event violates the contract."""
     key = f"sk_test_{secrets.token_hex(8)}"
     http = stripe.AIOHTTPClient()
     client = stripe.StripeClient(key, base_addresses={"api": sandbox_url}, http_client=http)
@@ -42,7 +42,7 @@ async def shop(sandbox_url: str) -> AsyncIterator[Shop]:
         httpx2.AsyncClient(base_url=sandbox_url, headers=headers, verify=_NO_TLS) as control,
         httpx2.AsyncClient(verify=_NO_TLS) as browser,
     ):
-        opened = Shop(url=sandbox_url, key=key, client=client, control=control, browser=browser)
+        opened = SandboxAccount(url=sandbox_url, key=key, client=client, control=control, browser=browser)
         yield opened
         violations = [found for found in await opened.violations() if found["account"] == key]
     await http.close_async()  # type: ignore[no-untyped-call]
@@ -51,7 +51,7 @@ async def shop(sandbox_url: str) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Return a web server that keeps the webhooks it is sent."""
+    """Return a running webhook receiver."""
     listening = Receiver()
     await listening.start()
     yield listening

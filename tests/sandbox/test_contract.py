@@ -1,4 +1,4 @@
-"""The SDK's types hold in both directions: for what comes in and for what goes out."""
+"""Requests and responses are validated against the SDK's types."""
 
 import json
 import re
@@ -14,13 +14,15 @@ from sandbox.contract.routes import all_routes, match
 from sandbox.errors import StripeError
 from sandbox.http.forms import decode
 from sandbox.http.routing import ROUTES, Endpoint
-from tests.sandbox.shop import Shop
+from tests.sandbox.client import SandboxAccount
 
 CUSTOMERS = "/v1/customers"
 
 
-async def refusal(shop: Shop, path: str, body: str) -> dict[str, Any]:
-    answer = await shop.raw("POST", path, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+async def error_of(account: SandboxAccount, path: str, body: str) -> dict[str, Any]:
+    answer = await account.request(
+        "POST", path, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
     assert answer.status_code == 400, answer.text
     error: dict[str, Any] = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
@@ -85,23 +87,21 @@ async def refusal(shop: Shop, path: str, body: str) -> dict[str, Any]:
         ),
         pytest.param(CUSTOMERS, "shipping=x", "shipping", None, "Invalid object", id="a string for an object"),
         pytest.param("/v1/products", "name=x&images=y", "images", None, "Invalid array", id="a string for a list"),
-        pytest.param(
-            CUSTOMERS, "name=a&name[b]=c", "name[b]", None, "Invalid request: name[b] is given both", id="both"
-        ),
+        pytest.param(CUSTOMERS, "name=a&name[b]=c", "name[b]", None, "Invalid request: name[b] is both", id="both"),
         pytest.param(CUSTOMERS, "a[b=c", "a[b", None, "Invalid request: malformed parameter name: a[b", id="malformed"),
     ],
 )
-async def test_a_request_that_does_not_fit_the_sdks_types_is_refused_as_stripe_does(
-    shop: Shop, path: str, body: str, param: str, code: str | None, message: str
+async def test_invalid_parameters_return_the_errors_of_stripe(
+    account: SandboxAccount, path: str, body: str, param: str, code: str | None, message: str
 ) -> None:
-    error = await refusal(shop, path, body)
+    error = await error_of(account, path, body)
     assert (error["param"], error.get("code")) == (param, code)
     assert error["message"].startswith(message)
 
 
-async def test_a_refused_request_leaves_nothing_behind(shop: Shop) -> None:
-    await refusal(shop, CUSTOMERS, "email=ada@example.com&nonsense=1")
-    assert (await shop.v1.customers.list_async()).data == []
+async def test_a_rejected_request_has_no_effect(account: SandboxAccount) -> None:
+    await error_of(account, CUSTOMERS, "email=ada@example.com&nonsense=1")
+    assert (await account.v1.customers.list_async()).data == []
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,17 @@ async def test_a_refused_request_leaves_nothing_behind(shop: Shop) -> None:
         pytest.param("GET", "/v1/customers/cus_none", 404, "resource_missing", id="no such object"),
     ],
 )
-async def test_what_is_not_served_says_so(shop: Shop, method: str, path: str, status: int, code: str | None) -> None:
-    answer = await shop.raw(method, path)
+async def test_unsupported_routes_return_501(
+    account: SandboxAccount, method: str, path: str, status: int, code: str | None
+) -> None:
+    answer = await account.request(method, path)
     assert (answer.status_code, answer.json()["error"].get("code")) == (status, code)
 
 
-async def test_a_parameter_that_stripe_knows_and_the_sandbox_does_not_serve_is_501_and_never_ignored(
-    shop: Shop,
+async def test_unsupported_parameters_return_501_and_are_never_ignored(
+    account: SandboxAccount,
 ) -> None:
-    answer = await shop.raw("POST", CUSTOMERS, data={"balance": "100"})
+    answer = await account.request("POST", CUSTOMERS, data={"balance": "100"})
     assert answer.status_code == 501
     assert "the parameter balance on POST /v1/customers" in answer.json()["error"]["message"]
 
@@ -142,7 +144,7 @@ async def test_a_parameter_that_stripe_knows_and_the_sandbox_does_not_serve_is_5
         ),
     ],
 )
-async def test_a_reply_that_does_not_fit_the_sdks_types_fails_loudly(
+async def test_an_invalid_response_fails_with_a_contract_violation(
     monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], fault: str
 ) -> None:
     monkeypatch.setitem(ROUTES, ("GET", "/v1/account"), Endpoint(lambda call: reply, frozenset()))
@@ -156,14 +158,14 @@ async def test_a_reply_that_does_not_fit_the_sdks_types_fails_loudly(
     assert fault in recorded[0]["faults"][0]
 
 
-async def test_the_checks_of_replies_can_be_switched_off_for_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_response_validation_can_be_disabled_for_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ROUTES, ("GET", "/v1/account"), Endpoint(lambda call: {"id": "acct_1"}, frozenset()))
     transport = httpx2.ASGITransport(app=build(validate=False))
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", auth=("sk_test_x", "")) as client:
         assert (await client.get("/v1/account")).json() == {"id": "acct_1"}
 
 
-def test_the_table_has_every_route_of_the_sdk_and_prefers_the_literal_one() -> None:
+def test_the_route_table_is_complete_and_prefers_literal_paths() -> None:
     assert len(all_routes()) > 500
     preview = match("POST", "/v1/invoices/create_preview")
     assert preview is not None
@@ -171,33 +173,33 @@ def test_the_table_has_every_route_of_the_sdk_and_prefers_the_literal_one() -> N
 
 
 @pytest.mark.parametrize("route", sorted(ROUTES), ids=lambda route: " ".join(route))
-def test_the_types_of_each_served_route_compile(route: tuple[str, str]) -> None:
+def test_the_types_of_all_supported_routes_compile(route: tuple[str, str]) -> None:
     contract = all_routes()[route]
     with pytest.raises(StripeError, match=r"unknown parameter: _none\b"):
         requests.check(contract, {"_none": ""})
     assert responses.response_errors(contract, {})
 
 
-def test_metadata_whose_keys_are_numbers_is_no_list() -> None:
+def test_metadata_with_numeric_keys_is_not_a_list() -> None:
     contract = all_routes()["POST", CUSTOMERS]
     typed = requests.check(contract, decode("metadata[0]=a&metadata[1]=b&expand[]=x&expand[]=y"))
     assert typed == {"metadata": {"0": "a", "1": "b"}, "expand": ["x", "y"]}
 
 
-def test_the_sandbox_imports_nothing_of_the_service() -> None:
+def test_the_sandbox_does_not_import_the_service() -> None:
     for file in Path("sandbox").rglob("*.py"):
         assert "import app" not in file.read_text(), file
         assert "from app" not in file.read_text(), file
 
 
-def test_only_one_module_reads_the_time() -> None:
+def test_only_one_module_reads_the_system_time() -> None:
     for file in Path("sandbox").rglob("*.py"):
         if file.name != "clock.py":
             assert not re.search(r"time\.time\(|import time|datetime\.now|utcnow", file.read_text()), file
 
 
-async def test_the_health_page_lists_the_routes_that_are_served(shop: Shop) -> None:
-    health = (await shop.control.get("/_sandbox/health")).json()
+async def test_the_health_check_lists_the_supported_routes(account: SandboxAccount) -> None:
+    health = (await account.control.get("/_sandbox/health")).json()
     assert health["status"] == "ok"
     assert len(health["routes"]) == len(ROUTES)
     assert json.dumps(health["routes"]).count("POST /v1/refunds") == 3

@@ -1,121 +1,125 @@
-"""Payments that fail or wait for the reader, and what becomes of the subscription."""
+"""Failed payments, 3-D Secure and retries."""
 
 from typing import Any
 
 import pytest
 
-from tests.sandbox.shop import DAY, HOUR, OPENING, YEAR, Shop
+from tests.sandbox.client import DAY, HOUR, OPENING, YEAR, SandboxAccount
 
 DUE = OPENING + YEAR + HOUR
 
 
-async def renewing_with(shop: Shop, method: str) -> tuple[Any, Any]:
-    """Return a clock and a subscription that was paid with a good card and renews with another."""
-    clock = await shop.clock()
-    customer = await shop.customer(test_clock=clock.id)
-    subscription = await shop.subscribe(customer=customer)
-    other = await shop.v1.payment_methods.attach_async(method, {"customer": customer.id})
-    await shop.v1.customers.update_async(customer.id, {"invoice_settings": {"default_payment_method": other.id}})
+async def renewal_with(account: SandboxAccount, method: str) -> tuple[Any, Any]:
+    """Return a clock and a paid subscription that renews with another payment method."""
+    clock = await account.clock()
+    customer = await account.customer(test_clock=clock.id)
+    subscription = await account.subscribe(customer=customer)
+    other = await account.v1.payment_methods.attach_async(method, {"customer": customer.id})
+    await account.v1.customers.update_async(customer.id, {"invoice_settings": {"default_payment_method": other.id}})
     return clock, subscription
 
 
-async def authenticate(shop: Shop, result: str = "complete") -> int:
-    """Have the reader answer the bank about the newest payment; return the status of the reply."""
-    intent = (await shop.v1.payment_intents.list_async()).data[0]
-    answer = await shop.raw("POST", f"/_sandbox/payment_intents/{intent.id}/authenticate", json={"result": result})
+async def authenticate(account: SandboxAccount, result: str = "complete") -> int:
+    """Simulate 3-D Secure for the latest payment and return the status code."""
+    intent = (await account.v1.payment_intents.list_async()).data[0]
+    answer = await account.request(
+        "POST", f"/_sandbox/payment_intents/{intent.id}/authenticate", json={"result": result}
+    )
     return answer.status_code
 
 
-async def test_each_failed_attempt_is_told_with_its_number_and_the_next(shop: Shop) -> None:
-    clock, _ = await renewing_with(shop, "pm_card_chargeCustomerFail")
-    await shop.wind(clock, DUE + 20 * DAY)
-    told = (await shop.v1.events.list_async({"type": "invoice.payment_failed"})).data
-    assert [(event.data.object.attempt_count, event.data.object.next_payment_attempt) for event in reversed(told)] == [
+async def test_each_failed_attempt_sends_its_number_and_the_next_attempt(account: SandboxAccount) -> None:
+    clock, _ = await renewal_with(account, "pm_card_chargeCustomerFail")
+    await account.advance(clock, DUE + 20 * DAY)
+    expected = (await account.v1.events.list_async({"type": "invoice.payment_failed"})).data
+    assert [
+        (event.data.object.attempt_count, event.data.object.next_payment_attempt) for event in reversed(expected)
+    ] == [
         (1, DUE + 3 * DAY),
         (2, DUE + 8 * DAY),
         (3, DUE + 15 * DAY),
         (4, None),
     ]
-    assert [event.created for event in reversed(told)] == [DUE, DUE + 3 * DAY, DUE + 8 * DAY, DUE + 15 * DAY]
-    failed = [charge for charge in (await shop.v1.charges.list_async()).data if charge.status == "failed"]
+    assert [event.created for event in reversed(expected)] == [DUE, DUE + 3 * DAY, DUE + 8 * DAY, DUE + 15 * DAY]
+    failed = [charge for charge in (await account.v1.charges.list_async()).data if charge.status == "failed"]
     assert len(failed) == 4
 
 
-async def test_a_replaced_card_recovers_it_at_the_next_attempt(shop: Shop) -> None:
-    clock, subscription = await renewing_with(shop, "pm_card_chargeCustomerFail")
-    await shop.wind(clock, DUE + DAY)
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "past_due"
-    better = await shop.v1.payment_methods.attach_async("pm_card_mastercard", {"customer": subscription.customer})
-    await shop.v1.customers.update_async(
+async def test_a_replaced_card_pays_the_next_attempt(account: SandboxAccount) -> None:
+    clock, subscription = await renewal_with(account, "pm_card_chargeCustomerFail")
+    await account.advance(clock, DUE + DAY)
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == "past_due"
+    better = await account.v1.payment_methods.attach_async("pm_card_mastercard", {"customer": subscription.customer})
+    await account.v1.customers.update_async(
         subscription.customer, {"invoice_settings": {"default_payment_method": better.id}}
     )
-    await shop.wind(clock, DUE + 3 * DAY)
-    recovered = await shop.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
+    await account.advance(clock, DUE + 3 * DAY)
+    recovered = await account.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
     assert (recovered.status, recovered.latest_invoice.status, recovered.latest_invoice.attempt_count) == (
         "active",
         "paid",
         2,
     )
-    assert (await shop.event("customer.subscription.updated")).data.previous_attributes.status == "past_due"
+    assert (await account.event("customer.subscription.updated")).data.previous_attributes.status == "past_due"
 
 
-async def test_an_unpaid_subscription_goes_on_with_drafts_and_is_active_again_when_paid(shop: Shop) -> None:
-    await shop.settings(after_retries="unpaid", retry_days=[1])
-    clock, subscription = await renewing_with(shop, "pm_card_chargeCustomerFail")
-    await shop.wind(clock, DUE + 2 * DAY)
-    unpaid = await shop.v1.subscriptions.retrieve_async(subscription.id)
+async def test_an_unpaid_subscription_creates_drafts_and_reactivates_when_paid(account: SandboxAccount) -> None:
+    await account.settings(after_retries="unpaid", retry_days=[1])
+    clock, subscription = await renewal_with(account, "pm_card_chargeCustomerFail")
+    await account.advance(clock, DUE + 2 * DAY)
+    unpaid = await account.v1.subscriptions.retrieve_async(subscription.id)
     assert unpaid.status == "unpaid"
-    paid = await shop.v1.invoices.pay_async(unpaid.latest_invoice, {"payment_method": "pm_card_visa"})
+    paid = await account.v1.invoices.pay_async(unpaid.latest_invoice, {"payment_method": "pm_card_visa"})
     assert paid.status == "paid"
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
 
 
-async def test_a_renewal_that_wants_3d_secure_is_paid_when_the_reader_confirms(shop: Shop) -> None:
-    clock, subscription = await renewing_with(shop, "pm_card_authenticationRequired")
-    await shop.wind(clock, DUE)
-    waiting = await shop.v1.subscriptions.retrieve_async(subscription.id)
+async def test_a_renewal_with_3d_secure_is_paid_after_authentication(account: SandboxAccount) -> None:
+    clock, subscription = await renewal_with(account, "pm_card_authenticationRequired")
+    await account.advance(clock, DUE)
+    waiting = await account.v1.subscriptions.retrieve_async(subscription.id)
     assert waiting.status == "past_due"
-    asked = await shop.event("invoice.payment_action_required")
+    asked = await account.event("invoice.payment_action_required")
     assert asked.data.object.id == waiting.latest_invoice
-    assert await authenticate(shop, "perhaps") == 400
-    assert await authenticate(shop) == 200
-    assert await authenticate(shop) == 400
-    paid = await shop.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
+    assert await authenticate(account, "perhaps") == 400
+    assert await authenticate(account) == 200
+    assert await authenticate(account) == 400
+    paid = await account.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
     assert (paid.status, paid.latest_invoice.status) == ("active", "paid")
-    charge = (await shop.v1.charges.list_async()).data[0]
+    charge = (await account.v1.charges.list_async()).data[0]
     assert charge.payment_method_details.card.three_d_secure.result == "authenticated"
 
 
-async def test_3d_secure_that_fails_leaves_it_overdue(shop: Shop) -> None:
-    clock, subscription = await renewing_with(shop, "pm_card_authenticationRequired")
-    await shop.wind(clock, DUE)
-    assert await authenticate(shop, "fail") == 200
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "past_due"
-    error = (await shop.v1.payment_intents.list_async()).data[0].last_payment_error
+async def test_failed_3d_secure_leaves_the_subscription_past_due(account: SandboxAccount) -> None:
+    clock, subscription = await renewal_with(account, "pm_card_authenticationRequired")
+    await account.advance(clock, DUE)
+    assert await authenticate(account, "fail") == 200
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == "past_due"
+    error = (await account.v1.payment_intents.list_async()).data[0].last_payment_error
     assert error.code == "payment_intent_authentication_failure"
 
 
-async def test_a_first_payment_that_wants_3d_secure_begins_when_it_is_given(shop: Shop) -> None:
-    customer = await shop.customer(method="pm_card_authenticationRequired")
-    subscription = await shop.subscribe(customer=customer)
+async def test_a_first_payment_with_3d_secure_activates_after_authentication(account: SandboxAccount) -> None:
+    customer = await account.customer(method="pm_card_authenticationRequired")
+    subscription = await account.subscribe(customer=customer)
     assert subscription.status == "incomplete"
-    assert await authenticate(shop) == 200
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+    assert await authenticate(account) == 200
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
 
 
 @pytest.mark.parametrize(
     ("method", "first", "later"),
     [("pm_card_pendingRefund", "pending", "succeeded"), ("pm_card_refundFail", "succeeded", "failed")],
 )
-async def test_on_a_test_clock_a_refund_changes_its_mind_in_its_time(
-    shop: Shop, method: str, first: str, later: str
+async def test_refunds_on_a_test_clock_change_status_by_its_time(
+    account: SandboxAccount, method: str, first: str, later: str
 ) -> None:
-    await shop.settings(refund_seconds=5 * DAY)
-    clock = await shop.clock()
-    subscription = await shop.subscribe(customer=await shop.customer(method=method, test_clock=clock.id))
-    intent = await shop.payment_intent_of(subscription.latest_invoice)
-    refund = await shop.v1.refunds.create_async({"payment_intent": intent.id})
-    await shop.wind(clock, OPENING + 5 * DAY - 1)
-    assert (await shop.v1.refunds.retrieve_async(refund.id)).status == first
-    await shop.wind(clock, OPENING + 5 * DAY)
-    assert (await shop.v1.refunds.retrieve_async(refund.id)).status == later
+    await account.settings(refund_seconds=5 * DAY)
+    clock = await account.clock()
+    subscription = await account.subscribe(customer=await account.customer(method=method, test_clock=clock.id))
+    intent = await account.payment_intent_of(subscription.latest_invoice)
+    refund = await account.v1.refunds.create_async({"payment_intent": intent.id})
+    await account.advance(clock, OPENING + 5 * DAY - 1)
+    assert (await account.v1.refunds.retrieve_async(refund.id)).status == first
+    await account.advance(clock, OPENING + 5 * DAY)
+    assert (await account.v1.refunds.retrieve_async(refund.id)).status == later

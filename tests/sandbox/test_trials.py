@@ -1,37 +1,39 @@
-"""Trials, and what comes before a renewal."""
+"""Trials and upcoming invoices."""
 
 from typing import Any
 
 import pytest
 import stripe
 
-from tests.sandbox.shop import DAY, HOUR, OPENING, YEAR, Shop
+from tests.sandbox.client import DAY, HOUR, OPENING, YEAR, SandboxAccount
 
 TRIAL = 30 * DAY
 
 
-async def on_trial(shop: Shop, *, method: str | None = "pm_card_visa", **more: Any) -> tuple[Any, Any]:
-    """Return a clock and a subscription on it with a trial of thirty days."""
-    clock = await shop.clock()
-    customer = await shop.customer(method=method, test_clock=clock.id)
-    return clock, await shop.subscribe(customer=customer, trial_period_days=30, **more)
+async def trial_on_clock(
+    account: SandboxAccount, *, method: str | None = "pm_card_visa", **more: Any
+) -> tuple[Any, Any]:
+    """Return a clock and a subscription on it with a 30-day trial."""
+    clock = await account.clock()
+    customer = await account.customer(method=method, test_clock=clock.id)
+    return clock, await account.subscribe(customer=customer, trial_period_days=30, **more)
 
 
-async def test_a_trial_begins_with_an_invoice_of_nothing_and_is_then_charged(shop: Shop) -> None:
-    clock, subscription = await on_trial(shop, expand=["latest_invoice"])
+async def test_a_trial_starts_with_a_zero_invoice_and_is_charged_at_its_end(account: SandboxAccount) -> None:
+    clock, subscription = await trial_on_clock(account, expand=["latest_invoice"])
     assert (subscription.status, subscription.trial_end) == ("trialing", OPENING + TRIAL)
     assert subscription["items"].data[0].current_period_end == subscription.billing_cycle_anchor == OPENING + TRIAL
     first = subscription.latest_invoice
     assert (first.status, first.total, first.billing_reason) == ("paid", 0, "subscription_create")
-    assert (await shop.v1.charges.list_async()).data == []
+    assert (await account.v1.charges.list_async()).data == []
 
-    await shop.wind(clock, OPENING + TRIAL - 3 * DAY - 1)
-    assert "customer.subscription.trial_will_end" not in await shop.types()
-    await shop.wind(clock, OPENING + TRIAL - 3 * DAY)
-    assert (await shop.event("customer.subscription.trial_will_end")).created == OPENING + TRIAL - 3 * DAY
+    await account.advance(clock, OPENING + TRIAL - 3 * DAY - 1)
+    assert "customer.subscription.trial_will_end" not in await account.types()
+    await account.advance(clock, OPENING + TRIAL - 3 * DAY)
+    assert (await account.event("customer.subscription.trial_will_end")).created == OPENING + TRIAL - 3 * DAY
 
-    await shop.wind(clock, OPENING + TRIAL + HOUR)
-    paying = await shop.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
+    await account.advance(clock, OPENING + TRIAL + HOUR)
+    paying = await account.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
     invoice = paying.latest_invoice
     assert (paying.status, invoice.status, invoice.total) == ("active", "paid", 4900)
     assert (invoice.billing_reason, invoice.period_start) == ("subscription_cycle", OPENING)
@@ -41,81 +43,83 @@ async def test_a_trial_begins_with_an_invoice_of_nothing_and_is_then_charged(sho
 @pytest.mark.parametrize(
     ("behavior", "status"), [("cancel", "canceled"), ("pause", "paused"), ("create_invoice", "past_due")]
 )
-async def test_what_a_trial_without_a_card_becomes_is_chosen(shop: Shop, behavior: str, status: str) -> None:
+async def test_the_end_of_a_trial_without_a_card_is_configurable(
+    account: SandboxAccount, behavior: str, status: str
+) -> None:
     end = {"trial_settings": {"end_behavior": {"missing_payment_method": behavior}}}
-    clock, subscription = await on_trial(shop, method=None, **end)
+    clock, subscription = await trial_on_clock(account, method=None, **end)
     assert subscription.trial_settings.end_behavior.missing_payment_method == behavior
-    await shop.wind(clock, OPENING + TRIAL + HOUR)
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == status
+    await account.advance(clock, OPENING + TRIAL + HOUR)
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == status
     if behavior == "pause":
-        card = await shop.v1.payment_methods.attach_async("pm_card_visa", {"customer": subscription.customer})
-        await shop.v1.subscriptions.update_async(subscription.id, {"default_payment_method": card.id})
-        assert (await shop.v1.subscriptions.resume_async(subscription.id)).status == "active"
+        card = await account.v1.payment_methods.attach_async("pm_card_visa", {"customer": subscription.customer})
+        await account.v1.subscriptions.update_async(subscription.id, {"default_payment_method": card.id})
+        assert (await account.v1.subscriptions.resume_async(subscription.id)).status == "active"
 
 
-async def test_a_trial_can_be_moved_and_ended_at_once(shop: Shop) -> None:
-    clock, subscription = await on_trial(shop)
-    moved = await shop.v1.subscriptions.update_async(subscription.id, {"trial_end": OPENING + 2 * TRIAL})
+async def test_the_end_of_a_trial_can_be_changed(account: SandboxAccount) -> None:
+    clock, subscription = await trial_on_clock(account)
+    moved = await account.v1.subscriptions.update_async(subscription.id, {"trial_end": OPENING + 2 * TRIAL})
     assert (moved.status, moved["items"].data[0].current_period_end) == ("trialing", OPENING + 2 * TRIAL)
-    await shop.wind(clock, OPENING + TRIAL + DAY)
-    ended = await shop.v1.subscriptions.update_async(
+    await account.advance(clock, OPENING + TRIAL + DAY)
+    ended = await account.v1.subscriptions.update_async(
         subscription.id, {"trial_end": "now", "expand": ["latest_invoice"]}
     )
     assert (ended.status, ended.trial_end, ended.billing_cycle_anchor) == ("active", *[OPENING + TRIAL + DAY] * 2)
     assert (ended.latest_invoice.status, ended.latest_invoice.total) == ("paid", 4900)
 
 
-async def test_a_trial_that_is_cancelled_ends_unpaid(shop: Shop) -> None:
-    clock, subscription = await on_trial(shop)
-    await shop.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
-    await shop.wind(clock, OPENING + TRIAL + DAY)
-    assert (await shop.v1.subscriptions.retrieve_async(subscription.id)).status == "canceled"
-    assert (await shop.v1.charges.list_async()).data == []
+async def test_a_canceled_trial_ends_without_a_charge(account: SandboxAccount) -> None:
+    clock, subscription = await trial_on_clock(account)
+    await account.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
+    await account.advance(clock, OPENING + TRIAL + DAY)
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == "canceled"
+    assert (await account.v1.charges.list_async()).data == []
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "expected"),
     [
         ({"trial_end": 1}, "in the future"),
         ({"trial_period_days": 0}, "1 to 730 days"),
         ({"trial_period_days": 3, "trial_end": 4_000_000_000}, "only specify one"),
     ],
 )
-async def test_a_trial_that_cannot_be_is_refused(shop: Shop, params: dict[str, int], told: str) -> None:
-    with pytest.raises(stripe.InvalidRequestError, match=told):
-        await shop.subscribe(**params)
+async def test_invalid_trials_are_rejected(account: SandboxAccount, params: dict[str, int], expected: str) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match=expected):
+        await account.subscribe(**params)
 
 
-async def test_a_checkout_can_sell_a_trial(shop: Shop) -> None:
-    session = await shop.checkout(subscription_data={"trial_period_days": 14})
+async def test_checkout_can_start_a_trial(account: SandboxAccount) -> None:
+    session = await account.checkout(subscription_data={"trial_period_days": 14})
     assert (session.amount_total, session.payment_status) == (0, "unpaid")
-    assert "$0.00" in (await shop.browser.get(session.url)).text
-    await shop.pay(session)
-    done = await shop.bought(session)
+    assert "$0.00" in (await account.browser.get(session.url)).text
+    await account.pay(session)
+    done = await account.completed_session(session)
     assert (done.payment_status, done.subscription.status) == ("no_payment_required", "trialing")
     assert done.subscription.trial_end - done.subscription.trial_start == 14 * DAY
     assert done.subscription.default_payment_method is not None
     with pytest.raises(stripe.InvalidRequestError, match="at least 2 days"):
-        await shop.checkout(subscription_data={"trial_end": done.created + DAY})
+        await account.checkout(subscription_data={"trial_end": done.created + DAY})
 
 
-async def test_a_week_before_a_renewal_an_invoice_without_an_id_tells_of_it(shop: Shop) -> None:
-    clock = await shop.clock()
-    subscription = await shop.subscribe(customer=await shop.customer(test_clock=clock.id))
-    await shop.wind(clock, OPENING + YEAR - 7 * DAY)
-    event = await shop.event("invoice.upcoming")
+async def test_invoice_upcoming_is_sent_a_week_before_a_renewal_without_an_id(account: SandboxAccount) -> None:
+    clock = await account.clock()
+    subscription = await account.subscribe(customer=await account.customer(test_clock=clock.id))
+    await account.advance(clock, OPENING + YEAR - 7 * DAY)
+    event = await account.event("invoice.upcoming")
     upcoming = event.data.object
     assert event.created == OPENING + YEAR - 7 * DAY
     assert "id" not in upcoming
     assert (upcoming.total, upcoming.billing_reason) == (4900, "upcoming")
     assert upcoming.parent.subscription_details.subscription == subscription.id
     assert upcoming.lines.data[0].period.start == OPENING + YEAR
-    assert len((await shop.v1.invoices.list_async()).data) == 1
+    assert len((await account.v1.invoices.list_async()).data) == 1
 
 
-async def test_what_ends_with_its_period_has_no_upcoming_invoice(shop: Shop) -> None:
-    clock = await shop.clock()
-    subscription = await shop.subscribe(customer=await shop.customer(test_clock=clock.id))
-    await shop.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
-    await shop.wind(clock, OPENING + YEAR + DAY)
-    assert "invoice.upcoming" not in await shop.types()
+async def test_a_subscription_that_ends_with_its_period_has_no_upcoming_invoice(account: SandboxAccount) -> None:
+    clock = await account.clock()
+    subscription = await account.subscribe(customer=await account.customer(test_clock=clock.id))
+    await account.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})
+    await account.advance(clock, OPENING + YEAR + DAY)
+    assert "invoice.upcoming" not in await account.types()

@@ -1,4 +1,4 @@
-"""Events: made for every change, signed, delivered, tried again, held, lost."""
+"""Events and webhook deliveries."""
 
 import asyncio
 import json
@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.shop import Receiver, Shop
+from tests.sandbox.client import Receiver, SandboxAccount
 
 
-def kinds(receiver: Receiver) -> list[str]:
+def event_types(receiver: Receiver) -> list[str]:
     return [json.loads(body)["type"] for body, _ in receiver.received]
 
 
-async def test_each_event_is_delivered_and_the_sdk_verifies_its_signature(shop: Shop, receiver: Receiver) -> None:
-    endpoint = await shop.listen(receiver.url)
-    customer = await shop.v1.customers.create_async({"name": "Ada"}, {"idempotency_key": "key-1"})
-    await shop.idle()
+async def test_events_are_delivered_with_a_valid_signature(account: SandboxAccount, receiver: Receiver) -> None:
+    endpoint = await account.add_endpoint(receiver.url)
+    customer = await account.v1.customers.create_async({"name": "Ada"}, {"idempotency_key": "key-1"})
+    await account.idle()
     [(body, signature)] = receiver.received
     event = stripe.Webhook.construct_event(body, signature, endpoint.secret)
     assert (event.type, event.data.object["id"]) == ("customer.created", customer.id)
@@ -25,49 +25,47 @@ async def test_each_event_is_delivered_and_the_sdk_verifies_its_signature(shop: 
     assert event.request is not None
     assert event.request.idempotency_key == "key-1"
     assert event.pending_webhooks == 1
-    assert (await shop.v1.events.retrieve_async(event.id)).pending_webhooks == 0
+    assert (await account.v1.events.retrieve_async(event.id)).pending_webhooks == 0
 
 
-async def test_a_wrong_secret_does_not_verify(shop: Shop, receiver: Receiver) -> None:
-    await shop.listen(receiver.url)
-    await shop.customer(method=None)
-    await shop.idle()
+async def test_a_wrong_secret_does_not_verify(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.add_endpoint(receiver.url)
+    await account.customer(method=None)
+    await account.idle()
     body, signature = receiver.received[0]
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(body, signature, "whsec_other")
 
 
-async def test_an_endpoint_hears_only_what_it_listens_for(shop: Shop, receiver: Receiver) -> None:
-    await shop.listen(receiver.url, "customer.deleted")
-    customer = await shop.customer(method=None)
-    await shop.v1.customers.delete_async(customer.id)
-    await shop.idle()
-    assert kinds(receiver) == ["customer.deleted"]
+async def test_an_endpoint_receives_only_its_enabled_events(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.add_endpoint(receiver.url, "customer.deleted")
+    customer = await account.customer(method=None)
+    await account.v1.customers.delete_async(customer.id)
+    await account.idle()
+    assert event_types(receiver) == ["customer.deleted"]
 
 
-async def test_the_secret_is_shown_once_and_a_disabled_or_deleted_endpoint_hears_nothing(
-    shop: Shop, receiver: Receiver
-) -> None:
-    endpoint = await shop.listen(receiver.url)
+async def test_disabled_and_deleted_endpoints_receive_nothing(account: SandboxAccount, receiver: Receiver) -> None:
+    endpoint = await account.add_endpoint(receiver.url)
     assert endpoint.secret.startswith("whsec_")
-    assert "secret" not in await shop.v1.webhook_endpoints.retrieve_async(endpoint.id)
-    assert (await shop.v1.webhook_endpoints.update_async(endpoint.id, {"disabled": True})).status == "disabled"
-    await shop.customer(method=None)
-    await shop.v1.webhook_endpoints.delete_async(endpoint.id)
-    await shop.customer(method=None)
-    await shop.idle()
+    assert "secret" not in await account.v1.webhook_endpoints.retrieve_async(endpoint.id)
+    assert (await account.v1.webhook_endpoints.update_async(endpoint.id, {"disabled": True})).status == "disabled"
+    await account.customer(method=None)
+    await account.v1.webhook_endpoints.delete_async(endpoint.id)
+    await account.customer(method=None)
+    await account.idle()
     assert receiver.received == []
 
 
-async def test_a_delivery_that_is_not_accepted_is_tried_again_signed_anew(shop: Shop, receiver: Receiver) -> None:
-    await shop.settings(retry_seconds=[0.05, 0.05])
-    endpoint = await shop.listen(receiver.url)
+async def test_a_failed_delivery_is_retried_with_a_new_signature(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.settings(retry_seconds=[0.05, 0.05])
+    endpoint = await account.add_endpoint(receiver.url)
     receiver.answers = [500, 302, 200]
-    await shop.customer(method=None)
-    await shop.idle()
+    await account.customer(method=None)
+    await account.idle()
     assert len(receiver.received) == 3
     assert len({body for body, _ in receiver.received}) == 1
-    made = (await shop.control.get("/_sandbox/deliveries")).json()["data"]
+    made = (await account.control.get("/_sandbox/deliveries")).json()["data"]
     assert [(each["attempt"], each["status"], each["endpoint"]) for each in made] == [
         (1, 500, endpoint.id),
         (2, 302, endpoint.id),
@@ -75,82 +73,82 @@ async def test_a_delivery_that_is_not_accepted_is_tried_again_signed_anew(shop: 
     ]
 
 
-async def test_what_was_missed_is_found_by_listing_and_can_be_sent_again(shop: Shop, receiver: Receiver) -> None:
-    await shop.settings(retry_seconds=[0.01])
-    await shop.listen(receiver.url)
+async def test_missed_events_can_be_listed_and_redelivered(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.settings(retry_seconds=[0.01])
+    await account.add_endpoint(receiver.url)
     receiver.answers = [500, 500]
-    await shop.customer(method=None)
-    await shop.idle()
-    missed = await shop.v1.events.list_async({"delivery_success": False, "types": ["customer.created"]})
+    await account.customer(method=None)
+    await account.idle()
+    missed = await account.v1.events.list_async({"delivery_success": False, "types": ["customer.created"]})
     assert [event.pending_webhooks for event in missed.data] == [1]
-    sent = await shop.control.post(f"/_sandbox/events/{missed.data[0].id}/deliver")
+    sent = await account.control.post(f"/_sandbox/events/{missed.data[0].id}/deliver")
     assert [each["status"] for each in sent.json()["data"]] == [200]
-    assert (await shop.v1.events.list_async({"delivery_success": False})).data == []
+    assert (await account.v1.events.list_async({"delivery_success": False})).data == []
 
 
-async def test_deliveries_can_be_held_and_sent_in_any_order(shop: Shop, receiver: Receiver) -> None:
-    await shop.listen(receiver.url)
-    await shop.settings(deliver=False)
-    customer = await shop.customer(method=None)
-    await shop.v1.customers.update_async(customer.id, {"name": "Ada"})
-    assert (await shop.idle())["held"] == 2
+async def test_deliveries_can_be_held_and_sent_in_another_order(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.add_endpoint(receiver.url)
+    await account.settings(deliver=False)
+    customer = await account.customer(method=None)
+    await account.v1.customers.update_async(customer.id, {"name": "Ada"})
+    assert (await account.idle())["held"] == 2
     assert receiver.received == []
-    later = await shop.event("customer.updated")
-    await shop.control.post(f"/_sandbox/events/{later.id}/deliver", json={})
-    assert kinds(receiver) == ["customer.updated"]
-    await shop.settings(deliver=True)
-    await shop.idle()
-    assert sorted(kinds(receiver)) == ["customer.created", "customer.updated", "customer.updated"]
+    later = await account.event("customer.updated")
+    await account.control.post(f"/_sandbox/events/{later.id}/deliver", json={})
+    assert event_types(receiver) == ["customer.updated"]
+    await account.settings(deliver=True)
+    await account.idle()
+    assert sorted(event_types(receiver)) == ["customer.created", "customer.updated", "customer.updated"]
 
 
-async def test_held_deliveries_can_be_lost(shop: Shop, receiver: Receiver) -> None:
-    await shop.listen(receiver.url)
-    await shop.settings(deliver=False)
-    await shop.customer(method=None)
-    await shop.control.delete("/_sandbox/deliveries")
-    await shop.settings(deliver=True)
-    assert (await shop.idle())["held"] == 0
+async def test_held_deliveries_can_be_discarded(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.add_endpoint(receiver.url)
+    await account.settings(deliver=False)
+    await account.customer(method=None)
+    await account.control.delete("/_sandbox/deliveries")
+    await account.settings(deliver=True)
+    assert (await account.idle())["held"] == 0
     assert receiver.received == []
-    assert len((await shop.v1.events.list_async({"delivery_success": False})).data) == 1
+    assert len((await account.v1.events.list_async({"delivery_success": False})).data) == 1
 
 
-async def test_a_purchase_is_told_by_many_events_at_once(shop: Shop, receiver: Receiver) -> None:
-    endpoint = await shop.listen(receiver.url)
-    await shop.pay(await shop.checkout())
-    await shop.idle()
-    told = kinds(receiver)
-    assert told.count("checkout.session.completed") == 1
-    assert sorted(told) == sorted(await shop.types())
+async def test_a_purchase_sends_many_events(account: SandboxAccount, receiver: Receiver) -> None:
+    endpoint = await account.add_endpoint(receiver.url)
+    await account.pay(await account.checkout())
+    await account.idle()
+    expected = event_types(receiver)
+    assert expected.count("checkout.session.completed") == 1
+    assert sorted(expected) == sorted(await account.types())
     for body, signature in receiver.received:
         assert stripe.Webhook.construct_event(body, signature, endpoint.secret)
 
 
-async def test_an_endpoint_that_is_not_there_fails_without_harm(shop: Shop) -> None:
-    await shop.settings(retry_seconds=[0.01])
-    await shop.listen("http://127.0.0.1:9/nobody")
-    await shop.customer(method=None)
-    await shop.idle()
-    made = (await shop.control.get("/_sandbox/deliveries")).json()["data"]
+async def test_an_unreachable_endpoint_does_no_harm(account: SandboxAccount) -> None:
+    await account.settings(retry_seconds=[0.01])
+    await account.add_endpoint("http://127.0.0.1:9/nobody")
+    await account.customer(method=None)
+    await account.idle()
+    made = (await account.control.get("/_sandbox/deliveries")).json()["data"]
     assert [each["status"] for each in made] == [None, None]
     assert "Connect" in made[0]["error"]
 
 
-async def test_idle_counts_the_deliveries_so_that_one_in_between_is_noticed(shop: Shop, receiver: Receiver) -> None:
-    await shop.listen(receiver.url, "customer.created")
-    before = (await shop.idle())["planned"]
-    assert (await shop.idle())["planned"] == before
-    await shop.customer(method=None)
-    assert (await shop.idle())["planned"] == before + 1
+async def test_idle_returns_the_number_of_deliveries_so_far(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.add_endpoint(receiver.url, "customer.created")
+    before = (await account.idle())["planned"]
+    assert (await account.idle())["planned"] == before
+    await account.customer(method=None)
+    assert (await account.idle())["planned"] == before + 1
 
 
-async def test_idle_gives_up_after_its_timeout(shop: Shop) -> None:
-    await shop.settings(retry_seconds=[30])
-    await shop.listen("http://127.0.0.1:9/nobody")
-    await shop.customer(method=None)
-    answer = await shop.control.get("/_sandbox/idle", params={"timeout": "0.1"})
+async def test_idle_returns_408_after_its_timeout(account: SandboxAccount) -> None:
+    await account.settings(retry_seconds=[30])
+    await account.add_endpoint("http://127.0.0.1:9/nobody")
+    await account.customer(method=None)
+    answer = await account.control.get("/_sandbox/idle", params={"timeout": "0.1"})
     assert answer.status_code == 408
-    assert "1 deliveries are under way" in answer.json()["error"]["message"]
-    await shop.control.delete("/_sandbox/deliveries")
+    assert "1 deliveries are in progress" in answer.json()["error"]["message"]
+    await account.control.delete("/_sandbox/deliveries")
 
 
 @pytest.mark.parametrize(
@@ -162,10 +160,12 @@ async def test_idle_gives_up_after_its_timeout(shop: Shop) -> None:
         pytest.param({"limit": 1}, ["customer.created"], id="the newest"),
     ],
 )
-async def test_events_are_listed_by_type_and_time(shop: Shop, params: dict[str, Any], expected: list[str]) -> None:
-    await shop.price()
-    await shop.customer(method=None)
-    assert [event.type for event in (await shop.v1.events.list_async(params)).data] == expected
+async def test_events_can_be_listed_by_type_and_time(
+    account: SandboxAccount, params: dict[str, Any], expected: list[str]
+) -> None:
+    await account.price()
+    await account.customer(method=None)
+    assert [event.type for event in (await account.v1.events.list_async(params)).data] == expected
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ async def test_events_are_listed_by_type_and_time(shop: Shop, params: dict[str, 
         pytest.param({"types": ["customer.created"], "type": "customer.created"}, id="a type beside types"),
     ],
 )
-async def test_events_are_listed_by_at_most_20_types_or_by_one(shop: Shop, params: dict[str, Any]) -> None:
+async def test_events_can_be_listed_by_at_most_20_types(account: SandboxAccount, params: dict[str, Any]) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        await shop.v1.events.list_async(params)
+        await account.v1.events.list_async(params)
     assert caught.value.param == "types"
 
 
@@ -194,9 +194,11 @@ async def test_events_are_listed_by_at_most_20_types_or_by_one(shop: Shop, param
         ),
     ],
 )
-async def test_an_endpoint_that_makes_no_sense_is_refused(shop: Shop, params: dict[str, Any], param: str) -> None:
+async def test_invalid_webhook_endpoints_are_rejected(
+    account: SandboxAccount, params: dict[str, Any], param: str
+) -> None:
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        await shop.v1.webhook_endpoints.create_async(params)
+        await account.v1.webhook_endpoints.create_async(params)
     assert caught.value.param == param
 
 
@@ -205,14 +207,14 @@ async def test_an_endpoint_that_makes_no_sense_is_refused(shop: Shop, params: di
     [{"deliver": "no"}, {"tax_rate": -1}, {"after_retries": "shout"}, {"nonsense": 1}, {"retry_days": [0]}],
     ids=lambda wanted: next(iter(wanted)),
 )
-async def test_settings_that_make_no_sense_are_refused(shop: Shop, wanted: dict[str, Any]) -> None:
-    answer = await shop.control.put("/_sandbox/settings", json=wanted)
+async def test_invalid_settings_are_rejected(account: SandboxAccount, wanted: dict[str, Any]) -> None:
+    answer = await account.control.put("/_sandbox/settings", json=wanted)
     assert answer.status_code == 400
-    assert (await shop.control.get("/_sandbox/settings")).json()["deliver"] is True
+    assert (await account.control.get("/_sandbox/settings")).json()["deliver"] is True
 
 
-async def test_deliveries_are_concurrent(shop: Shop, receiver: Receiver) -> None:
-    await shop.listen(receiver.url)
-    await asyncio.gather(*(shop.v1.customers.create_async({"name": str(n)}) for n in range(20)))
-    await shop.idle()
+async def test_deliveries_are_concurrent(account: SandboxAccount, receiver: Receiver) -> None:
+    await account.add_endpoint(receiver.url)
+    await asyncio.gather(*(account.v1.customers.create_async({"name": str(n)}) for n in range(20)))
+    await account.idle()
     assert len(receiver.received) == 20

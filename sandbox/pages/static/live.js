@@ -1,4 +1,4 @@
-// Fetches the page again and again, and puts in place what has changed. Without it, reload.
+// Refreshes the parts of the dashboard that changed.
 "use strict";
 const pause = 1500;
 async function refresh() {

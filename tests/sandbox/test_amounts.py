@@ -1,4 +1,4 @@
-"""Periods, discounts, taxes, card numbers and forms, by themselves."""
+"""Unit tests of periods, discounts, taxes, card numbers and form decoding."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -34,12 +34,12 @@ def at(year: int, month: int, day: int) -> int:
         pytest.param(at(2026, 1, 1), "week", 2, at(2026, 1, 15), id="weeks"),
     ],
 )
-def test_boundaries_are_counted_from_the_anchor(anchor: int, interval: str, count: int, boundary: int) -> None:
+def test_period_boundaries_are_whole_intervals(anchor: int, interval: str, count: int, boundary: int) -> None:
     assert periods.add_intervals(anchor, {"interval": interval, "interval_count": 1}, count) == boundary
 
 
 @given(INTERVALS, st.integers(0, 4_000_000_000), st.integers(0, 100_000_000))
-def test_the_next_boundary_is_the_first_one_after_the_moment(
+def test_the_next_boundary_is_the_first_after_the_given_time(
     recurring: dict[str, Any], anchor: int, later: int
 ) -> None:
     following = periods.next_boundary(anchor, recurring, anchor + later)
@@ -61,7 +61,7 @@ def price(amount: int, product: str = "prod_1") -> dict[str, Any]:
         st.fixed_dictionaries({"percent_off": st.none(), "amount_off": st.integers(1, 200_000)}),
     ),
 )
-def test_a_discount_is_shared_out_whole_and_never_makes_a_line_negative(
+def test_discounts_are_distributed_exactly_and_lines_are_never_negative(
     prices: list[int], coupon: dict[str, Any]
 ) -> None:
     account = Account(key="sk_test_x")
@@ -83,23 +83,23 @@ def test_a_discount_is_shared_out_whole_and_never_makes_a_line_negative(
         ("٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢", False),
     ],
 )
-def test_a_card_number_is_checked_by_luhn(number: str, valid: bool) -> None:
+def test_card_numbers_must_pass_the_luhn_check(number: str, valid: bool) -> None:
     assert test_cards.is_valid_number(number) == valid
 
 
-def test_the_test_cards_behave_alike_by_number_and_by_payment_method() -> None:
+def test_test_cards_behave_the_same_by_number_and_by_payment_method() -> None:
     assert test_cards.by_method("pm_card_visa") is test_cards.by_number("4242424242424242")
     assert test_cards.by_method("pm_card_none") is None
     assert test_cards.by_number("4111111111111111").decline == test_cards.NOT_A_TEST_CARD
 
 
 @given(st.text(max_size=60))
-def test_no_form_breaks_the_decoder(text: str) -> None:
+def test_the_form_decoder_never_crashes(text: str) -> None:
     with contextlib.suppress(StripeError):
         assert isinstance(decode(text), dict)
 
 
-def test_nested_names_are_read_as_objects() -> None:
+def test_nested_parameter_names_become_objects() -> None:
     assert decode("a[b][0][c]=d&a[b][1][c]=e&x=&y[]=1&y[]=2") == {
         "a": {"b": {"0": {"c": "d"}, "1": {"c": "e"}}},
         "x": "",
@@ -107,10 +107,10 @@ def test_nested_names_are_read_as_objects() -> None:
     }
 
 
-def test_a_difference_has_only_what_changed_as_it_was() -> None:
+def test_previous_attributes_contain_only_the_old_values_of_changed_fields() -> None:
     before = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1]}
     assert previous_attributes(before, {"a": 1, "b": {"c": 1, "d": 3}, "e": [2]}) == {"b": {"d": 2}, "e": [1]}
 
 
-def test_an_object_that_is_none_of_stripes_is_a_fault() -> None:
+def test_an_unknown_object_type_is_a_contract_error() -> None:
     assert object_errors({"object": "newspaper"}) == ["object: 'newspaper' is no resource of Stripe's"]

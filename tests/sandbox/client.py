@@ -1,4 +1,4 @@
-"""What the tests of the sandbox do again and again, in their words."""
+"""Helpers for tests of the sandbox: an account with its clients, and a webhook receiver."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ ADDRESS = {
 }
 YEAR, DAY, HOUR = 365 * 86400, 86400, 3600
 OPENING = 1_767_225_600
-"""2026-01-01, where the test clocks begin."""
+"""2026-01-01, the start of test clocks."""
 
 
 @dataclass(kw_only=True)
-class Shop:
-    """An account at the sandbox."""
+class SandboxAccount:
+    """An account of the sandbox with an SDK client, a browser and the control API."""
 
     url: str
     key: str
@@ -36,19 +36,19 @@ class Shop:
 
     @property
     def v1(self) -> Any:
-        """The services of the SDK, without the static types that a test does not need."""
+        """The v1 services of the SDK, without static types."""
         return self.client.v1
 
-    async def raw(self, method: str, path: str, **sent: Any) -> httpx2.Response:
-        """Send a request past the SDK."""
+    async def request(self, method: str, path: str, **sent: Any) -> httpx2.Response:
+        """Send a request without the SDK."""
         return await self.control.request(method, path, **sent)
 
     async def violations(self) -> list[dict[str, Any]]:
-        """Return what did not fit the contract, of all accounts."""
+        """Return the contract violations of all accounts."""
         return list((await self.control.get("/_sandbox/violations")).json()["data"])
 
     async def price(self, amount: int = 4900, **more: Any) -> Any:
-        """Make a yearly price of a product."""
+        """Create a yearly price and its product."""
         product = await self.v1.products.create_async({"name": "Magazine", "tax_code": "txcd_10303002"})
         return await self.v1.prices.create_async(
             {
@@ -61,7 +61,7 @@ class Shop:
         )
 
     async def customer(self, *, method: str | None = "pm_card_visa", **more: Any) -> Any:
-        """Make a customer, who pays with a test payment method."""
+        """Create a customer with a test payment method."""
         customer = await self.v1.customers.create_async({"email": "ada@example.com", **more})
         if method:
             attached = await self.v1.payment_methods.attach_async(method, {"customer": customer.id})
@@ -71,7 +71,7 @@ class Shop:
         return customer
 
     async def subscribe(self, *, customer: Any = None, price: Any = None, **more: Any) -> Any:
-        """Begin a subscription by API."""
+        """Create a subscription through the API."""
         customer = customer or await self.customer()
         price = price or await self.price()
         return await self.v1.subscriptions.create_async(
@@ -79,7 +79,7 @@ class Shop:
         )
 
     async def checkout(self, *, price: Any = None, **more: Any) -> Any:
-        """Open a checkout session."""
+        """Create a checkout session."""
         price = price or await self.price()
         return await self.v1.checkout.sessions.create_async(
             {
@@ -92,38 +92,38 @@ class Shop:
         )
 
     async def pay(self, session: Any, *, card: str = VISA, **more: str) -> httpx2.Response:
-        """Fill in the checkout page and press pay."""
+        """Submit the checkout page."""
         form = {"email": "ada@example.com", "card_number": card, "card_expiry": "12 / 34", "card_cvc": "123"}
         return await self.browser.post(session.url, data={**form, "card_name": "Ada Invented", **more})
 
-    async def bought(self, session: Any) -> Any:
-        """Return a session that is paid, with its subscription, invoice and payments."""
+    async def completed_session(self, session: Any) -> Any:
+        """Return a completed session with its subscription, invoice and payments."""
         return await self.v1.checkout.sessions.retrieve_async(
             session.id, {"expand": ["subscription.latest_invoice.payments", "customer"]}
         )
 
     async def payment_intent_of(self, invoice: str) -> Any:
-        """Return the payment intent that paid an invoice, the way Stripe wants it to be looked up."""
+        """Return the payment intent that paid an invoice."""
         payments = await self.v1.invoice_payments.list_async({"invoice": invoice, "status": "paid"})
         return await self.v1.payment_intents.retrieve_async(payments.data[0].payment.payment_intent)
 
     async def clock(self) -> Any:
-        """Make a test clock that stands at the opening."""
+        """Create a test clock."""
         return await self.v1.test_helpers.test_clocks.create_async({"frozen_time": OPENING})
 
-    async def wind(self, clock: Any, to: int) -> None:
+    async def advance(self, clock: Any, to: int) -> None:
         """Advance a test clock and wait until it is ready."""
         await self.v1.test_helpers.test_clocks.advance_async(clock.id, {"frozen_time": to})
         async with asyncio.timeout(10):
             while (await self.v1.test_helpers.test_clocks.retrieve_async(clock.id)).status != "ready":
                 await asyncio.sleep(0.01)
 
-    async def listen(self, url: str, *events: str) -> Any:
+    async def add_endpoint(self, url: str, *events: str) -> Any:
         """Register a webhook endpoint."""
         return await self.v1.webhook_endpoints.create_async({"url": url, "enabled_events": list(events) or ["*"]})
 
     async def idle(self) -> dict[str, Any]:
-        """Wait until every webhook has been delivered."""
+        """Wait until all webhooks are delivered."""
         answer = await self.control.get("/_sandbox/idle", params={"timeout": "10"})
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -135,7 +135,7 @@ class Shop:
         return dict(answer.json())
 
     async def fault(self, **wanted: Any) -> str:
-        """Have something go wrong."""
+        """Add a fault and return its id."""
         answer = await self.control.post("/_sandbox/faults", json=wanted)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])
@@ -152,7 +152,7 @@ class Shop:
 
 @dataclass
 class Receiver:
-    """A web server for webhooks. It answers 200 unless `answers` says otherwise, one status for each delivery."""
+    """A webhook receiver. It returns the next status in `answers`, or 200."""
 
     url: str = ""
     received: list[tuple[bytes, str]] = field(default_factory=list)

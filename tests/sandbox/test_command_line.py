@@ -1,21 +1,21 @@
-"""`python -m sandbox`: what it says, and what it does for a service that is forwarded to."""
+"""The command line `python -m sandbox`."""
 
 import asyncio
-import re
 import socket
 import subprocess
 import sys
 
 import httpx2
+import pytest
 import stripe
 
 from sandbox.constants import DEFAULT_KEY, DEFAULT_SIGNING_SECRET
-from tests.sandbox.shop import Receiver
+from tests.sandbox.client import Receiver
 
 _COMMAND = [sys.executable, "-m", "sandbox"]
 
 
-async def test_it_forwards_the_events_of_the_default_account_signed_with_the_public_secret(receiver: Receiver) -> None:
+async def test_forwarded_events_are_signed_with_the_default_secret(receiver: Receiver) -> None:
     command = [*_COMMAND, "--port", "0", "--forward-to", receiver.url]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
@@ -33,13 +33,13 @@ async def test_it_forwards_the_events_of_the_default_account_signed_with_the_pub
     assert stripe.Webhook.construct_event(body, signature, DEFAULT_SIGNING_SECRET).type == "customer.created"
 
 
-def test_help_teaches_how_to_use_it() -> None:
-    said = subprocess.run([*_COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+def test_help_explains_how_to_use_the_sandbox() -> None:
+    output = subprocess.run([*_COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     for word in ("--forward-to", "--signing-secret", DEFAULT_KEY, "4242 4242 4242 4242", "/_sandbox"):
-        assert word in said
+        assert word in output
 
 
-def test_a_port_that_is_taken_is_a_sentence_and_no_traceback() -> None:
+def test_a_port_in_use_is_reported_without_a_traceback() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -49,18 +49,21 @@ def test_a_port_that_is_taken_is_a_sentence_and_no_traceback() -> None:
     assert ended.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
 
 
-def test_a_seed_is_told_so_that_a_run_can_be_had_again() -> None:
-    for options, told in (([], r"--seed \d+; its page is at http://127.0.0.1:\d+/"), (["--seed", "7"], "--seed 7;")):
-        with subprocess.Popen([*_COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("options", [pytest.param([], id="random"), pytest.param(["--seed", "7"], id="given")])
+def test_the_seed_is_printed_so_that_a_run_can_be_repeated(options: list[str]) -> None:
+    with subprocess.Popen([*_COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, text=True) as process:
+        try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
-            assert re.search(told, process.stdout.readline())
+            line = process.stdout.readline()
             seed = httpx2.get(f"{url}/_sandbox/settings", auth=(DEFAULT_KEY, "")).json()["seed"]
+        finally:
             process.terminate()
-        assert seed > 0
+    assert line == f"Dashboard: {url}/ (repeat this run with --seed {seed})\n"
+    assert seed > 0
 
 
-def test_a_seed_that_is_none_is_a_sentence() -> None:
+def test_an_invalid_seed_is_reported_without_a_traceback() -> None:
     ended = subprocess.run([*_COMMAND, "--seed", "-1"], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "--seed" in ended.stderr

@@ -1,0 +1,75 @@
+"""Rate limits and their counters."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import stripe
+
+from tests.sandbox.client import SandboxAccount
+
+
+async def burst(account: SandboxAccount, count: int, path: str = "/v1/account") -> list[int]:
+    return [
+        answer.status_code for answer in await asyncio.gather(*(account.request("GET", path) for _ in range(count)))
+    ]
+
+
+async def limits(account: SandboxAccount) -> dict[str, Any]:
+    return dict((await account.control.get("/_sandbox/limits")).json())
+
+
+async def test_rate_limits_are_off_by_default(account: SandboxAccount) -> None:
+    assert set(await burst(account, 40)) == {200}
+    assert (await limits(account))["overall"] is None
+
+
+async def test_an_endpoint_accepts_25_requests_at_once_with_limits_on(account: SandboxAccount) -> None:
+    await account.settings(rate_limits=True)
+    statuses = await burst(account, 60)
+    assert 25 <= statuses.count(200) < 60
+    counted = await limits(account)
+    assert (counted["overall"], counted["endpoint"]) == (100, 25)
+    assert counted["refused"] == counted["reasons"]["endpoint-rate"] == statuses.count(429)
+    assert counted["endpoints"]["GET /v1/account"]["let_through"] == statuses.count(200)
+
+
+async def test_ids_in_the_path_share_one_endpoint_limit(account: SandboxAccount) -> None:
+    await account.settings(rate_limits={"endpoint": 2})
+    for number in range(4):
+        await account.request("GET", f"/v1/customers/cus_{number}")
+    counted = await limits(account)
+    assert list(counted["endpoints"]) == ["GET /v1/customers/{customer}"]
+    assert counted["refused"] >= 1
+
+
+async def test_the_account_limit_recovers_with_time(account: SandboxAccount) -> None:
+    await account.settings(rate_limits={"overall": 4})
+    statuses = [
+        (await account.request("GET", f"/v1/{noun}")).status_code for noun in ("products", "prices", "coupons") * 4
+    ]
+    assert statuses[:4] == [200] * 4
+    assert "global-rate" in (await limits(account))["reasons"]
+    await asyncio.sleep(0.6)
+    assert (await account.request("GET", "/v1/products")).status_code == 200
+
+
+async def test_a_rate_limited_request_has_no_effect_and_leaves_its_key_unused(account: SandboxAccount) -> None:
+    await account.settings(rate_limits={"overall": 1})
+    send: dict[str, Any] = {"data": {"name": "Ada"}, "headers": {"Idempotency-Key": "limited"}}
+    await account.request("GET", "/v1/account")
+    refused = await account.request("POST", "/v1/customers", **send)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit")
+    assert refused.headers["stripe-rate-limited-reason"] == "global-rate"
+    with pytest.raises(stripe.RateLimitError):
+        await account.v1.accounts.retrieve_current_async()
+    await account.settings(rate_limits=False)
+    assert (await account.v1.customers.list_async()).data == []
+    assert "idempotent-replayed" not in (await account.request("POST", "/v1/customers", **send)).headers
+
+
+async def test_the_rate_limit_counters_can_be_reset(account: SandboxAccount) -> None:
+    await account.settings(rate_limits={"overall": 1})
+    await burst(account, 3)
+    assert (await account.control.delete("/_sandbox/limits")).json()["refused"] == 0
+    assert (await limits(account))["endpoints"] == {}
