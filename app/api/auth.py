@@ -20,7 +20,7 @@ from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
 from app.db.engine.session import QUERY_TIMEOUT, Sessions, is_unreachable, with_timeout
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
-from app.domain.entitlements import AnswersUnavailable
+from app.domain.errors import DatabaseUnavailable
 from app.services import api_keys as server_keys
 
 REMEMBERED = 20_000  # tokens; about 20 MB at most
@@ -144,7 +144,7 @@ class Authenticator:
 
         :raises NotAuthenticated: there is no key, or not one that is valid.
         :raises NotAllowed: the key has not that scope.
-        :raises AnswersUnavailable: the database is away, and the key was not seen shortly before.
+        :raises DatabaseUnavailable: the database is away, and the key was not seen shortly before.
         """
         key = _bearer(request.scope["headers"])
         if not server_keys.looks_like_one(key):
@@ -182,7 +182,7 @@ class Authenticator:
                 raise
             before = self._servers_before.get(hashed, now=now)
             if before is None:
-                raise AnswersUnavailable("the database does not answer") from failure
+                raise DatabaseUnavailable("the database does not answer") from failure
             return before
         if found is None:
             self._servers_before.drop(hashed)

@@ -26,10 +26,10 @@ from starlette.types import Receive, Scope, Send
 from app.api import problems
 from app.api.deps import container
 from app.api.hot import Hot, in_json, operation, whole
-from app.api.problems import Invalid, Malformed
+from app.api.problems import MalformedBody, ValidationFailed
 from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAllowed, NotAuthenticated
-from app.domain.entitlements import AnswersUnavailable, Decision, NotEntitled
-from app.domain.errors import DomainError
+from app.domain.entitlements import Decision, NotEntitled
+from app.domain.errors import DatabaseUnavailable, DomainError
 from app.domain.plans import UnknownFeature
 from app.domain.text import is_storable
 from app.services.entitlements import Answer
@@ -133,7 +133,9 @@ async def check_many(request: HTTPConnection, receive: Receive) -> bytes:
     subs: object = body.get("subscribers")
     if not isinstance(subs, list) or not 0 < len(subs) <= AT_ONCE or not all(_fits(sub, LONGEST_SUB) for sub in subs):
         message = f"must be 1 to {AT_ONCE} texts of 1 to {LONGEST_SUB} characters"
-        raise Invalid(f"body.subscribers {message}", errors=[{"field": "body.subscribers", "message": message}])
+        raise ValidationFailed(
+            f"body.subscribers {message}", errors=[{"field": "body.subscribers", "message": message}]
+        )
     answers = await shop.entitlements.check_many(subs, body["feature"], now=await shop.clock.policy())
     return json.dumps({"data": [{"subscriber": sub, **_shown(answer)} for sub, answer in answers.items()]}).encode()
 
@@ -142,8 +144,8 @@ def asked(body: bytes) -> tuple[str, str]:
     """
     Return which reader and which feature a body asks about.
 
-    :raises Malformed: it is not JSON.
-    :raises Invalid: it is not as described.
+    :raises MalformedBody: it is not JSON.
+    :raises ValidationFailed: it is not as described.
     """
     found = _object(body, {"subscriber", "feature"}, subscriber=LONGEST_SUB, feature=LONGEST_FEATURE)
     return found["subscriber"], found["feature"]
@@ -153,9 +155,9 @@ def _object(body: bytes, names: set[str], **texts: int) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise Malformed("the body is not JSON in UTF-8") from None
+        raise MalformedBody("the body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
-        raise Invalid("the body must be an object", errors=[{"field": "body", "message": "must be an object"}])
+        raise ValidationFailed("the body must be an object", errors=[{"field": "body", "message": "must be an object"}])
     unknown = [{"field": f"body.{name[:100]}", "message": "is not a field"} for name in found.keys() - names]
     _refuse(unknown + _wrong(found, **texts))
     return found
@@ -171,7 +173,7 @@ def _wrong(found: dict[str, Any], **texts: int) -> list[dict[str, str]]:
 
 def _refuse(wrong: list[dict[str, str]]) -> None:
     if wrong:
-        raise Invalid("; ".join(f"{w['field']} {w['message']}" for w in wrong), errors=wrong)
+        raise ValidationFailed("; ".join(f"{w['field']} {w['message']}" for w in wrong), errors=wrong)
 
 
 def _fits(value: object, most: int) -> bool:
@@ -311,7 +313,7 @@ def _gate_described() -> dict[str, Any]:
         security=[{"person": []}],
         said=None,
         means="",
-        refusals=(NotAuthenticated, NotEntitled, IssuerUnavailable, AnswersUnavailable),
+        refusals=(NotAuthenticated, NotEntitled, IssuerUnavailable, DatabaseUnavailable),
     )
     described["responses"]["204"] = {"description": "Allowed", "headers": _headers_described("paid_term")}
     for status, reason in (("401", "not_authenticated"), ("403", "ended")):
@@ -322,12 +324,12 @@ def _gate_described() -> dict[str, Any]:
 
 def _check_described(summary: str, name: str, asks: type[BaseModel], said: type[BaseModel]) -> dict[str, Any]:
     refusals: Iterable[type[DomainError]] = (
-        Malformed,
-        Invalid,
+        MalformedBody,
+        ValidationFailed,
         NotAuthenticated,
         NotAllowed,
         UnknownFeature,
-        AnswersUnavailable,
+        DatabaseUnavailable,
     )
     return operation(
         summary,

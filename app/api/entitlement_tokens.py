@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.deps import Asking, CurrentReader, Now, RealNow, TokenSigner
 from app.api.openapi import Described
 from app.api.problems import problems
-from app.domain.entitlements import AnswersUnavailable
+from app.domain.errors import DatabaseUnavailable
 from app.domain.signing_keys import CACHED_FOR, NoSigningKey
 
 router = APIRouter(tags=["entitlements"], route_class=Described)
@@ -63,7 +63,7 @@ class KeysOut(BaseModel):
     keys: list[KeyOut] = Field(min_length=1)
 
 
-@router.post("/v1/me/entitlement-tokens", responses=problems(AnswersUnavailable, NoSigningKey))
+@router.post("/v1/me/entitlement-tokens", responses=problems(DatabaseUnavailable, NoSigningKey))
 async def mint_entitlement_token(
     reader: CurrentReader, asking: Asking, signer: TokenSigner, now: Now, real_now: RealNow
 ) -> TokenOut:

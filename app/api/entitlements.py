@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.deps import Asking, CurrentReader, EntitlementReader, Now
 from app.api.openapi import Described
 from app.api.problems import problems
-from app.domain.entitlements import AnswersUnavailable
+from app.domain.errors import DatabaseUnavailable
 from app.services.entitlements import Entitled
 
 router = APIRouter(tags=["entitlements"], route_class=Described)
@@ -60,13 +60,13 @@ class EntitlementsOut(BaseModel):
         return cls(subscriber=held.sub, features=features, refused=refused, version=held.version)
 
 
-@router.get("/v1/me/entitlements", responses=problems(AnswersUnavailable))
+@router.get("/v1/me/entitlements", responses=problems(DatabaseUnavailable))
 async def my_entitlements(reader: CurrentReader, asking: Asking, now: Now) -> EntitlementsOut:
     """Tell a reader what they may use. One who never subscribed may use nothing, which is no error."""
     return EntitlementsOut.of(await asking.everything(reader.sub, now=now))
 
 
-@router.get("/v1/subscribers/{sub}/entitlements", responses=problems(AnswersUnavailable))
+@router.get("/v1/subscribers/{sub}/entitlements", responses=problems(DatabaseUnavailable))
 async def entitlements_of(sub: str, _: EntitlementReader, asking: Asking, now: Now) -> EntitlementsOut:
     """Tell a server what any reader may use, by the identity provider's ``sub``."""
     return EntitlementsOut.of(await asking.everything(sub, now=now))

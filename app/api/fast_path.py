@@ -22,7 +22,7 @@ from app.api.deps import Container
 from app.api.entitlement_checks import GATE, LONGEST_SUB, REFUSAL
 from app.api.middleware import REQUEST_ID, REQUESTS, SANE_ID, SECONDS, SLOW
 from app.domain.callers import READ_ENTITLEMENTS
-from app.domain.entitlements import AnswersUnavailable
+from app.domain.errors import DatabaseUnavailable
 from app.services.entitlements import Answer
 
 CHECK, GATE_PATH = "/v1/entitlements/check", "/v1/gate"
@@ -65,7 +65,7 @@ class _Lane:
             answer = known.answers.get(feature)
             if answer is None or not known.certain or not answer.stands(now):
                 answer = self._entitlements.answer(known, feature, now=now)
-        except AnswersUnavailable as refusal:
+        except DatabaseUnavailable as refusal:
             scope[REFUSAL] = refusal
             return None
         return answer

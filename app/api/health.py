@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.deps import Container, Parts
 from app.api.openapi import Described
 from app.db import attention, health
-from app.db.health import DatabaseUnavailable
+from app.domain.errors import DatabaseUnavailable
 from app.domain.events import DEAD
 
 PATIENCE = timedelta(seconds=3)  # with a database that does not answer

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from app.api import problems
 from app.api.deps import container
 from app.api.openapi import ANY_REQUEST
-from app.api.problems import Malformed
+from app.api.problems import MalformedBody
 from app.domain.errors import DomainError
 from app.domain.events import NotGenuine, NotStored
 from app.services import webhooks
@@ -96,7 +96,7 @@ async def whole(receive: Receive) -> bytes:
         message = await receive()
         body += message.get("body", b"")
     if message["type"] == "http.disconnect":
-        raise Malformed("the body ended before its end")
+        raise MalformedBody("the body ended before its end")
     return body
 
 

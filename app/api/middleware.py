@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
 from app.api.auth import CALLER
+from app.domain.errors import TooLarge
 
 MAX_BODY = 1_000_000  # bytes
 REQUEST_ID = problems.REQUEST_ID.lower().encode()
@@ -81,13 +82,13 @@ class RequestContext:
 
         try:
             if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-                await problems.not_an_address()(scope, receive, answer)
+                await problems.response(problems.InvalidUrl())(scope, receive, answer)
             elif length > self.max_body:
-                await problems.too_large()(scope, receive, answer)
+                await problems.response(TooLarge())(scope, receive, answer)
             else:
                 await self._app_of(scope)(scope, _limited(receive, self.max_body), answer)
         except BodyTooLarge:  # of a direct route: else the framework's layers have answered it
-            await problems.too_large()(scope, receive, answer)
+            await problems.response(TooLarge())(scope, receive, answer)
         except Exception as error:
             if status:  # the answer is on its way and cannot be taken back: the server breaks it off
                 log.error("answer_broken_off", error=type(error).__name__, exc_info=error)

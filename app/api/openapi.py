@@ -13,14 +13,13 @@ from typing import Any
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from app.api.problems import Invalid, Malformed, MalformedAddress, problems
+from app.api.problems import InvalidUrl, MalformedBody, ValidationFailed, problems
 from app.domain.callers import IssuerUnavailable, NotAllowed, NotAuthenticated
-from app.domain.errors import DomainError, NotFound
-from app.domain.events import TooLarge
+from app.domain.errors import DomainError, NotFound, TooLarge
 
 _FIRST_SENTENCE = re.compile(r"[.;](?=\s|$)")
 Responses = dict[int | str, dict[str, Any]]
-ANY_REQUEST: tuple[type[DomainError], ...] = (MalformedAddress, TooLarge)  # refused before a route is looked for
+ANY_REQUEST: tuple[type[DomainError], ...] = (InvalidUrl, TooLarge)  # refused before a route is looked for
 
 TAGS = {
     "plans": "What can be subscribed to.",
@@ -87,9 +86,9 @@ def _refusals(route: APIRoute) -> Iterator[type[DomainError]]:
     if route.dependant.path_params:
         yield NotFound
     if route.body_field is not None:
-        yield Malformed
+        yield MalformedBody
     if route.body_field is not None or any(one.path_params or one.query_params or one.header_params for one in needed):
-        yield Invalid
+        yield ValidationFailed
 
 
 def _all(needed: Dependant) -> Iterator[Dependant]:

@@ -12,13 +12,10 @@ from app.db import attention, disputes
 from app.db.engine.schema import config
 from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
 from app.db.models import Event as Row
+from app.domain.errors import DatabaseUnavailable
 from app.domain.events import DEAD, FAILED, RECEIVED
 
 OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them
-
-
-class DatabaseUnavailable(Exception):
-    """The database does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +71,7 @@ async def look(sessions: Sessions) -> Inbox | None:
     """
     Return how the inbox stands. None: a migration is missing.
 
-    :raises DatabaseUnavailable: nobody can tell.
+    :raises DatabaseUnavailable: the database could not be queried.
     """
     try:
         async with sessions() as session:

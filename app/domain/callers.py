@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.domain.errors import DomainError
+from app.domain.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 
 SUPPORT, SUPERVISOR, CIRCULATION, ADMIN = "support", "supervisor", "circulation", "admin"
 # A role with all that it implies. Whatever else an identity provider calls a role means nothing here.
@@ -20,28 +20,32 @@ SCOPES = frozenset({READ_ENTITLEMENTS})  # all that a server's key may be for
 LONGEST_SUB = 255  # characters: OpenID Connect Core 1.0, section 2
 
 
-class NotAuthenticated(DomainError):
-    """Nobody known is calling."""
+class NotAuthenticated(Unauthenticated):
+    """A valid access token or API key is required."""
 
     code = "not_authenticated"
+    title = "Authentication required"
 
 
-class NotAllowed(DomainError):
-    """The caller is known, and may not do this."""
+class NotAllowed(Forbidden):
+    """A role or scope is missing."""
 
     code = "not_allowed"
+    title = "You don't have permission to do this"
 
 
-class IssuerUnavailable(DomainError):
-    """The identity provider could not be asked for its keys, so no sign-in can be checked. Try again."""
+class IssuerUnavailable(Unavailable):
+    """The identity provider's keys could not be fetched, so the token can't be verified. Try again."""
 
     code = "issuer_unavailable"
+    title = "Identity provider unavailable"
 
 
-class UnknownScope(DomainError):
-    """A key cannot be for something that does not exist."""
+class UnknownScope(Invalid):
+    """The scope does not exist."""
 
     code = "unknown_scope"
+    title = "Unknown scope"
 
 
 def with_implied(roles: Iterable[str]) -> frozenset[str]:

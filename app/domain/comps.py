@@ -4,21 +4,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.entitlements import COMP, Grant, Spell
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict
 from app.domain.issues import ORDINARY, Calendar
 from app.domain.plans import Catalogue
 
 
-class CompIsOver(DomainError):
-    """It would be over before it begins."""
+class CompIsOver(Conflict):
+    """The end of complimentary access must be in the future."""
 
     code = "comp_is_over"
+    title = "Complimentary access must end in the future"
 
 
-class CalendarTooShort(DomainError):
-    """The calendar does not reach as many issues ahead."""
+class CalendarTooShort(Conflict):
+    """The calendar has fewer planned issues than requested."""
 
     code = "calendar_too_short"
+    title = "Not enough planned issues"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

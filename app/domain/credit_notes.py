@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict
 from app.domain.refunds import CANCELED, FAILED, Refund
 
 
-class CreditNoteRefused(DomainError):
-    """Stripe takes no credit note for a refund that was paid. It is tried again, and in the end shown to staff."""
+class CreditNoteRefused(Conflict):
+    """Stripe declined the credit note of a paid refund. The worker tries again, then staff see it."""
 
     code = "credit_note_refused"
+    title = "Stripe declined the credit note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import disputes
-from app.domain.errors import DomainError
+from app.domain.errors import Forbidden
 from app.domain.plans import Catalogue
 
 PAID_TERM = "paid_term"
@@ -73,16 +73,11 @@ class Decision:
     grant: str | None = None
 
 
-class NotEntitled(DomainError):
-    """The reader is known, and may not use the feature."""
+class NotEntitled(Forbidden):
+    """The reader has no access to this feature."""
 
     code = "not_entitled"
-
-
-class AnswersUnavailable(DomainError):
-    """The database cannot be asked, and what is remembered is no answer. Try again."""
-
-    code = "database_unavailable"
+    title = "No access to this feature"
 
 
 NOBODY = Access()

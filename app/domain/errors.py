@@ -1,36 +1,97 @@
-"""The root of every refusal. An error lives beside its rule, knows no HTTP, and has a stable ``code``."""
+"""
+The base classes of the errors that the rules raise.
+
+An error is declared beside its rule and knows nothing about HTTP. Its category, one of the direct subclasses of
+:class:`DomainError`, decides the status of the response (``app/api/problems.py``).
+"""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import ClassVar
 
 
 class DomainError(Exception):
-    """Something that the rules refuse. ``str()`` of it is a sentence a person can read; ``facts`` a program."""
+    """
+    A request that the rules refuse.
+
+    ``code`` is stable and meant for programs; ``title`` is the same for all errors of a code. ``str()`` of an error is its
+    detail, a sentence for people: by default the first line of the class's docstring. ``facts`` is the detail for programs.
+    """
 
     code: ClassVar[str]
+    title: ClassVar[str]
+    retry_after: ClassVar[timedelta | None] = None  # None: trying again does not help
 
     def __init__(self, detail: str = "", **facts: object) -> None:
-        super().__init__(detail or (self.__doc__ or "").strip().splitlines()[0])
+        super().__init__(detail or self.default_detail())
         self.facts: Mapping[str, object] = facts
+
+    @classmethod
+    def default_detail(cls) -> str:
+        """Return the first line of the class's docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+class MalformedRequest(DomainError):
+    """The request can't be read."""
+
+
+class Unauthenticated(DomainError):
+    """The caller is not identified."""
+
+
+class Forbidden(DomainError):
+    """The caller is identified, but does not have permission."""
 
 
 class NotFound(DomainError):
-    """There is no such thing, or it is another reader's."""
+    """The object does not exist, or belongs to another reader."""
 
     code = "not_found"
+    title = "Not found"
 
 
-class StripeUnavailable(DomainError):
-    """Stripe could not be reached, or did not answer in time. Nothing was lost; try again."""
+class Conflict(DomainError):
+    """A rule refuses the request in the present state."""
+
+
+class TooLarge(DomainError):
+    """The request body is too large."""
+
+    code = "body_too_large"
+    title = "Request body too large"
+
+
+class Invalid(DomainError):
+    """A value in the request is invalid."""
+
+
+class Unavailable(DomainError):
+    """A system that is needed is unavailable. Trying again helps."""
+
+    retry_after = timedelta(seconds=2)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is unavailable. Try again."""
+
+    code = "database_unavailable"
+    title = "Database unavailable"
+
+
+class StripeUnavailable(Unavailable):
+    """Stripe could not be reached or did not respond in time. Nothing was lost. Try again."""
 
     code = "stripe_unavailable"
+    title = "Stripe unavailable"
 
 
 class StripeFault(StripeUnavailable):
-    """Stripe answered with a fault of its own: whether anything happened has to be looked up."""
+    """Stripe responded with a server error. Whether the request took effect is unknown and must be looked up."""
 
 
-class StripeRefused(DomainError):
-    """Stripe answered that this cannot be done."""
+class StripeRefused(Conflict):
+    """Stripe declined the request."""
 
     code = "stripe_refused"
+    title = "Stripe declined the request"

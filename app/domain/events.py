@@ -8,7 +8,7 @@ overtake one another. A refetch's key names the object whose state is to be fetc
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict, MalformedRequest, Unavailable
 
 SUBSCRIPTION = "subscription"
 PAYMENT = "payment"  # and the refunds, disputes and warnings of it
@@ -83,22 +83,18 @@ class RefetchInstead(Exception):
         self.key = key
 
 
-class NotGenuine(DomainError):
-    """The request is not an event of Stripe's: its signature, its age or its shape says so."""
+class NotGenuine(MalformedRequest):
+    """The request is not a signed Stripe event."""
 
     code = "not_genuine"
+    title = "Invalid Stripe event"
 
 
-class NotStored(DomainError):
-    """The event could not be stored just now. Send it again."""
+class NotStored(Unavailable):
+    """The event could not be stored. Send it again."""
 
     code = "not_stored"
-
-
-class TooLarge(DomainError):
-    """The body is larger than any event is."""
-
-    code = "body_too_large"
+    title = "Event could not be stored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +137,11 @@ STATES = (RECEIVED, APPLIED, FAILED, DEAD, IGNORED)
 BROKEN = (FAILED, DEAD)  # what a replay is for, unless told otherwise
 
 
-class SelectionChanged(DomainError):
-    """Other events than were counted are selected now: look again before they are replayed."""
+class SelectionChanged(Conflict):
+    """The selection matches other events than before. List the events again before you replay them."""
 
     code = "selection_changed"
+    title = "Selected events have changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

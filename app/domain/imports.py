@@ -12,16 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.customers import StripeCustomerState
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict
 
 UNCLAIMED = "unclaimed:"  # how the ``sub`` begins of a subscriber of whom nobody knows who they are
 LONGEST_SUB = 255
 
 
-class NotClaimable(DomainError):
-    """The customer's subscription cannot be given to that reader."""
+class NotClaimable(Conflict):
+    """The Stripe customer can't be assigned to this reader."""
 
     code = "not_claimable"
+    title = "Customer can't be assigned to this reader"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
 from zoneinfo import ZoneInfo
 
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict, Invalid
 from app.domain.plans import Catalogue
 from app.domain.subscriptions import GRACE_COPIES, Subscription, Term
 
@@ -26,16 +26,18 @@ LARGEST_NUMBER = 10**9
 LONGEST_TITLE = 200
 
 
-class IssueDatesWrong(DomainError):
-    """An issue's dates contradict each other."""
+class IssueDatesWrong(Invalid):
+    """The dates of the issue are inconsistent."""
 
     code = "issue_dates_wrong"
+    title = "Inconsistent issue dates"
 
 
-class IssueOutOfOrder(DomainError):
-    """Issues come out in the order of their numbers."""
+class IssueOutOfOrder(Conflict):
+    """Issues must be mailed in the order of their numbers."""
 
     code = "issue_out_of_order"
+    title = "Issues out of order"
 
     def __init__(self, issue: "Issue", before: "Issue") -> None:
         super().__init__(
@@ -47,16 +49,18 @@ class IssueOutOfOrder(DomainError):
         self.number, self.before = issue.number, before.number
 
 
-class IssueTwice(DomainError):
-    """There are two issues of one number."""
+class IssueTwice(Conflict):
+    """Another issue has the same number."""
 
     code = "issue_twice"
+    title = "Duplicate issue number"
 
 
-class ExtensionTooLarge(DomainError):
-    """A subscription is extended by at most the issues of one term at a time."""
+class ExtensionTooLarge(Invalid):
+    """A subscription can be extended by at most one term's issues at a time."""
 
     code = "extension_too_large"
+    title = "Extension exceeds one term"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

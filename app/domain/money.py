@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.domain.errors import DomainError
+from app.domain.errors import Invalid
 
 # How many digits of a currency are behind the point, as Stripe counts them; two, if it is not here.
 _NONE = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
@@ -10,10 +10,11 @@ _THREE = "bhd jod kwd omr tnd"
 DIGITS = dict.fromkeys(_NONE.split(), 0) | dict.fromkeys(_THREE.split(), 3)
 
 
-class OtherCurrency(DomainError):
-    """Amounts of two currencies cannot be compared or added."""
+class OtherCurrency(Invalid):
+    """Amounts in different currencies can't be compared or added."""
 
     code = "other_currency"
+    title = "Currency mismatch"
 
 
 @dataclass(frozen=True, slots=True)

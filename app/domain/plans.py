@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.dated_policies import Dated, Policies, in_force
 from app.domain.disputes import DisputePolicy
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict, Invalid
 from app.domain.money import Money
 
 DIGITAL, PRINT = "digital", "print"
@@ -20,22 +20,25 @@ PRINT_FEATURE = "print_edition"
 EDITIONS = frozenset({"digital_edition", PRINT_FEATURE})  # they last until the issues that are owed are served
 
 
-class UnknownPlan(DomainError):
-    """There is no such plan."""
+class UnknownPlan(Invalid):
+    """The plan does not exist or is no longer sold."""
 
     code = "unknown_plan"
+    title = "Unknown plan"
 
 
-class UnknownFeature(DomainError):
-    """There is no such feature."""
+class UnknownFeature(Invalid):
+    """The feature does not exist."""
 
     code = "unknown_feature"
+    title = "Unknown feature"
 
 
-class PriceUnavailable(DomainError):
-    """The plan's price cannot be bought just now."""
+class PriceUnavailable(Conflict):
+    """The plan's price can't be bought at the moment."""
 
     code = "price_unavailable"
+    title = "Price unavailable"
 
 
 class BadCatalogue(Exception):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from app.domain.errors import DomainError, StripeRefused
+from app.domain.errors import Conflict, StripeRefused
 from app.domain.plans import DIGITAL, PRINT, Catalogue, Plan, Price
 
 _PRODUCT_ID = re.compile(rf"newsstand_([a-z][a-z0-9-]*)_({DIGITAL}|{PRINT})")
@@ -19,14 +19,15 @@ _NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
 _THREE_DECIMALS = "bhd jod kwd omr tnd"
 
 
-class LookupKeyTaken(DomainError):
-    """A lookup key of the catalogue belongs to a price of another product, which is not ours to change."""
+class LookupKeyTaken(Conflict):
+    """A lookup key of the catalogue belongs to a price that Newsstand did not create."""
 
     code = "lookup_key_taken"
+    title = "Lookup key already in use"
 
 
 class CatalogueUnsettled(StripeRefused):
-    """Stripe still differs from the catalogue after it was pushed: is another one being pushed at the same time?"""
+    """Stripe still differs from the catalogue after the push. Perhaps another push is running."""
 
 
 def product_id(plan: str, component: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict
 from app.domain.events import PAYMENT, SUBSCRIPTION
 from app.domain.plans import Catalogue
 from app.domain.refunds import PROCESSING, Refund, StripeRefundState
@@ -30,10 +30,11 @@ PHASES = {
 }
 
 
-class AlreadyReconciling(DomainError):
-    """Another comparison with Stripe is under way."""
+class AlreadyReconciling(Conflict):
+    """Another reconciliation is running."""
 
     code = "already_reconciling"
+    title = "Reconciliation already running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.domain.disputes import FRAUD_WARNING, StripeDisputeState
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict, Forbidden
 from app.domain.money import Money
 from app.domain.subscriptions import Payment
 
@@ -50,88 +50,102 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
-class RefundRefused(DomainError):
+class RefundRefused(Conflict):
     """This refund is not possible."""
 
     code = "refund_refused"
+    title = "Refund not possible"
 
 
 class OutsideGuarantee(RefundRefused):
-    """The guarantee's days are over."""
+    """The guarantee period has ended."""
 
     code = "outside_guarantee"
+    title = "Guarantee period ended"
 
 
 class NotTheFirstPayment(RefundRefused):
-    """The guarantee covers the first payment of a subscription, and this is a later one."""
+    """The guarantee covers only the first payment of a subscription, and this is a later one."""
 
     code = "not_the_first_payment"
+    title = "Guarantee covers only the first payment"
 
 
 class GuaranteeUsed(RefundRefused):
-    """The guarantee is given once to each reader, and was used before."""
+    """The reader has already used the guarantee, which applies only once."""
 
     code = "guarantee_used"
+    title = "Guarantee already used"
 
 
 class NothingToRefund(RefundRefused):
-    """Nothing is left of this payment: it was given back already."""
+    """This payment has already been refunded in full."""
 
     code = "nothing_to_refund"
+    title = "Nothing left to refund"
 
 
 class NothingUnserved(RefundRefused):
-    """Every issue that was paid for has been served."""
+    """All issues that this payment bought have been served."""
 
     code = "nothing_unserved"
+    title = "No unserved issues"
 
 
 class NoCalendar(RefundRefused):
-    """The calendar has no issues yet, so nobody can tell which were served."""
+    """The issue calendar is empty, so unserved issues can't be counted."""
 
     code = "no_calendar"
+    title = "Issue calendar is empty"
 
 
 class PaidByCredit(RefundRefused):
-    """Nothing was charged: it was paid from the reader's balance with us, or made free, so no money can go back."""
+    """Nothing was charged: the invoice was free or paid from the customer balance."""
 
     code = "paid_by_credit"
+    title = "No charge to refund"
 
 
 class PaymentDisputed(RefundRefused):
-    """The reader's bank has taken this payment back for a dispute, so it cannot be refunded as well."""
+    """The reader's bank is disputing this payment, so it can't be refunded."""
 
     code = "payment_disputed"
+    title = "Payment is disputed"
 
 
-class RefundTooLarge(DomainError):
-    """More was asked back than is left on the payment."""
+class RefundTooLarge(Conflict):
+    """The refund is larger than the refundable amount."""
 
     code = "refund_too_large"
+    title = "Refund exceeds the refundable amount"
 
 
-class RefundInProgress(DomainError):
-    """Another refund of this payment is on its way."""
+class RefundInProgress(Conflict):
+    """Another refund of this payment is in progress."""
 
     code = "refund_in_progress"
+    title = "Another refund is in progress"
 
 
-class QuoteChanged(DomainError):
-    """The refund is no longer worth what was quoted."""
+class QuoteChanged(Conflict):
+    """The refundable amount has changed since the quote."""
 
     code = "quote_changed"
+    title = "Refund quote has changed"
 
 
-class NotAwaitingApproval(DomainError):
-    """The refund does not wait for a decision: it was decided already, or never needed one."""
+class NotAwaitingApproval(Conflict):
+    """The refund is not awaiting approval: it was already decided, or needs no approval."""
 
     code = "not_awaiting_approval"
+    title = "Refund is not awaiting approval"
 
 
-class OwnRequest(DomainError):
-    """Nobody decides about a refund that they asked for themselves: it takes a second person."""
+class OwnRequest(Forbidden):
+    """You can't approve or reject your own request. A second person must decide."""
 
     code = "own_request"
+    title = "You can't approve your own request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,17 @@
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from app.domain.errors import DomainError
+from app.domain.errors import Invalid
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _USUAL_PORT = {"https": 443, "http": 80}
 
 
-class ReturnUrlNotAllowed(DomainError):
-    """The address leads to a host that readers may not be sent to."""
+class ReturnUrlNotAllowed(Invalid):
+    """The return URL must use HTTPS and an allowed host."""
 
     code = "return_url_not_allowed"
+    title = "Return URL not allowed"
 
 
 def check(url: str, allowed: Collection[str], *, field: str) -> None:

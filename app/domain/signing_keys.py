@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.domain.errors import DomainError
+from app.domain.errors import Unavailable
 
 SKEW = timedelta(minutes=1)  # between our clock and that of whoever checks a token
 CACHED_FOR = timedelta(minutes=5)  # how long anyone may keep the published keys without asking again
@@ -17,10 +17,11 @@ LEAD = 2 * CACHED_FOR + SKEW  # from the publication of a key to its first signa
 LONGEST_LIFE = timedelta(hours=1)  # of a token: no setting allows more
 
 
-class NoSigningKey(DomainError):
-    """There is no key to sign with just now. Try again."""
+class NoSigningKey(Unavailable):
+    """No signing key is available. Try again."""
 
     code = "no_signing_key"
+    title = "No signing key available"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.disputes import SPARES_OTHER_TERMS
-from app.domain.errors import DomainError
+from app.domain.errors import Conflict, NotFound
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 
 LIVE = frozenset({"active", "trialing", "past_due"})
@@ -21,32 +21,36 @@ OPENS_A_TERM = frozenset({"subscription_create", "subscription_cycle"})
 CHANGED = "subscription_update"
 
 
-class NoSubscription(DomainError):
+class NoSubscription(NotFound):
     """The reader has no subscription."""
 
     code = "no_subscription"
+    title = "No subscription"
 
 
-class AlreadySubscribed(DomainError):
-    """The reader has a subscription already, and is not charged twice for the same magazine."""
+class AlreadySubscribed(Conflict):
+    """The reader already has a subscription."""
 
     code = "already_subscribed"
+    title = "Already subscribed"
 
 
-class AlreadyEnded(DomainError):
-    """The subscription is over, so that cannot be done any more."""
+class AlreadyEnded(Conflict):
+    """The subscription has already ended."""
 
     code = "already_ended"
+    title = "Subscription already ended"
 
 
-class NotOurs(DomainError):
-    """Stripe's object belongs to another product of the same account, or to nobody we know."""
+class NotOurs(Conflict):
+    """The Stripe object belongs to another product of the account, or to an unknown customer."""
 
     code = "not_ours"
+    title = "The Stripe object does not belong to this service"
 
 
 class UnknownCustomer(NotOurs):
-    """Stripe's object is of our offer, and of a customer who is none of our subscribers."""
+    """The Stripe object is for one of our plans, but its customer is not a subscriber."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,10 @@ log = structlog.get_logger()
 
 
 class Gone(NotFound):
-    """Stripe has no such object (any more)."""
+    """The object does not exist at Stripe, or was deleted."""
 
     code = "gone_at_stripe"
+    title = "Object not found at Stripe"
 
 
 class Plain(dict[str, Any]):

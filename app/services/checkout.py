@@ -18,7 +18,7 @@ from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain import entitlements as rules_of_access
 from app.domain import return_urls
-from app.domain.errors import DomainError, NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.plans import Plan, PriceUnavailable
 from app.domain.rules import Rules
 from app.domain.subscriptions import AlreadySubscribed, NotOurs
@@ -32,10 +32,11 @@ KEY_LIFE = timedelta(hours=20)
 LONGEST_NAME = 256  # Stripe's limit for a customer's name
 
 
-class PromotionCodeInvalid(DomainError):
-    """There is no such promotion code, or it is over."""
+class PromotionCodeInvalid(Conflict):
+    """The promotion code isn't valid or has expired."""
 
     code = "promotion_code_invalid"
+    title = "Invalid promotion code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

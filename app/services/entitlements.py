@@ -20,13 +20,13 @@ from app.db.entitlements import EntitlementLookup, EntitlementRow, load_feature
 from app.domain.entitlements import (
     NOBODY,
     Access,
-    AnswersUnavailable,
     Decision,
     decide,
     decisions,
     load,
     next_change,
 )
+from app.domain.errors import DatabaseUnavailable
 from app.domain.plans import Catalogue
 from app.domain.text import is_storable
 
@@ -119,7 +119,7 @@ class Entitlements:
         """
         Return what is known of a reader, from memory or from the database.
 
-        :raises AnswersUnavailable: the database is away, and nothing is remembered that would do.
+        :raises DatabaseUnavailable: the database is away, and nothing is remembered that would do.
         """
         return self.at_hand(sub) or await self.read(sub)
 
@@ -148,7 +148,7 @@ class Entitlements:
     def _as_it_was(self, sub: str, failure: DatabaseUnreachable) -> Known:
         known = self._kept.get(sub)
         if known is None or self._time() - max(known.read_at, self._heard_until) > self._outage_allowance:
-            raise AnswersUnavailable("the database does not answer") from failure
+            raise DatabaseUnavailable("the database does not answer") from failure
         return replace(known, certain=False)
 
     def answer(self, known: Known, feature: str, *, now: datetime) -> Answer:
@@ -156,7 +156,7 @@ class Entitlements:
         Return the answer about one feature.
 
         :raises UnknownFeature: the catalogue has no such feature.
-        :raises AnswersUnavailable: it would be a refusal, and the database is away.
+        :raises DatabaseUnavailable: it would be a refusal, and the database is away.
         """
         found = known.answers.get(feature)
         if found is None or not found.stands(now):
@@ -167,7 +167,7 @@ class Entitlements:
             found = Answer(decide(access, feature, catalogue, now=now), now, until)
             known.answers[feature] = found
         if not known.certain and not found.decision.allowed:
-            raise AnswersUnavailable("the database does not answer")
+            raise DatabaseUnavailable("the database does not answer")
         return found
 
     async def check(self, sub: str, feature: str, *, now: datetime) -> Answer:
@@ -189,7 +189,7 @@ class Entitlements:
         answers = decisions(access, catalogue, now=now)
         allowed = {name: answer for name, answer in answers.items() if answer.allowed}
         if not known.certain and not allowed:
-            raise AnswersUnavailable("the database does not answer")
+            raise DatabaseUnavailable("the database does not answer")
         until = next_change(access, catalogue, catalogue.features, now=now)
         return Entitled(
             sub=sub,

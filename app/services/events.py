@@ -8,7 +8,7 @@ from app import observability
 from app.db import audit, events
 from app.db.engine.session import Session, Sessions
 from app.db.events import StoredEvent
-from app.domain.errors import DomainError, NotFound
+from app.domain.errors import Invalid, NotFound
 from app.domain.events import Selection, SelectionChanged, with_mode
 from app.gateway import translate
 
@@ -16,10 +16,11 @@ AT_ONCE = 1000  # events that one transaction changes
 LINKS = frozenset({"url", "hosted_invoice_url", "invoice_pdf", "receipt_url", "hosted_voucher_url"})  # open doors
 
 
-class BadCursor(DomainError):
-    """A list goes on after the ``next`` of the page before, and this is none."""
+class BadCursor(Invalid):
+    """The cursor must be the `next` value of the previous page."""
 
     code = "bad_cursor"
+    title = "Invalid cursor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,35 +17,40 @@ from typing import Self
 from app.db import idempotency as rows
 from app.db.engine.session import Sessions
 from app.db.idempotency import Begun
-from app.domain.errors import DomainError, StripeUnavailable
+from app.domain.errors import Conflict, DomainError, Invalid, MalformedRequest, StripeUnavailable
 
 KEPT_FOR = timedelta(hours=24)
 LEASE = timedelta(seconds=30)
 LONGEST_KEY = 255
 
 
-class KeyRequired(DomainError):
-    """This request moves money, so it needs an Idempotency-Key header: a fresh value for each intent."""
+class KeyRequired(MalformedRequest):
+    """This request moves money, so it requires an Idempotency-Key header with a new value for each operation."""
 
     code = "idempotency_key_required"
+    title = "Idempotency-Key header required"
 
 
-class KeyInvalid(DomainError):
-    """An Idempotency-Key is 1 to 255 visible ASCII characters."""
+class KeyInvalid(MalformedRequest):
+    """The Idempotency-Key header must have 1 to 255 visible ASCII characters."""
 
     code = "idempotency_key_invalid"
+    title = "Invalid Idempotency-Key header"
 
 
-class KeyReused(DomainError):
-    """The same Idempotency-Key was used with another body."""
+class KeyReused(Invalid):
+    """This Idempotency-Key was already used for a different request."""
 
     code = "idempotency_key_reused"
+    title = "Idempotency key reused for a different request"
 
 
-class KeyInUse(DomainError):
-    """The first request with this Idempotency-Key is still running. Try again for its answer."""
+class KeyInUse(Conflict):
+    """The first request with this Idempotency-Key is still running. Try again to get its response."""
 
     code = "idempotency_key_in_use"
+    title = "Request with this idempotency key in progress"
+    retry_after = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Every refusal is a problem document with a stable code, whoever refuses."""
 
-import importlib
 import json
-import pkgutil
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -15,11 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-import app
 from app.api import middleware, problems
 from app.domain.callers import NotAllowed, NotAuthenticated
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 from app.domain.refunds import QuoteChanged
+from tests.support.domain_errors import every_error
 
 
 class Order(BaseModel):
@@ -70,6 +69,7 @@ REFUSALS: dict[str, Exception] = {
     "nobody": NotAuthenticated("the token has expired"),
     "forbidden": NotAllowed(role="support"),
     "stripe": StripeUnavailable(),
+    "odd": type("Odd", (DomainError,), {"code": "odd", "__module__": "tests"})("inside"),
 }
 
 
@@ -92,30 +92,29 @@ def read(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     return document
 
 
-def every_error() -> list[type[DomainError]]:
-    """Return every class of refusal there is, after importing all that may hold one."""
-    for module in pkgutil.walk_packages(app.__path__, "app."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-    found: list[type[DomainError]] = []
-    to_look_at = [DomainError]
-    while to_look_at:
-        for error in to_look_at.pop().__subclasses__():
-            if error.__module__.startswith("app."):
-                found.append(error)
-                to_look_at.append(error)
-    return found
+ERRORS = every_error()
 
 
-def test_every_error_of_ours_has_a_status_and_a_title() -> None:
-    missing = {f"{e.__module__}.{e.__name__}: {e.code}" for e in every_error() if e.code not in problems.KINDS}
-    assert missing == set()
-    assert len(every_error()) > 20
+def test_each_category_has_a_status() -> None:
+    assert set(DomainError.__subclasses__()) >= set(problems.STATUSES)
+    assert {problems.status_of(error) for error in ERRORS} == {400, 401, 403, 404, 409, 413, 422, 503}
 
 
-def test_statuses_are_those_of_refusals_and_titles_tell_codes_apart() -> None:
-    assert {kind.status for kind in problems.KINDS.values()} <= {400, 401, 403, 404, 405, 409, 413, 422, 500, 503}
-    assert len({kind.title for kind in problems.KINDS.values()}) == len(problems.KINDS)
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_each_error_has_a_category_a_code_and_a_plain_title(error: type[DomainError]) -> None:
+    assert len([category for category in problems.STATUSES if issubclass(error, category)]) == 1
+    assert re.fullmatch("[a-z]+(_[a-z]+)*", error.code)
+    assert error.title[0].isupper()
+    assert not error.title.endswith((".", "?", "!"))
+    assert not error.title.startswith(("Whose", "What", "Who ", "Nobody", "Not like", "There is no", "It "))
+    assert len(error.title) <= 60
+    assert error.default_detail().endswith(".")
+
+
+def test_codes_and_titles_are_unique() -> None:
+    errors = [error for error in ERRORS if "code" in vars(error)]
+    assert len({error.code for error in errors}) == len({error.title for error in errors}) == len(errors)
+    assert len(errors) > 50
 
 
 @pytest.mark.parametrize(
@@ -209,10 +208,12 @@ async def test_what_nobody_foresaw_is_500_without_our_insides_and_logged_with_it
     assert isinstance(line["exc_info"], RuntimeError)
 
 
-def test_an_error_missing_from_the_table_is_our_mistake_and_says_nothing() -> None:
-    response = problems.response(type("Odd", (DomainError,), {"code": "odd", "__module__": "tests"})("inside"))
-    assert response.status_code == 500
-    assert b"inside" not in response.body
+async def test_an_error_without_a_category_is_a_500_that_reveals_nothing(client: httpx2.AsyncClient) -> None:
+    with capture_logs() as lines:
+        response = await client.get("/refused/odd")
+    read(response, 500, "unexpected")
+    assert "inside" not in response.text
+    assert "unexpected_error" in {line["event"] for line in lines}
 
 
 def test_the_openapi_document_shows_an_example_of_each_refusal() -> None:
