@@ -22,7 +22,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from app.api import entitlement_checks, fast_path, hot, middleware, problems
+from app.api import docs_page, entitlement_checks, fast_path, hot, middleware, problems
 from app.api.auth import Authenticator
 from app.api.deps import Container
 from app.api.openapi import TAGS
@@ -325,6 +325,8 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         version=VERSION,
         summary="The subscription billing service of a magazine.",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages load scripts from another host: docs_page is ours
+        redoc_url=None,
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are in the middleware
     )
@@ -335,6 +337,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     app.router.routes[:0] = [*asked_most, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes += docs_page.routes(partial(document, app), livemode=settings.livemode)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app
 

@@ -4,12 +4,21 @@ The OpenAPI document as pages need it: operations by tag, fields with readable t
 Both the service's own ``/docs`` and docs/reference/api.md are written from this.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 METHODS = ("get", "put", "post", "patch", "delete")
 CALLERS = {"person": "reader", "server": "server"}  # by security scheme, where no role or scope is required
+PLACEHOLDERS: dict[Any, Any] = {  # by format, else by type
+    "string": "…",
+    "integer": 1,
+    "number": 1.0,
+    "boolean": True,
+    "date": "2027-03-01",
+    "date-time": "2027-03-01T18:00:00Z",
+}
 JSON, PROBLEM = "application/json", "application/problem+json"
 
 
@@ -65,12 +74,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """A named object, or a named list of values."""
+    """A named object, or a named list of values, with an example."""
 
     name: str
     description: str
     fields: tuple[Field, ...]
     values: tuple[str, ...]
+    example: str  # JSON; empty for a list of values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +111,13 @@ class Reference:
 
 def read(document: Mapping[str, Any]) -> Reference:
     """Return the reference of an OpenAPI document."""
-    operations = tuple(_operations(document))
+    operations, schemas = tuple(_operations(document)), document["components"]["schemas"]
     return Reference(
         title=document["info"]["title"],
         version=document["info"]["version"],
         tags=tuple((tag["name"], tag.get("description", "")) for tag in document.get("tags", [])),
         operations=operations,
-        schemas=tuple(_schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())),
+        schemas=tuple(_schema(name, schema, schemas) for name, schema in sorted(schemas.items())),
         problems=tuple(_problems(document)),
     )
 
@@ -161,7 +171,7 @@ def _response(status: str, response: Mapping[str, Any]) -> Response:
     )
 
 
-def _schema(name: str, schema: Mapping[str, Any]) -> Schema:
+def _schema(name: str, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Schema:
     required = schema.get("required", [])
     fields = tuple(
         Field(
@@ -173,7 +183,8 @@ def _schema(name: str, schema: Mapping[str, Any]) -> Schema:
         for member, described in schema.get("properties", {}).items()
     )
     values = tuple(str(value) for value in schema.get("enum", []))
-    return Schema(name=name, description=schema.get("description", ""), fields=fields, values=values)
+    example = json.dumps(example_of(schema, schemas), indent=2, ensure_ascii=False) if fields else ""
+    return Schema(name=name, description=schema.get("description", ""), fields=fields, values=values, example=example)
 
 
 def _problems(document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -208,6 +219,29 @@ def type_of(schema: Mapping[str, Any]) -> Type:
         inner = type_of(schema["additionalProperties"])
         return Type(text=f"map of {inner.text}", schemas=inner.schemas)
     return Type(text=schema.get("format", kind) if kind == "string" else str(kind))
+
+
+def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """Return a JSON value that fits a schema: its own example, or one made of its members' examples."""
+    for given in ("examples", "enum"):
+        if schema.get(given):
+            return schema[given][0]
+    for given in ("example", "const", "default"):
+        if schema.get(given) is not None:
+            return schema[given]
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if alternatives := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+        return example_of(alternatives[0], schemas)
+    match schema.get("type"):
+        case "object" if isinstance(schema.get("additionalProperties"), dict) and "properties" not in schema:
+            return {"…": example_of(schema["additionalProperties"], schemas)}
+        case "object":
+            return {name: example_of(member, schemas) for name, member in schema.get("properties", {}).items()}
+        case "array":
+            return [example_of(schema.get("items", {}), schemas)]
+        case kind:
+            return PLACEHOLDERS.get(schema.get("format") or kind)
 
 
 def _joined(by: str, types: list[Type]) -> Type:

@@ -1,0 +1,22 @@
+"""The API's reference at /docs in a real browser."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser import looks
+from tests.browser.visiting import Visitor
+
+# Every article has the same structure, and axe needs minutes for all of them: keep two of each section.
+A_SAMPLE = """document
+  .querySelectorAll("article:nth-of-type(n+3), nav li:nth-of-type(n+3), #errors ~ div tr:nth-of-type(n+3)")
+  .forEach(element => element.remove())"""
+pytestmark = pytest.mark.xdist_group("browser")  # these tests share one stack and one browser
+
+
+def test_the_api_reference_is_accessible(visit: Callable[[], Visitor]) -> None:
+    developer = visit()
+    developer.page.goto(f"{developer.shop.service}/docs")
+    developer.sees("API reference")
+    developer.page.evaluate(A_SAMPLE)
+    looks.check(developer.page)
