@@ -16,7 +16,7 @@ To try it, with everything on this machine:
 To run it:
     newsstand migrate && newsstand catalogue push && newsstand serve
 
-Settings are environment variables, NEWSSTAND_...; the README lists them."""
+Settings are environment variables, NEWSSTAND_...; .env.example lists them."""
 COMMANDS = {  # where each is, in app.cli
     "serve": ("serve", "serve"),
     "worker": ("serve", "worker"),

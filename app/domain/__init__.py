@@ -1,0 +1,1 @@
+"""The rules, as pure functions over dataclasses. They are numbered in docs/concepts/rules.md, which comments cite."""

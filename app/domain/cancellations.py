@@ -1,8 +1,8 @@
 """
-What follows from the end of a subscription, whoever ended it: nothing stays payable that buys nothing (product.md, rule 8).
+What follows from the end of a subscription, whoever ended it: nothing stays payable that buys nothing (rules.md, rule 8).
 
 Stripe leaves open invoices payable by their link after a cancellation, and bills what is pending later; see
-docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given back (product.md, rule 4).
+docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given back (rules.md, rule 4).
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
 """
-Policies that change on a day: what holds is a matter of the date, not of a deployment (product.md, rule 12).
+Policies that change on a day: what holds is a matter of the date, not of a deployment (rules.md, rule 12).
 
 Each is a list of entries in ``catalogue.toml``, an entry with the day from which it holds on the publisher's calendar.
 """

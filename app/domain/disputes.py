@@ -40,7 +40,7 @@ WON_AFTER_LOST = "won_after_lost"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputePolicy:
     """
-    What the publisher does by policy, for whatever begins from ``since`` on (product.md, rule 12).
+    What the publisher does by policy, for whatever begins from ``since`` on (rules.md, rule 12).
 
     By default a chargeback suspends: the bank has taken the money back, copies cost postage, and a reader who did not mean
     it withdraws it sooner. An actionable warning refunds and cancels, which costs less than the dispute that would follow. A

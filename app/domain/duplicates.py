@@ -1,5 +1,5 @@
 """
-Two subscriptions at once: which one stays (product.md, rule 9).
+Two subscriptions at once: which one stays (rules.md, rule 9).
 
 Nobody is charged twice for the same magazine. The earliest paid one stays, whichever we hear of first; one whose renewal
 failed is dying and never preferred, and neither is a trial, which nobody has paid for.

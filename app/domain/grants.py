@@ -38,12 +38,12 @@ def grants_of(
     Return what a subscription's paid terms grant.
 
     The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
-    whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (product.md, rule 3). What
+    whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (rules.md, rule 3). What
     was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says. One
     whose payment is disputed may be suspended; the allowance and the grace period go with the newest term all the same.
 
     :param editions_until: by invoice, until when a term's editions stay open beyond its period because issues are owed
-        (product.md, rule 8); of terms that were ended early there are none.
+        (rules.md, rule 8); of terms that were ended early there are none.
     """
     counted = [term for term in terms if not term.is_refunded]
     newest = max((term.ends_at for term in counted), default=None)

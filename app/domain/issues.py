@@ -6,7 +6,7 @@ slips. Issues are counted in *copies owed*: an ordinary one is one, a double iss
 special none. The calendar is one line of such counts in the order in which issues come out, and a term is a stretch of it,
 so that a ledger is two bisections, however many issues there are.
 
-Issues serve the oldest term first (product.md, rule 8): a term begins where the one before it ends, and not before its own
+Issues serve the oldest term first (rules.md, rule 8): a term begins where the one before it ends, and not before its own
 start. A double issue across the seam serves one copy of each.
 """
 

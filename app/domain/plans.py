@@ -184,7 +184,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessPolicy:
-    """How far access outlives what is paid, by policy (product.md, rule 3)."""
+    """How far access outlives what is paid, by policy (rules.md, rule 3)."""
 
     renewal_allowance: timedelta  # Stripe charges an hour after the period turns, and its events come later still
     grace_period: timedelta  # while a failed renewal is tried again

@@ -193,7 +193,7 @@ def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
 
 def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
     """
-    Return what the money-back guarantee is worth: all that is left of every payment of the term (product.md, rule 5).
+    Return what the money-back guarantee is worth: all that is left of every payment of the term (rules.md, rule 5).
 
     It counts from the first payment above zero, by the policy of that day, and mailed copies do not lessen it. A request for
     goodwill that still waits for a second person takes nothing from it: the guarantee takes its place.
@@ -236,7 +236,7 @@ def the_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> tuple[str, Qu
 
 def quote_unserved(case: Case) -> Quote:
     """
-    Return what the issues of the term that were not served are worth (product.md, rule 6).
+    Return what the issues of the term that were not served are worth (rules.md, rule 6).
 
     What was paid, less the share of the served issues, less what was refunded earlier. All payments of the term are
     reckoned together and rounded once, in the reader's favour; each payment counts for the issues that it bought.
@@ -355,7 +355,7 @@ def _unserved(case: Case, of_term: Sequence[Payment]) -> list[int]:
 
 
 def needs_approval(basis: str, money: Money, policies: Policies, *, now: datetime, zone: ZoneInfo) -> bool:
-    """Tell whether a refund waits for a second person: goodwill above the limit of the day (product.md, rule 6)."""
+    """Tell whether a refund waits for a second person: goodwill above the limit of the day (rules.md, rule 6)."""
     limits = policies.goodwill_limits(now.astimezone(zone).date())
     return basis == GOODWILL and limits.needs_second_person(money.amount, money.currency)
 

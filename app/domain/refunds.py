@@ -26,7 +26,7 @@ AWAITING, REJECTED, WITHDRAWN = "awaiting_approval", "rejected", "withdrawn"
 PROCESSING, PENDING, REQUIRES_ACTION = "processing", "pending", "requires_action"
 SUCCEEDED, FAILED, CANCELED = "succeeded", "failed", "canceled"
 STATUSES = (AWAITING, REJECTED, WITHDRAWN, PROCESSING, PENDING, REQUIRES_ACTION, SUCCEEDED, FAILED, CANCELED)
-# Stripe answered: the money is promised, and access ends (product.md, rule 3).
+# Stripe answered: the money is promised, and access ends (rules.md, rule 3).
 CONFIRMED = frozenset({PENDING, REQUIRES_ACTION, SUCCEEDED})
 UNDERWAY = frozenset({PENDING, REQUIRES_ACTION})  # promised, and not there: looked at again
 # Promised money, money on its way, or reserved until a second person has decided: it counts against what is left.
@@ -238,7 +238,7 @@ def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
 
 def ends_term(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | None:
     """
-    Return the basis on which a confirmed refund ends the term and the subscription; None: it does not (product.md, rule 4).
+    Return the basis on which a confirmed refund ends the term and the subscription; None: it does not (rules.md, rule 4).
 
     One made in Stripe's Dashboard does when it left nothing of the payment; else it counts as goodwill, and so does what
     goes back as goodwill later. That is told by when Stripe made them, and not by when we heard of each: so it is looked at

@@ -99,7 +99,7 @@ class Standing:
 
 MENDED_BY_PAYING = frozenset({"update_payment_method", "confirm_payment"})
 COLLECTION = f"{DOCS}/billing/subscriptions/pause-payment"
-# Newsstand's own rules (product.md), by what they are about.
+# Newsstand's own rules (rules.md), by what they are about.
 PAYERS, REFUNDS, CANCELLING = "a payer is not locked out", "a refunded term is over", "cancel anytime"
 
 STATES: Mapping[str, str] = {

@@ -16,7 +16,7 @@ from app.domain.plans import DIGITAL, PRINT, Catalogue
 LIVE = frozenset({"active", "trialing", "past_due"})
 CANCELED = "canceled"
 OVER = frozenset({CANCELED, "incomplete_expired"})
-# The invoices that open a term (product.md): what is paid for print later belongs to the running one.
+# The invoices that open a term (rules.md): what is paid for print later belongs to the running one.
 OPENS_A_TERM = frozenset({"subscription_create", "subscription_cycle"})
 CHANGED = "subscription_update"
 

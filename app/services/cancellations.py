@@ -52,7 +52,7 @@ async def cancel_at_period_end(
     Let a subscription end with what is paid: access stays until then, and one click undoes it.
 
     Told twice, it counts once. One that was to end later, by a date set in the portal, ends with what is paid now.
-    Never blocked by an offer (product.md, rule 8).
+    Never blocked by an offer (rules.md, rule 8).
 
     :param by: who does it, as the audit log writes it; None: the reader.
     :param only: the subscription that is meant; None: the reader's current one.
@@ -171,7 +171,7 @@ async def cancel_now(
     now: datetime,
 ) -> None:
     """
-    End a subscription and its access at once. Refunds nothing by itself (product.md, rule 8).
+    End a subscription and its access at once. Refunds nothing by itself (rules.md, rule 8).
 
     Access ends with our commit; if Stripe does not answer now, a worker goes on until it has cancelled.
 

@@ -9,7 +9,7 @@ from tests.support.another import LISTENING, another_process
 from tests.support.shop import Person, Shop
 from tests.support.wire import Wire, wire_to
 
-PROMISED = 1.0  # seconds: README, "What is remembered is never wrong for more than a second"
+PROMISED = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at most one second old"
 
 
 async def gate(http: httpx2.AsyncClient, reader: Person) -> int:

@@ -12,7 +12,7 @@ from tests.support.shop import OPENING, PATIENCE, Person, Shop
 from tests.support.wire import wire_to
 
 TERM_ENDS = OPENING.replace(year=OPENING.year + 1)
-BOUNDED_AGE = 1.0  # seconds: README, "What is remembered is never wrong for more than a second"
+BOUNDED_AGE = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at most one second old"
 
 
 class Door:

@@ -1,7 +1,7 @@
 """
 What must be true of a reader, by Stripe's books alone.
 
-The rules are those of the README, said once more and in another way than in the service: here a term is looked up from the
+The rules are those of docs/concepts, said once more and in another way than in the service: here a term is looked up from the
 books each time it is asked for, there it is derived once, kept and fenced.
 """
 
