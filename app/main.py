@@ -335,8 +335,8 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     middleware.install(app, direct=asked_most)
     # The console's are tried first too: to pass by all others costs a page as much as three queries.
     app.router.routes[:0] = [*asked_most, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
-    for router in ROUTERS:
-        app.include_router(router)
+    # Not by include_router, which would build every route again at the first request.
+    app.router.routes += [route for router in ROUTERS for route in router.routes]
     app.router.routes += docs_page.routes(partial(document, app), livemode=settings.livemode)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app
