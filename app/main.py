@@ -35,7 +35,6 @@ from app.db import inbox
 from app.db.engine import leases, schema
 from app.db.engine.change_feed import ChangeFeed
 from app.db.engine.dsn import find_dsn, listen_dsn
-from app.db.engine.encryption import seal_of
 from app.db.engine.notifications import Notifier
 from app.db.engine.pool import open_pool
 from app.db.engine.rate_buckets import RateBuckets
@@ -47,6 +46,7 @@ from app.domain.plans import Catalogue
 from app.domain.reconciliation import until_next
 from app.domain.rules import Rules
 from app.domain.subscriptions import StripeSubscriptionState
+from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
 from app.gateway.rate_limits import backlog
 from app.services import audit as audit_cases
@@ -264,7 +264,7 @@ async def parts(settings: Settings, offer: Catalogue) -> AsyncIterator[Parts]:
             pool=pool,
             arrivals=arrivals,
             entitlements=asked,
-            signer=Signer(sessions, seal_of(settings), minting),
+            signer=Signer(sessions, signing_key_cipher(settings.token_secrets, settings.data_dir), minting),
             news=hearing.news,
             wake=notices.send,
         )

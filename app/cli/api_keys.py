@@ -7,7 +7,7 @@ import typer
 
 from app.cli.startup import opened, started
 from app.clock import SystemClock
-from app.db.engine.encryption import seal_of
+from app.encryption import signing_key_cipher
 from app.services import api_keys, signing_keys
 from app.settings import Settings
 
@@ -92,6 +92,7 @@ async def _revoke(settings: Settings, key_id: str) -> None:
 
 
 async def _rotate(settings: Settings, *, compromised: bool) -> str:
+    cipher = signing_key_cipher(settings.token_secrets, settings.data_dir)
     async with opened(settings) as sessions:
-        made = await signing_keys.rotate(sessions, seal_of(settings), now=SystemClock().real(), compromised=compromised)
+        made = await signing_keys.rotate(sessions, cipher, now=SystemClock().real(), compromised=compromised)
     return f"{made.id} signs from {made.signs_from:%Y-%m-%d %H:%M} UTC"

@@ -5,10 +5,10 @@ from datetime import date, datetime, time, timedelta
 from starlette.responses import Response
 
 from app.console.access_control import check_reader, does, shows
-from app.console.labels import date_of
 from app.console.request import BadForm, Visit
 from app.db.engine.session import new_id
 from app.domain.callers import SUPPORT, Reader
+from app.domain.text import format_date
 from app.services import comps, idempotency, support
 
 REASONS = {
@@ -65,7 +65,7 @@ async def give(visit: Visit) -> Response:
             now=visit.now,
             comp_id=comp_id,
         )
-        return 201, {"until": date_of(given.until, desk.rules.zone)}
+        return 201, {"until": format_date(given.until, desk.rules.zone)}
 
     answer = await idempotency.once(
         desk.sessions,

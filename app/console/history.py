@@ -6,7 +6,8 @@ from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from app.domain.history import TOLD, Happening, day
+from app.domain.history import TOLD, Happening
+from app.domain.text import format_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def days(timeline: Sequence[Happening], zone: ZoneInfo) -> list[Day]:
     """Return the days of a story, the newest first, and so within each."""
     return [
         Day(name, _stretches(list(happened)))
-        for name, happened in groupby(reversed(timeline), key=lambda one: day(one.at, zone))
+        for name, happened in groupby(reversed(timeline), key=lambda one: format_date(one.at, zone))
     ]
 
 

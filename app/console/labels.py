@@ -2,10 +2,11 @@
 
 import re
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
+
+from app.domain.text import format_date
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
 WITHOUT_CENTS = frozenset({"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv",
@@ -79,16 +80,10 @@ def amount_of(written: str, currency: str) -> int | None:
     return int(whole) * scale + int((part + "00")[:digits] or 0)
 
 
-def date_of(at: datetime, zone: ZoneInfo) -> str:
-    """Return the day on the publisher's calendar: ``3 March 2027``."""
-    local = at.astimezone(zone)
-    return f"{local.day} {local:%B %Y}"
-
-
 @pass_context
 def day(context: Context, at: datetime | None) -> str:
     """Return the day; a dash for none."""
-    return date_of(at, context["zone"]) if at is not None else "–"
+    return format_date(at, context["zone"]) if at is not None else "–"
 
 
 @pass_context
@@ -100,13 +95,13 @@ def clock(context: Context, at: datetime) -> str:
 @pass_context
 def moment(context: Context, at: datetime | None) -> str:
     """Return the day and the time."""
-    return f"{date_of(at, context['zone'])}, {at.astimezone(context['zone']):%H:%M}" if at is not None else "–"
+    return f"{format_date(at, context['zone'])}, {at.astimezone(context['zone']):%H:%M}" if at is not None else "–"
 
 
 @pass_context
 def last_day(context: Context, until: datetime) -> str:
     """Return the last day before ``until``, which itself is not included."""
-    return date_of(until - timedelta(microseconds=1), context["zone"])
+    return format_date(until - timedelta(microseconds=1), context["zone"])
 
 
 def word(code: str | None) -> str:

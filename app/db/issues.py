@@ -6,12 +6,12 @@ calendar's lock shared, whoever changes it exclusively, so no grant is derived b
 """
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from cachetools import LRUCache
 from sqlalchemy import BigInteger, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, insert
 
@@ -23,8 +23,7 @@ from app.domain.calendar_changes import Change
 from app.domain.issues import Calendar, Issue
 
 LOCK = 5_720_240_116  # any number, as long as it is ours
-_KEPT = 8
-_known: OrderedDict[tuple[str, str], Calendar] = OrderedDict()
+_calendars: LRUCache[tuple[str, str], Calendar] = LRUCache(maxsize=8)  # by token and time zone
 _HOLD = select(func.pg_advisory_xact_lock_shared(LOCK))
 _TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)  # built once, and Core's
 
@@ -53,15 +52,13 @@ async def calendar_as(session: Reads, zone: ZoneInfo, token: str | None) -> Cale
     """Return the calendar of an edition that was just read: without another question when this process knows it."""
     if token is None:
         return Calendar((), zone)
-    known = _known.get((token, zone.key))
+    known = _calendars.get((token, zone.key))
     if known is None:
         rows = list(await session.execute(_ALL, {}))
         # A change may have been committed between the two questions: then what was read has a newer token.
         if await _token(session) != token:
             return await calendar_now(session, zone)
-        known = _known[token, zone.key] = Calendar((_issue(row) for row in rows), zone)
-        while len(_known) > _KEPT:
-            _known.popitem(last=False)
+        known = _calendars[token, zone.key] = Calendar((_issue(row) for row in rows), zone)
     return known
 
 

@@ -1,4 +1,4 @@
-"""Keys that sign entitlement tokens, shared by every process. What is secret of them comes and goes sealed."""
+"""The keys that sign entitlement tokens, shared by all processes. Private keys are stored encrypted."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,27 +9,27 @@ from app.db.engine.session import Session
 from app.db.models import SigningKey as Row
 from app.domain.signing_keys import SigningKey
 
-_ONE_AT_A_TIME = 6_207_111  # the advisory lock's number, of no other meaning
+LOCK_ID = 6_207_111  # of the advisory lock; any number that no other lock uses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
-    """A key with its secret half, as it is kept."""
+class StoredKey:
+    """A key with its encrypted private key."""
 
     key: SigningKey
-    secret: str
+    private: str
 
 
 async def lock(session: Session) -> None:
-    """Let one process at a time make or follow keys."""
-    await session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+    """Let only one process at a time create or replace keys."""
+    await session.execute(select(func.pg_advisory_xact_lock(LOCK_ID)))
 
 
-async def every(session: Session) -> list[Sealed]:
-    """Return all keys, the oldest first."""
+async def list_all(session: Session) -> list[StoredKey]:
+    """Return all keys, oldest first."""
     rows = await session.scalars(select(Row).order_by(Row.signs_from, Row.id))
     return [
-        Sealed(
+        StoredKey(
             key=SigningKey(
                 id=row.id,
                 public=row.public,
@@ -37,27 +37,27 @@ async def every(session: Session) -> list[Sealed]:
                 signs_until=row.signs_until,
                 withdrawn_at=row.withdrawn_at,
             ),
-            secret=row.sealed,
+            private=row.sealed,
         )
         for row in rows
     ]
 
 
-async def add(session: Session, made: Sealed) -> None:
-    """Keep a new key."""
-    key = made.key
-    session.add(Row(id=key.id, public=dict(key.public), sealed=made.secret, signs_from=key.signs_from))
+async def add(session: Session, new: StoredKey) -> None:
+    """Store a new key."""
+    key = new.key
+    session.add(Row(id=key.id, public=dict(key.public), sealed=new.private, signs_from=key.signs_from))
     await session.flush()
 
 
-async def follow(session: Session, *, at: datetime, but: str) -> None:
-    """Have every other key sign no longer than until ``at``."""
+async def retire_others(session: Session, key_id: str, *, at: datetime) -> None:
+    """Let all other keys stop signing at a time, unless they stop earlier."""
     later = or_(Row.signs_until.is_(None), Row.signs_until > at)
-    await session.execute(update(Row).where(Row.id != but, later).values(signs_until=at))
+    await session.execute(update(Row).where(Row.id != key_id, later).values(signs_until=at))
 
 
-async def withdraw(session: Session, *, at: datetime, but: str) -> None:
-    """Have no other key count, from now on."""
+async def withdraw_others(session: Session, key_id: str, *, at: datetime) -> None:
+    """Make all other keys invalid as of a time."""
     await session.execute(
-        update(Row).where(Row.id != but, Row.withdrawn_at.is_(None)).values(withdrawn_at=at, signs_until=at)
+        update(Row).where(Row.id != key_id, Row.withdrawn_at.is_(None)).values(withdrawn_at=at, signs_until=at)
     )

@@ -16,6 +16,7 @@ from app.domain.disputes import Dispute
 from app.domain.money import Money
 from app.domain.refunds import CONFIRMED, FAILED, Refund
 from app.domain.subscriptions import Payment, Subscription, Term
+from app.domain.text import format_date
 
 PAID, REFUND, ENDED, GIVEN, DISPUTE, NOTED, TOLD, WAITING, FAILED_PAYMENT = (
     "paid",
@@ -156,15 +157,9 @@ def told(story: Story, zone: ZoneInfo) -> list[Happening]:
     )
     found = [(at, order, kind, words) for order, part in enumerate(parts) for at, kind, words in part]
     return [
-        Happening(at=at, kind=kind, words=f"{day(at, zone)}: {words}")
+        Happening(at=at, kind=kind, words=f"{format_date(at, zone)}: {words}")
         for at, _, kind, words in sorted(found, key=lambda one: one[:2])
     ]
-
-
-def day(at: datetime, zone: ZoneInfo) -> str:
-    """Return the publisher's day, as people write it: ``3 March 2026``."""
-    there = at.astimezone(zone)
-    return f"{there.day} {there:%B %Y}"
 
 
 Parts = Iterator[tuple[datetime, str, str]]
@@ -175,10 +170,10 @@ def _bought(story: Story, zone: ZoneInfo) -> Parts:
     for payment in story.payments:
         term = terms.pop(payment.invoice_id, None)
         sum_ = Money(payment.amount, payment.currency)
-        what = f" for {_issues(term)}; access until {day(term.ends_at, zone)}" if term else ""
+        what = f" for {_issues(term)}; access until {format_date(term.ends_at, zone)}" if term else ""
         yield payment.paid_at, PAID, f"paid {sum_}{what}"
     for term in terms.values():
-        yield term.starts_at, PAID, f"{_issues(term)} for nothing; access until {day(term.ends_at, zone)}"
+        yield term.starts_at, PAID, f"{_issues(term)} for nothing; access until {format_date(term.ends_at, zone)}"
     for subscription, held in story.subscriptions:
         if subscription.status in {"past_due", "unpaid"} and held:
             over = max(term.ends_at for term in held)
@@ -249,7 +244,7 @@ def _disputed(disputes: Iterable[Dispute]) -> Parts:
 
 def _given(comps: Iterable[Comp], zone: ZoneInfo) -> Parts:
     for comp in comps:
-        until = f"until {day(comp.until, zone)}" + (f", for {comp.issues} issues" if comp.issues else "")
+        until = f"until {format_date(comp.until, zone)}" + (f", for {comp.issues} issues" if comp.issues else "")
         yield comp.starts_at, GIVEN, f"given access for nothing {until}, by {who(comp.given_by)} ({comp.reason})"
         if comp.removed_at is not None:
             yield comp.removed_at, GIVEN, f"the free access was taken back, by {who(comp.removed_by or '')}"

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.issues import Ledger
 from app.domain.subscriptions import Subscription, Term
+from app.domain.text import format_date
 
 ENDED_BY = {
     "guarantee": "refunded under the money-back guarantee",
@@ -48,7 +49,7 @@ def sentence(
     if chosen is None or not chosen[0].is_live:
         if guest_until is not None and guest_until > now:
             before = "no subscription" if chosen is None else "the subscription is over"
-            return f"Reads as a guest until {day(guest_until, zone)}: {before}"
+            return f"Reads as a guest until {format_date(guest_until, zone)}: {before}"
         return "Never subscribed" if chosen is None else _over(chosen[0], now, zone)
     subscription, terms = chosen
     counted = [term for term in terms if term.refunded_as is None]
@@ -57,14 +58,14 @@ def sentence(
     if last is None:
         return _unpaid(subscription, zone)
     if subscription.status == "past_due":
-        return f"Paid until {day(last.ends_at, zone)}, {editions}: the renewal is not paid yet"
-    said = f"Paid until {day(last.ends_at, zone)}, {editions}"
+        return f"Paid until {format_date(last.ends_at, zone)}, {editions}: the renewal is not paid yet"
+    said = f"Paid until {format_date(last.ends_at, zone)}, {editions}"
     owed, unserved = _to_come(last, counted, ledgers or {})
     if owed:
         said += f", {unserved} of {owed} issues still to come"
     if subscription.cancel_at is not None:
         ends = subscription.cancel_at
-        said += ": ends then" if ends >= last.ends_at else f": ends on {day(ends, zone)}"
+        said += ": ends then" if ends >= last.ends_at else f": ends on {format_date(ends, zone)}"
     return said
 
 
@@ -73,12 +74,6 @@ def _to_come(last: Term, counted: Sequence[Term], ledgers: Mapping[str, Ledger])
     found = [ledgers[term.invoice_id] for term in counted if term.invoice_id in ledgers]
     open_ones = [one for one in found if one.unserved or one.invoice_id == last.invoice_id]
     return sum(one.owed for one in open_ones), sum(one.unserved for one in open_ones)
-
-
-def day(at: datetime, zone: ZoneInfo) -> str:
-    """Return the day on the publisher's calendar: ``3 March 2027``."""
-    local = at.astimezone(zone)
-    return f"{local.day} {local:%B %Y}"
 
 
 def _editions(subscription: Subscription, term: Term | None) -> str:
@@ -90,7 +85,7 @@ def _unpaid(subscription: Subscription, zone: ZoneInfo) -> str:
     """Say how a live subscription without a paid term stands."""
     until = subscription.current_period_end
     if subscription.status == "trialing" and until is not None:
-        return f"On trial until {day(until, zone)}, digital"
+        return f"On trial until {format_date(until, zone)}, digital"
     if subscription.status == "past_due":
         return "The first payment after the trial is not paid yet"
     return "Subscribed, and nothing is paid yet"
@@ -109,4 +104,4 @@ def _over(subscription: Subscription, now: datetime, zone: ZoneInfo) -> str:
         subscription.end_reason or "", "it was not renewed"
     )
     ended = subscription.access_ended_at or subscription.ended_at
-    return f"Ended on {day(ended, zone)}: {why}" if ended is not None else f"Ended: {why}"
+    return f"Ended on {format_date(ended, zone)}: {why}" if ended is not None else f"Ended: {why}"

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from app.db import signing_keys
-from app.db.engine.encryption import Seal
 from app.db.engine.session import QUERY_TIMEOUT, UNAVAILABLE, Sessions, with_timeout
-from app.db.signing_keys import Sealed
+from app.db.signing_keys import StoredKey
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
+from app.encryption import Cipher
 
 ALGORITHM = "ES256"
 TYPE = "entitlements+jwt"  # so that nothing takes it for an access token, nor an access token for it
@@ -51,9 +51,9 @@ class Minting:
 class Signer:
     """Signs tokens, and tells the keys by which they are checked. One for each process."""
 
-    def __init__(self, sessions: Sessions, seal: Seal, minting: Minting) -> None:
-        self._sessions, self._seal, self._minting = sessions, seal, minting
-        self._kept: Sequence[Sealed] = ()
+    def __init__(self, sessions: Sessions, cipher: Cipher, minting: Minting) -> None:
+        self._sessions, self._cipher, self._minting = sessions, cipher, minting
+        self._kept: Sequence[StoredKey] = ()
         self._looked_at: datetime | None = None
         self._opened: dict[str, ec.EllipticCurvePrivateKey | None] = {}
 
@@ -111,9 +111,9 @@ class Signer:
         except UNAVAILABLE as failure:
             log.warning("signing_keys_not_looked_at", error=type(failure).__name__)
 
-    async def _every(self) -> Sequence[Sealed]:
+    async def _every(self) -> Sequence[StoredKey]:
         async with self._sessions.begin() as session:
-            return await signing_keys.every(session)
+            return await signing_keys.list_all(session)
 
     def _usable(self, now: datetime) -> tuple[SigningKey, ec.EllipticCurvePrivateKey] | None:
         """Return the key to sign with, of those that our secrets open."""
@@ -121,11 +121,13 @@ class Signer:
         key = signer((one.key for one in self._kept if one.key.id in opened), now=now)
         return (key, opened[key.id]) if key is not None else None
 
-    def _open(self, kept: Sealed) -> ec.EllipticCurvePrivateKey | None:
+    def _open(self, kept: StoredKey) -> ec.EllipticCurvePrivateKey | None:
         if kept.key.id not in self._opened:
-            text = self._seal.open(kept.secret)
+            text = self._cipher.decrypt(kept.private)
             if text is None:
-                log.error("signing_key_unreadable", key=kept.key.id, why="sealed with none of NEWSSTAND_TOKEN_SECRETS")
+                log.error(
+                    "signing_key_unreadable", key=kept.key.id, why="not encrypted with any of NEWSSTAND_TOKEN_SECRETS"
+                )
             self._opened[kept.key.id] = _private(text) if text is not None else None
         return self._opened[kept.key.id]
 
@@ -134,9 +136,9 @@ class Signer:
         try:
             async with self._sessions.begin() as session:
                 await signing_keys.lock(session)
-                self._kept = await signing_keys.every(session)
+                self._kept = await signing_keys.list_all(session)
                 if self._usable(now) is None:
-                    made = make(self._seal, signs_from=now)
+                    made = make(self._cipher, signs_from=now)
                     await signing_keys.add(session, made)
                     self._kept = [*self._kept, made]
             self._looked_at = now
@@ -144,7 +146,7 @@ class Signer:
             log.warning("no_signing_key", error=type(failure).__name__)
 
 
-def make(seal: Seal, *, signs_from: datetime) -> Sealed:
+def make(cipher: Cipher, *, signs_from: datetime) -> StoredKey:
     """Return a new key."""
     private = ec.generate_private_key(ec.SECP256R1())
     key_id = secrets.token_urlsafe(9)
@@ -154,7 +156,7 @@ def make(seal: Seal, *, signs_from: datetime) -> Sealed:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     key = SigningKey(id=key_id, public=public, signs_from=signs_from)
-    return Sealed(key=key, secret=seal.close(pem.decode()))
+    return StoredKey(key=key, private=cipher.encrypt(pem.decode()))
 
 
 def _private(pem: str) -> ec.EllipticCurvePrivateKey:
@@ -163,26 +165,26 @@ def _private(pem: str) -> ec.EllipticCurvePrivateKey:
     return loaded
 
 
-async def rotate(sessions: Sessions, seal: Seal, *, now: datetime, compromised: bool = False) -> SigningKey:
+async def rotate(sessions: Sessions, cipher: Cipher, *, now: datetime, compromised: bool = False) -> SigningKey:
     """
     Make a key that follows all others: published now, and signing once everybody who caches keys has seen it.
 
     :param compromised: the others' secrets may be known. They count no more, and the new one signs at once.
     """
-    made = make(seal, signs_from=now if compromised else now + LEAD)
+    made = make(cipher, signs_from=now if compromised else now + LEAD)
     async with sessions.begin() as session:
         await signing_keys.lock(session)
-        held = await signing_keys.every(session)
+        held = await signing_keys.list_all(session)
         if not any(one.key.signs(now) for one in held):  # nobody has a token yet
-            made = Sealed(key=replace(made.key, signs_from=now), secret=made.secret)
+            made = StoredKey(key=replace(made.key, signs_from=now), private=made.private)
         await signing_keys.add(session, made)
-        await signing_keys.follow(session, at=made.key.signs_from, but=made.key.id)
+        await signing_keys.retire_others(session, made.key.id, at=made.key.signs_from)
         if compromised:
-            await signing_keys.withdraw(session, at=now, but=made.key.id)
+            await signing_keys.withdraw_others(session, made.key.id, at=now)
     return made.key
 
 
 async def every(sessions: Sessions) -> list[SigningKey]:
     """Return all keys, the oldest first."""
     async with sessions.begin() as session:
-        return [one.key for one in await signing_keys.every(session)]
+        return [one.key for one in await signing_keys.list_all(session)]

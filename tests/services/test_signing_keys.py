@@ -8,10 +8,10 @@ from typing import Any
 import jwt
 import pytest
 
-from app.db.engine.encryption import Seal
 from app.db.engine.session import Sessions
 from app.domain.entitlements import Decision
 from app.domain.signing_keys import CACHED_FOR, LEAD, LONGEST_LIFE
+from app.encryption import Cipher, signing_key_cipher
 from app.services.signing_keys import Minting, Signer, rotate
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,9 +22,9 @@ MINUTE = timedelta(minutes=1)
 class Minted:
     """What two processes mint, and what they publish, minute by minute."""
 
-    def __init__(self, sessions: Sessions, seal: Seal) -> None:
+    def __init__(self, sessions: Sessions, cipher: Cipher) -> None:
         minting = Minting(issuer="newsstand", audience="newsstand-site", life=LONGEST_LIFE)
-        self.processes = [Signer(sessions, seal, minting) for _ in range(2)]
+        self.processes = [Signer(sessions, cipher, minting) for _ in range(2)]
         self.tokens: list[tuple[datetime, str]] = []
         self.published: dict[datetime, dict[str, dict[str, str]]] = {}
 
@@ -54,18 +54,18 @@ def _holds(token: str, keys: dict[str, dict[str, str]]) -> bool:
 
 
 @pytest.fixture
-def seal(tmp_path: Path) -> Seal:
-    return Seal([], tmp_path)
+def cipher(tmp_path: Path) -> Cipher:
+    return signing_key_cipher([], tmp_path)
 
 
 async def test_every_token_minted_around_a_rotation_can_be_checked_until_it_dies(
-    sessions: Sessions, seal: Seal
+    sessions: Sessions, cipher: Cipher
 ) -> None:
-    minted = Minted(sessions, seal)
+    minted = Minted(sessions, cipher)
     await minted.at(NOW - MINUTE)
     (old,) = minted.kids(NOW - MINUTE, NOW)
 
-    made, *_ = await asyncio.gather(rotate(sessions, seal, now=NOW), minted.at(NOW))  # both at the same time
+    made, *_ = await asyncio.gather(rotate(sessions, cipher, now=NOW), minted.at(NOW))  # both at the same time
     assert made.signs_from == NOW + LEAD
     moments = [NOW + n * MINUTE for n in range(1, int((LEAD + LONGEST_LIFE) / MINUTE) + 30)]
     for now in moments:
@@ -82,11 +82,11 @@ async def test_every_token_minted_around_a_rotation_can_be_checked_until_it_dies
             assert _holds(token, minted.published[asked]), (at, asked)
 
 
-async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(sessions: Sessions, seal: Seal) -> None:
-    minted = Minted(sessions, seal)
+async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(sessions: Sessions, cipher: Cipher) -> None:
+    minted = Minted(sessions, cipher)
     await minted.at(NOW)
 
-    made = await rotate(sessions, seal, now=NOW + MINUTE, compromised=True)
+    made = await rotate(sessions, cipher, now=NOW + MINUTE, compromised=True)
     await minted.at(NOW + 2 * MINUTE)
 
     assert set(minted.published[NOW + 2 * MINUTE]) == {made.id}
@@ -95,11 +95,11 @@ async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(session
     assert _holds(fresh, minted.published[NOW + 2 * MINUTE])
 
 
-async def test_two_rotations_at_once_leave_one_key_that_signs_next(sessions: Sessions, seal: Seal) -> None:
-    minted = Minted(sessions, seal)
+async def test_two_rotations_at_once_leave_one_key_that_signs_next(sessions: Sessions, cipher: Cipher) -> None:
+    minted = Minted(sessions, cipher)
     await minted.at(NOW)
 
-    made = await asyncio.gather(*(rotate(sessions, seal, now=NOW + MINUTE) for _ in range(3)))
+    made = await asyncio.gather(*(rotate(sessions, cipher, now=NOW + MINUTE) for _ in range(3)))
     await minted.at(NOW + MINUTE + LEAD)
 
     assert minted.kids(NOW + MINUTE, NOW + 2 * LEAD) <= {one.id for one in made}
