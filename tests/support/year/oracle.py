@@ -1,8 +1,8 @@
 """
 What must be true of a reader, by Stripe's books alone.
 
-The rules are those of docs/concepts, said once more and in another way than in the service: here a term is looked up from the
-books each time it is asked for, there it is derived once, kept and fenced.
+The rules are those of docs/concepts, said once more and in another way than in the service: here a term is looked up
+from the books each time it is asked for, there it is derived once, kept and fenced.
 """
 
 from collections.abc import Iterator, Set
