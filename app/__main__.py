@@ -11,17 +11,17 @@ import typer
 HELP = """Newsstand, the subscription billing service of a magazine.
 
 \b
-To try it, with everything on this machine:
+Try it, with everything on this machine:
     newsstand demo
-To run it:
+Run it:
     newsstand migrate && newsstand catalogue push && newsstand serve
 
 Settings are environment variables, NEWSSTAND_...; .env.example lists them."""
-COMMANDS = {  # where each is, in app.cli
+COMMANDS = {  # name: module of app.cli, function
     "serve": ("serve", "serve"),
     "worker": ("serve", "worker"),
     "migrate": ("database", "migrate"),
-    "lives": ("status_table", "lives"),
+    "status-table": ("status_table", "status_table"),
     "reconcile": ("reconcile", "reconcile"),
 }
 GROUPS = {
@@ -38,8 +38,8 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     """
     Return the command line.
 
-    :param words: what was typed. Of the commands it names one, and the others need not be there: to import them all takes
-        several times as long as a quick command runs.
+    :param words: the arguments. Only the command that they name is imported, since importing all of them takes several
+        times as long as a short command runs.
     """
     cli = typer.Typer(
         name="newsstand", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=HELP
@@ -59,19 +59,18 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
 def openapi() -> None:
     """Print the OpenAPI document of the REST API."""
     from app import main
-    from app.cli.startup import started
 
-    with started() as settings:
+    with command_settings() as settings:
         typer.echo(json.dumps(main.document(main.application(settings)), indent=2))
 
 
 def demo() -> None:
-    """Start the whole shop on this machine: database, local Stripe, sign-in, service, worker and a magazine site."""
+    """Start everything on this machine: database, local Stripe, sign-in, service, worker and a magazine site."""
     raise typer.Exit(subprocess.call([sys.executable, "-m", "demo"]))
 
 
 def run() -> None:
-    """Do what was typed."""
+    """Run the command line."""
     command_line(sys.argv[1:])()
 
 

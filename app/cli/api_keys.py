@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.startup import opened, started
+from app.cli.startup import command_settings, open_database
 from app.clock import SystemClock
 from app.encryption import signing_key_cipher
 from app.services import api_keys, signing_keys
@@ -15,84 +15,84 @@ cli = typer.Typer(
     name="keys",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="API keys, with which other servers ask Newsstand, and the keys that sign entitlement tokens.",
+    help="API keys of other servers, and the keys that sign entitlement tokens.",
 )
 
 
 @cli.command()
 def create(
-    scope: Annotated[list[str], typer.Option(help="What it may do: entitlements:read. May be given several times.")],
-    name: Annotated[str, typer.Option(help="Whose it is, for people.")] = "unnamed",
+    scope: Annotated[list[str], typer.Option(help="A scope of the key, such as entitlements:read. Can be repeated.")],
+    name: Annotated[str, typer.Option(help="A name that tells people who uses the key.")] = "unnamed",
 ) -> None:
-    """Make a key and print it alone on standard output. It is shown this once: only its hash is kept.
+    """Create an API key and print it on standard output. It is shown only once: the database stores its hash.
 
     \b
     newsstand keys create --scope entitlements:read --name "the site"
     """
-    with started() as settings:
+    with command_settings() as settings:
         typer.echo(asyncio.run(_create(settings, name, scope)))
 
 
 @cli.command("list")
 def list_keys() -> None:
-    """List the API keys by id, and the keys that sign tokens, with what they do now."""
-    with started() as settings:
+    """List API keys, and the keys that sign tokens with their current state."""
+    with command_settings() as settings:
         listed = asyncio.run(_list(settings))
     for line in listed:
         typer.echo(line)
     if not listed:
-        typer.echo("There are none.", err=True)
+        typer.echo("No keys.", err=True)
 
 
 @cli.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="The id that `newsstand keys list` tells.")]) -> None:
-    """Make an API key worthless: every process refuses it within a second."""
-    with started() as settings:
+def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as shown by `newsstand keys list`.")]) -> None:
+    """Revoke an API key. Every process refuses it within a second."""
+    with command_settings() as settings:
         asyncio.run(_revoke(settings, key_id))
 
 
 @cli.command()
 def rotate(
     compromised: Annotated[
-        bool, typer.Option("--compromised", help="The old keys' secrets may be known: they count no more.")
+        bool, typer.Option("--compromised", help="Reject tokens of the old keys, whose private keys may have leaked.")
     ] = False,
 ) -> None:
-    """Make a new key to sign entitlement tokens with. It is published at once, and signs once everybody has seen it.
+    """Create a new key to sign entitlement tokens. It signs once verifiers have had time to fetch it.
 
     \b
-    newsstand keys rotate                  once in a while: tokens of the old key are good until they die
-    newsstand keys rotate --compromised    tokens of the old keys are refused as soon as the keys are asked for anew
+    newsstand keys rotate                  routine rotation: tokens of the old key stay valid until they expire
+    newsstand keys rotate --compromised    verifiers reject tokens of the old keys at their next fetch
     """
-    with started() as settings:
+    with command_settings() as settings:
         typer.echo(asyncio.run(_rotate(settings, compromised=compromised)))
 
 
 async def _create(settings: Settings, name: str, scopes: list[str]) -> str:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await api_keys.create(sessions, name=name, scopes=scopes)
 
 
 async def _list(settings: Settings) -> list[str]:
     now = SystemClock().real()
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         lines = []
         for key in await api_keys.every(sessions):
-            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "valid"
+            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "active"
             lines.append(f"{key.id}  {state}  {key.created_at:%Y-%m-%d}  {' '.join(key.scopes)}  {key.name}")
         for signing in await signing_keys.every(sessions):
             if signing.is_published(now):
-                does = "signs" if signing.signs(now) else "will sign" if now < signing.signs_from else "only verifies"
-                lines.append(f"{signing.id}  {does}  from {signing.signs_from:%Y-%m-%d %H:%M} UTC  entitlement tokens")
+                state = "signs" if signing.signs(now) else "will sign" if now < signing.signs_from else "verifies only"
+                lines.append(f"{signing.id}  {state}  from {signing.signs_from:%Y-%m-%d %H:%M} UTC  entitlement tokens")
     return lines
 
 
 async def _revoke(settings: Settings, key_id: str) -> None:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         await api_keys.revoke(sessions, key_id)
 
 
 async def _rotate(settings: Settings, *, compromised: bool) -> str:
     cipher = signing_key_cipher(settings.token_secrets, settings.data_dir)
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         made = await signing_keys.rotate(sessions, cipher, now=SystemClock().real(), compromised=compromised)
     return f"{made.id} signs from {made.signs_from:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""``newsstand audit``: who did what, and whether the log of it is as it was written."""
+"""``newsstand audit``: list the audit log and verify its hash chain."""
 
 import asyncio
 import json
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.moments import HELP, moment
-from app.cli.startup import WRONG, opened, started
+from app.cli.startup import FAILED, command_settings, open_database
+from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
 from app.db.audit import Listed
 from app.domain.audit import Selection
@@ -25,25 +25,25 @@ cli = typer.Typer(
     newsstand audit list --actor staff:user-7 --since 3d
     newsstand audit verify
 
-Each entry is sealed by a hash over it and the seal before it, so that none can be changed, removed or put in unseen.""",
+Entries form a hash chain, so a changed, removed or inserted entry is detected.""",
 )
 
 
-@cli.command("list", short_help="Who did what?")
+@cli.command("list", short_help="List entries.")
 def list_entries(
-    actor: Annotated[str | None, typer.Option(help="Whole: staff:user-7.")] = None,
-    action: Annotated[str | None, typer.Option(help="Whole, or its beginning and a star: 'refund.*'.")] = None,
-    about: Annotated[str | None, typer.Option("--object", help="The id of what it was done to.")] = None,
-    subscriber: Annotated[str | None, typer.Option(help="The id of whose it is: rdr_...")] = None,
-    since: Annotated[str | None, typer.Option(help=f"Then or later: {HELP}")] = None,
-    until: Annotated[str | None, typer.Option(help="Before: the same forms.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
+    actor: Annotated[str | None, typer.Option(help="The exact actor: staff:user-7.")] = None,
+    action: Annotated[str | None, typer.Option(help="The exact action, or a prefix and a star: 'refund.*'.")] = None,
+    about: Annotated[str | None, typer.Option("--object", help="The id of the changed object.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="The subscriber's id: rdr_...")] = None,
+    since: Annotated[str | None, typer.Option(help=f"At or after: {TIME_FORMATS}")] = None,
+    until: Annotated[str | None, typer.Option(help="Before; same formats.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries.")] = 20,
     after: Annotated[
-        int | None, typer.Option(min=0, max=10**18, help="Go on after the place that the list before ended with.")
+        int | None, typer.Option(min=0, max=10**18, help="The cursor printed at the end of the previous page.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List entries, the newest first.
+    """List entries, newest first.
 
     \b
     newsstand audit list --action 'refund.*' --since 3d
@@ -55,13 +55,13 @@ def list_entries(
         action=action,
         object_id=about,
         subscriber_id=subscriber,
-        since=moment(since, now=now, option="--since"),
-        until=moment(until, now=now, option="--until"),
+        since=parse_time(since, now=now, option="--since"),
+        until=parse_time(until, now=now, option="--until"),
     )
-    with started() as settings:
+    with command_settings() as settings:
         found = asyncio.run(_page(settings, wanted, after, limit))
     if as_json:
-        from app.api.audit import AuditEntryOut  # here, so that the list does not wait for it
+        from app.api.audit import AuditEntryOut  # imported here to keep the list fast
 
         rows = [AuditEntryOut.of(one).model_dump(mode="json") for one in found.found]
         typer.echo(json.dumps({"data": rows, "next": found.next}, indent=2))
@@ -69,53 +69,53 @@ def list_entries(
     for one in found.found:
         typer.echo(_line(one))
     if found.next is not None:
-        typer.echo(f"There are more: --after {found.next}", err=True)
+        typer.echo(f"For the next page: --after {found.next}", err=True)
     if not found.found:
-        typer.echo("There are none.", err=True)
+        typer.echo("No entries.", err=True)
 
 
-@cli.command(short_help="Is the log as it was written?")
+@cli.command(short_help="Verify the hash chain.")
 def verify(
-    head: Annotated[
-        str | None, typer.Option(metavar="HASH", help="A head that was printed before, and kept elsewhere.")
-    ] = None,
+    head: Annotated[str | None, typer.Option(metavar="HASH", help="A hash that an earlier run printed.")] = None,
 ) -> None:
-    """Look at every entry, from the first; print the newest seal's hash. Exit status 1: something is not as it was written.
+    """Verify every entry from the first, and print the newest hash. Exit status 1 if an entry was changed.
 
-    Keep the hash where whoever owns the database cannot write, and give it the next time: whoever can write all tables
-    could make a new chain, or cut off the end of this one, but not so that it still goes through that hash.
+    Store the hash outside the database and pass it next time. Someone with full access to the database could rewrite the
+    chain or cut off its end, but the new chain would not contain that hash.
 
     \b
     newsstand audit verify
     newsstand audit verify --head 9b74c9897bac770f...
     """
     if head is not None and not re.fullmatch("[0-9a-f]{64}", head):
-        raise typer.BadParameter("a head is 64 hexadecimal digits, as this command prints it", param_hint="--head")
-    with started() as settings:
+        raise typer.BadParameter("must be 64 hexadecimal digits, as printed by this command", param_hint="--head")
+    with command_settings() as settings:
         found = asyncio.run(_verify(settings, head))
     if found.broken is not None:
-        typer.echo(f"{found.broken.what}: {found.broken.words}. {found.sealed} before it hold.", err=True)
-        raise typer.Exit(WRONG)
+        typer.echo(
+            f"{found.broken.what}: {found.broken.words}. The {found.sealed} entries before it are intact.", err=True
+        )
+        raise typer.Exit(FAILED)
     if not found.holds:
         typer.echo(
-            f"removed: the chain holds, but does not go through {head}: its newest entries were removed, or all of it"
-            " was written anew.",
+            f"removed: the chain is consistent but does not contain {head}. Its newest entries were removed, or the whole"
+            " chain was rewritten.",
             err=True,
         )
-        raise typer.Exit(WRONG)
-    typer.echo(f"{found.sealed} entries are as they were written, {found.waiting} wait for their seal.", err=True)
+        raise typer.Exit(FAILED)
+    typer.echo(f"{found.sealed} entries are intact; {found.waiting} are not in the chain yet.", err=True)
     typer.echo(found.head)
 
 
 async def _page(settings: Settings, wanted: Selection, after: int | None, limit: int) -> audit.Page:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await audit.page(sessions, wanted, after=after, limit=limit)
 
 
 async def _verify(settings: Settings, kept: str | None) -> audit.Verified:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await audit.verify(
-            sessions, kept=kept, progress=lambda done: typer.echo(f"{done} entries hold", err=True)
+            sessions, kept=kept, progress=lambda done: typer.echo(f"{done} entries verified", err=True)
         )
 
 

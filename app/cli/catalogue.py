@@ -1,7 +1,7 @@
 """
-``newsstand catalogue``: look at the offer, and make it Stripe's.
+``newsstand catalogue``: check the catalogue file and push it to Stripe.
 
-What a command found out goes to standard output, what went wrong to standard error.
+Results go to standard output, errors to standard error.
 """
 
 import asyncio
@@ -19,86 +19,86 @@ from app.gateway.client import Gateway
 from app.services import catalogue as catalogues
 from app.services import prices
 
-WRONG, DIFFERENT, BAD_SETTINGS = 1, 2, 2
+FAILED, DIFFERENT, BAD_SETTINGS = 1, 2, 2
 T = TypeVar("T")
-Asking = Callable[[Gateway, Catalogue], Coroutine[None, None, T]]
+Request = Callable[[Gateway, Catalogue], Coroutine[None, None, T]]
 
 cli = typer.Typer(
     name="catalogue",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""The offer: check the catalogue file, compare it with Stripe, and push it there.
+    help="""Plans and prices: check the catalogue file, compare it with Stripe, and push it to Stripe.
 
 \b
-The file is catalogue.toml, or what NEWSSTAND_CATALOGUE names. After a change of it:
-    newsstand catalogue check     is it right?
-    newsstand catalogue diff      what would change at Stripe?
-    newsstand catalogue push      change it
+The file is catalogue.toml, or the one named by NEWSSTAND_CATALOGUE. After you change it:
+    newsstand catalogue check     validate the file
+    newsstand catalogue diff      show what would change at Stripe
+    newsstand catalogue push      apply the changes
 
-A price at Stripe never changes: a new amount becomes a new version, and whoever subscribed before keeps paying the old
+A price at Stripe never changes: a new amount becomes a new version, and current subscribers keep paying the old
 one.""",
 )
-File = Annotated[Path | None, typer.Option("--file", help="The catalogue, instead of NEWSSTAND_CATALOGUE.")]
+File = Annotated[Path | None, typer.Option("--file", help="The catalogue file. Default: NEWSSTAND_CATALOGUE.")]
 
 
-@cli.command(short_help="Is the catalogue file right?")
+@cli.command(short_help="Validate the catalogue file.")
 def check(file: File = None) -> None:
-    """Read the catalogue and say what is wrong with it, or what it offers. Stripe is not asked.
+    """Validate the catalogue file and print its plans, or every error in it. Does not call Stripe.
 
     \b
     newsstand catalogue check --file next-year.toml
-    Exit status: 0 it is right; 1 it is not.
+    Exit status: 0 if the file is valid; 1 if it is not.
     """
     _, catalogue = _load(file)
     for plan in catalogue.plans.values():
-        typer.echo(f"{plan.code}: {plan.title}, {plan.issues} issues, billed each {plan.interval}")
+        typer.echo(f"{plan.code}: {plan.title}, {plan.issues} issues, billed every {plan.interval}")
         for price in plan.prices.values():
             typer.echo(f"  {price.title}: {price_said(price.price.amount, price.price.currency)} ({price.lookup_key})")
         typer.echo(f"  {len(plan.features)} features: {', '.join(plan.features)}")
-    typer.echo("The catalogue is right.")
+    typer.echo("The catalogue is valid.")
 
 
-@cli.command(short_help="What would a push change at Stripe?")
+@cli.command(short_help="Show what a push would change at Stripe.")
 def diff(file: File = None) -> None:
-    """Say what a push would do, and do nothing.
+    """Show what a push would change, and change nothing.
 
     \b
-    newsstand catalogue diff || echo "to be pushed"
-    Exit status: 0 Stripe has what the catalogue says; 1 it could not be found out; 2 they differ.
+    newsstand catalogue diff || echo "push needed"
+    Exit status: 0 if Stripe matches the catalogue; 1 on an error; 2 if they differ.
     """
     loaded, catalogue = _load(file)
-    changes = _ask(loaded, catalogue, prices.differences)
+    changes = _run(loaded, catalogue, prices.differences)
     for change in changes:
         typer.echo(change)
     if changes:
         raise typer.Exit(DIFFERENT)
-    typer.echo("Stripe has what the catalogue says.")
+    typer.echo("Stripe matches the catalogue.")
 
 
-@cli.command(short_help="Make Stripe's products and prices those of the catalogue.")
+@cli.command(short_help="Create and update products and prices at Stripe.")
 def push(file: File = None) -> None:
-    """Make Stripe's products and prices those of the catalogue, and say each change when it is done.
+    """Create and update Stripe's products and prices to match the catalogue, printing each change when it is done.
 
-    It can be stopped at any point and run again. Run twice, it changes nothing the second time.
+    You can stop it at any time and run it again. A second run changes nothing.
 
     \b
     NEWSSTAND_STRIPE_URL=https://api.stripe.com NEWSSTAND_STRIPE_API_KEY=sk_test_... newsstand catalogue push
-    Exit status: 0 Stripe has what the catalogue says; 1 it has not, or it is not known.
+    Exit status: 0 if Stripe matches the catalogue; 1 on an error.
     """
     loaded, catalogue = _load(file)
     done: list[Change] = []
 
-    async def say_each(gateway: Gateway, catalogue: Catalogue) -> None:
+    async def print_each(gateway: Gateway, catalogue: Catalogue) -> None:
         async for change in prices.push(gateway, catalogue):
             typer.echo(change)
             done.append(change)
 
     try:
-        _ask(loaded, catalogue, say_each)
+        _run(loaded, catalogue, print_each)
     except typer.Exit:
-        typer.echo(f"{_counted(done)} made for certain. Push again: nothing is done twice.", err=True)
+        typer.echo(f"{_counted(done)} made before the error. Push again; nothing is done twice.", err=True)
         raise
-    typer.echo(f"{_counted(done)} made." if done else "Nothing to do: Stripe has what the catalogue says.")
+    typer.echo(f"{_counted(done)} made." if done else "Nothing to do: Stripe matches the catalogue.")
 
 
 def _counted(done: list[Change]) -> str:
@@ -116,28 +116,28 @@ def _load(file: Path | None) -> tuple[settings.Settings, Catalogue]:
     except BadCatalogue as bad:
         for problem in bad.problems:
             typer.echo(problem, err=True)
-        raise typer.Exit(WRONG) from None
+        raise typer.Exit(FAILED) from None
 
 
-def _ask(loaded: settings.Settings, catalogue: Catalogue, asking: Asking[T]) -> T:
-    """Ask or tell Stripe something over a line of our own; say what went wrong, and leave."""
+def _run(loaded: settings.Settings, catalogue: Catalogue, request: Request[T]) -> T:
+    """Run a request against Stripe with its own client. Print an error and exit if it fails."""
     observability.configure("ERROR")
 
-    async def ask() -> T:
+    async def call() -> T:
         gateway = Gateway(
             url=loaded.stripe_url, api_key=loaded.stripe_api_key.get_secret_value(), timeout=loaded.stripe_timeout
         )
         try:
-            return await asking(gateway, catalogue)
+            return await request(gateway, catalogue)
         finally:
             await gateway.close()
 
     try:
-        return asyncio.run(ask())
+        return asyncio.run(call())
     except StripeUnavailable as unavailable:
-        typer.echo(f"Stripe at {loaded.stripe_url} could not be asked: {unavailable}", err=True)
+        typer.echo(f"Could not reach Stripe at {loaded.stripe_url}: {unavailable}", err=True)
     except (LookupKeyTaken, CatalogueUnsettled) as wrong:
         typer.echo(wrong, err=True)
     except DomainError as refused:
-        typer.echo(f"Stripe refused: {refused}", err=True)
-    raise typer.Exit(WRONG)
+        typer.echo(f"Stripe declined the request: {refused}", err=True)
+    raise typer.Exit(FAILED)

@@ -1,28 +1,28 @@
-"""``newsstand migrate``: bring the database to the schema of this release."""
+"""``newsstand migrate``: migrate the database schema to this release."""
 
 import asyncio
 from typing import Annotated
 
 import typer
 
-from app.cli.startup import started
+from app.cli.startup import command_settings
 from app.db.engine import schema
 from app.db.engine.dsn import find_dsn
 from app.settings import Settings
 
 
 def migrate(
-    revision: Annotated[str, typer.Argument(help='A revision, "head" for the newest, "base" for none.')] = "head",
+    revision: Annotated[str, typer.Argument(help='A revision; "head" is the newest, "base" an empty schema.')] = "head",
 ) -> None:
-    """Bring the database's schema to this release, as the role that owns it.
+    """Migrate the database schema to this release, as the role that owns it.
 
     \b
-    The address is NEWSSTAND_MIGRATION_DATABASE_URL, else NEWSSTAND_DATABASE_URL, else the embedded server.
-    Two at once take turns. Each step waits at most five seconds for a lock; run it again if it could not get one.
+    Uses NEWSSTAND_MIGRATION_DATABASE_URL, else NEWSSTAND_DATABASE_URL, else the embedded server.
+    Concurrent runs take turns. Each step waits up to five seconds for a lock; run the command again if it times out.
     """
-    with started() as settings:
+    with command_settings() as settings:
         asyncio.run(_migrate(settings, revision))
-    typer.echo(f"The database is at {revision}.")
+    typer.echo(f"The database schema is at {revision}.")
 
 
 async def _migrate(settings: Settings, revision: str) -> None:

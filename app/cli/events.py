@@ -1,4 +1,4 @@
-"""``newsstand events``: the inbox of what Stripe told, looked at and replayed."""
+"""``newsstand events``: list, show and replay the Stripe events in the inbox."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from app.cli.moments import HELP, moment
-from app.cli.startup import opened, operator, started
+from app.cli.startup import command_settings, open_database, operator
+from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
 from app.db.events import StoredEvent
 from app.domain.events import BROKEN, STATES, Selection
@@ -18,40 +18,40 @@ from app.services import events
 from app.settings import Settings
 
 T = TypeVar("T")
-Asking = Callable[[Settings], Coroutine[None, None, T]]
+Request = Callable[[Settings], Coroutine[None, None, T]]
 State = StrEnum("State", {state: state for state in STATES})  # type: ignore[misc]  # one name for each state
 
 cli = typer.Typer(
     name="events",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""The inbox: every event that Stripe told of, and what became of it.
+    help="""The inbox: every event received from Stripe, and its state.
 
 \b
-received   stored, and waiting for a worker
-applied    what it is about was looked at, and is here as it is at Stripe
-failed     could not be applied; it is tried again by itself
-dead       was tried to the last; somebody has to look why, and replay it
-ignored    does not concern us; it says why
+received   stored, waiting for a worker
+applied    the object was fetched from Stripe and saved
+failed     could not be applied; will be retried automatically
+dead       failed permanently; find the cause, then replay it
+ignored    not relevant; the reason is stored
 
 \b
-    newsstand events list --state dead            what was given up?
-    newsstand events show evt_123                 what did it say, and why did it fail?
-    newsstand events replay evt_123               once more
-    newsstand events replay --state dead          all of them, after a look at how many there are
+    newsstand events list --state dead            list permanently failed events
+    newsstand events show evt_123                 show an event and its last error
+    newsstand events replay evt_123               apply an event again
+    newsstand events replay --state dead          apply all of them again, after a confirmation
 
-To replay an event does no harm, whenever it is done: what it is about is fetched afresh.""",
+Replaying is always safe: the object's current state is fetched from Stripe.""",
 )
-States = Annotated[list[State] | None, typer.Option("--state", help="May be given several times.")]
-Kind = Annotated[str | None, typer.Option("--type", help="Whole, or its beginning and a star: 'invoice.*'.")]
-About = Annotated[str | None, typer.Option("--object", help="The id of what they are about: sub_..., pi_..., in_...")]
-Key = Annotated[str | None, typer.Option("--key", help="What is looked at for them: subscription:sub_123.")]
-Since = Annotated[str | None, typer.Option("--since", help=f"Received then or later: {HELP}")]
-Until = Annotated[str | None, typer.Option("--until", help="Received before: the same forms.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+States = Annotated[list[State] | None, typer.Option("--state", help="Can be repeated.")]
+Kind = Annotated[str | None, typer.Option("--type", help="The exact type, or a prefix and a star: 'invoice.*'.")]
+About = Annotated[str | None, typer.Option("--object", help="The id of the Stripe object: sub_..., pi_..., in_...")]
+Key = Annotated[str | None, typer.Option("--key", help="The object that is fetched for them: subscription:sub_123.")]
+Since = Annotated[str | None, typer.Option("--since", help=f"Received at or after: {TIME_FORMATS}")]
+Until = Annotated[str | None, typer.Option("--until", help="Received before; same formats.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@cli.command("list", short_help="What came, and what became of it?")
+@cli.command("list", short_help="List events and their states.")
 def list_events(
     state: States = None,
     kind: Kind = None,
@@ -59,11 +59,11 @@ def list_events(
     key: Key = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
-    after: Annotated[str | None, typer.Option(help="Go on after the place that the list before ended with.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of events.")] = 20,
+    after: Annotated[str | None, typer.Option(help="The cursor printed at the end of the previous page.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List events, the newest first.
+    """List events, newest first.
 
     \b
     newsstand events list --state failed --state dead
@@ -71,9 +71,9 @@ def list_events(
     newsstand events list --type 'invoice.*' --json
     """
     wanted = _selection(state, kind, about, key, since, until)
-    found = _do(lambda settings: _page(settings, wanted, after, limit))
+    found = _run(lambda settings: _page(settings, wanted, after, limit))
     if as_json:
-        from app.api.events import EventOut  # here, so that the list does not wait for it
+        from app.api.events import EventOut  # imported here to keep the list fast
 
         rows = [EventOut.of(event).model_dump(mode="json") for event in found.found]
         typer.echo(json.dumps({"data": rows, "next": found.next}, indent=2))
@@ -81,21 +81,21 @@ def list_events(
     for event in found.found:
         typer.echo(_line(event))
     if found.next is not None:
-        typer.echo(f"There are more: --after '{found.next}'", err=True)
+        typer.echo(f"For the next page: --after '{found.next}'", err=True)
     if not found.found:
-        typer.echo("There are none.", err=True)
+        typer.echo("No events.", err=True)
 
 
-@cli.command(short_help="What did one say, and what became of it?")
+@cli.command(short_help="Show one event.")
 def show(event_id: Annotated[str, typer.Argument(metavar="EVENT", help="evt_...")], as_json: AsJson = False) -> None:
-    """Show one event with what it said, without secrets and links that need no sign-in.
+    """Show one event with its payload. Secrets, and links that need no sign-in, are removed.
 
     \b
     newsstand events show evt_123
     """
     from app.api.events import ToldOut
 
-    told = _do(lambda settings: _show(settings, event_id))
+    told = _run(lambda settings: _show(settings, event_id))
     shown = ToldOut.all_of(told).model_dump(mode="json")
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
@@ -106,10 +106,10 @@ def show(event_id: Annotated[str, typer.Argument(metavar="EVENT", help="evt_..."
     typer.echo(json.dumps(shown["payload"], indent=2))
 
 
-@cli.command(short_help="Have events looked at once more.")
+@cli.command(short_help="Apply events again.")
 def replay(
     event_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[EVENT]...", help="evt_...; or none, and a filter")
+        list[str] | None, typer.Argument(metavar="[EVENT]...", help="evt_...; omit it to use a filter")
     ] = None,
     state: States = None,
     kind: Kind = None,
@@ -117,13 +117,15 @@ def replay(
     key: Key = None,
     since: Since = None,
     until: Until = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a filter's events are replayed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the number of matching events, and replay none.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")] = False,
 ) -> None:
-    """Have events looked at once more: those that are named, or all that match a filter.
+    """Apply events again: the given ones, or all that match a filter.
 
-    A filter without a state means those that failed and those that are dead. You are told how many there are, and asked.
-    Who replayed what is in the audit log.
+    A filter without --state matches failed and dead events. The command prints how many match and asks for confirmation.
+    Replays are recorded in the audit log.
 
     \b
     newsstand events replay evt_123 evt_124
@@ -133,25 +135,25 @@ def replay(
     wanted = _selection(state, kind, about, key, since, until)
     if event_ids:
         if wanted != Selection():
-            raise typer.BadParameter("name events, or give a filter, not both")
+            raise typer.BadParameter("specify events or a filter, not both")
         for event_id in event_ids:
-            event = _do(lambda settings, one=event_id: _replay_one(settings, one))  # type: ignore[misc]
-            typer.echo(f"{event.id} is due again." if event.due_at else f"{event.id} stays ignored: {event.reason}.")
+            event = _run(lambda settings, one=event_id: _replay_one(settings, one))  # type: ignore[misc]
+            typer.echo(f"{event.id} is queued." if event.due_at else f"{event.id} remains ignored: {event.reason}.")
         return
     if wanted == Selection():
-        raise typer.BadParameter("name events, or give a filter: --state dead")
+        raise typer.BadParameter("specify events, or a filter such as --state dead")
     if not wanted.states:
         wanted = _selection([State(one) for one in BROKEN], kind, about, key, since, until)
-    there = _do(lambda settings: _count(settings, wanted))
-    typer.echo(f"{there} {'event matches' if there == 1 else 'events match'}.")
-    if dry_run or there == 0:
+    matching = _run(lambda settings: _count(settings, wanted))
+    typer.echo(f"{matching} {'event matches' if matching == 1 else 'events match'}.")
+    if dry_run or matching == 0:
         return
     if not yes:
         typer.confirm("Replay?", abort=True)
-    done = _do(lambda settings: _replay(settings, wanted))
-    typer.echo(f"{done.replayed} {'is' if done.replayed == 1 else 'are'} due again.")
+    done = _run(lambda settings: _replay(settings, wanted))
+    typer.echo(f"{done.replayed} {'event is' if done.replayed == 1 else 'events are'} queued.")
     if done.without_effect:
-        typer.echo(f"{done.without_effect} stay ignored: nothing follows from them.")
+        typer.echo(f"{done.without_effect} remain ignored: their type is not used.")
 
 
 def _selection(
@@ -168,39 +170,39 @@ def _selection(
         type=kind,
         object_id=about,
         key=key,
-        since=moment(since, now=now, option="--since"),
-        until=moment(until, now=now, option="--until"),
+        since=parse_time(since, now=now, option="--since"),
+        until=parse_time(until, now=now, option="--until"),
     )
 
 
-def _do(asking: Asking[T]) -> T:
-    """Ask the inbox something."""
-    with started() as settings:
-        return asyncio.run(asking(settings))
+def _run(request: Request[T]) -> T:
+    """Run a request against the inbox."""
+    with command_settings() as settings:
+        return asyncio.run(request(settings))
 
 
 async def _page(settings: Settings, wanted: Selection, after: str | None, limit: int) -> events.Page:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await events.page(sessions, wanted, after=after, limit=limit)
 
 
 async def _show(settings: Settings, event_id: str) -> events.Told:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await events.show(sessions, event_id)
 
 
 async def _count(settings: Settings, wanted: Selection) -> int:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await events.count(sessions, wanted)
 
 
 async def _replay_one(settings: Settings, event_id: str) -> StoredEvent:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await events.replay_one(sessions, event_id, livemode=settings.livemode, by=operator())
 
 
 async def _replay(settings: Settings, wanted: Selection) -> events.Replayed:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await events.replay(sessions, wanted, livemode=settings.livemode, by=operator())
 
 

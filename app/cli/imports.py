@@ -1,4 +1,4 @@
-"""``newsstand import``: the subscribers of a Stripe account that was there before Newsstand."""
+"""``newsstand import``: import the subscribers of an existing Stripe account."""
 
 import asyncio
 import csv
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.startup import opened, operator, started
-from app.cli.sweeping import FOR_PEOPLE, looked_at, swept, told_as_json
+from app.cli.startup import command_settings, open_database, operator
+from app.cli.sweeps import NEEDS_REVIEW, print_json, run_sweep, summary
 from app.db.subscribers import Subscriber
 from app.domain.reconciliation import IMPORT
 from app.services import imports
@@ -19,62 +19,66 @@ cli = typer.Typer(
     name="import",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""Take in the subscribers of a Stripe account that was there before Newsstand.
+    help="""Import the subscribers of a Stripe account that you used before Newsstand.
 
 \b
-    newsstand import stripe --subs subs.csv --dry-run     what would come of it?
-    newsstand import stripe --subs subs.csv               take them in
-    newsstand import claim cus_123 user-1                 that customer is that reader
+    newsstand import stripe --subs subs.csv --dry-run     show the result without importing
+    newsstand import stripe --subs subs.csv               import
+    newsstand import claim cus_123 user-1                 assign a customer to a reader
 
-Subscriptions count whose prices are of the catalogue: by its own products, or by the metadata newsstand_plan and
-newsstand_component of a price that was there before.""",
+A subscription is imported if its prices belong to the catalogue: the prices that `catalogue push` created, or older
+prices with the metadata newsstand_plan and newsstand_component.""",
 )
 
 
-@cli.command(short_help="Take in customers, subscriptions, payments and refunds.")
+@cli.command(short_help="Import customers, subscriptions, payments and refunds.")
 def stripe(
     subs: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A CSV file with the columns customer and sub: who is who."),
+        typer.Option(
+            exists=True, dir_okay=False, help="A CSV file that maps customers to readers (columns: customer, sub)."
+        ),
     ] = None,
-    sub_metadata: Annotated[str, typer.Option(help="The customer's metadata that holds the sub.")] = "newsstand_sub",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come of it.")] = False,
-    anew: Annotated[bool, typer.Option("--anew", help="Begin at the beginning, though a run was cut short.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A report for programs, and no bar.")] = False,
+    sub_metadata: Annotated[str, typer.Option(help="The customer metadata key that holds the sub.")] = "newsstand_sub",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result without importing.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over instead of continuing an interrupted run.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report, and no progress bar.")] = False,
 ) -> None:
-    """Go through Stripe's lists, and make a subscriber of each customer who has a subscription of the catalogue.
+    """Create a subscriber for each Stripe customer who has a subscription of the catalogue.
 
-    Who a customer is, the file says, else the customer's metadata. Where neither does, the subscriber waits under a
-    placeholder: it is claimed by the reader who signs in with that address, verified by the identity provider, if one
-    alone can be meant; or by hand: newsstand import claim. Run again with a better file, it gives the rest their readers.
+    The file, else the customer's metadata, tells which reader a customer is. If neither does, the subscriber gets a
+    placeholder: the reader who signs in with the same verified e-mail address claims it, if exactly one matches, or you
+    assign it with `newsstand import claim`. Run the command again with a more complete file to assign the rest.
 
-    It can be stopped at any point and run again. What a line of the file says never takes anything from anybody.
+    You can stop it at any time and run it again. A line of the file never removes access from anybody.
 
     \b
     newsstand import stripe --subs subs.csv
-    Exit status: 0 all is taken in; 1 it could not be, and can be gone on with; 2 a person has to look at some.
+    Exit status: 0 if everything was imported; 1 on an error (run it again to continue); 2 if some need review.
     """
     known = Importing(subs=_read(subs) if subs is not None else {}, metadata_key=sub_metadata)
-    report = swept(kind=IMPORT, since=None, dry_run=dry_run, anew=anew, importing=known, quiet=as_json)
+    report = run_sweep(kind=IMPORT, since=None, dry_run=dry_run, restart=restart, importing=known, quiet=as_json)
     if as_json:
-        told_as_json(report)
+        print_json(report)
     else:
         for one in report.for_people:
             typer.echo(one.words)
-        typer.echo(looked_at(report), err=True)
+        typer.echo(summary(report), err=True)
         made, would = report.sweep.counts.get("subscribers", 0), "would be " if dry_run else ""
-        seen = f"{len(report.for_people)} for a person to see"
-        typer.echo(f"{made} {would}taken in or given to their reader; {seen}.", err=True)
+        review = f"{len(report.for_people)} need review"
+        typer.echo(f"{made} {would}imported or assigned to their reader; {review}.", err=True)
     if report.for_people:
-        raise typer.Exit(FOR_PEOPLE)
+        raise typer.Exit(NEEDS_REVIEW)
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Return the file's customers, each with who it is."""
+    """Return the file's mapping of customer to sub."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not {"customer", "sub"} <= set(rows.fieldnames or ()):
-            raise typer.BadParameter(f"{path} has no columns customer and sub", param_hint="--subs")
+            raise typer.BadParameter(f"{path} must have the columns customer and sub", param_hint="--subs")
         found: dict[str, str] = {}
         for row in rows:
             customer, sub = (row["customer"] or "").strip(), (row["sub"] or "").strip()
@@ -86,21 +90,21 @@ def _read(path: Path) -> dict[str, str]:
     return found
 
 
-@cli.command(short_help="Give an imported customer to a reader.")
+@cli.command(short_help="Assign an imported customer to a reader.")
 def claim(
     customer: Annotated[str, typer.Argument(help="cus_...")],
     sub: Annotated[str, typer.Argument(help="The reader's sub at the identity provider.")],
 ) -> None:
-    """Give an imported customer, with all that they have, to the reader who it is, as support found out.
+    """Assign an imported customer, with subscriptions and payments, to a reader.
 
     \b
     newsstand import claim cus_123 user-1
     """
-    with started() as settings:
+    with command_settings() as settings:
         given = asyncio.run(_claim(settings, customer, sub))
-    typer.echo(f"{customer} is {given.sub}.")
+    typer.echo(f"{customer} is assigned to {given.sub}.")
 
 
 async def _claim(settings: Settings, customer: str, sub: str) -> Subscriber:
-    async with opened(settings) as sessions:
+    async with open_database(settings) as sessions:
         return await imports.claim(sessions, customer, sub=sub, by=operator())

@@ -1,4 +1,4 @@
-"""``newsstand serve`` and ``newsstand worker``: the two processes that make the service."""
+"""``newsstand serve`` and ``newsstand worker``: the two kinds of processes of the service."""
 
 import asyncio
 import contextlib
@@ -10,33 +10,33 @@ from typing import Annotated
 import prometheus_client
 import typer
 
-from app.cli.startup import started
+from app.cli.startup import command_settings
 from app.services import catalogue
 from app.settings import Settings
 
-# Seconds. Longer than proxies and balancers keep a connection that is not used (60 is usual): it must not be us who close
-# it, or a request that is on its way just then is lost.
-KEPT = 75
+# Seconds. Longer than proxies and load balancers keep an idle connection (usually 60): if the service closed it first, a
+# request sent at that moment would be lost.
+KEEP_ALIVE = 75
 
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
-    no_worker: Annotated[bool, typer.Option("--no-worker", help="Run workers apart: newsstand worker.")] = False,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Do not run a worker in this process.")] = False,
 ) -> None:
-    """Serve the API, with a worker inside unless told otherwise.
+    """Serve the API and the console, with a worker in the same process unless --no-worker is given.
 
     \b
     newsstand serve                                  everything in one process
-    newsstand serve --no-worker --host 0.0.0.0       behind a balancer, workers apart
+    newsstand serve --no-worker --host 0.0.0.0       behind a load balancer, with separate workers
     """
     import uvicorn
 
-    from app import main  # here, so that the quick commands do not wait for it
+    from app import main  # imported here to keep the other commands fast
 
-    with started() as settings:
+    with command_settings() as settings:
         app = main.application(settings, with_worker=not no_worker)
-        _settle()
+        _freeze_objects()
         uvicorn.run(
             app,
             host=host,
@@ -44,22 +44,24 @@ def serve(
             log_config=None,
             access_log=False,
             proxy_headers=True,
-            timeout_keep_alive=KEPT,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=10,
         )
 
 
 def worker(
-    metrics_port: Annotated[int | None, typer.Option(help="Serve this worker's metrics on that port.")] = None,
-    metrics_host: Annotated[str, typer.Option(help="The address to serve them on.")] = "127.0.0.1",
+    metrics_port: Annotated[
+        int | None, typer.Option(help="The port for this worker's metrics. Default: not served.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="The address for the metrics.")] = "127.0.0.1",
 ) -> None:
-    """Apply events, finish refunds and cancellations: everything that is due. Run as many as you like.
+    """Run background jobs: apply events, finish refunds and cancellations. Run as many workers as you need.
 
     \b
     newsstand worker
-    newsstand worker --metrics-port 9100             Prometheus reads what it applied, and how late
+    newsstand worker --metrics-port 9100             with metrics for Prometheus
     """
-    with started() as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with command_settings() as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         metrics = prometheus_client.start_http_server(metrics_port, metrics_host) if metrics_port else None
         try:
             runner.run(_work(settings))
@@ -69,14 +71,14 @@ def worker(
                 metrics[0].server_close()
 
 
-def _settle() -> None:
-    """Have the garbage collector leave alone what is here now, since it stays: a look through it takes 0.1 s."""
+def _freeze_objects() -> None:
+    """Exclude the objects that exist now from garbage collection: they stay, and scanning them takes 0.1 s."""
     gc.collect()
     gc.freeze()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's, as uvicorn takes it, where there is one."""
+    """Return uvloop's loop factory if it is installed, as uvicorn does."""
     try:
         import uvloop
     except ImportError:
@@ -89,7 +91,7 @@ async def _work(settings: Settings) -> None:
 
     async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
         task = asyncio.create_task(built.worker().run())
-        _settle()
+        _freeze_objects()
         loop = asyncio.get_running_loop()
         for ended in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ended, task.cancel)

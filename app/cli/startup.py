@@ -1,4 +1,4 @@
-"""What every command does first: read the settings, and say plainly what is wrong with them."""
+"""What every command does first: load the settings, and print clear errors."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,40 +12,40 @@ from app.db.engine.session import DATABASE_FAILURES, Sessions, make_engine, make
 from app.domain.errors import DomainError
 from app.domain.plans import BadCatalogue
 
-WRONG, BAD_SETTINGS = 1, 2
+FAILED, BAD_SETTINGS = 1, 2
 
 
 @contextmanager
-def started() -> Iterator[settings.Settings]:
+def command_settings() -> Iterator[settings.Settings]:
     """
-    Give the settings. Exit status 2, and a line for each, when a setting or the catalogue is wrong.
+    Yield the settings, and turn expected errors into a message and an exit status.
 
-    And status 1, with the reason, when what was asked is refused, or when the database is not there or not as this release
-    needs it.
+    Exit status 2 for invalid settings or an invalid catalogue, with a line for each error. Exit status 1, with the reason,
+    if the request is refused, or if the database is unreachable or not migrated to this release.
     """
     try:
         found = settings.load()
         observability.configure(found.log_level)
         yield found
     except settings.BadSettings as wrong:
-        typer.echo(f"Newsstand cannot start:\n{wrong}", err=True)
+        typer.echo(f"Newsstand cannot start. Invalid settings:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
     except BadCatalogue as wrong:
-        typer.echo(f"Newsstand cannot start: the catalogue is wrong:\n{wrong}", err=True)
+        typer.echo(f"Newsstand cannot start. The catalogue is invalid:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
     except DomainError as refusal:
         typer.echo(str(refusal), err=True)
-        raise typer.Exit(WRONG) from None
+        raise typer.Exit(FAILED) from None
     except DATABASE_FAILURES as failure:
         if (words := remedy(failure)) is None:
             raise
         typer.echo(words, err=True)
-        raise typer.Exit(WRONG) from None
+        raise typer.Exit(FAILED) from None
 
 
 @asynccontextmanager
-async def opened(settings: settings.Settings) -> AsyncIterator[Sessions]:
-    """Give transactions in the database of the settings, for a command that needs nothing else."""
+async def open_database(settings: settings.Settings) -> AsyncIterator[Sessions]:
+    """Yield transactions in the configured database, for a command that needs nothing else."""
     engine = make_engine(await find_dsn(settings), pool_size=1, pooler=settings.database_pooler)
     try:
         yield make_sessions(engine)
@@ -54,8 +54,8 @@ async def opened(settings: settings.Settings) -> AsyncIterator[Sessions]:
 
 
 def operator() -> str:
-    """Return how the audit log calls whoever typed the command."""
+    """Return the audit log's name for the person who runs the command."""
     try:
         return f"operator:{getuser()}"
-    except (OSError, KeyError):  # a container need not know the name of its user
-        return "operator:unnamed"
+    except (OSError, KeyError):  # in a container, the user may have no name
+        return "operator:unknown"

@@ -1,4 +1,4 @@
-"""``newsstand lives``: the page of the documentation that tells what each state of a subscription means."""
+"""``newsstand status-table``: the documentation page about every subscription status."""
 
 from collections.abc import Iterator
 
@@ -8,98 +8,101 @@ from app.domain.status_table import STATES, TABLE, Cell, Circumstance
 from app.domain.transitions import STEPS, reached_from, why_not
 
 INTRODUCTION = """\
-# The life of a subscription
+# Subscription status table
 
-Every state that Stripe can put a subscription in has one answer here. This page is made from the table in
-`app/domain/status_table.py` by `make reference`, and a test holds it to the code.
+For every status of a Stripe subscription, this table says what access it gives and what readers and staff see. The page is
+generated from `app/domain/status_table.py` by `make reference`; a test keeps it current.
 
-Several things may be true of a subscription at once; the first of these counts:
+A subscription can be in several circumstances at once; the first of these counts:
 {circumstances}.
 
-*What is paid for* are the paid terms that were not given back. The **renewal allowance** (`NEWSSTAND_RENEWAL_ALLOWANCE`) and
-the **grace period** (`NEWSSTAND_GRACE_PERIOD`) run from the end of the newest of them. A trial gives what is digital to its
-end, and the first payment after it is waited for like a renewal's. A dispute suspends or ends the term that it is about,
-whatever the state.
+A *paid term* is a term whose payment was not refunded. The **renewal allowance** (`NEWSSTAND_RENEWAL_ALLOWANCE`) and the
+**grace period** (`NEWSSTAND_GRACE_PERIOD`) start at the end of the newest paid term. A trial gives digital access until it
+ends; after that, the first payment is awaited like a renewal. A dispute suspends or ends its own term, in any status.
 
-A cell that **cannot be** is reported if it is met all the same, and so is a state that this release does not know: what is
-paid for stays, nothing beyond it is given, and staff see it with the reason (`GET /v1/support/anomalies`).
+If an **impossible** combination occurs anyway, or a status that this release doesn't know, it is reported: paid terms keep
+their access, nothing beyond them is granted, and staff see the reason (`GET /v1/support/anomalies`).
 """
-MOVES = """\
-## From state to state
+TRANSITIONS = """\
+## Transitions
 
-What brings a subscription from the state on the left into the one above, in one step, or in *several*: between two looks of
-ours there may be many. Where there is no road, **–**, it is reported if it is met all the same (`impossible_move`), for as
-long as nothing leads from there to where it is: what is paid for stays, and nothing beyond it is given. One that we ended
-ourselves and that lives again is ended again.
+Each cell says what takes a subscription from the status on the left to the status above in one step, or that it takes
+*several*. Newsstand fetches a subscription only now and then, so several steps may happen between two fetches. A transition
+marked **–** is impossible. If it occurs anyway, it is reported (`impossible_move`) until the subscription reaches a status
+that is possible again; paid terms keep their access, and nothing beyond them is granted. A subscription that Newsstand ended
+and that becomes active again is ended again.
 """
-BY_HAND = """\
-## Made by hand in Stripe
+MANUAL_CHANGES = """\
+## Manual changes at Stripe
 
-| what | what follows |
+| change | effect |
 |---|---|
-| a payment refunded, whole | the term and the subscription end at once; a renewal paid in between goes back |
-| a payment refunded in part | counts as goodwill: shown to staff, nothing ends; the part that leaves nothing of it counts \
-as the whole |
-| cancelled at period end, at a time, or at once | followed in each form; the first two are undone by one click here |
-| the price changed to another of the same edition | the next term costs what Stripe says; what was paid stays as it is |
-| the price changed to one of another product | staff see it; what was paid for stays to its end, and no term follows it |
-| a coupon added | the next invoice is smaller; one that is free opens a term as well |
-| print added or taken off | counts from the next term that is paid; staff add it within one by the API |
-| the plan changed to another of the catalogue | counts from the next term that is paid |
-| the period begun anew, or resumed from a pause | a new term, once its invoice is paid |
-| paused: its collection, or the subscription | see above; what is paid for stays open |
-| the customer deleted | Stripe cancels what they had, which is followed, and the audit log has it; their next checkout \
-makes a new customer |
-| the customer's address changed | not followed: who a reader is, the identity provider says. Staff see \
-that they differ, until they no longer do. Of one who was imported and not met yet, Stripe is followed |
-| customers merged | Stripe moves no subscription: what is ended is followed, what is made anew is one made by hand |
-| a subscription made for a reader's customer | kept like one of a checkout; beside another paid one it is a double |
-| a subscription made for another customer | adopted if its metadata names a reader who has no customer \
-(`newsstand_subscriber`); else it grants nothing, and staff see it. Nobody is found by an address, which proves nothing |
-| two plans in one, another product beside ours, a quantity, another currency | money stays what it is; staff see it; \
-of two plans on one invoice none is granted |
-| a state, or a kind of event, that does not exist yet | kept with the reason; what is paid for stays, nothing beyond it is \
-given, and staff see the state until it is one we know |
+| payment refunded in full | the term and the subscription end at once; a renewal paid in between is refunded |
+| payment refunded in part | counts as goodwill: staff see it, nothing ends; when nothing is left of the payment, it counts \
+as refunded in full |
+| canceled at period end, at a time, or at once | followed in each form; the first two can be undone by the reader |
+| price changed to another price of the same edition | the next term costs the new price; paid terms stay as they are |
+| price changed to a price of another product | staff see it; paid terms stay to their end, and no term follows |
+| coupon added | the next invoice is smaller; a free invoice opens a term as well |
+| print added or removed | counts from the next paid term; staff can add it to the current term through the API |
+| plan changed to another plan of the catalogue | counts from the next paid term |
+| billing period restarted, or resumed from a pause | a new term, once its invoice is paid |
+| collection or subscription paused | see above; paid terms keep their access |
+| customer deleted | Stripe cancels their subscriptions, which is followed and recorded in the audit log; their next \
+checkout creates a new customer |
+| customer's e-mail address changed | not followed, because the identity provider says who a reader is. Staff see the \
+difference while it exists. For an imported customer who has not signed in yet, the change is followed |
+| customers merged | Stripe moves no subscription: ended ones are followed; new ones count as created manually |
+| subscription created for a reader's customer | treated like one from checkout; beside another paid one it is a duplicate |
+| subscription created for another customer | adopted if its metadata names a reader who has no customer \
+(`newsstand_subscriber`); otherwise it grants nothing and staff see it. E-mail addresses are not used for matching, because they \
+ prove nothing |
+| two plans in one, a foreign product, a quantity, another currency | the payment stays as it is; staff see it; of two \
+plans on one invoice, neither is granted |
+| a status or event type that doesn't exist yet | stored with the reason; paid terms keep their access, nothing beyond them \
+is granted, and staff see the status until it is a known one |
 """
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the page in Markdown."""
     names = ", ".join(f"*{one.value}*" for one in Circumstance)
-    return "\n".join([INTRODUCTION.format(circumstances=names), *_states(), MOVES, *_moves(), BY_HAND])
+    return "\n".join(
+        [INTRODUCTION.format(circumstances=names), *_states(), TRANSITIONS, *_transitions(), MANUAL_CHANGES]
+    )
 
 
-def _moves() -> Iterator[str]:
+def _transitions() -> Iterator[str]:
     yield _row("from", *(f"`{after}`" for after in STATES))
     yield "|---" * (len(STATES) + 1) + "|"
     for before in STATES:
-        yield _row(f"`{before}`", *(_move(before, after) for after in STATES))
+        yield _row(f"`{before}`", *(_transition(before, after) for after in STATES))
     yield ""
     for why in dict.fromkeys(why for a in STATES for b in STATES if (why := why_not(a, b)) is not None):
-        yield f"- No road: {why}."
+        yield f"- Impossible: {why}."
     yield ""
 
 
-def _move(before: str, after: str) -> str:
+def _transition(before: str, after: str) -> str:
     step = STEPS[before].get(after)
     if step is not None:
         return f"[{step.what}]({step.source})"
     if before == after:
-        return "it stays"
+        return "unchanged"
     return "several" if after in reached_from(before) else ""
 
 
 def _states() -> Iterator[str]:
     for status, words in STATES.items():
         yield f"## `{status}`\n\n{words}\n"
-        yield "| | gives | the reader is told | staff are told | source |\n|---|---|---|---|---|"
+        yield "| | access | the reader sees | staff see | source |\n|---|---|---|---|---|"
         for circumstance in Circumstance:
             cell = TABLE[status][circumstance]
             if isinstance(cell, Cell):
-                told = cell.reader + (f" (`{cell.action}`)" if cell.action else "")
-                yield _row(circumstance.value, cell.access.value, told, cell.staff, _links(cell.source))
+                reader = cell.reader + (f" (`{cell.action}`)" if cell.action else "")
+                yield _row(circumstance.value, cell.access.value, reader, cell.staff, _links(cell.source))
             else:
-                yield _row(circumstance.value, "**cannot be**", "", cell.why, "")
+                yield _row(circumstance.value, "**impossible**", "", cell.why, "")
         yield ""
 
 
@@ -109,9 +112,9 @@ def _row(*fields: str) -> str:
 
 def _links(source: str) -> str:
     parts = [part.strip() for part in source.split(";")]
-    return ", ".join(f"[Stripe]({part})" if part.startswith("https://") else f"our rule: {part}" for part in parts)
+    return ", ".join(f"[Stripe]({part})" if part.startswith("https://") else f"rule: {part}" for part in parts)
 
 
-def lives() -> None:
-    """Print what each state of a subscription means, as a page in Markdown."""
+def status_table() -> None:
+    """Print the subscription status table as a Markdown page."""
     typer.echo(page(), nl=False)

@@ -85,15 +85,15 @@ class _Run:
 
 
 async def begin(
-    sessions: Sessions, *, kind: str, by: str, dry_run: bool, since: datetime | None, anew: bool = False
+    sessions: Sessions, *, kind: str, by: str, dry_run: bool, since: datetime | None, restart: bool = False
 ) -> tuple[Sweep, bool]:
     """
     Return a sweep to go through: one like it that was cut short, or a new one. And whether it is such a one.
 
-    :param anew: a new one in any case.
+    :param restart: start a new sweep even if an interrupted one exists.
     """
     async with sessions.begin() as session:
-        cut = None if anew else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
+        cut = None if restart else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
         if cut is not None:
             return cut, True
         return await rows.begin(session, kind=kind, by=by, dry_run=dry_run, since=since), False

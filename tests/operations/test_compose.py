@@ -115,7 +115,7 @@ def project(image: Path, tmp_path: Path, empty: str) -> Iterator[Project]:
 
 def test_the_services_come_up_as_the_file_says_and_stop_when_asked(project: Project) -> None:
     sandbox = project.start("sandbox")
-    assert "The database is at head." in project.run("migrate")
+    assert "The database schema is at head." in project.run("migrate")
     api, worker = project.start("api"), project.start("worker")
     assert "changes were made." in project.run("catalogue")
 

@@ -19,8 +19,8 @@ def test_a_year_is_planned_imported_and_looked_at(database: str, tmp_path: Path)
     assert (status, planned.count("\n")) == (0, 25)
     file.write_text(planned)
 
-    assert newsstand(database, "import", str(file), "--dry-run")[1].endswith("24 new, 0 changed, 0 as they were.\n")
-    assert newsstand(database, "import", str(file))[1].endswith("24 new, 0 changed, 0 as they were.\n")
+    assert newsstand(database, "import", str(file), "--dry-run")[1].endswith("24 new, 0 changed, 0 unchanged.\n")
+    assert newsstand(database, "import", str(file))[1].endswith("24 new, 0 changed, 0 unchanged.\n")
     last = planned.splitlines()[-1]
     head, first = planned.splitlines()[:2]
 

@@ -23,7 +23,7 @@ async def sweeps(
         now = await built.clock.policy()
         since = now - back if back is not None else None
         sweep, _ = await reconciliation.begin(
-            built.sessions, kind=kind, by="operator:test", dry_run=dry_run, since=since, anew=True
+            built.sessions, kind=kind, by="operator:test", dry_run=dry_run, since=since, restart=True
         )
         report = await reconciliation.run(
             built.sessions, built.gateway, built.rules, sweep.id, livemode=False, now=now, importing=importing

@@ -35,7 +35,7 @@ async def test_what_staff_did_is_listed_sealed_and_verified(shop: Shop) -> None:
     assert (status, listed.count("staff:agent  comp.given")) == (0, 2)
     status, head, told = await newsstand(shop.settings, "audit", "verify")
     assert (status, head.strip()) == (0, newest["hash"])
-    assert "are as they were written, 0 wait" in told
+    assert "are intact; 0 are not in the chain yet" in told
     assert (await newsstand(shop.settings, "audit", "verify", "--head", head.strip()))[0] == 0
     status, _, told = await newsstand(shop.settings, "audit", "verify", "--head", "0" * 63 + "1")
     assert (status, "does not go through" in told) == (1, True)

@@ -151,7 +151,7 @@ async def test_an_operator_does_it_all_from_the_command_line(shop: Shop) -> None
     assert counted == "1 event matches.\n"
     assert unasked == 1
     assert still == [{"state": "dead"}]
-    assert replayed.endswith("1 is due again.\n")
+    assert replayed.endswith("1 event is queued.\n")
     assert (missing, why) == (1, "there is no such event, or it was applied long ago and forgotten\n")
     (entry,) = await shop.rows("SELECT actor, after FROM audit_log WHERE action = 'event.replay_all'")
     assert entry["actor"].startswith("operator:")

@@ -1,4 +1,4 @@
-"""What ``newsstand reconcile`` and ``newsstand import`` have in common: a sweep through Stripe's lists, with a bar."""
+"""The sweep through Stripe's lists that ``newsstand reconcile`` and ``newsstand import`` share, with a progress bar."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from datetime import datetime
 
 import typer
 
-from app.cli.moments import moment
-from app.cli.startup import WRONG, operator, started
+from app.cli.startup import FAILED, command_settings, operator
+from app.cli.times import parse_time
 from app.db.engine import leases
 from app.db.reconciliation import WORK_KEY, Sweep
 from app.db.subscriptions import ConcurrentUpdate
@@ -22,25 +22,31 @@ from app.services import catalogue, reconciliation
 from app.services.reconciliation import Importing, Report
 from app.settings import Settings
 
-FOR_PEOPLE = 2  # exit status: a person has to look
+NEEDS_REVIEW = 2  # exit status
 COMPARED = (SUBSCRIPTIONS, PAYMENTS, REFUNDS)
 
 
-def swept(
-    *, kind: str, since: str | None, dry_run: bool, anew: bool, importing: Importing | None = None, quiet: bool = False
+def run_sweep(
+    *,
+    kind: str,
+    since: str | None,
+    dry_run: bool,
+    restart: bool,
+    importing: Importing | None = None,
+    quiet: bool = False,
 ) -> Report:
-    """Go through a sweep to its end, with a bar; say what went wrong, and leave."""
-    with started() as settings:
+    """Run a sweep to its end with a progress bar. Print an error and exit if it fails."""
+    with command_settings() as settings:
         try:
             return asyncio.run(
-                _sweep(settings, kind, since, dry_run=dry_run, anew=anew, importing=importing, quiet=quiet)
+                _sweep(settings, kind, since, dry_run=dry_run, restart=restart, importing=importing, quiet=quiet)
             )
         except StripeUnavailable as unavailable:
-            typer.echo(f"Stripe at {settings.stripe_url} could not be asked: {unavailable}", err=True)
-            typer.echo("What was found so far is kept. The same command goes on from there.", err=True)
+            typer.echo(f"Could not reach Stripe at {settings.stripe_url}: {unavailable}", err=True)
+            typer.echo("Progress is saved. Run the same command to continue.", err=True)
         except ConcurrentUpdate:
-            typer.echo("Another process goes on with it.", err=True)
-        raise typer.Exit(WRONG)
+            typer.echo("Another process continues this run.", err=True)
+        raise typer.Exit(FAILED)
 
 
 async def _sweep(
@@ -49,11 +55,11 @@ async def _sweep(
     since: str | None,
     *,
     dry_run: bool,
-    anew: bool,
+    restart: bool,
     importing: Importing | None,
     quiet: bool,
 ) -> Report:
-    from app import main  # here, so that the quick commands do not wait for it
+    from app import main  # imported here to keep the other commands fast
 
     async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
         sessions, owner, now = built.sessions, f"{operator()}-{secrets.token_hex(4)}", await built.clock.policy()
@@ -61,18 +67,18 @@ async def _sweep(
             if not await leases.take(session, WORK_KEY, owner=owner, lease=settings.lease):
                 raise AlreadyReconciling
         async with leases.held(sessions, WORK_KEY, owner=owner, lease=settings.lease):
-            sweep, cut = await reconciliation.begin(
+            sweep, interrupted = await reconciliation.begin(
                 sessions,
                 kind=kind,
                 by=operator(),
                 dry_run=dry_run,
-                since=moment(since, now=now, option="--since"),
-                anew=anew,
+                since=parse_time(since, now=now, option="--since"),
+                restart=restart,
             )
-            if cut and not quiet:
-                typer.echo(f"Goes on where the run of {_minute(sweep.created_at)} was cut short.", err=True)
-            with backlog(), ExitStack() as shown:  # nobody waits for it as a reader does
-                told = (
+            if interrupted and not quiet:
+                typer.echo(f"Continuing the interrupted run of {_minute(sweep.created_at)}.", err=True)
+            with backlog(), ExitStack() as shown:  # gives way to requests that readers wait for
+                progress = (
                     _bar(shown, sum((await reconciliation.sizes(sessions)).values())) if not quiet else lambda _: None
                 )
                 return await reconciliation.run(
@@ -82,19 +88,19 @@ async def _sweep(
                     sweep.id,
                     livemode=settings.livemode,
                     now=now,
-                    told=told,
+                    told=progress,
                     importing=importing,
                 )
 
 
 def _bar(shown: ExitStack, size: int) -> Callable[[Sweep], None]:
-    """Return what moves a bar on. It is as long as our own books; Stripe does not say how long its lists are."""
+    """Return a callback that updates the bar. Its length is our row count: Stripe does not tell the length of a list."""
     bar = shown.enter_context(
         typer.progressbar(length=max(size, 1), label="Comparing", file=sys.stderr, show_eta=True, show_pos=True)
     )
     seen = 0
 
-    def told(sweep: Sweep) -> None:
+    def update(sweep: Sweep) -> None:
         nonlocal seen
         compared = sum(sweep.counts.get(name, 0) for name in COMPARED)
         bar.label = f"Comparing {sweep.phase}" if sweep.phase in PHASES[sweep.kind][:-1] else "Compared"
@@ -102,11 +108,11 @@ def _bar(shown: ExitStack, size: int) -> Callable[[Sweep], None]:
         bar.update(compared - seen)
         seen = compared
 
-    return told
+    return update
 
 
-def told_as_json(report: Report) -> None:
-    """Print a report for programs."""
+def print_json(report: Report) -> None:
+    """Print the report as JSON."""
     sweep = report.sweep
     typer.echo(
         json.dumps(
@@ -128,11 +134,11 @@ def told_as_json(report: Report) -> None:
     )
 
 
-def looked_at(report: Report) -> str:
-    """Return in a sentence how much was looked at."""
+def summary(report: Report) -> str:
+    """Return a sentence with the number of objects compared."""
     counts = report.sweep.counts
     parts = [f"{counts.get(name, 0):,} {name}" for name in PHASES[report.sweep.kind][:-1]]
-    return f"Looked at {', '.join(parts[:-1])} and {parts[-1]}."
+    return f"Compared {', '.join(parts[:-1])} and {parts[-1]}."
 
 
 def _minute(at: datetime) -> str:
