@@ -55,8 +55,8 @@ difference while it exists. For an imported customer who has not signed in yet, 
 | customers merged | Stripe moves no subscription: ended ones are followed; new ones count as created manually |
 | subscription created for a reader's customer | treated like one from checkout; beside another paid one it is a duplicate |
 | subscription created for another customer | adopted if its metadata names a reader who has no customer \
-(`newsstand_subscriber`); otherwise it grants nothing and staff see it. E-mail addresses are not used for matching, because they \
- prove nothing |
+(`newsstand_subscriber`); otherwise it grants nothing and staff see it. E-mail addresses are not used for matching, because \
+they prove nothing |
 | two plans in one, a foreign product, a quantity, another currency | the payment stays as it is; staff see it; of two \
 plans on one invoice, neither is granted |
 | a status or event type that doesn't exist yet | stored with the reason; paid terms keep their access, nothing beyond them \
