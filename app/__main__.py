@@ -59,6 +59,7 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
 def openapi() -> None:
     """Print the OpenAPI document of the REST API."""
     from app import main
+    from app.cli.startup import command_settings
 
     with command_settings() as settings:
         typer.echo(json.dumps(main.document(main.application(settings)), indent=2))
