@@ -82,7 +82,7 @@ def test_payment_with_3d_secure_authentication(visit: Visit) -> None:
     reader = visit()
     reader.joins()
     reader.pay(ASKS_THE_BANK)
-    reader.sees("Your bank asks you to confirm")
+    reader.sees("Confirm your payment")
     looks.check(reader.page)
     reader.click("Complete authentication")
     reader.is_at("/welcome")
