@@ -15,11 +15,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from app.context import DatabaseContext
 from app.db.engine import embedded, schema
 from app.db.engine.session import make_engine, make_sessions
 from app.domain.callers import READ_ENTITLEMENTS
 from app.domain.plans import Plan
 from app.services import api_keys, catalogue
+from app.settings import Settings
 from bench import access_tokens, load_generator, seed_data
 
 ROOT = Path(__file__).parents[1]
@@ -282,8 +284,9 @@ def _embedded_postgres(folder: Path) -> Iterator[str]:
 
 async def _create_api_key(dsn: str) -> str:
     engine = make_engine(dsn, pool_size=1)
+    ctx = DatabaseContext(settings=Settings(), sessions=make_sessions(engine))
     try:
-        return await api_keys.create(make_sessions(engine), "benchmark", [READ_ENTITLEMENTS])
+        return await api_keys.create(ctx, "benchmark", [READ_ENTITLEMENTS])
     finally:
         await engine.dispose()
 

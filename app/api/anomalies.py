@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.deps import Sessions, SupportAgent
+from app.api.deps import Ctx, SupportAgent
 from app.api.openapi import Described
 from app.domain.anomalies import Anomaly
 from app.services import anomalies
@@ -58,10 +58,10 @@ class AnomaliesOut(BaseModel):
 @router.get("")
 async def list_anomalies(
     _: SupportAgent,
-    sessions: Sessions,
+    ctx: Ctx,
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AnomaliesOut:
     """List what is out of order at Stripe: states that cannot be, subscriptions of nobody, two plans in one, quantities."""
-    found, following = await anomalies.every(sessions, after=after, limit=limit)
+    found, following = await anomalies.every(ctx, after=after, limit=limit)
     return AnomaliesOut(data=[AnomalyOut.of(one) for one in found], next=following)

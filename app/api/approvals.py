@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from app.api.deps import IdempotencyKey, Now, Parts, Sessions, Supervisor, SupportAgent
+from app.api.deps import Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
 from app.api.models import STORABLE
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -61,21 +61,21 @@ NOTHING_MORE = RejectionIn()
 @router.get("")
 async def list_refunds(
     _: SupportAgent,
-    sessions: Sessions,
+    ctx: Ctx,
     status: Annotated[Status | None, Query(description="only those that stand so")] = None,
     attention: Annotated[bool, Query(description="only those that a person has to look at")] = False,
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> RefundsOut:
     """List refunds, the newest first."""
-    page = await approvals.listed(sessions, status=status, attention=attention, after=after, limit=limit)
+    page = await approvals.listed(ctx, status=status, attention=attention, after=after, limit=limit)
     return RefundsOut(data=[RefundOut.of(found) for found in page.found], next=page.next)
 
 
 @router.get("/{refund_id}", responses=problems(NotFound))
-async def show_refund(refund_id: str, _: SupportAgent, sessions: Sessions) -> GivenOut:
+async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> GivenOut:
     """Show a refund, with all that were made in the same go."""
-    return GivenOut.all_of(await approvals.shown(sessions, refund_id))
+    return GivenOut.all_of(await approvals.shown(ctx, refund_id))
 
 
 @router.post(
@@ -99,18 +99,17 @@ async def show_refund(refund_id: str, _: SupportAgent, sessions: Sessions) -> Gi
     ),
 )
 async def approve_refund(
-    refund_id: str, request: Request, supervisor: Supervisor, key: IdempotencyKey, parts: Parts, now: Now
+    refund_id: str, request: Request, supervisor: Supervisor, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Let a refund be paid that waits for a second person. It is quoted again."""
 
     async def decide(chosen: str) -> tuple[int, dict[str, Any]]:
-        lease = parts.settings.lease
-        taken = await approvals.approve(parts.sessions, parts.rules, chosen, by=supervisor.actor, lease=lease, now=now)
-        act = await refunds.pay(parts.sessions, parts.gateway, parts.rules, taken, lease=lease, now=now)
+        taken = await approvals.approve(ctx, chosen, by=supervisor.actor, now=now)
+        act = await refunds.pay(ctx, taken, now=now)
         return answered(act)
 
     answer = await idempotency.once(
-        parts.sessions,
+        ctx,
         caller=supervisor.actor,
         route=f"{request.method} {request.url.path}",
         key=key,
@@ -123,7 +122,7 @@ async def approve_refund(
 
 @router.post("/{refund_id}/reject", responses=problems(NotFound, OwnRequest, NotAwaitingApproval))
 async def reject_refund(
-    refund_id: str, supervisor: Supervisor, sessions: Sessions, now: Now, body: RejectionIn = NOTHING_MORE
+    refund_id: str, supervisor: Supervisor, ctx: Ctx, now: Now, body: RejectionIn = NOTHING_MORE
 ) -> RefundOut:
     """Refuse a refund that waits for a second person. What was reserved for it is free again."""
-    return RefundOut.of(await approvals.reject(sessions, refund_id, by=supervisor.actor, note=body.note, now=now))
+    return RefundOut.of(await approvals.reject(ctx, refund_id, by=supervisor.actor, note=body.note, now=now))

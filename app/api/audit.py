@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from app.api.deps import Admin, Sessions
+from app.api.deps import Admin, Ctx
 from app.api.models import STORABLE, Moment
 from app.api.openapi import Described
 from app.db.audit import Listed
@@ -83,7 +83,7 @@ class AuditOut(BaseModel):
 @router.get("")
 async def list_audit(
     _: Admin,
-    sessions: Sessions,
+    ctx: Ctx,
     actor: Annotated[Word | None, Query(description="whole: `staff:user-7`")] = None,
     action: Annotated[Word | None, Query(description="whole, or its beginning and a star: `refund.*`")] = None,
     object: Annotated[Word | None, Query(description="the id of what it was done to")] = None,  # noqa: A002
@@ -95,5 +95,5 @@ async def list_audit(
 ) -> AuditOut:
     """List entries of the audit log, the newest first."""
     wanted = Selection(actor=actor, action=action, object_id=object, subscriber_id=subscriber, since=since, until=until)
-    found = await audit.page(sessions, wanted, after=int(after) if after is not None else None, limit=limit)
+    found = await audit.page(ctx, wanted, after=int(after) if after is not None else None, limit=limit)
     return AuditOut(data=[AuditEntryOut.of(one) for one in found.found], next=found.next)

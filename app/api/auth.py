@@ -18,7 +18,8 @@ from starlette.requests import HTTPConnection
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
-from app.db.engine.session import QUERY_TIMEOUT, Sessions, is_unreachable, with_timeout
+from app.context import DatabaseContext
+from app.db.engine.session import QUERY_TIMEOUT, is_unreachable, with_timeout
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.errors import DatabaseUnavailable
 from app.services import api_keys as server_keys
@@ -71,30 +72,23 @@ class Authenticator:
 
     def __init__(
         self,
-        *,
-        issuer: str,
-        audience: str,
-        roles_claim: str,
-        sessions: Sessions,
+        ctx: DatabaseContext,
         clock: Clock,
+        *,
         cooldown: timedelta = COOLDOWN,
         remembered: int = REMEMBERED,
-        outage_allowance: timedelta = timedelta(0),
         greet: Callable[[Reader], Awaitable[None]] | None = None,
     ) -> None:
         """
         Listen to one issuer.
 
-        :param outage_allowance: for how long keys are good that the database told of before it went away.
         :param greet: is told of each reader whose token is seen for the first time.
         """
         self._greet = greet
-        self._audience, self._roles_claim = audience, roles_claim
-        self._sessions, self._clock = sessions, clock
-        self._issuer_keys = IssuerKeys(issuer, cooldown=cooldown)
+        self._ctx, self._clock, self._settings = ctx, clock, ctx.settings
+        self._issuer_keys = IssuerKeys(ctx.settings.oidc_issuer, cooldown=cooldown)
         self._generation = 0
         self._readers: Memory[Reader] = Memory(remembered)
-        self._outage_allowance = outage_allowance
         self._servers: Memory[ServerKey] = Memory(1_000)
         self._looking: dict[str, tuple[asyncio.Task[ServerKey], datetime]] = {}
         self._servers_before: Memory[ServerKey] = Memory(1_000)
@@ -131,7 +125,11 @@ class Authenticator:
         if known is not None:
             return known
         reader, until = await verify(
-            token, self._issuer_keys, audience=self._audience, roles_claim=self._roles_claim, now=now
+            token,
+            self._issuer_keys,
+            audience=self._settings.oidc_audience,
+            roles_claim=self._settings.roles_claim,
+            now=now,
         )
         if self._greet is not None:
             await self._greet(reader)
@@ -176,7 +174,7 @@ class Authenticator:
 
     async def _looked_up(self, hashed: str, now: datetime) -> ServerKey:
         try:
-            found = await with_timeout(QUERY_TIMEOUT, server_keys.find(self._sessions, hashed))
+            found = await with_timeout(QUERY_TIMEOUT, server_keys.find(self._ctx, hashed))
         except Exception as failure:
             if not is_unreachable(failure):
                 raise
@@ -187,7 +185,7 @@ class Authenticator:
         if found is None:
             self._servers_before.drop(hashed)
             raise NotAuthenticated("the API key is not known, or it was revoked")
-        self._servers_before.put(hashed, found, now=now, until=now + self._outage_allowance)
+        self._servers_before.put(hashed, found, now=now, until=now + self._settings.outage_allowance)
         return found
 
     def reader_at_hand(self, headers: Sequence[tuple[bytes, bytes]], cookie: str | None) -> Reader | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from app.api.deps import CurrentReader, Sessions, Settings, StripeGateway
+from app.api.deps import Ctx, CurrentReader
 from app.api.models import STORABLE, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -97,23 +97,19 @@ class InvoicesOut(BaseModel):
     status_code=201,
     responses=problems(NoSubscription, ReturnUrlNotAllowed, StripeRefused, StripeUnavailable),
 )
-async def open_billing_portal(
-    body: PortalIn, reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, settings: Settings
-) -> PortalOut:
+async def open_billing_portal(body: PortalIn, reader: CurrentReader, ctx: Ctx) -> PortalOut:
     """Open Stripe's portal, where readers look after their cards. What they do there is followed."""
-    hosts = settings.allowed_return_hosts
-    url = await billing.open_portal(sessions, gateway, reader.sub, return_url=body.return_url, return_hosts=hosts)
+    url = await billing.open_portal(ctx, reader.sub, return_url=body.return_url)
     return PortalOut(url=url)
 
 
 @router.get("/invoices", responses=problems(NotFound, StripeRefused, StripeUnavailable))
 async def my_invoices(
     reader: CurrentReader,
-    sessions: Sessions,
-    gateway: StripeGateway,
+    ctx: Ctx,
     after: Annotated[str | None, Query(max_length=100), STORABLE] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> InvoicesOut:
     """List the reader's invoices as Stripe has them, the newest first, with the pages that show them."""
-    shown, following = await billing.invoices_of(sessions, gateway, reader.sub, after=after, limit=limit)
+    shown, following = await billing.invoices_of(ctx, reader.sub, after=after, limit=limit)
     return InvoicesOut(data=[InvoiceOut.of(one) for one in shown], next=following)

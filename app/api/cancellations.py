@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from app.api.deps import Now, ReadRules, Sessions, StripeGateway, SupportAgent
+from app.api.deps import Ctx, Now, SupportAgent
 from app.api.models import STORABLE
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -86,40 +86,28 @@ class EndingOut(BaseModel):
 
 @router.post("/{subscription_id}/cancel", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def cancel_for_reader(
-    subscription_id: str,
-    body: CancellationIn,
-    agent: SupportAgent,
-    sessions: Sessions,
-    gateway: StripeGateway,
-    rules: ReadRules,
-    now: Now,
+    subscription_id: str, body: CancellationIn, agent: SupportAgent, ctx: Ctx, now: Now
 ) -> EndingOut:
     """End a subscription for its reader. Asked twice to end with what is paid, it counts once."""
-    found = await support.subscription(sessions, subscription_id)
-    told = (sessions, gateway, rules, found.subscriber.sub)
+    found = await support.subscription(ctx, subscription_id)
+    sub = found.subscriber.sub
     reason, by = in_one(body.reason, body.note), agent.actor
     if body.when == "now":
-        await cancellations.cancel_now(*told, reason=reason, by=by, only=subscription_id, now=now)
+        await cancellations.cancel_now(ctx, sub, reason=reason, by=by, only=subscription_id, now=now)
     else:
         await cancellations.cancel_at_period_end(
-            *told, reason=reason, comment=None, by=by, only=subscription_id, now=now
+            ctx, sub, reason=reason, comment=None, by=by, only=subscription_id, now=now
         )
-    return EndingOut.of(await support.subscription(sessions, subscription_id))
+    return EndingOut.of(await support.subscription(ctx, subscription_id))
 
 
 @router.post("/{subscription_id}/resume", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def resume_for_reader(
-    subscription_id: str,
-    body: ResumptionIn,
-    agent: SupportAgent,
-    sessions: Sessions,
-    gateway: StripeGateway,
-    rules: ReadRules,
-    now: Now,
+    subscription_id: str, body: ResumptionIn, agent: SupportAgent, ctx: Ctx, now: Now
 ) -> EndingOut:
     """Have a subscription go on that was to end. One that is to renew anyway just stays so."""
-    found = await support.subscription(sessions, subscription_id)
-    told = (sessions, gateway, rules, found.subscriber.sub)
+    found = await support.subscription(ctx, subscription_id)
+    sub = found.subscriber.sub
     reason = in_one(body.reason, body.note)
-    await cancellations.resume(*told, reason=reason, by=agent.actor, only=subscription_id, now=now)
-    return EndingOut.of(await support.subscription(sessions, subscription_id))
+    await cancellations.resume(ctx, sub, reason=reason, by=agent.actor, only=subscription_id, now=now)
+    return EndingOut.of(await support.subscription(ctx, subscription_id))

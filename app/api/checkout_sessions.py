@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from app.api.deps import CurrentReader, EntitlementPool, Now, ReadRules, Sessions, Settings, StripeGateway
+from app.api.deps import Ctx, CurrentReader, Now
 from app.api.models import STORABLE
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -104,39 +104,20 @@ class OutcomeOut(BaseModel):
         UnknownPlan, ReturnUrlNotAllowed, PriceUnavailable, PromotionCodeInvalid, AlreadySubscribed, StripeUnavailable
     ),
 )
-async def start_checkout(
-    body: CheckoutIn,
-    reader: CurrentReader,
-    sessions: Sessions,
-    gateway: StripeGateway,
-    rules: ReadRules,
-    settings: Settings,
-    now: Now,
-) -> CheckoutOut:
+async def start_checkout(body: CheckoutIn, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutOut:
     """Open a hosted checkout; the same choice returns the one that is open, another closes it first."""
     buyer = Reader(sub=reader.sub, email=reader.email, name=reader.name)
-    hosts, tax = settings.allowed_return_hosts, settings.automatic_tax
-    held = await checkout.start(
-        sessions, gateway, rules, body.to_request(), reader=buyer, return_hosts=hosts, automatic_tax=tax, now=now
-    )
+    held = await checkout.start(ctx, body.to_request(), reader=buyer, now=now)
     return CheckoutOut.of(held)
 
 
 @router.get("/{session_id}", responses=problems(NotFound))
-async def checkout_outcome(
-    session_id: str,
-    reader: CurrentReader,
-    sessions: Sessions,
-    gateway: StripeGateway,
-    pool: EntitlementPool,
-    rules: ReadRules,
-    now: Now,
-) -> OutcomeOut:
+async def checkout_outcome(session_id: str, reader: CurrentReader, ctx: Ctx, now: Now) -> OutcomeOut:
     """Tell what came of a session. Stripe is asked when its webhook is late, so the return page need not wait for it."""
-    bought = await checkout.look(sessions, gateway, session_id, sub=reader.sub)
+    bought = await checkout.look(ctx, session_id, sub=reader.sub)
     if bought is not None:
-        await subscriptions.refresh(sessions, gateway, rules, bought, now=now)
-    out = await checkout.outcome(sessions, pool, rules, session_id, sub=reader.sub, now=now)
+        await subscriptions.refresh(ctx, bought, now=now)
+    out = await checkout.outcome(ctx, session_id, sub=reader.sub, now=now)
     held = out.checkout
     return OutcomeOut(
         id=session_id,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from app.api.deps import Now, ReadRules, Sessions, SupportAgent
+from app.api.deps import Ctx, Now, SupportAgent
 from app.api.models import STORABLE, Moment
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -79,18 +79,10 @@ class CompOut(BaseModel):
 
 
 @router.post("", status_code=201, responses=problems(UnknownPlan, CompIsOver, CalendarTooShort))
-async def give_comp(body: CompIn, agent: SupportAgent, sessions: Sessions, rules: ReadRules, now: Now) -> CompOut:
+async def give_comp(body: CompIn, agent: SupportAgent, ctx: Ctx, now: Now) -> CompOut:
     """Give a reader access for nothing. They need never have been here before."""
     given = await comps.give(
-        sessions,
-        rules,
-        body.subscriber,
-        plan=body.plan,
-        until=body.until,
-        count=body.issues,
-        reason=body.reason,
-        by=agent,
-        now=now,
+        ctx, body.subscriber, plan=body.plan, until=body.until, count=body.issues, reason=body.reason, by=agent, now=now
     )
     return CompOut.of(given)
 
@@ -99,10 +91,9 @@ async def give_comp(body: CompIn, agent: SupportAgent, sessions: Sessions, rules
 async def take_comp_back(
     comp_id: str,
     agent: SupportAgent,
-    sessions: Sessions,
-    rules: ReadRules,
+    ctx: Ctx,
     now: Now,
     reason: Annotated[str | None, Query(max_length=500), STORABLE] = None,
 ) -> CompOut:
     """Take a comp back, at once. What else gives the reader access stays."""
-    return CompOut.of(await comps.take_back(sessions, rules, comp_id, reason=reason, by=agent, now=now))
+    return CompOut.of(await comps.take_back(ctx, comp_id, reason=reason, by=agent, now=now))

@@ -1,11 +1,11 @@
 """
-What endpoints are handed: the container of the process, the time, and who is calling.
+The dependencies of endpoints: the context, the time and the caller.
 
 Nothing here opens a transaction or commits: services do, so that the commit precedes the answer.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -13,106 +13,52 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from app import settings
 from app.api.auth import Authenticator
-from app.clock import Clock
-from app.db.engine import session as db
-from app.db.engine.pool import Pool
-from app.db.inbox_writer import InboxWriter
+from app.context import Context
 from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
-from app.domain.plans import AccessPolicy, Catalogue
-from app.domain.rules import Rules
-from app.gateway.client import Gateway
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
 from app.services.signing_keys import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """All that one process is made of. Built in the composition root, found on ``app.state.container``."""
+class ApiState:
+    """What the API works with: the context, and what only the API has. Set by the composition root on ``app.state.api``."""
 
-    settings: settings.Settings
-    clock: Clock
-    sessions: db.Sessions
-    gateway: Gateway
-    catalogue: Catalogue
+    ctx: Context
     authenticator: Authenticator
-    pool: Pool  # bare asyncpg, where SQLAlchemy's cost counts
-    arrivals: InboxWriter
     entitlements: Entitlements
     signer: Signer
-    news: Callable[[float], Callable[[], Awaitable[bool]]]  # waits for revocations
-    wake: Callable[[], None] = lambda: None  # has workers look at once
-    rules: Rules = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make the rules of the offer and the policies."""
-        access = AccessPolicy(
-            renewal_allowance=self.settings.renewal_allowance,
-            grace_period=self.settings.grace_period,
-            zone=self.settings.zone,
-        )
-        rules = Rules(catalogue=self.catalogue, access=access, zone=self.settings.zone)
-        object.__setattr__(self, "rules", rules)
+    wait_for_revocations: Callable[[float], Callable[[], Awaitable[bool]]]
 
 
-def container(request: HTTPConnection) -> Container:
-    """Return the container of the application that was called."""
-    return cast("Container", request.app.state.container)
+def api_state(request: HTTPConnection) -> ApiState:
+    """Return the state of the application that received the request."""
+    return cast("ApiState", request.app.state.api)
 
 
-Parts = Annotated[Container, Depends(container)]
+async def _api_state(request: HTTPConnection) -> ApiState:
+    return api_state(request)
 
 
-async def _settings(parts: Parts) -> settings.Settings:
-    return parts.settings
+Api = Annotated[ApiState, Depends(_api_state)]
 
 
-async def _sessions(parts: Parts) -> db.Sessions:
-    return parts.sessions
+async def _context(api: Api) -> Context:
+    return api.ctx
 
 
-async def _gateway(parts: Parts) -> Gateway:
-    return parts.gateway
+Ctx = Annotated[Context, Depends(_context)]
 
 
-async def _catalogue(parts: Parts) -> Catalogue:
-    return parts.catalogue
+async def _policy_time(ctx: Ctx) -> datetime:
+    return await ctx.clock.policy()
 
 
-async def _rules(parts: Parts) -> Rules:
-    return parts.rules
+async def _real_time(ctx: Ctx) -> datetime:
+    return ctx.clock.real()
 
 
-async def _pool(parts: Parts) -> Pool:
-    return parts.pool
-
-
-async def _entitlements(parts: Parts) -> Entitlements:
-    return parts.entitlements
-
-
-async def _signer(parts: Parts) -> Signer:
-    return parts.signer
-
-
-async def _policy_time(parts: Parts) -> datetime:
-    return await parts.clock.policy()
-
-
-async def _real_time(parts: Parts) -> datetime:
-    return parts.clock.real()
-
-
-Settings = Annotated[settings.Settings, Depends(_settings)]
-Sessions = Annotated[db.Sessions, Depends(_sessions)]
-StripeGateway = Annotated[Gateway, Depends(_gateway)]
-Shop = Annotated[Catalogue, Depends(_catalogue)]
-ReadRules = Annotated[Rules, Depends(_rules)]
-EntitlementPool = Annotated[Pool, Depends(_pool)]
-Asking = Annotated[Entitlements, Depends(_entitlements)]
-TokenSigner = Annotated[Signer, Depends(_signer)]
 Now = Annotated[datetime, Depends(_policy_time)]  # by which terms, guarantees and access are judged
 RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and time-outs
 
@@ -128,8 +74,8 @@ _SERVER = HTTPBearer(
 )
 
 
-async def _current_reader(request: Request, parts: Parts, _: Annotated[object, Depends(_PERSON)]) -> Reader:
-    return await parts.authenticator.reader(request)
+async def _current_reader(request: Request, api: Api, _: Annotated[object, Depends(_PERSON)]) -> Reader:
+    return await api.authenticator.reader(request)
 
 
 CurrentReader = Annotated[Reader, Depends(_current_reader)]
@@ -155,8 +101,8 @@ Admin = Annotated[Reader, Security(person_with(ADMIN), scopes=[ADMIN])]
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
     """Return a dependency: the server that is calling, if its key has the scope; else NotAllowed is raised."""
 
-    async def server(request: Request, parts: Parts, _: Annotated[object, Depends(_SERVER)]) -> ServerKey:
-        return await parts.authenticator.server(request, scope)
+    async def server(request: Request, api: Api, _: Annotated[object, Depends(_SERVER)]) -> ServerKey:
+        return await api.authenticator.server(request, scope)
 
     return server
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.deps import Now, Sessions, SupportAgent
+from app.api.deps import Ctx, Now, SupportAgent
 from app.api.models import STORABLE, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -141,32 +141,30 @@ class DismissalIn(BaseModel):
 @router.get("/disputes")
 async def list_disputes(
     _: SupportAgent,
-    sessions: Sessions,
+    ctx: Ctx,
     state: Annotated[Literal["open", "closed", "all"], Query()] = "open",
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> DisputesOut:
     """List disputes, first the ones whose evidence is due first."""
     wanted = None if state == "all" else state == "open"
-    page = await disputes.listed(sessions, is_open=wanted, after=after, limit=limit)
+    page = await disputes.listed(ctx, is_open=wanted, after=after, limit=limit)
     return DisputesOut(data=[DisputeOut.of(found) for found in page.found], next=page.next)
 
 
 @router.get("/attention")
 async def list_attention(
     _: SupportAgent,
-    sessions: Sessions,
+    ctx: Ctx,
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AttentionListOut:
     """List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing."""
-    page = await attention.listed(sessions, after=after, limit=limit)
+    page = await attention.listed(ctx, after=after, limit=limit)
     return AttentionListOut(data=[AttentionOut.of(item) for item in page.found], next=page.next)
 
 
 @router.post("/attention/{object_id}/dismiss", status_code=204, responses=problems(NotFound))
-async def dismiss_attention(
-    object_id: str, body: DismissalIn, agent: SupportAgent, sessions: Sessions, now: Now
-) -> None:
+async def dismiss_attention(object_id: str, body: DismissalIn, agent: SupportAgent, ctx: Ctx, now: Now) -> None:
     """Take something off the list, with what was done about it."""
-    await attention.dismiss(sessions, object_id, by=f"staff:{agent.sub}", reason=body.reason, now=now)
+    await attention.dismiss(ctx, object_id, by=f"staff:{agent.sub}", reason=body.reason, now=now)

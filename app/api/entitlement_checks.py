@@ -24,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api import problems
-from app.api.deps import container
+from app.api.deps import api_state
 from app.api.hot import Hot, in_json, operation, whole
 from app.api.problems import MalformedBody, ValidationFailed
 from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAllowed, NotAuthenticated
@@ -117,18 +117,18 @@ class CheckManyOut(BaseModel):
 
 async def check(request: HTTPConnection, receive: Receive) -> bytes:
     """Answer for one reader and one feature."""
-    shop = container(request)
-    await shop.authenticator.server(request, READ_ENTITLEMENTS)
+    api = api_state(request)
+    await api.authenticator.server(request, READ_ENTITLEMENTS)
     sub, feature = asked(await whole(receive))
     if REFUSAL in request.scope:
         raise request.scope[REFUSAL]
-    return written(await shop.entitlements.check(sub, feature, now=await shop.clock.policy()))
+    return written(await api.entitlements.check(sub, feature, now=await api.ctx.clock.policy()))
 
 
 async def check_many(request: HTTPConnection, receive: Receive) -> bytes:
     """Answer for many readers and one feature."""
-    shop = container(request)
-    await shop.authenticator.server(request, READ_ENTITLEMENTS)
+    api = api_state(request)
+    await api.authenticator.server(request, READ_ENTITLEMENTS)
     body = _object(await whole(receive), {"subscribers", "feature"}, feature=LONGEST_FEATURE)
     subs: object = body.get("subscribers")
     if not isinstance(subs, list) or not 0 < len(subs) <= AT_ONCE or not all(_fits(sub, LONGEST_SUB) for sub in subs):
@@ -136,7 +136,7 @@ async def check_many(request: HTTPConnection, receive: Receive) -> bytes:
         raise ValidationFailed(
             f"body.subscribers {message}", errors=[{"field": "body.subscribers", "message": message}]
         )
-    answers = await shop.entitlements.check_many(subs, body["feature"], now=await shop.clock.policy())
+    answers = await api.entitlements.check_many(subs, body["feature"], now=await api.ctx.clock.policy())
     return json.dumps({"data": [{"subscriber": sub, **_shown(answer)} for sub, answer in answers.items()]}).encode()
 
 
@@ -204,21 +204,21 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = HTTPConnection(scope)
-        shop = container(request)
+        api = api_state(request)
         sub = ""
         try:
             feature = _feature(scope["query_string"])
-            sub = (await shop.authenticator.reader_at(request, shop.settings.gate_cookie)).sub
+            sub = (await api.authenticator.reader_at(request, api.ctx.settings.gate_cookie)).sub
             if REFUSAL in scope:
                 raise scope[REFUSAL]
-            answer = await shop.entitlements.check(sub, feature, now=await shop.clock.policy())
+            answer = await api.entitlements.check(sub, feature, now=await api.ctx.clock.policy())
             decision = answer.decision
             if not decision.allowed:
                 raise NotEntitled("the reader may not use this", reason=decision.reason, until=_time(decision))
         except DomainError as refusal:
-            await _refused(refusal, sub, cached=cached_for(shop.settings.outage_allowance))(scope, receive, send)
+            await _refused(refusal, sub, cached=cached_for(api.ctx.settings.outage_allowance))(scope, receive, send)
             return
-        headers = allowed_headers(sub, answer, cached=cached_for(shop.settings.outage_allowance))
+        headers = allowed_headers(sub, answer, cached=cached_for(api.ctx.settings.outage_allowance))
         GATE.labels(204, decision.reason).inc()
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})

@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import Asking, CurrentReader, Now, RealNow, TokenSigner
+from app.api.deps import Api, CurrentReader, Now, RealNow
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import DatabaseUnavailable
@@ -64,18 +64,16 @@ class KeysOut(BaseModel):
 
 
 @router.post("/v1/me/entitlement-tokens", responses=problems(DatabaseUnavailable, NoSigningKey))
-async def mint_entitlement_token(
-    reader: CurrentReader, asking: Asking, signer: TokenSigner, now: Now, real_now: RealNow
-) -> TokenOut:
+async def mint_entitlement_token(reader: CurrentReader, api: Api, now: Now, real_now: RealNow) -> TokenOut:
     """Sign what the reader may use, for servers that check it by themselves. It lives for minutes."""
-    held = await asking.everything(reader.sub, now=now)
-    minted = await signer.mint(held.sub, held.features, held.version, lasts=held.lasts, now=real_now)
+    held = await api.entitlements.everything(reader.sub, now=now)
+    minted = await api.signer.mint(held.sub, held.features, held.version, lasts=held.lasts, now=real_now)
     return TokenOut(token=minted.token, expires_at=minted.expires_at)
 
 
 @router.get("/.well-known/jwks.json", responses=problems(NoSigningKey))
-async def signing_keys(response: Response, signer: TokenSigner, real_now: RealNow) -> KeysOut:
+async def signing_keys(response: Response, api: Api, real_now: RealNow) -> KeysOut:
     """Tell the keys by which entitlement tokens are checked. A new one is here before it signs."""
-    found = await signer.published(now=real_now)
+    found = await api.signer.published(now=real_now)
     response.headers["Cache-Control"] = f"public, max-age={int(CACHED_FOR.total_seconds())}"
     return KeysOut(keys=[KeyOut.model_validate(key) for key in found])

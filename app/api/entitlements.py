@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import Asking, CurrentReader, EntitlementReader, Now
+from app.api.deps import Api, CurrentReader, EntitlementReader, Now
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import DatabaseUnavailable
@@ -61,12 +61,12 @@ class EntitlementsOut(BaseModel):
 
 
 @router.get("/v1/me/entitlements", responses=problems(DatabaseUnavailable))
-async def my_entitlements(reader: CurrentReader, asking: Asking, now: Now) -> EntitlementsOut:
+async def my_entitlements(reader: CurrentReader, api: Api, now: Now) -> EntitlementsOut:
     """Tell a reader what they may use. One who never subscribed may use nothing, which is no error."""
-    return EntitlementsOut.of(await asking.everything(reader.sub, now=now))
+    return EntitlementsOut.of(await api.entitlements.everything(reader.sub, now=now))
 
 
 @router.get("/v1/subscribers/{sub}/entitlements", responses=problems(DatabaseUnavailable))
-async def entitlements_of(sub: str, _: EntitlementReader, asking: Asking, now: Now) -> EntitlementsOut:
+async def entitlements_of(sub: str, _: EntitlementReader, api: Api, now: Now) -> EntitlementsOut:
     """Tell a server what any reader may use, by the identity provider's ``sub``."""
-    return EntitlementsOut.of(await asking.everything(sub, now=now))
+    return EntitlementsOut.of(await api.entitlements.everything(sub, now=now))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from app import observability
-from app.api.deps import Admin, Sessions, Settings
+from app.api.deps import Admin, Ctx
 from app.api.models import STORABLE, Moment
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -140,7 +140,7 @@ def _fields(event: StoredEvent) -> dict[str, Any]:
 @router.get("", responses=problems(BadCursor))
 async def list_events(
     _: Admin,
-    sessions: Sessions,
+    ctx: Ctx,
     state: Annotated[list[State] | None, Query(max_length=5, description="any of these")] = None,
     type: Annotated[Word | None, Query(description="whole, or its beginning and a star: `invoice.*`")] = None,  # noqa: A002
     object: Annotated[Word | None, Query(description="the id of what it tells of, or of what is looked at")] = None,  # noqa: A002
@@ -152,18 +152,18 @@ async def list_events(
 ) -> EventsOut:
     """List events of the inbox, the newest first."""
     wanted = Selection(states=tuple(state or ()), type=type, object_id=object, key=key, since=since, until=until)
-    found = await events.page(sessions, wanted, after=after, limit=limit)
+    found = await events.page(ctx, wanted, after=after, limit=limit)
     return EventsOut(data=[EventOut.of(event) for event in found.found], next=found.next)
 
 
 @router.get("/{event_id}", responses=problems(NotFound))
-async def show_event(event_id: str, _: Admin, sessions: Sessions) -> ToldOut:
+async def show_event(event_id: str, _: Admin, ctx: Ctx) -> ToldOut:
     """Show one event, what it said and what became of it."""
-    return ToldOut.all_of(await events.show(sessions, event_id))
+    return ToldOut.all_of(await events.show(ctx, event_id))
 
 
 @router.post("/replay", responses=problems(SelectionChanged))
-async def replay_events(body: ReplayIn, admin: Admin, sessions: Sessions, settings: Settings) -> ReplayedOut:
+async def replay_events(body: ReplayIn, admin: Admin, ctx: Ctx) -> ReplayedOut:
     """Have all events that match looked at again. What they are about is fetched afresh, so it may be done at any time."""
     wanted = Selection(
         states=tuple(body.state or BROKEN),
@@ -174,12 +174,12 @@ async def replay_events(body: ReplayIn, admin: Admin, sessions: Sessions, settin
         until=body.until,
     )
     if body.dry_run:
-        return ReplayedOut(matched=await events.count(sessions, wanted), replayed=0, without_effect=0)
-    done = await events.replay(sessions, wanted, livemode=settings.livemode, by=admin.actor, expected=body.expected)
+        return ReplayedOut(matched=await events.count(ctx, wanted), replayed=0, without_effect=0)
+    done = await events.replay(ctx, wanted, by=admin.actor, expected=body.expected)
     return ReplayedOut(matched=done.matched, replayed=done.replayed, without_effect=done.without_effect)
 
 
 @router.post("/{event_id}/replay", responses=problems(NotFound))
-async def replay_event(event_id: str, admin: Admin, sessions: Sessions, settings: Settings) -> EventOut:
+async def replay_event(event_id: str, admin: Admin, ctx: Ctx) -> EventOut:
     """Have one event looked at again, whatever became of it."""
-    return EventOut.of(await events.replay_one(sessions, event_id, livemode=settings.livemode, by=admin.actor))
+    return EventOut.of(await events.replay_one(ctx, event_id, by=admin.actor))

@@ -18,7 +18,7 @@ from prometheus_client import Counter
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api import entitlement_checks
-from app.api.deps import Container
+from app.api.deps import ApiState
 from app.api.entitlement_checks import GATE, LONGEST_SUB, REFUSAL
 from app.api.middleware import REQUEST_ID, REQUESTS, SANE_ID, SECONDS, SLOW
 from app.domain.callers import READ_ENTITLEMENTS
@@ -34,16 +34,16 @@ log = structlog.get_logger()
 Lane = Callable[[Scope, Receive, Send], Awaitable[Receive | None]]
 
 
-def lanes(shop: Container) -> dict[str, Lane]:
+def lanes(api: ApiState) -> dict[str, Lane]:
     """Return the lane of each path that has one."""
-    return {CHECK: _Check(shop), GATE_PATH: _Gate(shop)}
+    return {CHECK: _Check(api), GATE_PATH: _Gate(api)}
 
 
 class _Lane:
     """What both have in common."""
 
-    def __init__(self, shop: Container, method: str, path: str, status: int) -> None:
-        self._auth, self._entitlements, self._clock = shop.authenticator, shop.entitlements, shop.clock
+    def __init__(self, api: ApiState, method: str, path: str, status: int) -> None:
+        self._auth, self._entitlements, self._clock = api.authenticator, api.entitlements, api.ctx.clock
         self._method, self._path = method, path
         self._counted, self._timed = REQUESTS.labels(method, path, status), SECONDS.labels(path)
         self._begins, self._numbers = f"req_{secrets.token_hex(8)}", itertools.count(1)
@@ -81,9 +81,9 @@ class _Lane:
 class _Check(_Lane):
     """A server asks about a reader and a feature."""
 
-    def __init__(self, shop: Container) -> None:
-        super().__init__(shop, "POST", CHECK, 200)
-        self._features = frozenset(shop.catalogue.features)
+    def __init__(self, api: ApiState) -> None:
+        super().__init__(api, "POST", CHECK, 200)
+        self._features = frozenset(api.ctx.catalogue.features)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer, or let the request go on."""
@@ -124,12 +124,12 @@ class _Check(_Lane):
 class _Gate(_Lane):
     """A proxy asks about whoever holds the token. A no is told on the whole way."""
 
-    def __init__(self, shop: Container) -> None:
-        super().__init__(shop, "GET", GATE_PATH, 204)
-        self._features = {b"feature=" + name.encode(): name for name in shop.catalogue.features}
-        self._cookie = shop.settings.gate_cookie
+    def __init__(self, api: ApiState) -> None:
+        super().__init__(api, "GET", GATE_PATH, 204)
+        self._features = {b"feature=" + name.encode(): name for name in api.ctx.catalogue.features}
+        self._cookie = api.ctx.settings.gate_cookie
         self._yes: dict[str, Counter] = {}  # by reason: to find one anew costs more than to count
-        self._cached = entitlement_checks.cached_for(shop.settings.outage_allowance)
+        self._cached = entitlement_checks.cached_for(api.ctx.settings.outage_allowance)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer, or let the request go on."""

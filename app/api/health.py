@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import Container, Parts
+from app.api.deps import Ctx
 from app.api.openapi import Described
+from app.context import Context
 from app.db import attention, health
 from app.domain.errors import DatabaseUnavailable
 from app.domain.events import DEAD
@@ -82,16 +83,16 @@ async def healthz() -> Alive:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "No database, or migrations are missing"}},
 )
-async def readyz(parts: Parts) -> JSONResponse:
+async def readyz(ctx: Ctx) -> JSONResponse:
     """Tell whether requests can be served, and whether work piles up."""
-    ready = await _look(parts)
+    ready = await _look(ctx)
     return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
 
 
-async def _look(parts: Container) -> Ready:
+async def _look(ctx: Context) -> Ready:
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            seen = await health.look(parts.sessions)
+            seen = await health.look(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError) as failure:
         log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
         why = "the database does not answer"
@@ -99,16 +100,16 @@ async def _look(parts: Container) -> Ready:
     if seen is None:
         return Ready(status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing")
     age = seen.oldest_unapplied or timedelta(0)
-    degraded = age > parts.settings.degraded_after or seen.events[DEAD] > 0
+    degraded = age > ctx.settings.degraded_after or seen.events[DEAD] > 0
     return Ready(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
-async def metrics(parts: Parts) -> Response:
+async def metrics(ctx: Ctx) -> Response:
     """Return the metrics, as Prometheus reads them. What only the database knows is NaN while it is away."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            seen = await health.look(parts.sessions)
+            seen = await health.look(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError):
         seen = None
     age = seen.oldest_unapplied or timedelta(0) if seen else None

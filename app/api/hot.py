@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api import problems
-from app.api.deps import container
+from app.api.deps import api_state
 from app.api.openapi import ANY_REQUEST
 from app.api.problems import MalformedBody
 from app.domain.errors import DomainError
@@ -75,16 +75,10 @@ class Hot:
 
 async def stripe_webhook(request: HTTPConnection, receive: Receive) -> bytes:
     """Take in what Stripe tells us. 200 once it is safely stored, or was already."""
-    shop = container(request)
-    if await webhooks.accept(
-        shop.arrivals,
-        await whole(receive),
-        request.headers.get("stripe-signature"),
-        secrets=[secret.get_secret_value() for secret in shop.settings.webhook_secrets],
-        livemode=shop.settings.livemode,
-        now=shop.clock.real(),
-    ):
-        shop.wake()
+    ctx = api_state(request).ctx
+    signature = request.headers.get("stripe-signature")
+    if await webhooks.accept(ctx, await whole(receive), signature, now=ctx.clock.real()):
+        ctx.wake_workers()
     return b'{"received":true}'
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from app.api.deps import Circulation, Now, Parts, ReadRules, Sessions, SupportAgent
+from app.api.deps import Circulation, Ctx, Now, SupportAgent
 from app.api.models import STORABLE, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
@@ -181,12 +181,12 @@ class ExtensionOut(BaseModel):
 @router.get("/issues", tags=["issues"])
 async def list_issues(
     _: Circulation,
-    sessions: Sessions,
+    ctx: Ctx,
     after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER, description="the number of the last one seen")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> CalendarOut:
     """Show the calendar, in the order of the issues' numbers."""
-    page = await issues.page(sessions, after=after, limit=limit)
+    page = await issues.page(ctx, after=after, limit=limit)
     return CalendarOut(
         data=[IssueOut.model_validate(issue) for issue in page.issues],
         next=str(page.next) if page.next is not None else None,
@@ -194,17 +194,15 @@ async def list_issues(
 
 
 @router.get("/issues/{number}", tags=["issues"], responses=problems(NotFound))
-async def show_issue(number: Number, _: Circulation, sessions: Sessions) -> IssueOut:
+async def show_issue(number: Number, _: Circulation, ctx: Ctx) -> IssueOut:
     """Show one issue."""
-    return IssueOut.model_validate(await issues.find(sessions, number))
+    return IssueOut.model_validate(await issues.find(ctx, number))
 
 
 @router.put("/issues/{number}", tags=["issues"], responses=problems(IssueDatesWrong, IssueOutOfOrder))
-async def keep_issue(
-    number: Number, body: IssueIn, agent: Circulation, sessions: Sessions, rules: ReadRules
-) -> IssueOut:
+async def keep_issue(number: Number, body: IssueIn, agent: Circulation, ctx: Ctx) -> IssueOut:
     """Put an issue into the calendar, or move it. What readers are owed follows by itself."""
-    return IssueOut.model_validate(await issues.keep(sessions, rules.zone, body.to_issue(number), by=agent.actor))
+    return IssueOut.model_validate(await issues.keep(ctx, body.to_issue(number), by=agent.actor))
 
 
 @router.post(
@@ -220,7 +218,7 @@ async def extend_subscription(
     body: ExtendIn,
     request: Request,
     agent: SupportAgent,
-    parts: Parts,
+    ctx: Ctx,
     now: Now,
     key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
 ) -> JSONResponse:
@@ -228,8 +226,7 @@ async def extend_subscription(
 
     async def extend(adjustment_id: str) -> tuple[int, dict[str, Any]]:
         made = await issues.extend(
-            parts.sessions,
-            parts.rules,
+            ctx,
             subscription_id,
             adjustment_id=adjustment_id,
             more=body.issues,
@@ -244,7 +241,7 @@ async def extend_subscription(
         status, answer = await extend(new_id("adj"))
         return JSONResponse(answer, status)
     kept = await idempotency.once(
-        parts.sessions,
+        ctx,
         caller=agent.actor,
         route=f"{request.method} {request.url.path}",
         key=check_key(key),

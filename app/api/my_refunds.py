@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from app.api.deps import CurrentReader, IdempotencyKey, Now, Parts, ReadRules, Sessions
+from app.api.deps import Ctx, CurrentReader, IdempotencyKey, Now
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, GivenOut, MoneyIn, QuoteOut, give_back
@@ -46,9 +46,9 @@ class MyRefundIn(BaseModel):
 
 
 @router.get("/refund-quote", responses=problems(NoSubscription))
-async def my_refund_quote(reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now) -> MyQuoteOut:
+async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteOut:
     """Tell a reader what the guarantee would pay now, or why it would not."""
-    payment, quote = await quotes.guarantee_of(sessions, rules, reader.sub, now=now)
+    payment, quote = await quotes.guarantee_of(ctx, reader.sub, now=now)
     return MyQuoteOut(payment=payment, **QuoteOut.of(quote).model_dump())
 
 
@@ -74,10 +74,10 @@ async def my_refund_quote(reader: CurrentReader, sessions: Sessions, rules: Read
     ),
 )
 async def issue_my_refund(
-    body: MyRefundIn, request: Request, reader: CurrentReader, key: IdempotencyKey, parts: Parts, now: Now
+    body: MyRefundIn, request: Request, reader: CurrentReader, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Give a reader their money back under the guarantee, and end their subscription."""
-    payment, _ = await quotes.guarantee_of(parts.sessions, parts.rules, reader.sub, now=now)
+    payment, _ = await quotes.guarantee_of(ctx, reader.sub, now=now)
     wanted = RefundRequest(
         payment_id=payment,
         basis=GUARANTEE,
@@ -85,4 +85,4 @@ async def issue_my_refund(
         note=None,
         expected=Money(body.expected_amount.amount, body.expected_amount.currency),
     )
-    return await give_back(parts, wanted, request, by=f"reader:{reader.sub}", key=key, now=now)
+    return await give_back(ctx, wanted, request, by=f"reader:{reader.sub}", key=key, now=now)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.deps import Now, ReadRules, Shop
+from app.api.deps import Ctx, Now
 from app.api.models import MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -167,20 +167,20 @@ _UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earl
 
 
 @router.get("", response_model=PlansOut, responses=_UNCHANGED)
-async def list_plans(shop: Shop, rules: ReadRules, now: Now, if_none_match: IfNoneMatch = None) -> Response:
+async def list_plans(ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> Response:
     """Return every plan, with prices, features, guarantee and term. Anyone may ask."""
+    offered = [plan for plan in ctx.catalogue.plans.values() if not plan.retired]
     return _cacheable(
-        PlansOut(data=[PlanOut.of(plan, now=now, zone=rules.zone) for plan in shop.plans.values() if not plan.retired]),
-        if_none_match,
+        PlansOut(data=[PlanOut.of(plan, now=now, zone=ctx.rules.zone) for plan in offered]), if_none_match
     )
 
 
 @router.get("/{code}", response_model=PlanOut, responses={**_UNCHANGED, **problems(NotFound)})
-async def read_plan(code: str, shop: Shop, rules: ReadRules, now: Now, if_none_match: IfNoneMatch = None) -> Response:
+async def read_plan(code: str, ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> Response:
     """Return one plan."""
-    if code not in shop.plans:  # what the address names, not what a body asks for: 404, where UnknownPlan is 422
+    if code not in ctx.catalogue.plans:  # the address names it, not a body: 404, where UnknownPlan is 422
         raise NotFound(f"There is no plan {code[:100]!r}.")
-    return _cacheable(PlanOut.of(shop.plan(code), now=now, zone=rules.zone), if_none_match)
+    return _cacheable(PlanOut.of(ctx.catalogue.plan(code), now=now, zone=ctx.rules.zone), if_none_match)
 
 
 def _price(price: Price) -> DigitalPriceOut | PrintPriceOut:

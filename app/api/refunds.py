@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
-from app.api.deps import Container, IdempotencyKey, Now, Parts, ReadRules, Sessions, SupportAgent
+from app.api.deps import Ctx, IdempotencyKey, Now, SupportAgent
 from app.api.models import STORABLE, MoneyOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
+from app.context import Context
 from app.db.engine.session import new_id
 from app.domain.errors import NotFound
 from app.domain.money import Money, OtherCurrency
@@ -306,10 +307,10 @@ PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/payments/{payment_id}/refund-quote", responses=problems(NotFound))
-async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rules: ReadRules, now: Now) -> QuotesOut:
+async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> QuotesOut:
     """Tell what each basis would pay now."""
-    found = await quotes.of_payment(sessions, rules, payment_id, now=now)
-    limits = rules.catalogue.policies.goodwill_limits(now.astimezone(rules.zone).date())
+    found = await quotes.of_payment(ctx, payment_id, now=now)
+    limits = ctx.rules.catalogue.policies.goodwill_limits(now.astimezone(ctx.rules.zone).date())
     shown = [
         QuoteOut.of(one, alone=limits.alone.get(one.currency, 0) if one.basis == GOODWILL else None) for one in found
     ]
@@ -343,26 +344,23 @@ async def refund_quote(payment_id: str, _: SupportAgent, sessions: Sessions, rul
     ),
 )
 async def issue_refund(
-    body: RefundIn, request: Request, agent: SupportAgent, key: IdempotencyKey, parts: Parts, now: Now
+    body: RefundIn, request: Request, agent: SupportAgent, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Give money back on one payment. The quote must still hold."""
-    return await give_back(parts, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)
+    return await give_back(ctx, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)
 
 
 async def give_back(
-    parts: Container, wanted: RefundRequest, request: Request, *, by: str, key: str, now: datetime
+    ctx: Context, wanted: RefundRequest, request: Request, *, by: str, key: str, now: datetime
 ) -> JSONResponse:
     """Issue a refund once for a caller's key, and answer as the first time when it is asked for again."""
 
     async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
-        lease = parts.settings.lease
-        act = await refunds.issue(
-            parts.sessions, parts.gateway, parts.rules, wanted, refund_id=refund_id, by=by, lease=lease, now=now
-        )
+        act = await refunds.issue(ctx, wanted, refund_id=refund_id, by=by, now=now)
         return answered(act)
 
     answer = await idempotency.once(
-        parts.sessions,
+        ctx,
         caller=by,
         route=f"{request.method} {request.url.path}",
         key=key,

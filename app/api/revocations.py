@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import EntitlementReader, Parts, Sessions
+from app.api.deps import Api, Ctx, EntitlementReader
 from app.api.openapi import Described
 from app.services import revocations
 from app.services.revocations import Feed
@@ -45,10 +45,10 @@ class RevocationsOut(BaseModel):
 @router.get("/v1/revocations")
 async def follow_revocations(
     _: EntitlementReader,
-    sessions: Sessions,
-    parts: Parts,
+    ctx: Ctx,
+    api: Api,
     since: Annotated[int, Query(ge=0, lt=2**63, description="`next` of the last answer; at first 0: all living.")] = 0,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait when there is nothing.")] = 0,
 ) -> RevocationsOut:
     """Tell whose access shrank, and wait for it if asked to: for servers that remember tokens or answers."""
-    return RevocationsOut.of(await revocations.since(sessions, since, wait=parts.news(wait)))
+    return RevocationsOut.of(await revocations.since(ctx, since, wait=api.wait_for_revocations(wait)))

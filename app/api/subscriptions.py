@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.api.deps import CurrentReader, Now, ReadRules, Sessions, StripeGateway
+from app.api.deps import Ctx, CurrentReader, Now
 from app.api.models import STORABLE, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -207,40 +207,32 @@ class CancelIn(BaseModel):
 
 
 @router.get("", responses=problems(NoSubscription))
-async def my_subscription(reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now) -> SubscriptionOut:
+async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Show the reader's subscription."""
-    return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))
 
 
 @router.get("/cancel-preview", responses=problems(NoSubscription, AlreadyEnded))
-async def preview_cancellation(
-    reader: CurrentReader, sessions: Sessions, rules: ReadRules, now: Now
-) -> CancelPreviewOut:
+async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> CancelPreviewOut:
     """Tell what each way of cancelling would do, before anything is done."""
-    mine = await subscriptions.mine(sessions, rules, reader.sub, now=now)
+    mine = await subscriptions.mine(ctx, reader.sub, now=now)
     if not mine.subscription.is_live:
         raise AlreadyEnded
     return CancelPreviewOut.of(mine, now=now)
 
 
 @router.post("/cancel", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
-async def cancel_subscription(
-    body: CancelIn, reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, rules: ReadRules, now: Now
-) -> SubscriptionOut:
+async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Cancel: at the end of what is paid, or at once."""
     if body.when == "now":
-        await cancellations.cancel_now(sessions, gateway, rules, reader.sub, reason=body.reason, now=now)
+        await cancellations.cancel_now(ctx, reader.sub, reason=body.reason, now=now)
     else:
-        await cancellations.cancel_at_period_end(
-            sessions, gateway, rules, reader.sub, reason=body.reason, comment=body.comment, now=now
-        )
-    return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
+        await cancellations.cancel_at_period_end(ctx, reader.sub, reason=body.reason, comment=body.comment, now=now)
+    return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))
 
 
 @router.post("/resume", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
-async def resume_subscription(
-    reader: CurrentReader, sessions: Sessions, gateway: StripeGateway, rules: ReadRules, now: Now
-) -> SubscriptionOut:
+async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Undo a scheduled cancellation."""
-    await cancellations.resume(sessions, gateway, rules, reader.sub, now=now)
-    return SubscriptionOut.of(await subscriptions.mine(sessions, rules, reader.sub, now=now))
+    await cancellations.resume(ctx, reader.sub, now=now)
+    return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))

@@ -9,7 +9,7 @@ from pydantic.config import JsonDict
 
 from app.api.anomalies import AnomalyOut
 from app.api.comps import COMP_EXAMPLE, CompOut
-from app.api.deps import EntitlementPool, Now, ReadRules, SupportAgent
+from app.api.deps import Ctx, Now, SupportAgent
 from app.api.disputes import DISPUTE_EXAMPLE, DisputeOut
 from app.api.issues import LEDGER_EXAMPLE, LedgerOut
 from app.api.models import MoneyOut
@@ -313,19 +313,17 @@ def _payments(seen: Overview) -> list[PaymentOut]:
 @router.get("")
 async def find_subscribers(
     _: SupportAgent,
-    pool: EntitlementPool,
+    ctx: Ctx,
     q: Annotated[str, Query(max_length=200, description="beginning of an address or a name, or a whole id")] = "",
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> SubscribersOut:
     """Find readers by address, name, ``sub``, or an id of Stripe's."""
-    page = await support.search(pool, q, after=after, limit=limit)
+    page = await support.search(ctx, q, after=after, limit=limit)
     return SubscribersOut(data=[SubscriberOut.of(found) for found in page.found], next=page.next)
 
 
 @router.get("/{subscriber_id}", responses=problems(NotFound))
-async def show_subscriber(
-    subscriber_id: str, _: SupportAgent, pool: EntitlementPool, rules: ReadRules, now: Now
-) -> OverviewOut:
+async def show_subscriber(subscriber_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> OverviewOut:
     """Show everything about one reader on one page."""
-    return OverviewOut.all_of(await support.overview(pool, rules, subscriber_id, now=now))
+    return OverviewOut.all_of(await support.overview(ctx, subscriber_id, now=now))

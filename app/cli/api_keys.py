@@ -68,18 +68,18 @@ def rotate(
 
 
 async def _create(settings: Settings, name: str, scopes: list[str]) -> str:
-    async with open_database(settings) as sessions:
-        return await api_keys.create(sessions, name=name, scopes=scopes)
+    async with open_database(settings) as ctx:
+        return await api_keys.create(ctx, name=name, scopes=scopes)
 
 
 async def _list(settings: Settings) -> list[str]:
     now = SystemClock().real()
-    async with open_database(settings) as sessions:
+    async with open_database(settings) as ctx:
         lines = []
-        for key in await api_keys.every(sessions):
+        for key in await api_keys.every(ctx):
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "active"
             lines.append(f"{key.id}  {state}  {key.created_at:%Y-%m-%d}  {' '.join(key.scopes)}  {key.name}")
-        for signing in await signing_keys.every(sessions):
+        for signing in await signing_keys.every(ctx):
             if signing.is_published(now):
                 state = "signs" if signing.signs(now) else "will sign" if now < signing.signs_from else "verifies only"
                 lines.append(f"{signing.id}  {state}  from {signing.signs_from:%Y-%m-%d %H:%M} UTC  entitlement tokens")
@@ -87,12 +87,12 @@ async def _list(settings: Settings) -> list[str]:
 
 
 async def _revoke(settings: Settings, key_id: str) -> None:
-    async with open_database(settings) as sessions:
-        await api_keys.revoke(sessions, key_id)
+    async with open_database(settings) as ctx:
+        await api_keys.revoke(ctx, key_id)
 
 
 async def _rotate(settings: Settings, *, compromised: bool) -> str:
     cipher = signing_key_cipher(settings.token_secrets, settings.data_dir)
-    async with open_database(settings) as sessions:
-        made = await signing_keys.rotate(sessions, cipher, now=SystemClock().real(), compromised=compromised)
+    async with open_database(settings) as ctx:
+        made = await signing_keys.rotate(ctx, cipher, now=SystemClock().real(), compromised=compromised)
     return f"{made.id} signs from {made.signs_from:%Y-%m-%d %H:%M} UTC"

@@ -108,14 +108,14 @@ def verify(
 
 
 async def _page(settings: Settings, wanted: Selection, after: int | None, limit: int) -> audit.Page:
-    async with open_database(settings) as sessions:
-        return await audit.page(sessions, wanted, after=after, limit=limit)
+    async with open_database(settings) as ctx:
+        return await audit.page(ctx, wanted, after=after, limit=limit)
 
 
 async def _verify(settings: Settings, kept: str | None) -> audit.Verified:
-    async with open_database(settings) as sessions:
+    async with open_database(settings) as ctx:
         return await audit.verify(
-            sessions, kept=kept, progress=lambda done: typer.echo(f"{done} entries verified", err=True)
+            ctx, kept=kept, progress=lambda done: typer.echo(f"{done} entries verified", err=True)
         )
 
 

@@ -182,28 +182,28 @@ def _run(request: Request[T]) -> T:
 
 
 async def _page(settings: Settings, wanted: Selection, after: str | None, limit: int) -> events.Page:
-    async with open_database(settings) as sessions:
-        return await events.page(sessions, wanted, after=after, limit=limit)
+    async with open_database(settings) as ctx:
+        return await events.page(ctx, wanted, after=after, limit=limit)
 
 
 async def _show(settings: Settings, event_id: str) -> events.Told:
-    async with open_database(settings) as sessions:
-        return await events.show(sessions, event_id)
+    async with open_database(settings) as ctx:
+        return await events.show(ctx, event_id)
 
 
 async def _count(settings: Settings, wanted: Selection) -> int:
-    async with open_database(settings) as sessions:
-        return await events.count(sessions, wanted)
+    async with open_database(settings) as ctx:
+        return await events.count(ctx, wanted)
 
 
 async def _replay_one(settings: Settings, event_id: str) -> StoredEvent:
-    async with open_database(settings) as sessions:
-        return await events.replay_one(sessions, event_id, livemode=settings.livemode, by=operator())
+    async with open_database(settings) as ctx:
+        return await events.replay_one(ctx, event_id, by=operator())
 
 
 async def _replay(settings: Settings, wanted: Selection) -> events.Replayed:
-    async with open_database(settings) as sessions:
-        return await events.replay(sessions, wanted, livemode=settings.livemode, by=operator())
+    async with open_database(settings) as ctx:
+        return await events.replay(ctx, wanted, by=operator())
 
 
 def _line(event: StoredEvent) -> str:

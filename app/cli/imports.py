@@ -106,5 +106,5 @@ def claim(
 
 
 async def _claim(settings: Settings, customer: str, sub: str) -> Subscriber:
-    async with open_database(settings) as sessions:
-        return await imports.claim(sessions, customer, sub=sub, by=operator())
+    async with open_database(settings) as ctx:
+        return await imports.claim(ctx, customer, sub=sub, by=operator())

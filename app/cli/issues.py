@@ -5,12 +5,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
-from zoneinfo import ZoneInfo
 
 import typer
 
 from app.cli.startup import FAILED, command_settings, open_database
-from app.db.engine.session import Sessions
+from app.context import DatabaseContext
 from app.domain import calendar_files
 from app.domain.calendar_files import BadCalendarFile
 from app.services import issues
@@ -48,7 +47,7 @@ def import_(
     """
     try:
         lines = calendar_files.read(_bytes(file))
-        kept = _with_database(lambda sessions, zone: issues.load(sessions, zone, lines, by=BY, dry_run=dry_run))
+        kept = _with_database(lambda ctx: issues.load(ctx, lines, by=BY, dry_run=dry_run))
     except BadCalendarFile as wrong:
         for problem in wrong.problems:
             typer.echo(f"{file}: {problem}", err=True)
@@ -92,11 +91,11 @@ def _bytes(file: Path) -> bytes:
         raise BadCalendarFile(f"cannot be read: {wrong.strerror}") from None
 
 
-def _with_database(request: Callable[[Sessions, ZoneInfo], Awaitable[T]]) -> T:
+def _with_database(request: Callable[[DatabaseContext], Awaitable[T]]) -> T:
     with command_settings() as settings:
         return asyncio.run(_run(settings, request))
 
 
-async def _run(settings: Settings, request: Callable[[Sessions, ZoneInfo], Awaitable[T]]) -> T:
-    async with open_database(settings) as sessions:
-        return await request(sessions, settings.zone)
+async def _run(settings: Settings, request: Callable[[DatabaseContext], Awaitable[T]]) -> T:
+    async with open_database(settings) as ctx:
+        return await request(ctx)

@@ -88,9 +88,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _work(settings: Settings) -> None:
     from app import main
+    from app.jobs import make_worker
 
-    async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
-        task = asyncio.create_task(built.worker().run())
+    async with main.open_context(settings, catalogue.load(settings.catalogue)) as ctx:
+        task = asyncio.create_task(make_worker(ctx).run())
         _freeze_objects()
         loop = asyncio.get_running_loop()
         for ended in (signal.SIGINT, signal.SIGTERM):

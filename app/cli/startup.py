@@ -7,8 +7,9 @@ from getpass import getuser
 import typer
 
 from app import observability, settings
+from app.context import DatabaseContext
 from app.db.engine.dsn import find_dsn
-from app.db.engine.session import DATABASE_FAILURES, Sessions, make_engine, make_sessions, remedy
+from app.db.engine.session import DATABASE_FAILURES, make_engine, make_sessions, remedy
 from app.domain.errors import DomainError
 from app.domain.plans import BadCatalogue
 
@@ -44,11 +45,11 @@ def command_settings() -> Iterator[settings.Settings]:
 
 
 @asynccontextmanager
-async def open_database(settings: settings.Settings) -> AsyncIterator[Sessions]:
-    """Yield transactions in the configured database, for a command that needs nothing else."""
+async def open_database(settings: settings.Settings) -> AsyncIterator[DatabaseContext]:
+    """Open the configured database, for a command that needs nothing else."""
     engine = make_engine(await find_dsn(settings), pool_size=1, pooler=settings.database_pooler)
     try:
-        yield make_sessions(engine)
+        yield DatabaseContext(settings=settings, sessions=make_sessions(engine))
     finally:
         await engine.dispose()
 

@@ -61,14 +61,14 @@ async def _sweep(
 ) -> Report:
     from app import main  # imported here to keep the other commands fast
 
-    async with main.parts(settings, catalogue.load(settings.catalogue)) as built:
-        sessions, owner, now = built.sessions, f"{operator()}-{secrets.token_hex(4)}", await built.clock.policy()
-        async with sessions.begin() as session:
+    async with main.open_context(settings, catalogue.load(settings.catalogue)) as ctx:
+        owner, now = f"{operator()}-{secrets.token_hex(4)}", await ctx.clock.policy()
+        async with ctx.sessions.begin() as session:
             if not await leases.take(session, WORK_KEY, owner=owner, lease=settings.lease):
                 raise AlreadyReconciling
-        async with leases.held(sessions, WORK_KEY, owner=owner, lease=settings.lease):
+        async with leases.held(ctx.sessions, WORK_KEY, owner=owner, lease=settings.lease):
             sweep, interrupted = await reconciliation.begin(
-                sessions,
+                ctx,
                 kind=kind,
                 by=operator(),
                 dry_run=dry_run,
@@ -78,19 +78,8 @@ async def _sweep(
             if interrupted and not quiet:
                 typer.echo(f"Continuing the interrupted run of {_minute(sweep.created_at)}.", err=True)
             with backlog(), ExitStack() as shown:  # gives way to requests that readers wait for
-                progress = (
-                    _bar(shown, sum((await reconciliation.sizes(sessions)).values())) if not quiet else lambda _: None
-                )
-                return await reconciliation.run(
-                    sessions,
-                    built.gateway,
-                    built.rules,
-                    sweep.id,
-                    livemode=settings.livemode,
-                    now=now,
-                    told=progress,
-                    importing=importing,
-                )
+                progress = _bar(shown, sum((await reconciliation.sizes(ctx)).values())) if not quiet else lambda _: None
+                return await reconciliation.run(ctx, sweep.id, now=now, told=progress, importing=importing)
 
 
 def _bar(shown: ExitStack, size: int) -> Callable[[Sweep], None]:

@@ -18,9 +18,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.console import templating
-from app.console.desk import CONSOLE
-from app.console.request import Visit, desk_of
+from app.console.request import Visit, console_of
 from app.console.sessions import FRESH_FOR, STAFF, Staff, staff_of, unsealed
+from app.console.state import CONSOLE
 from app.console.templating import is_https
 from app.domain.callers import NotAllowed
 from app.services import staff_sessions
@@ -58,8 +58,8 @@ def shows(path: str, page: Page, *, role: str) -> Route:
         if staff is None:
             return to_sign_in(request)
         await _admit(request, staff, role)
-        desk = desk_of(request)
-        return await page(Visit(request=request, desk=desk, staff=staff, now=await desk.clock.policy()))
+        ctx = console_of(request).ctx
+        return await page(Visit(request=request, ctx=ctx, staff=staff, now=await ctx.clock.policy()))
 
     return Route(path, show, methods=["GET"], name=f"{role or 'anybody'}:{page.__name__}")
 
@@ -79,8 +79,8 @@ def does(path: str, page: Page, *, role: str) -> Route:
                 raise NotOurForm(
                     "This form was not made for this session, so nothing was done. Reload it and try again."
                 )
-        desk = desk_of(request)
-        return await page(Visit(request=request, desk=desk, staff=staff, now=await desk.clock.policy(), form=form))
+        ctx = console_of(request).ctx
+        return await page(Visit(request=request, ctx=ctx, staff=staff, now=await ctx.clock.policy(), form=form))
 
     return Route(path, do, methods=["POST"], name=f"{role or 'anybody'}:{page.__name__}")
 
@@ -111,7 +111,7 @@ async def refused(request: Request, staff: Staff, action: str, why: str, *, abou
     """Write down what was refused."""
     log.warning("console_refused", action=action, by=staff.actor, method=request.method, why=why)
     await staff_sessions.note(
-        desk_of(request).sessions,
+        console_of(request).ctx,
         by=staff.actor,
         action=action,
         what=f"{request.method} {request.url.path}"[:300],
@@ -148,7 +148,7 @@ def same_origin(request: Request) -> bool:
     """
     origin = request.headers.get("origin")
     if origin is not None:
-        settings = desk_of(request).settings
+        settings = console_of(request).ctx.settings
         ours = settings.console_url.removesuffix(CONSOLE) if settings.console_url else None
         return origin == ours if ours else origin.partition("://")[2] == request.headers.get("host")
     return request.headers.get("sec-fetch-site") == "same-origin"
@@ -195,12 +195,12 @@ def cookie_name(request: Request) -> str:
 
 def keep(request: Request, answer: Response, staff: Staff) -> None:
     """Give the browser its session."""
-    desk = desk_of(request)
-    if desk.sign_in is None:
+    console = console_of(request)
+    if console.sign_in is None:
         raise LookupError("there is no console")
     answer.set_cookie(
         cookie_name(request),
-        staff.sealed(desk.sign_in.staff_seal, now=desk.clock.real()),
+        staff.sealed(console.sign_in.staff_seal, now=console.ctx.clock.real()),
         path=CONSOLE,
         httponly=True,
         samesite="lax",
@@ -210,31 +210,33 @@ def keep(request: Request, answer: Response, staff: Staff) -> None:
 
 async def _session(request: Request) -> Staff | None:
     """Return who has a session that holds. Our own style and script are for everybody, and ask nothing."""
-    desk = desk_of(request)
+    console = console_of(request)
     if request.url.path.startswith(f"{CONSOLE}/static/"):
         return None
     sealed = request.cookies.get(cookie_name(request))
-    if desk.sign_in is None or not sealed:
+    if console.sign_in is None or not sealed:
         return None
-    settings = desk.settings
+    settings = console.ctx.settings
     staff = unsealed(
         sealed,
-        desk.sign_in.staff_seal,
+        console.sign_in.staff_seal,
         lifetime=settings.session_lifetime,
         idle=settings.session_idle,
-        now=desk.clock.real(),
+        now=console.ctx.clock.real(),
     )
-    if staff is not None and await staff_sessions.has_ended(desk.pool, staff.sub, since=staff.since):
+    if staff is not None and await staff_sessions.has_ended(console.ctx, staff.sub, since=staff.since):
         return None
     return staff
 
 
 def _keep_alive(request: Request, staff: Staff, headers: MutableHeaders) -> None:
     """Note that the session is in use, unless the answer begins or ends one itself."""
-    desk = desk_of(request)
-    often = min(FRESH_FOR, desk.settings.session_idle / 4)
+    console = console_of(request)
+    often = min(FRESH_FOR, console.ctx.settings.session_idle / 4)
     name = cookie_name(request)
-    if desk.clock.real() - staff.seen < often or any(c.startswith(f"{name}=") for c in headers.getlist("set-cookie")):
+    if console.ctx.clock.real() - staff.seen < often or any(
+        c.startswith(f"{name}=") for c in headers.getlist("set-cookie")
+    ):
         return
     kept = Response()
     keep(request, kept, staff)

@@ -25,7 +25,7 @@ from app.console import (
     subscriptions,
     templating,
 )
-from app.console.request import BadForm, desk_of
+from app.console.request import BadForm, console_of
 from app.domain.callers import NotAllowed
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 def application() -> Starlette:
-    """Return the console. Its ``state.desk`` is set by whoever starts it."""
+    """Return the console. Its ``state.console`` is set by whoever starts it."""
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: _http,
         DomainError: _refusal,
@@ -74,7 +74,7 @@ class Threshold:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http" and desk_of(Request(scope)).sign_in is None:
+        if scope["type"] == "http" and console_of(Request(scope)).sign_in is None:
             response = Response(
                 "This Newsstand has no console: set NEWSSTAND_OIDC_CLIENT_ID and NEWSSTAND_SESSION_KEY.\n",
                 404,

@@ -30,7 +30,7 @@ async def show(visit: Visit) -> Response:
     )
     before = visit.asked("before", most=18)
     after = int(before) if before.isascii() and before.isdecimal() else None
-    page = await audit.page(visit.desk.sessions, wanted, after=after, limit=AT_ONCE)
+    page = await audit.page(visit.ctx, wanted, after=after, limit=AT_ONCE)
     unread = [name for name, day in days.items() if day is None and asked[name]]
     return visit.page("audit.html", page=page, asked=asked, unread=unread)
 
@@ -45,7 +45,7 @@ def _day(written: str) -> date | None:
 
 def _begins(visit: Visit, day: date | None) -> datetime | None:
     """Return when a day begins where the publisher is."""
-    return datetime.combine(day, time(), visit.desk.settings.zone) if day is not None else None
+    return datetime.combine(day, time(), visit.ctx.settings.zone) if day is not None else None
 
 
 ROUTES = [shows("/audit", show, role=ADMIN)]

@@ -8,7 +8,6 @@ from app.console.access_control import check_reader, does, shows
 from app.console.request import BadForm, Visit
 from app.db.engine.session import new_id
 from app.domain.callers import SUPPORT, Reader
-from app.domain.text import format_date
 from app.services import comps, idempotency, support
 
 REASONS = {
@@ -27,9 +26,9 @@ LONGEST = timedelta(days=3 * 366)
 
 async def ask(visit: Visit) -> Response:
     """Ask for which plan, for how long, and why."""
-    reader = await support.reader(visit.desk.sessions, visit.path("reader"))
-    plans = {code: plan.title for code, plan in visit.desk.rules.catalogue.plans.items() if not plan.retired}
-    first, last = (visit.now.astimezone(visit.desk.rules.zone).date() + ahead for ahead in (timedelta(days=1), LONGEST))
+    reader = await support.reader(visit.ctx, visit.path("reader"))
+    plans = {code: plan.title for code, plan in visit.ctx.rules.catalogue.plans.items() if not plan.retired}
+    first, last = (visit.now.astimezone(visit.ctx.rules.zone).date() + ahead for ahead in (timedelta(days=1), LONGEST))
     return visit.page(
         "give_comp.html",
         reader=reader,
@@ -44,9 +43,9 @@ async def ask(visit: Visit) -> Response:
 
 async def give(visit: Visit) -> Response:
     """Give access until so many issues from now are out, or to the end of a day. Sent twice, it is given once."""
-    desk = visit.desk
-    reader = await support.reader(desk.sessions, visit.path("reader"))
-    plan = visit.chosen("plan", desk.rules.catalogue.plans)
+    ctx = visit.ctx
+    reader = await support.reader(ctx, visit.path("reader"))
+    plan = visit.chosen("plan", ctx.rules.catalogue.plans)
     ends = visit.chosen("ends", ENDS)
     count = visit.number("issues", least=1, most=MOST_ISSUES) if ends == FOR_ISSUES else None
     until = _end_of_day(visit) if ends == UNTIL_DAY else None
@@ -54,8 +53,7 @@ async def give(visit: Visit) -> Response:
 
     async def work(comp_id: str) -> tuple[int, dict[str, str]]:
         given = await comps.give(
-            desk.sessions,
-            desk.rules,
+            ctx,
             reader.sub,
             plan=plan,
             until=until,
@@ -65,10 +63,10 @@ async def give(visit: Visit) -> Response:
             now=visit.now,
             comp_id=comp_id,
         )
-        return 201, {"until": format_date(given.until, desk.rules.zone)}
+        return 201, {"until": format_date(given.until, ctx.rules.zone)}
 
     answer = await idempotency.once(
-        desk.sessions,
+        ctx,
         caller=visit.staff.actor,
         route=f"POST {visit.request.url.path}",
         key=idempotency.check_key(visit.text("key", most=100)),
@@ -81,11 +79,11 @@ async def give(visit: Visit) -> Response:
 
 async def take_back(visit: Visit) -> Response:
     """Take a comp back at once."""
-    desk, comp_id, note = visit.desk, visit.path("comp"), visit.text("note", most=500)
-    await check_reader(visit, (await comps.found(desk.sessions, comp_id)).subscriber_id)
+    ctx, comp_id, note = visit.ctx, visit.path("comp"), visit.text("note", most=500)
+    await check_reader(visit, (await comps.found(ctx, comp_id)).subscriber_id)
     if not note:
         raise BadForm("Please say why it is taken back.")
-    taken = await comps.take_back(desk.sessions, desk.rules, comp_id, reason=note, by=_by(visit), now=visit.now)
+    taken = await comps.take_back(ctx, comp_id, reason=note, by=_by(visit), now=visit.now)
     return visit.go(f"/readers/{taken.subscriber_id}", say="The comp was taken back.")
 
 
@@ -95,7 +93,7 @@ def _end_of_day(visit: Visit) -> datetime:
 
     :raises BadForm: it is no day, or none that a comp may end with.
     """
-    zone = visit.desk.rules.zone
+    zone = visit.ctx.rules.zone
     today = visit.now.astimezone(zone).date()
     try:
         day = date.fromisoformat(visit.text("day", most=10))

@@ -22,9 +22,9 @@ PICTURES: dict[str, Callable[..., bytes]] = {
 
 async def show(visit: Visit) -> Response:
     """Show the figures."""
-    front = await dashboard_stats.front(visit.desk.sessions)
+    front = await dashboard_stats.front(visit.ctx)
     if front.being_counted:
-        visit.desk.wake()
+        visit.ctx.wake_workers()
     held = front.figures.held if front.figures else []
     by_status = {
         status: {one.print_edition: one.count for one in rows}
@@ -35,11 +35,11 @@ async def show(visit: Visit) -> Response:
 
 async def picture(visit: Visit) -> Response:
     """Draw one of them."""
-    name, sessions = visit.path("name").removesuffix(NARROW), visit.desk.sessions
+    name, ctx = visit.path("name").removesuffix(NARROW), visit.ctx
     narrow = visit.path("name").endswith(NARROW)
     if name == "events":
-        drawn = charts.events(await dashboard_stats.events(sessions), narrow=narrow)
-    elif name in PICTURES and (counted := await dashboard_stats.last(sessions)) is not None:
+        drawn = charts.events(await dashboard_stats.events(ctx), narrow=narrow)
+    elif name in PICTURES and (counted := await dashboard_stats.last(ctx)) is not None:
         drawn = PICTURES[name](counted, narrow=narrow)
     else:
         raise NotFound("there is no such picture")

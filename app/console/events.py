@@ -17,41 +17,35 @@ STATES = (FAILED, DEAD)
 
 async def show(visit: Visit) -> Response:
     """Show the events that failed or were given up, the newest first."""
-    wanted, after, sessions = (
-        _wanted(visit.asked("state"), visit.asked("type")),
-        visit.asked("after"),
-        visit.desk.sessions,
-    )
+    ctx, wanted, after = visit.ctx, _wanted(visit.asked("state"), visit.asked("type")), visit.asked("after")
     try:
-        page = await events.page(sessions, wanted, after=after or None, limit=AT_ONCE)
+        page = await events.page(ctx, wanted, after=after or None, limit=AT_ONCE)
     except BadCursor:
-        page = await events.page(sessions, wanted, after=None, limit=AT_ONCE)
-    number = await events.count(sessions, wanted)
+        page = await events.page(ctx, wanted, after=None, limit=AT_ONCE)
+    number = await events.count(ctx, wanted)
     asked = {"state": visit.asked("state"), "type": visit.asked("type")}
     return visit.page("events.html", page=page, asked=asked, number=number)
 
 
 async def replay(visit: Visit) -> Response:
     """Have one looked at again, unless that was done meanwhile."""
-    desk, event_id = visit.desk, visit.path("event")
-    if (await events.show(desk.sessions, event_id)).event.state not in STATES:
+    ctx, event_id = visit.ctx, visit.path("event")
+    if (await events.show(ctx, event_id)).event.state not in STATES:
         return visit.go("/events", say=f"Nothing to do: {event_id} was applied meanwhile, or is about to be.")
-    await events.replay_one(desk.sessions, event_id, livemode=desk.settings.livemode, by=visit.staff.actor)
-    desk.wake()
+    await events.replay_one(ctx, event_id, by=visit.staff.actor)
+    ctx.wake_workers()
     return visit.go("/events", say=f"{event_id} is being looked at again.")
 
 
 async def replay_all(visit: Visit) -> Response:
     """Have all of those looked at again that were counted on the page: if others failed meanwhile, nothing is done."""
-    desk, number = visit.desk, visit.number("number", least=1, most=MOST)
+    ctx, number = visit.ctx, visit.number("number", least=1, most=MOST)
     wanted = _wanted(visit.text("state", most=10), visit.text("type", most=200))
     try:
-        done = await events.replay(
-            desk.sessions, wanted, livemode=desk.settings.livemode, by=visit.staff.actor, expected=number
-        )
+        done = await events.replay(ctx, wanted, by=visit.staff.actor, expected=number)
     except SelectionChanged:
         return visit.go("/events", say="Nothing was done: there are others than when you looked. Look again.")
-    desk.wake()
+    ctx.wake_workers()
     return visit.go("/events", say=f"{counted(done.replayed, 'event is', 'events are')} being looked at again.")
 
 

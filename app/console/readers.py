@@ -25,15 +25,15 @@ async def find(visit: Visit) -> Response:
     too_long = len(words) > LONGEST_SEARCH
     found = None
     if words and not too_long:
-        found = await support.search(visit.desk.pool, words, after=visit.asked("after", most=100) or None, limit=FOUND)
+        found = await support.search(visit.ctx, words, after=visit.asked("after", most=100) or None, limit=FOUND)
     name = "reader_search_results.html" if visit.asked("part") else "reader_search.html"
     return visit.page(name, words=words[:LONGEST_SEARCH], found=found, too_long=too_long)
 
 
 async def show(visit: Visit) -> Response:
     """Show everything about one reader."""
-    desk = visit.desk
-    seen = await support.overview(desk.pool, desk.rules, visit.path("reader"), now=visit.now)
+    ctx = visit.ctx
+    seen = await support.overview(ctx, visit.path("reader"), now=visit.now)
     given: dict[str, int] = {}
     for refund in seen.refunds:
         if refund.status in CONFIRMED:
@@ -47,14 +47,14 @@ async def show(visit: Visit) -> Response:
             ledgers=seen.ledgers,
             guest_until=_guest_until(seen),
             now=visit.now,
-            zone=desk.rules.zone,
+            zone=ctx.rules.zone,
         ),
         owing=_owing(seen),
         live=next((one for one, _ in reversed(seen.subscriptions) if one.is_live), None),
         now=visit.now,
-        plans={code: plan.title for code, plan in desk.rules.catalogue.plans.items()},
+        plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
         grants=[(grant, _lasts(grant)) for grant in seen.grants],
-        story=history.days(seen.timeline, desk.rules.zone),
+        story=history.days(seen.timeline, ctx.rules.zone),
         given=given,
         refundable=next((one for one in reversed(seen.payments) if one.amount > given.get(one.id, 0)), None),
     )

@@ -34,17 +34,17 @@ AT_ONCE = 50  # requests on the page of approvals
 async def choose(visit: Visit) -> Response:
     """Show what each basis would pay for a payment, and why or why not."""
     payment_id = visit.path("payment")
-    found = await support.payment(visit.desk.sessions, payment_id)
-    quoted = await quotes.of_payment(visit.desk.sessions, visit.desk.rules, payment_id, now=visit.now)
+    found = await support.payment(visit.ctx, payment_id)
+    quoted = await quotes.of_payment(visit.ctx, payment_id, now=visit.now)
     return visit.page("refund_form.html", found=found, quotes=quoted, reasons=REASONS, first=_first(quoted))
 
 
 async def confirm(visit: Visit) -> Response:
     """Say in words what is about to happen, once more with the amount."""
     payment_id = visit.path("payment")
-    found = await support.payment(visit.desk.sessions, payment_id)
+    found = await support.payment(visit.ctx, payment_id)
     await check_reader(visit, found.subscriber.id)
-    quoted = await quotes.of_payment(visit.desk.sessions, visit.desk.rules, payment_id, now=visit.now)
+    quoted = await quotes.of_payment(visit.ctx, payment_id, now=visit.now)
     quote = next((one for one in quoted if one.basis == visit.form.get("basis")), None)
     if quote is None:
         raise BadForm("Please choose on which basis to refund.")
@@ -52,7 +52,7 @@ async def confirm(visit: Visit) -> Response:
         raise quote.refusal
     reason, note = visit.why(REASONS)
     given = _goodwill(visit, quote) if quote.basis == GOODWILL else quote.money
-    rules = visit.desk.rules
+    rules = visit.ctx.rules
     waits = needs_approval(quote.basis, given, rules.catalogue.policies, now=visit.now, zone=rules.zone)
     return visit.page(
         "refund_review.html",
@@ -69,8 +69,8 @@ async def confirm(visit: Visit) -> Response:
 
 async def issue(visit: Visit) -> Response:
     """Give the money back, if it is still what the agent saw. Sent twice, it is done once."""
-    desk, payment_id = visit.desk, visit.path("payment")
-    await check_reader(visit, (await support.payment(desk.sessions, payment_id)).subscriber.id)
+    ctx, payment_id = visit.ctx, visit.path("payment")
+    await check_reader(visit, (await support.payment(ctx, payment_id)).subscriber.id)
     reason, note = visit.why(REASONS)
     basis = visit.text("basis", most=40)
     expected = Money(visit.number("amount", least=1, most=LARGEST), visit.text("currency", most=3))
@@ -84,21 +84,12 @@ async def issue(visit: Visit) -> Response:
     )
 
     async def work(refund_id: str) -> tuple[int, dict[str, str]]:
-        await refunds.issue(
-            desk.sessions,
-            desk.gateway,
-            desk.rules,
-            request,
-            refund_id=refund_id,
-            by=visit.staff.actor,
-            lease=desk.settings.lease,
-            now=visit.now,
-        )
+        await refunds.issue(ctx, request, refund_id=refund_id, by=visit.staff.actor, now=visit.now)
         return 201, {"id": refund_id}
 
     try:
         answer = await idempotency.once(
-            desk.sessions,
+            ctx,
             caller=visit.staff.actor,
             route=f"POST {visit.request.url.path}",
             key=idempotency.check_key(visit.text("key", most=100)),
@@ -118,8 +109,8 @@ async def issue(visit: Visit) -> Response:
 
 async def show(visit: Visit) -> Response:
     """Show what became of a refund; while it is on its way the page looks again by itself."""
-    found = await support.refund(visit.desk.sessions, visit.path("refund"))
-    act = await approvals.shown(visit.desk.sessions, visit.path("refund"))
+    found = await support.refund(visit.ctx, visit.path("refund"))
+    act = await approvals.shown(visit.ctx, visit.path("refund"))
     return visit.page(
         "refund_status.html",
         found=found,
@@ -139,32 +130,30 @@ async def show(visit: Visit) -> Response:
 
 async def waiting(visit: Visit) -> Response:
     """Show the refunds that wait for a second person, and those that a person has to look at."""
-    sessions = visit.desk.sessions
-    asked = await approvals.listed(sessions, status=AWAITING, attention=False, after=None, limit=AT_ONCE)
-    stuck = await approvals.listed(sessions, status=None, attention=True, after=None, limit=AT_ONCE)
-    names = await support.names(sessions, [one.subscriber_id for one in (*asked.found, *stuck.found)])
+    ctx = visit.ctx
+    asked = await approvals.listed(ctx, status=AWAITING, attention=False, after=None, limit=AT_ONCE)
+    stuck = await approvals.listed(ctx, status=None, attention=True, after=None, limit=AT_ONCE)
+    names = await support.names(ctx, [one.subscriber_id for one in (*asked.found, *stuck.found)])
     return visit.page("approvals.html", asked=asked, stuck=stuck, names=names, reasons=REASONS)
 
 
 async def approve(visit: Visit) -> Response:
     """Let a refund be paid that somebody else asked for."""
-    desk, refund_id, lease = visit.desk, visit.path("refund"), visit.desk.settings.lease
-    await check_reader(visit, (await support.refund(desk.sessions, refund_id)).subscriber.id)
+    ctx, refund_id = visit.ctx, visit.path("refund")
+    await check_reader(visit, (await support.refund(ctx, refund_id)).subscriber.id)
     try:
-        taken = await approvals.approve(
-            desk.sessions, desk.rules, refund_id, by=visit.staff.actor, lease=lease, now=visit.now
-        )
+        taken = await approvals.approve(ctx, refund_id, by=visit.staff.actor, now=visit.now)
     except QuoteChanged:
         return visit.go(f"/refunds/{refund_id}", say="Not approved: less is left of the payment by now. Reject it.")
-    await refunds.pay(desk.sessions, desk.gateway, desk.rules, taken, lease=lease, now=visit.now)
+    await refunds.pay(ctx, taken, now=visit.now)
     return visit.go(f"/refunds/{refund_id}")
 
 
 async def reject(visit: Visit) -> Response:
     """Refuse a refund that somebody else asked for."""
-    sessions, refund_id, note = visit.desk.sessions, visit.path("refund"), visit.text("note") or None
-    await check_reader(visit, (await support.refund(sessions, refund_id)).subscriber.id)
-    await approvals.reject(sessions, refund_id, by=visit.staff.actor, note=note, now=visit.now)
+    ctx, refund_id, note = visit.ctx, visit.path("refund"), visit.text("note") or None
+    await check_reader(visit, (await support.refund(ctx, refund_id)).subscriber.id)
+    await approvals.reject(ctx, refund_id, by=visit.staff.actor, note=note, now=visit.now)
     return visit.go(f"/refunds/{refund_id}", say="Rejected. Nothing is paid.")
 
 

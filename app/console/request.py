@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.console import templating
-from app.console.desk import CONSOLE, Desk
 from app.console.sessions import Staff
+from app.console.state import CONSOLE, ConsoleState
+from app.context import Context
 
 LONGEST_NOTE = 2000  # characters
 
@@ -25,7 +26,7 @@ class Visit:
     """Who asks, what for, and all that is needed to answer."""
 
     request: Request
-    desk: Desk
+    ctx: Context
     staff: Staff
     now: datetime  # policy time: by which terms, guarantees and access are judged
     form: Mapping[str, str] = field(default_factory=dict)  # of a form of ours, checked to be one
@@ -101,6 +102,6 @@ class Visit:
         return secrets.token_urlsafe(18)
 
 
-def desk_of(request: Request) -> Desk:
+def console_of(request: Request) -> ConsoleState:
     """Return what the console is made of."""
-    return cast("Desk", request.app.state.desk)
+    return cast("ConsoleState", request.app.state.console)

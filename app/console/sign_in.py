@@ -9,10 +9,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.console import access_control, templating
-from app.console.desk import CONSOLE, SignIn
 from app.console.oidc import Attempt, ProviderAway, SignInFailed
-from app.console.request import Visit, desk_of
+from app.console.request import Visit, console_of
 from app.console.sessions import Staff
+from app.console.state import CONSOLE, SignIn
 from app.console.templating import is_https
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
 from app.domain.return_urls import ReturnUrlNotAllowed
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 async def begin(request: Request) -> Response:
     """Send the browser to the identity provider."""
-    desk, sign_in = desk_of(request), _sign_in(request)
+    console, sign_in = console_of(request), _sign_in(request)
     wanted = request.query_params.get("next", "")
     destination = own_path(wanted)
     if wanted and destination != wanted:  # the front page instead; whoever minds the service sees that it is tried
@@ -41,7 +41,7 @@ async def begin(request: Request) -> Response:
     answer = RedirectResponse(url, status_code=303)
     answer.set_cookie(
         ATTEMPT,
-        sign_in.attempt_seal.close(attempt.kept(), now=desk.clock.real()),
+        sign_in.attempt_seal.close(attempt.kept(), now=console.ctx.clock.real()),
         path=CONSOLE,
         max_age=int(ATTEMPT_LIVES.total_seconds()),
         httponly=True,
@@ -53,8 +53,8 @@ async def begin(request: Request) -> Response:
 
 async def finish(request: Request) -> Response:
     """Take the browser back from the provider, and lead it on to where it was going."""
-    desk, sign_in = desk_of(request), _sign_in(request)
-    now = desk.clock.real()
+    console, sign_in = console_of(request), _sign_in(request)
+    now = console.ctx.clock.real()
     kept = sign_in.attempt_seal.open(request.cookies.get(ATTEMPT, ""), within=ATTEMPT_LIVES, now=now)
     attempt = Attempt(**kept) if kept else None
     code = request.query_params.get("code")
@@ -62,7 +62,7 @@ async def finish(request: Request) -> Response:
         return _failed(request, SignInFailed(request.query_params.get("error", "no sign-in of this browser")[:100]))
     try:
         sub, token = await sign_in.identity.redeem(attempt, code, now=now)
-        reader = await desk.believe(token)
+        reader = await console.authenticate(token)
         if reader.sub != sub:
             raise SignInFailed("the two tokens are of two people")
     except IssuerUnavailable as away:
@@ -71,7 +71,7 @@ async def finish(request: Request) -> Response:
         return _failed(request, failure)
     staff = Staff.of(reader, now=now)
     await staff_sessions.note(
-        desk.sessions,
+        console.ctx,
         by=staff.actor,
         action="console.signed_in" if staff.roles else "console.sign_in_refused",
         what="console",
@@ -85,8 +85,7 @@ async def finish(request: Request) -> Response:
 
 async def sign_out(visit: Visit) -> Response:
     """End the session, and all others of theirs: whoever signs out of one browser may have lost another."""
-    desk = visit.desk
-    await staff_sessions.sign_out(desk.sessions, visit.staff.sub, by=visit.staff.actor, now=desk.clock.real())
+    await staff_sessions.sign_out(visit.ctx, visit.staff.sub, by=visit.staff.actor, now=visit.ctx.clock.real())
     answer = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
     answer.delete_cookie(
         access_control.cookie_name(visit.request),
@@ -116,7 +115,7 @@ def own_path(wanted: str) -> str:
 
 
 def _sign_in(request: Request) -> SignIn:
-    sign_in = desk_of(request).sign_in
+    sign_in = console_of(request).sign_in
     if sign_in is None:
         raise LookupError("there is no console")  # the guard has answered before
     return sign_in
@@ -124,7 +123,7 @@ def _sign_in(request: Request) -> SignIn:
 
 def _address(request: Request, path: str) -> str:
     """Return the whole address of a page, as the provider knows it."""
-    configured = desk_of(request).settings.console_url
+    configured = console_of(request).ctx.settings.console_url
     return (configured or f"{request.url.scheme}://{request.url.netloc}{CONSOLE}") + path
 
 

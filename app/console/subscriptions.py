@@ -44,15 +44,15 @@ async def ask_cancel(visit: Visit) -> Response:
 
 async def cancel(visit: Visit) -> Response:
     """End the subscription, with what is paid or at once. Told twice, it counts once."""
-    desk, found = visit.desk, await _live(visit)
+    ctx, found = visit.ctx, await _live(visit)
     await check_reader(visit, found.subscriber.id)
     when, why = visit.chosen("when", WHEN), in_one(*visit.why(CANCEL_REASONS))
-    told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
+    sub = found.subscriber.sub
     by, only = visit.staff.actor, found.subscription.id
     if when == "now":
-        await cancellations.cancel_now(*told, reason=why, by=by, only=only, now=visit.now)
+        await cancellations.cancel_now(ctx, sub, reason=why, by=by, only=only, now=visit.now)
         return visit.go(f"/readers/{found.subscriber.id}", say="The subscription has ended. Nothing was given back.")
-    await cancellations.cancel_at_period_end(*told, reason=why, comment=None, by=by, only=only, now=visit.now)
+    await cancellations.cancel_at_period_end(ctx, sub, reason=why, comment=None, by=by, only=only, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription ends with what is paid.")
 
 
@@ -63,11 +63,11 @@ async def ask_resume(visit: Visit) -> Response:
 
 async def resume(visit: Visit) -> Response:
     """Have a subscription go on that was to end."""
-    desk, found = visit.desk, await _live(visit)
+    ctx, found = visit.ctx, await _live(visit)
     await check_reader(visit, found.subscriber.id)
     why = in_one(*visit.why(RESUME_REASONS))
-    told = (desk.sessions, desk.gateway, desk.rules, found.subscriber.sub)
-    await cancellations.resume(*told, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
+    sub = found.subscriber.sub
+    await cancellations.resume(ctx, sub, reason=why, by=visit.staff.actor, only=found.subscription.id, now=visit.now)
     return visit.go(f"/readers/{found.subscriber.id}", say="The subscription goes on, and renews.")
 
 
@@ -77,7 +77,7 @@ async def _live(visit: Visit) -> SubscriptionOf:
 
     :raises AlreadyEnded: it is over; another of the same reader's is not meant.
     """
-    found = await support.subscription(visit.desk.sessions, visit.path("subscription"))
+    found = await support.subscription(visit.ctx, visit.path("subscription"))
     if not found.subscription.is_live:
         raise AlreadyEnded
     return found
@@ -85,8 +85,8 @@ async def _live(visit: Visit) -> SubscriptionOf:
 
 async def ask_extend(visit: Visit) -> Response:
     """Ask by how many issues, and why."""
-    found = await support.subscription(visit.desk.sessions, visit.path("subscription"))
-    most = visit.desk.rules.catalogue.plan(found.subscription.plan).issues
+    found = await support.subscription(visit.ctx, visit.path("subscription"))
+    most = visit.ctx.rules.catalogue.plan(found.subscription.plan).issues
     return visit.page(
         "extend_subscription.html", found=found, reasons=EXTENSION_REASONS, most=most, key=visit.fresh_key()
     )
@@ -94,17 +94,16 @@ async def ask_extend(visit: Visit) -> Response:
 
 async def extend(visit: Visit) -> Response:
     """Add issues to what the subscription owes. Sent twice, it is done once."""
-    desk, subscription_id = visit.desk, visit.path("subscription")
-    found = await support.subscription(desk.sessions, subscription_id)
+    ctx, subscription_id = visit.ctx, visit.path("subscription")
+    found = await support.subscription(ctx, subscription_id)
     await check_reader(visit, found.subscriber.id)
-    most = desk.rules.catalogue.plan(found.subscription.plan).issues
+    most = ctx.rules.catalogue.plan(found.subscription.plan).issues
     more = visit.number("issues", least=1, most=most)
     reason, note = visit.why(EXTENSION_REASONS)
 
     async def work(adjustment_id: str) -> tuple[int, dict[str, int]]:
         made = await issues.extend(
-            desk.sessions,
-            desk.rules,
+            ctx,
             subscription_id,
             adjustment_id=adjustment_id,
             more=more,
@@ -116,7 +115,7 @@ async def extend(visit: Visit) -> Response:
         return 201, {"unserved": made.ledger.unserved}
 
     answer = await idempotency.once(
-        desk.sessions,
+        ctx,
         caller=visit.staff.actor,
         route=f"POST {visit.request.url.path}",
         key=idempotency.check_key(visit.text("key", most=100)),

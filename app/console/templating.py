@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, Response
 
 from app.console import labels
 from app.console.cookies import Seal
-from app.console.desk import CONSOLE, Desk
 from app.console.sessions import Staff, staff_of
+from app.console.state import CONSOLE, ConsoleState
 from app.domain.callers import ADMIN, SUPERVISOR, SUPPORT
 
 FOLDER = Path(__file__).parent
@@ -53,16 +53,16 @@ _environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
 
 def page(request: Request, name: str, *, status: int = 200, **context: Any) -> Response:
     """Return a page of a template."""
-    desk, staff = cast("Desk", request.app.state.desk), staff_of(request)
+    console, staff = cast("ConsoleState", request.app.state.console), staff_of(request)
     context |= {
-        "zone": desk.settings.zone,
-        "publisher": desk.rules.catalogue.publisher,
-        "livemode": desk.settings.livemode,
+        "zone": console.ctx.settings.zone,
+        "publisher": console.ctx.rules.catalogue.publisher,
+        "livemode": console.ctx.settings.livemode,
         "staff": staff,
         "form_token": partial(_form_token, staff),
         "here": request.url.path,
-        "real_now": desk.clock.real(),
-        "notice": _notice(request, desk),
+        "real_now": console.ctx.clock.real(),
+        "notice": _notice(request, console),
     }
     answer = HTMLResponse(_environment.get_template(name).render(context), status)
     if context["notice"]:
@@ -77,12 +77,12 @@ def _form_token(staff: Staff | None) -> Markup:
 
 def leave_notice(request: Request, answer: Response, sentence: str) -> None:
     """Have the next page say something."""
-    desk = cast("Desk", request.app.state.desk)
-    seal = _notice_seal(desk)
+    console = cast("ConsoleState", request.app.state.console)
+    seal = _notice_seal(console)
     if seal is not None:
         answer.set_cookie(
             NOTICE,
-            seal.close({"say": sentence[:500]}, now=desk.clock.real()),
+            seal.close({"say": sentence[:500]}, now=console.ctx.clock.real()),
             path=CONSOLE,
             max_age=int(NOTICE_LIVES.total_seconds()),
             httponly=True,
@@ -93,17 +93,17 @@ def leave_notice(request: Request, answer: Response, sentence: str) -> None:
 
 def is_https(request: Request) -> bool:
     """Tell whether the browser came over HTTPS, by the settings or else by the request."""
-    desk = cast("Desk", request.app.state.desk)
-    return (desk.settings.console_url or str(request.url)).startswith("https://")
+    console = cast("ConsoleState", request.app.state.console)
+    return (console.ctx.settings.console_url or str(request.url)).startswith("https://")
 
 
-def _notice(request: Request, desk: Desk) -> str | None:
-    seal = _notice_seal(desk)
+def _notice(request: Request, console: ConsoleState) -> str | None:
+    seal = _notice_seal(console)
     if seal is None or NOTICE not in request.cookies:
         return None
-    said = seal.open(request.cookies[NOTICE], within=NOTICE_LIVES, now=desk.clock.real())
+    said = seal.open(request.cookies[NOTICE], within=NOTICE_LIVES, now=console.ctx.clock.real())
     return str(said["say"]) if said else None
 
 
-def _notice_seal(desk: Desk) -> Seal | None:
-    return desk.sign_in.notice_seal if desk.sign_in else None
+def _notice_seal(console: ConsoleState) -> Seal | None:
+    return console.sign_in.notice_seal if console.sign_in else None

@@ -5,8 +5,9 @@ import re
 import secrets
 from collections.abc import Iterable
 
+from app.context import DatabaseContext
 from app.db import api_keys
-from app.db.engine.session import Sessions, new_id
+from app.db.engine.session import new_id
 from app.domain.callers import ServerKey, known_scopes
 from app.domain.errors import NotFound
 
@@ -14,7 +15,7 @@ PREFIX = "nsk_"
 _SHAPE = re.compile(r"nsk_[A-Za-z0-9_-]{43}")
 
 
-async def create(sessions: Sessions, name: str, scopes: Iterable[str]) -> str:
+async def create(ctx: DatabaseContext, name: str, scopes: Iterable[str]) -> str:
     """
     Make a key and return it. It is kept as a hash only, so this is the one time it can be read.
 
@@ -23,30 +24,30 @@ async def create(sessions: Sessions, name: str, scopes: Iterable[str]) -> str:
     """
     wanted = known_scopes(scopes)
     key = PREFIX + secrets.token_urlsafe(32)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await api_keys.create(session, new_id("key"), hashed=digest(key), name=name, scopes=wanted)
     return key
 
 
-async def find(sessions: Sessions, hashed: str) -> ServerKey | None:
+async def find(ctx: DatabaseContext, hashed: str) -> ServerKey | None:
     """Return whose key has that hash, unless it was revoked: one indexed query."""
-    async with sessions() as session:
+    async with ctx.sessions() as session:
         return await api_keys.find(session, hashed)
 
 
-async def every(sessions: Sessions) -> list[api_keys.Listed]:
+async def every(ctx: DatabaseContext) -> list[api_keys.Listed]:
     """Return all keys, the oldest first."""
-    async with sessions() as session:
+    async with ctx.sessions() as session:
         return await api_keys.every(session)
 
 
-async def revoke(sessions: Sessions, key_id: str) -> None:
+async def revoke(ctx: DatabaseContext, key_id: str) -> None:
     """
     Make a key worthless, within a second, in every process.
 
     :raises NotFound: there is none of that id, or it was revoked before.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         if not await api_keys.revoke(session, key_id):
             raise NotFound(f"there is no key {key_id!r} that could be revoked")
 

@@ -1,11 +1,12 @@
 """Refunds that wait for a second person: listed, approved, rejected. Nobody decides about what they asked for themselves."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from app.aggregates import quotes
+from app.context import Context
 from app.db import audit, refunds, subscribers
-from app.db.engine.session import Session, Sessions, new_id
+from app.db.engine.session import Session, new_id
 from app.domain.errors import NotFound
 from app.domain.quotes import accept, quote
 from app.domain.refunds import AWAITING, PROCESSING, REJECTED, UNDONE, QuoteChanged, Refund, RefundTooLarge, decide
@@ -20,28 +21,26 @@ class Page:
     next: str | None
 
 
-async def listed(sessions: Sessions, *, status: str | None, attention: bool, after: str | None, limit: int) -> Page:
+async def listed(ctx: Context, *, status: str | None, attention: bool, after: str | None, limit: int) -> Page:
     """Return refunds, the newest first: of one status, or those that a person has to look at."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await refunds.page(session, status=status, attention=attention, after=after, limit=limit + 1)
     return Page(found=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
 
 
-async def shown(sessions: Sessions, refund_id: str) -> list[Refund]:
+async def shown(ctx: Context, refund_id: str) -> list[Refund]:
     """
     Return a refund, and after it the others that were asked for in the same go.
 
     :raises NotFound: there is none of that id.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         refund = await _found(session, refund_id)
         act = await refunds.of_act(session, refund.act_id)
     return sorted(act, key=lambda one: one.id != refund_id)
 
 
-async def approve(
-    sessions: Sessions, rules: Rules, refund_id: str, *, by: str, lease: timedelta, now: datetime
-) -> refunds.Taken:
+async def approve(ctx: Context, refund_id: str, *, by: str, now: datetime) -> refunds.Taken:
     """
     Let a refund be paid, if it is still worth what was asked for. From then on it is due. Told again, it counts once.
 
@@ -53,11 +52,11 @@ async def approve(
     :raises RefundRefused: it is not possible any more.
     :raises RefundInProgress: another refund of the payment is on its way; try again.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         refund = await _locked(session, refund_id)
         if refund.decided_by != by or refund.status in UNDONE:
-            await _approve(session, rules, refund, by=by, now=now)
-        return await refunds.take(session, refund.act_id, owner=new_id("own"), lease=lease)
+            await _approve(session, ctx.rules, refund, by=by, now=now)
+        return await refunds.take(session, refund.act_id, owner=new_id("own"), lease=ctx.settings.lease)
 
 
 async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, now: datetime) -> None:
@@ -78,7 +77,7 @@ async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, n
     await _decide(session, refund, PROCESSING, "refund.approved", by=by, why=refund.reason, now=now)
 
 
-async def reject(sessions: Sessions, refund_id: str, *, by: str, note: str | None, now: datetime) -> Refund:
+async def reject(ctx: Context, refund_id: str, *, by: str, note: str | None, now: datetime) -> Refund:
     """
     Refuse a refund that waits; what was reserved for it is free again. Told again, it counts once.
 
@@ -86,7 +85,7 @@ async def reject(sessions: Sessions, refund_id: str, *, by: str, note: str | Non
     :raises OwnRequest: they asked for it themselves.
     :raises NotAwaitingApproval: it was decided already.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         refund = await _locked(session, refund_id)
         if refund.decided_by == by and refund.status == REJECTED:
             return refund

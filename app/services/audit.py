@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.context import DatabaseContext
 from app.db import audit
 from app.db.audit import Listed
-from app.db.engine.session import Sessions
 from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, broken
 
 AT_ONCE = 1000  # entries that one transaction seals or verifies
@@ -30,22 +30,22 @@ class Verified:
     broken: Break | None
 
 
-async def page(sessions: Sessions, wanted: Selection, *, after: int | None, limit: int) -> Page:
+async def page(ctx: DatabaseContext, wanted: Selection, *, after: int | None, limit: int) -> Page:
     """Return selected entries, the newest first, that come after another in that order."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await audit.page(session, wanted, before=after, limit=limit + 1)
     return Page(found=found[:limit], next=str(found[limit - 1].entry.id) if len(found) > limit else None)
 
 
-async def seal(sessions: Sessions, _: str = "") -> None:
+async def seal(ctx: DatabaseContext, _: str = "") -> None:
     """Seal all entries that can be seen and have no seal, whichever of them it was called for."""
     done = AT_ONCE
     while done == AT_ONCE:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             done = await audit.seal(session, limit=AT_ONCE)
 
 
-async def verify(sessions: Sessions, *, kept: str | None = None, progress: Callable[[int], None]) -> Verified:
+async def verify(ctx: DatabaseContext, *, kept: str | None = None, progress: Callable[[int], None]) -> Verified:
     """
     Look at the whole chain, a batch at a time, and stop at the first break.
 
@@ -57,7 +57,7 @@ async def verify(sessions: Sessions, *, kept: str | None = None, progress: Calla
     found: Break | None = None
     holds = kept in (None, GENESIS)
     while found is None:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             batch = await audit.chain(session, after=last.seq if last else 0, limit=AT_ONCE)
         if not batch:
             break
@@ -67,7 +67,7 @@ async def verify(sessions: Sessions, *, kept: str | None = None, progress: Calla
                 break
             last, holds = seal, holds or seal.hash == kept
         progress(last.seq if last else 0)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         waiting = await audit.waiting(session)
         if found is None:
             found = _beside_the_chain(await audit.unaccounted(session), await audit.gone_unsealed(session))

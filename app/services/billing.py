@@ -1,29 +1,25 @@
 """What Stripe shows a reader of their own: the portal, where cards are looked after, and their invoices."""
 
-from collections.abc import Collection
-
+from app.context import Context
 from app.db import inbox, intents, subscribers
 from app.db.engine import leases
-from app.db.engine.session import Sessions
 from app.domain import return_urls
 from app.domain.events import CUSTOMER
 from app.domain.invoices import ShownInvoice
 from app.domain.subscriptions import NoSubscription
 from app.gateway import invoices, portal
-from app.gateway.client import Gateway, Gone
+from app.gateway.client import Gone
 
 
-async def open_portal(
-    sessions: Sessions, gateway: Gateway, sub: str, *, return_url: str, return_hosts: Collection[str]
-) -> str:
+async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
     """
     Return a link that opens Stripe's portal for a reader, for some minutes.
 
     :raises ReturnUrlNotAllowed: the way back leads elsewhere.
     :raises NoSubscription: the reader never had to do with Stripe, or was deleted there.
     """
-    return_urls.check(return_url, return_hosts, field="return_url")
-    async with sessions.begin() as session:
+    return_urls.check(return_url, ctx.settings.allowed_return_hosts, field="return_url")
+    async with ctx.sessions.begin() as session:
         found = await subscribers.by_sub(session, sub)
         if found is None:
             raise NoSubscription
@@ -35,20 +31,20 @@ async def open_portal(
         intent = await intents.record(session, owner.id, "portal", parameters)
         await intents.settle(session, intent.key)
     try:
-        return await portal.open_session(gateway, intent.parameters, key=intent.key)
+        return await portal.open_session(ctx.gateway, intent.parameters, key=intent.key)
     except Gone:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await inbox.request_refetch(session, f"{CUSTOMER}:{owner.stripe_customer_id}", why="gone")
             await leases.notify(session)
         raise NoSubscription from None
 
 
 async def invoices_of(
-    sessions: Sessions, gateway: Gateway, sub: str, *, after: str | None, limit: int
+    ctx: Context, sub: str, *, after: str | None, limit: int
 ) -> tuple[list[ShownInvoice], str | None]:
     """Return a page of a reader's invoices, the newest first. Whoever never had to do with Stripe has none."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         owner = await subscribers.by_sub(session, sub)
     if owner is None or owner.stripe_customer_id is None:
         return [], None
-    return await invoices.of_customer(gateway, owner.stripe_customer_id, after=after, limit=limit)
+    return await invoices.of_customer(ctx.gateway, owner.stripe_customer_id, after=after, limit=limit)

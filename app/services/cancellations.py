@@ -14,12 +14,12 @@ from functools import partial
 import structlog
 
 from app.aggregates import cancellations, sync_subscription
+from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.db.subscriptions import ConcurrentUpdate
 from app.domain.cancellations import DRAFT, payable_of
 from app.domain.errors import DomainError, StripeFault, StripeRefused, StripeUnavailable
-from app.domain.rules import Rules
 from app.domain.subscriptions import (
     OVER,
     AlreadyEnded,
@@ -31,15 +31,13 @@ from app.domain.subscriptions import (
 )
 from app.gateway import cancellations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
-from app.gateway.client import Gateway, Gone
+from app.gateway.client import Gone
 
 log = structlog.get_logger()
 
 
 async def cancel_at_period_end(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
+    ctx: Context,
     sub: str,
     *,
     reason: str | None,
@@ -68,21 +66,13 @@ async def cancel_at_period_end(
         period = seen.period
         return _Change("schedule_end", "subscription.cancel_at_period_end", parameters, period[1] if period else None)
 
-    held = await _reschedule(sessions, gateway, rules, sub, change, reason=reason, by=by, only=only, now=now)
+    held = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
     if held.cancel_at is None and held.is_live:
         raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
 
 
 async def resume(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
-    sub: str,
-    *,
-    reason: str | None = None,
-    by: str | None = None,
-    only: str | None = None,
-    now: datetime,
+    ctx: Context, sub: str, *, reason: str | None = None, by: str | None = None, only: str | None = None, now: datetime
 ) -> None:
     """
     Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error. As :func:`cancel_at_period_end`.
@@ -96,7 +86,7 @@ async def resume(
         parameters = {"cancel_at_period_end": False} if seen.ends_by_flag else {"cancel_at": ""}
         return _Change("resume", "subscription.resume", parameters, None)
 
-    held = await _reschedule(sessions, gateway, rules, sub, change, reason=reason, by=by, only=only, now=now)
+    held = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
     if held.cancel_at is not None and held.is_live:
         raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
 
@@ -112,9 +102,7 @@ class _Change:
 
 
 async def _reschedule(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
+    ctx: Context,
     sub: str,
     change: Callable[[StripeSubscriptionState], _Change | None],
     *,
@@ -124,12 +112,14 @@ async def _reschedule(
     now: datetime,
 ) -> Subscription:
     """Change when a subscription ends, if Stripe's own state asks for it; return how it stands then."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await _lock_live(session, sub, only)
-    seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)  # ours may be older than a click in the portal
+    seen = await subscriptions_at_stripe.fetch(
+        ctx.gateway, held.stripe_id
+    )  # ours may be older than a click in the portal
     wanted = change(seen)
     if wanted is not None:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             held = await _lock_live(session, sub, held.id)
             intent = await intents.record(session, held.id, wanted.intent, wanted.parameters)
             await audit.record(
@@ -142,33 +132,25 @@ async def _reschedule(
                 before={"ends_at": _text(seen.cancel_at)},
                 after={"ends_at": _text(wanted.ends_at)},
             )
-        await _tell(sessions, gateway, held, intent)
-    return await _look(sessions, gateway, rules, held.stripe_id, now=now)
+        await _tell(ctx, held, intent)
+    return await _look(ctx, held.stripe_id, now=now)
 
 
-async def _look(sessions: Sessions, gateway: Gateway, rules: Rules, stripe_id: str, *, now: datetime) -> Subscription:
-    look = partial(subscriptions_at_stripe.fetch, gateway, stripe_id)
-    return await sync_subscription.keep(sessions, rules, stripe_id, look, now=now)
+async def _look(ctx: Context, stripe_id: str, *, now: datetime) -> Subscription:
+    look = partial(subscriptions_at_stripe.fetch, ctx.gateway, stripe_id)
+    return await sync_subscription.keep(ctx.sessions, ctx.rules, stripe_id, look, now=now)
 
 
-async def _tell(sessions: Sessions, gateway: Gateway, held: Subscription, intent: intents.Intent) -> None:
+async def _tell(ctx: Context, held: Subscription, intent: intents.Intent) -> None:
     """Tell Stripe. After a fault of Stripe's the caller looks what came of it, and asks anew under another key."""
     with suppress(StripeFault):
-        await subscriptions_at_stripe.update(gateway, held.stripe_id, intent.parameters, key=intent.key)
-    async with sessions.begin() as session:
+        await subscriptions_at_stripe.update(ctx.gateway, held.stripe_id, intent.parameters, key=intent.key)
+    async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)
 
 
 async def cancel_now(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
-    sub: str,
-    *,
-    reason: str | None,
-    by: str | None = None,
-    only: str | None = None,
-    now: datetime,
+    ctx: Context, sub: str, *, reason: str | None, by: str | None = None, only: str | None = None, now: datetime
 ) -> None:
     """
     End a subscription and its access at once. Refunds nothing by itself (rules.md, rule 8).
@@ -177,9 +159,9 @@ async def cancel_now(
 
     :raises AlreadyEnded: it is over.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await _lock_live(session, sub, only)
-        await cancellations.end(session, rules, held.id, by="cancel_now", now=now)
+        await cancellations.end(session, ctx.rules, held.id, by="cancel_now", now=now)
         await audit.record(
             session,
             actor=by or f"reader:{sub}",
@@ -192,73 +174,71 @@ async def cancel_now(
         )
     # The order stands in the row: a worker repeats it.
     with suppress(StripeUnavailable, StripeRefused, NotOurs, ConcurrentUpdate):
-        await finish(sessions, gateway, rules, held.id, now=now)
+        await finish(ctx, held.id, now=now)
 
 
-async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, subscription_id: str, *, now: datetime) -> None:
+async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
     """
     Do at Stripe what the end of a subscription asks for, from wherever it stands.
 
     :raises StripeUnavailable: something is left to do; to be repeated until it is done.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await subscriptions.due(session, subscription_id)
     if held is None:
         return
     ordered = held.access_ended_at is not None
     if ordered and held.status not in OVER:
         with suppress(Gone):  # Stripe has ended it already: that is what was wanted
-            await subscriptions_at_stripe.cancel(gateway, held.stripe_id)
+            await subscriptions_at_stripe.cancel(ctx.gateway, held.stripe_id)
     with suppress(Gone):  # Stripe knows nothing of it any more, so nothing of it can be paid
-        seen = await subscriptions_at_stripe.fetch(gateway, held.stripe_id)
+        seen = await subscriptions_at_stripe.fetch(ctx.gateway, held.stripe_id)
         if seen.status not in OVER:
             if ordered:
                 raise StripeUnavailable("Stripe has not ended the subscription yet")
-            await _look(sessions, gateway, rules, held.stripe_id, now=now)
-            async with sessions.begin() as session:
+            await _look(ctx, held.stripe_id, now=now)
+            async with ctx.sessions.begin() as session:
                 await subscriptions.rest(session, held.id)  # it was said to be over, is not, and we never ended it
             return
         for invoice in payable_of(seen):
-            await _void(sessions, gateway, held, invoice)
-        await _delete_pending(sessions, gateway, held, seen)
-        await _look(sessions, gateway, rules, held.stripe_id, now=now)
-    async with sessions.begin() as session:
+            await _void(ctx, held, invoice)
+        await _delete_pending(ctx, held, seen)
+        await _look(ctx, held.stripe_id, now=now)
+    async with ctx.sessions.begin() as session:
         await subscribers.lock(session, held.subscriber_id)
         done = await cancellations.close(session, held.id, now=now)
     if not done:
         raise StripeUnavailable("a payment waits for another refund of it")
 
 
-async def _void(sessions: Sessions, gateway: Gateway, held: Subscription, invoice: StripeInvoiceState) -> None:
+async def _void(ctx: Context, held: Subscription, invoice: StripeInvoiceState) -> None:
     """Let nobody pay an invoice any more. One that was paid meanwhile is given back when it is seen."""
     if invoice.status == DRAFT:
-        intent = await _intend(sessions, held, invoice.id, "finalize", {"amount": invoice.total})
+        intent = await _intend(ctx, held, invoice.id, "finalize", {"amount": invoice.total})
         try:
-            await _ask(sessions, intent, at_stripe.finalize(gateway, invoice.id, key=intent.key))
+            await _ask(ctx, intent, at_stripe.finalize(ctx.gateway, invoice.id, key=intent.key))
         except StripeRefused as refusal:
             log.warning("draft_not_finalized", invoice=invoice.id, reason=str(refusal))
             return  # nobody can pay a draft
-    intent = await _intend(sessions, held, invoice.id, "void", {"amount": invoice.total})
+    intent = await _intend(ctx, held, invoice.id, "void", {"amount": invoice.total})
     with suppress(StripeRefused):
-        await _ask(sessions, intent, at_stripe.void(gateway, invoice.id, key=intent.key))
+        await _ask(ctx, intent, at_stripe.void(ctx.gateway, invoice.id, key=intent.key))
 
 
-async def _delete_pending(
-    sessions: Sessions, gateway: Gateway, held: Subscription, seen: StripeSubscriptionState
-) -> None:
+async def _delete_pending(ctx: Context, held: Subscription, seen: StripeSubscriptionState) -> None:
     """Let nothing of it be billed later; a credit that waits goes as well, since what is given back is a refund's matter."""
     with suppress(Gone):
-        for item in await at_stripe.pending_items(gateway, seen.customer_id, held.stripe_id):
-            await _intend(sessions, held, item.id, "delete", {"amount": item.amount, "currency": item.currency})
+        for item in await at_stripe.pending_items(ctx.gateway, seen.customer_id, held.stripe_id):
+            await _intend(ctx, held, item.id, "delete", {"amount": item.amount, "currency": item.currency})
             with suppress(Gone):
-                await at_stripe.delete_item(gateway, item.id)
+                await at_stripe.delete_item(ctx.gateway, item.id)
 
 
 async def _intend(
-    sessions: Sessions, held: Subscription, object_id: str, action: str, facts: Mapping[str, object]
+    ctx: Context, held: Subscription, object_id: str, action: str, facts: Mapping[str, object]
 ) -> intents.Intent:
     """Record what Stripe is about to be asked, with an audit row the first time."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await subscribers.lock(session, held.subscriber_id)
         intent = await intents.record(session, object_id, action, {})
         if intent.first:
@@ -275,14 +255,14 @@ async def _intend(
     return intent
 
 
-async def _ask(sessions: Sessions, intent: intents.Intent, request: Awaitable[None]) -> None:
+async def _ask(ctx: Context, intent: intents.Intent, request: Awaitable[None]) -> None:
     """Await a POST. Its intent is settled once Stripe has answered, with whatever: asked again, it is under another key."""
     answer: DomainError | None = None
     try:
         await request
     except (StripeFault, StripeRefused) as refusal:
         answer = refusal
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)
     if answer is not None:
         raise answer

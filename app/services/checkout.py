@@ -5,22 +5,20 @@ What Stripe is asked for is recorded, with its key, before it is asked; two clic
 key and get the same session.
 """
 
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.context import Context
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
 from app.db.engine import leases
-from app.db.engine.pool import Pool
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain import entitlements as rules_of_access
 from app.domain import return_urls
 from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.plans import Plan, PriceUnavailable
-from app.domain.rules import Rules
 from app.domain.subscriptions import AlreadySubscribed, NotOurs
 from app.gateway import checkouts as at_stripe
 from app.gateway import customers, prices
@@ -65,17 +63,7 @@ class Outcome:
     entitled: bool
 
 
-async def start(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
-    request: CheckoutRequest,
-    *,
-    reader: Reader,
-    return_hosts: Collection[str],
-    automatic_tax: bool,
-    now: datetime,
-) -> Checkout:
+async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: datetime) -> Checkout:
     """
     Open a hosted checkout, or return the one that is open for the same choice. Another choice closes it first.
 
@@ -85,21 +73,23 @@ async def start(
     :raises PromotionCodeInvalid: the code is none.
     :raises AlreadySubscribed: the reader has a live subscription.
     """
-    plan = rules.catalogue.on_sale(request.choice.plan)
-    return_urls.check(request.success_url, return_hosts, field="success_url")
-    return_urls.check(request.cancel_url, return_hosts, field="cancel_url")
+    plan = ctx.rules.catalogue.on_sale(request.choice.plan)
+    return_urls.check(request.success_url, ctx.settings.allowed_return_hosts, field="success_url")
+    return_urls.check(request.cancel_url, ctx.settings.allowed_return_hosts, field="cancel_url")
     components = plan.components(print_edition=request.choice.print_edition)
-    price_ids = await _price_ids(gateway, plan, request.choice)
-    promotion = await _promotion(gateway, request.choice.promotion_code)
-    customer_id, subscriber = await _customer(sessions, gateway, reader, now=now)
+    price_ids = await _price_ids(ctx.gateway, plan, request.choice)
+    promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
+    customer_id, subscriber = await _customer(ctx, reader, now=now)
     metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": plan.code}
-    parameters = _parameters(request, metadata, customer_id, price_ids, promotion, automatic_tax)
+    parameters = _parameters(request, metadata, customer_id, price_ids, promotion, ctx.settings.automatic_tax)
     ships_to = [country for price in components for country in price.ships_to]
     if ships_to:
         parameters["shipping_address_collection"] = {"allowed_countries": ships_to}
-        parameters["customer_update"] = {"shipping": "auto"} | ({"address": "auto"} if automatic_tax else {})
+        parameters["customer_update"] = {"shipping": "auto"} | (
+            {"address": "auto"} if ctx.settings.automatic_tax else {}
+        )
     for _ in range(3):
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber.id)
             await _refuse_if_subscribed(session, subscriber)
             held = await checkouts.undecided(session, subscriber.id)
@@ -112,8 +102,8 @@ async def start(
             else:
                 action, intent = "expire", await intents.record(session, held.id, "expire", {})
         if action == "open" and held.choice == request.choice:
-            return await _open(sessions, gateway, held, intent)
-        await _close(sessions, gateway, held, intent, action=action)
+            return await _open(ctx, held, intent)
+        await _close(ctx, held, intent, action=action)
     raise StripeUnavailable("other clicks of the same reader kept coming between")
 
 
@@ -127,49 +117,49 @@ async def _refuse_if_subscribed(session: Session, subscriber: Subscriber) -> Non
         raise AlreadySubscribed(subscription=current.id)
 
 
-async def _open(sessions: Sessions, gateway: Gateway, held: Checkout, intent: intents.Intent) -> Checkout:
+async def _open(ctx: Context, held: Checkout, intent: intents.Intent) -> Checkout:
     try:
-        seen = await at_stripe.create(gateway, intent.parameters, key=intent.key)
+        seen = await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
     except StripeRefused:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await subscribers.lock(session, held.subscriber_id)
             await intents.settle(session, intent.key)
             await checkouts.give_up(session, held.id)
         raise
     except StripeFault:
         # The same key would be answered with the same fault: look whether it took effect, else use another next time.
-        found = await at_stripe.find(gateway, str(intent.parameters["customer"]), checkout_id=held.id)
+        found = await at_stripe.find(ctx.gateway, str(intent.parameters["customer"]), checkout_id=held.id)
         if found is None:
-            async with sessions.begin() as session:
+            async with ctx.sessions.begin() as session:
                 await intents.settle(session, intent.key)
             raise
         seen = found
-    return await _keep(sessions, held, seen, settle=intent.key)
+    return await _keep(ctx, held, seen, settle=intent.key)
 
 
-async def _close(sessions: Sessions, gateway: Gateway, held: Checkout, intent: intents.Intent, *, action: str) -> None:
+async def _close(ctx: Context, held: Checkout, intent: intents.Intent, *, action: str) -> None:
     """Close what was opened for another choice; if it was paid meanwhile, that is what counts."""
     if action == "open":  # somebody began to open it and may not have finished: finish, so that it can be closed
-        await _open(sessions, gateway, held, intent)
+        await _open(ctx, held, intent)
         return
     assert held.stripe_id is not None
     with suppress(StripeRefused, StripeFault):  # what became of it is looked at next
-        await at_stripe.expire(gateway, held.stripe_id, key=intent.key)
-    seen = await at_stripe.fetch(gateway, held.stripe_id)
-    await _keep(sessions, held, seen, settle=intent.key)
+        await at_stripe.expire(ctx.gateway, held.stripe_id, key=intent.key)
+    seen = await at_stripe.fetch(ctx.gateway, held.stripe_id)
+    await _keep(ctx, held, seen, settle=intent.key)
     if seen.status == COMPLETE:
         raise AlreadySubscribed("the reader has just paid in another window")
 
 
 async def _keep(
-    sessions: Sessions, held: Checkout, seen: at_stripe.StripeCheckoutState, *, settle: str | None = None
+    ctx: Context, held: Checkout, seen: at_stripe.StripeCheckoutState, *, settle: str | None = None
 ) -> Checkout:
     """
     Save what Stripe said, and have the subscription looked at that came of it.
 
     Under the subscriber's lock: a click that waits for it sees the session opened and its intent settled, or neither.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await subscribers.lock(session, held.subscriber_id)
         if settle is not None:
             await intents.settle(session, settle)
@@ -218,9 +208,9 @@ async def _promotion(gateway: Gateway, code: str | None) -> str | None:
     return found
 
 
-async def _customer(sessions: Sessions, gateway: Gateway, reader: Reader, *, now: datetime) -> tuple[str, Subscriber]:
+async def _customer(ctx: Context, reader: Reader, *, now: datetime) -> tuple[str, Subscriber]:
     """Return the one customer of a reader, made if absent: claimed by a recorded intent before Stripe is asked."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         subscriber = await subscribers.ensure(session, sub=reader.sub, email=reader.email, name=reader.name)
         if subscriber.stripe_customer_id is not None:
             return subscriber.stripe_customer_id, subscriber
@@ -228,31 +218,31 @@ async def _customer(sessions: Sessions, gateway: Gateway, reader: Reader, *, now
         known = {
             "email": reader.email,
             "name": reader.name and reader.name[:LONGEST_NAME],
-            "test_clock": gateway.test_clock,
+            "test_clock": ctx.gateway.test_clock,
         }
         parameters |= {name: value for name, value in known.items() if value}
         intent = await intents.record(session, subscriber.id, "customer", parameters)
     made = None
     if now - intent.created_at > KEY_LIFE:
         email = intent.parameters.get("email")
-        made = await customers.find(gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
+        made = await customers.find(ctx.gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
     if made is None:
-        made = await _create_customer(sessions, gateway, subscriber, intent)
-    async with sessions.begin() as session:
+        made = await _create_customer(ctx, subscriber, intent)
+    async with ctx.sessions.begin() as session:
         customer_id = await subscribers.set_customer(session, subscriber.id, made)
         await intents.settle(session, intent.key)
     return customer_id, subscriber
 
 
-async def _create_customer(sessions: Sessions, gateway: Gateway, subscriber: Subscriber, intent: intents.Intent) -> str:
+async def _create_customer(ctx: Context, subscriber: Subscriber, intent: intents.Intent) -> str:
     try:
-        return await customers.create(gateway, intent.parameters, key=intent.key)
+        return await customers.create(ctx.gateway, intent.parameters, key=intent.key)
     except (StripeFault, StripeRefused):
         # A fault would be repeated under the same key; a refusal is of what the reader is called now, not for ever.
         email = intent.parameters.get("email")
-        found = await customers.find(gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
+        found = await customers.find(ctx.gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
         if found is None:
-            async with sessions.begin() as session:
+            async with ctx.sessions.begin() as session:
                 await intents.settle(session, intent.key)
             raise
         return found
@@ -285,33 +275,33 @@ def _parameters(
     return parameters
 
 
-async def look(sessions: Sessions, gateway: Gateway, stripe_id: str, *, sub: str) -> str | None:
+async def look(ctx: Context, stripe_id: str, *, sub: str) -> str | None:
     """
     Ask Stripe what came of a reader's session, unless we know already.
 
     :returns: the subscription to look at, when it is not here yet.
     :raises NotFound: there is no such session, or it is another reader's.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await _owned(session, stripe_id, sub)
     if held.status not in {COMPLETE, EXPIRED}:
         try:
-            held = await _keep(sessions, held, await at_stripe.fetch(gateway, stripe_id))
+            held = await _keep(ctx, held, await at_stripe.fetch(ctx.gateway, stripe_id))
         except StripeUnavailable:
             return None  # then we tell what we know
     bought = held.stripe_subscription_id
     if bought is None:
         return None
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return bought if await subscriptions.by_stripe_id(session, bought) is None else None
 
 
-async def outcome(sessions: Sessions, pool: Pool, rules: Rules, stripe_id: str, *, sub: str, now: datetime) -> Outcome:
+async def outcome(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> Outcome:
     """Return what came of a reader's session, and whether they may read now."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await _owned(session, stripe_id, sub)
-    access, _ = await entitlements.read(pool, sub)
-    return Outcome(checkout=held, entitled=bool(rules_of_access.allowed(access, rules.catalogue, now=now)))
+    access, _ = await entitlements.read(ctx.pool, sub)
+    return Outcome(checkout=held, entitled=bool(rules_of_access.allowed(access, ctx.rules.catalogue, now=now)))
 
 
 async def _owned(session: Session, stripe_id: str, sub: str) -> Checkout:
@@ -322,10 +312,10 @@ async def _owned(session: Session, stripe_id: str, sub: str) -> Checkout:
     return held
 
 
-async def refresh(sessions: Sessions, gateway: Gateway, stripe_id: str) -> None:
+async def refresh(ctx: Context, stripe_id: str) -> None:
     """Follow what became of a session, when Stripe says that something did."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await checkouts.by_stripe_id(session, stripe_id)
     if held is None:
         raise NotOurs(f"the checkout session {stripe_id} is none of ours")
-    await _keep(sessions, held, await at_stripe.fetch(gateway, stripe_id))
+    await _keep(ctx, held, await at_stripe.fetch(ctx.gateway, stripe_id))

@@ -3,17 +3,16 @@
 from dataclasses import replace
 from datetime import datetime
 
+from app.context import Context
 from app.db import audit, comps, grants, issues, subscribers
-from app.db.engine.session import Sessions, new_id
+from app.db.engine.session import new_id
 from app.domain.callers import Reader
 from app.domain.comps import Comp, grant_of, lasts_until
 from app.domain.errors import NotFound
-from app.domain.rules import Rules
 
 
 async def give(
-    sessions: Sessions,
-    rules: Rules,
+    ctx: Context,
     sub: str,
     *,
     plan: str,
@@ -33,12 +32,12 @@ async def give(
     :raises CompIsOver: ``until`` has passed.
     :raises CalendarTooShort: fewer issues are planned.
     """
-    rules.catalogue.plan(plan)
-    async with sessions.begin() as session:
+    ctx.rules.catalogue.plan(plan)
+    async with ctx.sessions.begin() as session:
         given = await comps.by_id(session, comp_id) if comp_id is not None else None
         if given is not None:
             return given
-        calendar = await issues.calendar(session, rules.zone)
+        calendar = await issues.calendar(session, ctx.rules.zone)
         ends = lasts_until(until=until, issues=count, calendar=calendar, now=now)
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
         comp = Comp(
@@ -51,7 +50,7 @@ async def give(
             reason=reason,
             given_by=by.actor,
         )
-        await comps.add(session, comp, grant_of(comp, rules.catalogue))
+        await comps.add(session, comp, grant_of(comp, ctx.rules.catalogue))
         await grants.rebuild(session, reader, now=now)
         await audit.record(
             session,
@@ -65,33 +64,31 @@ async def give(
     return comp
 
 
-async def found(sessions: Sessions, comp_id: str) -> Comp:
+async def found(ctx: Context, comp_id: str) -> Comp:
     """
     Return a comp.
 
     :raises NotFound: there is no such comp.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         comp = await comps.by_id(session, comp_id)
     if comp is None:
         raise NotFound("there is no such comp")
     return comp
 
 
-async def take_back(
-    sessions: Sessions, rules: Rules, comp_id: str, *, reason: str | None, by: Reader, now: datetime
-) -> Comp:
+async def take_back(ctx: Context, comp_id: str, *, reason: str | None, by: Reader, now: datetime) -> Comp:
     """
     Take a comp back, at once. What other grants give stays.
 
     :raises NotFound: there is no such comp, or it was taken back before.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await comps.by_id(session, comp_id)
         if found is None:
             raise NotFound("there is no such comp")
         reader = await subscribers.lock(session, found.subscriber_id)
-        grant = grant_of(found, rules.catalogue)
+        grant = grant_of(found, ctx.rules.catalogue)
         if not await comps.remove(session, found.id, grant.id, by=by.actor, at=now):
             raise NotFound("the comp was taken back before")
         await grants.rebuild(session, reader, now=now)

@@ -6,9 +6,10 @@ reader who was imported and not met yet, Stripe is all we know, and is believed.
 has cancelled what they had, which is looked at, and the reader's next checkout makes another.
 """
 
+from app.context import Context
 from app.db import anomalies, audit, inbox, subscribers, subscriptions
 from app.db.engine import leases
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_DIFFERS, address_differs
 from app.domain.customers import StripeCustomerState
@@ -16,17 +17,16 @@ from app.domain.events import SUBSCRIPTION
 from app.domain.imports import UNCLAIMED
 from app.domain.subscriptions import OVER, UnknownCustomer
 from app.gateway import customers as at_stripe
-from app.gateway.client import Gateway
 
 
-async def follow(sessions: Sessions, gateway: Gateway, customer_id: str) -> None:
+async def follow(ctx: Context, customer_id: str) -> None:
     """
     Look at a customer, and keep what follows.
 
     :raises UnknownCustomer: they are none of our subscribers, or no longer.
     """
-    seen = await at_stripe.fetch(gateway, customer_id)
-    async with sessions.begin() as session:
+    seen = await at_stripe.fetch(ctx.gateway, customer_id)
+    async with ctx.sessions.begin() as session:
         owner = await subscribers.lock_customer(session, customer_id)
         if owner is None:
             raise UnknownCustomer(f"the customer {customer_id} is none of our subscribers")

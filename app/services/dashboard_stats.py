@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.context import Context
 from app.db import dashboard_stats, health
-from app.db.engine.session import Sessions
 from app.domain.dashboard_stats import Figures, first_monday
-from app.domain.rules import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +19,9 @@ class Front:
     oldest_event: timedelta | None
 
 
-async def front(sessions: Sessions) -> Front:
+async def front(ctx: Context) -> Front:
     """Return the last figures, and have them counted again when they are old."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         kept = await dashboard_stats.read(session)
         asked = await dashboard_stats.ask(session)
         return Front(
@@ -34,20 +33,22 @@ async def front(sessions: Sessions) -> Front:
         )
 
 
-async def last(sessions: Sessions) -> Figures | None:
+async def last(ctx: Context) -> Figures | None:
     """Return the last figures, for a picture of them."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return (await dashboard_stats.read(session)).figures
 
 
-async def events(sessions: Sessions) -> dict[str, int]:
+async def events(ctx: Context) -> dict[str, int]:
     """Return how many events wait at this moment, by state."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return await health.events_by_state(session)
 
 
-async def count(sessions: Sessions, rules: Rules, *, now: datetime) -> None:
+async def count(ctx: Context, *, now: datetime) -> None:
     """Count them anew."""
-    async with sessions.begin() as session:
-        counted = await dashboard_stats.count(session, first=first_monday(now, rules.zone), zone=rules.zone, now=now)
+    async with ctx.sessions.begin() as session:
+        counted = await dashboard_stats.count(
+            session, first=first_monday(now, ctx.rules.zone), zone=ctx.rules.zone, now=now
+        )
         await dashboard_stats.keep(session, counted)

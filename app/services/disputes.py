@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.context import Context
 from app.db import disputes
-from app.db.engine.session import Sessions
 from app.domain.disputes import Dispute
 
 
@@ -15,8 +15,8 @@ class Page:
     next: str | None
 
 
-async def listed(sessions: Sessions, *, is_open: bool | None, after: str | None, limit: int) -> Page:
+async def listed(ctx: Context, *, is_open: bool | None, after: str | None, limit: int) -> Page:
     """Return disputes, open or closed or (None) both, by the date until which the bank takes evidence."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await disputes.listed(session, is_open=is_open, after=after, limit=limit + 1)
     return Page(found=found[:limit], next=found[limit - 1].id if len(found) > limit else None)

@@ -12,38 +12,39 @@ from datetime import datetime
 from functools import partial
 
 from app.aggregates import cancellations, sync_subscription
+from app.context import Context
 from app.db import audit, payments, subscribers, subscriptions
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.db.subscriptions import ConcurrentUpdate
 from app.domain.duplicates import DuplicateCandidate, judge
 from app.domain.rules import Rules
 from app.domain.subscriptions import NotOurs, Subscription
 from app.gateway import subscriptions as at_stripe
-from app.gateway.client import Gateway, Gone
+from app.gateway.client import Gone
 
 LOOKS = 5
 
 
-async def settle(sessions: Sessions, gateway: Gateway, rules: Rules, subscriber_id: str, *, now: datetime) -> None:
+async def settle(ctx: Context, subscriber_id: str, *, now: datetime) -> None:
     """
     Look at all live subscriptions of a reader, and end those that the rule does not let stay.
 
     :raises ConcurrentUpdate: others kept saving while we looked.
     """
     for _ in range(LOOKS):
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             live = await subscriptions.live_of(session, subscriber_id)
         seen: dict[str, int | None] = {}
         for held in live:
             seen[held.id] = None
-            look = partial(at_stripe.fetch, gateway, held.stripe_id)
+            look = partial(at_stripe.fetch, ctx.gateway, held.stripe_id)
             with suppress(NotOurs, Gone):  # then it is nobody's candidate
                 seen[held.id] = (
-                    await sync_subscription.keep(sessions, rules, held.stripe_id, look, now=now, alone=True)
+                    await sync_subscription.keep(ctx.sessions, ctx.rules, held.stripe_id, look, now=now, alone=True)
                 ).version
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber_id)
-            if await _settled(session, rules, subscriber_id, seen, now=now):
+            if await _settled(session, ctx.rules, subscriber_id, seen, now=now):
                 return
     raise ConcurrentUpdate(subscriber_id)
 

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from app import observability
+from app.context import DatabaseContext
 from app.db import audit, events
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.db.events import StoredEvent
 from app.domain.errors import Invalid, NotFound
 from app.domain.events import Selection, SelectionChanged, with_mode
@@ -48,48 +49,48 @@ class Replayed:
     without_effect: int  # are of a kind from which nothing follows: they stay put aside
 
 
-async def page(sessions: Sessions, wanted: Selection, *, after: str | None, limit: int) -> Page:
+async def page(ctx: DatabaseContext, wanted: Selection, *, after: str | None, limit: int) -> Page:
     """
     Return selected events, the newest first.
 
     :raises BadCursor: ``after`` is no place in the list.
     """
     place = _place(after) if after is not None else None
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await events.page(session, wanted, after=place, limit=limit + 1)
     return Page(found=found[:limit], next=_cursor(found[limit - 1]) if len(found) > limit else None)
 
 
-async def show(sessions: Sessions, event_id: str) -> Told:
+async def show(ctx: DatabaseContext, event_id: str) -> Told:
     """
     Return one event with what it said.
 
     :raises NotFound: there is none of that id, or it was forgotten since.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await events.by_id(session, event_id)
     if found is None:
         raise NotFound("there is no such event, or it was applied long ago and forgotten")
     return Told(event=found[0], payload=observability.redact(json.loads(found[1]), also=LINKS))
 
 
-async def count(sessions: Sessions, wanted: Selection) -> int:
+async def count(ctx: DatabaseContext, wanted: Selection) -> int:
     """Return how many events are selected."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return await events.count(session, wanted)
 
 
-async def replay_one(sessions: Sessions, event_id: str, *, livemode: bool, by: str) -> StoredEvent:
+async def replay_one(ctx: DatabaseContext, event_id: str, *, by: str) -> StoredEvent:
     """
     Have one event looked at again, whatever became of it. Its object is fetched afresh, so that does no harm.
 
     :raises NotFound: there is none of that id, or it was forgotten since.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await events.by_id(session, event_id)
         if found is None:
             raise NotFound("there is no such event, or it was applied long ago and forgotten")
-        await _replay(session, [found[0]], livemode=livemode)
+        await _replay(session, [found[0]], livemode=ctx.settings.livemode)
         await audit.record(
             session, actor=by, action="event.replay", object_id=event_id, before={"state": found[0].state}
         )
@@ -98,25 +99,23 @@ async def replay_one(sessions: Sessions, event_id: str, *, livemode: bool, by: s
     return again[0]
 
 
-async def replay(
-    sessions: Sessions, wanted: Selection, *, livemode: bool, by: str, expected: int | None = None
-) -> Replayed:
+async def replay(ctx: DatabaseContext, wanted: Selection, *, by: str, expected: int | None = None) -> Replayed:
     """
     Have all selected events looked at again, a thousand in each transaction.
 
     :param expected: how many the caller was told there are.
     :raises SelectionChanged: there are others by now.
     """
-    matched = await count(sessions, wanted)
+    matched = await count(ctx, wanted)
     if expected is not None and matched != expected:
         raise SelectionChanged(expected=expected, matched=matched)
     seen, done, place = 0, 0, None
     while seen < matched:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             batch = await events.oldest(session, wanted, after=place, limit=min(AT_ONCE, matched - seen))
             if not batch:
                 break
-            due = await _replay(session, batch, livemode=livemode)
+            due = await _replay(session, batch, livemode=ctx.settings.livemode)
             facts = {**wanted.facts(), "events": due}
             await audit.record(session, actor=by, action="event.replay_all", object_id="events", after=facts)
         seen, done, place = seen + len(batch), done + due, batch[-1].cursor
@@ -139,12 +138,12 @@ async def _replay(session: Session, found: list[StoredEvent], *, livemode: bool)
     return len(ids)
 
 
-async def prune(sessions: Sessions, *, kept_for: timedelta) -> int:
+async def prune(ctx: DatabaseContext) -> int:
     """Forget events that were applied or put aside, some time after they came. Returns how many there were."""
     forgotten = 0
     while True:
-        async with sessions.begin() as session:
-            gone = await events.prune(session, kept_for=kept_for, limit=AT_ONCE)
+        async with ctx.sessions.begin() as session:
+            gone = await events.prune(session, kept_for=ctx.settings.events_kept, limit=AT_ONCE)
         forgotten += gone
         if gone < AT_ONCE:
             return forgotten

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from app.context import DatabaseContext
 from app.db import idempotency as rows
-from app.db.engine.session import Sessions
 from app.db.idempotency import Begun
 from app.domain.errors import Conflict, DomainError, Invalid, MalformedRequest, StripeUnavailable
 
@@ -81,7 +81,14 @@ def check_key(key: str | None) -> str:
 
 
 async def begin(
-    sessions: Sessions, *, caller: str, route: str, key: str, body: bytes, new_object_id: str, lease: timedelta = LEASE
+    ctx: DatabaseContext,
+    *,
+    caller: str,
+    route: str,
+    key: str,
+    body: bytes,
+    new_object_id: str,
+    lease: timedelta = LEASE,
 ) -> Begun | Answer:
     """
     Take the key, or say what came of it before.
@@ -94,7 +101,7 @@ async def begin(
     """
     hashed = hashlib.sha256(body).hexdigest()
     name = rows.Name(caller, route, key)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         taken = await rows.take(
             session, name, body_hash=hashed, object_id=new_object_id, lease=lease, kept_for=KEPT_FOR
         )
@@ -110,33 +117,33 @@ async def begin(
     return Answer.of(known.status, known.answer or {})
 
 
-async def finish(sessions: Sessions, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
+async def finish(ctx: DatabaseContext, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
     """Keep the answer for whoever repeats the request. If another has taken over meanwhile, theirs is kept."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await rows.answer(session, begun, status=status, body=body)
 
 
-async def abandon(sessions: Sessions, begun: Begun) -> None:
+async def abandon(ctx: DatabaseContext, begun: Begun) -> None:
     """
     Free the key: a rule refused the request before anything happened.
 
     A key that was taken over from a dead request keeps its object, since that request may have got further.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         if begun.taken_over:
             await rows.end_lease(session, begun)
         else:
             await rows.delete(session, begun)
 
 
-async def let_go(sessions: Sessions, begun: Begun) -> None:
+async def let_go(ctx: DatabaseContext, begun: Begun) -> None:
     """End the lease now: the work broke off half-way, and the next try shall go on with it at once."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await rows.end_lease(session, begun)
 
 
 async def once(
-    sessions: Sessions,
+    ctx: DatabaseContext,
     *,
     caller: str,
     route: str,
@@ -153,25 +160,25 @@ async def once(
     :raises KeyInUse: the first request is still running.
     :raises DomainError: what ``work`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
     """
-    begun = await begin(sessions, caller=caller, route=route, key=key, body=body, new_object_id=new_object_id)
+    begun = await begin(ctx, caller=caller, route=route, key=key, body=body, new_object_id=new_object_id)
     if isinstance(begun, Answer):
         return begun
     try:
         status, answer = await work(begun.object_id)
     except StripeUnavailable:
-        await let_go(sessions, begun)
+        await let_go(ctx, begun)
         raise
     except DomainError:
-        await abandon(sessions, begun)
+        await abandon(ctx, begun)
         raise
     except Exception:
-        await let_go(sessions, begun)
+        await let_go(ctx, begun)
         raise
-    await finish(sessions, begun, status=status, body=answer)
+    await finish(ctx, begun, status=status, body=answer)
     return Answer.of(status, answer)
 
 
-async def prune(sessions: Sessions) -> int:
+async def prune(ctx: DatabaseContext) -> int:
     """Forget keys after their day. Returns how many there were."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return await rows.prune(session, kept_for=KEPT_FOR)

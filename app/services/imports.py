@@ -2,8 +2,8 @@
 
 import structlog
 
+from app.context import Context, DatabaseContext
 from app.db import imports, subscribers
-from app.db.engine.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain.callers import Reader
 from app.domain.errors import NotFound
@@ -12,7 +12,7 @@ from app.domain.imports import meant
 log = structlog.get_logger()
 
 
-async def greet(sessions: Sessions, reader: Reader) -> None:
+async def greet(ctx: Context, reader: Reader) -> None:
     """
     Give a reader what was imported for their address, if the identity provider has verified it and one alone can be meant.
 
@@ -21,7 +21,7 @@ async def greet(sessions: Sessions, reader: Reader) -> None:
     if not reader.email_verified or reader.email is None:
         return
     try:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             found = await imports.claimable(session, reader.email)
             one = meant(found)
             if one is None:
@@ -38,14 +38,14 @@ async def greet(sessions: Sessions, reader: Reader) -> None:
         log.warning("not_greeted", error=type(failure).__name__)
 
 
-async def claim(sessions: Sessions, customer_id: str, *, sub: str, by: str) -> Subscriber:
+async def claim(ctx: DatabaseContext, customer_id: str, *, sub: str, by: str) -> Subscriber:
     """
     Give an imported customer to a reader, as support found out.
 
     :raises NotFound: no subscriber has that customer.
     :raises NotClaimable: it is somebody's already, or the reader is a subscriber by themselves.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await subscribers.by_customer(session, customer_id)
         if held is None:
             raise NotFound("no subscriber has that customer")

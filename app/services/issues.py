@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from app.context import Context, DatabaseContext
 from app.db import audit, grants, issues, subscribers, subscriptions
 from app.db.engine import leases
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.domain.calendar_changes import difference
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
@@ -61,33 +62,33 @@ class Extension:
     ledger: Ledger
 
 
-async def page(sessions: Sessions, *, after: int, limit: int) -> Page:
+async def page(ctx: Context, *, after: int, limit: int) -> Page:
     """Return issues in the order of their numbers."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await issues.page(session, after=after, limit=limit + 1)
     return Page(issues=found[:limit], next=found[limit - 1].number if len(found) > limit else None)
 
 
-async def find(sessions: Sessions, number: int) -> Issue:
+async def find(ctx: Context, number: int) -> Issue:
     """
     Return one issue.
 
     :raises NotFound: there is none of that number.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await issues.by_number(session, number)
     if found is None:
         raise NotFound(f"there is no issue {number}")
     return found
 
 
-async def calendar(sessions: Sessions, zone: ZoneInfo) -> Calendar:
+async def calendar(ctx: DatabaseContext) -> Calendar:
     """Return the whole calendar."""
-    async with sessions.begin() as session:
-        return await issues.calendar(session, zone)
+    async with ctx.sessions.begin() as session:
+        return await issues.calendar(session, ctx.settings.zone)
 
 
-async def keep(sessions: Sessions, zone: ZoneInfo, issue: Issue, *, by: str) -> Issue:
+async def keep(ctx: Context, issue: Issue, *, by: str) -> Issue:
     """
     Put an issue into the calendar, new or changed.
 
@@ -95,22 +96,22 @@ async def keep(sessions: Sessions, zone: ZoneInfo, issue: Issue, *, by: str) -> 
     :raises IssueOutOfOrder: it would come out before an issue of a lower number, or after one of a higher.
     """
     issue.check()
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await issues.lock(session)
-        await _keep(session, zone, [issue], by=by)
+        await _keep(session, ctx.settings.zone, [issue], by=by)
     return issue
 
 
-async def load(sessions: Sessions, zone: ZoneInfo, lines: Sequence[Line], *, by: str, dry_run: bool) -> Kept:
+async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run: bool) -> Kept:
     """
     Put the issues of a file into the calendar, all or none.
 
     :raises BadCalendarFile: they do not fit to each other, or to the issues that are there; the line is named.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await issues.lock(session)
         try:
-            return await _keep(session, zone, [line.issue for line in lines], by=by, dry_run=dry_run)
+            return await _keep(session, ctx.settings.zone, [line.issue for line in lines], by=by, dry_run=dry_run)
         except IssueOutOfOrder as wrong:
             at = {line.issue.number: line.number for line in lines}
             named = [at[number] for number in (wrong.number, wrong.before) if number in at]
@@ -148,9 +149,9 @@ async def _keep(session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by
     return kept
 
 
-async def follow(sessions: Sessions, rules: Rules, work_id: str, *, now: datetime) -> None:
+async def follow(ctx: Context, work_id: str, *, now: datetime) -> None:
     """Do one piece of what a change of the calendar left to do: find whom it touches, or derive one anew."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         todo = await issues.todo(session, work_id)
         if todo is None:
             return
@@ -162,13 +163,12 @@ async def follow(sessions: Sessions, rules: Rules, work_id: str, *, now: datetim
             if held is not None:
                 owner = await subscribers.lock(session, held.subscriber_id)
                 held = await subscriptions.by_id(session, work_id) or held
-                await grants.derive(session, owner, held, rules.catalogue, rules.access, now=now)
+                await grants.derive(session, owner, held, ctx.rules.catalogue, ctx.rules.access, now=now)
         await issues.done(session, todo)
 
 
 async def extend(
-    sessions: Sessions,
-    rules: Rules,
+    ctx: Context,
     subscription_id: str,
     *,
     adjustment_id: str,
@@ -185,14 +185,14 @@ async def extend(
     :raises AlreadyEnded: it was ended at once or given back: nothing is owed any more.
     :raises ExtensionTooLarge: by more issues than a term has.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await subscriptions.by_id(session, subscription_id)
         if held is None:
             raise NotFound("there is no such subscription")
         owner = await subscribers.lock(session, held.subscriber_id)
         held = await subscriptions.by_id(session, subscription_id) or held
-        before = (await _newest(session, rules, held)).ledger(now)
-        most = rules.catalogue.plan(held.plan).issues
+        before = (await _newest(session, ctx.rules, held)).ledger(now)
+        most = ctx.rules.catalogue.plan(held.plan).issues
         if more > most:
             raise ExtensionTooLarge(f"at most {most} issues at a time", most=most)
         made = await issues.adjust(
@@ -207,9 +207,9 @@ async def extend(
             by=by,
             now=now,
         )
-        after = (await _newest(session, rules, held)).ledger(now)
+        after = (await _newest(session, ctx.rules, held)).ledger(now)
         if made:
-            await grants.derive(session, owner, held, rules.catalogue, rules.access, now=now)
+            await grants.derive(session, owner, held, ctx.rules.catalogue, ctx.rules.access, now=now)
             await audit.record(
                 session,
                 actor=by,

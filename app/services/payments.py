@@ -13,8 +13,9 @@ from datetime import datetime
 import structlog
 
 from app.aggregates import cancellations, refund_orders, refund_results
+from app.context import Context
 from app.db import audit, disputes, grants, payments, refunds, subscribers, subscriptions
-from app.db.engine.session import Session, Sessions, new_id
+from app.db.engine.session import Session, new_id
 from app.db.subscriptions import ConcurrentUpdate
 from app.domain.disputes import (
     DISPUTE_LOST,
@@ -37,7 +38,6 @@ from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, NotOurs, Payment
 from app.gateway import disputes as disputes_at_stripe
 from app.gateway import refunds as at_stripe
-from app.gateway.client import Gateway
 
 LOOKS = 5  # how often we look again when somebody saved meanwhile
 POLICY = "policy"
@@ -53,7 +53,7 @@ class Followed:
     subscription_id: str
 
 
-async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id: str, *, now: datetime) -> None:
+async def follow(ctx: Context, payment_id: str, *, now: datetime) -> None:
     """
     Bring a payment's refunds, disputes and warnings up to Stripe's state: refunds of ours are known by their metadata.
 
@@ -62,24 +62,25 @@ async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id:
     :raises RefundInProgress: a warning asks for a refund, and another is on its way; all else is kept.
     """
     for _ in range(LOOKS):
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             version = await payments.version(session, payment_id)
         if version == 0:
-            await _keep_foreign(sessions, await disputes_at_stripe.of_payment(gateway, payment_id), now=now)
-            raise RefetchFirst(f"{INVOICE}:{await at_stripe.invoice_of(gateway, payment_id)}")
+            await _keep_foreign(ctx, await disputes_at_stripe.of_payment(ctx.gateway, payment_id), now=now)
+            raise RefetchFirst(f"{INVOICE}:{await at_stripe.invoice_of(ctx.gateway, payment_id)}")
         state, warnings = await asyncio.gather(
-            at_stripe.payment_state(gateway, payment_id), disputes_at_stripe.warnings_of(gateway, payment_id)
+            at_stripe.payment_state(ctx.gateway, payment_id), disputes_at_stripe.warnings_of(ctx.gateway, payment_id)
         )
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             held = await _lock(session, payment_id)
             if not await payments.advance(session, payment_id, if_version=version):
                 continue
             for seen in state.refunds:
                 known = await _known(session, held.subscriber_id, payment_id, seen)
-                await refund_results.record(session, rules, known, seen, now=now)
-            await _dispute(session, rules, held, state.disputes, now=now)
+                await refund_results.record(session, ctx.rules, known, seen, now=now)
+            await _dispute(session, ctx.rules, held, state.disputes, now=now)
             waits = [
-                await _warn(session, rules, held, warning, refundable=state.refundable, now=now) for warning in warnings
+                await _warn(session, ctx.rules, held, warning, refundable=state.refundable, now=now)
+                for warning in warnings
             ]
         if any(waits):
             raise RefundInProgress
@@ -87,14 +88,14 @@ async def follow(sessions: Sessions, gateway: Gateway, rules: Rules, payment_id:
     raise ConcurrentUpdate(payment_id)
 
 
-async def follow_dispute(sessions: Sessions, gateway: Gateway, dispute_id: str, *, now: datetime) -> None:
+async def follow_dispute(ctx: Context, dispute_id: str, *, now: datetime) -> None:
     """
     Keep a dispute of a charge that belongs to no payment, so that staff see it.
 
     :raises NotOurs: always, once it is kept: nothing follows from it.
     """
-    seen = await disputes_at_stripe.fetch(gateway, dispute_id)
-    await _keep_foreign(sessions, [seen], now=now)
+    seen = await disputes_at_stripe.fetch(ctx.gateway, dispute_id)
+    await _keep_foreign(ctx, [seen], now=now)
     raise NotOurs(f"the charge {seen.charge_id} belongs to no payment of ours")
 
 
@@ -107,9 +108,9 @@ async def _lock(session: Session, payment_id: str) -> Followed:
     return Followed(payment=payment, subscriber_id=owner[0], subscription_id=owner[1])
 
 
-async def _keep_foreign(sessions: Sessions, seen: Sequence[StripeDisputeState], *, now: datetime) -> None:
+async def _keep_foreign(ctx: Context, seen: Sequence[StripeDisputeState], *, now: datetime) -> None:
     """Keep disputes of a payment that is none of ours, or not here yet, for staff to see. Nothing else follows."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         for one in seen:
             await disputes.keep(session, one, subscriber_id=None, concern=UNKNOWN_PAYMENT, now=now)
 

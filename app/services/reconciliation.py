@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app.context import Context
 from app.db import imports, payments, refunds, subscriptions
 from app.db import reconciliation as rows
-from app.db.engine.session import Sessions
 from app.db.reconciliation import Sweep
 from app.domain import events
 from app.domain.customers import StripeCustomerState
@@ -39,11 +39,10 @@ from app.domain.reconciliation import (
     started_from,
     unknown_at_stripe,
 )
-from app.domain.rules import Rules
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import reconciliation as at_stripe
 from app.gateway import translate
-from app.gateway.client import Gateway, Gone
+from app.gateway.client import Gone
 
 KEPT_FOR = timedelta(days=90)  # what became of a sweep
 Told = Callable[[Sweep], None]
@@ -75,39 +74,36 @@ class Report:
 class _Run:
     """What each step is handed."""
 
-    sessions: Sessions
-    gateway: Gateway
-    rules: Rules
-    livemode: bool
+    ctx: Context
     now: datetime  # policy time
     since: datetime | None
     importing: Importing
 
 
 async def begin(
-    sessions: Sessions, *, kind: str, by: str, dry_run: bool, since: datetime | None, restart: bool = False
+    ctx: Context, *, kind: str, by: str, dry_run: bool, since: datetime | None, restart: bool = False
 ) -> tuple[Sweep, bool]:
     """
     Return a sweep to go through: one like it that was cut short, or a new one. And whether it is such a one.
 
     :param restart: start a new sweep even if an interrupted one exists.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         cut = None if restart else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
         if cut is not None:
             return cut, True
         return await rows.begin(session, kind=kind, by=by, dry_run=dry_run, since=since), False
 
 
-async def sizes(sessions: Sessions) -> dict[str, int]:
+async def sizes(ctx: Context) -> dict[str, int]:
     """Return about how much there is to compare."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return await rows.sizes(session)
 
 
-async def keep_schedule(sessions: Sessions, *, due_in: timedelta | None) -> None:
+async def keep_schedule(ctx: Context, *, due_in: timedelta | None) -> None:
     """See to it that one sweep is to come by itself; None: that none is. What is long over is forgotten."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         if due_in is None:
             await rows.unschedule(session)
         else:
@@ -116,15 +112,7 @@ async def keep_schedule(sessions: Sessions, *, due_in: timedelta | None) -> None
 
 
 async def run(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
-    sweep_id: str,
-    *,
-    livemode: bool,
-    now: datetime,
-    told: Told = lambda _: None,
-    importing: Importing | None = None,
+    ctx: Context, sweep_id: str, *, now: datetime, told: Told = lambda _: None, importing: Importing | None = None
 ) -> Report:
     """
     Go through a sweep to its end, from wherever it was cut.
@@ -134,17 +122,14 @@ async def run(
     :raises ConcurrentUpdate: somebody else goes on with it.
     :raises StripeUnavailable: Stripe does not answer; what was found is kept, and it can be gone on with.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         sweep = await rows.by_id(session, sweep_id)
         full_before = await rows.finished_since(session, within=FULL_AFTER)
     if sweep is None:
         raise NotFound("there is no such sweep")
     since = started_from(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
     handed = _Run(
-        sessions=sessions,
-        gateway=gateway,
-        rules=rules,
-        livemode=livemode,
+        ctx=ctx,
         now=now,
         since=since,
         importing=importing or Importing(),
@@ -152,13 +137,13 @@ async def run(
     told(sweep)
     while sweep.phase != DONE:
         await _STEPS[sweep.phase](handed, sweep)
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             again = await rows.by_id(session, sweep_id)
         if again is None:
             raise NotFound("there is no such sweep")
         sweep = again
         told(sweep)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await rows.differences(session, sweep_id)
         await rows.rest(session, sweep_id)
     for one in found:
@@ -172,17 +157,19 @@ async def _events(run: _Run, sweep: Sweep) -> None:
     types = batches(translate.TYPES_WITH_EFFECT, of=at_stripe.TYPES_AT_ONCE)
     number, after = sweep.cursor.get("types", 0), sweep.cursor.get("after")
     since = max(run.now - REMEMBERED, sweep.since or run.now - REMEMBERED)
-    page = await at_stripe.events(run.gateway, types[number], since=since, undelivered=sweep.since is None, after=after)
+    page = await at_stripe.events(
+        run.ctx.gateway, types[number], since=since, undelivered=sweep.since is None, after=after
+    )
     arrivals = []
     for text in page.found:
         try:
-            refetch = with_mode(translate.refetch_request(text), livemode=run.livemode)
+            refetch = with_mode(translate.refetch_request(text), livemode=run.ctx.settings.livemode)
         except NotGenuine:  # nothing of an event but its name; the comparison that follows does without
             log.warning("event_not_understood")
             continue
         if refetch.ignored is None:
             arrivals.append((refetch, text))
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         known = await rows.known_events(session, [refetch.event_id for refetch, _ in arrivals])
         new = [(refetch, text) for refetch, text in arrivals if refetch.event_id not in known]
         if not sweep.dry_run:
@@ -212,7 +199,7 @@ def _when(refetch: events.RefetchRequest) -> str:
 async def _subscriptions(run: _Run, sweep: Sweep) -> None:
     """Compare a page of subscriptions; and, of the same days, those of ours that Stripe does not list."""
     page, customers = await at_stripe.subscriptions(
-        run.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == IMPORT
+        run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == IMPORT
     )
     looked_at = {SUBSCRIPTIONS: len(page.found)}
     problems: list[Difference] = []
@@ -222,7 +209,7 @@ async def _subscriptions(run: _Run, sweep: Sweep) -> None:
     candidates = await _differing(run, sweep, page.found)
     candidates += await _unlisted(run, sweep, page)
     found = [one for stripe_id in dict.fromkeys(candidates) if (one := await _again(run, sweep, stripe_id)) is not None]
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         phase, cursor = _onward(sweep, page.next)
         if page.next is not None:
             oldest = page.found[-1].created_at
@@ -238,9 +225,9 @@ async def _customers(
     wanted = []
     for one in seen:
         customer = customers.get(one.customer_id)
-        if customer is not None and any(item.plan in run.rules.catalogue.plans for item in one.items):
+        if customer is not None and any(item.plan in run.ctx.rules.catalogue.plans for item in one.items):
             wanted.append(customer)
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         return await imports.subscribers_of(
             session,
             {customer.id: customer for customer in wanted}.values(),
@@ -253,7 +240,7 @@ async def _customers(
 
 async def _differing(run: _Run, sweep: Sweep, seen: list[StripeSubscriptionState]) -> list[str]:
     ids = [one.id for one in seen]
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         held = await subscriptions.by_stripe_ids(session, ids)
         owners = await rows.customers_among(session, [one.customer_id for one in seen])
         waiting = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in ids])
@@ -269,7 +256,7 @@ def _compared(
     run: _Run, sweep: Sweep, held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
     has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # there would be one
-    return of_subscription(held, seen, has_owner=has_owner, catalogue=run.rules.catalogue)
+    return of_subscription(held, seen, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
 async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[StripeSubscriptionState]") -> list[str]:
@@ -280,7 +267,7 @@ async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[StripeSubscri
     until = datetime.fromisoformat(bound) if bound is not None else None
     since = page.found[-1].created_at if page.next is not None else None
     seen = {*sweep.cursor.get("tied", ()), *(one.id for one in page.found)}
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         ours = await subscriptions.begun_between(session, since, until)
     return [stripe_id for stripe_id in ours if stripe_id not in seen]
 
@@ -288,10 +275,10 @@ async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[StripeSubscri
 async def _again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
     """Look at one subscription by itself: what a list said may be older than what we have."""
     try:
-        seen = await at_stripe.subscription(run.gateway, stripe_id)
+        seen = await at_stripe.subscription(run.ctx.gateway, stripe_id)
     except Gone:
         seen = None
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         held = (await subscriptions.by_stripe_ids(session, [stripe_id])).get(stripe_id)
         if seen is None:
             return unknown_at_stripe(held) if held is not None else None
@@ -301,10 +288,10 @@ async def _again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
 
 async def _payments(run: _Run, sweep: Sweep) -> None:
     """Compare a page of invoices, with what was paid on them. Those of subscriptions that we lack are told of there."""
-    page = await at_stripe.invoices(run.gateway, since=run.since, after=sweep.cursor.get("after"))
+    page = await at_stripe.invoices(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     listed = [one for one in page.found if one.subscription_id is not None and one.invoice.payments]
     of = [str(one.subscription_id) for one in listed]
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         ours = {*(await subscriptions.by_stripe_ids(session, of)), *(await rows.found_in(session, sweep.id, of))}
         held = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
         waiting = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in of])
@@ -321,10 +308,10 @@ async def _payments(run: _Run, sweep: Sweep) -> None:
 
 async def _refunds(run: _Run, sweep: Sweep) -> None:
     """Compare a page of refunds. An import has each looked at whose payment is not here yet; it may be about to be."""
-    page = await at_stripe.refunds(run.gateway, since=run.since, after=sweep.cursor.get("after"))
+    page = await at_stripe.refunds(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     listed = [one for one in page.found if one.payment_id is not None]
     of = [str(one.payment_id) for one in listed]
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         ours = {*(await payments.by_ids(session, of)), *(await rows.found_in(session, sweep.id, of))}
         waiting = await rows.waiting(session, [f"{events.PAYMENT}:{one}" for one in of])
     found = []
@@ -333,7 +320,7 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
             difference = await _refund(run, one)
             if difference is not None:
                 found.append(difference)
-    async with run.sessions.begin() as session:
+    async with run.ctx.sessions.begin() as session:
         phase, cursor = _onward(sweep, page.next)
         await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={REFUNDS: len(listed)})
 
@@ -341,8 +328,8 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
 async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
     """Return in what a refund differs, at a second look too."""
     for look in (listed, None):
-        seen = look.refund if look is not None else await at_stripe.refund(run.gateway, listed.refund.id)
-        async with run.sessions.begin() as session:
+        seen = look.refund if look is not None else await at_stripe.refund(run.ctx.gateway, listed.refund.id)
+        async with run.ctx.sessions.begin() as session:
             held = await refunds.at_stripe(session, seen.id, ours=seen.ours, payment_id=str(listed.payment_id))
         difference = of_refund(held, ListedRefund(refund=seen, payment_id=listed.payment_id))
         if difference is None:

@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.aggregates import quotes, refund_orders, refund_results
+from app.context import Context
 from app.db import attention, audit, intents, payments, refunds, subscribers
 from app.db.engine import leases
-from app.db.engine.session import Session, Sessions, new_id
+from app.db.engine.session import Session, new_id
 from app.db.subscriptions import ConcurrentUpdate
 from app.domain.credit_notes import CreditNoteRefused, forms, standing_note
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
@@ -65,17 +66,7 @@ class RefundRequest:
     amount: Money | None = None
 
 
-async def issue(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
-    request: RefundRequest,
-    *,
-    refund_id: str,
-    by: str,
-    lease: timedelta,
-    now: datetime,
-) -> list[Refund]:
+async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str, now: datetime) -> list[Refund]:
     """
     Give money back, once: one refund for each payment that the basis is about, the one that was named first.
 
@@ -89,49 +80,47 @@ async def issue(
     :raises RefundTooLarge: more was asked for than is left.
     :raises RefundInProgress: another refund of the payment is on its way.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         if await refunds.by_id(session, refund_id) is None:
-            await _begin(session, rules, request, refund_id=refund_id, by=by, now=now)
-        taken = await refunds.take(session, refund_id, owner=new_id("own"), lease=lease)
-    return await pay(sessions, gateway, rules, taken, lease=lease, now=now)
+            await _begin(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
+        taken = await refunds.take(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
+    return await pay(ctx, taken, now=now)
 
 
-async def pay(
-    sessions: Sessions, gateway: Gateway, rules: Rules, taken: refunds.Taken, *, lease: timedelta, now: datetime
-) -> list[Refund]:
+async def pay(ctx: Context, taken: refunds.Taken, *, now: datetime) -> list[Refund]:
     """
     Bring what was asked for in one go as far as Stripe lets it now; a worker does the rest.
 
     :raises RefundRefused: Stripe will pay none of it.
     """
-    taken = await _leased(sessions, taken, lease=lease)
+    taken = await _leased(ctx, taken)
     refusals: list[RefundRefused] = []
     async with AsyncExitStack() as stack:
         ours = [refund for refund in taken.act if refund.id in taken.leased]
         for refund in ours:
             key = refunds.work_key(refund.payment_id)
-            await stack.enter_async_context(leases.held(sessions, key, owner=taken.owner, lease=lease))
+            await stack.enter_async_context(leases.held(ctx.sessions, key, owner=taken.owner, lease=ctx.settings.lease))
         for refund in ours:
             try:
-                await finish(sessions, gateway, rules, refund.id, now=now)
+                await finish(ctx, refund.id, now=now)
             except RefundRefused as refusal:
                 refusals.append(refusal)
             except (StripeUnavailable, ConcurrentUpdate, CreditNoteRefused):
                 log.warning("refund_unfinished", refund=refund.id)  # its row is due: a worker goes on
     if refusals and len(refusals) == len(taken.act):
         raise refusals[0]
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return await refunds.of_act(session, taken.act[0].id)
 
 
-async def _leased(sessions: Sessions, taken: refunds.Taken, *, lease: timedelta) -> refunds.Taken:
+async def _leased(ctx: Context, taken: refunds.Taken) -> refunds.Taken:
     """Wait a moment for payments that a worker is at: it only follows what Stripe told of them just now."""
     for _ in range(MOMENTS):
         if all(refund.id in taken.leased or refund.status != PROCESSING for refund in taken.act):
             break
         await asyncio.sleep(MOMENT)
-        async with sessions.begin() as session:
-            more = await refunds.take(session, taken.act[0].id, owner=taken.owner, lease=lease)
+        async with ctx.sessions.begin() as session:
+            more = await refunds.take(session, taken.act[0].id, owner=taken.owner, lease=ctx.settings.lease)
         taken = replace(more, leased=taken.leased | more.leased)
     return taken
 
@@ -196,7 +185,7 @@ async def _insert(session: Session, refund: Refund) -> None:
     )
 
 
-async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, refund_id: str, *, now: datetime) -> None:
+async def finish(ctx: Context, refund_id: str, *, now: datetime) -> None:
     """
     Bring a recorded refund to its end, from wherever it stands. The caller holds the payment's lease.
 
@@ -204,49 +193,43 @@ async def finish(sessions: Sessions, gateway: Gateway, rules: Rules, refund_id: 
     :raises RefundRefused: Stripe will not; the refund is marked as failed.
     :raises CreditNoteRefused: the money is back, and Stripe takes no credit note for it; call again later.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         refund = await refunds.by_id(session, refund_id)
         payment = await payments.by_id(session, refund.payment_id) if refund else None
     if refund is None or payment is None:
         raise NotFound("there is no such refund")
     if refund.status == PROCESSING:
-        refund = await _settle(sessions, gateway, rules, refund, payment, now=now)
+        refund = await _settle(ctx, refund, payment, now=now)
     elif refund.status in UNDERWAY:
-        refund = await _look_again(sessions, gateway, rules, refund, now=now)
-    if (
-        refund.status in CONFIRMED
-        and refund.credit_note_id is None
-        and not await _credit(sessions, gateway, refund, payment)
-    ):
+        refund = await _look_again(ctx, refund, now=now)
+    if refund.status in CONFIRMED and refund.credit_note_id is None and not await _credit(ctx, refund, payment):
         return
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await refunds.finish(session, refund.id, again_in=LOOK_AGAIN if refund.status in UNDERWAY else None)
 
 
-async def _look_again(sessions: Sessions, gateway: Gateway, rules: Rules, refund: Refund, *, now: datetime) -> Refund:
+async def _look_again(ctx: Context, refund: Refund, *, now: datetime) -> Refund:
     """Look what became of promised money, in case that the event which tells of it was lost."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         version = await payments.version(session, refund.payment_id)
-    state = await at_stripe.payment_state(gateway, refund.payment_id)
+    state = await at_stripe.payment_state(ctx.gateway, refund.payment_id)
     seen = next((one for one in state.refunds if one.id == refund.stripe_refund_id), None)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await subscribers.lock(session, refund.subscriber_id)
         if seen is not None and await payments.advance(session, refund.payment_id, if_version=version):
-            return await refund_results.record(session, rules, refund, seen, now=now)
+            return await refund_results.record(session, ctx.rules, refund, seen, now=now)
         return await refunds.by_id(session, refund.id) or refund
 
 
-async def _settle(
-    sessions: Sessions, gateway: Gateway, rules: Rules, refund: Refund, payment: Payment, *, now: datetime
-) -> Refund:
+async def _settle(ctx: Context, refund: Refund, payment: Payment, *, now: datetime) -> Refund:
     """Phases 2 and 3. What was seen is recorded only if nothing newer was meanwhile; else we look again."""
     for _ in range(LOOKS):
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             version = await payments.version(session, payment.id)
         try:
-            seen = await _pay(sessions, gateway, refund, payment)
+            seen = await _pay(ctx, refund, payment)
         except RefundRefused as refusal:
-            async with sessions.begin() as session:
+            async with ctx.sessions.begin() as session:
                 await subscribers.lock(session, refund.subscriber_id)
                 newest = await payments.advance(session, payment.id, if_version=version)
                 if newest:
@@ -254,29 +237,29 @@ async def _settle(
             if newest:
                 raise
             continue
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
             if await payments.advance(session, payment.id, if_version=version):
-                return await refund_results.record(session, rules, refund, seen, now=now)
+                return await refund_results.record(session, ctx.rules, refund, seen, now=now)
     raise ConcurrentUpdate(f"the refund {refund.id} kept changing while it was looked at")
 
 
-async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> StripeRefundState:
+async def _pay(ctx: Context, refund: Refund, payment: Payment) -> StripeRefundState:
     """Phase 2: ask Stripe; before each try look whether an earlier one took effect after all."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         others = {one.stripe_refund_id for one in await refunds.of_payment(session, payment.id) if one.id != refund.id}
     for _ in range(FAULTS):
-        state = await at_stripe.payment_state(gateway, payment.id)
+        state = await at_stripe.payment_state(ctx.gateway, payment.id)
         if done := _found(state, refund, others):
             return done
         _refuse_if_gone(state, refund, payment)
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
             intent = await intents.record(session, refund.id, "refund", _parameters(refund))
         try:
-            return await at_stripe.create(gateway, intent.parameters, key=intent.key)
+            return await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
         except StripeRefused as refusal:
-            if seen_after_all := await _look_for(gateway, refund, others):
+            if seen_after_all := await _look_for(ctx.gateway, refund, others):
                 return seen_after_all
             if refusal.facts.get("stripe_code") == "charge_disputed":
                 raise PaymentDisputed from refusal
@@ -285,8 +268,8 @@ async def _pay(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Pa
             raise RefundRefused(f"Stripe refused the refund: {refusal}") from refusal
         except StripeFault:
             # The same key would be answered with the same fault. Only if it had no effect is another key used.
-            if await _look_for(gateway, refund, others) is None:
-                async with sessions.begin() as session:
+            if await _look_for(ctx.gateway, refund, others) is None:
+                async with ctx.sessions.begin() as session:
                     await intents.settle(session, intent.key)
     raise StripeUnavailable("Stripe keeps answering with faults of its own")
 
@@ -334,7 +317,7 @@ async def _fail(session: Session, refund: Refund, why: str) -> None:
     )
 
 
-async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment: Payment) -> bool:
+async def _credit(ctx: Context, refund: Refund, payment: Payment) -> bool:
     """
     Record the reversal and its tax on the invoice, linked to the refund; once.
 
@@ -345,41 +328,41 @@ async def _credit(sessions: Sessions, gateway: Gateway, refund: Refund, payment:
     :raises CreditNoteRefused: to be tried again.
     """
     assert refund.stripe_refund_id is not None
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         note = standing_note(refund, await refunds.of_payment(session, payment.id))
     if note is None:
-        note = await at_stripe.credit_note_of(gateway, payment.invoice_id, refund.stripe_refund_id)
+        note = await at_stripe.credit_note_of(ctx.gateway, payment.invoice_id, refund.stripe_refund_id)
     if note is None:
-        invoice = await at_stripe.invoice_lines(gateway, payment.invoice_id)
+        invoice = await at_stripe.invoice_lines(ctx.gateway, payment.invoice_id)
         refusal: StripeRefused | None = None
         for parameters in forms(refund, invoice):
             try:
-                note = await _write_note(sessions, gateway, refund, {**parameters, "metadata": {OUR_REFUND: refund.id}})
+                note = await _write_note(ctx, refund, {**parameters, "metadata": {OUR_REFUND: refund.id}})
                 break
             except StripeRefused as refused:
                 refusal = refused
         if note is None:
-            return await _leave_note(sessions, refund, str(refusal))
-    async with sessions.begin() as session:
+            return await _leave_note(ctx, refund, str(refusal))
+    async with ctx.sessions.begin() as session:
         await refunds.set_credit_note(session, refund.id, note)
     return True
 
 
-async def _write_note(sessions: Sessions, gateway: Gateway, refund: Refund, parameters: dict[str, object]) -> str:
-    async with sessions.begin() as session:
+async def _write_note(ctx: Context, refund: Refund, parameters: dict[str, object]) -> str:
+    async with ctx.sessions.begin() as session:
         await subscribers.lock(session, refund.subscriber_id)
         intent = await intents.record(session, refund.id, "credit_note", parameters)
     try:
-        return await at_stripe.credit(gateway, intent.parameters, key=intent.key)
+        return await at_stripe.credit(ctx.gateway, intent.parameters, key=intent.key)
     except (StripeFault, StripeRefused):
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await intents.settle(session, intent.key)  # asked again, it is asked under another key, after a look
         raise
 
 
-async def _leave_note(sessions: Sessions, refund: Refund, why: str) -> bool:
+async def _leave_note(ctx: Context, refund: Refund, why: str) -> bool:
     log.error("credit_note_refused", refund=refund.id, reason=why)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         if await refunds.attempts(session, refund.id) < CREDIT_TRIES:
             raise CreditNoteRefused(why)
         seen_to = refund.status not in UNDERWAY and await attention.is_dismissed(session, refund.id)

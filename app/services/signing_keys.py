@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from app.context import DatabaseContext
 from app.db import signing_keys
 from app.db.engine.session import QUERY_TIMEOUT, UNAVAILABLE, Sessions, with_timeout
 from app.db.signing_keys import StoredKey
@@ -165,14 +166,14 @@ def _private(pem: str) -> ec.EllipticCurvePrivateKey:
     return loaded
 
 
-async def rotate(sessions: Sessions, cipher: Cipher, *, now: datetime, compromised: bool = False) -> SigningKey:
+async def rotate(ctx: DatabaseContext, cipher: Cipher, *, now: datetime, compromised: bool = False) -> SigningKey:
     """
     Make a key that follows all others: published now, and signing once everybody who caches keys has seen it.
 
     :param compromised: the others' secrets may be known. They count no more, and the new one signs at once.
     """
     made = make(cipher, signs_from=now if compromised else now + LEAD)
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await signing_keys.lock(session)
         held = await signing_keys.list_all(session)
         if not any(one.key.signs(now) for one in held):  # nobody has a token yet
@@ -184,7 +185,7 @@ async def rotate(sessions: Sessions, cipher: Cipher, *, now: datetime, compromis
     return made.key
 
 
-async def every(sessions: Sessions) -> list[SigningKey]:
+async def every(ctx: DatabaseContext) -> list[SigningKey]:
     """Return all keys, the oldest first."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return [one.key for one in await signing_keys.list_all(session)]

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.aggregates import quotes, sync_subscription
+from app.context import Context
 from app.db import inbox, issues, payments, subscribers, subscriptions
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session
 from app.domain.cancellations import End, end_of_what_is_paid
 from app.domain.events import SUBSCRIPTION, RefetchInstead
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.quotes import Quote, the_guarantee
-from app.domain.rules import Rules
 from app.domain.status_table import Notice, notice_of
 from app.domain.subscriptions import NoSubscription, NotOurs, StripeSubscriptionState, Subscription, Term
 from app.gateway import subscriptions as at_stripe
-from app.gateway.client import Gateway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +34,7 @@ class Mine:
 
 
 async def refresh(
-    sessions: Sessions,
-    gateway: Gateway,
-    rules: Rules,
+    ctx: Context,
     stripe_id: str,
     *,
     now: datetime,
@@ -58,66 +55,66 @@ async def refresh(
 
     async def look() -> StripeSubscriptionState:
         nonlocal last
-        last = await at_stripe.fetch(gateway, stripe_id)
+        last = await at_stripe.fetch(ctx.gateway, stripe_id)
         return last
 
     try:
-        return await sync_subscription.keep(sessions, rules, stripe_id, look, now=now, version=version, seen=seen)
+        return await sync_subscription.keep(
+            ctx.sessions, ctx.rules, stripe_id, look, now=now, version=version, seen=seen
+        )
     except NotOurs as refusal:
         if last is not None:
-            async with sessions.begin() as session:
-                await sync_subscription.report_foreign(session, rules, last, refusal)
+            async with ctx.sessions.begin() as session:
+                await sync_subscription.report_foreign(session, ctx.rules, last, refusal)
         raise
 
 
-async def listed(gateway: Gateway, stripe_ids: Collection[str]) -> Mapping[str, StripeSubscriptionState]:
+async def listed(ctx: Context, stripe_ids: Collection[str]) -> Mapping[str, StripeSubscriptionState]:
     """Return how many subscriptions stand, by listing; see :func:`app.gateway.subscriptions.fetch_all`."""
-    return await at_stripe.fetch_all(gateway, stripe_ids)
+    return await at_stripe.fetch_all(ctx.gateway, stripe_ids)
 
 
-async def look_from_invoice(gateway: Gateway, invoice_id: str) -> None:
+async def look_from_invoice(ctx: Context, invoice_id: str) -> None:
     """
     Find whose an invoice is.
 
     :raises RefetchInstead: always: at that subscription, by whoever has its lease.
     :raises NotOurs: it is of none.
     """
-    raise RefetchInstead(f"{SUBSCRIPTION}:{await at_stripe.of_invoice(gateway, invoice_id)}")
+    raise RefetchInstead(f"{SUBSCRIPTION}:{await at_stripe.of_invoice(ctx.gateway, invoice_id)}")
 
 
-async def refresh_credited(
-    sessions: Sessions, gateway: Gateway, rules: Rules, invoice_id: str, *, now: datetime
-) -> None:
+async def refresh_credited(ctx: Context, invoice_id: str, *, now: datetime) -> None:
     """Look at the subscription of an invoice that was credited, and have its payments' refunds looked at."""
-    await refresh(sessions, gateway, rules, await at_stripe.of_invoice(gateway, invoice_id), now=now)
-    async with sessions.begin() as session:
+    await refresh(ctx, await at_stripe.of_invoice(ctx.gateway, invoice_id), now=now)
+    async with ctx.sessions.begin() as session:
         for payment in await payments.of_invoice(session, invoice_id):
             await inbox.request_refetch(session, f"payment:{payment.id}", why="credited")
 
 
-async def mine(sessions: Sessions, rules: Rules, sub: str, *, now: datetime) -> Mine:
+async def mine(ctx: Context, sub: str, *, now: datetime) -> Mine:
     """
     Return a reader's subscription with its running (else newest) term and what the guarantee would pay.
 
     :raises NoSubscription: if they never had one.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         held = await _current(session, sub)
         terms = await subscriptions.terms_of(session, held.id)
-        asked = await quotes.of_subscription(session, rules, held.id, now=now)
-        calendar = await issues.calendar(session, rules.zone)
+        asked = await quotes.of_subscription(session, ctx.rules, held.id, now=now)
+        calendar = await issues.calendar(session, ctx.rules.zone)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
-    quote = the_guarantee(asked.case, now=now, zone=rules.zone)[1] if asked is not None else None
+    quote = the_guarantee(asked.case, now=now, zone=ctx.rules.zone)[1] if asked is not None else None
     latest = running or terms
     term = latest[-1] if latest else None
-    ledgers = ledgers_of(held, terms, calendar, rules.catalogue, now=now) if len(calendar) else []
+    ledgers = ledgers_of(held, terms, calendar, ctx.rules.catalogue, now=now) if len(calendar) else []
     ledger = next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None)
     return Mine(
         subscription=held,
         term=term,
         guarantee=quote,
         ledger=ledger,
-        notice=notice_of(held, terms, rules.access),
+        notice=notice_of(held, terms, ctx.rules.access),
         end_of_what_is_paid=end_of_what_is_paid(held, terms),
     )
 

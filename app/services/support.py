@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.context import Context
 from app.db import (
     anomalies,
     audit,
@@ -19,8 +20,6 @@ from app.db import (
     subscriptions,
 )
 from app.db.engine.fast_reads import Reading
-from app.db.engine.pool import Pool
-from app.db.engine.session import Sessions
 from app.db.subscribers import Subscriber
 from app.domain import events
 from app.domain.anomalies import Anomaly
@@ -31,7 +30,6 @@ from app.domain.errors import NotFound
 from app.domain.history import Happening, Story, told
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.refunds import Refund
-from app.domain.rules import Rules
 from app.domain.subscriptions import Payment, Subscription, Term
 
 
@@ -84,26 +82,26 @@ class SubscriptionOf:
     subscriber: Subscriber
 
 
-async def reader(sessions: Sessions, subscriber_id: str) -> Subscriber:
+async def reader(ctx: Context, subscriber_id: str) -> Subscriber:
     """
     Return a reader.
 
     :raises NotFound: there is no such reader.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await subscribers.by_id(session, subscriber_id)
     if found is None:
         raise NotFound("there is no such reader")
     return found
 
 
-async def subscription(sessions: Sessions, subscription_id: str) -> SubscriptionOf:
+async def subscription(ctx: Context, subscription_id: str) -> SubscriptionOf:
     """
     Return a subscription, and whose it is.
 
     :raises NotFound: there is no such subscription.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await subscriptions.by_id(session, subscription_id)
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
@@ -111,13 +109,13 @@ async def subscription(sessions: Sessions, subscription_id: str) -> Subscription
     return SubscriptionOf(subscription=found, subscriber=subscriber)
 
 
-async def payment(sessions: Sessions, payment_id: str) -> PaymentOf:
+async def payment(ctx: Context, payment_id: str) -> PaymentOf:
     """
     Return a payment, and whose it is.
 
     :raises NotFound: there is no such payment.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await payments.by_id(session, payment_id)
         owner = await payments.owner_of(session, payment_id)
         subscriber = await subscribers.by_id(session, owner[0]) if owner else None
@@ -126,13 +124,13 @@ async def payment(sessions: Sessions, payment_id: str) -> PaymentOf:
     return PaymentOf(payment=found, subscriber=subscriber)
 
 
-async def refund(sessions: Sessions, refund_id: str) -> RefundOf:
+async def refund(ctx: Context, refund_id: str) -> RefundOf:
     """
     Return a refund, and whose it is.
 
     :raises NotFound: there is no such refund.
     """
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         found = await refunds.by_id(session, refund_id)
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
@@ -140,28 +138,28 @@ async def refund(sessions: Sessions, refund_id: str) -> RefundOf:
     return RefundOf(refund=found, subscriber=subscriber)
 
 
-async def names(sessions: Sessions, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
+async def names(ctx: Context, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
     """Return readers by their ids, in one question."""
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         return await subscribers.by_ids(session, subscriber_ids)
 
 
-async def search(pool: Pool, words: str, *, after: str | None, limit: int) -> Page:
+async def search(ctx: Context, words: str, *, after: str | None, limit: int) -> Page:
     """Find readers by the beginning of an address or a name, or by any whole id. No words find nobody."""
     words = words.strip()
     if not words:
         return Page(found=[], next=None)
-    found = await subscribers.search(Reading(pool), words, after=after, limit=limit + 1)
+    found = await subscribers.search(Reading(ctx.pool), words, after=after, limit=limit + 1)
     return Page(found=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
 
 
-async def overview(pool: Pool, rules: Rules, subscriber_id: str, *, now: datetime) -> Overview:
+async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overview:
     """
     Return all there is about one reader.
 
     :raises NotFound: there is no such reader.
     """
-    read = Reading(pool)
+    read = Reading(ctx.pool)
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
         raise NotFound("there is no such reader")
@@ -170,20 +168,20 @@ async def overview(pool: Pool, rules: Rules, subscriber_id: str, *, now: datetim
     paid = await payments.of_subscriber(read, subscriber.id)
     given = await refunds.of_subscriber(read, subscriber.id)
     disputed = await disputes.of_subscriber(read, subscriber.id)
-    calendar = await issues.calendar_now(read, rules.zone)
+    calendar = await issues.calendar_now(read, ctx.rules.zone)
     free = await comps.of_subscriber(read, subscriber.id)
     granted = await grants.of_subscriber(read, subscriber.id)
     notes = await audit.story_of(read, subscriber.id)
     told_of = await inbox.told_of(read, _keys(subscriber, held, paid))
     odd = await anomalies.of_subscriber(read, subscriber.id)
-    access, _ = await entitlements.read(pool, subscriber.sub)
+    access, _ = await entitlements.read(ctx.pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
         subscriptions=held,
         ledgers={
             ledger.invoice_id: ledger
             for one, terms in held
-            for ledger in ledgers_of(one, terms, calendar, rules.catalogue, now=now)
+            for ledger in ledgers_of(one, terms, calendar, ctx.rules.catalogue, now=now)
         },
         payments=paid,
         refunds=given,
@@ -191,7 +189,7 @@ async def overview(pool: Pool, rules: Rules, subscriber_id: str, *, now: datetim
         comps=free,
         grants=granted,
         anomalies=odd,
-        access={name: decide(access, name, rules.catalogue, now=now) for name in rules.catalogue.features},
+        access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
         timeline=told(
             Story(
                 subscriptions=held,
@@ -202,7 +200,7 @@ async def overview(pool: Pool, rules: Rules, subscriber_id: str, *, now: datetim
                 notes=notes,
                 told=told_of,
             ),
-            rules.zone,
+            ctx.rules.zone,
         ),
     )
 

@@ -8,16 +8,17 @@ for that kind of object; the composition root says which use case that is, since
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from app import observability
 from app.batching import Batcher
+from app.context import Context, DatabaseContext
 from app.db import inbox
 from app.db.engine import leases
-from app.db.engine.session import UNAVAILABLE, Sessions
-from app.db.inbox_writer import InboxWriter, ReceivedEvent
+from app.db.engine.session import UNAVAILABLE
+from app.db.inbox_writer import ReceivedEvent
 from app.db.subscriptions import ConcurrentUpdate
 from app.domain import events
 from app.domain.errors import StripeUnavailable
@@ -33,15 +34,7 @@ DEPTH = 3  # a refund looks for its payment first, a payment for its subscriptio
 log = structlog.get_logger()
 
 
-async def accept(
-    arrivals: InboxWriter,
-    body: bytes,
-    signature: str | None,
-    *,
-    secrets: Sequence[str],
-    livemode: bool,
-    now: datetime,
-) -> bool:
+async def accept(ctx: Context, body: bytes, signature: str | None, *, now: datetime) -> bool:
     """
     Keep a genuine event, once. What does not concern us is kept too, with the reason why it is ignored.
 
@@ -50,9 +43,10 @@ async def accept(
     :raises NotGenuine: it is not an event of Stripe's.
     :raises NotStored: it could not be stored.
     """
+    secrets = [secret.get_secret_value() for secret in ctx.settings.webhook_secrets]
     text = signatures.verify(body, signature, secrets, now=now)
-    refetch = events.with_mode(translate.refetch_request(text), livemode=livemode)
-    stored = await arrivals.store(ReceivedEvent(refetch, text))
+    refetch = events.with_mode(translate.refetch_request(text), livemode=ctx.settings.livemode)
+    stored = await ctx.inbox_writer.store(ReceivedEvent(refetch, text))
     return stored and refetch.ignored is None
 
 
@@ -64,11 +58,11 @@ class LookedAt:
     owner: str
 
 
-def closing(sessions: Sessions) -> Batcher[LookedAt, None]:
+def closing(ctx: DatabaseContext) -> Batcher[LookedAt, None]:
     """Return what closes events: those of all keys that were looked at meanwhile in one transaction, leases given back."""
 
     async def close(looked_at: Sequence[LookedAt]) -> list[None]:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             waited = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
             for owner in {one.owner for one in looked_at}:
                 await leases.release_all(
@@ -82,7 +76,7 @@ def closing(sessions: Sessions) -> Batcher[LookedAt, None]:
 
 
 async def apply(
-    sessions: Sessions,
+    ctx: DatabaseContext,
     handlers: Mapping[str, Handler],
     claimed: leases.Claimed,
     *,
@@ -99,7 +93,7 @@ async def apply(
     ids, released = claimed.ids, False
     try:
         if claimed.attempts > most:
-            async with sessions.begin() as session:
+            async with ctx.sessions.begin() as session:
                 await inbox.bury(session, claimed.key, most=most)
             _count("dead", ids)
             log.error("events_dead", key=claimed.key, event_ids=ids)
@@ -110,44 +104,41 @@ async def apply(
         _count("applied", ids)
         log.info("events_applied", key=claimed.key, event_ids=ids)
     except RefetchInstead as same:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await inbox.move(session, ids, key=same.key)
             await leases.notify(session)
         log.info("events_moved", key=claimed.key, event_ids=ids, to=same.key)
     except (NotOurs, Gone) as foreign:
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await inbox.ignore(session, ids, reason=str(foreign))
         _count("ignored", ids)
         log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
     except (StripeUnavailable, ConcurrentUpdate, *UNAVAILABLE) as away:
         error = f"{type(away).__name__}: {away}"
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await leases.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
             await inbox.wait(session, ids)
         _count("waits", ids)
         log.warning("events_wait", key=claimed.key, event_ids=ids, error=error)
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
-        async with sessions.begin() as session:
+        async with ctx.sessions.begin() as session:
             await leases.later(session, "events", ids, attempts=claimed.attempts, error=error)
             await inbox.fail(session, ids, most=most)
         _count("dead" if claimed.attempts >= most else "failed", ids)
         log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=claimed.attempts, error=error)
     finally:
         if not released:
-            async with sessions.begin() as session:
+            async with ctx.sessions.begin() as session:
                 await leases.release(session, claimed.key, owner=owner)
 
 
 async def catch_up(
-    sessions: Sessions,
+    ctx: Context,
     lists: Callable[[Collection[str]], Awaitable[Mapping[str, StripeSubscriptionState]]],
     do: Callable[[leases.Claimed, StripeSubscriptionState | None], Awaitable[None]],
     *,
     owner: str,
-    lease: timedelta,
-    above: int,
-    at_once: int,
 ) -> bool:
     """
     Look a large backlog up by listing, a hundred in a call, where that needs fewer calls than looking at each.
@@ -159,19 +150,19 @@ async def catch_up(
     :returns: whether there was such a backlog.
     :raises StripeUnavailable: it could not be listed; all is put back.
     """
-    async with sessions.begin() as session:
-        if not events.lists_better(*await inbox.backlog(session), above=above):
+    async with ctx.sessions.begin() as session:
+        if not events.lists_better(*await inbox.backlog(session), above=ctx.settings.backlog_threshold):
             return False
-        if not await leases.take(session, CATCHING_UP, owner=owner, lease=lease):
+        if not await leases.take(session, CATCHING_UP, owner=owner, lease=ctx.settings.lease):
             return False
-    async with leases.held(sessions, CATCHING_UP, owner=owner, lease=lease):
-        async with sessions.begin() as session:
-            claimed = await inbox.claim(session, owner=owner, lease=lease, limit=MOST_LISTED)
+    async with leases.held(ctx.sessions, CATCHING_UP, owner=owner, lease=ctx.settings.lease):
+        async with ctx.sessions.begin() as session:
+            claimed = await inbox.claim(session, owner=owner, lease=ctx.settings.lease, limit=MOST_LISTED)
         ids = [one.key.partition(":")[2] for one in claimed if one.version is not None]
         try:
             listed = await lists(ids)
         except StripeUnavailable as away:
-            await _put_back(sessions, claimed, f"{type(away).__name__}: {away}", owner=owner)
+            await _put_back(ctx, claimed, f"{type(away).__name__}: {away}", owner=owner)
             raise
         log.info("backlog_listed", claimed=len(claimed), listed=len(listed))
         each = iter(claimed)
@@ -180,14 +171,14 @@ async def catch_up(
             for one in each:
                 await do(one, listed.get(one.key.partition(":")[2]) if one.version is not None else None)
 
-        await asyncio.gather(*(some() for _ in range(at_once)))
+        await asyncio.gather(*(some() for _ in range(ctx.settings.worker_concurrency)))
     return True
 
 
-async def _put_back(sessions: Sessions, claimed: Sequence[leases.Claimed], error: str, *, owner: str) -> None:
+async def _put_back(ctx: Context, claimed: Sequence[leases.Claimed], error: str, *, owner: str) -> None:
     """Let events wait: it was no try."""
     ids = [event_id for one in claimed for event_id in one.ids]
-    async with sessions.begin() as session:
+    async with ctx.sessions.begin() as session:
         await leases.later(session, "events", ids, attempts=1, error=error, counts=False)
         await inbox.wait(session, ids)
         await leases.release_all(session, [one.key for one in claimed], owner=owner)

@@ -18,8 +18,8 @@ from starlette.types import Message
 
 from app import main, observability
 from app.clock import SystemClock
-from app.console.desk import sign_in_of
 from app.console.sessions import Staff
+from app.console.state import sign_in_of
 from app.domain.callers import SUPPORT, Reader
 from app.settings import Settings
 from bench import query_recorder
@@ -70,7 +70,7 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     page = partial(_page, app, path, staff.sealed(sign_in.staff_seal, now=now))
     for _ in range(3):  # fill the caches
         await page()
-    async with query_recorder.record_statements(app.state.container.pool) as statements:
+    async with query_recorder.record_statements(app.state.api.ctx.pool) as statements:
         await page()
     connection = await asyncpg.connect(dsn)
     exit_stack.push_async_callback(connection.close)

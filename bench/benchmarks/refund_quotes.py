@@ -12,15 +12,14 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import asyncpg
+from pydantic import SecretStr
 
-from app.db.engine.session import make_engine, make_sessions
-from app.domain.plans import AccessPolicy
-from app.domain.rules import Rules
+from app import main
 from app.services import catalogue, quotes
 from app.settings import Settings
 from bench.environment import ROOT, Environment
@@ -52,27 +51,19 @@ async def _measure(operation: Callable[[int], Awaitable[Any]], terms: int, secon
     return Run(rate=len(latencies) / sum(latencies), p99=sorted(latencies)[int(len(latencies) * 0.99)], load_use=0.0)
 
 
-def _rules() -> Rules:
-    zone = Settings().zone
-    access = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=zone)
-    return Rules(catalogue=catalogue.load(ROOT / "catalogue.toml"), access=access, zone=zone)
-
-
 def _sides(environment: Environment) -> tuple[Side, Side]:
-    dsn, terms, rules = environment.history_database(), environment.readers, _rules()
+    dsn, terms = environment.history_database(), environment.readers
+    settings = Settings(database_url=SecretStr(dsn), database_pool_size=1)
 
     async def service(seconds: float) -> Run:
-        engine = make_engine(dsn, pool_size=1)
-        sessions = make_sessions(engine)
+        async with main.open_context(settings, catalogue.load(ROOT / "catalogue.toml")) as ctx:
 
-        async def quote(number: int) -> None:
-            found = await quotes.of_payment(sessions, rules, f"pi_{number}", now=NOW)
-            assert found[1].progress is not None
+            async def quote(number: int) -> None:
+                found = await quotes.of_payment(ctx, f"pi_{number}", now=NOW)
+                assert found[1].progress is not None
 
-        await quote(0)
-        run = await _measure(quote, terms, seconds)
-        await engine.dispose()
-        return run
+            await quote(0)
+            return await _measure(quote, terms, seconds)
 
     async def queries(seconds: float) -> Run:
         connection = await asyncpg.connect(dsn)

@@ -14,6 +14,7 @@ from app.db.engine.session import make_engine, make_sessions
 from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAuthenticated
 from app.services import api_keys
 from tests.support.callers import MovingClock, authenticator, request
+from tests.support.contexts import database_context
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.provider import Provider, new_key, public_jwk, running_provider, unsigned
 
@@ -306,7 +307,7 @@ async def test_all_that_ask_with_one_key_in_one_moment_are_one_question_though_o
 ) -> None:
     engine = make_engine(database, pool_size=2)
     sessions = make_sessions(engine)
-    key = await api_keys.create(sessions, name="the site", scopes=[READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), name="the site", scopes=[READ_ENTITLEMENTS])
     auth = authenticator("http://127.0.0.1:9", clock, sessions)
     asked: list[str] = []
     event.listen(

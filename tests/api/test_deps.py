@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from types import SimpleNamespace
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
 from app.api import deps, problems
-from app.api.auth import Authenticator
 from app.db.engine.session import Sessions
 from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated, UnknownScope
 from app.domain.errors import NotFound
 from app.services import api_keys
 from tests.support.callers import MovingClock, authenticator, request
+from tests.support.contexts import database_context
 from tests.support.issuer import Issuer
 
 
@@ -23,7 +24,7 @@ def clock() -> MovingClock:
 
 
 async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Sessions, clock: MovingClock) -> None:
-    key = await api_keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
     assert key.startswith("nsk_")
     assert len(key) == 47
     asked = request(f"Bearer {key}")
@@ -36,15 +37,15 @@ async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Ses
 
 
 async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: MovingClock) -> None:
-    key = await api_keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
     auth = authenticator("http://issuer.test", clock, sessions)
     server = await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
-    await api_keys.revoke(sessions, server.id)
+    await api_keys.revoke(database_context(sessions), server.id)
     clock.ahead = timedelta(seconds=1)
     with pytest.raises(NotAuthenticated):
         await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
     with pytest.raises(NotFound):
-        await api_keys.revoke(sessions, server.id)
+        await api_keys.revoke(database_context(sessions), server.id)
 
 
 @pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
@@ -55,7 +56,7 @@ async def test_a_key_that_nobody_made_is_nobodys(sessions: Sessions, clock: Movi
 
 async def test_a_key_for_an_unknown_scope_is_not_made(sessions: Sessions) -> None:
     with pytest.raises(UnknownScope):
-        await api_keys.create(sessions, "content server", ["everything"])
+        await api_keys.create(database_context(sessions), "content server", ["everything"])
 
 
 @pytest.fixture
@@ -83,11 +84,7 @@ async def client(issuer: Issuer, sessions: Sessions, clock: MovingClock) -> Asyn
     async def money(key: deps.IdempotencyKey) -> str:
         return key
 
-    class Parts:
-        authenticator: Authenticator
-
-    made.state.container = Parts()
-    made.state.container.authenticator = authenticator(issuer.url, clock, sessions)
+    made.state.api = SimpleNamespace(authenticator=authenticator(issuer.url, clock, sessions))
     transport = httpx2.ASGITransport(app=made)
     async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
         yield client
@@ -123,7 +120,7 @@ async def test_without_credentials_it_is_401_and_says_which_kind_is_wanted(
 
 
 async def test_a_servers_key_opens_a_servers_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
-    key = await api_keys.create(sessions, "content server", [READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
     response = await client.get("/server", headers={"Authorization": f"Bearer {key}"})
     assert response.json() == [READ_ENTITLEMENTS]
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.api import health, middleware, problems
 from app.db import health as db_health
 from app.db.engine.session import Sessions, make_engine, make_sessions
-from app.settings import Settings
+from tests.support.contexts import database_context
 from tests.support.database import Postgres
 
 
@@ -21,7 +21,7 @@ def client_of(sessions: Sessions) -> httpx2.AsyncClient:
     problems.install(made)
     middleware.install(made)
     made.include_router(health.router)
-    made.state.container = SimpleNamespace(sessions=sessions, settings=Settings())
+    made.state.api = SimpleNamespace(ctx=database_context(sessions))
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=made), base_url="http://newsstand.test")
 
 

@@ -13,6 +13,7 @@ from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.refunds import OutsideGuarantee
 from app.services import idempotency
 from app.services.idempotency import Answer, KeyInUse, KeyInvalid, KeyRequired, KeyReused
+from tests.support.contexts import database_context
 
 AGENT, ROUTE, KEY, BODY = "staff:robin", "POST /v1/support/refunds", "click-1", b'{"payment": "pi_1"}'
 
@@ -28,7 +29,7 @@ async def begin(
     lease: timedelta = timedelta(seconds=30),
 ) -> Begun | Answer:
     return await idempotency.begin(
-        sessions, caller=caller, route=route, key=key, body=body, new_object_id=makes, lease=lease
+        database_context(sessions), caller=caller, route=route, key=key, body=body, new_object_id=makes, lease=lease
     )
 
 
@@ -53,7 +54,13 @@ class Desk:
             return 201, {"id": object_id, "amount": {"currency": "usd", "amount": 4900}}
 
         return await idempotency.once(
-            self.sessions, caller=AGENT, route=ROUTE, key=KEY, body=body, new_object_id=makes, work=work
+            database_context(self.sessions),
+            caller=AGENT,
+            route=ROUTE,
+            key=KEY,
+            body=body,
+            new_object_id=makes,
+            work=work,
         )
 
 
@@ -130,12 +137,12 @@ async def test_of_many_heirs_exactly_one_takes_over(sessions: Sessions) -> None:
 async def test_who_was_overtaken_neither_answers_nor_frees_the_key(sessions: Sessions) -> None:
     slow = await held(sessions, lease=timedelta(0))
     heir = await held(sessions)
-    await idempotency.finish(sessions, slow, status=201, body={"by": "slow"})
-    await idempotency.abandon(sessions, slow)
-    await idempotency.let_go(sessions, slow)
+    await idempotency.finish(database_context(sessions), slow, status=201, body={"by": "slow"})
+    await idempotency.abandon(database_context(sessions), slow)
+    await idempotency.let_go(database_context(sessions), slow)
     with pytest.raises(KeyInUse):
         await begin(sessions)
-    await idempotency.finish(sessions, heir, status=202, body={"by": "heir"})
+    await idempotency.finish(database_context(sessions), heir, status=202, body={"by": "heir"})
     assert await begin(sessions) == Answer(202, {"by": "heir"})
 
 
@@ -178,10 +185,10 @@ async def test_pruning_forgets_what_is_older_than_a_day_and_spares_what_runs(ses
     for key in ("old-1", "old-2"):
         begun = await begin(sessions, key=key)
         assert isinstance(begun, Begun)
-        await idempotency.finish(sessions, begun, status=201, body={})
+        await idempotency.finish(database_context(sessions), begun, status=201, body={})
     await age(sessions, "25 hours")
     await begin(sessions, key="young")
-    assert await idempotency.prune(sessions) == 2
+    assert await idempotency.prune(database_context(sessions)) == 2
     with pytest.raises(KeyInUse):
         await begin(sessions)
 

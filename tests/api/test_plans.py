@@ -51,7 +51,7 @@ async def site(shop: Catalogue, clock: SetClock) -> AsyncIterator[httpx2.AsyncCl
     zone = ZoneInfo("America/Chicago")
     access = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=zone)
     rules = Rules(catalogue=shop, access=access, zone=zone)
-    app.state.container = SimpleNamespace(catalogue=shop, clock=clock, rules=rules)
+    app.state.api = SimpleNamespace(ctx=SimpleNamespace(catalogue=shop, clock=clock, rules=rules))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://newsstand") as client:
         yield client
 

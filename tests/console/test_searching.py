@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import overheard
+from bench import query_recorder
 from demo.browser import Page
 from tests.console.conftest import Sit
 from tests.support.shop import Shop
@@ -78,11 +78,11 @@ async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> Non
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
 
     assert shop.app is not None
-    pool = shop.app.state.container.pool
+    pool = shop.app.state.api.ctx.pool
 
     async def statements(path: str) -> tuple[int, int]:
         """Return how many there were, and how long the page was."""
-        async with overheard.statements(pool, of_request="counted") as asked:
+        async with query_recorder.record_statements(pool, of_request="counted") as asked:
             answer = await robin.browser._client.get(f"{shop.url}/console{path}", headers={"X-Request-Id": "counted"})
         assert answer.status_code == 200, answer.text
         return len(asked), len(answer.text)

@@ -10,6 +10,7 @@ from app.db.engine.session import Sessions
 from app.domain.audit import GENESIS, Selection
 from app.services import audit as cases
 from app.services.audit import Verified
+from tests.support.contexts import database_context
 
 
 async def note(sessions: Sessions, *objects: str) -> None:
@@ -19,7 +20,7 @@ async def note(sessions: Sessions, *objects: str) -> None:
 
 
 async def verified(sessions: Sessions, kept: str | None = None) -> Verified:
-    return await cases.verify(sessions, kept=kept, progress=lambda _: None)
+    return await cases.verify(database_context(sessions), kept=kept, progress=lambda _: None)
 
 
 async def tamper(database: str, *statements: str) -> None:
@@ -33,9 +34,9 @@ async def test_what_commits_late_with_a_lower_id_is_sealed_too(sessions: Session
     async with sessions.begin() as slow:
         await audit.record(slow, actor="policy", action="dispute.lost", object_id="first")  # its id is given now
         await note(sessions, "second")
-        await cases.seal(sessions)
+        await cases.seal(database_context(sessions))
         assert [one.entry.object_id for one in await _sealed(sessions)] == ["second"]
-    await cases.seal(sessions)
+    await cases.seal(database_context(sessions))
 
     async with sessions.begin() as session:
         chain = await audit.chain(session, after=0, limit=10)
@@ -46,13 +47,13 @@ async def test_what_commits_late_with_a_lower_id_is_sealed_too(sessions: Session
 
 
 async def _sealed(sessions: Sessions) -> list[audit.Listed]:
-    page = await cases.page(sessions, Selection(), after=None, limit=100)
+    page = await cases.page(database_context(sessions), Selection(), after=None, limit=100)
     return [one for one in page.found if one.hash]
 
 
 async def test_several_that_seal_at_once_make_one_chain(sessions: Sessions) -> None:
     await asyncio.gather(*(note(sessions, *(f"obj_{writer}_{n}" for n in range(25))) for writer in range(4)))
-    await asyncio.gather(*(cases.seal(sessions) for _ in range(3)))
+    await asyncio.gather(*(cases.seal(database_context(sessions)) for _ in range(3)))
 
     found = await verified(sessions)
 
@@ -81,7 +82,7 @@ async def test_what_was_done_past_the_triggers_is_named(
     sessions: Sessions, database: str, statement: str, what: str, where: str | None
 ) -> None:
     await note(sessions, "one", "two", "three")
-    await cases.seal(sessions)
+    await cases.seal(database_context(sessions))
     ids = {one.entry.object_id: one.entry.id for one in await _sealed(sessions)}
     await tamper(database, statement)
 
@@ -95,7 +96,7 @@ async def test_what_was_done_past_the_triggers_is_named(
 async def test_an_entry_removed_before_it_was_sealed_is_missed(sessions: Sessions, database: str) -> None:
     await note(sessions, "one", "two")
     await tamper(database, "DELETE FROM audit_log WHERE object_id = 'one'")
-    await cases.seal(sessions)
+    await cases.seal(database_context(sessions))
 
     found = await verified(sessions)
 
@@ -106,10 +107,10 @@ async def test_an_entry_removed_before_it_was_sealed_is_missed(sessions: Session
 
 async def test_a_head_kept_elsewhere_shows_that_the_newest_were_cut_off(sessions: Sessions, database: str) -> None:
     await note(sessions, "one", "two", "three")
-    await cases.seal(sessions)
+    await cases.seal(database_context(sessions))
     kept = (await verified(sessions)).head
     await note(sessions, "four")
-    await cases.seal(sessions)
+    await cases.seal(database_context(sessions))
     assert (await verified(sessions, kept)).holds, "it has grown since"
 
     await tamper(database, "DELETE FROM audit_seals WHERE seq > 2", "DELETE FROM audit_log WHERE id > 2")
@@ -123,7 +124,7 @@ async def test_words_of_people_can_be_erased_and_the_chain_holds(sessions: Sessi
         await audit.record(
             session, actor="staff:agent", action="comp.given", object_id="cmp_1", reason="other: for Ada Byron"
         )
-    await cases.seal(sessions)
+    await cases.seal(database_context(sessions))
     (listed,) = await _sealed(sessions)
     assert (listed.entry.reason, listed.note) == ("other", "for Ada Byron")
 

@@ -9,6 +9,7 @@ from app.db.engine import leases
 from app.db.engine.session import Sessions
 from app.domain.subscriptions import Payment
 from app.services import webhooks
+from tests.support.contexts import database_context
 
 LEASE = timedelta(seconds=30)
 
@@ -17,7 +18,7 @@ async def test_an_amount_beyond_64_bits_fails_its_event_and_the_next_is_applied(
     async with sessions.begin() as session:
         await inbox.request_refetch(session, "subscription:sub_huge", why="test")
         await inbox.request_refetch(session, "subscription:sub_fine", why="test")
-    done = webhooks.closing(sessions)
+    done = webhooks.closing(database_context(sessions))
 
     async def look(stripe_id: str) -> None:
         if stripe_id == "sub_fine":
@@ -37,7 +38,7 @@ async def test_an_amount_beyond_64_bits_fails_its_event_and_the_next_is_applied(
     async with sessions.begin() as session:
         claimed = await leases.claim(session, "events", owner="anna", lease=LEASE, limit=10)
     for one in claimed:
-        await webhooks.apply(sessions, {"subscription": look}, one, owner="anna", most=1, done=done)
+        await webhooks.apply(database_context(sessions), {"subscription": look}, one, owner="anna", most=1, done=done)
 
     async with sessions.begin() as session:
         rows = (await session.execute(text("SELECT work_key, state, last_error FROM events"))).all()

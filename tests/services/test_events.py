@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from app.db.engine.session import Sessions
 from app.services import events
+from tests.support.contexts import database_context
 
 MONTH = timedelta(days=30)
 
@@ -25,8 +26,8 @@ async def test_what_is_long_done_is_forgotten_in_batches_and_nothing_else(sessio
                     {"state": state},
                 )
 
-    assert await events.prune(sessions, kept_for=MONTH) == 1400
-    assert await events.prune(sessions, kept_for=MONTH) == 0
+    assert await events.prune(database_context(sessions, events_kept=MONTH)) == 1400
+    assert await events.prune(database_context(sessions, events_kept=MONTH)) == 0
 
     async with sessions.begin() as session:
         left = await session.execute(text("SELECT state, count(*) FROM events GROUP BY state"))

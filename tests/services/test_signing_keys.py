@@ -13,6 +13,7 @@ from app.domain.entitlements import Decision
 from app.domain.signing_keys import CACHED_FOR, LEAD, LONGEST_LIFE
 from app.encryption import Cipher, signing_key_cipher
 from app.services.signing_keys import Minting, Signer, rotate
+from tests.support.contexts import database_context
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MAY = {"archive": Decision(allowed=True, reason="paid_term", until=NOW + timedelta(days=300))}
@@ -65,7 +66,9 @@ async def test_every_token_minted_around_a_rotation_can_be_checked_until_it_dies
     await minted.at(NOW - MINUTE)
     (old,) = minted.kids(NOW - MINUTE, NOW)
 
-    made, *_ = await asyncio.gather(rotate(sessions, cipher, now=NOW), minted.at(NOW))  # both at the same time
+    made, *_ = await asyncio.gather(
+        rotate(database_context(sessions), cipher, now=NOW), minted.at(NOW)
+    )  # both at the same time
     assert made.signs_from == NOW + LEAD
     moments = [NOW + n * MINUTE for n in range(1, int((LEAD + LONGEST_LIFE) / MINUTE) + 30)]
     for now in moments:
@@ -86,7 +89,7 @@ async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(session
     minted = Minted(sessions, cipher)
     await minted.at(NOW)
 
-    made = await rotate(sessions, cipher, now=NOW + MINUTE, compromised=True)
+    made = await rotate(database_context(sessions), cipher, now=NOW + MINUTE, compromised=True)
     await minted.at(NOW + 2 * MINUTE)
 
     assert set(minted.published[NOW + 2 * MINUTE]) == {made.id}
@@ -99,7 +102,7 @@ async def test_two_rotations_at_once_leave_one_key_that_signs_next(sessions: Ses
     minted = Minted(sessions, cipher)
     await minted.at(NOW)
 
-    made = await asyncio.gather(*(rotate(sessions, cipher, now=NOW + MINUTE) for _ in range(3)))
+    made = await asyncio.gather(*(rotate(database_context(sessions), cipher, now=NOW + MINUTE) for _ in range(3)))
     await minted.at(NOW + MINUTE + LEAD)
 
     assert minted.kids(NOW + MINUTE, NOW + 2 * LEAD) <= {one.id for one in made}

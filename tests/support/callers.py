@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from app.api.auth import Authenticator
 from app.clock import SystemClock
 from app.db.engine.session import Sessions
+from tests.support.contexts import database_context
 
 
 class MovingClock(SystemClock):
@@ -21,8 +22,10 @@ class MovingClock(SystemClock):
 
 
 def authenticator(issuer: str, clock: MovingClock, sessions: Sessions | None = None, **more: Any) -> Authenticator:
-    values = {"audience": "newsstand", "roles_claim": "roles"} | more
-    return Authenticator(issuer=issuer, sessions=sessions, clock=clock, **values)  # type: ignore[arg-type]
+    """Return what tells callers apart; ``more``: a cool-down, or settings."""
+    settings = {"oidc_audience": "newsstand", "roles_claim": "roles"} | more
+    cooldown = {"cooldown": settings.pop("cooldown")} if "cooldown" in settings else {}
+    return Authenticator(database_context(sessions, oidc_issuer=issuer, **settings), clock, **cooldown)  # type: ignore[arg-type]
 
 
 def request(*authorization: str) -> HTTPConnection:

@@ -336,10 +336,10 @@ async def open_shop(
     ):
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
         offer = catalogue.load(CATALOGUE)
-        async with main.parts(settings, offer) as parts:
-            async for _ in prices.push(parts.gateway, offer):
+        async with main.open_context(settings, offer) as ctx:
+            async for _ in prices.push(ctx.gateway, offer):
                 pass
-            server_key = await api_keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
+            server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")
         async with serving_apart(settings, bound, url) if apart else serving(settings, bound) as server:
             yield Shop(

@@ -19,14 +19,12 @@ async def sweeps(
     importing: Importing | None = None,
 ) -> Report:
     """Go through a sweep to its end, and wait until what it left is done."""
-    async with main.parts(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as built:
-        now = await built.clock.policy()
+    async with main.open_context(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as ctx:
+        now = await ctx.clock.policy()
         since = now - back if back is not None else None
         sweep, _ = await reconciliation.begin(
-            built.sessions, kind=kind, by="operator:test", dry_run=dry_run, since=since, restart=True
+            ctx, kind=kind, by="operator:test", dry_run=dry_run, since=since, restart=True
         )
-        report = await reconciliation.run(
-            built.sessions, built.gateway, built.rules, sweep.id, livemode=False, now=now, importing=importing
-        )
+        report = await reconciliation.run(ctx, sweep.id, now=now, importing=importing)
     await shop.settles()
     return report

@@ -163,12 +163,11 @@ async def test_an_end_is_of_the_subscription_that_was_named_and_of_no_other(shop
     await shop.settles()
     await shop.subscribes(ada)
 
-    async with main.parts(shop.settings, catalogue.load(shop.settings.catalogue)) as built:
-        told = (built.sessions, built.gateway, built.rules, ada.sub)
+    async with main.open_context(shop.settings, catalogue.load(shop.settings.catalogue)) as ctx:
         for again in (
-            cancellations.cancel_now(*told, reason=None, only=old["id"], now=OPENING),
-            cancellations.cancel_at_period_end(*told, reason=None, comment=None, only=old["id"], now=OPENING),
-            cancellations.resume(*told, only=old["id"], now=OPENING),
+            cancellations.cancel_now(ctx, ada.sub, reason=None, only=old["id"], now=OPENING),
+            cancellations.cancel_at_period_end(ctx, ada.sub, reason=None, comment=None, only=old["id"], now=OPENING),
+            cancellations.resume(ctx, ada.sub, only=old["id"], now=OPENING),
         ):
             with pytest.raises(AlreadyEnded):
                 await again

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.context import DatabaseContext
 from app.domain.calendar_files import plan_year, read, write
 from app.services import issues
 from tests.support.shop import Person, Shop
@@ -34,8 +35,9 @@ async def two_years(shop: Shop) -> None:
 
     planned = plan_year(2026, first_number=1) + plan_year(2027, first_number=25)
     engine = make_engine(shop.dsn, pool_size=1)
+    ctx = DatabaseContext(settings=shop.settings, sessions=make_sessions(engine))
     lines = read(write(planned).encode())
-    kept = await issues.load(make_sessions(engine), shop.settings.zone, lines, by="operator", dry_run=False)
+    kept = await issues.load(ctx, lines, by="operator", dry_run=False)
     await engine.dispose()
     assert len(kept.new) == 48
 

@@ -53,15 +53,15 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
     )
     offer = catalogue.load(CATALOGUE)
     async with (
-        main.parts(settings, offer) as parts,
+        main.open_context(settings, offer) as ctx,
         httpx2.AsyncClient(base_url=URL, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stripe,
         httpx2.AsyncClient(base_url=url, timeout=120, verify=TLS) as http,
         httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
         asyncpg.create_pool(database, min_size=0, max_size=4) as books,
     ):
-        async for _ in prices.push(parts.gateway, offer):
+        async for _ in prices.push(ctx.gateway, offer):
             pass
-        server_key = await api_keys.create(parts.sessions, name="the site", scopes=["entitlements:read"])
+        server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
         async with serving(settings, bound):
             yield Shop(
                 url=url,

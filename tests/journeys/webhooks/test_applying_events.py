@@ -8,6 +8,7 @@ from app.db import inbox
 from app.db.engine import leases
 from app.db.engine.session import Sessions
 from app.services import webhooks
+from tests.support.contexts import database_context
 from tests.support.crowd import crowd, knock_for
 from tests.support.shop import Shop
 
@@ -68,8 +69,10 @@ async def test_an_event_that_kills_every_worker_is_dead_in_the_end(sessions: Ses
     async def look(stripe_id: str) -> None:
         looked_at.append(stripe_id)
 
-    done = webhooks.closing(sessions)
-    await webhooks.apply(sessions, {"subscription": look}, claimed[0], owner="the last", most=3, done=done)
+    done = webhooks.closing(database_context(sessions))
+    await webhooks.apply(
+        database_context(sessions), {"subscription": look}, claimed[0], owner="the last", most=3, done=done
+    )
 
     async with sessions.begin() as session:
         (row,) = (await session.execute(text("SELECT state, due_at, last_error FROM events"))).all()

@@ -11,6 +11,7 @@ import pytest
 
 from app.db.engine.session import make_engine, make_sessions
 from app.services import api_keys
+from tests.support.contexts import database_context
 from tests.support.shop import Shop
 
 CHECK = {"subscriber": "ada", "feature": "archive"}
@@ -82,12 +83,12 @@ async def test_a_feature_that_does_not_exist_is_refused_by_name_in_every_way_of_
 async def test_a_revoked_api_key_is_refused_in_every_process(shop: Shop) -> None:
     engine = make_engine(shop.dsn, pool_size=1)
     sessions = make_sessions(engine)
-    key = await api_keys.create(sessions, name="the old site", scopes=["entitlements:read"])
+    key = await api_keys.create(database_context(sessions), name="the old site", scopes=["entitlements:read"])
     headers = {"Authorization": f"Bearer {key}"}
     assert (await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200
 
-    (listed,) = [one for one in await api_keys.every(sessions) if one.name == "the old site"]
-    await api_keys.revoke(sessions, listed.id)
+    (listed,) = [one for one in await api_keys.every(database_context(sessions)) if one.name == "the old site"]
+    await api_keys.revoke(database_context(sessions), listed.id)
     await engine.dispose()
     before = await counted(shop, code="not_authenticated")
     while (refused := await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200:

@@ -48,14 +48,13 @@ async def test_a_large_backlog_is_listed_and_those_on_a_test_clock_are_not_left_
 async def test_what_was_listed_before_somebody_saved_a_newer_state_is_not_kept(shop: Shop) -> None:
     (stripe_id,) = await crowd(shop, 1)
     now = datetime.now(UTC)
-    async with main.parts(shop.settings, catalogue.load(CATALOGUE)) as parts:
-        told = (parts.sessions, parts.gateway, parts.rules)
-        async with parts.sessions.begin() as session:
+    async with main.open_context(shop.settings, catalogue.load(CATALOGUE)) as ctx:
+        async with ctx.sessions.begin() as session:
             before = await kept.version(session, stripe_id)
-        listed = await subscriptions.listed(parts.gateway, [stripe_id])
+        listed = await subscriptions.listed(ctx, [stripe_id])
         await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
-        newer = await subscriptions.refresh(*told, stripe_id, now=now)
+        newer = await subscriptions.refresh(ctx, stripe_id, now=now)
 
-        after = await subscriptions.refresh(*told, stripe_id, now=now, version=before, seen=listed[stripe_id])
+        after = await subscriptions.refresh(ctx, stripe_id, now=now, version=before, seen=listed[stripe_id])
 
     assert (listed[stripe_id].status, newer.status, after.status) == ("active", "canceled", "canceled")

@@ -1,32 +1,22 @@
-"""What the console is made of, built once for each process in the composition root."""
+"""The state of the console, built once for each process in the composition root."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.clock import Clock
 from app.console.cookies import Seal
 from app.console.oidc import Identity
-from app.db.engine.pool import Pool
-from app.db.engine.session import Sessions
+from app.context import Context
 from app.domain.callers import Reader
-from app.domain.rules import Rules
-from app.gateway.client import Gateway
 from app.settings import CONSOLE, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """All that pages work with."""
+class ConsoleState:
+    """What the console works with: the context, and what only the console has."""
 
-    settings: Settings
-    clock: Clock
-    sessions: Sessions
-    gateway: Gateway
-    rules: Rules
-    pool: Pool
-    wake: Callable[[], None]  # has workers look at once
-    believe: Callable[[str], Awaitable[Reader]]  # whom an access token speaks for, with their roles
-    sign_in: "SignIn | None"  # None: no client is configured, and there is no console
+    ctx: Context
+    authenticate: Callable[[str], Awaitable[Reader]]  # returns the person that an access token was issued to
+    sign_in: "SignIn | None"  # None: no OIDC client is configured, so there is no console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,4 +47,4 @@ def sign_in_of(settings: Settings) -> SignIn | None:
     )
 
 
-__all__ = ["CONSOLE", "Desk", "SignIn", "sign_in_of"]
+__all__ = ["CONSOLE", "ConsoleState", "SignIn", "sign_in_of"]

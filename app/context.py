@@ -1,0 +1,55 @@
+"""
+What use cases work with, built once for each process.
+
+A use case takes a :class:`Context` as its first argument. The time is no part of it: ``now`` is a parameter, so that one
+request or job has one time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.clock import Clock
+from app.db.engine.pool import Pool
+from app.db.engine.session import Sessions
+from app.db.inbox_writer import InboxWriter
+from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.rules import Rules
+from app.settings import Settings
+
+if TYPE_CHECKING:  # commands that only need the database do not wait for Stripe's SDK
+    from app.gateway.client import Gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseContext:
+    """The part of the context that needs neither Stripe nor a catalogue: enough for most of the operator's commands."""
+
+    settings: Settings
+    sessions: Sessions  # ``async with ctx.sessions.begin() as session`` opens a transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(DatabaseContext):
+    """What use cases work with."""
+
+    clock: Clock
+    dsn: str  # of the database, which the embedded server chooses at its start
+    pool: Pool  # of asyncpg connections, for queries where the cost of SQLAlchemy counts
+    inbox_writer: InboxWriter
+    wake_workers: Callable[[], None]  # for work that is due now
+    gateway: "Gateway"
+    rules: Rules
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The plans, prices and features on offer."""
+        return self.rules.catalogue
+
+
+def make_rules(settings: Settings, catalogue: Catalogue) -> Rules:
+    """Return the rules that follow from the settings and the catalogue."""
+    access = AccessPolicy(
+        renewal_allowance=settings.renewal_allowance, grace_period=settings.grace_period, zone=settings.zone
+    )
+    return Rules(catalogue=catalogue, access=access, zone=settings.zone)
