@@ -8,6 +8,7 @@ from app.console.access_control import check_reader, does, shows
 from app.console.request import BadForm, Visit
 from app.db.engine.session import new_id
 from app.domain.callers import SUPPORT, Reader
+from app.domain.text import format_date
 from app.services import comps, idempotency, support
 
 REASONS = {

@@ -82,7 +82,7 @@ async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> Non
 
     async def statements(path: str) -> tuple[int, int]:
         """Return how many there were, and how long the page was."""
-        async with query_recorder.record_statements(pool, of_request="counted") as asked:
+        async with query_recorder.record_statements(pool, request_id="counted") as asked:
             answer = await robin.browser._client.get(f"{shop.url}/console{path}", headers={"X-Request-Id": "counted"})
         assert answer.status_code == 200, answer.text
         return len(asked), len(answer.text)
