@@ -27,7 +27,7 @@ from app.api.openapi import TAGS
 from app.api.routes import ROUTERS
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
-from app.console.state import ConsoleState, sign_in_of
+from app.console.state import ConsoleState, sign_in_config
 from app.context import Context, make_rules
 from app.db.engine import schema
 from app.db.engine.change_feed import ChangeFeed
@@ -158,7 +158,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
             app.state.api = api
             app.lanes = fast_path.lanes(api)
             pages.state.console = ConsoleState(
-                ctx=ctx, authenticate=api.authenticator.reader_of, sign_in=sign_in_of(settings)
+                ctx=ctx, authenticate=api.authenticator.reader_of, sign_in=sign_in_config(settings)
             )
             worker = [asyncio.create_task(make_worker(ctx).run())] if with_worker else []
             try:
@@ -190,7 +190,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 
 
 async def to_console(_: Request) -> Response:
-    """Lead to the console's front page, for whoever leaves the slash out."""
+    """Redirect to the console, which is at a path with a trailing slash."""
     return RedirectResponse(f"{CONSOLE}/", status_code=308)
 
 

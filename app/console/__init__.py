@@ -1,9 +1,8 @@
 """
-The console: pages for the people who serve readers, at ``/console``.
+The console: web pages for support and circulation staff, at ``/console``.
 
-Rendered here, on the server, and whole without a line of script: the one script of ours only saves keystrokes. So there is
-no build step, nothing to keep in step with the API but the services that both call, and every page is a plain address that
-can be sent to a colleague. A page is a function of a :class:`~app.console.request.Visit`; what every visit must be (signed
-in, with a role, from a form of ours) is held in one place, :mod:`app.console.access_control`, and the routes of a file
-say which role each page needs. Pages call services, as the API does, and decide nothing.
+Pages are rendered on the server and work without JavaScript; the script only saves keystrokes. There is no build step. A
+page is a function that takes a :class:`~app.console.request.ConsoleRequest`, calls services as the API does, and renders a
+template; it contains no business rules. Each module lists its routes with the role they require, and
+:mod:`app.console.access_control` and :mod:`app.console.csrf` hold the checks that apply to all of them.
 """

@@ -1,157 +1,269 @@
 """
-Pictures of the front page's figures, drawn by pygal and shown through ``<img>``.
+Bar charts of the dashboard, drawn as SVG.
 
-pygal gives each picture a random id, the date and a script: all three are taken out, so the same figures are the same
-bytes, and nothing is left that our policy would have to allow. The colours follow the browser's, light or dark.
+The layout is computed here, in pixels; ``templates/charts/bar_chart.svg`` draws it. Each chart comes in two widths, since an
+SVG that is scaled down to a phone would have unreadable labels. The same figures always give the same image.
 """
 
-import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
-import pygal
-from pygal.style import Style
-
-from app.console.labels import word
+from app.console.formatting import upper_first
+from app.console.labels import label
+from app.console.templating import environment
 from app.domain.dashboard_stats import DUNNING_BANDS, Figures
 
-# pygal leaves a finder of plug-ins behind that has no ``find_spec``; we have no plug-ins, and others ask every finder.
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
-
-INK, QUIET, LINE = "#1c2430", "#5b6675", "#dfe3e8"
-BLUE, SAND, RED, GREEN, PLUM = "#2f5d8a", "#c98b2d", "#b4412f", "#3d7a57", "#7a4f86"
-FONT = "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif"
-STYLE = Style(
-    background="transparent",
-    plot_background="transparent",
-    foreground=QUIET,
-    foreground_strong=INK,
-    foreground_subtle=QUIET,
-    colors=(BLUE, SAND, GREEN, RED, PLUM),
-    font_family=FONT,
-    label_font_size=13,
-    major_label_font_size=15,
-    legend_font_size=16,
-    value_font_size=15,
-    guide_stroke_color=LINE,
-    major_guide_stroke_color=LINE,
-    guide_stroke_dasharray="0",
-    major_guide_stroke_dasharray="0",
-    opacity=1,
-    opacity_hover=1,
-    transition="0s",
-)
-DARK = (
-    "@media (prefers-color-scheme: dark) {"
-    " text { fill: #cfd6df !important } .guides { stroke: #38424f !important } .axis .line { stroke: #55606e !important }"
-    " .color-0 { fill: #7fb0e0 !important; stroke: #7fb0e0 !important }"
-    " .color-1 { fill: #e0ae5c !important; stroke: #e0ae5c !important }"
-    " .color-2 { fill: #76b593 !important; stroke: #76b593 !important }"
-    " .color-3 { fill: #e58373 !important; stroke: #e58373 !important } }"
-)
-_NOISE = re.compile(
-    r"<script.*?</script>|<script[^>]*/>|<!--.*?-->|<title>[^<]*</title>|<desc[^>]*>[^<]*</desc>", re.DOTALL
-)
-_ID = re.compile(r"chart-[0-9a-f-]{36}")
+WIDE, NARROW = 760, 400  # widths of the image
+MAX_SERIES = 5  # as many as there are colors
+CHARACTER_WIDTH = 7.0  # average, at the font size of the template
+LEGEND_ROW, LEGEND_SWATCH = 24, 20
+ROW, STACKED_ROW, BAR = 36, 54, 22  # heights in a chart with horizontal bars
+LABEL_ABOVE = 24  # height of a label above its bar
+VALUE_WIDTH = 56  # room for the value after a horizontal bar
+AXIS = 30  # height of the labels below a chart
+PLOT_HEIGHT, MAX_COLUMN = 210, 46
+MAX_TICKS = 5
 
 
-def subscribers(figures: Figures, *, narrow: bool = False) -> bytes:
-    """Draw how many subscribers there are, by status and edition."""
-    statuses = [one.status for one in figures.held if one.status != "canceled"]
-    shown = list(dict.fromkeys(statuses))
-    counts = {(one.status, one.print_edition): one.count for one in figures.held}
-    chart = _bars(
-        pygal.HorizontalStackedBar,
-        [word(status) for status in reversed(shown)],
-        height=140 + 60 * len(shown),
-        narrow=narrow,
-    )
-    for name, printed in (("digital", False), ("print and digital", True)):
-        chart.add(name, [counts.get((status, printed), 0) for status in reversed(shown)])
-    return _drawn(chart)
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A name in the legend, with a value for each category."""
+
+    name: str
+    values: Sequence[int]
 
 
-def weeks(figures: Figures, *, narrow: bool = False) -> bytes:
-    """Draw who came and who went, week by week."""
-    chart = _bars(pygal.Bar, [_short(week.monday) for week in figures.weeks], height=340, narrow=narrow)
-    chart.add("new", [week.new for week in figures.weeks])
-    chart.add("lost", [week.lost for week in figures.weeks])
-    return _drawn(chart)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A bar chart: with rows, stacked horizontal bars; with columns, vertical bars side by side."""
 
+    title: str
+    categories: Sequence[str]
+    series: Sequence[Series]
+    rows: bool
 
-def refunds(figures: Figures, *, narrow: bool = False) -> bytes:
-    """Draw what was given back, by basis, each reason a part of its bar; counted, since amounts may be of two currencies."""
-    bases = list(dict.fromkeys(one.basis for one in figures.given))
-    reasons = list(dict.fromkeys(one.reason for one in figures.given))[:5]
-    chart = _bars(
-        pygal.HorizontalStackedBar,
-        [word(basis) for basis in reversed(bases)],
-        height=140 + 60 * len(bases),
-        narrow=narrow,
-    )
-    for reason in reasons:
-        chart.add(
-            word(reason)[:40],
-            [
-                sum(one.count for one in figures.given if one.basis == basis and one.reason == reason)
-                for basis in reversed(bases)
-            ],
+    @property
+    def description(self) -> str:
+        """All values in words, for screen readers."""
+        return " ".join(
+            f"{category}: {', '.join(f'{one.values[index]:,} {one.name.lower()}' for one in self.series)}."
+            for index, category in enumerate(self.categories)
         )
-    return _drawn(chart)
 
 
-def dunning(figures: Figures, *, narrow: bool = False) -> bytes:
-    """Draw the unpaid renewals, by how long ago they were due."""
-    bands = [name for _, name in DUNNING_BANDS]
-    chart = _bars(pygal.Bar, bands, height=300, narrow=narrow)
-    chart.add("unpaid renewals", [sum(one.count for one in figures.unpaid if one.band == band) for band in bands])
-    return _drawn(chart)
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A bar or a swatch of the legend. ``series`` counts from 1 and selects the color."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
 
 
-def events(waiting: Mapping[str, int], *, narrow: bool = False) -> bytes:
-    """Draw the events that wait, by state."""
-    states = list(reversed(list(waiting)))
-    chart = _bars(pygal.HorizontalBar, [word(f"event:{state}") for state in states], height=230, narrow=narrow)
-    chart.add("events", [waiting[state] for state in states])
-    return _drawn(chart)
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text at its baseline. ``anchor`` is SVG's: start, middle or end."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = "start"
 
 
-def _bars(kind: type[pygal.Graph], labels: Sequence[str], *, height: int, narrow: bool) -> pygal.Graph:
-    crowded = narrow and len(labels) > 6
-    chart = kind(
-        style=STYLE,
-        width=400 if narrow else 760,  # on a phone, whose letters are as large as on a desk
-        height=height,
-        margin=8,
-        js=[],
-        css=["file://style.css", "file://graph.css"],
-        legend_at_bottom=True,
-        legend_box_size=14,
-        show_x_guides=False,
-        show_minor_x_labels=not crowded,
-        x_labels_major_every=4 if crowded else None,
-        legend_at_bottom_columns=1 if narrow else None,
-        min_scale=1,
-        max_scale=5,
-        truncate_legend=-1,
-        truncate_label=-1,
-        value_formatter=lambda number: f"{number:,.0f}",
-        no_data_text="nothing yet",
-        order_min=0,
-        range=None,
-        include_x_axis=True,
-        rounded_bars=2,
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A grid line."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Layout:
+    """The positions of everything in a chart."""
+
+    width: int
+    height: float = 0
+    rectangles: list[Rectangle] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    labels: list[Text] = field(default_factory=list)
+    axis: list[Text] = field(default_factory=list)
+    values: list[Text] = field(default_factory=list)
+
+
+def layout(chart: Chart, *, narrow: bool) -> Layout:
+    """Return the layout of a chart."""
+    drawing = Layout(width=NARROW if narrow else WIDE)
+    top = _add_legend(drawing, chart) if len(chart.series) > 1 else 4
+    if chart.rows:
+        _add_rows(drawing, chart, top, labels_above=narrow)
+    else:
+        _add_columns(drawing, chart, top, every=4 if narrow and len(chart.categories) > 6 else 1)
+    return drawing
+
+
+def svg(chart: Chart, *, narrow: bool = False) -> bytes:
+    """Return the image of a chart."""
+    template = environment.get_template("charts/bar_chart.svg")
+    return template.render(chart=chart, layout=layout(chart, narrow=narrow)).encode()
+
+
+def _add_legend(drawing: Layout, chart: Chart) -> float:
+    """Add the legend, and return its height."""
+    x, y = 0.0, 0.0
+    for number, series in enumerate(chart.series, 1):
+        width = LEGEND_SWATCH + len(series.name) * CHARACTER_WIDTH + 20
+        if x and x + width > drawing.width:
+            x, y = 0.0, y + LEGEND_ROW
+        drawing.rectangles.append(Rectangle(x, y + 4, 13, 13, number))
+        drawing.labels.append(Text(x + LEGEND_SWATCH, y + 15, series.name))
+        x += width
+    return y + LEGEND_ROW + 10
+
+
+def _add_rows(drawing: Layout, chart: Chart, top: float, *, labels_above: bool) -> None:
+    """Add stacked horizontal bars, one row for each category, with the total after each bar."""
+    left = 0.0 if labels_above else max((len(name) for name in chart.categories), default=0) * CHARACTER_WIDTH + 18
+    row, offset = (STACKED_ROW, LABEL_ABOVE) if labels_above else (ROW, (ROW - BAR) / 2)
+    plot = drawing.width - left - VALUE_WIDTH
+    totals = [sum(series.values[index] for series in chart.series) for index in range(len(chart.categories))]
+    ticks = _ticks(max(totals, default=0))
+    bottom = top + row * len(totals)
+    for value in ticks:
+        x = left + plot * value / ticks[-1]
+        drawing.lines.append(Line(x, top, x, bottom))
+        drawing.axis.append(Text(x, bottom + 18, f"{value:,}", "middle" if value else "start"))
+    for index, (category, total) in enumerate(zip(chart.categories, totals, strict=True)):
+        y, x = top + row * index + offset, left
+        if labels_above:
+            drawing.labels.append(Text(0, y - 6, category))
+        else:
+            drawing.labels.append(Text(left - 12, y + BAR / 2 + 5, category, "end"))
+        for number, series in enumerate(chart.series, 1):
+            width = plot * series.values[index] / ticks[-1]
+            if width:
+                drawing.rectangles.append(Rectangle(x, y, max(width - 1, 1), BAR, number))
+            x += width
+        drawing.values.append(Text(x + 7, y + BAR / 2 + 5, f"{total:,}"))
+    drawing.height = bottom + AXIS
+
+
+def _add_columns(drawing: Layout, chart: Chart, top: float, *, every: int) -> None:
+    """Add vertical bars, side by side for each category. On a crowded axis only every n-th category has its label."""
+    highest = max((value for series in chart.series for value in series.values), default=0)
+    ticks = _ticks(highest)
+    left, top = len(f"{ticks[-1]:,}") * CHARACTER_WIDTH + 14, top + 14
+    bottom = top + PLOT_HEIGHT
+    for value in ticks:
+        y = bottom - PLOT_HEIGHT * value / ticks[-1]
+        drawing.lines.append(Line(left, y, drawing.width, y))
+        drawing.axis.append(Text(left - 8, y + 5, f"{value:,}", "end"))
+    group = (drawing.width - left) / max(len(chart.categories), 1)
+    width = min(group * 0.72 / len(chart.series), MAX_COLUMN)
+    for index, category in enumerate(chart.categories):
+        center = left + group * (index + 0.5)
+        if index % every == 0:
+            drawing.axis.append(Text(center, bottom + 20, category, "middle"))
+        for number, series in enumerate(chart.series, 1):
+            height = PLOT_HEIGHT * series.values[index] / ticks[-1]
+            x = center + width * (number - 1 - len(chart.series) / 2)
+            if height:
+                drawing.rectangles.append(Rectangle(x + 0.5, bottom - height, width - 1, height, number))
+            if len(chart.series) == 1:
+                drawing.values.append(Text(center, bottom - height - 7, f"{series.values[index]:,}", "middle"))
+    drawing.height = bottom + AXIS
+
+
+def _ticks(highest: int) -> list[int]:
+    """Return round numbers from zero to at least ``highest``."""
+    step = next(step for step in _round_numbers() if step * (MAX_TICKS - 1) >= highest)
+    return list(range(0, step * -(-max(highest, 1) // step) + 1, step))
+
+
+def _round_numbers() -> Iterator[int]:
+    power = 1
+    while True:
+        yield from (power, 2 * power, 5 * power)
+        power *= 10
+
+
+def subscribers(figures: Figures) -> Chart:
+    """Return the subscribers by status and edition. Canceled subscriptions are left out."""
+    statuses = list(dict.fromkeys(one.status for one in figures.held if one.status != "canceled"))
+    counts = {(one.status, one.print_edition): one.count for one in figures.held}
+    return Chart(
+        title="Subscribers by status and edition",
+        categories=[label(status) for status in statuses],
+        series=[
+            Series(name, [counts.get((status, print_edition), 0) for status in statuses])
+            for name, print_edition in (("Digital", False), ("Print and digital", True))
+        ],
+        rows=True,
     )
-    chart.x_labels = list(labels)
-    return chart
 
 
-def _drawn(chart: pygal.Graph) -> bytes:
-    drawn = _NOISE.sub("", chart.render(is_unicode=True, disable_xml_declaration=True))
-    drawn = _ID.sub("chart", drawn)
-    return drawn.replace("</style>", DARK + "</style>", 1).encode()
+def weeks(figures: Figures) -> Chart:
+    """Return the new and lost subscribers by week."""
+    return Chart(
+        title="New and lost subscribers by week",
+        categories=[_short_date(week.monday) for week in figures.weeks],
+        series=[
+            Series("New", [week.new for week in figures.weeks]),
+            Series("Lost", [week.lost for week in figures.weeks]),
+        ],
+        rows=False,
+    )
 
 
-def _short(day: date) -> str:
-    return f"{day.day} {day:%b}"
+def refunds(figures: Figures) -> Chart:
+    """Return the number of refunds by basis and reason. They are counted, since amounts may have several currencies."""
+    bases = list(dict.fromkeys(one.basis for one in figures.given))
+    reasons = list(dict.fromkeys(one.reason for one in figures.given))[:MAX_SERIES]
+    counts: dict[tuple[str, str], int] = {}
+    for one in figures.given:
+        counts[one.basis, one.reason] = counts.get((one.basis, one.reason), 0) + one.count
+    return Chart(
+        title="Refunds by basis and reason",
+        categories=[label(basis) for basis in bases],
+        series=[Series(label(reason)[:40], [counts.get((basis, reason), 0) for basis in bases]) for reason in reasons],
+        rows=True,
+    )
+
+
+def dunning(figures: Figures) -> Chart:
+    """Return the unpaid renewals by days overdue."""
+    bands = [name for _, name in DUNNING_BANDS]
+    counts = [sum(one.count for one in figures.unpaid if one.band == band) for band in bands]
+    return Chart(
+        title="Unpaid renewals by days overdue",
+        categories=[upper_first(band) for band in bands],
+        series=[Series("Unpaid renewals", counts)],
+        rows=False,
+    )
+
+
+def events(by_state: Mapping[str, int]) -> Chart:
+    """Return the pending events by state."""
+    return Chart(
+        title="Pending events by state",
+        categories=[label(f"event:{state}") for state in by_state],
+        series=[Series("Events", list(by_state.values()))],
+        rows=True,
+    )
+
+
+FIGURES: Mapping[str, Callable[[Figures], Chart]] = {
+    "subscribers": subscribers,
+    "weeks": weeks,
+    "refunds": refunds,
+    "dunning": dunning,
+}
+
+
+def _short_date(day: date) -> str:
+    return f"{day:%b} {day.day}"

@@ -1,116 +1,112 @@
-"""Comps: access that nobody pays for, given for a reason, and taken back."""
+"""Complimentary access: giving it for a reason and a limited time, and revoking it."""
 
 from datetime import date, datetime, time, timedelta
 
 from starlette.responses import Response
 
-from app.console.access_control import check_reader, does, shows
-from app.console.request import BadForm, Visit
+from app.console.access_control import form_route, page_route
+from app.console.csrf import check_reader
+from app.console.labels import reason_labels
+from app.console.request import ConsoleRequest, InvalidForm
 from app.db.engine.session import new_id
 from app.domain.callers import SUPPORT, Reader
 from app.domain.text import format_date
 from app.services import comps, idempotency, support
 
-REASONS = {
-    "goodwill": "Goodwill",
-    "copies_missing": "Copies did not come",
-    "technical_problem": "Something of ours did not work",
-    "contributor": "Writes or draws for the magazine",
-    "press": "Press and libraries",
-    "other": "Something else, as the note says",
-}
+REASONS = reason_labels("goodwill", "copies_missing", "technical_problem", "contributor", "press", "other")
 FOR_ISSUES, UNTIL_DAY = "issues", "day"
-ENDS = {FOR_ISSUES: "For so many issues", UNTIL_DAY: "Until a day"}
-MOST_ISSUES = 48
-LONGEST = timedelta(days=3 * 366)
+END_OPTIONS = {FOR_ISSUES: "For a number of issues", UNTIL_DAY: "Until a date"}
+MAX_ISSUES = 48
+MAX_DURATION = timedelta(days=3 * 366)
 
 
-async def ask(visit: Visit) -> Response:
-    """Ask for which plan, for how long, and why."""
-    reader = await support.reader(visit.ctx, visit.path("reader"))
-    plans = {code: plan.title for code, plan in visit.ctx.rules.catalogue.plans.items() if not plan.retired}
-    first, last = (visit.now.astimezone(visit.ctx.rules.zone).date() + ahead for ahead in (timedelta(days=1), LONGEST))
-    return visit.page(
+async def show_form(request: ConsoleRequest) -> Response:
+    """Show the form: the plan, the end and the reason."""
+    ctx = request.ctx
+    reader = await support.reader(ctx, request.path_param("reader"))
+    plans = {code: plan.title for code, plan in ctx.rules.catalogue.plans.items() if not plan.retired}
+    today = request.now.astimezone(ctx.rules.zone).date()
+    return request.render(
         "give_comp.html",
         reader=reader,
         plans=plans,
         reasons=REASONS,
-        most=MOST_ISSUES,
-        first=first,
-        last=last,
-        key=visit.fresh_key(),
+        max_issues=MAX_ISSUES,
+        first_day=today + timedelta(days=1),
+        last_day=today + MAX_DURATION,
+        key=request.new_idempotency_key(),
     )
 
 
-async def give(visit: Visit) -> Response:
-    """Give access until so many issues from now are out, or to the end of a day. Sent twice, it is given once."""
-    ctx = visit.ctx
-    reader = await support.reader(ctx, visit.path("reader"))
-    plan = visit.chosen("plan", ctx.rules.catalogue.plans)
-    ends = visit.chosen("ends", ENDS)
-    count = visit.number("issues", least=1, most=MOST_ISSUES) if ends == FOR_ISSUES else None
-    until = _end_of_day(visit) if ends == UNTIL_DAY else None
-    reason, note = visit.why(REASONS)
+async def give(request: ConsoleRequest) -> Response:
+    """Give access for a number of issues or until the end of a day. A form that is sent twice counts once."""
+    ctx = request.ctx
+    reader = await support.reader(ctx, request.path_param("reader"))
+    plan = request.choice("plan", ctx.rules.catalogue.plans)
+    ends = request.choice("ends", END_OPTIONS)
+    count = request.integer("issues", minimum=1, maximum=MAX_ISSUES) if ends == FOR_ISSUES else None
+    until = _end_of_day(request) if ends == UNTIL_DAY else None
+    reason, note = request.reason_and_note(REASONS)
 
     async def work(comp_id: str) -> tuple[int, dict[str, str]]:
-        given = await comps.give(
+        comp = await comps.give(
             ctx,
             reader.sub,
             plan=plan,
             until=until,
             count=count,
             reason=f"{reason}: {note}"[:500] if note else reason,
-            by=_by(visit),
-            now=visit.now,
+            by=_agent(request),
+            now=request.now,
             comp_id=comp_id,
         )
-        return 201, {"until": format_date(given.until, ctx.rules.zone)}
+        return 201, {"until": format_date(comp.until, ctx.rules.zone)}
 
     answer = await idempotency.once(
         ctx,
-        caller=visit.staff.actor,
-        route=f"POST {visit.request.url.path}",
-        key=idempotency.check_key(visit.text("key", most=100)),
+        caller=request.staff.actor,
+        route=f"POST {request.http.url.path}",
+        key=idempotency.check_key(request.text("key", max_length=100)),
         body=f"{plan} {count} {until} {reason} {note}".encode(),
         new_object_id=new_id("cmp"),
         work=work,
     )
-    return visit.go(f"/readers/{reader.id}", say=f"They read as a guest until {answer.body['until']}.")
+    return request.redirect(f"/readers/{reader.id}", flash=f"Complimentary access until {answer.body['until']}.")
 
 
-async def take_back(visit: Visit) -> Response:
-    """Take a comp back at once."""
-    ctx, comp_id, note = visit.ctx, visit.path("comp"), visit.text("note", most=500)
-    await check_reader(visit, (await comps.found(ctx, comp_id)).subscriber_id)
+async def revoke(request: ConsoleRequest) -> Response:
+    """Revoke complimentary access immediately."""
+    ctx, comp_id, note = request.ctx, request.path_param("comp"), request.text("note", max_length=500)
+    await check_reader(request, (await comps.found(ctx, comp_id)).subscriber_id)
     if not note:
-        raise BadForm("Please say why it is taken back.")
-    taken = await comps.take_back(ctx, comp_id, reason=note, by=_by(visit), now=visit.now)
-    return visit.go(f"/readers/{taken.subscriber_id}", say="The comp was taken back.")
+        raise InvalidForm("Enter a reason for revoking the access.", field="reason")
+    revoked = await comps.take_back(ctx, comp_id, reason=note, by=_agent(request), now=request.now)
+    return request.redirect(f"/readers/{revoked.subscriber_id}", flash="Complimentary access revoked.")
 
 
-def _end_of_day(visit: Visit) -> datetime:
+def _end_of_day(request: ConsoleRequest) -> datetime:
     """
-    Return the last second of the day that was chosen, where the publisher is: it is that day that people are told.
+    Return the last second of the selected day in the publisher's time zone, so that pages show that day as the last.
 
-    :raises BadForm: it is no day, or none that a comp may end with.
+    :raises InvalidForm: if the date is invalid, in the past or too far ahead.
     """
-    zone = visit.ctx.rules.zone
-    today = visit.now.astimezone(zone).date()
+    zone = request.ctx.rules.zone
+    today = request.now.astimezone(zone).date()
     try:
-        day = date.fromisoformat(visit.text("day", most=10))
+        day = date.fromisoformat(request.text("day", max_length=10))
     except ValueError:
-        raise BadForm("Please say until which day, such as 2027-03-01.") from None
-    if not today < day <= today + LONGEST:
-        raise BadForm("Please choose a day after today, and within three years.")
+        raise InvalidForm("Enter a date such as 2027-03-01.", field="date") from None
+    if not today < day <= today + MAX_DURATION:
+        raise InvalidForm("Choose a date after today and within three years.", field="date")
     return datetime.combine(day + timedelta(days=1), time(), zone) - timedelta(seconds=1)
 
 
-def _by(visit: Visit) -> Reader:
-    return Reader(sub=visit.staff.sub, roles=visit.staff.roles)
+def _agent(request: ConsoleRequest) -> Reader:
+    return Reader(sub=request.staff.sub, roles=request.staff.roles)
 
 
 ROUTES = [
-    shows("/readers/{reader}/comp", ask, role=SUPPORT),
-    does("/readers/{reader}/comp", give, role=SUPPORT),
-    does("/comps/{comp}/take-back", take_back, role=SUPPORT),
+    page_route("/readers/{reader}/comp", show_form, role=SUPPORT),
+    form_route("/readers/{reader}/comp", give, role=SUPPORT),
+    form_route("/comps/{comp}/take-back", revoke, role=SUPPORT),
 ]

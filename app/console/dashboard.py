@@ -1,54 +1,69 @@
-"""The front page: how the magazine does, in pictures and in numbers."""
+"""The dashboard: subscribers, refunds, unpaid renewals and events, in charts and tables."""
 
-from collections.abc import Callable
 from itertools import groupby
 
 from starlette.responses import Response
 
 from app.console import charts
-from app.console.access_control import ANYBODY, shows
-from app.console.request import Visit
+from app.console.access_control import ANY_ROLE, page_route
+from app.console.request import ConsoleRequest
+from app.domain.dashboard_stats import Figures
 from app.domain.errors import NotFound
 from app.services import dashboard_stats
 
-NARROW = "-narrow"  # for a phone
-PICTURES: dict[str, Callable[..., bytes]] = {
-    "subscribers": charts.subscribers,
-    "weeks": charts.weeks,
-    "refunds": charts.refunds,
-    "dunning": charts.dunning,
-}
+NARROW_SUFFIX = "-narrow"  # of the image for phones
+# The image is shown by <img>, which runs no scripts; it needs nothing but its own style.
+SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-async def show(visit: Visit) -> Response:
-    """Show the figures."""
-    front = await dashboard_stats.front(visit.ctx)
+async def show(request: ConsoleRequest) -> Response:
+    """Show the dashboard with the last figures, and have them counted again if they are old."""
+    front = await dashboard_stats.front(request.ctx)
     if front.being_counted:
-        visit.ctx.wake_workers()
-    held = front.figures.held if front.figures else []
-    by_status = {
+        request.ctx.wake_workers()
+    figures = front.figures
+    return request.render(
+        "dashboard.html",
+        figures=figures,
+        age=front.age,
+        refreshing=front.being_counted,
+        events=front.events,
+        oldest_event=front.oldest_event,
+        by_status=_by_status(figures),
+        active=sum(one.count for one in figures.held if one.status == "active") if figures else 0,
+        unpaid=sum(one.count for one in figures.unpaid) if figures else 0,
+        pending=sum(front.events.values()),
+        charts={
+            "events": charts.events(front.events),
+            **({name: chart(figures) for name, chart in charts.FIGURES.items()} if figures else {}),
+        },
+        layout=charts.layout,
+    )
+
+
+def _by_status(figures: Figures | None) -> dict[str, dict[bool, int]]:
+    """Return the number of subscriptions by status, and by whether they include the print edition."""
+    held = sorted(figures.held, key=lambda one: one.status) if figures else []
+    return {
         status: {one.print_edition: one.count for one in rows}
-        for status, rows in groupby(sorted(held, key=lambda one: one.status), key=lambda one: one.status)
+        for status, rows in groupby(held, key=lambda one: one.status)
     }
-    return visit.page("dashboard.html", front=front, by_status=by_status, events_waiting=sum(front.events.values()))
 
 
-async def picture(visit: Visit) -> Response:
-    """Draw one of them."""
-    name, ctx = visit.path("name").removesuffix(NARROW), visit.ctx
-    narrow = visit.path("name").endswith(NARROW)
+async def chart(request: ConsoleRequest) -> Response:
+    """Return the image of a chart."""
+    name = request.path_param("name").removesuffix(NARROW_SUFFIX)
+    narrow = request.path_param("name").endswith(NARROW_SUFFIX)
     if name == "events":
-        drawn = charts.events(await dashboard_stats.events(ctx), narrow=narrow)
-    elif name in PICTURES and (counted := await dashboard_stats.last(ctx)) is not None:
-        drawn = PICTURES[name](counted, narrow=narrow)
+        image = charts.svg(charts.events(await dashboard_stats.events(request.ctx)), narrow=narrow)
+    elif name in charts.FIGURES and (figures := await dashboard_stats.last(request.ctx)) is not None:
+        image = charts.svg(charts.FIGURES[name](figures), narrow=narrow)
     else:
-        raise NotFound("there is no such picture")
-    # Drawn for <img>, where no script of a picture runs; its own style is all that it may have.
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return Response(drawn, media_type="image/svg+xml", headers={"Content-Security-Policy": policy})
+        raise NotFound("Chart not found")
+    return Response(image, media_type="image/svg+xml", headers={"Content-Security-Policy": SVG_POLICY})
 
 
 ROUTES = [
-    shows("/", show, role=ANYBODY),
-    shows("/pictures/{name}.svg", picture, role=ANYBODY),
+    page_route("/", show, role=ANY_ROLE),
+    page_route("/pictures/{name}.svg", chart, role=ANY_ROLE),
 ]

@@ -1,60 +1,63 @@
-"""Events of Stripe's that could not be applied, and having them looked at again."""
+"""Stripe events that failed, and replaying them."""
 
 from starlette.responses import Response
 
-from app.console.access_control import does, shows
-from app.console.labels import counted
-from app.console.request import Visit
+from app.console.access_control import form_route, page_route
+from app.console.formatting import counted
+from app.console.request import ConsoleRequest
 from app.domain.callers import ADMIN
 from app.domain.events import DEAD, FAILED, Selection, SelectionChanged
 from app.services import events
 from app.services.events import BadCursor
 
-AT_ONCE = 50  # events on the page
-MOST = 99_999_999
+PAGE_SIZE = 50
+MAX_COUNT = 99_999_999
 STATES = (FAILED, DEAD)
 
 
-async def show(visit: Visit) -> Response:
-    """Show the events that failed or were given up, the newest first."""
-    ctx, wanted, after = visit.ctx, _wanted(visit.asked("state"), visit.asked("type")), visit.asked("after")
+async def show(request: ConsoleRequest) -> Response:
+    """Show the failed events, newest first."""
+    ctx, after = request.ctx, request.query("after")
+    filters = {"state": request.query("state"), "type": request.query("type")}
+    selection = _selection(filters["state"], filters["type"])
     try:
-        page = await events.page(ctx, wanted, after=after or None, limit=AT_ONCE)
+        page = await events.page(ctx, selection, after=after or None, limit=PAGE_SIZE)
     except BadCursor:
-        page = await events.page(ctx, wanted, after=None, limit=AT_ONCE)
-    number = await events.count(ctx, wanted)
-    asked = {"state": visit.asked("state"), "type": visit.asked("type")}
-    return visit.page("events.html", page=page, asked=asked, number=number)
+        page = await events.page(ctx, selection, after=None, limit=PAGE_SIZE)
+    total = await events.count(ctx, selection)
+    return request.render("events.html", page=page, filters=filters, total=total)
 
 
-async def replay(visit: Visit) -> Response:
-    """Have one looked at again, unless that was done meanwhile."""
-    ctx, event_id = visit.ctx, visit.path("event")
+async def replay(request: ConsoleRequest) -> Response:
+    """Replay one event, unless it is no longer failed."""
+    ctx, event_id = request.ctx, request.path_param("event")
     if (await events.show(ctx, event_id)).event.state not in STATES:
-        return visit.go("/events", say=f"Nothing to do: {event_id} was applied meanwhile, or is about to be.")
-    await events.replay_one(ctx, event_id, by=visit.staff.actor)
+        return request.redirect("/events", flash=f"{event_id} is no longer failed. Nothing to replay.")
+    await events.replay_one(ctx, event_id, by=request.staff.actor)
     ctx.wake_workers()
-    return visit.go("/events", say=f"{event_id} is being looked at again.")
+    return request.redirect("/events", flash=f"Replaying {event_id}.")
 
 
-async def replay_all(visit: Visit) -> Response:
-    """Have all of those looked at again that were counted on the page: if others failed meanwhile, nothing is done."""
-    ctx, number = visit.ctx, visit.number("number", least=1, most=MOST)
-    wanted = _wanted(visit.text("state", most=10), visit.text("type", most=200))
+async def replay_all(request: ConsoleRequest) -> Response:
+    """Replay all events that the page counted. If the count has changed since then, replay none."""
+    ctx, count = request.ctx, request.integer("number", minimum=1, maximum=MAX_COUNT)
+    selection = _selection(request.text("state", max_length=10), request.text("type", max_length=200))
     try:
-        done = await events.replay(ctx, wanted, by=visit.staff.actor, expected=number)
+        replayed = await events.replay(ctx, selection, by=request.staff.actor, expected=count)
     except SelectionChanged:
-        return visit.go("/events", say="Nothing was done: there are others than when you looked. Look again.")
+        return request.redirect(
+            "/events", flash="The list has changed, so nothing was replayed. Review it and try again."
+        )
     ctx.wake_workers()
-    return visit.go("/events", say=f"{counted(done.replayed, 'event is', 'events are')} being looked at again.")
+    return request.redirect("/events", flash=f"Replaying {counted(replayed.replayed, 'event')}.")
 
 
-def _wanted(state: str, kind: str) -> Selection:
-    return Selection(states=(state,) if state in STATES else STATES, type=f"{kind}*" if kind else None)
+def _selection(state: str, type_prefix: str) -> Selection:
+    return Selection(states=(state,) if state in STATES else STATES, type=f"{type_prefix}*" if type_prefix else None)
 
 
 ROUTES = [
-    shows("/events", show, role=ADMIN),
-    does("/events/replay", replay_all, role=ADMIN),
-    does("/events/{event}/replay", replay, role=ADMIN),
+    page_route("/events", show, role=ADMIN),
+    form_route("/events/replay", replay_all, role=ADMIN),
+    form_route("/events/{event}/replay", replay, role=ADMIN),
 ]

@@ -1,4 +1,4 @@
-"""A reader's story as their page tells it: the newest day first, and what Stripe told in a row put together."""
+"""A reader's history as the page shows it: newest day first, with Stripe events in a row collapsed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,50 +11,50 @@ from app.domain.text import format_date
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that happened."""
+class Entry:
+    """One entry of the history."""
 
     at: datetime
     kind: str
-    words: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """One thing that happened; or several that Stripe told with nothing else in between, which are folded away."""
+class Group:
+    """One entry, or several Stripe events in a row."""
 
-    lines: Sequence[Line]
+    entries: Sequence[Entry]
 
     @property
-    def folded(self) -> bool:
-        """Whether they are worth folding away."""
-        return len(self.lines) > 1
+    def is_collapsed(self) -> bool:
+        """Whether the entries are hidden behind a summary."""
+        return len(self.entries) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day of the publisher's calendar."""
+    """The entries of a day in the publisher's time zone, newest first."""
 
-    name: str
-    stretches: Sequence[Stretch]
+    date: str
+    groups: Sequence[Group]
 
 
 def days(timeline: Sequence[Happening], zone: ZoneInfo) -> list[Day]:
-    """Return the days of a story, the newest first, and so within each."""
+    """Return the days of a history, newest first."""
     return [
-        Day(name, _stretches(list(happened)))
-        for name, happened in groupby(reversed(timeline), key=lambda one: format_date(one.at, zone))
+        Day(date, _groups(list(entries)))
+        for date, entries in groupby(reversed(timeline), key=lambda entry: format_date(entry.at, zone))
     ]
 
 
-def _stretches(happened: Sequence[Happening]) -> list[Stretch]:
-    found: list[Stretch] = []
-    for told, run in groupby(happened, key=lambda one: one.kind == TOLD):
-        lines = [_line(one) for one in run]
-        found += [Stretch(lines)] if told else [Stretch([line]) for line in lines]
-    return found
+def _groups(timeline: Sequence[Happening]) -> list[Group]:
+    groups: list[Group] = []
+    for is_stripe_event, run in groupby(timeline, key=lambda entry: entry.kind == TOLD):
+        entries = [_entry(entry) for entry in run]
+        groups += [Group(entries)] if is_stripe_event else [Group([entry]) for entry in entries]
+    return groups
 
 
-def _line(one: Happening) -> Line:
-    words = one.words.partition(": ")[2]  # the day stands above
-    return Line(one.at, one.kind, words[:1].upper() + words[1:])
+def _entry(entry: Happening) -> Entry:
+    text = entry.words.partition(": ")[2]  # without the date, which is the heading
+    return Entry(entry.at, entry.kind, text[:1].upper() + text[1:])

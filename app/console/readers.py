@@ -1,85 +1,92 @@
-"""Finding a reader, and everything about one on one page."""
+"""Searching for readers, and the page about a reader."""
 
 from datetime import datetime
 
 from starlette.responses import Response
 
 from app.console import history
-from app.console.access_control import shows
-from app.console.request import Visit
+from app.console.access_control import page_route
+from app.console.request import ConsoleRequest
 from app.domain import reader_summary
 from app.domain.callers import SUPPORT
 from app.domain.entitlements import Grant
-from app.domain.refunds import CONFIRMED
+from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Subscription
 from app.services import support
 from app.services.support import Overview
 
-LONGEST_SEARCH = 200  # characters: longer than anything a reader is known by
-FOUND = 20  # on one page
+MAX_QUERY_LENGTH = 200  # characters; no name, email address or ID is longer
+PAGE_SIZE = 20
 
 
-async def find(visit: Visit) -> Response:
-    """Find readers. Asked by the script it answers with the list alone."""
-    words = visit.request.query_params.get("q", "").replace("\x00", "").strip()
-    too_long = len(words) > LONGEST_SEARCH
-    found = None
-    if words and not too_long:
-        found = await support.search(visit.ctx, words, after=visit.asked("after", most=100) or None, limit=FOUND)
-    name = "reader_search_results.html" if visit.asked("part") else "reader_search.html"
-    return visit.page(name, words=words[:LONGEST_SEARCH], found=found, too_long=too_long)
+async def search(request: ConsoleRequest) -> Response:
+    """Search for readers. With ``part``, which the script sends, the response is only the list."""
+    query = request.http.query_params.get("q", "").replace("\x00", "").strip()
+    too_long = len(query) > MAX_QUERY_LENGTH
+    results = None
+    if query and not too_long:
+        after = request.query("after", max_length=100) or None
+        results = await support.search(request.ctx, query, after=after, limit=PAGE_SIZE)
+    template = "reader_search_results.html" if request.query("part") else "reader_search.html"
+    return request.render(template, query=query[:MAX_QUERY_LENGTH], results=results, too_long=too_long)
 
 
-async def show(visit: Visit) -> Response:
-    """Show everything about one reader."""
-    ctx = visit.ctx
-    seen = await support.overview(ctx, visit.path("reader"), now=visit.now)
-    given: dict[str, int] = {}
-    for refund in seen.refunds:
-        if refund.status in CONFIRMED:
-            given[refund.payment_id] = given.get(refund.payment_id, 0) + refund.amount
-    return visit.page(
+async def show(request: ConsoleRequest) -> Response:
+    """Show everything about a reader."""
+    ctx = request.ctx
+    overview = await support.overview(ctx, request.path_param("reader"), now=request.now)
+    refunded = _refunded_amounts(overview.refunds)
+    return request.render(
         "reader.html",
-        seen=seen,
-        reader=seen.subscriber,
-        said=reader_summary.sentence(
-            seen.subscriptions,
-            ledgers=seen.ledgers,
-            guest_until=_guest_until(seen),
-            now=visit.now,
+        overview=overview,
+        reader=overview.subscriber,
+        summary=reader_summary.sentence(
+            overview.subscriptions,
+            ledgers=overview.ledgers,
+            guest_until=_comp_until(overview),
+            now=request.now,
             zone=ctx.rules.zone,
         ),
-        owing=_owing(seen),
-        live=next((one for one, _ in reversed(seen.subscriptions) if one.is_live), None),
-        now=visit.now,
+        extendable=_extendable(overview),
+        live=next((one for one, _ in reversed(overview.subscriptions) if one.is_live), None),
+        now=request.now,
         plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
-        grants=[(grant, _lasts(grant)) for grant in seen.grants],
-        story=history.days(seen.timeline, ctx.rules.zone),
-        given=given,
-        refundable=next((one for one in reversed(seen.payments) if one.amount > given.get(one.id, 0)), None),
+        grants=[(grant, _grant_until(grant)) for grant in overview.grants],
+        history=history.days(overview.timeline, ctx.rules.zone),
+        refunded=refunded,
+        refundable=next((one for one in reversed(overview.payments) if one.amount > refunded.get(one.id, 0)), None),
     )
 
 
-def _owing(seen: Overview) -> Subscription | None:
-    """Return the subscription whose newest term may be extended: what was ended at once owes nothing any more."""
-    chosen = reader_summary.choose(seen.subscriptions)
+def _refunded_amounts(refunds: list[Refund]) -> dict[str, int]:
+    """Return the refunded amount of each payment, in minor units."""
+    amounts: dict[str, int] = {}
+    for refund in refunds:
+        if refund.status in CONFIRMED:
+            amounts[refund.payment_id] = amounts.get(refund.payment_id, 0) + refund.amount
+    return amounts
+
+
+def _extendable(overview: Overview) -> Subscription | None:
+    """Return the subscription that can be extended: a live one, whose newest term still owes issues."""
+    chosen = reader_summary.choose(overview.subscriptions)
     if chosen is None or not chosen[1]:
         return None
-    ledger = seen.ledgers.get(chosen[1][-1].invoice_id)
+    ledger = overview.ledgers.get(chosen[1][-1].invoice_id)
     return chosen[0] if ledger is not None and not ledger.cancelled and chosen[0].is_live else None
 
 
-def _lasts(grant: Grant) -> datetime | None:
-    """Return until when a grant gives anything."""
+def _grant_until(grant: Grant) -> datetime | None:
+    """Return when the last feature of a grant ends."""
     return max((spell.until for spells in grant.features.values() for spell in spells), default=None)
 
 
-def _guest_until(seen: Overview) -> datetime | None:
-    """Return until when a comp lets them in."""
-    return max((comp.until for comp in seen.comps if comp.removed_at is None), default=None)
+def _comp_until(overview: Overview) -> datetime | None:
+    """Return when complimentary access ends."""
+    return max((comp.until for comp in overview.comps if comp.removed_at is None), default=None)
 
 
 ROUTES = [
-    shows("/readers", find, role=SUPPORT),
-    shows("/readers/{reader}", show, role=SUPPORT),
+    page_route("/readers", search, role=SUPPORT),
+    page_route("/readers/{reader}", show, role=SUPPORT),
 ]

@@ -1,4 +1,4 @@
-"""One request of somebody who is signed in, as pages see it."""
+"""A request of a signed-in member of staff, as page functions receive it."""
 
 import secrets
 from collections.abc import Mapping
@@ -10,98 +10,103 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.console import templating
-from app.console.sessions import Staff
+from app.console.sessions import StaffSession
 from app.console.state import CONSOLE, ConsoleState
 from app.context import Context
+from app.domain.text import is_storable
 
-LONGEST_NOTE = 2000  # characters
+MAX_NOTE_LENGTH = 2000  # characters
 
 
-class BadForm(Exception):
-    """A form says something that no form of ours does, or leaves something out. ``str()`` is for who sent it."""
+class InvalidForm(Exception):
+    """A form field is missing or invalid. ``str()`` says what to enter; ``field`` is the field's name on the page."""
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """Who asks, what for, and all that is needed to answer."""
+class ConsoleRequest:
+    """The HTTP request with its session, its form and everything that a page needs to answer it."""
 
-    request: Request
+    http: Request
     ctx: Context
-    staff: Staff
-    now: datetime  # policy time: by which terms, guarantees and access are judged
-    form: Mapping[str, str] = field(default_factory=dict)  # of a form of ours, checked to be one
+    staff: StaffSession
+    now: datetime  # policy time: terms, guarantees and access are judged by it
+    form: Mapping[str, str] = field(default_factory=dict)  # the fields of a form that passed the CSRF checks
 
-    def path(self, name: str) -> str:
-        """Return a part of the path."""
-        return str(self.request.path_params[name])
+    def path_param(self, name: str) -> str:
+        """Return a path parameter."""
+        return str(self.http.path_params[name])
 
-    def asked(self, name: str, *, most: int = 200) -> str:
-        """Return a parameter of the address, trimmed and cut; a NUL in it, which no text of ours holds, is left out."""
-        return self.request.query_params.get(name, "").replace("\x00", "").strip()[:most]
+    def query(self, name: str, *, max_length: int = 200) -> str:
+        """Return a query parameter, trimmed and truncated. NUL characters, which PostgreSQL can't store, are removed."""
+        return self.http.query_params.get(name, "").replace("\x00", "").strip()[:max_length]
 
-    def chosen(self, name: str, among: Mapping[str, object]) -> str:
+    def choice(self, name: str, options: Mapping[str, object]) -> str:
         """
-        Return what was chosen from a list.
+        Return the selected option of a form field.
 
-        :raises BadForm: nothing, or nothing of the list.
-        """
-        value = self.form.get(name, "").strip()
-        if value not in among:
-            raise BadForm("Please choose one of the list.")
-        return value
-
-    def text(self, name: str, *, most: int = LONGEST_NOTE) -> str:
-        """
-        Return what was written, trimmed; empty when nothing was.
-
-        :raises BadForm: it is longer than we keep, or holds what cannot be kept.
+        :raises InvalidForm: if nothing is selected, or the value is not an option.
         """
         value = self.form.get(name, "").strip()
-        if len(value) > most:
-            raise BadForm(f"That is too long: {most} characters are kept, and it has {len(value)}.")
-        if any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in value):
-            raise BadForm("That holds a character that cannot be kept.")
+        if value not in options:
+            raise InvalidForm("Choose an option from the list.", field=name)
         return value
 
-    def why(self, reasons: Mapping[str, object]) -> tuple[str, str | None]:
+    def text(self, name: str, *, max_length: int = MAX_NOTE_LENGTH) -> str:
         """
-        Return the reason that was chosen, and the note.
+        Return the text of a form field, trimmed. A missing field is an empty text.
 
-        :raises BadForm: there is none; ``other`` alone says nothing, so it needs a note.
+        :raises InvalidForm: if the text is too long or has characters that PostgreSQL can't store.
         """
-        reason, note = self.chosen("reason", reasons), self.text("note")
+        value = self.form.get(name, "").strip()
+        if len(value) > max_length:
+            raise InvalidForm(f"Use {max_length:,} characters or fewer. You entered {len(value):,}.", field=name)
+        if not is_storable(value):
+            raise InvalidForm("Remove the invalid characters.", field=name)
+        return value
+
+    def reason_and_note(self, reasons: Mapping[str, object]) -> tuple[str, str | None]:
+        """
+        Return the selected reason and the note.
+
+        :raises InvalidForm: if no reason is selected, or the reason is ``other`` without a note.
+        """
+        reason, note = self.choice("reason", reasons), self.text("note")
         if reason == "other" and not note:
-            raise BadForm("Please say in the note what the reason is.")
+            raise InvalidForm("Explain the reason in the note.", field="note")
         return reason, note or None
 
-    def number(self, name: str, *, least: int, most: int) -> int:
+    def integer(self, name: str, *, minimum: int, maximum: int) -> int:
         """
-        Return a whole number.
+        Return a form field as an integer.
 
-        :raises BadForm: it is none, or not within the bounds.
+        :raises InvalidForm: if it is not an integer or out of range.
         """
         value = self.form.get(name, "").strip()
-        if not value.isascii() or not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
-            raise BadForm(f"Please give a whole number from {least} to {most}.")
+        if not value.isascii() or not value.isdecimal() or len(value) > 18 or not minimum <= int(value) <= maximum:
+            raise InvalidForm(f"Enter a whole number from {minimum:,} to {maximum:,}.", field=f"number of {name}")
         return int(value)
 
-    def page(self, name: str, *, status: int = 200, **context: Any) -> Response:
-        """Return a page."""
-        return templating.page(self.request, name, status=status, **context)
+    def render(self, template: str, *, status: int = 200, **context: Any) -> Response:
+        """Render a template as the response."""
+        return templating.render(self.http, template, status=status, **context)
 
-    def go(self, path: str, *, say: str = "") -> Response:
-        """Send the browser on, with a sentence for the next page."""
-        answer = RedirectResponse(CONSOLE + path, status_code=303)
-        if say:
-            templating.leave_notice(self.request, answer, say)
-        return answer
+    def redirect(self, path: str, *, flash: str = "") -> Response:
+        """Redirect to another page of the console, which shows the flash message once."""
+        response = RedirectResponse(CONSOLE + path, status_code=303)
+        if flash:
+            templating.set_flash(self.http, response, flash)
+        return response
 
     @staticmethod
-    def fresh_key() -> str:
-        """Return a key for one showing of a form: sent twice, it is done once."""
+    def new_idempotency_key() -> str:
+        """Return a key for one rendering of a form. Submitting the same form twice has the effect of submitting it once."""
         return secrets.token_urlsafe(18)
 
 
 def console_of(request: Request) -> ConsoleState:
-    """Return what the console is made of."""
+    """Return the console's state."""
     return cast("ConsoleState", request.app.state.console)

@@ -1,79 +1,87 @@
-"""Who is signed in. The browser holds it, sealed; we keep only who signed out, so any process serves any page."""
+"""
+Sessions of staff, kept in an encrypted cookie.
+
+The database only records who signed out, so any process can serve any page.
+"""
 
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from starlette.requests import Request
 
-from app.console.cookies import Seal
+from app.console.cookies import CookieCipher
 from app.domain.callers import Reader
 
-STAFF = "newsstand.staff"  # in the ASGI scope, put there by the guard
-FRESH_FOR = timedelta(minutes=1)  # the cookie is written anew no more often than that
+SCOPE_KEY = "newsstand.staff"  # where the middleware puts the session in the ASGI scope
+RENEW_AFTER = timedelta(minutes=1)  # the cookie is renewed at most this often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staff:
-    """Somebody with a session."""
+class StaffSession:
+    """The session of a person who signed in to the console."""
 
     sub: str
     name: str
-    roles: frozenset[str]  # implied ones among them; none: they are no staff, and are shown nothing
-    form_token: str  # in every form of theirs
-    since: datetime
-    seen: datetime
+    roles: frozenset[str]  # includes implied roles; empty for a person without a staff role, who may see nothing
+    form_token: str  # in every form of this session, against cross-site request forgery
+    started_at: datetime
+    last_used_at: datetime
 
     @classmethod
-    def of(cls, reader: Reader, *, now: datetime) -> "Staff":
-        """Begin a session."""
+    def start(cls, person: Reader, *, now: datetime) -> "StaffSession":
+        """Start a session."""
         return cls(
-            sub=reader.sub,
-            name=reader.name or reader.email or reader.sub,
-            roles=reader.roles,
+            sub=person.sub,
+            name=person.name or person.email or person.sub,
+            roles=person.roles,
             form_token=secrets.token_urlsafe(24),
-            since=now,
-            seen=now,
+            started_at=now,
+            last_used_at=now,
         )
 
     @property
     def actor(self) -> str:
-        """How the audit log calls them."""
+        """The person's name in the audit log."""
         return f"staff:{self.sub}" if self.roles else f"reader:{self.sub}"
 
-    def may(self, role: str) -> bool:
-        """Tell whether they have a role."""
+    def has_role(self, role: str) -> bool:
+        """Tell whether the person has a role."""
         return role in self.roles
 
-    def sealed(self, seal: Seal, *, now: datetime) -> str:
-        """Return the session as the browser keeps it, seen now."""
-        kept = asdict(replace(self, seen=now))
-        kept |= {"roles": sorted(self.roles), "since": self.since.timestamp(), "seen": now.timestamp()}
-        return seal.close(kept, now=now)
+    def to_cookie(self, cipher: CookieCipher, *, now: datetime) -> str:
+        """Return the value of the session cookie, with ``now`` as the time of last use."""
+        used = replace(self, last_used_at=now)
+        content = {
+            "sub": used.sub,
+            "name": used.name,
+            "roles": sorted(used.roles),
+            "form_token": used.form_token,
+            "since": used.started_at.timestamp(),
+            "seen": used.last_used_at.timestamp(),
+        }
+        return cipher.encrypt(content, now=now)
+
+    @classmethod
+    def from_cookie(
+        cls, value: str, cipher: CookieCipher, *, lifetime: timedelta, idle: timedelta, now: datetime
+    ) -> "StaffSession | None":
+        """Return the session of a cookie value. None: the value is invalid, or the session has expired."""
+        content = cipher.decrypt(value, max_age=idle, now=now)
+        if content is None:
+            return None
+        session = cls(
+            sub=content["sub"],
+            name=content["name"],
+            roles=frozenset(content["roles"]),
+            form_token=content["form_token"],
+            started_at=datetime.fromtimestamp(content["since"], UTC),
+            last_used_at=datetime.fromtimestamp(content["seen"], UTC),
+        )
+        return session if session.started_at <= now < session.started_at + lifetime else None
 
 
-def unsealed(sealed: str, seal: Seal, *, lifetime: timedelta, idle: timedelta, now: datetime) -> Staff | None:
-    """Return the session that a browser brought, if it is one of ours and neither too old nor idle for too long."""
-    kept = seal.open(sealed, within=idle, now=now)
-    if kept is None:
-        return None
-    staff = _staff(kept)
-    return staff if staff.since <= now < staff.since + lifetime else None
-
-
-def _staff(kept: dict[str, Any]) -> Staff:
-    return Staff(
-        sub=kept["sub"],
-        name=kept["name"],
-        roles=frozenset(kept["roles"]),
-        form_token=kept["form_token"],
-        since=datetime.fromtimestamp(kept["since"], UTC),
-        seen=datetime.fromtimestamp(kept["seen"], UTC),
-    )
-
-
-def staff_of(request: Request) -> Staff | None:
-    """Return who is signed in."""
-    staff = request.scope.get(STAFF)
-    return staff if isinstance(staff, Staff) else None
+def session_of(request: Request) -> StaffSession | None:
+    """Return the session of a request. None: the person is not signed in."""
+    session = request.scope.get(SCOPE_KEY)
+    return session if isinstance(session, StaffSession) else None

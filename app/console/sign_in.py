@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Sign-in by OpenID Connect, and sign-out."""
 
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -9,137 +9,144 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.console import access_control, templating
-from app.console.oidc import Attempt, ProviderAway, SignInFailed
-from app.console.request import Visit, console_of
-from app.console.sessions import Staff
-from app.console.state import CONSOLE, SignIn
+from app.console.middleware import session_cookie_name, set_session_cookie
+from app.console.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
+from app.console.request import ConsoleRequest, console_of
+from app.console.sessions import StaffSession
+from app.console.state import CONSOLE, SignInConfig
 from app.console.templating import is_https
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.observability import REFUSALS
 from app.services import staff_sessions
 
-ATTEMPT = "newsstand_sign_in"  # the cookie of a sign-in on its way
-ATTEMPT_LIVES = timedelta(minutes=10)
+ATTEMPT_COOKIE = "newsstand_sign_in"
+ATTEMPT_MAX_AGE = timedelta(minutes=10)
 
 log = structlog.get_logger()
 
 
-async def begin(request: Request) -> Response:
-    """Send the browser to the identity provider."""
+async def start(request: Request) -> Response:
+    """Redirect to the identity provider."""
     console, sign_in = console_of(request), _sign_in(request)
-    wanted = request.query_params.get("next", "")
-    destination = own_path(wanted)
-    if wanted and destination != wanted:  # the front page instead; whoever minds the service sees that it is tried
+    next_ = request.query_params.get("next", "")
+    return_path = safe_return_path(next_)
+    if next_ and return_path != next_:  # counted, so that attempts show in the metrics
         REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
-        log.warning("return_path_refused", next=wanted[:200])
-    attempt = Attempt.to(destination, back=_address(request, "/signed-in"))
+        log.warning("return_path_refused", next=next_[:200])
+    attempt = SignInAttempt.start(return_path, redirect_uri=_absolute_url(request, "/signed-in"))
     try:
-        url = await sign_in.identity.url_for(attempt)
+        url = await sign_in.oidc.url_for(attempt)
     except SignInFailed as failure:
-        return _failed(request, failure)
-    answer = RedirectResponse(url, status_code=303)
-    answer.set_cookie(
-        ATTEMPT,
-        sign_in.attempt_seal.close(attempt.kept(), now=console.ctx.clock.real()),
+        return _sign_in_failed(request, failure)
+    response = RedirectResponse(url, status_code=303)
+    response.set_cookie(
+        ATTEMPT_COOKIE,
+        sign_in.attempt_cipher.encrypt(attempt.to_dict(), now=console.ctx.clock.real()),
         path=CONSOLE,
-        max_age=int(ATTEMPT_LIVES.total_seconds()),
+        max_age=int(ATTEMPT_MAX_AGE.total_seconds()),
         httponly=True,
         samesite="lax",
         secure=is_https(request),
     )
-    return answer
+    return response
 
 
-async def finish(request: Request) -> Response:
-    """Take the browser back from the provider, and lead it on to where it was going."""
+async def complete(request: Request) -> Response:
+    """Handle the redirect back from the identity provider, and start the session."""
     console, sign_in = console_of(request), _sign_in(request)
     now = console.ctx.clock.real()
-    kept = sign_in.attempt_seal.open(request.cookies.get(ATTEMPT, ""), within=ATTEMPT_LIVES, now=now)
-    attempt = Attempt(**kept) if kept else None
+    cookie = request.cookies.get(ATTEMPT_COOKIE, "")
+    content = sign_in.attempt_cipher.decrypt(cookie, max_age=ATTEMPT_MAX_AGE, now=now)
+    attempt = SignInAttempt.from_dict(content) if content else None
     code = request.query_params.get("code")
     if attempt is None or not code or request.query_params.get("state") != attempt.state:
-        return _failed(request, SignInFailed(request.query_params.get("error", "no sign-in of this browser")[:100]))
+        reason = request.query_params.get("error", "no sign-in in progress in this browser")
+        return _sign_in_failed(request, SignInFailed(reason[:100]))
     try:
-        sub, token = await sign_in.identity.redeem(attempt, code, now=now)
-        reader = await console.authenticate(token)
-        if reader.sub != sub:
-            raise SignInFailed("the two tokens are of two people")
-    except IssuerUnavailable as away:
-        return _failed(request, ProviderAway(str(away)))
+        sub, token = await sign_in.oidc.redeem(attempt, code, now=now)
+        person = await console.authenticate(token)
+        if person.sub != sub:
+            raise SignInFailed("the ID token and the access token belong to different people")
+    except IssuerUnavailable as error:
+        return _sign_in_failed(request, ProviderUnavailable(str(error)))
     except (SignInFailed, NotAuthenticated) as failure:
-        return _failed(request, failure)
-    staff = Staff.of(reader, now=now)
+        return _sign_in_failed(request, failure)
+    staff = StaffSession.start(person, now=now)
     await staff_sessions.note(
         console.ctx,
         by=staff.actor,
         action="console.signed_in" if staff.roles else "console.sign_in_refused",
         what="console",
-        reason=None if staff.roles else "no role of staff",
+        reason=None if staff.roles else "no staff role",
     )
-    answer = RedirectResponse(attempt.destination, status_code=303)
-    answer.delete_cookie(ATTEMPT, path=CONSOLE)
-    access_control.keep(request, answer, staff)
-    return answer
+    response = RedirectResponse(attempt.return_path, status_code=303)
+    response.delete_cookie(ATTEMPT_COOKIE, path=CONSOLE)
+    set_session_cookie(request, response, staff)
+    return response
 
 
-async def sign_out(visit: Visit) -> Response:
-    """End the session, and all others of theirs: whoever signs out of one browser may have lost another."""
-    await staff_sessions.sign_out(visit.ctx, visit.staff.sub, by=visit.staff.actor, now=visit.ctx.clock.real())
-    answer = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
-    answer.delete_cookie(
-        access_control.cookie_name(visit.request),
+async def sign_out(request: ConsoleRequest) -> Response:
+    """End all sessions of the person, in every browser: they may have lost control of one of them."""
+    now = request.ctx.clock.real()
+    await staff_sessions.sign_out(request.ctx, request.staff.sub, by=request.staff.actor, now=now)
+    response = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
+    response.delete_cookie(
+        session_cookie_name(request.http),
         path=CONSOLE,
         httponly=True,
         samesite="lax",
-        secure=is_https(visit.request),
+        secure=is_https(request.http),
     )
-    return answer
+    return response
 
 
 async def signed_out(request: Request) -> Response:
-    """Say so, and offer to sign out of the provider too. (A form may not lead there: our policy keeps forms here.)"""
-    sign_in = _sign_in(request)
-    elsewhere = await sign_in.identity.sign_out_url(_address(request, "/signed-out"))
-    return templating.page(request, "signed_out.html", elsewhere=elsewhere)
+    """
+    Confirm the sign-out, and link to the provider's own sign-out.
+
+    It is a link because the content security policy does not let forms redirect to another site.
+    """
+    provider_url = await _sign_in(request).oidc.sign_out_url(_absolute_url(request, "/signed-out"))
+    return templating.render(request, "signed_out.html", provider_url=provider_url)
 
 
-def own_path(wanted: str) -> str:
-    """Return where to go after signing in: a page of the console, and nothing that leads away from it."""
-    parts = urlsplit(wanted)
-    inside = parts.path == CONSOLE or parts.path.startswith(f"{CONSOLE}/")
-    plain = wanted.isascii() and wanted.isprintable() and "\\" not in wanted and ".." not in wanted
-    if parts.scheme or parts.netloc or not inside or not plain or len(wanted) > 1000:
+def safe_return_path(path: str) -> str:
+    """Return the page to open after sign-in: the requested path if it is one of the console, else the dashboard."""
+    parts = urlsplit(path)
+    is_console_path = parts.path == CONSOLE or parts.path.startswith(f"{CONSOLE}/")
+    is_plain = path.isascii() and path.isprintable() and "\\" not in path and ".." not in path
+    if parts.scheme or parts.netloc or not is_console_path or not is_plain or len(path) > 1000:
         return f"{CONSOLE}/"
-    return wanted
+    return path
 
 
-def _sign_in(request: Request) -> SignIn:
+def _sign_in(request: Request) -> SignInConfig:
     sign_in = console_of(request).sign_in
     if sign_in is None:
-        raise LookupError("there is no console")  # the guard has answered before
+        raise LookupError("the console is off")  # the middleware has answered before
     return sign_in
 
 
-def _address(request: Request, path: str) -> str:
-    """Return the whole address of a page, as the provider knows it."""
+def _absolute_url(request: Request, path: str) -> str:
+    """Return the absolute URL of a page, as registered with the identity provider."""
     configured = console_of(request).ctx.settings.console_url
     return (configured or f"{request.url.scheme}://{request.url.netloc}{CONSOLE}") + path
 
 
-def _failed(request: Request, failure: Exception) -> Response:
-    """Say that it did not work out, and to the log why."""
-    log.warning("console_sign_in_failed", error=type(failure).__name__, why=str(failure)[:300])
-    if isinstance(failure, ProviderAway):
-        why = "The sign-in service does not answer at the moment. Nothing is lost: try again in a minute."
-        return templating.page(request, "error.html", status=503, title="Signing in is not possible now", why=why)
-    why = "Signing in did not work out. Please try once more; if it keeps happening, tell whoever runs Newsstand."
-    return templating.page(request, "error.html", status=400, title="Not signed in", why=why)
+def _sign_in_failed(request: Request, failure: Exception) -> Response:
+    """Log the reason, and render an error page."""
+    log.warning("console_sign_in_failed", error=type(failure).__name__, reason=str(failure)[:300])
+    if isinstance(failure, ProviderUnavailable):
+        detail = "The identity provider is not responding. Try again in a minute."
+        return templating.error_page(request, status=503, title="Sign-in is unavailable", detail=detail)
+    detail = "Try again. If the problem continues, contact your administrator."
+    return templating.error_page(request, status=400, title="Sign-in failed", detail=detail)
 
 
 ROUTES = [
-    Route("/sign-in", begin, methods=["GET"], name="sign_in"),
-    Route("/signed-in", finish, methods=["GET"]),
+    Route("/sign-in", start, methods=["GET"], name="sign_in"),
+    Route("/signed-in", complete, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
-    access_control.does("/sign-out", sign_out, role=access_control.ANYBODY),
+    access_control.form_route("/sign-out", sign_out, role=access_control.ANY_ROLE),
 ]

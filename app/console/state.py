@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.console.cookies import Seal
-from app.console.oidc import Identity
+from app.console.cookies import CookieCipher
+from app.console.oidc import OIDCClient
 from app.context import Context
 from app.domain.callers import Reader
 from app.settings import CONSOLE, Settings
@@ -16,35 +16,35 @@ class ConsoleState:
 
     ctx: Context
     authenticate: Callable[[str], Awaitable[Reader]]  # returns the person that an access token was issued to
-    sign_in: "SignIn | None"  # None: no OIDC client is configured, so there is no console
+    sign_in: "SignInConfig | None"  # None: no OIDC client is configured, so there is no console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignIn:
-    """How staff sign in, and how they stay so."""
+class SignInConfig:
+    """The OIDC client and the keys of the console's cookies."""
 
-    identity: Identity
-    staff_seal: Seal
-    attempt_seal: Seal
-    notice_seal: Seal
+    oidc: OIDCClient
+    session_cipher: CookieCipher
+    attempt_cipher: CookieCipher
+    flash_cipher: CookieCipher
 
 
-def sign_in_of(settings: Settings) -> SignIn | None:
-    """Return how staff sign in, if that is configured."""
+def sign_in_config(settings: Settings) -> SignInConfig | None:
+    """Return the configuration of sign-in. None: the console is off."""
     if settings.oidc_client_id is None or settings.session_key is None:
         return None
     key, secret = settings.session_key.get_secret_value(), settings.oidc_client_secret
-    return SignIn(
-        identity=Identity(
+    return SignInConfig(
+        oidc=OIDCClient(
             issuer=settings.oidc_issuer,
             client_id=settings.oidc_client_id,
             client_secret=secret.get_secret_value() if secret else None,
             audience=settings.oidc_audience,
         ),
-        staff_seal=Seal(key, purpose="staff"),
-        attempt_seal=Seal(key, purpose="attempt"),
-        notice_seal=Seal(key, purpose="notice"),
+        session_cipher=CookieCipher(key, purpose="staff"),
+        attempt_cipher=CookieCipher(key, purpose="attempt"),
+        flash_cipher=CookieCipher(key, purpose="notice"),
     )
 
 
-__all__ = ["CONSOLE", "ConsoleState", "SignIn", "sign_in_of"]
+__all__ = ["CONSOLE", "ConsoleState", "SignInConfig", "sign_in_config"]

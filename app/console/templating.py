@@ -1,4 +1,4 @@
-"""Pages made of templates, with what all of them share."""
+"""Renders templates with what all pages share, and flash messages: shown once, on the page after a form."""
 
 from datetime import timedelta
 from functools import partial
@@ -10,81 +10,90 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from app.console import labels
-from app.console.cookies import Seal
-from app.console.sessions import Staff, staff_of
+from app.console import formatting, labels
+from app.console.cookies import CookieCipher
+from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE, ConsoleState
 from app.domain.callers import ADMIN, SUPERVISOR, SUPPORT
 
 FOLDER = Path(__file__).parent
-NOTICE = "newsstand_notice"  # a cookie with one sentence for the next page
-NOTICE_LIVES = timedelta(minutes=1)
+FLASH_COOKIE = "newsstand_notice"
+FLASH_MAX_AGE = timedelta(minutes=1)
 
 NAVIGATION = (  # title, path, role
-    ("Front page", "/", ""),
+    ("Dashboard", "/", ""),
     ("Readers", "/readers", SUPPORT),
     ("Approvals", "/approvals", SUPERVISOR),
     ("Events", "/events", ADMIN),
-    ("Audit", "/audit", ADMIN),
+    ("Audit log", "/audit", ADMIN),
 )
 
-_environment = Environment(
+environment = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
-    autoescape=True,  # every name, note and search is text, whatever it looks like
+    autoescape=True,  # names, notes and searches are text, even if they contain HTML
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters |= {
-    "money": labels.money,
-    "clock": labels.clock,
-    "day": labels.day,
-    "last_day": labels.last_day,
-    "moment": labels.moment,
-    "word": labels.word,
-    "lower_first": labels.lower_first,
-    "sentence": labels.sentence,
-    "untold": labels.untold,
-    "counted": labels.counted,
-    "ago": labels.ago,
+environment.filters |= {
+    "label": labels.label,
+    "reason": labels.reason,
+    "actor": labels.actor,
+    "feature": labels.feature,
+    "money": formatting.money,
+    "number": formatting.number,
+    "time": formatting.time_of_day,
+    "date": formatting.date,
+    "last_day": formatting.last_day,
+    "datetime": formatting.date_and_time,
+    "upper_first": formatting.upper_first,
+    "lower_first": formatting.lower_first,
+    "sentence": formatting.sentence,
+    "counted": formatting.counted,
+    "ago": formatting.ago,
 }
-_environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
+environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
 
 
-def page(request: Request, name: str, *, status: int = 200, **context: Any) -> Response:
-    """Return a page of a template."""
-    console, staff = cast("ConsoleState", request.app.state.console), staff_of(request)
+def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+    """Render a template as an HTML response."""
+    console, staff = cast("ConsoleState", request.app.state.console), session_of(request)
+    ctx = console.ctx
     context |= {
-        "zone": console.ctx.settings.zone,
-        "publisher": console.ctx.rules.catalogue.publisher,
-        "livemode": console.ctx.settings.livemode,
+        "zone": ctx.settings.zone,
+        "publisher": ctx.rules.catalogue.publisher,
+        "livemode": ctx.settings.livemode,
         "staff": staff,
         "form_token": partial(_form_token, staff),
-        "here": request.url.path,
-        "real_now": console.ctx.clock.real(),
-        "notice": _notice(request, console),
+        "current_path": request.url.path,
+        "flash": _flash(request, console),
     }
-    answer = HTMLResponse(_environment.get_template(name).render(context), status)
-    if context["notice"]:
-        answer.delete_cookie(NOTICE, path=CONSOLE)
-    return answer
+    response = HTMLResponse(environment.get_template(template).render(context), status)
+    if context["flash"]:
+        response.delete_cookie(FLASH_COOKIE, path=CONSOLE)
+    return response
 
 
-def _form_token(staff: Staff | None) -> Markup:
-    """Return the field by which a form shows that this session's pages sent it."""
+def error_page(request: Request, *, status: int, title: str, detail: str) -> Response:
+    """Render the error page."""
+    return render(request, "error.html", status=status, title=title, detail=detail)
+
+
+def _form_token(staff: StaffSession | None) -> Markup:
+    """Return the hidden field that proves that a page of this session sent a form."""
     return Markup('<input type="hidden" name="form_token" value="{}">').format(staff.form_token if staff else "")
 
 
-def leave_notice(request: Request, answer: Response, sentence: str) -> None:
-    """Have the next page say something."""
+def set_flash(request: Request, response: Response, message: str) -> None:
+    """Show a message on the next page."""
     console = cast("ConsoleState", request.app.state.console)
-    seal = _notice_seal(console)
-    if seal is not None:
-        answer.set_cookie(
-            NOTICE,
-            seal.close({"say": sentence[:500]}, now=console.ctx.clock.real()),
+    cipher = _flash_cipher(console)
+    if cipher is not None:
+        response.set_cookie(
+            FLASH_COOKIE,
+            cipher.encrypt({"say": message[:500]}, now=console.ctx.clock.real()),
             path=CONSOLE,
-            max_age=int(NOTICE_LIVES.total_seconds()),
+            max_age=int(FLASH_MAX_AGE.total_seconds()),
             httponly=True,
             samesite="lax",
             secure=is_https(request),
@@ -92,18 +101,18 @@ def leave_notice(request: Request, answer: Response, sentence: str) -> None:
 
 
 def is_https(request: Request) -> bool:
-    """Tell whether the browser came over HTTPS, by the settings or else by the request."""
+    """Tell whether the browser uses HTTPS, by the console's URL if it is set, else by the request."""
     console = cast("ConsoleState", request.app.state.console)
     return (console.ctx.settings.console_url or str(request.url)).startswith("https://")
 
 
-def _notice(request: Request, console: ConsoleState) -> str | None:
-    seal = _notice_seal(console)
-    if seal is None or NOTICE not in request.cookies:
+def _flash(request: Request, console: ConsoleState) -> str | None:
+    cipher = _flash_cipher(console)
+    if cipher is None or FLASH_COOKIE not in request.cookies:
         return None
-    said = seal.open(request.cookies[NOTICE], within=NOTICE_LIVES, now=console.ctx.clock.real())
-    return str(said["say"]) if said else None
+    content = cipher.decrypt(request.cookies[FLASH_COOKIE], max_age=FLASH_MAX_AGE, now=console.ctx.clock.real())
+    return str(content["say"]) if content else None
 
 
-def _notice_seal(console: ConsoleState) -> Seal | None:
-    return console.sign_in.notice_seal if console.sign_in else None
+def _flash_cipher(console: ConsoleState) -> CookieCipher | None:
+    return console.sign_in.flash_cipher if console.sign_in else None

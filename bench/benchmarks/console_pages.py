@@ -18,8 +18,8 @@ from starlette.types import Message
 
 from app import main, observability
 from app.clock import SystemClock
-from app.console.sessions import Staff
-from app.console.state import sign_in_of
+from app.console.sessions import StaffSession
+from app.console.state import sign_in_config
 from app.domain.callers import SUPPORT, Reader
 from app.settings import Settings
 from bench import query_recorder
@@ -62,12 +62,12 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     )
     app = main.application(settings, with_worker=False)
     await exit_stack.enter_async_context(app.router.lifespan_context(app))
-    sign_in = sign_in_of(settings)
+    sign_in = sign_in_config(settings)
     if sign_in is None:
         raise RuntimeError("the console is off")
     now = SystemClock().real()
-    staff = Staff.of(Reader(sub="bench", name="Bench", roles=frozenset({SUPPORT})), now=now)
-    page = partial(_page, app, path, staff.sealed(sign_in.staff_seal, now=now))
+    staff = StaffSession.start(Reader(sub="bench", name="Bench", roles=frozenset({SUPPORT})), now=now)
+    page = partial(_page, app, path, staff.to_cookie(sign_in.session_cipher, now=now))
     for _ in range(3):  # fill the caches
         await page()
     async with query_recorder.record_statements(app.state.api.ctx.pool) as statements:

@@ -1,4 +1,4 @@
-"""One running shop and one browser for all tests of this folder, and a window for each."""
+"""One running stack and one browser for all tests of this folder, and a window for each person."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,18 +7,18 @@ import pytest
 from playwright.sync_api import Browser
 
 from demo.stack import Ports, Stack
-from tests.browser.visiting import Visitor, chromium
+from tests.browser.visitors import Visitor, chromium
 from tests.support.packages import skip_without
 
 
 def pytest_runtest_setup() -> None:
-    """Skip the tests of this folder where there is no browser."""
+    """Skip the tests of this folder if Chromium is not installed."""
     skip_without("chromium")
 
 
 @pytest.fixture(scope="package")
 def shop() -> Iterator[Stack]:
-    """Everything, running."""
+    """Run the whole demo."""
     stack = Stack(Ports.free(), report=lambda _: None)
     asyncio.run(stack.start())
     yield stack
@@ -27,21 +27,21 @@ def shop() -> Iterator[Stack]:
 
 @pytest.fixture(scope="package")
 def browser(shop: Stack) -> Iterator[Browser]:
-    """A browser. It starts after the shop and ends before: while it runs, this thread has an event loop."""
+    """Run a browser. It starts after the stack and ends before it: while it runs, this thread has an event loop."""
     with chromium() as running:
         yield running
 
 
 @pytest.fixture
-def visit(browser: Browser, shop: Stack) -> Iterator[Callable[[], Visitor]]:
-    """Open a window for somebody new. No script may have run, and nothing been refused, when the test ends."""
+def new_visitor(browser: Browser, shop: Stack) -> Iterator[Callable[[], Visitor]]:
+    """Open a window for a new visitor. The test fails if a page has an error or violates its security policy."""
     opened: list[Visitor] = []
 
-    def enter() -> Visitor:
+    def open_window() -> Visitor:
         opened.append(Visitor(browser, shop))
         return opened[-1]
 
-    yield enter
+    yield open_window
     for visitor in opened:
         visitor.close()
-    assert [trouble for visitor in opened for trouble in visitor.troubles] == []
+    assert [error for visitor in opened for error in visitor.errors] == []

@@ -1,7 +1,7 @@
 """
-`python -m tests.browser.screenshots`: take the pictures of the magazine into docs/pictures.
+`python -m tests.browser.screenshots`: take the screenshots in docs/pictures.
 
-They show the running shop and nothing arranged for them, once on a wide window and once on a phone.
+They show the running demo in a wide window and on a phone.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from demo.stack import Ports, Stack
-from tests.browser.visiting import CHROMIUM, GATED, PHONE, WIDE, Sitter, Visitor, chromium
+from tests.browser.visitors import CHROMIUM, GATED_ARTICLE, PHONE, WIDE, ConsoleUser, Visitor, chromium
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-# As much of the plan card as there is room for, below the paywall.
-AT_THE_PAYWALL = """paywall => {
+# Shows as much of the plan card below the paywall as fits.
+SCROLL_TO_PAYWALL = """paywall => {
   const end = document.querySelector(".plan").getBoundingClientRect().bottom + scrollY + 24
   scrollTo(0, Math.min(paywall.offsetTop - 24, Math.max(paywall.offsetTop - 220, end - innerHeight)))
 }"""
@@ -23,43 +23,43 @@ SIZES = {"wide": WIDE, "phone": PHONE}
 
 
 class Photographer:
-    """Walks through the shop in a window of one size and takes pictures."""
+    """Takes the screenshots of one window size."""
 
     def __init__(self, browser: Browser, shop: Stack, name: str) -> None:
         self._browser, self._shop, self._name = browser, shop, name
 
-    def walk(self) -> None:
-        """Take every picture of this size."""
-        reader = self._enter()
+    def take_all(self) -> None:
+        """Take every screenshot of this size."""
+        reader = self._new_visitor()
         reader.open("/")
         self._take(reader, "front")
-        reader.open(GATED)
-        reader.page.locator(".paywall").evaluate(AT_THE_PAYWALL)
+        reader.open(GATED_ARTICLE)
+        reader.page.locator(".paywall").evaluate(SCROLL_TO_PAYWALL)
         self._take(reader, "paywall")
-        reader.joins("Nia Fontaine", edition="Digital and print", path=GATED)
+        reader.start_subscribing("Nia Fontaine", edition="Digital and print", path=GATED_ARTICLE)
         reader.fill_in()
         reader.page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
         self._take(reader, "checkout")
         reader.click("Subscribe and pay")
-        reader.sees("Welcome aboard")
+        reader.expect_text("Welcome aboard")
         self._take(reader, "welcome")
         reader.click("Keep reading")
         reader.page.locator(".rest").evaluate("rest => scrollTo(0, rest.offsetTop - 400)")
         self._take(reader, "article")
         reader.open("/account")
         self._take(reader, "account")
-        agent = self._enter()
-        agent.finds(reader.email)
+        agent = self._new_visitor()
+        agent.find_reader(reader.email)
         self._take(agent, "desk")
-        self._at_the_console(reader.email)
+        self._take_console(reader.email)
 
-    def _at_the_console(self, email: str) -> None:
-        alex = Sitter(self._browser, self._shop, size=SIZES[self._name])
-        alex.sits_down("admin@example.com")
-        alex.page.get_by_role("heading", name="New and lost, by week").wait_for()
-        self._take(alex, "console-front")
+    def _take_console(self, email: str) -> None:
+        alex = ConsoleUser(self._browser, self._shop, size=SIZES[self._name])
+        alex.sign_in_to_console("admin@example.com")
+        alex.page.get_by_role("heading", name="New and lost subscribers by week").wait_for()
+        self._take(alex, "console-dashboard")
         alex.open(f"/readers?q={email}")
-        alex.page.locator(".people a").click()
+        alex.page.locator(".results a").click()
         alex.page.wait_for_url("**/readers/rdr_*")
         self._take(alex, "console-reader")
         alex.page.keyboard.press("r")
@@ -67,9 +67,9 @@ class Photographer:
         self._take(alex, "console-refund")
         alex.page.keyboard.press("Enter")
         alex.page.wait_for_url("**/confirm")
-        self._take(alex, "console-confirm")
+        self._take(alex, "console-review")
 
-    def _enter(self) -> Visitor:
+    def _new_visitor(self) -> Visitor:
         visitor = Visitor(self._browser, self._shop, size=SIZES[self._name])
         visitor.email = f"nia.{self._name}@example.com"
         return visitor
@@ -82,9 +82,9 @@ class Photographer:
 
 
 def main() -> int:
-    """Take all pictures. Returns the exit status."""
+    """Take all screenshots. Return the exit status."""
     if not CHROMIUM.exists():
-        print(f"There is no {CHROMIUM} to take pictures with.", file=sys.stderr)
+        print(f"Chromium is not installed at {CHROMIUM}.", file=sys.stderr)
         return 1
     PICTURES.mkdir(parents=True, exist_ok=True)
     stack = Stack(Ports.free())
@@ -92,7 +92,7 @@ def main() -> int:
     try:
         with chromium() as browser:
             for name in SIZES:
-                Photographer(browser, stack, name).walk()
+                Photographer(browser, stack, name).take_all()
     finally:
         stack.stop()
     return 0

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.browser import looks
-from tests.browser.visiting import Visitor
+from tests.browser import page_checks
+from tests.browser.visitors import Visitor
 
 # Every article has the same structure, and axe needs minutes for all of them: keep two of each section.
 A_SAMPLE = """document
@@ -14,9 +14,9 @@ A_SAMPLE = """document
 pytestmark = pytest.mark.xdist_group("browser")  # these tests share one stack and one browser
 
 
-def test_the_api_reference_is_accessible(visit: Callable[[], Visitor]) -> None:
-    developer = visit()
+def test_the_api_reference_is_accessible(new_visitor: Callable[[], Visitor]) -> None:
+    developer = new_visitor()
     developer.page.goto(f"{developer.shop.service}/docs")
-    developer.sees("API reference")
+    developer.expect_text("API reference")
     developer.page.evaluate(A_SAMPLE)
-    looks.check(developer.page)
+    page_checks.check(developer.page)

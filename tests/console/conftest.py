@@ -1,4 +1,4 @@
-"""A shop with a console, and people who sit at it with a browser that has no screen."""
+"""A service with a console, and agents who use it with a browser without a screen."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,7 +12,7 @@ from demo.identity_provider.app import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
 from demo.identity_provider.users import DEMO_PASSWORD
 from tests.support.shop import Shop, open_shop
 
-SESSION_KEY = "a-key-of-the-tests-and-of-nothing-else"
+SESSION_KEY = "a-key-for-the-tests-and-nothing-else"
 SETTINGS: dict[str, Any] = {
     "oidc_client_id": CONSOLE_CLIENT_ID,
     "oidc_client_secret": SecretStr(CONSOLE_CLIENT_SECRET),
@@ -27,8 +27,8 @@ async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
         yield opened
 
 
-class Sitter:
-    """Somebody at the console."""
+class ConsoleBrowser:
+    """The browser of a person at the console."""
 
     def __init__(self, shop: Shop, browser: Browser) -> None:
         self.shop, self.browser = shop, browser
@@ -37,30 +37,36 @@ class Sitter:
         """Open a page of the console."""
         return await self.browser.open(f"{self.shop.url}/console{path}")
 
-    async def signs_in(self, email: str, *, path: str = "/") -> Page:
-        """Open a page, and sign in at the identity provider, which comes between."""
+    async def sign_in(self, email: str, *, path: str = "/") -> Page:
+        """Open a page, and sign in at the identity provider it redirects to."""
         page = await self.open(path)
         assert page.url.startswith(self.shop.issuer.url), page.text
         return await self.browser.submit(page, page.form("/authorize"), email=email, password=DEMO_PASSWORD)
 
-    async def sends(self, page: Page, action: str, **changes: str) -> Page:
-        """Fill in a form of a page and send it."""
+    async def submit(self, page: Page, action: str, **changes: str) -> Page:
+        """Fill in the form with this action and submit it."""
         return await self.browser.submit(page, page.form(action), **changes)
 
+    async def post(self, path: str, form: dict[str, str], *, origin: str | None = None, follow: bool = True) -> Page:
+        """Post a form that no page has, by default with the origin of the console."""
+        headers = {"Origin": origin} if origin else {}
+        url = f"{self.shop.url}/console{path}"
+        return Page(await self.browser._client.post(url, data=form, headers=headers, follow_redirects=follow))
 
-Sit = Callable[..., Awaitable[Sitter]]
+
+OpenConsole = Callable[..., Awaitable[ConsoleBrowser]]
 
 
 @pytest.fixture
-async def sit(shop: Shop) -> AsyncIterator[Sit]:
-    """Have somebody sit down; with an address, they sign in first."""
+async def open_console(shop: Shop) -> AsyncIterator[OpenConsole]:
+    """Open a browser. With an email address, its user is signed in to the console."""
     async with AsyncExitStack() as stack:
 
-        async def down(email: str | None = None, *, follow: bool = True) -> Sitter:
-            sitter = Sitter(shop, await stack.enter_async_context(Browser(follow=follow)))
+        async def open_browser(email: str | None = None, *, follow: bool = True) -> ConsoleBrowser:
+            console = ConsoleBrowser(shop, await stack.enter_async_context(Browser(follow=follow)))
             if email is not None:
-                page = await sitter.signs_in(email)
+                page = await console.sign_in(email)
                 assert page.url == f"{shop.url}/console/", page.text
-            return sitter
+            return console
 
-        yield down
+        yield open_browser

@@ -1,126 +1,127 @@
-// The console works without this script. It saves keystrokes: search as you type, and a few keys.
+// The console works without this script. It adds search as you type, keyboard shortcuts and auto-refresh.
 "use strict";
 
 const search = document.querySelector("[data-search]");
-const keysOff = "newsstand.keys.off";
+const SHORTCUTS_OFF = "newsstand.keys.off"; // in the local storage
 
-// Search as you type: the list alone is fetched, and put where the page would have it.
+// Search as you type: fetches only the list of results.
 if (search) {
-  let asked = null;
-  let waiting = 0;
-  let sentFor = search.value.trim();
+  let request = null;
+  let timer = 0;
+  let lastQuery = search.value.trim();
 
-  const place = () => {
-    let found = document.querySelector("[data-found]");
-    if (!found) {
-      found = document.createElement("div");
-      found.id = "found";
-      found.className = "floating";
-      found.dataset.found = "";
-      found.setAttribute("aria-live", "polite");
-      search.form.append(found);
+  const results = () => {
+    let element = document.querySelector("[data-search-results]");
+    if (!element) {
+      element = document.createElement("div");
+      element.id = "search-results";
+      element.className = "search-popup";
+      element.dataset.searchResults = "";
+      element.setAttribute("aria-live", "polite");
+      search.form.append(element);
     }
-    return found;
+    return element;
   };
-  const look = async () => {
-    const words = search.value.trim();
-    if (words === sentFor) return;
-    sentFor = words;
-    asked?.abort();
-    asked = new AbortController();
-    const floating = document.querySelector(".floating");
-    if (!words && floating) return floating.remove();
+  const update = async () => {
+    const query = search.value.trim();
+    if (query === lastQuery) return;
+    lastQuery = query;
+    request?.abort();
+    request = new AbortController();
+    const popup = document.querySelector(".search-popup");
+    if (!query && popup) return popup.remove();
+    const url = `${search.form.action}?q=${encodeURIComponent(query)}`;
     try {
-      const reply = await fetch(`${search.form.action}?part=1&q=${encodeURIComponent(words)}`, { signal: asked.signal });
-      if (reply.redirected || !reply.ok) return void (location.href = `${search.form.action}?q=${encodeURIComponent(words)}`);
-      place().innerHTML = await reply.text(); // from our own templates, which escape everything
-    } catch (failure) {
-      if (failure.name !== "AbortError") sentFor = "";
+      const response = await fetch(`${url}&part=1`, { signal: request.signal });
+      if (response.redirected || !response.ok) return void (location.href = url);
+      results().innerHTML = await response.text(); // the template escapes everything
+    } catch (error) {
+      if (error.name !== "AbortError") lastQuery = "";
     }
   };
   search.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(look, 120);
+    clearTimeout(timer);
+    timer = setTimeout(update, 120);
   });
-  // Down goes into the list and through it, up goes back, Escape leaves it.
+  // Arrow keys move through the results. Escape closes them.
   document.addEventListener("keydown", event => {
-    const links = [...document.querySelectorAll("[data-found] .people a")];
-    const at = links.indexOf(document.activeElement);
-    if (event.key === "ArrowDown" && links.length && (at >= 0 || document.activeElement === search)) {
+    const links = [...document.querySelectorAll("[data-search-results] .results a")];
+    const index = links.indexOf(document.activeElement);
+    if (event.key === "ArrowDown" && links.length && (index >= 0 || document.activeElement === search)) {
       event.preventDefault();
-      links[Math.min(at + 1, links.length - 1)].focus();
-    } else if (event.key === "ArrowUp" && at >= 0) {
+      links[Math.min(index + 1, links.length - 1)].focus();
+    } else if (event.key === "ArrowUp" && index >= 0) {
       event.preventDefault();
-      (at ? links[at - 1] : search).focus();
+      (index ? links[index - 1] : search).focus();
     } else if (event.key === "Escape") {
-      document.querySelector(".floating")?.remove();
-      sentFor = "";
-      if (at >= 0) search.focus();
+      document.querySelector(".search-popup")?.remove();
+      lastQuery = "";
+      if (index >= 0) search.focus();
     }
   });
 }
 
-// Single keys, unless they were turned off here, or something is being written.
-const writing = element => element.matches("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
-const keys = document.querySelector("[data-keys]");
-const off = () => localStorage.getItem(keysOff) === "yes";
-if (keys && search) {
-  const toggle = keys.querySelector("[data-keys-toggle]");
-  const tell = () => {
-    toggle.textContent = off() ? "Turn keys on" : "Turn keys off";
-    keys.classList.toggle("are-off", off());
+// Keyboard shortcuts: single keys, unless they are turned off or the person is typing.
+const isTextField = element => element.matches("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
+const shortcutsOff = () => localStorage.getItem(SHORTCUTS_OFF) === "yes";
+const shortcuts = document.querySelector("[data-shortcuts]");
+if (shortcuts && search) {
+  const toggle = shortcuts.querySelector("[data-shortcuts-toggle]");
+  const show = () => {
+    toggle.textContent = shortcutsOff() ? "Turn on shortcuts" : "Turn off shortcuts";
+    shortcuts.classList.toggle("disabled", shortcutsOff());
   };
   toggle.addEventListener("click", () => {
-    localStorage.setItem(keysOff, off() ? "no" : "yes");
-    tell();
+    localStorage.setItem(SHORTCUTS_OFF, shortcutsOff() ? "no" : "yes");
+    show();
   });
-  keys.hidden = false;
-  tell();
+  shortcuts.hidden = false;
+  show();
 }
 document.addEventListener("keydown", event => {
-  if (off() || event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
+  if (shortcutsOff() || event.ctrlKey || event.metaKey || event.altKey || isTextField(event.target)) return;
   if (event.key === "/" && search) {
     event.preventDefault();
     search.focus();
     search.select();
   } else {
-    const wanted = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-    if (wanted) {
+    const target = document.querySelector(`[data-shortcut="${CSS.escape(event.key)}"]`);
+    if (target) {
       event.preventDefault();
-      wanted.click();
+      target.click();
     }
   }
 });
 
-// Whoever fills in what belongs to a choice has chosen it.
-for (const field of document.querySelectorAll(".basis input:not([type=radio]), .much input:not([type=radio])")) {
+// Filling in a field that belongs to an option selects the option.
+for (const field of document.querySelectorAll(".option input:not([type=radio]), .amount-field input:not([type=radio])")) {
   field.addEventListener("input", () => {
-    const row = field.closest(".basis") ?? field.closest(".much").previousElementSibling;
-    const choice = row?.querySelector("input[type=radio]");
-    if (choice && !choice.disabled) choice.checked = true;
+    const option = field.closest(".option") ?? field.closest(".amount-field").previousElementSibling;
+    const radio = option?.querySelector("input[type=radio]");
+    if (radio && !radio.disabled) radio.checked = true;
   });
 }
 
-// A page that waits for something looks again by itself, unless somebody is writing on it.
-const again = document.querySelector("meta[name=look-again]");
-if (again) {
-  const look = () => (writing(document.activeElement) || search?.value !== search?.defaultValue ? wait() : location.reload());
-  const wait = () => setTimeout(look, again.content * 1000);
-  wait();
+// Auto-refresh, unless the person is typing.
+const refresh = document.querySelector("meta[name=auto-refresh]");
+if (refresh) {
+  const isTyping = () => isTextField(document.activeElement) || search?.value !== search?.defaultValue;
+  const schedule = () => setTimeout(() => (isTyping() ? schedule() : location.reload()), refresh.content * 1000);
+  schedule();
 }
 
-// A form that moves money is sent once, however often it is clicked. (The service sees to it too.)
-for (const form of document.querySelectorAll("form[data-once]")) {
+// A form is submitted once, even if its button is clicked twice. (The service ensures it as well.)
+for (const form of document.querySelectorAll("form[data-submit-once]")) {
   form.addEventListener("submit", event => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "yes";
+    if (form.dataset.submitted) event.preventDefault();
+    form.dataset.submitted = "yes";
     for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
   });
 }
-// Coming back with the browser's own button shows the page as it was: let it be sent again.
+// The browser's back button restores the page as it was, so the form can be submitted again.
 addEventListener("pageshow", () => {
-  for (const form of document.querySelectorAll("form[data-once]")) {
-    delete form.dataset.sent;
+  for (const form of document.querySelectorAll("form[data-submit-once]")) {
+    delete form.dataset.submitted;
     for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
   }
 });

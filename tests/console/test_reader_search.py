@@ -1,10 +1,10 @@
-"""Finding a reader, whatever is typed."""
+"""Searching for readers, and the number of queries of each page."""
 
 import pytest
 
 from bench import query_recorder
 from demo.browser import Page
-from tests.console.conftest import Sit
+from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
 
 
@@ -12,8 +12,8 @@ def names(page: Page) -> list[str]:
     return [link.text for people in page.find("ul", class_="people") for link in people.find("b")]
 
 
-async def test_a_reader_is_found_by_whatever_they_are_known_by(shop: Shop, sit: Sit) -> None:
-    robin = await sit("agent@example.com")
+async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
     await shop.subscribes(shop.person("ada"))
     await shop.does("UPDATE subscribers SET name = 'Ada van der Marlowe'")
     row = (
@@ -23,57 +23,55 @@ async def test_a_reader_is_found_by_whatever_they_are_known_by(shop: Shop, sit: 
         )
     )[0]
     assert row["invoice_number"]
-    ways = ["ada", "ADA V", "marl", "Marlowe", "ada@exam", *row.values(), row["invoice_number"].lower(), "  ada  "]
-    for words in ways:
+    queries = ["ada", "ADA V", "marl", "Marlowe", "ada@exam", *row.values(), row["invoice_number"].lower(), "  ada  "]
+    for query in queries:
         page = await robin.browser.open(str(robin.browser._client.build_request(
-            "GET", f"{shop.url}/console/readers", params={"q": words}
+            "GET", f"{shop.url}/console/readers", params={"q": query}
         ).url))  # fmt: skip
-        assert names(page) == ["Ada van der Marlowe"], words
+        assert names(page) == ["Ada van der Marlowe"], query
     assert names(await robin.open("/readers?part=1&q=marl")) == ["Ada van der Marlowe"]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("query", "message"),
     [
-        pytest.param("%25", "Nobody is known by “%”", id="a percent sign is a percent sign"),
-        pytest.param("_", "Nobody is known by “_”", id="and an underscore one"),
-        pytest.param("%5C", "Nobody is known by", id="a backslash"),
-        pytest.param("", "By the beginning of a name", id="nothing"),
-        pytest.param("%20%20", "By the beginning of a name", id="spaces"),
-        pytest.param("x" * 10_000, "longer than anything a reader is known by", id="ten thousand characters"),
-        pytest.param(
-            "%3Cscript%3Ealert(1)%3C/script%3E", "Nobody is known by “<script>alert(1)</script>”", id="a script"
-        ),
-        pytest.param("%27%20OR%201=1--", "Nobody is known by", id="a piece of SQL"),
-        pytest.param("%F0%9F%97%9E%EF%B8%8F", "Nobody is known by", id="a newspaper"),
-        pytest.param("%FF%FE", "Nobody is known by", id="no text at all"),
+        pytest.param("%25", "No readers match “%”", id="percent sign"),
+        pytest.param("_", "No readers match “_”", id="underscore"),
+        pytest.param("%5C", "No readers match", id="backslash"),
+        pytest.param("", "Search by the start of a name", id="empty"),
+        pytest.param("%20%20", "Search by the start of a name", id="spaces"),
+        pytest.param("x" * 10_000, "Your search is too long", id="too long"),
+        pytest.param("%3Cscript%3Ealert(1)%3C/script%3E", "No readers match “<script>alert(1)</script>”", id="script"),
+        pytest.param("%27%20OR%201=1--", "No readers match", id="SQL"),
+        pytest.param("%F0%9F%97%9E%EF%B8%8F", "No readers match", id="emoji"),
+        pytest.param("%FF%FE", "No readers match", id="invalid UTF-8"),
     ],
 )
-async def test_whatever_is_typed_is_looked_for_as_it_is(shop: Shop, sit: Sit, words: str, said: str) -> None:
-    robin = await sit("agent@example.com")
-    page = await robin.open(f"/readers?q={words}")
+async def test_search_text_is_taken_literally(shop: Shop, open_console: OpenConsole, query: str, message: str) -> None:
+    robin = await open_console("agent@example.com")
+    page = await robin.open(f"/readers?q={query}")
     assert page.status == 200
-    assert said in next(page.find("main")).text
+    assert message in next(page.find("main")).text
 
 
-async def test_a_long_list_goes_on_where_it_stopped(shop: Shop, sit: Sit) -> None:
-    robin = await sit("agent@example.com")
+async def test_long_results_are_paginated(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
     await shop.does(
         "INSERT INTO subscribers (id, sub, name) SELECT 'rdr_' || n, n, 'Kit ' || n FROM generate_series(1, 45) n"
     )
     page, seen = await robin.open("/readers?q=kit"), []
     for _ in range(3):
         seen += names(page)
-        more = next((a for a in page.find("a") if a.text == "More of them"), None)
+        more = next((a for a in page.find("a") if a.text == "More results"), None)
         if more is None:
             break
         page = await robin.browser.open(page.resolve(more.attributes["href"]))
     assert sorted(seen) == sorted(f"Kit {n}" for n in range(1, 46))
 
 
-async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> None:
-    """The statements of a page are as many for two hundred of everything as for one."""
-    robin = await sit("admin@example.com")
+async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Shop, open_console: OpenConsole) -> None:
+    """A page with two hundred of everything sends as many queries as a page with one."""
+    robin = await open_console("admin@example.com")
     await shop.subscribes(shop.person("ada"))
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
 
@@ -81,7 +79,7 @@ async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> Non
     pool = shop.app.state.api.ctx.pool
 
     async def statements(path: str) -> tuple[int, int]:
-        """Return how many there were, and how long the page was."""
+        """Return the number of queries, and the length of the page."""
         async with query_recorder.record_statements(pool, request_id="counted") as asked:
             answer = await robin.browser._client.get(f"{shop.url}/console{path}", headers={"X-Request-Id": "counted"})
         assert answer.status_code == 200, answer.text
@@ -96,7 +94,7 @@ async def test_no_page_asks_a_question_for_each_row(shop: Shop, sit: Sit) -> Non
     assert {path: asked for path, (asked, _) in after.items()} == {path: asked for path, (asked, _) in before.items()}
     assert all(asked for asked, _ in before.values())
     for path in paths[1:]:
-        assert after[path][1] > before[path][1] + 1000, path  # what was put in is shown
+        assert after[path][1] > before[path][1] + 1000, path  # it shows the new rows
 
 
 MANY = """

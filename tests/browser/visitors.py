@@ -1,7 +1,7 @@
 """
-A person at a real browser: opens pages, reads them, clicks what is there. Used by the tests and for the pictures.
+People who use the pages in a real browser, for the tests and the screenshots.
 
-The browser is the system's Chromium, driven by Playwright; no browser is ever fetched.
+The browser is the system's Chromium, driven by Playwright. Playwright's own browsers are not downloaded.
 """
 
 import re
@@ -22,16 +22,16 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WIDE, PHONE = (1200, 800), (390, 844)
-GATED = "/articles/what-the-tide-gauge-knows"
-GATED_END = "Give it a minute."
-DECLINED, ASKS_THE_BANK = "4000 0000 0000 0002", "4000 0027 6000 3184"
-PATIENCE = 10_000  # milliseconds
+GATED_ARTICLE = "/articles/what-the-tide-gauge-knows"
+GATED_ARTICLE_END = "Give it a minute."
+DECLINED_CARD, CARD_WITH_3D_SECURE = "4000 0000 0000 0002", "4000 0027 6000 3184"
+TIMEOUT = 10_000  # milliseconds
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run a browser."""
-    expect.set_options(timeout=PATIENCE)
+    """Run Chromium."""
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -39,17 +39,17 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visitor:
-    """Somebody with a browser window of their own, at the magazine."""
+    """A visitor of the magazine, with a browser window of their own."""
 
     def __init__(self, browser: Browser, shop: Stack, *, size: tuple[int, int] = WIDE, scripts: bool = True) -> None:
         self.shop = shop
         window = browser.new_context(viewport={"width": size[0], "height": size[1]}, java_script_enabled=scripts)
         self.page: Page = window.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.troubles: list[str] = []
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.troubles.append(f"a dialog: {dialog.message}"))
-        self.page.on("console", lambda said: self._listen(said.text))
+        self.page.set_default_timeout(TIMEOUT)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
+        self.page.on("console", lambda message: self._check_console(message.text))
         self.email = f"reader.{secrets.token_hex(4)}@example.com"
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Visitor:
 
     @property
     def home(self) -> str:
-        """Where paths lead."""
+        """The URL that paths are relative to."""
         return self.shop.magazine
 
     def open(self, path: str) -> None:
@@ -66,25 +66,25 @@ class Visitor:
         self.page.goto(self.home + path)
 
     def click(self, name: str) -> None:
-        """Press the button or follow the link that says this, the first of several."""
+        """Click the first button or link with this name."""
         wanted = self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name))
         wanted.first.click()
 
-    def sees(self, text: str | re.Pattern[str]) -> None:
-        """Find a text on the page, soon."""
+    def expect_text(self, text: str | re.Pattern[str]) -> None:
+        """Wait until the page contains a text."""
         expect(self.page.get_by_role("main")).to_contain_text(text)
 
-    def misses(self, text: str) -> None:
-        """Find a text nowhere on the page."""
+    def expect_no_text(self, text: str) -> None:
+        """Wait until the page does not contain a text."""
         expect(self.page.locator("body")).not_to_contain_text(text)
 
-    def is_at(self, address: str) -> None:
-        """Be at an address that begins so: a path is one of the site's."""
-        full = self.home + address if address.startswith("/") else address
+    def expect_url(self, url: str) -> None:
+        """Wait until the URL starts with this one. A path is relative to the site."""
+        full = self.home + url if url.startswith("/") else url
         expect(self.page).to_have_url(re.compile("^" + re.escape(full)))
 
     def sign_up(self, name: str) -> None:
-        """Create an account; the sign-in page is open."""
+        """Create an account, on the sign-in page."""
         self.click("Create an account")
         self.page.get_by_label("Name", exact=True).fill(name)
         self.page.get_by_label("Email address").fill(self.email)
@@ -92,25 +92,27 @@ class Visitor:
         self.page.get_by_role("button", name="Create account").click()
 
     def sign_in(self, email: str) -> None:
-        """Sign in as one of the people of the demo; the issuer's page is open."""
+        """Sign in as a user of the demo, on the sign-in page."""
         self.page.get_by_label("Email address").fill(email)
         self.page.get_by_label("Password").fill(DEMO_PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
 
-    def joins(self, name: str = "Kit Moreau", *, edition: str = "Digital", path: str = "/subscribe") -> None:
-        """Sign up from the paywall or the offer, choose an edition, and arrive at the payment page."""
+    def start_subscribing(
+        self, name: str = "Kit Moreau", *, edition: str = "Digital", path: str = "/subscribe"
+    ) -> None:
+        """Sign up, choose an edition, and open the payment page."""
         self.open(f"/sign-in?next={path}")
         self.sign_up(name)
         self.choose(edition)
-        self.is_at(self.shop.sandbox)
+        self.expect_url(self.shop.sandbox)
 
     def choose(self, edition: str) -> None:
-        """Choose an edition on the plan card and go on."""
+        """Choose an edition on the plan card, and continue."""
         self.page.locator(".edition", has=self.page.get_by_text(edition, exact=True)).get_by_role("radio").check()
         self.page.get_by_role("button", name="Subscribe", exact=True).click()
 
     def fill_in(self, card_number: str = CARD["card_number"]) -> None:
-        """Fill in the payment page, with an address where one is asked for."""
+        """Fill in the payment page, and the address if the page asks for one."""
         for name, value in ({"email": self.email} | ADDRESS | CARD | {"card_number": card_number}).items():
             field = self.page.locator(f"[name={name}]")
             if not field.count():
@@ -121,49 +123,49 @@ class Visitor:
                 field.fill(value)
 
     def pay(self, card_number: str = CARD["card_number"]) -> None:
-        """Fill in the payment page and press the button."""
+        """Fill in the payment page and submit it."""
         self.fill_in(card_number)
         self.click("Subscribe and pay")
 
-    def subscribed(self, name: str = "Kit Moreau", *, edition: str = "Digital", path: str = "/subscribe") -> None:
-        """Do all of it, up to the welcome."""
-        self.joins(name, edition=edition, path=path)
+    def subscribe(self, name: str = "Kit Moreau", *, edition: str = "Digital", path: str = "/subscribe") -> None:
+        """Sign up, pay, and open the welcome page."""
+        self.start_subscribing(name, edition=edition, path=path)
         self.pay()
-        self.sees(f"Welcome aboard, {name}")
+        self.expect_text(f"Welcome aboard, {name}")
 
-    def finds(self, email: str) -> None:
-        """As the support agent, sign in at the desk and open a reader's page."""
+    def find_reader(self, email: str) -> None:
+        """Sign in to the magazine's support desk as the agent, and open a reader's page."""
         self.open("/desk")
         self.sign_in("agent@example.com")
         self.page.get_by_label("Email address").fill(email)
         self.click("Search")
         self.page.get_by_role("link", name=email).click()
 
-    def _listen(self, said: str) -> None:
-        if "Content Security Policy" in said:
-            self.troubles.append(said)
+    def _check_console(self, message: str) -> None:
+        if "Content Security Policy" in message:
+            self.errors.append(message)
 
 
-class Sitter(Visitor):
-    """Somebody of the staff, at the console."""
+class ConsoleUser(Visitor):
+    """A member of staff at the console."""
 
     @property
     def home(self) -> str:
-        """Where paths lead."""
+        """The URL that paths are relative to."""
         return self.shop.console
 
-    def sits_down(self, email: str) -> None:
+    def sign_in_to_console(self, email: str) -> None:
         """Open the console, and sign in."""
         self.open("/")
         self.sign_in(email)
-        self.sees("Front page")
+        self.expect_text("Dashboard")
         self.page.wait_for_load_state()
 
-    def presses(self, key: str) -> None:
-        """Press a key of the console's, once its script is there to hear it: before, it would go nowhere."""
-        until = time.monotonic() + PATIENCE / 1000
+    def press(self, key: str) -> None:
+        """Press a key once the page has loaded and has the focus: before that, the script would miss it."""
+        deadline = time.monotonic() + TIMEOUT / 1000
         while not self.page.evaluate("document.readyState === 'complete' && document.hasFocus()"):
-            # Asked from outside: what Playwright would ask again and again inside the page is forbidden by its policy.
-            assert time.monotonic() < until, "the page never had the keyboard"
+            # Polled from outside: the page's policy forbids the function that Playwright would poll inside it.
+            assert time.monotonic() < deadline, "the page did not get the focus"
             self.page.wait_for_timeout(20)
         self.page.keyboard.press(key)

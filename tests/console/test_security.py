@@ -1,9 +1,9 @@
-"""What the console does not do, whoever asks and however: nothing moves, and what matters is written down."""
+"""Forged forms, made-up IDs, HTML in text, and pages of erased readers."""
 
 import pytest
 
 from demo.browser import Page
-from tests.console.conftest import Sit, Sitter
+from tests.console.conftest import ConsoleBrowser, OpenConsole
 from tests.support.shop import Shop
 
 SCRIPT = "<script>alert(1)</script>"
@@ -33,46 +33,42 @@ async def refunds_at_stripe(shop: Shop) -> int:
     return len((await shop.at_stripe("/v1/refunds"))["data"])
 
 
-async def confirms(robin: Sitter, payment: str, **chosen: str) -> Page:
-    return await robin.sends(await robin.open(f"/payments/{payment}/refund"), "/refund/confirm", **chosen)
+async def review(robin: ConsoleBrowser, payment: str, **fields: str) -> Page:
+    return await robin.submit(await robin.open(f"/payments/{payment}/refund"), "/refund/confirm", **fields)
 
 
-async def posts(robin: Sitter, path: str, form: dict[str, str]) -> Page:
-    """Send what a form of ours says to another address, as somebody does who edits it by hand."""
-    client = robin.browser._client
-    url = f"{robin.shop.url}/console{path}"
-    return Page(await client.post(url, data=form, headers={"Origin": robin.shop.url}, follow_redirects=True))
+async def post(robin: ConsoleBrowser, path: str, form: dict[str, str]) -> Page:
+    """Post a form to another path, as a person does who edits the page."""
+    return await robin.post(path, form, origin=robin.shop.url)
 
 
-async def test_a_form_of_one_readers_page_does_nothing_to_another_reader_and_is_written_down(
-    shop: Shop, sit: Sit
-) -> None:
-    robin, sam = await sit("agent@example.com"), await sit("supervisor@example.com")
+async def test_form_of_another_readers_page_is_refused_and_recorded(shop: Shop, open_console: OpenConsole) -> None:
+    robin, sam = await open_console("agent@example.com"), await open_console("supervisor@example.com")
     for name in ("ada", "bob"):
         await shop.subscribes(shop.person(name))
     bob = await reader_of(shop, "bob")
     payment, held = await payment_of(shop, "bob"), await subscription_of(shop, "bob")
     chosen = await robin.open(f"/payments/{await payment_of(shop, 'ada')}/refund")
-    question = await confirms(robin, await payment_of(shop, "ada"))
+    confirmation = await review(robin, await payment_of(shop, "ada"))
     cancel = await robin.open(f"/subscriptions/{await subscription_of(shop, 'ada')}/cancel")
     extend = await robin.open(f"/subscriptions/{await subscription_of(shop, 'ada')}/extend")
     tried = 0
     for form, path in [
         (chosen.form("/refund/confirm"), f"/payments/{payment}/refund/confirm"),
-        (question.form("/refund"), f"/payments/{payment}/refund"),
+        (confirmation.form("/refund"), f"/payments/{payment}/refund"),
         (cancel.form("/cancel"), f"/subscriptions/{held}/cancel"),
         (cancel.form("/cancel"), f"/subscriptions/{held}/resume"),
         (extend.form("/extend"), f"/subscriptions/{held}/extend"),
     ]:
-        page = await posts(robin, path, {**form.values(), "reason": "requested_by_reader"})
+        page = await post(robin, path, {**form.values(), "reason": "requested_by_reader"})
         assert page.status == 403, path
-        assert "of another reader's page, so nothing was done" in page.text, path
+        assert "belongs to another reader's page, so nothing was changed" in page.text, path
         assert "bob" not in page.text.lower()
         tried += 1
-    asked = await robin.sends(await confirms(robin, payment, basis="goodwill", much="45", reason="hardship"), "/refund")
+    asked = await robin.submit(await review(robin, payment, basis="goodwill", much="45", reason="hardship"), "/refund")
     own = (await sam.open(f"/readers/{bob}")).form("/sign-out").values()
     for what in ("approve", "reject"):
-        page = await posts(sam, f"/refunds/{asked.url.rpartition('/')[2]}/{what}", {**own, "reader": "rdr_another"})
+        page = await post(sam, f"/refunds/{asked.url.rpartition('/')[2]}/{what}", {**own, "reader": "rdr_another"})
         assert page.status == 403, what
         tried += 1
     written = await shop.rows("SELECT subscriber_id FROM audit_log WHERE action = 'console.form_refused'")
@@ -82,23 +78,23 @@ async def test_a_form_of_one_readers_page_does_nothing_to_another_reader_and_is_
     assert await shop.rows("SELECT FROM subscriptions WHERE cancel_at IS NOT NULL") == []
 
 
-async def test_a_comp_is_not_taken_back_from_the_page_of_another_reader(shop: Shop, sit: Sit) -> None:
-    robin = await sit("agent@example.com")
+async def test_comp_is_not_revoked_from_another_readers_page(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
     for name in ("ada", "bob"):
         await shop.opens_checkout(shop.person(name))
     ada, bob = await reader_of(shop, "ada"), await reader_of(shop, "bob")
     form = await robin.open(f"/readers/{ada}/comp")
-    page = await robin.sends(form, "/comp", ends="day", day="2026-06-30")
+    page = await robin.submit(form, "/comp", ends="day", day="2026-06-30")
     own = page.form("/take-back").values()
     comp = (await shop.rows("SELECT id FROM comps"))[0]["id"]
-    wrong = await posts(robin, f"/comps/{comp}/take-back", {**own, "reader": bob, "note": "Not theirs."})
+    wrong = await post(robin, f"/comps/{comp}/take-back", {**own, "reader": bob, "note": "Not theirs."})
     assert wrong.status == 403
     assert await shop.may_read(shop.person("ada"))
-    assert (await posts(robin, "/comps/cmp_made_up/take-back", {**own, "note": "x"})).status == 404
+    assert (await post(robin, "/comps/cmp_made_up/take-back", {**own, "note": "x"})).status == 404
 
 
-async def test_ids_that_are_none_are_not_found_and_nothing_is_told(shop: Shop, sit: Sit) -> None:
-    robin = await sit("supervisor@example.com")
+async def test_unknown_ids_are_not_found(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("supervisor@example.com")
     await shop.subscribes(shop.person("ada"))
     payment = await payment_of(shop, "ada")
     for path in (
@@ -119,24 +115,24 @@ async def test_ids_that_are_none_are_not_found_and_nothing_is_told(shop: Shop, s
         assert "ada" not in page.text.lower()
 
 
-async def test_a_script_in_a_name_an_address_a_note_and_a_reason_is_words_wherever_it_is_shown(
-    shop: Shop, sit: Sit
+async def test_html_in_names_addresses_notes_and_searches_is_shown_as_text(
+    shop: Shop, open_console: OpenConsole
 ) -> None:
     robin, sam, alex = (
-        await sit("agent@example.com"),
-        await sit("supervisor@example.com"),
-        await sit("admin@example.com"),
+        await open_console("agent@example.com"),
+        await open_console("supervisor@example.com"),
+        await open_console("admin@example.com"),
     )
     await shop.subscribes(shop.person("ada"))
     await shop.does(f"UPDATE subscribers SET name = '{SCRIPT}', email = '{SCRIPT}@example.com'")
     ada, payment = await reader_of(shop, "ada"), await payment_of(shop, "ada")
-    question = await confirms(robin, payment, basis="goodwill", much="45", reason="other", note=SCRIPT)
-    asked = await robin.sends(question, "/refund")
+    confirmation = await review(robin, payment, basis="goodwill", much="45", reason="other", note=SCRIPT)
+    asked = await robin.submit(confirmation, "/refund")
     form = await robin.open(f"/readers/{ada}/comp")
-    given = await robin.sends(form, "/comp", ends="day", day="2026-06-30", reason="other", note=SCRIPT)
+    given = await robin.submit(form, "/comp", ends="day", day="2026-06-30", reason="other", note=SCRIPT)
     await shop.does(f"UPDATE events SET state = 'dead', last_error = '{SCRIPT}' WHERE type = 'invoice.paid'")
     held = await subscription_of(shop, "ada")
-    pages = [question, asked, given, *[await robin.open(path) for path in (
+    pages = [confirmation, asked, given, *[await robin.open(path) for path in (
         f"/readers/{ada}", f"/readers?q={SCRIPT}", f"/readers?part=1&q={SCRIPT}", f"/subscriptions/{held}/cancel",
         f"/subscriptions/{held}/extend", f"/payments/{payment}/refund",
     )]]  # fmt: skip
@@ -150,43 +146,43 @@ async def test_a_script_in_a_name_an_address_a_note_and_a_reason_is_words_wherev
 
 
 @pytest.mark.parametrize("key", ["", "x" * 101, "with space", "new\nline"])
-async def test_a_form_without_a_sound_key_of_its_showing_gives_nothing(shop: Shop, sit: Sit, key: str) -> None:
-    robin = await sit("agent@example.com")
+async def test_refund_form_needs_a_valid_idempotency_key(shop: Shop, open_console: OpenConsole, key: str) -> None:
+    robin = await open_console("agent@example.com")
     await shop.subscribes(shop.person("ada"))
-    question = await confirms(robin, await payment_of(shop, "ada"))
-    page = await robin.sends(question, "/refund", key=key)
+    confirmation = await review(robin, await payment_of(shop, "ada"))
+    page = await robin.submit(confirmation, "/refund", key=key)
     assert page.status in {409, 422}
     assert await refunds_at_stripe(shop) == 0
 
 
-async def test_pages_opened_before_a_reader_was_erased_do_nothing_and_tell_nothing(shop: Shop, sit: Sit) -> None:
-    robin = await sit("agent@example.com")
+async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
     await shop.subscribes(shop.person("ada"))
     ada, held = await reader_of(shop, "ada"), await subscription_of(shop, "ada")
     forms = [
         (await robin.open(f"/subscriptions/{held}/cancel"), "/cancel"),
         (await robin.open(f"/subscriptions/{held}/extend"), "/extend"),
         (await robin.open(f"/readers/{ada}/comp"), "/comp"),
-        (await confirms(robin, await payment_of(shop, "ada")), "/refund"),
+        (await review(robin, await payment_of(shop, "ada")), "/refund"),
     ]
     for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements"):
         await shop.does(f"DELETE FROM {table}")
     await shop.does("DELETE FROM subscribers")
     for form, action in forms:
-        page = await robin.sends(form, action)
+        page = await robin.submit(form, action)
         assert page.status == 404, action
-        assert "there is no such" in page.text.lower()
+        assert page.title.startswith("Not found")
         assert "ada" not in page.text.lower()
     assert await refunds_at_stripe(shop) == 0
     assert await shop.rows("SELECT FROM subscribers") == []
 
 
-async def test_two_agents_who_cancel_and_extend_one_reader_do_each_thing_once(shop: Shop, sit: Sit) -> None:
-    robin, sam = await sit("agent@example.com"), await sit("supervisor@example.com")
+async def test_two_agents_cancel_a_subscription_once(shop: Shop, open_console: OpenConsole) -> None:
+    robin, sam = await open_console("agent@example.com"), await open_console("supervisor@example.com")
     await shop.subscribes(shop.person("ada"))
     held = await subscription_of(shop, "ada")
     first, second = await robin.open(f"/subscriptions/{held}/cancel"), await sam.open(f"/subscriptions/{held}/cancel")
-    for sitter, form in ((robin, first), (sam, second)):
-        assert "The subscription ends with what is paid" in (await sitter.sends(form, "/cancel")).text
+    for console, form in ((robin, first), (sam, second)):
+        assert "It ends at the end of the paid period." in (await console.submit(form, "/cancel")).text
     written = await shop.rows("SELECT actor FROM audit_log WHERE action = 'subscription.cancel_at_period_end'")
     assert [row["actor"] for row in written] == ["staff:staff-agent"]

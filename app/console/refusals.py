@@ -1,0 +1,25 @@
+"""Records refused requests in the log and the audit log."""
+
+import structlog
+from starlette.requests import Request
+
+from app.console.request import console_of
+from app.console.sessions import StaffSession
+from app.services import staff_sessions
+
+log = structlog.get_logger()
+
+
+async def record_refusal(
+    request: Request, staff: StaffSession, action: str, reason: str, *, subscriber_id: str | None = None
+) -> None:
+    """Record that a request was refused."""
+    log.warning("console_request_refused", action=action, by=staff.actor, method=request.method, reason=reason)
+    await staff_sessions.note(
+        console_of(request).ctx,
+        by=staff.actor,
+        action=action,
+        what=f"{request.method} {request.url.path}"[:300],
+        reason=reason,
+        about=subscriber_id,
+    )

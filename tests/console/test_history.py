@@ -1,0 +1,40 @@
+"""The history on a reader's page."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.console import history
+from app.domain.history import Happening
+from app.domain.text import format_date
+
+CHICAGO = ZoneInfo("America/Chicago")
+NIGHT = datetime(2026, 3, 2, 5, 30, tzinfo=UTC)  # 11:30 PM on March 1 in Chicago
+
+
+def entry(hours: int, kind: str, text: str) -> Happening:
+    at = NIGHT + timedelta(hours=hours)
+    return Happening(at=at, kind=kind, words=f"{format_date(at, CHICAGO)}: {text}")
+
+
+def test_newest_day_is_first_and_stripe_events_in_a_row_are_collapsed() -> None:
+    days = history.days(
+        [
+            entry(0, "paid", "paid 49.00 USD"),
+            entry(1, "told", "an invoice was paid"),
+            entry(2, "told", "the subscription changed"),
+            entry(3, "noted", "robin extended the subscription"),
+            entry(4, "told", "an invoice changed"),
+        ],
+        CHICAGO,
+    )
+    assert [day.date for day in days] == ["March 2, 2026", "March 1, 2026"]
+    assert [[len(group.entries) for group in day.groups] for day in days] == [[1, 1, 2], [1]]
+    assert [group.is_collapsed for group in days[0].groups] == [False, False, True]
+    assert days[0].groups[1].entries[0].text == "Robin extended the subscription"
+    assert days[1].groups[0].entries[0].text == "Paid 49.00 USD"
+
+
+def test_payments_and_notes_in_a_row_are_not_collapsed() -> None:
+    days = history.days([entry(1, "noted", "one"), entry(1, "noted", "two")], CHICAGO)
+    assert [group.entries[0].text for group in days[0].groups] == ["Two", "One"]
+    assert history.days([], CHICAGO) == []

@@ -1,0 +1,112 @@
+"""Canceling, resuming, extending and complimentary access, each with a reason in the audit log."""
+
+from datetime import UTC, datetime
+
+from tests.console.conftest import ConsoleBrowser, OpenConsole
+from tests.support.shop import Shop
+
+
+async def reader_page(shop: Shop, robin: ConsoleBrowser) -> str:
+    return f"/readers/{(await shop.rows('SELECT id FROM subscribers'))[0]['id']}"
+
+
+async def subscription(shop: Shop) -> str:
+    return str((await shop.rows("SELECT id FROM subscriptions"))[0]["id"])
+
+
+async def audit_entries(shop: Shop, action: str) -> list[tuple[str, str]]:
+    rows = await shop.rows(
+        "SELECT actor, concat_ws(': ', reason, words) AS why FROM audit_log LEFT JOIN audit_notes ON audit_id = id"
+        " WHERE action = $1 ORDER BY id",
+        action,
+    )
+    return [(row["actor"], row["why"]) for row in rows]
+
+
+async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribes(ada)
+    held = await subscription(shop)
+    form = await robin.open(f"/subscriptions/{held}/cancel")
+    page = await robin.submit(form, "/cancel", reason="other", note="Moves to Mars.")
+    assert "Subscription canceled. It ends at the end of the paid period." in page.text
+    assert "24 of 24 issues still to come: ends then" in page.text
+    assert "Resume subscription" in page.text
+    page = await robin.submit(
+        await robin.open(f"/subscriptions/{held}/resume"), "/resume", reason="cancelled_by_mistake"
+    )
+    assert "Subscription resumed. It will renew as usual." in page.text
+    assert "ends then" not in page.text
+    assert await audit_entries(shop, "subscription.cancel_at_period_end") == [
+        ("staff:staff-agent", "other: Moves to Mars.")
+    ]
+    assert await audit_entries(shop, "subscription.resume") == [("staff:staff-agent", "cancelled_by_mistake")]
+    assert await shop.may_read(ada)
+    page = await robin.submit(await robin.open(f"/subscriptions/{held}/cancel"), "/cancel", when="now")
+    assert "Canceled immediately" in page.text or "canceled immediately" in page.text
+    assert not await shop.may_read(ada)
+    late = await robin.submit(form, "/cancel", when="now")
+    assert late.status == 409
+    assert "The subscription is over" in late.text
+
+
+async def test_comp_gives_access_until_it_is_revoked(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.opens_checkout(ada)  # the reader is known, but has not paid
+    await shop.does(
+        "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
+        " SELECT n, 'Issue ' || n, d, d, d - 9, 1 FROM generate_series(1, 24) n,"
+        " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x"
+    )
+    await shop.does("DELETE FROM calendar_edition")
+    await shop.does("INSERT INTO calendar_edition (id, token) VALUES (true, 'x')")
+    path = await reader_page(shop, robin)
+    page = await robin.submit(await robin.open(f"{path}/comp"), "/comp", issues="3", reason="contributor")
+    assert "Complimentary access until" in page.text
+    assert "Reads as a guest until" in page.text
+    assert await shop.may_read(ada)
+    assert (await robin.submit(page, "/take-back")).status == 422, "without a reason"
+    page = await robin.submit(page, "/take-back", note="Given to the wrong Ada.")
+    assert "Complimentary access revoked." in page.text
+    assert not await shop.may_read(ada)
+
+
+async def test_comp_form_sent_twice_gives_access_once_until_the_end_of_the_day(
+    shop: Shop, open_console: OpenConsole
+) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.opens_checkout(ada)  # the reader is known, but has not paid
+    form = await robin.open(f"{await reader_page(shop, robin)}/comp")
+    for day, message in [
+        ("", "Enter a date such as 2027-03-01"),
+        ("tomorrow", "Enter a date such as 2027-03-01"),
+        ("2026-03-01", "Choose a date after today"),
+        ("2031-03-01", "within three years"),
+    ]:
+        refused = await robin.submit(form, "/comp", ends="day", day=day)
+        assert (refused.status, message in refused.text) == (422, True), day
+    assert (await robin.submit(form, "/comp", ends="for ever")).status == 422
+    for _ in range(2):
+        page = await robin.submit(
+            form, "/comp", ends="day", day="2026-06-30", reason="press", note="The county library."
+        )
+        assert "Complimentary access until June 30, 2026." in page.text
+        assert "Reads as a guest until 30 June 2026" in page.text
+    assert await shop.rows("SELECT until, issues FROM comps") == [
+        {"until": datetime(2026, 7, 1, 4, 59, 59, tzinfo=UTC), "issues": None}
+    ]
+    assert await audit_entries(shop, "comp.given") == [("staff:staff-agent", "press: The county library.")]
+    assert await shop.may_read(ada)
+
+
+async def test_extension_form_sent_twice_adds_issues_once(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribes(ada)
+    form = await robin.open(f"/subscriptions/{await subscription(shop)}/extend")
+    for _ in range(2):
+        page = await robin.submit(form, "/extend", issues="3", reason="copies_missing")
+        assert "3 issues added. 27 issues remain." in page.text
+        assert "27 of 27 issues still to come" in page.text
+    assert await audit_entries(shop, "subscription.extend") == [("staff:staff-agent", "copies_missing")]
+    assert (await robin.submit(form, "/extend", issues="0")).status == 422
+    assert (await robin.submit(form, "/extend", issues="1000")).status == 422
