@@ -17,7 +17,7 @@ from app.domain.plans import BadCatalogue, Catalogue
 from app.domain.prices import CatalogueUnsettled, Change, LookupKeyTaken, price_said
 from app.gateway.client import Gateway
 from app.services import catalogue as catalogues
-from app.services import prices
+from app.services import catalogue_push
 
 FAILED, DIFFERENT, BAD_SETTINGS = 1, 2, 2
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def diff(file: File = None) -> None:
     Exit status: 0 if Stripe matches the catalogue; 1 on an error; 2 if they differ.
     """
     loaded, catalogue = _load(file)
-    changes = _run(loaded, catalogue, prices.differences)
+    changes = _run(loaded, catalogue, catalogue_push.differences)
     for change in changes:
         typer.echo(change)
     if changes:
@@ -89,7 +89,7 @@ def push(file: File = None) -> None:
     done: list[Change] = []
 
     async def print_each(gateway: Gateway, catalogue: Catalogue) -> None:
-        async for change in prices.push(gateway, catalogue):
+        async for change in catalogue_push.push(gateway, catalogue):
             typer.echo(change)
             done.append(change)
 

@@ -16,7 +16,7 @@ from app.domain.plans import Catalogue
 from app.domain.prices import LookupKeyTaken, StripePrice, product_id
 from app.gateway import prices as at_stripe
 from app.gateway.client import Gateway
-from app.services import prices
+from app.services import catalogue_push
 from app.services.catalogue import load
 from tests.support.sandbox import Sandbox
 
@@ -34,7 +34,7 @@ def priced(amount: int) -> Catalogue:
 
 async def push(gateway: Gateway, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Push, and return what was said."""
-    return [str(change) async for change in prices.push(gateway, catalogue)]
+    return [str(change) async for change in catalogue_push.push(gateway, catalogue)]
 
 
 async def versions(
@@ -117,13 +117,13 @@ async def test_a_push_that_lost_stripe_in_the_middle_is_finished_by_the_next(
 @pytest.mark.parametrize("killed_after", range(7))
 async def test_a_push_killed_at_any_point_is_finished_by_the_next(gateway: Gateway, killed_after: int) -> None:
     for catalogue in (CATALOGUE, priced(5200)):
-        pushing = prices.push(gateway, catalogue)
+        pushing = catalogue_push.push(gateway, catalogue)
         for _ in range(killed_after):
             if await anext(pushing, None) is None:
                 break
         await pushing.aclose()  # type: ignore[attr-defined]
     await push(gateway, priced(5200))
-    assert await prices.differences(gateway, priced(5200)) == []
+    assert await catalogue_push.differences(gateway, priced(5200)) == []
     assert [state for state in (await versions(gateway)).values() if state[1]] == [(5200, True, DIGITAL)]
 
 

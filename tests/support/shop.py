@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app import main
-from app.services import api_keys, catalogue, prices
+from app.services import api_keys, catalogue, catalogue_push
 from app.settings import Settings
 from tests.support.processes import Service
 
@@ -337,7 +337,7 @@ async def open_shop(
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
         offer = catalogue.load(CATALOGUE)
         async with main.open_context(settings, offer) as ctx:
-            async for _ in prices.push(ctx.gateway, offer):
+            async for _ in catalogue_push.push(ctx.gateway, offer):
                 pass
             server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from stripe import WebhookSignature
 
 from app import main
-from app.services import api_keys, catalogue, prices
+from app.services import api_keys, catalogue, catalogue_push
 from app.settings import STRIPE, Settings
 from tests.support.shop import CATALOGUE, TLS, Person, Shop, free_socket, serving
 
@@ -59,7 +59,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
         httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
         asyncpg.create_pool(database, min_size=0, max_size=4) as books,
     ):
-        async for _ in prices.push(ctx.gateway, offer):
+        async for _ in catalogue_push.push(ctx.gateway, offer):
             pass
         server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
         async with serving(settings, bound):
