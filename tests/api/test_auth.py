@@ -13,27 +13,27 @@ from app.api.auth import Authenticator, Memory
 from app.db.engine.session import make_engine, make_sessions
 from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAuthenticated
 from app.services import api_keys
-from tests.support.callers import MovingClock, authenticator, request
+from tests.support.authentication import AdjustableClock, make_authenticator, make_request
 from tests.support.contexts import database_context
 from tests.support.issuer import Issuer, running_issuer
-from tests.support.provider import Provider, new_key, public_jwk, running_provider, unsigned
+from tests.support.stub_issuer import StubIssuer, new_key, public_jwk, stub_issuer, unsigned
 
 
 @pytest.fixture
-def clock() -> MovingClock:
-    return MovingClock()
+def clock() -> AdjustableClock:
+    return AdjustableClock()
 
 
 @pytest.fixture
-async def auth(issuer: Issuer, clock: MovingClock) -> AsyncIterator[Authenticator]:
-    made = authenticator(issuer.url, clock)
+async def auth(issuer: Issuer, clock: AdjustableClock) -> AsyncIterator[Authenticator]:
+    made = make_authenticator(issuer.url, clock)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with running_provider() as running:
+async def provider() -> AsyncIterator[StubIssuer]:
+    async with stub_issuer() as running:
         yield running
 
 
@@ -41,7 +41,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 async def test_a_good_token_says_who_it_is(auth: Authenticator, issuer: Issuer) -> None:
-    asked = request(f"Bearer {issuer.token('reader-ada')}")
+    asked = make_request(f"Bearer {issuer.token('reader-ada')}")
     reader = await auth.reader(asked)
     assert (reader.sub, reader.email, reader.name) == ("reader-ada", "ada@example.com", "Ada Marlowe")
     assert reader.roles == frozenset()
@@ -49,7 +49,7 @@ async def test_a_good_token_says_who_it_is(auth: Authenticator, issuer: Issuer) 
 
 
 async def test_staff_have_their_roles_with_what_those_imply(auth: Authenticator, issuer: Issuer) -> None:
-    asked = request(f"bearer {issuer.token('x', roles=['supervisor', 'default-roles'])}")
+    asked = make_request(f"bearer {issuer.token('x', roles=['supervisor', 'default-roles'])}")
     assert (await auth.reader(asked)).roles == {"supervisor", "support"}
     assert asked.scope["caller"] == "staff"
 
@@ -116,10 +116,10 @@ async def test_clocks_may_differ_by_half_a_minute(auth: Authenticator, issuer: I
 )
 async def test_what_is_no_token_is_nobody(auth: Authenticator, authorization: list[str]) -> None:
     with pytest.raises(NotAuthenticated):
-        await auth.reader(request(*authorization))
+        await auth.reader(make_request(*authorization))
 
 
-async def test_a_remembered_token_dies_in_its_time(auth: Authenticator, issuer: Issuer, clock: MovingClock) -> None:
+async def test_a_remembered_token_dies_in_its_time(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
     token = issuer.token("user-1", expires_in=60)
     first = await auth.reader_of(token)
     assert await auth.reader_of(token) is first  # not verified again
@@ -130,7 +130,7 @@ async def test_a_remembered_token_dies_in_its_time(auth: Authenticator, issuer: 
         await auth.reader_of(token)
 
 
-async def test_new_keys_of_the_issuer_are_found(auth: Authenticator, issuer: Issuer, clock: MovingClock) -> None:
+async def test_new_keys_of_the_issuer_are_found(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
     old = issuer.token("user-1")
     await auth.reader_of(old)
     issuer.rotate()
@@ -139,11 +139,11 @@ async def test_new_keys_of_the_issuer_are_found(auth: Authenticator, issuer: Iss
     assert (await auth.reader_of(old)).sub == "user-1"
 
 
-async def test_what_a_withdrawn_key_signed_is_refused_though_it_was_remembered(clock: MovingClock) -> None:
-    async with running_provider() as provider:
+async def test_what_a_withdrawn_key_signed_is_refused_though_it_was_remembered(clock: AdjustableClock) -> None:
+    async with stub_issuer() as provider:
         old, new = new_key("ES256"), new_key("ES256")
         provider.keys = [public_jwk(old, kid="old")]
-        auth = authenticator(provider.url, clock)
+        auth = make_authenticator(provider.url, clock)
         token = provider.token(old, "ES256", kid="old")
         await auth.reader_of(token)
         provider.keys = [public_jwk(new, kid="new")]
@@ -157,12 +157,12 @@ async def test_what_a_withdrawn_key_signed_is_refused_though_it_was_remembered(c
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
 async def test_each_accepted_algorithm_is_verified_with_its_kind_of_key(
-    provider: Provider, clock: MovingClock, algorithm: str
+    provider: StubIssuer, clock: AdjustableClock, algorithm: str
 ) -> None:
     keys_of = {name: new_key(name) for name in ("RS256", "ES256", "ES384", "EdDSA")}
     provider.keys = [public_jwk(key, kid=name) for name, key in keys_of.items()]
     kid = "RS256" if algorithm == "PS256" else algorithm
-    auth = authenticator(provider.url, clock)
+    auth = make_authenticator(provider.url, clock)
     token = provider.token(keys_of[kid], algorithm, kid=kid)
     assert (await auth.reader_of(token)).sub == "user-1"
     other = "ES256" if kid != "ES256" else "RS256"
@@ -170,24 +170,24 @@ async def test_each_accepted_algorithm_is_verified_with_its_kind_of_key(
         await auth.reader_of(unsigned(token, alg=algorithm, typ="at+jwt", kid=other))
 
 
-async def test_a_key_is_used_only_for_what_it_was_published_for(provider: Provider, clock: MovingClock) -> None:
+async def test_a_key_is_used_only_for_what_it_was_published_for(provider: StubIssuer, clock: AdjustableClock) -> None:
     key = new_key("RS256")
     for members in ({"alg": "RS512"}, {"use": "enc"}):
         provider.keys = [public_jwk(key, kid="k", **members), public_jwk(new_key("ES256"), kid="other")]
-        auth = authenticator(provider.url, clock)
+        auth = make_authenticator(provider.url, clock)
         with pytest.raises(NotAuthenticated, match="unknown key"):
             await auth.reader_of(provider.token(key, "RS256", kid="k"))
 
 
 async def test_a_token_without_a_key_id_is_taken_while_there_is_but_one_key(
-    provider: Provider, clock: MovingClock
+    provider: StubIssuer, clock: AdjustableClock
 ) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key)]
-    assert (await authenticator(provider.url, clock).reader_of(provider.token(key, "ES256"))).sub == "user-1"
+    assert (await make_authenticator(provider.url, clock).reader_of(provider.token(key, "ES256"))).sub == "user-1"
     provider.keys = [public_jwk(key, kid="a"), public_jwk(new_key("ES256"), kid="b")]
     with pytest.raises(NotAuthenticated):
-        await authenticator(provider.url, clock).reader_of(provider.token(key, "ES256"))
+        await make_authenticator(provider.url, clock).reader_of(provider.token(key, "ES256"))
 
 
 @pytest.mark.parametrize(
@@ -204,21 +204,23 @@ async def test_a_token_without_a_key_id_is_taken_while_there_is_but_one_key(
     ],
 )
 async def test_roles_are_found_where_the_issuer_keeps_them(
-    provider: Provider, clock: MovingClock, claim: str, claims: dict[str, Any], roles: set[str]
+    provider: StubIssuer, clock: AdjustableClock, claim: str, claims: dict[str, Any], roles: set[str]
 ) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
-    auth = authenticator(provider.url, clock, roles_claim=claim)
+    auth = make_authenticator(provider.url, clock, roles_claim=claim)
     assert (await auth.reader_of(provider.token(key, "ES256", kid="k", **claims))).roles == roles
 
 
 # --- the issuer's own faults
 
 
-async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(provider: Provider, clock: MovingClock) -> None:
+async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(
+    provider: StubIssuer, clock: AdjustableClock
+) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="known")]
-    auth = authenticator(provider.url, clock, cooldown=timedelta(seconds=10))
+    auth = make_authenticator(provider.url, clock, cooldown=timedelta(seconds=10))
     good = provider.token(key, "ES256", kid="known")
     await auth.reader_of(good)
     for n in range(50):
@@ -233,9 +235,9 @@ async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(provider: P
     assert (await auth.reader_of(good)).sub == "user-1"
 
 
-async def test_while_the_issuer_is_down_the_keys_it_gave_go_on_working_for_hours(clock: MovingClock) -> None:
+async def test_while_the_issuer_is_down_the_keys_it_gave_go_on_working_for_hours(clock: AdjustableClock) -> None:
     with running_issuer() as mortal:
-        auth = authenticator(mortal.url, clock)
+        auth = make_authenticator(mortal.url, clock)
         await auth.reader_of(mortal.token("user-1"))
         later = mortal.token("user-2", expires_in=10 * 3600)
         newest = mortal.token("user-3", kid="rotated-meanwhile")
@@ -247,11 +249,13 @@ async def test_while_the_issuer_is_down_the_keys_it_gave_go_on_working_for_hours
         await auth.close()
 
 
-async def test_an_issuer_that_was_never_reached_is_503_and_not_401(provider: Provider, clock: MovingClock) -> None:
+async def test_an_issuer_that_was_never_reached_is_503_and_not_401(
+    provider: StubIssuer, clock: AdjustableClock
+) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
     provider.status = 500
-    auth = authenticator(provider.url, clock)
+    auth = make_authenticator(provider.url, clock)
     token = provider.token(key, "ES256", kid="k")
     with pytest.raises(IssuerUnavailable):
         await auth.reader_of(token)
@@ -269,20 +273,22 @@ async def test_an_issuer_that_was_never_reached_is_503_and_not_401(provider: Pro
     ],
 )
 async def test_a_discovery_document_that_does_not_fit_is_not_believed(
-    provider: Provider, clock: MovingClock, discovery: dict[str, Any]
+    provider: StubIssuer, clock: AdjustableClock, discovery: dict[str, Any]
 ) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
     provider.discovery = discovery
     with pytest.raises(IssuerUnavailable):
-        await authenticator(provider.url, clock).reader_of(provider.token(key, "ES256", kid="k"))
+        await make_authenticator(provider.url, clock).reader_of(provider.token(key, "ES256", kid="k"))
 
 
-async def test_an_issuer_whose_name_ends_in_a_slash_is_known_by_it(provider: Provider, clock: MovingClock) -> None:
+async def test_an_issuer_whose_name_ends_in_a_slash_is_known_by_it(
+    provider: StubIssuer, clock: AdjustableClock
+) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
     provider.discovery = {"issuer": f"{provider.url}/"}
-    auth = authenticator(provider.url, clock)
+    auth = make_authenticator(provider.url, clock)
     assert (await auth.reader_of(provider.token(key, "ES256", kid="k", iss=f"{provider.url}/"))).sub == "user-1"
     with pytest.raises(NotAuthenticated, match="another issuer"):
         await auth.reader_of(provider.token(key, "ES256", kid="k"))
@@ -303,12 +309,12 @@ def test_memory_is_bounded_and_keeps_what_is_asked_for() -> None:
 
 
 async def test_all_that_ask_with_one_key_in_one_moment_are_one_question_though_one_of_them_goes_away(
-    database: str, clock: MovingClock
+    database: str, clock: AdjustableClock
 ) -> None:
     engine = make_engine(database, pool_size=2)
     sessions = make_sessions(engine)
     key = await api_keys.create(database_context(sessions), name="the site", scopes=[READ_ENTITLEMENTS])
-    auth = authenticator("http://127.0.0.1:9", clock, sessions)
+    auth = make_authenticator("http://127.0.0.1:9", clock, sessions)
     asked: list[str] = []
     event.listen(
         engine.sync_engine,
@@ -317,7 +323,7 @@ async def test_all_that_ask_with_one_key_in_one_moment_are_one_question_though_o
     )
 
     async def once() -> str:
-        return (await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)).id
+        return (await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)).id
 
     leaves, *stay = [asyncio.create_task(once()) for _ in range(32)]
     await asyncio.sleep(0)  # each of them has asked

@@ -13,22 +13,22 @@ from app.db.engine.session import Sessions
 from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated, UnknownScope
 from app.domain.errors import NotFound
 from app.services import api_keys
-from tests.support.callers import MovingClock, authenticator, request
+from tests.support.authentication import AdjustableClock, make_authenticator, make_request
 from tests.support.contexts import database_context
 from tests.support.issuer import Issuer
 
 
 @pytest.fixture
-def clock() -> MovingClock:
-    return MovingClock()
+def clock() -> AdjustableClock:
+    return AdjustableClock()
 
 
-async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Sessions, clock: MovingClock) -> None:
+async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Sessions, clock: AdjustableClock) -> None:
     key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
     assert key.startswith("nsk_")
     assert len(key) == 47
-    asked = request(f"Bearer {key}")
-    auth = authenticator("http://issuer.test", clock, sessions)
+    asked = make_request(f"Bearer {key}")
+    auth = make_authenticator("http://issuer.test", clock, sessions)
     server = await auth.server(asked, READ_ENTITLEMENTS)
     assert server.scopes == {READ_ENTITLEMENTS}
     assert asked.scope["caller"] == "server"
@@ -36,22 +36,24 @@ async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Ses
         await auth.server(asked, "refunds:write")
 
 
-async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: MovingClock) -> None:
+async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: AdjustableClock) -> None:
     key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
-    auth = authenticator("http://issuer.test", clock, sessions)
-    server = await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+    auth = make_authenticator("http://issuer.test", clock, sessions)
+    server = await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)
     await api_keys.revoke(database_context(sessions), server.id)
     clock.ahead = timedelta(seconds=1)
     with pytest.raises(NotAuthenticated):
-        await auth.server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+        await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)
     with pytest.raises(NotFound):
         await api_keys.revoke(database_context(sessions), server.id)
 
 
 @pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
-async def test_a_key_that_nobody_made_is_nobodys(sessions: Sessions, clock: MovingClock, key: str) -> None:
+async def test_a_key_that_nobody_made_is_nobodys(sessions: Sessions, clock: AdjustableClock, key: str) -> None:
     with pytest.raises(NotAuthenticated):
-        await authenticator("http://issuer.test", clock, sessions).server(request(f"Bearer {key}"), READ_ENTITLEMENTS)
+        await make_authenticator("http://issuer.test", clock, sessions).server(
+            make_request(f"Bearer {key}"), READ_ENTITLEMENTS
+        )
 
 
 async def test_a_key_for_an_unknown_scope_is_not_made(sessions: Sessions) -> None:
@@ -60,7 +62,7 @@ async def test_a_key_for_an_unknown_scope_is_not_made(sessions: Sessions) -> Non
 
 
 @pytest.fixture
-async def client(issuer: Issuer, sessions: Sessions, clock: MovingClock) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(issuer: Issuer, sessions: Sessions, clock: AdjustableClock) -> AsyncIterator[httpx2.AsyncClient]:
     made = FastAPI()
     problems.install(made)
 
@@ -84,7 +86,7 @@ async def client(issuer: Issuer, sessions: Sessions, clock: MovingClock) -> Asyn
     async def money(key: deps.IdempotencyKey) -> str:
         return key
 
-    made.state.api = SimpleNamespace(authenticator=authenticator(issuer.url, clock, sessions))
+    made.state.api = SimpleNamespace(authenticator=make_authenticator(issuer.url, clock, sessions))
     transport = httpx2.ASGITransport(app=made)
     async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
         yield client

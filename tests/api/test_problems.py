@@ -18,7 +18,7 @@ from app.api import middleware, problems
 from app.domain.callers import NotAllowed, NotAuthenticated
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 from app.domain.refunds import QuoteChanged
-from tests.support.domain_errors import every_error
+from tests.support.domain_errors import all_errors
 
 
 class Order(BaseModel):
@@ -92,7 +92,7 @@ def read(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     return document
 
 
-ERRORS = every_error()
+ERRORS = all_errors()
 
 
 def test_each_category_has_a_status() -> None:

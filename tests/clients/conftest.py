@@ -32,7 +32,7 @@ async def entitled_reader(database: str, sandbox: Any, issuer: Any) -> AsyncIter
     """A subscriber with the digital edition."""
     async with open_shop(database, sandbox, issuer) as shop:
         person = shop.person()
-        await shop.subscribes(person)
+        await shop.subscribe(person)
         token = await entitlement_token(shop, person)
         keys = (await shop.http.get("/.well-known/jwks.json")).json()
         access_token = person.headers["Authorization"].removeprefix("Bearer ")

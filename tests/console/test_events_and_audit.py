@@ -6,16 +6,16 @@ from tests.support.shop import Shop
 
 async def test_failed_event_is_replayed_and_applied(shop: Shop, open_console: OpenConsole) -> None:
     alex = await open_console("admin@example.com")
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     event = (await shop.rows("SELECT id FROM events WHERE state = 'applied' LIMIT 1"))[0]["id"]
-    await shop.does(f"UPDATE events SET state = 'dead', last_error = 'Boom <b>', attempts = 12 WHERE id = '{event}'")
+    await shop.execute(f"UPDATE events SET state = 'dead', last_error = 'Boom <b>', attempts = 12 WHERE id = '{event}'")
     page = await alex.open("/events?state=dead")
     assert event in page.text
     assert "Boom <b>" in page.text
     assert event not in (await alex.open("/events?state=failed")).text
     done = await alex.submit(page, f"/{event}/replay")
     assert f"Replaying {event}." in done.text
-    await shop.settles()
+    await shop.wait_until_idle()
     assert (await shop.rows("SELECT state FROM events WHERE id = $1", event))[0]["state"] == "applied"
     again = await alex.submit(page, f"/{event}/replay")
     assert f"{event} is no longer failed. Nothing to replay." in again.text
@@ -25,25 +25,27 @@ async def test_failed_event_is_replayed_and_applied(shop: Shop, open_console: Op
 
 async def test_replay_all_is_refused_if_the_number_of_events_has_changed(shop: Shop, open_console: OpenConsole) -> None:
     alex = await open_console("admin@example.com")
-    await shop.subscribes(shop.person("ada"))
-    await shop.does("UPDATE events SET state = 'dead' WHERE type LIKE 'invoice.%'")
-    await shop.does("UPDATE events SET state = 'failed' WHERE type = 'customer.subscription.created'")
+    await shop.subscribe(shop.person("ada"))
+    await shop.execute("UPDATE events SET state = 'dead' WHERE type LIKE 'invoice.%'")
+    await shop.execute("UPDATE events SET state = 'failed' WHERE type = 'customer.subscription.created'")
     many = (await shop.rows("SELECT count(*) AS n FROM events WHERE type LIKE 'invoice.%'"))[0]["n"]
     page = await alex.open("/events?type=invoice.")
     assert f"{many} events" in page.text or many == 1
     assert "customer.subscription.created" not in page.text
-    await shop.does("UPDATE events SET state = 'dead' WHERE id IN (SELECT min(id) FROM events WHERE state = 'applied')")
+    await shop.execute(
+        "UPDATE events SET state = 'dead' WHERE id IN (SELECT min(id) FROM events WHERE state = 'applied')"
+    )
     stale = await alex.submit(await alex.open("/events"), "/events/replay", number=str(many))
     assert "The list has changed, so nothing was replayed." in stale.text
     assert "Replaying " in (await alex.submit(page, "/events/replay")).text
-    await shop.settles()
+    await shop.wait_until_idle()
     left = await shop.rows("SELECT type, state FROM events WHERE state <> 'applied' AND type LIKE 'invoice.%'")
     assert left == []
 
 
 async def test_failed_events_are_paginated(shop: Shop, open_console: OpenConsole) -> None:
     alex = await open_console("admin@example.com")
-    await shop.does(
+    await shop.execute(
         "INSERT INTO events (id, type, state, payload, work_key) SELECT 'evt_' || n, 'invoice.paid', 'dead', '{}', '-'"
         " FROM generate_series(1, 60) n"
     )
@@ -58,11 +60,11 @@ async def test_failed_events_are_paginated(shop: Shop, open_console: OpenConsole
 
 async def test_history_on_the_page_and_in_the_api_lists_stripe_events(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     seen = await shop.overview(ada)
     said = {one["words"].partition(": ")[2] for one in seen["timeline"] if one["kind"] == "told"}
     assert {"Stripe told us: the subscription was made", "Stripe told us: an invoice was paid"} <= said
-    await shop.does("UPDATE events SET state = 'dead', last_error = 'Boom <b>' WHERE type = 'invoice.paid'")
+    await shop.execute("UPDATE events SET state = 'dead', last_error = 'Boom <b>' WHERE type = 'invoice.paid'")
     page = await robin.open(f"/readers/{seen['id']}")
     assert "the subscription was made" in page.text.lower()  # under the line that says who told, or after it
     assert "an invoice was paid (invoice.paid), and it was given up: Boom <b>" in page.text
@@ -70,7 +72,7 @@ async def test_history_on_the_page_and_in_the_api_lists_stripe_events(shop: Shop
 
 async def test_audit_log_is_filtered_by_actor_action_object_and_date(shop: Shop, open_console: OpenConsole) -> None:
     alex = await open_console("admin@example.com")
-    await shop.does(
+    await shop.execute(
         "INSERT INTO audit_log (actor, action, object_id, subscriber_id, reason, after)"
         " SELECT 'staff:robin', 'refund.requested', 'rfd_' || n, 'rdr_1', '<script>', '{\"amount\": 1}'"
         " FROM generate_series(1, 60) n"

@@ -14,8 +14,8 @@ def names(page: Page) -> list[str]:
 
 async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
-    await shop.subscribes(shop.person("ada"))
-    await shop.does("UPDATE subscribers SET name = 'Ada van der Marlowe'")
+    await shop.subscribe(shop.person("ada"))
+    await shop.execute("UPDATE subscribers SET name = 'Ada van der Marlowe'")
     row = (
         await shop.rows(
             "SELECT r.id, r.sub, r.stripe_customer_id, s.stripe_id, p.id AS payment, p.invoice_id, p.invoice_number"
@@ -56,7 +56,7 @@ async def test_search_text_is_taken_literally(shop: Shop, open_console: OpenCons
 
 async def test_long_results_are_paginated(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
-    await shop.does(
+    await shop.execute(
         "INSERT INTO subscribers (id, sub, name) SELECT 'rdr_' || n, n, 'Kit ' || n FROM generate_series(1, 45) n"
     )
     page, seen = await robin.open("/readers?q=kit"), []
@@ -72,7 +72,7 @@ async def test_long_results_are_paginated(shop: Shop, open_console: OpenConsole)
 async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Shop, open_console: OpenConsole) -> None:
     """A page with two hundred of everything sends as many queries as a page with one."""
     robin = await open_console("admin@example.com")
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
 
     assert shop.app is not None
@@ -88,7 +88,7 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
     paths = ["/", f"/readers/{reader}", "/readers?q=a", "/approvals", "/events", "/audit"]
     before = {path: await statements(path) for path in paths}
     for statement in MANY.split(";")[:-1]:
-        await shop.does(statement)
+        await shop.execute(statement)
     after = {path: await statements(path) for path in paths}
 
     assert {path: asked for path, (asked, _) in after.items()} == {path: asked for path, (asked, _) in before.items()}

@@ -7,7 +7,7 @@ from tests.support.shop import Shop
 
 async def subscribe(shop: Shop) -> str:
     """Subscribe Ada. Return her payment's ID."""
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     return str((await shop.rows("SELECT id FROM payments"))[0]["id"])
 
 
@@ -18,7 +18,7 @@ async def review(console: ConsoleBrowser, payment: str, **fields: str) -> Page:
 
 
 async def refunds_at_stripe(shop: Shop, payment: str) -> list[int]:
-    found = await shop.at_stripe("/v1/refunds", payment_intent=payment)
+    found = await shop.stripe_get("/v1/refunds", payment_intent=payment)
     return [one["amount"] for one in found["data"]]
 
 
@@ -26,14 +26,14 @@ async def test_changed_amount_is_shown_again_before_it_is_refunded(shop: Shop, o
     payment, robin = await subscribe(shop), await open_console("agent@example.com")
     confirmation = await review(robin, payment)
     assert "Refund $49?" in confirmation.text
-    await shop.makes("/v1/refunds", payment_intent=payment, amount="2000")
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="2000")
+    await shop.wait_until_idle()
     page = await robin.submit(confirmation, "/refund")
     assert "Nothing was refunded. The amount has changed from $49 to $29." in page.text
     assert page.url.endswith(f"/payments/{payment}/refund")
     assert await refunds_at_stripe(shop, payment) == [2000]
     done = await robin.submit(await review(robin, payment), "/refund")
-    await shop.settles()  # a worker may have leased the payment; if so, it finishes the refund
+    await shop.wait_until_idle()  # a worker may have leased the payment; if so, it finishes the refund
     assert "$29 refunded" in (await robin.browser.open(done.url)).text
 
 
@@ -61,13 +61,13 @@ async def test_refund_is_processed_after_an_outage_of_stripe(shop: Shop, open_co
     payment, robin = await subscribe(shop), await open_console("agent@example.com")
     confirmation = await review(robin, payment)
     away = {"method": "GET", "path": "/v1/payment_intents/*", "when": "before", "action": "status", "status": 503}
-    fault = await shop.fault(**away, times=1000)
+    fault = await shop.add_fault(**away, times=1000)
     page = await robin.submit(confirmation, "/refund")
     assert "Processing the refund" in page.text
     assert any("refresh" in meta.attributes.get("http-equiv", "") for meta in page.find("meta"))
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.does("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
-    await shop.settles()
+    await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until_idle()
     assert "$49 refunded" in (await robin.browser.open(page.url)).text
 
 
@@ -134,8 +134,8 @@ async def test_refund_confirmationof_an_erased_reader_is_not_found(shop: Shop, o
     confirmation = await review(robin, payment)
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
     for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements"):
-        await shop.does(f"DELETE FROM {table}")
-    await shop.does("DELETE FROM subscribers")
+        await shop.execute(f"DELETE FROM {table}")
+    await shop.execute("DELETE FROM subscribers")
     for page in (
         await robin.submit(confirmation, "/refund"),
         await robin.open(f"/readers/{reader}"),

@@ -30,7 +30,7 @@ async def subscription_of(shop: Shop, name: str) -> str:
 
 
 async def refunds_at_stripe(shop: Shop) -> int:
-    return len((await shop.at_stripe("/v1/refunds"))["data"])
+    return len((await shop.stripe_get("/v1/refunds"))["data"])
 
 
 async def review(robin: ConsoleBrowser, payment: str, **fields: str) -> Page:
@@ -45,7 +45,7 @@ async def post(robin: ConsoleBrowser, path: str, form: dict[str, str]) -> Page:
 async def test_form_of_another_readers_page_is_refused_and_recorded(shop: Shop, open_console: OpenConsole) -> None:
     robin, sam = await open_console("agent@example.com"), await open_console("supervisor@example.com")
     for name in ("ada", "bob"):
-        await shop.subscribes(shop.person(name))
+        await shop.subscribe(shop.person(name))
     bob = await reader_of(shop, "bob")
     payment, held = await payment_of(shop, "bob"), await subscription_of(shop, "bob")
     chosen = await robin.open(f"/payments/{await payment_of(shop, 'ada')}/refund")
@@ -81,7 +81,7 @@ async def test_form_of_another_readers_page_is_refused_and_recorded(shop: Shop, 
 async def test_comp_is_not_revoked_from_another_readers_page(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     for name in ("ada", "bob"):
-        await shop.opens_checkout(shop.person(name))
+        await shop.open_checkout(shop.person(name))
     ada, bob = await reader_of(shop, "ada"), await reader_of(shop, "bob")
     form = await robin.open(f"/readers/{ada}/comp")
     page = await robin.submit(form, "/comp", ends="day", day="2026-06-30")
@@ -95,7 +95,7 @@ async def test_comp_is_not_revoked_from_another_readers_page(shop: Shop, open_co
 
 async def test_unknown_ids_are_not_found(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("supervisor@example.com")
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     payment = await payment_of(shop, "ada")
     for path in (
         "/readers/rdr_made_up",
@@ -123,14 +123,14 @@ async def test_html_in_names_addresses_notes_and_searches_is_shown_as_text(
         await open_console("supervisor@example.com"),
         await open_console("admin@example.com"),
     )
-    await shop.subscribes(shop.person("ada"))
-    await shop.does(f"UPDATE subscribers SET name = '{SCRIPT}', email = '{SCRIPT}@example.com'")
+    await shop.subscribe(shop.person("ada"))
+    await shop.execute(f"UPDATE subscribers SET name = '{SCRIPT}', email = '{SCRIPT}@example.com'")
     ada, payment = await reader_of(shop, "ada"), await payment_of(shop, "ada")
     confirmation = await review(robin, payment, basis="goodwill", much="45", reason="other", note=SCRIPT)
     asked = await robin.submit(confirmation, "/refund")
     form = await robin.open(f"/readers/{ada}/comp")
     given = await robin.submit(form, "/comp", ends="day", day="2026-06-30", reason="other", note=SCRIPT)
-    await shop.does(f"UPDATE events SET state = 'dead', last_error = '{SCRIPT}' WHERE type = 'invoice.paid'")
+    await shop.execute(f"UPDATE events SET state = 'dead', last_error = '{SCRIPT}' WHERE type = 'invoice.paid'")
     held = await subscription_of(shop, "ada")
     pages = [confirmation, asked, given, *[await robin.open(path) for path in (
         f"/readers/{ada}", f"/readers?q={SCRIPT}", f"/readers?part=1&q={SCRIPT}", f"/subscriptions/{held}/cancel",
@@ -148,7 +148,7 @@ async def test_html_in_names_addresses_notes_and_searches_is_shown_as_text(
 @pytest.mark.parametrize("key", ["", "x" * 101, "with space", "new\nline"])
 async def test_refund_form_needs_a_valid_idempotency_key(shop: Shop, open_console: OpenConsole, key: str) -> None:
     robin = await open_console("agent@example.com")
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     confirmation = await review(robin, await payment_of(shop, "ada"))
     page = await robin.submit(confirmation, "/refund", key=key)
     assert page.status in {409, 422}
@@ -157,7 +157,7 @@ async def test_refund_form_needs_a_valid_idempotency_key(shop: Shop, open_consol
 
 async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     ada, held = await reader_of(shop, "ada"), await subscription_of(shop, "ada")
     forms = [
         (await robin.open(f"/subscriptions/{held}/cancel"), "/cancel"),
@@ -166,8 +166,8 @@ async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console:
         (await review(robin, await payment_of(shop, "ada")), "/refund"),
     ]
     for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements"):
-        await shop.does(f"DELETE FROM {table}")
-    await shop.does("DELETE FROM subscribers")
+        await shop.execute(f"DELETE FROM {table}")
+    await shop.execute("DELETE FROM subscribers")
     for form, action in forms:
         page = await robin.submit(form, action)
         assert page.status == 404, action
@@ -179,7 +179,7 @@ async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console:
 
 async def test_two_agents_cancel_a_subscription_once(shop: Shop, open_console: OpenConsole) -> None:
     robin, sam = await open_console("agent@example.com"), await open_console("supervisor@example.com")
-    await shop.subscribes(shop.person("ada"))
+    await shop.subscribe(shop.person("ada"))
     held = await subscription_of(shop, "ada")
     first, second = await robin.open(f"/subscriptions/{held}/cancel"), await sam.open(f"/subscriptions/{held}/cancel")
     for console, form in ((robin, first), (sam, second)):

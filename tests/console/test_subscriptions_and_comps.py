@@ -25,7 +25,7 @@ async def audit_entries(shop: Shop, action: str) -> list[tuple[str, str]]:
 
 async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     held = await subscription(shop)
     form = await robin.open(f"/subscriptions/{held}/cancel")
     page = await robin.submit(form, "/cancel", reason="other", note="Moves to Mars.")
@@ -52,14 +52,14 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: Op
 
 async def test_comp_gives_access_until_it_is_revoked(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
-    await shop.opens_checkout(ada)  # the reader is known, but has not paid
-    await shop.does(
+    await shop.open_checkout(ada)  # the reader is known, but has not paid
+    await shop.execute(
         "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
         " SELECT n, 'Issue ' || n, d, d, d - 9, 1 FROM generate_series(1, 24) n,"
         " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x"
     )
-    await shop.does("DELETE FROM calendar_edition")
-    await shop.does("INSERT INTO calendar_edition (id, token) VALUES (true, 'x')")
+    await shop.execute("DELETE FROM calendar_edition")
+    await shop.execute("INSERT INTO calendar_edition (id, token) VALUES (true, 'x')")
     path = await reader_page(shop, robin)
     page = await robin.submit(await robin.open(f"{path}/comp"), "/comp", issues="3", reason="contributor")
     assert "Complimentary access until" in page.text
@@ -75,7 +75,7 @@ async def test_comp_form_sent_twice_gives_access_once_until_the_end_of_the_day(
     shop: Shop, open_console: OpenConsole
 ) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
-    await shop.opens_checkout(ada)  # the reader is known, but has not paid
+    await shop.open_checkout(ada)  # the reader is known, but has not paid
     form = await robin.open(f"{await reader_page(shop, robin)}/comp")
     for day, message in [
         ("", "Enter a date such as 2027-03-01"),
@@ -101,7 +101,7 @@ async def test_comp_form_sent_twice_gives_access_once_until_the_end_of_the_day(
 
 async def test_extension_form_sent_twice_adds_issues_once(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     form = await robin.open(f"/subscriptions/{await subscription(shop)}/extend")
     for _ in range(2):
         page = await robin.submit(form, "/extend", issues="3", reason="copies_missing")

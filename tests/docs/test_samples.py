@@ -72,9 +72,9 @@ async def before(step: str | None, shop: Shop, names: dict[str, Any]) -> None:
     """Do what happens before a block."""
     match step:
         case "subscribe":
-            await shop.subscribes(shop.person())
+            await shop.subscribe(shop.person())
         case "pay":
-            paid = await shop.fills_in(names["session"]["url"])
+            paid = await shop.pay_checkout(names["session"]["url"])
             assert paid.status_code == 303, paid.text
         case "request":
             names["request"] = SimpleNamespace(headers={"cookie": f"newsstand_entitlements={names['token']}"})

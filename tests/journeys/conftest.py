@@ -16,7 +16,7 @@ async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def killable_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """A shop whose service is a process of its own, that can be killed."""
-    async with open_shop(database, sandbox, issuer, apart=True) as opened:
+    async with open_shop(database, sandbox, issuer, separate_process=True) as opened:
         yield opened

@@ -39,7 +39,7 @@ def asked(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[Asked]:
 
 async def _furnish(shop: Shop, session: requests.Session) -> Asked:
     reader = shop.person("ada")
-    bought = await shop.subscribes(reader)
+    bought = await shop.subscribe(reader)
     seen = await shop.overview(reader)
     payment = seen["payments"][0]
     comp = {"subscriber": reader.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": "a copy lost"}

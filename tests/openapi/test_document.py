@@ -14,7 +14,7 @@ import pytest
 import schemathesis
 
 from app.api.problems import status_of
-from tests.support.domain_errors import every_error
+from tests.support.domain_errors import all_errors
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 DOCUMENT: dict[str, Any] = json.loads(SNAPSHOT.read_text())
@@ -24,7 +24,7 @@ OPERATIONS = [
     for path, item in DOCUMENT["paths"].items()
     for method, operation in item.items()
 ]
-STATUSES = {error.code: status_of(error) for error in every_error()}
+STATUSES = {error.code: status_of(error) for error in all_errors()}
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 

@@ -7,7 +7,7 @@ import app
 from app.domain.errors import DomainError
 
 
-def every_error() -> list[type[DomainError]]:
+def all_errors() -> list[type[DomainError]]:
     """Return every error that has a code, after importing every module that may define one."""
     for module in pkgutil.walk_packages(app.__path__, "app."):
         if not module.name.endswith("__main__"):

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds
+TIMEOUT = 60.0  # seconds
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -48,7 +48,7 @@ class Service:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve", "--port", port], cwd=ROOT, env=self._environment
         )
-        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient() as http:
+        async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient() as http:
             while True:
                 assert self._process.poll() is None, "the service ended by itself"
                 try:

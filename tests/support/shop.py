@@ -28,12 +28,12 @@ from app.settings import Settings
 from tests.support.processes import Service
 
 CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
-OPENING = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
-VISA, DECLINED, WANTS_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
+START_TIME = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
+VISA, DECLINED, REQUIRES_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
-PATIENCE = 90.0  # seconds
+TIMEOUT = 90.0  # seconds
 # Uvicorn closes a connection that nobody used for five seconds, and just then is when a client must not count on it.
-KEPT = httpx2.Limits(keepalive_expiry=2)
+KEEPALIVE_LIMITS = httpx2.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()  # made once: reading the roots takes a client 20 ms
 ADDRESS = {
     "shipping_name": "Ada Invented",
@@ -90,7 +90,7 @@ class Shop:
     dsn: str
     clock: str
     server_key: str
-    books: asyncpg.Pool  # ours, to look into: kept open, for a new connection costs more than most questions
+    pool: asyncpg.Pool  # to the service's database: opening a connection costs more than most queries
     process: Service | None = None
     app: FastAPI | None = None  # when it runs in this process
     people: dict[str, Person] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Shop:
         """Tell the service something."""
         return await self.http.post(path, headers={**by.headers, **headers}, json=body)
 
-    async def opens_checkout(self, by: Person, *, print_edition: bool = False, **more: object) -> httpx2.Response:
+    async def open_checkout(self, by: Person, *, print_edition: bool = False, **more: object) -> httpx2.Response:
         """Click on subscribe."""
         back = "http://127.0.0.1:8080"
         chosen = {
@@ -126,7 +126,7 @@ class Shop:
         }
         return await self.post("/v1/checkout-sessions", by, {**chosen, **more})
 
-    async def fills_in(
+    async def pay_checkout(
         self, url: str, *, card: str = VISA, address: Mapping[str, str] | None = None, **more: str
     ) -> httpx2.Response:
         """Fill in the hosted page and press pay."""
@@ -135,13 +135,13 @@ class Shop:
             url, data={"email": "ada@example.com", **form, **(address or {}), **more}, follow_redirects=False
         )
 
-    async def subscribes(self, by: Person, *, print_edition: bool = False, **more: object) -> str:
+    async def subscribe(self, by: Person, *, print_edition: bool = False, **more: object) -> str:
         """Subscribe and pay, and wait until it has been told everywhere. Returns the session's id."""
-        opened = await self.opens_checkout(by, print_edition=print_edition, **more)
+        opened = await self.open_checkout(by, print_edition=print_edition, **more)
         assert opened.status_code == 201, opened.text
-        paid = await self.fills_in(opened.json()["url"], address=ADDRESS if print_edition else None)
+        paid = await self.pay_checkout(opened.json()["url"], address=ADDRESS if print_edition else None)
         assert paid.status_code == 303, paid.text
-        await self.settles()
+        await self.wait_until_idle()
         return str(opened.json()["id"])
 
     async def check(self, by: Person, feature: str = "archive") -> dict[str, Any]:
@@ -170,7 +170,7 @@ class Shop:
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["quotes"][0])
 
-    async def refunds(
+    async def request_refund(
         self, payment: str, *, key: str = "click-1", amount: int = 49_00, by: Person | None = None
     ) -> httpx2.Response:
         """Click on refund, as support does."""
@@ -182,38 +182,38 @@ class Shop:
         }
         return await self.post("/v1/support/refunds", by or self.agent, body, **{"Idempotency-Key": key})
 
-    async def at_stripe(self, path: str, **query: str) -> dict[str, Any]:
+    async def stripe_get(self, path: str, **query: str) -> dict[str, Any]:
         """Look into Stripe's books."""
         answer = await self.stripe.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    async def makes(self, path: str, **fields: str) -> dict[str, Any]:
+    async def stripe_post(self, path: str, **fields: str) -> dict[str, Any]:
         """Do something at Stripe, as the publisher would in the Dashboard."""
         answer = await self.stripe.post(path, data=fields)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    async def customers(self) -> list[dict[str, Any]]:
+    async def stripe_customers(self) -> list[dict[str, Any]]:
         """Return Stripe's customers; those on a clock are listed only when it is named."""
-        return list((await self.at_stripe("/v1/customers", test_clock=self.clock))["data"])
+        return list((await self.stripe_get("/v1/customers", test_clock=self.clock))["data"])
 
-    async def calls(self, method: str, path: str) -> list[dict[str, Any]]:
+    async def stripe_requests(self, method: str, path: str) -> list[dict[str, Any]]:
         """Return the calls that the sandbox was asked for, replays of a key left out."""
         asked = (await self.stripe.get("/_sandbox/requests")).json()["data"]
         return [c for c in asked if c["method"] == method and c["path"] == path and not c["replayed"]]
 
-    async def fault(self, **fault: object) -> str:
+    async def add_fault(self, **fault: object) -> str:
         """Have the sandbox misbehave."""
         answer = await self.stripe.post("/_sandbox/faults", json=fault)
         assert answer.status_code < 300, answer.text
         return str(answer.json()["id"])
 
-    async def wind_to(self, moment: datetime) -> None:
+    async def advance_to(self, moment: datetime) -> None:
         """Let time pass, a month at a time, as it would: events are applied on the way."""
         while True:
             now = datetime.fromtimestamp(
-                (await self.at_stripe(f"/v1/test_helpers/test_clocks/{self.clock}"))["frozen_time"], UTC
+                (await self.stripe_get(f"/v1/test_helpers/test_clocks/{self.clock}"))["frozen_time"], UTC
             )
             if now >= moment:
                 return
@@ -222,50 +222,50 @@ class Shop:
                 f"/v1/test_helpers/test_clocks/{self.clock}/advance", data={"frozen_time": str(int(step.timestamp()))}
             )
             assert advanced.status_code == 200, advanced.text
-            await self.until_clock_is_ready()
-            await self.settles()
+            await self.wait_for_clock()
+            await self.wait_until_idle()
 
-    async def until_clock_is_ready(self) -> None:
+    async def wait_for_clock(self) -> None:
         """Wait for Stripe's clock."""
-        async with asyncio.timeout(PATIENCE):
-            while (await self.at_stripe(f"/v1/test_helpers/test_clocks/{self.clock}"))["status"] != "ready":
+        async with asyncio.timeout(TIMEOUT):
+            while (await self.stripe_get(f"/v1/test_helpers/test_clocks/{self.clock}"))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
-    async def settles(self) -> None:
+    async def wait_until_idle(self) -> None:
         """
         Wait until Stripe has told all, and all that is due has been done.
 
         Work done here is heard of again from Stripe, a credit note say: so until nothing was sent since the last look.
         """
         sent = -1
-        async with asyncio.timeout(PATIENCE):
-            while sent != (sent := await self.told()):
-                while await self.books.fetchval(_UNFINISHED):
+        async with asyncio.timeout(TIMEOUT):
+            while sent != (sent := await self.wait_for_deliveries()):
+                while await self.pool.fetchval(_UNFINISHED):
                     await asyncio.sleep(0.02)
 
-    async def told(self) -> int:
+    async def wait_for_deliveries(self) -> int:
         """Wait until no delivery is under way, however often it was tried again; return how many there ever were."""
         answer = await self.stripe.get("/_sandbox/idle", params={"timeout": "60"}, timeout=90)
         assert answer.status_code == 200, answer.text
         return int(answer.json()["planned"])
 
-    async def unfinished(self) -> int:
+    async def count_pending_work(self) -> int:
         """Return how many rows ask for work, now or later."""
         return int((await self.rows(_UNFINISHED))[0]["rows"])
 
-    async def does(self, statement: str) -> None:
+    async def execute(self, statement: str) -> None:
         """Change something in our books: to let a pause be over, say."""
         await self.rows(statement)
 
-    async def until(self, query: str) -> None:
+    async def wait_until(self, query: str) -> None:
         """Wait until a query's first column is true."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not next(iter((await self.rows(query))[0].values())):
                 await asyncio.sleep(0.02)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Look into our books."""
-        return [dict(row) for row in await self.books.fetch(query, *arguments)]
+        return [dict(row) for row in await self.pool.fetch(query, *arguments)]
 
 
 _UNFINISHED = """
@@ -302,7 +302,7 @@ async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool
     )
     running = asyncio.create_task(server.serve(sockets=[bound]))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not server.started:
                 if running.done():
                     running.result()
@@ -316,23 +316,27 @@ async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool
 
 @asynccontextmanager
 async def open_shop(
-    dsn: str, sandbox: Any, issuer: Any, *, opening: datetime = OPENING, apart: bool = False, **more: Any
+    dsn: str, sandbox: Any, issuer: Any, *, opening: datetime = START_TIME, separate_process: bool = False, **more: Any
 ) -> AsyncIterator[Shop]:
     """
     Open a shop: an account at the sandbox with the catalogue pushed, and the service beside it.
 
-    :param apart: the service is a process of its own, that can be killed.
+    :param separate_process: run the service in its own process, so that a test can kill it.
     """
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     key = sandbox.key()
     async with (
         httpx2.AsyncClient(
-            base_url=sandbox.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, verify=TLS, limits=KEPT
+            base_url=sandbox.url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30,
+            verify=TLS,
+            limits=KEEPALIVE_LIMITS,
         ) as stripe,
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEPT) as http,
-        httpx2.AsyncClient(timeout=30, verify=TLS, limits=KEPT) as browser,
-        asyncpg.create_pool(dsn, min_size=0, max_size=4) as books,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
+        httpx2.AsyncClient(timeout=30, verify=TLS, limits=KEEPALIVE_LIMITS) as browser,
+        asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool,
     ):
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
         offer = catalogue.load(CATALOGUE)
@@ -341,7 +345,7 @@ async def open_shop(
                 pass
             server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
         await stripe.delete("/_sandbox/requests")
-        async with serving_apart(settings, bound, url) if apart else serving(settings, bound) as server:
+        async with serving_in_process(settings, bound, url) if separate_process else serving(settings, bound) as server:
             yield Shop(
                 url=url,
                 settings=settings,
@@ -352,7 +356,7 @@ async def open_shop(
                 dsn=dsn,
                 clock=clock,
                 server_key=server_key,
-                books=books,
+                pool=pool,
                 process=server if isinstance(server, Service) else None,
                 app=server if isinstance(server, FastAPI) else None,
             )
@@ -361,7 +365,7 @@ async def open_shop(
 
 
 @asynccontextmanager
-async def serving_apart(settings: Settings, bound: socket.socket, url: str) -> AsyncIterator[Service]:
+async def serving_in_process(settings: Settings, bound: socket.socket, url: str) -> AsyncIterator[Service]:
     """Run the service as a process of its own, on the socket's port."""
     bound.close()
     service = Service(settings, url)

@@ -3,22 +3,22 @@
 from tests.support.shop import Person, Shop
 
 
-async def on_trial(shop: Shop, reader: Person, *, days: int = 30) -> str:
+async def start_trial(shop: Shop, reader: Person, *, days: int = 30) -> str:
     """Have somebody begin a trial of the digital edition, with a card; return the subscription's id at Stripe."""
-    await shop.opens_checkout(reader)
-    (customer,) = await shop.customers()
-    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    await shop.open_checkout(reader)
+    (customer,) = await shop.stripe_customers()
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
     (price,) = [
         one["id"]
-        for one in (await shop.at_stripe("/v1/prices", active="true"))["data"]
+        for one in (await shop.stripe_get("/v1/prices", active="true"))["data"]
         if (one["recurring"] or {}).get("interval") == "year" and one["unit_amount"] == 49_00
     ]
-    made = await shop.makes(
+    made = await shop.stripe_post(
         "/v1/subscriptions",
         customer=customer["id"],
         default_payment_method=card["id"],
         trial_period_days=str(days),
         **{"items[0][price]": price},
     )
-    await shop.settles()
+    await shop.wait_until_idle()
     return str(made["id"])

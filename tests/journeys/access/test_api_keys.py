@@ -11,7 +11,7 @@ import jwt
 from newsstand_edge import Edge
 
 from tests.support.processes import ROOT, environment
-from tests.support.shop import KEPT, TLS, Shop, free_socket, serving
+from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
 
 # Several commands in one process, since nothing costs as much as starting one.
 RUN = "import json, sys; from app.cli.api_keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
@@ -42,7 +42,7 @@ async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
         serving(shop.settings, bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEPT) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
     ):
         edge = Edge(url)
         await asyncio.to_thread(edge.feeds.fetch_keys)
@@ -51,7 +51,7 @@ async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.
 
 async def test_keys_are_rotated_listed_and_revoked_beside_a_running_service(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     token = (await shop.post("/v1/me/entitlement-tokens", ada)).json()["token"]
     old = jwt.get_unverified_header(token)["kid"]
 

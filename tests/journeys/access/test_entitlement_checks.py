@@ -84,8 +84,8 @@ async def test_the_openapi_document_has_every_route_and_its_problems(shop: Shop)
 
 async def test_support_finds_a_reader_by_a_few_letters_and_any_id(shop: Shop) -> None:
     ada, bob = shop.person("ada"), shop.person("bob")
-    await shop.subscribes(ada)
-    await shop.opens_checkout(bob)
+    await shop.subscribe(ada)
+    await shop.open_checkout(bob)
     seen = await shop.overview(ada)
     (payment,) = seen["payments"]
 
@@ -103,7 +103,7 @@ async def test_support_finds_a_reader_by_a_few_letters_and_any_id(shop: Shop) ->
 
 async def test_a_list_goes_on_where_it_stopped(shop: Shop) -> None:
     for number in range(3):
-        await shop.opens_checkout(shop.person(f"reader{number}"))
+        await shop.open_checkout(shop.person(f"reader{number}"))
 
     first = (await shop.get("/v1/support/subscribers", shop.agent, q="reader", limit="2")).json()
     rest = (await shop.get("/v1/support/subscribers", shop.agent, q="reader", limit="2", after=first["next"])).json()

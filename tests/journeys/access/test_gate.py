@@ -27,13 +27,13 @@ async def test_the_gate_opens_for_who_paid_and_closes_with_the_refund(shop: Shop
     assert await gate(shop) == (401, "", "not_authenticated", "")
     assert await gate(shop, **ada.headers) == (403, "auth0%7Cada", "never_subscribed", "")
 
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     assert await gate(shop, **ada.headers) == (204, "auth0%7Cada", "paid_term", "2027-03-01T18:00:00Z")
     assert await gate(shop, "teleport", **ada.headers) == (403, "auth0%7Cada", "unknown_feature", "")
     assert (await gate(shop, "ad_free", **ada.headers))[::2] == (403, "coming_soon")
     payment = (await shop.overview(ada))["payments"][0]["id"]
-    assert (await shop.refunds(payment)).status_code == 201
+    assert (await shop.request_refund(payment)).status_code == 201
     assert (await gate(shop, **ada.headers))[::2] == (403, "refunded")
 
 
@@ -41,7 +41,7 @@ async def test_a_token_says_what_a_reader_may_use_and_a_refund_is_told_to_who_re
     ada = shop.person()
     nothing = (await shop.post("/v1/me/entitlement-tokens", ada)).json()
     assert (await read_token(shop, nothing["token"]))["features"] == {}
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     minted = (await shop.post("/v1/me/entitlement-tokens", ada)).json()
 
     claims = await read_token(shop, minted["token"])
@@ -55,7 +55,7 @@ async def test_a_token_says_what_a_reader_may_use_and_a_refund_is_told_to_who_re
     feed = (await shop.http.get("/v1/revocations", headers=server)).json()
     assert feed == {"data": [], "next": "0"}
     payment = (await shop.overview(ada))["payments"][0]["id"]
-    assert (await shop.refunds(payment)).status_code == 201
+    assert (await shop.request_refund(payment)).status_code == 201
     feed = (await shop.http.get("/v1/revocations", params={"since": feed["next"], "wait": 20}, headers=server)).json()
     assert [one["subscriber"] for one in feed["data"]] == ["ada"]
     assert feed["data"][0]["version"] > claims["version"]

@@ -5,9 +5,9 @@ import asyncio
 import httpx2
 from pydantic import SecretStr
 
-from tests.support.another import LISTENING, another_process
+from tests.support.database_proxy import DatabaseProxy, database_proxy
+from tests.support.second_process import LISTENING_CONNECTIONS, second_process
 from tests.support.shop import Person, Shop
-from tests.support.wire import Wire, wire_to
 
 PROMISED = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at most one second old"
 
@@ -20,7 +20,7 @@ async def gate(http: httpx2.AsyncClient, reader: Person) -> int:
 async def refunded(shop: Shop, reader: Person) -> None:
     """Give a reader's money back."""
     payment = (await shop.overview(reader))["payments"][0]["id"]
-    assert (await shop.refunds(payment, key=f"of-{reader.sub}")).status_code == 201
+    assert (await shop.request_refund(payment, key=f"of-{reader.sub}")).status_code == 201
 
 
 async def cancelled(shop: Shop, reader: Person) -> None:
@@ -35,11 +35,13 @@ async def taken_back(shop: Shop, reader: Person) -> None:
     assert gone.status_code == 200, gone.text
 
 
-async def all_refuse_within_a_second(shop: Shop, processes: list[httpx2.AsyncClient], wire: Wire | None) -> None:
+async def all_refuse_within_a_second(
+    shop: Shop, processes: list[httpx2.AsyncClient], wire: DatabaseProxy | None
+) -> None:
     """Let three readers in everywhere, take their access away, each in another way, and ask everywhere."""
     ada, bob, cyd = (shop.person(f"{name}-{'deaf' if wire else 'hears'}") for name in ("ada", "bob", "cyd"))
-    await shop.subscribes(ada)
-    await shop.subscribes(bob)
+    await shop.subscribe(ada)
+    await shop.subscribe(bob)
     given = {"subscriber": cyd.sub, "plan": "annual", "until": "2027-01-01T00:00:00Z", "reason": "why"}
     assert (await shop.post("/v1/support/comps", shop.agent, given)).status_code == 201
     if wire:
@@ -54,21 +56,21 @@ async def all_refuse_within_a_second(shop: Shop, processes: list[httpx2.AsyncCli
 
 
 async def test_every_process_refuses_within_a_second_of_a_refund_and_of_an_end_at_once(shop: Shop) -> None:
-    async with another_process(shop) as second, another_process(shop) as third:
+    async with second_process(shop) as second, second_process(shop) as third:
         await all_refuse_within_a_second(shop, [shop.http, second, third], None)
 
 
 async def test_so_does_one_whose_notifications_are_lost_without_its_knowing(shop: Shop) -> None:
-    async with wire_to(shop.dsn) as wire, another_process(shop, listen_database_url=SecretStr(wire.url)) as deaf:
-        await shop.until(f"SELECT count(*) = 2 {LISTENING}")
+    async with database_proxy(shop.dsn) as wire, second_process(shop, listen_database_url=SecretStr(wire.url)) as deaf:
+        await shop.wait_until(f"SELECT count(*) = 2 {LISTENING_CONNECTIONS}")
         await all_refuse_within_a_second(shop, [shop.http, deaf], wire)
 
 
 async def test_and_one_whose_connection_that_listens_is_cut(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     assert [await gate(shop.http, ada) for _ in range(3)] == [204] * 3
-    await shop.rows(f"SELECT pg_terminate_backend(pid) {LISTENING}")
+    await shop.rows(f"SELECT pg_terminate_backend(pid) {LISTENING_CONNECTIONS}")
     await cancelled(shop, ada)
     await asyncio.sleep(PROMISED)
     assert await gate(shop.http, ada) == 403

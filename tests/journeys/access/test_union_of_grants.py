@@ -18,10 +18,18 @@ import pytest
 from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.domain.plans import Catalogue
 from app.services import catalogue
-from tests.support.givings import ANNOUNCED_FOR, BEGIN, DAYS, Given, ended, subscribed, two_plans
-from tests.support.hands import Hands, hands_at
+from tests.support.check_methods import Checker, CheckResult, methods_that_differ, open_checker
+from tests.support.grant_scenarios import (
+    ANNOUNCED_DATE,
+    DAYS,
+    FIRST_DAY,
+    GivenSubscription,
+    add_subscription,
+    end_subscription,
+    write_two_plan_catalogue,
+)
+from tests.support.manual_clock import ManualClock, manual_clock
 from tests.support.shop import Person, Shop, open_shop
-from tests.support.ways import Asker, Said, asking, differing
 
 Spells = list[tuple[int, int, str]]
 
@@ -31,10 +39,10 @@ class World:
     """A shop whose clock can be put to any time, and who asks in it."""
 
     shop: Shop
-    hands: Hands
+    hands: ManualClock
     offer: Catalogue
     sessions: Sessions
-    asker: Asker
+    asker: Checker
 
     async def knows(self, reader: Person) -> None:
         """Wait until the service says what the row says."""
@@ -56,17 +64,17 @@ class World:
                 found[name] += [(starts, until, reason) for starts, until, reason, *_ in spells]
         return found
 
-    async def asked(self, reader: Person, at: datetime) -> dict[str, Said]:
+    async def asked(self, reader: Person, at: datetime) -> dict[str, CheckResult]:
         """Ask in every way at a time: all say the same, and it is what the grants say."""
         self.hands.moment = at
         granted = await self.spells(reader)
         answers = await self.asker.every_way(reader)
         for name, said in answers.items():
             one = said["check"]
-            assert not differing(said), (at, name, said)
+            assert not methods_that_differ(said), (at, name, said)
             now = int(at.timestamp())
             running = [spell for spell in granted[name] if spell[0] <= now < spell[1]]
-            if name == "ad_free" and at < ANNOUNCED_FOR:
+            if name == "ad_free" and at < ANNOUNCED_DATE:
                 assert (one.allowed, one.reason) == (False, "coming_soon"), at
                 continue
             assert one.allowed == bool(running), (at, name, one, granted[name])
@@ -79,25 +87,25 @@ class World:
 
 @pytest.fixture
 async def world(database: str, sandbox: Any, issuer: Any, tmp_path: Path) -> AsyncIterator[World]:
-    path = two_plans(tmp_path)
+    path = write_two_plan_catalogue(tmp_path)
     offer = catalogue.load(path)
     engine = make_engine(database, pool_size=2)
     async with (
-        hands_at(BEGIN) as hands,
+        manual_clock(FIRST_DAY) as hands,
         open_shop(database, sandbox, issuer, clock_url=hands.url, catalogue=path) as shop,
-        asking(shop, offer.features) as asker,
+        open_checker(shop, offer.features) as asker,
     ):
         yield World(shop, hands, offer, make_sessions(engine), asker)
     await engine.dispose()
 
 
-async def given_anything(world: World, reader: Person, chance: random.Random) -> list[Given | str]:
+async def given_anything(world: World, reader: Person, chance: random.Random) -> list[GivenSubscription | str]:
     """Give a reader some grants; comps by the API, by their ids."""
-    held: list[Given | str] = [
-        await subscribed(world.sessions, world.offer, reader.sub, chance) for _ in range(chance.randrange(3))
+    held: list[GivenSubscription | str] = [
+        await add_subscription(world.sessions, world.offer, reader.sub, chance) for _ in range(chance.randrange(3))
     ]
     for _ in range(chance.randrange(3)):
-        world.hands.moment = BEGIN + timedelta(days=chance.randrange(DAYS // 2))
+        world.hands.moment = FIRST_DAY + timedelta(days=chance.randrange(DAYS // 2))
         until = world.hands.moment + timedelta(days=chance.randrange(1, DAYS // 2))
         body = {"subscriber": reader.sub, "plan": chance.choice(("annual", "small")), "reason": "because"}
         made = await world.shop.post("/v1/support/comps", world.shop.agent, {**body, "until": until.isoformat()})
@@ -109,8 +117,8 @@ async def given_anything(world: World, reader: Person, chance: random.Random) ->
 def moments(spells: Iterable[Spells], chance: random.Random, most: int) -> list[datetime]:
     """Return times at which to ask: at edges, just before them, and in between."""
     edges = {at for some in spells for start, until, _ in some for at in (start, until)}
-    around = sorted({at - back for at in edges for back in (0, 1)} | {int(ANNOUNCED_FOR.timestamp()) - 1})
-    within = [int((BEGIN + timedelta(days=chance.randrange(DAYS))).timestamp()) for _ in range(2)]
+    around = sorted({at - back for at in edges for back in (0, 1)} | {int(ANNOUNCED_DATE.timestamp()) - 1})
+    within = [int((FIRST_DAY + timedelta(days=chance.randrange(DAYS))).timestamp()) for _ in range(2)]
     chosen = chance.sample(around, min(most, len(around))) + within
     return [datetime.fromtimestamp(at, UTC) for at in chosen]
 
@@ -127,10 +135,10 @@ async def one_reader(world: World, number: int, seed: int, most: int) -> None:
     if not held:
         return
     one = chance.choice(held)
-    name = one.id if isinstance(one, Given) else f"grt_{one}"
+    name = one.id if isinstance(one, GivenSubscription) else f"grt_{one}"
     others = await world.spells(reader, but=name)
-    if isinstance(one, Given):
-        await ended(world.sessions, world.offer, reader.sub, one, chance)
+    if isinstance(one, GivenSubscription):
+        await end_subscription(world.sessions, world.offer, reader.sub, one, chance)
     else:
         path = f"/v1/support/comps/{one}"
         gone = await world.shop.http.delete(path, headers=dict(world.shop.agent.headers))
@@ -170,13 +178,13 @@ async def test_what_is_announced_for_a_date_opens_on_it_for_all_who_have_the_pla
         if kind == "paid":
             await announced_soon(world, reader, chance)
         else:
-            world.hands.moment = ANNOUNCED_FOR - timedelta(days=9)
-            until = ANNOUNCED_FOR + timedelta(days=9)
+            world.hands.moment = ANNOUNCED_DATE - timedelta(days=9)
+            until = ANNOUNCED_DATE + timedelta(days=9)
             body = {"subscriber": reader.sub, "plan": "small", "reason": "because", "until": until.isoformat()}
             assert (await world.shop.post("/v1/support/comps", world.shop.agent, body)).status_code == 201
         await world.knows(reader)
     day = timedelta(days=1)
-    for at, granted in ((ANNOUNCED_FOR - day, False), (ANNOUNCED_FOR - day / 86_400, False), (ANNOUNCED_FOR, True)):
+    for at, granted in ((ANNOUNCED_DATE - day, False), (ANNOUNCED_DATE - day / 86_400, False), (ANNOUNCED_DATE, True)):
         for reader, reason in ((ada, "paid_term"), (bob, "comp"), (cyd, "never_subscribed")):
             said = (await world.asked(reader, at))["ad_free"]
             expected = (granted and reader is not cyd, reason if granted else "coming_soon")
@@ -188,8 +196,8 @@ async def test_what_is_announced_for_a_date_opens_on_it_for_all_who_have_the_pla
 async def announced_soon(world: World, reader: Person, chance: random.Random) -> None:
     """Have a reader subscribe so that the announced date is within what is paid."""
     while True:
-        given = await subscribed(world.sessions, world.offer, reader.sub, chance, kind="active")
-        day = int(ANNOUNCED_FOR.timestamp())
+        given = await add_subscription(world.sessions, world.offer, reader.sub, chance, kind="active")
+        day = int(ANNOUNCED_DATE.timestamp())
         spells = (await world.spells(reader))["ad_free"]
         if given and any(
             start < day - 86_400 and until > day and reason == "paid_term" for start, until, reason in spells

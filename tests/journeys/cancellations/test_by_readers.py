@@ -7,22 +7,22 @@ import pytest
 from app import main
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancellations, catalogue
-from tests.support.shop import OPENING, Shop
+from tests.support.shop import START_TIME, Shop
 
-A_YEAR = OPENING.replace(year=2027)
+A_YEAR = START_TIME.replace(year=2027)
 
 
 async def test_a_scheduled_cancel_keeps_access_to_its_end_and_ends_it_then(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end", "reason": "too_expensive"})
 
     assert canceled.status_code == 200, canceled.text
     assert (canceled.json()["renews_at"], canceled.json()["ends_at"]) == (None, "2027-03-01T18:00:00Z")
-    await shop.wind_to(A_YEAR - timedelta(hours=1))
+    await shop.advance_to(A_YEAR - timedelta(hours=1))
     assert await shop.may_read(ada)
-    await shop.wind_to(A_YEAR + timedelta(hours=1))
+    await shop.advance_to(A_YEAR + timedelta(hours=1))
     assert (await shop.check(ada))["reason"] == "ended"
     assert (await shop.get("/v1/me/subscription", ada)).json()["status"] == "canceled"
     assert len((await shop.overview(ada))["payments"]) == 1
@@ -30,7 +30,7 @@ async def test_a_scheduled_cancel_keeps_access_to_its_end_and_ends_it_then(shop:
 
 async def test_one_click_undoes_a_scheduled_cancel(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
 
     resumed = await shop.post("/v1/me/subscription/resume", ada)
@@ -41,7 +41,7 @@ async def test_one_click_undoes_a_scheduled_cancel(shop: Shop) -> None:
 
 async def test_cancel_and_resume_can_be_clicked_again_and_again(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     for _ in range(2):
         ends = (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).json()
@@ -56,69 +56,69 @@ async def test_cancel_and_resume_can_be_clicked_again_and_again(shop: Shop) -> N
 
 async def test_a_cancel_made_in_stripes_portal_is_undone_here(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
-    ends = int((OPENING + timedelta(days=100)).timestamp())
-    await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", cancel_at=str(ends), proration_behavior="none")
-    await shop.settles()
+    ends = int((START_TIME + timedelta(days=100)).timestamp())
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", cancel_at=str(ends), proration_behavior="none")
+    await shop.wait_until_idle()
     assert (await shop.get("/v1/me/subscription", ada)).json()["ends_at"] is not None
 
     resumed = (await shop.post("/v1/me/subscription/resume", ada)).json()
 
     assert resumed["ends_at"] is None
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at"] is None
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at"] is None
 
 
 async def test_now_ends_access_at_once_and_refunds_nothing(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     ended = await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
 
     assert ended.json()["status"] == "canceled"
     assert (await shop.check(ada))["reason"] == "ended"
-    await shop.settles()
+    await shop.wait_until_idle()
     (held,) = (await shop.overview(ada))["subscriptions"]
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     refused = await shop.post("/v1/me/subscription/resume", ada)
     assert (refused.status_code, refused.json()["code"]) == (409, "already_ended")
 
 
 async def test_now_holds_even_while_stripe_is_away(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     path = f"/v1/subscriptions/{held['stripe_id']}"
-    await shop.fault(method="DELETE", path=path, when="before", action="status", status=500, times=4)
+    await shop.add_fault(method="DELETE", path=path, when="before", action="status", status=500, times=4)
 
     ended = await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
 
     assert ended.json()["status"] == "canceled"
     assert not await shop.may_read(ada)
-    await shop.settles()
-    assert (await shop.at_stripe(path))["status"] == "canceled"
+    await shop.wait_until_idle()
+    assert (await shop.stripe_get(path))["status"] == "canceled"
 
 
 async def test_who_left_can_subscribe_again(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
-    await shop.settles()
+    await shop.wait_until_idle()
 
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     assert await shop.may_read(ada)
-    assert len(await shop.customers()) == 1
+    assert len(await shop.stripe_customers()) == 1
 
 
 async def test_a_term_renews_and_no_payer_is_locked_out_while_stripe_takes_its_hour(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
-    await shop.wind_to(A_YEAR + timedelta(minutes=30))
+    await shop.advance_to(A_YEAR + timedelta(minutes=30))
     assert (await shop.check(ada))["reason"] == "renewal_pending"
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
 
     assert await shop.check(ada) == {"allowed": True, "reason": "paid_term", "until": "2028-03-01T18:00:00Z"}
     assert len((await shop.overview(ada))["payments"]) == 2
@@ -132,42 +132,42 @@ async def test_who_never_subscribed_has_nothing_to_cancel(shop: Shop) -> None:
 
 async def test_an_unpaid_subscription_never_had_access(shop: Shop) -> None:
     ada = shop.person()
-    await shop.opens_checkout(ada)
-    await shop.settles()
+    await shop.open_checkout(ada)
+    await shop.wait_until_idle()
 
     assert (await shop.check(ada))["reason"] == "never_subscribed"
 
 
 async def test_who_cancels_after_setting_a_later_end_in_the_portal_is_not_charged_again(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     later = int((A_YEAR + timedelta(days=100)).timestamp())
-    await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", cancel_at=str(later), proration_behavior="none")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", cancel_at=str(later), proration_behavior="none")
+    await shop.wait_until_idle()
 
     canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
 
     assert canceled.status_code == 200, canceled.text
     assert canceled.json()["ends_at"] == "2027-03-01T18:00:00Z"
-    await shop.wind_to(A_YEAR + timedelta(days=5))
+    await shop.advance_to(A_YEAR + timedelta(days=5))
     seen = await shop.overview(ada)
     assert (len(seen["payments"]), seen["subscriptions"][0]["status"]) == (1, "canceled")
 
 
 async def test_an_end_is_of_the_subscription_that_was_named_and_of_no_other(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (old,) = (await shop.overview(ada))["subscriptions"]
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
-    await shop.settles()
-    await shop.subscribes(ada)
+    await shop.wait_until_idle()
+    await shop.subscribe(ada)
 
     async with main.open_context(shop.settings, catalogue.load(shop.settings.catalogue)) as ctx:
         for again in (
-            cancellations.cancel_now(ctx, ada.sub, reason=None, only=old["id"], now=OPENING),
-            cancellations.cancel_at_period_end(ctx, ada.sub, reason=None, comment=None, only=old["id"], now=OPENING),
-            cancellations.resume(ctx, ada.sub, only=old["id"], now=OPENING),
+            cancellations.cancel_now(ctx, ada.sub, reason=None, only=old["id"], now=START_TIME),
+            cancellations.cancel_at_period_end(ctx, ada.sub, reason=None, comment=None, only=old["id"], now=START_TIME),
+            cancellations.resume(ctx, ada.sub, only=old["id"], now=START_TIME),
         ):
             with pytest.raises(AlreadyEnded):
                 await again

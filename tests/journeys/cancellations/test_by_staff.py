@@ -2,15 +2,15 @@
 
 from datetime import timedelta
 
-from tests.support.shop import OPENING, Shop
+from tests.support.shop import START_TIME, Shop
 
-A_YEAR = OPENING.replace(year=2027)
+A_YEAR = START_TIME.replace(year=2027)
 ASKED = {"reason": "requested_by_reader", "note": "by telephone"}
 
 
 async def test_staff_end_a_subscription_with_what_is_paid_and_have_it_go_on_again(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     path = f"/v1/support/subscriptions/{held['id']}"
 
@@ -18,12 +18,12 @@ async def test_staff_end_a_subscription_with_what_is_paid_and_have_it_go_on_agai
         ends = await shop.post(f"{path}/cancel", shop.agent, {"when": "period_end", **ASKED})
         assert ends.status_code == 200, ends.text
         assert (ends.json()["status"], ends.json()["cancel_at"]) == ("active", "2027-03-01T18:00:00Z")
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is True
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is True
     assert await shop.may_read(ada)
 
     resumed = await shop.post(f"{path}/resume", shop.agent, {"reason": "cancelled_by_mistake"})
     assert resumed.json()["cancel_at"] is None, resumed.text
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is False
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is False
     written = await shop.rows(
         "SELECT actor, action, reason, words, before, after FROM audit_log"
         " LEFT JOIN audit_notes ON audit_id = audit_log.id ORDER BY audit_log.id"
@@ -34,13 +34,13 @@ async def test_staff_end_a_subscription_with_what_is_paid_and_have_it_go_on_agai
     ]
     assert ('"ends_at": null' in written[0]["before"], "2027-03-01" in written[0]["after"]) == (True, True)
     assert ("2027-03-01" in written[1]["before"], '"ends_at": null' in written[1]["after"]) == (True, True)
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
     assert len((await shop.overview(ada))["payments"]) == 2
 
 
 async def test_staff_end_a_subscription_at_once_and_its_story_names_them(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     path = f"/v1/support/subscriptions/{held['id']}"
 
@@ -48,8 +48,8 @@ async def test_staff_end_a_subscription_at_once_and_its_story_names_them(shop: S
 
     assert (ended.json()["status"], ended.json()["ended_by"]) == ("canceled", "cancel_now"), ended.text
     assert (await shop.check(ada))["reason"] == "ended"
-    await shop.settles()
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    await shop.wait_until_idle()
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     overview = await shop.overview(ada)
     assert overview["refunds"] == []
     assert any("agent of the staff" in one["words"] and "bereavement" in one["words"] for one in overview["timeline"])
@@ -64,7 +64,7 @@ async def test_staff_end_a_subscription_at_once_and_its_story_names_them(shop: S
 
 async def test_who_may_not_and_what_is_not_understood_changes_nothing(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     good = {"cancel": {"when": "now", **ASKED}, "resume": ASKED}
     for step, body in good.items():

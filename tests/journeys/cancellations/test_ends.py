@@ -7,28 +7,28 @@ import pytest
 
 from tests.journeys.disputes.test_disputes import bank, disputes
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import held_of, price
-from tests.support.shop import OPENING, Person, Shop
-from tests.support.trials import on_trial
+from tests.support.shop import START_TIME, Person, Shop
+from tests.support.trials import start_trial
 
-A_YEAR = OPENING.replace(year=2027)
+A_YEAR = START_TIME.replace(year=2027)
 Ends = Callable[[Shop, Person, str], Awaitable[None]]
 
 
 async def invoices_of(shop: Shop, stripe_id: str) -> list[str]:
     """Return how the invoices of a subscription stand at Stripe, the newest first."""
-    return [one["status"] for one in (await shop.at_stripe("/v1/invoices", subscription=stripe_id))["data"]]
+    return [one["status"] for one in (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]]
 
 
 async def owes_and_has_more_pending(shop: Shop, ada: Person) -> tuple[str, str]:
     """Have a reader whose renewal failed, with an item that waits for the next invoice; return the ids of both."""
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     held = await held_of(shop, ada)
-    (customer,) = await shop.customers()
-    card = await shop.makes("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
-    await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
-    await shop.wind_to(A_YEAR + timedelta(days=1))
+    (customer,) = await shop.stripe_customers()
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
+    await shop.advance_to(A_YEAR + timedelta(days=1))
     assert await invoices_of(shop, held["stripe_id"]) == ["open", "paid"]
-    await shop.makes(
+    await shop.stripe_post(
         "/v1/invoiceitems",
         customer=customer["id"],
         subscription=held["stripe_id"],
@@ -36,7 +36,9 @@ async def owes_and_has_more_pending(shop: Shop, ada: Person) -> tuple[str, str]:
         currency="usd",
         description="Print Edition",
     )
-    await shop.makes("/v1/invoiceitems", customer=customer["id"], amount="900", currency="usd", description="A mug")
+    await shop.stripe_post(
+        "/v1/invoiceitems", customer=customer["id"], amount="900", currency="usd", description="A mug"
+    )
     return held["stripe_id"], customer["id"]
 
 
@@ -54,7 +56,7 @@ async def the_dashboard(shop: Shop, ada: Person, stripe_id: str) -> None:
 
 
 async def a_refund_by_hand(shop: Shop, ada: Person, stripe_id: str) -> None:
-    await shop.makes("/v1/refunds", payment_intent=(await shop.overview(ada))["payments"][0]["id"])
+    await shop.stripe_post("/v1/refunds", payment_intent=(await shop.overview(ada))["payments"][0]["id"])
 
 
 async def a_lost_dispute(shop: Shop, ada: Person, stripe_id: str) -> None:
@@ -70,7 +72,7 @@ async def closed(shop: Shop) -> None:
 
 async def pending(shop: Shop, customer: str) -> list[str]:
     """Return what waits for a customer's next invoice."""
-    waiting = (await shop.at_stripe("/v1/invoiceitems", customer=customer, pending="true"))["data"]
+    waiting = (await shop.stripe_get("/v1/invoiceitems", customer=customer, pending="true"))["data"]
     return [str(item["description"]) for item in waiting]
 
 
@@ -80,7 +82,7 @@ async def test_nothing_stays_payable_whoever_ends_it(shop: Shop, ends: Ends) -> 
     stripe_id, customer = await owes_and_has_more_pending(shop, ada)
 
     await ends(shop, ada, stripe_id)
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert (await held_of(shop, ada))["status"] == "canceled"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
@@ -94,20 +96,20 @@ async def test_nothing_stays_payable_whoever_ends_it(shop: Shop, ends: Ends) -> 
 
 async def test_nothing_stays_payable_when_the_guarantee_ends_it(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     held = await held_of(shop, ada)
-    (customer,) = await shop.customers()
-    card = await shop.makes("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
-    await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
+    (customer,) = await shop.stripe_customers()
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
     at_once = {"proration_behavior": "always_invoice", "price": await price(shop, amount=12_00)}
-    await shop.makes("/v1/subscription_items", subscription=held["stripe_id"], **at_once)
+    await shop.stripe_post("/v1/subscription_items", subscription=held["stripe_id"], **at_once)
     later = {"customer": customer["id"], "subscription": held["stripe_id"], "description": "Print Edition"}
-    await shop.makes("/v1/invoiceitems", amount="2400", currency="usd", **later)
-    await shop.settles()
+    await shop.stripe_post("/v1/invoiceitems", amount="2400", currency="usd", **later)
+    await shop.wait_until_idle()
     assert await invoices_of(shop, held["stripe_id"]) == ["open", "paid"]
 
-    refund = await shop.refunds((await shop.overview(ada))["payments"][0]["id"])
-    await shop.settles()
+    refund = await shop.request_refund((await shop.overview(ada))["payments"][0]["id"])
+    await shop.wait_until_idle()
 
     assert refund.status_code == 201, refund.text
     assert await invoices_of(shop, held["stripe_id"]) == ["void", "paid"]
@@ -117,17 +119,17 @@ async def test_nothing_stays_payable_when_the_guarantee_ends_it(shop: Shop) -> N
 
 async def test_a_trial_that_is_ended_leaves_nothing_that_is_billed_later(shop: Shop) -> None:
     ada = shop.person()
-    trial = await on_trial(shop, ada)
-    (customer,) = await shop.customers()
+    trial = await start_trial(shop, ada)
+    (customer,) = await shop.stripe_customers()
     later = {"customer": customer["id"], "subscription": trial, "description": "Print Edition"}
-    await shop.makes("/v1/invoiceitems", amount="2400", currency="usd", **later)
+    await shop.stripe_post("/v1/invoiceitems", amount="2400", currency="usd", **later)
 
     await the_reader(shop, ada, trial)
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await pending(shop, customer["id"]) == []
     await closed(shop)
-    await shop.wind_to(OPENING + timedelta(days=32))
+    await shop.advance_to(START_TIME + timedelta(days=32))
     assert (await shop.overview(ada))["payments"] == []
 
 
@@ -135,22 +137,22 @@ async def test_a_trial_that_is_ended_leaves_nothing_that_is_billed_later(shop: S
 async def test_paid_before_stripe_has_heard_of_the_end_it_goes_back_once(shop: Shop, ends: Ends) -> None:
     ada = shop.person()
     stripe_id, customer = await owes_and_has_more_pending(shop, ada)
-    (owed, _) = (await shop.at_stripe("/v1/invoices", subscription=stripe_id))["data"]
-    good = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer)
+    (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
+    good = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer)
     path = f"/v1/subscriptions/{stripe_id}"
-    fault = await shop.fault(method="DELETE", path=path, action="status", status=500, times=None)
+    fault = await shop.add_fault(method="DELETE", path=path, action="status", status=500, times=None)
 
     await ends(shop, ada, stripe_id)
     assert not await shop.may_read(ada)
     an_hour_on = {"frozen_time": str(int((A_YEAR + timedelta(days=1, hours=1)).timestamp()))}
     await shop.stripe.post(f"/v1/test_helpers/test_clocks/{shop.clock}/advance", data=an_hour_on)
-    await shop.until_clock_is_ready()
-    await shop.makes(f"/v1/invoices/{owed['id']}/pay", payment_method=good["id"])
+    await shop.wait_for_clock()
+    await shop.stripe_post(f"/v1/invoices/{owed['id']}/pay", payment_method=good["id"])
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.does("UPDATE subscriptions SET due_at = now() WHERE due_at IS NOT NULL")
-    await shop.settles()
+    await shop.execute("UPDATE subscriptions SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until_idle()
 
-    assert [r["amount"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [49_00]
+    assert [r["amount"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [49_00]
     (ours,) = (await shop.overview(ada))["refunds"]
     assert (ours["basis"], ours["status"]) == ("paid_after_end", "succeeded")
     assert not await shop.may_read(ada)
@@ -159,35 +161,35 @@ async def test_paid_before_stripe_has_heard_of_the_end_it_goes_back_once(shop: S
 
 async def test_the_draft_of_a_renewal_is_voided_too(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     held = await held_of(shop, ada)
-    await shop.wind_to(A_YEAR + timedelta(minutes=10))
+    await shop.advance_to(A_YEAR + timedelta(minutes=10))
     assert await invoices_of(shop, held["stripe_id"]) == ["draft", "paid"]
 
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await invoices_of(shop, held["stripe_id"]) == ["void", "paid"]
-    await shop.wind_to(A_YEAR + timedelta(days=2))
+    await shop.advance_to(A_YEAR + timedelta(days=2))
     assert len((await shop.overview(ada))["payments"]) == 1
 
 
 async def test_paid_after_the_end_it_goes_back_once(shop: Shop) -> None:
     ada = shop.person()
     stripe_id, customer = await owes_and_has_more_pending(shop, ada)
-    (owed, _) = (await shop.at_stripe("/v1/invoices", subscription=stripe_id))["data"]
+    (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
-    await shop.wind_to(A_YEAR + timedelta(days=2))
-    good = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer)
+    await shop.advance_to(A_YEAR + timedelta(days=2))
+    good = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer)
 
-    await shop.makes(f"/v1/invoices/{owed['id']}/pay", payment_method=good["id"])
+    await shop.stripe_post(f"/v1/invoices/{owed['id']}/pay", payment_method=good["id"])
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
-    await shop.settles()
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
-    await shop.settles()
+    await shop.wait_until_idle()
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
+    await shop.wait_until_idle()
 
-    (given,) = (await shop.at_stripe("/v1/refunds"))["data"]
+    (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
     assert given["amount"] == 49_00
     (ours,) = (await shop.overview(ada))["refunds"]
     assert (ours["basis"], ours["status"]) == ("paid_after_end", "succeeded")
@@ -198,18 +200,18 @@ async def test_paid_after_the_end_it_goes_back_once(shop: Shop) -> None:
 
 async def test_a_renewal_between_a_refund_and_our_hearing_of_it_goes_back(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     held = await held_of(shop, ada)
     payment = (await shop.overview(ada))["payments"][0]["id"]
-    await shop.wind_to(A_YEAR - timedelta(days=1))
+    await shop.advance_to(A_YEAR - timedelta(days=1))
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.makes("/v1/refunds", payment_intent=payment)
-    await shop.wind_to(A_YEAR + timedelta(days=1))
+    await shop.stripe_post("/v1/refunds", payment_intent=payment)
+    await shop.advance_to(A_YEAR + timedelta(days=1))
 
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
-    await shop.settles()
+    await shop.wait_until_idle()
 
     seen = {(r["basis"], r["status"], r["amount"]["amount"]) for r in (await shop.overview(ada))["refunds"]}
     assert seen == {("dashboard", "succeeded", 49_00), ("paid_after_end", "succeeded", 49_00)}
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     assert not await shop.may_read(ada)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.journeys.cancellations.test_ends import A_YEAR, invoices_of
 from tests.journeys.subscribing.test_duplicates import by_stripe_id, opens_another_tab
-from tests.support.killing import killed_and_back
-from tests.support.shop import OPENING, Person, Shop
+from tests.support.crashes import kill_and_restart
+from tests.support.shop import START_TIME, Person, Shop
 
 Moment = tuple[str, str, str]
 SUBSCRIPTION, INVOICE, ITEM = "/v1/subscriptions/{subscription}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{item}"
@@ -58,21 +58,21 @@ async def debtors(shop: Shop, count: int) -> list[Debtor]:
     readers = [shop.person(f"debtor-{n}") for n in range(count)]
     held = {}
     for reader in readers:
-        await shop.subscribes(reader)
+        await shop.subscribe(reader)
         overview = await shop.overview(reader)
         held[reader.sub] = (overview["stripe_customer"], overview["subscriptions"][0]["stripe_id"])
     for customer, stripe_id in held.values():
-        card = await shop.makes("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer)
-        await shop.makes(f"/v1/subscriptions/{stripe_id}", default_payment_method=card["id"])
-    await shop.wind_to(A_YEAR + timedelta(days=1))
+        card = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer)
+        await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", default_payment_method=card["id"])
+    await shop.advance_to(A_YEAR + timedelta(days=1))
     found = []
     for reader in readers:
         customer, stripe_id = held[reader.sub]
         what = {"customer": customer, "amount": "2400", "currency": "usd"}
-        item = await shop.makes("/v1/invoiceitems", **what, subscription=stripe_id, description="Print Edition")
-        (owed,) = (await shop.at_stripe("/v1/invoices", subscription=stripe_id, status="open"))["data"]
+        item = await shop.stripe_post("/v1/invoiceitems", **what, subscription=stripe_id, description="Print Edition")
+        (owed,) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id, status="open"))["data"]
         found.append(Debtor(reader, customer, stripe_id, owed["id"], item["id"]))
-    await shop.settles()
+    await shop.wait_until_idle()
     return found
 
 
@@ -82,9 +82,9 @@ async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
     (held,) = overview["subscriptions"]
     assert overview["refunds"] == [], "an end refunds nothing by itself"
     assert held["ended_by"] == ("cancel_now" if by_reader else None)
-    assert (await shop.at_stripe(f"/v1/subscriptions/{debtor.subscription}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{debtor.subscription}"))["status"] == "canceled"
     assert await invoices_of(shop, debtor.subscription) == ["void", "paid"]
-    assert (await shop.at_stripe("/v1/invoiceitems", customer=debtor.customer, pending="true"))["data"] == []
+    assert (await shop.stripe_get("/v1/invoiceitems", customer=debtor.customer, pending="true"))["data"] == []
     assert not await shop.may_read(debtor.reader)
     (row,) = await shop.rows(
         "SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions WHERE stripe_id = $1", debtor.subscription
@@ -101,13 +101,13 @@ async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
 async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
     """Have a reader leave for each moment, kill the service there, and have them click again."""
     for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
-        fault = await shop.fault(**debtor.at(moment))
+        fault = await shop.add_fault(**debtor.at(moment))
         leaves = asyncio.create_task(shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"}))
-        await killed_and_back(shop, fault)
+        await kill_and_restart(shop, fault)
         with contextlib.suppress(httpx2.TransportError):
             await leaves
         again = await shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"})
-        await shop.settles()
+        await shop.wait_until_idle()
         assert (again.status_code, again.json().get("code")) == (409, "already_ended"), moment
         await is_over_once(shop, debtor, by_reader=True)
 
@@ -115,10 +115,10 @@ async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
 async def stripe_ends_at(shop: Shop, moments: Sequence[Moment]) -> None:
     """Have a subscription ended in the Dashboard for each moment, and kill the service there."""
     for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
-        fault = await shop.fault(**debtor.at(moment))
+        fault = await shop.add_fault(**debtor.at(moment))
         await shop.stripe.delete(f"/v1/subscriptions/{debtor.subscription}")
-        await killed_and_back(shop, fault)
-        await shop.settles()
+        await kill_and_restart(shop, fault)
+        await shop.wait_until_idle()
         await is_over_once(shop, debtor, by_reader=False)
 
 
@@ -127,27 +127,27 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
     first: dict[str, tuple[str, str]] = {}
     readers = [shop.person(f"reader-{n}") for n in range(len(moments))]
     for reader in readers:
-        await shop.subscribes(reader)
+        await shop.subscribe(reader)
         overview = await shop.overview(reader)
         first[reader.sub] = (overview["stripe_customer"], overview["subscriptions"][0]["stripe_id"])
-    await shop.wind_to(OPENING + timedelta(minutes=5))
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
     for number, (reader, (method, path, when)) in enumerate(zip(readers, moments, strict=True), start=1):
         customer, stays = first[reader.sub]
         session = await opens_another_tab(shop, customer, stays)
-        fault = await shop.fault(method=method, path=path.format(stays=stays), when=when, action="hold", times=1)
-        assert (await shop.fills_in(session["url"])).status_code == 303
-        goes = (await shop.at_stripe(f"/v1/checkout/sessions/{session['id']}"))["subscription"]
-        await killed_and_back(shop, fault)
-        await shop.settles()
+        fault = await shop.add_fault(method=method, path=path.format(stays=stays), when=when, action="hold", times=1)
+        assert (await shop.pay_checkout(session["url"])).status_code == 303
+        goes = (await shop.stripe_get(f"/v1/checkout/sessions/{session['id']}"))["subscription"]
+        await kill_and_restart(shop, fault)
+        await shop.wait_until_idle()
 
-        assert (await shop.at_stripe(f"/v1/subscriptions/{stays}"))["status"] == "active"
-        assert (await shop.at_stripe(f"/v1/subscriptions/{goes}"))["status"] == "canceled"
+        assert (await shop.stripe_get(f"/v1/subscriptions/{stays}"))["status"] == "active"
+        assert (await shop.stripe_get(f"/v1/subscriptions/{goes}"))["status"] == "canceled"
         assert await shop.may_read(reader)
         (ours,) = (await shop.overview(reader))["refunds"]
         assert (ours["basis"], ours["status"], ours["amount"]["amount"]) == ("duplicate", "succeeded", 49_00)
-        given = (await shop.at_stripe("/v1/refunds", limit="100"))["data"]
+        given = (await shop.stripe_get("/v1/refunds", limit="100"))["data"]
         assert [r["amount"] for r in given] == [49_00] * number, (method, path, when)
-        notes = (await shop.at_stripe("/v1/credit_notes", limit="100"))["data"]
+        notes = (await shop.stripe_get("/v1/credit_notes", limit="100"))["data"]
         assert [n["refunds"][0]["refund"] for n in notes] == [r["id"] for r in given]
         held = {s["id"] for s in (await by_stripe_id(shop, reader)).values()}
         told = await shop.rows(
@@ -158,27 +158,27 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
         assert [row["action"] for row in told] == ["refund.confirmed", "subscription.duplicate"]
 
 
-async def test_killed_when_a_doubles_money_has_gone_back_it_goes_back_once(apart: Shop) -> None:
-    await two_tabs_pay_at(apart, [PAID])
+async def test_killed_when_a_doubles_money_has_gone_back_it_goes_back_once(killable_shop: Shop) -> None:
+    await two_tabs_pay_at(killable_shop, [PAID])
 
 
-async def test_killed_when_the_invoice_of_an_end_is_voided_it_is_brought_about_once(apart: Shop) -> None:
-    await readers_leave_at(apart, [VOIDED])
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-async def test_killed_at_every_moment_an_end_is_brought_about_once(apart: Shop) -> None:
-    await readers_leave_at(apart, AN_END)
+async def test_killed_when_the_invoice_of_an_end_is_voided_it_is_brought_about_once(killable_shop: Shop) -> None:
+    await readers_leave_at(killable_shop, [VOIDED])
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_killed_at_every_moment_after_stripe_has_ended_it_all_is_done_once(apart: Shop) -> None:
-    await stripe_ends_at(apart, FOLLOWED)
+async def test_killed_at_every_moment_an_end_is_brought_about_once(killable_shop: Shop) -> None:
+    await readers_leave_at(killable_shop, AN_END)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_killed_at_every_moment_a_double_is_given_back_once(apart: Shop) -> None:
-    await two_tabs_pay_at(apart, A_DOUBLE)
+async def test_killed_at_every_moment_after_stripe_has_ended_it_all_is_done_once(killable_shop: Shop) -> None:
+    await stripe_ends_at(killable_shop, FOLLOWED)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_killed_at_every_moment_a_double_is_given_back_once(killable_shop: Shop) -> None:
+    await two_tabs_pay_at(killable_shop, A_DOUBLE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.shop import CATALOGUE, OPENING, VISA, Person, Shop, open_shop
+from tests.support.shop import CATALOGUE, START_TIME, VISA, Person, Shop, open_shop
 
 REFUND_FAILS = "4000000000005126"
 WARNS = "4000000000005423"
@@ -15,24 +15,24 @@ WARNS = "4000000000005423"
 
 async def bought(shop: Shop, by: Person, *, card: str = VISA) -> str:
     """Have somebody subscribe, and return the id of their payment."""
-    opened = await shop.opens_checkout(by)
+    opened = await shop.open_checkout(by)
     assert opened.status_code == 201, opened.text
-    paid = await shop.fills_in(opened.json()["url"], card=card)
+    paid = await shop.pay_checkout(opened.json()["url"], card=card)
     assert paid.status_code == 303, paid.text
-    await shop.settles()
+    await shop.wait_until_idle()
     return str((await shop.overview(by))["payments"][-1]["id"])
 
 
 async def charge_of(shop: Shop, payment: str) -> str:
     """Return the charge of a payment."""
-    return str((await shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"])
+    return str((await shop.stripe_get(f"/v1/payment_intents/{payment}"))["latest_charge"])
 
 
 async def bank(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
     """Have a bank do something."""
     done = await shop.stripe.post(f"/_sandbox/{path}", json=wanted)
     assert done.status_code == 200, done.text
-    await shop.settles()
+    await shop.wait_until_idle()
     return dict(done.json())
 
 
@@ -63,7 +63,7 @@ async def why(shop: Shop, by: Person) -> tuple[bool, str]:
 async def subscription_of(shop: Shop, by: Person) -> dict[str, Any]:
     """Return a reader's subscription as Stripe has it."""
     (held,) = (await shop.overview(by))["subscriptions"]
-    return await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}")
+    return await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}")
 
 
 async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: Shop) -> None:
@@ -79,10 +79,10 @@ async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: 
     assert await shop.may_read(bea)
     (shown,) = await support(shop, "disputes")
     assert (shown["id"], shown["status"], shown["payment"], shown["open"]) == (dispute, "needs_response", payment, True)
-    assert shown["due_by"] == (OPENING + timedelta(days=9)).isoformat().replace("+00:00", "Z")
+    assert shown["due_by"] == (START_TIME + timedelta(days=9)).isoformat().replace("+00:00", "Z")
     quote = await shop.quote(payment)
     assert (quote["allowed"], quote["reason"]) == (False, "payment_disputed")
-    refused = await shop.refunds(payment)
+    refused = await shop.request_refund(payment)
     assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
     assert "newsstand_open_disputes 1.0" in (await shop.http.get("/metrics")).text
 
@@ -96,7 +96,7 @@ async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: 
         ("access.suspended", "dispute_open", payment),
         ("access.restored", "dispute_over", payment),
     ]
-    assert (await shop.refunds(payment, key="after-all")).status_code == 201
+    assert (await shop.request_refund(payment, key="after-all")).status_code == 201
 
 
 async def test_a_dispute_that_is_lost_ends_the_term_and_the_subscription_for_good(shop: Shop) -> None:
@@ -110,9 +110,9 @@ async def test_a_dispute_that_is_lost_ends_the_term_and_the_subscription_for_goo
     (held,) = (await shop.overview(ada))["subscriptions"]
     assert (held["ended_by"], held["terms"][0]["refunded_as"]) == ("dispute_lost", "dispute_lost")
     assert (await subscription_of(shop, ada))["status"] == "canceled"
-    refused = await shop.refunds(payment)
+    refused = await shop.request_refund(payment)
     assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     # An appeal changes nothing by itself: the reader was told that it is over, and staff are shown it.
     await bank(shop, f"disputes/{dispute}", status="appeal_under_review")
     await bank(shop, f"disputes/{dispute}", status="won")
@@ -128,20 +128,20 @@ async def test_a_dispute_that_is_lost_ends_the_term_and_the_subscription_for_goo
 async def test_a_dispute_that_is_lost_after_a_renewal_ends_what_its_own_payment_bought(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop, ada)
-    await shop.wind_to(OPENING + timedelta(days=360))
+    await shop.advance_to(START_TIME + timedelta(days=360))
     dispute = await disputes(shop, payment)
     assert await why(shop, ada) == (False, "dispute_open")
-    await shop.wind_to(OPENING + timedelta(days=370))
+    await shop.advance_to(START_TIME + timedelta(days=370))
     assert await why(shop, ada) == (True, "paid_term"), "the renewal was paid, and nobody disputes it"
 
     await bank(shop, f"disputes/{dispute}", status="lost")
 
     assert await why(shop, ada) == (True, "paid_term")
     assert (await subscription_of(shop, ada))["status"] == "canceled"
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
-    await shop.wind_to(OPENING + timedelta(days=365 * 2) - timedelta(hours=1))
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
+    await shop.advance_to(START_TIME + timedelta(days=365 * 2) - timedelta(hours=1))
     assert await shop.may_read(ada)
-    await shop.wind_to(OPENING + timedelta(days=365 * 2 + 1))
+    await shop.advance_to(START_TIME + timedelta(days=365 * 2 + 1))
     assert not await shop.may_read(ada), "and it is not renewed"
     assert len((await shop.overview(ada))["payments"]) == 2
 
@@ -154,13 +154,13 @@ async def test_an_inquiry_takes_nothing_and_its_payment_is_refunded(shop: Shop) 
     (shown,) = await support(shop, "disputes")
     assert (shown["status"], shown["refundable"]) == ("warning_needs_response", True)
 
-    refund = await shop.refunds(payment)
-    await shop.settles()
+    refund = await shop.request_refund(payment)
+    await shop.wait_until_idle()
     await bank(shop, f"disputes/{inquiry}", status="warning_closed")
 
     assert refund.status_code == 201, refund.text
     assert await why(shop, ada) == (False, "refunded")
-    assert [r["amount"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [49_00]
+    assert [r["amount"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [49_00]
     assert await support(shop, "attention") == []
 
 
@@ -180,9 +180,9 @@ async def test_a_warning_of_fraud_is_refunded_and_cancelled_once(shop: Shop) -> 
     ada = shop.person()
     await shop.stripe.put("/_sandbox/settings", json={"duplicates": 1.0})
     payment = await bought(shop, ada, card=WARNS)
-    await shop.settles()
+    await shop.wait_until_idle()
 
-    assert [r["amount"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [49_00]
+    assert [r["amount"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [49_00]
     assert (await subscription_of(shop, ada))["status"] == "canceled"
     assert not await shop.may_read(ada)
     (refund,) = (await shop.overview(ada))["refunds"]
@@ -194,7 +194,7 @@ async def test_a_warning_of_fraud_is_refunded_and_cancelled_once(shop: Shop) -> 
     ]
     again = await shop.stripe.post(f"/_sandbox/charges/{await charge_of(shop, payment)}/warn", json={})
     assert again.json()["actionable"] is False
-    await shop.settles()
+    await shop.wait_until_idle()
     (_, nothing) = await shop.rows("SELECT acted_as FROM fraud_warnings ORDER BY created_at, acted_as NULLS LAST")
     assert nothing["acted_as"] is None
     assert await support(shop, "attention") == []
@@ -210,11 +210,11 @@ async def week(shop: Shop) -> Shop:
 async def test_a_refund_that_fails_after_a_week_is_shown_and_can_be_given_again(week: Shop) -> None:
     ada = week.person()
     payment = await bought(week, ada, card=REFUND_FAILS)
-    assert (await week.refunds(payment)).status_code == 201
-    await week.settles()
+    assert (await week.request_refund(payment)).status_code == 201
+    await week.wait_until_idle()
     assert await support(week, "attention") == []
 
-    await week.wind_to(OPENING + timedelta(days=8))
+    await week.advance_to(START_TIME + timedelta(days=8))
 
     (item,) = await support(week, "attention")
     assert (item["kind"], item["payment"], item["why"]) == ("refund_failed", payment, "expired_or_canceled_card")
@@ -222,8 +222,8 @@ async def test_a_refund_that_fails_after_a_week_is_shown_and_can_be_given_again(
     assert await why(week, ada) == (False, "refunded"), "as the reader was told"
     failed = await week.rows("SELECT after FROM audit_log WHERE action = 'refund.failed'")
     assert '"access": "ended"' in failed[0]["after"]
-    assert (await week.refunds(payment, key="again")).status_code == 201
-    await week.settles()
+    assert (await week.request_refund(payment, key="again")).status_code == 201
+    await week.wait_until_idle()
     assert await support(week, "attention") == []
 
 
@@ -253,13 +253,13 @@ async def test_another_policy_keeps_what_is_disputed_tells_of_warnings_and_resto
     disputed = await disputes(shop, await bought(shop, ada))
     await bought(shop, bea, card=WARNS)
     payment = await bought(shop, cyd, card=REFUND_FAILS)
-    assert (await shop.refunds(payment)).status_code == 201
-    await shop.settles()
+    assert (await shop.request_refund(payment)).status_code == 201
+    await shop.wait_until_idle()
     assert await why(shop, ada) == (True, "paid_term")
     assert await why(shop, bea) == (True, "paid_term")
     assert await why(shop, cyd) == (False, "refunded")
 
-    await shop.wind_to(OPENING + timedelta(days=8))
+    await shop.advance_to(START_TIME + timedelta(days=8))
     await bank(shop, f"disputes/{disputed}", status="lost")
 
     assert await why(shop, ada) == (False, "dispute_lost"), "a loss is no matter of policy"
@@ -269,7 +269,7 @@ async def test_another_policy_keeps_what_is_disputed_tells_of_warnings_and_resto
         ("fraud_warning", "kept"),
         ("refund_failed", "expired_or_canceled_card"),
     ]
-    assert (await shop.refunds(payment, key="again")).status_code == 201
+    assert (await shop.request_refund(payment, key="again")).status_code == 201
     assert await why(shop, cyd) == (False, "refunded")
 
 
@@ -280,19 +280,19 @@ async def test_a_dispute_that_is_none_of_ours_or_is_strange_is_kept_and_shown_an
     payment = await bought(shop, ada)
     charge = await charge_of(shop, payment)
     strange = await disputes(shop, payment, amount=41_37, currency="eur", kind="inquiry")
-    customer = await shop.makes("/v1/customers", email="mug@example.com", test_clock=shop.clock)
-    attached = await shop.makes("/v1/payment_methods/pm_card_createDispute/attach", customer=customer["id"])
-    product = await shop.makes("/v1/products", name="Mugs")
-    price = await shop.makes(
+    customer = await shop.stripe_post("/v1/customers", email="mug@example.com", test_clock=shop.clock)
+    attached = await shop.stripe_post("/v1/payment_methods/pm_card_createDispute/attach", customer=customer["id"])
+    product = await shop.stripe_post("/v1/products", name="Mugs")
+    price = await shop.stripe_post(
         "/v1/prices", unit_amount="900", currency="usd", product=product["id"], **{"recurring[interval]": "month"}
     )
-    await shop.makes(
+    await shop.stripe_post(
         "/v1/subscriptions",
         customer=customer["id"],
         default_payment_method=attached["id"],
         **{"items[0][price]": price["id"]},
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     (ours, foreign) = sorted(await support(shop, "disputes"), key=lambda d: d["subscriber"] is None)
     assert (ours["id"], ours["amount"], ours["concern"]) == (
@@ -317,13 +317,13 @@ async def test_a_dispute_that_is_none_of_ours_or_is_strange_is_kept_and_shown_an
 async def test_a_dispute_that_comes_before_anything_is_known_of_its_payment_finds_it(shop: Shop) -> None:
     ada = shop.person()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    opened = await shop.opens_checkout(ada)
-    await shop.fills_in(opened.json()["url"])
-    (charge,) = (await shop.at_stripe("/v1/charges"))["data"]
+    opened = await shop.open_checkout(ada)
+    await shop.pay_checkout(opened.json()["url"])
+    (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
     await shop.stripe.post(f"/_sandbox/charges/{charge['id']}/dispute", json={})
-    events = (await shop.at_stripe("/v1/events", type="charge.dispute.created"))["data"]
+    events = (await shop.stripe_get("/v1/events", type="charge.dispute.created"))["data"]
     await shop.stripe.post(f"/_sandbox/events/{events[0]['id']}/deliver", json={})
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await why(shop, ada) == (False, "dispute_open")
     (shown,) = await support(shop, "disputes")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.disputes.test_disputes import audited, bought, charge_of, why
-from tests.support.killing import killed_and_back
+from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
 
@@ -31,47 +31,47 @@ WARNED = [
 
 async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: Mapping[str, str]) -> None:
     """Have a bank do something, kill the service where it hurts, and start it again."""
-    held = await shop.fault(**fault, action="hold", times=1)
+    held = await shop.add_fault(**fault, action="hold", times=1)
     done = await shop.stripe.post(f"/_sandbox/{happening}", json=wanted)
     assert done.status_code == 200, done.text
-    await killed_and_back(shop, held)
-    await shop.settles()
+    await kill_and_restart(shop, held)
+    await shop.wait_until_idle()
 
 
 @pytest.mark.parametrize(("method", "path", "when"), LOST)
 async def test_killed_between_two_phases_a_lost_dispute_ends_it_once(
-    apart: Shop, method: str, path: str, when: str
+    killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
-    ada = apart.person()
-    charge = await charge_of(apart, await bought(apart, ada))
-    dispute = (await apart.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})).json()["id"]
-    await apart.settles()
+    ada = killable_shop.person()
+    charge = await charge_of(killable_shop, await bought(killable_shop, ada))
+    dispute = (await killable_shop.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})).json()["id"]
+    await killable_shop.wait_until_idle()
 
     fault = {"method": method, "path": path, "when": when}
-    await killed_at(apart, f"disputes/{dispute}", {"status": "lost"}, fault)
+    await killed_at(killable_shop, f"disputes/{dispute}", {"status": "lost"}, fault)
 
-    assert await why(apart, ada) == (False, "dispute_lost")
-    (held,) = (await apart.overview(ada))["subscriptions"]
-    assert (await apart.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
-    assert (await apart.at_stripe("/v1/refunds"))["data"] == []
-    assert [action for action, _, _ in await audited(apart)].count("dispute.lost") == 1
+    assert await why(killable_shop, ada) == (False, "dispute_lost")
+    (held,) = (await killable_shop.overview(ada))["subscriptions"]
+    assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await killable_shop.stripe_get("/v1/refunds"))["data"] == []
+    assert [action for action, _, _ in await audited(killable_shop)].count("dispute.lost") == 1
 
 
 @pytest.mark.parametrize(("method", "path", "when"), WARNED)
 async def test_killed_between_two_phases_a_warning_of_fraud_is_refunded_once(
-    apart: Shop, method: str, path: str, when: str
+    killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
-    ada = apart.person()
-    charge = await charge_of(apart, await bought(apart, ada))
+    ada = killable_shop.person()
+    charge = await charge_of(killable_shop, await bought(killable_shop, ada))
 
-    await killed_at(apart, f"charges/{charge}/warn", {}, {"method": method, "path": path, "when": when})
+    await killed_at(killable_shop, f"charges/{charge}/warn", {}, {"method": method, "path": path, "when": when})
 
-    assert (await why(apart, ada))[0] is False
-    (given,) = (await apart.at_stripe("/v1/refunds"))["data"]
+    assert (await why(killable_shop, ada))[0] is False
+    (given,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
     assert given["amount"] == 49_00
-    (ours,) = await apart.rows("SELECT basis, status, stripe_refund_id FROM refunds")
+    (ours,) = await killable_shop.rows("SELECT basis, status, stripe_refund_id FROM refunds")
     assert tuple(ours.values()) == ("fraud_warning", "succeeded", given["id"])
-    (held,) = (await apart.overview(ada))["subscriptions"]
-    assert (await apart.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
-    told = [action for action, _, _ in await audited(apart)]
+    (held,) = (await killable_shop.overview(ada))["subscriptions"]
+    assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    told = [action for action, _, _ in await audited(killable_shop)]
     assert (told.count("fraud_warning.acted"), told.count("refund.confirmed")) == (1, 1)

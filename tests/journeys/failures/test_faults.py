@@ -6,12 +6,12 @@ from datetime import timedelta
 import httpx2
 from pydantic import SecretStr
 
-from tests.support.another import LISTENING, another_process
-from tests.support.hands import hands_at
-from tests.support.shop import OPENING, PATIENCE, Person, Shop
-from tests.support.wire import wire_to
+from tests.support.database_proxy import database_proxy
+from tests.support.manual_clock import manual_clock
+from tests.support.second_process import LISTENING_CONNECTIONS, second_process
+from tests.support.shop import START_TIME, TIMEOUT, Person, Shop
 
-TERM_ENDS = OPENING.replace(year=OPENING.year + 1)
+TERM_ENDS = START_TIME.replace(year=START_TIME.year + 1)
 BOUNDED_AGE = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at most one second old"
 
 
@@ -55,14 +55,14 @@ async def test_with_stripe_the_worker_and_the_notifications_gone_for_an_hour_nob
     shop: Shop,
 ) -> None:
     ada, bob, cyd = shop.person("ada"), shop.person("bob"), shop.person("cyd")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     until = TERM_ENDS + timedelta(days=9)
     given = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": until.isoformat()}
     comp = (await shop.post("/v1/support/comps", shop.agent, given)).json()["id"]
     async with (
-        wire_to(shop.dsn) as listening,
-        hands_at(TERM_ENDS - timedelta(minutes=30)) as hands,
-        another_process(
+        database_proxy(shop.dsn) as listening,
+        manual_clock(TERM_ENDS - timedelta(minutes=30)) as hands,
+        second_process(
             shop,
             stripe_url="http://127.0.0.1:9",  # nobody is there
             clock_url=hands.url,
@@ -71,7 +71,7 @@ async def test_with_stripe_the_worker_and_the_notifications_gone_for_an_hour_nob
     ):
         door = Door(http, shop)
         assert await door.lets_in(ada)
-        await shop.until(f"SELECT count(*) = 2 {LISTENING}")
+        await shop.wait_until(f"SELECT count(*) = 2 {LISTENING_CONNECTIONS}")
         listening.fall_silent()
         for _ in range(13):  # an hour, with the end of what was paid in its midst: the renewal cannot come
             assert await door.lets_in(ada), hands.moment
@@ -93,8 +93,8 @@ async def test_without_the_database_who_was_let_in_stays_in_nobody_is_refused_an
     shop: Shop,
 ) -> None:
     ada, bob, cyd = shop.person("ada"), shop.person("bob"), shop.person("cyd")
-    await shop.subscribes(ada)
-    async with wire_to(shop.dsn) as wire, another_process(shop, database_url=SecretStr(wire.url)) as http:
+    await shop.subscribe(ada)
+    async with database_proxy(shop.dsn) as wire, second_process(shop, database_url=SecretStr(wire.url)) as http:
         door = Door(http, shop)
         for reader, reason in ((ada, "paid_term"), (bob, "never_subscribed")):
             assert (await door.gate(reader))[1] == reason
@@ -118,7 +118,7 @@ async def test_without_the_database_who_was_let_in_stays_in_nobody_is_refused_an
 
         wire.mend()
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while await door.gate(cyd) != (403, "never_subscribed"):
                 await asyncio.sleep(0.05)
             while (await http.get("/readyz")).status_code != 200:
@@ -130,8 +130,8 @@ async def test_without_the_database_who_was_let_in_stays_in_nobody_is_refused_an
 
 async def test_a_database_that_says_nothing_at_all_is_waited_for_a_moment_only(shop: Shop) -> None:
     ada, cyd = shop.person("ada"), shop.person("cyd")
-    await shop.subscribes(ada)
-    async with wire_to(shop.dsn) as wire, another_process(shop, database_url=SecretStr(wire.url)) as http:
+    await shop.subscribe(ada)
+    async with database_proxy(shop.dsn) as wire, second_process(shop, database_url=SecretStr(wire.url)) as http:
         door = Door(http, shop)
         assert await door.check(ada) == (200, "paid_term")
         assert await door.gate(ada) == (204, "paid_term")
@@ -139,12 +139,12 @@ async def test_a_database_that_says_nothing_at_all_is_waited_for_a_moment_only(s
         wire.fall_silent()
         await asyncio.sleep(BOUNDED_AGE)
 
-        assert await asyncio.wait_for(door.gate(ada), PATIENCE) == (204, "paid_term")
-        assert await asyncio.wait_for(door.check(ada), PATIENCE) == (200, "paid_term")
-        assert await asyncio.wait_for(door.gate(cyd), PATIENCE) == (503, "database_unavailable")
+        assert await asyncio.wait_for(door.gate(ada), TIMEOUT) == (204, "paid_term")
+        assert await asyncio.wait_for(door.check(ada), TIMEOUT) == (200, "paid_term")
+        assert await asyncio.wait_for(door.gate(cyd), TIMEOUT) == (503, "database_unavailable")
 
         wire.mend()
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while await door.gate(cyd) != (403, "never_subscribed"):
                 await asyncio.sleep(0.05)

@@ -18,18 +18,18 @@ import asyncpg
 import httpx2
 import pytest
 
-from tests.support.chance import seeded
-from tests.support.crowd import crowd, worker_apart
+from tests.support.crashes import kill_and_restart
 from tests.support.database import ELSEWHERE, Postgres, home_of
-from tests.support.histories import (
-    Books,
-    disagreements,
+from tests.support.event_histories import (
+    StripeRecords,
+    all_differences,
+    deliver,
+    deliver_until_accepted,
+    list_events,
     refunds_at_stripe,
-    tell,
-    tell_until_it_is_heard,
-    told_so_far,
 )
-from tests.support.killing import killed_and_back
+from tests.support.many_subscribers import create_subscribers, worker_process
+from tests.support.randomness import seeded_random
 from tests.support.shop import Shop, open_shop
 
 SAVED = ("fsync=on", "synchronous_commit=on")
@@ -61,7 +61,7 @@ async def workers_that_die(shop: Shop, chance: random.Random) -> AsyncIterator[N
 
     async def one() -> None:
         while True:
-            async with worker_apart(shop.settings):
+            async with worker_process(shop.settings):
                 await asyncio.sleep(chance.uniform(1.5, 4))
 
     running = [asyncio.create_task(one()) for _ in range(2)]
@@ -78,7 +78,7 @@ async def clicks(shop: Shop, payment: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(httpx2.TransportError):
-                answer = await shop.refunds(payment, key=f"click-{payment}")
+                answer = await shop.request_refund(payment, key=f"click-{payment}")
                 if answer.status_code in {201, 202} or answer.json()["code"] == "already_refunded":
                     return
             await asyncio.sleep(0.2)
@@ -89,27 +89,27 @@ async def settles(shop: Shop) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                if await shop.unfinished() == 0:
+                if await shop.count_pending_work() == 0:
                     return
             await asyncio.sleep(0.1)
 
 
 async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: random.Random) -> None:
     """Have events arrive and refunds clicked while ``kill`` does its work; then compare all books."""
-    made = await crowd(shop, READERS, clock=shop.clock)
-    known = await told_so_far(shop)
-    await asyncio.gather(*(tell_until_it_is_heard(shop, event) for event in known[: len(known) // 2]))
+    made = await create_subscribers(shop, READERS, clock=shop.clock)
+    known = await list_events(shop)
+    await asyncio.gather(*(deliver_until_accepted(shop, event) for event in known[: len(known) // 2]))
     await settles(shop)
     held = {row["stripe_id"] for row in await shop.rows("SELECT stripe_id FROM subscriptions")}
-    refunded = [p for one in made if one in held for p in (await Books.of(shop, one)).payments][:REFUNDED]
+    refunded = [p for one in made if one in held for p in (await StripeRecords.of(shop, one)).payments][:REFUNDED]
     assert refunded
-    await asyncio.gather(*(shop.makes(f"/v1/subscriptions/{one}", **{"metadata[n]": "1"}) for one in made))
-    later = (await told_so_far(shop))[len(known) // 2 :]
+    await asyncio.gather(*(shop.stripe_post(f"/v1/subscriptions/{one}", **{"metadata[n]": "1"}) for one in made))
+    later = (await list_events(shop))[len(known) // 2 :]
     chance.shuffle(later)
 
     async def all_arrive() -> None:
         for event in later:
-            await tell_until_it_is_heard(shop, event)
+            await deliver_until_accepted(shop, event)
             await asyncio.sleep(chance.uniform(0, 0.12))
 
     async with workers_that_die(shop, chance), asyncio.TaskGroup() as load:
@@ -121,10 +121,10 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
             await kill()
     await settles(shop)
 
-    for event in await told_so_far(shop):  # of the refunds, and of the ends that follow
-        await tell_until_it_is_heard(shop, event)
+    for event in await list_events(shop):  # of the refunds, and of the ends that follow
+        await deliver_until_accepted(shop, event)
     await settles(shop)
-    assert not (wrong := await disagreements(shop, made)), wrong
+    assert not (wrong := await all_differences(shop, made)), wrong
     given = {payment: await refunds_at_stripe(shop, payment) for payment in refunded}
     assert [list(amounts.values()) for amounts in given.values()] == [[49_00]] * len(refunded)
     lost = await shop.rows("SELECT id, state FROM events WHERE state NOT IN ('applied', 'ignored')")
@@ -134,8 +134,10 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
 
 
 @pytest.mark.slow
-async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_nothing_is_lost(apart: Shop) -> None:
-    shop, chance = apart, seeded()
+async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_nothing_is_lost(
+    killable_shop: Shop,
+) -> None:
+    shop, chance = killable_shop, seeded_random()
     process = shop.process
     assert process is not None
 
@@ -152,12 +154,12 @@ async def test_postgresql_is_killed_while_events_arrive_and_nothing_is_lost(
     durable: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
     server, dsn = durable
-    async with open_shop(dsn, sandbox, issuer, apart=True) as shop:
+    async with open_shop(dsn, sandbox, issuer, separate_process=True) as shop:
 
         async def kill() -> None:
             server.kill()
 
-        await survives(shop, kill, seeded())
+        await survives(shop, kill, seeded_random())
 
 
 @pytest.mark.soak
@@ -166,8 +168,8 @@ async def test_both_are_killed_while_events_arrive_and_nothing_is_lost(
     durable: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
     server, dsn = durable
-    chance = seeded()
-    async with open_shop(dsn, sandbox, issuer, apart=True) as shop:
+    chance = seeded_random()
+    async with open_shop(dsn, sandbox, issuer, separate_process=True) as shop:
         process = shop.process
         assert process is not None
 
@@ -189,16 +191,16 @@ HELD: Sequence[Any] = [
 
 @pytest.mark.parametrize("held", HELD)
 async def test_a_worker_killed_between_two_phases_leaves_all_of_it_to_the_next(
-    apart: Shop, held: Mapping[str, object]
+    killable_shop: Shop, held: Mapping[str, object]
 ) -> None:
-    (one,) = await crowd(apart, 1, clock=apart.clock)
-    fault = await apart.fault(method="GET", action="hold", times=1, **held)
-    for event in await told_so_far(apart):
-        await tell(apart, event)
-    await killed_and_back(apart, fault)
-    await apart.settles()
+    (one,) = await create_subscribers(killable_shop, 1, clock=killable_shop.clock)
+    fault = await killable_shop.add_fault(method="GET", action="hold", times=1, **held)
+    for event in await list_events(killable_shop):
+        await deliver(killable_shop, event)
+    await kill_and_restart(killable_shop, fault)
+    await killable_shop.wait_until_idle()
 
-    assert not (wrong := await disagreements(apart, [one])), wrong
+    assert not (wrong := await all_differences(killable_shop, [one])), wrong
 
 
 @pytest.mark.parametrize(
@@ -210,25 +212,25 @@ async def test_a_worker_killed_between_two_phases_leaves_all_of_it_to_the_next(
     ],
 )
 async def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there_and_all_of_it_follows(
-    apart: Shop, table: str
+    killable_shop: Shop, table: str
 ) -> None:
-    (one,) = await crowd(apart, 1, clock=apart.clock)
-    told = await told_so_far(apart)
-    connection = await asyncpg.connect(apart.dsn)
+    (one,) = await create_subscribers(killable_shop, 1, clock=killable_shop.clock)
+    told = await list_events(killable_shop)
+    connection = await asyncpg.connect(killable_shop.dsn)
     waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
     waits += " JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
     waits += " WHERE c.relname = $1 AND NOT l.granted)"
     arriving = []
     async with connection.transaction(), asyncio.timeout(PATIENCE):
         await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
-        arriving = [asyncio.create_task(tell_until_it_is_heard(apart, event)) for event in told]
+        arriving = [asyncio.create_task(deliver_until_accepted(killable_shop, event)) for event in told]
         while not await connection.fetchval(waits, table):
             await asyncio.sleep(0.02)
-        await killed_and_back(apart)
+        await kill_and_restart(killable_shop)
     await connection.close()
     await asyncio.gather(*arriving)
-    await apart.settles()
+    await killable_shop.wait_until_idle()
 
-    assert not (wrong := await disagreements(apart, [one])), wrong
-    twice = await apart.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
+    assert not (wrong := await all_differences(killable_shop, [one])), wrong
+    twice = await killable_shop.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
     assert twice == []

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.journeys.refunds.test_guarantee import books
-from tests.support.shop import PATIENCE, Person, Shop, open_shop
+from tests.support.shop import TIMEOUT, Person, Shop, open_shop
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def brisk(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]
 
 async def clicks_until(click: Callable[[], Awaitable[httpx2.Response]], *done: int) -> httpx2.Response:
     """Click again, as a person does, until the answer is one of ``done``; a fault of ours never is an answer."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             answer = await click()
             if answer.status_code in done:
@@ -32,23 +32,23 @@ async def clicks_until(click: Callable[[], Awaitable[httpx2.Response]], *done: i
 
 async def becomes(shop: Shop, by: Person, reason: str) -> None:
     """Wait until a reader's access is granted, or refused, for that reason; hurry what waits for its pause."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (await shop.check(by))["reason"] != reason:
-            await shop.does("UPDATE events SET due_at = now() WHERE due_at > now()")
-            await shop.does("UPDATE refunds SET due_at = now() WHERE due_at > now()")
+            await shop.execute("UPDATE events SET due_at = now() WHERE due_at > now()")
+            await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at > now()")
             await asyncio.sleep(0.1)
 
 
 async def whole_path(shop: Shop, *, return_page: bool = False) -> str:
     """Subscribe, read, give the money back. Returns the payment."""
     ada = shop.person()
-    opened = (await clicks_until(lambda: shop.opens_checkout(ada), 201)).json()
-    assert (await shop.fills_in(opened["url"])).status_code == 303
+    opened = (await clicks_until(lambda: shop.open_checkout(ada), 201)).json()
+    assert (await shop.pay_checkout(opened["url"])).status_code == 303
     if return_page:
         await clicks_until(lambda: shop.get(f"/v1/checkout-sessions/{opened['id']}", ada), 200)
     await becomes(shop, ada, "paid_term")
     payment = str((await shop.overview(ada))["payments"][0]["id"])
-    await clicks_until(lambda: shop.refunds(payment), 201, 202)
+    await clicks_until(lambda: shop.request_refund(payment), 201, 202)
     await becomes(shop, ada, "refunded")
     return payment
 
@@ -59,14 +59,14 @@ async def all_is_right(shop: Shop, payment: str) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": False})
     await becomes(shop, shop.person(), "refunded")
     for table in ("events", "refunds", "subscriptions"):
-        await shop.does(f"UPDATE {table} SET due_at = now() WHERE due_at > now()")
-    await shop.settles()
+        await shop.execute(f"UPDATE {table} SET due_at = now() WHERE due_at > now()")
+    await shop.wait_until_idle()
     assert await books(shop, payment) == 49_00
-    assert len(await shop.customers()) == 1
-    assert len((await shop.at_stripe("/v1/refunds"))["data"]) == 1
-    assert len((await shop.at_stripe("/v1/credit_notes"))["data"]) == 1
+    assert len(await shop.stripe_customers()) == 1
+    assert len((await shop.stripe_get("/v1/refunds"))["data"]) == 1
+    assert len((await shop.stripe_get("/v1/credit_notes"))["data"]) == 1
     (held,) = (await shop.overview(shop.person()))["subscriptions"]
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     assert await shop.rows("SELECT * FROM events WHERE state = 'dead'") == []
 
 
@@ -93,7 +93,7 @@ async def test_no_webhook_at_all(shop: Shop) -> None:
 
 
 async def test_webhooks_while_their_secret_is_rolled(shop: Shop) -> None:
-    (endpoint,) = (await shop.at_stripe("/v1/webhook_endpoints"))["data"]
+    (endpoint,) = (await shop.stripe_get("/v1/webhook_endpoints"))["data"]
     rolled = await shop.stripe.post(f"/_sandbox/webhook_endpoints/{endpoint['id']}/roll", json={})
     assert rolled.status_code == 200, rolled.text
 
@@ -122,7 +122,7 @@ async def test_webhooks_while_their_secret_is_rolled(shop: Shop) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_answers_that_are_none(brisk: Shop, fault: dict[str, object], method: str) -> None:
     path = "/v1/[!t]*"  # everything but the test clock, which tells the time and is no part of the weather
-    await brisk.fault(method=method, path=path, **fault)
+    await brisk.add_fault(method=method, path=path, **fault)
 
     await all_is_right(brisk, await whole_path(brisk))
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from tests.support.crowd import crowd, limits_of
-from tests.support.histories import disagreements, tell, told_so_far
-from tests.support.shop import OPENING, Shop, open_shop
+from tests.support.event_histories import all_differences, deliver, list_events
+from tests.support.many_subscribers import create_subscribers, rate_limit_counts
+from tests.support.shop import START_TIME, Shop, open_shop
 
 ALL_BUT_THE_CLOCK = "/v1/[!t]*"  # time passes at Stripe's test clock
 DUE = "UPDATE events SET due_at = now() WHERE due_at IS NOT NULL"
@@ -28,39 +28,39 @@ async def test_after_an_hour_without_stripe_nobody_was_refused_and_the_backlog_d
     database: str, sandbox: Any, issuer: Any
 ) -> None:
     async with open_shop(database, sandbox, issuer, stripe_rate_limit=80, stripe_endpoint_rate_limit=20) as shop:
-        made = await crowd(shop, 24, clock=shop.clock)
-        known = await told_so_far(shop)
-        await asyncio.gather(*(tell(shop, event) for event in known))
-        await shop.settles()
+        made = await create_subscribers(shop, 24, clock=shop.clock)
+        known = await list_events(shop)
+        await asyncio.gather(*(deliver(shop, event) for event in known))
+        await shop.wait_until_idle()
         subs = [row["sub"] for row in await shop.rows("SELECT sub FROM entitlements")]
         assert len(subs) == len(made)
         for one in made:
-            await shop.makes(f"/v1/subscriptions/{one}", cancel_at_period_end="true")
-        later = (await told_so_far(shop))[len(known) :]
+            await shop.stripe_post(f"/v1/subscriptions/{one}", cancel_at_period_end="true")
+        later = (await list_events(shop))[len(known) :]
 
-        fault = await shop.fault(method="*", path=ALL_BUT_THE_CLOCK, when="before", action="drop", times=None)
-        await asyncio.gather(*(tell(shop, event) for event in later))
+        fault = await shop.add_fault(method="*", path=ALL_BUT_THE_CLOCK, when="before", action="drop", times=None)
+        await asyncio.gather(*(deliver(shop, event) for event in later))
         for quarter in range(1, 5):
-            moment = OPENING + timedelta(minutes=15 * quarter)
-            await shop.makes(
+            moment = START_TIME + timedelta(minutes=15 * quarter)
+            await shop.stripe_post(
                 f"/v1/test_helpers/test_clocks/{shop.clock}/advance", frozen_time=str(int(moment.timestamp()))
             )
-            await shop.until("SELECT count(*) > 0 FROM events WHERE state = 'failed' AND due_at > now()")
+            await shop.wait_until("SELECT count(*) > 0 FROM events WHERE state = 'failed' AND due_at > now()")
             assert await refused(shop, subs) == []
-            await shop.does(DUE)
-        waiting = await shop.unfinished()
+            await shop.execute(DUE)
+        waiting = await shop.count_pending_work()
         assert waiting >= len(made)
 
         await shop.stripe.put("/_sandbox/settings", json={"rate_limits": True})
         await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-        await shop.does(DUE)
-        opened = await shop.opens_checkout(shop.person())  # goes before the backlog
-        await shop.settles()
+        await shop.execute(DUE)
+        opened = await shop.open_checkout(shop.person())  # goes before the backlog
+        await shop.wait_until_idle()
 
-        limits = await limits_of(shop)
+        limits = await rate_limit_counts(shop)
         assert opened.status_code == 201, opened.text
         assert limits["refused"] == 0, limits
         assert await shop.rows("SELECT id FROM events WHERE state NOT IN ('applied', 'ignored')") == []
         await shop.stripe.put("/_sandbox/settings", json={"rate_limits": False})
-        assert not (wrong := await disagreements(shop, made)), wrong
+        assert not (wrong := await all_differences(shop, made)), wrong
         assert await refused(shop, subs) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.crowd import crowd, knock_for, limits_of, worker_apart
+from tests.support.many_subscribers import add_events, create_subscribers, rate_limit_counts, worker_process
 from tests.support.shop import Shop, open_shop
 
 
@@ -30,17 +30,17 @@ async def test_a_backlog_stays_under_stripes_limits_with_two_workers_while_a_rea
     in_real_time: Shop,
 ) -> None:
     shop = in_real_time
-    ids = await crowd(shop, 60)
-    async with worker_apart(shop.settings):
+    ids = await create_subscribers(shop, 60)
+    async with worker_process(shop.settings):
         await shop.stripe.put("/_sandbox/settings", json={"rate_limits": True})
-        await knock_for(shop, ids)
-        await shop.until("SELECT count(*) > 5 FROM events WHERE state = 'applied'")
+        await add_events(shop, ids)
+        await shop.wait_until("SELECT count(*) > 5 FROM events WHERE state = 'applied'")
 
-        opened = await shop.opens_checkout(shop.person())
+        opened = await shop.open_checkout(shop.person())
         waiting = await shop.rows("SELECT count(*) FROM events WHERE due_at IS NOT NULL")
-        await shop.settles()
+        await shop.wait_until_idle()
 
-    limits = await limits_of(shop)
+    limits = await rate_limit_counts(shop)
     assert opened.status_code == 201, opened.text
     assert waiting[0]["count"] > 0, "the reader came while there was a backlog"
     assert limits["refused"] == 0, limits
@@ -51,14 +51,14 @@ async def test_a_backlog_stays_under_stripes_limits_with_two_workers_while_a_rea
 
 async def test_a_429_is_waited_out_and_counts_as_no_failure(in_real_time: Shop) -> None:
     shop = in_real_time
-    ids = await crowd(shop, 12)
+    ids = await create_subscribers(shop, 12)
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 4}})
 
-    await knock_for(shop, ids)
+    await add_events(shop, ids)
     async with asyncio.timeout(60):
         while await shop.rows("SELECT FROM events WHERE due_at IS NOT NULL"):
             await asyncio.sleep(0.05)
 
-    assert (await limits_of(shop))["refused"] > 0, "others use the account too"
+    assert (await rate_limit_counts(shop))["refused"] > 0, "others use the account too"
     states = await shop.rows("SELECT state, max(attempts) AS tries FROM events WHERE id LIKE 'evt%' GROUP BY state")
     assert [(row["state"], row["tries"]) for row in states] == [("applied", 1)]

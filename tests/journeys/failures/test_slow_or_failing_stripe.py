@@ -20,10 +20,10 @@ async def hasty(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]
 
 async def test_a_refund_slower_than_a_lease_is_paid_and_recorded_once(hasty: Shop) -> None:
     payment = await bought(hasty)
-    await hasty.fault(method="POST", path="/v1/refunds", when="after", action="hold", seconds=4, times=1)
+    await hasty.add_fault(method="POST", path="/v1/refunds", when="after", action="hold", seconds=4, times=1)
 
-    refund = await hasty.refunds(payment)
-    await hasty.settles()
+    refund = await hasty.request_refund(payment)
+    await hasty.wait_until_idle()
 
     assert refund.status_code in {201, 202}, refund.text
     assert await books(hasty, payment) == 49_00
@@ -36,15 +36,15 @@ async def test_a_refund_slower_than_a_lease_is_paid_and_recorded_once(hasty: Sho
 
 async def test_an_outage_longer_than_all_tries_kills_no_event(hasty: Shop) -> None:
     ada = hasty.person()
-    opened = (await hasty.opens_checkout(ada)).json()
-    fault = await hasty.fault(method="GET", path="/v1/*", when="before", action="drop", times=None)
-    await hasty.fills_in(opened["url"])
+    opened = (await hasty.open_checkout(ada)).json()
+    fault = await hasty.add_fault(method="GET", path="/v1/*", when="before", action="drop", times=None)
+    await hasty.pay_checkout(opened["url"])
     for _ in range(4):
-        await hasty.until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
-        await hasty.does("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+        await hasty.wait_until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
+        await hasty.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
     await hasty.stripe.delete(f"/_sandbox/faults/{fault}")
-    await hasty.does("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
-    await hasty.settles()
+    await hasty.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await hasty.wait_until_idle()
 
     assert await hasty.rows("SELECT * FROM events WHERE state = 'dead'") == []
     assert await hasty.may_read(ada)
@@ -54,24 +54,24 @@ async def test_an_outage_longer_than_all_tries_kills_no_event(hasty: Shop) -> No
 @pytest.mark.parametrize("path", ["/v1/customers", "/v1/checkout/sessions"])
 async def test_one_fault_of_stripes_does_not_lock_a_reader_out_of_checkout(shop: Shop, path: str, when: str) -> None:
     ada = shop.person()
-    await shop.fault(method="POST", path=path, when=when, action="status", status=500, times=1)
+    await shop.add_fault(method="POST", path=path, when=when, action="status", status=500, times=1)
 
-    first = await shop.opens_checkout(ada)
-    again = await shop.opens_checkout(ada)
+    first = await shop.open_checkout(ada)
+    again = await shop.open_checkout(ada)
 
     assert first.status_code in {201, 503}, first.text
     assert again.status_code == 201, again.text
-    assert len(await shop.customers()) == 1
-    await shop.fills_in(again.json()["url"])
-    await shop.settles()
+    assert len(await shop.stripe_customers()) == 1
+    await shop.pay_checkout(again.json()["url"])
+    await shop.wait_until_idle()
     assert await shop.may_read(ada)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_one_fault_of_stripes_does_not_keep_a_reader_from_cancelling(shop: Shop, when: str) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
-    await shop.fault(method="POST", path="/v1/subscriptions/*", when=when, action="status", status=500, times=1)
+    await shop.subscribe(ada)
+    await shop.add_fault(method="POST", path="/v1/subscriptions/*", when=when, action="status", status=500, times=1)
 
     first = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
     again = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
@@ -80,45 +80,45 @@ async def test_one_fault_of_stripes_does_not_keep_a_reader_from_cancelling(shop:
     assert again.status_code == 200, again.text
     assert again.json()["ends_at"] is not None
     (held,) = (await shop.overview(ada))["subscriptions"]
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is True
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at_period_end"] is True
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_one_fault_of_stripes_does_not_keep_a_reader_to_their_first_choice(shop: Shop, when: str) -> None:
     ada = shop.person()
-    await shop.opens_checkout(ada)
-    await shop.fault(
+    await shop.open_checkout(ada)
+    await shop.add_fault(
         method="POST", path="/v1/checkout/sessions/*/expire", when=when, action="status", status=500, times=1
     )
 
     for _ in range(2):
-        other = await shop.opens_checkout(ada, print_edition=True)
+        other = await shop.open_checkout(ada, print_edition=True)
 
     assert other.status_code == 201, other.text
-    sessions = (await shop.at_stripe("/v1/checkout/sessions"))["data"]
+    sessions = (await shop.stripe_get("/v1/checkout/sessions"))["data"]
     assert sorted(session["status"] for session in sessions) == ["expired", "open"]
 
 
 async def test_a_cancel_asks_stripe_though_our_copy_says_it_is_done(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
-    await shop.settles()
+    await shop.wait_until_idle()
     (held,) = (await shop.overview(ada))["subscriptions"]
     path = f"/v1/subscriptions/{held['stripe_id']}"
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.makes(path, cancel_at_period_end="false")
+    await shop.stripe_post(path, cancel_at_period_end="false")
 
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
 
-    assert (await shop.at_stripe(path))["cancel_at_period_end"] is True
+    assert (await shop.stripe_get(path))["cancel_at_period_end"] is True
 
 
 async def test_looking_at_an_old_checkout_does_not_hammer_stripe(shop: Shop) -> None:
     ada = shop.person()
-    session = await shop.subscribes(ada)
+    session = await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
-    await shop.settles()
+    await shop.wait_until_idle()
     await shop.stripe.delete("/_sandbox/requests")
 
     looks = await asyncio.gather(*(shop.get(f"/v1/checkout-sessions/{session}", ada) for _ in range(20)))
@@ -129,18 +129,18 @@ async def test_looking_at_an_old_checkout_does_not_hammer_stripe(shop: Shop) -> 
 
 
 async def test_another_products_checkout_on_the_same_account_is_ignored(shop: Shop) -> None:
-    mugs = await shop.makes("/v1/products", name="Mugs")
-    price = await shop.makes(
+    mugs = await shop.stripe_post("/v1/products", name="Mugs")
+    price = await shop.stripe_post(
         "/v1/prices", unit_amount="100", currency="usd", product=mugs["id"], **{"recurring[interval]": "year"}
     )
-    session = await shop.makes(
+    session = await shop.stripe_post(
         "/v1/checkout/sessions",
         mode="subscription",
         success_url="https://example.com/",
         **{"line_items[0][price]": price["id"], "line_items[0][quantity]": "1"},
     )
-    await shop.makes(f"/v1/checkout/sessions/{session['id']}/expire")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/checkout/sessions/{session['id']}/expire")
+    await shop.wait_until_idle()
 
     (row,) = await shop.rows("SELECT state FROM events WHERE type = 'checkout.session.expired'")
     assert row["state"] == "ignored"
@@ -167,14 +167,14 @@ async def test_a_nul_in_an_address_is_refused(shop: Shop, path: str) -> None:
 
 async def test_a_nul_in_a_body_is_refused(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     money = {"amount": 49_00, "currency": "usd"}
     refund = {"payment": "pi_1", "basis": "guarantee", "reason": "x", "expected_amount": money}
 
     refusals = [
         await shop.post("/v1/me/subscription/cancel", ada, {"when": "now", "reason": NUL}),
         await shop.post("/v1/me/subscription/cancel", ada, {"when": "now", "comment": NUL}),
-        await shop.opens_checkout(ada, plan=NUL),
+        await shop.open_checkout(ada, plan=NUL),
         *[
             await shop.post("/v1/support/refunds", shop.agent, {**refund, field: NUL}, **{"Idempotency-Key": "k"})
             for field in ("payment", "reason", "note")

@@ -48,16 +48,16 @@ async def ledger(shop: Shop, reader: Person) -> dict[str, Any]:
 
 async def test_a_slipped_issue_extends_the_digital_edition_of_a_reader_who_has_cancelled(shop: Shop) -> None:
     ada = shop.person("ada")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     assert await ledger(shop, ada) == {"owed": 24, "served": None, "unserved": None, "last_issue": None}
 
     await two_years(shop)
-    await shop.settles()
+    await shop.wait_until_idle()
     # She begins with the first issue after 1 March 2026, number 5, so that number 28 is the last: 23 February 2027.
     assert await ledger(shop, ada) == {"owed": 24, "served": 0, "unserved": 24, "last_issue": 28}
 
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
-    await shop.wind_to(datetime(2027, 2, 10, 18, tzinfo=UTC))
+    await shop.advance_to(datetime(2027, 2, 10, 18, tzinfo=UTC))
     assert await ledger(shop, ada) == {"owed": 24, "served": 23, "unserved": 1, "last_issue": 28}
     assert (await shop.check(ada, "digital_edition"))["until"].startswith("2027-03-01")
 
@@ -66,11 +66,11 @@ async def test_a_slipped_issue_extends_the_digital_edition_of_a_reader_who_has_c
         for number, day in ((29, "2027-03-23"), (28, "2027-03-09"))
     ]
     assert [answer.status_code for answer in moved] == [200, 200], moved[0].text
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert (await shop.check(ada, "digital_edition"))["until"].startswith("2027-03-23")  # until the next one is out
     assert (await shop.check(ada, "archive"))["until"].startswith("2027-03-01")
-    await shop.wind_to(datetime(2027, 3, 8, 18, tzinfo=UTC))
+    await shop.advance_to(datetime(2027, 3, 8, 18, tzinfo=UTC))
     assert not await shop.may_read(ada, "archive")
     assert await shop.check(ada, "digital_edition") == {
         "allowed": True,
@@ -78,16 +78,16 @@ async def test_a_slipped_issue_extends_the_digital_edition_of_a_reader_who_has_c
         "until": "2027-03-23T05:00:00Z",
     }
     assert (await ledger(shop, ada))["unserved"] == 1
-    await shop.wind_to(datetime(2027, 3, 23, 18, tzinfo=UTC))
+    await shop.advance_to(datetime(2027, 3, 23, 18, tzinfo=UTC))
     assert (await ledger(shop, ada))["unserved"] == 0
     assert not await shop.may_read(ada, "digital_edition")
 
 
 async def test_support_adds_issues_once_for_a_key_and_access_follows(shop: Shop) -> None:
     ada = shop.person("ada")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     await two_years(shop)
-    await shop.settles()
+    await shop.wait_until_idle()
     seen = await shop.overview(ada)
     held = seen["subscriptions"][0]["id"]
     path = f"/v1/support/subscriptions/{held}/extend"
@@ -107,7 +107,7 @@ async def test_support_adds_issues_once_for_a_key_and_access_follows(shop: Shop)
     assert term["ledger"] == made["ledger"]
     assert await ledger(shop, ada) == {"owed": 26, "served": 0, "unserved": 26, "last_issue": 30}
     assert (await shop.check(ada, "digital_edition"))["until"] > "2027-03-23"
-    await shop.does("SELECT 1")
+    await shop.execute("SELECT 1")
     audit = await shop.rows(
         "SELECT actor, object_id, reason, after FROM audit_log WHERE action = 'subscription.extend'"
     )
@@ -127,7 +127,7 @@ async def test_support_adds_issues_once_for_a_key_and_access_follows(shop: Shop)
     assert (await ledger(shop, ada))["owed"] == 26
 
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
-    await shop.settles()
+    await shop.wait_until_idle()
     refused = await shop.post(path, shop.agent, body)
     assert (refused.status_code, refused.json()["code"]) == (409, "already_ended")
     (term,) = (await shop.overview(ada))["subscriptions"][0]["terms"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.refunding import asks
-from tests.support.shop import OPENING, Person, Shop
+from tests.support.refunds import request_refund
+from tests.support.shop import START_TIME, Person, Shop
 
-A_YEAR = OPENING.replace(year=2027)
+A_YEAR = START_TIME.replace(year=2027)
 OURS = "newsstand_subscriber"
 
 
@@ -23,7 +23,7 @@ async def subscribed(shop: Shop, *names: str) -> list[tuple[Person, str]]:
     found = []
     for name in names:
         reader = shop.person(name)
-        await shop.subscribes(reader)
+        await shop.subscribe(reader)
         found.append((reader, str((await held_of(shop, reader))["stripe_id"])))
     return found
 
@@ -43,22 +43,24 @@ async def customer_of(shop: Shop, reader: Person) -> str:
 
 async def price(shop: Shop, *, amount: int, currency: str = "usd", product: str | None = None) -> str:
     """Make a yearly price, of another product unless one is named."""
-    product = product or (await shop.makes("/v1/products", name="Mugs"))["id"]
+    product = product or (await shop.stripe_post("/v1/products", name="Mugs"))["id"]
     every = {"recurring[interval]": "year"}
     return str(
-        (await shop.makes("/v1/prices", unit_amount=str(amount), currency=currency, product=product, **every))["id"]
+        (await shop.stripe_post("/v1/prices", unit_amount=str(amount), currency=currency, product=product, **every))[
+            "id"
+        ]
     )
 
 
 async def our_item(shop: Shop, stripe_id: str) -> dict[str, Any]:
     """Return the digital item of a subscription."""
-    return dict((await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["items"]["data"][0])
+    return dict((await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["items"]["data"][0])
 
 
 async def customer(shop: Shop, email: str) -> tuple[str, str]:
     """Make a customer with a card by hand; return both ids."""
-    made = await shop.makes("/v1/customers", email=email, test_clock=shop.clock)
-    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=made["id"])
+    made = await shop.stripe_post("/v1/customers", email=email, test_clock=shop.clock)
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=made["id"])
     return made["id"], card["id"]
 
 
@@ -66,15 +68,15 @@ async def test_refunds_by_hand_end_what_was_refunded_whole_and_nothing_else(shop
     (ada, whole), (bob, part) = await subscribed(shop, "ada", "bob")
     paid = {name: (await shop.overview(shop.person(name)))["payments"][0]["id"] for name in ("ada", "bob")}
 
-    await shop.makes("/v1/refunds", payment_intent=paid["ada"])
-    await shop.makes("/v1/refunds", payment_intent=paid["bob"], amount="1000")
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=paid["ada"])
+    await shop.stripe_post("/v1/refunds", payment_intent=paid["bob"], amount="1000")
+    await shop.wait_until_idle()
 
     assert (await shop.check(ada))["reason"] == "refunded"
-    assert (await shop.at_stripe(f"/v1/subscriptions/{whole}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{whole}"))["status"] == "canceled"
     assert (await held_of(shop, ada))["ended_by"] == "dashboard"
     assert (await shop.check(bob))["reason"] == "paid_term"
-    assert (await shop.at_stripe(f"/v1/subscriptions/{part}"))["status"] == "active"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{part}"))["status"] == "active"
     (shown,) = (await shop.overview(bob))["refunds"]
     assert (shown["basis"], shown["amount"]["amount"], shown["requested_by"]) == ("dashboard", 10_00, "stripe")
 
@@ -85,38 +87,40 @@ async def test_what_is_left_after_a_part_by_hand_may_go_back_as_goodwill(shop: S
     payment = (await shop.overview(ada))["payments"][0]["id"]
 
     await shop.stripe.put("/_sandbox/settings", json={"deliver": not late})
-    await shop.makes("/v1/refunds", payment_intent=payment, amount="4500")
-    await shop.wind_to(OPENING + timedelta(days=2))
-    assert (await asks(shop, payment, "goodwill", 4_00, key="the-rest")).status_code == 201
+    await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="4500")
+    await shop.advance_to(START_TIME + timedelta(days=2))
+    assert (await request_refund(shop, payment, "goodwill", 4_00, key="the-rest")).status_code == 201
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
-    await shop.settles()
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
+    await shop.wait_until_idle()
 
     given = {(r["basis"], r["status"], r["amount"]["amount"]) for r in (await shop.overview(ada))["refunds"]}
     assert given == {("dashboard", "succeeded", 45_00), ("goodwill", "succeeded", 4_00)}
     assert (await shop.check(ada))["reason"] == "paid_term"
-    assert (await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["status"] == "active"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["status"] == "active"
 
 
 async def test_the_rest_of_a_payment_by_hand_after_goodwill_ends_it(shop: Shop) -> None:
     ((ada, _),) = await subscribed(shop, "ada")
     payment = (await shop.overview(ada))["payments"][0]["id"]
-    assert (await asks(shop, payment, "goodwill", 4_00, key="a-part")).status_code == 201
+    assert (await request_refund(shop, payment, "goodwill", 4_00, key="a-part")).status_code == 201
 
-    await shop.makes("/v1/refunds", payment_intent=payment)
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=payment)
+    await shop.wait_until_idle()
 
     assert ((await shop.check(ada))["reason"], (await held_of(shop, ada))["ended_by"]) == ("refunded", "dashboard")
 
 
 async def test_a_cancellation_by_hand_is_followed_in_each_of_its_three_forms(shop: Shop) -> None:
     (ada, by_flag), (bob, by_date), (cyd, at_once) = await subscribed(shop, "ada", "bob", "cyd")
-    day = OPENING + timedelta(days=100)
+    day = START_TIME + timedelta(days=100)
 
-    await shop.makes(f"/v1/subscriptions/{by_flag}", cancel_at_period_end="true")
-    await shop.makes(f"/v1/subscriptions/{by_date}", cancel_at=str(int(day.timestamp())), proration_behavior="none")
+    await shop.stripe_post(f"/v1/subscriptions/{by_flag}", cancel_at_period_end="true")
+    await shop.stripe_post(
+        f"/v1/subscriptions/{by_date}", cancel_at=str(int(day.timestamp())), proration_behavior="none"
+    )
     await shop.stripe.delete(f"/v1/subscriptions/{at_once}")
-    await shop.settles()
+    await shop.wait_until_idle()
 
     mine = [(await shop.get("/v1/me/subscription", who)).json() for who in (ada, bob, cyd)]
     assert [(one["status"], one["ends_at"]) for one in mine] == [
@@ -127,7 +131,7 @@ async def test_a_cancellation_by_hand_is_followed_in_each_of_its_three_forms(sho
     assert [await shop.may_read(who) for who in (ada, bob, cyd)] == [True, True, False]
     assert (await shop.overview(cyd))["refunds"] == [], "an end at once gives nothing back by itself"
     assert (await shop.post("/v1/me/subscription/resume", ada)).json()["ends_at"] is None
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
     assert [await shop.may_read(who) for who in (ada, bob, cyd)] == [True, False, False]
     assert [len((await shop.overview(who))["payments"]) for who in (ada, bob, cyd)] == [2, 1, 1]
 
@@ -137,15 +141,19 @@ async def test_prices_coupons_and_print_count_from_the_next_term_that_is_paid(sh
     keep = {"proration_behavior": "none"}
     item = await our_item(shop, dearer)
     own = await price(shop, amount=59_00, product=item["price"]["product"])
-    printed = (await shop.at_stripe("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"][0]["id"]
-    await shop.makes(f"/v1/subscriptions/{dearer}", **keep, **{"items[0][id]": item["id"], "items[0][price]": own})
-    await shop.makes("/v1/subscription_items", subscription=dearer, price=printed, **keep)
+    printed = (await shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"][0]["id"]
+    await shop.stripe_post(
+        f"/v1/subscriptions/{dearer}", **keep, **{"items[0][id]": item["id"], "items[0][price]": own}
+    )
+    await shop.stripe_post("/v1/subscription_items", subscription=dearer, price=printed, **keep)
     theirs, mug = await our_item(shop, foreign), await price(shop, amount=9_00)
-    await shop.makes(f"/v1/subscriptions/{foreign}", **keep, **{"items[0][id]": theirs["id"], "items[0][price]": mug})
+    await shop.stripe_post(
+        f"/v1/subscriptions/{foreign}", **keep, **{"items[0][id]": theirs["id"], "items[0][price]": mug}
+    )
     for stripe_id, percent in ((cheaper, "50"), (free, "100")):
-        coupon = await shop.makes("/v1/coupons", percent_off=percent, duration="forever")
-        await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"discounts[0][coupon]": coupon["id"]})
-    await shop.settles()
+        coupon = await shop.stripe_post("/v1/coupons", percent_off=percent, duration="forever")
+        await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"discounts[0][coupon]": coupon["id"]})
+    await shop.wait_until_idle()
 
     assert await odd(shop) == {foreign: {"none_of_ours"}}
     assert all([await shop.may_read(who) for who in (ada, bob, cyd, dee)]), "what was paid for stays"
@@ -153,7 +161,7 @@ async def test_prices_coupons_and_print_count_from_the_next_term_that_is_paid(sh
     mine = (await shop.get("/v1/me/subscription", ada)).json()
     assert (mine["price"]["amount"], mine["editions"]) == (83_00, ["digital", "print"])
 
-    await shop.wind_to(A_YEAR + timedelta(days=6))
+    await shop.advance_to(A_YEAR + timedelta(days=6))
     amounts = [[p["amount"]["amount"] for p in (await shop.overview(who))["payments"]] for who in (ada, bob, cyd, dee)]
     assert amounts == [[49_00, 83_00], [49_00, 9_00], [49_00, 24_50], [49_00]]
     assert [await shop.may_read(who) for who in (ada, bob, cyd, dee)] == [True, False, True, True]
@@ -166,7 +174,7 @@ async def test_a_deleted_customer_loses_what_stripe_cancels_and_the_reader_may_c
     gone = await customer_of(shop, ada)
 
     await shop.stripe.delete(f"/v1/customers/{gone}")
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert (await shop.check(ada))["reason"] == "ended"
     seen = await shop.overview(ada)
@@ -177,8 +185,8 @@ async def test_a_deleted_customer_loses_what_stripe_cancels_and_the_reader_may_c
     (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions")
     assert tuple(row.values()) == (True, None)
     payment = seen["payments"][0]["id"]
-    assert (await shop.refunds(payment)).status_code == 201, "what they paid can still be given back"
-    await shop.subscribes(ada)
+    assert (await shop.request_refund(payment)).status_code == 201, "what they paid can still be given back"
+    await shop.subscribe(ada)
     assert await shop.may_read(ada)
     assert await customer_of(shop, ada) not in {gone, "None"}
     assert stripe_id in {one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"]}
@@ -188,27 +196,27 @@ async def test_an_address_that_was_changed_at_stripe_is_shown_and_not_followed(s
     ((ada, _),) = await subscribed(shop, "ada")
     theirs = await customer_of(shop, ada)
 
-    await shop.makes(f"/v1/customers/{theirs}", email="other@example.com", name="Somebody Else")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/customers/{theirs}", email="other@example.com", name="Somebody Else")
+    await shop.wait_until_idle()
 
     assert await odd(shop) == {theirs: {"address_differs"}}
     seen = await shop.overview(ada)
     assert (seen["email"], seen["name"]) == (ada.email, "Ada")
     assert [one["code"] for one in seen["anomalies"]] == ["address_differs"]
     assert await shop.may_read(ada)
-    await shop.makes(f"/v1/customers/{theirs}", email="ADA@example.com")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/customers/{theirs}", email="ADA@example.com")
+    await shop.wait_until_idle()
     assert await odd(shop) == {}
 
 
 async def test_of_a_reader_who_was_not_met_yet_stripe_is_believed(shop: Shop) -> None:
     made, _ = await customer(shop, "early@example.com")
-    await shop.does(
+    await shop.execute(
         "INSERT INTO subscribers (id, sub, email, stripe_customer_id)"
         f" VALUES ('rdr_early', 'unclaimed:{made}', 'early@example.com', '{made}')"
     )
-    await shop.makes(f"/v1/customers/{made}", email="moved@example.com", name="Early Bird")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/customers/{made}", email="moved@example.com", name="Early Bird")
+    await shop.wait_until_idle()
 
     (row,) = await shop.rows("SELECT email, name FROM subscribers WHERE id = 'rdr_early'")
     assert tuple(row.values()) == ("moved@example.com", "Early Bird")
@@ -218,16 +226,16 @@ async def test_subscriptions_made_by_hand_are_their_customers_and_nobody_is_foun
     ((ada, first),) = await subscribed(shop, "ada")
     digital = (await our_item(shop, first))["price"]["id"]
     bob, cyd = shop.person("bob"), shop.person("cyd")
-    await shop.opens_checkout(bob)  # so that he has a customer
+    await shop.open_checkout(bob)  # so that he has a customer
     await shop.get("/v1/me/subscription", cyd)
-    await shop.does("INSERT INTO subscribers (id, sub, email) VALUES ('rdr_cyd', 'cyd', 'cyd@example.com')")
+    await shop.execute("INSERT INTO subscribers (id, sub, email) VALUES ('rdr_cyd', 'cyd', 'cyd@example.com')")
 
     async def by_hand(customer_id: str, card: str, **more: str) -> str:
         wanted = {"customer": customer_id, "default_payment_method": card, "items[0][price]": digital, **more}
-        return str((await shop.makes("/v1/subscriptions", **wanted))["id"])
+        return str((await shop.stripe_post("/v1/subscriptions", **wanted))["id"])
 
     his = (await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub = 'bob'"))[0]["stripe_customer_id"]
-    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=his)
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=his)
     await by_hand(his, card["id"])
     known = await by_hand(*await customer(shop, ada.email))
     unknown = await by_hand(*await customer(shop, "nobody@example.com"))
@@ -235,7 +243,7 @@ async def test_subscriptions_made_by_hand_are_their_customers_and_nobody_is_foun
     taken = await by_hand(
         *await customer(shop, "thief@example.com"), **{f"metadata[{OURS}]": (await shop.overview(ada))["id"]}
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert (await shop.check(bob))["reason"] == "paid_term"
     assert (await shop.check(cyd))["reason"] == "paid_term"
@@ -247,7 +255,7 @@ async def test_subscriptions_made_by_hand_are_their_customers_and_nobody_is_foun
         (await customer_of(shop, cyd)): {"address_differs"},
     }
     assert [one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"]] == [first]
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == [], "and nothing is given back or cancelled unasked"
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == [], "and nothing is given back or cancelled unasked"
     put_aside = await shop.rows(
         "SELECT DISTINCT reason FROM events WHERE state = 'ignored' AND reason LIKE '%none of%'"
     )
@@ -261,14 +269,14 @@ async def test_customers_that_were_merged_by_hand_end_the_one_and_begin_the_othe
     kept, card = await customer(shop, ada.email)
 
     await shop.stripe.delete(f"/v1/customers/{old}")
-    await shop.settles()
-    merged = await shop.makes(
+    await shop.wait_until_idle()
+    merged = await shop.stripe_post(
         "/v1/subscriptions",
         customer=kept,
         default_payment_method=card,
         **{"items[0][price]": digital, f"metadata[{OURS}]": ours},
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     seen = await shop.overview(ada)
     assert {one["stripe_id"]: one["status"] for one in seen["subscriptions"]} == {
@@ -282,20 +290,20 @@ async def test_what_the_catalogue_does_not_know_is_shown_with_the_reason_and_not
     names = ("ada", "bob", "cyd")
     (ada, mixed), (bob, many), (cyd, strange) = await subscribed(shop, *names)
     keep = {"proration_behavior": "none"}
-    other = await shop.makes("/v1/products", id="newsstand_monthly_digital", name="Another plan of ours")
+    other = await shop.stripe_post("/v1/products", id="newsstand_monthly_digital", name="Another plan of ours")
     two = await price(shop, amount=5_00, product=other["id"])
-    await shop.makes("/v1/subscription_items", subscription=mixed, price=two, **keep)
+    await shop.stripe_post("/v1/subscription_items", subscription=mixed, price=two, **keep)
     item = await our_item(shop, many)
-    await shop.makes(f"/v1/subscription_items/{item['id']}", quantity="40", **keep)
+    await shop.stripe_post(f"/v1/subscription_items/{item['id']}", quantity="40", **keep)
     product = (await our_item(shop, strange))["price"]["product"]
     euros = await price(shop, amount=45_00, currency="eur", product=product)
-    await shop.opens_checkout(shop.person("dee"))
+    await shop.open_checkout(shop.person("dee"))
     his = (await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub = 'dee'"))[0]["stripe_customer_id"]
-    card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=his)
-    paid = await shop.makes(
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=his)
+    paid = await shop.stripe_post(
         "/v1/subscriptions", customer=his, default_payment_method=card["id"], **{"items[0][price]": euros}
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await odd(shop) == {mixed: {"two_plans"}, many: {"quantity"}, paid["id"]: {"other_currency"}}
     assert all([await shop.may_read(who) for who in (ada, bob, cyd)])
@@ -306,39 +314,39 @@ async def test_what_the_catalogue_does_not_know_is_shown_with_the_reason_and_not
 
 async def test_a_state_and_a_kind_of_event_that_do_not_exist_yet_are_kept_and_shown(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
-    truth = await shop.at_stripe(f"/v1/subscriptions/{stripe_id}")
+    truth = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
     path = f"/v1/subscriptions/{stripe_id}"
 
-    fault = await shop.fault(
+    fault = await shop.add_fault(
         method="GET", path=path, action="status", status=200, body={**truth, "status": "hibernating"}, times=None
     )
-    await shop.makes(path, **{"metadata[looked]": "once"})
-    await shop.settles()
+    await shop.stripe_post(path, **{"metadata[looked]": "once"})
+    await shop.wait_until_idle()
 
     held = await held_of(shop, ada)
     assert (held["status"], held["standing"].partition(":")[0]) == ("hibernating", "Out of order")
     assert await odd(shop) == {stripe_id: {"unknown_state"}}
     assert await shop.may_read(ada), "what is paid for stays"
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.makes(path, **{"metadata[looked]": "twice"})
-    await shop.settles()
+    await shop.stripe_post(path, **{"metadata[looked]": "twice"})
+    await shop.wait_until_idle()
     assert ((await held_of(shop, ada))["status"], await odd(shop)) == ("active", {})
 
 
 async def test_what_is_over_and_lives_again_is_shown_and_gives_only_what_is_paid_for(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     path = f"/v1/subscriptions/{stripe_id}"
-    truth = await shop.at_stripe(path)
+    truth = await shop.stripe_get(path)
     over = {**truth, "status": "canceled", "ended_at": truth["created"]}
-    fault = await shop.fault(method="GET", path=path, action="status", status=200, body=over, times=None)
-    await shop.makes(path, **{"metadata[looked]": "once"})
-    await shop.settles()
+    fault = await shop.add_fault(method="GET", path=path, action="status", status=200, body=over, times=None)
+    await shop.stripe_post(path, **{"metadata[looked]": "once"})
+    await shop.wait_until_idle()
     assert not await shop.may_read(ada)
 
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.makes(path, **{"metadata[looked]": "twice"})
-    await shop.settles()
+    await shop.stripe_post(path, **{"metadata[looked]": "twice"})
+    await shop.wait_until_idle()
 
     assert await odd(shop) == {stripe_id: {"impossible_move"}}
     held = await held_of(shop, ada)
@@ -348,23 +356,23 @@ async def test_what_is_over_and_lives_again_is_shown_and_gives_only_what_is_paid
     )
     answer = await shop.check(ada)
     assert (answer["reason"], answer["until"]) == ("paid_term", "2027-03-01T18:00:00Z")
-    assert (await shop.at_stripe(path))["status"] == "active", "nobody asked for its end"
-    await shop.makes(path, **{"metadata[looked]": "thrice"})
-    await shop.settles()
+    assert (await shop.stripe_get(path))["status"] == "active", "nobody asked for its end"
+    await shop.stripe_post(path, **{"metadata[looked]": "thrice"})
+    await shop.wait_until_idle()
     assert await odd(shop) == {stripe_id: {"impossible_move"}}, "for as long as it is so"
 
 
 async def test_what_we_ended_and_lives_again_is_ended_again(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     path = f"/v1/subscriptions/{stripe_id}"
-    truth = await shop.at_stripe(path)
+    truth = await shop.stripe_get(path)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
-    await shop.settles()
+    await shop.wait_until_idle()
     assert await odd(shop) == {}
 
-    await shop.fault(method="GET", path=path, action="status", status=200, body=truth, times=1)
-    await shop.makes(path, **{"metadata[looked]": "once"})
-    await shop.settles()
+    await shop.add_fault(method="GET", path=path, action="status", status=200, body=truth, times=1)
+    await shop.stripe_post(path, **{"metadata[looked]": "once"})
+    await shop.wait_until_idle()
 
     assert not await shop.may_read(ada)
     held = await held_of(shop, ada)

@@ -5,11 +5,11 @@ from typing import Any
 
 from tests.journeys.cancellations.test_ends import invoices_of
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import held_of
-from tests.support.shop import OPENING, Person, Shop
-from tests.support.trials import on_trial
+from tests.support.shop import START_TIME, Person, Shop
+from tests.support.trials import start_trial
 
-A_YEAR = OPENING.replace(year=2027)
-TWO_YEARS = OPENING.replace(year=2028)
+A_YEAR = START_TIME.replace(year=2027)
+TWO_YEARS = START_TIME.replace(year=2028)
 GRACE_ENDS = A_YEAR + timedelta(days=14)
 
 
@@ -35,15 +35,15 @@ async def notice(shop: Shop, reader: Person) -> dict[str, Any] | None:
 
 async def pays_with(shop: Shop, stripe_id: str, method: str) -> str:
     """Have a subscription charged to another card from now on; return the card's id."""
-    held = await shop.at_stripe(f"/v1/subscriptions/{stripe_id}")
-    card = await shop.makes(f"/v1/payment_methods/{method}/attach", customer=held["customer"])
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", default_payment_method=card["id"])
+    held = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
+    card = await shop.stripe_post(f"/v1/payment_methods/{method}/attach", customer=held["customer"])
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", default_payment_method=card["id"])
     return str(card["id"])
 
 
 async def renews_with(shop: Shop, reader: Person, method: str) -> str:
     """Have a reader subscribe, and their card become another; return Stripe's id of the subscription."""
-    await shop.subscribes(reader)
+    await shop.subscribe(reader)
     stripe_id = str((await held_of(shop, reader))["stripe_id"])
     await pays_with(shop, stripe_id, method)
     return stripe_id
@@ -51,14 +51,14 @@ async def renews_with(shop: Shop, reader: Person, method: str) -> str:
 
 async def owed(shop: Shop, stripe_id: str) -> dict[str, Any]:
     """Return the invoice of a subscription that is open."""
-    (invoice,) = (await shop.at_stripe("/v1/invoices", subscription=stripe_id, status="open"))["data"]
+    (invoice,) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id, status="open"))["data"]
     return dict(invoice)
 
 
 async def test_a_card_fails_at_renewal_and_is_mended_on_day_9(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
 
     assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS))
     invoice = await owed(shop, stripe_id)
@@ -74,19 +74,19 @@ async def test_a_card_fails_at_renewal_and_is_mended_on_day_9(shop: Shop) -> Non
     assert held["status"] == "past_due"
     assert held["standing"].startswith("The renewal failed; Stripe tries again")
 
-    await shop.wind_to(A_YEAR + timedelta(days=9))
+    await shop.advance_to(A_YEAR + timedelta(days=9))
     assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS)), "no gap while it is tried again"
     card = await pays_with(shop, stripe_id, "pm_card_visa")
-    await shop.makes(f"/v1/invoices/{invoice['id']}/pay", payment_method=card)
-    await shop.settles()
+    await shop.stripe_post(f"/v1/invoices/{invoice['id']}/pay", payment_method=card)
+    await shop.wait_until_idle()
 
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS)), "of the whole year, not of what is left of it"
     assert await notice(shop, ada) is None
     overview = await shop.overview(ada)
     assert [one["status"] for one in overview["subscriptions"]] == ["active"]
-    assert [t["starts_at"] for t in overview["subscriptions"][0]["terms"]] == [written(OPENING), written(A_YEAR)]
+    assert [t["starts_at"] for t in overview["subscriptions"][0]["terms"]] == [written(START_TIME), written(A_YEAR)]
     assert [p["amount"]["amount"] for p in overview["payments"]] == [49_00, 49_00]
-    await shop.wind_to(GRACE_ENDS + timedelta(days=1))
+    await shop.advance_to(GRACE_ENDS + timedelta(days=1))
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
 
 
@@ -95,15 +95,15 @@ async def test_a_card_fails_at_renewal_and_is_never_mended(shop: Shop) -> None:
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
     await shop.stripe.put("/_sandbox/settings", json={"retry_days": [3, 5, 7, 7]})  # Stripe tries longer than our grace
 
-    await shop.wind_to(GRACE_ENDS - timedelta(minutes=1))
+    await shop.advance_to(GRACE_ENDS - timedelta(minutes=1))
     assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS))
-    await shop.wind_to(GRACE_ENDS)
+    await shop.advance_to(GRACE_ENDS)
     assert await reads(shop, ada) == ("payment_failed", written(GRACE_ENDS)), "to the minute, though Stripe still tries"
     assert await invoices_of(shop, stripe_id) == ["open", "paid"]
 
-    await shop.wind_to(A_YEAR + timedelta(days=23))
+    await shop.advance_to(A_YEAR + timedelta(days=23))
 
-    assert (await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["cancellation_details"][
+    assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["cancellation_details"][
         "reason"
     ] == "payment_failed"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
@@ -116,7 +116,7 @@ async def test_a_card_fails_at_renewal_and_is_never_mended(shop: Shop) -> None:
     assert (held["status"], held["ended_by"]) == ("canceled", None)
     assert len(overview["payments"]) == 1
     assert any("renewal was not paid" in one["words"] for one in overview["timeline"])
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
 
 
 async def test_what_stripe_gives_up_on_within_the_grace_period_is_over(shop: Shop) -> None:
@@ -124,9 +124,9 @@ async def test_what_stripe_gives_up_on_within_the_grace_period_is_over(shop: Sho
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
     await shop.stripe.put("/_sandbox/settings", json={"retry_days": [2]})
 
-    await shop.wind_to(A_YEAR + timedelta(days=3))
+    await shop.advance_to(A_YEAR + timedelta(days=3))
 
-    assert (await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["status"] == "canceled"
     assert (await reads(shop, ada))[0] == "payment_failed", "what Stripe has given up on is over"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
 
@@ -134,7 +134,7 @@ async def test_what_stripe_gives_up_on_within_the_grace_period_is_over(shop: Sho
 async def test_a_bank_wants_three_d_secure_at_renewal(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_authenticationRequired")
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
 
     invoice = await owed(shop, stripe_id)
     told = await notice(shop, ada)
@@ -144,12 +144,12 @@ async def test_a_bank_wants_three_d_secure_at_renewal(shop: Shop) -> None:
     assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS))
     assert (await held_of(shop, ada))["status"] == "past_due"
 
-    (payment,) = (await shop.at_stripe("/v1/invoice_payments", invoice=invoice["id"]))["data"]
+    (payment,) = (await shop.stripe_get("/v1/invoice_payments", invoice=invoice["id"]))["data"]
     intent = payment["payment"]["payment_intent"]
-    assert (await shop.at_stripe(f"/v1/payment_intents/{intent}"))["status"] == "requires_action"
+    assert (await shop.stripe_get(f"/v1/payment_intents/{intent}"))["status"] == "requires_action"
     done = await shop.stripe.post(f"/_sandbox/payment_intents/{intent}/authenticate", json={"result": "complete"})
     assert done.status_code == 200, done.text
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
     assert await notice(shop, ada) is None
@@ -159,11 +159,11 @@ async def test_a_bank_wants_three_d_secure_at_renewal(shop: Shop) -> None:
 
 async def test_paused_in_summer_and_back_before_the_renewal_nothing_is_missed(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
-    await shop.wind_to(OPENING + timedelta(days=100))
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"pause_collection[behavior]": "void"})
-    await shop.settles()
+    await shop.advance_to(START_TIME + timedelta(days=100))
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"pause_collection[behavior]": "void"})
+    await shop.wait_until_idle()
 
     assert await reads(shop, ada) == ("paid_term", written(A_YEAR)), "what is paid for stays open"
     told = await notice(shop, ada)
@@ -171,29 +171,29 @@ async def test_paused_in_summer_and_back_before_the_renewal_nothing_is_missed(sh
     assert (told["code"], told["until"]) == ("collection_paused", written(A_YEAR))
     assert (await held_of(shop, ada))["standing"].startswith("Collection is paused")
 
-    await shop.wind_to(OPENING + timedelta(days=190))
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", pause_collection="")
-    await shop.settles()
+    await shop.advance_to(START_TIME + timedelta(days=190))
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", pause_collection="")
+    await shop.wait_until_idle()
     assert await notice(shop, ada) is None
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
 
 
 async def test_paused_beyond_the_renewal_nothing_is_open_that_nobody_paid_for(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", **{"pause_collection[behavior]": "void"})
-    await shop.wind_to(A_YEAR + timedelta(minutes=1))
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"pause_collection[behavior]": "void"})
+    await shop.advance_to(A_YEAR + timedelta(minutes=1))
 
     assert await reads(shop, ada) == ("ended", written(A_YEAR)), "no allowance: nothing is on its way"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", pause_collection="")
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", pause_collection="")
     # Billed anew from now, as the Dashboard's "resume" offers.
-    await shop.makes(
+    await shop.stripe_post(
         f"/v1/subscriptions/{stripe_id}", **{"billing_cycle_anchor[type]": "now"}, proration_behavior="none"
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     reason, until = await reads(shop, ada)
     assert reason == "paid_term"
@@ -204,22 +204,22 @@ async def test_paused_beyond_the_renewal_nothing_is_open_that_nobody_paid_for(sh
 
 async def test_a_subscription_that_is_paused_itself_and_resumed_is_paid_for_anew(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
-    await shop.wind_to(OPENING + timedelta(days=100))
-    await shop.makes(f"/v1/subscriptions/{stripe_id}/pause", type="subscription")
-    await shop.settles()
+    await shop.advance_to(START_TIME + timedelta(days=100))
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}/pause", type="subscription")
+    await shop.wait_until_idle()
 
-    assert (await shop.at_stripe(f"/v1/subscriptions/{stripe_id}"))["status"] == "paused"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["status"] == "paused"
     assert await reads(shop, ada) == ("paid_term", written(A_YEAR))
     told = await notice(shop, ada)
     assert told is not None
     assert (told["code"], told["action"]) == ("paused", "resume")
-    await shop.wind_to(A_YEAR + timedelta(days=1))
+    await shop.advance_to(A_YEAR + timedelta(days=1))
     assert (await reads(shop, ada))[0] == "ended"
 
-    await shop.makes(f"/v1/subscriptions/{stripe_id}/resume", **{"billing_cycle_anchor[type]": "now"})
-    await shop.settles()
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}/resume", **{"billing_cycle_anchor[type]": "now"})
+    await shop.wait_until_idle()
 
     assert (await reads(shop, ada))[0] == "paid_term"
     assert await notice(shop, ada) is None
@@ -227,11 +227,11 @@ async def test_a_subscription_that_is_paused_itself_and_resumed_is_paid_for_anew
 
 async def test_cancelled_in_the_portal_and_resumed_here_it_renews(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
     ends = int(A_YEAR.timestamp())
-    await shop.makes(f"/v1/subscriptions/{stripe_id}", cancel_at=str(ends), proration_behavior="none")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", cancel_at=str(ends), proration_behavior="none")
+    await shop.wait_until_idle()
     told = await notice(shop, ada)
     assert told is not None
     assert (told["code"], told["until"], told["action"]) == ("ends", written(A_YEAR), "resume")
@@ -240,14 +240,14 @@ async def test_cancelled_in_the_portal_and_resumed_here_it_renews(shop: Shop) ->
     assert (await shop.post("/v1/me/subscription/resume", ada)).status_code == 200
 
     assert await notice(shop, ada) is None
-    await shop.wind_to(A_YEAR + timedelta(hours=2))
+    await shop.advance_to(A_YEAR + timedelta(hours=2))
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
 
 
 async def test_a_trial_is_read_to_its_end_and_then_paid_for(shop: Shop) -> None:
     ada = shop.person()
-    await on_trial(shop, ada)
-    trial_ends = OPENING + timedelta(days=30)
+    await start_trial(shop, ada)
+    trial_ends = START_TIME + timedelta(days=30)
 
     assert (await reads(shop, ada))[0] == "trial"
     told = await notice(shop, ada)
@@ -257,23 +257,23 @@ async def test_a_trial_is_read_to_its_end_and_then_paid_for(shop: Shop) -> None:
     assert (held["status"], held["terms"]) == ("trialing", []), "a trial owes no issues"
     assert (await shop.check(ada, "print_edition"))["allowed"] is False
 
-    await shop.wind_to(trial_ends + timedelta(minutes=30))
+    await shop.advance_to(trial_ends + timedelta(minutes=30))
     assert await reads(shop, ada) == ("renewal_pending", written(trial_ends + timedelta(days=3)))
-    await shop.wind_to(trial_ends + timedelta(hours=2))
+    await shop.advance_to(trial_ends + timedelta(hours=2))
     assert await reads(shop, ada) == ("paid_term", written(trial_ends.replace(year=2027)))
     assert await notice(shop, ada) is None
 
 
 async def test_of_a_renewal_whose_events_come_two_days_late_no_payer_is_locked_out(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
-    await shop.wind_to(A_YEAR - timedelta(days=1))
+    await shop.subscribe(ada)
+    await shop.advance_to(A_YEAR - timedelta(days=1))
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
 
     for late in (timedelta(minutes=30), timedelta(hours=2), timedelta(days=2)):
-        await shop.wind_to(A_YEAR + late)
+        await shop.advance_to(A_YEAR + late)
         assert await reads(shop, ada) == ("renewal_pending", written(A_YEAR + timedelta(days=3)))
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))

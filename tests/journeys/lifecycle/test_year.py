@@ -10,18 +10,23 @@ from typing import Any
 import pytest
 
 from tests.support.shop import Shop, open_shop
-from tests.support.year.lives import Life
-from tests.support.year.year import Year, evenings
+from tests.support.simulated_year.readers import SimulatedReader
+from tests.support.simulated_year.simulation import Simulation, random_moments
 
 SEED = int(os.environ.get("NEWSSTAND_TEST_SEED") or SystemRandom().getrandbits(32))
 READERS = int(os.environ.get("NEWSSTAND_TEST_READERS") or 300)
 
 
 @pytest.fixture
-async def apart(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def killable_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """A shop whose service is a process of its own, that can be killed."""
     async with open_shop(
-        database, sandbox, issuer, apart=True, lease=timedelta(seconds=1), stripe_timeout=timedelta(seconds=5)
+        database,
+        sandbox,
+        issuer,
+        separate_process=True,
+        lease=timedelta(seconds=1),
+        stripe_timeout=timedelta(seconds=5),
     ) as opened:
         yield opened
 
@@ -31,7 +36,7 @@ async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[
     print(f"NEWSSTAND_TEST_SEED={seed}")  # shown when it fails
     rng = Random(seed)
     lives = [
-        Life(
+        SimulatedReader(
             shop=shop,
             person=shop.person(f"reader-{n}"),
             rng=Random(f"{seed}/{n}"),
@@ -39,8 +44,8 @@ async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[
         )
         for n in range(readers)
     ]
-    year = Year(shop=shop, rng=rng, lives=lives)
-    await year.goes_by(evenings(rng, days=days, step=step), kill=kill)
+    year = Simulation(shop=shop, rng=rng, lives=lives)
+    await year.goes_by(random_moments(rng, days=days, step=step), kill=kill)
     print(Counter(line for life in lives for line in life.diary if not line.startswith(" ")))
     await year.the_books_agree()
     await year.nothing_is_left_over()
@@ -52,5 +57,5 @@ async def test_a_short_year_of_a_few_readers(shop: Shop) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-async def test_a_year_of_three_hundred_readers(apart: Shop) -> None:
-    await a_year(apart, seed=SEED, readers=READERS, days=430, step=(2, 10), kill=0.1)
+async def test_a_year_of_three_hundred_readers(killable_shop: Shop) -> None:
+    await a_year(killable_shop, seed=SEED, readers=READERS, days=430, step=(2, 10), kill=0.1)

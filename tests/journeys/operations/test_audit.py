@@ -13,7 +13,7 @@ async def test_what_staff_did_is_listed_sealed_and_verified(shop: Shop) -> None:
     for reason in ("press", "a copy that Ada never got"):
         body = {"subscriber": ada.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": reason}
         assert (await shop.post("/v1/support/comps", shop.agent, body)).status_code == 201
-    await shop.until(SEALED)
+    await shop.wait_until(SEALED)
 
     first = (await shop.get("/v1/support/audit", admin, action="comp.*", actor="staff:agent", limit="1")).json()
     rest = (await shop.get("/v1/support/audit", admin, action="comp.*", after=first["next"])).json()

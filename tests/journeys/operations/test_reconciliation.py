@@ -7,10 +7,10 @@ from typing import Any
 from app.services.reconciliation import Report
 from tests.journeys.webhooks.test_inbox import newsstand
 from tests.operations.processes import ROOT
-from tests.support.killing import is_hit
+from tests.support.crashes import wait_until_hit
 from tests.support.processes import environment
+from tests.support.reconciliation import reconcile
 from tests.support.shop import Shop
-from tests.support.sweeping import sweeps
 
 QUIET = "SELECT count(*) FROM events WHERE id LIKE 'knk_%'"
 
@@ -34,18 +34,18 @@ async def books(shop: Shop) -> list[list[dict[str, Any]]]:
 
 async def test_what_was_never_delivered_is_taken_in_and_a_second_run_finds_nothing(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
-    opened = (await shop.opens_checkout(bob)).json()
+    opened = (await shop.open_checkout(bob)).json()
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
-    await shop.makes(f"/v1/subscriptions/{held['stripe_id']}", cancel_at_period_end="true")
-    await shop.fills_in(opened["url"], email="bob@example.com")
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", cancel_at_period_end="true")
+    await shop.pay_checkout(opened["url"], email="bob@example.com")
     assert not await shop.may_read(bob)
 
-    preview = await sweeps(shop, dry_run=True)
+    preview = await reconcile(shop, dry_run=True)
     assert not await shop.may_read(bob)
-    report = await sweeps(shop)
-    again = await sweeps(shop)
+    report = await reconcile(shop)
+    again = await reconcile(shop)
 
     assert words_of(preview)[: len(words_of(report))] == words_of(report)  # and of what follows from them
     assert any("customer.subscription.updated): not here" in words for words in words_of(report))
@@ -57,23 +57,23 @@ async def test_what_was_never_delivered_is_taken_in_and_a_second_run_finds_nothi
 
 async def test_a_book_that_was_damaged_is_mended_and_each_difference_is_said_in_words(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
-    await shop.subscribes(ada)
-    await shop.subscribes(bob, print_edition=True)
+    await shop.subscribe(ada)
+    await shop.subscribe(bob, print_edition=True)
     (hers,), (his,) = [(await shop.overview(one))["subscriptions"] for one in (ada, bob)]
     (payment,) = (await shop.overview(bob))["payments"]
-    refund = await shop.makes("/v1/refunds", payment_intent=payment["id"], amount="500")
-    await shop.settles()
+    refund = await shop.stripe_post("/v1/refunds", payment_intent=payment["id"], amount="500")
+    await shop.wait_until_idle()
     right = await books(shop)
     quiet = await shop.rows(QUIET)
 
-    untouched = await sweeps(shop)
+    untouched = await reconcile(shop)
     assert (untouched.differences, await shop.rows(QUIET)) == ([], quiet)
 
-    await shop.does(f"UPDATE subscriptions SET status = 'past_due' WHERE stripe_id = '{hers['stripe_id']}'")
-    await shop.does(f"UPDATE subscriptions SET print_edition = false WHERE stripe_id = '{his['stripe_id']}'")
-    await shop.does(f"DELETE FROM payments WHERE id = '{(await shop.overview(ada))['payments'][0]['id']}'")
-    await shop.does("UPDATE refunds SET status = 'pending'")
-    report = await sweeps(shop)
+    await shop.execute(f"UPDATE subscriptions SET status = 'past_due' WHERE stripe_id = '{hers['stripe_id']}'")
+    await shop.execute(f"UPDATE subscriptions SET print_edition = false WHERE stripe_id = '{his['stripe_id']}'")
+    await shop.execute(f"DELETE FROM payments WHERE id = '{(await shop.overview(ada))['payments'][0]['id']}'")
+    await shop.execute("UPDATE refunds SET status = 'pending'")
+    report = await reconcile(shop)
 
     assert report.for_people == []
     assert set(words_of(report)) == {
@@ -82,20 +82,20 @@ async def test_a_book_that_was_damaged_is_mended_and_each_difference_is_said_in_
         f"refund {refund['id']}: pending here, succeeded at Stripe",
     }
     assert await books(shop) == right
-    assert (await sweeps(shop)).differences == []
+    assert (await reconcile(shop)).differences == []
 
 
 async def test_lost_payments_and_refunds_are_found_though_their_subscription_is_right(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (payment,) = (await shop.overview(ada))["payments"]
-    refund = await shop.makes("/v1/refunds", payment_intent=payment["id"], amount="500")
-    await shop.settles()
+    refund = await shop.stripe_post("/v1/refunds", payment_intent=payment["id"], amount="500")
+    await shop.wait_until_idle()
     right = await books(shop)
 
-    await shop.does("DELETE FROM refunds")
-    await shop.does("DELETE FROM payments")
-    report = await sweeps(shop)
+    await shop.execute("DELETE FROM refunds")
+    await shop.execute("DELETE FROM payments")
+    report = await reconcile(shop)
 
     assert words_of(report) == [
         f"payment {payment['id']}: unknown here, 4900 usd at Stripe",
@@ -106,12 +106,12 @@ async def test_lost_payments_and_refunds_are_found_though_their_subscription_is_
 
 async def test_what_no_look_would_mend_is_left_for_a_person(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
-    await shop.does("UPDATE subscriptions SET stripe_id = 'sub_of_another_account'")
-    await shop.does("UPDATE subscribers SET stripe_customer_id = 'cus_of_another_account'")
+    await shop.subscribe(ada)
+    await shop.execute("UPDATE subscriptions SET stripe_id = 'sub_of_another_account'")
+    await shop.execute("UPDATE subscribers SET stripe_customer_id = 'cus_of_another_account'")
     before = await books(shop)
 
-    report = await sweeps(shop)
+    report = await reconcile(shop)
 
     assert len(report.for_people) == len(report.differences) == 2
     assert any(w == "subscription sub_of_another_account: active here, unknown at Stripe" for w in words_of(report))
@@ -122,26 +122,26 @@ async def test_what_no_look_would_mend_is_left_for_a_person(shop: Shop) -> None:
 
 async def test_killed_in_the_middle_it_goes_on_from_there(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
-    await shop.does("UPDATE subscriptions SET status = 'past_due'")
-    fault = await shop.fault(method="GET", path="/v1/refunds", when="before", action="hold", times=100)
+    await shop.subscribe(ada)
+    await shop.execute("UPDATE subscriptions SET status = 'past_due'")
+    fault = await shop.add_fault(method="GET", path="/v1/refunds", when="before", action="hold", times=100)
     command = [sys.executable, "-m", "app", "reconcile", "--json"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(shop.settings), stdout=subprocess.DEVNULL)
-    await is_hit(shop, fault)
+    await wait_until_hit(shop, fault)
     at_once, _, why = await newsstand(shop.settings, "reconcile", "--json")
     process.kill()
     process.wait()
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.until("SELECT NOT EXISTS (SELECT FROM leases WHERE key = 'reconcile' AND until > now())")
+    await shop.wait_until("SELECT NOT EXISTS (SELECT FROM leases WHERE key = 'reconcile' AND until > now())")
     await shop.stripe.delete("/_sandbox/requests")
     status, said, _ = await newsstand(shop.settings, "reconcile")
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert status == 0
     assert (at_once, why) == (1, "Another comparison with Stripe is under way.\n")
     assert "past_due here, active at Stripe" in said
-    assert await shop.calls("GET", "/v1/subscriptions") == []
-    assert len(await shop.calls("GET", "/v1/refunds")) == 1
+    assert await shop.stripe_requests("GET", "/v1/subscriptions") == []
+    assert len(await shop.stripe_requests("GET", "/v1/refunds")) == 1
     (sweep,) = await shop.rows("SELECT finished_at FROM sweeps WHERE by LIKE 'operator:%'")
     assert sweep["finished_at"] is not None
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -149,24 +149,24 @@ async def test_killed_in_the_middle_it_goes_on_from_there(shop: Shop) -> None:
 
 
 async def test_one_that_was_put_back_after_its_end_rests(shop: Shop) -> None:
-    await shop.does(
+    await shop.execute(
         """INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key, due_at, finished_at)
            VALUES ('swp_1', 'reconcile', 'operator:x', false, 'done', '{}', '{}', 'reconcile', now(), now())"""
     )
 
-    await shop.until("SELECT due_at IS NULL FROM sweeps WHERE id = 'swp_1'")
+    await shop.wait_until("SELECT due_at IS NULL FROM sweeps WHERE id = 'swp_1'")
 
 
 async def test_it_runs_by_itself_at_its_time_and_waits_for_the_next(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
-    await shop.does("UPDATE subscriptions SET status = 'past_due'")
-    await shop.does(
+    await shop.subscribe(ada)
+    await shop.execute("UPDATE subscriptions SET status = 'past_due'")
+    await shop.execute(
         """INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key, due_at)
            VALUES ('swp_1', 'reconcile', 'schedule', false, 'events', '{}', '{}', 'reconcile', now())"""
     )
 
-    await shop.until("SELECT finished_at IS NOT NULL FROM sweeps WHERE id = 'swp_1'")
-    await shop.settles()
+    await shop.wait_until("SELECT finished_at IS NOT NULL FROM sweeps WHERE id = 'swp_1'")
+    await shop.wait_until_idle()
 
     assert (await shop.overview(ada))["subscriptions"][0]["status"] == "active"

@@ -33,16 +33,16 @@ async def test_goodwill_is_given_in_parts_and_never_beyond_the_payment(shop: Sho
     payment = await bought(shop)
 
     first = await gives(shop, payment, 20_00, key="a")
-    await shop.settles()  # while Stripe's own word of it is followed, the next one would wait: 202
+    await shop.wait_until_idle()  # while Stripe's own word of it is followed, the next one would wait: 202
     second = await gives(shop, payment, 25_00, key="b")
     beyond = await gives(shop, payment, 5_00, key="c")
 
     assert (first.status_code, second.status_code) == (201, 201), first.text + second.text
     assert (beyond.status_code, beyond.json()["code"], beyond.json()["left"]) == (409, "refund_too_large", 4_00)
-    await shop.settles()
+    await shop.wait_until_idle()
     assert await books(shop, payment) == 45_00
     assert await shop.may_read(shop.person()), "goodwill changes nothing but the money"
-    notes = (await shop.at_stripe("/v1/credit_notes"))["data"]
+    notes = (await shop.stripe_get("/v1/credit_notes"))["data"]
     assert sorted(note["total"] for note in notes) == [20_00, 25_00]
 
 
@@ -63,11 +63,11 @@ async def test_above_the_limit_a_second_person_decides(shop: Shop) -> None:
     assert [one["id"] for one in listed] == [refund]
 
     clicks = await asyncio.gather(*(approves(shop, refund, other, key=f"k{i}") for i in range(6)))
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert {click.status_code for click in clicks} <= {201, 202}, [click.text for click in clicks]
     assert await books(shop, payment) == 30_00
-    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1
     shown = (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()
     assert (shown["status"], shown["decided_by"]) == ("succeeded", "staff:other")
     again = await shop.post(f"/v1/support/refunds/{refund}/reject", other)
@@ -83,8 +83,8 @@ async def test_what_is_rejected_is_free_again_and_what_has_shrunk_is_not_approve
     ] == "rejected"
 
     waiting = (await gives(shop, payment, 40_00, key="b")).json()["id"]
-    await shop.makes("/v1/refunds", payment_intent=payment, amount="2000")
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="2000")
+    await shop.wait_until_idle()
     stale = await approves(shop, waiting, boss)
 
     assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed"), stale.text
@@ -95,8 +95,8 @@ async def test_the_guarantee_takes_the_place_of_goodwill_that_waits(shop: Shop) 
     payment = await bought(shop)
     waiting = (await gives(shop, payment, 40_00, key="a")).json()["id"]
 
-    whole = await shop.refunds(payment, key="b")
-    await shop.settles()
+    whole = await shop.request_refund(payment, key="b")
+    await shop.wait_until_idle()
 
     assert whole.status_code in {201, 202}, whole.text
     assert await books(shop, payment) == 49_00
@@ -130,12 +130,12 @@ async def test_what_the_service_orders_by_itself_takes_the_place_of_goodwill_tha
     ada = shop.person()
     payment = await bought(shop)
     assert (await gives(shop, payment, 10_00, key="a")).status_code == 201
-    await shop.settles()
+    await shop.wait_until_idle()
     waiting = (await gives(shop, payment, 30_00, key="b")).json()["id"]
 
-    charge = (await shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"]
+    charge = (await shop.stripe_get(f"/v1/payment_intents/{payment}"))["latest_charge"]
     await shop.stripe.post(f"/_sandbox/charges/{charge}/warn", json={})
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await books(shop, payment) == 49_00
     given = await shop.rows("SELECT basis, amount, status FROM refunds ORDER BY created_at, id")

@@ -5,21 +5,21 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.shop import OPENING, Shop
+from tests.support.shop import START_TIME, Shop
 
-DAY_60_ENDS = OPENING.replace(month=5, day=1, hour=5)  # midnight in Chicago, in summer time
+DAY_60_ENDS = START_TIME.replace(month=5, day=1, hour=5)  # midnight in Chicago, in summer time
 
 
 async def bought(shop: Shop, name: str = "ada", **more: object) -> str:
     """Have somebody subscribe, and return the id of their payment."""
-    await shop.subscribes(shop.person(name), **more)  # type: ignore[arg-type]
+    await shop.subscribe(shop.person(name), **more)  # type: ignore[arg-type]
     (payment,) = (await shop.overview(shop.person(name)))["payments"]
     return str(payment["id"])
 
 
 async def books(shop: Shop, payment: str) -> int:
     """Return what Stripe says was given back of a payment, which must be what we say."""
-    at_stripe = sum(r["amount"] for r in (await shop.at_stripe("/v1/refunds", payment_intent=payment))["data"])
+    at_stripe = sum(r["amount"] for r in (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"])
     ours = await shop.rows(
         "SELECT sum(amount)::int AS given FROM refunds WHERE payment_id = $1 AND status = 'succeeded'", payment
     )
@@ -37,18 +37,18 @@ async def test_a_refund_gives_all_back_ends_access_and_cancels(shop: Shop) -> No
         True,
     )
 
-    refund = await shop.refunds(payment, amount=73_00)
+    refund = await shop.request_refund(payment, amount=73_00)
 
     assert (refund.status_code, refund.json()["status"]) == (201, "succeeded"), refund.text
     assert (await shop.check(ada))["reason"] == "refunded"
-    await shop.settles()
+    await shop.wait_until_idle()
     assert await books(shop, payment) == 73_00
     (held,) = (await shop.overview(ada))["subscriptions"]
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     assert held["ended_by"] == "guarantee"
-    (note,) = (await shop.at_stripe("/v1/credit_notes"))["data"]
+    (note,) = (await shop.stripe_get("/v1/credit_notes"))["data"]
     assert (note["total"], note["refunds"][0]["amount_refunded"]) == (73_00, 73_00)
-    made = (await shop.at_stripe("/v1/refunds"))["data"][0]
+    made = (await shop.stripe_get("/v1/refunds"))["data"][0]
     assert made["metadata"]["newsstand_refund"] == refund.json()["id"]
     audit = await shop.rows("SELECT actor, action, reason FROM audit_log ORDER BY id")
     assert [tuple(row.values()) for row in audit] == [
@@ -61,17 +61,17 @@ async def test_a_refund_gives_all_back_ends_access_and_cancels(shop: Shop) -> No
 
 async def test_on_day_60_the_money_comes_back(shop: Shop) -> None:
     payment = await bought(shop)
-    await shop.wind_to(DAY_60_ENDS - timedelta(seconds=1))
+    await shop.advance_to(DAY_60_ENDS - timedelta(seconds=1))
 
-    assert (await shop.refunds(payment)).status_code == 201
+    assert (await shop.request_refund(payment)).status_code == 201
 
 
 async def test_on_day_61_it_is_refused_and_nothing_happens(shop: Shop) -> None:
     payment = await bought(shop)
-    await shop.wind_to(DAY_60_ENDS)
+    await shop.advance_to(DAY_60_ENDS)
 
     quote = await shop.quote(payment)
-    refused = await shop.refunds(payment)
+    refused = await shop.request_refund(payment)
 
     assert (quote["allowed"], quote["reason"]) == (False, "outside_guarantee")
     assert (refused.status_code, refused.json()["code"]) == (409, "outside_guarantee")
@@ -82,14 +82,14 @@ async def test_on_day_61_it_is_refused_and_nothing_happens(shop: Shop) -> None:
 async def test_a_double_click_is_one_refund(shop: Shop) -> None:
     payment = await bought(shop)
 
-    answers = await asyncio.gather(*(shop.refunds(payment, key="the-same-click") for _ in range(8)))
-    await shop.settles()
+    answers = await asyncio.gather(*(shop.request_refund(payment, key="the-same-click") for _ in range(8)))
+    await shop.wait_until_idle()
 
     assert {a.status_code for a in answers} <= {201, 409}
     assert len({a.json()["id"] for a in answers if a.status_code == 201}) == 1
     assert {a.json()["code"] for a in answers if a.status_code == 409} <= {"idempotency_key_in_use"}
     assert await books(shop, payment) == 49_00
-    again = await shop.refunds(payment, key="the-same-click")
+    again = await shop.request_refund(payment, key="the-same-click")
     assert (again.status_code, again.json()) == (201, next(a.json() for a in answers if a.status_code == 201))
 
 
@@ -97,8 +97,10 @@ async def test_fifty_clicks_of_two_agents_are_one_refund(shop: Shop) -> None:
     payment = await bought(shop)
     agents = [shop.person("agent", roles=("support",)), shop.person("agnes", roles=("support",))]
 
-    answers = await asyncio.gather(*(shop.refunds(payment, key=f"click-{i}", by=agents[i % 2]) for i in range(50)))
-    await shop.settles()
+    answers = await asyncio.gather(
+        *(shop.request_refund(payment, key=f"click-{i}", by=agents[i % 2]) for i in range(50))
+    )
+    await shop.wait_until_idle()
 
     given = [
         a for a in answers if a.status_code in {201, 202}
@@ -106,16 +108,16 @@ async def test_fifty_clicks_of_two_agents_are_one_refund(shop: Shop) -> None:
     assert len(given) == 1
     assert {a.json()["code"] for a in answers if a not in given} <= {"refund_in_progress", "nothing_to_refund"}
     assert await books(shop, payment) == 49_00
-    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1
 
 
 @pytest.mark.parametrize("action", [{"action": "drop"}, {"action": "status", "status": 500}], ids=["lost", "a fault"])
 async def test_stripes_reply_to_a_refund_is_lost_after_the_effect(shop: Shop, action: dict[str, object]) -> None:
     payment = await bought(shop)
-    await shop.fault(method="POST", path="/v1/refunds", when="after", times=1, **action)
+    await shop.add_fault(method="POST", path="/v1/refunds", when="after", times=1, **action)
 
-    refund = await shop.refunds(payment)
-    await shop.settles()
+    refund = await shop.request_refund(payment)
+    await shop.wait_until_idle()
 
     assert refund.status_code in {201, 202}, refund.text
     assert await books(shop, payment) == 49_00
@@ -124,10 +126,10 @@ async def test_stripes_reply_to_a_refund_is_lost_after_the_effect(shop: Shop, ac
 
 async def test_a_fault_before_the_effect_is_tried_again_under_another_key(shop: Shop) -> None:
     payment = await bought(shop)
-    await shop.fault(method="POST", path="/v1/refunds", when="before", action="status", status=500, times=3)
+    await shop.add_fault(method="POST", path="/v1/refunds", when="before", action="status", status=500, times=3)
 
-    refund = await shop.refunds(payment)
-    await shop.settles()
+    refund = await shop.request_refund(payment)
+    await shop.wait_until_idle()
 
     assert refund.status_code in {201, 202}, refund.text
     assert await books(shop, payment) == 49_00
@@ -135,28 +137,28 @@ async def test_a_fault_before_the_effect_is_tried_again_under_another_key(shop: 
 
 async def test_while_stripe_is_away_the_refund_is_processing_and_then_done_by_itself(shop: Shop) -> None:
     payment = await bought(shop)
-    fault = await shop.fault(method="*", path="/v1/*", when="before", action="drop", times=1000)
+    fault = await shop.add_fault(method="*", path="/v1/*", when="before", action="drop", times=1000)
 
-    refund = await shop.refunds(payment)
+    refund = await shop.request_refund(payment)
     assert (refund.status_code, refund.json()["status"]) == (202, "processing")
     assert await shop.may_read(shop.person()), "nothing is confirmed yet"
-    other = await shop.refunds(payment, key="another-click")
+    other = await shop.request_refund(payment, key="another-click")
     assert (other.status_code, other.json()["code"]) == (409, "refund_in_progress")
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await books(shop, payment) == 49_00
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
 async def test_the_guarantee_is_given_once(shop: Shop) -> None:
-    await shop.refunds(await bought(shop))
-    await shop.settles()
-    await shop.subscribes(shop.person())
+    await shop.request_refund(await bought(shop))
+    await shop.wait_until_idle()
+    await shop.subscribe(shop.person())
     paid = (await shop.overview(shop.person()))["payments"]
     (second,) = (payment["id"] for payment in paid if payment["refunded"]["amount"] == 0)
 
-    refused = await shop.refunds(second, key="click-2")
+    refused = await shop.request_refund(second, key="click-2")
 
     assert (refused.status_code, refused.json()["code"]) == (409, "guarantee_used")
     assert await shop.may_read(shop.person())
@@ -165,26 +167,26 @@ async def test_the_guarantee_is_given_once(shop: Shop) -> None:
 async def test_a_whole_refund_made_in_stripes_dashboard_has_the_same_consequences(shop: Shop) -> None:
     payment = await bought(shop)
 
-    await shop.makes("/v1/refunds", payment_intent=payment)
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=payment)
+    await shop.wait_until_idle()
 
     assert (await shop.check(shop.person()))["reason"] == "refunded"
     (held,) = (await shop.overview(shop.person()))["subscriptions"]
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
 
 async def test_what_was_given_back_by_hand_a_moment_ago_is_not_given_back_again(shop: Shop) -> None:
     payment = await bought(shop)
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.makes("/v1/refunds", payment_intent=payment)
+    await shop.stripe_post("/v1/refunds", payment_intent=payment)
 
-    refused = await shop.refunds(payment)
+    refused = await shop.request_refund(payment)
 
     assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_refund")
     (row,) = await shop.rows("SELECT status, failure_reason, due_at FROM refunds")
     assert tuple(row.values()) == ("failed", "nothing_to_refund", None)
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
-    await shop.settles()
+    await shop.wait_until_idle()
     assert await books(shop, payment) == 49_00
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
@@ -192,15 +194,15 @@ async def test_what_was_given_back_by_hand_a_moment_ago_is_not_given_back_again(
 async def test_a_part_refunded_in_the_dashboard_changes_nothing_but_what_is_left(shop: Shop) -> None:
     payment = await bought(shop)
 
-    await shop.makes("/v1/refunds", payment_intent=payment, amount="1000")
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="1000")
+    await shop.wait_until_idle()
 
     assert await shop.may_read(shop.person())
     assert (await shop.quote(payment))["amount"]["amount"] == 39_00
-    stale = await shop.refunds(payment, amount=49_00)
+    stale = await shop.request_refund(payment, amount=49_00)
     assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed")
-    assert (await shop.refunds(payment, amount=39_00, key="click-2")).status_code == 201
-    await shop.settles()
+    assert (await shop.request_refund(payment, amount=39_00, key="click-2")).status_code == 201
+    await shop.wait_until_idle()
     assert await books(shop, payment) == 49_00
 
 
@@ -246,7 +248,7 @@ async def test_what_moves_money_needs_a_key_and_a_key_means_one_thing(shop: Shop
 
     without = await shop.post("/v1/support/refunds", shop.agent, body)
     assert (without.status_code, without.json()["code"]) == (400, "idempotency_key_required")
-    assert (await shop.refunds(payment, key="k")).status_code == 201
+    assert (await shop.request_refund(payment, key="k")).status_code == 201
     reused = await shop.post("/v1/support/refunds", shop.agent, {**body, "note": "x"}, **{"Idempotency-Key": "k"})
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
 
@@ -254,7 +256,7 @@ async def test_what_moves_money_needs_a_key_and_a_key_means_one_thing(shop: Shop
 async def test_only_support_refunds(shop: Shop) -> None:
     payment = await bought(shop)
 
-    refused = await shop.refunds(payment, by=shop.person())
+    refused = await shop.request_refund(payment, by=shop.person())
 
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
     assert (await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.person())).status_code == 403
@@ -271,7 +273,7 @@ async def test_a_reader_gives_themself_the_money_back_once(shop: Shop) -> None:
     clicks = await asyncio.gather(
         *(shop.post("/v1/me/refunds", ada, body, **{"Idempotency-Key": f"k{i}"}) for i in range(5))
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert len([click for click in clicks if click.status_code in {201, 202}]) == 1
     assert await books(shop, payment) == 49_00

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.journeys.refunds.test_paid_once import readers, supervisors, waits
-from tests.support.killing import killed_and_back
-from tests.support.refunding import GOODWILL, UNSERVED, asks, balanced, decides
+from tests.support.crashes import kill_and_restart
+from tests.support.refunds import GOODWILL, UNSERVED, check_books, decide_refund, request_refund
 from tests.support.shop import Person, Shop
 
 Moment = tuple[str, str, str]
@@ -25,12 +25,12 @@ PAYING = (ASKED, UNPAID, PAID, UNCREDITED, CREDITED)
 async def asks_and_dies(shop: Shop, payment: str, basis: str, amount: int, moment: Moment, *, key: str) -> None:
     """Click, be killed, and click again."""
     method, path, when = moment
-    fault = await shop.fault(method=method, path=path, when=when, action="hold", times=1)
-    click = asyncio.create_task(asks(shop, payment, basis, amount, key=key))
-    await killed_and_back(shop, fault, click=click)
-    again = await asks(shop, payment, basis, amount, key=key)
+    fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
+    click = asyncio.create_task(request_refund(shop, payment, basis, amount, key=key))
+    await kill_and_restart(shop, fault, click=click)
+    again = await request_refund(shop, payment, basis, amount, key=key)
     assert again.status_code in {201, 202} or again.json()["code"] == "idempotency_key_in_use", again.text
-    await shop.settles()
+    await shop.wait_until_idle()
 
 
 async def is_over(shop: Shop, reader: Person) -> None:
@@ -38,14 +38,14 @@ async def is_over(shop: Shop, reader: Person) -> None:
     assert (await shop.check(reader))["reason"] == "refunded"
     (held,) = (await shop.overview(reader))["subscriptions"]
     assert (held["ended_by"], held["terms"][0]["refunded_as"]) == (UNSERVED, UNSERVED)
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
 
 async def unserved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment]) -> None:
     """Give unserved issues back, to one reader for each moment."""
     for (reader, payment, worth), moment in zip(read, moments, strict=True):
         await asks_and_dies(shop, payment, UNSERVED, worth, moment, key=payment)
-        assert await balanced(shop, payment) == worth, moment
+        assert await check_books(shop, payment) == worth, moment
         await is_over(shop, reader)
 
 
@@ -54,7 +54,7 @@ async def in_parts_at(shop: Shop, read: Read, moments: Sequence[Moment]) -> None
     reader, payment, _ = read
     for number, moment in enumerate(moments, start=1):
         await asks_and_dies(shop, payment, GOODWILL, 5_00, moment, key=f"part-{number}")
-        assert await balanced(shop, payment) == number * 5_00, moment
+        assert await check_books(shop, payment) == number * 5_00, moment
     assert await shop.may_read(reader)
 
 
@@ -63,17 +63,17 @@ async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment
     boss, chief = supervisors(shop)
     for (reader, payment, _), (method, path, when) in zip(read, moments, strict=True):
         refund = await waits(shop, payment, 40_00, key=payment)
-        fault = await shop.fault(method=method, path=path, when=when, action="hold", times=1)
-        click = asyncio.create_task(decides(shop, refund, "approve", boss))
-        await killed_and_back(shop, fault, click=click)
+        fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
+        click = asyncio.create_task(decide_refund(shop, refund, "approve", boss))
+        await kill_and_restart(shop, fault, click=click)
         again, late = await asyncio.gather(
-            decides(shop, refund, "approve", boss), decides(shop, refund, "reject", chief)
+            decide_refund(shop, refund, "approve", boss), decide_refund(shop, refund, "reject", chief)
         )
-        await shop.settles()
+        await shop.wait_until_idle()
 
         assert again.status_code in {201, 202} or again.json()["code"] == "idempotency_key_in_use", again.text
         assert (late.status_code, late.json()["code"]) == (409, "not_awaiting_approval")
-        assert await balanced(shop, payment) == 40_00, (method, path, when)
+        assert await check_books(shop, payment) == 40_00, (method, path, when)
         assert await shop.may_read(reader)
         approved = await shop.rows(
             "SELECT id FROM audit_log WHERE object_id = $1 AND action = 'refund.approved'", refund
@@ -81,26 +81,26 @@ async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment
         assert len(approved) == 1
 
 
-async def test_killed_at_the_worst_moments_every_basis_and_an_approval_are_paid_once(apart: Shop) -> None:
-    ada, bea, cyd = await readers(apart, "ada", "bea", "cyd")
+async def test_killed_at_the_worst_moments_every_basis_and_an_approval_are_paid_once(killable_shop: Shop) -> None:
+    ada, bea, cyd = await readers(killable_shop, "ada", "bea", "cyd")
 
-    await unserved_at(apart, [ada], [PAID])
-    await in_parts_at(apart, bea, [PAID])
-    await approved_at(apart, [cyd], [ASKED])
+    await unserved_at(killable_shop, [ada], [PAID])
+    await in_parts_at(killable_shop, bea, [PAID])
+    await approved_at(killable_shop, [cyd], [ASKED])
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("moment", [*PAYING, UNCANCELLED, CANCELLED], ids=" ".join)
-async def test_killed_at_any_moment_unserved_issues_are_given_back_once(apart: Shop, moment: Moment) -> None:
-    await unserved_at(apart, await readers(apart, "ada"), [moment])
+async def test_killed_at_any_moment_unserved_issues_are_given_back_once(killable_shop: Shop, moment: Moment) -> None:
+    await unserved_at(killable_shop, await readers(killable_shop, "ada"), [moment])
 
 
 @pytest.mark.soak
-async def test_killed_at_every_moment_of_its_parts_goodwill_is_given_once_each(apart: Shop) -> None:
-    (ada,) = await readers(apart, "ada")
-    await in_parts_at(apart, ada, PAYING)
+async def test_killed_at_every_moment_of_its_parts_goodwill_is_given_once_each(killable_shop: Shop) -> None:
+    (ada,) = await readers(killable_shop, "ada")
+    await in_parts_at(killable_shop, ada, PAYING)
 
 
 @pytest.mark.soak
-async def test_killed_at_every_moment_after_an_approval_it_is_paid_once(apart: Shop) -> None:
-    await approved_at(apart, await readers(apart, *(f"reader-{n}" for n in range(len(PAYING)))), PAYING)
+async def test_killed_at_every_moment_after_an_approval_it_is_paid_once(killable_shop: Shop) -> None:
+    await approved_at(killable_shop, await readers(killable_shop, *(f"reader-{n}" for n in range(len(PAYING)))), PAYING)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.killing import killed_and_back
+from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
 MOMENTS = [
@@ -19,52 +19,56 @@ MOMENTS = [
 
 @pytest.mark.parametrize(("method", "path", "when"), MOMENTS)
 async def test_killed_between_two_phases_a_refund_is_finished_once(
-    apart: Shop, method: str, path: str, when: str
+    killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
-    ada = apart.person()
-    await apart.subscribes(ada)
-    payment = (await apart.overview(ada))["payments"][0]["id"]
-    fault = await apart.fault(method=method, path=path, when=when, action="hold", times=1)
+    ada = killable_shop.person()
+    await killable_shop.subscribe(ada)
+    payment = (await killable_shop.overview(ada))["payments"][0]["id"]
+    fault = await killable_shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
 
-    click = asyncio.create_task(apart.refunds(payment))
-    await killed_and_back(apart, fault, click=click)
-    again = await apart.refunds(payment)
-    await apart.settles()
+    click = asyncio.create_task(killable_shop.request_refund(payment))
+    await kill_and_restart(killable_shop, fault, click=click)
+    again = await killable_shop.request_refund(payment)
+    await killable_shop.wait_until_idle()
 
     assert again.status_code in {201, 202} or again.json()["code"] == "idempotency_key_in_use", again.text
-    (given,) = (await apart.at_stripe("/v1/refunds"))["data"]
+    (given,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
     assert given["amount"] == 49_00
-    (note,) = (await apart.at_stripe("/v1/credit_notes"))["data"]
+    (note,) = (await killable_shop.stripe_get("/v1/credit_notes"))["data"]
     assert note["refunds"][0]["refund"] == given["id"]
-    (ours,) = await apart.rows("SELECT status, amount, stripe_refund_id, credit_note_id FROM refunds")
+    (ours,) = await killable_shop.rows("SELECT status, amount, stripe_refund_id, credit_note_id FROM refunds")
     assert tuple(ours.values()) == ("succeeded", 49_00, given["id"], note["id"])
-    (held,) = (await apart.overview(ada))["subscriptions"]
-    assert (await apart.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
-    assert (await apart.check(ada))["reason"] == "refunded"
-    confirmed = await apart.rows("SELECT count(*) FROM audit_log WHERE action = 'refund.confirmed'")
+    (held,) = (await killable_shop.overview(ada))["subscriptions"]
+    assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await killable_shop.check(ada))["reason"] == "refunded"
+    confirmed = await killable_shop.rows("SELECT count(*) FROM audit_log WHERE action = 'refund.confirmed'")
     assert confirmed[0]["count"] == 1
 
 
-async def test_killed_while_a_reader_subscribes_nothing_is_made_twice(apart: Shop) -> None:
-    ada = apart.person()
+async def test_killed_while_a_reader_subscribes_nothing_is_made_twice(killable_shop: Shop) -> None:
+    ada = killable_shop.person()
     for method, path in (("POST", "/v1/customers"), ("POST", "/v1/checkout/sessions")):
-        fault = await apart.fault(method=method, path=path, when="after", action="hold", times=1)
-        click = asyncio.create_task(apart.opens_checkout(ada))
-        await killed_and_back(apart, fault, click=click)
+        fault = await killable_shop.add_fault(method=method, path=path, when="after", action="hold", times=1)
+        click = asyncio.create_task(killable_shop.open_checkout(ada))
+        await kill_and_restart(killable_shop, fault, click=click)
 
-    await apart.subscribes(ada)
+    await killable_shop.subscribe(ada)
 
-    assert len(await apart.customers()) == 1
-    assert len((await apart.at_stripe("/v1/checkout/sessions"))["data"]) == 1
-    assert await apart.may_read(ada)
+    assert len(await killable_shop.stripe_customers()) == 1
+    assert len((await killable_shop.stripe_get("/v1/checkout/sessions"))["data"]) == 1
+    assert await killable_shop.may_read(ada)
 
 
-async def test_an_event_that_was_answered_200_is_applied_though_the_service_is_killed_at_once(apart: Shop) -> None:
-    ada = apart.person()
-    opened = (await apart.opens_checkout(ada)).json()
-    fault = await apart.fault(method="GET", path="/v1/subscriptions/*", when="before", action="hold", times=1)
-    await apart.fills_in(opened["url"])
-    await killed_and_back(apart, fault)
-    await apart.settles()
+async def test_an_event_that_was_answered_200_is_applied_though_the_service_is_killed_at_once(
+    killable_shop: Shop,
+) -> None:
+    ada = killable_shop.person()
+    opened = (await killable_shop.open_checkout(ada)).json()
+    fault = await killable_shop.add_fault(
+        method="GET", path="/v1/subscriptions/*", when="before", action="hold", times=1
+    )
+    await killable_shop.pay_checkout(opened["url"])
+    await kill_and_restart(killable_shop, fault)
+    await killable_shop.wait_until_idle()
 
-    assert await apart.may_read(ada)
+    assert await killable_shop.may_read(ada)

@@ -7,7 +7,15 @@ from typing import Any
 import httpx2
 
 from tests.journeys.lifecycle.test_issues import two_years
-from tests.support.refunding import GOODWILL, UNSERVED, asks, balanced, decides, payments_of, quoted
+from tests.support.refunds import (
+    GOODWILL,
+    UNSERVED,
+    check_books,
+    decide_refund,
+    get_quotes,
+    payment_ids,
+    request_refund,
+)
 from tests.support.shop import Person, Shop
 
 LATER = datetime(2026, 8, 15, 18, tzinfo=UTC)  # the guarantee is over, and some issues are served
@@ -19,13 +27,13 @@ async def readers(shop: Shop, *names: str) -> list[tuple[Person, str, int]]:
     """Have some subscribe and read for half a year: who, their payment, and what their unserved issues are worth."""
     people = [shop.person(name) for name in names]
     for one in people:
-        await shop.subscribes(one)
+        await shop.subscribe(one)
     await two_years(shop)
-    await shop.wind_to(LATER)
+    await shop.advance_to(LATER)
     found = []
     for one in people:
-        (payment,) = await payments_of(shop, one)
-        worth = (await quoted(shop, payment))[UNSERVED]["amount"]["amount"]
+        (payment,) = await payment_ids(shop, one)
+        worth = (await get_quotes(shop, payment))[UNSERVED]["amount"]["amount"]
         assert 0 < worth < 49_00
         found.append((one, payment, worth))
     return found
@@ -50,7 +58,7 @@ def given(answers: list[httpx2.Response]) -> list[httpx2.Response]:
 
 async def waits(shop: Shop, payment: str, amount: int, *, key: str = "asks") -> str:
     """Ask for more goodwill than one person may give."""
-    asked = await asks(shop, payment, GOODWILL, amount, key=key)
+    asked = await request_refund(shop, payment, GOODWILL, amount, key=key)
     assert (asked.status_code, asked.json()["status"]) == (202, "awaiting_approval"), asked.text
     return str(asked.json()["id"])
 
@@ -60,24 +68,27 @@ async def test_fifty_clicks_of_two_agents_are_one_refund_on_every_basis(shop: Sh
     desk = agents(shop)
 
     clicks = await asyncio.gather(
-        *(asks(shop, of_ada, UNSERVED, worth, key=f"u{i}", by=desk[i % 2]) for i in range(50)),
+        *(request_refund(shop, of_ada, UNSERVED, worth, key=f"u{i}", by=desk[i % 2]) for i in range(50)),
         # Each was shown that all of it is left: the quote holds for one of them only.
-        *(asks(shop, of_bea, GOODWILL, 10_00, expected=49_00, key=f"g{i}", by=desk[i % 2]) for i in range(50)),
+        *(
+            request_refund(shop, of_bea, GOODWILL, 10_00, expected=49_00, key=f"g{i}", by=desk[i % 2])
+            for i in range(50)
+        ),
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert (len(given(clicks[:50])), len(given(clicks[50:]))) == (1, 1)
-    assert (await balanced(shop, of_ada), await balanced(shop, of_bea)) == (worth, 10_00)
-    assert len(await shop.calls("POST", "/v1/refunds")) == 2
+    assert (await check_books(shop, of_ada), await check_books(shop, of_bea)) == (worth, 10_00)
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 2
     assert (await shop.check(ada))["reason"] == "refunded"
     assert await shop.may_read(bea)
     # Goodwill that names the amount alone is a refund of its own for each key, and still never more than was paid.
-    parts = await asyncio.gather(*(asks(shop, of_bea, GOODWILL, 9_00, key=f"part-{i}") for i in range(8)))
-    await shop.settles()
+    parts = await asyncio.gather(*(request_refund(shop, of_bea, GOODWILL, 9_00, key=f"part-{i}") for i in range(8)))
+    await shop.wait_until_idle()
     for number in range(5):
-        parts.append(await asks(shop, of_bea, GOODWILL, 9_00, key=f"more-{number}"))
-        await shop.settles()
-    assert await balanced(shop, of_bea) == 10_00 + 4 * 9_00
+        parts.append(await request_refund(shop, of_bea, GOODWILL, 9_00, key=f"more-{number}"))
+        await shop.wait_until_idle()
+    assert await check_books(shop, of_bea) == 10_00 + 4 * 9_00
     assert {answer.json()["code"] for answer in parts if answer.status_code == 409} >= {"refund_too_large"}
 
 
@@ -90,43 +101,43 @@ async def test_a_reply_that_is_lost_after_the_effect_is_one_refund_on_every_basi
         (one, payment, worth), (other, in_parts, _) = unserved[number], unserved[number + 2]
         waiting = await waits(shop, in_parts, 30_00, key=f"asks-{number}")
         for basis, paid, amount in ((UNSERVED, payment, worth), (GOODWILL, in_parts, 7_00), (GOODWILL, in_parts, 7_00)):
-            await shop.fault(method="POST", path="/v1/refunds", when="after", times=1, **lost)
-            key = f"{number}-{amount}-{len(await shop.calls('POST', '/v1/refunds'))}"
-            answer = await asks(shop, paid, basis, amount, key=key)
-            await shop.settles()
+            await shop.add_fault(method="POST", path="/v1/refunds", when="after", times=1, **lost)
+            key = f"{number}-{amount}-{len(await shop.stripe_requests('POST', '/v1/refunds'))}"
+            answer = await request_refund(shop, paid, basis, amount, key=key)
+            await shop.wait_until_idle()
             assert answer.status_code in {201, 202}, answer.text
-            assert (await asks(shop, paid, basis, amount, key=key)).json()["id"] == answer.json()["id"]
-        await shop.fault(method="POST", path="/v1/refunds", when="after", times=1, **lost)
-        approved = await decides(shop, waiting, "approve", chief)
-        await shop.settles()
+            assert (await request_refund(shop, paid, basis, amount, key=key)).json()["id"] == answer.json()["id"]
+        await shop.add_fault(method="POST", path="/v1/refunds", when="after", times=1, **lost)
+        approved = await decide_refund(shop, waiting, "approve", chief)
+        await shop.wait_until_idle()
 
         assert approved.status_code in {201, 202}, approved.text
-        assert (await balanced(shop, payment), await balanced(shop, in_parts)) == (worth, 7_00 + 7_00 + 30_00)
+        assert (await check_books(shop, payment), await check_books(shop, in_parts)) == (worth, 7_00 + 7_00 + 30_00)
         assert (await shop.check(one))["reason"] == "refunded"
         assert await shop.may_read(other)
-    assert await shop.unfinished() == 0
+    assert await shop.count_pending_work() == 0
 
 
 async def test_two_approve_while_one_of_them_rejects_and_one_word_counts(shop: Shop) -> None:
     people = [shop.person(name) for name in ("ada", "bea", "cyd", "dan")]
     for one in people:
-        await shop.subscribes(one)
+        await shop.subscribe(one)
     boss, chief = supervisors(shop)
 
     for number, one in enumerate(people):
-        (payment,) = await payments_of(shop, one)
+        (payment,) = await payment_ids(shop, one)
         refund = await waits(shop, payment, 30_00, key=f"asks-{number}")
         words = [("approve", boss), ("approve", chief), ("reject", boss), ("reject", chief)] * 3
         words = words[number:] + words[:number]
         answers = await asyncio.gather(
-            *(decides(shop, refund, verdict, by, key=f"{number}-{i}") for i, (verdict, by) in enumerate(words))
+            *(decide_refund(shop, refund, verdict, by, key=f"{number}-{i}") for i, (verdict, by) in enumerate(words))
         )
-        await shop.settles()
+        await shop.wait_until_idle()
 
         shown = (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()
         assert shown["status"] in {"succeeded", "rejected"}
         paid = shown["status"] == "succeeded"
-        assert await balanced(shop, payment) == (30_00 if paid else 0)
+        assert await check_books(shop, payment) == (30_00 if paid else 0)
         said = {"approve"} if paid else {"reject"}
         for (verdict, by), answer in zip(words, answers, strict=True):
             heard = verdict in said and f"staff:{by.sub}" == shown["decided_by"]
@@ -137,7 +148,7 @@ async def test_two_approve_while_one_of_them_rejects_and_one_word_counts(shop: S
         )
         assert len(decisions) == 1
         assert await shop.may_read(one)
-    assert len(await shop.calls("POST", "/v1/refunds")) == len(
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == len(
         await shop.rows("SELECT id FROM refunds WHERE status = 'succeeded'")
     )
 
@@ -149,15 +160,15 @@ def _still(answer: httpx2.Response) -> bool:
 
 async def test_fifty_approvals_by_two_are_one_payment(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
-    (payment,) = await payments_of(shop, ada)
+    await shop.subscribe(ada)
+    (payment,) = await payment_ids(shop, ada)
     refund = await waits(shop, payment, 30_00)
     both = supervisors(shop)
 
     answers = await asyncio.gather(
-        *(decides(shop, refund, "approve", both[i % 2], key=f"{i}") for i in range(50)),
+        *(decide_refund(shop, refund, "approve", both[i % 2], key=f"{i}") for i in range(50)),
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     told: dict[Any, set[int]] = {
         by.sub: {answer.status_code for i, answer in enumerate(answers) if both[i % 2] is by} for by in both
@@ -165,5 +176,5 @@ async def test_fifty_approvals_by_two_are_one_payment(shop: Shop) -> None:
     decided = (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()["decided_by"]
     assert {frozenset(told.pop(decided.removeprefix("staff:"))) <= {201, 202}} == {True}
     assert set(*told.values()) == {409}
-    assert await balanced(shop, payment) == 30_00
-    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+    assert await check_books(shop, payment) == 30_00
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1

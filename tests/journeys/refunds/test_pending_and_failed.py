@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.journeys.disputes.test_disputes import bought, support, why
-from tests.support.refunding import GOODWILL, GUARANTEE, asks, balanced, quoted
-from tests.support.shop import PATIENCE, Shop
+from tests.support.refunds import GOODWILL, GUARANTEE, check_books, get_quotes, request_refund
+from tests.support.shop import TIMEOUT, Shop
 
 PENDS = "4000000000007726"
 
@@ -26,9 +26,9 @@ async def an_hour_passes(shop: Shop, status: str) -> None:
     """Let the time come when promised money is looked at again, and wait until we know how it stands."""
     (waits,) = await shop.rows("SELECT due_at - now() AS left FROM refunds WHERE due_at IS NOT NULL")
     assert timedelta(minutes=30) < waits["left"] <= timedelta(hours=1)
-    await shop.does("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
-    await shop.until(f"SELECT count(*) = 1 FROM refunds WHERE status = '{status}'")
-    await shop.settles()
+    await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until(f"SELECT count(*) = 1 FROM refunds WHERE status = '{status}'")
+    await shop.wait_until_idle()
 
 
 async def shown(shop: Shop, refund: str) -> dict[str, Any]:
@@ -42,36 +42,36 @@ async def test_a_promised_refund_lets_the_reader_out_at_once_and_is_followed_hou
     ada = shop.person()
     payment = await bought(shop, ada, card=PENDS)
 
-    answer = await asks(shop, payment, GUARANTEE, 49_00, key="click")
-    await shop.settles()
+    answer = await request_refund(shop, payment, GUARANTEE, 49_00, key="click")
+    await shop.wait_until_idle()
     refund = answer.json()["id"]
-    (stripe_id,) = [r["id"] for r in (await shop.at_stripe("/v1/refunds"))["data"]]
+    (stripe_id,) = [r["id"] for r in (await shop.stripe_get("/v1/refunds"))["data"]]
 
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
     assert await why(shop, ada) == (False, "refunded")
-    quotes = await quoted(shop, payment)
+    quotes = await get_quotes(shop, payment)
     assert {basis: quotes[basis]["reason"] for basis in (GUARANTEE, GOODWILL)} == {
         GUARANTEE: "nothing_to_refund",
         GOODWILL: "nothing_to_refund",
     }
     assert [one["id"] for one in await support(shop, "refunds", status="pending")] == [refund]
     (held,) = (await shop.overview(ada))["subscriptions"]
-    assert (await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
     await bank_says(shop, stripe_id, "requires_action")
     await an_hour_passes(shop, "requires_action")
     assert [one["id"] for one in await support(shop, "refunds", status="requires_action")] == [refund]
     (of_reader,) = (await shop.overview(ada))["refunds"]
     assert of_reader["status"] == "requires_action"
-    again = await asks(shop, payment, GUARANTEE, 49_00, key="another")
+    again = await request_refund(shop, payment, GUARANTEE, 49_00, key="another")
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_refund")
 
     await bank_says(shop, stripe_id, "succeeded")
     await an_hour_passes(shop, "succeeded")
     assert (await shown(shop, refund))["status"] == "succeeded"
-    assert await balanced(shop, payment) == 49_00
+    assert await check_books(shop, payment) == 49_00
     assert await shop.rows("SELECT id FROM refunds WHERE due_at IS NOT NULL") == [], "what is final is not looked at"
-    assert len(await shop.calls("POST", "/v1/refunds")) == 1
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ async def test_promised_money_that_never_comes_is_shown_to_staff_and_given_again
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
     ada = shop.person()
     payment = await bought(shop, ada, card=PENDS)
-    refund = (await asks(shop, payment, GUARANTEE, 49_00, key="click")).json()["id"]
-    await shop.settles()
-    (first,) = (await shop.at_stripe("/v1/refunds"))["data"]
+    refund = (await request_refund(shop, payment, GUARANTEE, 49_00, key="click")).json()["id"]
+    await shop.wait_until_idle()
+    (first,) = (await shop.stripe_get("/v1/refunds"))["data"]
 
     for status in path:
         await bank_says(shop, first["id"], status)
@@ -96,15 +96,15 @@ async def test_promised_money_that_never_comes_is_shown_to_staff_and_given_again
     assert (await shown(shop, refund))["status"] == end
     assert [(item["kind"], item["id"]) for item in await support(shop, "attention")] == [("refund_failed", refund)]
     assert await why(shop, ada) == (False, "refunded"), "as the reader was told"
-    assert (await quoted(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
-    given = await asks(shop, payment, GUARANTEE, 49_00, key="again")
-    await shop.settles()
+    assert (await get_quotes(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
+    given = await request_refund(shop, payment, GUARANTEE, 49_00, key="again")
+    await shop.wait_until_idle()
     assert given.status_code == 201, given.text
     assert await support(shop, "attention") == []
     # The credit note of the first stands, and takes the place of a second.
-    (note,) = (await shop.at_stripe("/v1/credit_notes"))["data"]
+    (note,) = (await shop.stripe_get("/v1/credit_notes"))["data"]
     assert (await shown(shop, given.json()["id"]))["credit_note"] == note["id"]
-    assert sorted(r["status"] for r in (await shop.at_stripe("/v1/refunds"))["data"]) == sorted([end, "pending"])
+    assert sorted(r["status"] for r in (await shop.stripe_get("/v1/refunds"))["data"]) == sorted([end, "pending"])
     told = await shop.rows("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY id", refund)
     assert [row["action"] for row in told] == ["refund.requested", "refund.confirmed", "refund.failed"]
 
@@ -113,20 +113,20 @@ async def test_what_was_given_back_by_hand_at_stripe_is_credited_audited_and_cou
     ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
     whole, part, noted = [await bought(shop, one) for one in (ada, bea, cyd)]
 
-    await shop.makes("/v1/refunds", payment_intent=whole)
-    await shop.makes("/v1/refunds", payment_intent=part, amount="1000")
+    await shop.stripe_post("/v1/refunds", payment_intent=whole)
+    await shop.stripe_post("/v1/refunds", payment_intent=part, amount="1000")
     (paid,) = await shop.rows("SELECT invoice_id FROM payments WHERE id = $1", noted)
-    by_hand = await shop.makes(
+    by_hand = await shop.stripe_post(
         "/v1/credit_notes", invoice=paid["invoice_id"], amount="4900", refund_amount="4900", reason="order_change"
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     # A plain refund leaves the invoice as it was, so a credit note is written; where there was one, it is kept.
-    assert [await balanced(shop, payment) for payment in (whole, part, noted)] == [49_00, 10_00, 49_00]
+    assert [await check_books(shop, payment) for payment in (whole, part, noted)] == [49_00, 10_00, 49_00]
     rows = await shop.rows("SELECT payment_id, basis, credit_note_id, requested_by FROM refunds")
     assert {(row["basis"], row["requested_by"]) for row in rows} == {("dashboard", "stripe")}
     assert {row["payment_id"]: row["credit_note_id"] for row in rows}[noted] == by_hand["id"]
-    assert len((await shop.at_stripe("/v1/credit_notes"))["data"]) == 3
+    assert len((await shop.stripe_get("/v1/credit_notes"))["data"]) == 3
     told = await shop.rows("SELECT actor, action, reason, after FROM audit_log WHERE action LIKE 'refund.%'")
     assert {(row["actor"], row["action"], row["reason"]) for row in told} == {
         ("stripe", "refund.confirmed", "made_in_stripe")
@@ -139,12 +139,12 @@ async def test_what_was_given_back_by_hand_at_stripe_is_credited_audited_and_cou
     ]
     over = [(await shop.overview(one))["subscriptions"][0] for one in (ada, bea, cyd)]
     assert [one["ended_by"] for one in over] == ["dashboard", None, "dashboard"]
-    assert [(await shop.at_stripe(f"/v1/subscriptions/{one['stripe_id']}"))["status"] for one in over] == [
+    assert [(await shop.stripe_get(f"/v1/subscriptions/{one['stripe_id']}"))["status"] for one in over] == [
         "canceled",
         "active",
         "canceled",
     ]
-    assert (await quoted(shop, part))[GOODWILL]["amount"]["amount"] == 39_00
+    assert (await get_quotes(shop, part))[GOODWILL]["amount"]["amount"] == 39_00
 
 
 async def test_a_credit_note_that_stripe_refuses_is_tried_every_hour_until_there_is_one_or_staff_have_seen_to_it(
@@ -152,16 +152,16 @@ async def test_a_credit_note_that_stripe_refuses_is_tried_every_hour_until_there
 ) -> None:
     ada, bea = shop.person(), shop.person("bea")
     payment, other = await bought(shop, ada), await bought(shop, bea)
-    fault = await shop.fault(
+    fault = await shop.add_fault(
         method="POST", path="/v1/credit_notes", when="before", action="status", status=400, times=None
     )
     for number, paid in enumerate((payment, other)):
-        assert (await asks(shop, paid, GOODWILL, 10_00, key=f"{number}")).status_code == 201
-    await shop.until("SELECT count(*) = 2 FROM refunds WHERE attempts > 0")
+        assert (await request_refund(shop, paid, GOODWILL, 10_00, key=f"{number}")).status_code == 201
+    await shop.wait_until("SELECT count(*) = 2 FROM refunds WHERE attempts > 0")
 
-    async with asyncio.timeout(PATIENCE):  # so many pauses are over at once
+    async with asyncio.timeout(TIMEOUT):  # so many pauses are over at once
         while (await shop.rows("SELECT count(*) AS n FROM refunds WHERE attention IS NOT NULL"))[0]["n"] < 2:
-            await shop.does(
+            await shop.execute(
                 "UPDATE refunds SET due_at = now(), attempts = 20 WHERE attention IS NULL AND due_at > now()"
             )
             await asyncio.sleep(0.05)
@@ -174,14 +174,14 @@ async def test_a_credit_note_that_stripe_refuses_is_tried_every_hour_until_there
     (seen_to,) = [item["id"] for item in items if item["payment"] == other]
     done = {"reason": "Credited by hand in the accounts."}
     assert (await shop.post(f"/v1/support/attention/{seen_to}/dismiss", shop.agent, done)).status_code == 204
-    await shop.does("UPDATE refunds SET due_at = now()")
-    await shop.until("SELECT count(*) = 0 FROM refunds WHERE due_at < now() + interval '30 minutes'")
+    await shop.execute("UPDATE refunds SET due_at = now()")
+    await shop.wait_until("SELECT count(*) = 0 FROM refunds WHERE due_at < now() + interval '30 minutes'")
     (due,) = await shop.rows("SELECT payment_id FROM refunds WHERE due_at IS NOT NULL")
     assert due["payment_id"] == payment, "what somebody has seen to is left alone"
 
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.does("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
-    await shop.until("SELECT count(*) = 1 FROM refunds WHERE credit_note_id IS NOT NULL AND attention IS NULL")
-    await shop.settles()
+    await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until("SELECT count(*) = 1 FROM refunds WHERE credit_note_id IS NOT NULL AND attention IS NULL")
+    await shop.wait_until_idle()
     assert await support(shop, "attention") == []
-    assert await balanced(shop, payment) == 10_00
+    assert await check_books(shop, payment) == 10_00

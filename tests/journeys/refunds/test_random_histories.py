@@ -18,9 +18,18 @@ import pytest
 from tests.journeys.lifecycle.test_issues import two_years
 from tests.journeys.refunds.test_paid_once import agents, supervisors
 from tests.journeys.refunds.test_several_payments import adds_print
-from tests.support.chance import seeded
-from tests.support.refunding import GOODWILL, GUARANTEE, UNSERVED, asks, balanced, decides, payments_of, quoted
-from tests.support.shop import OPENING, Person, Shop, open_shop
+from tests.support.randomness import seeded_random
+from tests.support.refunds import (
+    GOODWILL,
+    GUARANTEE,
+    UNSERVED,
+    check_books,
+    decide_refund,
+    get_quotes,
+    payment_ids,
+    request_refund,
+)
+from tests.support.shop import START_TIME, Person, Shop, open_shop
 
 QUICK, MANY = 5, 16
 STEPS, AT_ONCE = 3, 3
@@ -47,21 +56,21 @@ class History:
         await two_years(self.shop)
         for number in range(readers):
             reader = self.shop.person(f"reader-{number}")
-            await self.shop.subscribes(reader, print_edition=self.chance.random() < 0.3)
+            await self.shop.subscribe(reader, print_edition=self.chance.random() < 0.3)
             self.readers.append(reader)
-        await self.shop.wind_to(OPENING + timedelta(days=20))
+        await self.shop.advance_to(START_TIME + timedelta(days=20))
         for reader in self.readers:
             (held,) = (await self.shop.overview(reader))["subscriptions"]
             if not held["print_edition"] and self.chance.random() < 0.5:
                 await adds_print(self.shop, reader)
-            self.payments |= dict.fromkeys(await payments_of(self.shop, reader), reader)
+            self.payments |= dict.fromkeys(await payment_ids(self.shop, reader), reader)
 
     async def goes_on(self) -> None:
         """Have several things happen to each payment, at once."""
         doings = [self.happens(payment) for payment in self.payments for _ in range(AT_ONCE)]
         self.chance.shuffle(doings)
         await asyncio.gather(*doings)
-        await self.shop.settles()
+        await self.shop.wait_until_idle()
 
     async def happens(self, payment: str) -> None:
         """Have one thing happen, or the same click twice."""
@@ -83,7 +92,10 @@ class History:
         """Click once, or twice with the same key, on what the quote said."""
         by = self.chance.choice(agents(self.shop))
         key = self._key()
-        clicks = [asks(self.shop, payment, basis, amount, key=key, by=by) for _ in range(self.chance.choice((1, 1, 2)))]
+        clicks = [
+            request_refund(self.shop, payment, basis, amount, key=key, by=by)
+            for _ in range(self.chance.choice((1, 1, 2)))
+        ]
         for answer in await asyncio.gather(*clicks):
             check(answer)
 
@@ -94,7 +106,7 @@ class History:
         await self._as_quoted(payment, UNSERVED)
 
     async def _as_quoted(self, payment: str, basis: str) -> None:
-        amount = (await quoted(self.shop, payment))[basis]["amount"]["amount"]
+        amount = (await get_quotes(self.shop, payment))[basis]["amount"]["amount"]
         if amount > 0:
             await self.refund(payment, basis, amount)
 
@@ -118,7 +130,7 @@ class History:
         for one in waiting:
             for by in self.chance.sample(supervisors(self.shop), self.chance.choice((1, 2))):
                 verdict = self.chance.choice(("approve", "approve", "reject"))
-                check(await decides(self.shop, one["id"], verdict, by, key=self._key()))
+                check(await decide_refund(self.shop, one["id"], verdict, by, key=self._key()))
 
     async def by_hand(self, payment: str) -> None:
         """Give a part, or all that is left, in Stripe's Dashboard; Stripe may refuse."""
@@ -131,7 +143,7 @@ class History:
         """Have the reader's bank dispute the payment, and decide; rarely."""
         if self.chance.random() < 0.8:
             return
-        charge = (await self.shop.at_stripe(f"/v1/payment_intents/{payment}"))["latest_charge"]
+        charge = (await self.shop.stripe_get(f"/v1/payment_intents/{payment}"))["latest_charge"]
         opened = await self.shop.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})
         if opened.status_code == 200:
             await asyncio.sleep(self.chance.random() / 10)
@@ -143,14 +155,14 @@ class History:
         for _ in range(4):
             fault: dict[str, Any] = self.chance.choice([{"action": "drop"}, {"action": "status", "status": 500}])
             path = self.chance.choice(("/v1/refunds", "/v1/credit_notes"))
-            await self.shop.fault(
+            await self.shop.add_fault(
                 method="POST", path=path, when=self.chance.choice(("before", "after")), times=1, **fault
             )
 
     async def balances(self) -> None:
         """Check the books, payment by payment, and what follows from them for each reader."""
         for payment in self.payments:
-            await balanced(self.shop, payment)
+            await check_books(self.shop, payment)
         for reader in self.readers:
             shown = await self.shop.overview(reader)
             flowing = [r for r in shown["refunds"] if r["status"] in {"pending", "requires_action", "succeeded"}]
@@ -162,11 +174,11 @@ class History:
                 assert ledger["owed"] == ledger["served"] + ledger["unserved"] + ledger["cancelled"]
             if ended:
                 assert not await self.shop.may_read(reader), shown
-                there = await self.shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}")
+                there = await self.shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}")
                 assert there["status"] == "canceled"
             if not flowing and held["ended_by"] is None and not await self._disputed(reader):
                 assert await self.shop.may_read(reader), shown
-        assert await self.shop.unfinished() == 0
+        assert await self.shop.count_pending_work() == 0
 
     async def _disputed(self, reader: Person) -> bool:
         (row,) = await self.shop.rows(
@@ -186,11 +198,11 @@ def check(answer: httpx2.Response) -> None:
 
 
 async def lives(shop: Shop, readers: int) -> None:
-    history = History(shop, seeded())
+    history = History(shop, seeded_random())
     await history.opens(readers)
     for step in range(STEPS):
         if step == STEPS - 1:
-            await shop.wind_to(LATER)  # the guarantee is over
+            await shop.advance_to(LATER)  # the guarantee is over
         await history.faults()
         await history.goes_on()
         await history.balances()

@@ -3,15 +3,15 @@
 import httpx2
 
 from tests.journeys.refunds.test_paid_once import supervisors, waits
-from tests.support.refunding import GOODWILL, GUARANTEE, asks, decides, payments_of, quoted
+from tests.support.refunds import GOODWILL, GUARANTEE, decide_refund, get_quotes, payment_ids, request_refund
 from tests.support.shop import Person, Shop
 
 
 async def paid(shop: Shop) -> tuple[Person, str]:
     """Have Ada subscribe; return her and her payment."""
     ada = shop.person()
-    await shop.subscribes(ada)
-    (payment,) = await payments_of(shop, ada)
+    await shop.subscribe(ada)
+    (payment,) = await payment_ids(shop, ada)
     return ada, payment
 
 
@@ -28,7 +28,7 @@ def refused(answer: httpx2.Response, status: int, code: str, *words: str) -> Non
 
 async def untouched(shop: Shop, *, asked_for: int = 0) -> None:
     """Check that no money moved, none was asked for, and Ada reads on."""
-    assert await shop.calls("POST", "/v1/refunds") == []
+    assert await shop.stripe_requests("POST", "/v1/refunds") == []
     assert await shop.rows("SELECT key FROM intents WHERE action = 'refund'") == []
     assert len(await shop.rows("SELECT id FROM refunds")) == asked_for
     assert len(await shop.rows("SELECT id FROM audit_log")) == asked_for
@@ -44,20 +44,22 @@ async def test_an_amount_of_nothing_below_nothing_beyond_what_is_left_or_of_othe
         (2**60, 422, "validation_failed", "amount"),
         (49_01, 409, "refund_too_large", "4900 is left"),
     ):
-        refused(await asks(shop, payment, GOODWILL, amount, key=f"{amount}"), status, code, word)
+        refused(await request_refund(shop, payment, GOODWILL, amount, key=f"{amount}"), status, code, word)
     for wrong in ("1000", 10.5, True, None):
         money = {"amount": wrong, "currency": "usd"}
-        answer = await asks(shop, payment, GOODWILL, 10_00, key=f"{wrong}", amount=money)
+        answer = await request_refund(shop, payment, GOODWILL, 10_00, key=f"{wrong}", amount=money)
         refused(answer, 422, "validation_failed", "amount")
     euros = {"amount": 10_00, "currency": "eur"}
     refused(
-        await asks(shop, payment, GOODWILL, 10_00, key="eur", amount=euros, expected_amount=euros),
+        await request_refund(shop, payment, GOODWILL, 10_00, key="eur", amount=euros, expected_amount=euros),
         422,
         "other_currency",
     )
-    refused(await asks(shop, payment, GUARANTEE, 49_00, key="e", expected_amount=euros), 422, "other_currency")
     refused(
-        await asks(shop, payment, GUARANTEE, 49_00, key="a", amount={"amount": 1, "currency": "usd"}),
+        await request_refund(shop, payment, GUARANTEE, 49_00, key="e", expected_amount=euros), 422, "other_currency"
+    )
+    refused(
+        await request_refund(shop, payment, GUARANTEE, 49_00, key="a", amount={"amount": 1, "currency": "usd"}),
         422,
         "validation_failed",
         "goodwill",
@@ -69,16 +71,16 @@ async def test_a_reason_that_is_missing_unknown_or_of_ten_thousand_characters_is
     _, payment = await paid(shop)
 
     for number, reason in enumerate((None, "", "because", "x" * 10_000, 7)):
-        answer = await asks(shop, payment, GOODWILL, 10_00, key=f"r{number}", reason=reason)
+        answer = await request_refund(shop, payment, GOODWILL, 10_00, key=f"r{number}", reason=reason)
         refused(answer, 422, "validation_failed", "reason")
         assert len(answer.text) < 2_000, "what was sent is not sent back"
     money = {"amount": 10_00, "currency": "usd"}
     without = {"payment": payment, "basis": GOODWILL, "amount": money, "expected_amount": money}
     answer = await shop.post("/v1/support/refunds", shop.agent, without, **{"Idempotency-Key": "w"})
     refused(answer, 422, "validation_failed", "reason")
-    other = await asks(shop, payment, GOODWILL, 10_00, key="o", reason="other")
+    other = await request_refund(shop, payment, GOODWILL, 10_00, key="o", reason="other")
     refused(other, 422, "validation_failed", "note")
-    long = await asks(shop, payment, GOODWILL, 10_00, key="n", note="x" * 10_000)
+    long = await request_refund(shop, payment, GOODWILL, 10_00, key="n", note="x" * 10_000)
     refused(long, 422, "validation_failed", "note")
     await untouched(shop)
 
@@ -94,17 +96,17 @@ async def test_a_reader_cannot_refund_anothers_payment_nor_learn_of_it(shop: Sho
     refused(await shop.post("/v1/me/refunds", bob, body, **{"Idempotency-Key": "2"}), 404, "no_subscription")
     refused(await shop.get("/v1/me/refund-quote", bob), 404, "no_subscription")
     for who in (ada, bob):
-        refused(await asks(shop, payment, GUARANTEE, 49_00, key="3", by=who), 403, "not_allowed")
+        refused(await request_refund(shop, payment, GUARANTEE, 49_00, key="3", by=who), 403, "not_allowed")
         refused(await shop.get(f"/v1/support/payments/{payment}/refund-quote", who), 403, "not_allowed")
         refused(await shop.get("/v1/support/refunds", who), 403, "not_allowed")
     await untouched(shop)
 
-    await shop.subscribes(bob)
+    await shop.subscribe(bob)
     answer = await shop.post("/v1/me/refunds", bob, body, **{"Idempotency-Key": "4"})
-    assert (answer.status_code, answer.json()["payment"]) == (201, (await payments_of(shop, bob))[0])
-    await shop.settles()
+    assert (answer.status_code, answer.json()["payment"]) == (201, (await payment_ids(shop, bob))[0])
+    await shop.wait_until_idle()
     assert await shop.may_read(ada)
-    assert [r["payment_intent"] for r in (await shop.at_stripe("/v1/refunds"))["data"]] == [answer.json()["payment"]]
+    assert [r["payment_intent"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [answer.json()["payment"]]
 
 
 async def test_staff_without_the_role_refund_and_decide_nothing_and_nobody_decides_about_their_own(shop: Shop) -> None:
@@ -112,15 +114,15 @@ async def test_staff_without_the_role_refund_and_decide_nothing_and_nobody_decid
     boss, _ = supervisors(shop)
     clerk = shop.person("clerk", roles=("circulation",))
 
-    refused(await asks(shop, payment, GOODWILL, 10_00, key="1", by=clerk), 403, "not_allowed")
-    asked = await asks(shop, payment, GOODWILL, 40_00, key="2", by=boss)
+    refused(await request_refund(shop, payment, GOODWILL, 10_00, key="1", by=clerk), 403, "not_allowed")
+    asked = await request_refund(shop, payment, GOODWILL, 40_00, key="2", by=boss)
     assert asked.json()["status"] == "awaiting_approval"
     refund = asked.json()["id"]
     for verdict in ("approve", "reject"):
-        refused(await decides(shop, refund, verdict, boss), 403, "own_request")
+        refused(await decide_refund(shop, refund, verdict, boss), 403, "own_request")
         for by in (clerk, shop.agent, shop.person()):
-            refused(await decides(shop, refund, verdict, by), 403, "not_allowed")
-        refused(await decides(shop, "rfd_nobodys", verdict, boss, key="4"), 404, "not_found")
+            refused(await decide_refund(shop, refund, verdict, by), 403, "not_allowed")
+        refused(await decide_refund(shop, "rfd_nobodys", verdict, boss, key="4"), 404, "not_found")
         nameless = await shop.http.post(f"/v1/support/refunds/{refund}/{verdict}")
         refused(nameless, 401, "not_authenticated")
     await untouched(shop, asked_for=1)
@@ -129,17 +131,22 @@ async def test_staff_without_the_role_refund_and_decide_nothing_and_nobody_decid
 
 async def test_a_quote_that_no_longer_holds_is_refused_with_what_holds_now(shop: Shop) -> None:
     ada, payment = await paid(shop)
-    seen = (await quoted(shop, payment))[GUARANTEE]["amount"]
+    seen = (await get_quotes(shop, payment))[GUARANTEE]["amount"]
     refund = await waits(shop, payment, 45_00)
-    refused(await asks(shop, payment, GOODWILL, 5_00, expected=49_00, key="1"), 409, "refund_too_large", "400 is left")
+    refused(
+        await request_refund(shop, payment, GOODWILL, 5_00, expected=49_00, key="1"),
+        409,
+        "refund_too_large",
+        "400 is left",
+    )
     await untouched(shop, asked_for=1)
 
-    await shop.makes("/v1/refunds", payment_intent=payment, amount="1000")
-    await shop.settles()
-    stale = await asks(shop, payment, GUARANTEE, seen["amount"], key="2")
+    await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="1000")
+    await shop.wait_until_idle()
+    stale = await request_refund(shop, payment, GUARANTEE, seen["amount"], key="2")
     refused(stale, 409, "quote_changed", "3900", "4900")
     mine = await shop.post("/v1/me/refunds", ada, {"expected_amount": seen}, **{"Idempotency-Key": "3"})
     refused(mine, 409, "quote_changed", "3900")
-    refused(await decides(shop, refund, "approve", supervisors(shop)[0]), 409, "quote_changed", "3900")
-    assert len(await shop.calls("POST", "/v1/refunds")) == 1, "that of the Dashboard"
+    refused(await decide_refund(shop, refund, "approve", supervisors(shop)[0]), 409, "quote_changed", "3900")
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1, "that of the Dashboard"
     assert await shop.may_read(ada)

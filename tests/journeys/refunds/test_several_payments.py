@@ -5,30 +5,30 @@ from datetime import timedelta
 
 from tests.journeys.lifecycle.test_issues import two_years
 from tests.journeys.refunds.test_paid_once import LATER, agents, given
-from tests.support.refunding import GOODWILL, GUARANTEE, UNSERVED, asks, balanced, payments_of, quoted
-from tests.support.shop import OPENING, Person, Shop
+from tests.support.refunds import GOODWILL, GUARANTEE, UNSERVED, check_books, get_quotes, payment_ids, request_refund
+from tests.support.shop import START_TIME, Person, Shop
 
 
 async def adds_print(shop: Shop, reader: Person) -> tuple[str, str]:
     """Have print added within the term, and paid for; return the payments, that of print last."""
     (held,) = (await shop.overview(reader))["subscriptions"]
-    (price,) = (await shop.at_stripe("/v1/prices", product="newsstand_annual_print"))["data"]
-    await shop.makes(
+    (price,) = (await shop.stripe_get("/v1/prices", product="newsstand_annual_print"))["data"]
+    await shop.stripe_post(
         "/v1/subscription_items", subscription=held["stripe_id"], price=price["id"], proration_behavior="always_invoice"
     )
-    await shop.settles()
-    first, later = await payments_of(shop, reader)
+    await shop.wait_until_idle()
+    first, later = await payment_ids(shop, reader)
     return first, later
 
 
 async def status_of(shop: Shop, reader: Person) -> str:
     """Return what Stripe says of a reader's subscription."""
     (held,) = (await shop.overview(reader))["subscriptions"]
-    return str((await shop.at_stripe(f"/v1/subscriptions/{held['stripe_id']}"))["status"])
+    return str((await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"])
 
 
 async def parts_of(shop: Shop, payment: str, basis: str) -> dict[str, int]:
-    quote = (await quoted(shop, payment))[basis]
+    quote = (await get_quotes(shop, payment))[basis]
     return {part["payment"]: part["amount"]["amount"] for part in quote["parts"]}
 
 
@@ -36,9 +36,9 @@ async def readers_with_print(shop: Shop, *names: str) -> list[tuple[Person, str,
     """Have some subscribe and, after a month, add print."""
     people = [shop.person(name) for name in names]
     for one in people:
-        await shop.subscribes(one)
+        await shop.subscribe(one)
     await two_years(shop)
-    await shop.wind_to(OPENING + timedelta(days=30))
+    await shop.advance_to(START_TIME + timedelta(days=30))
     return [(one, *await adds_print(shop, one)) for one in people]
 
 
@@ -52,43 +52,46 @@ async def test_under_the_guarantee_both_payments_of_a_term_go_back_once(shop: Sh
     # Two agents, at either payment: it is one guarantee.
     desk = agents(shop)
     clicks = await asyncio.gather(
-        *(asks(shop, (first, later)[i % 2], GUARANTEE, 71_03, key=f"{i}", by=desk[i // 2 % 2]) for i in range(24))
+        *(
+            request_refund(shop, (first, later)[i % 2], GUARANTEE, 71_03, key=f"{i}", by=desk[i // 2 % 2])
+            for i in range(24)
+        )
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     (only,) = given(clicks)
     assert only.json()["total"]["amount"] == 71_03
     assert {part["payment"]: part["amount"]["amount"] for part in only.json()["parts"]} == both
-    assert (await balanced(shop, first), await balanced(shop, later)) == (49_00, 22_03)
+    assert (await check_books(shop, first), await check_books(shop, later)) == (49_00, 22_03)
     assert (await shop.check(ada))["reason"] == "refunded"
     assert await status_of(shop, ada) == "canceled"
 
     # A part of one went back before: the rest of both is what the guarantee gives.
-    assert (await asks(shop, printed, GOODWILL, 20_00, key="goodwill")).status_code == 201
-    await shop.settles()
+    assert (await request_refund(shop, printed, GOODWILL, 20_00, key="goodwill")).status_code == 201
+    await shop.wait_until_idle()
     assert await shop.may_read(bea)
     assert await parts_of(shop, paid, GUARANTEE) == {paid: 49_00, printed: 2_03}
-    stale = await asks(shop, paid, GUARANTEE, 71_03, key="stale")
+    stale = await request_refund(shop, paid, GUARANTEE, 71_03, key="stale")
     assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed")
-    assert (await asks(shop, printed, GUARANTEE, 51_03, key="rest")).status_code == 201
-    await shop.settles()
-    assert (await balanced(shop, paid), await balanced(shop, printed)) == (49_00, 22_03)
+    assert (await request_refund(shop, printed, GUARANTEE, 51_03, key="rest")).status_code == 201
+    await shop.wait_until_idle()
+    assert (await check_books(shop, paid), await check_books(shop, printed)) == (49_00, 22_03)
     assert not await shop.may_read(bea)
     for payment in (paid, printed):
-        assert {q["reason"] for q in (await quoted(shop, payment)).values()} == {"nothing_to_refund"}
+        assert {q["reason"] for q in (await get_quotes(shop, payment)).values()} == {"nothing_to_refund"}
 
     # By hand at Stripe, unheard of: the other goes back all the same, and what is gone is not given again.
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.makes("/v1/refunds", payment_intent=added)
-    answer = await asks(shop, opened, GUARANTEE, 71_03, key="half")
+    await shop.stripe_post("/v1/refunds", payment_intent=added)
+    answer = await request_refund(shop, opened, GUARANTEE, 71_03, key="half")
     assert answer.status_code == 201, answer.text
     assert [(p["status"], p["failure_reason"]) for p in answer.json()["parts"]] == [
         ("succeeded", None),
         ("failed", "nothing_to_refund"),
     ]
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
-    await shop.settles()
-    assert (await balanced(shop, opened), await balanced(shop, added)) == (49_00, 22_03)
+    await shop.wait_until_idle()
+    assert (await check_books(shop, opened), await check_books(shop, added)) == (49_00, 22_03)
     assert not await shop.may_read(cyd)
     assert await status_of(shop, cyd) == "canceled"
 
@@ -97,36 +100,39 @@ async def test_after_it_the_unserved_issues_of_both_payments_go_back_and_by_hand
     shop: Shop,
 ) -> None:
     (ada, first, later), (bea, paid, printed) = await readers_with_print(shop, "ada", "bea")
-    await shop.wind_to(LATER)
+    await shop.advance_to(LATER)
     # 24 issues for 49.00, 11 of them served; 22 for 22.03, 9 of them. Rounded once, in the reader's favour.
     worth = 71_03 - int(49_00 * 11 / 24 + 22_03 * 9 / 22)
     for payment in (first, later):
-        quote = (await quoted(shop, payment))[UNSERVED]
+        quote = (await get_quotes(shop, payment))[UNSERVED]
         assert (quote["allowed"], quote["amount"]["amount"], quote["stops_print"]) == (True, worth, True)
     parts = await parts_of(shop, first, UNSERVED)
 
     desk = agents(shop)
     clicks = await asyncio.gather(
-        *(asks(shop, (first, later)[i % 2], UNSERVED, worth, key=f"{i}", by=desk[i // 2 % 2]) for i in range(12))
+        *(
+            request_refund(shop, (first, later)[i % 2], UNSERVED, worth, key=f"{i}", by=desk[i // 2 % 2])
+            for i in range(12)
+        )
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert len(given(clicks)) == 1
-    back = await balanced(shop, first), await balanced(shop, later)
+    back = await check_books(shop, first), await check_books(shop, later)
     assert sum(back) == worth
     assert max(abs(back[0] - parts[first]), abs(back[1] - parts[later])) <= 1, "whose part has the one cent"
     assert (await shop.check(ada))["reason"] == "refunded"
     assert await status_of(shop, ada) == "canceled"
 
     # By hand: print alone given back is goodwill; the payment that opened the term ends it.
-    await shop.makes("/v1/refunds", payment_intent=printed)
-    await shop.settles()
+    await shop.stripe_post("/v1/refunds", payment_intent=printed)
+    await shop.wait_until_idle()
     assert await shop.may_read(bea)
     assert await status_of(shop, bea) == "active"
-    quote = (await quoted(shop, paid))[UNSERVED]
+    quote = (await get_quotes(shop, paid))[UNSERVED]
     assert quote["amount"]["amount"] == worth - 22_03, "what was given of the one is not given of the other again"
-    await shop.makes("/v1/refunds", payment_intent=paid)
-    await shop.settles()
-    assert (await balanced(shop, paid), await balanced(shop, printed)) == (49_00, 22_03)
+    await shop.stripe_post("/v1/refunds", payment_intent=paid)
+    await shop.wait_until_idle()
+    assert (await check_books(shop, paid), await check_books(shop, printed)) == (49_00, 22_03)
     assert (await shop.check(bea))["reason"] == "refunded"
     assert await status_of(shop, bea) == "canceled"

@@ -25,15 +25,15 @@ async def gives_back(shop: Shop, payment: str, amount: int, by: Person) -> dict[
 
 async def test_after_the_guarantee_the_unserved_issues_are_given_back_and_the_subscription_ends(shop: Shop) -> None:
     ada = shop.person("ada")
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (payment,) = (await shop.overview(ada))["payments"]
     before = await quoted(shop, payment["id"])
     assert (before["unserved_issues"]["allowed"], before["unserved_issues"]["reason"]) == (False, "no_calendar")
 
     await two_years(shop)
-    await shop.settles()
+    await shop.wait_until_idle()
     assert (await quoted(shop, payment["id"]))["unserved_issues"]["amount"] == {"amount": 49_00, "currency": "usd"}
-    await shop.wind_to(datetime(2026, 8, 15, 18, tzinfo=UTC))
+    await shop.advance_to(datetime(2026, 8, 15, 18, tzinfo=UTC))
     served = (await ledger(shop, ada))["served"]
     assert 0 < served < 24
     worth = 49_00 - 49_00 * served // 24
@@ -50,8 +50,8 @@ async def test_after_the_guarantee_the_unserved_issues_are_given_back_and_the_su
 
     assert not await shop.may_read(ada)
     assert (await shop.check(ada, "digital_edition"))["reason"] == "refunded"
-    await shop.settles()
-    (at_stripe,) = (await shop.at_stripe("/v1/refunds", payment_intent=payment["id"]))["data"]
+    await shop.wait_until_idle()
+    (at_stripe,) = (await shop.stripe_get("/v1/refunds", payment_intent=payment["id"]))["data"]
     assert at_stripe["amount"] == worth
     (term,) = (await shop.overview(ada))["subscriptions"][0]["terms"]
     assert (term["ledger"]["served"], term["ledger"]["cancelled"]) == (served, 24 - served)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.journeys.lifecycle.test_issues import circulation, two_years
-from tests.support.shop import OPENING, Person, Shop
+from tests.support.shop import START_TIME, Person, Shop
 
 
 async def gives(shop: Shop, to: str, **more: object) -> Any:
@@ -24,7 +24,7 @@ async def test_a_comp_opens_for_who_was_never_here_and_taking_it_back_leaves_wha
     ada = shop.person()
     assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": "2026-06-01T05:00:00Z"}
     assert (await shop.check(ada, "print_edition"))["reason"] == "not_included"
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     second = (await gives(shop, "ada", until="2028-01-01T00:00:00Z")).json()
     held = (await shop.get("/v1/me/entitlements", ada)).json()
     assert held["features"]["archive"] == {
@@ -82,10 +82,10 @@ async def test_a_comp_that_makes_no_sense_is_refused(shop: Shop) -> None:
 
 async def test_the_story_of_a_refunded_reader_is_told_in_plain_words(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     payment = (await shop.overview(ada))["payments"][0]["id"]
-    assert (await shop.refunds(payment)).status_code == 201
-    await shop.settles()
+    assert (await shop.request_refund(payment)).status_code == 201
+    await shop.wait_until_idle()
 
     told = [one["words"] for one in (await shop.overview(ada))["timeline"] if one["kind"] not in {"noted", "told"}]
 
@@ -106,13 +106,13 @@ async def test_a_comp_for_some_issues_ends_when_the_last_of_them_is_mailed(shop:
         mailed[number] = datetime.fromisoformat(f"{issue.json()['planned_mail_date']}T00:00:00").replace(
             tzinfo=shop.settings.zone
         )
-    assert mailed[5] > OPENING
+    assert mailed[5] > START_TIME
     ends = datetime.fromisoformat(given.json()["until"])
     assert (given.json()["issues"], ends) == (3, mailed[7])
     assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": given.json()["until"]}
-    await shop.wind_to(ends - timedelta(seconds=1))
+    await shop.advance_to(ends - timedelta(seconds=1))
     assert await shop.may_read(ada)
-    await shop.wind_to(ends)
+    await shop.advance_to(ends)
     assert (await shop.check(ada))["reason"] == "ended"
 
     too_many = await gives(shop, "ada", issues=100)
@@ -126,7 +126,7 @@ async def test_a_comp_for_some_issues_ends_when_the_last_of_them_is_mailed(shop:
 
 
 async def test_the_story_and_the_audit_log_say_who_gave_and_took_back_and_why(shop: Shop) -> None:
-    await shop.opens_checkout(shop.person("ada"))  # so that support finds her by her address
+    await shop.open_checkout(shop.person("ada"))  # so that support finds her by her address
     first = (await gives(shop, "ada", until="2026-06-01T05:00:00Z")).json()["id"]
     path = f"/v1/support/comps/{first}"
     gone = await shop.http.delete(path, params={"reason": "given by mistake"}, headers=dict(shop.agent.headers))

@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
-from tests.support.shop import OPENING, Person, Shop
+from tests.support.shop import START_TIME, Person, Shop
 
 
 async def opens_another_tab(shop: Shop, customer: str, held: str) -> dict[str, Any]:
     """Open a second checkout of the same customer, as a tab that was forgotten is."""
-    items = (await shop.at_stripe(f"/v1/subscriptions/{held}"))["items"]["data"]
-    return await shop.makes(
+    items = (await shop.stripe_get(f"/v1/subscriptions/{held}"))["items"]["data"]
+    return await shop.stripe_post(
         "/v1/checkout/sessions",
         mode="subscription",
         customer=customer,
@@ -21,9 +21,9 @@ async def opens_another_tab(shop: Shop, customer: str, held: str) -> dict[str, A
 async def pays_in_another_tab(shop: Shop, customer: str, held: str) -> str:
     """Pay in it; return its subscription."""
     session = await opens_another_tab(shop, customer, held)
-    paid = await shop.fills_in(session["url"])
+    paid = await shop.pay_checkout(session["url"])
     assert paid.status_code == 303, paid.text
-    return str((await shop.at_stripe(f"/v1/checkout/sessions/{session['id']}"))["subscription"])
+    return str((await shop.stripe_get(f"/v1/checkout/sessions/{session['id']}"))["subscription"])
 
 
 async def by_stripe_id(shop: Shop, reader: Person) -> dict[str, Any]:
@@ -33,18 +33,18 @@ async def by_stripe_id(shop: Shop, reader: Person) -> dict[str, Any]:
 
 async def test_two_tabs_both_pay_and_one_is_given_back(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (first,) = await by_stripe_id(shop, ada)
-    (customer,) = await shop.customers()
-    await shop.wind_to(OPENING + timedelta(minutes=5))
+    (customer,) = await shop.stripe_customers()
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
 
     second = await pays_in_another_tab(shop, customer["id"], first)
-    await shop.settles()
+    await shop.wait_until_idle()
 
-    (given,) = (await shop.at_stripe("/v1/refunds"))["data"]
+    (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
     assert given["amount"] == 49_00
-    assert (await shop.at_stripe(f"/v1/subscriptions/{first}"))["status"] == "active"
-    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{first}"))["status"] == "active"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "canceled"
     assert (await shop.check(ada))["reason"] == "paid_term"
     mine = (await shop.get("/v1/me/subscription", ada)).json()
     assert (mine["status"], mine["guarantee"]["eligible"]) == ("active", True), "a double does not spend the guarantee"
@@ -56,66 +56,66 @@ async def test_two_tabs_both_pay_and_one_is_given_back(shop: Shop) -> None:
 
 async def test_the_earlier_one_stays_though_we_hear_of_it_last(shop: Shop) -> None:
     ada = shop.person()
-    opened = (await shop.opens_checkout(ada)).json()
-    (customer,) = await shop.customers()
+    opened = (await shop.open_checkout(ada)).json()
+    (customer,) = await shop.stripe_customers()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.fills_in(opened["url"])
-    (first,) = (await shop.at_stripe("/v1/subscriptions", customer=customer["id"]))["data"]
-    await shop.wind_to(OPENING + timedelta(minutes=5))
+    await shop.pay_checkout(opened["url"])
+    (first,) = (await shop.stripe_get("/v1/subscriptions", customer=customer["id"]))["data"]
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
     second = await pays_in_another_tab(shop, customer["id"], first["id"])
-    events = (await shop.at_stripe("/v1/events", type="customer.subscription.created", limit="100"))["data"]
+    events = (await shop.stripe_get("/v1/events", type="customer.subscription.created", limit="100"))["data"]
     (late,) = [one["id"] for one in events if one["data"]["object"]["id"] == second]
     (early,) = [one["id"] for one in events if one["data"]["object"]["id"] == first["id"]]
 
     await shop.stripe.post(f"/_sandbox/events/{late}/deliver")
-    await shop.settles()
+    await shop.wait_until_idle()
     assert await shop.may_read(ada)
     await shop.stripe.post(f"/_sandbox/events/{early}/deliver")
-    await shop.settles()
+    await shop.wait_until_idle()
 
-    assert (await shop.at_stripe(f"/v1/subscriptions/{first['id']}"))["status"] == "active"
-    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "canceled"
-    (given,) = (await shop.at_stripe("/v1/refunds"))["data"]
+    assert (await shop.stripe_get(f"/v1/subscriptions/{first['id']}"))["status"] == "active"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "canceled"
+    (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
     assert given["amount"] == 49_00
     assert await shop.may_read(ada)
 
 
 async def test_a_new_one_beside_one_that_is_over_at_stripe_is_no_double(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (first,) = await by_stripe_id(shop, ada)
-    (customer,) = await shop.customers()
+    (customer,) = await shop.stripe_customers()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe.delete(f"/v1/subscriptions/{first}")
-    await shop.wind_to(OPENING + timedelta(minutes=5))
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
     second = await pays_in_another_tab(shop, customer["id"], first)
-    events = (await shop.at_stripe("/v1/events", type="customer.subscription.created", limit="100"))["data"]
+    events = (await shop.stripe_get("/v1/events", type="customer.subscription.created", limit="100"))["data"]
     (told,) = [one["id"] for one in events if one["data"]["object"]["id"] == second]
 
     await shop.stripe.post(f"/_sandbox/events/{told}/deliver")
-    await shop.settles()
+    await shop.wait_until_idle()
 
-    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "active"
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
+    assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "active"
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     assert await shop.may_read(ada)
 
 
 async def test_one_whose_renewal_failed_gives_way_to_a_paid_one(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (first,) = await by_stripe_id(shop, ada)
-    (customer,) = await shop.customers()
-    card = await shop.makes("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
-    await shop.makes(f"/v1/subscriptions/{first}", default_payment_method=card["id"])
-    await shop.wind_to(OPENING.replace(year=2027) + timedelta(days=1))
-    assert (await shop.at_stripe(f"/v1/subscriptions/{first}"))["status"] == "past_due"
+    (customer,) = await shop.stripe_customers()
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
+    await shop.stripe_post(f"/v1/subscriptions/{first}", default_payment_method=card["id"])
+    await shop.advance_to(START_TIME.replace(year=2027) + timedelta(days=1))
+    assert (await shop.stripe_get(f"/v1/subscriptions/{first}"))["status"] == "past_due"
 
     second = await pays_in_another_tab(shop, customer["id"], first)
-    await shop.settles()
+    await shop.wait_until_idle()
 
-    assert (await shop.at_stripe(f"/v1/subscriptions/{first}"))["status"] == "canceled"
-    assert (await shop.at_stripe(f"/v1/subscriptions/{second}"))["status"] == "active"
-    assert (await shop.at_stripe("/v1/refunds"))["data"] == []
-    owed = (await shop.at_stripe("/v1/invoices", subscription=first))["data"]
+    assert (await shop.stripe_get(f"/v1/subscriptions/{first}"))["status"] == "canceled"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "active"
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
+    owed = (await shop.stripe_get("/v1/invoices", subscription=first))["data"]
     assert [one["status"] for one in owed] == ["void", "paid"]
     assert (await shop.check(ada))["reason"] == "paid_term"

@@ -7,17 +7,17 @@ from pathlib import Path
 from app.domain.reconciliation import IMPORT
 from app.services.reconciliation import Importing, Report
 from tests.journeys.webhooks.test_inbox import newsstand
+from tests.support.reconciliation import reconcile
 from tests.support.shop import Person, Shop
-from tests.support.sweeping import sweeps
 
 
 async def subscribed_before(shop: Shop, email: str, **metadata: str) -> str:
     """Make a customer with a subscription, as the shop before this one did. Returns the customer."""
     fields = {f"metadata[{name}]": value for name, value in metadata.items()}
-    customer = await shop.makes("/v1/customers", email=email, name="Early Bird", test_clock=shop.clock, **fields)
-    method = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
-    prices = (await shop.at_stripe("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_digital"}))["data"]
-    await shop.makes(
+    customer = await shop.stripe_post("/v1/customers", email=email, name="Early Bird", test_clock=shop.clock, **fields)
+    method = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    prices = (await shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_digital"}))["data"]
+    await shop.stripe_post(
         "/v1/subscriptions",
         customer=customer["id"],
         default_payment_method=method["id"],
@@ -32,7 +32,9 @@ def signed_in(shop: Shop, sub: str, email: str, **claims: object) -> Person:
 
 
 async def imports(shop: Shop, **subs: str) -> Report:
-    return await sweeps(shop, kind=IMPORT, importing=Importing(subs={customer: sub for sub, customer in subs.items()}))
+    return await reconcile(
+        shop, kind=IMPORT, importing=Importing(subs={customer: sub for sub, customer in subs.items()})
+    )
 
 
 async def test_everybody_is_taken_in_as_the_file_the_metadata_or_a_verified_address_says(
@@ -43,16 +45,16 @@ async def test_everybody_is_taken_in_as_the_file_the_metadata_or_a_verified_addr
     await subscribed_before(shop, "mel@example.com", newsstand_sub="mel")
     by_address = await subscribed_before(shop, "Vera@Example.com")
     refunded = await subscribed_before(shop, "rex@example.com", newsstand_sub="rex")
-    (paid,) = (await shop.at_stripe("/v1/payment_intents", customer=refunded))["data"]
-    await shop.makes("/v1/refunds", payment_intent=paid["id"])
+    (paid,) = (await shop.stripe_get("/v1/payment_intents", customer=refunded))["data"]
+    await shop.stripe_post("/v1/refunds", payment_intent=paid["id"])
     file = tmp_path / "subs.csv"
     file.write_text(f"customer,sub\n{by_file},fay\n")
 
-    preview = await sweeps(shop, kind=IMPORT, dry_run=True)
+    preview = await reconcile(shop, kind=IMPORT, dry_run=True)
     assert await shop.rows("SELECT * FROM subscribers") == []
     status, said, wrong = await newsstand(shop.settings, "import", "stripe", "--json", "--subs", str(file))
     assert said, wrong
-    await shop.settles()
+    await shop.wait_until_idle()
     again = await imports(shop, fay=by_file)
 
     assert status == 0
@@ -72,7 +74,7 @@ async def test_everybody_is_taken_in_as_the_file_the_metadata_or_a_verified_addr
 
 async def test_nobody_gets_what_is_not_theirs(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
     alone = await subscribed_before(shop, "una@example.com")
     twice = [await subscribed_before(shop, "dup@example.com") for _ in range(2)]

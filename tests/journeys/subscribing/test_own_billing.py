@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.support.shop import OPENING, Shop
+from tests.support.shop import START_TIME, Shop
 
 BACK = {"return_url": "http://127.0.0.1:8080/account"}
 
@@ -10,7 +10,7 @@ BACK = {"return_url": "http://127.0.0.1:8080/account"}
 async def test_a_reader_sees_what_cancelling_would_do_and_then_it_does_that(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     assert (await shop.get("/v1/me/subscription/cancel-preview", bob)).json()["code"] == "no_subscription"
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     seen = (await shop.get("/v1/me/subscription/cancel-preview", ada)).json()
 
@@ -18,7 +18,7 @@ async def test_a_reader_sees_what_cancelling_would_do_and_then_it_does_that(shop
     assert seen["now"]["ends_at"] == "2026-03-01T18:00:00Z"
     assert (seen["refund"]["eligible"], seen["refund"]["amount"]) == (True, {"amount": 49_00, "currency": "usd"})
     assert await shop.rows("SELECT FROM audit_log") == [], "a look changes nothing"
-    await shop.wind_to(OPENING + timedelta(days=90))
+    await shop.advance_to(START_TIME + timedelta(days=90))
     assert (await shop.get("/v1/me/subscription/cancel-preview", ada)).json()["refund"]["reason"] == "outside_guarantee"
     ended = (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).json()
     assert ended["ends_at"] == seen["period_end"]["ends_at"]
@@ -29,14 +29,14 @@ async def test_a_reader_sees_what_cancelling_would_do_and_then_it_does_that(shop
 
 async def test_the_portal_opens_for_the_reader_alone_and_leads_back_to_the_site_only(shop: Shop) -> None:
     ada, bob, path = shop.person(), shop.person("bob"), "/v1/me/billing-portal-sessions"
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     customer = (await shop.overview(ada))["stripe_customer"]
 
     first, second = [await shop.post(path, ada, BACK) for _ in range(2)]
 
     assert (first.status_code, second.status_code) == (201, 201), first.text
     assert first.json()["url"] != second.json()["url"], "each click is a link of its own"
-    assert len(await shop.calls("POST", "/v1/billing_portal/sessions")) == 2
+    assert len(await shop.stripe_requests("POST", "/v1/billing_portal/sessions")) == 2
     asked = await shop.rows("SELECT DISTINCT parameters->>'customer' AS customer FROM intents WHERE action = 'portal'")
     assert [row["customer"] for row in asked] == [customer]
     for wrong in ("https://evil.example/", "http://127.0.0.1:9/", "javascript:alert(1)"):
@@ -48,15 +48,15 @@ async def test_the_portal_opens_for_the_reader_alone_and_leads_back_to_the_site_
     await shop.stripe.delete(f"/v1/customers/{customer}")
     gone = await shop.post(path, ada, BACK)
     assert (gone.status_code, gone.json()["code"]) == (404, "no_subscription")
-    await shop.settles()
+    await shop.wait_until_idle()
     assert (await shop.overview(ada))["stripe_customer"] is None, "and that was looked at"
 
 
 async def test_a_reader_reads_their_own_invoices_and_receipts_and_nobody_elses(shop: Shop) -> None:
     ada, bob, cyd = shop.person(), shop.person("bob"), shop.person("cyd")
-    await shop.subscribes(ada)
-    await shop.subscribes(bob)
-    await shop.wind_to(OPENING.replace(year=2027) + timedelta(hours=2))
+    await shop.subscribe(ada)
+    await shop.subscribe(bob)
+    await shop.advance_to(START_TIME.replace(year=2027) + timedelta(hours=2))
 
     page = (await shop.get("/v1/me/invoices", ada, limit="1")).json()
     rest = (await shop.get("/v1/me/invoices", ada, limit="1", after=page["next"])).json()

@@ -57,7 +57,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
         httpx2.AsyncClient(base_url=URL, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stripe,
         httpx2.AsyncClient(base_url=url, timeout=120, verify=TLS) as http,
         httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
-        asyncpg.create_pool(database, min_size=0, max_size=4) as books,
+        asyncpg.create_pool(database, min_size=0, max_size=4) as pool,
     ):
         async for _ in catalogue_push.push(ctx.gateway, offer):
             pass
@@ -73,24 +73,24 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
                 dsn=database,
                 clock="",
                 server_key=server_key,
-                books=books,
+                pool=pool,
             )
 
 
 async def pays(shop: Shop, by: Person) -> str:
     """Pay as the hosted page would: a subscription by API, with what the open session was given. Returns Stripe's id."""
-    opened = (await shop.opens_checkout(by)).json()
-    session = await shop.at_stripe(f"/v1/checkout/sessions/{opened['id']}", **{"expand[0]": "line_items"})
-    await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=session["customer"])
-    (method,) = (await shop.at_stripe(f"/v1/customers/{session['customer']}/payment_methods"))["data"]
-    bought = await shop.makes(
+    opened = (await shop.open_checkout(by)).json()
+    session = await shop.stripe_get(f"/v1/checkout/sessions/{opened['id']}", **{"expand[0]": "line_items"})
+    await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=session["customer"])
+    (method,) = (await shop.stripe_get(f"/v1/customers/{session['customer']}/payment_methods"))["data"]
+    bought = await shop.stripe_post(
         "/v1/subscriptions",
         customer=session["customer"],
         default_payment_method=method["id"],
         **{f"items[{i}][price]": line["price"]["id"] for i, line in enumerate(session["line_items"]["data"])},
         **{f"metadata[{name}]": value for name, value in session["metadata"].items()},
     )
-    await shop.makes(f"/v1/checkout/sessions/{opened['id']}/expire")
+    await shop.stripe_post(f"/v1/checkout/sessions/{opened['id']}/expire")
     return str(bought["id"])
 
 
@@ -98,7 +98,7 @@ async def hears(shop: Shop, by: Person, reason: str, *, since: int) -> None:
     """Hand Stripe's events to the webhook until a reader's access is granted, or refused, for that reason."""
     async with asyncio.timeout(PATIENCE):
         while (await shop.check(by))["reason"] != reason:
-            for event in (await shop.at_stripe("/v1/events", limit="100", **{"created[gte]": str(since)}))["data"]:
+            for event in (await shop.stripe_get("/v1/events", limit="100", **{"created[gte]": str(since)}))["data"]:
                 body = json.dumps(event)
                 signature = WebhookSignature.generate_signature_header(body, SECRET, int(time.time()))
                 taken = await shop.http.post("/webhooks/stripe", content=body, headers={"Stripe-Signature": signature})
@@ -113,14 +113,14 @@ async def test_subscribe_read_refund_and_read_no_more(shop: Shop) -> None:
     await hears(shop, reader, "paid_term", since=since)
     payment = (await shop.overview(reader))["payments"][0]["id"]
 
-    refund = await shop.refunds(payment)
+    refund = await shop.request_refund(payment)
     await hears(shop, reader, "refunded", since=since)
 
     assert refund.status_code in {201, 202}, refund.text
     async with asyncio.timeout(PATIENCE):
-        while (await shop.at_stripe(f"/v1/subscriptions/{bought}"))["status"] != "canceled":
+        while (await shop.stripe_get(f"/v1/subscriptions/{bought}"))["status"] != "canceled":
             await asyncio.sleep(1)
-    given = (await shop.at_stripe("/v1/refunds", payment_intent=payment))["data"]
+    given = (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"]
     assert [one["amount"] for one in given] == [49_00]
 
 

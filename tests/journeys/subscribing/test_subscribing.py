@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.shop import ADDRESS, DECLINED, OPENING, WANTS_3DS, Shop
+from tests.support.shop import ADDRESS, DECLINED, REQUIRES_3DS, START_TIME, Shop
 
 
 async def test_a_reader_subscribes_to_the_digital_edition_and_reads(shop: Shop) -> None:
     ada = shop.person()
     assert await shop.check(ada) == {"allowed": False, "reason": "never_subscribed", "until": None}
 
-    session = await shop.subscribes(ada)
+    session = await shop.subscribe(ada)
 
     assert await shop.check(ada) == {"allowed": True, "reason": "paid_term", "until": "2027-03-01T18:00:00Z"}
     mine = (await shop.get("/v1/me/subscription", ada)).json()
@@ -29,7 +29,7 @@ async def test_a_reader_subscribes_to_the_digital_edition_and_reads(shop: Shop) 
 async def test_every_feature_but_print_and_the_announced_one_is_theirs(shop: Shop) -> None:
     ada = shop.person()
 
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
     held = (await shop.get("/v1/me/entitlements", ada)).json()
     assert set(held["features"]) == {"digital_edition", "exclusive_content", "audio", "archive"}
@@ -44,29 +44,29 @@ async def test_every_feature_but_print_and_the_announced_one_is_theirs(shop: Sho
 async def test_with_print_the_address_is_asked_for_and_kept_at_stripe(shop: Shop) -> None:
     ada = shop.person()
 
-    await shop.subscribes(ada, print_edition=True)
+    await shop.subscribe(ada, print_edition=True)
 
     assert await shop.may_read(ada, "print_edition")
     mine = (await shop.get("/v1/me/subscription", ada)).json()
     assert mine["editions"] == ["digital", "print"]
     assert mine["price"]["amount"] == 73_00
-    (customer,) = await shop.customers()
+    (customer,) = await shop.stripe_customers()
     assert customer["shipping"]["address"]["line1"] == ADDRESS["shipping_line1"]
 
 
 async def test_a_declined_card_buys_nothing_and_another_one_does(shop: Shop) -> None:
     ada = shop.person()
-    url = (await shop.opens_checkout(ada)).json()["url"]
+    url = (await shop.open_checkout(ada)).json()["url"]
 
-    declined = await shop.fills_in(url, card=DECLINED)
-    await shop.settles()
+    declined = await shop.pay_checkout(url, card=DECLINED)
+    await shop.wait_until_idle()
 
     assert declined.status_code == 402
     assert "declined" in declined.text
     assert not await shop.may_read(ada)
 
-    assert (await shop.fills_in(url)).status_code == 303
-    await shop.settles()
+    assert (await shop.pay_checkout(url)).status_code == 303
+    await shop.wait_until_idle()
     assert await shop.may_read(ada)
     assert len((await shop.overview(ada))["payments"]) == 1
 
@@ -74,14 +74,14 @@ async def test_a_declined_card_buys_nothing_and_another_one_does(shop: Shop) -> 
 @pytest.mark.parametrize(("result", "reads"), [("complete", True), ("fail", False)])
 async def test_a_card_that_wants_three_d_secure(shop: Shop, result: str, *, reads: bool) -> None:
     ada = shop.person()
-    url = (await shop.opens_checkout(ada)).json()["url"]
+    url = (await shop.open_checkout(ada)).json()["url"]
 
-    asked = await shop.fills_in(url, card=WANTS_3DS)
+    asked = await shop.pay_checkout(url, card=REQUIRES_3DS)
     if asked.status_code == 303:
         assert "/authenticate" in asked.headers["location"]
     assert not await shop.may_read(ada)
     await shop.browser.post(f"{url}/authenticate", data={"result": result}, follow_redirects=False)
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await shop.may_read(ada) is reads
 
@@ -89,52 +89,52 @@ async def test_a_card_that_wants_three_d_secure(shop: Shop, result: str, *, read
 async def test_a_double_click_on_subscribe_makes_one_customer_and_one_session(shop: Shop) -> None:
     ada = shop.person()
 
-    clicks = await asyncio.gather(*(shop.opens_checkout(ada) for _ in range(5)))
+    clicks = await asyncio.gather(*(shop.open_checkout(ada) for _ in range(5)))
 
     assert {click.status_code for click in clicks} == {201}, [click.text for click in clicks]
     assert len({click.json()["id"] for click in clicks}) == 1
-    assert len(await shop.customers()) == 1
-    assert len((await shop.at_stripe("/v1/checkout/sessions"))["data"]) == 1
+    assert len(await shop.stripe_customers()) == 1
+    assert len((await shop.stripe_get("/v1/checkout/sessions"))["data"]) == 1
 
 
 async def test_another_choice_closes_the_session_that_was_open(shop: Shop) -> None:
     ada = shop.person()
-    first = (await shop.opens_checkout(ada)).json()
+    first = (await shop.open_checkout(ada)).json()
 
-    second = (await shop.opens_checkout(ada, print_edition=True)).json()
+    second = (await shop.open_checkout(ada, print_edition=True)).json()
 
     assert first["id"] != second["id"]
-    assert (await shop.at_stripe(f"/v1/checkout/sessions/{first['id']}"))["status"] == "expired"
-    again = (await shop.opens_checkout(ada, print_edition=True)).json()
+    assert (await shop.stripe_get(f"/v1/checkout/sessions/{first['id']}"))["status"] == "expired"
+    again = (await shop.open_checkout(ada, print_edition=True)).json()
     assert again["id"] == second["id"]
 
 
 async def test_who_has_a_subscription_is_not_sold_another(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
 
-    refused = await shop.opens_checkout(ada, print_edition=True)
+    refused = await shop.open_checkout(ada, print_edition=True)
 
     assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
 
 
 async def test_who_has_just_paid_in_another_window_is_not_sold_another(shop: Shop) -> None:
     ada = shop.person()
-    url = (await shop.opens_checkout(ada)).json()["url"]
+    url = (await shop.open_checkout(ada)).json()["url"]
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.fills_in(url)
+    await shop.pay_checkout(url)
 
-    refused = await shop.opens_checkout(ada, print_edition=True)
+    refused = await shop.open_checkout(ada, print_edition=True)
 
     assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
 
 
 async def test_the_return_page_does_not_wait_for_a_webhook(shop: Shop) -> None:
     ada = shop.person()
-    opened = (await shop.opens_checkout(ada)).json()
+    opened = (await shop.open_checkout(ada)).json()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
 
-    await shop.fills_in(opened["url"])
+    await shop.pay_checkout(opened["url"])
 
     outcome = (await shop.get(f"/v1/checkout-sessions/{opened['id']}", ada)).json()
     assert outcome["entitled"] is True
@@ -143,44 +143,44 @@ async def test_the_return_page_does_not_wait_for_a_webhook(shop: Shop) -> None:
 
 async def test_another_readers_session_is_not_there(shop: Shop) -> None:
     ada, bob = shop.person("ada"), shop.person("bob")
-    opened = (await shop.opens_checkout(ada)).json()
+    opened = (await shop.open_checkout(ada)).json()
 
     assert (await shop.get(f"/v1/checkout-sessions/{opened['id']}", bob)).status_code == 404
 
 
 async def test_a_promotion_code_makes_it_cheaper(shop: Shop) -> None:
     ada = shop.person()
-    coupon = await shop.makes("/v1/coupons", percent_off="50", duration="once")
+    coupon = await shop.stripe_post("/v1/coupons", percent_off="50", duration="once")
     promotion = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"]}
-    await shop.makes("/v1/promotion_codes", code="HALF", **promotion)
+    await shop.stripe_post("/v1/promotion_codes", code="HALF", **promotion)
 
-    await shop.subscribes(ada, promotion_code="HALF")
+    await shop.subscribe(ada, promotion_code="HALF")
 
     (payment,) = (await shop.overview(ada))["payments"]
     assert payment["amount"]["amount"] == 24_50
-    wrong = await shop.opens_checkout(shop.person("bob"), promotion_code="NONE")
+    wrong = await shop.open_checkout(shop.person("bob"), promotion_code="NONE")
     assert (wrong.status_code, wrong.json()["code"]) == (409, "promotion_code_invalid")
 
 
 async def test_metadata_stands_on_the_session_and_on_the_subscription(shop: Shop) -> None:
     ada = shop.person()
-    session = await shop.subscribes(ada)
+    session = await shop.subscribe(ada)
 
     reader_id = (await shop.overview(ada))["id"]
-    seen = await shop.at_stripe(f"/v1/checkout/sessions/{session}")
-    bought = await shop.at_stripe(f"/v1/subscriptions/{seen['subscription']}")
+    seen = await shop.stripe_get(f"/v1/checkout/sessions/{session}")
+    bought = await shop.stripe_get(f"/v1/subscriptions/{seen['subscription']}")
     assert seen["metadata"]["newsstand_subscriber"] == bought["metadata"]["newsstand_subscriber"] == reader_id
 
 
 async def test_a_session_that_nobody_paid_expires_and_another_can_be_opened(shop: Shop) -> None:
     ada = shop.person()
-    first = (await shop.opens_checkout(ada)).json()
+    first = (await shop.open_checkout(ada)).json()
 
-    await shop.makes(f"/v1/checkout/sessions/{first['id']}/expire")
-    await shop.settles()
+    await shop.stripe_post(f"/v1/checkout/sessions/{first['id']}/expire")
+    await shop.wait_until_idle()
 
     assert (await shop.get(f"/v1/checkout-sessions/{first['id']}", ada)).json()["status"] == "expired"
-    assert (await shop.opens_checkout(ada)).json()["id"] != first["id"]
+    assert (await shop.open_checkout(ada)).json()["id"] != first["id"]
 
 
 @pytest.mark.parametrize(
@@ -198,22 +198,22 @@ async def test_a_session_that_nobody_paid_expires_and_another_can_be_opened(shop
 async def test_a_bad_request_is_refused_and_nothing_is_made(
     shop: Shop, wrong: dict[str, Any], status: int, code: str
 ) -> None:
-    refused = await shop.opens_checkout(shop.person(), **wrong)
+    refused = await shop.open_checkout(shop.person(), **wrong)
 
     assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert refused.headers["content-type"] == "application/problem+json"
-    assert await shop.customers() == []
+    assert await shop.stripe_customers() == []
     assert await shop.rows("SELECT * FROM subscribers") == []
 
 
 async def test_an_archived_price_is_not_sold(shop: Shop) -> None:
-    (price,) = (await shop.at_stripe("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_digital"}))["data"]
-    await shop.makes(f"/v1/prices/{price['id']}", active="false")
+    (price,) = (await shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_digital"}))["data"]
+    await shop.stripe_post(f"/v1/prices/{price['id']}", active="false")
 
-    refused = await shop.opens_checkout(shop.person())
+    refused = await shop.open_checkout(shop.person())
 
     assert (refused.status_code, refused.json()["code"]) == (409, "price_unavailable")
-    assert (await shop.at_stripe("/v1/checkout/sessions"))["data"] == []
+    assert (await shop.stripe_get("/v1/checkout/sessions"))["data"] == []
 
 
 async def test_nobody_subscribes_without_signing_in(shop: Shop) -> None:
@@ -223,6 +223,6 @@ async def test_nobody_subscribes_without_signing_in(shop: Shop) -> None:
 
 
 async def test_the_sandbox_opened_in_the_same_month_as_the_policy_clock(shop: Shop) -> None:
-    clock = await shop.at_stripe(f"/v1/test_helpers/test_clocks/{shop.clock}")
+    clock = await shop.stripe_get(f"/v1/test_helpers/test_clocks/{shop.clock}")
 
-    assert clock["frozen_time"] == int(OPENING.timestamp())
+    assert clock["frozen_time"] == int(START_TIME.timestamp())

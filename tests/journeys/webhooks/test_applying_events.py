@@ -9,7 +9,7 @@ from app.db.engine import leases
 from app.db.engine.session import Sessions
 from app.services import webhooks
 from tests.support.contexts import database_context
-from tests.support.crowd import crowd, knock_for
+from tests.support.many_subscribers import add_events, create_subscribers
 from tests.support.shop import Shop
 
 POISON = """
@@ -23,31 +23,31 @@ STRIKES = "CREATE TRIGGER poison BEFORE INSERT OR UPDATE ON subscriptions FOR EA
 
 
 async def test_a_database_error_of_one_subscription_undoes_nothing_of_the_others(shop: Shop) -> None:
-    ids = await crowd(shop, 6)
-    await shop.does(POISON.format(stripe_id=ids[2]))
-    await shop.does(STRIKES)
+    ids = await create_subscribers(shop, 6)
+    await shop.execute(POISON.format(stripe_id=ids[2]))
+    await shop.execute(STRIKES)
 
-    await knock_for(shop, ids, each=2)
-    await shop.until("SELECT count(*) = 10 FROM events WHERE state = 'applied'")
+    await add_events(shop, ids, each=2)
+    await shop.wait_until("SELECT count(*) = 10 FROM events WHERE state = 'applied'")
 
-    await shop.until("SELECT count(*) = 2 FROM events WHERE state = 'failed' AND last_error LIKE '%poison%'")
+    await shop.wait_until("SELECT count(*) = 2 FROM events WHERE state = 'failed' AND last_error LIKE '%poison%'")
     assert len(await shop.rows("SELECT FROM entitlements")) == 5
-    await shop.does("DROP TRIGGER poison ON subscriptions")
-    await shop.does("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
-    await shop.settles()
+    await shop.execute("DROP TRIGGER poison ON subscriptions")
+    await shop.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until_idle()
     assert {row["state"] for row in await shop.rows("SELECT state FROM events WHERE id LIKE 'evt%'")} == {"applied"}
     assert len(await shop.rows("SELECT FROM entitlements")) == 6
 
 
 async def test_a_payments_event_that_comes_first_is_looked_at_as_its_subscription(shop: Shop) -> None:
-    (stripe_id,) = await crowd(shop, 1)
-    invoice = (await shop.at_stripe("/v1/invoices", subscription=stripe_id))["data"][0]["id"]
-    await shop.does(
+    (stripe_id,) = await create_subscribers(shop, 1)
+    invoice = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"][0]["id"]
+    await shop.execute(
         "INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)"
         f" VALUES ('evt_1', 'invoice_payment.paid', 'inpay_1', 'received', '{{}}', 'invoice:{invoice}', now())"
     )
 
-    await shop.settles()
+    await shop.wait_until_idle()
 
     (event,) = await shop.rows("SELECT state, work_key, attempts FROM events WHERE id = 'evt_1'")
     assert tuple(event.values()) == ("applied", f"subscription:{stripe_id}", 1)

@@ -168,6 +168,6 @@ async def test_a_return_address_that_leads_elsewhere_is_refused(shop: Shop, fiel
     async with counts(shop, len(addresses), code="return_url_not_allowed"):
         for address in addresses:
             elsewhere: dict[str, Any] = {field: address}
-            answer: httpx2.Response = await shop.opens_checkout(ada, **elsewhere)
+            answer: httpx2.Response = await shop.open_checkout(ada, **elsewhere)
             assert (answer.status_code, answer.json()["code"]) == (422, "return_url_not_allowed"), address
-    assert await shop.customers() == []  # and nothing was made at Stripe
+    assert await shop.stripe_customers() == []  # and nothing was made at Stripe

@@ -41,7 +41,7 @@ async def put(shop: Shop, event_id: str, state: str, **more: object) -> None:
 
 async def test_a_dead_event_is_seen_and_replayed_and_it_is_known_by_whom(shop: Shop) -> None:
     ada, admin = shop.person(), admin_of(shop)
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     told = {"object": "event", "data": {"object": {"id": held["stripe_id"], **SECRETS}}}
     await put(
@@ -57,7 +57,7 @@ async def test_a_dead_event_is_seen_and_replayed_and_it_is_known_by_whom(shop: S
     listed = (await shop.get("/v1/support/events", admin, state="dead")).json()
     shown = (await shop.get("/v1/support/events/evt_dead", admin)).json()
     replayed = await shop.post("/v1/support/events/evt_dead/replay", admin)
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert [event["id"] for event in listed["data"]] == ["evt_dead"]
     assert shown["last_error"] == "StripeRefused: the key [redacted] may not"
@@ -81,7 +81,7 @@ async def test_all_that_match_a_filter_are_counted_first_and_then_replayed(shop:
     changed = await shop.post("/v1/support/events/replay", admin, {**chosen, "expected": 2})
     done = await shop.post("/v1/support/events/replay", admin, {**chosen, "expected": 3})
     read_again = await shop.post("/v1/support/events/replay", admin, {"state": ["ignored"]})
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert counted.json() == {"matched": 3, "replayed": 0, "without_effect": 0}
     assert (changed.status_code, changed.json()["code"]) == (409, "selection_changed")
@@ -143,7 +143,7 @@ async def test_an_operator_does_it_all_from_the_command_line(shop: Shop) -> None
     still = await shop.rows("SELECT state FROM events")
     _, replayed, _ = await newsstand(shop.settings, "events", "replay", "--state", "dead", "--yes")
     missing, _, why = await newsstand(shop.settings, "events", "replay", "evt_none")
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert "evt_dead" in listed
     assert "(StripeRefused: no)" in listed

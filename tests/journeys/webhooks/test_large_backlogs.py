@@ -9,7 +9,7 @@ import pytest
 from app import main
 from app.db import subscriptions as kept
 from app.services import catalogue, subscriptions
-from tests.support.crowd import crowd, knock_for
+from tests.support.many_subscribers import add_events, create_subscribers
 from tests.support.shop import CATALOGUE, Shop, open_shop
 
 
@@ -23,14 +23,14 @@ async def after_an_outage(database: str, sandbox: Any, issuer: Any) -> AsyncIter
 
 async def test_a_large_backlog_is_listed_and_those_on_a_test_clock_are_not_left_out(after_an_outage: Shop) -> None:
     shop = after_an_outage
-    ids = await crowd(shop, 20) + await crowd(shop, 40, clock=shop.clock)
+    ids = await create_subscribers(shop, 20) + await create_subscribers(shop, 40, clock=shop.clock)
     canceled = ids[:2] + ids[-2:]
     for stripe_id in canceled:
         await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
     await shop.stripe.delete("/_sandbox/requests")
 
-    await knock_for(shop, [*ids, "sub_of_nobody"], each=2)
-    await shop.settles()
+    await add_events(shop, [*ids, "sub_of_nobody"], each=2)
+    await shop.wait_until_idle()
 
     asked = (await shop.stripe.get("/_sandbox/requests")).json()["data"]
     one_by_one = [call for call in asked if call["method"] == "GET" and call["path"].startswith("/v1/subscriptions/")]
@@ -46,7 +46,7 @@ async def test_a_large_backlog_is_listed_and_those_on_a_test_clock_are_not_left_
 
 
 async def test_what_was_listed_before_somebody_saved_a_newer_state_is_not_kept(shop: Shop) -> None:
-    (stripe_id,) = await crowd(shop, 1)
+    (stripe_id,) = await create_subscribers(shop, 1)
     now = datetime.now(UTC)
     async with main.open_context(shop.settings, catalogue.load(CATALOGUE)) as ctx:
         async with ctx.sessions.begin() as session:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.chance import seeded
-from tests.support.crowd import crowd, worker_apart
-from tests.support.histories import disagreements, lives_on, tell, told_so_far, whose
+from tests.support.event_histories import all_differences, change_at_random, deliver, list_events, subscription_of
+from tests.support.many_subscribers import create_subscribers, worker_process
+from tests.support.randomness import seeded_random
+from tests.support.reconciliation import reconcile
 from tests.support.shop import Shop
-from tests.support.sweeping import sweeps
 
 LIFE = (
     "customer.subscription.created",
@@ -38,7 +38,7 @@ QUICK, CHUNK, ALL = 12, 60, 10_000
 async def four_workers(shop: Shop) -> AsyncIterator[None]:
     """Have three more workers beside the service's own; one is stopped, by SIGSTOP, for longer than its leases."""
     async with AsyncExitStack() as stack:
-        workers = [await stack.enter_async_context(worker_apart(shop.settings)) for _ in range(3)]
+        workers = [await stack.enter_async_context(worker_process(shop.settings)) for _ in range(3)]
 
         async def sleep_now_and_then() -> None:
             while True:
@@ -58,13 +58,13 @@ async def four_workers(shop: Shop) -> AsyncIterator[None]:
 
 async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
     """Have as many subscriptions begin and be cancelled, and tell of each in its own order."""
-    made = await crowd(shop, len(orders), clock=shop.clock)
-    await asyncio.gather(*(shop.makes(f"/v1/subscriptions/{one}", cancel_at_period_end="true") for one in made))
+    made = await create_subscribers(shop, len(orders), clock=shop.clock)
+    await asyncio.gather(*(shop.stripe_post(f"/v1/subscriptions/{one}", cancel_at_period_end="true") for one in made))
     paid: dict[str, str] = {}
     events: dict[str, dict[str, Any]] = {one: {} for one in made}
-    for event in await told_so_far(shop):
+    for event in await list_events(shop):
         thing = event["data"]["object"]
-        of = whose(event) or paid.get(str(thing.get("invoice")))
+        of = subscription_of(event) or paid.get(str(thing.get("invoice")))
         if thing["object"] == "invoice" and of is not None:
             paid[thing["id"]] = of
         if of in events and event["type"] in LIFE:
@@ -73,50 +73,50 @@ async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
     assert not lacking, lacking
     for stripe_id, order in zip(made, orders, strict=True):
         for index in order:
-            await tell(shop, events[stripe_id][LIFE[index]])
-    await shop.settles()
-    assert not (wrong := await disagreements(shop, made)), wrong
+            await deliver(shop, events[stripe_id][LIFE[index]])
+    await shop.wait_until_idle()
+    assert not (wrong := await all_differences(shop, made)), wrong
     (counted,) = await shop.rows("SELECT count(*) AS n FROM events WHERE state NOT IN ('applied', 'ignored')")
     assert counted["n"] == 0
 
 
 async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
     """Live as many lives at once; tell of them in any order, some of it twice, late or never."""
-    made = await crowd(shop, histories, clock=shop.clock)
+    made = await create_subscribers(shop, histories, clock=shop.clock)
     before: set[str] = set()
     waiting: list[Any] = []
     told: dict[str | None, int] = {}
     for _ in range(3):
-        await asyncio.gather(*(lives_on(shop, one, chance) for one in made if chance.random() < 0.7))
-        for event in await told_so_far(shop):
+        await asyncio.gather(*(change_at_random(shop, one, chance) for one in made if chance.random() < 0.7))
+        for event in await list_events(shop):
             if event["id"] not in before:
                 before.add(event["id"])
-                of = whose(event)
+                of = subscription_of(event)
                 told[of] = told.get(of, 0) + 1
                 if chance.random() < 0.85 and (of is None or told[of] <= MOST):
                     waiting += [event] * (2 if chance.random() < 0.2 else 1)
         chance.shuffle(waiting)
         late = waiting[len(waiting) // 2 :]
-        await asyncio.gather(*(tell(shop, event) for event in waiting[: len(waiting) // 2]))
+        await asyncio.gather(*(deliver(shop, event) for event in waiting[: len(waiting) // 2]))
         waiting = late
-    await asyncio.gather(*(tell(shop, event) for event in waiting))
-    await shop.settles()
+    await asyncio.gather(*(deliver(shop, event) for event in waiting))
+    await shop.wait_until_idle()
     for _ in range(4):
-        if not (await sweeps(shop)).differences:
+        if not (await reconcile(shop)).differences:
             break
-    assert not (wrong := await disagreements(shop, made)), wrong
+    assert not (wrong := await all_differences(shop, made)), wrong
     twice = await shop.rows("SELECT object_id FROM audit_log GROUP BY object_id, action HAVING count(*) > 1")
     assert twice == []
 
 
 async def test_six_events_of_a_life_end_alike_in_any_order(shop: Shop) -> None:
-    chance = seeded()
+    chance = seeded_random()
     async with four_workers(shop):
         await in_orders(shop, chance.sample(ORDERS, QUICK))
 
 
 async def test_random_histories_end_in_stripes_state(shop: Shop) -> None:
-    chance = seeded()
+    chance = seeded_random()
     async with four_workers(shop):
         await at_random(shop, QUICK, chance)
 
@@ -132,6 +132,6 @@ async def test_six_events_of_a_life_end_alike_in_every_order(shop: Shop) -> None
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(-(-ALL // CHUNK)))
 async def test_ten_thousand_random_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
-    chance = seeded()
+    chance = seeded_random()
     async with four_workers(shop):
         await at_random(shop, CHUNK, chance)

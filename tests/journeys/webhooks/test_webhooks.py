@@ -144,7 +144,7 @@ async def test_an_event_about_somebody_elses_object_is_looked_at_and_ignored(sho
     body = json.dumps(event())
 
     await send(shop, body, signed(shop, body))
-    await shop.settles()
+    await shop.wait_until_idle()
 
     (row,) = await stored(shop)
     assert row["state"] == "ignored"
@@ -152,19 +152,19 @@ async def test_an_event_about_somebody_elses_object_is_looked_at_and_ignored(sho
 
 
 async def test_a_subscription_of_another_product_on_the_same_account_is_ignored(shop: Shop) -> None:
-    customer = await shop.makes("/v1/customers", email="other@example.com")
-    method = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
-    mugs = await shop.makes("/v1/products", name="Mugs")
-    price = await shop.makes(
+    customer = await shop.stripe_post("/v1/customers", email="other@example.com")
+    method = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    mugs = await shop.stripe_post("/v1/products", name="Mugs")
+    price = await shop.stripe_post(
         "/v1/prices", unit_amount="100", currency="usd", product=mugs["id"], **{"recurring[interval]": "year"}
     )
-    await shop.makes(
+    await shop.stripe_post(
         "/v1/subscriptions",
         customer=customer["id"],
         default_payment_method=method["id"],
         **{"items[0][price]": price["id"]},
     )
-    await shop.settles()
+    await shop.wait_until_idle()
 
     states = {row["state"] for row in await stored(shop)}
     assert states == {"ignored"}
@@ -173,27 +173,27 @@ async def test_a_subscription_of_another_product_on_the_same_account_is_ignored(
 
 async def test_an_event_of_another_api_version_is_applied_since_only_its_ids_are_used(shop: Shop) -> None:
     ada = shop.person()
-    opened = (await shop.opens_checkout(ada)).json()
+    opened = (await shop.open_checkout(ada)).json()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    await shop.fills_in(opened["url"])
-    bought = (await shop.at_stripe(f"/v1/checkout/sessions/{opened['id']}"))["subscription"]
+    await shop.pay_checkout(opened["url"])
+    bought = (await shop.stripe_get(f"/v1/checkout/sessions/{opened['id']}"))["subscription"]
     body = json.dumps(event(api_version="2019-12-03", data={"object": {"id": bought, "status": "a lie"}}))
 
     await send(shop, body, signed(shop, body))
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await shop.may_read(ada)
 
 
 async def test_an_event_is_a_knock_and_what_it_says_is_not_believed(shop: Shop) -> None:
     ada = shop.person()
-    await shop.subscribes(ada)
+    await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
     lie = {"id": held["stripe_id"], "object": "subscription", "status": "canceled", "ended_at": 1}
     body = json.dumps(event(type="customer.subscription.deleted", data={"object": lie}))
 
     await send(shop, body, signed(shop, body))
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await shop.may_read(ada)
 
@@ -210,14 +210,14 @@ async def test_several_secrets_are_accepted_while_one_is_rolled(shop: Shop) -> N
 
 async def test_while_stripe_is_away_events_wait_and_are_applied_when_it_is_back(shop: Shop) -> None:
     ada = shop.person()
-    opened = (await shop.opens_checkout(ada)).json()
-    fault = await shop.fault(method="GET", path="/v1/*", when="before", action="status", status=503, times=1000)
-    await shop.fills_in(opened["url"])
-    await shop.until("SELECT count(*) FROM events WHERE state = 'failed'")
+    opened = (await shop.open_checkout(ada)).json()
+    fault = await shop.add_fault(method="GET", path="/v1/*", when="before", action="status", status=503, times=1000)
+    await shop.pay_checkout(opened["url"])
+    await shop.wait_until("SELECT count(*) FROM events WHERE state = 'failed'")
     assert not await shop.may_read(ada)
 
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    await shop.settles()
+    await shop.wait_until_idle()
 
     assert await shop.may_read(ada)
     assert {row["state"] for row in await stored(shop)} <= {"applied", "ignored"}

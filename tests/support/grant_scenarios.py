@@ -15,11 +15,11 @@ from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.subscriptions import StripeItemState, StripeSubscriptionState, Term
 from tests.support.shop import CATALOGUE
 
-BEGIN, DAYS = (
+FIRST_DAY, DAYS = (
     datetime(2030, 1, 1, tzinfo=UTC),
     800,
 )  # later than any real now: what a token says has not ended for an edge
-ANNOUNCED_FOR = datetime(2030, 7, 1, tzinfo=UTC)
+ANNOUNCED_DATE = datetime(2030, 7, 1, tzinfo=UTC)
 POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"))
 SMALL = """
 [plans.small]
@@ -40,9 +40,9 @@ tax_behavior = "exclusive"
 """
 
 
-def two_plans(folder: Path) -> Path:
+def write_two_plan_catalogue(folder: Path) -> Path:
     """Write the catalogue with a second plan in it, and a date for what is announced."""
-    announced = f"announced = true\navailable_from = {ANNOUNCED_FOR:%Y-%m-%dT%H:%M:%SZ}"
+    announced = f"announced = true\navailable_from = {ANNOUNCED_DATE:%Y-%m-%dT%H:%M:%SZ}"
     written, found = re.subn(r"^announced = true$", announced, CATALOGUE.read_text(), flags=re.MULTILINE)
     assert found == 1
     path = folder / "catalogue.toml"
@@ -51,16 +51,16 @@ def two_plans(folder: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenSubscription:
     """A subscription that was given to a reader, by id; what it grants is told by the grants' rows."""
 
     id: str
     invoices: Sequence[str]
 
 
-async def subscribed(
+async def add_subscription(
     sessions: Sessions, offer: Catalogue, sub: str, chance: random.Random, *, kind: str | None = None
-) -> Given:
+) -> GivenSubscription:
     """Give a reader a subscription at some point of its life, and what follows from it."""
     async with sessions.begin() as session:
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
@@ -74,7 +74,7 @@ async def subscribed(
                 case "disputed":
                     await subscriptions.suspend_term(session, term.invoice_id, "dispute_open")
         await grants.derive(session, reader, kept, offer, POLICY)
-    return Given(kept.id, [term.invoice_id for term in terms])
+    return GivenSubscription(kept.id, [term.invoice_id for term in terms])
 
 
 KINDS = ("active", "active", "past_due", "ends", "ended", "failed", "trial", "incomplete")
@@ -83,7 +83,7 @@ KINDS = ("active", "active", "past_due", "ends", "ended", "failed", "trial", "in
 def _life(chance: random.Random, kind: str) -> tuple[StripeSubscriptionState, list[Term]]:
     name = f"{chance.getrandbits(48):x}"
     plan, in_print = chance.choice(("annual", "annual", "small")), chance.random() < 0.3
-    starts = BEGIN + timedelta(days=chance.randrange(DAYS // 2), seconds=chance.randrange(86_400))
+    starts = FIRST_DAY + timedelta(days=chance.randrange(DAYS // 2), seconds=chance.randrange(86_400))
     terms = []
     for number in range(0 if kind == "incomplete" else chance.choice((1, 1, 2))):
         ends = starts + timedelta(days=chance.randrange(5, 200))
@@ -143,7 +143,9 @@ def _changes(kind: str, chance: random.Random, begun: datetime, ends: datetime) 
     return changes.get(kind, {})
 
 
-async def ended(sessions: Sessions, offer: Catalogue, sub: str, given: Given, chance: random.Random) -> str:
+async def end_subscription(
+    sessions: Sessions, offer: Catalogue, sub: str, given: GivenSubscription, chance: random.Random
+) -> str:
     """End what a subscription gave: by a refund, by a dispute, or at once. Returns how."""
     how = chance.choice(("refunded", "disputed", "at once"))
     async with sessions.begin() as session:
@@ -156,7 +158,7 @@ async def ended(sessions: Sessions, offer: Catalogue, sub: str, given: Given, ch
         kept = await subscriptions.by_id(session, given.id)
         assert kept is not None
         if how == "at once":
-            kept = replace(kept, access_ended_at=BEGIN)
+            kept = replace(kept, access_ended_at=FIRST_DAY)
         await grants.derive(session, reader, kept, offer, POLICY)
     return how
 

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Books:
+class StripeRecords:
     """What Stripe knows, each thing under what it belongs to."""
 
     subscriptions: dict[str, list[Json]]  # by customer, the earliest first
@@ -35,18 +35,18 @@ class Books:
         }
 
 
-async def everything(shop: Shop, path: str, **query: str) -> list[Json]:
+async def list_all(shop: Shop, path: str, **query: str) -> list[Json]:
     """Return all of a list, page by page."""
     found: list[Json] = []
     while True:
         more = {"starting_after": found[-1]["id"]} if found else {}
-        page = await shop.at_stripe(path, limit="100", **query, **more)
+        page = await shop.stripe_get(path, limit="100", **query, **more)
         found += page["data"]
         if not page["has_more"]:
             return found
 
 
-async def read(shop: Shop) -> Books:
+async def read(shop: Shop) -> StripeRecords:
     """Read the books. Nothing may be misbehaving meanwhile."""
     subscriptions, invoices, refunds, disputes = (
         defaultdict[str, list[Json]](list),
@@ -54,15 +54,15 @@ async def read(shop: Shop) -> Books:
         defaultdict[str, list[Json]](list),
         defaultdict[str, list[Json]](list),
     )
-    for one in reversed(await everything(shop, "/v1/subscriptions", status="all", test_clock=shop.clock)):
+    for one in reversed(await list_all(shop, "/v1/subscriptions", status="all", test_clock=shop.clock)):
         subscriptions[one["customer"]].append(one)
-    for one in reversed(await everything(shop, "/v1/invoices", **{"expand[0]": "data.payments"})):
+    for one in reversed(await list_all(shop, "/v1/invoices", **{"expand[0]": "data.payments"})):
         details = (one["parent"] or {}).get("subscription_details")
         if details:
             invoices[details["subscription"]].append(one)
-    for one in reversed(await everything(shop, "/v1/refunds")):
+    for one in reversed(await list_all(shop, "/v1/refunds")):
         refunds[one["payment_intent"]].append(one)
-    for one in await everything(shop, "/v1/disputes"):
+    for one in await list_all(shop, "/v1/disputes"):
         disputes[one["payment_intent"]].append(one)
-    customers = await everything(shop, "/v1/customers", test_clock=shop.clock)
-    return Books(subscriptions, invoices, refunds, disputes, customers)
+    customers = await list_all(shop, "/v1/customers", test_clock=shop.clock)
+    return StripeRecords(subscriptions, invoices, refunds, disputes, customers)

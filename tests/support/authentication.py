@@ -11,7 +11,7 @@ from app.db.engine.session import Sessions
 from tests.support.contexts import database_context
 
 
-class MovingClock(SystemClock):
+class AdjustableClock(SystemClock):
     """The wall clock, moved on by as much as a test says."""
 
     def __init__(self) -> None:
@@ -21,13 +21,15 @@ class MovingClock(SystemClock):
         return datetime.now(UTC) + self.ahead
 
 
-def authenticator(issuer: str, clock: MovingClock, sessions: Sessions | None = None, **more: Any) -> Authenticator:
+def make_authenticator(
+    issuer: str, clock: AdjustableClock, sessions: Sessions | None = None, **more: Any
+) -> Authenticator:
     """Return what tells callers apart; ``more``: a cool-down, or settings."""
     settings = {"oidc_audience": "newsstand", "roles_claim": "roles"} | more
     cooldown = {"cooldown": settings.pop("cooldown")} if "cooldown" in settings else {}
     return Authenticator(database_context(sessions, oidc_issuer=issuer, **settings), clock, **cooldown)  # type: ignore[arg-type]
 
 
-def request(*authorization: str) -> HTTPConnection:
+def make_request(*authorization: str) -> HTTPConnection:
     headers = [(b"authorization", value.encode("latin-1")) for value in authorization]
     return HTTPConnection({"type": "http", "headers": headers})

@@ -36,7 +36,7 @@ def public_jwk(key: PrivateKey, **members: str) -> dict[str, Any]:
     return {**json.loads(made), **members}
 
 
-class Provider:
+class StubIssuer:
     """What it publishes, and how often it was asked."""
 
     def __init__(self) -> None:
@@ -63,9 +63,9 @@ class Provider:
 
 
 @asynccontextmanager
-async def running_provider() -> AsyncIterator[Provider]:
+async def stub_issuer() -> AsyncIterator[StubIssuer]:
     """Serve one on a free port."""
-    provider = Provider()
+    provider = StubIssuer()
     made = web.Application()
     made.router.add_get("/.well-known/openid-configuration", provider.say_discovery)
     made.router.add_get("/keys", provider.say_keys)

@@ -8,7 +8,7 @@ from the books each time it is asked for, there it is derived once, kept and fen
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
-from tests.support.year.books import Books, Json
+from tests.support.simulated_year.stripe_records import Json, StripeRecords
 
 DAY = 86400
 ALLOWANCE, GRACE = 3 * DAY, 14 * DAY
@@ -18,7 +18,7 @@ ENDING = {"guarantee", "unserved_issues", "duplicate", "paid_after_end", "fraud_
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ExpectedAccess:
     """Whether a reader may read, and until when (in epoch seconds; None: not)."""
 
     allowed: bool
@@ -34,7 +34,7 @@ class _Term:
     suspended: bool
 
 
-def verdict(books: Books, customer: str, *, now: int, ended_for_one: Set[str]) -> Verdict:
+def expected_access(books: StripeRecords, customer: str, *, now: int, ended_for_one: Set[str]) -> ExpectedAccess:
     """
     Say whether a customer may read at ``now``.
 
@@ -50,10 +50,10 @@ def verdict(books: Books, customer: str, *, now: int, ended_for_one: Set[str]) -
     reach = max(running, default=0)
     for starts, until in sorted(spells):
         reach = max(reach, until) if starts <= reach else reach
-    return Verdict(bool(running), max(running, default=None), reach)
+    return ExpectedAccess(bool(running), max(running, default=None), reach)
 
 
-def _spells(books: Books, subscription: Json, *, for_one: bool) -> Iterator[tuple[int, int]]:
+def _spells(books: StripeRecords, subscription: Json, *, for_one: bool) -> Iterator[tuple[int, int]]:
     terms = list(_terms(books, subscription))
     counted = [term for term in terms if term.gone is None]
     newest = max((term.ends for term in counted), default=0)
@@ -85,7 +85,7 @@ def _beyond(subscription: Json, ends: int) -> list[tuple[int, int]]:
     return []
 
 
-def _terms(books: Books, subscription: Json) -> Iterator[_Term]:
+def _terms(books: StripeRecords, subscription: Json) -> Iterator[_Term]:
     for invoice in books.invoices.get(subscription["id"], []):
         if invoice["status"] != "paid" or invoice["billing_reason"] not in {
             "subscription_create",
@@ -102,7 +102,7 @@ def _terms(books: Books, subscription: Json) -> Iterator[_Term]:
         yield _Term(line["period"]["start"], line["period"]["end"], gone, bool(statuses & TAKEN_BACK))
 
 
-def _ended_by_refund(books: Books, intent: str, paid: int) -> str | None:
+def _ended_by_refund(books: StripeRecords, intent: str, paid: int) -> str | None:
     # One that failed in the end had ended the term before, and by policy access stays ended.
     given = books.refunds.get(intent, [])
     for refund in given:

@@ -8,7 +8,7 @@ from random import Random
 import httpx2
 
 from tests.support.shop import ADDRESS, VISA, Person, Shop
-from tests.support.year.books import Books, Json
+from tests.support.simulated_year.stripe_records import Json, StripeRecords
 
 DAY = 86400
 LIVE = {"active", "trialing", "past_due"}
@@ -17,7 +17,7 @@ Act = Callable[[], Awaitable[object]]
 
 
 @dataclass
-class Life:
+class SimulatedReader:
     """One reader. What they do depends on Stripe's books of the evening before, and on their own chance."""
 
     shop: Shop
@@ -29,7 +29,7 @@ class Life:
     moved: bool = False  # something was done today
     _clicks: int = 0
 
-    async def lives_a_day(self, books: Books, customer: str | None, *, now: int) -> None:
+    async def lives_a_day(self, books: StripeRecords, customer: str | None, *, now: int) -> None:
         """Do at most one thing."""
         self.moved = False
         held = [s for s in books.subscriptions.get(customer or "", []) if s["status"] in LIVE]
@@ -50,7 +50,7 @@ class Life:
         except (TimeoutError, httpx2.TransportError) as failure:
             self.diary.append(f"  {type(failure).__name__}")
 
-    def _chooses(self, books: Books, held: Json, *, now: int) -> tuple[str, Act]:
+    def _chooses(self, books: StripeRecords, held: Json, *, now: int) -> tuple[str, Act]:
         stripe_id, path = held["id"], f"/v1/subscriptions/{held['id']}"
         invoices = books.invoices.get(stripe_id, [])
         paid = [
@@ -110,14 +110,14 @@ class Life:
     async def _subscribe(self) -> None:
         print_edition = self.rng.random() < 0.4
         for _ in range(TRIES):
-            opened = await self.shop.opens_checkout(self.person, print_edition=print_edition)
+            opened = await self.shop.open_checkout(self.person, print_edition=print_edition)
             if opened.status_code != 503:
                 break
         if opened.status_code != 201 or self.rng.random() < 0.1:
             self.diary.append(f"  leaves the page ({opened.status_code})")
             return
         card = "4000002760003184" if self.rng.random() < 0.03 else VISA
-        paid = await self.shop.fills_in(opened.json()["url"], card=card, address=ADDRESS if print_edition else None)
+        paid = await self.shop.pay_checkout(opened.json()["url"], card=card, address=ADDRESS if print_edition else None)
         self.diary.append(f"  {'print' if print_edition else 'digital'}, pays: {paid.status_code}")
         if self.rng.random() < 0.8:
             await self.shop.get(f"/v1/checkout-sessions/{opened.json()['id']}", self.person)
@@ -133,7 +133,7 @@ class Life:
         }
         session = await self.shop.stripe.post("/v1/checkout/sessions", data=wanted)
         if session.status_code == 200:
-            await self.shop.fills_in(session.json()["url"])
+            await self.shop.pay_checkout(session.json()["url"])
 
     async def _click(self, path: str, body: object = None, **headers: str) -> None:
         """Click in the account, again while the service says that it is busy."""

@@ -7,22 +7,22 @@ import httpx2
 from tests.support.shop import Person, Shop
 
 GUARANTEE, UNSERVED, GOODWILL = "guarantee", "unserved_issues", "goodwill"
-FLOWING = {"pending", "requires_action", "succeeded"}  # money that is promised or there
+PAID_STATUSES = {"pending", "requires_action", "succeeded"}  # money that is promised or there
 
 
-async def payments_of(shop: Shop, reader: Person) -> list[str]:
+async def payment_ids(shop: Shop, reader: Person) -> list[str]:
     """Return the payments of a reader, the earliest first."""
     return [str(one["id"]) for one in (await shop.overview(reader))["payments"]]
 
 
-async def quoted(shop: Shop, payment: str) -> dict[str, dict[str, Any]]:
+async def get_quotes(shop: Shop, payment: str) -> dict[str, dict[str, Any]]:
     """Return what each basis would pay."""
     answer = await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.agent)
     assert answer.status_code == 200, answer.text
     return {str(quote["basis"]): quote for quote in answer.json()["quotes"]}
 
 
-async def asks(
+async def request_refund(
     shop: Shop,
     payment: str,
     basis: str,
@@ -46,26 +46,26 @@ async def asks(
     return await shop.post("/v1/support/refunds", by or shop.agent, body, **{"Idempotency-Key": key})
 
 
-async def decides(shop: Shop, refund: str, verdict: str, by: Person, *, key: str = "decision") -> httpx2.Response:
+async def decide_refund(shop: Shop, refund: str, verdict: str, by: Person, *, key: str = "decision") -> httpx2.Response:
     """Approve or reject, as the second person."""
     return await shop.post(f"/v1/support/refunds/{refund}/{verdict}", by, **{"Idempotency-Key": key})
 
 
-async def balanced(shop: Shop, payment: str) -> int:
+async def check_books(shop: Shop, payment: str) -> int:
     """
     Return what was given back of a payment, having compared Stripe's books with ours, refund by refund.
 
     Each is there and here once, of the same amount and status; each that flows has one credit note, in both books; none was
     confirmed twice; together they are no more than was paid, nor are ours with what is reserved.
     """
-    there = (await shop.at_stripe("/v1/refunds", payment_intent=payment, limit="100"))["data"]
+    there = (await shop.stripe_get("/v1/refunds", payment_intent=payment, limit="100"))["data"]
     here = await shop.rows("SELECT * FROM refunds WHERE payment_id = $1", payment)
     (paid,) = await shop.rows("SELECT amount, invoice_id FROM payments WHERE id = $1", payment)
     known = [one for one in here if one["stripe_refund_id"] is not None]
     assert _facts(there, "id") == _facts(known, "stripe_refund_id")
-    notes = (await shop.at_stripe("/v1/credit_notes", invoice=paid["invoice_id"], limit="100"))["data"]
+    notes = (await shop.stripe_get("/v1/credit_notes", invoice=paid["invoice_id"], limit="100"))["data"]
     linked = [(note["id"], one["refund"], one["amount_refunded"]) for note in notes for one in note["refunds"]]
-    flowing = [one for one in known if one["status"] in FLOWING]
+    flowing = [one for one in known if one["status"] in PAID_STATUSES]
     assert sorted(linked) == sorted((one["credit_note_id"], one["stripe_refund_id"], one["amount"]) for one in flowing)
     twice = await shop.rows(
         "SELECT object_id FROM audit_log WHERE action = 'refund.confirmed' GROUP BY object_id HAVING count(*) > 1"

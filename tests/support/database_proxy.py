@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.shop import free_socket
 
 
-class Wire:
+class DatabaseProxy:
     """Goes between a client and the server of ``dsn``. ``url`` is where the client goes."""
 
     def __init__(self, dsn: str, port: int) -> None:
@@ -69,10 +69,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire_to(dsn: str) -> AsyncIterator[Wire]:
+async def database_proxy(dsn: str) -> AsyncIterator[DatabaseProxy]:
     """Lay a way to a server."""
     bound = free_socket()
-    wire = Wire(dsn, bound.getsockname()[1])
+    wire = DatabaseProxy(dsn, bound.getsockname()[1])
     server = await asyncio.start_server(wire.carry, sock=bound)
     try:
         yield wire

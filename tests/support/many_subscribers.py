@@ -13,23 +13,23 @@ from app.settings import Settings
 from tests.support.processes import ROOT, environment
 from tests.support.shop import Shop
 
-AT_ONCE = 8
+CONCURRENCY = 8
 
 
-async def crowd(shop: Shop, size: int, *, clock: str | None = None) -> list[str]:
+async def create_subscribers(shop: Shop, size: int, *, clock: str | None = None) -> list[str]:
     """
     Make so many subscribers, each with a paid subscription. Returns Stripe's ids.
 
     Nobody tells us of them, nor of anything else from now on: see :func:`knock_for`.
     """
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
-    prices = (await shop.at_stripe("/v1/prices", product="newsstand_annual_digital"))["data"]
+    prices = (await shop.stripe_get("/v1/prices", product="newsstand_annual_digital"))["data"]
     on_clock = {"test_clock": clock} if clock else {}
 
     async def one(number: int) -> tuple[str, str]:
-        customer = await shop.makes("/v1/customers", email=f"reader-{number}@example.com", **on_clock)
-        card = await shop.makes("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
-        bought = await shop.makes(
+        customer = await shop.stripe_post("/v1/customers", email=f"reader-{number}@example.com", **on_clock)
+        card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+        bought = await shop.stripe_post(
             "/v1/subscriptions",
             customer=customer["id"],
             default_payment_method=card["id"],
@@ -38,8 +38,8 @@ async def crowd(shop: Shop, size: int, *, clock: str | None = None) -> list[str]
         return customer["id"], bought["id"]
 
     made: list[tuple[str, str]] = []
-    for start in range(0, size, AT_ONCE):
-        made += await asyncio.gather(*(one(number) for number in range(start, min(start + AT_ONCE, size))))
+    for start in range(0, size, CONCURRENCY):
+        made += await asyncio.gather(*(one(number) for number in range(start, min(start + CONCURRENCY, size))))
     connection = await asyncpg.connect(shop.dsn)
     try:
         await connection.executemany(
@@ -51,7 +51,7 @@ async def crowd(shop: Shop, size: int, *, clock: str | None = None) -> list[str]
     return [bought for _, bought in made]
 
 
-async def knock_for(shop: Shop, ids: Sequence[str], *, each: int = 1) -> None:
+async def add_events(shop: Shop, ids: Sequence[str], *, each: int = 1) -> None:
     """Have events about subscriptions arrive, all at once."""
     connection = await asyncpg.connect(shop.dsn)
     rows = [(f"evt_{n}_{stripe_id}", f"subscription:{stripe_id}") for stripe_id in ids for n in range(each)]
@@ -67,13 +67,13 @@ async def knock_for(shop: Shop, ids: Sequence[str], *, each: int = 1) -> None:
         await connection.close()
 
 
-async def limits_of(shop: Shop) -> dict[str, Any]:
+async def rate_limit_counts(shop: Shop) -> dict[str, Any]:
     """Return what the local Stripe let through and refused."""
     return dict((await shop.stripe.get("/_sandbox/limits")).json())
 
 
 @asynccontextmanager
-async def worker_apart(settings: Settings) -> AsyncIterator["subprocess.Popen[bytes]"]:
+async def worker_process(settings: Settings) -> AsyncIterator["subprocess.Popen[bytes]"]:
     """Run ``newsstand worker`` as a process of its own."""
     process = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environment(settings))
     try:

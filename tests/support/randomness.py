@@ -4,7 +4,7 @@ import os
 import random
 
 
-def seeded() -> random.Random:
+def seeded_random() -> random.Random:
     """Return a source of chance, and print its seed, which is shown with a failure: NEWSSTAND_SEED repeats it."""
     seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
     print(f"NEWSSTAND_SEED={seed}")

@@ -10,7 +10,7 @@ from app.services.reconciliation import Importing, Report
 from tests.support.shop import Shop
 
 
-async def sweeps(
+async def reconcile(
     shop: Shop,
     *,
     kind: str = RECONCILE,
@@ -26,5 +26,5 @@ async def sweeps(
             ctx, kind=kind, by="operator:test", dry_run=dry_run, since=since, restart=True
         )
         report = await reconciliation.run(ctx, sweep.id, now=now, importing=importing)
-    await shop.settles()
+    await shop.wait_until_idle()
     return report

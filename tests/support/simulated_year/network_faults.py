@@ -22,10 +22,10 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ({"action": "status", "status": 500}, "after"),
     ({"action": "status", "status": 429}, "before"),
 ]
-FAIR = {"loss": 0.0, "duplicates": 0.0, "order": "made", "delay_seconds": 0.0, "deliver": True}
+NO_FAULTS = {"loss": 0.0, "duplicates": 0.0, "order": "made", "delay_seconds": 0.0, "deliver": True}
 
 
-async def turns_bad(shop: Shop, rng: Random) -> bool:
+async def start_faults(shop: Shop, rng: Random) -> bool:
     """Have a day's weather. Returns whether webhooks get lost, retries and all."""
     if rng.random() < 0.2:
         return False  # a fair day
@@ -40,11 +40,11 @@ async def turns_bad(shop: Shop, rng: Random) -> bool:
     for _ in range(rng.choice([0, 1, 2, 3])):
         action, when = rng.choice(FAULTS)
         method, path = rng.choice(["*", "POST", "DELETE", "GET"]), rng.choice(PATHS)
-        await shop.fault(method=method, path=path, when=when, times=rng.randint(1, 4), **action)
+        await shop.add_fault(method=method, path=path, when=when, times=rng.randint(1, 4), **action)
     return loss > 0
 
 
-async def turns_fair(shop: Shop) -> None:
+async def stop_faults(shop: Shop) -> None:
     """Have it end."""
     await shop.stripe.delete("/_sandbox/faults")
-    await shop.stripe.put("/_sandbox/settings", json=FAIR)
+    await shop.stripe.put("/_sandbox/settings", json=NO_FAULTS)

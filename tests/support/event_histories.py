@@ -22,18 +22,18 @@ PRINT = "newsstand_annual_print"
 Event = Mapping[str, Any]
 
 
-async def told_so_far(shop: Shop) -> list[Event]:
+async def list_events(shop: Shop) -> list[Event]:
     """Return every event that Stripe made, the newest last."""
     found: list[Event] = []
     page: dict[str, Any] = {"has_more": True}
     while page["has_more"]:
         after = {"starting_after": str(found[-1]["id"])} if found else {}
-        page = await shop.at_stripe("/v1/events", limit="100", **after)
+        page = await shop.stripe_get("/v1/events", limit="100", **after)
         found += page["data"]
     return found[::-1]
 
 
-def whose(event: Event) -> str | None:
+def subscription_of(event: Event) -> str | None:
     """Return the subscription that an event is about, as far as the event itself says."""
     thing = event["data"]["object"]
     if thing["object"] == "subscription":
@@ -43,7 +43,7 @@ def whose(event: Event) -> str | None:
     return None
 
 
-async def tell(shop: Shop, event: Event) -> None:
+async def deliver(shop: Shop, event: Event) -> None:
     """Deliver an event, signed as Stripe signs it."""
     body = json.dumps(event)
     secret = shop.settings.webhook_secrets[0].get_secret_value()
@@ -56,19 +56,19 @@ async def tell(shop: Shop, event: Event) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def tell_until_it_is_heard(shop: Shop, event: Event) -> None:
+async def deliver_until_accepted(shop: Shop, event: Event) -> None:
     """Deliver an event as Stripe does: again, until it was answered with 200."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(httpx2.TransportError, AssertionError):
-                return await tell(shop, event)
+                return await deliver(shop, event)
             await asyncio.sleep(0.05)
 
 
-async def lives_on(shop: Shop, stripe_id: str, chance: random.Random) -> None:
+async def change_at_random(shop: Shop, stripe_id: str, chance: random.Random) -> None:
     """Have something happen to a subscription, as the publisher would do it in the Dashboard."""
     path = f"/v1/subscriptions/{stripe_id}"
-    if (await shop.at_stripe(path))["status"] == "canceled":
+    if (await shop.stripe_get(path))["status"] == "canceled":
         return
     match chance.choice(
         ("ends", "ends later", "goes on", "paused", "resumed", "noted", "prints", "part back", "all back", "deleted")
@@ -76,10 +76,10 @@ async def lives_on(shop: Shop, stripe_id: str, chance: random.Random) -> None:
         case "ends":
             await _by_hand(shop, path, cancel_at_period_end="true")
         case "ends later":
-            (item,) = (await shop.at_stripe(path))["items"]["data"][:1]
+            (item,) = (await shop.stripe_get(path))["items"]["data"][:1]
             await _by_hand(shop, path, cancel_at=str(item["current_period_end"] + 86_400), proration_behavior="none")
         case "goes on":
-            seen = await shop.at_stripe(path)
+            seen = await shop.stripe_get(path)
             await _by_hand(
                 shop, path, **({"cancel_at": ""} if seen["cancel_at"] else {"cancel_at_period_end": "false"})
             )
@@ -99,12 +99,12 @@ async def lives_on(shop: Shop, stripe_id: str, chance: random.Random) -> None:
 
 async def _moves(shop: Shop, path: str) -> None:
     """Add the printed edition from the next term on, or drop it: nothing is charged for what is left of this one."""
-    items = {item["price"]["product"]: item["id"] for item in (await shop.at_stripe(path))["items"]["data"]}
+    items = {item["price"]["product"]: item["id"] for item in (await shop.stripe_get(path))["items"]["data"]}
     quietly = {"proration_behavior": "none"}
     if PRINT in items:
         await _by_hand(shop, path, **{"items[0][id]": items[PRINT], "items[0][deleted]": "true"}, **quietly)
         return
-    price = (await shop.at_stripe("/v1/prices", product=PRINT))["data"][0]
+    price = (await shop.stripe_get("/v1/prices", product=PRINT))["data"][0]
     await _by_hand(shop, path, **{"items[0][price]": price["id"]}, **quietly)
 
 
@@ -115,21 +115,21 @@ async def _by_hand(shop: Shop, path: str, **fields: str) -> None:
 
 
 async def _gives_back(shop: Shop, stripe_id: str, *, whole: bool) -> None:
-    for payment, amount in (await Books.of(shop, stripe_id)).payments.items():
+    for payment, amount in (await StripeRecords.of(shop, stripe_id)).payments.items():
         given = await refunds_at_stripe(shop, payment)
         left = amount - sum(given.values())
         if left > 1_00:
-            await shop.makes("/v1/refunds", payment_intent=payment, amount=str(left if whole else 1_00))
+            await shop.stripe_post("/v1/refunds", payment_intent=payment, amount=str(left if whole else 1_00))
 
 
 async def refunds_at_stripe(shop: Shop, payment: str) -> dict[str, int]:
     """Return what went back of a payment, by refund."""
-    listed = (await shop.at_stripe("/v1/refunds", payment_intent=payment, limit="100"))["data"]
+    listed = (await shop.stripe_get("/v1/refunds", payment_intent=payment, limit="100"))["data"]
     return {str(r["id"]): int(r["amount"]) for r in listed if r["status"] not in {"failed", "canceled"}}
 
 
 @dataclass(frozen=True)
-class Books:
+class StripeRecords:
     """What Stripe says of one subscription, read anew; and what follows from it."""
 
     seen: Mapping[str, Any]
@@ -137,10 +137,10 @@ class Books:
     given: Mapping[str, Mapping[str, int]]  # refunds, by payment
 
     @classmethod
-    async def of(cls, shop: Shop, stripe_id: str) -> "Books":
+    async def of(cls, shop: Shop, stripe_id: str) -> "StripeRecords":
         """Read them."""
-        seen = await shop.at_stripe(f"/v1/subscriptions/{stripe_id}")
-        listed = await shop.at_stripe("/v1/invoices", subscription=stripe_id, **{"expand[0]": "data.payments"})
+        seen = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
+        listed = await shop.stripe_get("/v1/invoices", subscription=stripe_id, **{"expand[0]": "data.payments"})
         paid = [invoice for invoice in listed["data"] if invoice["status"] == "paid"]
         payments = [str(p["payment"]["payment_intent"]) for i in paid for p in i["payments"]["data"]]
         return cls(seen, paid, {payment: await refunds_at_stripe(shop, payment) for payment in payments})
@@ -199,9 +199,9 @@ class Books:
         return end + allowance
 
 
-async def agrees(shop: Shop, stripe_id: str) -> list[str]:
+async def differences(shop: Shop, stripe_id: str) -> list[str]:
     """Return, in words, where our books say something else than Stripe's do; nothing: they agree."""
-    books = await Books.of(shop, stripe_id)
+    books = await StripeRecords.of(shop, stripe_id)
     found = await shop.rows(
         "SELECT s.*, b.sub FROM subscriptions s JOIN subscribers b ON b.id = s.subscriber_id WHERE s.stripe_id = $1",
         stripe_id,
@@ -268,13 +268,13 @@ async def _waits_until(shop: Shop, sub: str) -> datetime:
     return max(spell.until for spell in load(json.loads(row["access"])).features["archive"])
 
 
-async def disagreements(shop: Shop, stripe_ids: Iterable[str]) -> list[str]:
+async def all_differences(shop: Shop, stripe_ids: Iterable[str]) -> list[str]:
     """Return all of :func:`agrees`."""
     return [words for group in _groups(list(stripe_ids)) for one in await _each(shop, group) for words in one]
 
 
 async def _each(shop: Shop, group: Sequence[str]) -> list[list[str]]:
-    return list(await asyncio.gather(*(agrees(shop, stripe_id) for stripe_id in group)))
+    return list(await asyncio.gather(*(differences(shop, stripe_id) for stripe_id in group)))
 
 
 def _groups(ids: list[str]) -> list[list[str]]:

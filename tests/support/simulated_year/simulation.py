@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from tests.support.shop import OPENING, Shop
-from tests.support.year import books, oracle, weather
-from tests.support.year.books import Books
-from tests.support.year.lives import Life
+from tests.support.shop import START_TIME, Shop
+from tests.support.simulated_year import expected_access, network_faults, stripe_records
+from tests.support.simulated_year.readers import SimulatedReader
+from tests.support.simulated_year.stripe_records import StripeRecords
 
 AT_ONCE = 8  # readers who do something at the same moment
 CONFIRMED = ("pending", "requires_action", "succeeded")
@@ -26,13 +26,13 @@ _HURRY = "UPDATE {} SET due_at = now() WHERE due_at > now() AND due_at < now() +
 
 
 @dataclass
-class Year:
+class Simulation:
     """A shop, its readers, and what is known of them."""
 
     shop: Shop
     rng: Random
-    lives: list[Life]
-    now: datetime = OPENING
+    lives: list[SimulatedReader]
+    now: datetime = START_TIME
     customers: dict[str, str] = field(default_factory=dict)  # by the reader's sub
     reach: dict[str, int] = field(default_factory=dict)  # until when each could read, as of the last evening
     kills: int = 0
@@ -43,10 +43,10 @@ class Year:
         await self.shop.stripe.put(
             "/_sandbox/settings", json={"refund_seconds": 7 * 86400, "retry_seconds": [0.2, 0.5, 1, 1, 1, 1]}
         )
-        seen = await books.read(self.shop)
+        seen = await stripe_records.read(self.shop)
         for number, moment in enumerate(moments, 1):
             print(f"evening {number} of {len(moments)}: {moment:%Y-%m-%d}", flush=True)  # a long run is watched
-            losing = await weather.turns_bad(self.shop, self.rng)
+            losing = await network_faults.start_faults(self.shop, self.rng)
             await self._all_live_a_day(seen)
             if self.shop.process is not None and self.rng.random() < kill:
                 self.shop.process.kill()
@@ -57,16 +57,16 @@ class Year:
             else:
                 await self._wind(moment)
             self.now = moment
-            await weather.turns_fair(self.shop)
+            await network_faults.stop_faults(self.shop)
             await self._nobody_is_locked_out_meanwhile()
             await self._calms_down(lost=losing)
-            seen = await books.read(self.shop)
+            seen = await stripe_records.read(self.shop)
             await self._everybody_reads_who_may(seen)
 
-    async def _all_live_a_day(self, seen: Books) -> None:
+    async def _all_live_a_day(self, seen: StripeRecords) -> None:
         at_once = asyncio.Semaphore(AT_ONCE)
 
-        async def one(life: Life) -> None:
+        async def one(life: SimulatedReader) -> None:
             async with at_once:
                 await life.lives_a_day(seen, self.customers.get(life.person.sub), now=int(self.now.timestamp()))
 
@@ -77,13 +77,13 @@ class Year:
         answer = await self.shop.stripe.post(f"{clock}/advance", data={"frozen_time": str(int(moment.timestamp()))})
         assert answer.status_code == 200, answer.text
         async with asyncio.timeout(120):
-            while (await self.shop.at_stripe(clock))["status"] != "ready":
+            while (await self.shop.stripe_get(clock))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
     async def _calms_down(self, *, lost: bool) -> None:
         """Let all be told and done."""
         self.evenings += 1
-        await self.shop.told()
+        await self.shop.wait_for_deliveries()
         if lost:
             await self._reconciles()
         await self._works_off()
@@ -97,23 +97,23 @@ class Year:
         await self.shop.rows(_SWEEP, sweep)
         # The events of disputes are dated by the wall clock, for a dispute names no customer whose clock could be asked. By
         # the year's clock they are long forgotten, so the sweep cannot find them: they are knocked for.
-        disputed = {one["payment_intent"] for one in await books.everything(self.shop, "/v1/disputes")}
+        disputed = {one["payment_intent"] for one in await stripe_records.list_all(self.shop, "/v1/disputes")}
         keys = [f"payment:{intent}" for intent in sorted(disputed)]
         await self.shop.rows(_KNOCK, keys, str(self.evenings))
         async with asyncio.timeout(110):
             while (await self.shop.rows("SELECT finished_at FROM sweeps WHERE id = $1", sweep))[0][
                 "finished_at"
             ] is None:
-                await self.shop.does(_HURRY.format("sweeps") + " AND by = 'operator:year'")
+                await self.shop.execute(_HURRY.format("sweeps") + " AND by = 'operator:year'")
                 await asyncio.sleep(0.1)
 
     async def _works_off(self) -> None:
         async with asyncio.timeout(110):
             sent = -1  # what is done makes Stripe tell of it, which is to be done as well
-            while sent != (sent := await self.shop.told()):
-                while (left := await self.shop.unfinished()) > 0:
+            while sent != (sent := await self.shop.wait_for_deliveries()):
+                while (left := await self.shop.count_pending_work()) > 0:
                     for table in ("events", "refunds", "subscriptions"):
-                        await self.shop.does(_HURRY.format(table))
+                        await self.shop.execute(_HURRY.format(table))
                     await asyncio.sleep(0.02 if left < 20 else 0.2)
 
     async def _nobody_is_locked_out_meanwhile(self) -> None:
@@ -125,11 +125,11 @@ class Year:
         still = [x for x in self.lives if not x.moved and self.reach.get(x.person.sub, 0) > self.now.timestamp()]
         refused = [life for life in still if not await self.shop.may_read(life.person)]
         if refused:  # the books are long, and nearly always nobody is
-            seen = await books.read(self.shop)
+            seen = await stripe_records.read(self.shop)
             locked_out = [self._story(life, "is locked out") for life in refused if self._verdict(seen, life).allowed]
             assert locked_out == []
 
-    async def _everybody_reads_who_may(self, seen: Books) -> None:
+    async def _everybody_reads_who_may(self, seen: StripeRecords) -> None:
         """Compare what the service says of each reader with the oracle, to the second."""
         for life in self.lives:
             wanted, answer = self._verdict(seen, life), await self.shop.check(life.person)
@@ -139,20 +139,22 @@ class Year:
             )
             self.reach[life.person.sub] = wanted.reach
 
-    def _verdict(self, seen: Books, life: Life) -> oracle.Verdict:
+    def _verdict(self, seen: StripeRecords, life: SimulatedReader) -> expected_access.ExpectedAccess:
         customer = self.customers.get(life.person.sub)
         if customer is None:
-            return oracle.Verdict(False, None)
-        return oracle.verdict(seen, customer, now=int(self.now.timestamp()), ended_for_one=life.ended_for_one)
+            return expected_access.ExpectedAccess(False, None)
+        return expected_access.expected_access(
+            seen, customer, now=int(self.now.timestamp()), ended_for_one=life.ended_for_one
+        )
 
-    def _story(self, life: Life, what: str) -> str:
+    def _story(self, life: SimulatedReader, what: str) -> str:
         lines = "\n".join(life.diary)
         customer = self.customers.get(life.person.sub)
         return f"{life.person.sub} ({customer}) on {self.now:%Y-%m-%d %H:%M} {what}\n{lines}"
 
     async def the_books_agree(self) -> None:
         """Compare Stripe's books with ours, to the cent."""
-        seen = await books.read(self.shop)
+        seen = await stripe_records.read(self.shop)
         ours = {
             r["id"]: (r["invoice_id"], r["amount"], r["currency"])
             for r in await self.shop.rows("SELECT id, invoice_id, amount, currency FROM payments")
@@ -177,7 +179,7 @@ class Year:
 
     async def nothing_is_left_over(self) -> None:
         """See that nothing waits, nothing is dead, nobody pays twice, and nothing stays payable that buys nothing."""
-        seen = await books.read(self.shop)
+        seen = await stripe_records.read(self.shop)
         assert (
             await self.shop.rows("SELECT id, work_key, last_error FROM events WHERE state IN ('failed', 'dead')") == []
         )
@@ -197,10 +199,10 @@ class Year:
         assert [r["id"] for r in confirmed if r["told"] != 1] == []
 
 
-def evenings(rng: Random, *, days: int, step: tuple[float, float]) -> list[datetime]:
+def random_moments(rng: Random, *, days: int, step: tuple[float, float]) -> list[datetime]:
     """Return moments through ``days``, each so many days after the one before."""
-    found, at = [], OPENING.astimezone(UTC)
-    while at < OPENING + timedelta(days=days):
+    found, at = [], START_TIME.astimezone(UTC)
+    while at < START_TIME + timedelta(days=days):
         at += timedelta(seconds=int(rng.uniform(*step) * 86400))
         found.append(at)
     return found

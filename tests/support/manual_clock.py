@@ -9,7 +9,7 @@ from aiohttp import web
 from tests.support.shop import free_socket
 
 
-class Hands:
+class ManualClock:
     """The clock. ``url`` is for NEWSSTAND_CLOCK_URL."""
 
     def __init__(self, url: str, moment: datetime) -> None:
@@ -22,10 +22,10 @@ class Hands:
 
 
 @asynccontextmanager
-async def hands_at(moment: datetime) -> AsyncIterator[Hands]:
+async def manual_clock(moment: datetime) -> AsyncIterator[ManualClock]:
     """Run such a clock."""
     bound = free_socket()
-    hands = Hands(f"http://127.0.0.1:{bound.getsockname()[1]}/v1/test_helpers/test_clocks/clock_1", moment)
+    hands = ManualClock(f"http://127.0.0.1:{bound.getsockname()[1]}/v1/test_helpers/test_clocks/clock_1", moment)
     app = web.Application()
     app.router.add_get("/v1/test_helpers/test_clocks/clock_1", hands.tell)
     runner = web.AppRunner(app, access_log=None)

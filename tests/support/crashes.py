@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 
 import httpx2
 
-from tests.support.shop import PATIENCE, Shop
+from tests.support.shop import TIMEOUT, Shop
 
 
-async def is_hit(shop: Shop, fault: str) -> None:
+async def wait_until_hit(shop: Shop, fault: str) -> None:
     """Wait until a call has run into a fault."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             faults = (await shop.stripe.get("/_sandbox/faults")).json()["data"]
             if any(one["id"] == fault and one["hits"] for one in faults):
@@ -19,7 +19,7 @@ async def is_hit(shop: Shop, fault: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def killed_and_back(shop: Shop, fault: str | None = None, *, click: Awaitable[object] | None = None) -> None:
+async def kill_and_restart(shop: Shop, fault: str | None = None, *, click: Awaitable[object] | None = None) -> None:
     """
     Kill the service, and start it again.
 
@@ -28,7 +28,7 @@ async def killed_and_back(shop: Shop, fault: str | None = None, *, click: Awaita
     """
     assert shop.process is not None
     if fault is not None:
-        await is_hit(shop, fault)
+        await wait_until_hit(shop, fault)
     shop.process.kill()
     if click is not None:
         with contextlib.suppress(httpx2.TransportError):

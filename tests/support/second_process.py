@@ -6,20 +6,20 @@ from typing import Any
 
 import httpx2
 
-from tests.support.shop import KEPT, TLS, Shop, free_socket, serving
+from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
 
 # The connections that listen in a test's own database, each to all that it has to: the server is every test's.
-LISTENING = """
+LISTENING_CONNECTIONS = """
 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%newsstand_beat%'"""
 
 
 @asynccontextmanager
-async def another_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def second_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """Run a second process of the service over the same database, without a worker."""
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
         serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEPT) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
     ):
         yield http
