@@ -39,6 +39,10 @@ class Settings:
     """Days from each failed renewal payment to the next attempt."""
     after_retries: str = "cancel"
     """Status of a subscription after the last failed attempt: `cancel`, `unpaid` or `past_due`."""
+    payment_methods: list[str] = field(default_factory=lambda: ["card"])
+    """Payment method types that checkout offers, as in Stripe's Dashboard. Debits are offered in their own currency."""
+    debit_seconds: int = 2
+    """Seconds that a direct debit is processing."""
     refund_seconds: int = 2
     """Seconds until a refund changes its status, with the test cards that cause it."""
 
@@ -83,6 +87,11 @@ def _are_intervals(value: object) -> bool:
     return isinstance(value, list) and all(_is_number(item) and item > 0 for item in value)
 
 
+def _are_payment_methods(value: object) -> bool:
+    known = {"card", "sepa_debit", "us_bank_account", "bacs_debit"}
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) and item in known for item in value)
+
+
 def _is_delay(value: object) -> bool:
     if isinstance(value, list):
         return len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
@@ -113,6 +122,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "tax_rate": (_is_per_cent, "a percentage from 0 to 100"),
     "retry_days": (_are_intervals, "a list of positive numbers of days"),
     "after_retries": _one_of("cancel", "unpaid", "past_due"),
+    "payment_methods": (_are_payment_methods, "a list of card, sepa_debit, us_bank_account and bacs_debit"),
+    "debit_seconds": (_is_whole_number, "a whole number of seconds"),
     "refund_seconds": (_is_whole_number, "a whole number of seconds"),
 }
 """For each setting, its validation and a description of valid values."""

@@ -60,12 +60,17 @@ def create_dispute(
     *,
     kind: str,
     reason: str,
-    brand: str,
+    brand: str | None,
     now: int,
     amount: int | None = None,
     currency: str | None = None,
 ) -> JsonObject:
-    """Create a chargeback or an inquiry. `amount` and `currency` default to the charge's."""
+    """
+    Create a chargeback or an inquiry.
+
+    :param brand: the card's brand; None for a direct debit.
+    :param amount: defaults to the charge's, like `currency`.
+    """
     inquiry = kind == "inquiry"
     charge["disputed"] = True
     dispute = account.add(
@@ -91,15 +96,7 @@ def create_dispute(
             "livemode": False,
             "metadata": {},
             "payment_intent": charge["payment_intent"],
-            "payment_method_details": {
-                "card": {
-                    "brand": brand,
-                    "case_type": kind,
-                    "network": brand,
-                    "network_reason_code": "10.4" if reason == "fraudulent" else "13.1",
-                },
-                "type": "card",
-            },
+            **_payment_method_details(kind=kind, reason=reason, brand=brand),
             "reason": reason,
             "status": "warning_needs_response" if inquiry else "needs_response",
         }
@@ -112,6 +109,18 @@ def create_dispute(
             with account.track_changes(warning, f"{_WARNING}.updated"):
                 warning["actionable"] = False
     return dispute
+
+
+def _payment_method_details(*, kind: str, reason: str, brand: str | None) -> JsonObject:
+    if brand is None:  # Stripe has details for cards only, not for direct debits
+        return {}
+    card = {
+        "brand": brand,
+        "case_type": kind,
+        "network": brand,
+        "network_reason_code": "10.4" if reason == "fraudulent" else "13.1",
+    }
+    return {"payment_method_details": {"card": card, "type": "card"}}
 
 
 def submit_evidence(account: Account, dispute: JsonObject) -> None:

@@ -1,51 +1,98 @@
 """
-Paying invoices: payment intents and charges, with the result that the test card stands for.
+Paying invoices, with the result that the test card or test bank account stands for.
 
-An attempt succeeds, is declined, or requires 3-D Secure.
+An attempt succeeds, is declined, requires 3-D Secure, or is processed for days (direct debits).
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
-from sandbox.billing import disputes, invoicing, pausing, test_cards
+from sandbox.billing import charges, disputes, invoicing, pausing, test_cards
+from sandbox.billing.test_bank_accounts import CURRENCIES, BankAccount
 from sandbox.errors import StripeError, invalid
 from sandbox.http import expand
 from sandbox.json_types import JsonObject
-from sandbox.store.accounts import Account, new_id
+from sandbox.store.accounts import Account
 
-Outcome = Literal["paid", "declined", "requires_action"]
+Outcome = Literal["paid", "declined", "requires_action", "processing"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One attempt to pay."""
-
-    method: JsonObject
-    now: int
-    authenticated: bool = False
-    """Whether the customer completed 3-D Secure for this payment."""
+_DELAY = 180
+"""Additional seconds of "delayed" test bank accounts."""
 
 
-def pay(account: Account, invoice: JsonObject, attempt: Attempt) -> Outcome:
-    """Try to pay an open invoice. Does not change its subscription."""
+def pay(account: Account, invoice: JsonObject, attempt: charges.Attempt) -> Outcome:
+    """
+    Try to pay an open invoice. Does not change its subscription.
+
+    :raises StripeError: 400 if another payment of the invoice is processing, or the currency does not fit the debit.
+    """
     if invoice["amount_remaining"] == 0:
         invoicing.mark_paid(account, invoice, now=attempt.now)
         return "paid"
     intent = account.get("payment_intent", invoice["_payment_intent"])
+    if intent["status"] == "processing":
+        message = f"The payment of the invoice {invoice['id']} is processing. Wait for its result before you pay again."
+        raise invalid(message, code="payment_intent_unexpected_state")
+    if intent["amount"] != invoice["amount_remaining"]:
+        intent["amount"] = invoice["amount_remaining"]
+    intent["payment_method_types"] = [attempt.method["type"]]
+    if attempt.method.get("_bank"):
+        return _start_debit(account, invoice, intent, attempt)
     card: test_cards.Card = attempt.method["_card"]
     invoice["attempted"] = True
     if card.authentication and not attempt.authenticated:
-        _require_authentication(account, intent, attempt)
+        charges.require_authentication(account, intent, attempt)
         return "requires_action"
     if card.decline:
-        _decline(account, intent, attempt, card.decline)
+        charges.decline(account, intent, attempt, card.decline)
         return "declined"
-    _succeed(account, intent, attempt)
-    _record_payment(account, invoice, attempt.now)
+    charges.succeed(account, intent, attempt)
+    charges.record_payment(account, invoice, attempt.now)
     invoice["attempt_count"] += 1
     invoicing.mark_paid(account, invoice, now=attempt.now)
     disputes.simulate_bank_response(account, account.get("charge", intent["latest_charge"]), card, now=attempt.now)
     return "paid"
+
+
+def _start_debit(account: Account, invoice: JsonObject, intent: JsonObject, attempt: charges.Attempt) -> Outcome:
+    bank: BankAccount = attempt.method["_bank"]
+    if invoice["currency"] != CURRENCIES[bank.type]:
+        message = f"The currency provided ({invoice['currency']}) is invalid for the payment method type {bank.type}."
+        raise invalid(message, param="currency")
+    with account.track_changes(invoice, "invoice.updated"):
+        invoice["attempted"] = True
+        invoice["attempt_count"] += 1
+        invoice["next_payment_attempt"] = None
+    charges.start_debit(account, intent, attempt)
+    if bank.result != "processing":
+        due = attempt.now + account.settings.debit_seconds + (_DELAY if bank.delayed else 0)
+        account.scheduler.schedule(account.clock_of(intent["customer"]), due, "debit.result", intent["id"])
+    return "processing"
+
+
+def record_failure(
+    account: Account, invoice: JsonObject, outcome: Outcome, *, next_attempt: int | None = None, counted: bool = False
+) -> None:
+    """
+    Count a failed attempt and send its events.
+
+    :param counted: whether the attempt was counted when it began, as with direct debits.
+    """
+    with account.track_changes(invoice, "invoice.updated"):
+        invoice["attempted"] = True
+        invoice["attempt_count"] += 0 if counted else 1
+        invoice["next_payment_attempt"] = next_attempt
+    account.emit("invoice.payment_failed", invoice)
+    if outcome == "requires_action":
+        account.emit("invoice.payment_action_required", invoice)
+    set_delinquent(account, invoice["customer"], delinquent=True)
+
+
+def set_delinquent(account: Account, customer_id: str, *, delinquent: bool) -> None:
+    """Set whether the latest payment of a customer failed."""
+    customer = account.find("customer", customer_id)
+    if customer is not None and customer["delinquent"] != delinquent:
+        with account.track_changes(customer, "customer.updated"):
+            customer["delinquent"] = delinquent
 
 
 def payment_method_for(account: Account, subscription: JsonObject) -> JsonObject | None:
@@ -74,17 +121,21 @@ def no_payment_method() -> StripeError:
 
 
 def activate_subscription(account: Account, subscription: JsonObject, outcome: Outcome) -> None:
-    """Activate an incomplete, overdue or resuming subscription after its invoice was paid."""
-    if outcome == "paid" and subscription["status"] in ("incomplete", "past_due", "unpaid"):
+    """Activate an incomplete, overdue or resuming subscription after its invoice was paid, or its first debit began."""
+    if (outcome == "processing" and subscription["status"] == "incomplete") or (
+        outcome == "paid" and subscription["status"] in ("incomplete", "past_due", "unpaid")
+    ):
         with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
     elif outcome == "paid" and subscription["status"] == "paused" and "_resuming" in subscription:
         pausing.resume(account, subscription)
 
 
-def fail_authentication(account: Account, invoice: JsonObject, attempt: Attempt) -> None:
+def fail_authentication(account: Account, invoice: JsonObject, attempt: charges.Attempt) -> None:
     """Record that the customer failed or refused 3-D Secure."""
-    _decline(account, account.get("payment_intent", invoice["_payment_intent"]), attempt, test_cards.NOT_AUTHENTICATED)
+    charges.decline(
+        account, account.get("payment_intent", invoice["_payment_intent"]), attempt, test_cards.NOT_AUTHENTICATED
+    )
 
 
 def card_error(account: Account, invoice: JsonObject) -> StripeError:
@@ -104,134 +155,6 @@ def card_error(account: Account, invoice: JsonObject) -> StripeError:
         charge=intent["latest_charge"],
         payment_intent=account.render(intent),
     )
-
-
-def _require_authentication(account: Account, intent: JsonObject, attempt: Attempt) -> None:
-    intent["status"] = "requires_action"
-    intent["payment_method"] = attempt.method["id"]
-    intent["next_action"] = {
-        "redirect_to_url": None,
-        "type": "use_stripe_sdk",
-        "use_stripe_sdk": {"type": "three_d_secure_redirect"},
-    }
-    account.emit("payment_intent.requires_action", intent)
-
-
-def _decline(account: Account, intent: JsonObject, attempt: Attempt, decline: test_cards.Decline) -> None:
-    code, decline_code, message = decline
-    charge = _charge(account, intent, attempt)
-    charge["status"] = "failed"
-    charge["failure_code"] = code
-    charge["failure_message"] = message
-    charge["outcome"] = _outcome(
-        "issuer_declined", decline_code, seller_message="The bank did not return any further details with this decline."
-    )
-    intent["status"] = "requires_payment_method"
-    intent["payment_method"] = None
-    intent["next_action"] = None
-    intent["latest_charge"] = charge["id"]
-    intent["last_payment_error"] = {
-        "charge": charge["id"],
-        "code": code,
-        "decline_code": decline_code,
-        "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}",
-        "message": message,
-        "payment_method": account.render(attempt.method),
-        "type": "card_error",
-    }
-    account.emit("charge.failed", charge)
-    account.emit("payment_intent.payment_failed", intent)
-
-
-def _succeed(account: Account, intent: JsonObject, attempt: Attempt) -> None:
-    charge = _charge(account, intent, attempt)
-    charge["status"] = "succeeded"
-    charge["paid"] = charge["captured"] = True
-    charge["amount_captured"] = intent["amount"]
-    charge["outcome"] = _outcome("approved_by_network", None, seller_message="Payment complete.")
-    charge["receipt_url"] = f"https://pay.stripe.com/receipts/test_{charge['id']}"
-    intent["status"] = "succeeded"
-    intent["amount_received"] = intent["amount"]
-    intent["payment_method"] = attempt.method["id"]
-    intent["latest_charge"] = charge["id"]
-    intent["next_action"] = intent["last_payment_error"] = None
-    account.emit("charge.succeeded", charge)
-    account.emit("payment_intent.succeeded", intent)
-
-
-def _record_payment(account: Account, invoice: JsonObject, now: int) -> None:
-    for payment in invoicing.payments_of(account, invoice["id"]):
-        if payment["payment"]["payment_intent"] == invoice["_payment_intent"]:
-            payment["status"] = "paid"
-            payment["amount_paid"] = payment["amount_requested"]
-            payment["status_transitions"]["paid_at"] = now
-            account.emit("invoice_payment.paid", payment)
-
-
-def _charge(account: Account, intent: JsonObject, attempt: Attempt) -> JsonObject:
-    method = attempt.method
-    card = method["card"]
-    return account.add(
-        {
-            "id": new_id("ch"),
-            "object": "charge",
-            "amount": intent["amount"],
-            "amount_captured": 0,
-            "amount_refunded": 0,
-            "billing_details": dict(method["billing_details"]),
-            "captured": False,
-            "created": attempt.now,
-            "currency": intent["currency"],
-            "customer": intent["customer"],
-            "description": intent["description"],
-            "disputed": False,
-            "fraud_details": {},
-            "livemode": False,
-            "metadata": {},
-            "paid": False,
-            "payment_intent": intent["id"],
-            "payment_method": method["id"],
-            "payment_method_details": {
-                "card": {
-                    "amount_authorized": intent["amount"],
-                    "brand": card["brand"],
-                    "checks": dict(card["checks"]),
-                    "country": card["country"],
-                    "exp_month": card["exp_month"],
-                    "exp_year": card["exp_year"],
-                    "fingerprint": card["fingerprint"],
-                    "funding": card["funding"],
-                    "installments": None,
-                    "last4": card["last4"],
-                    "mandate": None,
-                    "network": card["brand"],
-                    "three_d_secure": {"result": "authenticated", "version": "2.2.0"}
-                    if attempt.authenticated
-                    else None,
-                    "wallet": None,
-                },
-                "type": "card",
-            },
-            "refunded": False,
-            "shipping": intent["shipping"],
-            "status": "pending",
-        }
-    )
-
-
-def _outcome(network_status: str, reason: str | None, *, seller_message: str) -> JsonObject:
-    approved = network_status == "approved_by_network"
-    return {
-        "advice_code": None,
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": network_status if approved else "declined_by_network",
-        "reason": reason,
-        "risk_level": "normal",
-        "risk_score": 10,
-        "seller_message": seller_message,
-        "type": "authorized" if approved else "issuer_declined",
-    }
 
 
 def _payments(account: Account, invoice: JsonObject) -> JsonObject:

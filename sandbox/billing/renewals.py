@@ -6,7 +6,7 @@ charged an hour later. A failed payment makes the subscription `past_due` and is
 trial ends in the same way. `invoice.upcoming` is sent a week before.
 """
 
-from sandbox.billing import cancellation, invoice_lines, invoicing, pausing, payments, periods
+from sandbox.billing import cancellation, charges, invoice_lines, invoicing, pausing, payments, periods
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.scheduler import job
@@ -125,9 +125,9 @@ def attempt_collection(account: Account, invoice: JsonObject, at: int) -> paymen
         invoicing.mark_paid(account, invoice, now=at)
         outcome = "paid"
     elif method is not None:
-        outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=at))
-    if outcome != "paid":
-        _on_payment_failure(account, subscription, invoice, outcome, at)
+        outcome = payments.pay(account, invoice, charges.Attempt(method=method, now=at))
+    if outcome not in ("paid", "processing"):
+        on_payment_failure(account, subscription, invoice, outcome, at)
     elif subscription:
         payments.activate_subscription(account, subscription, outcome)
     return outcome
@@ -143,19 +143,21 @@ def invoice_now(account: Account, subscription: JsonObject, bill: invoicing.Invo
     return invoice
 
 
-def _on_payment_failure(
+def on_payment_failure(
     account: Account, subscription: JsonObject | None, invoice: JsonObject, outcome: payments.Outcome, at: int
 ) -> None:
-    delays = account.settings.retry_days
-    invoice["attempted"] = True
-    invoice["attempt_count"] += 1
-    retry = at + int(delays[invoice["attempt_count"] - 1] * _DAY) if invoice["attempt_count"] <= len(delays) else None
-    invoice["next_payment_attempt"] = retry
+    """
+    Record a failed attempt, schedule the next one and update the subscription.
+
+    :param outcome: `processing` for a direct debit that failed after it began.
+    """
+    counted = outcome == "processing"
+    delays, attempts = account.settings.retry_days, invoice["attempt_count"] + (0 if counted else 1)
+    collects = invoice["auto_advance"] and invoice["status"] == "open"
+    retry = at + int(delays[attempts - 1] * _DAY) if collects and attempts <= len(delays) else None
+    payments.record_failure(account, invoice, outcome, next_attempt=retry, counted=counted)
     if retry is not None:
         account.scheduler.schedule(invoice["test_clock"], retry, "invoice.collect", invoice["id"])
-    account.emit("invoice.payment_failed", invoice)
-    if outcome == "requires_action":
-        account.emit("invoice.payment_action_required", invoice)
     if subscription is None or subscription["status"] in (*cancellation.ENDED_STATUSES, "paused"):
         return
     final = "past_due" if retry is not None else account.settings.after_retries

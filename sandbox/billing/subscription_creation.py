@@ -3,7 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sandbox.billing import cancellation, discounts, invoice_lines, invoicing, payments, periods, renewals, trials
+from sandbox.billing import (
+    cancellation,
+    charges,
+    discounts,
+    invoice_lines,
+    invoicing,
+    payments,
+    periods,
+    renewals,
+    trials,
+)
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
@@ -88,19 +98,15 @@ def pay_first_invoice(
     elif behavior != "default_incomplete":
         if method is None:
             raise payments.no_payment_method()
-        outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=now))
-        if outcome == "paid":
+        outcome = payments.pay(account, invoice, charges.Attempt(method=method, now=now))
+        if outcome in ("paid", "processing"):
             payments.activate_subscription(account, subscription, outcome)
             return
         error: StripeError = payments.card_error(account, invoice)
         if behavior == "error_if_incomplete":
             cancellation.expire_incomplete(account, subscription)
             raise error
-        invoice["attempt_count"] += 1
-        kind = "invoice.payment_action_required" if outcome == "requires_action" else "invoice.payment_failed"
-        account.emit("invoice.payment_failed", invoice)
-        if kind != "invoice.payment_failed":
-            account.emit(kind, invoice)
+        payments.record_failure(account, invoice, outcome)
 
 
 def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObject, now: int) -> JsonObject:

@@ -152,7 +152,7 @@ def check_payable(account: Account, subscription: JsonObject, amount: int) -> No
     method = payments.payment_method_for(account, subscription)
     if amount > 0 and method is None:
         raise payments.no_payment_method()
-    card = method["_card"] if method else None
+    card = method.get("_card") if method else None
     if amount > 0 and card is not None and (card.decline or card.authentication):
         unauthenticated = (
             "authentication_required",

@@ -11,7 +11,7 @@ from sandbox.billing import test_cards
 from sandbox.errors import StripeError
 from sandbox.json_types import JsonObject
 from sandbox.pages import formatting
-from sandbox.pages.checkout_form import Form, read
+from sandbox.pages.checkout_form import Form, payment_method, read
 from sandbox.resources import checkout_payment
 from sandbox.resources.checkout_payment import Payer
 from sandbox.runtime import Runtime
@@ -20,6 +20,7 @@ from sandbox.store.accounts import Account
 _HERE = Path(__file__).parent
 _TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
 _TEMPLATES.filters["country"] = formatting.country
+_TEMPLATES.filters["method_name"] = formatting.payment_method_name
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -174,6 +175,7 @@ def _checkout_page(account: Account, session: JsonObject, form: Form, *, status:
         status,
         session=session,
         form=form,
+        payment_method=payment_method(session, form),
         summary=formatting.summary(account, session, form.promotion_code, form.optional),
         optional_items=formatting.optional_items(account, session),
         known_email=formatting.known_email(account, session),

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sandbox.billing import test_cards
+from sandbox.billing import test_bank_accounts, test_cards
 from sandbox.errors import StripeError
 from sandbox.http.parameters import address
 from sandbox.json_types import JsonObject
@@ -16,7 +16,7 @@ from sandbox.store.accounts import Account
 
 _EXPIRY = re.compile(r"^\s*(\d{1,2})\s*/\s*(\d{2}|\d{4})\s*$", re.ASCII)
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
-_CARD_FIELDS = ("card_number", "card_cvc")
+_CARD_FIELDS = ("card_number", "card_cvc", "iban", "account_number")
 """Fields that are never shown again."""
 _WITH_STATES = ("US", "CA", "AU")
 _WITHOUT_POSTAL_CODES = ("AE", "HK", "QA", "PA", "JM", "BS")
@@ -55,14 +55,18 @@ def read(account: Account, session: JsonObject, fields: dict[str, str]) -> Form:
         form.errors["email"] = "Enter your email address." if not email else "Your email address is not valid."
     shipping = _shipping(session, form) if session["shipping_address_collection"] else None
     computed = checkout_payment.lines(account, session, promotion_code=form.promotion_code, optional=form.optional)
-    card, expiry = None, (12, 2040)
+    card, bank, expiry = None, None, (12, 2040)
     if checkout_payment.needs_card(session, sum(line.total for line in computed)):
-        card, expiry = _card(account, fields, form)
+        if payment_method(session, form) == "card":
+            card, expiry = _card(account, fields, form)
+        else:
+            bank = _bank(session, fields, form)
     if not form.errors:
         form.payer = Payer(
             email=email,
-            name=form.value("card_name") or (shipping or {}).get("name"),
+            name=form.value("card_name") or form.value("account_name") or (shipping or {}).get("name"),
             card=card,
+            bank=bank,
             expiry=expiry,
             shipping=shipping,
             promotion_code=form.promotion_code,
@@ -105,6 +109,31 @@ def _shipping(session: JsonObject, form: Form) -> JsonObject | None:
             form.errors[name] = message
     fields = {line: form.value(f"shipping_{line}") for line in ("city", "line1", "line2", "postal_code", "state")}
     return {"address": address({**fields, "country": country}), "name": form.value("shipping_name")}
+
+
+def payment_method(session: JsonObject, form: Form) -> str:
+    """Return the selected payment method type. The first of the session is selected by default."""
+    selected = form.value("payment_method")
+    types: list[str] = session["payment_method_types"]
+    return selected if selected in types else types[0]
+
+
+def _bank(session: JsonObject, fields: dict[str, str], form: Form) -> test_bank_accounts.BankAccount | None:
+    kind = payment_method(session, form)
+    name = "iban" if kind == "sepa_debit" else "account_number"
+    number = fields.get(name, "")
+    if not form.value("account_name"):
+        form.errors["account_name"] = "Enter the name on the account."
+    if not number:
+        form.errors[name] = "Enter your IBAN." if kind == "sepa_debit" else "Enter your account number."
+        return None
+    if kind == "sepa_debit" and not test_bank_accounts.is_valid_iban(number):
+        form.errors[name] = "The IBAN you entered is invalid."
+        return None
+    bank = test_bank_accounts.by_number(kind, number)
+    if bank is None:
+        form.errors[name] = "Use a test bank account in test mode."
+    return bank
 
 
 def _card(account: Account, fields: dict[str, str], form: Form) -> tuple[test_cards.Card | None, tuple[int, int]]:

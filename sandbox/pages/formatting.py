@@ -99,6 +99,16 @@ def money(amount: int, currency: str) -> str:
     return f"{_SYMBOLS.get(currency, currency.upper() + ' ')}{figure}"
 
 
+def payment_method_name(kind: str) -> str:
+    """Return the name of a payment method type."""
+    return {
+        "card": "Card",
+        "sepa_debit": "SEPA Direct Debit",
+        "us_bank_account": "US bank account",
+        "bacs_debit": "Bacs Direct Debit",
+    }[kind]
+
+
 def interval(recurring: JsonObject) -> str:
     """Return the billing interval as text, such as `every year` or `every 6 months`."""
     count, unit = recurring["interval_count"], recurring["interval"]

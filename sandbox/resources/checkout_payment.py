@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from sandbox.billing import (
     amounts,
     cancellation,
+    charges,
     discounts,
     invoicing,
     payments,
     subscription_creation,
+    test_bank_accounts,
     test_cards,
     trials,
 )
@@ -30,7 +32,8 @@ class Payer:
     email: str
     name: str | None = None
     card: test_cards.Card | None = None
-    """None if nothing is due and no card is required."""
+    """None if the customer pays by direct debit, or if nothing is due and no card is required."""
+    bank: test_bank_accounts.BankAccount | None = None
     expiry: tuple[int, int] = (12, 2040)
     shipping: JsonObject | None = None
     """`name` and `address`."""
@@ -141,9 +144,9 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     if method is None or invoice["amount_due"] == 0:
         invoicing.mark_paid(account, invoice, now=now)
     else:
-        attempt = payments.Attempt(method=method, now=now, authenticated=payer.authenticated)
+        attempt = charges.Attempt(method=method, now=now, authenticated=payer.authenticated)
         outcome = payments.pay(account, invoice, attempt)
-    if outcome != "paid":
+    if outcome not in ("paid", "processing"):
         cancellation.expire_incomplete(account, subscription)
         raise StripeError(402, "card_error", "Your card was declined.", code="card_declined")
     payments.activate_subscription(account, subscription, outcome)
@@ -195,15 +198,14 @@ def _customer(account: Account, session: JsonObject, payer: Payer) -> JsonObject
 
 
 def _method(account: Account, customer: JsonObject, payer: Payer) -> JsonObject | None:
-    if payer.card is None:
+    billing: JsonObject = {"email": payer.email, "name": payer.name}
+    now = account.now_for(customer["id"])
+    if payer.bank is not None:
+        method = payment_methods.make_debit(account, payer.bank, billing=billing, now=now)
+    elif payer.card is not None:
+        method = payment_methods.make(account, payer.card, expiry=payer.expiry, billing=billing, now=now)
+    else:
         return None
-    method = payment_methods.make(
-        account,
-        payer.card,
-        expiry=payer.expiry,
-        billing={"email": payer.email, "name": payer.name},
-        now=account.now_for(customer["id"]),
-    )
     payment_methods.attach_to(account, method, customer["id"])
     return method
 
@@ -236,7 +238,9 @@ def _complete_session(
     invoice: JsonObject,
 ) -> None:
     session["status"] = "complete"
-    session["payment_status"] = "paid" if invoice["amount_due"] > 0 else "no_payment_required"
+    session["payment_status"] = "no_payment_required"
+    if invoice["amount_due"] > 0:
+        session["payment_status"] = "paid" if invoice["status"] == "paid" else "unpaid"
     session["customer"] = customer["id"]
     session["subscription"] = subscription["id"]
     session["invoice"] = invoice["id"]

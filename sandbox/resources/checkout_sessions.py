@@ -1,6 +1,6 @@
 """Checkout sessions with mode `subscription`. `sandbox.resources.checkout_payment` completes them."""
 
-from sandbox.billing import discounts, subscription_creation
+from sandbox.billing import discounts, subscription_creation, test_bank_accounts
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
@@ -16,7 +16,8 @@ _CREATE = (
     "allow_promotion_codes automatic_tax billing_address_collection cancel_url client_reference_id currency custom_text "
     "customer customer_email customer_update discounts expires_at line_items locale metadata mode "
     "payment_method_collection shipping_address_collection subscription_data submit_type success_url ui_mode "
-    "customer_creation payment_intent_data shipping_options optional_items"
+    "allowed_payment_method_types excluded_payment_method_types customer_creation payment_intent_data shipping_options "
+    "optional_items"
 )
 
 
@@ -162,7 +163,7 @@ def _session(account: Account, params: JsonObject, *, base_url: str, currency: s
         "mode": "subscription",
         "payment_method_collection": params.get("payment_method_collection", "always"),
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
+        "payment_method_types": _payment_method_types(account, params, currency),
         "payment_status": "unpaid",
         "phone_number_collection": {"enabled": False},
         "saved_payment_method_options": {
@@ -187,6 +188,22 @@ def _session(account: Account, params: JsonObject, *, base_url: str, currency: s
         },
         "_customer_update": params.get("customer_update", {}),
     }
+
+
+def _payment_method_types(account: Account, params: JsonObject, currency: str) -> list[str]:
+    """Return the types that the account has enabled, in the session's currency."""
+    allowed = params.get("allowed_payment_method_types")
+    excluded = params.get("excluded_payment_method_types", [])
+    types = [
+        kind
+        for kind in account.settings.payment_methods
+        if test_bank_accounts.CURRENCIES.get(kind, currency) == currency
+        and (not allowed or kind in allowed)
+        and kind not in excluded
+    ]
+    if not types:
+        raise invalid("No valid payment method types for this Checkout Session.", param="allowed_payment_method_types")
+    return types
 
 
 def _known_details(account: Account, params: JsonObject) -> JsonObject | None:

@@ -74,7 +74,7 @@ def begin(account: Account, charge_id: str, wanted: JsonObject) -> JsonObject:
         charge,
         kind=kind,
         reason=str(wanted.get("reason", "product_not_received")),
-        brand=account.get("payment_method", charge["payment_method"])["_card"].brand,
+        brand=charge["payment_method_details"].get("card", {}).get("brand"),
         now=account.now_for(charge["customer"]),
         amount=wanted.get("amount"),
         currency=wanted.get("currency"),

@@ -1,6 +1,6 @@
 """Actions on invoices: finalize, pay, void and mark as uncollectible."""
 
-from sandbox.billing import invoicing, payments, renewals
+from sandbox.billing import charges, invoicing, payments, renewals
 from sandbox.errors import StripeError, invalid
 from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
@@ -30,6 +30,9 @@ def void(call: Call) -> JsonObject:
     if invoice["status"] not in ("open", "uncollectible"):
         message = f"You can only pass in open invoices. This invoice isn't open: its status is {invoice['status']}."
         raise invalid(message, code="invoice_not_editable" if invoice["status"] == "draft" else None)
+    intent = account.find("payment_intent", invoice["_payment_intent"])
+    if intent and intent["status"] == "processing":
+        raise invalid("You cannot void an invoice while one of its payments is processing.")
     invoicing.void(account, invoice, now=account.now_for(invoice["customer"]))
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription is None:
@@ -86,8 +89,8 @@ def pay(call: Call) -> JsonObject:
     if method is None:
         invoicing.mark_paid(account, invoice, now=now)
     else:
-        outcome = payments.pay(account, invoice, payments.Attempt(method=method, now=now))
-    if outcome != "paid":
+        outcome = payments.pay(account, invoice, charges.Attempt(method=method, now=now))
+    if outcome not in ("paid", "processing"):
         raise _payment_failed(account, invoice, outcome)
     if subscription:
         payments.activate_subscription(account, subscription, outcome)
@@ -95,10 +98,8 @@ def pay(call: Call) -> JsonObject:
 
 
 def _payment_failed(account: Account, invoice: JsonObject, outcome: payments.Outcome) -> StripeError:
-    invoice["attempt_count"] += 1
-    account.emit("invoice.payment_failed", invoice)
+    payments.record_failure(account, invoice, outcome, next_attempt=invoice["next_payment_attempt"])
     if outcome == "requires_action":
-        account.emit("invoice.payment_action_required", invoice)
         return StripeError(
             402,
             "invalid_request_error",

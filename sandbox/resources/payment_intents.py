@@ -1,6 +1,6 @@
 """Payment intents. `sandbox.billing.payments` creates them for invoices."""
 
-from sandbox.billing import payments
+from sandbox.billing import charges, direct_debits, payments
 from sandbox.control.simulations import simulation
 from sandbox.errors import invalid
 from sandbox.http.pagination import in_range
@@ -50,13 +50,39 @@ def authenticate(account: Account, intent_id: str, wanted: JsonObject) -> JsonOb
         raise invalid(message, code="payment_intent_unexpected_state")
     invoice = account.get("invoice", intent["_invoice"])
     method = account.get("payment_method", intent["payment_method"])
-    attempt = payments.Attempt(method=method, now=account.now_for(intent["customer"]), authenticated=True)
+    attempt = charges.Attempt(method=method, now=account.now_for(intent["customer"]), authenticated=True)
     if result == "fail":
         payments.fail_authentication(account, invoice, attempt)
-        account.emit("invoice.payment_failed", invoice)
+        payments.record_failure(account, invoice, "declined", next_attempt=invoice["next_payment_attempt"])
         return intent
     outcome = payments.pay(account, invoice, attempt)
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription:
         payments.activate_subscription(account, subscription, outcome)
+    return intent
+
+
+@simulation("payment_intents/{id}/debit")
+def finish_debit(account: Account, intent_id: str, wanted: JsonObject) -> JsonObject:
+    """
+    Simulate the result of a processing direct debit: `{"result": "succeed"}` or `"fail"`, with an optional `failure_code`.
+
+    With `{"result": "return"}`, a debit that succeeded is returned by the bank.
+    """
+    intent = account.get("payment_intent", intent_id)
+    now = account.now_for(intent["customer"])
+    match wanted.get("result"):
+        case "succeed":
+            direct_debits.finish(account, intent, at=now, failure_code=None)
+        case "fail":
+            direct_debits.finish(
+                account, intent, at=now, failure_code=str(wanted.get("failure_code", "insufficient_funds"))
+            )
+        case "return":
+            charge = account.get("charge", intent["latest_charge"] or "")
+            direct_debits.return_debit(
+                account, charge, reason=str(wanted.get("reason", "debit_not_authorized")), at=now
+            )
+        case _:
+            raise invalid("result must be 'succeed', 'fail' or 'return'.", param="result")
     return intent

@@ -1,6 +1,7 @@
 """Payment methods, created from Stripe's test ids or on the checkout page."""
 
-from sandbox.billing import test_cards
+from sandbox.billing import test_bank_accounts, test_cards
+from sandbox.billing.test_bank_accounts import BankAccount
 from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.http.parameters import address, unset
 from sandbox.http.routing import Call, Page, route
@@ -20,34 +21,45 @@ def make(
     now: int | None = None,
 ) -> JsonObject:
     """Create a card payment method without a customer."""
+    method = _blank(account, "card", billing=billing, now=now)
+    return account.add({**method, "card": _card(card, expiry), "_card": card})
+
+
+def make_debit(
+    account: Account, bank: BankAccount, *, billing: JsonObject | None = None, now: int | None = None
+) -> JsonObject:
+    """Create a bank account payment method without a customer."""
+    method = _blank(account, bank.type, billing=billing, now=now)
+    return account.add({**method, bank.type: bank.details(), "_bank": bank})
+
+
+def _blank(account: Account, kind: str, *, billing: JsonObject | None, now: int | None) -> JsonObject:
     details = billing or {}
-    return account.add(
-        {
-            "id": new_id("pm"),
-            "object": "payment_method",
-            "allow_redisplay": "unspecified",
-            "billing_details": {
-                "address": address(details.get("address") or {}),
-                "email": details.get("email"),
-                "name": details.get("name"),
-                "phone": details.get("phone"),
-                "tax_id": None,
-            },
-            "card": _card(card, expiry),
-            "created": account.now() if now is None else now,
-            "customer": None,
-            "customer_account": None,
-            "livemode": False,
-            "metadata": {},
-            "type": "card",
-            "_card": card,
-        }
-    )
+    return {
+        "id": new_id("pm"),
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": {
+            "address": address(details.get("address") or {}),
+            "email": details.get("email"),
+            "name": details.get("name"),
+            "phone": details.get("phone"),
+            "tax_id": None,
+        },
+        "created": account.now() if now is None else now,
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": kind,
+    }
 
 
 def usable(account: Account, method_id: str, *, param: str, status: int = 400) -> JsonObject:
     """Return a payment method. A test id such as `pm_card_visa` creates a new one, as at Stripe."""
-    card = test_cards.by_method(method_id)
+    card, bank = test_cards.by_method(method_id), test_bank_accounts.by_method(method_id)
+    if bank is not None:
+        return make_debit(account, bank)
     return make(account, card) if card else account.get("payment_method", method_id, param=param, status=status)
 
 
@@ -57,7 +69,7 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
 
     :raises StripeError: 402 if the card is declined, 400 if it has another customer or was detached before.
     """
-    card: test_cards.Card = method["_card"]
+    card: test_cards.Card | None = method.get("_card")
     if method["customer"] == customer_id:
         return
     if method["customer"] is not None:
@@ -67,17 +79,23 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
             "This PaymentMethod was previously used without being attached to a Customer or was detached from a "
             "Customer, and may not be used again."
         )
-    if card.decline and not card.attaches:
+    if card is not None and card.decline and not card.attaches:
         code, decline_code, message = card.decline
         raise StripeError(402, "card_error", message, code=code, decline_code=decline_code)
     method["customer"] = customer_id
     account.emit("payment_method.attached", method)
 
 
-@route("POST", "/v1/payment_methods", takes="type card billing_details metadata allow_redisplay")
+@route(
+    "POST",
+    "/v1/payment_methods",
+    takes="type card sepa_debit us_bank_account bacs_debit billing_details metadata allow_redisplay",
+)
 def create(call: Call) -> JsonObject:
-    """Create a card from a test token. Raw card numbers are rejected."""
+    """Create a card from a test token, or a bank account from a test number. Raw card numbers are rejected."""
     account, params = call.account, call.params
+    if params.get("type") in test_bank_accounts.CURRENCIES:
+        return _create_debit(account, params)
     if params.get("type") != "card" or "card" not in params:
         raise unsupported(f"payment methods of type {params.get('type')}")
     if "token" not in params["card"]:
@@ -92,6 +110,29 @@ def create(call: Call) -> JsonObject:
     if card is None:
         raise invalid(f"No such token: '{params['card']['token']}'", param="card[token]", code="resource_missing")
     method = make(account, card, billing=params.get("billing_details"))
+    method["metadata"] = merged({}, params.get("metadata"))
+    method["allow_redisplay"] = params.get("allow_redisplay", "unspecified")
+    return method
+
+
+def _create_debit(account: Account, params: JsonObject) -> JsonObject:
+    kind = params["type"]
+    given = params.get(kind, {})
+    param = f"{kind}[{'iban' if kind == 'sepa_debit' else 'account_number'}]"
+    number = given.get("iban" if kind == "sepa_debit" else "account_number")
+    if number is None:
+        raise invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
+    details = params.get("billing_details", {})
+    needed = ("name",) if kind == "us_bank_account" else ("name", "email")
+    for name in needed:
+        if not details.get(name):
+            where = f"billing_details[{name}]"
+            raise invalid(f"Missing required param: {where}.", param=where, code="parameter_missing")
+    bank = test_bank_accounts.by_number(kind, number)
+    if bank is None:
+        code = "invalid_bank_account_iban" if kind == "sepa_debit" else "account_number_invalid"
+        raise invalid("The bank account number is not one of Stripe's test numbers.", param=param, code=code)
+    method = make_debit(account, bank, billing=details)
     method["metadata"] = merged({}, params.get("metadata"))
     method["allow_redisplay"] = params.get("allow_redisplay", "unspecified")
     return method

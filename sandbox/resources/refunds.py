@@ -41,7 +41,9 @@ def make(
     """
     left = charge["amount"] - charge["amount_refunded"]
     _check(account, charge, left if amount is None else amount, left)
-    card: test_cards.Card = account.get("payment_method", charge["payment_method"])["_card"]
+    method = account.get("payment_method", charge["payment_method"])
+    card: test_cards.Card | None = method.get("_card")
+    behavior = card.refund if card else "succeeds"
     refund: JsonObject = {
         "id": new_id("re"),
         "object": "refund",
@@ -51,24 +53,24 @@ def make(
         "created": account.now_for(charge["customer"]),
         "currency": charge["currency"],
         "customer": charge["customer"],
-        "destination_details": {"card": {"type": "refund"}, "type": "card"},
+        "destination_details": _destination(method["type"]),
         "metadata": metadata,
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
         "reason": reason,
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "pending" if card.refund == "pends" else "succeeded",
+        "status": "pending" if behavior == "pends" else "succeeded",
         "transfer_reversal": None,
     }
-    if card.refund == "pends":
+    if behavior == "pends":
         refund["pending_reason"] = "processing"
     account.add(refund)
     account.emit("refund.created", refund)
     _add_to_charge(account, charge, refund["amount"])
-    if card.refund != "succeeds":
+    if behavior != "succeeds":
         due = refund["created"] + account.settings.refund_seconds
-        account.scheduler.schedule(account.clock_of(charge["customer"]), due, f"refund.{card.refund}", refund["id"])
+        account.scheduler.schedule(account.clock_of(charge["customer"]), due, f"refund.{behavior}", refund["id"])
     disputes.deactivate_warnings(account, charge)
     return refund
 
@@ -110,6 +112,19 @@ def cancel(call: Call) -> JsonObject:
         message = f"Refund {refund['id']} cannot be canceled: its status is {refund['status']}, not requires_action."
         raise invalid(message, param="id")
     return _change_status(call.account, refund, "canceled")
+
+
+def _destination(method_type: str) -> JsonObject:
+    details: dict[str, JsonObject] = {
+        "card": {"type": "refund"},
+        "us_bank_transfer": {"reference": None, "reference_status": "pending"},
+    }
+    name = {
+        "us_bank_account": "us_bank_transfer",
+        "sepa_debit": "eu_bank_transfer",
+        "bacs_debit": "gb_bank_transfer",
+    }.get(method_type, "card")
+    return {name: details.get(name, {"reference": None, "reference_status": "pending"}), "type": name}
 
 
 _TRANSITIONS = {
