@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sandbox.billing import amounts, discounts, invoice_lines, payment_intents
+from sandbox.billing import amounts, customer_balance, discounts, invoice_lines, payment_intents
 from sandbox.contract.responses import nullable_fields
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
@@ -72,7 +72,8 @@ def preview(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> Js
     for name in ("payments", "confirmation_secret", "deleted"):
         shown.pop(name, None)
     invoice = {**shown, **invoice, "id": new_id("upcoming_in")}
-    _apply_balance(dict(account.get("customer", invoice["customer"])), invoice)
+    customer = account.get("customer", invoice["customer"])
+    customer_balance.set_amounts(invoice, customer_balance.of(customer, invoice["currency"]))
     invoice["next_payment_attempt"] = bill.created_at + 3600
     for line in invoice["lines"]["data"]:
         line["invoice"] = invoice["id"]
@@ -145,7 +146,11 @@ def replace_lines(account: Account, invoice: JsonObject, lines: list[invoice_lin
 
 
 def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
-    """Finalize a draft: assign its number, apply the balance, and create a payment intent if an amount is due."""
+    """
+    Finalize a draft: assign its number, apply the balance, and create a payment intent if an amount is due.
+
+    If nothing is due, because the balance covers it or it is below the minimum charge, the invoice is paid.
+    """
     customer = account.get("customer", invoice["customer"])
     with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "open"
@@ -156,7 +161,7 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
         page = f"https://invoice.stripe.com/i/{account.id}/test_{invoice['id']}"
         invoice["hosted_invoice_url"] = page
         invoice["invoice_pdf"] = f"https://pay.stripe.com/invoice/{account.id}/test_{invoice['id']}/pdf"
-        _apply_balance(customer, invoice)
+        customer_balance.apply(account, customer, invoice)
     customer["next_invoice_sequence"] += 1
     account.emit("invoice.finalized", invoice)
     if invoice["amount_due"] > 0:
@@ -164,10 +169,14 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription and any(line["discountable"] for line in invoice["lines"]["data"]):
         _end_used_discounts(account, subscription, now)
+    if invoice["amount_due"] == 0:
+        mark_paid(account, invoice, now=now)
 
 
 def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
-    """Mark an open invoice as paid in full."""
+    """Mark an open invoice as paid in full. Does nothing if it is paid already."""
+    if invoice["status"] == "paid":
+        return
     with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "paid"
         invoice["attempted"] = True
@@ -187,6 +196,7 @@ def void(account: Account, invoice: JsonObject, *, now: int) -> None:
         invoice["next_payment_attempt"] = None
         invoice["auto_advance"] = False
         invoice["status_transitions"]["voided_at"] = now
+    customer_balance.unapply(account, invoice)
     account.emit("invoice.voided", invoice)
     intent = account.find("payment_intent", invoice["_payment_intent"])
     if intent and intent["status"] not in ("succeeded", "canceled"):
@@ -216,15 +226,6 @@ def payments_of(account: Account, invoice_id: str) -> list[JsonObject]:
     """Return the payments of an invoice, newest first."""
     made = account.get("invoice", invoice_id)["_payments"]
     return [account.get("invoice_payment", payment_id) for payment_id in reversed(made)]
-
-
-def _apply_balance(customer: JsonObject, invoice: JsonObject) -> None:
-    """Apply the customer's credit to the invoice. A negative total becomes credit."""
-    before = customer["balance"]
-    after = min(0, before + invoice["total"]) if before + invoice["total"] < 0 or before < 0 else before
-    invoice["starting_balance"], invoice["ending_balance"] = before, after
-    customer["balance"] = after
-    invoice["amount_due"] = invoice["amount_remaining"] = max(0, invoice["total"] + min(0, before))
 
 
 def _end_used_discounts(account: Account, subscription: JsonObject, now: int) -> None:

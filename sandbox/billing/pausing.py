@@ -22,6 +22,8 @@ def handle_paused_collection(account: Account, subscription: JsonObject, invoice
     if behavior == "keep_as_draft":
         return
     invoicing.finalize(account, invoice, now=now)
+    if invoice["status"] == "paid":
+        return
     if behavior == "void":
         invoicing.void(account, invoice, now=now)
     else:

@@ -22,6 +22,8 @@ def can_expand(route: ContractRoute, path: str) -> bool:
     places: list[Any] = [element]
     for index, name in enumerate(parts):
         hints = [hint for place in places for hint in _field(place, name)]
+        if hints and index == len(parts) - 1 and name in _VALUES:
+            return True
         places = [place for hint in hints for place in _places(hint)]
         if not places or (index == len(parts) - 1 and not any(_expands(place) for place in places)):
             return False
@@ -49,5 +51,7 @@ def _expands(place: Any) -> bool:
     return get_origin(place) is ListObject or hasattr(place, "OBJECT_NAME") or place.__name__ in _PARTS
 
 
+_VALUES = {"amount_paid_off_stripe", "currency_options", "invoice_credit_balance"}
+"""Fields that are returned only when expanded, although they are numbers or maps."""
 _PARTS = {"ConfirmationSecret", "AppliesTo", "Tax", "Breakdown"}
 """Parts of resources that are returned only when expanded."""

@@ -1,10 +1,12 @@
 """
 Credit notes: all or part of an invoice is credited.
 
-For a paid invoice, the money is refunded (`refund_amount`), was refunded before (`refunds[]`), or was returned outside
-Stripe (`out_of_band_amount`). For an open invoice, the amount due decreases.
+For an open invoice, the amount due decreases. What was paid already is refunded (`refund_amount`), was refunded before
+(`refunds[]`), was returned outside Stripe (`out_of_band_amount`), or is added to the customer's balance
+(`credit_amount`); these amounts must add up.
 """
 
+from sandbox.billing import customer_balance, invoicing, payments
 from sandbox.errors import invalid
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import unset
@@ -19,7 +21,10 @@ from sandbox.store.metadata import merged
 @route(
     "POST",
     "/v1/credit_notes",
-    takes="amount effective_at email_type invoice lines memo metadata out_of_band_amount reason refund_amount refunds",
+    takes=(
+        "amount credit_amount effective_at email_type invoice lines memo metadata out_of_band_amount reason refund_amount "
+        "refunds"
+    ),
 )
 def create(call: Call) -> JsonObject:
     """Create a credit note for an amount or for lines."""
@@ -28,17 +33,26 @@ def create(call: Call) -> JsonObject:
     if invoice["status"] not in ("open", "paid"):
         raise invalid(f"You cannot create a credit note for an invoice whose status is {invoice['status']}.")
     credit = compute_credit(invoice, params)
-    paid = invoice["status"] == "paid"
     _check_total(account, invoice, credit.total)
+    paid = max(0, credit.total - invoice["amount_remaining"])
     refund_links = _refund_links(account, invoice, params) if paid else _check_no_destinations(params)
     if paid:
-        _check_destinations(params, refund_links, credit.total)
+        _check_destinations(params, refund_links, paid)
     if params.get("refund_amount"):
         refund_links.append(_refund(account, invoice, params["refund_amount"]))
     note = _note(account, invoice, params, credit, refund_links)
     account.add(note)
-    with account.track_changes(invoice, "invoice.updated"):
-        _apply_to_invoice(invoice, credit.total, paid=paid)
+    if params.get("credit_amount"):
+        note["customer_balance_transaction"] = customer_balance.change(
+            account,
+            account.get("customer", invoice["customer"]),
+            -params["credit_amount"],
+            currency=invoice["currency"],
+            kind="credit_note",
+            invoice=invoice["id"],
+            credit_note=note["id"],
+        )["id"]
+    _apply_to_invoice(account, invoice, before_payment=credit.total - paid, after_payment=paid)
     account.emit("credit_note.created", note)
     return note
 
@@ -94,8 +108,7 @@ def void(call: Call) -> JsonObject:
         note["status"] = "void"
         note["voided_at"] = account.now_for(note["customer"])
     account.emit("credit_note.voided", note)
-    with account.track_changes(invoice, "invoice.updated"):
-        _apply_to_invoice(invoice, -note["total"], paid=False)
+    _apply_to_invoice(account, invoice, before_payment=-note["total"], after_payment=0)
     return note
 
 
@@ -116,7 +129,7 @@ def _check_total(account: Account, invoice: JsonObject, total: int) -> None:
 
 
 def _check_no_destinations(params: JsonObject) -> list[JsonObject]:
-    for name in ("refund_amount", "refunds", "out_of_band_amount"):
+    for name in ("credit_amount", "refund_amount", "refunds", "out_of_band_amount"):
         if params.get(name):
             raise invalid(f"You cannot specify {name} for an invoice that is not paid.", param=name)
     return []
@@ -133,7 +146,7 @@ def _refund_links(account: Account, invoice: JsonObject, params: JsonObject) -> 
             )
         refund = account.get("refund", given["refund"], param=f"{param}[refund]", status=400)
         amount = given.get("amount_refunded", refund["amount"])
-        if refund["payment_intent"] != invoice["_payment_intent"]:
+        if not _pays(account, invoice, refund):
             message = f"The refund {refund['id']} does not belong to a payment of the invoice {invoice['id']}."
             raise invalid(message, param=f"{param}[refund]")
         if refund["status"] in ("failed", "canceled"):
@@ -143,6 +156,15 @@ def _refund_links(account: Account, invoice: JsonObject, params: JsonObject) -> 
             raise invalid(message, param=f"{param}[amount_refunded]")
         refund_links.append({"amount_refunded": amount, "refund": refund["id"], "type": "refund"})
     return refund_links
+
+
+def _pays(account: Account, invoice: JsonObject, refund: JsonObject) -> bool:
+    """Return whether a refund belongs to a payment of an invoice."""
+    return any(
+        payment["payment"].get("payment_intent", "") == refund["payment_intent"]
+        or payment["payment"].get("charge", "") == refund["charge"]
+        for payment in invoicing.payments_of(account, invoice["id"])
+    )
 
 
 def _already_linked(account: Account, refund_id: str) -> int:
@@ -157,29 +179,36 @@ def _already_linked(account: Account, refund_id: str) -> int:
 
 def _check_destinations(params: JsonObject, refund_links: list[JsonObject], total: int) -> None:
     refunded = params.get("refund_amount", 0) + sum(entry["amount_refunded"] for entry in refund_links)
-    out_of_band = params.get("out_of_band_amount", 0)
-    if refunded + out_of_band != total:
+    elsewhere = params.get("out_of_band_amount", 0) + params.get("credit_amount", 0)
+    if refunded + elsewhere != total:
         message = (
             "The sum of credit amount, refund amount and out of band amount must equal the post payment credit amount: "
-            f"{total} (given: {refunded + out_of_band})."
+            f"{total} (given: {refunded + elsewhere})."
         )
         raise invalid(message, param="refund_amount")
 
 
 def _refund(account: Account, invoice: JsonObject, amount: int) -> JsonObject:
-    intent = account.get("payment_intent", invoice["_payment_intent"])
+    intent = account.find("payment_intent", invoice["_payment_intent"])
+    if intent is None or intent["status"] != "succeeded":
+        raise invalid("The invoice has no payment that can be refunded.", param="refund_amount")
     charge = account.get("charge", intent["latest_charge"])
     refund = refunds.make(account, charge, amount=amount, reason=None, metadata={})
     return {"amount_refunded": amount, "refund": refund["id"], "type": "refund"}
 
 
-def _apply_to_invoice(invoice: JsonObject, amount: int, *, paid: bool) -> None:
-    if paid:
-        invoice["post_payment_credit_notes_amount"] += amount
-    else:
-        invoice["pre_payment_credit_notes_amount"] += amount
-        invoice["amount_due"] -= amount
-        invoice["amount_remaining"] -= amount
+def _apply_to_invoice(account: Account, invoice: JsonObject, *, before_payment: int, after_payment: int) -> None:
+    """Update the amounts of the invoice. An open invoice with nothing left to pay is paid."""
+    with account.track_changes(invoice, "invoice.updated"):
+        invoice["post_payment_credit_notes_amount"] += after_payment
+        invoice["pre_payment_credit_notes_amount"] += before_payment
+        invoice["amount_due"] -= before_payment
+        invoice["amount_remaining"] -= before_payment
+    if invoice["status"] == "open" and invoice["amount_remaining"] == 0:
+        invoicing.mark_paid(account, invoice, now=account.now_for(invoice["customer"]))
+        subscription = account.find("subscription", invoice["_subscription"])
+        if subscription:
+            payments.activate_subscription(account, subscription, "paid")
 
 
 def _note(
@@ -188,7 +217,7 @@ def _note(
     note_id = new_id("cn")
     now = account.now_for(invoice["customer"])
     earlier = sum(note["invoice"] == invoice["id"] for note in account.all("credit_note"))
-    paid = invoice["status"] == "paid"
+    paid = max(0, credit.total - invoice["amount_remaining"])
     return {
         "id": note_id,
         "object": "credit_note",
@@ -213,8 +242,8 @@ def _note(
         "number": f"{invoice['number']}-CN-{earlier + 1:02d}",
         "out_of_band_amount": params.get("out_of_band_amount"),
         "pdf": f"https://pay.stripe.com/credit_notes/{account.id}/test_{note_id}/pdf",
-        "post_payment_amount": credit.total if paid else 0,
-        "pre_payment_amount": 0 if paid else credit.total,
+        "post_payment_amount": paid,
+        "pre_payment_amount": credit.total - paid,
         "pretax_credit_amounts": [],
         "reason": params.get("reason"),
         "refunds": refund_links,
@@ -224,5 +253,5 @@ def _note(
         "total": credit.total,
         "total_excluding_tax": credit.total - credit.tax,
         "total_taxes": credit.taxes,
-        "type": "post_payment" if paid else "pre_payment",
+        "type": "mixed" if 0 < paid < credit.total else "post_payment" if paid else "pre_payment",
     }

@@ -3,7 +3,7 @@
 import secrets
 import string
 
-from sandbox.billing import cancellation
+from sandbox.billing import cancellation, customer_balance
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
@@ -15,7 +15,7 @@ from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
 
 _PLAIN = "business_name description email individual_name name phone"
-_BOTH = f"{_PLAIN} address invoice_settings metadata preferred_locales shipping tax_exempt"
+_BOTH = f"{_PLAIN} address balance invoice_settings metadata preferred_locales shipping tax_exempt"
 
 
 @route("POST", "/v1/customers", takes=f"{_BOTH} payment_method test_clock")
@@ -48,6 +48,7 @@ def make(account: Account, params: JsonObject) -> JsonObject:
         "preferred_locales": [],
         "tax_exempt": "none",
         "test_clock": clock_id,
+        "_balances": {},
     }
     account.add(customer)
     try:
@@ -58,6 +59,7 @@ def make(account: Account, params: JsonObject) -> JsonObject:
         account.drop(customer)
         raise
     account.emit("customer.created", customer)
+    _set_balance(account, customer, params, kind="initial")
     return customer
 
 
@@ -83,6 +85,7 @@ def update(call: Call) -> JsonObject:
     customer = call.account.get("customer", call.ids["customer"])
     with call.account.track_changes(customer, "customer.updated"):
         _apply_params(call.account, customer, call.params)
+    _set_balance(call.account, customer, call.params, kind="adjustment")
     return customer
 
 
@@ -138,6 +141,14 @@ def _apply_params(account: Account, customer: JsonObject, params: JsonObject) ->
         if name == "default_payment_method" and value:
             _check_default(account, customer, value)
         customer["invoice_settings"][name] = unset(value)
+
+
+def _set_balance(account: Account, customer: JsonObject, params: JsonObject, *, kind: str) -> None:
+    if "balance" in params:
+        currency = customer["currency"] or "usd"
+        difference = params["balance"] - customer_balance.of(customer, currency)
+        if difference:
+            customer_balance.change(account, customer, difference, currency=currency, kind=kind)
 
 
 def _check_default(account: Account, customer: JsonObject, method_id: str) -> None:

@@ -17,6 +17,9 @@ def finalize(call: Call) -> JsonObject:
     invoice["auto_advance"] = call.params.get("auto_advance", invoice["auto_advance"])
     now = call.account.now_for(invoice["customer"])
     invoicing.finalize(call.account, invoice, now=now)
+    subscription = call.account.find("subscription", invoice["_subscription"])
+    if subscription and invoice["status"] == "paid":
+        payments.activate_subscription(call.account, subscription, "paid")
     if invoice["auto_advance"] and invoice["next_payment_attempt"] is None:
         renewals.schedule_collection(call.account, invoice, now)
     return invoice
