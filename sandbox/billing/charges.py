@@ -110,7 +110,7 @@ def _fail(account: Account, intent: JsonObject, charge: JsonObject, method: Json
 def record_payment(account: Account, invoice: JsonObject, now: int) -> None:
     """Mark the invoice payment of the default payment intent as paid."""
     for payment in invoicing.payments_of(account, invoice["id"]):
-        if payment["payment"]["payment_intent"] == invoice["_payment_intent"]:
+        if payment["is_default"] and payment["status"] == "open":
             payment["status"] = "paid"
             payment["amount_paid"] = payment["amount_requested"]
             payment["status_transitions"]["paid_at"] = now

@@ -62,6 +62,8 @@ def build_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -
         "type": "subscription_details",
     }
     invoice["_subscription"] = subscription["id"]
+    invoice["collection_method"] = subscription.get("collection_method", "charge_automatically")
+    invoice["_days_until_due"] = subscription.get("days_until_due")
     return invoice
 
 
@@ -69,7 +71,7 @@ def preview(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> Js
     """Return a preview: an unsaved invoice with the customer's balance applied."""
     invoice = build_draft(account, subscription, bill)
     shown = dict.fromkeys(nullable_fields("invoice"))
-    for name in ("payments", "confirmation_secret", "deleted"):
+    for name in ("payments", "confirmation_secret", "amount_paid_off_stripe", "deleted"):
         shown.pop(name, None)
     invoice = {**shown, **invoice, "id": new_id("upcoming_in")}
     customer = account.get("customer", invoice["customer"])
@@ -130,6 +132,7 @@ def empty_draft(account: Account, customer_id: str, *, currency: str, bill: Invo
         "_subscription": None,
         "_payment_intent": None,
         "_payments": [],
+        "_days_until_due": None,
     }
 
 
@@ -161,6 +164,8 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
         page = f"https://invoice.stripe.com/i/{account.id}/test_{invoice['id']}"
         invoice["hosted_invoice_url"] = page
         invoice["invoice_pdf"] = f"https://pay.stripe.com/invoice/{account.id}/test_{invoice['id']}/pdf"
+        if invoice["collection_method"] == "send_invoice":
+            _set_due_date(account, invoice, now)
         customer_balance.apply(account, customer, invoice)
     customer["next_invoice_sequence"] += 1
     account.emit("invoice.finalized", invoice)
@@ -171,6 +176,20 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
         _end_used_discounts(account, subscription, now)
     if invoice["amount_due"] == 0:
         mark_paid(account, invoice, now=now)
+
+
+def set_delinquent(account: Account, customer_id: str, *, delinquent: bool) -> None:
+    """Set whether the latest payment of a customer failed."""
+    customer = account.find("customer", customer_id)
+    if customer is not None and customer["delinquent"] != delinquent:
+        with account.track_changes(customer, "customer.updated"):
+            customer["delinquent"] = delinquent
+
+
+def _set_due_date(account: Account, invoice: JsonObject, now: int) -> None:
+    if invoice["due_date"] is None:
+        invoice["due_date"] = now + (invoice["_days_until_due"] or 0) * 86400
+    account.scheduler.schedule(invoice["test_clock"], invoice["due_date"], "invoice.overdue", invoice["id"])
 
 
 def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
@@ -187,6 +206,12 @@ def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
         invoice["status_transitions"]["paid_at"] = now
     account.emit("invoice.paid", invoice)
     account.emit("invoice.payment_succeeded", invoice)
+    if not any(_is_overdue(each) for each in account.all("invoice") if each["customer"] == invoice["customer"]):
+        set_delinquent(account, invoice["customer"], delinquent=False)
+
+
+def _is_overdue(invoice: JsonObject) -> bool:
+    return bool(invoice["status"] == "open" and invoice["attempt_count"] > 0)
 
 
 def void(account: Account, invoice: JsonObject, *, now: int) -> None:
@@ -198,11 +223,16 @@ def void(account: Account, invoice: JsonObject, *, now: int) -> None:
         invoice["status_transitions"]["voided_at"] = now
     customer_balance.unapply(account, invoice)
     account.emit("invoice.voided", invoice)
+    cancel_open_payment(account, invoice, now=now, reason="void_invoice")
+
+
+def cancel_open_payment(account: Account, invoice: JsonObject, *, now: int, reason: str) -> None:
+    """Cancel the payment intent of an invoice and its open invoice payment."""
     intent = account.find("payment_intent", invoice["_payment_intent"])
     if intent and intent["status"] not in ("succeeded", "canceled"):
         intent["status"] = "canceled"
         intent["canceled_at"] = now
-        intent["cancellation_reason"] = "void_invoice"
+        intent["cancellation_reason"] = reason
         intent["next_action"] = None
         account.emit("payment_intent.canceled", intent)
     for payment in payments_of(account, invoice["id"]):

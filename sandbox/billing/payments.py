@@ -34,6 +34,9 @@ def pay(account: Account, invoice: JsonObject, attempt: charges.Attempt) -> Outc
         raise invalid(message, code="payment_intent_unexpected_state")
     if intent["amount"] != invoice["amount_remaining"]:
         intent["amount"] = invoice["amount_remaining"]
+        for payment in invoicing.payments_of(account, invoice["id"]):
+            if payment["is_default"]:
+                payment["amount_requested"] = intent["amount"]
     intent["payment_method_types"] = [attempt.method["type"]]
     if attempt.method.get("_bank"):
         return _start_debit(account, invoice, intent, attempt)
@@ -84,15 +87,7 @@ def record_failure(
     account.emit("invoice.payment_failed", invoice)
     if outcome == "requires_action":
         account.emit("invoice.payment_action_required", invoice)
-    set_delinquent(account, invoice["customer"], delinquent=True)
-
-
-def set_delinquent(account: Account, customer_id: str, *, delinquent: bool) -> None:
-    """Set whether the latest payment of a customer failed."""
-    customer = account.find("customer", customer_id)
-    if customer is not None and customer["delinquent"] != delinquent:
-        with account.track_changes(customer, "customer.updated"):
-            customer["delinquent"] = delinquent
+    invoicing.set_delinquent(account, invoice["customer"], delinquent=True)
 
 
 def payment_method_for(account: Account, subscription: JsonObject) -> JsonObject | None:

@@ -113,7 +113,29 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
         return
     if invoice["status"] == "draft":
         invoicing.finalize(account, invoice, now=at)
-    attempt_collection(account, invoice, at)
+        if invoice["collection_method"] == "send_invoice":
+            send(account, invoice)
+    if invoice["collection_method"] == "charge_automatically" or invoice["amount_remaining"] == 0:
+        attempt_collection(account, invoice, at)
+
+
+def send(account: Account, invoice: JsonObject) -> None:
+    """Send an invoice to the customer, who pays it by hand."""
+    invoice["next_payment_attempt"] = None
+    account.emit("invoice.sent", invoice)
+
+
+@job("invoice.overdue")
+def _overdue(account: Account, invoice_id: str, at: int) -> None:
+    invoice = account.find("invoice", invoice_id)
+    if invoice is None or invoice["status"] != "open" or invoice["due_date"] != at:
+        return
+    account.emit("invoice.overdue", invoice)
+    invoicing.set_delinquent(account, invoice["customer"], delinquent=True)
+    subscription = account.find("subscription", invoice["_subscription"])
+    if subscription and subscription["status"] == "active":
+        with account.track_changes(subscription, "customer.subscription.updated"):
+            subscription["status"] = "past_due"
 
 
 def attempt_collection(account: Account, invoice: JsonObject, at: int) -> payments.Outcome:
@@ -138,6 +160,9 @@ def invoice_now(account: Account, subscription: JsonObject, bill: invoicing.Invo
     invoice = invoicing.create_draft(account, subscription, bill)
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["latest_invoice"] = invoice["id"]
+    if invoice["collection_method"] == "send_invoice":
+        schedule_collection(account, invoice, bill.created_at)
+        return invoice
     invoicing.finalize(account, invoice, now=bill.created_at)
     attempt_collection(account, invoice, bill.created_at)
     return invoice

@@ -38,6 +38,8 @@ class SubscriptionSpec:
     checkout_session: str | None = None
     trial_end: int | None = None
     missing_payment_method: Literal["cancel", "create_invoice", "pause"] = "create_invoice"
+    days_until_due: int | None = None
+    """Days until an invoice is due, for `send_invoice`; None charges automatically."""
 
 
 def check_prices(prices: list[JsonObject], *, param: str) -> None:
@@ -63,7 +65,11 @@ def check_prices(prices: list[JsonObject], *, param: str) -> None:
 
 
 def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, JsonObject]:
-    """Create an `incomplete` subscription and its open first invoice. Return both."""
+    """
+    Create a subscription and its first invoice. Return both.
+
+    The subscription is `incomplete` and the invoice open. With `send_invoice`, they are `active` and a draft.
+    """
     customer = account.get("customer", wanted.customer)
     now = account.now_for(customer["id"])
     subscription = _subscription(account, wanted, customer, now)
@@ -74,9 +80,12 @@ def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, Json
     ]
     bill = invoicing.InvoiceSpec(reason="subscription_create", period=(now, now), created_at=now, entries=lines)
     invoice = invoicing.create_draft(account, subscription, bill)
+    subscription["latest_invoice"] = invoice["id"]
+    if wanted.days_until_due is not None:
+        renewals.schedule_collection(account, invoice, now)
+        return subscription, invoice
     invoice["default_payment_method"] = None
     invoicing.finalize(account, invoice, now=now)
-    subscription["latest_invoice"] = invoice["id"]
     if subscription["status"] == "incomplete":
         due = now + _EXPIRES_INCOMPLETE
         account.scheduler.schedule(customer["test_clock"], due, "subscription.incomplete_expiry", subscription["id"])
@@ -92,6 +101,8 @@ def pay_first_invoice(
     :raises StripeError: 402 if the payment fails with `error_if_incomplete`; the subscription is then expired.
     """
     now = account.now_for(subscription["customer"])
+    if subscription["collection_method"] == "send_invoice":
+        return
     if invoice["amount_due"] == 0:
         invoicing.mark_paid(account, invoice, now=now)
         payments.activate_subscription(account, subscription, "paid")
@@ -129,10 +140,11 @@ def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObje
         "billing_schedules": [],
         "cancel_at_period_end": False,
         "cancellation_details": {"comment": None, "feedback": None, "reason": None},
-        "collection_method": "charge_automatically",
+        "collection_method": "charge_automatically" if wanted.days_until_due is None else "send_invoice",
         "created": now,
         "currency": wanted.items[0][0]["currency"],
         "customer": customer["id"],
+        "days_until_due": wanted.days_until_due,
         "default_payment_method": wanted.default_payment_method,
         "default_tax_rates": [],
         "description": wanted.description,
@@ -146,7 +158,7 @@ def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObje
             "save_default_payment_method": "off",
         },
         "start_date": now,
-        "status": "trialing" if wanted.trial_end else "incomplete",
+        "status": "trialing" if wanted.trial_end else "incomplete" if wanted.days_until_due is None else "active",
         "test_clock": customer["test_clock"],
         "trial_end": wanted.trial_end,
         "trial_settings": trials.settings_of(wanted.missing_payment_method),

@@ -1,7 +1,8 @@
 """Actions on invoices: finalize, pay, void and mark as uncollectible."""
 
-from sandbox.billing import charges, invoicing, payments, renewals
-from sandbox.errors import StripeError, invalid
+from sandbox.billing import charges, invoice_payments, invoicing, payments, renewals
+from sandbox.control.simulations import simulation
+from sandbox.errors import StripeError, invalid, unsupported
 from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import payment_methods
@@ -68,14 +69,14 @@ def mark_uncollectible(call: Call) -> JsonObject:
     return invoice
 
 
-@route("POST", "/v1/invoices/{invoice}/pay", takes="off_session payment_method")
+@route("POST", "/v1/invoices/{invoice}/pay", takes="off_session paid_out_of_band payment_method")
 def pay(call: Call) -> JsonObject:
     """
     Pay an open invoice now. A draft is finalized first.
 
     :raises StripeError: 402 if the card is declined.
     """
-    account = call.account
+    account, params = call.account, call.params
     invoice = account.get("invoice", call.ids["invoice"])
     now = account.now_for(invoice["customer"])
     if invoice["status"] == "paid":
@@ -84,6 +85,9 @@ def pay(call: Call) -> JsonObject:
         raise invalid(f"You cannot pay an invoice whose status is {invoice['status']}.")
     if invoice["status"] == "draft":
         invoicing.finalize(account, invoice, now=now)
+    if params.get("paid_out_of_band"):
+        invoice_payments.pay_out_of_band(account, invoice, now=now)
+        return invoice
     subscription = account.find("subscription", invoice["_subscription"])
     method = _method(call, invoice) or payments.payment_method_for_invoice(account, invoice)
     if method is None and invoice["amount_remaining"] > 0:
@@ -98,6 +102,66 @@ def pay(call: Call) -> JsonObject:
     if subscription:
         payments.activate_subscription(account, subscription, outcome)
     return invoice
+
+
+@route("POST", "/v1/invoices/{invoice}/send")
+def send(call: Call) -> JsonObject:
+    """Send an invoice to the customer. A draft is finalized first."""
+    account = call.account
+    invoice = account.get("invoice", call.ids["invoice"])
+    if invoice["collection_method"] != "send_invoice":
+        raise invalid("You can only send invoices whose collection_method is send_invoice.")
+    if invoice["status"] == "draft":
+        invoicing.finalize(account, invoice, now=account.now_for(invoice["customer"]))
+    if invoice["status"] not in ("open", "paid"):
+        raise invalid(f"You cannot send an invoice whose status is {invoice['status']}.")
+    renewals.send(account, invoice)
+    return invoice
+
+
+@route("POST", "/v1/invoices/{invoice}/attach_payment", takes="payment_intent payment_record")
+def attach_payment(call: Call) -> JsonObject:
+    """Attach a payment that was reported in a payment record. The amount can be a part of the invoice's."""
+    account, params = call.account, call.params
+    invoice = account.get("invoice", call.ids["invoice"])
+    if "payment_intent" in params:
+        raise unsupported("the parameter payment_intent on POST /v1/invoices/{invoice}/attach_payment")
+    if "payment_record" not in params:
+        message = "Missing required param: payment_record."
+        raise invalid(message, param="payment_record", code="parameter_missing")
+    record = account.get("payment_record", params["payment_record"], param="payment_record", status=400)
+    if record["amount"]["currency"] != invoice["currency"]:
+        raise invalid("The currency of the payment must be the currency of the invoice.", param="payment_record")
+    invoice_payments.attach(
+        account,
+        invoice,
+        kind="payment_record",
+        reference=record["id"],
+        amount=record["amount"]["value"],
+        now=account.now_for(invoice["customer"]),
+    )
+    return invoice
+
+
+@simulation("invoices/{id}/payments")
+def simulate_payment(account: Account, invoice_id: str, wanted: JsonObject) -> JsonObject:
+    """
+    Simulate a payment of an open invoice: `{"type": "charge", "amount": 1000}` for a bank transfer, or `"payment_record"`.
+
+    The default amount is what remains.
+    """
+    invoice = account.get("invoice", invoice_id)
+    now = account.now_for(invoice["customer"])
+    kind, amount = wanted.get("type", "charge"), wanted.get("amount", invoice["amount_remaining"])
+    if kind not in ("charge", "payment_record") or not isinstance(amount, int) or amount <= 0:
+        raise invalid("type must be 'charge' or 'payment_record', and amount a positive integer.", param="type")
+    if kind == "charge":
+        source = invoice_payments.bank_transfer(account, invoice, amount=amount, now=now)
+    else:
+        source = invoice_payments.record(
+            account, amount=amount, currency=invoice["currency"], customer=invoice["customer"], reference=None, now=now
+        )
+    return invoice_payments.attach(account, invoice, kind=kind, reference=source["id"], amount=amount, now=now)
 
 
 def _payment_failed(account: Account, invoice: JsonObject, outcome: payments.Outcome) -> StripeError:

@@ -1,17 +1,18 @@
 """Invoices. `sandbox.resources.invoice_actions` finalizes and pays them."""
 
 from sandbox.billing import invoice_lines, invoicing, renewals
-from sandbox.errors import invalid, unsupported
+from sandbox.errors import invalid
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import unset
 from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
+from sandbox.resources.subscriptions import check_days_until_due
 from sandbox.store.accounts import Account
 from sandbox.store.metadata import merged
 
 _CREATE = (
     "auto_advance automatic_tax collection_method currency customer default_payment_method description footer metadata "
-    "pending_invoice_items_behavior subscription"
+    "pending_invoice_items_behavior subscription days_until_due due_date"
 )
 
 
@@ -42,8 +43,7 @@ def list_all(call: Call) -> Page:
 def create(call: Call) -> JsonObject:
     """Create a draft with the pending invoice items of a customer or a subscription."""
     account, params = call.account, call.params
-    if params.get("collection_method", "charge_automatically") != "charge_automatically":
-        raise unsupported("collection_method=send_invoice")
+    check_days_until_due(params)
     subscription = None
     if "subscription" in params:
         subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
@@ -87,12 +87,18 @@ def _apply_params(account: Account, invoice: JsonObject, params: JsonObject) -> 
             "payment_method", params["default_payment_method"], param="default_payment_method", status=400
         )
         invoice["default_payment_method"] = method["id"]
-    for name in ("description", "footer"):
+    for name in ("description", "footer", "collection_method", "due_date"):
         if name in params:
             invoice[name] = unset(params[name])
+    if "days_until_due" in params:
+        invoice["_days_until_due"], invoice["due_date"] = params["days_until_due"], None
 
 
-@route("POST", "/v1/invoices/{invoice}", takes="auto_advance default_payment_method description footer metadata")
+@route(
+    "POST",
+    "/v1/invoices/{invoice}",
+    takes="auto_advance collection_method days_until_due default_payment_method description due_date footer metadata",
+)
 def update(call: Call) -> JsonObject:
     """Update a draft. On a finalized invoice, only metadata and collection can change."""
     account, params = call.account, call.params

@@ -41,7 +41,7 @@ def make(
     """
     left = charge["amount"] - charge["amount_refunded"]
     _check(account, charge, left if amount is None else amount, left)
-    method = account.get("payment_method", charge["payment_method"])
+    method = account.find("payment_method", charge["payment_method"]) or {"type": "ach_credit_transfer"}
     card: test_cards.Card | None = method.get("_card")
     behavior = card.refund if card else "succeeds"
     refund: JsonObject = {

@@ -20,9 +20,9 @@ from sandbox.store.accounts import Account, deep_copy
 from sandbox.store.metadata import merged
 
 _UPDATE = (
-    "automatic_tax billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details default_payment_method "
-    "description discounts items metadata off_session pause_collection payment_behavior proration_behavior "
-    "proration_date trial_end trial_settings"
+    "automatic_tax billing_cycle_anchor cancel_at cancel_at_period_end cancellation_details collection_method "
+    "days_until_due default_payment_method description discounts items metadata off_session pause_collection "
+    "payment_behavior proration_behavior proration_date trial_end trial_settings"
 )
 _EDITABLE_AFTER_END = {"metadata", "cancellation_details", "expand"}
 
@@ -70,6 +70,10 @@ def _apply_params(account: Account, subscription: JsonObject, params: JsonObject
     for name in ("default_payment_method", "description"):
         if name in params:
             subscription[name] = unset(params[name])
+    if "collection_method" in params or "days_until_due" in params:
+        subscriptions.check_days_until_due({"collection_method": subscription["collection_method"], **params})
+        subscription["collection_method"] = params.get("collection_method", subscription["collection_method"])
+        subscription["days_until_due"] = params.get("days_until_due")
     if "pause_collection" in params:
         pausing.pause_collection(account, subscription, unset(params["pause_collection"]))
     if "trial_settings" in params:

@@ -12,8 +12,8 @@ from sandbox.store.metadata import merged
 
 _CREATE = (
     "automatic_tax billing_mode cancel_at cancel_at_period_end collection_method currency customer "
-    "default_payment_method description discounts items metadata off_session payment_behavior proration_behavior "
-    "trial_end trial_period_days trial_settings"
+    "days_until_due default_payment_method description discounts items metadata off_session payment_behavior "
+    "proration_behavior trial_end trial_period_days trial_settings"
 )
 _ID = "subscription_exposed_id"
 
@@ -25,7 +25,7 @@ def create(call: Call) -> JsonObject:
     behavior = _behavior(params)
     wanted = _wanted(account, params)
     method = _paying_method(account, params, wanted)
-    free = wanted.trial_end is not None or _is_free(account, wanted)
+    free = wanted.days_until_due is not None or wanted.trial_end is not None or _is_free(account, wanted)
     if method is None and behavior != "default_incomplete" and not free:
         raise payments.no_payment_method()
     subscription, invoice = subscription_creation.create(account, wanted)
@@ -40,9 +40,21 @@ def _behavior(params: JsonObject) -> str:
     if behavior == "pending_if_incomplete":
         message = "payment_behavior=pending_if_incomplete is not supported when creating a subscription."
         raise invalid(message, param="payment_behavior")
-    if params.get("collection_method", "charge_automatically") != "charge_automatically":
-        raise unsupported("collection_method=send_invoice")
+    check_days_until_due(params)
     return behavior
+
+
+def check_days_until_due(params: JsonObject) -> None:
+    """Raise Stripe's 400 unless `days_until_due` is given with `collection_method=send_invoice`, and only then."""
+    sends = params.get("collection_method") == "send_invoice"
+    if sends and "days_until_due" not in params and "due_date" not in params:
+        message = "You must specify `days_until_due` or `due_date` when `collection_method` is `send_invoice`."
+        raise invalid(message, param="days_until_due")
+    if not sends and "days_until_due" in params:
+        message = "You can only specify `days_until_due` if `collection_method` is `send_invoice`."
+        raise invalid(message, param="days_until_due")
+    if params.get("days_until_due", 0) < 0:
+        raise invalid("Invalid non-negative integer", param="days_until_due", code="parameter_invalid_integer")
 
 
 def _wanted(account: Account, params: JsonObject) -> subscription_creation.SubscriptionSpec:
@@ -85,6 +97,7 @@ def _wanted(account: Account, params: JsonObject) -> subscription_creation.Subsc
         billing_mode=params.get("billing_mode", {}).get("type", "flexible"),
         trial_end=trials.end_of(params, now=account.now_for(customer["id"])),
         missing_payment_method=trials.missing_payment_method(params),
+        days_until_due=params.get("days_until_due"),
     )
 
 

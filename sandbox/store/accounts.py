@@ -31,7 +31,7 @@ RENDERERS: dict[str, Renderer] = {}
 """Functions that add or change fields when an object is returned, by kind. Resources register them."""
 
 _EXPAND_ONLY = {
-    "invoice": {"payments", "confirmation_secret"},
+    "invoice": {"payments", "confirmation_secret", "amount_paid_off_stripe"},
     "customer": {"sources", "subscriptions", "tax", "tax_ids", "cash_balance", "invoice_credit_balance"},
     "checkout.session": {"line_items"},
     "coupon": {"applies_to", "currency_options"},
