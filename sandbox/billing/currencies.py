@@ -85,7 +85,7 @@ def check(currency: str, *, param: str = "currency") -> str:
 def check_amount(amount: int, currency: str, *, param: str) -> None:
     """Raise Stripe's 400 if an amount is too large, or has decimals that the currency does not have."""
     if abs(amount) > maximum(currency):
-        message = f"Amount must be no more than {_display(maximum(currency), currency)} {currency}"
+        message = f"Amount must be no more than {display(maximum(currency), currency)} {currency}"
         raise invalid(message, param=param, code="amount_too_large")
     if currency in WHOLE_UNITS and amount % 100:
         message = f"Invalid amount: {currency} amounts must be divisible by 100, because {currency} has no decimals."
@@ -94,6 +94,7 @@ def check_amount(amount: int, currency: str, *, param: str) -> None:
         raise invalid(f"Invalid amount: the last digit of an amount in {currency} must be 0.", param=param)
 
 
-def _display(amount: int, currency: str) -> str:
+def display(amount: int, currency: str) -> str:
+    """Return an amount in major units, such as `0.50`."""
     decimals = exponent(currency)
     return f"{amount / 10**decimals:,.{decimals}f}"

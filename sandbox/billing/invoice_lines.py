@@ -7,7 +7,7 @@ Pending invoice items come first, as at Stripe.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandbox.billing import amounts
+from sandbox.billing import amounts, prices
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import new_id
 
@@ -45,7 +45,7 @@ def for_subscription_items(
     found = []
     for item_id in subscription["_items"]:
         item = account.get("subscription_item", item_id)
-        price = account.get("price", item["_price"])
+        price = prices.get(account, item["_price"], subscription["currency"])
         name = product_name(account, price)
         found.append(
             LineItem(

@@ -80,5 +80,6 @@ def create_one_time_price(
             "type": "one_time",
             "unit_amount": amount,
             "unit_amount_decimal": str(amount),
+            "_currency_options": {},
         }
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from sandbox.billing import amounts, discounts, invoice_lines
+from sandbox.billing import amounts, discounts, invoice_lines, prices
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
@@ -52,7 +52,7 @@ def for_changes(
 
 def credit_for_item(account: Account, subscription: JsonObject, item: JsonObject, *, at: int) -> invoice_lines.LineItem:
     """Return the credit for the time left of an item."""
-    price = account.get("price", item["_price"])
+    price = prices.get(account, item["_price"], subscription["currency"])
     start, end = item["current_period_start"], item["current_period_end"]
     value = _net(account, subscription, price, item["quantity"], at)
     if subscription["billing_mode"]["type"] == "flexible":

@@ -9,6 +9,7 @@ from sandbox.billing import (
     payments,
     pending_items,
     periods,
+    prices,
     prorations,
     renewals,
     subscription_creation,
@@ -74,11 +75,11 @@ def parse_changes(account: Account, subscription: JsonObject, given: list[JsonOb
         raise invalid(message, param="items")
     touched = {change.item["id"] for change in changes if change.item}
     kept = [item for item in renewals.items_of(account, subscription) if item["id"] not in touched]
-    prices = [account.get("price", item["_price"]) for item in kept]
+    others = [account.get("price", item["_price"]) for item in kept]
     wanted = [change.price for change in changes if not change.deleted]
-    if any(price["recurring"] != wanted[0]["recurring"] for price in prices + wanted if wanted):
+    if any(price["recurring"] != wanted[0]["recurring"] for price in others + wanted if wanted):
         raise unsupported("subscriptions whose prices have different intervals")
-    ids = [price["id"] for price in prices + wanted]
+    ids = [price["id"] for price in others + wanted]
     if len(ids) != len(set(ids)):
         raise invalid(
             "Subscription already has an item with this price: a subscription has a price once.", param="items"
@@ -97,11 +98,15 @@ def _change(account: Account, subscription: JsonObject, entry: JsonObject, param
         item = account.get("subscription_item", entry["id"])
     elif "price" not in entry:
         raise invalid(f"Missing required param: {param}[price].", param=f"{param}[price]", code="parameter_missing")
-    price = account.get("price", entry.get("price") or (item or {})["_price"], param=f"{param}[price]", status=400)
+    price = prices.get(
+        account,
+        entry.get("price") or (item or {})["_price"],
+        subscription["currency"],
+        param=f"{param}[price]",
+        status=400,
+    )
     if item is None or price["id"] != item["_price"]:
         subscription_creation.check_prices([price], param=f"{param}[price]")
-        if price["currency"] != subscription["currency"]:
-            raise invalid("All prices of a subscription must have the same currency.", param=f"{param}[price]")
     quantity = int(entry["quantity"] if "quantity" in entry else item["quantity"] if item else 1)
     if quantity < 0:
         raise invalid("Invalid non-negative integer", param=f"{param}[quantity]")

@@ -2,28 +2,12 @@
 
 from dataclasses import dataclass
 
+from sandbox.billing import currencies, prices
 from sandbox.json_types import JsonObject
 from sandbox.resources import checkout_payment
 from sandbox.store.accounts import Account
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
-_ZERO_DECIMAL = {
-    "bif",
-    "clp",
-    "djf",
-    "gnf",
-    "jpy",
-    "kmf",
-    "krw",
-    "mga",
-    "pyg",
-    "rwf",
-    "ugx",
-    "vnd",
-    "vuv",
-    "xaf",
-    "xof",
-}
 _COUNTRIES = {
     "AT": "Austria",
     "AU": "Australia",
@@ -95,7 +79,9 @@ class Summary:
 
 def money(amount: int, currency: str) -> str:
     """Return an amount in minor units as text, such as `$49.00`."""
-    figure = f"{amount:,}" if currency in _ZERO_DECIMAL else f"{amount // 100:,}.{amount % 100:02d}"
+    decimals = currencies.exponent(currency)
+    whole, rest = divmod(amount, 10**decimals)
+    figure = f"{whole:,}" + (f".{rest:0{decimals}d}" if decimals else "")
     return f"{_SYMBOLS.get(currency, currency.upper() + ' ')}{figure}"
 
 
@@ -136,7 +122,7 @@ def optional_items(account: Account, session: JsonObject) -> list[SummaryLine]:
     """Return the optional items of an order."""
     found = []
     for item in session["optional_items"] or []:
-        price = account.get("price", item["price"])
+        price = prices.get(account, item["price"], session["currency"])
         product = account.find("product", price["product"]) or {"name": "Deleted product", "description": None}
         found.append(
             SummaryLine(

@@ -9,6 +9,7 @@ from sandbox.billing import (
     discounts,
     invoicing,
     payments,
+    prices,
     subscription_creation,
     test_bank_accounts,
     test_cards,
@@ -60,7 +61,9 @@ def lines(
         amounts.LineAmounts(
             price=price, quantity=quantity, subtotal=0 if has_trial(session) else price["unit_amount"] * quantity
         )
-        for price, quantity in [(account.get("price", price_id), quantity) for price_id, quantity in wanted]
+        for price, quantity in [
+            (prices.get(account, price_id, session["currency"]), quantity) for price_id, quantity in wanted
+        ]
     ]
     coupons = {coupon_id: account.get("coupon", coupon_id) for coupon_id in coupon_ids}
     amounts.compute(account, found, coupons=coupons, automatic_tax=session["automatic_tax"]["enabled"])
@@ -136,6 +139,7 @@ def complete(account: Account, session: JsonObject, payer: Payer) -> None:
     for item in [session["optional_items"][index] for index in payer.optional]:
         session["_lines"].append((item["price"], item["quantity"], new_id("li")))
     compute(account, session)
+    prices.check_customer_currency(account, session["customer"], session["currency"])
     customer = _customer(account, session, payer)
     method = _method(account, customer, payer)
     subscription, invoice = subscription_creation.create(account, _wanted(account, session, customer, method))
@@ -216,7 +220,10 @@ def _wanted(
     data = session["_subscription_data"]
     return subscription_creation.SubscriptionSpec(
         customer=customer["id"],
-        items=[(account.get("price", price_id), quantity, {}) for price_id, quantity, _ in session["_lines"]],
+        items=[
+            (prices.get(account, price_id, session["currency"]), quantity, {})
+            for price_id, quantity, _ in session["_lines"]
+        ],
         metadata=dict(data["metadata"]),
         discounts=list(session["_discounts"]),
         default_payment_method=method["id"] if method else None,

@@ -1,6 +1,6 @@
 """Checkout sessions with mode `subscription`. `sandbox.resources.checkout_payment` completes them."""
 
-from sandbox.billing import discounts, subscription_creation, test_bank_accounts
+from sandbox.billing import currencies, discounts, prices, subscription_creation, test_bank_accounts
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
@@ -26,10 +26,11 @@ def create(call: Call) -> JsonObject:
     """Create a checkout session with a hosted page."""
     account, params = call.account, call.params
     check(account, params)
+    wanted = currencies.check(params["currency"]) if "currency" in params else None
     lines = [
         (
-            account.get("price", entry["price"], param=f"line_items[{index}][price]", status=400),
-            entry.get("quantity", 1),
+            prices.get(account, entry["price"], wanted, param=f"line_items[{index}][price]", status=400),
+            entry["quantity"],
         )
         for index, entry in enumerate(params["line_items"])
     ]
@@ -41,12 +42,11 @@ def create(call: Call) -> JsonObject:
         for index, entry in enumerate(params.get("discounts", []))
     ]
     currency = lines[0][0]["currency"]
+    prices.check_customer_currency(account, customer_id, currency)
     discounts.check_currency(account, coupons, currency, param="discounts[0]")
     total = sum(price["unit_amount"] * quantity for price, quantity in lines)
     for _, code_id in coupons:
         discounts.check_minimum(account, code_id, total, currency, param="discounts[0][promotion_code]")
-    if str(params.get("currency", currency)).lower() != currency:
-        raise invalid(f"The prices of this session are in {currency}.", param="currency")
     session = _session(account, params, base_url=call.base_url, currency=currency)
     session["_lines"] = [(price["id"], quantity, new_id("li")) for price, quantity in lines]
     session["_discounts"] = coupons
@@ -54,6 +54,7 @@ def create(call: Call) -> JsonObject:
     session["discounts"] = checkout.discounts_json(session)
     account.add(session)
     checkout.compute(account, session)
+    _check_minimum(account, session)
     account.scheduler.schedule(account.clock_of(customer_id), session["expires_at"], "checkout.expiry", session["id"])
     return session
 
@@ -61,11 +62,11 @@ def create(call: Call) -> JsonObject:
 def _optional(account: Account, params: JsonObject, first: JsonObject) -> list[JsonObject] | None:
     """Return the optional items of a session."""
     given = params.get("optional_items", [])
-    prices = [
-        account.get("price", entry["price"], param=f"optional_items[{index}][price]", status=400)
+    found = [
+        prices.get(account, entry["price"], first["currency"], param=f"optional_items[{index}][price]", status=400)
         for index, entry in enumerate(given)
     ]
-    subscription_creation.check_prices([first, *prices], param="optional_items[{}][price]")
+    subscription_creation.check_prices([first, *found], param="optional_items[{}][price]")
     items_json = [
         {"adjustable_quantity": None, "price": entry["price"], "quantity": entry["quantity"]} for entry in given
     ]
@@ -188,6 +189,14 @@ def _session(account: Account, params: JsonObject, *, base_url: str, currency: s
         },
         "_customer_update": params.get("customer_update", {}),
     }
+
+
+def _check_minimum(account: Account, session: JsonObject) -> None:
+    if 0 < session["amount_total"] < currencies.minimum(session["currency"]):
+        account.drop(session)
+        least = currencies.display(currencies.minimum(session["currency"]), session["currency"])
+        message = f"The Checkout Session's total amount due must add up to at least {least} {session['currency']}"
+        raise invalid(message, param="line_items", code="amount_too_small")
 
 
 def _payment_method_types(account: Account, params: JsonObject, currency: str) -> list[str]:

@@ -97,7 +97,10 @@ def _check_lines(params: JsonObject) -> None:
         if "price" not in entry:
             where = f"line_items[{index}][price]"
             raise invalid(f"Missing required param: {where}.", param=where, code="parameter_missing")
-        if entry.get("quantity", 1) < 1:
+        if "quantity" not in entry:
+            message = f"Quantity is required. Add `quantity` to `line_items[{index}]`"
+            raise invalid(message, param=f"line_items[{index}]")
+        if entry["quantity"] < 1:
             raise invalid("Invalid positive integer", param=f"line_items[{index}][quantity]")
 
 

@@ -1,5 +1,6 @@
 """Coupons: a percentage or an amount off, once, for some months or forever."""
 
+from sandbox.billing import currencies
 from sandbox.billing.discounts import is_valid
 from sandbox.errors import invalid
 from sandbox.http import expand
@@ -28,7 +29,7 @@ def create(call: Call) -> JsonObject:
         "object": "coupon",
         "amount_off": params.get("amount_off"),
         "created": account.now(),
-        "currency": params["currency"].lower() if "amount_off" in params else None,
+        "currency": currencies.check(params["currency"]) if "amount_off" in params else None,
         "duration": params.get("duration", "once"),
         "duration_in_months": params.get("duration_in_months"),
         "livemode": False,

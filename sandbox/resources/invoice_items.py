@@ -1,6 +1,6 @@
 """Invoice items, pending for a customer's next invoice or added to a draft."""
 
-from sandbox.billing import invoice_lines, invoicing, pending_items
+from sandbox.billing import currencies, invoice_lines, invoicing, pending_items
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
 from sandbox.http.routing import Call, Page, route
@@ -30,6 +30,7 @@ def create(call: Call) -> JsonObject:
     if "unit_amount_decimal" in params:
         raise unsupported("the parameter unit_amount_decimal on POST /v1/invoiceitems")
     price = _price(account, params)
+    currencies.check_amount(price["unit_amount"], price["currency"], param="amount")
     quantity = params.get("quantity", 1)
     now = account.now_for(customer["id"])
     period = params.get("period", {})
@@ -145,7 +146,7 @@ def _price(account: Account, params: JsonObject) -> JsonObject:
     return pending_items.create_one_time_price(
         account,
         amount=params["amount"],
-        currency=params["currency"].lower(),
+        currency=currencies.check(params["currency"]),
         name=params.get("description") or "Invoice item",
         tax_behavior=params.get("tax_behavior", "unspecified"),
         now=account.now_for(params["customer"]),

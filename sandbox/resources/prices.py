@@ -2,7 +2,9 @@
 
 from decimal import Decimal
 
+from sandbox.billing import currencies
 from sandbox.errors import invalid, unsupported
+from sandbox.http import expand
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import assign, unset
 from sandbox.http.routing import Call, Page, route
@@ -11,8 +13,8 @@ from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
 
 _CREATE = (
-    "active billing_scheme currency lookup_key metadata nickname product product_data recurring tax_behavior "
-    "transfer_lookup_key unit_amount unit_amount_decimal"
+    "active billing_scheme currency currency_options lookup_key metadata nickname product product_data recurring "
+    "tax_behavior transfer_lookup_key unit_amount unit_amount_decimal"
 )
 
 
@@ -22,6 +24,8 @@ def create(call: Call) -> JsonObject:
     account, params = call.account, call.params
     recurring = _recurring(params.get("recurring"))
     amount = _amount(params)
+    currency = currencies.check(params["currency"])
+    currencies.check_amount(amount, currency, param="unit_amount")
     product = _product(account, params)
     _claim_lookup_key(account, params)
     price: JsonObject = {
@@ -30,7 +34,7 @@ def create(call: Call) -> JsonObject:
         "active": params.get("active", True),
         "billing_scheme": params.get("billing_scheme", "per_unit"),
         "created": account.now(),
-        "currency": params["currency"].lower(),
+        "currency": currency,
         "livemode": False,
         "lookup_key": params.get("lookup_key"),
         "metadata": merged({}, params.get("metadata")),
@@ -41,6 +45,7 @@ def create(call: Call) -> JsonObject:
         "type": "recurring" if recurring else "one_time",
         "unit_amount": amount,
         "unit_amount_decimal": str(amount),
+        "_currency_options": _currency_options(params, currency),
     }
     account.add(price)
     account.emit("price.created", price)
@@ -53,7 +58,11 @@ def retrieve(call: Call) -> JsonObject:
     return call.account.get("price", call.ids["price"])
 
 
-@route("POST", "/v1/prices/{price}", takes="active lookup_key metadata nickname tax_behavior transfer_lookup_key")
+@route(
+    "POST",
+    "/v1/prices/{price}",
+    takes="active currency_options lookup_key metadata nickname tax_behavior transfer_lookup_key",
+)
 def update(call: Call) -> JsonObject:
     """Update a price. The amount cannot change, and the tax behavior only once."""
     account, params = call.account, call.params
@@ -65,6 +74,7 @@ def update(call: Call) -> JsonObject:
     with account.track_changes(price, "price.updated"):
         assign(price, params, "active lookup_key nickname tax_behavior")
         price["metadata"] = merged(price["metadata"], params.get("metadata"))
+        price["_currency_options"] |= _currency_options(params, price["currency"])
     return price
 
 
@@ -125,6 +135,38 @@ def _amount(params: JsonObject) -> int:
     if amount < 0:
         raise invalid("Invalid non-negative integer", param="unit_amount", code="parameter_invalid_integer")
     return amount
+
+
+def _currency_options(params: JsonObject, own: str) -> dict[str, JsonObject]:
+    """Return the amounts in other currencies."""
+    options = {}
+    for code, given in (unset(params.get("currency_options")) or {}).items():
+        where = f"currency_options[{code}]"
+        currency = currencies.check(code, param=where)
+        for name in given.keys() - {"unit_amount", "unit_amount_decimal", "tax_behavior"}:
+            raise unsupported(f"the parameter {where}[{name}]")
+        amount = _amount(given)
+        currencies.check_amount(amount, currency, param=f"{where}[unit_amount]")
+        if currency == own:
+            raise invalid(f"{own} is the currency of the price itself.", param=where)
+        options[currency] = {
+            "tax_behavior": given.get("tax_behavior", "unspecified"),
+            "unit_amount": amount,
+            "unit_amount_decimal": str(amount),
+        }
+    return options
+
+
+def _load_currency_options(account: Account, price: JsonObject) -> JsonObject:
+    stored = account.get("price", price["id"])
+    own = {name: price[name] for name in ("tax_behavior", "unit_amount", "unit_amount_decimal")}
+    return {
+        currency: {"custom_unit_amount": None, **option}
+        for currency, option in {price["currency"]: own, **stored["_currency_options"]}.items()
+    }
+
+
+expand.EXPANDABLE_FIELDS["price", "currency_options"] = _load_currency_options
 
 
 def _product(account: Account, params: JsonObject) -> str:

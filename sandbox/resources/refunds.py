@@ -6,7 +6,7 @@ and then fails. The delay is the setting `refund_seconds`, in real time or on th
 any other status with `/_sandbox/refunds/{id}`.
 """
 
-from sandbox.billing import disputes, test_cards
+from sandbox.billing import currencies, disputes, test_cards
 from sandbox.control.simulations import simulation
 from sandbox.errors import StripeError, invalid
 from sandbox.http.pagination import in_range
@@ -184,6 +184,7 @@ def _check(account: Account, charge: JsonObject, amount: int, left: int) -> None
         raise invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
     if amount <= 0:
         raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
+    currencies.check_amount(amount, charge["currency"], param="amount")
     if amount > left:
         raise _too_much(amount, left)
 

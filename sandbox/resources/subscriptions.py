@@ -1,6 +1,6 @@
 """Subscriptions: create, retrieve and list. `sandbox.resources.subscription_updates` changes them."""
 
-from sandbox.billing import discounts, payments, renewals, subscription_creation, trials
+from sandbox.billing import currencies, discounts, payments, prices, renewals, subscription_creation, trials
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
 from sandbox.http.parameters import unset
@@ -65,30 +65,30 @@ def _wanted(account: Account, params: JsonObject) -> subscription_creation.Subsc
     for entry in params["items"]:
         for name in entry.keys() - {"price", "quantity", "metadata"}:
             raise unsupported(f"the parameter items[][{name}] on POST /v1/subscriptions")
-    prices = [
-        account.get("price", entry.get("price", ""), param=f"items[{index}][price]", status=400)
+    wanted_currency = currencies.check(params["currency"]) if "currency" in params else None
+    items = [
+        prices.get(account, entry.get("price", ""), wanted_currency, param=f"items[{index}][price]", status=400)
         for index, entry in enumerate(params["items"])
     ]
-    subscription_creation.check_prices(prices, param="items[{}][price]")
+    subscription_creation.check_prices(items, param="items[{}][price]")
     given = unset(params.get("discounts")) or []
     chosen = [
         discounts.coupon_of(account, entry, customer_id=customer["id"], param=f"discounts[{index}]")
         for index, entry in enumerate(given)
     ]
-    currency = prices[0]["currency"]
+    currency = items[0]["currency"]
+    prices.check_customer_currency(account, customer["id"], currency)
     discounts.check_currency(account, chosen, currency, param="discounts")
     total = sum(
-        price["unit_amount"] * entry.get("quantity", 1) for price, entry in zip(prices, params["items"], strict=True)
+        price["unit_amount"] * entry.get("quantity", 1) for price, entry in zip(items, params["items"], strict=True)
     )
     for _, code_id in chosen:
         discounts.check_minimum(account, code_id, total, currency, param="discounts")
-    if str(params.get("currency", currency)).lower() != currency:
-        raise invalid(f"The prices of this subscription are in {currency}.", param="currency")
     return subscription_creation.SubscriptionSpec(
         customer=customer["id"],
         items=[
             (price, entry.get("quantity", 1), merged({}, entry.get("metadata")))
-            for price, entry in zip(prices, params["items"], strict=True)
+            for price, entry in zip(items, params["items"], strict=True)
         ],
         metadata=merged({}, params.get("metadata")),
         discounts=chosen,

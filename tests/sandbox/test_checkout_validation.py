@@ -18,7 +18,10 @@ from tests.sandbox.client import SandboxAccount
         pytest.param({"line_items": []}, "line_items", "Missing required param", id="no line"),
         pytest.param({"line_items": [{"quantity": 1}]}, "line_items[0][price]", "Missing required", id="no price"),
         pytest.param(
-            {"line_items": [{"price": "price_x"}]}, "line_items[0][price]", "No such price", id="unknown price"
+            {"line_items": [{"price": "price_x", "quantity": 1}]},
+            "line_items[0][price]",
+            "No such price",
+            id="unknown price",
         ),
         pytest.param({"customer": "cus_x"}, "customer", "No such customer", id="unknown customer"),
         pytest.param(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.client import SandboxAccount
+from tests.sandbox.client import HOUR, SandboxAccount
 
 
 async def code(account: SandboxAccount, **rules: Any) -> Any:
@@ -38,10 +38,11 @@ async def test_an_expired_or_exhausted_promotion_code_is_rejected(account: Sandb
     with pytest.raises(stripe.InvalidRequestError, match="expired"):
         await account.subscribe(discounts=[{"promotion_code": made.id}])
     assert (await account.v1.promotion_codes.retrieve_async(made.id)).times_redeemed == 1
-    soon = await code(account, code="SOON", expires_at=int(time.time()) + 1)
-    time.sleep(1.1)
+    soon = await code(account, code="SOON", expires_at=int(time.time()) + HOUR)
+    later = await account.v1.test_helpers.test_clocks.create_async({"frozen_time": int(time.time()) + 2 * HOUR})
+    customer = await account.customer(test_clock=later.id)
     with pytest.raises(stripe.InvalidRequestError) as caught:
-        await account.subscribe(discounts=[{"promotion_code": soon.id}])
+        await account.subscribe(customer=customer, discounts=[{"promotion_code": soon.id}])
     assert caught.value.code == "promotion_code_expired"
 
 
