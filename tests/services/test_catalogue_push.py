@@ -235,7 +235,7 @@ def test_what_stripe_refuses_is_said(newsstand: Newsstand, tmp_path: Path) -> No
 def test_without_stripe_nothing_is_half_said(newsstand: Newsstand) -> None:
     failed = newsstand("push", NEWSSTAND_STRIPE_URL="http://127.0.0.1:9")
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.startswith("Stripe at http://127.0.0.1:9 could not be asked: ")
+    assert failed.stderr.startswith("Could not reach Stripe at http://127.0.0.1:9: ")
     assert "Traceback" not in failed.stderr
 
 
@@ -243,4 +243,4 @@ def test_the_help_teaches(newsstand: Newsstand) -> None:
     taught = newsstand("--help").stdout
     for command in ("check", "diff", "push"):
         assert f"newsstand catalogue {command}" in taught
-    assert "2 they differ" in newsstand("diff --help").stdout
+    assert "2 if they differ" in newsstand("diff --help").stdout
