@@ -4,35 +4,25 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import Field
 
 from app.api.deps import Ctx, SupportAgent
+from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.domain.anomalies import Anomaly
 from app.services import anomalies
 
 router = APIRouter(prefix="/v1/support/anomalies", tags=["support"], route_class=Described)
 
-ANOMALY_EXAMPLE: JsonDict = {
-    "object": "sub_123",
-    "code": "quantity",
-    "reason": "40 of digital: a subscription is for one reader, who has it once whatever is paid",
-    "subscriber": "rdr_0c5e",
-    "seen_at": "2026-03-01T18:00:00Z",
-}
 
-
-class AnomalyOut(BaseModel):
+class AnomalyOut(ApiModel):
     """Something out of order: kept with the reason, and not guessed at. It goes when it is in order again."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [ANOMALY_EXAMPLE]})
-
-    object: str = Field(description="Stripe's id of what it is about")
-    code: str
-    reason: str
-    subscriber: str | None = Field(description="null: nobody we know")
-    seen_at: datetime
+    object: str = Field(description="Stripe's id of what it is about", examples=["sub_123"])
+    code: str = Field(examples=["quantity"])
+    reason: str = Field(examples=["40 of digital: a subscription is for one reader, who has it once whatever is paid"])
+    subscriber: str | None = Field(description="null: nobody we know", examples=["rdr_0c5e"])
+    seen_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
 
     @classmethod
     def of(cls, found: Anomaly) -> "AnomalyOut":
@@ -46,13 +36,11 @@ class AnomalyOut(BaseModel):
         )
 
 
-class AnomaliesOut(BaseModel):
+class AnomaliesOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ANOMALY_EXAMPLE], "next": None}]})
-
     data: list[AnomalyOut]
-    next: str | None
+    next: str | None = Field(examples=[None])
 
 
 @router.get("")

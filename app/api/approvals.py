@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
-from app.api.models import STORABLE
+from app.api.models import STORABLE, ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, REFUND_EXAMPLE, GivenOut, RefundOut, answered
+from app.api.refunds import PROCESSING_ANSWER, GivenOut, RefundOut, answered
 from app.domain.errors import NotFound
 from app.domain.refunds import (
     NotAwaitingApproval,
@@ -38,21 +38,21 @@ Status = Literal[
 ]
 
 
-class RefundsOut(BaseModel):
+class RefundsOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [REFUND_EXAMPLE], "next": "rfd_0c5e"}]})
-
     data: list[RefundOut]
-    next: str | None
+    next: str | None = Field(examples=["rfd_0c5e"])
 
 
-class RejectionIn(BaseModel):
+class RejectionIn(ApiModel):
     """Why a refund is refused, if there is more to say."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "Was credited by phone."}]})
+    model_config = ConfigDict(extra="forbid")
 
-    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
+    note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = Field(
+        default=None, examples=["Was credited by phone."]
+    )
 
 
 NOTHING_MORE = RejectionIn()

@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.config import JsonDict
+from pydantic import Field, StringConstraints
 
 from app.api.deps import Admin, Ctx
-from app.api.models import STORABLE, Moment
+from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
 from app.db.audit import Listed
 from app.domain.audit import Selection
@@ -17,39 +16,30 @@ from app.services import audit
 router = APIRouter(prefix="/v1/support/audit", tags=["operation"], route_class=Described)
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=300), STORABLE]
-ENTRY_EXAMPLE: JsonDict = {
-    "id": "1024",
-    "at": "2026-03-01T18:00:00Z",
-    "actor": "staff:user-7",
-    "action": "refund.requested",
-    "object": "rfd_123",
-    "subscriber": "rdr_123",
-    "reason": "other",
-    "note": "a torn copy",
-    "before": None,
-    "after": {"amount": 100},
-    "request_id": "4f1c",
-    "hash": "9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de",
-}
 
 
-class AuditEntryOut(BaseModel):
+class AuditEntryOut(ApiModel):
     """Who did what, when, to what, why, with what before and after."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [ENTRY_EXAMPLE]})
-
-    id: str
-    at: datetime
-    actor: str = Field(description="`reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`")
-    action: str
-    object: str = Field(description="the id of what it was done to")
-    subscriber: str | None = Field(description="the id of whose it is")
-    reason: str | None = Field(description="a code")
-    note: str | None = Field(description="their own words: outside the chain, so that they can be erased")
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    request_id: str | None
-    hash: str | None = Field(description="its seal in the chain; null: a worker is about to seal it")
+    id: str = Field(examples=["1024"])
+    at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    actor: str = Field(
+        description="`reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`", examples=["staff:user-7"]
+    )
+    action: str = Field(examples=["refund.requested"])
+    object: str = Field(description="the id of what it was done to", examples=["rfd_123"])
+    subscriber: str | None = Field(description="the id of whose it is", examples=["rdr_123"])
+    reason: str | None = Field(description="a code", examples=["other"])
+    note: str | None = Field(
+        description="their own words: outside the chain, so that they can be erased", examples=["a torn copy"]
+    )
+    before: dict[str, Any] | None = Field(examples=[None])
+    after: dict[str, Any] | None = Field(examples=[{"amount": 100}])
+    request_id: str | None = Field(examples=["4f1c"])
+    hash: str | None = Field(
+        description="its seal in the chain; null: a worker is about to seal it",
+        examples=["9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de"],
+    )
 
     @classmethod
     def of(cls, listed: Listed) -> "AuditEntryOut":
@@ -71,13 +61,11 @@ class AuditEntryOut(BaseModel):
         )
 
 
-class AuditOut(BaseModel):
+class AuditOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ENTRY_EXAMPLE], "next": None}]})
-
     data: list[AuditEntryOut]
-    next: str | None
+    next: str | None = Field(examples=[None])
 
 
 @router.get("")

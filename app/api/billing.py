@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, CurrentReader
-from app.api.models import STORABLE, MoneyOut
+from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
@@ -19,53 +18,37 @@ from app.services import billing
 
 router = APIRouter(prefix="/v1/me", tags=["subscription"], route_class=Described)
 
-INVOICE_EXAMPLE: JsonDict = {
-    "id": "in_123",
-    "number": "ABCD-0001",
-    "status": "paid",
-    "total": {"amount": 4900, "currency": "usd"},
-    "paid": {"amount": 4900, "currency": "usd"},
-    "created_at": "2026-03-01T18:00:00Z",
-    "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1/test_123",
-    "invoice_pdf": "https://pay.stripe.com/invoice/acct_1/test_123/pdf",
-    "receipt_url": "https://pay.stripe.com/receipts/test_123",
-}
 
-
-class PortalIn(BaseModel):
+class PortalIn(ApiModel):
     """Where the portal's way back leads."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"return_url": "http://localhost:8080/account"}]}
+    model_config = ConfigDict(extra="forbid")
+
+    return_url: Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE] = Field(
+        examples=["http://localhost:8080/account"]
     )
 
-    return_url: Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
 
-
-class PortalOut(BaseModel):
+class PortalOut(ApiModel):
     """A link that opens Stripe's portal for this reader, for some minutes: send them there at once, and keep it nowhere."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"url": "https://billing.stripe.com/p/session/test_123"}]}
-    )
-
-    url: str
+    url: str = Field(examples=["https://billing.stripe.com/p/session/test_123"])
 
 
-class InvoiceOut(BaseModel):
+class InvoiceOut(ApiModel):
     """An invoice, and where to read it at Stripe. An open one is paid at its page."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [INVOICE_EXAMPLE]})
-
-    id: str
-    number: str | None
+    id: str = Field(examples=["in_123"])
+    number: str | None = Field(examples=["ABCD-0001"])
     status: str = Field(examples=["paid"])
     total: MoneyOut
     paid: MoneyOut
-    created_at: datetime
-    hosted_invoice_url: str | None
-    invoice_pdf: str | None
-    receipt_url: str | None = Field(description="null: nothing was charged for it")
+    created_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    hosted_invoice_url: str | None = Field(examples=["https://invoice.stripe.com/i/acct_1/test_123"])
+    invoice_pdf: str | None = Field(examples=["https://pay.stripe.com/invoice/acct_1/test_123/pdf"])
+    receipt_url: str | None = Field(
+        description="null: nothing was charged for it", examples=["https://pay.stripe.com/receipts/test_123"]
+    )
 
     @classmethod
     def of(cls, shown: ShownInvoice) -> "InvoiceOut":
@@ -83,13 +66,11 @@ class InvoiceOut(BaseModel):
         )
 
 
-class InvoicesOut(BaseModel):
+class InvoicesOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [INVOICE_EXAMPLE], "next": None}]})
-
     data: list[InvoiceOut]
-    next: str | None
+    next: str | None = Field(examples=[None])
 
 
 @router.post(

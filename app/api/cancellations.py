@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, Now, SupportAgent
-from app.api.models import STORABLE
+from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.audit import in_one
@@ -21,53 +20,41 @@ from app.services.support import SubscriptionOf
 router = APIRouter(prefix="/v1/support/subscriptions", tags=["support"], route_class=Described)
 
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE]
-ENDING_EXAMPLE: JsonDict = {
-    "id": "scr_0c5e",
-    "subscriber": "user-1",
-    "status": "active",
-    "current_period_end": "2027-03-01T18:00:00Z",
-    "cancel_at": "2027-03-01T18:00:00Z",
-    "ended_at": None,
-    "ended_by": None,
-}
 
 
-class CancellationIn(BaseModel):
+class CancellationIn(ApiModel):
     """``period_end``: access stays for what is paid. ``now``: it ends at once, and nothing is refunded by itself."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"when": "period_end", "reason": "requested_by_reader", "note": "Asked by telephone."}]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    when: Literal["period_end", "now"]
-    reason: CancelReason
-    note: Note | None = None
+    when: Literal["period_end", "now"] = Field(examples=["period_end"])
+    reason: CancelReason = Field(examples=["requested_by_reader"])
+    note: Note | None = Field(default=None, examples=["Asked by telephone."])
 
 
-class ResumptionIn(BaseModel):
+class ResumptionIn(ApiModel):
     """Why it shall go on."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "cancelled_by_mistake"}]})
+    model_config = ConfigDict(extra="forbid")
 
-    reason: ResumeReason
+    reason: ResumeReason = Field(examples=["cancelled_by_mistake"])
     note: Note | None = None
 
 
-class EndingOut(BaseModel):
+class EndingOut(ApiModel):
     """Whether and when a subscription ends, as things stand now. ``subscriber`` is the identity provider's ``sub``."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [ENDING_EXAMPLE]})
-
-    id: str
-    subscriber: str
-    status: str
-    current_period_end: datetime | None
-    cancel_at: datetime | None = Field(description="when it is to end; null: it renews, or is over")
-    ended_at: datetime | None
-    ended_by: str | None = Field(description="what ended it: cancel_now, a refund's basis; null: Stripe, or nothing")
+    id: str = Field(examples=["scr_0c5e"])
+    subscriber: str = Field(examples=["user-1"])
+    status: str = Field(examples=["active"])
+    current_period_end: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
+    cancel_at: datetime | None = Field(
+        description="when it is to end; null: it renews, or is over", examples=["2027-03-01T18:00:00Z"]
+    )
+    ended_at: datetime | None = Field(examples=[None])
+    ended_by: str | None = Field(
+        description="what ended it: cancel_now, a refund's basis; null: Stripe, or nothing", examples=[None]
+    )
 
     @classmethod
     def of(cls, found: SubscriptionOf) -> "EndingOut":

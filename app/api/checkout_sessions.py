@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from app.api.deps import Ctx, CurrentReader, Now
-from app.api.models import STORABLE
+from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
@@ -23,27 +23,15 @@ router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"], route_clas
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
 
 
-class CheckoutIn(BaseModel):
+class CheckoutIn(ApiModel):
     """What the reader chose, and where to send them afterwards. ``{CHECKOUT_SESSION_ID}`` is filled in."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "plan": "annual",
-                    "print_edition": True,
-                    "success_url": "http://localhost:8080/welcome?session_id={CHECKOUT_SESSION_ID}",
-                    "cancel_url": "http://localhost:8080/subscribe",
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    plan: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE]
-    print_edition: StrictBool = False
-    success_url: Url
-    cancel_url: Url
+    plan: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] = Field(examples=["annual"])
+    print_edition: StrictBool = Field(default=False, examples=[True])
+    success_url: Url = Field(examples=["http://localhost:8080/welcome?session_id={CHECKOUT_SESSION_ID}"])
+    cancel_url: Url = Field(examples=["http://localhost:8080/subscribe"])
     promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] | None = None
 
     def to_request(self) -> CheckoutRequest:
@@ -55,26 +43,13 @@ class CheckoutIn(BaseModel):
         )
 
 
-class CheckoutOut(BaseModel):
+class CheckoutOut(ApiModel):
     """An open session: send the reader to ``url``."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "cs_test_a1b2c3",
-                    "url": "https://checkout.stripe.com/c/pay/cs_test_a1b2c3",
-                    "status": "open",
-                    "expires_at": "2026-03-02T18:00:00Z",
-                }
-            ]
-        }
-    )
-
     id: str = Field(examples=["cs_test_a1b2c3"])
-    url: str | None
+    url: str | None = Field(examples=["https://checkout.stripe.com/c/pay/cs_test_a1b2c3"])
     status: str = Field(examples=["open"])
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(examples=["2026-03-02T18:00:00Z"])
 
     @classmethod
     def of(cls, held: Checkout) -> "CheckoutOut":
@@ -82,19 +57,13 @@ class CheckoutOut(BaseModel):
         return cls(id=held.stripe_id or "", url=held.url, status=held.status, expires_at=held.expires_at)
 
 
-class OutcomeOut(BaseModel):
+class OutcomeOut(ApiModel):
     """What came of a session. ``entitled``: the reader may read now."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"id": "cs_test_a1b2c3", "status": "complete", "payment_status": "paid", "entitled": True}]
-        }
-    )
-
     id: str = Field(examples=["cs_test_a1b2c3"])
-    status: Literal["opening", "open", "complete", "expired", "failed"]
+    status: Literal["opening", "open", "complete", "expired", "failed"] = Field(examples=["complete"])
     payment_status: str = Field(examples=["paid"])
-    entitled: bool
+    entitled: bool = Field(examples=[True])
 
 
 @router.post(

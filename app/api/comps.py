@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field, model_validator
 
 from app.api.deps import Ctx, Now, SupportAgent
-from app.api.models import STORABLE, Moment
+from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.comps import CalendarTooShort, Comp, CompIsOver
@@ -17,38 +16,19 @@ from app.services import comps
 
 router = APIRouter(prefix="/v1/support/comps", tags=["support"], route_class=Described)
 
-COMP_EXAMPLE: JsonDict = {
-    "id": "cmp_0c5e",
-    "plan": "annual",
-    "issues": None,
-    "starts_at": "2026-03-01T18:00:00Z",
-    "until": "2026-06-01T05:00:00Z",
-    "reason": "a copy that never came",
-    "given_by": "staff:agent-1",
-    "removed_at": None,
-    "removed_by": None,
-}
 
-
-class CompIn(BaseModel):
+class CompIn(ApiModel):
     """Who gets what, for how long and why. Until a time, or for so many issues."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"subscriber": "user-1", "plan": "annual", "until": "2026-06-01T05:00:00Z", "reason": "a copy lost"}
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    subscriber: Annotated[str, Field(min_length=1, max_length=255), STORABLE]
-    plan: Annotated[str, Field(min_length=1, max_length=100), STORABLE]
-    until: Moment | None = None
+    subscriber: Annotated[str, Field(min_length=1, max_length=255), STORABLE] = Field(examples=["user-1"])
+    plan: Annotated[str, Field(min_length=1, max_length=100), STORABLE] = Field(examples=["annual"])
+    until: Moment | None = Field(default=None, examples=["2026-06-01T05:00:00Z"])
     issues: int | None = Field(
         default=None, ge=1, le=240, strict=True, description="Until so many issues from now are mailed."
     )
-    reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE]
+    reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE] = Field(examples=["a copy lost"])
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
@@ -57,20 +37,20 @@ class CompIn(BaseModel):
         return self
 
 
-class CompOut(BaseModel):
+class CompOut(ApiModel):
     """A comp. Once it was taken back it grants nothing."""
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [COMP_EXAMPLE]})
+    model_config = ConfigDict(from_attributes=True)
 
-    id: str
-    plan: str
-    issues: int | None
-    starts_at: datetime
-    until: datetime
-    reason: str
-    given_by: str
-    removed_at: datetime | None
-    removed_by: str | None
+    id: str = Field(examples=["cmp_0c5e"])
+    plan: str = Field(examples=["annual"])
+    issues: int | None = Field(examples=[None])
+    starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    until: datetime = Field(examples=["2026-06-01T05:00:00Z"])
+    reason: str = Field(examples=["a copy that never came"])
+    given_by: str = Field(examples=["staff:agent-1"])
+    removed_at: datetime | None = Field(examples=[None])
+    removed_by: str | None = Field(examples=[None])
 
     @classmethod
     def of(cls, comp: Comp) -> "CompOut":

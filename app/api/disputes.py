@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field
 
 from app.api.deps import Ctx, Now, SupportAgent
-from app.api.models import STORABLE, MoneyOut
+from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.attention import Item
@@ -18,53 +17,35 @@ from app.services import attention, disputes
 
 router = APIRouter(prefix="/v1/support", tags=["support"], route_class=Described)
 
-DISPUTE_EXAMPLE: JsonDict = {
-    "id": "dp_123",
-    "payment": "pi_123",
-    "subscriber": "rdr_0c5e",
-    "status": "needs_response",
-    "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
-    "open": True,
-    "amount": {"amount": 4900, "currency": "usd"},
-    "reason": "fraudulent",
-    "refundable": False,
-    "due_by": "2026-03-10T18:00:00Z",
-    "opened_at": "2026-03-01T18:00:00Z",
-    "closed_at": None,
-    "concern": None,
-}
-ITEM_EXAMPLE: JsonDict = {
-    "id": "rfd_0c5e",
-    "kind": "refund_failed",
-    "why": "expired_or_canceled_card",
-    "subscriber": "rdr_0c5e",
-    "payment": "pi_123",
-    "since": "2026-03-08T18:00:00Z",
-}
 
-
-class DisputeOut(BaseModel):
+class DisputeOut(ApiModel):
     """A dispute of a payment. Evidence is given in Stripe's Dashboard, until ``due_by``."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [DISPUTE_EXAMPLE]})
-
-    id: str
-    payment: str | None
-    subscriber: str | None = Field(description="Of support's page. null: the payment is none of ours.")
-    status: str = Field(description="Stripe's word.")
-    answer: str = Field(description="What follows from that status.")
-    open: bool
-    amount: MoneyOut
-    reason: str
-    refundable: bool = Field(
-        description="Whether the payment can be given back all the same, when Stripe was last asked."
+    id: str = Field(examples=["dp_123"])
+    payment: str | None = Field(examples=["pi_123"])
+    subscriber: str | None = Field(
+        description="Of support's page. null: the payment is none of ours.", examples=["rdr_0c5e"]
     )
-    due_by: datetime | None = Field(description="Until when the bank takes evidence.")
-    opened_at: datetime
-    closed_at: datetime | None
+    status: str = Field(description="Stripe's word.", examples=["needs_response"])
+    answer: str = Field(
+        description="What follows from that status.",
+        examples=["A chargeback: the bank has taken the money. Evidence has a deadline."],
+    )
+    open: bool = Field(examples=[True])
+    amount: MoneyOut
+    reason: str = Field(examples=["fraudulent"])
+    refundable: bool = Field(
+        description="Whether the payment can be given back all the same, when Stripe was last asked.", examples=[False]
+    )
+    due_by: datetime | None = Field(
+        description="Until when the bank takes evidence.", examples=["2026-03-10T18:00:00Z"]
+    )
+    opened_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    closed_at: datetime | None = Field(examples=[None])
     concern: str | None = Field(
         description="Why somebody has to look at it, besides answering in time: unknown_status, unknown_payment, "
-        "other_currency, in_part, refunded_too, won_after_lost."
+        "other_currency, in_part, refunded_too, won_after_lost.",
+        examples=[None],
     )
 
     @classmethod
@@ -87,26 +68,22 @@ class DisputeOut(BaseModel):
         )
 
 
-class DisputesOut(BaseModel):
+class DisputesOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [DISPUTE_EXAMPLE], "next": "dp_123"}]})
-
     data: list[DisputeOut]
-    next: str | None
+    next: str | None = Field(examples=["dp_123"])
 
 
-class AttentionOut(BaseModel):
+class AttentionOut(ApiModel):
     """Something that no rule and no policy decides."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [ITEM_EXAMPLE]})
-
-    id: str
-    kind: str = Field(description="dispute, fraud_warning, refund_failed or credit_note.")
-    why: str
-    subscriber: str | None
-    payment: str | None
-    since: datetime
+    id: str = Field(examples=["rfd_0c5e"])
+    kind: str = Field(description="dispute, fraud_warning, refund_failed or credit_note.", examples=["refund_failed"])
+    why: str = Field(examples=["expired_or_canceled_card"])
+    subscriber: str | None = Field(examples=["rdr_0c5e"])
+    payment: str | None = Field(examples=["pi_123"])
+    since: datetime = Field(examples=["2026-03-08T18:00:00Z"])
 
     @classmethod
     def of(cls, item: Item) -> "AttentionOut":
@@ -121,21 +98,19 @@ class AttentionOut(BaseModel):
         )
 
 
-class AttentionListOut(BaseModel):
+class AttentionListOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ITEM_EXAMPLE], "next": "rfd_0c5e"}]})
-
     data: list[AttentionOut]
-    next: str | None
+    next: str | None = Field(examples=["rfd_0c5e"])
 
 
-class DismissalIn(BaseModel):
+class DismissalIn(ApiModel):
     """What was done about it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "paid by cheque"}]})
+    model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE]
+    reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE] = Field(examples=["paid by cheque"])
 
 
 @router.get("/disputes")

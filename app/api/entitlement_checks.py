@@ -26,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 from app.api import problems
 from app.api.deps import api_state
 from app.api.hot import Hot, in_json, operation, whole
+from app.api.models import ApiModel
 from app.api.problems import MalformedBody, ValidationFailed
 from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAllowed, NotAuthenticated
 from app.domain.entitlements import Decision, NotEntitled
@@ -43,74 +44,40 @@ Headers = list[tuple[bytes, bytes]]
 log = structlog.get_logger()
 
 
-class CheckIn(BaseModel):
+class CheckIn(ApiModel):
     """May this reader use this feature? ``subscriber`` is the identity provider's ``sub``."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"subscriber": "user-1", "feature": "archive"}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    subscriber: str = Field(min_length=1, max_length=LONGEST_SUB)
-    feature: str = Field(min_length=1, max_length=LONGEST_FEATURE)
+    subscriber: str = Field(min_length=1, max_length=LONGEST_SUB, examples=["user-1"])
+    feature: str = Field(min_length=1, max_length=LONGEST_FEATURE, examples=["archive"])
 
 
-class CheckOut(BaseModel):
+class CheckOut(ApiModel):
     """The answer, with its reason; ``until`` is when it ends, or ended."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"allowed": True, "reason": "paid_term", "until": "2027-03-01T00:00:00Z"}]}
-    )
-
-    allowed: bool
-    reason: str
-    until: str | None
+    allowed: bool = Field(examples=[True])
+    reason: str = Field(examples=["paid_term"])
+    until: str | None = Field(examples=["2027-03-01T00:00:00Z"])
 
 
-class CheckManyIn(BaseModel):
+class CheckManyIn(ApiModel):
     """Which of these readers may use this feature?"""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"subscribers": ["user-1", "user-2"], "feature": "archive"}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    subscribers: list[str] = Field(min_length=1, max_length=AT_ONCE)
-    feature: str = Field(min_length=1, max_length=LONGEST_FEATURE)
+    subscribers: list[str] = Field(min_length=1, max_length=AT_ONCE, examples=[["user-1", "user-2"]])
+    feature: str = Field(min_length=1, max_length=LONGEST_FEATURE, examples=["archive"])
 
 
 class CheckedOut(CheckOut):
     """The answer for one of them."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"subscriber": "user-1", "allowed": True, "reason": "paid_term", "until": "2027-03-01T00:00:00Z"}
-            ]
-        }
-    )
-
-    subscriber: str
+    subscriber: str = Field(examples=["user-1"])
 
 
-class CheckManyOut(BaseModel):
+class CheckManyOut(ApiModel):
     """An answer for each, in the order in which they were asked for; each reader once."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "data": [
-                        {
-                            "subscriber": "user-1",
-                            "allowed": True,
-                            "reason": "paid_term",
-                            "until": "2027-03-01T00:00:00Z",
-                        },
-                        {"subscriber": "user-2", "allowed": False, "reason": "never_subscribed", "until": None},
-                    ]
-                }
-            ]
-        }
-    )
 
     data: list[CheckedOut]
 

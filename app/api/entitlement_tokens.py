@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.api.deps import Api, CurrentReader, Now, RealNow
+from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import DatabaseUnavailable
@@ -14,51 +15,27 @@ from app.domain.signing_keys import CACHED_FOR, NoSigningKey
 router = APIRouter(tags=["entitlements"], route_class=Described)
 
 
-class TokenOut(BaseModel):
+class TokenOut(ApiModel):
     """A JWT that says what a reader may use, and until when it may be believed."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"token": "eyJ0eXAiOiJlbnRpd…", "expires_at": "2026-03-01T18:05:00Z"}]}
-    )
-
-    token: str
-    expires_at: datetime
+    token: str = Field(examples=["eyJ0eXAiOiJlbnRpd…"])
+    expires_at: datetime = Field(examples=["2026-03-01T18:05:00Z"])
 
 
-class KeyOut(BaseModel):
+class KeyOut(ApiModel):
     """A public key, as RFC 7517 has it."""
 
-    kty: str
-    crv: str
-    x: str
-    y: str
-    kid: str
-    alg: str
-    use: str
+    kty: str = Field(examples=["EC"])
+    crv: str = Field(examples=["P-256"])
+    x: str = Field(examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])
+    y: str = Field(examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])
+    kid: str = Field(examples=["vT0Uo2dYk5lq"])
+    alg: str = Field(examples=["ES256"])
+    use: str = Field(examples=["sig"])
 
 
-class KeysOut(BaseModel):
+class KeysOut(ApiModel):
     """Every key by which a living token may have to be checked."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "keys": [
-                        {
-                            "kty": "EC",
-                            "crv": "P-256",
-                            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-                            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-                            "kid": "vT0Uo2dYk5lq",
-                            "alg": "ES256",
-                            "use": "sig",
-                        }
-                    ]
-                }
-            ]
-        }
-    )
 
     keys: list[KeyOut] = Field(min_length=1)
 

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.api.deps import Api, CurrentReader, EntitlementReader, Now
+from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import DatabaseUnavailable
@@ -14,7 +15,7 @@ from app.services.entitlements import Entitled
 router = APIRouter(tags=["entitlements"], route_class=Described)
 
 
-class GrantedOut(BaseModel):
+class GrantedOut(ApiModel):
     """A feature that may be used, until when (excluded), and why."""
 
     until: datetime | None
@@ -22,35 +23,22 @@ class GrantedOut(BaseModel):
     grant: str | None = Field(description="The grant that gives it.", examples=["grt_in_123"])
 
 
-class RefusedOut(BaseModel):
+class RefusedOut(ApiModel):
     """A feature that may not be used, and why not; ``until`` is when it ended."""
 
     until: datetime | None
     reason: str = Field(examples=["coming_soon"])
 
 
-class EntitlementsOut(BaseModel):
+class EntitlementsOut(ApiModel):
     """Every feature a reader may use now, and why not the others. The version rises whenever what is granted changes."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "subscriber": "user-1",
-                    "features": {
-                        "archive": {"until": "2027-03-01T00:00:00Z", "reason": "paid_term", "grant": "grt_in_123"}
-                    },
-                    "refused": {"ad_free": {"until": None, "reason": "coming_soon"}},
-                    "version": 1,
-                }
-            ]
-        }
+    subscriber: str = Field(examples=["user-1"])
+    features: dict[str, GrantedOut] = Field(
+        examples=[{"archive": {"until": "2027-03-01T00:00:00Z", "reason": "paid_term", "grant": "grt_in_123"}}]
     )
-
-    subscriber: str
-    features: dict[str, GrantedOut]
-    refused: dict[str, RefusedOut]
-    version: int
+    refused: dict[str, RefusedOut] = Field(examples=[{"ad_free": {"until": None, "reason": "coming_soon"}}])
+    version: int = Field(examples=[1])
 
     @classmethod
     def of(cls, held: Entitled) -> "EntitlementsOut":

@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app import observability
 from app.api.deps import Admin, Ctx
-from app.api.models import STORABLE, Moment
+from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.events import StoredEvent
@@ -22,44 +21,32 @@ router = APIRouter(prefix="/v1/support/events", tags=["operation"], route_class=
 
 State = Literal["received", "applied", "failed", "dead", "ignored"]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
-EVENT_EXAMPLE: JsonDict = {
-    "id": "evt_123",
-    "type": "customer.subscription.updated",
-    "state": "dead",
-    "reason": None,
-    "last_error": "UnknownPlan: the catalogue has no plan quarterly",
-    "object": "sub_123",
-    "key": "subscription:sub_123",
-    "api_version": "2026-10-28.endive",
-    "livemode": True,
-    "created_at": "2026-03-01T18:00:00Z",
-    "received_at": "2026-03-01T18:00:01Z",
-    "applied_at": None,
-    "due_at": None,
-    "attempts": 12,
-}
-PAYLOAD_EXAMPLE: JsonDict = {"id": "evt_123", "object": "event", "data": {"object": {"id": "sub_123"}}}
 
 
-class EventOut(BaseModel):
+class EventOut(ApiModel):
     """An event, and what became of it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EVENT_EXAMPLE]})
-
-    id: str = Field(description="Stripe's; `knk_…` is a look that Newsstand ordered by itself.")
-    type: str
-    state: State
-    reason: str | None = Field(description="why it was ignored")
-    last_error: str | None = Field(description="why it failed last")
-    object: str | None = Field(description="the id of what it tells of")
-    key: str | None = Field(description="what is looked at for it, as kind and id; null: nothing follows from it")
-    api_version: str | None
-    livemode: bool | None
-    created_at: datetime | None = Field(description="Stripe's, in whole seconds: it tells nothing of the order.")
-    received_at: datetime
-    applied_at: datetime | None
-    due_at: datetime | None = Field(description="when it is tried next; null: it is not")
-    attempts: int
+    id: str = Field(description="Stripe's; `knk_…` is a look that Newsstand ordered by itself.", examples=["evt_123"])
+    type: str = Field(examples=["customer.subscription.updated"])
+    state: State = Field(examples=["dead"])
+    reason: str | None = Field(description="why it was ignored", examples=[None])
+    last_error: str | None = Field(
+        description="why it failed last", examples=["UnknownPlan: the catalogue has no plan quarterly"]
+    )
+    object: str | None = Field(description="the id of what it tells of", examples=["sub_123"])
+    key: str | None = Field(
+        description="what is looked at for it, as kind and id; null: nothing follows from it",
+        examples=["subscription:sub_123"],
+    )
+    api_version: str | None = Field(examples=["2026-10-28.endive"])
+    livemode: bool | None = Field(examples=[True])
+    created_at: datetime | None = Field(
+        description="Stripe's, in whole seconds: it tells nothing of the order.", examples=["2026-03-01T18:00:00Z"]
+    )
+    received_at: datetime = Field(examples=["2026-03-01T18:00:01Z"])
+    applied_at: datetime | None = Field(examples=[None])
+    due_at: datetime | None = Field(description="when it is tried next; null: it is not", examples=[None])
+    attempts: int = Field(examples=[12])
 
     @classmethod
     def of(cls, event: StoredEvent) -> "EventOut":
@@ -67,21 +54,20 @@ class EventOut(BaseModel):
         return cls(**_fields(event))
 
 
-class EventsOut(BaseModel):
+class EventsOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [EVENT_EXAMPLE], "next": None}]})
-
     data: list[EventOut]
-    next: str | None
+    next: str | None = Field(examples=[None])
 
 
 class ToldOut(EventOut):
     """An event with what it said."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**EVENT_EXAMPLE, "payload": PAYLOAD_EXAMPLE}]})
-
-    payload: dict[str, Any] = Field(description="As it came, but for secrets and links that need no sign-in.")
+    payload: dict[str, Any] = Field(
+        description="As it came, but for secrets and links that need no sign-in.",
+        examples=[{"id": "evt_123", "object": "event", "data": {"object": {"id": "sub_123"}}}],
+    )
 
     @classmethod
     def all_of(cls, told: Told) -> "ToldOut":
@@ -89,33 +75,35 @@ class ToldOut(EventOut):
         return cls(**_fields(told.event), payload=told.payload)
 
 
-class ReplayIn(BaseModel):
+class ReplayIn(ApiModel):
     """Which events are replayed: those that match all that is given."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"state": ["dead"], "type": "invoice.*", "dry_run": True}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    state: list[State] = Field(default=["failed", "dead"], max_length=5, description="None given: failed and dead.")
-    type: Word | None = Field(default=None, description="whole, or its beginning and a star: `invoice.*`")
+    state: list[State] = Field(
+        default=["failed", "dead"], max_length=5, description="None given: failed and dead.", examples=[["dead"]]
+    )
+    type: Word | None = Field(
+        default=None, description="whole, or its beginning and a star: `invoice.*`", examples=["invoice.*"]
+    )
     object: Word | None = None
     key: Word | None = None
     since: Moment | None = None
     until: Moment | None = None
-    dry_run: bool = Field(default=False, strict=True, description="Only count.")
+    dry_run: bool = Field(default=False, strict=True, description="Only count.", examples=[True])
     expected: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = Field(
         default=None, description="What a dry run counted: if it no longer holds, nothing happens."
     )
 
 
-class ReplayedOut(BaseModel):
+class ReplayedOut(ApiModel):
     """What came of it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"matched": 3, "replayed": 3, "without_effect": 0}]})
-
-    matched: int
-    replayed: int = Field(description="are due now")
-    without_effect: int = Field(description="are of a kind from which nothing follows, and stay put aside")
+    matched: int = Field(examples=[3])
+    replayed: int = Field(description="are due now", examples=[3])
+    without_effect: int = Field(
+        description="are of a kind from which nothing follows, and stay put aside", examples=[0]
+    )
 
 
 def _fields(event: StoredEvent) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import structlog
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.api.deps import Ctx
+from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.context import Context
 from app.db import attention, health
@@ -33,27 +34,23 @@ log = structlog.get_logger()
 router = APIRouter(tags=["operation"], route_class=Described)
 
 
-class Alive(BaseModel):
+class Alive(ApiModel):
     """The process answers."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
-
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"] = Field(default="ok", examples=["ok"])
 
 
-class Ready(BaseModel):
+class Ready(ApiModel):
     """Whether requests can be served."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}]
-        }
+    status: Literal["ok", "unavailable"] = Field(examples=["ok"])
+    degraded: bool = Field(
+        description="Events wait longer than they should, or were given up: someone has to look.", examples=[False]
     )
-
-    status: Literal["ok", "unavailable"]
-    degraded: bool = Field(description="Events wait longer than they should, or were given up: someone has to look.")
-    oldest_unapplied_event: float | None = Field(description="Its age in seconds. 0: none waits. null: nobody knows.")
-    why: str | None = Field(description="Why requests cannot be served.", examples=["migrations are missing"])
+    oldest_unapplied_event: float | None = Field(
+        description="Its age in seconds. 0: none waits. null: nobody knows.", examples=[0.0]
+    )
+    why: str | None = Field(description="Why requests cannot be served.", examples=[None])
 
 
 _UNREADY: dict[int | str, dict[str, Any]] = {

@@ -9,13 +9,14 @@ Whether a reader may open something is asked in :mod:`app.api.entitlement_checks
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api import problems
 from app.api.deps import api_state
+from app.api.models import ApiModel
 from app.api.openapi import ANY_REQUEST
 from app.api.problems import MalformedBody
 from app.domain.errors import DomainError
@@ -23,36 +24,19 @@ from app.domain.events import NotGenuine, NotStored
 from app.services import webhooks
 
 
-class EventIn(BaseModel):
+class EventIn(ApiModel):
     """An event of Stripe's. Only its ids are used: what happened is asked of Stripe."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "evt_1",
-                    "object": "event",
-                    "api_version": "2026-02-25.clover",
-                    "created": 1772388000,
-                    "livemode": False,
-                    "type": "invoice.paid",
-                    "data": {"object": {"id": "in_1", "object": "invoice"}},
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="allow")
 
-    id: str
-    type: str
+    id: str = Field(examples=["evt_1"])
+    type: str = Field(examples=["invoice.paid"])
 
 
-class ReceivedOut(BaseModel):
+class ReceivedOut(ApiModel):
     """Stripe need not send it again."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"received": True}]})
-
-    received: Literal[True]
+    received: Literal[True] = Field(examples=[True])
 
 
 class Hot:

@@ -5,11 +5,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import Circulation, Ctx, Now, SupportAgent
-from app.api.models import STORABLE, Day
+from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
 from app.db.engine.session import new_id
@@ -30,41 +29,21 @@ from app.services.issues import Extension
 router = APIRouter(prefix="/v1", route_class=Described)
 
 Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
-ISSUE_EXAMPLE: JsonDict = {
-    "id": "iss_7",
-    "number": 7,
-    "title": "Lanterns of the lower river",
-    "cover_date": "2026-06-14",
-    "planned_mail_date": "2026-06-09",
-    "actual_mail_date": None,
-    "label_cutoff": "2026-05-28",
-    "counts_as": 1,
-}
-LEDGER_EXAMPLE: JsonDict = {
-    "bought": 24,
-    "adjustments": 2,
-    "owed": 26,
-    "served": 7,
-    "unserved": 19,
-    "cancelled": 0,
-    "last_issue": 26,
-}
 
 
-class IssueIn(BaseModel):
+class IssueIn(ApiModel):
     """One issue. Dates are days of the publisher's calendar; the labels are cut off on or before the day it is mailed."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{k: v for k, v in ISSUE_EXAMPLE.items() if k not in {"id", "number"}}]},
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE), STORABLE]
-    cover_date: Day
-    planned_mail_date: Day
-    actual_mail_date: Day | None = None
-    label_cutoff: Day
-    counts_as: Literal[0, 1, 2] = Field(default=1, description="0: a special, 1, or 2: a double issue")
+    title: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE), STORABLE
+    ] = Field(examples=["Lanterns of the lower river"])
+    cover_date: Day = Field(examples=["2026-06-14"])
+    planned_mail_date: Day = Field(examples=["2026-06-09"])
+    actual_mail_date: Day | None = Field(default=None, examples=[None])
+    label_cutoff: Day = Field(examples=["2026-05-28"])
+    counts_as: Literal[0, 1, 2] = Field(default=1, description="0: a special, 1, or 2: a double issue", examples=[1])
 
     def to_issue(self, number: int) -> Issue:
         """Return it as an issue of the calendar."""
@@ -79,87 +58,69 @@ class IssueIn(BaseModel):
         )
 
 
-class IssueOut(BaseModel):
+class IssueOut(ApiModel):
     """One issue of the calendar."""
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [ISSUE_EXAMPLE]})
+    model_config = ConfigDict(from_attributes=True)
 
     id: str = Field(examples=["iss_7"])
-    number: int
-    title: str
-    cover_date: date
-    planned_mail_date: date
-    actual_mail_date: date | None
-    label_cutoff: date
-    counts_as: int
+    number: int = Field(examples=[7])
+    title: str = Field(examples=["Lanterns of the lower river"])
+    cover_date: date = Field(examples=["2026-06-14"])
+    planned_mail_date: date = Field(examples=["2026-06-09"])
+    actual_mail_date: date | None = Field(examples=[None])
+    label_cutoff: date = Field(examples=["2026-05-28"])
+    counts_as: int = Field(examples=[1])
 
 
-class CalendarOut(BaseModel):
+class CalendarOut(ApiModel):
     """Some of the calendar, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [ISSUE_EXAMPLE], "next": None}]})
-
     data: list[IssueOut]
-    next: str | None
+    next: str | None = Field(examples=[None])
 
 
-class LedgerOut(BaseModel):
+class LedgerOut(ApiModel):
     """
     The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
 
     ``last_issue`` is null where the calendar does not reach as far yet, or the rest was cancelled.
     """
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [LEDGER_EXAMPLE]})
+    model_config = ConfigDict(from_attributes=True)
 
-    bought: int
-    adjustments: int
-    owed: int
-    served: int
-    unserved: int
-    cancelled: int
-    last_issue: int | None
+    bought: int = Field(examples=[24])
+    adjustments: int = Field(examples=[2])
+    owed: int = Field(examples=[26])
+    served: int = Field(examples=[7])
+    unserved: int = Field(examples=[19])
+    cancelled: int = Field(examples=[0])
+    last_issue: int | None = Field(examples=[26])
 
 
-class ExtendIn(BaseModel):
+class ExtendIn(ApiModel):
     """How many issues more, and why."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"issues": 2, "reason": "late_copies"}]})
+    model_config = ConfigDict(extra="forbid")
 
-    issues: Annotated[int, Field(ge=1, le=1000, strict=True)]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE]
+    issues: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(examples=[2])
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE] = Field(
+        examples=["late_copies"]
+    )
     note: Annotated[str, StringConstraints(max_length=2000), STORABLE] | None = None
 
 
-class ExtensionOut(BaseModel):
+class ExtensionOut(ApiModel):
     """Issues that were added to a subscription's newest term, and the term's ledger with them."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "adj_0c5e",
-                    "subscription": "scr_0c5e",
-                    "term": "in_123",
-                    "issues": 2,
-                    "reason": "late_copies",
-                    "note": None,
-                    "by": "staff:agent-1",
-                    "created_at": "2026-06-08T18:00:00Z",
-                    "ledger": LEDGER_EXAMPLE,
-                }
-            ]
-        }
-    )
-
-    id: str
-    subscription: str
-    term: str = Field(description="the invoice that opened it")
-    issues: int
-    reason: str
-    note: str | None
-    by: str
-    created_at: datetime
+    id: str = Field(examples=["adj_0c5e"])
+    subscription: str = Field(examples=["scr_0c5e"])
+    term: str = Field(description="the invoice that opened it", examples=["in_123"])
+    issues: int = Field(examples=[2])
+    reason: str = Field(examples=["late_copies"])
+    note: str | None = Field(examples=[None])
+    by: str = Field(examples=["staff:agent-1"])
+    created_at: datetime = Field(examples=["2026-06-08T18:00:00Z"])
     ledger: LedgerOut
 
     @classmethod

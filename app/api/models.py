@@ -1,50 +1,93 @@
-"""Shapes that several answers share."""
+"""What the bodies of requests and answers share: the base class, money, times and dates."""
 
+from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from app.domain.money import Money
 from app.domain.text import is_storable
 
 
+class ApiModel(BaseModel):
+    """A request or answer body. Its example in the OpenAPI document is composed of the examples of its fields."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the example to the schema."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        return {**schema, "examples": [cls.example()]}
+
+    @classmethod
+    def example(cls) -> dict[str, Any]:
+        """Return an example: each field's own, or for a nested model that model's."""
+        found = {name: next(_examples(field), _MISSING) for name, field in cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not _MISSING}
+
+
+_MISSING = object()
+
+
+def _examples(field: FieldInfo) -> Iterator[object]:
+    """Yield possible examples of a field, the best first: its own, one made of its type, its default."""
+    yield from field.examples or ()
+    yield from _examples_of(field.annotation)
+    if not field.is_required():
+        yield field.get_default(call_default_factory=True)
+
+
+def _examples_of(annotation: object) -> Iterator[object]:
+    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
+        yield annotation.example()
+    elif get_origin(annotation) in (list, tuple):
+        yield from ([example] for example in _examples_of(get_args(annotation)[0]))
+    elif get_origin(annotation) is Literal:
+        yield get_args(annotation)[0]
+    else:
+        for part in get_args(annotation):
+            yield from _examples_of(part)
+
+
 def _storable(text: str) -> str:
     if not is_storable(text):
-        raise ValueError("holds a character that cannot be kept")
+        raise ValueError("contains a character that cannot be stored")
     return text
 
 
 STORABLE = AfterValidator(_storable)  # for texts that come from outside and may reach the database
 
 
-def _written(day: object) -> object:
-    if not isinstance(day, str) or len(day) != 10:  # pydantic would take a number for seconds, and a time for its day
-        raise ValueError("must be a day, such as 2026-03-01")
+def _date_text(day: object) -> object:
+    if not isinstance(day, str) or len(day) != 10:  # pydantic would accept seconds, or a time
+        raise ValueError("must be a date such as 2026-03-01")
     return day
 
 
-def _with_a_day(moment: object) -> object:
-    if not isinstance(moment, str) or "-" not in moment:  # or a number would be taken for seconds
-        raise ValueError("must be a time, such as 2026-03-01T00:00:00Z")
+def _time_text(moment: object) -> object:
+    if not isinstance(moment, str) or "-" not in moment:  # pydantic would accept a number of seconds
+        raise ValueError("must be a time such as 2026-03-01T00:00:00Z")
     return moment
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_with_a_day, json_schema_input_type=AwareDatetime)]
-Day = Annotated[date, BeforeValidator(_written, json_schema_input_type=date)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_time_text, json_schema_input_type=AwareDatetime)]
+Day = Annotated[date, BeforeValidator(_date_text, json_schema_input_type=date)]
 
 
-class MoneyOut(BaseModel):
-    """A sum of money: 4900 usd is 49.00 US dollars."""
+class MoneyOut(ApiModel):
+    """An amount of money: 4900 usd is 49.00 US dollars."""
 
-    model_config = ConfigDict(
-        from_attributes=True, json_schema_extra={"examples": [{"amount": 4900, "currency": "usd"}]}
+    model_config = ConfigDict(from_attributes=True)
+
+    amount: int = Field(
+        description="Amount in minor units of the currency, such as cents or whole yen.", examples=[4900]
     )
-
-    amount: int = Field(description="Minor units of the currency: cents of a dollar, whole yen.")
-    currency: str = Field(description="ISO 4217, in lower case.", min_length=3, max_length=3)
+    currency: str = Field(description="ISO 4217 code in lowercase.", min_length=3, max_length=3, examples=["usd"])
 
     @classmethod
     def of(cls, money: Money) -> Self:
-        """Return the sum as it is written in an answer."""
+        """Return the amount as a body shows it."""
         return cls(amount=money.amount, currency=money.currency)

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, Field
 
 from app.api.deps import Ctx, CurrentReader, IdempotencyKey, Now
+from app.api.models import ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, QUOTE_EXAMPLE, GivenOut, MoneyIn, QuoteOut, give_back
+from app.api.refunds import PROCESSING_ANSWER, GivenOut, MoneyIn, QuoteOut, give_back
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
     GUARANTEE,
@@ -30,17 +31,13 @@ router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 class MyQuoteOut(QuoteOut):
     """What the guarantee would pay now, and for which payment: with it goes every other of the same term."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**QUOTE_EXAMPLE, "payment": "pi_123"}]})
-
-    payment: str
+    payment: str = Field(examples=["pi_123"])
 
 
-class MyRefundIn(BaseModel):
+class MyRefundIn(ApiModel):
     """``expected_amount`` is what the quote said: if it no longer holds, nothing happens."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"expected_amount": {"amount": 4900, "currency": "usd"}}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
     expected_amount: MoneyIn
 

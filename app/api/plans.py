@@ -6,11 +6,10 @@ from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import BaseModel, Field
 
 from app.api.deps import Ctx, Now
-from app.api.models import MoneyOut
+from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound
@@ -18,71 +17,25 @@ from app.domain.plans import PRINT_FEATURE, Feature, Plan, Price
 
 CACHING = "public, max-age=60"
 
-EXAMPLE: JsonDict = {
-    "code": "annual",
-    "title": "24 Issues Per Year",
-    "term": {"issues": 24, "interval": "year", "renews": True},
-    "prices": [
-        {
-            "component": "digital",
-            "title": "Digital Edition",
-            "optional": False,
-            "price": {"amount": 4900, "currency": "usd"},
-        },
-        {
-            "component": "print",
-            "title": "Print Edition",
-            "optional": True,
-            "price": {"amount": 2400, "currency": "usd"},
-            "ships_to": ["US"],
-            "postage_band": "domestic",
-        },
-    ],
-    "features": [
-        {"name": name, "title": title, "status": status, "optional": name == PRINT_FEATURE, "available_from": None}
-        for name, title, status in (
-            ("print_edition", "Optional Print Edition", "granted"),
-            ("digital_edition", "Digital Edition Access", "granted"),
-            ("exclusive_content", "Exclusive Subscriber Content", "granted"),
-            ("audio", "Audio provided for all articles", "granted"),
-            ("archive", "Unlimited access to past issues", "granted"),
-            ("ad_free", "Coming Soon! Ad FREE", "coming_soon"),
-        )
-    ],
-    "guarantee": {"days": 60, "title": "60-Day money back guarantee!"},
-    "cancellation": {"policy": "anytime", "title": "Cancel anytime"},
-    "offer": [
-        "24 Issues Per Year",
-        "Optional Print Edition",
-        "Digital Edition Access",
-        "Exclusive Subscriber Content",
-        "Audio provided for all articles",
-        "Unlimited access to past issues",
-        "Coming Soon! Ad FREE",
-        "60-Day money back guarantee!",
-        "Cancel anytime",
-    ],
-}
 
-
-class OfferedTermOut(BaseModel):
+class OfferedTermOut(ApiModel):
     """What one payment buys."""
 
-    issues: int = Field(description="Issues owed in one term.")
-    interval: Literal["year", "month"] = Field(description="How often it is billed, in advance.")
-    renews: bool = Field(description="Whether another term follows until the reader cancels.")
+    issues: int = Field(description="Issues owed in one term.", examples=[24])
+    interval: Literal["year", "month"] = Field(description="How often it is billed, in advance.", examples=["year"])
+    renews: bool = Field(description="Whether another term follows until the reader cancels.", examples=[True])
 
 
-class DigitalPriceOut(BaseModel):
+class DigitalPriceOut(ApiModel):
     """What the plan costs for a term, without what is optional."""
 
-    component: Literal["digital"] = "digital"
-    title: str
-    optional: bool = False
+    component: Literal["digital"] = Field(default="digital", examples=["digital"])
+    title: str = Field(examples=["Digital Edition"])
+    optional: bool = Field(default=False, examples=[False])
     price: MoneyOut
 
 
-class PrintPriceOut(BaseModel):
+class PrintPriceOut(ApiModel):
     """What the printed copy costs for a term, postage included, on top."""
 
     component: Literal["print"] = "print"
@@ -93,45 +46,60 @@ class PrintPriceOut(BaseModel):
     postage_band: str
 
 
-class FeatureOut(BaseModel):
+class FeatureOut(ApiModel):
     """Something a subscriber may use."""
 
-    name: str
-    title: str
+    name: str = Field(examples=["print_edition"])
+    title: str = Field(examples=["Optional Print Edition"])
     status: Literal["granted", "coming_soon"] = Field(
-        description="`coming_soon`: announced, and granted to nobody yet."
+        description="`coming_soon`: announced, and granted to nobody yet.", examples=["granted"]
     )
-    optional: bool = Field(description="Whether it comes only with what is optional.")
-    available_from: datetime | None = Field(description="When an announced feature opens, if that is known.")
+    optional: bool = Field(description="Whether it comes only with what is optional.", examples=[True])
+    available_from: datetime | None = Field(
+        description="When an announced feature opens, if that is known.", examples=[None]
+    )
 
 
-class OfferedGuaranteeOut(BaseModel):
+class OfferedGuaranteeOut(ApiModel):
     """Money back within so many days of the first payment."""
 
-    days: int
-    title: str
+    days: int = Field(examples=[60])
+    title: str = Field(examples=["60-Day money back guarantee!"])
 
 
-class CancellationOut(BaseModel):
+class CancellationOut(ApiModel):
     """When a reader may cancel."""
 
-    policy: Literal["anytime"] = "anytime"
-    title: str
+    policy: Literal["anytime"] = Field(default="anytime", examples=["anytime"])
+    title: str = Field(examples=["Cancel anytime"])
 
 
-class PlanOut(BaseModel):
+class PlanOut(ApiModel):
     """A plan, with its prices and all that it promises."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
-
-    code: str
-    title: str
+    code: str = Field(examples=["annual"])
+    title: str = Field(examples=["24 Issues Per Year"])
     term: OfferedTermOut
     prices: list[DigitalPriceOut | PrintPriceOut]
     features: list[FeatureOut]
     guarantee: OfferedGuaranteeOut
     cancellation: CancellationOut
-    offer: list[str] = Field(description="The lines of the plan card, in their order.")
+    offer: list[str] = Field(
+        description="The lines of the plan card, in their order.",
+        examples=[
+            [
+                "24 Issues Per Year",
+                "Optional Print Edition",
+                "Digital Edition Access",
+                "Exclusive Subscriber Content",
+                "Audio provided for all articles",
+                "Unlimited access to past issues",
+                "Coming Soon! Ad FREE",
+                "60-Day money back guarantee!",
+                "Cancel anytime",
+            ]
+        ],
+    )
 
     @classmethod
     def of(cls, plan: Plan, *, now: datetime, zone: ZoneInfo) -> Self:
@@ -152,13 +120,11 @@ class PlanOut(BaseModel):
         )
 
 
-class PlansOut(BaseModel):
+class PlansOut(ApiModel):
     """Every plan. There are few of them, and never a next page."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [EXAMPLE], "next": None}]})
-
     data: list[PlanOut]
-    next: str | None = None
+    next: str | None = Field(default=None, examples=[None])
 
 
 IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of an earlier answer: 304 if it still holds.")]

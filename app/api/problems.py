@@ -15,12 +15,13 @@ from typing import Any, Literal, cast
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from app.api.models import ApiModel
 from app.db.engine.session import is_unreachable
 from app.domain.callers import NotAllowed, NotAuthenticated
 from app.domain.errors import (
@@ -77,7 +78,7 @@ class ValidationFailed(Invalid):
     title = "Validation failed"
 
 
-class Problem(BaseModel):
+class Problem(ApiModel):
     """A problem document (RFC 9457). `code` is stable and meant for programs; further members depend on the code."""
 
     model_config = ConfigDict(extra="allow")

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.deps import Ctx, IdempotencyKey, Now, SupportAgent
-from app.api.models import STORABLE, MoneyOut
+from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.context import Context
@@ -42,93 +41,29 @@ from app.services.refunds import RefundRequest
 
 router = APIRouter(prefix="/v1/support", tags=["refunds"], route_class=Described)
 
-QUOTE_EXAMPLE: JsonDict = {
-    "basis": "guarantee",
-    "allowed": True,
-    "reason": None,
-    "detail": None,
-    "amount": {"amount": 4900, "currency": "usd"},
-    "tax": {"amount": 0, "currency": "usd"},
-    "parts": [
-        {
-            "payment": "pi_123",
-            "amount": {"amount": 4900, "currency": "usd"},
-            "tax": {"amount": 0, "currency": "usd"},
-        }
-    ],
-    "issues": None,
-    "until": "2026-04-30T18:00:00Z",
-    "ends_access": True,
-    "stops_print": False,
-    "effect": "Access ends at once and the subscription is cancelled.",
-    "approval_above": None,
-}
-REFUND_EXAMPLE: JsonDict = {
-    "id": "rfd_0c5e",
-    "payment": "pi_123",
-    "basis": "guarantee",
-    "status": "succeeded",
-    "amount": {"amount": 4900, "currency": "usd"},
-    "tax": {"amount": 0, "currency": "usd"},
-    "reason": "requested_by_reader",
-    "note": None,
-    "requested_by": "staff:agent-1",
-    "decided_by": None,
-    "decided_at": None,
-    "credit_note": "cn_123",
-    "failure_reason": None,
-    "attention": None,
-    "created_at": "2026-03-08T18:00:00Z",
-}
-GIVEN_EXAMPLE: JsonDict = {
-    **REFUND_EXAMPLE,
-    "total": {"amount": 4900, "currency": "usd"},
-    "parts": [REFUND_EXAMPLE],
-}
 
-
-class MoneyIn(BaseModel):
+class MoneyIn(ApiModel):
     """An amount in minor units of a currency."""
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: Annotated[int, Field(ge=1, le=2**53, strict=True)]
-    currency: Annotated[str, StringConstraints(pattern="^[a-z]{3}$")]
+    amount: Annotated[int, Field(ge=1, le=2**53, strict=True)] = Field(examples=[4900])
+    currency: Annotated[str, StringConstraints(pattern="^[a-z]{3}$")] = Field(examples=["usd"])
 
 
-class RefundIn(BaseModel):
+class RefundIn(ApiModel):
     """
     What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens.
 
     ``goodwill`` says with ``amount`` how much; then ``expected_amount`` is that amount, or what the quote said is left.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "payment": "pi_123",
-                    "basis": "guarantee",
-                    "reason": "requested_by_reader",
-                    "expected_amount": {"amount": 4900, "currency": "usd"},
-                },
-                {
-                    "payment": "pi_123",
-                    "basis": "goodwill",
-                    "amount": {"amount": 1000, "currency": "usd"},
-                    "reason": "other",
-                    "note": "The parcel arrived wet twice.",
-                    "expected_amount": {"amount": 1000, "currency": "usd"},
-                },
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
-    basis: Literal["guarantee", "unserved_issues", "goodwill"]
+    payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE] = Field(examples=["pi_123"])
+    basis: Literal["guarantee", "unserved_issues", "goodwill"] = Field(examples=["guarantee"])
     amount: MoneyIn | None = Field(default=None, description="Of goodwill only: how much.")
-    reason: Reason = Field(description="`other` needs a note.")
+    reason: Reason = Field(description="`other` needs a note.", examples=["requested_by_reader"])
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
     expected_amount: MoneyIn
 
@@ -152,15 +87,15 @@ class RefundIn(BaseModel):
         )
 
 
-class PartOut(BaseModel):
+class PartOut(ApiModel):
     """What goes back of one payment."""
 
-    payment: str
+    payment: str = Field(examples=["pi_123"])
     amount: MoneyOut
     tax: MoneyOut
 
 
-class QuotedIssuesOut(BaseModel):
+class QuotedIssuesOut(ApiModel):
     """How many of the issues that the payment bought were served."""
 
     owed: int
@@ -168,23 +103,25 @@ class QuotedIssuesOut(BaseModel):
     unserved: int
 
 
-class QuoteOut(BaseModel):
+class QuoteOut(ApiModel):
     """What a refund on one basis would pay, and what it does; or why it would not."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [QUOTE_EXAMPLE]})
-
-    basis: str
-    allowed: bool
-    reason: str | None = Field(description="why not, as a code", examples=["outside_guarantee"])
-    detail: str | None = Field(description="why not, in a sentence")
+    basis: str = Field(examples=["guarantee"])
+    allowed: bool = Field(examples=[True])
+    reason: str | None = Field(description="why not, as a code", examples=[None])
+    detail: str | None = Field(description="why not, in a sentence", examples=[None])
     amount: MoneyOut = Field(description="In all; of goodwill, what could be given at most.")
     tax: MoneyOut = Field(description="The tax within the amount.")
     parts: list[PartOut] = Field(description="What goes back of each payment of the term: one refund each.")
     issues: QuotedIssuesOut | None = Field(description="With `unserved_issues`: what the amount is reckoned from.")
-    until: datetime | None = Field(description="Until when (excluded) the basis holds.")
-    ends_access: bool = Field(description="Whether access ends with it, and the subscription.")
-    stops_print: bool = Field(description="Whether copies that were still to come are not sent.")
-    effect: str = Field(description="The same in words.")
+    until: datetime | None = Field(
+        description="Until when (excluded) the basis holds.", examples=["2026-04-30T18:00:00Z"]
+    )
+    ends_access: bool = Field(description="Whether access ends with it, and the subscription.", examples=[True])
+    stops_print: bool = Field(description="Whether copies that were still to come are not sent.", examples=[False])
+    effect: str = Field(
+        description="The same in words.", examples=["Access ends at once and the subscription is cancelled."]
+    )
     approval_above: MoneyOut | None = Field(
         description="With `goodwill`: a larger amount waits for a second person; null when no amount does."
     )
@@ -219,38 +156,34 @@ class QuoteOut(BaseModel):
         )
 
 
-class QuotesOut(BaseModel):
+class QuotesOut(ApiModel):
     """The quotes for one payment."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"payment": "pi_123", "quotes": [QUOTE_EXAMPLE]}]})
-
-    payment: str
+    payment: str = Field(examples=["pi_123"])
     quotes: list[QuoteOut]
 
 
-class RefundOut(BaseModel):
+class RefundOut(ApiModel):
     """
     One refund. ``awaiting_approval``: a second person has to agree; ``processing``: Stripe has not answered yet, and we go
     on by ourselves; ``pending`` and ``requires_action``: the money is promised, and not there yet.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [REFUND_EXAMPLE]})
-
     id: str = Field(examples=["rfd_0c5e"])
-    payment: str
-    basis: str
+    payment: str = Field(examples=["pi_123"])
+    basis: str = Field(examples=["guarantee"])
     status: str = Field(examples=["succeeded"])
     amount: MoneyOut
     tax: MoneyOut
-    reason: str
-    note: str | None
-    requested_by: str
-    decided_by: str | None = Field(description="who approved or rejected it")
-    decided_at: datetime | None
-    credit_note: str | None
-    failure_reason: str | None
-    attention: str | None = Field(description="what a person has to look at")
-    created_at: datetime
+    reason: str = Field(examples=["requested_by_reader"])
+    note: str | None = Field(examples=[None])
+    requested_by: str = Field(examples=["staff:agent-1"])
+    decided_by: str | None = Field(description="who approved or rejected it", examples=[None])
+    decided_at: datetime | None = Field(examples=[None])
+    credit_note: str | None = Field(examples=["cn_123"])
+    failure_reason: str | None = Field(examples=[None])
+    attention: str | None = Field(description="what a person has to look at", examples=[None])
+    created_at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
 
     @classmethod
     def of(cls, refund: Refund) -> "RefundOut":
@@ -276,8 +209,6 @@ class RefundOut(BaseModel):
 
 class GivenOut(RefundOut):
     """A refund of the payment that was named, with all that were made in the same go: one for each payment of the term."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [GIVEN_EXAMPLE]})
 
     total: MoneyOut = Field(description="What all parts come to.")
     parts: list[RefundOut] = Field(description="Every refund of the same go, this one among them.")

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.api.deps import Api, Ctx, EntitlementReader
+from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.services import revocations
 from app.services.revocations import Feed
@@ -15,22 +16,16 @@ router = APIRouter(tags=["entitlements"], route_class=Described)
 LONGEST_WAIT = 30  # seconds
 
 
-class RevocationOut(BaseModel):
+class RevocationOut(ApiModel):
     """Tokens of this subscriber whose ``version`` is below this one no longer hold."""
 
-    subscriber: str
-    version: int
-    at: datetime
+    subscriber: str = Field(examples=["user-1"])
+    version: int = Field(examples=[3])
+    at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
 
 
-class RevocationsOut(BaseModel):
+class RevocationsOut(ApiModel):
     """What came, in its order, and what to ask for next."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"data": [{"subscriber": "user-1", "version": 3, "at": "2026-03-08T18:00:00Z"}], "next": "17"}]
-        }
-    )
 
     data: list[RevocationOut]
     next: str = Field(description="Ask with `since` this next.", examples=["17"])

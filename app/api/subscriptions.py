@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, CurrentReader, Now
-from app.api.models import STORABLE, MoneyOut
+from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
@@ -20,14 +20,14 @@ from app.services.subscriptions import Mine
 router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_class=Described)
 
 
-class TermOut(BaseModel):
+class TermOut(ApiModel):
     """One paid period: from ``starts_at`` (included) to ``ends_at`` (not)."""
 
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    ends_at: datetime = Field(examples=["2027-03-01T18:00:00Z"])
 
 
-class IssuesOut(BaseModel):
+class IssuesOut(ApiModel):
     """
     The term's ledger: ``owed`` is what was bought and added since.
 
@@ -36,9 +36,11 @@ class IssuesOut(BaseModel):
     """
 
     owed: int = Field(examples=[24])
-    served: int | None = None
-    unserved: int | None = None
-    last_issue: int | None = Field(default=None, description="the number of the issue that ends the term")
+    served: int | None = Field(default=None, examples=[7])
+    unserved: int | None = Field(default=None, examples=[17])
+    last_issue: int | None = Field(
+        default=None, description="the number of the issue that ends the term", examples=[24]
+    )
 
     @classmethod
     def of(cls, term: Term, ledger: Ledger | None) -> "IssuesOut":
@@ -48,13 +50,13 @@ class IssuesOut(BaseModel):
         return cls(owed=ledger.owed, served=ledger.served, unserved=ledger.unserved, last_issue=ledger.last_issue)
 
 
-class GuaranteeOut(BaseModel):
+class GuaranteeOut(ApiModel):
     """Whether the money-back guarantee holds, and until when (excluded)."""
 
-    eligible: bool
-    until: datetime | None
+    eligible: bool = Field(examples=[True])
+    until: datetime | None = Field(examples=["2026-04-30T18:00:00Z"])
     amount: MoneyOut | None
-    reason: str | None = Field(default=None, description="why not", examples=["outside_guarantee"])
+    reason: str | None = Field(default=None, description="why not", examples=[None])
 
     @classmethod
     def of(cls, quote: Quote | None) -> "GuaranteeOut":
@@ -67,7 +69,7 @@ class GuaranteeOut(BaseModel):
         )
 
 
-class NoticeOut(BaseModel):
+class NoticeOut(ApiModel):
     """What the reader has to be told: a renewal that failed, a pause, an end. ``until``: how long they can read on."""
 
     code: str = Field(examples=["payment_failed"])
@@ -79,44 +81,18 @@ class NoticeOut(BaseModel):
     )
 
 
-class SubscriptionOut(BaseModel):
+class SubscriptionOut(ApiModel):
     """A subscription as its reader sees it. Exactly one of ``renews_at`` and ``ends_at`` is set while it lives."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "scr_0c5e",
-                    "status": "active",
-                    "plan": "annual",
-                    "editions": ["digital"],
-                    "term": {"starts_at": "2026-03-01T18:00:00Z", "ends_at": "2027-03-01T18:00:00Z"},
-                    "issues": {"owed": 24, "served": 7, "unserved": 17, "last_issue": 24},
-                    "renews_at": "2027-03-01T18:00:00Z",
-                    "ends_at": None,
-                    "ended_by": None,
-                    "price": {"amount": 4900, "currency": "usd"},
-                    "guarantee": {
-                        "eligible": True,
-                        "until": "2026-04-30T18:00:00Z",
-                        "amount": {"amount": 4900, "currency": "usd"},
-                        "reason": None,
-                    },
-                    "notice": None,
-                }
-            ]
-        }
-    )
 
     id: str = Field(examples=["scr_0c5e"])
     status: str = Field(examples=["active"])
     plan: str = Field(examples=["annual"])
-    editions: list[Literal["digital", "print"]]
+    editions: list[Literal["digital", "print"]] = Field(examples=[["digital"]])
     term: TermOut | None
     issues: IssuesOut | None
-    renews_at: datetime | None
-    ends_at: datetime | None
-    ended_by: str | None = Field(description="what ended it: a refund's basis, or cancel_now", examples=["guarantee"])
+    renews_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
+    ends_at: datetime | None = Field(examples=[None])
+    ended_by: str | None = Field(description="what ended it: a refund's basis, or cancel_now", examples=[None])
     price: MoneyOut
     guarantee: GuaranteeOut
     notice: NoticeOut | None = Field(default=None, description="null while all is as it should be")
@@ -142,41 +118,18 @@ class SubscriptionOut(BaseModel):
         )
 
 
-class EndOut(BaseModel):
+class EndOut(ApiModel):
     """What one way of cancelling does. ``access_until``: how long what is paid for, or on trial, can be read."""
 
-    ends_at: datetime | None
-    access_until: datetime | None
-    issues_kept: int | None = Field(description="issues still to come that are served all the same; null: not counted")
-
-
-class CancelPreviewOut(BaseModel):
-    """What each way of cancelling would do. Nothing is refunded by itself: a refund that is due is asked for apart."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "period_end": {
-                        "ends_at": "2027-03-01T18:00:00Z",
-                        "access_until": "2027-03-01T18:00:00Z",
-                        "issues_kept": 20,
-                    },
-                    "now": {
-                        "ends_at": "2026-05-01T18:00:00Z",
-                        "access_until": "2026-05-01T18:00:00Z",
-                        "issues_kept": 0,
-                    },
-                    "refund": {
-                        "eligible": False,
-                        "until": "2026-04-30T18:00:00Z",
-                        "amount": {"amount": 0, "currency": "usd"},
-                        "reason": "outside_guarantee",
-                    },
-                }
-            ]
-        }
+    ends_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
+    access_until: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
+    issues_kept: int | None = Field(
+        description="issues still to come that are served all the same; null: not counted", examples=[20]
     )
+
+
+class CancelPreviewOut(ApiModel):
+    """What each way of cancelling would do. Nothing is refunded by itself: a refund that is due is asked for apart."""
 
     period_end: EndOut
     now: EndOut
@@ -196,12 +149,12 @@ class CancelPreviewOut(BaseModel):
         )
 
 
-class CancelIn(BaseModel):
+class CancelIn(ApiModel):
     """``period_end``: access stays for what is paid. ``now``: access ends at once, and nothing is refunded by itself."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"when": "period_end"}]})
+    model_config = ConfigDict(extra="forbid")
 
-    when: Literal["period_end", "now"]
+    when: Literal["period_end", "now"] = Field(examples=["period_end"])
     reason: Annotated[str, StringConstraints(max_length=100), STORABLE] | None = None
     comment: Annotated[str, StringConstraints(max_length=1000), STORABLE] | None = None
 

@@ -4,18 +4,17 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import ConfigDict, Field
 
 from app.api.anomalies import AnomalyOut
-from app.api.comps import COMP_EXAMPLE, CompOut
+from app.api.comps import CompOut
 from app.api.deps import Ctx, Now, SupportAgent
-from app.api.disputes import DISPUTE_EXAMPLE, DisputeOut
-from app.api.issues import LEDGER_EXAMPLE, LedgerOut
-from app.api.models import MoneyOut
+from app.api.disputes import DisputeOut
+from app.api.issues import LedgerOut
+from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
-from app.api.refunds import REFUND_EXAMPLE, RefundOut
+from app.api.refunds import RefundOut
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import Grant
 from app.domain.errors import NotFound
@@ -26,98 +25,16 @@ from app.services.support import Overview
 
 router = APIRouter(prefix="/v1/support/subscribers", tags=["support"], route_class=Described)
 
-SUBSCRIBER_EXAMPLE: JsonDict = {
-    "id": "rdr_0c5e",
-    "subscriber": "user-1",
-    "email": "ada@example.com",
-    "name": "Ada Invented",
-    "stripe_customer": "cus_123",
-    "created_at": "2026-03-01T18:00:00Z",
-}
-OVERVIEW_EXAMPLE: JsonDict = {
-    **SUBSCRIBER_EXAMPLE,
-    "subscriptions": [
-        {
-            "id": "scr_0c5e",
-            "stripe_id": "sub_123",
-            "plan": "annual",
-            "status": "canceled",
-            "print_edition": False,
-            "created_at": "2026-03-01T18:00:00Z",
-            "current_period_end": "2027-03-01T18:00:00Z",
-            "cancel_at": None,
-            "ended_at": "2026-03-08T18:00:00Z",
-            "ended_by": "guarantee",
-            "standing": "Ended by us; Stripe is being told, until it has cancelled.",
-            "terms": [
-                {
-                    "invoice": "in_123",
-                    "starts_at": "2026-03-01T18:00:00Z",
-                    "ends_at": "2027-03-01T18:00:00Z",
-                    "issues_owed": 24,
-                    "ledger": {
-                        **LEDGER_EXAMPLE,
-                        "adjustments": 0,
-                        "owed": 24,
-                        "served": 1,
-                        "unserved": 0,
-                        "cancelled": 23,
-                    },
-                    "print_edition": False,
-                    "refunded_as": "guarantee",
-                    "suspended_as": None,
-                }
-            ],
-        }
-    ],
-    "payments": [
-        {
-            "id": "pi_123",
-            "invoice": "in_123",
-            "amount": {"amount": 4900, "currency": "usd"},
-            "tax": {"amount": 0, "currency": "usd"},
-            "refunded": {"amount": 4900, "currency": "usd"},
-            "paid_at": "2026-03-01T18:00:00Z",
-            "billing_reason": "subscription_create",
-        }
-    ],
-    "refunds": [REFUND_EXAMPLE],
-    "disputes": [DISPUTE_EXAMPLE],
-    "comps": [COMP_EXAMPLE],
-    "grants": [
-        {
-            "id": "grt_in_123",
-            "source": "paid_term",
-            "features": {
-                "archive": [
-                    {"starts_at": "2026-03-01T18:00:00Z", "until": "2027-03-01T18:00:00Z", "reason": "paid_term"}
-                ]
-            },
-        }
-    ],
-    "timeline": [
-        {
-            "at": "2026-03-01T18:00:00Z",
-            "kind": "paid",
-            "words": "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
-        }
-    ],
-    "access": {"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}},
-    "anomalies": [],
-}
 
-
-class SubscriberOut(BaseModel):
+class SubscriberOut(ApiModel):
     """A reader, as support finds them. ``subscriber`` is the identity provider's ``sub``."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [SUBSCRIBER_EXAMPLE]})
-
     id: str = Field(examples=["rdr_0c5e"])
-    subscriber: str
-    email: str | None
-    name: str | None
-    stripe_customer: str | None
-    created_at: datetime
+    subscriber: str = Field(examples=["user-1"])
+    email: str | None = Field(examples=["ada@example.com"])
+    name: str | None = Field(examples=["Ada Invented"])
+    stripe_customer: str | None = Field(examples=["cus_123"])
+    created_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
 
     @classmethod
     def of(cls, found: Subscriber) -> "SubscriberOut":
@@ -132,60 +49,59 @@ class SubscriberOut(BaseModel):
         )
 
 
-class SubscribersOut(BaseModel):
+class SubscribersOut(ApiModel):
     """A list, and where it goes on."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [SUBSCRIBER_EXAMPLE], "next": "rdr_0c5e"}]})
-
     data: list[SubscriberOut]
-    next: str | None
+    next: str | None = Field(examples=["rdr_0c5e"])
 
 
-class PaidTermOut(BaseModel):
+class PaidTermOut(ApiModel):
     """One paid period."""
 
-    invoice: str
-    starts_at: datetime
-    ends_at: datetime
-    issues_owed: int
+    invoice: str = Field(examples=["in_123"])
+    starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    ends_at: datetime = Field(examples=["2027-03-01T18:00:00Z"])
+    issues_owed: int = Field(examples=[24])
     ledger: LedgerOut
-    print_edition: bool
-    refunded_as: str | None
-    suspended_as: str | None
+    print_edition: bool = Field(examples=[False])
+    refunded_as: str | None = Field(examples=["guarantee"])
+    suspended_as: str | None = Field(examples=[None])
 
 
-class HeldOut(BaseModel):
+class HeldOut(ApiModel):
     """A subscription with its terms."""
 
-    id: str
-    stripe_id: str
-    plan: str
-    status: str
-    print_edition: bool
-    created_at: datetime
-    current_period_end: datetime | None
-    cancel_at: datetime | None
-    ended_at: datetime | None
-    ended_by: str | None
+    id: str = Field(examples=["scr_0c5e"])
+    stripe_id: str = Field(examples=["sub_123"])
+    plan: str = Field(examples=["annual"])
+    status: str = Field(examples=["canceled"])
+    print_edition: bool = Field(examples=[False])
+    created_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    current_period_end: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
+    cancel_at: datetime | None = Field(examples=[None])
+    ended_at: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
+    ended_by: str | None = Field(examples=["guarantee"])
     standing: str = Field(
-        description="what its state means, for staff; docs/concepts/subscription-states.md lists them"
+        description="what its state means, for staff; docs/concepts/subscription-states.md lists them",
+        examples=["Ended by us; Stripe is being told, until it has cancelled."],
     )
     terms: list[PaidTermOut]
 
 
-class PaymentOut(BaseModel):
+class PaymentOut(ApiModel):
     """A payment, and what of it went back."""
 
-    id: str
-    invoice: str
+    id: str = Field(examples=["pi_123"])
+    invoice: str = Field(examples=["in_123"])
     amount: MoneyOut
     tax: MoneyOut
     refunded: MoneyOut
-    paid_at: datetime
-    billing_reason: str
+    paid_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    billing_reason: str = Field(examples=["subscription_create"])
 
 
-class AccessOut(BaseModel):
+class AccessOut(ApiModel):
     """The answer for one feature, and why."""
 
     allowed: bool
@@ -193,7 +109,7 @@ class AccessOut(BaseModel):
     until: datetime | None
 
 
-class SpellOut(BaseModel):
+class SpellOut(ApiModel):
     """From when (included) until when (not) a feature is granted, and why."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -203,12 +119,16 @@ class SpellOut(BaseModel):
     reason: str
 
 
-class GrantOut(BaseModel):
+class GrantOut(ApiModel):
     """One source of access. Access is the union of them: ending one takes nothing that another gives."""
 
-    id: str
-    source: str
-    features: dict[str, list[SpellOut]]
+    id: str = Field(examples=["grt_in_123"])
+    source: str = Field(examples=["paid_term"])
+    features: dict[str, list[SpellOut]] = Field(
+        examples=[
+            {"archive": [{"starts_at": "2026-03-01T18:00:00Z", "until": "2027-03-01T18:00:00Z", "reason": "paid_term"}]}
+        ]
+    )
 
     @classmethod
     def of(cls, grant: Grant) -> "GrantOut":
@@ -217,20 +137,18 @@ class GrantOut(BaseModel):
         return cls(id=grant.id, source=grant.source, features=features)
 
 
-class HappeningOut(BaseModel):
+class HappeningOut(ApiModel):
     """One thing that happened, in plain words."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    at: datetime
-    kind: str
-    words: str
+    at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    kind: str = Field(examples=["paid"])
+    words: str = Field(examples=["1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027"])
 
 
 class OverviewOut(SubscriberOut):
     """Everything about one reader."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [OVERVIEW_EXAMPLE]})
 
     subscriptions: list[HeldOut]
     payments: list[PaymentOut]
@@ -238,9 +156,11 @@ class OverviewOut(SubscriberOut):
     disputes: list[DisputeOut]
     comps: list[CompOut]
     grants: list[GrantOut]
-    access: dict[str, AccessOut]
+    access: dict[str, AccessOut] = Field(
+        examples=[{"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}}]
+    )
     timeline: list[HappeningOut] = Field(description="The story of their access, the earliest first.")
-    anomalies: list[AnomalyOut]
+    anomalies: list[AnomalyOut] = Field(examples=[[]])
 
     @classmethod
     def all_of(cls, seen: Overview) -> "OverviewOut":
