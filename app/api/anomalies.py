@@ -1,4 +1,4 @@
-"""``/v1/support/anomalies``: what is out of order at Stripe, and staff have to look at."""
+"""``/v1/support/anomalies``: unusual states at Stripe that staff need to check."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,17 +16,17 @@ router = APIRouter(prefix="/v1/support/anomalies", tags=["support"], route_class
 
 
 class AnomalyOut(ApiModel):
-    """Something out of order: kept with the reason, and not guessed at. It goes when it is in order again."""
+    """An unusual state of an object at Stripe. It disappears from the list once it is resolved."""
 
-    object: str = Field(description="Stripe's id of what it is about", examples=["sub_123"])
+    object: str = Field(description="Id of the Stripe object.", examples=["sub_123"])
     code: str = Field(examples=["quantity"])
     reason: str = Field(examples=["40 of digital: a subscription is for one reader, who has it once whatever is paid"])
-    subscriber: str | None = Field(description="null: nobody we know", examples=["rdr_0c5e"])
+    subscriber: str | None = Field(description="null if the subscriber is unknown.", examples=["rdr_0c5e"])
     seen_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
 
     @classmethod
     def of(cls, found: Anomaly) -> "AnomalyOut":
-        """Show what is out of order."""
+        """Return the body for an anomaly."""
         return cls(
             object=found.object_id,
             code=found.code,
@@ -37,7 +37,7 @@ class AnomalyOut(ApiModel):
 
 
 class AnomaliesOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[AnomalyOut]
     next: str | None = Field(examples=[None])
@@ -50,6 +50,6 @@ async def list_anomalies(
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AnomaliesOut:
-    """List what is out of order at Stripe: states that cannot be, subscriptions of nobody, two plans in one, quantities."""
+    """List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities."""
     found, following = await anomalies.every(ctx, after=after, limit=limit)
     return AnomaliesOut(data=[AnomalyOut.of(one) for one in found], next=following)

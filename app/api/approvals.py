@@ -1,4 +1,4 @@
-"""``/v1/support/refunds``: what was given back, what waits for a second person, and their word on it."""
+"""``/v1/support/refunds``: list refunds, and approve or reject those that need a second person."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ from app.api.deps import Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, GivenOut, RefundOut, answered
+from app.api.refunds import PROCESSING_ANSWER, RefundOut, RefundResultOut, answered
 from app.domain.errors import NotFound
 from app.domain.refunds import (
     NotAwaitingApproval,
@@ -39,14 +39,14 @@ Status = Literal[
 
 
 class RefundsOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[RefundOut]
     next: str | None = Field(examples=["rfd_0c5e"])
 
 
 class RejectionIn(ApiModel):
-    """Why a refund is refused, if there is more to say."""
+    """An optional note on why the refund is rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,26 +62,26 @@ NOTHING_MORE = RejectionIn()
 async def list_refunds(
     _: SupportAgent,
     ctx: Ctx,
-    status: Annotated[Status | None, Query(description="only those that stand so")] = None,
-    attention: Annotated[bool, Query(description="only those that a person has to look at")] = False,
+    status: Annotated[Status | None, Query(description="Only refunds with this status.")] = None,
+    attention: Annotated[bool, Query(description="Only refunds that need attention.")] = False,
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> RefundsOut:
-    """List refunds, the newest first."""
+    """List refunds, newest first."""
     page = await approvals.listed(ctx, status=status, attention=attention, after=after, limit=limit)
     return RefundsOut(data=[RefundOut.of(found) for found in page.found], next=page.next)
 
 
 @router.get("/{refund_id}", responses=problems(NotFound))
-async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> GivenOut:
-    """Show a refund, with all that were made in the same go."""
-    return GivenOut.all_of(await approvals.shown(ctx, refund_id))
+async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> RefundResultOut:
+    """Retrieve a refund, with all refunds of the same request."""
+    return RefundResultOut.all_of(await approvals.shown(ctx, refund_id))
 
 
 @router.post(
     "/{refund_id}/approve",
     status_code=201,
-    response_model=GivenOut,
+    response_model=RefundResultOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
@@ -101,7 +101,7 @@ async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> GivenOut:
 async def approve_refund(
     refund_id: str, request: Request, supervisor: Supervisor, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
-    """Let a refund be paid that waits for a second person. It is quoted again."""
+    """Approve a refund. The amount is quoted again before it is paid."""
 
     async def decide(chosen: str) -> tuple[int, dict[str, Any]]:
         taken = await approvals.approve(ctx, chosen, by=supervisor.actor, now=now)
@@ -124,5 +124,5 @@ async def approve_refund(
 async def reject_refund(
     refund_id: str, supervisor: Supervisor, ctx: Ctx, now: Now, body: RejectionIn = NOTHING_MORE
 ) -> RefundOut:
-    """Refuse a refund that waits for a second person. What was reserved for it is free again."""
+    """Reject a refund. The reserved amount becomes available again."""
     return RefundOut.of(await approvals.reject(ctx, refund_id, by=supervisor.actor, note=body.note, now=now))

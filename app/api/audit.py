@@ -1,4 +1,4 @@
-"""``/v1/support/audit``: who did what to someone's money or access, when and why."""
+"""``/v1/support/audit``: the audit log of everything done to money and access."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=300), STORABLE]
 
 
 class AuditEntryOut(ApiModel):
-    """Who did what, when, to what, why, with what before and after."""
+    """An entry of the audit log: who did what, when and why, with the state before and after."""
 
     id: str = Field(examples=["1024"])
     at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
@@ -27,23 +27,23 @@ class AuditEntryOut(ApiModel):
         description="`reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`", examples=["staff:user-7"]
     )
     action: str = Field(examples=["refund.requested"])
-    object: str = Field(description="the id of what it was done to", examples=["rfd_123"])
-    subscriber: str | None = Field(description="the id of whose it is", examples=["rdr_123"])
-    reason: str | None = Field(description="a code", examples=["other"])
+    object: str = Field(description="Id of the changed object.", examples=["rfd_123"])
+    subscriber: str | None = Field(description="Id of the subscriber.", examples=["rdr_123"])
+    reason: str | None = Field(description="Reason code.", examples=["other"])
     note: str | None = Field(
-        description="their own words: outside the chain, so that they can be erased", examples=["a torn copy"]
+        description="Free text. It is not part of the hash chain, so it can be erased.", examples=["a torn copy"]
     )
     before: dict[str, Any] | None = Field(examples=[None])
     after: dict[str, Any] | None = Field(examples=[{"amount": 100}])
     request_id: str | None = Field(examples=["4f1c"])
     hash: str | None = Field(
-        description="its seal in the chain; null: a worker is about to seal it",
+        description="Hash in the chain; null until a worker has added the entry to it.",
         examples=["9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de"],
     )
 
     @classmethod
     def of(cls, listed: Listed) -> "AuditEntryOut":
-        """Show an entry."""
+        """Return the body for an entry."""
         entry = listed.entry
         return cls(
             id=str(entry.id),
@@ -62,7 +62,7 @@ class AuditEntryOut(ApiModel):
 
 
 class AuditOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[AuditEntryOut]
     next: str | None = Field(examples=[None])
@@ -72,16 +72,16 @@ class AuditOut(ApiModel):
 async def list_audit(
     _: Admin,
     ctx: Ctx,
-    actor: Annotated[Word | None, Query(description="whole: `staff:user-7`")] = None,
-    action: Annotated[Word | None, Query(description="whole, or its beginning and a star: `refund.*`")] = None,
-    object: Annotated[Word | None, Query(description="the id of what it was done to")] = None,  # noqa: A002
-    subscriber: Annotated[Word | None, Query(description="the id of whose it is: `rdr_123`")] = None,
-    since: Annotated[Moment | None, Query(description="then or later")] = None,
-    until: Annotated[Moment | None, Query(description="before")] = None,
-    after: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="the `next` of the page before")] = None,
+    actor: Annotated[Word | None, Query(description="Exact match: `staff:user-7`.")] = None,
+    action: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `refund.*`.")] = None,
+    object: Annotated[Word | None, Query(description="Id of the changed object.")] = None,  # noqa: A002
+    subscriber: Annotated[Word | None, Query(description="Id of the subscriber: `rdr_123`.")] = None,
+    since: Annotated[Moment | None, Query(description="At or after this time.")] = None,
+    until: Annotated[Moment | None, Query(description="Before this time.")] = None,
+    after: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AuditOut:
-    """List entries of the audit log, the newest first."""
+    """List audit log entries, newest first."""
     wanted = Selection(actor=actor, action=action, object_id=object, subscriber_id=subscriber, since=since, until=until)
     found = await audit.page(ctx, wanted, after=int(after) if after is not None else None, limit=limit)
     return AuditOut(data=[AuditEntryOut.of(one) for one in found.found], next=found.next)

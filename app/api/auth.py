@@ -180,7 +180,7 @@ class Authenticator:
                 raise
             before = self._servers_before.get(hashed, now=now)
             if before is None:
-                raise DatabaseUnavailable("the database does not answer") from failure
+                raise DatabaseUnavailable("the database is not responding") from failure
             return before
         if found is None:
             self._servers_before.drop(hashed)

@@ -1,4 +1,4 @@
-"""``/v1/me/billing-portal-sessions`` and ``/v1/me/invoices``: what Stripe shows a reader of their own."""
+"""``/v1/me/billing-portal-sessions`` and ``/v1/me/invoices``: Stripe's billing portal, and one's own invoices."""
 
 from datetime import datetime
 from typing import Annotated
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/me", tags=["subscription"], route_class=Described
 
 
 class PortalIn(ApiModel):
-    """Where the portal's way back leads."""
+    """Where the billing portal sends the reader afterwards."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,13 +30,13 @@ class PortalIn(ApiModel):
 
 
 class PortalOut(ApiModel):
-    """A link that opens Stripe's portal for this reader, for some minutes: send them there at once, and keep it nowhere."""
+    """A short-lived link to Stripe's billing portal. Redirect the reader at once and don't store it."""
 
     url: str = Field(examples=["https://billing.stripe.com/p/session/test_123"])
 
 
 class InvoiceOut(ApiModel):
-    """An invoice, and where to read it at Stripe. An open one is paid at its page."""
+    """An invoice with links to Stripe's pages. An open invoice can be paid on its page."""
 
     id: str = Field(examples=["in_123"])
     number: str | None = Field(examples=["ABCD-0001"])
@@ -47,12 +47,12 @@ class InvoiceOut(ApiModel):
     hosted_invoice_url: str | None = Field(examples=["https://invoice.stripe.com/i/acct_1/test_123"])
     invoice_pdf: str | None = Field(examples=["https://pay.stripe.com/invoice/acct_1/test_123/pdf"])
     receipt_url: str | None = Field(
-        description="null: nothing was charged for it", examples=["https://pay.stripe.com/receipts/test_123"]
+        description="null if nothing was charged.", examples=["https://pay.stripe.com/receipts/test_123"]
     )
 
     @classmethod
     def of(cls, shown: ShownInvoice) -> "InvoiceOut":
-        """Show an invoice."""
+        """Return the body for an invoice."""
         return cls(
             id=shown.id,
             number=shown.number,
@@ -67,7 +67,7 @@ class InvoiceOut(ApiModel):
 
 
 class InvoicesOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[InvoiceOut]
     next: str | None = Field(examples=[None])
@@ -79,7 +79,7 @@ class InvoicesOut(ApiModel):
     responses=problems(NoSubscription, ReturnUrlNotAllowed, StripeRefused, StripeUnavailable),
 )
 async def open_billing_portal(body: PortalIn, reader: CurrentReader, ctx: Ctx) -> PortalOut:
-    """Open Stripe's portal, where readers look after their cards. What they do there is followed."""
+    """Create a billing portal session, where the reader manages payment methods."""
     url = await billing.open_portal(ctx, reader.sub, return_url=body.return_url)
     return PortalOut(url=url)
 
@@ -91,6 +91,6 @@ async def my_invoices(
     after: Annotated[str | None, Query(max_length=100), STORABLE] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> InvoicesOut:
-    """List the reader's invoices as Stripe has them, the newest first, with the pages that show them."""
+    """List my invoices, newest first, with links to Stripe's pages."""
     shown, following = await billing.invoices_of(ctx, reader.sub, after=after, limit=limit)
     return InvoicesOut(data=[InvoiceOut.of(one) for one in shown], next=following)

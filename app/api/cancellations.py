@@ -1,4 +1,4 @@
-"""``/v1/support/subscriptions/{id}/cancel`` and ``…/resume``: staff end a subscription for its reader, or have it go on."""
+"""``/v1/support/subscriptions/{id}/cancel`` and ``…/resume``: cancel or resume a subscription for a reader."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -23,7 +23,7 @@ Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000),
 
 
 class CancellationIn(ApiModel):
-    """``period_end``: access stays for what is paid. ``now``: it ends at once, and nothing is refunded by itself."""
+    """``period_end``: access lasts until the end of the paid period. ``now``: it ends immediately, without a refund."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class CancellationIn(ApiModel):
 
 
 class ResumptionIn(ApiModel):
-    """Why it shall go on."""
+    """Why the subscription is resumed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,24 +41,25 @@ class ResumptionIn(ApiModel):
     note: Note | None = None
 
 
-class EndingOut(ApiModel):
-    """Whether and when a subscription ends, as things stand now. ``subscriber`` is the identity provider's ``sub``."""
+class SubscriptionEndOut(ApiModel):
+    """Whether and when a subscription ends. ``subscriber`` is the identity provider's ``sub``."""
 
     id: str = Field(examples=["scr_0c5e"])
     subscriber: str = Field(examples=["user-1"])
     status: str = Field(examples=["active"])
     current_period_end: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     cancel_at: datetime | None = Field(
-        description="when it is to end; null: it renews, or is over", examples=["2027-03-01T18:00:00Z"]
+        description="When the subscription will end; null if it renews or has ended.", examples=["2027-03-01T18:00:00Z"]
     )
     ended_at: datetime | None = Field(examples=[None])
     ended_by: str | None = Field(
-        description="what ended it: cancel_now, a refund's basis; null: Stripe, or nothing", examples=[None]
+        description="What ended it: `cancel_now` or a refund's basis; null if it has not ended, or Stripe ended it.",
+        examples=[None],
     )
 
     @classmethod
-    def of(cls, found: SubscriptionOf) -> "EndingOut":
-        """Show how a subscription stands."""
+    def of(cls, found: SubscriptionOf) -> "SubscriptionEndOut":
+        """Return the body for a subscription's end."""
         held = found.subscription
         return cls(
             id=held.id,
@@ -74,8 +75,8 @@ class EndingOut(ApiModel):
 @router.post("/{subscription_id}/cancel", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def cancel_for_reader(
     subscription_id: str, body: CancellationIn, agent: SupportAgent, ctx: Ctx, now: Now
-) -> EndingOut:
-    """End a subscription for its reader. Asked twice to end with what is paid, it counts once."""
+) -> SubscriptionEndOut:
+    """Cancel a reader's subscription. Scheduling the same cancellation twice has no further effect."""
     found = await support.subscription(ctx, subscription_id)
     sub = found.subscriber.sub
     reason, by = in_one(body.reason, body.note), agent.actor
@@ -85,16 +86,16 @@ async def cancel_for_reader(
         await cancellations.cancel_at_period_end(
             ctx, sub, reason=reason, comment=None, by=by, only=subscription_id, now=now
         )
-    return EndingOut.of(await support.subscription(ctx, subscription_id))
+    return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id))
 
 
 @router.post("/{subscription_id}/resume", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def resume_for_reader(
     subscription_id: str, body: ResumptionIn, agent: SupportAgent, ctx: Ctx, now: Now
-) -> EndingOut:
-    """Have a subscription go on that was to end. One that is to renew anyway just stays so."""
+) -> SubscriptionEndOut:
+    """Resume the subscription. A subscription that already renews is left unchanged."""
     found = await support.subscription(ctx, subscription_id)
     sub = found.subscriber.sub
     reason = in_one(body.reason, body.note)
     await cancellations.resume(ctx, sub, reason=reason, by=agent.actor, only=subscription_id, now=now)
-    return EndingOut.of(await support.subscription(ctx, subscription_id))
+    return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id))

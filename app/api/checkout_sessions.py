@@ -1,4 +1,4 @@
-"""``/v1/checkout-sessions``: a reader begins to subscribe, and comes back."""
+"""``/v1/checkout-sessions``: start a checkout and get its result."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
 
 
 class CheckoutIn(ApiModel):
-    """What the reader chose, and where to send them afterwards. ``{CHECKOUT_SESSION_ID}`` is filled in."""
+    """What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's id."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class CheckoutIn(ApiModel):
     promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] | None = None
 
     def to_request(self) -> CheckoutRequest:
-        """Return it in the service's words."""
+        """Return the request for the service."""
         return CheckoutRequest(
             choice=Choice(plan=self.plan, print_edition=self.print_edition, promotion_code=self.promotion_code),
             success_url=self.success_url,
@@ -44,7 +44,7 @@ class CheckoutIn(ApiModel):
 
 
 class CheckoutOut(ApiModel):
-    """An open session: send the reader to ``url``."""
+    """A checkout session. Redirect the reader to ``url``."""
 
     id: str = Field(examples=["cs_test_a1b2c3"])
     url: str | None = Field(examples=["https://checkout.stripe.com/c/pay/cs_test_a1b2c3"])
@@ -53,12 +53,12 @@ class CheckoutOut(ApiModel):
 
     @classmethod
     def of(cls, held: Checkout) -> "CheckoutOut":
-        """Show a session."""
+        """Return the body for a session."""
         return cls(id=held.stripe_id or "", url=held.url, status=held.status, expires_at=held.expires_at)
 
 
-class OutcomeOut(ApiModel):
-    """What came of a session. ``entitled``: the reader may read now."""
+class CheckoutResultOut(ApiModel):
+    """The result of a checkout session. ``entitled`` says whether the reader has access now."""
 
     id: str = Field(examples=["cs_test_a1b2c3"])
     status: Literal["opening", "open", "complete", "expired", "failed"] = Field(examples=["complete"])
@@ -74,21 +74,21 @@ class OutcomeOut(ApiModel):
     ),
 )
 async def start_checkout(body: CheckoutIn, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutOut:
-    """Open a hosted checkout; the same choice returns the one that is open, another closes it first."""
+    """Create a checkout session. Returns the open session for the same choice; a different choice expires it first."""
     buyer = Reader(sub=reader.sub, email=reader.email, name=reader.name)
     held = await checkout.start(ctx, body.to_request(), reader=buyer, now=now)
     return CheckoutOut.of(held)
 
 
 @router.get("/{session_id}", responses=problems(NotFound))
-async def checkout_outcome(session_id: str, reader: CurrentReader, ctx: Ctx, now: Now) -> OutcomeOut:
-    """Tell what came of a session. Stripe is asked when its webhook is late, so the return page need not wait for it."""
+async def checkout_outcome(session_id: str, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutResultOut:
+    """Retrieve a checkout session. If the webhook is late, its state is fetched from Stripe."""
     bought = await checkout.look(ctx, session_id, sub=reader.sub)
     if bought is not None:
         await subscriptions.refresh(ctx, bought, now=now)
     out = await checkout.outcome(ctx, session_id, sub=reader.sub, now=now)
     held = out.checkout
-    return OutcomeOut(
+    return CheckoutResultOut(
         id=session_id,
         status=held.status,
         payment_status=held.payment_status,

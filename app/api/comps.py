@@ -1,4 +1,4 @@
-"""``/v1/support/comps``: access that nobody pays for."""
+"""``/v1/support/comps``: give and revoke complimentary access."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/support/comps", tags=["support"], route_class=Des
 
 
 class CompIn(ApiModel):
-    """Who gets what, for how long and why. Until a time, or for so many issues."""
+    """Complimentary access to a plan, until a time or for a number of issues."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,19 +26,19 @@ class CompIn(ApiModel):
     plan: Annotated[str, Field(min_length=1, max_length=100), STORABLE] = Field(examples=["annual"])
     until: Moment | None = Field(default=None, examples=["2026-06-01T05:00:00Z"])
     issues: int | None = Field(
-        default=None, ge=1, le=240, strict=True, description="Until so many issues from now are mailed."
+        default=None, ge=1, le=240, strict=True, description="Access lasts until this number of issues has been mailed."
     )
     reason: Annotated[str, Field(min_length=1, max_length=500), STORABLE] = Field(examples=["a copy lost"])
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
         if (self.until is None) == (self.issues is None):
-            raise ValueError("either until or issues is needed, and not both")
+            raise ValueError("specify exactly one of until and issues")
         return self
 
 
 class CompOut(ApiModel):
-    """A comp. Once it was taken back it grants nothing."""
+    """Complimentary access. After it is revoked it grants nothing."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -54,13 +54,13 @@ class CompOut(ApiModel):
 
     @classmethod
     def of(cls, comp: Comp) -> "CompOut":
-        """Show a comp."""
+        """Return the body for a comp."""
         return cls.model_validate(comp)
 
 
 @router.post("", status_code=201, responses=problems(UnknownPlan, CompIsOver, CalendarTooShort))
 async def give_comp(body: CompIn, agent: SupportAgent, ctx: Ctx, now: Now) -> CompOut:
-    """Give a reader access for nothing. They need never have been here before."""
+    """Give complimentary access. The reader does not need an existing account."""
     given = await comps.give(
         ctx, body.subscriber, plan=body.plan, until=body.until, count=body.issues, reason=body.reason, by=agent, now=now
     )
@@ -75,5 +75,5 @@ async def take_comp_back(
     now: Now,
     reason: Annotated[str | None, Query(max_length=500), STORABLE] = None,
 ) -> CompOut:
-    """Take a comp back, at once. What else gives the reader access stays."""
+    """Revoke complimentary access immediately. The reader's other access is unaffected."""
     return CompOut.of(await comps.take_back(ctx, comp_id, reason=reason, by=agent, now=now))

@@ -59,18 +59,18 @@ async def _real_time(ctx: Ctx) -> datetime:
     return ctx.clock.real()
 
 
-Now = Annotated[datetime, Depends(_policy_time)]  # by which terms, guarantees and access are judged
+Now = Annotated[datetime, Depends(_policy_time)]  # decides about terms, guarantees and access
 RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and time-outs
 
-# Only said in the OpenAPI document: the authenticator reads the header itself.
+# Only for the OpenAPI document: the authenticator reads the header itself.
 _PERSON = HTTPBearer(
     scheme_name="person",
     bearerFormat="JWT",
-    description="Of a reader or staff: an RFC 9068 access token of the configured OIDC issuer.",
+    description="Access token (RFC 9068) of a reader or staff member, from the configured OIDC issuer.",
     auto_error=False,
 )
 _SERVER = HTTPBearer(
-    scheme_name="server", bearerFormat="nsk_…", description="Of a server, for its scopes.", auto_error=False
+    scheme_name="server", bearerFormat="nsk_…", description="API key of a server, with its scopes.", auto_error=False
 )
 
 
@@ -82,7 +82,7 @@ CurrentReader = Annotated[Reader, Depends(_current_reader)]
 
 
 def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
-    """Return a dependency: the person who is calling, if they have the role; else NotAllowed is raised."""
+    """Return a dependency that gives the authenticated person, or raises NotAllowed without the role."""
 
     async def person(reader: CurrentReader) -> Reader:
         reader.require(role)
@@ -91,7 +91,7 @@ def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
     return person
 
 
-# The scopes are only said in the OpenAPI document: there the roles, or what a key is for, are named by the operation.
+# The scopes only document, for OpenAPI, which role or API key scope an operation requires.
 SupportAgent = Annotated[Reader, Security(person_with(SUPPORT), scopes=[SUPPORT])]
 Supervisor = Annotated[Reader, Security(person_with(SUPERVISOR), scopes=[SUPERVISOR])]
 Circulation = Annotated[Reader, Security(person_with(CIRCULATION), scopes=[CIRCULATION])]
@@ -99,7 +99,7 @@ Admin = Annotated[Reader, Security(person_with(ADMIN), scopes=[ADMIN])]
 
 
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
-    """Return a dependency: the server that is calling, if its key has the scope; else NotAllowed is raised."""
+    """Return a dependency that gives the calling server's key, or raises NotAllowed without the scope."""
 
     async def server(request: Request, api: Api, _: Annotated[object, Depends(_SERVER)]) -> ServerKey:
         return await api.authenticator.server(request, scope)

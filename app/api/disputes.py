@@ -1,4 +1,4 @@
-"""``/v1/support/disputes`` and ``/v1/support/attention``: what banks did, and what staff have to decide themselves."""
+"""``/v1/support/disputes`` and ``/v1/support/attention``: disputes, and items that need a decision by staff."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -19,38 +19,37 @@ router = APIRouter(prefix="/v1/support", tags=["support"], route_class=Described
 
 
 class DisputeOut(ApiModel):
-    """A dispute of a payment. Evidence is given in Stripe's Dashboard, until ``due_by``."""
+    """A dispute of a payment. Submit evidence in Stripe's Dashboard before ``due_by``."""
 
     id: str = Field(examples=["dp_123"])
     payment: str | None = Field(examples=["pi_123"])
     subscriber: str | None = Field(
-        description="Of support's page. null: the payment is none of ours.", examples=["rdr_0c5e"]
+        description="Id of the subscriber; null if the payment does not belong to this service.", examples=["rdr_0c5e"]
     )
-    status: str = Field(description="Stripe's word.", examples=["needs_response"])
+    status: str = Field(description="Stripe's dispute status.", examples=["needs_response"])
     answer: str = Field(
-        description="What follows from that status.",
+        description="What the status means.",
         examples=["A chargeback: the bank has taken the money. Evidence has a deadline."],
     )
     open: bool = Field(examples=[True])
     amount: MoneyOut
     reason: str = Field(examples=["fraudulent"])
     refundable: bool = Field(
-        description="Whether the payment can be given back all the same, when Stripe was last asked.", examples=[False]
+        description="Whether the payment could still be refunded when it was last fetched from Stripe.",
+        examples=[False],
     )
-    due_by: datetime | None = Field(
-        description="Until when the bank takes evidence.", examples=["2026-03-10T18:00:00Z"]
-    )
+    due_by: datetime | None = Field(description="Deadline for evidence.", examples=["2026-03-10T18:00:00Z"])
     opened_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     closed_at: datetime | None = Field(examples=[None])
     concern: str | None = Field(
-        description="Why somebody has to look at it, besides answering in time: unknown_status, unknown_payment, "
+        description="Why the dispute needs attention beyond the evidence: unknown_status, unknown_payment, "
         "other_currency, in_part, refunded_too, won_after_lost.",
         examples=[None],
     )
 
     @classmethod
     def of(cls, dispute: Dispute) -> "DisputeOut":
-        """Show a dispute."""
+        """Return the body for a dispute."""
         return cls(
             id=dispute.id,
             payment=dispute.payment_id,
@@ -69,14 +68,14 @@ class DisputeOut(ApiModel):
 
 
 class DisputesOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[DisputeOut]
     next: str | None = Field(examples=["dp_123"])
 
 
 class AttentionOut(ApiModel):
-    """Something that no rule and no policy decides."""
+    """An item that no rule or policy decides."""
 
     id: str = Field(examples=["rfd_0c5e"])
     kind: str = Field(description="dispute, fraud_warning, refund_failed or credit_note.", examples=["refund_failed"])
@@ -87,7 +86,7 @@ class AttentionOut(ApiModel):
 
     @classmethod
     def of(cls, item: Item) -> "AttentionOut":
-        """Show one."""
+        """Return the body for an item."""
         return cls(
             id=item.object_id,
             kind=item.kind,
@@ -99,14 +98,14 @@ class AttentionOut(ApiModel):
 
 
 class AttentionListOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[AttentionOut]
     next: str | None = Field(examples=["rfd_0c5e"])
 
 
 class DismissalIn(ApiModel):
-    """What was done about it."""
+    """What was done about the item."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -121,7 +120,7 @@ async def list_disputes(
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> DisputesOut:
-    """List disputes, first the ones whose evidence is due first."""
+    """List disputes, by evidence deadline."""
     wanted = None if state == "all" else state == "open"
     page = await disputes.listed(ctx, is_open=wanted, after=after, limit=limit)
     return DisputesOut(data=[DisputeOut.of(found) for found in page.found], next=page.next)
@@ -134,12 +133,12 @@ async def list_attention(
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AttentionListOut:
-    """List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing."""
+    """List items that need attention: unusual disputes, fraud warnings without an action, failed refunds."""
     page = await attention.listed(ctx, after=after, limit=limit)
     return AttentionListOut(data=[AttentionOut.of(item) for item in page.found], next=page.next)
 
 
 @router.post("/attention/{object_id}/dismiss", status_code=204, responses=problems(NotFound))
 async def dismiss_attention(object_id: str, body: DismissalIn, agent: SupportAgent, ctx: Ctx, now: Now) -> None:
-    """Take something off the list, with what was done about it."""
+    """Dismiss an item, with what was done about it."""
     await attention.dismiss(ctx, object_id, by=f"staff:{agent.sub}", reason=body.reason, now=now)

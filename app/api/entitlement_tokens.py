@@ -1,4 +1,4 @@
-"""``/v1/me/entitlement-tokens`` and ``/.well-known/jwks.json``: what an edge needs to answer by itself."""
+"""``/v1/me/entitlement-tokens`` and ``/.well-known/jwks.json``: signed tokens that edge servers verify themselves."""
 
 from datetime import datetime
 
@@ -16,14 +16,14 @@ router = APIRouter(tags=["entitlements"], route_class=Described)
 
 
 class TokenOut(ApiModel):
-    """A JWT that says what a reader may use, and until when it may be believed."""
+    """A JWT with the reader's entitlements, and its expiration time."""
 
     token: str = Field(examples=["eyJ0eXAiOiJlbnRpd…"])
     expires_at: datetime = Field(examples=["2026-03-01T18:05:00Z"])
 
 
 class KeyOut(ApiModel):
-    """A public key, as RFC 7517 has it."""
+    """A public key in JWK format (RFC 7517)."""
 
     kty: str = Field(examples=["EC"])
     crv: str = Field(examples=["P-256"])
@@ -35,14 +35,14 @@ class KeyOut(ApiModel):
 
 
 class KeysOut(ApiModel):
-    """Every key by which a living token may have to be checked."""
+    """All keys needed to verify tokens that have not expired."""
 
     keys: list[KeyOut] = Field(min_length=1)
 
 
 @router.post("/v1/me/entitlement-tokens", responses=problems(DatabaseUnavailable, NoSigningKey))
 async def mint_entitlement_token(reader: CurrentReader, api: Api, now: Now, real_now: RealNow) -> TokenOut:
-    """Sign what the reader may use, for servers that check it by themselves. It lives for minutes."""
+    """Create an entitlement token. Edge servers verify it themselves; it expires within minutes."""
     held = await api.entitlements.everything(reader.sub, now=now)
     minted = await api.signer.mint(held.sub, held.features, held.version, lasts=held.lasts, now=real_now)
     return TokenOut(token=minted.token, expires_at=minted.expires_at)
@@ -50,7 +50,7 @@ async def mint_entitlement_token(reader: CurrentReader, api: Api, now: Now, real
 
 @router.get("/.well-known/jwks.json", responses=problems(NoSigningKey))
 async def signing_keys(response: Response, api: Api, real_now: RealNow) -> KeysOut:
-    """Tell the keys by which entitlement tokens are checked. A new one is here before it signs."""
+    """List the keys that verify entitlement tokens. A new key is published before it signs."""
     found = await api.signer.published(now=real_now)
     response.headers["Cache-Control"] = f"public, max-age={int(CACHED_FOR.total_seconds())}"
     return KeysOut(keys=[KeyOut.model_validate(key) for key in found])

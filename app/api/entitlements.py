@@ -1,4 +1,4 @@
-"""``/v1/me/entitlements`` and ``/v1/subscribers/{sub}/entitlements``: all a reader may use. One feature: see ``hot``."""
+"""``/v1/me/entitlements`` and ``/v1/subscribers/{sub}/entitlements``: every feature a reader may use."""
 
 from datetime import datetime
 
@@ -15,46 +15,48 @@ from app.services.entitlements import Entitled
 router = APIRouter(tags=["entitlements"], route_class=Described)
 
 
-class GrantedOut(ApiModel):
-    """A feature that may be used, until when (excluded), and why."""
+class GrantedFeatureOut(ApiModel):
+    """A feature the reader may use: until when (exclusive) and why."""
 
-    until: datetime | None
+    until: datetime | None = Field(examples=["2027-03-01T00:00:00Z"])
     reason: str = Field(examples=["paid_term"])
-    grant: str | None = Field(description="The grant that gives it.", examples=["grt_in_123"])
+    grant: str | None = Field(description="The grant that gives access.", examples=["grt_in_123"])
 
 
-class RefusedOut(ApiModel):
-    """A feature that may not be used, and why not; ``until`` is when it ended."""
+class DeniedFeatureOut(ApiModel):
+    """A feature the reader may not use, and why. ``until`` is when access ended."""
 
-    until: datetime | None
+    until: datetime | None = Field(examples=[None])
     reason: str = Field(examples=["coming_soon"])
 
 
 class EntitlementsOut(ApiModel):
-    """Every feature a reader may use now, and why not the others. The version rises whenever what is granted changes."""
+    """The features a reader may use now, and why they may not use the others. ``version`` grows with every change."""
 
     subscriber: str = Field(examples=["user-1"])
-    features: dict[str, GrantedOut] = Field(
+    features: dict[str, GrantedFeatureOut] = Field(
         examples=[{"archive": {"until": "2027-03-01T00:00:00Z", "reason": "paid_term", "grant": "grt_in_123"}}]
     )
-    refused: dict[str, RefusedOut] = Field(examples=[{"ad_free": {"until": None, "reason": "coming_soon"}}])
+    refused: dict[str, DeniedFeatureOut] = Field(examples=[{"ad_free": {"until": None, "reason": "coming_soon"}}])
     version: int = Field(examples=[1])
 
     @classmethod
     def of(cls, held: Entitled) -> "EntitlementsOut":
-        """Show what a reader may use."""
-        features = {n: GrantedOut(until=d.until, reason=d.reason, grant=d.grant) for n, d in held.features.items()}
-        refused = {name: RefusedOut(until=d.until, reason=d.reason) for name, d in held.refused.items()}
+        """Return the body for a reader's entitlements."""
+        features = {
+            n: GrantedFeatureOut(until=d.until, reason=d.reason, grant=d.grant) for n, d in held.features.items()
+        }
+        refused = {name: DeniedFeatureOut(until=d.until, reason=d.reason) for name, d in held.refused.items()}
         return cls(subscriber=held.sub, features=features, refused=refused, version=held.version)
 
 
 @router.get("/v1/me/entitlements", responses=problems(DatabaseUnavailable))
 async def my_entitlements(reader: CurrentReader, api: Api, now: Now) -> EntitlementsOut:
-    """Tell a reader what they may use. One who never subscribed may use nothing, which is no error."""
+    """List my entitlements. A reader who never subscribed has none; that is not an error."""
     return EntitlementsOut.of(await api.entitlements.everything(reader.sub, now=now))
 
 
 @router.get("/v1/subscribers/{sub}/entitlements", responses=problems(DatabaseUnavailable))
 async def entitlements_of(sub: str, _: EntitlementReader, api: Api, now: Now) -> EntitlementsOut:
-    """Tell a server what any reader may use, by the identity provider's ``sub``."""
+    """List a reader's entitlements, by the identity provider's ``sub``. For servers with an API key."""
     return EntitlementsOut.of(await api.entitlements.everything(sub, now=now))

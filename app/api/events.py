@@ -1,4 +1,4 @@
-"""``/v1/support/events``: the webhook inbox, for whoever operates it: what came, what became of it, and once more please."""
+"""``/v1/support/events``: the webhook inbox for operators: list, show and replay events."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -24,85 +24,90 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
 
 
 class EventOut(ApiModel):
-    """An event, and what became of it."""
+    """A Stripe event and its state."""
 
-    id: str = Field(description="Stripe's; `knk_…` is a look that Newsstand ordered by itself.", examples=["evt_123"])
+    id: str = Field(
+        description="Stripe's id; `knk_…` is a refetch that Newsstand requested itself.", examples=["evt_123"]
+    )
     type: str = Field(examples=["customer.subscription.updated"])
     state: State = Field(examples=["dead"])
-    reason: str | None = Field(description="why it was ignored", examples=[None])
+    reason: str | None = Field(description="Why the event was ignored.", examples=[None])
     last_error: str | None = Field(
-        description="why it failed last", examples=["UnknownPlan: the catalogue has no plan quarterly"]
+        description="The last error.", examples=["UnknownPlan: the catalogue has no plan quarterly"]
     )
-    object: str | None = Field(description="the id of what it tells of", examples=["sub_123"])
+    object: str | None = Field(description="Id of the Stripe object.", examples=["sub_123"])
     key: str | None = Field(
-        description="what is looked at for it, as kind and id; null: nothing follows from it",
+        description="The object that is fetched, as kind and id; null if the event is not used.",
         examples=["subscription:sub_123"],
     )
     api_version: str | None = Field(examples=["2026-10-28.endive"])
     livemode: bool | None = Field(examples=[True])
     created_at: datetime | None = Field(
-        description="Stripe's, in whole seconds: it tells nothing of the order.", examples=["2026-03-01T18:00:00Z"]
+        description="Stripe's creation time in whole seconds. It does not give the order of events.",
+        examples=["2026-03-01T18:00:00Z"],
     )
     received_at: datetime = Field(examples=["2026-03-01T18:00:01Z"])
     applied_at: datetime | None = Field(examples=[None])
-    due_at: datetime | None = Field(description="when it is tried next; null: it is not", examples=[None])
+    due_at: datetime | None = Field(description="Time of the next attempt; null if there is none.", examples=[None])
     attempts: int = Field(examples=[12])
 
     @classmethod
     def of(cls, event: StoredEvent) -> "EventOut":
-        """Show an event."""
+        """Return the body for an event."""
         return cls(**_fields(event))
 
 
 class EventsOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[EventOut]
     next: str | None = Field(examples=[None])
 
 
-class ToldOut(EventOut):
-    """An event with what it said."""
+class EventWithPayloadOut(EventOut):
+    """An event with its payload."""
 
     payload: dict[str, Any] = Field(
-        description="As it came, but for secrets and links that need no sign-in.",
+        description="The payload, without secrets and links that need no sign-in.",
         examples=[{"id": "evt_123", "object": "event", "data": {"object": {"id": "sub_123"}}}],
     )
 
     @classmethod
-    def all_of(cls, told: Told) -> "ToldOut":
-        """Show an event with its payload."""
+    def all_of(cls, told: Told) -> "EventWithPayloadOut":
+        """Return the body for an event with its payload."""
         return cls(**_fields(told.event), payload=told.payload)
 
 
 class ReplayIn(ApiModel):
-    """Which events are replayed: those that match all that is given."""
+    """The filter: events that match all given fields are replayed."""
 
     model_config = ConfigDict(extra="forbid")
 
     state: list[State] = Field(
-        default=["failed", "dead"], max_length=5, description="None given: failed and dead.", examples=[["dead"]]
+        default=["failed", "dead"], max_length=5, description="Default: failed and dead.", examples=[["dead"]]
     )
     type: Word | None = Field(
-        default=None, description="whole, or its beginning and a star: `invoice.*`", examples=["invoice.*"]
+        default=None, description="Exact match, or a prefix and a star: `invoice.*`.", examples=["invoice.*"]
     )
     object: Word | None = None
     key: Word | None = None
     since: Moment | None = None
     until: Moment | None = None
-    dry_run: bool = Field(default=False, strict=True, description="Only count.", examples=[True])
+    dry_run: bool = Field(
+        default=False, strict=True, description="Count the matching events without replaying them.", examples=[True]
+    )
     expected: Annotated[int, Field(ge=0, le=2**53, strict=True)] | None = Field(
-        default=None, description="What a dry run counted: if it no longer holds, nothing happens."
+        default=None, description="The count of a dry run. If it has changed, nothing is replayed."
     )
 
 
-class ReplayedOut(ApiModel):
-    """What came of it."""
+class ReplayResultOut(ApiModel):
+    """The result of a replay."""
 
     matched: int = Field(examples=[3])
-    replayed: int = Field(description="are due now", examples=[3])
+    replayed: int = Field(description="Number of events queued.", examples=[3])
     without_effect: int = Field(
-        description="are of a kind from which nothing follows, and stay put aside", examples=[0]
+        description="Number of events of types that are not used; they remain ignored.", examples=[0]
     )
 
 
@@ -129,30 +134,32 @@ def _fields(event: StoredEvent) -> dict[str, Any]:
 async def list_events(
     _: Admin,
     ctx: Ctx,
-    state: Annotated[list[State] | None, Query(max_length=5, description="any of these")] = None,
-    type: Annotated[Word | None, Query(description="whole, or its beginning and a star: `invoice.*`")] = None,  # noqa: A002
-    object: Annotated[Word | None, Query(description="the id of what it tells of, or of what is looked at")] = None,  # noqa: A002
-    key: Annotated[Word | None, Query(description="what is looked at, as kind and id: `subscription:sub_123`")] = None,
-    since: Annotated[Moment | None, Query(description="received then or later")] = None,
-    until: Annotated[Moment | None, Query(description="received before")] = None,
-    after: Annotated[Word | None, Query(description="the `next` of the page before")] = None,
+    state: Annotated[list[State] | None, Query(max_length=5, description="Any of these states.")] = None,
+    type: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `invoice.*`.")] = None,  # noqa: A002
+    object: Annotated[Word | None, Query(description="Id of the Stripe object, or of the fetched object.")] = None,  # noqa: A002
+    key: Annotated[
+        Word | None, Query(description="The object that is fetched, as kind and id: `subscription:sub_123`.")
+    ] = None,
+    since: Annotated[Moment | None, Query(description="Received at or after this time.")] = None,
+    until: Annotated[Moment | None, Query(description="Received before this time.")] = None,
+    after: Annotated[Word | None, Query(description="`next` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> EventsOut:
-    """List events of the inbox, the newest first."""
+    """List events, newest first."""
     wanted = Selection(states=tuple(state or ()), type=type, object_id=object, key=key, since=since, until=until)
     found = await events.page(ctx, wanted, after=after, limit=limit)
     return EventsOut(data=[EventOut.of(event) for event in found.found], next=found.next)
 
 
 @router.get("/{event_id}", responses=problems(NotFound))
-async def show_event(event_id: str, _: Admin, ctx: Ctx) -> ToldOut:
-    """Show one event, what it said and what became of it."""
-    return ToldOut.all_of(await events.show(ctx, event_id))
+async def show_event(event_id: str, _: Admin, ctx: Ctx) -> EventWithPayloadOut:
+    """Retrieve an event with its payload."""
+    return EventWithPayloadOut.all_of(await events.show(ctx, event_id))
 
 
 @router.post("/replay", responses=problems(SelectionChanged))
-async def replay_events(body: ReplayIn, admin: Admin, ctx: Ctx) -> ReplayedOut:
-    """Have all events that match looked at again. What they are about is fetched afresh, so it may be done at any time."""
+async def replay_events(body: ReplayIn, admin: Admin, ctx: Ctx) -> ReplayResultOut:
+    """Replay all matching events. Always safe: the current state of each object is fetched from Stripe."""
     wanted = Selection(
         states=tuple(body.state or BROKEN),
         type=body.type,
@@ -162,12 +169,12 @@ async def replay_events(body: ReplayIn, admin: Admin, ctx: Ctx) -> ReplayedOut:
         until=body.until,
     )
     if body.dry_run:
-        return ReplayedOut(matched=await events.count(ctx, wanted), replayed=0, without_effect=0)
+        return ReplayResultOut(matched=await events.count(ctx, wanted), replayed=0, without_effect=0)
     done = await events.replay(ctx, wanted, by=admin.actor, expected=body.expected)
-    return ReplayedOut(matched=done.matched, replayed=done.replayed, without_effect=done.without_effect)
+    return ReplayResultOut(matched=done.matched, replayed=done.replayed, without_effect=done.without_effect)
 
 
 @router.post("/{event_id}/replay", responses=problems(NotFound))
 async def replay_event(event_id: str, admin: Admin, ctx: Ctx) -> EventOut:
-    """Have one event looked at again, whatever became of it."""
+    """Replay an event, whatever its state."""
     return EventOut.of(await events.replay_one(ctx, event_id, by=admin.actor))

@@ -1,8 +1,8 @@
 """
-``/healthz``, ``/readyz``, ``/metrics``: for operators and their machines.
+``/healthz``, ``/readyz``, ``/metrics``: probes and metrics for operators.
 
-Not ready means that the database is away or a migration is missing, and nothing else: an inbox that falls behind
-is told of, but a balancer that took every replica out for it would lock out those who paid.
+Not ready means only that the database is unreachable or a migration is missing. A backlog in the inbox is reported as
+degraded: if a load balancer removed every replica for it, paying readers would be locked out.
 """
 
 import asyncio
@@ -23,42 +23,45 @@ from app.db import attention, health
 from app.domain.errors import DatabaseUnavailable
 from app.domain.events import DEAD
 
-PATIENCE = timedelta(seconds=3)  # with a database that does not answer
+PATIENCE = timedelta(seconds=3)  # time-out for the database
 
-OLDEST = Gauge("newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that waits to be applied; 0: none")
-DISPUTES = Gauge("newsstand_open_disputes", "Disputes that no bank has decided yet")
-ATTENTION = Gauge("newsstand_attention", "What staff have to decide themselves, by kind", ["kind"])
-EVENTS = Gauge("newsstand_events", "Events that are still open, by state", ["state"])
+OLDEST = Gauge(
+    "newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that is not applied yet; 0 if there is none"
+)
+DISPUTES = Gauge("newsstand_open_disputes", "Open disputes")
+ATTENTION = Gauge("newsstand_attention", "Items that need a decision by staff, by kind", ["kind"])
+EVENTS = Gauge("newsstand_events", "Events that are not settled yet, by state", ["state"])
 
 log = structlog.get_logger()
 router = APIRouter(tags=["operation"], route_class=Described)
 
 
-class Alive(ApiModel):
-    """The process answers."""
+class HealthOut(ApiModel):
+    """The process is alive."""
 
     status: Literal["ok"] = Field(default="ok", examples=["ok"])
 
 
-class Ready(ApiModel):
-    """Whether requests can be served."""
+class ReadinessOut(ApiModel):
+    """Whether the service can handle requests."""
 
     status: Literal["ok", "unavailable"] = Field(examples=["ok"])
     degraded: bool = Field(
-        description="Events wait longer than they should, or were given up: someone has to look.", examples=[False]
+        description="Whether events are overdue or have failed permanently and need attention.", examples=[False]
     )
     oldest_unapplied_event: float | None = Field(
-        description="Its age in seconds. 0: none waits. null: nobody knows.", examples=[0.0]
+        description="Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.",
+        examples=[0.0],
     )
-    why: str | None = Field(description="Why requests cannot be served.", examples=[None])
+    why: str | None = Field(description="Why the service is not ready.", examples=[None])
 
 
 _UNREADY: dict[int | str, dict[str, Any]] = {
-    503: {"model": Ready, "description": "No database, or migrations are missing"}
+    503: {"model": ReadinessOut, "description": "The database is unreachable, or migrations are missing"}
 }
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Prometheus's text format",
+        "description": "Prometheus text format",
         "content": {
             "text/plain": {
                 "schema": {"type": "string"},
@@ -70,40 +73,42 @@ _EXPOSITION: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/healthz")
-async def healthz() -> Alive:
-    """Tell that the process lives. Asks nothing else, so that no fault of another's has it restarted."""
-    return Alive()
+async def healthz() -> HealthOut:
+    """Liveness probe. It checks nothing else, so that an outage of another system restarts nothing."""
+    return HealthOut()
 
 
 @router.get(
     "/readyz",
-    response_model=Ready,
-    responses={503: {"model": Ready, "description": "No database, or migrations are missing"}},
+    response_model=ReadinessOut,
+    responses={503: {"model": ReadinessOut, "description": "The database is unreachable, or migrations are missing"}},
 )
 async def readyz(ctx: Ctx) -> JSONResponse:
-    """Tell whether requests can be served, and whether work piles up."""
+    """Readiness probe. It also reports a backlog of events as degraded."""
     ready = await _look(ctx)
     return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
 
 
-async def _look(ctx: Context) -> Ready:
+async def _look(ctx: Context) -> ReadinessOut:
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             seen = await health.look(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError) as failure:
         log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
-        why = "the database does not answer"
-        return Ready(status="unavailable", degraded=True, oldest_unapplied_event=None, why=why)
+        why = "the database is not responding"
+        return ReadinessOut(status="unavailable", degraded=True, oldest_unapplied_event=None, why=why)
     if seen is None:
-        return Ready(status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing")
+        return ReadinessOut(
+            status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing"
+        )
     age = seen.oldest_unapplied or timedelta(0)
     degraded = age > ctx.settings.degraded_after or seen.events[DEAD] > 0
-    return Ready(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
+    return ReadinessOut(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
 async def metrics(ctx: Ctx) -> Response:
-    """Return the metrics, as Prometheus reads them. What only the database knows is NaN while it is away."""
+    """Metrics for Prometheus. Values from the database are NaN while it is unreachable."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             seen = await health.look(ctx.sessions)

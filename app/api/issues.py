@@ -1,4 +1,4 @@
-"""``/v1/issues``, the calendar that circulation keeps; and issues that support adds to a subscription."""
+"""``/v1/issues``: the issue calendar; and ``/v1/support/subscriptions/{id}/extend``."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -32,7 +32,7 @@ Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 
 
 class IssueIn(ApiModel):
-    """One issue. Dates are days of the publisher's calendar; the labels are cut off on or before the day it is mailed."""
+    """An issue. Dates are in the publisher's time zone; the label cut-off is on or before the mail date."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,10 +43,12 @@ class IssueIn(ApiModel):
     planned_mail_date: Day = Field(examples=["2026-06-09"])
     actual_mail_date: Day | None = Field(default=None, examples=[None])
     label_cutoff: Day = Field(examples=["2026-05-28"])
-    counts_as: Literal[0, 1, 2] = Field(default=1, description="0: a special, 1, or 2: a double issue", examples=[1])
+    counts_as: Literal[0, 1, 2] = Field(
+        default=1, description="0 for a special issue, 1, or 2 for a double issue.", examples=[1]
+    )
 
     def to_issue(self, number: int) -> Issue:
-        """Return it as an issue of the calendar."""
+        """Return the issue for the calendar."""
         return Issue(
             number=number,
             title=self.title,
@@ -59,7 +61,7 @@ class IssueIn(ApiModel):
 
 
 class IssueOut(ApiModel):
-    """One issue of the calendar."""
+    """An issue of the calendar."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -74,7 +76,7 @@ class IssueOut(ApiModel):
 
 
 class CalendarOut(ApiModel):
-    """Some of the calendar, and where it goes on."""
+    """A page of the calendar. ``next`` is the cursor of the next page, or null."""
 
     data: list[IssueOut]
     next: str | None = Field(examples=[None])
@@ -84,7 +86,7 @@ class LedgerOut(ApiModel):
     """
     The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
 
-    ``last_issue`` is null where the calendar does not reach as far yet, or the rest was cancelled.
+    ``last_issue`` is null if the calendar does not extend that far, or if the remaining issues were canceled.
     """
 
     model_config = ConfigDict(from_attributes=True)
@@ -99,7 +101,7 @@ class LedgerOut(ApiModel):
 
 
 class ExtendIn(ApiModel):
-    """How many issues more, and why."""
+    """The number of issues to add, and why."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -111,11 +113,11 @@ class ExtendIn(ApiModel):
 
 
 class ExtensionOut(ApiModel):
-    """Issues that were added to a subscription's newest term, and the term's ledger with them."""
+    """Issues added to a subscription's newest term, and the term's updated ledger."""
 
     id: str = Field(examples=["adj_0c5e"])
     subscription: str = Field(examples=["scr_0c5e"])
-    term: str = Field(description="the invoice that opened it", examples=["in_123"])
+    term: str = Field(description="The invoice that opened the term.", examples=["in_123"])
     issues: int = Field(examples=[2])
     reason: str = Field(examples=["late_copies"])
     note: str | None = Field(examples=[None])
@@ -125,7 +127,7 @@ class ExtensionOut(ApiModel):
 
     @classmethod
     def of(cls, made: Extension) -> "ExtensionOut":
-        """Show an extension."""
+        """Return the body for an extension."""
         return cls(
             id=made.id,
             subscription=made.subscription.id,
@@ -143,10 +145,12 @@ class ExtensionOut(ApiModel):
 async def list_issues(
     _: Circulation,
     ctx: Ctx,
-    after: Annotated[int, Query(ge=0, le=LARGEST_NUMBER, description="the number of the last one seen")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=LARGEST_NUMBER, description="Number of the last issue of the previous page.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> CalendarOut:
-    """Show the calendar, in the order of the issues' numbers."""
+    """List the issues of the calendar, by number."""
     page = await issues.page(ctx, after=after, limit=limit)
     return CalendarOut(
         data=[IssueOut.model_validate(issue) for issue in page.issues],
@@ -156,13 +160,13 @@ async def list_issues(
 
 @router.get("/issues/{number}", tags=["issues"], responses=problems(NotFound))
 async def show_issue(number: Number, _: Circulation, ctx: Ctx) -> IssueOut:
-    """Show one issue."""
+    """Retrieve an issue."""
     return IssueOut.model_validate(await issues.find(ctx, number))
 
 
 @router.put("/issues/{number}", tags=["issues"], responses=problems(IssueDatesWrong, IssueOutOfOrder))
 async def keep_issue(number: Number, body: IssueIn, agent: Circulation, ctx: Ctx) -> IssueOut:
-    """Put an issue into the calendar, or move it. What readers are owed follows by itself."""
+    """Create or update an issue. What readers are owed is recalculated."""
     return IssueOut.model_validate(await issues.keep(ctx, body.to_issue(number), by=agent.actor))
 
 
@@ -183,7 +187,7 @@ async def extend_subscription(
     now: Now,
     key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
 ) -> JSONResponse:
-    """Add issues to what a subscription owes. With an Idempotency-Key, once for that key."""
+    """Extend a subscription by a number of issues. With an Idempotency-Key, at most once for that key."""
 
     async def extend(adjustment_id: str) -> tuple[int, dict[str, Any]]:
         made = await issues.extend(

@@ -1,4 +1,4 @@
-"""``/v1/me/refund-quote`` and ``/v1/me/refunds``: the money-back guarantee, by the reader's own click."""
+"""``/v1/me/refund-quote`` and ``/v1/me/refunds``: the money-back guarantee, requested by the reader."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -8,7 +8,7 @@ from app.api.deps import Ctx, CurrentReader, IdempotencyKey, Now
 from app.api.models import ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, GivenOut, MoneyIn, QuoteOut, give_back
+from app.api.refunds import PROCESSING_ANSWER, MoneyIn, QuoteOut, RefundResultOut, give_back
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
     GUARANTEE,
@@ -29,13 +29,13 @@ router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 
 
 class MyQuoteOut(QuoteOut):
-    """What the guarantee would pay now, and for which payment: with it goes every other of the same term."""
+    """What the guarantee would pay now. All payments of the term are refunded together."""
 
     payment: str = Field(examples=["pi_123"])
 
 
 class MyRefundIn(ApiModel):
-    """``expected_amount`` is what the quote said: if it no longer holds, nothing happens."""
+    """``expected_amount`` is the quoted amount. If it has changed, nothing is refunded."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,7 +44,7 @@ class MyRefundIn(ApiModel):
 
 @router.get("/refund-quote", responses=problems(NoSubscription))
 async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteOut:
-    """Tell a reader what the guarantee would pay now, or why it would not."""
+    """Quote my guarantee refund, or say why it is not possible."""
     payment, quote = await quotes.guarantee_of(ctx, reader.sub, now=now)
     return MyQuoteOut(payment=payment, **QuoteOut.of(quote).model_dump())
 
@@ -52,7 +52,7 @@ async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteO
 @router.post(
     "/refunds",
     status_code=201,
-    response_model=GivenOut,
+    response_model=RefundResultOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
@@ -73,7 +73,7 @@ async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteO
 async def issue_my_refund(
     body: MyRefundIn, request: Request, reader: CurrentReader, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
-    """Give a reader their money back under the guarantee, and end their subscription."""
+    """Request my guarantee refund. It ends the subscription."""
     payment, _ = await quotes.guarantee_of(ctx, reader.sub, now=now)
     wanted = RefundRequest(
         payment_id=payment,

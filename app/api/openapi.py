@@ -1,9 +1,9 @@
 """
-What the OpenAPI document says of every operation alike, so that no route has to say it and none forgets.
+What the OpenAPI document says about every operation, so that no route repeats or forgets it.
 
-A route that is :class:`Described` has a readable operation id, and names the refusals that come before its own code is
-reached: who is calling, and whether the request is one at all. 405 is in none: it is what a path answers, for methods that
-are not described.
+A :class:`Described` route has a readable operation id and documents the errors that can occur before its own code runs:
+authentication and malformed requests. 405 is in none of them, since it is the answer to methods that are not
+described.
 """
 
 import re
@@ -19,27 +19,27 @@ from app.domain.errors import DomainError, NotFound, TooLarge
 
 _FIRST_SENTENCE = re.compile(r"[.;](?=\s|$)")
 Responses = dict[int | str, dict[str, Any]]
-ANY_REQUEST: tuple[type[DomainError], ...] = (InvalidUrl, TooLarge)  # refused before a route is looked for
+ANY_REQUEST: tuple[type[DomainError], ...] = (InvalidUrl, TooLarge)  # raised before routing
 
 TAGS = {
-    "plans": "What can be subscribed to.",
-    "checkout": "A reader begins to subscribe, and comes back.",
-    "subscription": "A reader's subscription, as easily ended as begun.",
-    "entitlements": "May this reader open this?",
-    "refunds": "Money back, once.",
-    "support": "What staff see of a reader, and do for them.",
-    "issues": "The calendar, which circulation keeps.",
-    "webhooks": "What Stripe tells.",
-    "operation": "Whether the service is well.",
+    "plans": "The plans on offer.",
+    "checkout": "Subscribing through Stripe Checkout.",
+    "subscription": "The reader's own subscription, invoices and payment methods.",
+    "entitlements": "What a reader may use.",
+    "refunds": "Quoting, issuing and approving refunds.",
+    "support": "Readers, their subscriptions and complimentary access, for staff.",
+    "issues": "The issue calendar, for circulation staff.",
+    "webhooks": "Events from Stripe.",
+    "operation": "Health, metrics, the inbox and the audit log, for operators.",
 }
 
-NEEDS_KEY: dict[str, Any] = {  # said by hand: what FastAPI finds missing would be 422, and is 400 here
+NEEDS_KEY: dict[str, Any] = {  # written by hand: FastAPI would answer a missing header with 422, not 400
     "parameters": [
         {
             "name": "Idempotency-Key",
             "in": "header",
             "required": True,
-            "description": "One fresh value for each intent, kept 24 h: the same key and body replays the first answer.",
+            "description": "A unique value for each request, kept for 24 hours. The same key and body repeat the response.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
             "example": "b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d",
         }
@@ -49,7 +49,7 @@ MAY_HAVE_KEY: dict[str, Any] = {"parameters": [{**NEEDS_KEY["parameters"][0], "r
 
 
 class Described(APIRoute):
-    """A route whose description is whole."""
+    """A route with a complete description."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -59,7 +59,7 @@ class Described(APIRoute):
 
 
 def merged(alike: Mapping[int | str, Any], own: Mapping[int | str, Any]) -> Responses:
-    """Return both, the examples of one status side by side and the own first."""
+    """Merge responses; examples of the same status are combined, the route's own first."""
     found: Responses = {status: dict(response) for status, response in own.items()}
     for status, response in alike.items():
         if status not in found:
@@ -74,7 +74,7 @@ def merged(alike: Mapping[int | str, Any], own: Mapping[int | str, Any]) -> Resp
 
 
 def _refusals(route: APIRoute) -> Iterator[type[DomainError]]:
-    """Return what may be refused before the endpoint is reached."""
+    """Yield the errors that can occur before the endpoint is reached."""
     needed = list(_all(route.dependant))
     schemes = [one for one in needed if one.call is not None and hasattr(one.call, "scheme_name")]
     if schemes:

@@ -1,4 +1,4 @@
-"""What is sold, for anyone to see. The answer may be kept for a minute, and asked for again by its ETag."""
+"""``/v1/plans``: the plans on offer. Public; responses can be cached for a minute and revalidated by ETag."""
 
 import hashlib
 from datetime import datetime
@@ -18,16 +18,16 @@ from app.domain.plans import PRINT_FEATURE, Feature, Plan, Price
 CACHING = "public, max-age=60"
 
 
-class OfferedTermOut(ApiModel):
-    """What one payment buys."""
+class PlanTermOut(ApiModel):
+    """What one payment buys: a number of issues over an interval."""
 
-    issues: int = Field(description="Issues owed in one term.", examples=[24])
-    interval: Literal["year", "month"] = Field(description="How often it is billed, in advance.", examples=["year"])
-    renews: bool = Field(description="Whether another term follows until the reader cancels.", examples=[True])
+    issues: int = Field(description="Number of issues in a term.", examples=[24])
+    interval: Literal["year", "month"] = Field(description="Billing interval; billed in advance.", examples=["year"])
+    renews: bool = Field(description="Whether the plan renews until canceled.", examples=[True])
 
 
 class DigitalPriceOut(ApiModel):
-    """What the plan costs for a term, without what is optional."""
+    """The price of the plan for a term, without optional components."""
 
     component: Literal["digital"] = Field(default="digital", examples=["digital"])
     title: str = Field(examples=["Digital Edition"])
@@ -36,56 +36,60 @@ class DigitalPriceOut(ApiModel):
 
 
 class PrintPriceOut(ApiModel):
-    """What the printed copy costs for a term, postage included, on top."""
+    """The additional price of the print edition for a term, postage included."""
 
     component: Literal["print"] = "print"
-    title: str
+    title: str = Field(examples=["Print Edition"])
     optional: bool = True
     price: MoneyOut
-    ships_to: list[str] = Field(description="ISO 3166 codes of the countries it is mailed to.")
-    postage_band: str
+    ships_to: list[str] = Field(
+        description="ISO 3166 codes of the countries that print is mailed to.", examples=[["US"]]
+    )
+    postage_band: str = Field(examples=["domestic"])
 
 
 class FeatureOut(ApiModel):
-    """Something a subscriber may use."""
+    """A feature of a plan."""
 
     name: str = Field(examples=["print_edition"])
     title: str = Field(examples=["Optional Print Edition"])
     status: Literal["granted", "coming_soon"] = Field(
-        description="`coming_soon`: announced, and granted to nobody yet.", examples=["granted"]
+        description="`coming_soon`: announced, but not granted yet.", examples=["granted"]
     )
-    optional: bool = Field(description="Whether it comes only with what is optional.", examples=[True])
+    optional: bool = Field(
+        description="Whether the feature requires an optional component, such as print.", examples=[True]
+    )
     available_from: datetime | None = Field(
-        description="When an announced feature opens, if that is known.", examples=[None]
+        description="When an announced feature becomes available, if known.", examples=[None]
     )
 
 
-class OfferedGuaranteeOut(ApiModel):
-    """Money back within so many days of the first payment."""
+class PlanGuaranteeOut(ApiModel):
+    """The money-back guarantee, in days from the first payment."""
 
     days: int = Field(examples=[60])
     title: str = Field(examples=["60-Day money back guarantee!"])
 
 
 class CancellationOut(ApiModel):
-    """When a reader may cancel."""
+    """When a reader can cancel."""
 
     policy: Literal["anytime"] = Field(default="anytime", examples=["anytime"])
     title: str = Field(examples=["Cancel anytime"])
 
 
 class PlanOut(ApiModel):
-    """A plan, with its prices and all that it promises."""
+    """A plan with its prices, features, guarantee and cancellation policy."""
 
     code: str = Field(examples=["annual"])
     title: str = Field(examples=["24 Issues Per Year"])
-    term: OfferedTermOut
+    term: PlanTermOut
     prices: list[DigitalPriceOut | PrintPriceOut]
     features: list[FeatureOut]
-    guarantee: OfferedGuaranteeOut
+    guarantee: PlanGuaranteeOut
     cancellation: CancellationOut
     offer: list[str] = Field(
-        description="The lines of the plan card, in their order.",
+        description="The lines of the plan card, in order.",
         examples=[
             [
                 "24 Issues Per Year",
@@ -103,16 +107,14 @@ class PlanOut(ApiModel):
 
     @classmethod
     def of(cls, plan: Plan, *, now: datetime, zone: ZoneInfo) -> Self:
-        """Return the plan as it is offered at ``now``."""
+        """Return the plan as offered at ``now``."""
         return cls(
             code=plan.code,
             title=plan.title,
-            term=OfferedTermOut(
-                issues=plan.issues, interval="year" if plan.interval == "year" else "month", renews=True
-            ),
+            term=PlanTermOut(issues=plan.issues, interval="year" if plan.interval == "year" else "month", renews=True),
             prices=[_price(price) for price in plan.prices.values()],
             features=[_feature(feature, now=now) for feature in plan.features.values()],
-            guarantee=OfferedGuaranteeOut(
+            guarantee=PlanGuaranteeOut(
                 days=plan.guarantee.on(now.astimezone(zone).date()).days, title=plan.guarantee.title
             ),
             cancellation=CancellationOut(title=plan.cancellation_title),
@@ -121,20 +123,22 @@ class PlanOut(ApiModel):
 
 
 class PlansOut(ApiModel):
-    """Every plan. There are few of them, and never a next page."""
+    """All plans, on one page."""
 
     data: list[PlanOut]
     next: str | None = Field(default=None, examples=[None])
 
 
-IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of an earlier answer: 304 if it still holds.")]
+IfNoneMatch = Annotated[
+    str | None, Header(description="The `ETag` of an earlier response. Returns 304 if it is still current.")
+]
 router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Described)
-_UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earlier answer still holds."}}
+_UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earlier response is still current."}}
 
 
 @router.get("", response_model=PlansOut, responses=_UNCHANGED)
 async def list_plans(ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> Response:
-    """Return every plan, with prices, features, guarantee and term. Anyone may ask."""
+    """List plans, with prices, features, guarantee and term. No authentication required."""
     offered = [plan for plan in ctx.catalogue.plans.values() if not plan.retired]
     return _cacheable(
         PlansOut(data=[PlanOut.of(plan, now=now, zone=ctx.rules.zone) for plan in offered]), if_none_match
@@ -143,9 +147,9 @@ async def list_plans(ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> R
 
 @router.get("/{code}", response_model=PlanOut, responses={**_UNCHANGED, **problems(NotFound)})
 async def read_plan(code: str, ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> Response:
-    """Return one plan."""
-    if code not in ctx.catalogue.plans:  # the address names it, not a body: 404, where UnknownPlan is 422
-        raise NotFound(f"There is no plan {code[:100]!r}.")
+    """Retrieve a plan. No authentication required."""
+    if code not in ctx.catalogue.plans:  # in a path, an unknown plan is 404; in a body, UnknownPlan (422)
+        raise NotFound(f"No such plan: {code[:100]!r}.")
     return _cacheable(PlanOut.of(ctx.catalogue.plan(code), now=now, zone=ctx.rules.zone), if_none_match)
 
 

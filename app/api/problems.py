@@ -84,14 +84,14 @@ class Problem(ApiModel):
     model_config = ConfigDict(extra="allow")
 
     type: str = Field(examples=["/problems/not_found"])
-    title: str
-    status: int = Field(ge=400, le=599)
-    detail: str = Field(description="For people.")
-    code: str
+    title: str = Field(examples=["Not found"])
+    status: int = Field(ge=400, le=599, examples=[404])
+    detail: str = Field(description="A sentence for people.", examples=["No such refund: rfd_0c5e."])
+    code: str = Field(examples=["not_found"])
     errors: list[dict[Literal["field", "message"], str]] = Field(
         default=[],
         description="With `validation_failed`: the invalid fields.",
-        examples=[[{"field": "body.plan", "message": "Field required"}]],
+        examples=[[]],
     )
 
 

@@ -1,4 +1,4 @@
-"""``/v1/support/payments/{id}/refund-quote`` and ``/v1/support/refunds``: money back, once."""
+"""``/v1/support/payments/{id}/refund-quote`` and ``/v1/support/refunds``: quote and issue refunds."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -76,7 +76,7 @@ class RefundIn(ApiModel):
         return self
 
     def to_request(self) -> RefundRequest:
-        """Return it in the service's words."""
+        """Return the request for the service."""
         return RefundRequest(
             payment_id=self.payment,
             basis=self.basis,
@@ -88,7 +88,7 @@ class RefundIn(ApiModel):
 
 
 class PartOut(ApiModel):
-    """What goes back of one payment."""
+    """The refund of one payment."""
 
     payment: str = Field(examples=["pi_123"])
     amount: MoneyOut
@@ -96,39 +96,39 @@ class PartOut(ApiModel):
 
 
 class QuotedIssuesOut(ApiModel):
-    """How many of the issues that the payment bought were served."""
+    """How many issues the payment bought, and how many of them were served."""
 
-    owed: int
-    served: int
-    unserved: int
+    owed: int = Field(examples=[24])
+    served: int = Field(examples=[7])
+    unserved: int = Field(examples=[17])
 
 
 class QuoteOut(ApiModel):
-    """What a refund on one basis would pay, and what it does; or why it would not."""
+    """What a refund on one basis would pay and do, or why it is not possible."""
 
     basis: str = Field(examples=["guarantee"])
     allowed: bool = Field(examples=[True])
-    reason: str | None = Field(description="why not, as a code", examples=[None])
-    detail: str | None = Field(description="why not, in a sentence", examples=[None])
-    amount: MoneyOut = Field(description="In all; of goodwill, what could be given at most.")
-    tax: MoneyOut = Field(description="The tax within the amount.")
-    parts: list[PartOut] = Field(description="What goes back of each payment of the term: one refund each.")
-    issues: QuotedIssuesOut | None = Field(description="With `unserved_issues`: what the amount is reckoned from.")
-    until: datetime | None = Field(
-        description="Until when (excluded) the basis holds.", examples=["2026-04-30T18:00:00Z"]
+    reason: str | None = Field(description="Why it is not possible, as a code.", examples=[None])
+    detail: str | None = Field(description="Why it is not possible, as a sentence.", examples=[None])
+    amount: MoneyOut = Field(description="Total amount; for goodwill, the maximum.")
+    tax: MoneyOut = Field(description="Tax included in the amount.")
+    parts: list[PartOut] = Field(description="The refund of each payment of the term.")
+    issues: QuotedIssuesOut | None = Field(
+        description="For `unserved_issues`: the issues the amount is calculated from."
     )
-    ends_access: bool = Field(description="Whether access ends with it, and the subscription.", examples=[True])
-    stops_print: bool = Field(description="Whether copies that were still to come are not sent.", examples=[False])
+    until: datetime | None = Field(description="When the basis expires (exclusive).", examples=["2026-04-30T18:00:00Z"])
+    ends_access: bool = Field(description="Whether the refund ends access and the subscription.", examples=[True])
+    stops_print: bool = Field(description="Whether the refund stops the remaining print copies.", examples=[False])
     effect: str = Field(
-        description="The same in words.", examples=["Access ends at once and the subscription is cancelled."]
+        description="The effect in a sentence.", examples=["Access ends at once and the subscription is cancelled."]
     )
     approval_above: MoneyOut | None = Field(
-        description="With `goodwill`: a larger amount waits for a second person; null when no amount does."
+        description="For `goodwill`: larger amounts need a second person's approval; null if none do."
     )
 
     @classmethod
     def of(cls, quote: Quote, *, alone: int | None = None) -> "QuoteOut":
-        """Show a quote; ``alone`` is the goodwill that one person may give."""
+        """Return the body for a quote. ``alone`` is the goodwill amount that needs no approval."""
         issues = quote.progress
         return cls(
             basis=quote.basis,
@@ -157,7 +157,7 @@ class QuoteOut(ApiModel):
 
 
 class QuotesOut(ApiModel):
-    """The quotes for one payment."""
+    """The quotes for a payment, one for each basis."""
 
     payment: str = Field(examples=["pi_123"])
     quotes: list[QuoteOut]
@@ -165,8 +165,8 @@ class QuotesOut(ApiModel):
 
 class RefundOut(ApiModel):
     """
-    One refund. ``awaiting_approval``: a second person has to agree; ``processing``: Stripe has not answered yet, and we go
-    on by ourselves; ``pending`` and ``requires_action``: the money is promised, and not there yet.
+    A refund. ``awaiting_approval``: a second person must approve it. ``processing``: Stripe has not answered yet; the
+    request is repeated automatically. ``pending`` and ``requires_action``: accepted by Stripe, but not paid out yet.
     """
 
     id: str = Field(examples=["rfd_0c5e"])
@@ -178,16 +178,16 @@ class RefundOut(ApiModel):
     reason: str = Field(examples=["requested_by_reader"])
     note: str | None = Field(examples=[None])
     requested_by: str = Field(examples=["staff:agent-1"])
-    decided_by: str | None = Field(description="who approved or rejected it", examples=[None])
+    decided_by: str | None = Field(description="Who approved or rejected it.", examples=[None])
     decided_at: datetime | None = Field(examples=[None])
     credit_note: str | None = Field(examples=["cn_123"])
     failure_reason: str | None = Field(examples=[None])
-    attention: str | None = Field(description="what a person has to look at", examples=[None])
+    attention: str | None = Field(description="What staff need to check.", examples=[None])
     created_at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
 
     @classmethod
     def of(cls, refund: Refund) -> "RefundOut":
-        """Show a refund."""
+        """Return the body for a refund."""
         return cls(
             id=refund.id,
             payment=refund.payment_id,
@@ -207,15 +207,15 @@ class RefundOut(ApiModel):
         )
 
 
-class GivenOut(RefundOut):
-    """A refund of the payment that was named, with all that were made in the same go: one for each payment of the term."""
+class RefundResultOut(RefundOut):
+    """The refund of the requested payment, with all refunds of the same request: one for each payment of the term."""
 
-    total: MoneyOut = Field(description="What all parts come to.")
-    parts: list[RefundOut] = Field(description="Every refund of the same go, this one among them.")
+    total: MoneyOut = Field(description="Total of all parts.")
+    parts: list[RefundOut] = Field(description="All refunds of the same request, including this one.")
 
     @classmethod
-    def all_of(cls, act: Sequence[Refund]) -> "GivenOut":
-        """Show what was done in one go, the first as the one that is meant."""
+    def all_of(cls, act: Sequence[Refund]) -> "RefundResultOut":
+        """Return the body for the refunds of one request; the first is the one for the requested payment."""
         return cls(
             **RefundOut.of(act[0]).model_dump(),
             total=MoneyOut(amount=sum(refund.amount for refund in act), currency=act[0].currency),
@@ -224,22 +224,22 @@ class GivenOut(RefundOut):
 
 
 def answered(act: Sequence[Refund]) -> tuple[int, dict[str, Any]]:
-    """Return status and body: 202 while a second person, or Stripe, has not answered."""
+    """Return the status and the body: 202 while approval or Stripe's answer is outstanding."""
     unanswered = any(refund.status in {PROCESSING, AWAITING} for refund in act)
-    return (202 if unanswered else 201), GivenOut.all_of(act).model_dump(mode="json")
+    return (202 if unanswered else 201), RefundResultOut.all_of(act).model_dump(mode="json")
 
 
 PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
     202: {
-        "model": GivenOut,
-        "description": "Stripe has not answered yet, and we go on by ourselves; or a second person has to agree",
+        "model": RefundResultOut,
+        "description": "Stripe has not answered yet (the request is repeated automatically), or approval is needed",
     }
 }
 
 
 @router.get("/payments/{payment_id}/refund-quote", responses=problems(NotFound))
 async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> QuotesOut:
-    """Tell what each basis would pay now."""
+    """Quote a refund on each basis."""
     found = await quotes.of_payment(ctx, payment_id, now=now)
     limits = ctx.rules.catalogue.policies.goodwill_limits(now.astimezone(ctx.rules.zone).date())
     shown = [
@@ -251,7 +251,7 @@ async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> 
 @router.post(
     "/refunds",
     status_code=201,
-    response_model=GivenOut,
+    response_model=RefundResultOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER
     | problems(
@@ -277,7 +277,7 @@ async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> 
 async def issue_refund(
     body: RefundIn, request: Request, agent: SupportAgent, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
-    """Give money back on one payment. The quote must still hold."""
+    """Refund a payment. The quoted amount must still be valid."""
     return await give_back(ctx, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)
 
 

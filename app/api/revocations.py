@@ -1,4 +1,4 @@
-"""``/v1/revocations``: the feed that lets an edge refuse at once, before a token dies by itself."""
+"""``/v1/revocations``: the feed with which edge servers deny access before a token expires."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,7 +17,7 @@ LONGEST_WAIT = 30  # seconds
 
 
 class RevocationOut(ApiModel):
-    """Tokens of this subscriber whose ``version`` is below this one no longer hold."""
+    """Tokens of this subscriber with a lower ``version`` are no longer valid."""
 
     subscriber: str = Field(examples=["user-1"])
     version: int = Field(examples=[3])
@@ -25,14 +25,14 @@ class RevocationOut(ApiModel):
 
 
 class RevocationsOut(ApiModel):
-    """What came, in its order, and what to ask for next."""
+    """Revocations in order, and the cursor for the next request."""
 
     data: list[RevocationOut]
-    next: str = Field(description="Ask with `since` this next.", examples=["17"])
+    next: str = Field(description="Pass this as `since` in the next request.", examples=["17"])
 
     @classmethod
     def of(cls, feed: Feed) -> "RevocationsOut":
-        """Show what came."""
+        """Return the body for a page of the feed."""
         shown = [RevocationOut(subscriber=one.sub, version=one.version, at=one.at) for one in feed.found]
         return cls(data=shown, next=str(feed.next))
 
@@ -42,8 +42,12 @@ async def follow_revocations(
     _: EntitlementReader,
     ctx: Ctx,
     api: Api,
-    since: Annotated[int, Query(ge=0, lt=2**63, description="`next` of the last answer; at first 0: all living.")] = 0,
-    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait when there is nothing.")] = 0,
+    since: Annotated[
+        int, Query(ge=0, lt=2**63, description="`next` of the last response. 0 returns all current revocations.")
+    ] = 0,
+    wait: Annotated[
+        int, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a revocation if there is none.")
+    ] = 0,
 ) -> RevocationsOut:
-    """Tell whose access shrank, and wait for it if asked to: for servers that remember tokens or answers."""
+    """List revocations (long polling). For servers that cache tokens or answers."""
     return RevocationsOut.of(await revocations.since(ctx, since, wait=api.wait_for_revocations(wait)))

@@ -1,4 +1,4 @@
-"""Every router of the API, in the order of the OpenAPI document. The routes that are asked most are in ``hot``."""
+"""All routers of the API, in the order of the OpenAPI document. The hot routes are in :mod:`app.api.fast_path`."""
 
 from app.api import (
     anomalies,

@@ -1,4 +1,4 @@
-"""``/v1/me/subscription``: a reader's subscription, as easily ended as begun."""
+"""``/v1/me/subscription``: show, cancel and resume one's own subscription."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_cl
 
 
 class TermOut(ApiModel):
-    """One paid period: from ``starts_at`` (included) to ``ends_at`` (not)."""
+    """A paid period, from ``starts_at`` (inclusive) to ``ends_at`` (exclusive)."""
 
     starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     ends_at: datetime = Field(examples=["2027-03-01T18:00:00Z"])
@@ -29,38 +29,38 @@ class TermOut(ApiModel):
 
 class IssuesOut(ApiModel):
     """
-    The term's ledger: ``owed`` is what was bought and added since.
+    The issues of the term. ``owed`` counts the issues that were bought and those added later.
 
-    ``served`` and ``unserved`` are null until there is a calendar of issues; ``last_issue`` is also null where the
-    calendar does not reach as far yet, and when the subscription was ended early: then what is left was cancelled.
+    ``served`` and ``unserved`` are null if there is no issue calendar yet. ``last_issue`` is also null if the calendar does
+    not extend that far, or if the subscription ended early and the remaining issues were canceled.
     """
 
     owed: int = Field(examples=[24])
     served: int | None = Field(default=None, examples=[7])
     unserved: int | None = Field(default=None, examples=[17])
-    last_issue: int | None = Field(
-        default=None, description="the number of the issue that ends the term", examples=[24]
-    )
+    last_issue: int | None = Field(default=None, description="Number of the last issue of the term.", examples=[24])
 
     @classmethod
     def of(cls, term: Term, ledger: Ledger | None) -> "IssuesOut":
-        """Show a term's ledger."""
+        """Return the body for a term's issue ledger."""
         if ledger is None:
             return cls(owed=term.issues_owed + sum(one.issues for one in term.adjustments))
         return cls(owed=ledger.owed, served=ledger.served, unserved=ledger.unserved, last_issue=ledger.last_issue)
 
 
 class GuaranteeOut(ApiModel):
-    """Whether the money-back guarantee holds, and until when (excluded)."""
+    """Whether the money-back guarantee applies, and until when (exclusive)."""
 
     eligible: bool = Field(examples=[True])
     until: datetime | None = Field(examples=["2026-04-30T18:00:00Z"])
     amount: MoneyOut | None
-    reason: str | None = Field(default=None, description="why not", examples=[None])
+    reason: str | None = Field(
+        default=None, description="Why the guarantee does not apply, as a code.", examples=[None]
+    )
 
     @classmethod
     def of(cls, quote: Quote | None) -> "GuaranteeOut":
-        """Show what the guarantee would pay."""
+        """Return the body for a guarantee quote."""
         return cls(
             eligible=quote is not None and quote.allowed,
             until=quote.until.astimezone(UTC) if quote and quote.until else None,
@@ -70,19 +70,21 @@ class GuaranteeOut(ApiModel):
 
 
 class NoticeOut(ApiModel):
-    """What the reader has to be told: a renewal that failed, a pause, an end. ``until``: how long they can read on."""
+    """A notice to show to the reader, such as a failed renewal or a pause. ``until`` is when access ends."""
 
     code: str = Field(examples=["payment_failed"])
-    text: str
-    until: datetime | None
-    action: Literal["update_payment_method", "confirm_payment", "resume"] | None = Field(description="what mends it")
+    text: str = Field(examples=["We couldn't charge your card. You keep access until March 15, 2027."])
+    until: datetime | None = Field(examples=["2027-03-15T18:00:00Z"])
+    action: Literal["update_payment_method", "confirm_payment", "resume"] | None = Field(
+        description="What the reader can do about it."
+    )
     pay_url: str | None = Field(
-        default=None, description="Stripe's page where the open invoice is paid, or its bank's question answered"
+        default=None, description="Stripe page where the reader pays the open invoice or confirms the payment."
     )
 
 
 class SubscriptionOut(ApiModel):
-    """A subscription as its reader sees it. Exactly one of ``renews_at`` and ``ends_at`` is set while it lives."""
+    """A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set."""
 
     id: str = Field(examples=["scr_0c5e"])
     status: str = Field(examples=["active"])
@@ -92,14 +94,16 @@ class SubscriptionOut(ApiModel):
     issues: IssuesOut | None
     renews_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     ends_at: datetime | None = Field(examples=[None])
-    ended_by: str | None = Field(description="what ended it: a refund's basis, or cancel_now", examples=[None])
+    ended_by: str | None = Field(
+        description="What ended the subscription: `cancel_now` or the basis of a refund.", examples=[None]
+    )
     price: MoneyOut
     guarantee: GuaranteeOut
-    notice: NoticeOut | None = Field(default=None, description="null while all is as it should be")
+    notice: NoticeOut | None = Field(default=None, description="null if there is nothing to tell the reader.")
 
     @classmethod
     def of(cls, mine: Mine) -> "SubscriptionOut":
-        """Show a subscription."""
+        """Return the body for a subscription."""
         held, term, quote = mine.subscription, mine.term, mine.guarantee
         ends_at = held.over_at or held.cancel_at
         return cls(
@@ -118,39 +122,37 @@ class SubscriptionOut(ApiModel):
         )
 
 
-class EndOut(ApiModel):
-    """What one way of cancelling does. ``access_until``: how long what is paid for, or on trial, can be read."""
+class CancelEffectOut(ApiModel):
+    """The effect of one way to cancel. ``access_until`` is when paid or trial access ends."""
 
     ends_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     access_until: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     issues_kept: int | None = Field(
-        description="issues still to come that are served all the same; null: not counted", examples=[20]
+        description="Number of remaining issues that will still be served; null if unknown.", examples=[20]
     )
 
 
 class CancelPreviewOut(ApiModel):
-    """What each way of cancelling would do. Nothing is refunded by itself: a refund that is due is asked for apart."""
+    """The effect of each way to cancel. Canceling refunds nothing; a refund is a separate request."""
 
-    period_end: EndOut
-    now: EndOut
-    refund: GuaranteeOut = Field(
-        description="what POST /v1/me/refunds would give back, which ends the subscription too"
-    )
+    period_end: CancelEffectOut
+    now: CancelEffectOut
+    refund: GuaranteeOut = Field(description="What POST /v1/me/refunds would refund. It ends the subscription, too.")
 
     @classmethod
     def of(cls, mine: Mine, *, now: datetime) -> "CancelPreviewOut":
-        """Show what would follow."""
+        """Return the body for a cancellation preview."""
         end = mine.end_of_what_is_paid
         left = mine.ledger.unserved if mine.ledger else None
         return cls(
-            period_end=EndOut(ends_at=end.at, access_until=end.access_until, issues_kept=left),
-            now=EndOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
+            period_end=CancelEffectOut(ends_at=end.at, access_until=end.access_until, issues_kept=left),
+            now=CancelEffectOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
             refund=GuaranteeOut.of(mine.guarantee),
         )
 
 
 class CancelIn(ApiModel):
-    """``period_end``: access stays for what is paid. ``now``: access ends at once, and nothing is refunded by itself."""
+    """``period_end``: access lasts until the end of the paid period. ``now``: access ends immediately, without a refund."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -161,13 +163,13 @@ class CancelIn(ApiModel):
 
 @router.get("", responses=problems(NoSubscription))
 async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
-    """Show the reader's subscription."""
+    """Retrieve my subscription."""
     return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))
 
 
 @router.get("/cancel-preview", responses=problems(NoSubscription, AlreadyEnded))
 async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> CancelPreviewOut:
-    """Tell what each way of cancelling would do, before anything is done."""
+    """Preview a cancellation. Nothing is changed."""
     mine = await subscriptions.mine(ctx, reader.sub, now=now)
     if not mine.subscription.is_live:
         raise AlreadyEnded
@@ -176,7 +178,7 @@ async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> Can
 
 @router.post("/cancel", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
-    """Cancel: at the end of what is paid, or at once."""
+    """Cancel my subscription, at the end of the paid period or immediately."""
     if body.when == "now":
         await cancellations.cancel_now(ctx, reader.sub, reason=body.reason, now=now)
     else:
@@ -186,6 +188,6 @@ async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, n
 
 @router.post("/resume", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
-    """Undo a scheduled cancellation."""
+    """Resume my subscription. Undoes a scheduled cancellation."""
     await cancellations.resume(ctx, reader.sub, now=now)
     return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))

@@ -1,4 +1,4 @@
-"""``/v1/support/subscribers``: support finds a reader, and sees everything on one page."""
+"""``/v1/support/subscribers``: find a reader and see everything about them."""
 
 from datetime import datetime
 from typing import Annotated
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/support/subscribers", tags=["support"], route_cla
 
 
 class SubscriberOut(ApiModel):
-    """A reader, as support finds them. ``subscriber`` is the identity provider's ``sub``."""
+    """A reader. ``subscriber`` is the identity provider's ``sub``."""
 
     id: str = Field(examples=["rdr_0c5e"])
     subscriber: str = Field(examples=["user-1"])
@@ -38,7 +38,7 @@ class SubscriberOut(ApiModel):
 
     @classmethod
     def of(cls, found: Subscriber) -> "SubscriberOut":
-        """Show a reader."""
+        """Return the body for a reader."""
         return cls(
             id=found.id,
             subscriber=found.sub,
@@ -50,14 +50,14 @@ class SubscriberOut(ApiModel):
 
 
 class SubscribersOut(ApiModel):
-    """A list, and where it goes on."""
+    """A page of a list. ``next`` is the cursor of the next page, or null."""
 
     data: list[SubscriberOut]
     next: str | None = Field(examples=["rdr_0c5e"])
 
 
 class PaidTermOut(ApiModel):
-    """One paid period."""
+    """A paid term."""
 
     invoice: str = Field(examples=["in_123"])
     starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
@@ -69,7 +69,7 @@ class PaidTermOut(ApiModel):
     suspended_as: str | None = Field(examples=[None])
 
 
-class HeldOut(ApiModel):
+class ReaderSubscriptionOut(ApiModel):
     """A subscription with its terms."""
 
     id: str = Field(examples=["scr_0c5e"])
@@ -83,14 +83,14 @@ class HeldOut(ApiModel):
     ended_at: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
     ended_by: str | None = Field(examples=["guarantee"])
     standing: str = Field(
-        description="what its state means, for staff; docs/concepts/subscription-states.md lists them",
+        description="What the status means, for staff. The documentation lists all of them.",
         examples=["Ended by us; Stripe is being told, until it has cancelled."],
     )
     terms: list[PaidTermOut]
 
 
 class PaymentOut(ApiModel):
-    """A payment, and what of it went back."""
+    """A payment and its refunded amount."""
 
     id: str = Field(examples=["pi_123"])
     invoice: str = Field(examples=["in_123"])
@@ -102,29 +102,29 @@ class PaymentOut(ApiModel):
 
 
 class AccessOut(ApiModel):
-    """The answer for one feature, and why."""
+    """Whether a feature may be used, and why."""
 
-    allowed: bool
-    reason: str
-    until: datetime | None
+    allowed: bool = Field(examples=[False])
+    reason: str = Field(examples=["refunded"])
+    until: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
 
 
-class SpellOut(ApiModel):
-    """From when (included) until when (not) a feature is granted, and why."""
+class GrantPeriodOut(ApiModel):
+    """A period for which a feature is granted: from ``starts_at`` (inclusive) to ``until`` (exclusive)."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    starts_at: datetime
-    until: datetime
-    reason: str
+    starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
+    until: datetime = Field(examples=["2027-03-01T18:00:00Z"])
+    reason: str = Field(examples=["paid_term"])
 
 
 class GrantOut(ApiModel):
-    """One source of access. Access is the union of them: ending one takes nothing that another gives."""
+    """One source of access. Access is the union of all grants: ending one does not affect the others."""
 
     id: str = Field(examples=["grt_in_123"])
     source: str = Field(examples=["paid_term"])
-    features: dict[str, list[SpellOut]] = Field(
+    features: dict[str, list[GrantPeriodOut]] = Field(
         examples=[
             {"archive": [{"starts_at": "2026-03-01T18:00:00Z", "until": "2027-03-01T18:00:00Z", "reason": "paid_term"}]}
         ]
@@ -132,12 +132,14 @@ class GrantOut(ApiModel):
 
     @classmethod
     def of(cls, grant: Grant) -> "GrantOut":
-        """Show a grant."""
-        features = {name: [SpellOut.model_validate(one) for one in spells] for name, spells in grant.features.items()}
+        """Return the body for a grant."""
+        features = {
+            name: [GrantPeriodOut.model_validate(one) for one in spells] for name, spells in grant.features.items()
+        }
         return cls(id=grant.id, source=grant.source, features=features)
 
 
-class HappeningOut(ApiModel):
+class TimelineEntryOut(ApiModel):
     """One thing that happened, in plain words."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -150,7 +152,7 @@ class HappeningOut(ApiModel):
 class OverviewOut(SubscriberOut):
     """Everything about one reader."""
 
-    subscriptions: list[HeldOut]
+    subscriptions: list[ReaderSubscriptionOut]
     payments: list[PaymentOut]
     refunds: list[RefundOut]
     disputes: list[DisputeOut]
@@ -159,7 +161,7 @@ class OverviewOut(SubscriberOut):
     access: dict[str, AccessOut] = Field(
         examples=[{"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}}]
     )
-    timeline: list[HappeningOut] = Field(description="The story of their access, the earliest first.")
+    timeline: list[TimelineEntryOut] = Field(description="The story of their access, the earliest first.")
     anomalies: list[AnomalyOut] = Field(examples=[[]])
 
     @classmethod
@@ -173,7 +175,7 @@ class OverviewOut(SubscriberOut):
             disputes=[DisputeOut.of(dispute) for dispute in seen.disputes],
             comps=[CompOut.of(comp) for comp in seen.comps],
             grants=[GrantOut.of(grant) for grant in seen.grants],
-            timeline=[HappeningOut.model_validate(one) for one in seen.timeline],
+            timeline=[TimelineEntryOut.model_validate(one) for one in seen.timeline],
             access={
                 name: AccessOut(allowed=d.allowed, reason=d.reason, until=d.until) for name, d in seen.access.items()
             },
@@ -181,9 +183,9 @@ class OverviewOut(SubscriberOut):
         )
 
 
-def _held(seen: Overview, index: int) -> HeldOut:
+def _held(seen: Overview, index: int) -> ReaderSubscriptionOut:
     held, terms = seen.subscriptions[index]
-    return HeldOut(
+    return ReaderSubscriptionOut(
         id=held.id,
         stripe_id=held.stripe_id,
         plan=held.plan,

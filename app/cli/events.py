@@ -93,10 +93,10 @@ def show(event_id: Annotated[str, typer.Argument(metavar="EVENT", help="evt_..."
     \b
     newsstand events show evt_123
     """
-    from app.api.events import ToldOut
+    from app.api.events import EventWithPayloadOut
 
     told = _run(lambda settings: _show(settings, event_id))
-    shown = ToldOut.all_of(told).model_dump(mode="json")
+    shown = EventWithPayloadOut.all_of(told).model_dump(mode="json")
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
         return

@@ -12,8 +12,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Return every plan, with prices, features, guarantee and term
-         * @description Return every plan, with prices, features, guarantee and term. Anyone may ask.
+         * List plans, with prices, features, guarantee and term
+         * @description List plans, with prices, features, guarantee and term. No authentication required.
          */
         get: operations["list_plans"];
         put?: never;
@@ -32,8 +32,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Return one plan
-         * @description Return one plan.
+         * Retrieve a plan
+         * @description Retrieve a plan. No authentication required.
          */
         get: operations["read_plan"];
         put?: never;
@@ -54,8 +54,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Open a hosted checkout
-         * @description Open a hosted checkout; the same choice returns the one that is open, another closes it first.
+         * Create a checkout session
+         * @description Create a checkout session. Returns the open session for the same choice; a different choice expires it first.
          */
         post: operations["start_checkout"];
         delete?: never;
@@ -72,8 +72,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell what came of a session
-         * @description Tell what came of a session. Stripe is asked when its webhook is late, so the return page need not wait for it.
+         * Retrieve a checkout session
+         * @description Retrieve a checkout session. If the webhook is late, its state is fetched from Stripe.
          */
         get: operations["checkout_outcome"];
         put?: never;
@@ -92,8 +92,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show the reader's subscription
-         * @description Show the reader's subscription.
+         * Retrieve my subscription
+         * @description Retrieve my subscription.
          */
         get: operations["my_subscription"];
         put?: never;
@@ -112,8 +112,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell what each way of cancelling would do, before anything is done
-         * @description Tell what each way of cancelling would do, before anything is done.
+         * Preview a cancellation
+         * @description Preview a cancellation. Nothing is changed.
          */
         get: operations["preview_cancellation"];
         put?: never;
@@ -134,8 +134,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel: at the end of what is paid, or at once
-         * @description Cancel: at the end of what is paid, or at once.
+         * Cancel my subscription, at the end of the paid period or immediately
+         * @description Cancel my subscription, at the end of the paid period or immediately.
          */
         post: operations["cancel_subscription"];
         delete?: never;
@@ -154,8 +154,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Undo a scheduled cancellation
-         * @description Undo a scheduled cancellation.
+         * Resume my subscription
+         * @description Resume my subscription. Undoes a scheduled cancellation.
          */
         post: operations["resume_subscription"];
         delete?: never;
@@ -174,8 +174,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Open Stripe's portal, where readers look after their cards
-         * @description Open Stripe's portal, where readers look after their cards. What they do there is followed.
+         * Create a billing portal session, where the reader manages payment methods
+         * @description Create a billing portal session, where the reader manages payment methods.
          */
         post: operations["open_billing_portal"];
         delete?: never;
@@ -192,8 +192,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the reader's invoices as Stripe has them, the newest first, with the pages that show them
-         * @description List the reader's invoices as Stripe has them, the newest first, with the pages that show them.
+         * List my invoices, newest first, with links to Stripe's pages
+         * @description List my invoices, newest first, with links to Stripe's pages.
          */
         get: operations["my_invoices"];
         put?: never;
@@ -212,8 +212,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell a reader what they may use
-         * @description Tell a reader what they may use. One who never subscribed may use nothing, which is no error.
+         * List my entitlements
+         * @description List my entitlements. A reader who never subscribed has none; that is not an error.
          */
         get: operations["my_entitlements"];
         put?: never;
@@ -232,8 +232,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell a server what any reader may use, by the identity provider's ``sub``
-         * @description Tell a server what any reader may use, by the identity provider's ``sub``.
+         * List a reader's entitlements, by the identity provider's ``sub``
+         * @description List a reader's entitlements, by the identity provider's ``sub``. For servers with an API key.
          */
         get: operations["entitlements_of"];
         put?: never;
@@ -254,8 +254,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Sign what the reader may use, for servers that check it by themselves
-         * @description Sign what the reader may use, for servers that check it by themselves. It lives for minutes.
+         * Create an entitlement token
+         * @description Create an entitlement token. Edge servers verify it themselves; it expires within minutes.
          */
         post: operations["mint_entitlement_token"];
         delete?: never;
@@ -272,8 +272,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell the keys by which entitlement tokens are checked
-         * @description Tell the keys by which entitlement tokens are checked. A new one is here before it signs.
+         * List the keys that verify entitlement tokens
+         * @description List the keys that verify entitlement tokens. A new key is published before it signs.
          */
         get: operations["signing_keys"];
         put?: never;
@@ -292,8 +292,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell whose access shrank, and wait for it if asked to: for servers that remember tokens or answers
-         * @description Tell whose access shrank, and wait for it if asked to: for servers that remember tokens or answers.
+         * List revocations (long polling)
+         * @description List revocations (long polling). For servers that cache tokens or answers.
          */
         get: operations["follow_revocations"];
         put?: never;
@@ -312,8 +312,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell a reader what the guarantee would pay now, or why it would not
-         * @description Tell a reader what the guarantee would pay now, or why it would not.
+         * Quote my guarantee refund, or say why it is not possible
+         * @description Quote my guarantee refund, or say why it is not possible.
          */
         get: operations["my_refund_quote"];
         put?: never;
@@ -334,8 +334,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a reader their money back under the guarantee, and end their subscription
-         * @description Give a reader their money back under the guarantee, and end their subscription.
+         * Request my guarantee refund
+         * @description Request my guarantee refund. It ends the subscription.
          */
         post: operations["issue_my_refund"];
         delete?: never;
@@ -352,8 +352,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell what each basis would pay now
-         * @description Tell what each basis would pay now.
+         * Quote a refund on each basis
+         * @description Quote a refund on each basis.
          */
         get: operations["refund_quote"];
         put?: never;
@@ -372,14 +372,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List refunds, the newest first
-         * @description List refunds, the newest first.
+         * List refunds, newest first
+         * @description List refunds, newest first.
          */
         get: operations["list_refunds"];
         put?: never;
         /**
-         * Give money back on one payment
-         * @description Give money back on one payment. The quote must still hold.
+         * Refund a payment
+         * @description Refund a payment. The quoted amount must still be valid.
          */
         post: operations["issue_refund"];
         delete?: never;
@@ -396,8 +396,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show a refund, with all that were made in the same go
-         * @description Show a refund, with all that were made in the same go.
+         * Retrieve a refund, with all refunds of the same request
+         * @description Retrieve a refund, with all refunds of the same request.
          */
         get: operations["show_refund"];
         put?: never;
@@ -418,8 +418,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Let a refund be paid that waits for a second person
-         * @description Let a refund be paid that waits for a second person. It is quoted again.
+         * Approve a refund
+         * @description Approve a refund. The amount is quoted again before it is paid.
          */
         post: operations["approve_refund"];
         delete?: never;
@@ -438,8 +438,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Refuse a refund that waits for a second person
-         * @description Refuse a refund that waits for a second person. What was reserved for it is free again.
+         * Reject a refund
+         * @description Reject a refund. The reserved amount becomes available again.
          */
         post: operations["reject_refund"];
         delete?: never;
@@ -458,8 +458,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a reader access for nothing
-         * @description Give a reader access for nothing. They need never have been here before.
+         * Give complimentary access
+         * @description Give complimentary access. The reader does not need an existing account.
          */
         post: operations["give_comp"];
         delete?: never;
@@ -479,8 +479,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take a comp back, at once
-         * @description Take a comp back, at once. What else gives the reader access stays.
+         * Revoke complimentary access immediately
+         * @description Revoke complimentary access immediately. The reader's other access is unaffected.
          */
         delete: operations["take_comp_back"];
         options?: never;
@@ -538,8 +538,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * End a subscription for its reader
-         * @description End a subscription for its reader. Asked twice to end with what is paid, it counts once.
+         * Cancel a reader's subscription
+         * @description Cancel a reader's subscription. Scheduling the same cancellation twice has no further effect.
          */
         post: operations["cancel_for_reader"];
         delete?: never;
@@ -558,8 +558,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Have a subscription go on that was to end
-         * @description Have a subscription go on that was to end. One that is to renew anyway just stays so.
+         * Resume the subscription
+         * @description Resume the subscription. A subscription that already renews is left unchanged.
          */
         post: operations["resume_for_reader"];
         delete?: never;
@@ -576,8 +576,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List disputes, first the ones whose evidence is due first
-         * @description List disputes, first the ones whose evidence is due first.
+         * List disputes, by evidence deadline
+         * @description List disputes, by evidence deadline.
          */
         get: operations["list_disputes"];
         put?: never;
@@ -596,8 +596,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing
-         * @description List what no rule decides: disputes with a concern, warnings that were left alone, refunds that came to nothing.
+         * List items that need attention: unusual disputes, fraud warnings without an action, failed refunds
+         * @description List items that need attention: unusual disputes, fraud warnings without an action, failed refunds.
          */
         get: operations["list_attention"];
         put?: never;
@@ -618,8 +618,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Take something off the list, with what was done about it
-         * @description Take something off the list, with what was done about it.
+         * Dismiss an item, with what was done about it
+         * @description Dismiss an item, with what was done about it.
          */
         post: operations["dismiss_attention"];
         delete?: never;
@@ -636,8 +636,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show the calendar, in the order of the issues' numbers
-         * @description Show the calendar, in the order of the issues' numbers.
+         * List the issues of the calendar, by number
+         * @description List the issues of the calendar, by number.
          */
         get: operations["list_issues"];
         put?: never;
@@ -656,13 +656,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show one issue
-         * @description Show one issue.
+         * Retrieve an issue
+         * @description Retrieve an issue.
          */
         get: operations["show_issue"];
         /**
-         * Put an issue into the calendar, or move it
-         * @description Put an issue into the calendar, or move it. What readers are owed follows by itself.
+         * Create or update an issue
+         * @description Create or update an issue. What readers are owed is recalculated.
          */
         put: operations["keep_issue"];
         post?: never;
@@ -682,8 +682,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Add issues to what a subscription owes
-         * @description Add issues to what a subscription owes. With an Idempotency-Key, once for that key.
+         * Extend a subscription by a number of issues
+         * @description Extend a subscription by a number of issues. With an Idempotency-Key, at most once for that key.
          */
         post: operations["extend_subscription"];
         delete?: never;
@@ -700,8 +700,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List what is out of order at Stripe: states that cannot be, subscriptions of nobody, two plans in one, quantities
-         * @description List what is out of order at Stripe: states that cannot be, subscriptions of nobody, two plans in one, quantities.
+         * List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities
+         * @description List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities.
          */
         get: operations["list_anomalies"];
         put?: never;
@@ -720,8 +720,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List events of the inbox, the newest first
-         * @description List events of the inbox, the newest first.
+         * List events, newest first
+         * @description List events, newest first.
          */
         get: operations["list_events"];
         put?: never;
@@ -740,8 +740,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show one event, what it said and what became of it
-         * @description Show one event, what it said and what became of it.
+         * Retrieve an event with its payload
+         * @description Retrieve an event with its payload.
          */
         get: operations["show_event"];
         put?: never;
@@ -762,8 +762,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Have all events that match looked at again
-         * @description Have all events that match looked at again. What they are about is fetched afresh, so it may be done at any time.
+         * Replay all matching events
+         * @description Replay all matching events. Always safe: the current state of each object is fetched from Stripe.
          */
         post: operations["replay_events"];
         delete?: never;
@@ -782,8 +782,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Have one event looked at again, whatever became of it
-         * @description Have one event looked at again, whatever became of it.
+         * Replay an event, whatever its state
+         * @description Replay an event, whatever its state.
          */
         post: operations["replay_event"];
         delete?: never;
@@ -800,8 +800,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List entries of the audit log, the newest first
-         * @description List entries of the audit log, the newest first.
+         * List audit log entries, newest first
+         * @description List audit log entries, newest first.
          */
         get: operations["list_audit"];
         put?: never;
@@ -820,8 +820,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell that the process lives
-         * @description Tell that the process lives. Asks nothing else, so that no fault of another's has it restarted.
+         * Liveness probe
+         * @description Liveness probe. It checks nothing else, so that an outage of another system restarts nothing.
          */
         get: operations["healthz"];
         put?: never;
@@ -840,8 +840,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Tell whether requests can be served, and whether work piles up
-         * @description Tell whether requests can be served, and whether work piles up.
+         * Readiness probe
+         * @description Readiness probe. It also reports a backlog of events as degraded.
          */
         get: operations["readyz"];
         put?: never;
@@ -860,8 +860,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Return the metrics, as Prometheus reads them
-         * @description Return the metrics, as Prometheus reads them. What only the database knows is NaN while it is away.
+         * Metrics for Prometheus
+         * @description Metrics for Prometheus. Values from the database are NaN while it is unreachable.
          */
         get: operations["metrics"];
         put?: never;
@@ -958,34 +958,33 @@ export interface components {
     schemas: {
         /**
          * AccessOut
-         * @description The answer for one feature, and why.
+         * @description Whether a feature may be used, and why.
+         * @example {
+         *       "allowed": false,
+         *       "reason": "refunded",
+         *       "until": "2026-03-08T18:00:00Z"
+         *     }
          */
         AccessOut: {
-            /** Allowed */
+            /**
+             * Allowed
+             * @example false
+             */
             allowed: boolean;
-            /** Reason */
+            /**
+             * Reason
+             * @example refunded
+             */
             reason: string;
-            /** Until */
+            /**
+             * Until
+             * @example 2026-03-08T18:00:00Z
+             */
             until: string | null;
         };
         /**
-         * Alive
-         * @description The process answers.
-         * @example {
-         *       "status": "ok"
-         *     }
-         */
-        Alive: {
-            /**
-             * Status
-             * @default ok
-             * @constant
-             */
-            status: "ok";
-        };
-        /**
          * AnomaliesOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -1001,12 +1000,15 @@ export interface components {
         AnomaliesOut: {
             /** Data */
             data: components["schemas"]["AnomalyOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example null
+             */
             next: string | null;
         };
         /**
          * AnomalyOut
-         * @description Something out of order: kept with the reason, and not guessed at. It goes when it is in order again.
+         * @description An unusual state of an object at Stripe. It disappears from the list once it is resolved.
          * @example {
          *       "code": "quantity",
          *       "object": "sub_123",
@@ -1018,27 +1020,36 @@ export interface components {
         AnomalyOut: {
             /**
              * Object
-             * @description Stripe's id of what it is about
+             * @description Id of the Stripe object.
+             * @example sub_123
              */
             object: string;
-            /** Code */
+            /**
+             * Code
+             * @example quantity
+             */
             code: string;
-            /** Reason */
+            /**
+             * Reason
+             * @example 40 of digital: a subscription is for one reader, who has it once whatever is paid
+             */
             reason: string;
             /**
              * Subscriber
-             * @description null: nobody we know
+             * @description null if the subscriber is unknown.
+             * @example rdr_0c5e
              */
             subscriber: string | null;
             /**
              * Seen At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             seen_at: string;
         };
         /**
          * AttentionListOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -1056,12 +1067,15 @@ export interface components {
         AttentionListOut: {
             /** Data */
             data: components["schemas"]["AttentionOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example rfd_0c5e
+             */
             next: string | null;
         };
         /**
          * AttentionOut
-         * @description Something that no rule and no policy decides.
+         * @description An item that no rule or policy decides.
          * @example {
          *       "id": "rfd_0c5e",
          *       "kind": "refund_failed",
@@ -1072,28 +1086,42 @@ export interface components {
          *     }
          */
         AttentionOut: {
-            /** Id */
+            /**
+             * Id
+             * @example rfd_0c5e
+             */
             id: string;
             /**
              * Kind
              * @description dispute, fraud_warning, refund_failed or credit_note.
+             * @example refund_failed
              */
             kind: string;
-            /** Why */
+            /**
+             * Why
+             * @example expired_or_canceled_card
+             */
             why: string;
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
             subscriber: string | null;
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string | null;
             /**
              * Since
              * Format: date-time
+             * @example 2026-03-08T18:00:00Z
              */
             since: string;
         };
         /**
          * AuditEntryOut
-         * @description Who did what, when, to what, why, with what before and after.
+         * @description An entry of the audit log: who did what, when and why, with the state before and after.
          * @example {
          *       "action": "refund.requested",
          *       "actor": "staff:user-7",
@@ -1111,59 +1139,83 @@ export interface components {
          *     }
          */
         AuditEntryOut: {
-            /** Id */
+            /**
+             * Id
+             * @example 1024
+             */
             id: string;
             /**
              * At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             at: string;
             /**
              * Actor
              * @description `reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`
+             * @example staff:user-7
              */
             actor: string;
-            /** Action */
+            /**
+             * Action
+             * @example refund.requested
+             */
             action: string;
             /**
              * Object
-             * @description the id of what it was done to
+             * @description Id of the changed object.
+             * @example rfd_123
              */
             object: string;
             /**
              * Subscriber
-             * @description the id of whose it is
+             * @description Id of the subscriber.
+             * @example rdr_123
              */
             subscriber: string | null;
             /**
              * Reason
-             * @description a code
+             * @description Reason code.
+             * @example other
              */
             reason: string | null;
             /**
              * Note
-             * @description their own words: outside the chain, so that they can be erased
+             * @description Free text. It is not part of the hash chain, so it can be erased.
+             * @example a torn copy
              */
             note: string | null;
-            /** Before */
+            /**
+             * Before
+             * @example null
+             */
             before: {
                 [key: string]: unknown;
             } | null;
-            /** After */
+            /**
+             * After
+             * @example {
+             *       "amount": 100
+             *     }
+             */
             after: {
                 [key: string]: unknown;
             } | null;
-            /** Request Id */
+            /**
+             * Request Id
+             * @example 4f1c
+             */
             request_id: string | null;
             /**
              * Hash
-             * @description its seal in the chain; null: a worker is about to seal it
+             * @description Hash in the chain; null until a worker has added the entry to it.
+             * @example 9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de
              */
             hash: string | null;
         };
         /**
          * AuditOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -1187,12 +1239,15 @@ export interface components {
         AuditOut: {
             /** Data */
             data: components["schemas"]["AuditEntryOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example null
+             */
             next: string | null;
         };
         /**
          * CalendarOut
-         * @description Some of the calendar, and where it goes on.
+         * @description A page of the calendar. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -1210,12 +1265,42 @@ export interface components {
         CalendarOut: {
             /** Data */
             data: components["schemas"]["IssueOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example null
+             */
             next: string | null;
         };
         /**
+         * CancelEffectOut
+         * @description The effect of one way to cancel. ``access_until`` is when paid or trial access ends.
+         * @example {
+         *       "access_until": "2027-03-01T18:00:00Z",
+         *       "ends_at": "2027-03-01T18:00:00Z",
+         *       "issues_kept": 20
+         *     }
+         */
+        CancelEffectOut: {
+            /**
+             * Ends At
+             * @example 2027-03-01T18:00:00Z
+             */
+            ends_at: string | null;
+            /**
+             * Access Until
+             * @example 2027-03-01T18:00:00Z
+             */
+            access_until: string | null;
+            /**
+             * Issues Kept
+             * @description Number of remaining issues that will still be served; null if unknown.
+             * @example 20
+             */
+            issues_kept: number | null;
+        };
+        /**
          * CancelIn
-         * @description ``period_end``: access stays for what is paid. ``now``: access ends at once, and nothing is refunded by itself.
+         * @description ``period_end``: access lasts until the end of the paid period. ``now``: access ends immediately, without a refund.
          * @example {
          *       "when": "period_end"
          *     }
@@ -1223,6 +1308,7 @@ export interface components {
         CancelIn: {
             /**
              * When
+             * @example period_end
              * @enum {string}
              */
             when: "period_end" | "now";
@@ -1233,12 +1319,12 @@ export interface components {
         };
         /**
          * CancelPreviewOut
-         * @description What each way of cancelling would do. Nothing is refunded by itself: a refund that is due is asked for apart.
+         * @description The effect of each way to cancel. Canceling refunds nothing; a refund is a separate request.
          * @example {
          *       "now": {
-         *         "access_until": "2026-05-01T18:00:00Z",
-         *         "ends_at": "2026-05-01T18:00:00Z",
-         *         "issues_kept": 0
+         *         "access_until": "2027-03-01T18:00:00Z",
+         *         "ends_at": "2027-03-01T18:00:00Z",
+         *         "issues_kept": 20
          *       },
          *       "period_end": {
          *         "access_until": "2027-03-01T18:00:00Z",
@@ -1247,19 +1333,18 @@ export interface components {
          *       },
          *       "refund": {
          *         "amount": {
-         *           "amount": 0,
+         *           "amount": 4900,
          *           "currency": "usd"
          *         },
-         *         "eligible": false,
-         *         "reason": "outside_guarantee",
+         *         "eligible": true,
          *         "until": "2026-04-30T18:00:00Z"
          *       }
          *     }
          */
         CancelPreviewOut: {
-            period_end: components["schemas"]["EndOut"];
-            now: components["schemas"]["EndOut"];
-            /** @description what POST /v1/me/refunds would give back, which ends the subscription too */
+            period_end: components["schemas"]["CancelEffectOut"];
+            now: components["schemas"]["CancelEffectOut"];
+            /** @description What POST /v1/me/refunds would refund. It ends the subscription, too. */
             refund: components["schemas"]["GuaranteeOut"];
         };
         /**
@@ -1270,7 +1355,7 @@ export interface components {
         CancelReason: "requested_by_reader" | "dissatisfied" | "too_expensive" | "moved" | "bereavement" | "other";
         /**
          * CancellationIn
-         * @description ``period_end``: access stays for what is paid. ``now``: it ends at once, and nothing is refunded by itself.
+         * @description ``period_end``: access lasts until the end of the paid period. ``now``: it ends immediately, without a refund.
          * @example {
          *       "note": "Asked by telephone.",
          *       "reason": "requested_by_reader",
@@ -1280,30 +1365,43 @@ export interface components {
         CancellationIn: {
             /**
              * When
+             * @example period_end
              * @enum {string}
              */
             when: "period_end" | "now";
+            /** @example requested_by_reader */
             reason: components["schemas"]["CancelReason"];
-            /** Note */
+            /**
+             * Note
+             * @example Asked by telephone.
+             */
             note?: string | null;
         };
         /**
          * CancellationOut
-         * @description When a reader may cancel.
+         * @description When a reader can cancel.
+         * @example {
+         *       "policy": "anytime",
+         *       "title": "Cancel anytime"
+         *     }
          */
         CancellationOut: {
             /**
              * Policy
              * @default anytime
+             * @example anytime
              * @constant
              */
             policy: "anytime";
-            /** Title */
+            /**
+             * Title
+             * @example Cancel anytime
+             */
             title: string;
         };
         /**
          * CheckoutIn
-         * @description What the reader chose, and where to send them afterwards. ``{CHECKOUT_SESSION_ID}`` is filled in.
+         * @description What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's id.
          * @example {
          *       "cancel_url": "http://localhost:8080/subscribe",
          *       "plan": "annual",
@@ -1312,23 +1410,33 @@ export interface components {
          *     }
          */
         CheckoutIn: {
-            /** Plan */
+            /**
+             * Plan
+             * @example annual
+             */
             plan: string;
             /**
              * Print Edition
              * @default false
+             * @example true
              */
             print_edition: boolean;
-            /** Success Url */
+            /**
+             * Success Url
+             * @example http://localhost:8080/welcome?session_id={CHECKOUT_SESSION_ID}
+             */
             success_url: string;
-            /** Cancel Url */
+            /**
+             * Cancel Url
+             * @example http://localhost:8080/subscribe
+             */
             cancel_url: string;
             /** Promotion Code */
             promotion_code?: string | null;
         };
         /**
          * CheckoutOut
-         * @description An open session: send the reader to ``url``.
+         * @description A checkout session. Redirect the reader to ``url``.
          * @example {
          *       "expires_at": "2026-03-02T18:00:00Z",
          *       "id": "cs_test_a1b2c3",
@@ -1342,19 +1450,58 @@ export interface components {
              * @example cs_test_a1b2c3
              */
             id: string;
-            /** Url */
+            /**
+             * Url
+             * @example https://checkout.stripe.com/c/pay/cs_test_a1b2c3
+             */
             url: string | null;
             /**
              * Status
              * @example open
              */
             status: string;
-            /** Expires At */
+            /**
+             * Expires At
+             * @example 2026-03-02T18:00:00Z
+             */
             expires_at: string | null;
         };
         /**
+         * CheckoutResultOut
+         * @description The result of a checkout session. ``entitled`` says whether the reader has access now.
+         * @example {
+         *       "entitled": true,
+         *       "id": "cs_test_a1b2c3",
+         *       "payment_status": "paid",
+         *       "status": "complete"
+         *     }
+         */
+        CheckoutResultOut: {
+            /**
+             * Id
+             * @example cs_test_a1b2c3
+             */
+            id: string;
+            /**
+             * Status
+             * @example complete
+             * @enum {string}
+             */
+            status: "opening" | "open" | "complete" | "expired" | "failed";
+            /**
+             * Payment Status
+             * @example paid
+             */
+            payment_status: string;
+            /**
+             * Entitled
+             * @example true
+             */
+            entitled: boolean;
+        };
+        /**
          * CompIn
-         * @description Who gets what, for how long and why. Until a time, or for so many issues.
+         * @description Complimentary access to a plan, until a time or for a number of issues.
          * @example {
          *       "plan": "annual",
          *       "reason": "a copy lost",
@@ -1363,23 +1510,35 @@ export interface components {
          *     }
          */
         CompIn: {
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
-            /** Plan */
+            /**
+             * Plan
+             * @example annual
+             */
             plan: string;
-            /** Until */
+            /**
+             * Until
+             * @example 2026-06-01T05:00:00Z
+             */
             until?: string | null;
             /**
              * Issues
-             * @description Until so many issues from now are mailed.
+             * @description Access lasts until this number of issues has been mailed.
              */
             issues?: number | null;
-            /** Reason */
+            /**
+             * Reason
+             * @example a copy lost
+             */
             reason: string;
         };
         /**
          * CompOut
-         * @description A comp. Once it was taken back it grants nothing.
+         * @description Complimentary access. After it is revoked it grants nothing.
          * @example {
          *       "given_by": "staff:agent-1",
          *       "id": "cmp_0c5e",
@@ -1390,65 +1549,124 @@ export interface components {
          *     }
          */
         CompOut: {
-            /** Id */
+            /**
+             * Id
+             * @example cmp_0c5e
+             */
             id: string;
-            /** Plan */
+            /**
+             * Plan
+             * @example annual
+             */
             plan: string;
-            /** Issues */
+            /**
+             * Issues
+             * @example null
+             */
             issues: number | null;
             /**
              * Starts At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             starts_at: string;
             /**
              * Until
              * Format: date-time
+             * @example 2026-06-01T05:00:00Z
              */
             until: string;
-            /** Reason */
+            /**
+             * Reason
+             * @example a copy that never came
+             */
             reason: string;
-            /** Given By */
+            /**
+             * Given By
+             * @example staff:agent-1
+             */
             given_by: string;
-            /** Removed At */
+            /**
+             * Removed At
+             * @example null
+             */
             removed_at: string | null;
-            /** Removed By */
+            /**
+             * Removed By
+             * @example null
+             */
             removed_by: string | null;
         };
         /**
+         * DeniedFeatureOut
+         * @description A feature the reader may not use, and why. ``until`` is when access ended.
+         * @example {
+         *       "reason": "coming_soon"
+         *     }
+         */
+        DeniedFeatureOut: {
+            /**
+             * Until
+             * @example null
+             */
+            until: string | null;
+            /**
+             * Reason
+             * @example coming_soon
+             */
+            reason: string;
+        };
+        /**
          * DigitalPriceOut
-         * @description What the plan costs for a term, without what is optional.
+         * @description The price of the plan for a term, without optional components.
+         * @example {
+         *       "component": "digital",
+         *       "optional": false,
+         *       "price": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "title": "Digital Edition"
+         *     }
          */
         DigitalPriceOut: {
             /**
              * Component
              * @default digital
+             * @example digital
              * @constant
              */
             component: "digital";
-            /** Title */
+            /**
+             * Title
+             * @example Digital Edition
+             */
             title: string;
             /**
              * Optional
              * @default false
+             * @example false
              */
             optional: boolean;
             price: components["schemas"]["MoneyOut"];
         };
         /**
          * DismissalIn
-         * @description What was done about it.
+         * @description What was done about the item.
          * @example {
          *       "reason": "paid by cheque"
          *     }
          */
         DismissalIn: {
-            /** Reason */
+            /**
+             * Reason
+             * @example paid by cheque
+             */
             reason: string;
         };
         /**
          * DisputeOut
-         * @description A dispute of a payment. Evidence is given in Stripe's Dashboard, until ``due_by``.
+         * @description A dispute of a payment. Submit evidence in Stripe's Dashboard before ``due_by``.
          * @example {
          *       "amount": {
          *         "amount": 4900,
@@ -1467,56 +1685,78 @@ export interface components {
          *     }
          */
         DisputeOut: {
-            /** Id */
+            /**
+             * Id
+             * @example dp_123
+             */
             id: string;
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string | null;
             /**
              * Subscriber
-             * @description Of support's page. null: the payment is none of ours.
+             * @description Id of the subscriber; null if the payment does not belong to this service.
+             * @example rdr_0c5e
              */
             subscriber: string | null;
             /**
              * Status
-             * @description Stripe's word.
+             * @description Stripe's dispute status.
+             * @example needs_response
              */
             status: string;
             /**
              * Answer
-             * @description What follows from that status.
+             * @description What the status means.
+             * @example A chargeback: the bank has taken the money. Evidence has a deadline.
              */
             answer: string;
-            /** Open */
+            /**
+             * Open
+             * @example true
+             */
             open: boolean;
             amount: components["schemas"]["MoneyOut"];
-            /** Reason */
+            /**
+             * Reason
+             * @example fraudulent
+             */
             reason: string;
             /**
              * Refundable
-             * @description Whether the payment can be given back all the same, when Stripe was last asked.
+             * @description Whether the payment could still be refunded when it was last fetched from Stripe.
+             * @example false
              */
             refundable: boolean;
             /**
              * Due By
-             * @description Until when the bank takes evidence.
+             * @description Deadline for evidence.
+             * @example 2026-03-10T18:00:00Z
              */
             due_by: string | null;
             /**
              * Opened At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             opened_at: string;
-            /** Closed At */
+            /**
+             * Closed At
+             * @example null
+             */
             closed_at: string | null;
             /**
              * Concern
-             * @description Why somebody has to look at it, besides answering in time: unknown_status, unknown_payment, other_currency, in_part, refunded_too, won_after_lost.
+             * @description Why the dispute needs attention beyond the evidence: unknown_status, unknown_payment, other_currency, in_part, refunded_too, won_after_lost.
+             * @example null
              */
             concern: string | null;
         };
         /**
          * DisputesOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -1542,60 +1782,15 @@ export interface components {
         DisputesOut: {
             /** Data */
             data: components["schemas"]["DisputeOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example dp_123
+             */
             next: string | null;
         };
         /**
-         * EndOut
-         * @description What one way of cancelling does. ``access_until``: how long what is paid for, or on trial, can be read.
-         */
-        EndOut: {
-            /** Ends At */
-            ends_at: string | null;
-            /** Access Until */
-            access_until: string | null;
-            /**
-             * Issues Kept
-             * @description issues still to come that are served all the same; null: not counted
-             */
-            issues_kept: number | null;
-        };
-        /**
-         * EndingOut
-         * @description Whether and when a subscription ends, as things stand now. ``subscriber`` is the identity provider's ``sub``.
-         * @example {
-         *       "cancel_at": "2027-03-01T18:00:00Z",
-         *       "current_period_end": "2027-03-01T18:00:00Z",
-         *       "id": "scr_0c5e",
-         *       "status": "active",
-         *       "subscriber": "user-1"
-         *     }
-         */
-        EndingOut: {
-            /** Id */
-            id: string;
-            /** Subscriber */
-            subscriber: string;
-            /** Status */
-            status: string;
-            /** Current Period End */
-            current_period_end: string | null;
-            /**
-             * Cancel At
-             * @description when it is to end; null: it renews, or is over
-             */
-            cancel_at: string | null;
-            /** Ended At */
-            ended_at: string | null;
-            /**
-             * Ended By
-             * @description what ended it: cancel_now, a refund's basis; null: Stripe, or nothing
-             */
-            ended_by: string | null;
-        };
-        /**
          * EntitlementsOut
-         * @description Every feature a reader may use now, and why not the others. The version rises whenever what is granted changes.
+         * @description The features a reader may use now, and why they may not use the others. ``version`` grows with every change.
          * @example {
          *       "features": {
          *         "archive": {
@@ -1614,22 +1809,44 @@ export interface components {
          *     }
          */
         EntitlementsOut: {
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
-            /** Features */
+            /**
+             * Features
+             * @example {
+             *       "archive": {
+             *         "grant": "grt_in_123",
+             *         "reason": "paid_term",
+             *         "until": "2027-03-01T00:00:00Z"
+             *       }
+             *     }
+             */
             features: {
-                [key: string]: components["schemas"]["GrantedOut"];
+                [key: string]: components["schemas"]["GrantedFeatureOut"];
             };
-            /** Refused */
+            /**
+             * Refused
+             * @example {
+             *       "ad_free": {
+             *         "reason": "coming_soon"
+             *       }
+             *     }
+             */
             refused: {
-                [key: string]: components["schemas"]["RefusedOut"];
+                [key: string]: components["schemas"]["DeniedFeatureOut"];
             };
-            /** Version */
+            /**
+             * Version
+             * @example 1
+             */
             version: number;
         };
         /**
          * EventOut
-         * @description An event, and what became of it.
+         * @description A Stripe event and its state.
          * @example {
          *       "api_version": "2026-10-28.endive",
          *       "attempts": 12,
@@ -1647,63 +1864,210 @@ export interface components {
         EventOut: {
             /**
              * Id
-             * @description Stripe's; `knk_…` is a look that Newsstand ordered by itself.
+             * @description Stripe's id; `knk_…` is a refetch that Newsstand requested itself.
+             * @example evt_123
              */
             id: string;
-            /** Type */
+            /**
+             * Type
+             * @example customer.subscription.updated
+             */
             type: string;
             /**
              * State
+             * @example dead
              * @enum {string}
              */
             state: "received" | "applied" | "failed" | "dead" | "ignored";
             /**
              * Reason
-             * @description why it was ignored
+             * @description Why the event was ignored.
+             * @example null
              */
             reason: string | null;
             /**
              * Last Error
-             * @description why it failed last
+             * @description The last error.
+             * @example UnknownPlan: the catalogue has no plan quarterly
              */
             last_error: string | null;
             /**
              * Object
-             * @description the id of what it tells of
+             * @description Id of the Stripe object.
+             * @example sub_123
              */
             object: string | null;
             /**
              * Key
-             * @description what is looked at for it, as kind and id; null: nothing follows from it
+             * @description The object that is fetched, as kind and id; null if the event is not used.
+             * @example subscription:sub_123
              */
             key: string | null;
-            /** Api Version */
+            /**
+             * Api Version
+             * @example 2026-10-28.endive
+             */
             api_version: string | null;
-            /** Livemode */
+            /**
+             * Livemode
+             * @example true
+             */
             livemode: boolean | null;
             /**
              * Created At
-             * @description Stripe's, in whole seconds: it tells nothing of the order.
+             * @description Stripe's creation time in whole seconds. It does not give the order of events.
+             * @example 2026-03-01T18:00:00Z
              */
             created_at: string | null;
             /**
              * Received At
              * Format: date-time
+             * @example 2026-03-01T18:00:01Z
              */
             received_at: string;
-            /** Applied At */
+            /**
+             * Applied At
+             * @example null
+             */
             applied_at: string | null;
             /**
              * Due At
-             * @description when it is tried next; null: it is not
+             * @description Time of the next attempt; null if there is none.
+             * @example null
              */
             due_at: string | null;
-            /** Attempts */
+            /**
+             * Attempts
+             * @example 12
+             */
             attempts: number;
         };
         /**
+         * EventWithPayloadOut
+         * @description An event with its payload.
+         * @example {
+         *       "api_version": "2026-10-28.endive",
+         *       "attempts": 12,
+         *       "created_at": "2026-03-01T18:00:00Z",
+         *       "id": "evt_123",
+         *       "key": "subscription:sub_123",
+         *       "last_error": "UnknownPlan: the catalogue has no plan quarterly",
+         *       "livemode": true,
+         *       "object": "sub_123",
+         *       "payload": {
+         *         "data": {
+         *           "object": {
+         *             "id": "sub_123"
+         *           }
+         *         },
+         *         "id": "evt_123",
+         *         "object": "event"
+         *       },
+         *       "received_at": "2026-03-01T18:00:01Z",
+         *       "state": "dead",
+         *       "type": "customer.subscription.updated"
+         *     }
+         */
+        EventWithPayloadOut: {
+            /**
+             * Id
+             * @description Stripe's id; `knk_…` is a refetch that Newsstand requested itself.
+             * @example evt_123
+             */
+            id: string;
+            /**
+             * Type
+             * @example customer.subscription.updated
+             */
+            type: string;
+            /**
+             * State
+             * @example dead
+             * @enum {string}
+             */
+            state: "received" | "applied" | "failed" | "dead" | "ignored";
+            /**
+             * Reason
+             * @description Why the event was ignored.
+             * @example null
+             */
+            reason: string | null;
+            /**
+             * Last Error
+             * @description The last error.
+             * @example UnknownPlan: the catalogue has no plan quarterly
+             */
+            last_error: string | null;
+            /**
+             * Object
+             * @description Id of the Stripe object.
+             * @example sub_123
+             */
+            object: string | null;
+            /**
+             * Key
+             * @description The object that is fetched, as kind and id; null if the event is not used.
+             * @example subscription:sub_123
+             */
+            key: string | null;
+            /**
+             * Api Version
+             * @example 2026-10-28.endive
+             */
+            api_version: string | null;
+            /**
+             * Livemode
+             * @example true
+             */
+            livemode: boolean | null;
+            /**
+             * Created At
+             * @description Stripe's creation time in whole seconds. It does not give the order of events.
+             * @example 2026-03-01T18:00:00Z
+             */
+            created_at: string | null;
+            /**
+             * Received At
+             * Format: date-time
+             * @example 2026-03-01T18:00:01Z
+             */
+            received_at: string;
+            /**
+             * Applied At
+             * @example null
+             */
+            applied_at: string | null;
+            /**
+             * Due At
+             * @description Time of the next attempt; null if there is none.
+             * @example null
+             */
+            due_at: string | null;
+            /**
+             * Attempts
+             * @example 12
+             */
+            attempts: number;
+            /**
+             * Payload
+             * @description The payload, without secrets and links that need no sign-in.
+             * @example {
+             *       "data": {
+             *         "object": {
+             *           "id": "sub_123"
+             *         }
+             *       },
+             *       "id": "evt_123",
+             *       "object": "event"
+             *     }
+             */
+            payload: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * EventsOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -1725,28 +2089,37 @@ export interface components {
         EventsOut: {
             /** Data */
             data: components["schemas"]["EventOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example null
+             */
             next: string | null;
         };
         /**
          * ExtendIn
-         * @description How many issues more, and why.
+         * @description The number of issues to add, and why.
          * @example {
          *       "issues": 2,
          *       "reason": "late_copies"
          *     }
          */
         ExtendIn: {
-            /** Issues */
+            /**
+             * Issues
+             * @example 2
+             */
             issues: number;
-            /** Reason */
+            /**
+             * Reason
+             * @example late_copies
+             */
             reason: string;
             /** Note */
             note?: string | null;
         };
         /**
          * ExtensionOut
-         * @description Issues that were added to a subscription's newest term, and the term's ledger with them.
+         * @description Issues added to a subscription's newest term, and the term's updated ledger.
          * @example {
          *       "by": "staff:agent-1",
          *       "created_at": "2026-06-08T18:00:00Z",
@@ -1767,174 +2140,177 @@ export interface components {
          *     }
          */
         ExtensionOut: {
-            /** Id */
+            /**
+             * Id
+             * @example adj_0c5e
+             */
             id: string;
-            /** Subscription */
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
             subscription: string;
             /**
              * Term
-             * @description the invoice that opened it
+             * @description The invoice that opened the term.
+             * @example in_123
              */
             term: string;
-            /** Issues */
+            /**
+             * Issues
+             * @example 2
+             */
             issues: number;
-            /** Reason */
+            /**
+             * Reason
+             * @example late_copies
+             */
             reason: string;
-            /** Note */
+            /**
+             * Note
+             * @example null
+             */
             note: string | null;
-            /** By */
+            /**
+             * By
+             * @example staff:agent-1
+             */
             by: string;
             /**
              * Created At
              * Format: date-time
+             * @example 2026-06-08T18:00:00Z
              */
             created_at: string;
             ledger: components["schemas"]["LedgerOut"];
         };
         /**
          * FeatureOut
-         * @description Something a subscriber may use.
+         * @description A feature of a plan.
+         * @example {
+         *       "name": "print_edition",
+         *       "optional": true,
+         *       "status": "granted",
+         *       "title": "Optional Print Edition"
+         *     }
          */
         FeatureOut: {
-            /** Name */
+            /**
+             * Name
+             * @example print_edition
+             */
             name: string;
-            /** Title */
+            /**
+             * Title
+             * @example Optional Print Edition
+             */
             title: string;
             /**
              * Status
-             * @description `coming_soon`: announced, and granted to nobody yet.
+             * @description `coming_soon`: announced, but not granted yet.
+             * @example granted
              * @enum {string}
              */
             status: "granted" | "coming_soon";
             /**
              * Optional
-             * @description Whether it comes only with what is optional.
+             * @description Whether the feature requires an optional component, such as print.
+             * @example true
              */
             optional: boolean;
             /**
              * Available From
-             * @description When an announced feature opens, if that is known.
+             * @description When an announced feature becomes available, if known.
+             * @example null
              */
             available_from: string | null;
         };
         /**
-         * GivenOut
-         * @description A refund of the payment that was named, with all that were made in the same go: one for each payment of the term.
+         * GrantOut
+         * @description One source of access. Access is the union of all grants: ending one does not affect the others.
          * @example {
-         *       "amount": {
-         *         "amount": 4900,
-         *         "currency": "usd"
-         *       },
-         *       "basis": "guarantee",
-         *       "created_at": "2026-03-08T18:00:00Z",
-         *       "credit_note": "cn_123",
-         *       "id": "rfd_0c5e",
-         *       "parts": [
-         *         {
-         *           "amount": {
-         *             "amount": 4900,
-         *             "currency": "usd"
-         *           },
-         *           "basis": "guarantee",
-         *           "created_at": "2026-03-08T18:00:00Z",
-         *           "credit_note": "cn_123",
-         *           "id": "rfd_0c5e",
-         *           "payment": "pi_123",
-         *           "reason": "requested_by_reader",
-         *           "requested_by": "staff:agent-1",
-         *           "status": "succeeded",
-         *           "tax": {
-         *             "amount": 0,
-         *             "currency": "usd"
+         *       "features": {
+         *         "archive": [
+         *           {
+         *             "reason": "paid_term",
+         *             "starts_at": "2026-03-01T18:00:00Z",
+         *             "until": "2027-03-01T18:00:00Z"
          *           }
-         *         }
-         *       ],
-         *       "payment": "pi_123",
-         *       "reason": "requested_by_reader",
-         *       "requested_by": "staff:agent-1",
-         *       "status": "succeeded",
-         *       "tax": {
-         *         "amount": 0,
-         *         "currency": "usd"
+         *         ]
          *       },
-         *       "total": {
-         *         "amount": 4900,
-         *         "currency": "usd"
-         *       }
+         *       "id": "grt_in_123",
+         *       "source": "paid_term"
          *     }
          */
-        GivenOut: {
+        GrantOut: {
             /**
              * Id
-             * @example rfd_0c5e
+             * @example grt_in_123
              */
             id: string;
-            /** Payment */
-            payment: string;
-            /** Basis */
-            basis: string;
             /**
-             * Status
-             * @example succeeded
+             * Source
+             * @example paid_term
              */
-            status: string;
-            amount: components["schemas"]["MoneyOut"];
-            tax: components["schemas"]["MoneyOut"];
-            /** Reason */
-            reason: string;
-            /** Note */
-            note: string | null;
-            /** Requested By */
-            requested_by: string;
-            /**
-             * Decided By
-             * @description who approved or rejected it
-             */
-            decided_by: string | null;
-            /** Decided At */
-            decided_at: string | null;
-            /** Credit Note */
-            credit_note: string | null;
-            /** Failure Reason */
-            failure_reason: string | null;
-            /**
-             * Attention
-             * @description what a person has to look at
-             */
-            attention: string | null;
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** @description What all parts come to. */
-            total: components["schemas"]["MoneyOut"];
-            /**
-             * Parts
-             * @description Every refund of the same go, this one among them.
-             */
-            parts: components["schemas"]["RefundOut"][];
-        };
-        /**
-         * GrantOut
-         * @description One source of access. Access is the union of them: ending one takes nothing that another gives.
-         */
-        GrantOut: {
-            /** Id */
-            id: string;
-            /** Source */
             source: string;
-            /** Features */
+            /**
+             * Features
+             * @example {
+             *       "archive": [
+             *         {
+             *           "reason": "paid_term",
+             *           "starts_at": "2026-03-01T18:00:00Z",
+             *           "until": "2027-03-01T18:00:00Z"
+             *         }
+             *       ]
+             *     }
+             */
             features: {
-                [key: string]: components["schemas"]["SpellOut"][];
+                [key: string]: components["schemas"]["GrantPeriodOut"][];
             };
         };
         /**
-         * GrantedOut
-         * @description A feature that may be used, until when (excluded), and why.
+         * GrantPeriodOut
+         * @description A period for which a feature is granted: from ``starts_at`` (inclusive) to ``until`` (exclusive).
+         * @example {
+         *       "reason": "paid_term",
+         *       "starts_at": "2026-03-01T18:00:00Z",
+         *       "until": "2027-03-01T18:00:00Z"
+         *     }
          */
-        GrantedOut: {
-            /** Until */
+        GrantPeriodOut: {
+            /**
+             * Starts At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            starts_at: string;
+            /**
+             * Until
+             * Format: date-time
+             * @example 2027-03-01T18:00:00Z
+             */
+            until: string;
+            /**
+             * Reason
+             * @example paid_term
+             */
+            reason: string;
+        };
+        /**
+         * GrantedFeatureOut
+         * @description A feature the reader may use: until when (exclusive) and why.
+         * @example {
+         *       "grant": "grt_in_123",
+         *       "reason": "paid_term",
+         *       "until": "2027-03-01T00:00:00Z"
+         *     }
+         */
+        GrantedFeatureOut: {
+            /**
+             * Until
+             * @example 2027-03-01T00:00:00Z
+             */
             until: string | null;
             /**
              * Reason
@@ -1943,82 +2319,61 @@ export interface components {
             reason: string;
             /**
              * Grant
-             * @description The grant that gives it.
+             * @description The grant that gives access.
              * @example grt_in_123
              */
             grant: string | null;
         };
         /**
          * GuaranteeOut
-         * @description Whether the money-back guarantee holds, and until when (excluded).
+         * @description Whether the money-back guarantee applies, and until when (exclusive).
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "eligible": true,
+         *       "until": "2026-04-30T18:00:00Z"
+         *     }
          */
         GuaranteeOut: {
-            /** Eligible */
+            /**
+             * Eligible
+             * @example true
+             */
             eligible: boolean;
-            /** Until */
+            /**
+             * Until
+             * @example 2026-04-30T18:00:00Z
+             */
             until: string | null;
             amount: components["schemas"]["MoneyOut"] | null;
             /**
              * Reason
-             * @description why not
-             * @example outside_guarantee
+             * @description Why the guarantee does not apply, as a code.
+             * @example null
              */
             reason?: string | null;
         };
         /**
-         * HappeningOut
-         * @description One thing that happened, in plain words.
+         * HealthOut
+         * @description The process is alive.
+         * @example {
+         *       "status": "ok"
+         *     }
          */
-        HappeningOut: {
+        HealthOut: {
             /**
-             * At
-             * Format: date-time
+             * Status
+             * @default ok
+             * @example ok
+             * @constant
              */
-            at: string;
-            /** Kind */
-            kind: string;
-            /** Words */
-            words: string;
-        };
-        /**
-         * HeldOut
-         * @description A subscription with its terms.
-         */
-        HeldOut: {
-            /** Id */
-            id: string;
-            /** Stripe Id */
-            stripe_id: string;
-            /** Plan */
-            plan: string;
-            /** Status */
-            status: string;
-            /** Print Edition */
-            print_edition: boolean;
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Current Period End */
-            current_period_end: string | null;
-            /** Cancel At */
-            cancel_at: string | null;
-            /** Ended At */
-            ended_at: string | null;
-            /** Ended By */
-            ended_by: string | null;
-            /**
-             * Standing
-             * @description what its state means, for staff; docs/concepts/subscription-states.md lists them
-             */
-            standing: string;
-            /** Terms */
-            terms: components["schemas"]["PaidTermOut"][];
+            status: "ok";
         };
         /**
          * InvoiceOut
-         * @description An invoice, and where to read it at Stripe. An open one is paid at its page.
+         * @description An invoice with links to Stripe's pages. An open invoice can be paid on its page.
          * @example {
          *       "created_at": "2026-03-01T18:00:00Z",
          *       "hosted_invoice_url": "https://invoice.stripe.com/i/acct_1/test_123",
@@ -2038,9 +2393,15 @@ export interface components {
          *     }
          */
         InvoiceOut: {
-            /** Id */
+            /**
+             * Id
+             * @example in_123
+             */
             id: string;
-            /** Number */
+            /**
+             * Number
+             * @example ABCD-0001
+             */
             number: string | null;
             /**
              * Status
@@ -2052,21 +2413,29 @@ export interface components {
             /**
              * Created At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             created_at: string;
-            /** Hosted Invoice Url */
+            /**
+             * Hosted Invoice Url
+             * @example https://invoice.stripe.com/i/acct_1/test_123
+             */
             hosted_invoice_url: string | null;
-            /** Invoice Pdf */
+            /**
+             * Invoice Pdf
+             * @example https://pay.stripe.com/invoice/acct_1/test_123/pdf
+             */
             invoice_pdf: string | null;
             /**
              * Receipt Url
-             * @description null: nothing was charged for it
+             * @description null if nothing was charged.
+             * @example https://pay.stripe.com/receipts/test_123
              */
             receipt_url: string | null;
         };
         /**
          * InvoicesOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -2092,12 +2461,15 @@ export interface components {
         InvoicesOut: {
             /** Data */
             data: components["schemas"]["InvoiceOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example null
+             */
             next: string | null;
         };
         /**
          * IssueIn
-         * @description One issue. Dates are days of the publisher's calendar; the labels are cut off on or before the day it is mailed.
+         * @description An issue. Dates are in the publisher's time zone; the label cut-off is on or before the mail date.
          * @example {
          *       "counts_as": 1,
          *       "cover_date": "2026-06-14",
@@ -2107,36 +2479,46 @@ export interface components {
          *     }
          */
         IssueIn: {
-            /** Title */
+            /**
+             * Title
+             * @example Lanterns of the lower river
+             */
             title: string;
             /**
              * Cover Date
              * Format: date
+             * @example 2026-06-14
              */
             cover_date: string;
             /**
              * Planned Mail Date
              * Format: date
+             * @example 2026-06-09
              */
             planned_mail_date: string;
-            /** Actual Mail Date */
+            /**
+             * Actual Mail Date
+             * @example null
+             */
             actual_mail_date?: string | null;
             /**
              * Label Cutoff
              * Format: date
+             * @example 2026-05-28
              */
             label_cutoff: string;
             /**
              * Counts As
-             * @description 0: a special, 1, or 2: a double issue
+             * @description 0 for a special issue, 1, or 2 for a double issue.
              * @default 1
+             * @example 1
              * @enum {integer}
              */
             counts_as: 0 | 1 | 2;
         };
         /**
          * IssueOut
-         * @description One issue of the calendar.
+         * @description An issue of the calendar.
          * @example {
          *       "counts_as": 1,
          *       "cover_date": "2026-06-14",
@@ -2153,36 +2535,57 @@ export interface components {
              * @example iss_7
              */
             id: string;
-            /** Number */
+            /**
+             * Number
+             * @example 7
+             */
             number: number;
-            /** Title */
+            /**
+             * Title
+             * @example Lanterns of the lower river
+             */
             title: string;
             /**
              * Cover Date
              * Format: date
+             * @example 2026-06-14
              */
             cover_date: string;
             /**
              * Planned Mail Date
              * Format: date
+             * @example 2026-06-09
              */
             planned_mail_date: string;
-            /** Actual Mail Date */
+            /**
+             * Actual Mail Date
+             * @example null
+             */
             actual_mail_date: string | null;
             /**
              * Label Cutoff
              * Format: date
+             * @example 2026-05-28
              */
             label_cutoff: string;
-            /** Counts As */
+            /**
+             * Counts As
+             * @example 1
+             */
             counts_as: number;
         };
         /**
          * IssuesOut
-         * @description The term's ledger: ``owed`` is what was bought and added since.
+         * @description The issues of the term. ``owed`` counts the issues that were bought and those added later.
          *
-         *     ``served`` and ``unserved`` are null until there is a calendar of issues; ``last_issue`` is also null where the
-         *     calendar does not reach as far yet, and when the subscription was ended early: then what is left was cancelled.
+         *     ``served`` and ``unserved`` are null if there is no issue calendar yet. ``last_issue`` is also null if the calendar does
+         *     not extend that far, or if the subscription ended early and the remaining issues were canceled.
+         * @example {
+         *       "last_issue": 24,
+         *       "owed": 24,
+         *       "served": 7,
+         *       "unserved": 17
+         *     }
          */
         IssuesOut: {
             /**
@@ -2190,39 +2593,76 @@ export interface components {
              * @example 24
              */
             owed: number;
-            /** Served */
+            /**
+             * Served
+             * @example 7
+             */
             served?: number | null;
-            /** Unserved */
+            /**
+             * Unserved
+             * @example 17
+             */
             unserved?: number | null;
             /**
              * Last Issue
-             * @description the number of the issue that ends the term
+             * @description Number of the last issue of the term.
+             * @example 24
              */
             last_issue?: number | null;
         };
         /**
          * KeyOut
-         * @description A public key, as RFC 7517 has it.
+         * @description A public key in JWK format (RFC 7517).
+         * @example {
+         *       "alg": "ES256",
+         *       "crv": "P-256",
+         *       "kid": "vT0Uo2dYk5lq",
+         *       "kty": "EC",
+         *       "use": "sig",
+         *       "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+         *       "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
+         *     }
          */
         KeyOut: {
-            /** Kty */
+            /**
+             * Kty
+             * @example EC
+             */
             kty: string;
-            /** Crv */
+            /**
+             * Crv
+             * @example P-256
+             */
             crv: string;
-            /** X */
+            /**
+             * X
+             * @example f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU
+             */
             x: string;
-            /** Y */
+            /**
+             * Y
+             * @example x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0
+             */
             y: string;
-            /** Kid */
+            /**
+             * Kid
+             * @example vT0Uo2dYk5lq
+             */
             kid: string;
-            /** Alg */
+            /**
+             * Alg
+             * @example ES256
+             */
             alg: string;
-            /** Use */
+            /**
+             * Use
+             * @example sig
+             */
             use: string;
         };
         /**
          * KeysOut
-         * @description Every key by which a living token may have to be checked.
+         * @description All keys needed to verify tokens that have not expired.
          * @example {
          *       "keys": [
          *         {
@@ -2245,7 +2685,7 @@ export interface components {
          * LedgerOut
          * @description The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
          *
-         *     ``last_issue`` is null where the calendar does not reach as far yet, or the rest was cancelled.
+         *     ``last_issue`` is null if the calendar does not extend that far, or if the remaining issues were canceled.
          * @example {
          *       "adjustments": 2,
          *       "bought": 24,
@@ -2257,34 +2697,65 @@ export interface components {
          *     }
          */
         LedgerOut: {
-            /** Bought */
+            /**
+             * Bought
+             * @example 24
+             */
             bought: number;
-            /** Adjustments */
+            /**
+             * Adjustments
+             * @example 2
+             */
             adjustments: number;
-            /** Owed */
+            /**
+             * Owed
+             * @example 26
+             */
             owed: number;
-            /** Served */
+            /**
+             * Served
+             * @example 7
+             */
             served: number;
-            /** Unserved */
+            /**
+             * Unserved
+             * @example 19
+             */
             unserved: number;
-            /** Cancelled */
+            /**
+             * Cancelled
+             * @example 0
+             */
             cancelled: number;
-            /** Last Issue */
+            /**
+             * Last Issue
+             * @example 26
+             */
             last_issue: number | null;
         };
         /**
          * MoneyIn
          * @description An amount in minor units of a currency.
+         * @example {
+         *       "amount": 4900,
+         *       "currency": "usd"
+         *     }
          */
         MoneyIn: {
-            /** Amount */
+            /**
+             * Amount
+             * @example 4900
+             */
             amount: number;
-            /** Currency */
+            /**
+             * Currency
+             * @example usd
+             */
             currency: string;
         };
         /**
          * MoneyOut
-         * @description A sum of money: 4900 usd is 49.00 US dollars.
+         * @description An amount of money: 4900 usd is 49.00 US dollars.
          * @example {
          *       "amount": 4900,
          *       "currency": "usd"
@@ -2293,27 +2764,38 @@ export interface components {
         MoneyOut: {
             /**
              * Amount
-             * @description Minor units of the currency: cents of a dollar, whole yen.
+             * @description Amount in minor units of the currency, such as cents or whole yen.
+             * @example 4900
              */
             amount: number;
             /**
              * Currency
-             * @description ISO 4217, in lower case.
+             * @description ISO 4217 code in lowercase.
+             * @example usd
              */
             currency: string;
         };
         /**
          * MyQuoteOut
-         * @description What the guarantee would pay now, and for which payment: with it goes every other of the same term.
+         * @description What the guarantee would pay now. All payments of the term are refunded together.
          * @example {
          *       "allowed": true,
          *       "amount": {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
+         *       "approval_above": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
          *       "basis": "guarantee",
          *       "effect": "Access ends at once and the subscription is cancelled.",
          *       "ends_access": true,
+         *       "issues": {
+         *         "owed": 24,
+         *         "served": 7,
+         *         "unserved": 17
+         *       },
          *       "parts": [
          *         {
          *           "amount": {
@@ -2322,7 +2804,7 @@ export interface components {
          *           },
          *           "payment": "pi_123",
          *           "tax": {
-         *             "amount": 0,
+         *             "amount": 4900,
          *             "currency": "usd"
          *           }
          *         }
@@ -2330,67 +2812,81 @@ export interface components {
          *       "payment": "pi_123",
          *       "stops_print": false,
          *       "tax": {
-         *         "amount": 0,
+         *         "amount": 4900,
          *         "currency": "usd"
          *       },
          *       "until": "2026-04-30T18:00:00Z"
          *     }
          */
         MyQuoteOut: {
-            /** Basis */
+            /**
+             * Basis
+             * @example guarantee
+             */
             basis: string;
-            /** Allowed */
+            /**
+             * Allowed
+             * @example true
+             */
             allowed: boolean;
             /**
              * Reason
-             * @description why not, as a code
-             * @example outside_guarantee
+             * @description Why it is not possible, as a code.
+             * @example null
              */
             reason: string | null;
             /**
              * Detail
-             * @description why not, in a sentence
+             * @description Why it is not possible, as a sentence.
+             * @example null
              */
             detail: string | null;
-            /** @description In all; of goodwill, what could be given at most. */
+            /** @description Total amount; for goodwill, the maximum. */
             amount: components["schemas"]["MoneyOut"];
-            /** @description The tax within the amount. */
+            /** @description Tax included in the amount. */
             tax: components["schemas"]["MoneyOut"];
             /**
              * Parts
-             * @description What goes back of each payment of the term: one refund each.
+             * @description The refund of each payment of the term.
              */
             parts: components["schemas"]["PartOut"][];
-            /** @description With `unserved_issues`: what the amount is reckoned from. */
+            /** @description For `unserved_issues`: the issues the amount is calculated from. */
             issues: components["schemas"]["QuotedIssuesOut"] | null;
             /**
              * Until
-             * @description Until when (excluded) the basis holds.
+             * @description When the basis expires (exclusive).
+             * @example 2026-04-30T18:00:00Z
              */
             until: string | null;
             /**
              * Ends Access
-             * @description Whether access ends with it, and the subscription.
+             * @description Whether the refund ends access and the subscription.
+             * @example true
              */
             ends_access: boolean;
             /**
              * Stops Print
-             * @description Whether copies that were still to come are not sent.
+             * @description Whether the refund stops the remaining print copies.
+             * @example false
              */
             stops_print: boolean;
             /**
              * Effect
-             * @description The same in words.
+             * @description The effect in a sentence.
+             * @example Access ends at once and the subscription is cancelled.
              */
             effect: string;
-            /** @description With `goodwill`: a larger amount waits for a second person; null when no amount does. */
+            /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
             approval_above: components["schemas"]["MoneyOut"] | null;
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string;
         };
         /**
          * MyRefundIn
-         * @description ``expected_amount`` is what the quote said: if it no longer holds, nothing happens.
+         * @description ``expected_amount`` is the quoted amount. If it has changed, nothing is refunded.
          * @example {
          *       "expected_amount": {
          *         "amount": 4900,
@@ -2403,7 +2899,13 @@ export interface components {
         };
         /**
          * NoticeOut
-         * @description What the reader has to be told: a renewal that failed, a pause, an end. ``until``: how long they can read on.
+         * @description A notice to show to the reader, such as a failed renewal or a pause. ``until`` is when access ends.
+         * @example {
+         *       "action": "update_payment_method",
+         *       "code": "payment_failed",
+         *       "text": "We couldn't charge your card. You keep access until March 15, 2027.",
+         *       "until": "2027-03-15T18:00:00Z"
+         *     }
          */
         NoticeOut: {
             /**
@@ -2411,81 +2913,26 @@ export interface components {
              * @example payment_failed
              */
             code: string;
-            /** Text */
+            /**
+             * Text
+             * @example We couldn't charge your card. You keep access until March 15, 2027.
+             */
             text: string;
-            /** Until */
+            /**
+             * Until
+             * @example 2027-03-15T18:00:00Z
+             */
             until: string | null;
             /**
              * Action
-             * @description what mends it
+             * @description What the reader can do about it.
              */
             action: ("update_payment_method" | "confirm_payment" | "resume") | null;
             /**
              * Pay Url
-             * @description Stripe's page where the open invoice is paid, or its bank's question answered
+             * @description Stripe page where the reader pays the open invoice or confirms the payment.
              */
             pay_url?: string | null;
-        };
-        /**
-         * OfferedGuaranteeOut
-         * @description Money back within so many days of the first payment.
-         */
-        OfferedGuaranteeOut: {
-            /** Days */
-            days: number;
-            /** Title */
-            title: string;
-        };
-        /**
-         * OfferedTermOut
-         * @description What one payment buys.
-         */
-        OfferedTermOut: {
-            /**
-             * Issues
-             * @description Issues owed in one term.
-             */
-            issues: number;
-            /**
-             * Interval
-             * @description How often it is billed, in advance.
-             * @enum {string}
-             */
-            interval: "year" | "month";
-            /**
-             * Renews
-             * @description Whether another term follows until the reader cancels.
-             */
-            renews: boolean;
-        };
-        /**
-         * OutcomeOut
-         * @description What came of a session. ``entitled``: the reader may read now.
-         * @example {
-         *       "entitled": true,
-         *       "id": "cs_test_a1b2c3",
-         *       "payment_status": "paid",
-         *       "status": "complete"
-         *     }
-         */
-        OutcomeOut: {
-            /**
-             * Id
-             * @example cs_test_a1b2c3
-             */
-            id: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "opening" | "open" | "complete" | "expired" | "failed";
-            /**
-             * Payment Status
-             * @example paid
-             */
-            payment_status: string;
-            /** Entitled */
-            entitled: boolean;
         };
         /**
          * OverviewOut
@@ -2561,7 +3008,7 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "tax": {
-         *             "amount": 0,
+         *             "amount": 4900,
          *             "currency": "usd"
          *           }
          *         }
@@ -2581,7 +3028,7 @@ export interface components {
          *           "requested_by": "staff:agent-1",
          *           "status": "succeeded",
          *           "tax": {
-         *             "amount": 0,
+         *             "amount": 4900,
          *             "currency": "usd"
          *           }
          *         }
@@ -2606,13 +3053,13 @@ export interface components {
          *               "invoice": "in_123",
          *               "issues_owed": 24,
          *               "ledger": {
-         *                 "adjustments": 0,
+         *                 "adjustments": 2,
          *                 "bought": 24,
-         *                 "cancelled": 23,
+         *                 "cancelled": 0,
          *                 "last_issue": 26,
-         *                 "owed": 24,
-         *                 "served": 1,
-         *                 "unserved": 0
+         *                 "owed": 26,
+         *                 "served": 7,
+         *                 "unserved": 19
          *               },
          *               "print_edition": false,
          *               "refunded_as": "guarantee",
@@ -2636,21 +3083,34 @@ export interface components {
              * @example rdr_0c5e
              */
             id: string;
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
-            /** Email */
+            /**
+             * Email
+             * @example ada@example.com
+             */
             email: string | null;
-            /** Name */
+            /**
+             * Name
+             * @example Ada Invented
+             */
             name: string | null;
-            /** Stripe Customer */
+            /**
+             * Stripe Customer
+             * @example cus_123
+             */
             stripe_customer: string | null;
             /**
              * Created At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             created_at: string;
             /** Subscriptions */
-            subscriptions: components["schemas"]["HeldOut"][];
+            subscriptions: components["schemas"]["ReaderSubscriptionOut"][];
             /** Payments */
             payments: components["schemas"]["PaymentOut"][];
             /** Refunds */
@@ -2661,7 +3121,16 @@ export interface components {
             comps: components["schemas"]["CompOut"][];
             /** Grants */
             grants: components["schemas"]["GrantOut"][];
-            /** Access */
+            /**
+             * Access
+             * @example {
+             *       "archive": {
+             *         "allowed": false,
+             *         "reason": "refunded",
+             *         "until": "2026-03-08T18:00:00Z"
+             *       }
+             *     }
+             */
             access: {
                 [key: string]: components["schemas"]["AccessOut"];
             };
@@ -2669,55 +3138,130 @@ export interface components {
              * Timeline
              * @description The story of their access, the earliest first.
              */
-            timeline: components["schemas"]["HappeningOut"][];
-            /** Anomalies */
+            timeline: components["schemas"]["TimelineEntryOut"][];
+            /**
+             * Anomalies
+             * @example []
+             */
             anomalies: components["schemas"]["AnomalyOut"][];
         };
         /**
          * PaidTermOut
-         * @description One paid period.
+         * @description A paid term.
+         * @example {
+         *       "ends_at": "2027-03-01T18:00:00Z",
+         *       "invoice": "in_123",
+         *       "issues_owed": 24,
+         *       "ledger": {
+         *         "adjustments": 2,
+         *         "bought": 24,
+         *         "cancelled": 0,
+         *         "last_issue": 26,
+         *         "owed": 26,
+         *         "served": 7,
+         *         "unserved": 19
+         *       },
+         *       "print_edition": false,
+         *       "refunded_as": "guarantee",
+         *       "starts_at": "2026-03-01T18:00:00Z"
+         *     }
          */
         PaidTermOut: {
-            /** Invoice */
+            /**
+             * Invoice
+             * @example in_123
+             */
             invoice: string;
             /**
              * Starts At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             starts_at: string;
             /**
              * Ends At
              * Format: date-time
+             * @example 2027-03-01T18:00:00Z
              */
             ends_at: string;
-            /** Issues Owed */
+            /**
+             * Issues Owed
+             * @example 24
+             */
             issues_owed: number;
             ledger: components["schemas"]["LedgerOut"];
-            /** Print Edition */
+            /**
+             * Print Edition
+             * @example false
+             */
             print_edition: boolean;
-            /** Refunded As */
+            /**
+             * Refunded As
+             * @example guarantee
+             */
             refunded_as: string | null;
-            /** Suspended As */
+            /**
+             * Suspended As
+             * @example null
+             */
             suspended_as: string | null;
         };
         /**
          * PartOut
-         * @description What goes back of one payment.
+         * @description The refund of one payment.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "payment": "pi_123",
+         *       "tax": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       }
+         *     }
          */
         PartOut: {
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string;
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
         };
         /**
          * PaymentOut
-         * @description A payment, and what of it went back.
+         * @description A payment and its refunded amount.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "billing_reason": "subscription_create",
+         *       "id": "pi_123",
+         *       "invoice": "in_123",
+         *       "paid_at": "2026-03-01T18:00:00Z",
+         *       "refunded": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "tax": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       }
+         *     }
          */
         PaymentOut: {
-            /** Id */
+            /**
+             * Id
+             * @example pi_123
+             */
             id: string;
-            /** Invoice */
+            /**
+             * Invoice
+             * @example in_123
+             */
             invoice: string;
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
@@ -2725,14 +3269,38 @@ export interface components {
             /**
              * Paid At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             paid_at: string;
-            /** Billing Reason */
+            /**
+             * Billing Reason
+             * @example subscription_create
+             */
             billing_reason: string;
         };
         /**
+         * PlanGuaranteeOut
+         * @description The money-back guarantee, in days from the first payment.
+         * @example {
+         *       "days": 60,
+         *       "title": "60-Day money back guarantee!"
+         *     }
+         */
+        PlanGuaranteeOut: {
+            /**
+             * Days
+             * @example 60
+             */
+            days: number;
+            /**
+             * Title
+             * @example 60-Day money back guarantee!
+             */
+            title: string;
+        };
+        /**
          * PlanOut
-         * @description A plan, with its prices and all that it promises.
+         * @description A plan with its prices, features, guarantee and cancellation policy.
          * @example {
          *       "cancellation": {
          *         "policy": "anytime",
@@ -2745,36 +3313,6 @@ export interface components {
          *           "optional": true,
          *           "status": "granted",
          *           "title": "Optional Print Edition"
-         *         },
-         *         {
-         *           "name": "digital_edition",
-         *           "optional": false,
-         *           "status": "granted",
-         *           "title": "Digital Edition Access"
-         *         },
-         *         {
-         *           "name": "exclusive_content",
-         *           "optional": false,
-         *           "status": "granted",
-         *           "title": "Exclusive Subscriber Content"
-         *         },
-         *         {
-         *           "name": "audio",
-         *           "optional": false,
-         *           "status": "granted",
-         *           "title": "Audio provided for all articles"
-         *         },
-         *         {
-         *           "name": "archive",
-         *           "optional": false,
-         *           "status": "granted",
-         *           "title": "Unlimited access to past issues"
-         *         },
-         *         {
-         *           "name": "ad_free",
-         *           "optional": false,
-         *           "status": "coming_soon",
-         *           "title": "Coming Soon! Ad FREE"
          *         }
          *       ],
          *       "guarantee": {
@@ -2801,19 +3339,6 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "title": "Digital Edition"
-         *         },
-         *         {
-         *           "component": "print",
-         *           "optional": true,
-         *           "postage_band": "domestic",
-         *           "price": {
-         *             "amount": 2400,
-         *             "currency": "usd"
-         *           },
-         *           "ships_to": [
-         *             "US"
-         *           ],
-         *           "title": "Print Edition"
          *         }
          *       ],
          *       "term": {
@@ -2825,26 +3350,73 @@ export interface components {
          *     }
          */
         PlanOut: {
-            /** Code */
+            /**
+             * Code
+             * @example annual
+             */
             code: string;
-            /** Title */
+            /**
+             * Title
+             * @example 24 Issues Per Year
+             */
             title: string;
-            term: components["schemas"]["OfferedTermOut"];
+            term: components["schemas"]["PlanTermOut"];
             /** Prices */
             prices: (components["schemas"]["DigitalPriceOut"] | components["schemas"]["PrintPriceOut"])[];
             /** Features */
             features: components["schemas"]["FeatureOut"][];
-            guarantee: components["schemas"]["OfferedGuaranteeOut"];
+            guarantee: components["schemas"]["PlanGuaranteeOut"];
             cancellation: components["schemas"]["CancellationOut"];
             /**
              * Offer
-             * @description The lines of the plan card, in their order.
+             * @description The lines of the plan card, in order.
+             * @example [
+             *       "24 Issues Per Year",
+             *       "Optional Print Edition",
+             *       "Digital Edition Access",
+             *       "Exclusive Subscriber Content",
+             *       "Audio provided for all articles",
+             *       "Unlimited access to past issues",
+             *       "Coming Soon! Ad FREE",
+             *       "60-Day money back guarantee!",
+             *       "Cancel anytime"
+             *     ]
              */
             offer: string[];
         };
         /**
+         * PlanTermOut
+         * @description What one payment buys: a number of issues over an interval.
+         * @example {
+         *       "interval": "year",
+         *       "issues": 24,
+         *       "renews": true
+         *     }
+         */
+        PlanTermOut: {
+            /**
+             * Issues
+             * @description Number of issues in a term.
+             * @example 24
+             */
+            issues: number;
+            /**
+             * Interval
+             * @description Billing interval; billed in advance.
+             * @example year
+             * @enum {string}
+             */
+            interval: "year" | "month";
+            /**
+             * Renews
+             * @description Whether the plan renews until canceled.
+             * @example true
+             */
+            renews: boolean;
+        };
+        /**
          * PlansOut
-         * @description Every plan. There are few of them, and never a next page.
+         * @description All plans, on one page.
          * @example {
          *       "data": [
          *         {
@@ -2859,36 +3431,6 @@ export interface components {
          *               "optional": true,
          *               "status": "granted",
          *               "title": "Optional Print Edition"
-         *             },
-         *             {
-         *               "name": "digital_edition",
-         *               "optional": false,
-         *               "status": "granted",
-         *               "title": "Digital Edition Access"
-         *             },
-         *             {
-         *               "name": "exclusive_content",
-         *               "optional": false,
-         *               "status": "granted",
-         *               "title": "Exclusive Subscriber Content"
-         *             },
-         *             {
-         *               "name": "audio",
-         *               "optional": false,
-         *               "status": "granted",
-         *               "title": "Audio provided for all articles"
-         *             },
-         *             {
-         *               "name": "archive",
-         *               "optional": false,
-         *               "status": "granted",
-         *               "title": "Unlimited access to past issues"
-         *             },
-         *             {
-         *               "name": "ad_free",
-         *               "optional": false,
-         *               "status": "coming_soon",
-         *               "title": "Coming Soon! Ad FREE"
          *             }
          *           ],
          *           "guarantee": {
@@ -2915,19 +3457,6 @@ export interface components {
          *                 "currency": "usd"
          *               },
          *               "title": "Digital Edition"
-         *             },
-         *             {
-         *               "component": "print",
-         *               "optional": true,
-         *               "postage_band": "domestic",
-         *               "price": {
-         *                 "amount": 2400,
-         *                 "currency": "usd"
-         *               },
-         *               "ships_to": [
-         *                 "US"
-         *               ],
-         *               "title": "Print Edition"
          *             }
          *           ],
          *           "term": {
@@ -2943,34 +3472,56 @@ export interface components {
         PlansOut: {
             /** Data */
             data: components["schemas"]["PlanOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example null
+             */
             next?: string | null;
         };
         /**
          * PortalIn
-         * @description Where the portal's way back leads.
+         * @description Where the billing portal sends the reader afterwards.
          * @example {
          *       "return_url": "http://localhost:8080/account"
          *     }
          */
         PortalIn: {
-            /** Return Url */
+            /**
+             * Return Url
+             * @example http://localhost:8080/account
+             */
             return_url: string;
         };
         /**
          * PortalOut
-         * @description A link that opens Stripe's portal for this reader, for some minutes: send them there at once, and keep it nowhere.
+         * @description A short-lived link to Stripe's billing portal. Redirect the reader at once and don't store it.
          * @example {
          *       "url": "https://billing.stripe.com/p/session/test_123"
          *     }
          */
         PortalOut: {
-            /** Url */
+            /**
+             * Url
+             * @example https://billing.stripe.com/p/session/test_123
+             */
             url: string;
         };
         /**
          * PrintPriceOut
-         * @description What the printed copy costs for a term, postage included, on top.
+         * @description The additional price of the print edition for a term, postage included.
+         * @example {
+         *       "component": "print",
+         *       "optional": true,
+         *       "postage_band": "domestic",
+         *       "price": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "ships_to": [
+         *         "US"
+         *       ],
+         *       "title": "Print Edition"
+         *     }
          */
         PrintPriceOut: {
             /**
@@ -2979,7 +3530,10 @@ export interface components {
              * @constant
              */
             component: "print";
-            /** Title */
+            /**
+             * Title
+             * @example Print Edition
+             */
             title: string;
             /**
              * Optional
@@ -2989,24 +3543,39 @@ export interface components {
             price: components["schemas"]["MoneyOut"];
             /**
              * Ships To
-             * @description ISO 3166 codes of the countries it is mailed to.
+             * @description ISO 3166 codes of the countries that print is mailed to.
+             * @example [
+             *       "US"
+             *     ]
              */
             ships_to: string[];
-            /** Postage Band */
+            /**
+             * Postage Band
+             * @example domestic
+             */
             postage_band: string;
         };
         /**
          * QuoteOut
-         * @description What a refund on one basis would pay, and what it does; or why it would not.
+         * @description What a refund on one basis would pay and do, or why it is not possible.
          * @example {
          *       "allowed": true,
          *       "amount": {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
+         *       "approval_above": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
          *       "basis": "guarantee",
          *       "effect": "Access ends at once and the subscription is cancelled.",
          *       "ends_access": true,
+         *       "issues": {
+         *         "owed": 24,
+         *         "served": 7,
+         *         "unserved": 17
+         *       },
          *       "parts": [
          *         {
          *           "amount": {
@@ -3015,84 +3584,109 @@ export interface components {
          *           },
          *           "payment": "pi_123",
          *           "tax": {
-         *             "amount": 0,
+         *             "amount": 4900,
          *             "currency": "usd"
          *           }
          *         }
          *       ],
          *       "stops_print": false,
          *       "tax": {
-         *         "amount": 0,
+         *         "amount": 4900,
          *         "currency": "usd"
          *       },
          *       "until": "2026-04-30T18:00:00Z"
          *     }
          */
         QuoteOut: {
-            /** Basis */
+            /**
+             * Basis
+             * @example guarantee
+             */
             basis: string;
-            /** Allowed */
+            /**
+             * Allowed
+             * @example true
+             */
             allowed: boolean;
             /**
              * Reason
-             * @description why not, as a code
-             * @example outside_guarantee
+             * @description Why it is not possible, as a code.
+             * @example null
              */
             reason: string | null;
             /**
              * Detail
-             * @description why not, in a sentence
+             * @description Why it is not possible, as a sentence.
+             * @example null
              */
             detail: string | null;
-            /** @description In all; of goodwill, what could be given at most. */
+            /** @description Total amount; for goodwill, the maximum. */
             amount: components["schemas"]["MoneyOut"];
-            /** @description The tax within the amount. */
+            /** @description Tax included in the amount. */
             tax: components["schemas"]["MoneyOut"];
             /**
              * Parts
-             * @description What goes back of each payment of the term: one refund each.
+             * @description The refund of each payment of the term.
              */
             parts: components["schemas"]["PartOut"][];
-            /** @description With `unserved_issues`: what the amount is reckoned from. */
+            /** @description For `unserved_issues`: the issues the amount is calculated from. */
             issues: components["schemas"]["QuotedIssuesOut"] | null;
             /**
              * Until
-             * @description Until when (excluded) the basis holds.
+             * @description When the basis expires (exclusive).
+             * @example 2026-04-30T18:00:00Z
              */
             until: string | null;
             /**
              * Ends Access
-             * @description Whether access ends with it, and the subscription.
+             * @description Whether the refund ends access and the subscription.
+             * @example true
              */
             ends_access: boolean;
             /**
              * Stops Print
-             * @description Whether copies that were still to come are not sent.
+             * @description Whether the refund stops the remaining print copies.
+             * @example false
              */
             stops_print: boolean;
             /**
              * Effect
-             * @description The same in words.
+             * @description The effect in a sentence.
+             * @example Access ends at once and the subscription is cancelled.
              */
             effect: string;
-            /** @description With `goodwill`: a larger amount waits for a second person; null when no amount does. */
+            /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
             approval_above: components["schemas"]["MoneyOut"] | null;
         };
         /**
          * QuotedIssuesOut
-         * @description How many of the issues that the payment bought were served.
+         * @description How many issues the payment bought, and how many of them were served.
+         * @example {
+         *       "owed": 24,
+         *       "served": 7,
+         *       "unserved": 17
+         *     }
          */
         QuotedIssuesOut: {
-            /** Owed */
+            /**
+             * Owed
+             * @example 24
+             */
             owed: number;
-            /** Served */
+            /**
+             * Served
+             * @example 7
+             */
             served: number;
-            /** Unserved */
+            /**
+             * Unserved
+             * @example 17
+             */
             unserved: number;
         };
         /**
          * QuotesOut
-         * @description The quotes for one payment.
+         * @description The quotes for a payment, one for each basis.
          * @example {
          *       "payment": "pi_123",
          *       "quotes": [
@@ -3102,9 +3696,18 @@ export interface components {
          *             "amount": 4900,
          *             "currency": "usd"
          *           },
+         *           "approval_above": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
          *           "basis": "guarantee",
          *           "effect": "Access ends at once and the subscription is cancelled.",
          *           "ends_access": true,
+         *           "issues": {
+         *             "owed": 24,
+         *             "served": 7,
+         *             "unserved": 17
+         *           },
          *           "parts": [
          *             {
          *               "amount": {
@@ -3113,14 +3716,14 @@ export interface components {
          *               },
          *               "payment": "pi_123",
          *               "tax": {
-         *                 "amount": 0,
+         *                 "amount": 4900,
          *                 "currency": "usd"
          *               }
          *             }
          *           ],
          *           "stops_print": false,
          *           "tax": {
-         *             "amount": 0,
+         *             "amount": 4900,
          *             "currency": "usd"
          *           },
          *           "until": "2026-04-30T18:00:00Z"
@@ -3129,40 +3732,142 @@ export interface components {
          *     }
          */
         QuotesOut: {
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string;
             /** Quotes */
             quotes: components["schemas"]["QuoteOut"][];
         };
         /**
-         * Ready
-         * @description Whether requests can be served.
+         * ReaderSubscriptionOut
+         * @description A subscription with its terms.
+         * @example {
+         *       "created_at": "2026-03-01T18:00:00Z",
+         *       "current_period_end": "2027-03-01T18:00:00Z",
+         *       "ended_at": "2026-03-08T18:00:00Z",
+         *       "ended_by": "guarantee",
+         *       "id": "scr_0c5e",
+         *       "plan": "annual",
+         *       "print_edition": false,
+         *       "standing": "Ended by us; Stripe is being told, until it has cancelled.",
+         *       "status": "canceled",
+         *       "stripe_id": "sub_123",
+         *       "terms": [
+         *         {
+         *           "ends_at": "2027-03-01T18:00:00Z",
+         *           "invoice": "in_123",
+         *           "issues_owed": 24,
+         *           "ledger": {
+         *             "adjustments": 2,
+         *             "bought": 24,
+         *             "cancelled": 0,
+         *             "last_issue": 26,
+         *             "owed": 26,
+         *             "served": 7,
+         *             "unserved": 19
+         *           },
+         *           "print_edition": false,
+         *           "refunded_as": "guarantee",
+         *           "starts_at": "2026-03-01T18:00:00Z"
+         *         }
+         *       ]
+         *     }
+         */
+        ReaderSubscriptionOut: {
+            /**
+             * Id
+             * @example scr_0c5e
+             */
+            id: string;
+            /**
+             * Stripe Id
+             * @example sub_123
+             */
+            stripe_id: string;
+            /**
+             * Plan
+             * @example annual
+             */
+            plan: string;
+            /**
+             * Status
+             * @example canceled
+             */
+            status: string;
+            /**
+             * Print Edition
+             * @example false
+             */
+            print_edition: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Current Period End
+             * @example 2027-03-01T18:00:00Z
+             */
+            current_period_end: string | null;
+            /**
+             * Cancel At
+             * @example null
+             */
+            cancel_at: string | null;
+            /**
+             * Ended At
+             * @example 2026-03-08T18:00:00Z
+             */
+            ended_at: string | null;
+            /**
+             * Ended By
+             * @example guarantee
+             */
+            ended_by: string | null;
+            /**
+             * Standing
+             * @description What the status means, for staff. The documentation lists all of them.
+             * @example Ended by us; Stripe is being told, until it has cancelled.
+             */
+            standing: string;
+            /** Terms */
+            terms: components["schemas"]["PaidTermOut"][];
+        };
+        /**
+         * ReadinessOut
+         * @description Whether the service can handle requests.
          * @example {
          *       "degraded": false,
          *       "oldest_unapplied_event": 0,
          *       "status": "ok"
          *     }
          */
-        Ready: {
+        ReadinessOut: {
             /**
              * Status
+             * @example ok
              * @enum {string}
              */
             status: "ok" | "unavailable";
             /**
              * Degraded
-             * @description Events wait longer than they should, or were given up: someone has to look.
+             * @description Whether events are overdue or have failed permanently and need attention.
+             * @example false
              */
             degraded: boolean;
             /**
              * Oldest Unapplied Event
-             * @description Its age in seconds. 0: none waits. null: nobody knows.
+             * @description Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.
+             * @example 0
              */
             oldest_unapplied_event: number | null;
             /**
              * Why
-             * @description Why requests cannot be served.
-             * @example migrations are missing
+             * @description Why the service is not ready.
+             * @example null
              */
             why: string | null;
         };
@@ -3178,6 +3883,10 @@ export interface components {
          *
          *     ``goodwill`` says with ``amount`` how much; then ``expected_amount`` is that amount, or what the quote said is left.
          * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
          *       "basis": "guarantee",
          *       "expected_amount": {
          *         "amount": 4900,
@@ -3186,32 +3895,25 @@ export interface components {
          *       "payment": "pi_123",
          *       "reason": "requested_by_reader"
          *     }
-         * @example {
-         *       "amount": {
-         *         "amount": 1000,
-         *         "currency": "usd"
-         *       },
-         *       "basis": "goodwill",
-         *       "expected_amount": {
-         *         "amount": 1000,
-         *         "currency": "usd"
-         *       },
-         *       "note": "The parcel arrived wet twice.",
-         *       "payment": "pi_123",
-         *       "reason": "other"
-         *     }
          */
         RefundIn: {
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string;
             /**
              * Basis
+             * @example guarantee
              * @enum {string}
              */
             basis: "guarantee" | "unserved_issues" | "goodwill";
             /** @description Of goodwill only: how much. */
             amount?: components["schemas"]["MoneyIn"] | null;
-            /** @description `other` needs a note. */
+            /**
+             * @description `other` needs a note.
+             * @example requested_by_reader
+             */
             reason: components["schemas"]["Reason"];
             /** Note */
             note?: string | null;
@@ -3219,8 +3921,8 @@ export interface components {
         };
         /**
          * RefundOut
-         * @description One refund. ``awaiting_approval``: a second person has to agree; ``processing``: Stripe has not answered yet, and we go
-         *     on by ourselves; ``pending`` and ``requires_action``: the money is promised, and not there yet.
+         * @description A refund. ``awaiting_approval``: a second person must approve it. ``processing``: Stripe has not answered yet; the
+         *     request is repeated automatically. ``pending`` and ``requires_action``: accepted by Stripe, but not paid out yet.
          * @example {
          *       "amount": {
          *         "amount": 4900,
@@ -3235,7 +3937,7 @@ export interface components {
          *       "requested_by": "staff:agent-1",
          *       "status": "succeeded",
          *       "tax": {
-         *         "amount": 0,
+         *         "amount": 4900,
          *         "currency": "usd"
          *       }
          *     }
@@ -3246,9 +3948,15 @@ export interface components {
              * @example rfd_0c5e
              */
             id: string;
-            /** Payment */
+            /**
+             * Payment
+             * @example pi_123
+             */
             payment: string;
-            /** Basis */
+            /**
+             * Basis
+             * @example guarantee
+             */
             basis: string;
             /**
              * Status
@@ -3257,37 +3965,183 @@ export interface components {
             status: string;
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
-            /** Reason */
+            /**
+             * Reason
+             * @example requested_by_reader
+             */
             reason: string;
-            /** Note */
+            /**
+             * Note
+             * @example null
+             */
             note: string | null;
-            /** Requested By */
+            /**
+             * Requested By
+             * @example staff:agent-1
+             */
             requested_by: string;
             /**
              * Decided By
-             * @description who approved or rejected it
+             * @description Who approved or rejected it.
+             * @example null
              */
             decided_by: string | null;
-            /** Decided At */
+            /**
+             * Decided At
+             * @example null
+             */
             decided_at: string | null;
-            /** Credit Note */
+            /**
+             * Credit Note
+             * @example cn_123
+             */
             credit_note: string | null;
-            /** Failure Reason */
+            /**
+             * Failure Reason
+             * @example null
+             */
             failure_reason: string | null;
             /**
              * Attention
-             * @description what a person has to look at
+             * @description What staff need to check.
+             * @example null
              */
             attention: string | null;
             /**
              * Created At
              * Format: date-time
+             * @example 2026-03-08T18:00:00Z
              */
             created_at: string;
         };
         /**
+         * RefundResultOut
+         * @description The refund of the requested payment, with all refunds of the same request: one for each payment of the term.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "basis": "guarantee",
+         *       "created_at": "2026-03-08T18:00:00Z",
+         *       "credit_note": "cn_123",
+         *       "id": "rfd_0c5e",
+         *       "parts": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "basis": "guarantee",
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "credit_note": "cn_123",
+         *           "id": "rfd_0c5e",
+         *           "payment": "pi_123",
+         *           "reason": "requested_by_reader",
+         *           "requested_by": "staff:agent-1",
+         *           "status": "succeeded",
+         *           "tax": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
+         *       "payment": "pi_123",
+         *       "reason": "requested_by_reader",
+         *       "requested_by": "staff:agent-1",
+         *       "status": "succeeded",
+         *       "tax": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       }
+         *     }
+         */
+        RefundResultOut: {
+            /**
+             * Id
+             * @example rfd_0c5e
+             */
+            id: string;
+            /**
+             * Payment
+             * @example pi_123
+             */
+            payment: string;
+            /**
+             * Basis
+             * @example guarantee
+             */
+            basis: string;
+            /**
+             * Status
+             * @example succeeded
+             */
+            status: string;
+            amount: components["schemas"]["MoneyOut"];
+            tax: components["schemas"]["MoneyOut"];
+            /**
+             * Reason
+             * @example requested_by_reader
+             */
+            reason: string;
+            /**
+             * Note
+             * @example null
+             */
+            note: string | null;
+            /**
+             * Requested By
+             * @example staff:agent-1
+             */
+            requested_by: string;
+            /**
+             * Decided By
+             * @description Who approved or rejected it.
+             * @example null
+             */
+            decided_by: string | null;
+            /**
+             * Decided At
+             * @example null
+             */
+            decided_at: string | null;
+            /**
+             * Credit Note
+             * @example cn_123
+             */
+            credit_note: string | null;
+            /**
+             * Failure Reason
+             * @example null
+             */
+            failure_reason: string | null;
+            /**
+             * Attention
+             * @description What staff need to check.
+             * @example null
+             */
+            attention: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            created_at: string;
+            /** @description Total of all parts. */
+            total: components["schemas"]["MoneyOut"];
+            /**
+             * Parts
+             * @description All refunds of the same request, including this one.
+             */
+            parts: components["schemas"]["RefundOut"][];
+        };
+        /**
          * RefundsOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -3304,7 +4158,7 @@ export interface components {
          *           "requested_by": "staff:agent-1",
          *           "status": "succeeded",
          *           "tax": {
-         *             "amount": 0,
+         *             "amount": 4900,
          *             "currency": "usd"
          *           }
          *         }
@@ -3315,36 +4169,29 @@ export interface components {
         RefundsOut: {
             /** Data */
             data: components["schemas"]["RefundOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example rfd_0c5e
+             */
             next: string | null;
         };
         /**
-         * RefusedOut
-         * @description A feature that may not be used, and why not; ``until`` is when it ended.
-         */
-        RefusedOut: {
-            /** Until */
-            until: string | null;
-            /**
-             * Reason
-             * @example coming_soon
-             */
-            reason: string;
-        };
-        /**
          * RejectionIn
-         * @description Why a refund is refused, if there is more to say.
+         * @description An optional note on why the refund is rejected.
          * @example {
          *       "note": "Was credited by phone."
          *     }
          */
         RejectionIn: {
-            /** Note */
+            /**
+             * Note
+             * @example Was credited by phone.
+             */
             note?: string | null;
         };
         /**
          * ReplayIn
-         * @description Which events are replayed: those that match all that is given.
+         * @description The filter: events that match all given fields are replayed.
          * @example {
          *       "dry_run": true,
          *       "state": [
@@ -3356,16 +4203,20 @@ export interface components {
         ReplayIn: {
             /**
              * State
-             * @description None given: failed and dead.
+             * @description Default: failed and dead.
              * @default [
              *       "failed",
+             *       "dead"
+             *     ]
+             * @example [
              *       "dead"
              *     ]
              */
             state: ("received" | "applied" | "failed" | "dead" | "ignored")[];
             /**
              * Type
-             * @description whole, or its beginning and a star: `invoice.*`
+             * @description Exact match, or a prefix and a star: `invoice.*`.
+             * @example invoice.*
              */
             type?: string | null;
             /** Object */
@@ -3378,36 +4229,42 @@ export interface components {
             until?: string | null;
             /**
              * Dry Run
-             * @description Only count.
+             * @description Count the matching events without replaying them.
              * @default false
+             * @example true
              */
             dry_run: boolean;
             /**
              * Expected
-             * @description What a dry run counted: if it no longer holds, nothing happens.
+             * @description The count of a dry run. If it has changed, nothing is replayed.
              */
             expected?: number | null;
         };
         /**
-         * ReplayedOut
-         * @description What came of it.
+         * ReplayResultOut
+         * @description The result of a replay.
          * @example {
          *       "matched": 3,
          *       "replayed": 3,
          *       "without_effect": 0
          *     }
          */
-        ReplayedOut: {
-            /** Matched */
+        ReplayResultOut: {
+            /**
+             * Matched
+             * @example 3
+             */
             matched: number;
             /**
              * Replayed
-             * @description are due now
+             * @description Number of events queued.
+             * @example 3
              */
             replayed: number;
             /**
              * Without Effect
-             * @description are of a kind from which nothing follows, and stay put aside
+             * @description Number of events of types that are not used; they remain ignored.
+             * @example 0
              */
             without_effect: number;
         };
@@ -3419,34 +4276,47 @@ export interface components {
         ResumeReason: "requested_by_reader" | "cancelled_by_mistake" | "other";
         /**
          * ResumptionIn
-         * @description Why it shall go on.
+         * @description Why the subscription is resumed.
          * @example {
          *       "reason": "cancelled_by_mistake"
          *     }
          */
         ResumptionIn: {
+            /** @example cancelled_by_mistake */
             reason: components["schemas"]["ResumeReason"];
             /** Note */
             note?: string | null;
         };
         /**
          * RevocationOut
-         * @description Tokens of this subscriber whose ``version`` is below this one no longer hold.
+         * @description Tokens of this subscriber with a lower ``version`` are no longer valid.
+         * @example {
+         *       "at": "2026-03-08T18:00:00Z",
+         *       "subscriber": "user-1",
+         *       "version": 3
+         *     }
          */
         RevocationOut: {
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
-            /** Version */
+            /**
+             * Version
+             * @example 3
+             */
             version: number;
             /**
              * At
              * Format: date-time
+             * @example 2026-03-08T18:00:00Z
              */
             at: string;
         };
         /**
          * RevocationsOut
-         * @description What came, in its order, and what to ask for next.
+         * @description Revocations in order, and the cursor for the next request.
          * @example {
          *       "data": [
          *         {
@@ -3463,32 +4333,14 @@ export interface components {
             data: components["schemas"]["RevocationOut"][];
             /**
              * Next
-             * @description Ask with `since` this next.
+             * @description Pass this as `since` in the next request.
              * @example 17
              */
             next: string;
         };
         /**
-         * SpellOut
-         * @description From when (included) until when (not) a feature is granted, and why.
-         */
-        SpellOut: {
-            /**
-             * Starts At
-             * Format: date-time
-             */
-            starts_at: string;
-            /**
-             * Until
-             * Format: date-time
-             */
-            until: string;
-            /** Reason */
-            reason: string;
-        };
-        /**
          * SubscriberOut
-         * @description A reader, as support finds them. ``subscriber`` is the identity provider's ``sub``.
+         * @description A reader. ``subscriber`` is the identity provider's ``sub``.
          * @example {
          *       "created_at": "2026-03-01T18:00:00Z",
          *       "email": "ada@example.com",
@@ -3504,23 +4356,36 @@ export interface components {
              * @example rdr_0c5e
              */
             id: string;
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
-            /** Email */
+            /**
+             * Email
+             * @example ada@example.com
+             */
             email: string | null;
-            /** Name */
+            /**
+             * Name
+             * @example Ada Invented
+             */
             name: string | null;
-            /** Stripe Customer */
+            /**
+             * Stripe Customer
+             * @example cus_123
+             */
             stripe_customer: string | null;
             /**
              * Created At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             created_at: string;
         };
         /**
          * SubscribersOut
-         * @description A list, and where it goes on.
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
          *       "data": [
          *         {
@@ -3538,12 +4403,65 @@ export interface components {
         SubscribersOut: {
             /** Data */
             data: components["schemas"]["SubscriberOut"][];
-            /** Next */
+            /**
+             * Next
+             * @example rdr_0c5e
+             */
             next: string | null;
         };
         /**
+         * SubscriptionEndOut
+         * @description Whether and when a subscription ends. ``subscriber`` is the identity provider's ``sub``.
+         * @example {
+         *       "cancel_at": "2027-03-01T18:00:00Z",
+         *       "current_period_end": "2027-03-01T18:00:00Z",
+         *       "id": "scr_0c5e",
+         *       "status": "active",
+         *       "subscriber": "user-1"
+         *     }
+         */
+        SubscriptionEndOut: {
+            /**
+             * Id
+             * @example scr_0c5e
+             */
+            id: string;
+            /**
+             * Subscriber
+             * @example user-1
+             */
+            subscriber: string;
+            /**
+             * Status
+             * @example active
+             */
+            status: string;
+            /**
+             * Current Period End
+             * @example 2027-03-01T18:00:00Z
+             */
+            current_period_end: string | null;
+            /**
+             * Cancel At
+             * @description When the subscription will end; null if it renews or has ended.
+             * @example 2027-03-01T18:00:00Z
+             */
+            cancel_at: string | null;
+            /**
+             * Ended At
+             * @example null
+             */
+            ended_at: string | null;
+            /**
+             * Ended By
+             * @description What ended it: `cancel_now` or a refund's basis; null if it has not ended, or Stripe ended it.
+             * @example null
+             */
+            ended_by: string | null;
+        };
+        /**
          * SubscriptionOut
-         * @description A subscription as its reader sees it. Exactly one of ``renews_at`` and ``ends_at`` is set while it lives.
+         * @description A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set.
          * @example {
          *       "editions": [
          *         "digital"
@@ -3562,6 +4480,12 @@ export interface components {
          *         "owed": 24,
          *         "served": 7,
          *         "unserved": 17
+         *       },
+         *       "notice": {
+         *         "action": "update_payment_method",
+         *         "code": "payment_failed",
+         *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
+         *         "until": "2027-03-15T18:00:00Z"
          *       },
          *       "plan": "annual",
          *       "price": {
@@ -3592,147 +4516,105 @@ export interface components {
              * @example annual
              */
             plan: string;
-            /** Editions */
+            /**
+             * Editions
+             * @example [
+             *       "digital"
+             *     ]
+             */
             editions: ("digital" | "print")[];
             term: components["schemas"]["TermOut"] | null;
             issues: components["schemas"]["IssuesOut"] | null;
-            /** Renews At */
+            /**
+             * Renews At
+             * @example 2027-03-01T18:00:00Z
+             */
             renews_at: string | null;
-            /** Ends At */
+            /**
+             * Ends At
+             * @example null
+             */
             ends_at: string | null;
             /**
              * Ended By
-             * @description what ended it: a refund's basis, or cancel_now
-             * @example guarantee
+             * @description What ended the subscription: `cancel_now` or the basis of a refund.
+             * @example null
              */
             ended_by: string | null;
             price: components["schemas"]["MoneyOut"];
             guarantee: components["schemas"]["GuaranteeOut"];
-            /** @description null while all is as it should be */
+            /** @description null if there is nothing to tell the reader. */
             notice?: components["schemas"]["NoticeOut"] | null;
         };
         /**
          * TermOut
-         * @description One paid period: from ``starts_at`` (included) to ``ends_at`` (not).
+         * @description A paid period, from ``starts_at`` (inclusive) to ``ends_at`` (exclusive).
+         * @example {
+         *       "ends_at": "2027-03-01T18:00:00Z",
+         *       "starts_at": "2026-03-01T18:00:00Z"
+         *     }
          */
         TermOut: {
             /**
              * Starts At
              * Format: date-time
+             * @example 2026-03-01T18:00:00Z
              */
             starts_at: string;
             /**
              * Ends At
              * Format: date-time
+             * @example 2027-03-01T18:00:00Z
              */
             ends_at: string;
         };
         /**
+         * TimelineEntryOut
+         * @description One thing that happened, in plain words.
+         * @example {
+         *       "at": "2026-03-01T18:00:00Z",
+         *       "kind": "paid",
+         *       "words": "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027"
+         *     }
+         */
+        TimelineEntryOut: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            at: string;
+            /**
+             * Kind
+             * @example paid
+             */
+            kind: string;
+            /**
+             * Words
+             * @example 1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027
+             */
+            words: string;
+        };
+        /**
          * TokenOut
-         * @description A JWT that says what a reader may use, and until when it may be believed.
+         * @description A JWT with the reader's entitlements, and its expiration time.
          * @example {
          *       "expires_at": "2026-03-01T18:05:00Z",
          *       "token": "eyJ0eXAiOiJlbnRpd…"
          *     }
          */
         TokenOut: {
-            /** Token */
+            /**
+             * Token
+             * @example eyJ0eXAiOiJlbnRpd…
+             */
             token: string;
             /**
              * Expires At
              * Format: date-time
+             * @example 2026-03-01T18:05:00Z
              */
             expires_at: string;
-        };
-        /**
-         * ToldOut
-         * @description An event with what it said.
-         * @example {
-         *       "api_version": "2026-10-28.endive",
-         *       "attempts": 12,
-         *       "created_at": "2026-03-01T18:00:00Z",
-         *       "id": "evt_123",
-         *       "key": "subscription:sub_123",
-         *       "last_error": "UnknownPlan: the catalogue has no plan quarterly",
-         *       "livemode": true,
-         *       "object": "sub_123",
-         *       "payload": {
-         *         "data": {
-         *           "object": {
-         *             "id": "sub_123"
-         *           }
-         *         },
-         *         "id": "evt_123",
-         *         "object": "event"
-         *       },
-         *       "received_at": "2026-03-01T18:00:01Z",
-         *       "state": "dead",
-         *       "type": "customer.subscription.updated"
-         *     }
-         */
-        ToldOut: {
-            /**
-             * Id
-             * @description Stripe's; `knk_…` is a look that Newsstand ordered by itself.
-             */
-            id: string;
-            /** Type */
-            type: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "received" | "applied" | "failed" | "dead" | "ignored";
-            /**
-             * Reason
-             * @description why it was ignored
-             */
-            reason: string | null;
-            /**
-             * Last Error
-             * @description why it failed last
-             */
-            last_error: string | null;
-            /**
-             * Object
-             * @description the id of what it tells of
-             */
-            object: string | null;
-            /**
-             * Key
-             * @description what is looked at for it, as kind and id; null: nothing follows from it
-             */
-            key: string | null;
-            /** Api Version */
-            api_version: string | null;
-            /** Livemode */
-            livemode: boolean | null;
-            /**
-             * Created At
-             * @description Stripe's, in whole seconds: it tells nothing of the order.
-             */
-            created_at: string | null;
-            /**
-             * Received At
-             * Format: date-time
-             */
-            received_at: string;
-            /** Applied At */
-            applied_at: string | null;
-            /**
-             * Due At
-             * @description when it is tried next; null: it is not
-             */
-            due_at: string | null;
-            /** Attempts */
-            attempts: number;
-            /**
-             * Payload
-             * @description As it came, but for secrets and links that need no sign-in.
-             */
-            payload: {
-                [key: string]: unknown;
-            };
         };
         /**
          * CheckIn
@@ -3743,9 +4625,15 @@ export interface components {
          *     }
          */
         CheckIn: {
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
-            /** Feature */
+            /**
+             * Feature
+             * @example archive
+             */
             feature: string;
         };
         /**
@@ -3758,11 +4646,20 @@ export interface components {
          *     }
          */
         CheckOut: {
-            /** Allowed */
+            /**
+             * Allowed
+             * @example true
+             */
             allowed: boolean;
-            /** Reason */
+            /**
+             * Reason
+             * @example paid_term
+             */
             reason: string;
-            /** Until */
+            /**
+             * Until
+             * @example 2027-03-01T00:00:00Z
+             */
             until: string | null;
         };
         /**
@@ -3777,9 +4674,18 @@ export interface components {
          *     }
          */
         CheckManyIn: {
-            /** Subscribers */
+            /**
+             * Subscribers
+             * @example [
+             *       "user-1",
+             *       "user-2"
+             *     ]
+             */
             subscribers: string[];
-            /** Feature */
+            /**
+             * Feature
+             * @example archive
+             */
             feature: string;
         };
         /**
@@ -3793,13 +4699,25 @@ export interface components {
          *     }
          */
         CheckedOut: {
-            /** Allowed */
+            /**
+             * Allowed
+             * @example true
+             */
             allowed: boolean;
-            /** Reason */
+            /**
+             * Reason
+             * @example paid_term
+             */
             reason: string;
-            /** Until */
+            /**
+             * Until
+             * @example 2027-03-01T00:00:00Z
+             */
             until: string | null;
-            /** Subscriber */
+            /**
+             * Subscriber
+             * @example user-1
+             */
             subscriber: string;
         };
         /**
@@ -3812,12 +4730,6 @@ export interface components {
          *           "reason": "paid_term",
          *           "subscriber": "user-1",
          *           "until": "2027-03-01T00:00:00Z"
-         *         },
-         *         {
-         *           "allowed": false,
-         *           "reason": "never_subscribed",
-         *           "subscriber": "user-2",
-         *           "until": null
          *         }
          *       ]
          *     }
@@ -3837,13 +4749,25 @@ export interface components {
                  *     }
                  */
                 CheckedOut: {
-                    /** Allowed */
+                    /**
+                     * Allowed
+                     * @example true
+                     */
                     allowed: boolean;
-                    /** Reason */
+                    /**
+                     * Reason
+                     * @example paid_term
+                     */
                     reason: string;
-                    /** Until */
+                    /**
+                     * Until
+                     * @example 2027-03-01T00:00:00Z
+                     */
                     until: string | null;
-                    /** Subscriber */
+                    /**
+                     * Subscriber
+                     * @example user-1
+                     */
                     subscriber: string;
                 };
             };
@@ -3852,24 +4776,20 @@ export interface components {
          * EventIn
          * @description An event of Stripe's. Only its ids are used: what happened is asked of Stripe.
          * @example {
-         *       "api_version": "2026-02-25.clover",
-         *       "created": 1772388000,
-         *       "data": {
-         *         "object": {
-         *           "id": "in_1",
-         *           "object": "invoice"
-         *         }
-         *       },
          *       "id": "evt_1",
-         *       "livemode": false,
-         *       "object": "event",
          *       "type": "invoice.paid"
          *     }
          */
         EventIn: {
-            /** Id */
+            /**
+             * Id
+             * @example evt_1
+             */
             id: string;
-            /** Type */
+            /**
+             * Type
+             * @example invoice.paid
+             */
             type: string;
         } & {
             [key: string]: unknown;
@@ -3884,13 +4804,22 @@ export interface components {
         ReceivedOut: {
             /**
              * Received
+             * @example true
              * @constant
              */
             received: true;
         };
         /**
          * Problem
-         * @description RFC 9457. `code` is stable, and what a program goes by; further members are facts of the problem.
+         * @description A problem document (RFC 9457). `code` is stable and meant for programs; further members depend on the code.
+         * @example {
+         *       "code": "not_found",
+         *       "detail": "No such refund: rfd_0c5e.",
+         *       "errors": [],
+         *       "status": 404,
+         *       "title": "Not found",
+         *       "type": "/problems/not_found"
+         *     }
          */
         Problem: {
             /**
@@ -3898,27 +4827,32 @@ export interface components {
              * @example /problems/not_found
              */
             type: string;
-            /** Title */
+            /**
+             * Title
+             * @example Not found
+             */
             title: string;
-            /** Status */
+            /**
+             * Status
+             * @example 404
+             */
             status: number;
             /**
              * Detail
-             * @description For people.
+             * @description A sentence for people.
+             * @example No such refund: rfd_0c5e.
              */
             detail: string;
-            /** Code */
+            /**
+             * Code
+             * @example not_found
+             */
             code: string;
             /**
              * Errors
-             * @description With `validation_failed`: what is wrong with which field.
+             * @description With `validation_failed`: the invalid fields.
              * @default []
-             * @example [
-             *       {
-             *         "field": "body.plan",
-             *         "message": "Field required"
-             *       }
-             *     ]
+             * @example []
              */
             errors: {
                 [key: string]: string;
@@ -3939,7 +4873,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of an earlier answer: 304 if it still holds. */
+                /** @description The `ETag` of an earlier response. Returns 304 if it is still current. */
                 "if-none-match"?: string | null;
             };
             path?: never;
@@ -3956,7 +4890,7 @@ export interface operations {
                     "application/json": components["schemas"]["PlansOut"];
                 };
             };
-            /** @description The earlier answer still holds. */
+            /** @description The earlier response is still current. */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -3996,7 +4930,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of an earlier answer: 304 if it still holds. */
+                /** @description The `ETag` of an earlier response. Returns 304 if it is still current. */
                 "if-none-match"?: string | null;
             };
             path: {
@@ -4015,7 +4949,7 @@ export interface operations {
                     "application/json": components["schemas"]["PlanOut"];
                 };
             };
-            /** @description The earlier answer still holds. */
+            /** @description The earlier response is still current. */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -4155,7 +5089,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OutcomeOut"];
+                    "application/json": components["schemas"]["CheckoutResultOut"];
                 };
             };
             /** @description Bad Request */
@@ -4934,9 +5868,9 @@ export interface operations {
     follow_revocations: {
         parameters: {
             query?: {
-                /** @description `next` of the last answer; at first 0: all living. */
+                /** @description `next` of the last response. 0 returns all current revocations. */
                 since?: number;
-                /** @description Seconds to wait when there is nothing. */
+                /** @description Seconds to wait for a revocation if there is none. */
                 wait?: number;
             };
             header?: never;
@@ -5071,7 +6005,7 @@ export interface operations {
             query?: never;
             header: {
                 /**
-                 * @description One fresh value for each intent, kept 24 h: the same key and body replays the first answer.
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
                  * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
                  */
                 "Idempotency-Key": string;
@@ -5091,16 +6025,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
-            /** @description Stripe has not answered yet, and we go on by ourselves; or a second person has to agree */
+            /** @description Stripe has not answered yet (the request is repeated automatically), or approval is needed */
             202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
             /** @description Bad Request */
@@ -5256,9 +6190,9 @@ export interface operations {
     list_refunds: {
         parameters: {
             query?: {
-                /** @description only those that stand so */
+                /** @description Only refunds with this status. */
                 status?: ("awaiting_approval" | "rejected" | "withdrawn" | "processing" | "pending" | "requires_action" | "succeeded" | "failed" | "canceled") | null;
-                /** @description only those that a person has to look at */
+                /** @description Only refunds that need attention. */
                 attention?: boolean;
                 after?: string | null;
                 limit?: number;
@@ -5339,7 +6273,7 @@ export interface operations {
             query?: never;
             header: {
                 /**
-                 * @description One fresh value for each intent, kept 24 h: the same key and body replays the first answer.
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
                  * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
                  */
                 "Idempotency-Key": string;
@@ -5359,16 +6293,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
-            /** @description Stripe has not answered yet, and we go on by ourselves; or a second person has to agree */
+            /** @description Stripe has not answered yet (the request is repeated automatically), or approval is needed */
             202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
             /** @description Bad Request */
@@ -5462,7 +6396,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
             /** @description Bad Request */
@@ -5535,7 +6469,7 @@ export interface operations {
             query?: never;
             header: {
                 /**
-                 * @description One fresh value for each intent, kept 24 h: the same key and body replays the first answer.
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
                  * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
                  */
                 "Idempotency-Key": string;
@@ -5553,16 +6487,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
-            /** @description Stripe has not answered yet, and we go on by ourselves; or a second person has to agree */
+            /** @description Stripe has not answered yet (the request is repeated automatically), or approval is needed */
             202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GivenOut"];
+                    "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
             /** @description Bad Request */
@@ -6096,7 +7030,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EndingOut"];
+                    "application/json": components["schemas"]["SubscriptionEndOut"];
                 };
             };
             /** @description Bad Request */
@@ -6194,7 +7128,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EndingOut"];
+                    "application/json": components["schemas"]["SubscriptionEndOut"];
                 };
             };
             /** @description Bad Request */
@@ -6516,7 +7450,7 @@ export interface operations {
     list_issues: {
         parameters: {
             query?: {
-                /** @description the number of the last one seen */
+                /** @description Number of the last issue of the previous page. */
                 after?: number;
                 limit?: number;
             };
@@ -6779,7 +7713,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description One fresh value for each intent, kept 24 h: the same key and body replays the first answer.
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
                  * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
                  */
                 "Idempotency-Key"?: string;
@@ -6958,19 +7892,19 @@ export interface operations {
     list_events: {
         parameters: {
             query?: {
-                /** @description any of these */
+                /** @description Any of these states. */
                 state?: ("received" | "applied" | "failed" | "dead" | "ignored")[] | null;
-                /** @description whole, or its beginning and a star: `invoice.*` */
+                /** @description Exact match, or a prefix and a star: `invoice.*`. */
                 type?: string | null;
-                /** @description the id of what it tells of, or of what is looked at */
+                /** @description Id of the Stripe object, or of the fetched object. */
                 object?: string | null;
-                /** @description what is looked at, as kind and id: `subscription:sub_123` */
+                /** @description The object that is fetched, as kind and id: `subscription:sub_123`. */
                 key?: string | null;
-                /** @description received then or later */
+                /** @description Received at or after this time. */
                 since?: string | null;
-                /** @description received before */
+                /** @description Received before this time. */
                 until?: string | null;
-                /** @description the `next` of the page before */
+                /** @description `next` of the previous page. */
                 after?: string | null;
                 limit?: number;
             };
@@ -7062,7 +7996,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ToldOut"];
+                    "application/json": components["schemas"]["EventWithPayloadOut"];
                 };
             };
             /** @description Bad Request */
@@ -7149,7 +8083,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ReplayedOut"];
+                    "application/json": components["schemas"]["ReplayResultOut"];
                 };
             };
             /** @description Bad Request */
@@ -7305,19 +8239,19 @@ export interface operations {
     list_audit: {
         parameters: {
             query?: {
-                /** @description whole: `staff:user-7` */
+                /** @description Exact match: `staff:user-7`. */
                 actor?: string | null;
-                /** @description whole, or its beginning and a star: `refund.*` */
+                /** @description Exact match, or a prefix and a star: `refund.*`. */
                 action?: string | null;
-                /** @description the id of what it was done to */
+                /** @description Id of the changed object. */
                 object?: string | null;
-                /** @description the id of whose it is: `rdr_123` */
+                /** @description Id of the subscriber: `rdr_123`. */
                 subscriber?: string | null;
-                /** @description then or later */
+                /** @description At or after this time. */
                 since?: string | null;
-                /** @description before */
+                /** @description Before this time. */
                 until?: string | null;
-                /** @description the `next` of the page before */
+                /** @description `next` of the previous page. */
                 after?: string | null;
                 limit?: number;
             };
@@ -7407,7 +8341,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Alive"];
+                    "application/json": components["schemas"]["HealthOut"];
                 };
             };
             /** @description Bad Request */
@@ -7445,7 +8379,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Ready"];
+                    "application/json": components["schemas"]["ReadinessOut"];
                 };
             };
             /** @description Bad Request */
@@ -7466,13 +8400,13 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description No database, or migrations are missing */
+            /** @description The database is unreachable, or migrations are missing */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Ready"];
+                    "application/json": components["schemas"]["ReadinessOut"];
                 };
             };
         };
@@ -7486,7 +8420,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Prometheus's text format */
+            /** @description Prometheus text format */
             200: {
                 headers: {
                     [name: string]: unknown;
