@@ -53,26 +53,26 @@ class MoneyIn(ApiModel):
 
 class RefundIn(ApiModel):
     """
-    What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens.
+    The refund to issue. ``expected_amount`` is the quoted amount. If it has changed, nothing is refunded.
 
-    ``goodwill`` says with ``amount`` how much; then ``expected_amount`` is that amount, or what the quote said is left.
+    ``goodwill`` requires ``amount``; ``expected_amount`` is then that amount, or the refundable amount of the quote.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE] = Field(examples=["pi_123"])
     basis: Literal["guarantee", "unserved_issues", "goodwill"] = Field(examples=["guarantee"])
-    amount: MoneyIn | None = Field(default=None, description="Of goodwill only: how much.")
-    reason: Reason = Field(description="`other` needs a note.", examples=["requested_by_reader"])
+    amount: MoneyIn | None = Field(default=None, description="Required for `goodwill`, not allowed otherwise.")
+    reason: Reason = Field(description="`other` requires a note.", examples=["requested_by_reader"])
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
     expected_amount: MoneyIn
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if (self.basis == GOODWILL) != (self.amount is not None):
-            raise ValueError("goodwill, and nothing else, says how much: amount")
+            raise ValueError("`amount` is required for goodwill and not allowed otherwise")
         if self.reason == Reason.OTHER and not self.note:
-            raise ValueError("the reason other needs a note that says which")
+            raise ValueError("the reason `other` requires a note")
         return self
 
     def to_request(self) -> RefundRequest:

@@ -140,7 +140,7 @@ class GrantOut(ApiModel):
 
 
 class TimelineEntryOut(ApiModel):
-    """One thing that happened, in plain words."""
+    """An entry of the reader's history."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -150,7 +150,7 @@ class TimelineEntryOut(ApiModel):
 
 
 class OverviewOut(SubscriberOut):
-    """Everything about one reader."""
+    """Everything about a reader."""
 
     subscriptions: list[ReaderSubscriptionOut]
     payments: list[PaymentOut]
@@ -161,12 +161,12 @@ class OverviewOut(SubscriberOut):
     access: dict[str, AccessOut] = Field(
         examples=[{"archive": {"allowed": False, "reason": "refunded", "until": "2026-03-08T18:00:00Z"}}]
     )
-    timeline: list[TimelineEntryOut] = Field(description="The story of their access, the earliest first.")
+    timeline: list[TimelineEntryOut] = Field(description="History of the reader's access, oldest first.")
     anomalies: list[AnomalyOut] = Field(examples=[[]])
 
     @classmethod
     def all_of(cls, seen: Overview) -> "OverviewOut":
-        """Show everything."""
+        """Return the body for a reader's overview."""
         return cls(
             **SubscriberOut.of(seen.subscriber).model_dump(),
             subscriptions=[_held(seen, index) for index in range(len(seen.subscriptions))],
@@ -236,16 +236,18 @@ def _payments(seen: Overview) -> list[PaymentOut]:
 async def find_subscribers(
     _: SupportAgent,
     ctx: Ctx,
-    q: Annotated[str, Query(max_length=200, description="beginning of an address or a name, or a whole id")] = "",
+    q: Annotated[
+        str, Query(max_length=200, description="Beginning of an e-mail address or name, or an exact id.")
+    ] = "",
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> SubscribersOut:
-    """Find readers by address, name, ``sub``, or an id of Stripe's."""
+    """Search readers by e-mail address, name, ``sub``, Stripe id or invoice number."""
     page = await support.search(ctx, q, after=after, limit=limit)
     return SubscribersOut(data=[SubscriberOut.of(found) for found in page.found], next=page.next)
 
 
 @router.get("/{subscriber_id}", responses=problems(NotFound))
 async def show_subscriber(subscriber_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> OverviewOut:
-    """Show everything about one reader on one page."""
+    """Retrieve everything about a reader: subscriptions, payments, refunds, grants, history."""
     return OverviewOut.all_of(await support.overview(ctx, subscriber_id, now=now))
