@@ -12,7 +12,7 @@ from app.aggregates import refund_orders
 from app.db import grants, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
-from app.domain.cancellations import PAID_AFTER_END, owed_back, payable_of
+from app.domain.cancellations import PAID_AFTER_END, payable_invoices, refunds_due
 from app.domain.refunds import RefundInProgress
 from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
@@ -53,7 +53,7 @@ async def follow(session: Session, held: Subscription, seen: StripeSubscriptionS
     """
     settled = await _give_back(session, held, now=now)
     lives_again = held.status not in OVER and held.access_ended_at is not None and held.closed_at is not None
-    if lives_again or (held.status in OVER and (held.closed_at is None or not settled or payable_of(seen))):
+    if lives_again or (held.status in OVER and (held.closed_at is None or not settled or payable_invoices(seen))):
         await subscriptions.order_close(session, held.id)
         await leases.notify(session)
 
@@ -66,7 +66,7 @@ async def _give_back(session: Session, held: Subscription, *, now: datetime) -> 
     paid = await payments.of_subscription(session, held.id)
     given = await refunds.of_subscriber(session, held.subscriber_id)
     settled = True
-    for payment, basis in owed_back(held, terms, paid, given):
+    for payment, basis in refunds_due(held, terms, paid, given):
         try:
             await refund_orders.refund(
                 session,

@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from app.db import issues, subscriptions
 from app.db.engine.session import Record, Session
-from app.domain.issues import lay_out
-from app.domain.quotes import Case, progress_of
+from app.domain.issues import schedule_terms
+from app.domain.quotes import RefundContext, progress_of
 from app.domain.refunds import Refund
 from app.domain.rules import Rules
 from app.domain.subscriptions import Adjustment, Payment, Term
@@ -25,7 +25,7 @@ from app.domain.subscriptions import Adjustment, Payment, Term
 class Asked:
     """A case, and whose it is."""
 
-    case: Case
+    case: RefundContext
     subscriber_id: str
     subscription_id: str
 
@@ -73,8 +73,8 @@ async def _asked(session: Session, row: Record, rules: Rules, *, now: datetime, 
         return None
     subscription, terms = subscriptions.of_row(row), [_term(found) for found in _rows(row.terms)]
     calendar = await issues.calendar_as(session, rules.zone, row.edition)
-    runs = lay_out(subscription, terms, calendar, rules.catalogue) if len(calendar) else []
-    case = Case(
+    runs = schedule_terms(subscription, terms, calendar, rules.catalogue) if len(calendar) else []
+    case = RefundContext(
         payment=payment,
         payments=payments,
         terms=terms,

@@ -11,7 +11,7 @@ from datetime import datetime
 from app.db import audit, refunds
 from app.db.engine import leases
 from app.db.engine.session import Session, new_id
-from app.domain.refunds import AWAITING, PROCESSING, WITHDRAWN, Refund, RefundInProgress, left_of, tax_part
+from app.domain.refunds import AWAITING, PROCESSING, WITHDRAWN, Refund, RefundInProgress, refundable_amount, tax_part
 from app.domain.subscriptions import Payment
 
 BY = "policy"
@@ -39,12 +39,12 @@ async def refund(
     """
     known = await refunds.of_payment(session, payment.id)
     given = [r for r in known if r.status != AWAITING]
-    left = left_of(payment, given) if amount is None else min(left_of(payment, given), amount)
+    left = refundable_amount(payment, given) if amount is None else min(refundable_amount(payment, given), amount)
     if left <= 0:
         return None
     if await refunds.unresolved(session, payment.id) is not None:
         raise RefundInProgress
-    if left > left_of(payment, known):
+    if left > refundable_amount(payment, known):
         await withdraw_waiting(session, [payment.id], by=BY, why=basis, now=now)
     refund_id = new_id("rfd")
     ordered = Refund(

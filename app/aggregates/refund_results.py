@@ -24,7 +24,7 @@ from app.domain.refunds import (
     UNSERVED,
     Refund,
     StripeRefundState,
-    ends_term,
+    ending_basis,
 )
 from app.domain.rules import Rules
 
@@ -75,7 +75,7 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     term = term_of(payment, await subscriptions.terms_of(session, owner[1]))
     opened = term is None or term.invoice_id == payment.invoice_id
     all_of_it = await refunds.of_payment(session, refund.payment_id)
-    basis = ends_term(refund, payment.amount if opened else 0, all_of_it)
+    basis = ending_basis(refund, payment.amount if opened else 0, all_of_it)
     if basis is None:
         return False
     await subscriptions.mark_term_refunded(session, term.invoice_id if term else payment.invoice_id, basis)

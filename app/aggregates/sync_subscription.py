@@ -14,21 +14,21 @@ from app.db import anomalies, grants, inbox, payments, subscribers, subscription
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.db.subscriptions import ConcurrentUpdate
-from app.domain.anomalies import STRANGER
-from app.domain.anomalies import of_items as anomalies_of_items
+from app.domain.anomalies import UNKNOWN_CUSTOMER
+from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.events import CUSTOMER, DUPLICATES
 from app.domain.rules import Rules
-from app.domain.status_table import standing_of
+from app.domain.status_table import classify
 from app.domain.subscriptions import (
     OVER,
-    NotOurs,
+    ForeignStripeObject,
     StripeSubscriptionState,
     Subscription,
     UnknownCustomer,
     payments_of,
     terms_of,
 )
-from app.domain.transitions import came_from
+from app.domain.transitions import unreachable_origin
 
 LOOKS = 5  # how often we look again when somebody saved meanwhile
 
@@ -87,7 +87,7 @@ async def save(
     subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _owner(session, seen))
     seen = replace(seen, known_as=known.plan) if known else seen
     rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
-    before = came_from(known.status, seen.status, known.came_from) if known else None
+    before = unreachable_origin(known.status, seen.status, known.came_from) if known else None
     held = await subscriptions.save(session, subscriber.id, seen, if_version=if_version, came_from=before)
     await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
     await payments.save(session, held.id, payments_of(seen))
@@ -96,7 +96,7 @@ async def save(
     if held.is_live and not alone and sum(one.is_live for one in theirs) > 1:
         await inbox.request_refetch(session, f"{DUPLICATES}:{subscriber.id}", why="double")
     terms = await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now, theirs=theirs)
-    odd = dict([anomaly]) if (anomaly := standing_of(held, terms).anomaly) else {}
+    odd = dict([anomaly]) if (anomaly := classify(held, terms).anomaly) else {}
     odd |= anomalies_of_items(seen, rules.catalogue) if held.status not in OVER else {}
     await anomalies.report(session, held.stripe_id, odd, subscriber_id=subscriber.id)
     return held
@@ -123,14 +123,16 @@ async def _owner(session: Session, seen: StripeSubscriptionState) -> Subscriber:
     return owner
 
 
-async def report_foreign(session: Session, rules: Rules, seen: StripeSubscriptionState, refusal: NotOurs) -> None:
+async def report_foreign(
+    session: Session, rules: Rules, seen: StripeSubscriptionState, refusal: ForeignStripeObject
+) -> None:
     """Have staff look at a subscription that is of our offer, and that cannot be kept all the same."""
     if not any(item.plan is not None for item in seen.items):
         return  # another product's
     owner = await subscribers.by_customer(session, seen.customer_id)
     odd = dict(anomalies_of_items(seen, rules.catalogue))
     if isinstance(refusal, UnknownCustomer):
-        odd[STRANGER] = f"{refusal}; nobody here may read for it"
+        odd[UNKNOWN_CUSTOMER] = f"{refusal}; nobody here may read for it"
     if seen.status not in OVER:
         await anomalies.report(session, seen.id, odd, subscriber_id=owner.id if owner else None)
     else:

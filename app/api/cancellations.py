@@ -10,7 +10,7 @@ from app.api.deps import Ctx, Now, SupportAgent
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
-from app.domain.audit import in_one
+from app.domain.audit import join_reason
 from app.domain.cancellations import CancelReason, ResumeReason
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
 from app.domain.subscriptions import AlreadyEnded
@@ -79,7 +79,7 @@ async def cancel_for_reader(
     """Cancel a reader's subscription. Scheduling the same cancellation twice has no further effect."""
     found = await support.subscription(ctx, subscription_id)
     sub = found.subscriber.sub
-    reason, by = in_one(body.reason, body.note), agent.actor
+    reason, by = join_reason(body.reason, body.note), agent.actor
     if body.when == "now":
         await cancellations.cancel_now(ctx, sub, reason=reason, by=by, only=subscription_id, now=now)
     else:
@@ -96,6 +96,6 @@ async def resume_for_reader(
     """Resume the subscription. A subscription that already renews is left unchanged."""
     found = await support.subscription(ctx, subscription_id)
     sub = found.subscriber.sub
-    reason = in_one(body.reason, body.note)
+    reason = join_reason(body.reason, body.note)
     await cancellations.resume(ctx, sub, reason=reason, by=agent.actor, only=subscription_id, now=now)
     return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id))

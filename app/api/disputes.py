@@ -11,7 +11,7 @@ from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.attention import Item
-from app.domain.disputes import Dispute, answer_to
+from app.domain.disputes import Dispute, effect_of
 from app.domain.errors import NotFound
 from app.services import attention, disputes
 
@@ -55,7 +55,7 @@ class DisputeOut(ApiModel):
             payment=dispute.payment_id,
             subscriber=dispute.subscriber_id,
             status=dispute.status,
-            answer=answer_to(dispute.status).words,
+            answer=effect_of(dispute.status).words,
             open=dispute.is_open,
             amount=MoneyOut(amount=dispute.amount, currency=dispute.currency),
             reason=dispute.reason,

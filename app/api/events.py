@@ -13,7 +13,7 @@ from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.events import StoredEvent
 from app.domain.errors import NotFound
-from app.domain.events import BROKEN, Selection, SelectionChanged
+from app.domain.events import REPLAYABLE, Selection, SelectionChanged
 from app.services import events
 from app.services.events import BadCursor, Told
 
@@ -161,7 +161,7 @@ async def show_event(event_id: str, _: Admin, ctx: Ctx) -> EventWithPayloadOut:
 async def replay_events(body: ReplayIn, admin: Admin, ctx: Ctx) -> ReplayResultOut:
     """Replay all matching events. Always safe: the current state of each object is fetched from Stripe."""
     wanted = Selection(
-        states=tuple(body.state or BROKEN),
+        states=tuple(body.state or REPLAYABLE),
         type=body.type,
         object_id=body.object,
         key=body.key,

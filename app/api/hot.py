@@ -20,7 +20,7 @@ from app.api.models import ApiModel
 from app.api.openapi import ANY_REQUEST
 from app.api.problems import MalformedBody
 from app.domain.errors import DomainError
-from app.domain.events import NotGenuine, NotStored
+from app.domain.events import EventNotStored, InvalidEvent
 from app.services import webhooks
 
 
@@ -118,7 +118,7 @@ PATHS: dict[str, Any] = {
             requestBody={"required": True, "content": in_json(EventIn)},
             said=ReceivedOut,
             means="The event is safely stored, or was already",
-            refusals=(NotGenuine, NotStored),
+            refusals=(InvalidEvent, EventNotStored),
         )
     },
 }

@@ -17,8 +17,8 @@ from app.domain.issues import (
     LARGEST_NUMBER,
     LONGEST_TITLE,
     ExtensionTooLarge,
+    InconsistentIssueDates,
     Issue,
-    IssueDatesWrong,
     IssueOutOfOrder,
 )
 from app.domain.subscriptions import AlreadyEnded
@@ -164,7 +164,7 @@ async def show_issue(number: Number, _: Circulation, ctx: Ctx) -> IssueOut:
     return IssueOut.model_validate(await issues.find(ctx, number))
 
 
-@router.put("/issues/{number}", tags=["issues"], responses=problems(IssueDatesWrong, IssueOutOfOrder))
+@router.put("/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder))
 async def keep_issue(number: Number, body: IssueIn, agent: Circulation, ctx: Ctx) -> IssueOut:
     """Create or update an issue. What readers are owed is recalculated."""
     return IssueOut.model_validate(await issues.keep(ctx, body.to_issue(number), by=agent.actor))

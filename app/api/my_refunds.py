@@ -12,9 +12,9 @@ from app.api.refunds import PROCESSING_ANSWER, MoneyIn, QuoteOut, RefundResultOu
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
     GUARANTEE,
+    GuaranteeExpired,
     GuaranteeUsed,
     NothingToRefund,
-    OutsideGuarantee,
     PaymentDisputed,
     QuoteChanged,
     Reason,
@@ -57,7 +57,7 @@ async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteO
     responses=PROCESSING_ANSWER
     | problems(
         NoSubscription,
-        OutsideGuarantee,
+        GuaranteeExpired,
         GuaranteeUsed,
         NothingToRefund,
         PaymentDisputed,

@@ -21,12 +21,12 @@ from app.domain.refunds import (
     AWAITING,
     GOODWILL,
     PROCESSING,
+    GuaranteeExpired,
     GuaranteeUsed,
     NoCalendar,
     NothingToRefund,
     NothingUnserved,
     NotTheFirstPayment,
-    OutsideGuarantee,
     PaidByCredit,
     PaymentDisputed,
     QuoteChanged,
@@ -256,7 +256,7 @@ async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> 
     responses=PROCESSING_ANSWER
     | problems(
         NotFound,
-        OutsideGuarantee,
+        GuaranteeExpired,
         NotTheFirstPayment,
         GuaranteeUsed,
         NothingToRefund,

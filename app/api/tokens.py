@@ -17,7 +17,7 @@ import aiohttp
 import jwt
 import structlog
 
-from app.domain.callers import LONGEST_SUB, IssuerUnavailable, NotAuthenticated, Reader, with_implied
+from app.domain.callers import LONGEST_SUB, IssuerUnavailable, NotAuthenticated, Reader, with_implied_roles
 
 # Signatures that only the issuer can make. Never "none", nor HS*, where who verifies can sign.
 ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
@@ -256,7 +256,7 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
         email=_text(claims.get("email")),
         name=_text(claims.get("name")),
         email_verified=claims.get("email_verified") is True,
-        roles=with_implied(_roles(claims, roles_claim)),
+        roles=with_implied_roles(_roles(claims, roles_claim)),
     )
 
 

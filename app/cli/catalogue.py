@@ -14,7 +14,7 @@ import typer
 from app import observability, settings
 from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.plans import BadCatalogue, Catalogue
-from app.domain.prices import CatalogueUnsettled, Change, LookupKeyTaken, price_said
+from app.domain.prices import CatalogueStillDiffers, Change, LookupKeyTaken, format_price
 from app.gateway.client import Gateway
 from app.services import catalogue as catalogues
 from app.services import catalogue_push
@@ -53,7 +53,9 @@ def check(file: File = None) -> None:
     for plan in catalogue.plans.values():
         typer.echo(f"{plan.code}: {plan.title}, {plan.issues} issues, billed every {plan.interval}")
         for price in plan.prices.values():
-            typer.echo(f"  {price.title}: {price_said(price.price.amount, price.price.currency)} ({price.lookup_key})")
+            typer.echo(
+                f"  {price.title}: {format_price(price.price.amount, price.price.currency)} ({price.lookup_key})"
+            )
         typer.echo(f"  {len(plan.features)} features: {', '.join(plan.features)}")
     typer.echo("The catalogue is valid.")
 
@@ -136,7 +138,7 @@ def _run(loaded: settings.Settings, catalogue: Catalogue, request: Request[T]) -
         return asyncio.run(call())
     except StripeUnavailable as unavailable:
         typer.echo(f"Could not reach Stripe at {loaded.stripe_url}: {unavailable}", err=True)
-    except (LookupKeyTaken, CatalogueUnsettled) as wrong:
+    except (LookupKeyTaken, CatalogueStillDiffers) as wrong:
         typer.echo(wrong, err=True)
     except DomainError as refused:
         typer.echo(f"Stripe declined the request: {refused}", err=True)

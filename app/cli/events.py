@@ -13,7 +13,7 @@ from app.cli.startup import command_settings, open_database, operator
 from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
 from app.db.events import StoredEvent
-from app.domain.events import BROKEN, STATES, Selection
+from app.domain.events import REPLAYABLE, STATES, Selection
 from app.services import events
 from app.settings import Settings
 
@@ -143,7 +143,7 @@ def replay(
     if wanted == Selection():
         raise typer.BadParameter("specify events, or a filter such as --state dead")
     if not wanted.states:
-        wanted = _selection([State(one) for one in BROKEN], kind, about, key, since, until)
+        wanted = _selection([State(one) for one in REPLAYABLE], kind, about, key, since, until)
     matching = _run(lambda settings: _count(settings, wanted))
     typer.echo(f"{matching} {'event matches' if matching == 1 else 'events match'}.")
     if dry_run or matching == 0:
@@ -207,7 +207,7 @@ async def _replay(settings: Settings, wanted: Selection) -> events.Replayed:
 
 
 def _line(event: StoredEvent) -> str:
-    why = event.last_error if event.state in BROKEN else event.reason
+    why = event.last_error if event.state in REPLAYABLE else event.reason
     return "  ".join(
         part
         for part in (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import typer
 
 from app.domain.status_table import STATES, TABLE, Cell, Circumstance
-from app.domain.transitions import STEPS, reached_from, why_not
+from app.domain.transitions import TRANSITIONS, reachable_from, unreachable_reason
 
 INTRODUCTION = """\
 # Subscription status table
@@ -23,7 +23,7 @@ ends; after that, the first payment is awaited like a renewal. A dispute suspend
 If an **impossible** combination occurs anyway, or a status that this release doesn't know, it is reported: paid terms keep
 their access, nothing beyond them is granted, and staff see the reason (`GET /v1/support/anomalies`).
 """
-TRANSITIONS = """\
+TRANSITIONS_TEXT = """\
 ## Transitions
 
 Each cell says what takes a subscription from the status on the left to the status above in one step, or that it takes
@@ -68,7 +68,7 @@ def page() -> str:
     """Return the page in Markdown."""
     names = ", ".join(f"*{one.value}*" for one in Circumstance)
     return "\n".join(
-        [INTRODUCTION.format(circumstances=names), *_states(), TRANSITIONS, *_transitions(), MANUAL_CHANGES]
+        [INTRODUCTION.format(circumstances=names), *_states(), TRANSITIONS_TEXT, *_transitions(), MANUAL_CHANGES]
     )
 
 
@@ -78,18 +78,18 @@ def _transitions() -> Iterator[str]:
     for before in STATES:
         yield _row(f"`{before}`", *(_transition(before, after) for after in STATES))
     yield ""
-    for why in dict.fromkeys(why for a in STATES for b in STATES if (why := why_not(a, b)) is not None):
+    for why in dict.fromkeys(why for a in STATES for b in STATES if (why := unreachable_reason(a, b)) is not None):
         yield f"- Impossible: {why}."
     yield ""
 
 
 def _transition(before: str, after: str) -> str:
-    step = STEPS[before].get(after)
+    step = TRANSITIONS[before].get(after)
     if step is not None:
         return f"[{step.what}]({step.source})"
     if before == after:
         return "unchanged"
-    return "several" if after in reached_from(before) else ""
+    return "several" if after in reachable_from(before) else ""
 
 
 def _states() -> Iterator[str]:

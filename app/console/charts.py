@@ -12,7 +12,7 @@ from datetime import date
 from app.console.formatting import upper_first
 from app.console.labels import label
 from app.console.templating import environment
-from app.domain.dashboard_stats import DUNNING_BANDS, Figures
+from app.domain.dashboard_stats import DUNNING_BANDS, DashboardStats
 
 WIDE, NARROW = 760, 400  # widths of the image
 MAX_SERIES = 5  # as many as there are colors
@@ -192,7 +192,7 @@ def _round_numbers() -> Iterator[int]:
         power *= 10
 
 
-def subscribers(figures: Figures) -> Chart:
+def subscribers(figures: DashboardStats) -> Chart:
     """Return the subscribers by status and edition. Canceled subscriptions are left out."""
     statuses = list(dict.fromkeys(one.status for one in figures.held if one.status != "canceled"))
     counts = {(one.status, one.print_edition): one.count for one in figures.held}
@@ -207,7 +207,7 @@ def subscribers(figures: Figures) -> Chart:
     )
 
 
-def weeks(figures: Figures) -> Chart:
+def weeks(figures: DashboardStats) -> Chart:
     """Return the new and lost subscribers by week."""
     return Chart(
         title="New and lost subscribers by week",
@@ -220,7 +220,7 @@ def weeks(figures: Figures) -> Chart:
     )
 
 
-def refunds(figures: Figures) -> Chart:
+def refunds(figures: DashboardStats) -> Chart:
     """Return the number of refunds by basis and reason. They are counted, since amounts may have several currencies."""
     bases = list(dict.fromkeys(one.basis for one in figures.given))
     reasons = list(dict.fromkeys(one.reason for one in figures.given))[:MAX_SERIES]
@@ -235,7 +235,7 @@ def refunds(figures: Figures) -> Chart:
     )
 
 
-def dunning(figures: Figures) -> Chart:
+def dunning(figures: DashboardStats) -> Chart:
     """Return the unpaid renewals by days overdue."""
     bands = [name for _, name in DUNNING_BANDS]
     counts = [sum(one.count for one in figures.unpaid if one.band == band) for band in bands]
@@ -257,7 +257,7 @@ def events(by_state: Mapping[str, int]) -> Chart:
     )
 
 
-FIGURES: Mapping[str, Callable[[Figures], Chart]] = {
+FIGURES: Mapping[str, Callable[[DashboardStats], Chart]] = {
     "subscribers": subscribers,
     "weeks": weeks,
     "refunds": refunds,

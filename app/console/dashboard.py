@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app.console import charts
 from app.console.access_control import ANY_ROLE, page_route
 from app.console.request import ConsoleRequest
-from app.domain.dashboard_stats import Figures
+from app.domain.dashboard_stats import DashboardStats
 from app.domain.errors import NotFound
 from app.services import dashboard_stats
 
@@ -41,7 +41,7 @@ async def show(request: ConsoleRequest) -> Response:
     )
 
 
-def _by_status(figures: Figures | None) -> dict[str, dict[bool, int]]:
+def _by_status(figures: DashboardStats | None) -> dict[str, dict[bool, int]]:
     """Return the number of subscriptions by status, and by whether they include the print edition."""
     held = sorted(figures.held, key=lambda one: one.status) if figures else []
     return {

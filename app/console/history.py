@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from app.domain.history import TOLD, Happening
+from app.domain.history import HistoryEntry, HistoryKind
 from app.domain.text import format_date
 
 
@@ -39,7 +39,7 @@ class Day:
     groups: Sequence[Group]
 
 
-def days(timeline: Sequence[Happening], zone: ZoneInfo) -> list[Day]:
+def days(timeline: Sequence[HistoryEntry], zone: ZoneInfo) -> list[Day]:
     """Return the days of a history, newest first."""
     return [
         Day(date, _groups(list(entries)))
@@ -47,14 +47,14 @@ def days(timeline: Sequence[Happening], zone: ZoneInfo) -> list[Day]:
     ]
 
 
-def _groups(timeline: Sequence[Happening]) -> list[Group]:
+def _groups(timeline: Sequence[HistoryEntry]) -> list[Group]:
     groups: list[Group] = []
-    for is_stripe_event, run in groupby(timeline, key=lambda entry: entry.kind == TOLD):
+    for is_stripe_event, run in groupby(timeline, key=lambda entry: entry.kind == HistoryKind.EVENT):
         entries = [_entry(entry) for entry in run]
         groups += [Group(entries)] if is_stripe_event else [Group([entry]) for entry in entries]
     return groups
 
 
-def _entry(entry: Happening) -> Entry:
+def _entry(entry: HistoryEntry) -> Entry:
     text = entry.words.partition(": ")[2]  # without the date, which is the heading
     return Entry(entry.at, entry.kind, text[:1].upper() + text[1:])

@@ -40,7 +40,7 @@ async def show(request: ConsoleRequest) -> Response:
         "reader.html",
         overview=overview,
         reader=overview.subscriber,
-        summary=reader_summary.sentence(
+        summary=reader_summary.summary_of(
             overview.subscriptions,
             ledgers=overview.ledgers,
             guest_until=_comp_until(overview),
@@ -69,7 +69,7 @@ def _refunded_amounts(refunds: list[Refund]) -> dict[str, int]:
 
 def _extendable(overview: Overview) -> Subscription | None:
     """Return the subscription that can be extended: a live one, whose newest term still owes issues."""
-    chosen = reader_summary.choose(overview.subscriptions)
+    chosen = reader_summary.current_subscription(overview.subscriptions)
     if chosen is None or not chosen[1]:
         return None
     ledger = overview.ledgers.get(chosen[1][-1].invoice_id)

@@ -7,7 +7,7 @@ from app.console.csrf import check_reader
 from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest
 from app.db.engine.session import new_id
-from app.domain.audit import in_one
+from app.domain.audit import join_reason
 from app.domain.callers import SUPPORT
 from app.domain.cancellations import CancelReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
@@ -30,7 +30,7 @@ async def cancel(request: ConsoleRequest) -> Response:
     """Cancel the subscription, at the end of the paid period or immediately. A repeated request counts once."""
     ctx, found = request.ctx, await _live_subscription(request)
     await check_reader(request, found.subscriber.id)
-    when, reason = request.choice("when", END_OPTIONS), in_one(*request.reason_and_note(CANCEL_REASONS))
+    when, reason = request.choice("when", END_OPTIONS), join_reason(*request.reason_and_note(CANCEL_REASONS))
     sub = found.subscriber.sub
     by, only = request.staff.actor, found.subscription.id
     if when == "now":
@@ -53,7 +53,7 @@ async def resume(request: ConsoleRequest) -> Response:
     """Resume a subscription that was set to end."""
     ctx, found = request.ctx, await _live_subscription(request)
     await check_reader(request, found.subscriber.id)
-    reason = in_one(*request.reason_and_note(RESUME_REASONS))
+    reason = join_reason(*request.reason_and_note(RESUME_REASONS))
     sub = found.subscriber.sub
     await cancellations.resume(
         ctx, sub, reason=reason, by=request.staff.actor, only=found.subscription.id, now=request.now

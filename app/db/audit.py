@@ -16,7 +16,7 @@ from app.db.engine.session import Session
 from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, table_of
 from app.domain import audit as rules
 from app.domain.audit import Entry, Seal, Selection
-from app.domain.history import Noted
+from app.domain.history import LoggedAction
 
 _ENTRIES, _NOTES = table_of(AuditEntry), table_of(AuditNote)
 _STORY = (  # built once, and Core's: a part of every reader's page
@@ -59,7 +59,7 @@ async def record(
     :param before: ids, codes, times and numbers only, as ``after``: no names, addresses or words.
     """
     request_id = get_contextvars().get("request_id")
-    code, words = rules.reason_and_words(reason, actor=actor)
+    code, words = rules.split_reason(reason, actor=actor)
     entry = AuditEntry(
         actor=actor,
         action=action,
@@ -72,20 +72,20 @@ async def record(
     )
     session.add(entry)
     await session.flush()
-    if told := rules.in_one(words, note):
+    if told := rules.join_reason(words, note):
         session.add(AuditNote(audit_id=entry.id, words=told))
         await session.flush()
 
 
-async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[Noted]:
+async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[LoggedAction]:
     """Return what was noted of a reader, the newest ``limit`` of it."""
     rows = await session.execute(_STORY, {"subscriber": subscriber_id, "most": limit})
     return [
-        Noted(
+        LoggedAction(
             at=row.at,
             actor=row.actor,
             action=row.action,
-            reason=rules.in_one(row.reason, row.words),
+            reason=rules.join_reason(row.reason, row.words),
             about=row.object_id,
         )
         for row in rows

@@ -2,7 +2,7 @@
 The figures of the front page, kept in one row.
 
 Counting walks whole tables, so a page never does it: a worker does, when somebody looked at figures that are old
-(:data:`app.domain.dashboard_stats.LEAST_AGE`), and the page shows the last ones with their age.
+(:data:`app.domain.dashboard_stats.MIN_CACHE_AGE`), and the page shows the last ones with their age.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,13 +18,13 @@ from app.db.engine.session import Session
 from app.db.models import Figures as Row
 from app.db.models import Refund, Subscription
 from app.domain.dashboard_stats import (
-    LEAST_AGE,
+    MAX_LOAD_DIVISOR,
+    MIN_CACHE_AGE,
     REFUND_DAYS,
-    SHARE,
-    Figures,
-    Given,
-    Held,
-    Unpaid,
+    DashboardStats,
+    OverdueTotal,
+    RefundTotal,
+    SubscriptionCount,
     Week,
     band_of,
     weeks_of,
@@ -38,7 +38,7 @@ FRONT = "front"  # the one row's id
 class Kept:
     """The last figures, with their age. None: nobody has counted yet."""
 
-    figures: Figures | None
+    figures: DashboardStats | None
     age: timedelta | None
     being_counted: bool
 
@@ -59,7 +59,7 @@ async def read(session: Session) -> Kept:
 async def ask(session: Session) -> bool:
     """Have the figures counted again, if they are old by now. True: a worker will."""
     old_from = func.greatest(
-        bindparam("least", LEAST_AGE, type_=INTERVAL), Row.took * SHARE * text("interval '1 second'")
+        bindparam("least", MIN_CACHE_AGE, type_=INTERVAL), Row.took * MAX_LOAD_DIVISOR * text("interval '1 second'")
     )
     asked = await session.scalar(
         update(Row)
@@ -72,9 +72,9 @@ async def ask(session: Session) -> bool:
     return asked is not None
 
 
-async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime) -> Figures:
+async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime) -> DashboardStats:
     """Count everything. Walks the tables of subscriptions and refunds."""
-    return Figures(
+    return DashboardStats(
         held=await _held(session),
         weeks=weeks_of(
             first,
@@ -86,7 +86,7 @@ async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime)
     )
 
 
-async def keep(session: Session, figures: Figures) -> None:
+async def keep(session: Session, figures: DashboardStats) -> None:
     """Keep what this transaction has counted, with how long that took."""
     seconds = func.extract("epoch", func.clock_timestamp() - func.now())
     content = asdict(figures)
@@ -98,12 +98,14 @@ async def keep(session: Session, figures: Figures) -> None:
     )
 
 
-async def _held(session: Session) -> list[Held]:
+async def _held(session: Session) -> list[SubscriptionCount]:
     status = case((Subscription.ended_here_at.is_not(None), "canceled"), else_=Subscription.status).label("as_shown")
     rows = await session.execute(
         select(status, Subscription.print_edition, func.count()).group_by(status, Subscription.print_edition)
     )
-    return sorted((Held(*row) for row in rows), key=lambda held: (-held.count, held.status, held.print_edition))
+    return sorted(
+        (SubscriptionCount(*row) for row in rows), key=lambda held: (-held.count, held.status, held.print_edition)
+    )
 
 
 async def _by_week(session: Session, at: Any, first: date, zone: ZoneInfo) -> dict[date, int]:
@@ -117,16 +119,16 @@ async def _by_week(session: Session, at: Any, first: date, zone: ZoneInfo) -> di
     return {row[0]: row[1] for row in rows}
 
 
-async def _given(session: Session, *, since: datetime) -> list[Given]:
+async def _given(session: Session, *, since: datetime) -> list[RefundTotal]:
     rows = await session.execute(
         select(Refund.basis, Refund.reason, func.count(), cast(func.sum(Refund.amount), Integer), Refund.currency)
         .where(Refund.created_at >= since, Refund.status.in_(COUNTED))
         .group_by(Refund.basis, Refund.reason, Refund.currency)
     )
-    return sorted((Given(*row) for row in rows), key=lambda given: (-given.amount, given.basis, given.reason))
+    return sorted((RefundTotal(*row) for row in rows), key=lambda given: (-given.amount, given.basis, given.reason))
 
 
-async def _unpaid(session: Session, now: datetime) -> list[Unpaid]:
+async def _unpaid(session: Session, now: datetime) -> list[OverdueTotal]:
     days = cast(func.floor(func.extract("epoch", now - Subscription.current_period_start) / 86400), Integer)
     rows = await session.execute(
         select(days.label("days"), Subscription.currency, func.count(), func.sum(Subscription.price_amount))
@@ -138,13 +140,13 @@ async def _unpaid(session: Session, now: datetime) -> list[Unpaid]:
         key = band_of(since or 0), currency
         before = bands.get(key, (0, 0))
         bands[key] = before[0] + number, before[1] + int(amount)
-    return [Unpaid(band, number, amount, currency) for (band, currency), (number, amount) in bands.items()]
+    return [OverdueTotal(band, number, amount, currency) for (band, currency), (number, amount) in bands.items()]
 
 
-def _load(content: dict[str, Any]) -> Figures:
-    return Figures(
-        held=[Held(**one) for one in content["held"]],
+def _load(content: dict[str, Any]) -> DashboardStats:
+    return DashboardStats(
+        held=[SubscriptionCount(**one) for one in content["held"]],
         weeks=[Week(**{**one, "monday": date.fromisoformat(one["monday"])}) for one in content["weeks"]],
-        given=[Given(**one) for one in content["given"]],
-        unpaid=[Unpaid(**one) for one in content["unpaid"]],
+        given=[RefundTotal(**one) for one in content["given"]],
+        unpaid=[OverdueTotal(**one) for one in content["unpaid"]],
     )

@@ -11,7 +11,7 @@ from app.db.engine.session import Record, Session
 from app.db.models import Dispute as Row
 from app.db.models import FraudWarning as WarningRow
 from app.db.models import Payment, table_of
-from app.domain.disputes import Dispute, StripeDisputeState, StripeWarningState, answer_to
+from app.domain.disputes import Dispute, StripeDisputeState, StripeWarningState, effect_of
 
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
@@ -27,7 +27,7 @@ async def keep(
 
     What was once known to be of a subscriber of ours stays so.
     """
-    closed = None if answer_to(seen.status).is_open else now
+    closed = None if effect_of(seen.status).is_open else now
     values = {
         "status": seen.status,
         "amount": seen.amount,

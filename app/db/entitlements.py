@@ -16,7 +16,7 @@ import asyncpg
 from app.batching import Batcher
 from app.db.engine.pool import Pool, fetch_in_time
 from app.db.engine.session import CLOSED, DRIVER_FAILURES, DatabaseUnreachable
-from app.domain.entitlements import NOBODY, Access, load, load_features
+from app.domain.entitlements import NO_ENTITLEMENTS, EntitlementSet, load, load_features
 
 BATCH = 200  # rows in one statement
 CONCURRENCY = 2  # statements: while one is at the server, the rows of the other are read
@@ -43,13 +43,13 @@ class EntitlementRow:
         return cast("Mapping[str, Any]", json.loads(self.access))
 
 
-async def read(pool: "Pool[asyncpg.Record]", sub: str) -> tuple[Access, int]:
+async def read(pool: "Pool[asyncpg.Record]", sub: str) -> tuple[EntitlementSet, int]:
     """Return a subscriber's access and its version; no access and version 0 for an unknown subscriber."""
     row = await pool.fetchrow(_READ, sub)
-    return (NOBODY, 0) if row is None else (load(json.loads(row["access"])), row["version"])
+    return (NO_ENTITLEMENTS, 0) if row is None else (load(json.loads(row["access"])), row["version"])
 
 
-def load_feature(feature: str, stored: Mapping[str, Any]) -> Access:
+def load_feature(feature: str, stored: Mapping[str, Any]) -> EntitlementSet:
     """
     Return the part of the stored access that decides about one feature.
 
@@ -57,7 +57,9 @@ def load_feature(feature: str, stored: Mapping[str, Any]) -> Access:
     """
     features = stored["features"]
     spells = features.get(feature)
-    return Access(features=load_features({feature: spells} if spells else features), otherwise=stored["otherwise"])
+    return EntitlementSet(
+        features=load_features({feature: spells} if spells else features), otherwise=stored["otherwise"]
+    )
 
 
 class EntitlementLookup:

@@ -17,9 +17,19 @@ from app.db.engine.session import Record, Session
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
 from app.db.subscribers import Subscriber
-from app.domain.entitlements import ENDED, Access, Grant, dump, dump_features, load, load_features, shrinks, unite
-from app.domain.grants import grants_of, lapse_of
-from app.domain.issues import lay_out
+from app.domain.entitlements import (
+    ENDED,
+    EntitlementSet,
+    Grant,
+    combine_grants,
+    dump,
+    dump_features,
+    is_reduced,
+    load,
+    load_features,
+)
+from app.domain.grants import denial_reason_of, grants_of
+from app.domain.issues import schedule_terms
 from app.domain.plans import AccessPolicy, Catalogue
 from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription, Term
@@ -54,7 +64,7 @@ async def derive(
     """
     terms = await subscriptions.terms_of(session, subscription.id)
     calendar = await issues.calendar(session, policy.zone, held=True)
-    runs = lay_out(subscription, terms, calendar, catalogue)
+    runs = schedule_terms(subscription, terms, calendar, catalogue)
     until = {run.term.invoice_id: run.editions_until() for run in runs}
     granted = grants_of(
         subscription,
@@ -70,7 +80,7 @@ async def derive(
     if theirs is None:
         theirs = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, theirs, {subscription.id: terms})
-    await _keep(session, subscriber, unite([*others, *map(_as_stored, granted)], lapses), now=now)
+    await _keep(session, subscriber, combine_grants([*others, *map(_as_stored, granted)], lapses), now=now)
     return terms
 
 
@@ -115,10 +125,10 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
     held = (await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})).all()
     theirs = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, theirs, {})
-    await _keep(session, subscriber, unite(map(_grant, held), lapses), now=now)
+    await _keep(session, subscriber, combine_grants(map(_grant, held), lapses), now=now)
 
 
-async def _keep(session: Session, subscriber: Subscriber, access: Access, *, now: datetime | None) -> None:
+async def _keep(session: Session, subscriber: Subscriber, access: EntitlementSet, *, now: datetime | None) -> None:
     held = (await session.execute(_ENTITLEMENT_OF, {"its_sub": subscriber.sub})).one_or_none()
     if held is None:
         new = {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": dump(access)}
@@ -129,7 +139,7 @@ async def _keep(session: Session, subscriber: Subscriber, access: Access, *, now
     version = held.version + 1
     await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "access": dump(access), "version": version})
     soon = (now, now + LONGEST_LIFE) if now is not None else (_EVER, _NEVER)
-    if shrinks(load(held.access), access, since=soon[0], until=soon[1]):
+    if is_reduced(load(held.access), access, since=soon[0], until=soon[1]):
         await revocations.add(session, subscriber.sub, version)
 
 
@@ -140,7 +150,7 @@ async def _lapses(
     if not theirs and await comps.of_subscriber(session, subscriber_id):
         return [ENDED]  # what somebody gave them
     return [
-        lapse_of(one, known[one.id] if one.id in known else await subscriptions.terms_of(session, one.id))
+        denial_reason_of(one, known[one.id] if one.id in known else await subscriptions.terms_of(session, one.id))
         for one in theirs
     ]
 

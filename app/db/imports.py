@@ -11,7 +11,7 @@ from app.db.models import Entitlement, Subscription
 from app.db.models import Subscriber as Row
 from app.db.subscribers import Subscriber
 from app.domain.customers import StripeCustomerState
-from app.domain.imports import UNCLAIMED, Claimable, NotClaimable, whose
+from app.domain.imports import UNCLAIMED, NotClaimable, UnclaimedSubscriber, sub_of
 from app.domain.reconciliation import Difference
 from app.domain.subscriptions import OVER
 
@@ -32,7 +32,7 @@ async def subscribers_of(
     """
     done, problems = 0, []
     for customer in customers:
-        sub = whose(customer, subs=subs, metadata_key=metadata_key)
+        sub = sub_of(customer, subs=subs, metadata_key=metadata_key)
         held = await subscribers.by_customer(session, customer.id)
         if held is not None and (held.sub == sub or sub.startswith(UNCLAIMED)):
             continue
@@ -79,7 +79,7 @@ def _in_the_way(
     return None
 
 
-async def claimable(session: Session, email: str) -> list[Claimable]:
+async def claimable(session: Session, email: str) -> list[UnclaimedSubscriber]:
     """Return the subscribers of an address of whom nobody knows who they are."""
     running = exists().where(
         Subscription.subscriber_id == Row.id,
@@ -92,7 +92,7 @@ async def claimable(session: Session, email: str) -> list[Claimable]:
         .order_by(Row.id)
         .limit(100)
     )
-    return [Claimable(id=row[0], placeholder=row[1], runs=row[2]) for row in found]
+    return [UnclaimedSubscriber(id=row[0], placeholder=row[1], runs=row[2]) for row in found]
 
 
 async def give(session: Session, held: Subscriber, *, sub: str, by: str, why: str) -> Subscriber:

@@ -18,7 +18,7 @@ from app.db.engine.session import Record, Session, new_id
 from app.db.models import Event as Row
 from app.db.models import table_of
 from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION
-from app.domain.history import Told
+from app.domain.history import StripeEvent
 
 _TEXTS = ARRAY(TEXT)
 _CLOSE = text(
@@ -199,10 +199,12 @@ async def bury(session: Session, key: str, *, most: int) -> None:
     )
 
 
-async def told_of(session: Reads, keys: Iterable[str], *, limit: int = 200) -> list[Told]:
+async def told_of(session: Reads, keys: Iterable[str], *, limit: int = 200) -> list[StripeEvent]:
     """Return what Stripe told of these, the newest ``limit`` of it, and what became of each."""
     rows = await session.execute(_TOLD_OF, {"keys": list(keys), "most": limit})
     return [
-        Told(at=row.created_at or row.received_at, type=row.type, state=row.state, why=row.last_error or row.reason)
+        StripeEvent(
+            at=row.created_at or row.received_at, type=row.type, state=row.state, why=row.last_error or row.reason
+        )
         for row in rows
     ]

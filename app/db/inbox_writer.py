@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from app.batching import Batcher
-from app.domain.events import NotStored, RefetchRequest
+from app.domain.events import EventNotStored, RefetchRequest
 
 CONCURRENCY = 2  # batches
 BATCH_BYTES = 2_000_000
@@ -69,12 +69,12 @@ class InboxWriter:
         """
         size = len(event.payload)
         if self._pending_bytes + size > self._max_pending_bytes:
-            raise NotStored("Too many events are waiting to be written")
+            raise EventNotStored("Too many events are waiting to be written")
         self._pending_bytes += size
         try:
             return await self._batcher.submit(event)
         except Exception as error:
-            raise NotStored("The event could not be written; send it again") from error
+            raise EventNotStored("The event could not be written; send it again") from error
         finally:
             self._pending_bytes -= size
 

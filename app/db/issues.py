@@ -19,7 +19,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import CalendarEdition, CalendarWork, IssueAdjustment, table_of
 from app.db.models import Issue as Row
-from app.domain.calendar_changes import Change
+from app.domain.calendar_changes import AffectedTerms
 from app.domain.issues import Calendar, Issue
 
 LOCK = 5_720_240_116  # any number, as long as it is ours
@@ -104,10 +104,10 @@ class Todo:
 
     id: str
     told: int
-    change: Change | None
+    change: AffectedTerms | None
 
 
-async def tell(session: Session, change: Change) -> None:
+async def tell(session: Session, change: AffectedTerms) -> None:
     """Leave it to a worker to find whom a change of the calendar touches."""
     session.add(CalendarWork(id=new_id("cal"), told=1, change=change.dump(), work_key="calendar", due_at=func.now()))
     await session.flush()
@@ -118,7 +118,7 @@ async def todo(session: Session, work_id: str) -> Todo | None:
     row = await session.get(CalendarWork, work_id, populate_existing=True)
     if row is None:
         return None
-    change = Change.load(row.change) if row.change is not None else None
+    change = AffectedTerms.load(row.change) if row.change is not None else None
     return Todo(id=row.id, told=row.told, change=change)
 
 
@@ -127,7 +127,7 @@ async def done(session: Session, todo: Todo) -> None:
     await session.execute(delete(CalendarWork).where(CalendarWork.id == todo.id, CalendarWork.told == todo.told))
 
 
-async def spread(session: Session, change: Change) -> int:
+async def spread(session: Session, change: AffectedTerms) -> int:
     """Put each subscription that a change touches on the list. Returns how many they are."""
     starts, ends = [spell[0] for spell in change.begun], [spell[1] for spell in change.begun]
     found = await session.execute(

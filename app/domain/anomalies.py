@@ -12,8 +12,8 @@ from datetime import datetime
 from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import StripeSubscriptionState
 
-STRANGER = "stranger"  # it is of our offer, and of a customer who is none of our subscribers
-ADDRESS_DIFFERS = "address_differs"  # a customer has another than their reader
+UNKNOWN_CUSTOMER = "stranger"  # it is of our offer, and of a customer who is none of our subscribers
+ADDRESS_MISMATCH = "address_differs"  # a customer has another than their reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Anomaly:
     gone_at: datetime | None
 
 
-def of_items(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mapping[str, str]:
+def item_anomalies(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mapping[str, str]:
     """Return what is out of order with what a subscription is of, each with the reason in a sentence."""
     found = {}
     ours = [item for item in seen.items if item.plan is not None]
@@ -55,7 +55,7 @@ def of_items(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mapping[str
     return found
 
 
-def address_differs(ours: str | None, theirs: str | None) -> str | None:
+def address_mismatch(ours: str | None, theirs: str | None) -> str | None:
     """Return why an address at Stripe is to be looked at; None: it is the reader's own, or one of both is not known."""
     if ours is None or theirs is None or ours.casefold() == theirs.casefold():
         return None

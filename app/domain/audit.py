@@ -17,7 +17,7 @@ GENESIS = "0" * 64  # what the first seal follows on
 CHANGED, REMOVED, INSERTED = "changed", "removed", "inserted"
 
 # Of what people choose and of what is said in their name. Anything else that they give as a reason is words of their own.
-LISTED = frozenset(
+LISTED_REASONS = frozenset(
     {
         "bereavement",
         "billed_by_mistake",
@@ -94,8 +94,8 @@ class Selection:
     until: datetime | None = None
 
 
-def reason_and_words(
-    reason: str | None, *, actor: str, listed: frozenset[str] = LISTED
+def split_reason(
+    reason: str | None, *, actor: str, listed: frozenset[str] = LISTED_REASONS
 ) -> tuple[str | None, str | None]:
     """Return the code that an entry keeps as its reason, and the words that stand beside it."""
     if not reason:
@@ -108,8 +108,8 @@ def reason_and_words(
     return None, reason
 
 
-def in_one(reason: str | None, words: str | None) -> str | None:
-    """Return a code and somebody's words as people read them; :func:`reason_and_words` parts them again."""
+def join_reason(reason: str | None, words: str | None) -> str | None:
+    """Return a code and somebody's words as people read them; :func:`split_reason` parts them again."""
     return ": ".join(part for part in (reason, words) if part) or None
 
 
@@ -138,7 +138,7 @@ def seal(entry: Entry, *, after: Seal | None) -> Seal:
     return Seal(seq=seq, audit_id=entry.id, hash=digest(entry, seq=seq, previous=previous), previous=previous)
 
 
-def broken(found: Seal, entry: Entry | None, *, after: Seal | None) -> Break | None:
+def find_break(found: Seal, entry: Entry | None, *, after: Seal | None) -> Break | None:
     """Return what is wrong with a seal that was found after another, and with its entry; None: nothing."""
     seq, previous = (after.seq + 1, after.hash) if after else (1, GENESIS)
     if found.seq != seq:

@@ -14,17 +14,17 @@ from typing import Self
 
 from app.domain.issues import Calendar, Issue
 
-Spell = tuple[datetime, datetime]
+Interval = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class AffectedTerms:
     """Terms that end with one of ``last``, or with ``since`` or later, or beyond the calendar; or that begin within."""
 
     last: frozenset[int] = frozenset()
     since: int | None = None
     beyond: bool = False
-    begun: tuple[Spell, ...] = ()
+    begun: tuple[Interval, ...] = ()
 
     def dump(self) -> dict[str, object]:
         """Return it as it is stored."""
@@ -49,13 +49,13 @@ class Change:
         )
 
 
-def difference(old: Calendar, new: Calendar) -> Change | None:
+def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
     """Return which terms are touched when ``new`` takes the place of ``old``; None: no term is."""
     before = {issue.number: issue for issue in old.issues}
     after = {issue.number: issue for issue in new.issues}
     last: set[int] = set()
     recounted: list[int] = []
-    begun: list[Spell] = []
+    begun: list[Interval] = []
     beyond = False
     newest = next((issue.number for issue in reversed(old.issues) if issue.counts_as), None)
     for number in sorted(before.keys() | after.keys()):
@@ -74,7 +74,7 @@ def difference(old: Calendar, new: Calendar) -> Change | None:
     since = min(recounted, default=None)
     if not (last or begun or beyond or since is not None):
         return None
-    return Change(last=frozenset(last), since=since, beyond=beyond, begun=tuple(begun))
+    return AffectedTerms(last=frozenset(last), since=since, beyond=beyond, begun=tuple(begun))
 
 
 def _before(calendar: Calendar, number: int) -> int:
@@ -83,7 +83,7 @@ def _before(calendar: Calendar, number: int) -> int:
     return next((issue.number for issue in reversed(calendar.issues[:index]) if issue.counts_as), number)
 
 
-def _moved(old: Calendar, new: Calendar, was: Issue, is_: Issue) -> Iterator[Spell]:
+def _moved(old: Calendar, new: Calendar, was: Issue, is_: Issue) -> Iterator[Interval]:
     if was.mail_date != is_.mail_date:
         first, last = sorted((was.mail_date, is_.mail_date))
         yield old.begins(first), new.begins(last)

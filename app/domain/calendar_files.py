@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeVar
 
-from app.domain.issues import DOUBLE, LARGEST_NUMBER, LONGEST_TITLE, SPECIAL, Issue, IssueDatesWrong
+from app.domain.issues import DOUBLE, LARGEST_NUMBER, LONGEST_TITLE, SPECIAL, InconsistentIssueDates, Issue
 from app.domain.text import is_storable
 
 NUMBER, TITLE, COVER, PLANNED, ACTUAL, CUTOFF, COUNTS = COLUMNS = (
@@ -69,12 +69,12 @@ def read(raw: bytes) -> list[Line]:
                     lines.append(Line(begins, _issue(names, values)))
                 except ValueError as wrong:
                     problems.append(f"line {begins}: {wrong}")
-                except IssueDatesWrong as wrong:
+                except InconsistentIssueDates as wrong:
                     problems.append(f"line {begins}: {wrong}")
             begins = reader.line_num + 1
     except csv.Error as wrong:
         problems.append(f"line {reader.line_num}: is not CSV: {wrong}")
-    problems += _twice(lines)
+    problems += _duplicate_numbers(lines)
     if not lines and not problems:
         problems.append("line 2: there is no issue in the file")
     if problems:
@@ -148,7 +148,7 @@ def _counts(text: str) -> int:
     return int(text)
 
 
-def _twice(lines: Iterable[Line]) -> Iterator[str]:
+def _duplicate_numbers(lines: Iterable[Line]) -> Iterator[str]:
     first: dict[int, int] = {}
     for line in lines:
         before = first.setdefault(line.issue.number, line.number)

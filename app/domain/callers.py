@@ -7,7 +7,7 @@ from app.domain.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 
 SUPPORT, SUPERVISOR, CIRCULATION, ADMIN = "support", "supervisor", "circulation", "admin"
 # A role with all that it implies. Whatever else an identity provider calls a role means nothing here.
-IMPLIES = {
+IMPLIED_ROLES = {
     SUPPORT: frozenset({SUPPORT}),
     SUPERVISOR: frozenset({SUPERVISOR, SUPPORT}),
     CIRCULATION: frozenset({CIRCULATION}),
@@ -48,9 +48,9 @@ class UnknownScope(Invalid):
     title = "Unknown scope"
 
 
-def with_implied(roles: Iterable[str]) -> frozenset[str]:
+def with_implied_roles(roles: Iterable[str]) -> frozenset[str]:
     """Return the roles that mean something here, and those that they imply."""
-    return frozenset().union(*(IMPLIES.get(role, frozenset()) for role in roles))
+    return frozenset().union(*(IMPLIED_ROLES.get(role, frozenset()) for role in roles))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

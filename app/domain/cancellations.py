@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.domain.duplicates import DUPLICATE
-from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, made_whole_by_hand
+from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, full_dashboard_refund
 from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState, Subscription, Term
 
 PAID_AFTER_END = "paid_after_end"
@@ -37,14 +37,14 @@ class ResumeReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndPreview:
     """When a subscription would end (None: nobody knows yet), and until when it would be read (None: it is not)."""
 
     at: datetime | None
     access_until: datetime | None
 
 
-def end_of_what_is_paid(held: Subscription, terms: Sequence[Term]) -> End:
+def preview_period_end(held: Subscription, terms: Sequence[Term]) -> EndPreview:
     """
     Return what would follow if a subscription were cancelled now, to end with what is paid.
 
@@ -54,7 +54,7 @@ def end_of_what_is_paid(held: Subscription, terms: Sequence[Term]) -> End:
     paid = [term.ends_at for term in terms if not term.is_refunded]
     tried = [held.trial_end] if held.trial_end is not None else []
     readable = max(paid + tried, default=None)
-    return End(at, _earliest(at, readable) if readable is not None else None)
+    return EndPreview(at, _earliest(at, readable) if readable is not None else None)
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:
@@ -66,12 +66,12 @@ DRAFT = "draft"
 PAYABLE = frozenset({DRAFT, "open", "uncollectible"})
 
 
-def payable_of(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
+def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
     """Return the invoices of a subscription that somebody could still be asked to pay."""
     return tuple(invoice for invoice in seen.invoices if invoice.status in PAYABLE)
 
 
-def over_since(
+def ended_since(
     held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
 ) -> datetime | None:
     """
@@ -88,14 +88,14 @@ def over_since(
         basis = bases.get(payment.invoice_id)
         given = [r for r in refunds if r.payment_id == payment.id]
         if basis == DASHBOARD:  # parts came before it, and those ended nothing
-            whole = made_whole_by_hand(payment.amount, given)
+            whole = full_dashboard_refund(payment.amount, given)
             ends += [whole.created_at] if whole is not None else []
         else:
             ends += [r.created_at for r in given if r.status in CONFIRMED and r.basis == basis]
     return min(ends)
 
 
-def owed_back(
+def refunds_due(
     held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
 ) -> list[tuple[Payment, str]]:
     """
@@ -104,7 +104,7 @@ def owed_back(
     All of a double's; else what was paid after the end (what was paid in its very second bought something). One that was
     ordered back on that basis is not again, whatever came of it: a refund that fails is for people to look at.
     """
-    since = over_since(held, terms, payments, refunds)
+    since = ended_since(held, terms, payments, refunds)
     if since is None:
         return []
     double = held.ended_by == DUPLICATE

@@ -24,7 +24,7 @@ class CreditedInvoice:
     lines: tuple[tuple[str, int, int | None], ...]  # id, amount, quantity
 
 
-def forms(refund: Refund, invoice: CreditedInvoice) -> Iterator[dict[str, object]]:
+def parameter_variants(refund: Refund, invoice: CreditedInvoice) -> Iterator[dict[str, object]]:
     """
     Return the parameters of the credit note, the best form first.
 
@@ -46,7 +46,7 @@ def forms(refund: Refund, invoice: CreditedInvoice) -> Iterator[dict[str, object
     yield {**linked, "amount": refund.amount}
 
 
-def standing_note(refund: Refund, refunds: Sequence[Refund]) -> str | None:
+def reusable_credit_note(refund: Refund, refunds: Sequence[Refund]) -> str | None:
     """
     Return the credit note of an earlier refund that came to nothing at the bank, if this one takes its place.
 

@@ -9,11 +9,11 @@ WEEKS = 13  # a quarter of a year, this week among them
 REFUND_DAYS = 90
 DUNNING_BANDS = ((0, "under 3 days"), (3, "3 to 6 days"), (7, "7 to 13 days"), (14, "14 days and more"))
 # So counting never takes more than a twentieth of the time, however large the tables grow.
-LEAST_AGE, SHARE = timedelta(minutes=1), 20
+MIN_CACHE_AGE, MAX_LOAD_DIVISOR = timedelta(minutes=1), 20
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class SubscriptionCount:
     """How many subscriptions stand so."""
 
     status: str
@@ -31,7 +31,7 @@ class Week:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RefundTotal:
     """What was given back on one basis for one reason. Amounts in minor units."""
 
     basis: str
@@ -42,7 +42,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpaid:
+class OverdueTotal:
     """Subscriptions whose renewal failed, by how long ago it was due. Amounts in minor units."""
 
     band: str
@@ -52,13 +52,13 @@ class Unpaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class DashboardStats:
     """All of them, as they were counted at one time."""
 
-    held: Sequence[Held]
+    held: Sequence[SubscriptionCount]
     weeks: Sequence[Week]
-    given: Sequence[Given]
-    unpaid: Sequence[Unpaid]
+    given: Sequence[RefundTotal]
+    unpaid: Sequence[OverdueTotal]
 
 
 def first_monday(now: datetime, zone: ZoneInfo) -> date:

@@ -20,7 +20,7 @@ class Dated(Generic[T]):
     value: T
 
 
-def in_force(entries: Sequence[Dated[T]], day: date, otherwise: T) -> T:
+def value_on(entries: Sequence[Dated[T]], day: date, otherwise: T) -> T:
     """Return what holds on ``day``: the newest entry whose day has come, else ``otherwise``."""
     begun = [entry for entry in entries if entry.since <= day]
     return max(begun, key=lambda entry: entry.since).value if begun else otherwise
@@ -45,4 +45,4 @@ class Policies:
 
     def goodwill_limits(self, day: date) -> GoodwillLimits:
         """Return how much goodwill one person may give alone on ``day``."""
-        return in_force(self.goodwill, day, GoodwillLimits())
+        return value_on(self.goodwill, day, GoodwillLimits())

@@ -6,7 +6,7 @@ payment opened. What other payments bought is another matter, so a term that ano
 even after a loss has ended the subscription. Amounts are kept and shown, and nothing is decided by them: banks dispute
 parts, and in currencies of their own.
 
-Statuses are Stripe's (docs.stripe.com/api/disputes/object); each has one answer in :data:`ANSWERS`. A new one of
+Statuses are Stripe's (docs.stripe.com/api/disputes/object); each has one answer in :data:`STATUS_EFFECTS`. A new one of
 Stripe's has one too: nothing is guessed, and staff are shown it.
 """
 
@@ -84,7 +84,7 @@ class Dispute(StripeDisputeState):
     @property
     def is_open(self) -> bool:
         """Whether it is undecided."""
-        return answer_to(self.status).is_open
+        return effect_of(self.status).is_open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class StripeWarningState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StatusEffect:
     """What follows from one status of a dispute."""
 
     is_open: bool
@@ -108,40 +108,42 @@ class Answer:
     words: str
 
 
-ANSWERS: Mapping[str, Answer] = {
-    "warning_needs_response": Answer(
+STATUS_EFFECTS: Mapping[str, StatusEffect] = {
+    "warning_needs_response": StatusEffect(
         is_open=True, access=KEPT, words="An inquiry: the bank only asks. No money has moved, and access stays."
     ),
-    "warning_under_review": Answer(
+    "warning_under_review": StatusEffect(
         is_open=True, access=KEPT, words="The inquiry was answered; the bank looks at it. Access stays."
     ),
-    "warning_closed": Answer(is_open=False, access=KEPT, words="The inquiry came to nothing."),
-    "needs_response": Answer(
+    "warning_closed": StatusEffect(is_open=False, access=KEPT, words="The inquiry came to nothing."),
+    "needs_response": StatusEffect(
         is_open=True, access=BY_POLICY, words="A chargeback: the bank has taken the money. Evidence has a deadline."
     ),
-    "under_review": Answer(is_open=True, access=BY_POLICY, words="Evidence was given; the bank looks at it."),
-    "appeal_needs_response": Answer(
+    "under_review": StatusEffect(is_open=True, access=BY_POLICY, words="Evidence was given; the bank looks at it."),
+    "appeal_needs_response": StatusEffect(
         is_open=True, access=BY_POLICY, words="The verdict was appealed, and evidence has a deadline again."
     ),
-    "appeal_under_review": Answer(is_open=True, access=BY_POLICY, words="The appeal is being looked at."),
-    "won": Answer(is_open=False, access=RESTORED, words="The money is back here: access is as if nothing had been."),
-    "lost": Answer(
+    "appeal_under_review": StatusEffect(is_open=True, access=BY_POLICY, words="The appeal is being looked at."),
+    "won": StatusEffect(
+        is_open=False, access=RESTORED, words="The money is back here: access is as if nothing had been."
+    ),
+    "lost": StatusEffect(
         is_open=False,
         access=ENDED,
         words="Counts as refunded: the term and the subscription end, and the payment is never refunded again.",
     ),
-    "prevented": Answer(
+    "prevented": StatusEffect(
         is_open=False, access=KEPT, words="It never became a dispute. A refund that prevented it counts as any other."
     ),
 }
-UNKNOWN = Answer(
+UNKNOWN = StatusEffect(
     is_open=True, access=KEPT, words="A status that does not exist yet: nothing is guessed, staff look at it."
 )
 
 
-def answer_to(status: str) -> Answer:
+def effect_of(status: str) -> StatusEffect:
     """Return what follows from a status, known or not."""
-    return ANSWERS.get(status, UNKNOWN)
+    return STATUS_EFFECTS.get(status, UNKNOWN)
 
 
 def policy_at(policies: Sequence[DisputePolicy], at: datetime) -> DisputePolicy:
@@ -152,10 +154,10 @@ def policy_at(policies: Sequence[DisputePolicy], at: datetime) -> DisputePolicy:
 def suspends(dispute: StripeDisputeState, policies: Sequence[DisputePolicy]) -> bool:
     """Tell whether a dispute keeps its payment's term from being granted. A lost one ends it, which is another thing."""
     policy = policy_at(policies, dispute.opened_at)
-    return answer_to(dispute.status).access == BY_POLICY and policy.dispute == SUSPEND
+    return effect_of(dispute.status).access == BY_POLICY and policy.dispute == SUSPEND
 
 
-def concern_of(
+def attention_reason(
     dispute: StripeDisputeState, *, paid: int, currency: str, refunded: int, lost_before: bool
 ) -> str | None:
     """
@@ -163,8 +165,8 @@ def concern_of(
 
     :param paid: what the payment was, in minor units of ``currency``; ``refunded``: what of it was given back.
     """
-    access = answer_to(dispute.status).access
-    if dispute.status not in ANSWERS:
+    access = effect_of(dispute.status).access
+    if dispute.status not in STATUS_EFFECTS:
         return UNKNOWN_STATUS
     if lost_before and access != ENDED:
         return WON_AFTER_LOST  # an appeal: the money may come back, and the term stays ended until staff say otherwise

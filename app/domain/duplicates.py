@@ -30,14 +30,14 @@ class DuplicateCandidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Resolution:
     """Which one stays, and what ends each of the others. None stays alone while none is paid."""
 
     stays: DuplicateCandidate | None
     ends: tuple[tuple[DuplicateCandidate, str], ...] = ()
 
 
-def judge(live: Sequence[DuplicateCandidate]) -> Verdict:
+def resolve(live: Sequence[DuplicateCandidate]) -> Resolution:
     """
     Return which of a reader's live subscriptions stays.
 
@@ -47,11 +47,13 @@ def judge(live: Sequence[DuplicateCandidate]) -> Verdict:
     paid = sorted((r for r in live if r.is_paid and r.paid_at is not None), key=_first_paid)
     if paid:
         others = [candidate for candidate in live if candidate.id != paid[0].id]
-        return Verdict(
+        return Resolution(
             stays=paid[0], ends=tuple((candidate, DUPLICATE if candidate.is_paid else REPLACED) for candidate in others)
         )
     trials = sorted((r for r in live if r.status == "trialing"), key=lambda r: (r.created_at, r.stripe_id))
-    return Verdict(stays=trials[0] if trials else None, ends=tuple((candidate, REPLACED) for candidate in trials[1:]))
+    return Resolution(
+        stays=trials[0] if trials else None, ends=tuple((candidate, REPLACED) for candidate in trials[1:])
+    )
 
 
 def _first_paid(candidate: DuplicateCandidate) -> tuple[datetime, str]:

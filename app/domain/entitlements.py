@@ -33,7 +33,7 @@ DISPUTE_LOST = disputes.DISPUTE_LOST
 
 
 @dataclass(frozen=True, slots=True)
-class Spell:
+class AccessPeriod:
     """From ``starts_at`` (included) to ``until`` (not), granted for ``reason``; in a union, by which grant."""
 
     starts_at: datetime
@@ -52,14 +52,14 @@ class Grant:
 
     id: str
     source: str
-    features: Mapping[str, tuple[Spell, ...]]
+    features: Mapping[str, tuple[AccessPeriod, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class EntitlementSet:
     """The union of a subscriber's grants, and the reason that counts when none of them does."""
 
-    features: Mapping[str, tuple[Spell, ...]] = field(default_factory=dict)
+    features: Mapping[str, tuple[AccessPeriod, ...]] = field(default_factory=dict)
     otherwise: str = NEVER_SUBSCRIBED
 
 
@@ -80,26 +80,26 @@ class NotEntitled(Forbidden):
     title = "No access to this feature"
 
 
-NOBODY = Access()
+NO_ENTITLEMENTS = EntitlementSet()
 
 
-def unite(grants: Iterable[Grant], lapses: Sequence[str]) -> Access:
+def combine_grants(grants: Iterable[Grant], lapses: Sequence[str]) -> EntitlementSet:
     """Return the union of all grants; ``lapses`` are the reasons of the subscriptions, the newest last."""
-    features: dict[str, list[Spell]] = {}
+    features: dict[str, list[AccessPeriod]] = {}
     for grant in grants:
         for name, spells in grant.features.items():
             features.setdefault(name, []).extend(replace(spell, grant=grant.id) for spell in spells)
-    return Access(
+    return EntitlementSet(
         features={name: tuple(sorted(set(spells), key=_order)) for name, spells in sorted(features.items())},
         otherwise=lapses[-1] if lapses else NEVER_SUBSCRIBED,
     )
 
 
-def _order(spell: Spell) -> tuple[datetime, datetime, str, str]:
+def _order(spell: AccessPeriod) -> tuple[datetime, datetime, str, str]:
     return spell.starts_at, spell.until, spell.reason, spell.grant
 
 
-def decide(access: Access, feature: str, catalogue: Catalogue, *, now: datetime) -> Decision:
+def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: datetime) -> Decision:
     """
     Answer whether ``feature`` may be used at ``now``, for which reason, and until when.
 
@@ -121,17 +121,19 @@ def decide(access: Access, feature: str, catalogue: Catalogue, *, now: datetime)
     return Decision(False, access.otherwise, max((spell.until for spell in spells), default=None))
 
 
-def decisions(access: Access, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
+def decisions(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
     """Return the answer for every feature there is."""
     return {name: decide(access, name, catalogue, now=now) for name in catalogue.features}
 
 
-def allowed(access: Access, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
+def allowed(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
     """Return every feature that may be used at ``now``."""
     return {name: answer for name, answer in decisions(access, catalogue, now=now).items() if answer.allowed}
 
 
-def next_change(access: Access, catalogue: Catalogue, features: Iterable[str], *, now: datetime) -> datetime | None:
+def next_change(
+    access: EntitlementSet, catalogue: Catalogue, features: Iterable[str], *, now: datetime
+) -> datetime | None:
     """
     Return until when the answers for ``features`` stand, if nothing new is granted or ended; None: for ever.
 
@@ -142,7 +144,7 @@ def next_change(access: Access, catalogue: Catalogue, features: Iterable[str], *
     return min((at for at in moments if at > now), default=None)
 
 
-def shrinks(before: Access, after: Access, *, since: datetime, until: datetime) -> bool:
+def is_reduced(before: EntitlementSet, after: EntitlementSet, *, since: datetime, until: datetime) -> bool:
     """
     Tell whether ``after`` gives less than ``before`` at any moment from ``since`` to ``until``.
 
@@ -151,22 +153,22 @@ def shrinks(before: Access, after: Access, *, since: datetime, until: datetime) 
     for name, spells in before.features.items():
         left = [(max(s.starts_at, since), min(s.until, until)) for s in spells]
         for kept in after.features.get(name, ()):
-            left = [part for begin, end in left for part in _without(begin, end, kept)]
+            left = [part for begin, end in left for part in _remainder(begin, end, kept)]
         if any(begin < end for begin, end in left):
             return True
     return False
 
 
-def _without(begin: datetime, end: datetime, spell: Spell) -> list[tuple[datetime, datetime]]:
+def _remainder(begin: datetime, end: datetime, spell: AccessPeriod) -> list[tuple[datetime, datetime]]:
     return [(begin, min(end, spell.starts_at)), (max(begin, spell.until), end)] if begin < end else []
 
 
-def dump(access: Access) -> dict[str, object]:
+def dump(access: EntitlementSet) -> dict[str, object]:
     """Return ``access`` as it is stored: times as epoch seconds."""
     return {"otherwise": access.otherwise, "features": dump_features(access.features)}
 
 
-def dump_features(features: Mapping[str, Sequence[Spell]]) -> dict[str, object]:
+def dump_features(features: Mapping[str, Sequence[AccessPeriod]]) -> dict[str, object]:
     """Return spells as they are stored: ``[from, until, reason]``, and the grant where it is told apart."""
     return {
         name: [
@@ -177,17 +179,17 @@ def dump_features(features: Mapping[str, Sequence[Spell]]) -> dict[str, object]:
     }
 
 
-def load_features(stored: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, tuple[Spell, ...]]:
+def load_features(stored: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, tuple[AccessPeriod, ...]]:
     """Return stored spells as they were."""
     return {
         name: tuple(
-            Spell(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), *told)
+            AccessPeriod(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), *told)
             for start, until, *told in spells
         )
         for name, spells in stored.items()
     }
 
 
-def load(stored: Mapping[str, Any]) -> Access:
+def load(stored: Mapping[str, Any]) -> EntitlementSet:
     """Return stored access as it was."""
-    return Access(features=load_features(stored["features"]), otherwise=stored["otherwise"])
+    return EntitlementSet(features=load_features(stored["features"]), otherwise=stored["otherwise"])

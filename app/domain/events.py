@@ -16,7 +16,7 @@ DISPUTE = "dispute"  # of a charge that belongs to no payment
 INVOICE = "invoice"  # the subscription it is of
 CREDITED = "credited"  # an invoice, and the refunds of its payments
 CHECKOUT = "checkout"
-LISTED_IN_A_CALL = 100
+LIST_PAGE_SIZE = 100
 CUSTOMER = "customer"
 DUPLICATES = "rivals"  # a subscriber who has several live subscriptions
 KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, CUSTOMER, DUPLICATES)
@@ -83,14 +83,14 @@ class RefetchInstead(Exception):
         self.key = key
 
 
-class NotGenuine(MalformedRequest):
+class InvalidEvent(MalformedRequest):
     """The request is not a signed Stripe event."""
 
     code = "not_genuine"
     title = "Invalid Stripe event"
 
 
-class NotStored(Unavailable):
+class EventNotStored(Unavailable):
     """The event could not be stored. Send it again."""
 
     code = "not_stored"
@@ -111,7 +111,7 @@ class RefetchRequest:
     ignored: str | None  # the reason, when nothing follows
 
 
-def lists_better(waiting: int, known: int, *, above: int) -> bool:
+def should_list(waiting: int, known: int, *, above: int) -> bool:
     """
     Tell whether so many waiting subscriptions are better looked up by listing all there are than one by one.
 
@@ -120,7 +120,7 @@ def lists_better(waiting: int, known: int, *, above: int) -> bool:
     :param known: how many there are to list, of subscriptions or of invoices, whichever are more.
     :param above: how many have to wait for it to be thought of.
     """
-    return waiting > above and waiting * LISTED_IN_A_CALL > max(known, waiting)
+    return waiting > above and waiting * LIST_PAGE_SIZE > max(known, waiting)
 
 
 def with_mode(refetch: RefetchRequest, *, livemode: bool) -> RefetchRequest:
@@ -134,7 +134,7 @@ def with_mode(refetch: RefetchRequest, *, livemode: bool) -> RefetchRequest:
 # What becomes of an event.
 RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
 STATES = (RECEIVED, APPLIED, FAILED, DEAD, IGNORED)
-BROKEN = (FAILED, DEAD)  # what a replay is for, unless told otherwise
+REPLAYABLE = (FAILED, DEAD)  # what a replay is for, unless told otherwise
 
 
 class SelectionChanged(Conflict):

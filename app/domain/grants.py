@@ -18,11 +18,11 @@ from app.domain.entitlements import (
     REFUNDED,
     RENEWAL_PENDING,
     TRIAL,
+    AccessPeriod,
     Grant,
-    Spell,
 )
 from app.domain.plans import EDITIONS, AccessPolicy, Catalogue
-from app.domain.status_table import Access, standing_of
+from app.domain.status_table import AccessRule, classify
 from app.domain.subscriptions import Subscription, Term
 
 
@@ -51,25 +51,25 @@ def grants_of(
     for term in counted:
         if term.suspended_as is not None:
             continue
-        cut = _cut(subscription, term)
-        spells = [Spell(term.starts_at, term.ends_at, PAID_TERM)]
+        cut = _ended_at(subscription, term)
+        spells = [AccessPeriod(term.starts_at, term.ends_at, PAID_TERM)]
         if term.ends_at == newest and subscription.access_ended_at is None:
-            spells += _beyond(subscription, terms, term.ends_at, policy)
+            spells += _after_term(subscription, terms, term.ends_at, policy)
         if cut is not None:
-            spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
+            spells = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
         if spells:
             plan = catalogue.plan(term.plan)
             names = plan.features_of(print_edition=term.print_edition)
             features = dict.fromkeys(names, tuple(spells))
             owed_until = (editions_until or {}).get(term.invoice_id)
             if owed_until is not None:
-                owing = (*spells, Spell(term.ends_at, owed_until, ISSUES_OWED))
+                owing = (*spells, AccessPeriod(term.ends_at, owed_until, ISSUES_OWED))
                 features |= dict.fromkeys(EDITIONS & features.keys(), owing)
             grants.append(Grant(id=f"grt_{term.invoice_id}", source=PAID_TERM, features=features))
     return grants
 
 
-def _cut(subscription: Subscription, term: Term) -> datetime | None:
+def _ended_at(subscription: Subscription, term: Term) -> datetime | None:
     """Return when the end of the subscription ends a term of it."""
     if term.is_spared_by(subscription):
         return None
@@ -85,32 +85,34 @@ def _trial(
     """Return what a trial grants: what is digital, to its end; the first payment after it is waited for like a renewal's."""
     if subscription.trial_end is None:
         return []
-    spells = [Spell(subscription.created_at, subscription.trial_end, TRIAL)]
+    spells = [AccessPeriod(subscription.created_at, subscription.trial_end, TRIAL)]
     leaves = subscription.cancel_at is not None and subscription.cancel_at <= subscription.trial_end
     if not leaves and not any(term.ends_at > subscription.trial_end for term in terms):
         spells += [
-            s for s in _beyond(subscription, terms, subscription.trial_end, policy) if s.reason == RENEWAL_PENDING
+            s for s in _after_term(subscription, terms, subscription.trial_end, policy) if s.reason == RENEWAL_PENDING
         ]
     for cut in (subscription.ended_at, subscription.access_ended_at):
         if cut is not None:
-            spells = [Spell(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
+            spells = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
     names = catalogue.plan(subscription.plan).features_of(print_edition=False)
     features = dict.fromkeys(names, tuple(spells))
     return [Grant(id=f"grt_{subscription.stripe_id}_trial", source=TRIAL, features=features)] if spells else []
 
 
-def _beyond(subscription: Subscription, terms: Sequence[Term], ends_at: datetime, policy: AccessPolicy) -> list[Spell]:
+def _after_term(
+    subscription: Subscription, terms: Sequence[Term], ends_at: datetime, policy: AccessPolicy
+) -> list[AccessPeriod]:
     """Return what is granted after what is paid, as the table of lives says."""
-    match standing_of(subscription, terms).access:
-        case Access.GRACE:
-            return [Spell(ends_at, ends_at + policy.grace_period, GRACE_PERIOD)]
-        case Access.ALLOWANCE:
-            return [Spell(ends_at, ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
+    match classify(subscription, terms).access:
+        case AccessRule.GRACE:
+            return [AccessPeriod(ends_at, ends_at + policy.grace_period, GRACE_PERIOD)]
+        case AccessRule.ALLOWANCE:
+            return [AccessPeriod(ends_at, ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
         case _:
             return []
 
 
-def lapse_of(subscription: Subscription, terms: Sequence[Term]) -> str:
+def denial_reason_of(subscription: Subscription, terms: Sequence[Term]) -> str:
     """Return why a subscription grants nothing, for the time when it does not."""
     newest = max(terms, key=lambda term: term.ends_at, default=None)
     if newest is not None and newest.is_refunded:

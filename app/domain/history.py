@@ -1,13 +1,14 @@
 """
-The story of a reader's access, in plain words: what was paid, given back, given and taken, and until when it lasts.
+The history of a reader's access: payments, refunds, complimentary access, disputes and events, with their dates.
 
-It is told from what is kept anyway, and only from that: nothing has to be written for it, and it cannot disagree.
+It is derived from the records that exist anyway, so nothing is stored for it, and it can't contradict them.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from app.domain import events
@@ -18,280 +19,286 @@ from app.domain.refunds import CONFIRMED, FAILED, Refund
 from app.domain.subscriptions import Payment, Subscription, Term
 from app.domain.text import format_date
 
-PAID, REFUND, ENDED, GIVEN, DISPUTE, NOTED, TOLD, WAITING, FAILED_PAYMENT = (
-    "paid",
-    "refund",
-    "ended",
-    "comp",
-    "dispute",
-    "noted",
-    "told",
-    "waiting",
-    "payment_failed",
-)
+
+class HistoryKind(StrEnum):
+    """What an entry is about. Values are part of the API."""
+
+    PAID = "paid"
+    PAYMENT_FAILED = "payment_failed"
+    REFUND = "refund"
+    ENDED = "ended"
+    COMP = "comp"
+    DISPUTE = "dispute"
+    ACTION = "noted"
+    EVENT = "told"
+    PENDING_EVENT = "waiting"
+
+
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 CANCELLED, CANCELLED_NOW, RESUMED = (
     "subscription.cancel_at_period_end",
     "subscription.cancel_now",
     "subscription.resume",
 )
-# What the audit log alone knows; the rest of it is told from what it was about.
-NOTES = {
-    CANCELLED: "had the subscription end with what is paid",
-    CANCELLED_NOW: "ended the subscription at once",
-    RESUMED: "had the subscription go on",
+# Actions that only the audit log knows. Others follow from the records that they changed.
+ACTIONS = {
+    CANCELLED: "scheduled the subscription to end",
+    CANCELLED_NOW: "ended the subscription immediately",
+    RESUMED: "resumed the subscription",
     "subscription.extend": "extended the subscription",
-    "refund.requested": "asked for a refund",
-    "refund.rejected": "refused a refund",
-    "subscription.duplicate": "found the subscription to be a double of another, and ended it",
-    "customer.deleted": "told that the reader was deleted there",
-    "fraud_warning.acted": "acted on a bank's warning of fraud",
-    "attention.dismissed": "saw to what needed attention",
+    "refund.requested": "requested a refund",
+    "refund.rejected": "rejected a refund",
+    "subscription.duplicate": "ended the subscription as a duplicate",
+    "customer.deleted": "deleted the customer",
+    "fraud_warning.acted": "acted on an early fraud warning",
+    "attention.dismissed": "dismissed an item that needed attention",
 }
-# What Stripe tells of, in words. What is of no type here is called by its type.
+# Descriptions of Stripe's event types. Other types are described by their name.
 EVENTS = {
     "checkout.session.completed": "the checkout was completed",
-    "checkout.session.expired": "the checkout ran out before it was completed",
-    "checkout.session.async_payment_succeeded": "the payment of the checkout arrived",
-    "checkout.session.async_payment_failed": "the payment of the checkout failed",
-    "customer.updated": "the reader's details at Stripe changed",
-    "customer.deleted": "the reader was deleted at Stripe",
-    "customer.subscription.created": "the subscription was made",
-    "customer.subscription.updated": "the subscription changed",
+    "checkout.session.expired": "the checkout expired",
+    "checkout.session.async_payment_succeeded": "the checkout's payment succeeded",
+    "checkout.session.async_payment_failed": "the checkout's payment failed",
+    "customer.updated": "the customer was updated",
+    "customer.deleted": "the customer was deleted",
+    "customer.subscription.created": "the subscription was created",
+    "customer.subscription.updated": "the subscription was updated",
     "customer.subscription.deleted": "the subscription ended",
     "customer.subscription.paused": "the subscription was paused",
     "customer.subscription.resumed": "the subscription was resumed",
     "customer.subscription.trial_will_end": "the trial ends soon",
-    "customer.subscription.pending_update_applied": "a change that waited for its payment was made",
-    "customer.subscription.pending_update_expired": "a change that waited for its payment was dropped",
-    "invoice.created": "an invoice was drawn up",
-    "invoice.finalized": "an invoice was finished",
-    "invoice.finalization_failed": "an invoice could not be finished",
+    "customer.subscription.pending_update_applied": "a pending change was applied",
+    "customer.subscription.pending_update_expired": "a pending change expired",
+    "invoice.created": "an invoice was created",
+    "invoice.finalized": "an invoice was finalized",
+    "invoice.finalization_failed": "an invoice could not be finalized",
     "invoice.paid": "an invoice was paid",
-    "invoice.payment_failed": "the payment of an invoice failed",
-    "invoice.payment_action_required": "the bank asks the reader to confirm a payment",
-    "invoice.upcoming": "the renewal comes up",
-    "invoice.payment_succeeded": "the payment of an invoice arrived",
-    "invoice.updated": "an invoice changed",
+    "invoice.payment_failed": "an invoice payment failed",
+    "invoice.payment_action_required": "the bank asked the reader to confirm a payment",
+    "invoice.upcoming": "the next renewal is coming up",
+    "invoice.payment_succeeded": "an invoice payment succeeded",
+    "invoice.updated": "an invoice was updated",
     "invoice.voided": "an invoice was voided",
-    "invoice.marked_uncollectible": "an invoice was given up as unpaid",
+    "invoice.marked_uncollectible": "an invoice was marked uncollectible",
     "invoice_payment.paid": "a payment arrived",
-    "payment_intent.created": "a payment was begun",
-    "payment_intent.succeeded": "a payment arrived",
+    "payment_intent.created": "a payment was started",
+    "payment_intent.succeeded": "a payment succeeded",
     "payment_intent.payment_failed": "a payment failed",
-    "charge.succeeded": "a card was charged",
-    "charge.failed": "a card could not be charged",
-    "refund.created": "a refund was made",
-    "refund.updated": "a refund changed",
+    "charge.succeeded": "a charge succeeded",
+    "charge.failed": "a charge failed",
+    "refund.created": "a refund was created",
+    "refund.updated": "a refund was updated",
     "refund.failed": "a refund failed",
-    "charge.refunded": "a payment was refunded",
-    "credit_note.created": "a credit note was written",
-    "credit_note.updated": "a credit note changed",
+    "charge.refunded": "a charge was refunded",
+    "credit_note.created": "a credit note was created",
+    "credit_note.updated": "a credit note was updated",
     "credit_note.voided": "a credit note was voided",
-    "charge.dispute.created": "the bank disputes a payment",
-    "charge.dispute.updated": "a dispute changed",
-    "charge.dispute.closed": "a dispute was decided",
-    "charge.dispute.funds_withdrawn": "the bank took the disputed money",
-    "charge.dispute.funds_reinstated": "the bank gave the disputed money back",
-    "radar.early_fraud_warning.created": "the bank warns of fraud",
-    "radar.early_fraud_warning.updated": "a warning of fraud changed",
-    "payment_method.attached": "the reader has a new way to pay",
-    "payment_method.automatically_updated": "the reader's card was renewed by the bank",
-    "payment_method.detached": "the reader took a way to pay away",
+    "charge.dispute.created": "a dispute was opened",
+    "charge.dispute.updated": "a dispute was updated",
+    "charge.dispute.closed": "a dispute was closed",
+    "charge.dispute.funds_withdrawn": "the bank withdrew the disputed amount",
+    "charge.dispute.funds_reinstated": "the bank returned the disputed amount",
+    "radar.early_fraud_warning.created": "the bank sent an early fraud warning",
+    "radar.early_fraud_warning.updated": "an early fraud warning was updated",
+    "payment_method.attached": "a payment method was added",
+    "payment_method.automatically_updated": "the bank updated the card on file",
+    "payment_method.detached": "a payment method was removed",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class LoggedAction:
     """An entry of the audit log."""
 
     at: datetime
     actor: str
     action: str
     reason: str | None
-    about: str | None = None  # the id of what it was done to
+    about: str | None = None  # the id of the object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """Something that Stripe told of the reader, and what became of it."""
+class StripeEvent:
+    """An event about the reader."""
 
     at: datetime
     type: str
     state: str
-    why: str | None  # it failed, or was put aside
+    why: str | None  # why it failed or was ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """All that is known of one reader."""
+class ReaderRecords:
+    """Everything that is stored about a reader."""
 
     subscriptions: Sequence[tuple[Subscription, Sequence[Term]]]
     payments: Sequence[Payment]
     refunds: Sequence[Refund]
     disputes: Sequence[Dispute]
     comps: Sequence[Comp]
-    notes: Sequence[Noted]
-    told: Sequence[Told]
+    actions: Sequence[LoggedAction]
+    stripe_events: Sequence[StripeEvent]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
-    """One thing that happened. ``words`` begin with the publisher's day."""
+class HistoryEntry:
+    """An entry of the history. ``words`` begins with the date in the publisher's time zone."""
 
     at: datetime
     kind: str
     words: str
 
 
-def told(story: Story, zone: ZoneInfo) -> list[Happening]:
-    """Return what happened, the earliest first."""
+def history_of(records: ReaderRecords, zone: ZoneInfo) -> list[HistoryEntry]:
+    """Return a reader's history, the earliest entry first."""
     parts = (
-        _bought(story, zone),
-        *(_ended(subscription, terms, story) for subscription, terms in story.subscriptions),
-        _refunded(story.refunds),
-        _disputed(story.disputes),
-        _given(story.comps, zone),
-        _noted(story.notes),
-        _told(story.told),
+        _payments(records, zone),
+        *(_end(subscription, terms, records) for subscription, terms in records.subscriptions),
+        _refunds(records.refunds),
+        _disputes(records.disputes),
+        _comps(records.comps, zone),
+        _actions(records.actions),
+        _stripe_events(records.stripe_events),
     )
     found = [(at, order, kind, words) for order, part in enumerate(parts) for at, kind, words in part]
     return [
-        Happening(at=at, kind=kind, words=f"{format_date(at, zone)}: {words}")
+        HistoryEntry(at=at, kind=kind, words=f"{format_date(at, zone)}: {words}")
         for at, _, kind, words in sorted(found, key=lambda one: one[:2])
     ]
 
 
-Parts = Iterator[tuple[datetime, str, str]]
+Entries = Iterator[tuple[datetime, HistoryKind, str]]
 
 
-def _bought(story: Story, zone: ZoneInfo) -> Parts:
-    terms = {term.invoice_id: term for _, held in story.subscriptions for term in held}
-    for payment in story.payments:
+def _payments(records: ReaderRecords, zone: ZoneInfo) -> Entries:
+    terms = {term.invoice_id: term for _, held in records.subscriptions for term in held}
+    for payment in records.payments:
         term = terms.pop(payment.invoice_id, None)
-        sum_ = Money(payment.amount, payment.currency)
+        amount = Money(payment.amount, payment.currency)
         what = f" for {_issues(term)}; access until {format_date(term.ends_at, zone)}" if term else ""
-        yield payment.paid_at, PAID, f"paid {sum_}{what}"
+        yield payment.paid_at, HistoryKind.PAID, f"paid {amount}{what}"
     for term in terms.values():
-        yield term.starts_at, PAID, f"{_issues(term)} for nothing; access until {format_date(term.ends_at, zone)}"
-    for subscription, held in story.subscriptions:
+        words = f"received {_issues(term)} free of charge; access until {format_date(term.ends_at, zone)}"
+        yield term.starts_at, HistoryKind.PAID, words
+    for subscription, held in records.subscriptions:
         if subscription.status in {"past_due", "unpaid"} and held:
             over = max(term.ends_at for term in held)
-            yield over, FAILED_PAYMENT, "the payment of the renewal failed"
+            yield over, HistoryKind.PAYMENT_FAILED, "the renewal payment failed"
 
 
 def _issues(term: Term) -> str:
     return f"{term.issues_owed} issues{' with print' if term.print_edition else ''}"
 
 
-def _ended(subscription: Subscription, terms: Sequence[Term], story: Story) -> Parts:
+def _end(subscription: Subscription, terms: Sequence[Term], records: ReaderRecords) -> Entries:
     at = subscription.over_at
     if at is None:
         return
     reason = subscription.ended_by or subscription.end_reason
     why = {
         None: "",
-        "cancel_now": ", as it was cancelled at once",
-        "cancellation_requested": ", as it was cancelled",
-        "payment_failed": ", as its renewal was not paid",
+        "cancel_now": " (canceled immediately)",
+        "cancellation_requested": " (canceled)",
+        "payment_failed": " (renewal not paid)",
     }.get(reason, f" ({_plain(str(reason))})")
-    by = who_ended(subscription, terms, story)
-    access = ", and access with it" if any(term.ends_at > at for term in terms) else ""
-    yield at, ENDED, f"the subscription ended{access}{why}" + (f", by {who(by)}" if by else "")
+    by = who_ended(subscription, terms, records)
+    what = "the subscription and access ended" if any(term.ends_at > at for term in terms) else "the subscription ended"
+    yield at, HistoryKind.ENDED, f"{what}{why}" + (f", by {who(by)}" if by else "")
 
 
-def who_ended(subscription: Subscription, terms: Sequence[Term], story: Story) -> str | None:
+def who_ended(subscription: Subscription, terms: Sequence[Term], records: ReaderRecords) -> str | None:
     """
-    Return who had a subscription end, as the audit log writes them; None: it was done at Stripe, and it does not say.
+    Return the actor who ended a subscription, in the audit log's form; None: it ended at Stripe, which doesn't say.
 
-    That is who cancelled it, else who asked for the refund that ended it, else policy.
+    The actor is the person who canceled it, else the person who requested the refund that ended it, else policy.
     """
-    ours = sorted((note for note in story.notes if note.about == subscription.id), key=lambda note: note.at)
+    ours = sorted((one for one in records.actions if one.about == subscription.id), key=lambda one: one.at)
     if subscription.ended_by is None:
-        asked = [note for note in ours if note.action in {CANCELLED, RESUMED}]
-        meant = asked and asked[-1].action == CANCELLED and subscription.end_reason == "cancellation_requested"
-        return asked[-1].actor if meant else None
+        asked = [one for one in ours if one.action in {CANCELLED, RESUMED}]
+        canceled = asked and asked[-1].action == CANCELLED and subscription.end_reason == "cancellation_requested"
+        return asked[-1].actor if canceled else None
     if subscription.ended_by == "cancel_now":
-        return next((note.actor for note in ours if note.action == CANCELLED_NOW), None)
+        return next((one.actor for one in ours if one.action == CANCELLED_NOW), None)
     invoices = {term.invoice_id for term in terms}
-    paid = {payment.id for payment in story.payments if payment.invoice_id in invoices}
-    ended = [r for r in story.refunds if r.payment_id in paid and r.basis == subscription.ended_by]
+    paid = {payment.id for payment in records.payments if payment.invoice_id in invoices}
+    ended = [r for r in records.refunds if r.payment_id in paid and r.basis == subscription.ended_by]
     return min(ended, key=lambda refund: refund.created_at).requested_by if ended else "policy"
 
 
-def _refunded(refunds: Iterable[Refund]) -> Parts:
+def _refunds(refunds: Iterable[Refund]) -> Entries:
     for refund in refunds:
-        words = f"{refund.money} back to the reader ({_plain(refund.basis)}), by {who(refund.requested_by)}"
+        basis, by = _plain(refund.basis), who(refund.requested_by)
+        what = f"refund of {refund.money} ({basis}), requested by {by}"
         if refund.status in CONFIRMED:
-            yield refund.recorded_at or refund.created_at, REFUND, words
+            at, words = refund.recorded_at or refund.created_at, f"refunded {refund.money} ({basis}), requested by {by}"
         elif refund.status == FAILED:
-            yield refund.created_at, REFUND, f"{words}: it failed ({refund.failure_reason or 'no reason was told'})"
+            at, words = refund.created_at, f"{what}, failed ({refund.failure_reason or 'no reason given'})"
         else:
-            yield refund.created_at, REFUND, f"{words}: {_plain(refund.status)}"
+            at, words = refund.created_at, f"{what}: {_plain(refund.status)}"
+        yield at, HistoryKind.REFUND, words
 
 
-def _disputed(disputes: Iterable[Dispute]) -> Parts:
+def _disputes(disputes: Iterable[Dispute]) -> Entries:
     for dispute in disputes:
-        sum_ = Money(dispute.amount, dispute.currency)
-        yield (
-            dispute.opened_at,
-            DISPUTE,
-            f"the bank disputes {sum_} ({_plain(dispute.reason)}): {_plain(dispute.status)}",
-        )
+        amount = Money(dispute.amount, dispute.currency)
+        words = f"the bank disputed {amount} ({_plain(dispute.reason)}): {_plain(dispute.status)}"
+        yield dispute.opened_at, HistoryKind.DISPUTE, words
         if dispute.lost_at is not None:
-            yield dispute.lost_at, DISPUTE, "the dispute was lost"
+            yield dispute.lost_at, HistoryKind.DISPUTE, "the dispute was lost"
 
 
-def _given(comps: Iterable[Comp], zone: ZoneInfo) -> Parts:
+def _comps(comps: Iterable[Comp], zone: ZoneInfo) -> Entries:
     for comp in comps:
         until = f"until {format_date(comp.until, zone)}" + (f", for {comp.issues} issues" if comp.issues else "")
-        yield comp.starts_at, GIVEN, f"given access for nothing {until}, by {who(comp.given_by)} ({comp.reason})"
+        words = f"complimentary access {until}, given by {who(comp.given_by)} ({comp.reason})"
+        yield comp.starts_at, HistoryKind.COMP, words
         if comp.removed_at is not None:
-            yield comp.removed_at, GIVEN, f"the free access was taken back, by {who(comp.removed_by or '')}"
+            yield comp.removed_at, HistoryKind.COMP, f"complimentary access revoked by {who(comp.removed_by or '')}"
 
 
-def _noted(notes: Iterable[Noted]) -> Parts:
-    for note in notes:
-        words = NOTES.get(note.action)
+def _actions(actions: Iterable[LoggedAction]) -> Entries:
+    for one in actions:
+        words = ACTIONS.get(one.action)
         if words is not None:
-            yield note.at, NOTED, f"{who(note.actor)} {words}" + (f" ({_reason(note.reason)})" if note.reason else "")
+            why = f" ({_reason(one.reason)})" if one.reason else ""
+            yield one.at, HistoryKind.ACTION, f"{who(one.actor)} {words}{why}"
 
 
 def _reason(reason: str) -> str:
-    """Return a reason of the list in words, and a person's own words as they are."""
+    """Return a reason as people read it: the code in words, the note unchanged."""
     code, colon, words = reason.partition(": ")
     return _plain(code) + colon + words if _CODE.fullmatch(code) else reason
 
 
-def _told(told: Iterable[Told]) -> Parts:
-    for event in told:
-        what = what_of(event.type)
+def _stripe_events(received: Iterable[StripeEvent]) -> Entries:
+    for event in received:
+        what = describe_event(event.type)
         why = f": {event.why}" if event.why else ""
         if event.state in {events.FAILED, events.DEAD}:
-            again = "it could not be applied so far" if event.state == events.FAILED else "it was given up"
-            yield event.at, WAITING, f"{what} ({event.type}), and {again}{why}"
+            outcome = "not applied yet" if event.state == events.FAILED else "failed permanently"
+            yield event.at, HistoryKind.PENDING_EVENT, f"{what} ({event.type}), {outcome}{why}"
         elif event.state == events.RECEIVED:
-            yield event.at, TOLD, f"{what}, and it is about to be applied"
+            yield event.at, HistoryKind.EVENT, f"{what}, waiting to be applied"
         elif event.state == events.IGNORED:
-            yield event.at, TOLD, f"{what}, and nothing follows from it{why}"
+            yield event.at, HistoryKind.EVENT, f"{what}, ignored{why}"
         else:
-            yield event.at, TOLD, what
+            yield event.at, HistoryKind.EVENT, what
 
 
-def what_of(kind: str) -> str:
-    """Return what an event tells, as people say it."""
-    if kind.startswith("newsstand."):
-        return "Newsstand asked Stripe again by itself"
-    return f"Stripe told us: {EVENTS.get(kind) or _plain(kind.replace('.', ' '))}"
+def describe_event(event_type: str) -> str:
+    """Return what an event means, in words."""
+    if event_type.startswith("newsstand."):
+        return "checked with Stripe"
+    return f"Stripe: {EVENTS.get(event_type) or _plain(event_type.replace('.', ' '))}"
 
 
 def who(actor: str) -> str:
-    """Return how people call who did something."""
+    """Return an actor of the audit log as people read it."""
     kind, _, name = actor.partition(":")
-    return {"reader": "the reader", "staff": f"{name} of the staff", "key": f"the server with {name}"}.get(
-        kind, {"stripe": "Stripe", "policy": "policy"}.get(actor, actor or "somebody")
+    return {"reader": "the reader", "staff": f"staff member {name}", "key": f"API key {name}"}.get(
+        kind, {"stripe": "Stripe", "policy": "policy"}.get(actor, actor or "an unknown actor")
     )
 
 
-def _plain(word: str) -> str:
-    return word.replace("_", " ")
+def _plain(code: str) -> str:
+    return code.replace("_", " ")

@@ -26,7 +26,7 @@ class NotClaimable(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimable:
+class UnclaimedSubscriber:
     """A subscriber under a placeholder."""
 
     id: str
@@ -34,14 +34,14 @@ class Claimable:
     runs: bool  # has a subscription that is not over
 
 
-def whose(customer: StripeCustomerState, *, subs: Mapping[str, str], metadata_key: str) -> str:
+def sub_of(customer: StripeCustomerState, *, subs: Mapping[str, str], metadata_key: str) -> str:
     """Return the ``sub`` of a customer: as the publisher's file says, else their metadata; else a placeholder."""
     told = (subs.get(customer.id) or customer.metadata.get(metadata_key) or "").strip()
     usable = told and len(told) <= LONGEST_SUB and told.isprintable() and not told.startswith(UNCLAIMED)
     return told if usable else f"{UNCLAIMED}{customer.id}"
 
 
-def meant(found: Sequence[Claimable]) -> Claimable | None:
+def only_match(found: Sequence[UnclaimedSubscriber]) -> UnclaimedSubscriber | None:
     """
     Return the one subscriber that can be meant by an address; None: there is none, or nobody can tell.
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownInvoice:
+class InvoiceSummary:
     """An invoice, and where to read it. Amounts in minor units."""
 
     id: str

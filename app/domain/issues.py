@@ -26,7 +26,7 @@ LARGEST_NUMBER = 10**9
 LONGEST_TITLE = 200
 
 
-class IssueDatesWrong(Invalid):
+class InconsistentIssueDates(Invalid):
     """The dates of the issue are inconsistent."""
 
     code = "issue_dates_wrong"
@@ -49,7 +49,7 @@ class IssueOutOfOrder(Conflict):
         self.number, self.before = issue.number, before.number
 
 
-class IssueTwice(Conflict):
+class DuplicateIssueNumber(Conflict):
     """Another issue has the same number."""
 
     code = "issue_twice"
@@ -104,7 +104,7 @@ class Issue:
         :raises IssueDatesWrong: if its labels would be cut off after it was mailed.
         """
         if self.label_cutoff > self.mail_date:
-            raise IssueDatesWrong(
+            raise InconsistentIssueDates(
                 f"issue {self.number} is mailed on {self.mail_date}, so its label cut-off cannot be {self.label_cutoff}",
                 number=self.number,
                 label_cutoff=str(self.label_cutoff),
@@ -122,7 +122,7 @@ def check_order(issues: Iterable[Issue]) -> None:
     before: Issue | None = None
     for issue in sorted(issues, key=lambda one: one.number):
         if before is not None and before.number == issue.number:
-            raise IssueTwice(f"there are two issues {issue.number}", number=issue.number)
+            raise DuplicateIssueNumber(f"there are two issues {issue.number}", number=issue.number)
         if before is not None and issue.mail_date < before.mail_date:
             raise IssueOutOfOrder(issue, before)
         before = issue
@@ -234,7 +234,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class ScheduledTerm:
     """A term laid on the calendar: stretches of copies, from (included) and to (not), in order."""
 
     term: Term
@@ -309,10 +309,12 @@ class Run:
         return closes if out > self.term.ends_at else None
 
 
-def lay_out(subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue) -> list[Run]:
+def schedule_terms(
+    subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue
+) -> list[ScheduledTerm]:
     """Lay a subscription's terms on the calendar, the oldest first."""
     ordered = sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
-    runs: list[Run] = []
+    runs: list[ScheduledTerm] = []
     position, ended_before = 0, None
     for index, term in enumerate(ordered):
         doubles = catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
@@ -320,7 +322,7 @@ def lay_out(subscription: Subscription, terms: Iterable[Term], calendar: Calenda
         joins = term.print_edition and ended_before != term.starts_at
         start = max(position, calendar.begin(term.starts_at, doubles=doubles, print_edition=joins))
         following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
-        run = Run(
+        run = ScheduledTerm(
             term=term,
             stretches=_stretches(term, start, calendar, doubles, following),
             ended_at=_ended_at(subscription, term, ordered),
@@ -370,4 +372,4 @@ def ledgers_of(
     subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue, *, now: datetime
 ) -> list[Ledger]:
     """Return the ledger of each term of a subscription at ``now``, the oldest first."""
-    return [run.ledger(now) for run in lay_out(subscription, terms, calendar, catalogue)]
+    return [run.ledger(now) for run in schedule_terms(subscription, terms, calendar, catalogue)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.domain.dated_policies import Dated, Policies, in_force
+from app.domain.dated_policies import Dated, Policies, value_on
 from app.domain.disputes import DisputePolicy
 from app.domain.errors import Conflict, Invalid
 from app.domain.money import Money
@@ -100,7 +100,7 @@ class Guarantee:
 
     def on(self, day: date) -> GuaranteeTerms:
         """Return what was promised to whoever paid on ``day``."""
-        return in_force(self.changes, day, self.terms)
+        return value_on(self.changes, day, self.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ class LookupKeyTaken(Conflict):
     title = "Lookup key already in use"
 
 
-class CatalogueUnsettled(StripeRefused):
+class CatalogueStillDiffers(StripeRefused):
     """Stripe still differs from the catalogue after the push. Perhaps another push is running."""
 
 
@@ -90,7 +90,7 @@ class UpdateProduct:
             (f.name, getattr(self.before, f.name), getattr(self.product, f.name)) for f in fields(self.product)
         ]
         said = [
-            f"{name.replace('_', ' ')} {_said(old)} becomes {_said(new)}"
+            f"{name.replace('_', ' ')} {_format_value(old)} becomes {_format_value(new)}"
             for name, old, new in old_and_new
             if old != new
         ]
@@ -111,14 +111,14 @@ class CreatePrice:
     replaces: StripePrice | None  # which has the lookup key so far
 
     def __str__(self) -> str:
-        new, old = price_said(self.amount, self.currency), self.replaces
+        new, old = format_price(self.amount, self.currency), self.replaces
         if old is None or not old.active:
             again = "" if self.version == 1 else " again"
             return f"{self.lookup_key}: {new} is put on sale{again} as version {self.version}"
         keep = f"version {old.version}" if old.version else old.id
-        was = price_said(old.amount, old.currency)
+        was = format_price(old.amount, old.currency)
         if was == new:  # then it is how it is billed that differs
-            was, new = f"{was} {_billing_said(old)}", f"{new} {_billing_said(self)}"
+            was, new = f"{was} {_format_billing(old)}", f"{new} {_format_billing(self)}"
         return f"{self.lookup_key}: {was} becomes {new} from version {self.version}; current subscribers keep {keep}"
 
 
@@ -129,7 +129,7 @@ class ArchivePrice:
     price: StripePrice
 
     def __str__(self) -> str:
-        what = price_said(self.price.amount, self.price.currency)
+        what = format_price(self.price.amount, self.price.currency)
         return f"{self.price.product_id}: version {self.price.version} ({what}) cannot be bought any more"
 
 
@@ -151,14 +151,14 @@ def diff(catalogue: Catalogue, products: Iterable[StripeProduct], prices: Iterab
     archived: list[Change] = []
     for plan in catalogue.plans.values():
         for price in plan.prices.values():
-            made += _product_changes(_wanted(plan, price), there)
+            made += _product_changes(_product_of(plan, price), there)
             new = _new_price(plan, price, known)
             priced += [new] if new else []
-            archived += [ArchivePrice(price=old) for old in _outdated(plan, price, known, new)]
+            archived += [ArchivePrice(price=old) for old in _replaced_prices(plan, price, known, new)]
     return made + priced + list(dict.fromkeys(archived))
 
 
-def price_said(amount: int | None, currency: str) -> str:
+def format_price(amount: int | None, currency: str) -> str:
     """Return the sum as a person writes it: ``49.00 usd``."""
     if amount is None:
         return f"a varying sum in {currency}"
@@ -166,7 +166,7 @@ def price_said(amount: int | None, currency: str) -> str:
     return f"{amount / 10**places:.{places}f} {currency}"
 
 
-def _wanted(plan: Plan, price: Price) -> StripeProduct:
+def _product_of(plan: Plan, price: Price) -> StripeProduct:
     return StripeProduct(
         id=product_id(plan.code, price.component),
         name=price.title,
@@ -194,7 +194,7 @@ def _new_price(plan: Plan, price: Price, known: Mapping[str, StripePrice]) -> Cr
             lookup_key=price.lookup_key,
             price=holder.id,
         )
-    if holder and _is_right(holder, product, plan, price):
+    if holder and _matches(holder, product, plan, price):
         return None
     versions = [p.version for p in known.values() if p.product_id == product and p.version is not None]
     return CreatePrice(
@@ -209,13 +209,13 @@ def _new_price(plan: Plan, price: Price, known: Mapping[str, StripePrice]) -> Cr
     )
 
 
-def _is_right(found: StripePrice, product: str, plan: Plan, price: Price) -> bool:
+def _matches(found: StripePrice, product: str, plan: Plan, price: Price) -> bool:
     terms = (found.amount, found.currency, found.interval, found.tax_behavior)
     wanted = (price.price.amount, price.price.currency, plan.interval, price.tax_behavior)
     return found.active and found.version is not None and found.product_id == product and terms == wanted
 
 
-def _outdated(
+def _replaced_prices(
     plan: Plan, price: Price, known: Mapping[str, StripePrice], new: CreatePrice | None
 ) -> Iterable[StripePrice]:
     """Ours that can be bought and is not the one: a push that was killed before it archived leaves such a price."""
@@ -227,9 +227,9 @@ def _outdated(
             yield found
 
 
-def _billing_said(price: StripePrice | CreatePrice) -> str:
+def _format_billing(price: StripePrice | CreatePrice) -> str:
     return f"(per {price.interval or 'use'}, tax {price.tax_behavior})"
 
 
-def _said(value: object) -> str:
+def _format_value(value: object) -> str:
     return "none" if value is None else repr(value) if isinstance(value, str) else str(value).lower()

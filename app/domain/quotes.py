@@ -1,8 +1,8 @@
 """
-What a refund on each basis would be worth, what it would do, and why it is allowed or not. Minor units, tax included.
+Refund quotes: what a refund on each basis would pay, what it would do, and why it is allowed or not.
 
-A pure rule over one :class:`Case`: however many issues a term has, nothing is asked for any of them. A quote may have
-several parts, one for each payment of a term (print that was added later is paid for apart); each becomes a refund.
+Amounts are in minor units, tax included. A quote is a pure function of a :class:`RefundContext`, and does not look at single
+issues. It has one part for each payment of the term (print added later is paid separately); each part becomes a refund.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.dated_policies import Policies
 from app.domain.errors import DomainError
-from app.domain.issues import Run
+from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, OtherCurrency
 from app.domain.plans import Guarantee
 from app.domain.refunds import (
@@ -27,19 +27,19 @@ from app.domain.refunds import (
     PROCESSING,
     UNDONE,
     UNSERVED,
+    GuaranteeExpired,
     GuaranteeUsed,
     NoCalendar,
     NothingToRefund,
     NothingUnserved,
     NotTheFirstPayment,
-    OutsideGuarantee,
     PaidByCredit,
     PaymentDisputed,
     QuoteChanged,
     Refund,
     RefundInProgress,
     RefundTooLarge,
-    left_of,
+    refundable_amount,
     tax_part,
 )
 from app.domain.subscriptions import Payment, Term
@@ -50,7 +50,7 @@ GOES_ON = "Only money goes back: the subscription, the access and the copies go 
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class IssueProgress:
     """How many of the issues that a payment bought have been served."""
 
     bought: int
@@ -58,7 +58,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class RefundContext:
     """All that a quote depends on."""
 
     payment: Payment
@@ -66,12 +66,12 @@ class Case:
     terms: Sequence[Term]  # every term of it
     refunds: Sequence[Refund]  # every refund of the subscriber's
     guarantee: Guarantee
-    progress: Mapping[str, Progress] = field(default_factory=dict)  # by payment
+    progress: Mapping[str, IssueProgress] = field(default_factory=dict)  # by payment
     disputed: frozenset[str] = frozenset()  # payments that the reader's bank has taken back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class QuotePart:
     """What goes back of one payment."""
 
     payment: Payment
@@ -85,11 +85,11 @@ class Quote:
 
     basis: str
     currency: str
-    parts: tuple[Part, ...]
+    parts: tuple[QuotePart, ...]
     refusal: DomainError | None
     until: datetime | None = None  # until when the basis holds
     prints: bool = False  # whether printed copies belong to the term
-    progress: Progress | None = None
+    progress: IssueProgress | None = None
 
     @property
     def amount(self) -> int:
@@ -129,12 +129,12 @@ class Quote:
         return ENDS_PRINT if self.prints else ENDS
 
 
-def quotes(case: Case, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
+def quotes(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
     """Return what each basis that a person may choose is worth."""
     return [quote_guarantee(case, now=now, zone=zone), quote_unserved(case), quote_goodwill(case)]
 
 
-def quote(case: Case, basis: str, *, now: datetime, zone: ZoneInfo) -> Quote:
+def quote(case: RefundContext, basis: str, *, now: datetime, zone: ZoneInfo) -> Quote:
     """Return what one of these bases is worth."""
     return next(found for found in quotes(case, now=now, zone=zone) if found.basis == basis)
 
@@ -161,8 +161,8 @@ def _term_key(payment: Payment, terms: Sequence[Term]) -> str:
 
 
 def progress_of(
-    payments: Sequence[Payment], terms: Sequence[Term], runs: Sequence[Run], *, now: datetime
-) -> dict[str, Progress]:
+    payments: Sequence[Payment], terms: Sequence[Term], runs: Sequence[ScheduledTerm], *, now: datetime
+) -> dict[str, IssueProgress]:
     """
     Return, by payment, how many of the issues that it bought have been served.
 
@@ -177,7 +177,7 @@ def progress_of(
             continue
         ledger = run.ledger(now)
         before = 0 if payment.invoice_id == term.invoice_id else run.ledger(payment.paid_at).served
-        found[payment.id] = Progress(bought=ledger.owed - before, served=ledger.served - before)
+        found[payment.id] = IssueProgress(bought=ledger.owed - before, served=ledger.served - before)
     return found
 
 
@@ -191,7 +191,7 @@ def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
     return datetime.combine(last_day + timedelta(days=1), time(), tzinfo=zone)
 
 
-def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
+def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Quote:
     """
     Return what the money-back guarantee is worth: all that is left of every payment of the term (rules.md, rule 5).
 
@@ -200,26 +200,26 @@ def quote_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> Quote:
     """
     of_term = payments_of_term(case.payment, case.payments, case.terms)
     firm = [refund for refund in case.refunds if refund.status != AWAITING]
-    parts = _parts([(p, left_of(p, firm)) for p in of_term], firm)
+    parts = _parts([(p, refundable_amount(p, firm)) for p in of_term], firm)
     paid = [p for p in case.payments if p.amount > 0]
     first = min(paid, key=lambda p: (p.paid_at, p.id), default=case.payment)
     is_first = _term_key(first, case.terms) == _term_key(case.payment, case.terms)
     since = first if is_first else min(of_term, key=lambda p: (p.paid_at, p.id), default=case.payment)
     policy = case.guarantee.on(since.paid_at.astimezone(zone).date())
     until = guaranteed_until(since.paid_at, policy.days, zone)
-    refusal = _hindrance(case, of_term)
-    if refusal is None and policy.once and _used(case, of_term):
+    refusal = _blocking_error(case, of_term)
+    if refusal is None and policy.once and _guarantee_used(case, of_term):
         refusal = GuaranteeUsed()
     if refusal is None and not is_first and not policy.renewals:
         refusal = NotTheFirstPayment()
     if refusal is None and not parts:
         refusal = NothingToRefund()
-    if refusal is None and now >= until and not _was_promised(case, of_term, until):
-        refusal = OutsideGuarantee(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
+    if refusal is None and now >= until and not _failed_in_time(case, of_term, until):
+        refusal = GuaranteeExpired(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
     return _quote(case, GUARANTEE, parts, refusal, until=until)
 
 
-def the_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> tuple[str, Quote]:
+def guarantee_quote(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> tuple[str, Quote]:
     """
     Return the payment that a reader's guarantee is about, and the quote: of the newest term it holds for, else the first.
 
@@ -234,7 +234,7 @@ def the_guarantee(case: Case, *, now: datetime, zone: ZoneInfo) -> tuple[str, Qu
     return payment.id, quote
 
 
-def quote_unserved(case: Case) -> Quote:
+def quote_unserved(case: RefundContext) -> Quote:
     """
     Return what the issues of the term that were not served are worth (rules.md, rule 6).
 
@@ -242,11 +242,11 @@ def quote_unserved(case: Case) -> Quote:
     reckoned together and rounded once, in the reader's favour; each payment counts for the issues that it bought.
     """
     of_term = payments_of_term(case.payment, case.payments, case.terms)
-    values = _unserved(case, of_term)
+    values = _unserved_values(case, of_term)
     parts = _parts(list(zip(of_term, values, strict=True)), case.refunds)
-    bought = sum(found.bought for found in _found(case, of_term))
-    served = sum(found.served for found in _found(case, of_term))
-    refusal = _hindrance(case, of_term)
+    bought = sum(found.bought for found in _progress_list(case, of_term))
+    served = sum(found.served for found in _progress_list(case, of_term))
+    refusal = _blocking_error(case, of_term)
     if refusal is None and not parts:
         unknown = not case.progress
         refusal = NoCalendar() if unknown else NothingUnserved() if served >= bought else NothingToRefund()
@@ -254,23 +254,23 @@ def quote_unserved(case: Case) -> Quote:
     return _quote(case, UNSERVED, parts, refusal, progress=own)
 
 
-def quote_goodwill(case: Case) -> Quote:
+def quote_goodwill(case: RefundContext) -> Quote:
     """Return what could be given of the one payment at most, for no better reason than that somebody thinks it right."""
-    parts = _parts([(case.payment, left_of(case.payment, case.refunds))], case.refunds)
-    refusal = _hindrance(case, [case.payment])
+    parts = _parts([(case.payment, refundable_amount(case.payment, case.refunds))], case.refunds)
+    refusal = _blocking_error(case, [case.payment])
     if refusal is None and not parts:
         refusal = NothingToRefund()
     return _quote(case, GOODWILL, parts, refusal)
 
 
 def _quote(
-    case: Case,
+    case: RefundContext,
     basis: str,
-    parts: tuple[Part, ...],
+    parts: tuple[QuotePart, ...],
     refusal: DomainError | None,
     *,
     until: datetime | None = None,
-    progress: Progress | None = None,
+    progress: IssueProgress | None = None,
 ) -> Quote:
     term = term_of(case.payment, case.terms)
     prints = term is not None and term.print_edition
@@ -285,15 +285,15 @@ def _quote(
     )
 
 
-def _parts(values: Sequence[tuple[Payment, int]], refunds: Sequence[Refund]) -> tuple[Part, ...]:
+def _parts(values: Sequence[tuple[Payment, int]], refunds: Sequence[Refund]) -> tuple[QuotePart, ...]:
     return tuple(
-        Part(payment=payment, amount=amount, tax=tax_part(payment, amount, refunds))
+        QuotePart(payment=payment, amount=amount, tax=tax_part(payment, amount, refunds))
         for payment, amount in values
         if amount > 0
     )
 
 
-def _hindrance(case: Case, of_term: Sequence[Payment]) -> DomainError | None:
+def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainError | None:
     """Return what stands in the way of any refund of these payments."""
     if case.payment.amount <= 0:
         return PaidByCredit()
@@ -307,12 +307,12 @@ def _hindrance(case: Case, of_term: Sequence[Payment]) -> DomainError | None:
     return None
 
 
-def _used(case: Case, of_term: Sequence[Payment]) -> bool:
+def _guarantee_used(case: RefundContext, of_term: Sequence[Payment]) -> bool:
     ids = {payment.id for payment in of_term}
     return any(r.basis == GUARANTEE and r.status not in UNDONE and r.payment_id not in ids for r in case.refunds)
 
 
-def _was_promised(case: Case, of_term: Sequence[Payment], until: datetime) -> bool:
+def _failed_in_time(case: RefundContext, of_term: Sequence[Payment], until: datetime) -> bool:
     """Tell whether it was given in time and came to nothing at the bank: a promise is kept, however late."""
     ids = {payment.id for payment in of_term}
     return any(
@@ -322,11 +322,11 @@ def _was_promised(case: Case, of_term: Sequence[Payment], until: datetime) -> bo
     )
 
 
-def _found(case: Case, of_term: Sequence[Payment]) -> list[Progress]:
+def _progress_list(case: RefundContext, of_term: Sequence[Payment]) -> list[IssueProgress]:
     return [case.progress[payment.id] for payment in of_term if payment.id in case.progress]
 
 
-def _unserved(case: Case, of_term: Sequence[Payment]) -> list[int]:
+def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[int]:
     """
     Return what each payment of a term gives back for its unserved issues.
 
@@ -362,7 +362,7 @@ def needs_approval(basis: str, money: Money, policies: Policies, *, now: datetim
 
 def accept(
     quote: Quote, expected: Money, *, amount: Money | None = None, refunds: Sequence[Refund] = ()
-) -> tuple[Part, ...]:
+) -> tuple[QuotePart, ...]:
     """
     Let a quoted refund through, if it may be paid and is still worth what the asker was shown.
 

@@ -14,13 +14,19 @@ from app.domain.errors import Conflict
 from app.domain.events import PAYMENT, SUBSCRIPTION
 from app.domain.plans import Catalogue
 from app.domain.refunds import PROCESSING, Refund, StripeRefundState
-from app.domain.subscriptions import NotOurs, Payment, StripeInvoiceState, StripeSubscriptionState, Subscription
+from app.domain.subscriptions import (
+    ForeignStripeObject,
+    Payment,
+    StripeInvoiceState,
+    StripeSubscriptionState,
+    Subscription,
+)
 
-REMEMBERED = timedelta(days=30)  # for how long Stripe lists its events
-LOOK_BACK = timedelta(
+EVENT_RETENTION = timedelta(days=30)  # for how long Stripe lists its events
+LOOKBACK = timedelta(
     days=90
 )  # how old an invoice can be that is paid, or a refund that changes, since the night before
-FULL_AFTER = timedelta(days=30)  # without a whole comparison for so long, the next one goes back to the beginning
+FULL_INTERVAL = timedelta(days=30)  # without a whole comparison for so long, the next one goes back to the beginning
 
 RECONCILE, IMPORT = "reconcile", "import"
 EVENTS, SUBSCRIPTIONS, PAYMENTS, REFUNDS, DONE = "events", "subscriptions", "payments", "refunds", "done"
@@ -68,7 +74,7 @@ def next_phase(kind: str, phase: str) -> str:
     return phases[phases.index(phase) + 1]
 
 
-def of_subscription(
+def compare_subscription(
     held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, catalogue: Catalogue
 ) -> Difference | None:
     """
@@ -79,78 +85,78 @@ def of_subscription(
     key = f"{SUBSCRIPTION}:{seen.id}"
     try:
         plan = seen.plan
-    except NotOurs:
+    except ForeignStripeObject:
         if held is None:
             return None  # of another product on the account
-        return _differs(seen.id, held.status, "none of our plans", key=None)
+        return _difference(seen.id, held.status, "none of our plans", key=None)
     if held is None:
         if not has_owner:
             words = f"nobody's here, {seen.status} at Stripe for the customer {seen.customer_id}, who is no subscriber"
             return Difference(object_id=seen.id, words=f"subscription {seen.id}: {words}", key=None)
         if plan not in catalogue.plans:
-            return _differs(seen.id, "unknown", f"of the plan {plan}, which the catalogue lacks", key=None)
-        return _differs(seen.id, "unknown", seen.status, key=key)
-    pairs = [(ours, theirs) for ours, theirs in _facets(held, seen) if ours != theirs]
+            return _difference(seen.id, "unknown", f"of the plan {plan}, which the catalogue lacks", key=None)
+        return _difference(seen.id, "unknown", seen.status, key=key)
+    pairs = [(ours, theirs) for ours, theirs in _compared(held, seen) if ours != theirs]
     if pairs:
-        return _differs(
+        return _difference(
             seen.id, ", ".join(ours for ours, _ in pairs), ", ".join(theirs for _, theirs in pairs), key=key
         )
     if (held.canceled_at, held.end_reason, held.created_at) != (seen.canceled_at, seen.end_reason, seen.created_at):
-        return _differs(seen.id, "another date or reason of its end or beginning", "than", key=key)
+        return _difference(seen.id, "another date or reason of its end or beginning", "than", key=key)
     return None
 
 
 def unknown_at_stripe(held: Subscription) -> Difference:
     """Return what is to be said of a subscription that Stripe does not have: perhaps the key is of another account."""
-    return _differs(held.stripe_id, held.status, "unknown", key=None)
+    return _difference(held.stripe_id, held.status, "unknown", key=None)
 
 
-def _differs(stripe_id: str, ours: str, theirs: str, *, key: str | None) -> Difference:
+def _difference(stripe_id: str, ours: str, theirs: str, *, key: str | None) -> Difference:
     return Difference(object_id=stripe_id, words=f"subscription {stripe_id}: {ours} here, {theirs} at Stripe", key=key)
 
 
-def _facets(held: Subscription, seen: StripeSubscriptionState) -> list[tuple[str, str]]:
+def _compared(held: Subscription, seen: StripeSubscriptionState) -> list[tuple[str, str]]:
     period = seen.period
     return [
         (held.status, seen.status),
-        (_end(held.cancel_at), _end(seen.cancel_at)),
-        (_over(held.ended_at), _over(seen.ended_at)),
+        (_format_end(held.cancel_at), _format_end(seen.cancel_at)),
+        (_format_ended(held.ended_at), _format_ended(seen.ended_at)),
         (f"plan {held.plan}", f"plan {seen.plan}"),
-        (_print(held.print_edition), _print(seen.print_edition)),
-        (_money(held.price, held.currency), _money(seen.price, seen.currency)),
+        (_format_print(held.print_edition), _format_print(seen.print_edition)),
+        (_format_amount(held.price, held.currency), _format_amount(seen.price, seen.currency)),
         (
-            _spell(held.current_period_start, held.current_period_end),
-            _spell(*period) if period else _spell(None, None),
+            _format_period(held.current_period_start, held.current_period_end),
+            _format_period(*period) if period else _format_period(None, None),
         ),
     ]
 
 
-def of_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list[Difference]:
+def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list[Difference]:
     """Return in what the payments of an invoice of ours differ. ``held``: those that we have, by id."""
     found = []
     for payment in listed.invoice.payments:
-        ours, paid = held.get(payment.id), _money(payment.amount, listed.invoice.currency)
+        ours, paid = held.get(payment.id), _format_amount(payment.amount, listed.invoice.currency)
         if ours is None:
             words = f"payment {payment.id}: unknown here, {paid} at Stripe"
             key: str | None = f"{SUBSCRIPTION}:{listed.subscription_id}"
             found.append(Difference(object_id=payment.id, words=words, key=key))
         elif (ours.amount, ours.currency) != (payment.amount, listed.invoice.currency):
-            words = f"payment {payment.id}: {_money(ours.amount, ours.currency)} here, {paid} at Stripe"
+            words = f"payment {payment.id}: {_format_amount(ours.amount, ours.currency)} here, {paid} at Stripe"
             found.append(Difference(object_id=payment.id, words=words, key=None))
     return found
 
 
-def of_refund(held: Refund | None, listed: ListedRefund) -> Difference | None:
+def compare_refund(held: Refund | None, listed: ListedRefund) -> Difference | None:
     """Return in what a refund of a payment of ours differs. One of ours that is on its way differs in nothing."""
     seen, key = listed.refund, f"{PAYMENT}:{listed.payment_id}"
-    amount = _money(seen.amount, seen.currency)
+    amount = _format_amount(seen.amount, seen.currency)
     if held is None:
         words = f"refund {seen.id}: unknown here, {amount} of {listed.payment_id} {seen.status} at Stripe"
         return Difference(object_id=seen.id, words=words, key=key)
     if held.status == PROCESSING:
         return None
     if (held.amount, held.currency) != (seen.amount, seen.currency):
-        words = f"refund {seen.id}: {_money(held.amount, held.currency)} here, {amount} at Stripe"
+        words = f"refund {seen.id}: {_format_amount(held.amount, held.currency)} here, {amount} at Stripe"
         return Difference(object_id=seen.id, words=words, key=None)
     if held.status != seen.status:
         words = f"refund {seen.id}: {held.status} here, {seen.status} at Stripe"
@@ -158,7 +164,7 @@ def of_refund(held: Refund | None, listed: ListedRefund) -> Difference | None:
     return None
 
 
-def started_from(*, since: datetime | None, scheduled: bool, full_before: bool, now: datetime) -> datetime | None:
+def comparison_start(*, since: datetime | None, scheduled: bool, full_before: bool, now: datetime) -> datetime | None:
     """
     Return how far back payments and refunds are compared; None: to the beginning.
 
@@ -166,7 +172,7 @@ def started_from(*, since: datetime | None, scheduled: bool, full_before: bool, 
     """
     if since is not None:
         return since
-    return now - LOOK_BACK if scheduled and full_before else None
+    return now - LOOKBACK if scheduled and full_before else None
 
 
 def until_next(at: time, *, now: datetime, zone: ZoneInfo) -> timedelta:
@@ -183,25 +189,25 @@ def batches(types: Sequence[str], *, of: int) -> list[Sequence[str]]:
     return [types[start : start + of] for start in range(0, len(types), of)]
 
 
-def _end(at: datetime | None) -> str:
-    return f"ends {_day(at)}" if at is not None else "renews"
+def _format_end(at: datetime | None) -> str:
+    return f"ends {_format_time(at)}" if at is not None else "renews"
 
 
-def _over(at: datetime | None) -> str:
-    return f"over since {_day(at)}" if at is not None else "not over"
+def _format_ended(at: datetime | None) -> str:
+    return f"over since {_format_time(at)}" if at is not None else "not over"
 
 
-def _print(wanted: object) -> str:
+def _format_print(wanted: object) -> str:
     return "with print" if wanted else "without print"
 
 
-def _spell(start: datetime | None, end: datetime | None) -> str:
-    return f"from {_day(start)} to {_day(end)}" if start and end else "without a period"
+def _format_period(start: datetime | None, end: datetime | None) -> str:
+    return f"from {_format_time(start)} to {_format_time(end)}" if start and end else "without a period"
 
 
-def _day(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S").removesuffix(" 00:00:00")
 
 
-def _money(amount: int, currency: str) -> str:
+def _format_amount(amount: int, currency: str) -> str:
     return f"{amount} {currency}"

@@ -57,7 +57,7 @@ class RefundRefused(Conflict):
     title = "Refund not possible"
 
 
-class OutsideGuarantee(RefundRefused):
+class GuaranteeExpired(RefundRefused):
     """The guarantee period has ended."""
 
     code = "outside_guarantee"
@@ -215,7 +215,7 @@ class StripePaymentState:
     disputes: tuple[StripeDisputeState, ...] = ()
 
 
-def left_of(payment: Payment, refunds: Sequence[Refund]) -> int:
+def refundable_amount(payment: Payment, refunds: Sequence[Refund]) -> int:
     """Return what is left of a payment once every promised or reserved refund of it is taken off."""
     given = sum(r.amount for r in refunds if r.payment_id == payment.id and r.status in COUNTED)
     return payment.amount - given
@@ -236,7 +236,7 @@ def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
     return min(max(tax, 0), amount)
 
 
-def ends_term(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | None:
+def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | None:
     """
     Return the basis on which a confirmed refund ends the term and the subscription; None: it does not (rules.md, rule 4).
 
@@ -249,20 +249,20 @@ def ends_term(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | Non
     """
     if refund.basis in ENDING:
         return refund.basis
-    return DASHBOARD if made_whole_by_hand(paid, refunds) is not None else None
+    return DASHBOARD if full_dashboard_refund(paid, refunds) is not None else None
 
 
-def made_whole_by_hand(paid: int, refunds: Iterable[Refund]) -> Refund | None:
+def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None:
     """Return the first refund made by hand that left nothing of a payment, with what had gone back until then."""
-    confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=_made)
+    confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=_created_at)
     for by_hand in confirmed:
-        back = sum(one.amount for one in confirmed if _made(one) <= _made(by_hand))
+        back = sum(one.amount for one in confirmed if _created_at(one) <= _created_at(by_hand))
         if by_hand.basis == DASHBOARD and back >= paid > 0:
             return by_hand
     return None
 
 
-def _made(refund: Refund) -> datetime:
+def _created_at(refund: Refund) -> datetime:
     return refund.made_at or refund.created_at
 
 

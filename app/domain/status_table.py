@@ -13,12 +13,12 @@ from enum import Enum
 
 from app.domain.plans import AccessPolicy
 from app.domain.subscriptions import OVER, Subscription, Term
-from app.domain.transitions import CANCEL, DOCS, PAUSE, TRIALS, why_not
+from app.domain.transitions import CANCEL, DOCS, PAUSE, TRIALS, unreachable_reason
 from app.domain.transitions import RETRIES as DUNNING
 from app.domain.transitions import STATUSES as LIFECYCLE
 
 
-class Access(Enum):
+class AccessRule(Enum):
     """What a cell gives, beside what a trial does."""
 
     NOTHING = "nothing"
@@ -43,7 +43,7 @@ class Circumstance(Enum):
 class Cell:
     """The answer of one cell."""
 
-    access: Access
+    access: AccessRule
     code: str  # stable, for programs
     reader: str = ""  # what the reader is told; empty: nothing out of the ordinary
     staff: str
@@ -52,12 +52,12 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Impossible:
+class ImpossibleState:
     """A cell that cannot be, and why. Met all the same, it gives what is paid for and nothing beyond."""
 
     why: str
     code: str = "impossible_state"
-    access = Access.TERM
+    access = AccessRule.TERM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +72,15 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Classification:
     """Where a subscription stands: its cell, or what is out of order with it."""
 
     status: str
     circumstance: Circumstance
-    cell: Cell | Impossible
+    cell: Cell | ImpossibleState
 
     @property
-    def access(self) -> Access:
+    def access(self) -> AccessRule:
         """What it gives."""
         return self.cell.access
 
@@ -113,33 +113,33 @@ STATES: Mapping[str, str] = {
     "canceled": "Over, whoever ended it. Nothing leads back.",
 }
 
-_FIRST_IS_OPEN = Impossible("nothing of it can be paid while its first invoice is open")
-_REFUND_ENDS = Impossible("the transaction that records such a refund ends the subscription as well")
-_EXPIRED = Impossible("one that was never paid has no paid term")
-_OVER = Impossible("what is over is no longer scheduled to end")
+_FIRST_IS_OPEN = ImpossibleState("nothing of it can be paid while its first invoice is open")
+_REFUND_ENDS = ImpossibleState("the transaction that records such a refund ends the subscription as well")
+_EXPIRED = ImpossibleState("one that was never paid has no paid term")
+_OVER = ImpossibleState("what is over is no longer scheduled to end")
 _CLOSING = Cell(
-    access=Access.CUT,
+    access=AccessRule.CUT,
     code="ended",
     reader="Your subscription has ended.",
     staff="Ended by us; Stripe is being told, until it has cancelled, voided what is open and deleted what is pending.",
     source=f"{CANCELLING}; {CANCEL}",
 )
 _ENDED = Cell(
-    access=Access.CUT,
+    access=AccessRule.CUT,
     code="ended",
     reader="Your subscription has ended.",
     staff="Over at Stripe. What was open is voided, what was pending deleted, what is paid after it goes back.",
     source=f"{CANCEL}; {CANCELLING}; {REFUNDS}",
 )
 _NEVER = Cell(
-    access=Access.NOTHING,
+    access=AccessRule.NOTHING,
     code="never_paid",
     reader="Your payment never arrived, so the subscription has not begun.",
     staff="Over before it was ever paid.",
     source=LIFECYCLE,
 )
 _DYING = Cell(
-    access=Access.GRACE,
+    access=AccessRule.GRACE,
     code="payment_failed",
     reader="Your renewal could not be charged. You can read on for now while it is tried again; please look at your card.",
     staff="The renewal failed; Stripe tries again, and the grace period runs from the end of what is paid.",
@@ -147,7 +147,7 @@ _DYING = Cell(
     source=f"{DUNNING}; {PAYERS}",
 )
 _GAVE_UP = Cell(
-    access=Access.TERM,
+    access=AccessRule.TERM,
     code="unpaid",
     reader="Your renewal could not be charged, and is no longer tried. Please look after your card.",
     staff="All tries failed, and the grace period with them. Nothing is collected until somebody pays the open invoice.",
@@ -155,7 +155,7 @@ _GAVE_UP = Cell(
     source=LIFECYCLE,
 )
 _RESTS = Cell(
-    access=Access.TERM,
+    access=AccessRule.TERM,
     code="paused",
     reader="Your subscription is paused. What you have paid for stays open to its end.",
     staff="Paused itself. What is paid for stays open, though Stripe may credit the rest of it; nothing follows it. "
@@ -164,14 +164,14 @@ _RESTS = Cell(
     source=PAUSE,
 )
 _SET_ASIDE = Cell(
-    access=Access.TERM,
+    access=AccessRule.TERM,
     code="collection_paused",
     reader="Payments of your subscription are paused. What you have paid for stays open to its end.",
     staff="Collection is paused: periods turn and their invoices are set aside, so nothing follows what is paid.",
     source=COLLECTION,
 )
 _LEAVES = Cell(
-    access=Access.TERM,
+    access=AccessRule.TERM,
     code="ends",
     reader="Your subscription ends with what is paid, or earlier where you chose so. You can take that back until then.",
     staff="Scheduled to end, in one of Stripe's three forms. Ended within a period, it gives back nothing by itself.",
@@ -180,12 +180,12 @@ _LEAVES = Cell(
 )
 
 _E, _R, _N, _C, _S, _P = Circumstance
-TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
+TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
     "incomplete": {
         _E: _CLOSING,
         _R: _FIRST_IS_OPEN,
         _N: Cell(
-            access=Access.NOTHING,
+            access=AccessRule.NOTHING,
             code="payment_incomplete",
             reader="Your payment is not complete. Your bank may want you to confirm it; it lapses after 23 hours.",
             staff="The first invoice is open: declined, or waiting for 3-D Secure. Stripe gives it up after 23 hours.",
@@ -201,7 +201,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _E: _CLOSING,
         _R: _REFUND_ENDS,
         _N: Cell(
-            access=Access.ALLOWANCE,
+            access=AccessRule.ALLOWANCE,
             code="trial",
             reader="You are reading on trial; the first payment follows when it ends.",
             staff="A trial: it gives what is digital until its end and owes no issues. Nothing is paid yet.",
@@ -210,7 +210,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _C: _SET_ASIDE,
         _S: _LEAVES,
         _P: Cell(
-            access=Access.ALLOWANCE,
+            access=AccessRule.ALLOWANCE,
             code="billing_moved",
             staff="Paid before, and its next billing date was moved by a trial: what is digital stays open until then.",
             source=TRIALS,
@@ -220,7 +220,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _E: _CLOSING,
         _R: _REFUND_ENDS,
         _N: Cell(
-            access=Access.ALLOWANCE,
+            access=AccessRule.ALLOWANCE,
             code="payment_incomplete",
             reader="Your first payment has not arrived yet.",
             staff="Active at Stripe, and no invoice that opens a term is paid: its trial has just ended, which the renewal "
@@ -230,7 +230,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _C: _SET_ASIDE,
         _S: _LEAVES,
         _P: Cell(
-            access=Access.ALLOWANCE,
+            access=AccessRule.ALLOWANCE,
             code="active",
             staff="Renews at the end of its period. Stripe charges an hour later and its events may come days later still.",
             source=f"{LIFECYCLE}; {PAYERS}",
@@ -240,7 +240,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _E: _CLOSING,
         _R: _REFUND_ENDS,
         _N: Cell(
-            access=Access.NOTHING,
+            access=AccessRule.NOTHING,
             code="payment_failed",
             reader="Your first payment could not be charged. Please look after your card.",
             staff="The first payment failed, after a trial say: a grace period follows only what was paid.",
@@ -255,7 +255,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _E: _CLOSING,
         _R: _REFUND_ENDS,
         _N: Cell(
-            access=Access.NOTHING,
+            access=AccessRule.NOTHING,
             code="unpaid",
             reader="Your payment could not be charged. Please look after your card.",
             staff="Never paid, and no longer tried.",
@@ -270,7 +270,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
         _E: _CLOSING,
         _R: _REFUND_ENDS,
         _N: Cell(
-            access=Access.NOTHING,
+            access=AccessRule.NOTHING,
             code="paused",
             reader="Your trial has ended and there is no card to charge. Add one to go on.",
             staff="Paused at the end of a trial, for want of a card.",
@@ -284,7 +284,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | Impossible]] = {
     "canceled": {
         _E: _ENDED,
         _R: Cell(
-            access=Access.CUT,
+            access=AccessRule.CUT,
             code="refunded",
             reader="Your subscription was refunded and has ended.",
             staff="Over, and its newest term was given back: it is never granted again.",
@@ -314,7 +314,7 @@ def circumstance_of(subscription: Subscription, terms: Sequence[Term]) -> Circum
     return Circumstance.PAID
 
 
-def standing_of(subscription: Subscription, terms: Sequence[Term]) -> Standing:
+def classify(subscription: Subscription, terms: Sequence[Term]) -> Classification:
     """
     Return where a subscription stands.
 
@@ -323,30 +323,30 @@ def standing_of(subscription: Subscription, terms: Sequence[Term]) -> Standing:
     """
     circumstance = circumstance_of(subscription, terms)
     before = subscription.came_from
-    if before is not None and (no_road := why_not(before, subscription.status)) is not None:
-        cell: Cell | Impossible = Impossible(f"it was {before} before, and {no_road}", "impossible_move")
+    if before is not None and (no_road := unreachable_reason(before, subscription.status)) is not None:
+        cell: Cell | ImpossibleState = ImpossibleState(f"it was {before} before, and {no_road}", "impossible_move")
     elif subscription.status in OVER and subscription.ended_at is None and subscription.access_ended_at is None:
-        cell = Impossible("Stripe says that it is over, and not since when")
+        cell = ImpossibleState("Stripe says that it is over, and not since when")
     elif subscription.status not in TABLE:
-        cell = Impossible("this release knows no such state", "unknown_state")
+        cell = ImpossibleState("this release knows no such state", "unknown_state")
     else:
         cell = TABLE[subscription.status][circumstance]
-    return Standing(status=subscription.status, circumstance=circumstance, cell=cell)
+    return Classification(status=subscription.status, circumstance=circumstance, cell=cell)
 
 
 def notice_of(subscription: Subscription, terms: Sequence[Term], policy: AccessPolicy) -> Notice | None:
     """Return what a subscription's reader has to be told; None: it goes on as it should."""
-    cell = standing_of(subscription, terms).cell
-    if isinstance(cell, Impossible) or not cell.reader:
+    cell = classify(subscription, terms).cell
+    if isinstance(cell, ImpossibleState) or not cell.reader:
         return None
     paid_until = max((term.ends_at for term in terms if not term.is_refunded), default=None)
     until = max((at for at in (paid_until, subscription.trial_end) if at is not None), default=None)
-    if cell.access is Access.GRACE and until is not None:
+    if cell.access is AccessRule.GRACE and until is not None:
         until += policy.grace_period
     ends = [
         at for at in (subscription.ended_at, subscription.access_ended_at, subscription.cancel_at) if at is not None
     ]
-    if until is not None and ends and cell.access is not Access.GRACE:
+    if until is not None and ends and cell.access is not AccessRule.GRACE:
         until = min([until, *ends])
     pay_url = subscription.pay_url if cell.action in MENDED_BY_PAYING else None
     return Notice(code=cell.code, text=cell.reader, until=until, action=cell.action, pay_url=pay_url)

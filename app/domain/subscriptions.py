@@ -17,7 +17,7 @@ LIVE = frozenset({"active", "trialing", "past_due"})
 CANCELED = "canceled"
 OVER = frozenset({CANCELED, "incomplete_expired"})
 # The invoices that open a term (rules.md): what is paid for print later belongs to the running one.
-OPENS_A_TERM = frozenset({"subscription_create", "subscription_cycle"})
+TERM_OPENING_REASONS = frozenset({"subscription_create", "subscription_cycle"})
 CHANGED = "subscription_update"
 
 
@@ -42,14 +42,14 @@ class AlreadyEnded(Conflict):
     title = "Subscription already ended"
 
 
-class NotOurs(Conflict):
+class ForeignStripeObject(Conflict):
     """The Stripe object belongs to another product of the account, or to an unknown customer."""
 
     code = "not_ours"
     title = "The Stripe object does not belong to this service"
 
 
-class UnknownCustomer(NotOurs):
+class UnknownCustomer(ForeignStripeObject):
     """The Stripe object is for one of our plans, but its customer is not a subscriber."""
 
 
@@ -138,8 +138,8 @@ class StripeSubscriptionState:
         if self.known_as is not None:
             return self.known_as
         if not plans:
-            raise NotOurs("no item of the subscription is of our catalogue")
-        raise NotOurs(f"the subscription mixes the plans {', '.join(sorted(plans))}")
+            raise ForeignStripeObject("no item of the subscription is of our catalogue")
+        raise ForeignStripeObject(f"the subscription mixes the plans {', '.join(sorted(plans))}")
 
     @property
     def print_edition(self) -> bool:
@@ -288,7 +288,9 @@ def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
         )
         for invoice in seen.invoices
         if invoice.status == "paid"
-        and (invoice.billing_reason in OPENS_A_TERM or (invoice.billing_reason == CHANGED and invoice.new_period))
+        and (
+            invoice.billing_reason in TERM_OPENING_REASONS or (invoice.billing_reason == CHANGED and invoice.new_period)
+        )
         and not invoice.trial
         and invoice.plan is not None
         and invoice.plan in catalogue.plans
@@ -304,7 +306,7 @@ def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
     """
     found = []
     for invoice in seen.invoices:
-        taxes = split(invoice.tax, [payment.amount for payment in invoice.payments])
+        taxes = allocate(invoice.tax, [payment.amount for payment in invoice.payments])
         for payment, tax in zip(invoice.payments, taxes, strict=True):
             found.append(
                 Payment(
@@ -321,7 +323,7 @@ def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
     return sorted(found, key=lambda payment: (payment.paid_at, payment.id))
 
 
-def split(whole: int, weights: Sequence[int]) -> list[int]:
+def allocate(whole: int, weights: Sequence[int]) -> list[int]:
     """Share ``whole`` minor units by ``weights``; the remainder of the rounding goes to the last."""
     total = sum(weights)
     if not weights or total <= 0:

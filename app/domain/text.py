@@ -12,6 +12,6 @@ def is_storable(text: str) -> bool:
 
 
 def format_date(at: datetime, zone: ZoneInfo) -> str:
-    """Return the date in a time zone, as in ``3 March 2027``."""
+    """Return the date in a time zone, as in ``March 3, 2027``."""
     local = at.astimezone(zone)
-    return f"{local.day} {local:%B %Y}"
+    return f"{local:%B} {local.day}, {local.year}"

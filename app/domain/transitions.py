@@ -2,7 +2,7 @@
 From which state Stripe can bring a subscription to which.
 
 We look at it now and then, so that several steps may lie between two looks: what counts is whether any road leads there. A
-move that no road leads to is reported and not guessed: see :func:`app.domain.status_table.standing_of`.
+move that no road leads to is reported and not guessed: see :func:`app.domain.status_table.classify`.
 """
 
 from collections.abc import Mapping
@@ -18,84 +18,84 @@ PAUSE = f"{DOCS}/billing/subscriptions/pause"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transition:
     """What brings a subscription from one state into the next."""
 
     what: str
     source: str
 
 
-_CANCELLED = Step("it is cancelled, by whoever may", CANCEL)
-_MOVED = Step("its next billing date is moved by a trial", TRIALS)
-_PAUSED = Step("it is paused itself", PAUSE)
-_PAID = Step("what it owes is paid", STATUSES)
+_CANCELLED = Transition("it is cancelled, by whoever may", CANCEL)
+_MOVED = Transition("its next billing date is moved by a trial", TRIALS)
+_PAUSED = Transition("it is paused itself", PAUSE)
+_PAID = Transition("what it owes is paid", STATUSES)
 
-STEPS: Mapping[str, Mapping[str, Step]] = {
+TRANSITIONS: Mapping[str, Mapping[str, Transition]] = {
     "incomplete": {
-        "active": Step("its first invoice is paid", STATUSES),
-        "incomplete_expired": Step("its first invoice was not paid within 23 hours", STATUSES),
+        "active": Transition("its first invoice is paid", STATUSES),
+        "incomplete_expired": Transition("its first invoice was not paid within 23 hours", STATUSES),
         "canceled": _CANCELLED,
     },
     "incomplete_expired": {},
     "trialing": {
-        "active": Step("the trial ends, and its first invoice is drawn up", TRIALS),
-        "past_due": Step("the trial ends, and the first payment fails", TRIALS),
-        "paused": Step("the trial ends, and there is no card", TRIALS),
+        "active": Transition("the trial ends, and its first invoice is drawn up", TRIALS),
+        "past_due": Transition("the trial ends, and the first payment fails", TRIALS),
+        "paused": Transition("the trial ends, and there is no card", TRIALS),
         "canceled": _CANCELLED,
     },
     "active": {
         "trialing": _MOVED,
-        "past_due": Step("a renewal fails", STATUSES),
+        "past_due": Transition("a renewal fails", STATUSES),
         "paused": _PAUSED,
         "canceled": _CANCELLED,
     },
     "past_due": {
         "active": _PAID,
         "trialing": _MOVED,
-        "unpaid": Step("all tries failed, and the account keeps such a subscription", RETRIES),
-        "canceled": Step("all tries failed, or it is cancelled", RETRIES),
+        "unpaid": Transition("all tries failed, and the account keeps such a subscription", RETRIES),
+        "canceled": Transition("all tries failed, or it is cancelled", RETRIES),
     },
     "unpaid": {"active": _PAID, "trialing": _MOVED, "canceled": _CANCELLED},
-    "paused": {"active": Step("it is resumed", PAUSE), "canceled": _CANCELLED},
+    "paused": {"active": Transition("it is resumed", PAUSE), "canceled": _CANCELLED},
     "canceled": {},
 }
-NOTHING_LEADS_BACK = "what is over stays over: whoever comes back has a new subscription"
-ONLY_AT_FIRST = "only the first invoice leaves it incomplete, and that was decided already"
+ENDED_IS_FINAL = "what is over stays over: whoever comes back has a new subscription"
+ALREADY_COMPLETE = "only the first invoice leaves it incomplete, and that was decided already"
 
 
 @cache
-def reached_from(state: str) -> frozenset[str]:
+def reachable_from(state: str) -> frozenset[str]:
     """Return every state that a road of one step or more leads to."""
     found: set[str] = set()
-    coming = list(STEPS[state])
+    coming = list(TRANSITIONS[state])
     while coming:
         one = coming.pop()
         if one not in found:
             found.add(one)
-            coming += STEPS[one]
+            coming += TRANSITIONS[one]
     return frozenset(found)
 
 
-def why_not(before: str, after: str) -> str | None:
+def unreachable_reason(before: str, after: str) -> str | None:
     """
     Return why no road leads from one state to another; None: one does, or it stayed.
 
     Of a state that this release does not know anything may be true, but that something leads on from what is over.
     """
-    if before == after or before not in STEPS:
+    if before == after or before not in TRANSITIONS:
         return None
-    if not STEPS[before]:
-        return NOTHING_LEADS_BACK
-    if after not in STEPS or after in reached_from(before):
+    if not TRANSITIONS[before]:
+        return ENDED_IS_FINAL
+    if after not in TRANSITIONS or after in reachable_from(before):
         return None
-    return ONLY_AT_FIRST
+    return ALREADY_COMPLETE
 
 
-def came_from(before: str, after: str, last_believed: str | None) -> str | None:
+def unreachable_origin(before: str, after: str, last_believed: str | None) -> str | None:
     """
     Return the state that no road leads on from, to be remembered with the new one; None: all is as it can be.
 
     :param last_believed: what was remembered so far. What follows is held against that, until it can be.
     """
     origin = last_believed or before
-    return origin if why_not(origin, after) is not None else None
+    return origin if unreachable_reason(origin, after) is not None else None

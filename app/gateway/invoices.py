@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from app.domain.cancellations import DRAFT
-from app.domain.invoices import ShownInvoice
+from app.domain.invoices import InvoiceSummary
 from app.gateway.client import Gateway
 from app.gateway.translate import id_or_none, moment
 
@@ -13,7 +13,7 @@ PAGE = 100
 
 async def of_customer(
     gateway: Gateway, customer_id: str, *, after: str | None, limit: int
-) -> tuple[list[ShownInvoice], str | None]:
+) -> tuple[list[InvoiceSummary], str | None]:
     """
     Return a page of a customer's invoices, the newest first, and where the list goes on. A draft is shown to nobody.
 
@@ -29,10 +29,10 @@ async def of_customer(
     return shown, listed.data[-1].id if listed.has_more else None
 
 
-def _shown(invoice: Any, receipts: dict[str | None, str | None]) -> ShownInvoice:
+def _shown(invoice: Any, receipts: dict[str | None, str | None]) -> InvoiceSummary:
     paid = [one.payment.get("payment_intent") for one in (invoice.payments.data if invoice.get("payments") else ())]
     found = (receipts.get(id_or_none(one)) for one in paid if one is not None)
-    return ShownInvoice(
+    return InvoiceSummary(
         id=invoice.id,
         number=invoice.number,
         status=invoice.status,

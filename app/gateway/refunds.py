@@ -8,7 +8,7 @@ from stripe import Charge
 
 from app.domain.credit_notes import CreditedInvoice
 from app.domain.refunds import StripePaymentState, StripeRefundState
-from app.domain.subscriptions import NotOurs
+from app.domain.subscriptions import ForeignStripeObject
 from app.gateway import disputes as at_stripe
 from app.gateway import translate
 from app.gateway.client import Gateway
@@ -43,7 +43,7 @@ async def invoice_of(gateway: Gateway, payment_id: str) -> str:
         )
     )
     if not listed.data:
-        raise NotOurs("the payment is of no invoice")
+        raise ForeignStripeObject("the payment is of no invoice")
     invoice = listed.data[0].invoice
     return invoice if isinstance(invoice, str) else str(invoice.id)
 

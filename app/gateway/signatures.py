@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from stripe import SignatureVerificationError, WebhookSignature
 
-from app.domain.events import NotGenuine
+from app.domain.events import InvalidEvent
 
 TOLERANCE = timedelta(minutes=5)  # Stripe signs each retry anew
 
@@ -22,18 +22,18 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now: date
     :raises NotGenuine: no signature, a wrong one, one too old or from the future, or a body that is not UTF-8.
     """
     if not header:
-        raise NotGenuine("there is no Stripe-Signature header")
+        raise InvalidEvent("there is no Stripe-Signature header")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise NotGenuine("the body is not UTF-8") from None
+        raise InvalidEvent("the body is not UTF-8") from None
     if not header.isascii():
-        raise NotGenuine("the signature is not ASCII")
+        raise InvalidEvent("the signature is not ASCII")
     if not any(_signed(text, header, secret) for secret in secrets):
-        raise NotGenuine("the signature is of none of our secrets")
+        raise InvalidEvent("the signature is of none of our secrets")
     age = now - datetime.fromtimestamp(_timestamp(header), now.tzinfo)
     if abs(age) > TOLERANCE:
-        raise NotGenuine("the signature is too old" if age > TOLERANCE else "the signature is from the future")
+        raise InvalidEvent("the signature is too old" if age > TOLERANCE else "the signature is from the future")
     return text
 
 
@@ -48,5 +48,5 @@ def _timestamp(header: str) -> int:
     """Return the time that was signed. The header is verified, so it has one; it may still be absurd."""
     stamp = next(part[2:] for part in header.split(",") if part.startswith("t="))
     if not stamp.isdigit() or int(stamp[:20]) >= 2**33:
-        raise NotGenuine("the signature's time is none")
+        raise InvalidEvent("the signature's time is none")
     return int(stamp)

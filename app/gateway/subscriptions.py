@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from app.domain.subscriptions import NotOurs, StripeInvoiceState, StripeSubscriptionState
+from app.domain.subscriptions import ForeignStripeObject, StripeInvoiceState, StripeSubscriptionState
 from app.gateway import translate
 from app.gateway.client import Gateway
 
@@ -75,7 +75,7 @@ async def of_invoice(gateway: Gateway, invoice_id: str) -> str:
     invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
     whose = _subscription_of(invoice)
     if whose is None:
-        raise NotOurs("the invoice is of no subscription")
+        raise ForeignStripeObject("the invoice is of no subscription")
     return whose
 
 

@@ -17,7 +17,7 @@ from stripe.radar import EarlyFraudWarning
 from app.domain import events
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState, StripeWarningState
-from app.domain.events import NotGenuine, RefetchRequest
+from app.domain.events import InvalidEvent, RefetchRequest
 from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
@@ -62,12 +62,12 @@ def refetch_request(text: str) -> RefetchRequest:
     try:
         event = json.loads(text)
     except (ValueError, RecursionError):
-        raise NotGenuine("the body is not JSON") from None
+        raise InvalidEvent("the body is not JSON") from None
     if not isinstance(event, dict) or event.get("object") != "event":
-        raise NotGenuine("the body is not an event")
+        raise InvalidEvent("the body is not an event")
     event_id, kind, thing = event.get("id"), event.get("type"), _inside(event, ("data", "object"))
     if not _is_word(event_id) or not _is_word(kind) or not isinstance(thing, dict):
-        raise NotGenuine("the event lacks its id, its type or its object")
+        raise InvalidEvent("the event lacks its id, its type or its object")
     key, ignored = _key(kind, thing)
     livemode, version, created = event.get("livemode"), event.get("api_version"), event.get("created")
     return RefetchRequest(

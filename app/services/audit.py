@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.context import DatabaseContext
 from app.db import audit
 from app.db.audit import Listed
-from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, broken
+from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break
 
 AT_ONCE = 1000  # entries that one transaction seals or verifies
 
@@ -62,7 +62,7 @@ async def verify(ctx: DatabaseContext, *, kept: str | None = None, progress: Cal
         if not batch:
             break
         for seal, entry in batch:
-            found = broken(seal, entry, after=last)
+            found = find_break(seal, entry, after=last)
             if found is not None:
                 break
             last, holds = seal, holds or seal.hash == kept

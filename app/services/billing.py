@@ -5,7 +5,7 @@ from app.db import inbox, intents, subscribers
 from app.db.engine import leases
 from app.domain import return_urls
 from app.domain.events import CUSTOMER
-from app.domain.invoices import ShownInvoice
+from app.domain.invoices import InvoiceSummary
 from app.domain.subscriptions import NoSubscription
 from app.gateway import invoices, portal
 from app.gateway.client import Gone
@@ -41,7 +41,7 @@ async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
 
 async def invoices_of(
     ctx: Context, sub: str, *, after: str | None, limit: int
-) -> tuple[list[ShownInvoice], str | None]:
+) -> tuple[list[InvoiceSummary], str | None]:
     """Return a page of a reader's invoices, the newest first. Whoever never had to do with Stripe has none."""
     async with ctx.sessions.begin() as session:
         owner = await subscribers.by_sub(session, sub)

@@ -18,13 +18,13 @@ from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscriptions import ConcurrentUpdate
-from app.domain.cancellations import DRAFT, payable_of
+from app.domain.cancellations import DRAFT, payable_invoices
 from app.domain.errors import DomainError, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.subscriptions import (
     OVER,
     AlreadyEnded,
+    ForeignStripeObject,
     NoSubscription,
-    NotOurs,
     StripeInvoiceState,
     StripeSubscriptionState,
     Subscription,
@@ -173,7 +173,7 @@ async def cancel_now(
             after={"ended_at": now.isoformat()},
         )
     # The order stands in the row: a worker repeats it.
-    with suppress(StripeUnavailable, StripeRefused, NotOurs, ConcurrentUpdate):
+    with suppress(StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate):
         await finish(ctx, held.id, now=now)
 
 
@@ -200,7 +200,7 @@ async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
             async with ctx.sessions.begin() as session:
                 await subscriptions.rest(session, held.id)  # it was said to be over, is not, and we never ended it
             return
-        for invoice in payable_of(seen):
+        for invoice in payable_invoices(seen):
             await _void(ctx, held, invoice)
         await _delete_pending(ctx, held, seen)
         await _look(ctx, held.stripe_id, now=now)

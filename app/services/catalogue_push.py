@@ -11,7 +11,7 @@ from app.domain.errors import StripeFault
 from app.domain.plans import Catalogue
 from app.domain.prices import (
     ArchivePrice,
-    CatalogueUnsettled,
+    CatalogueStillDiffers,
     Change,
     CreatePrice,
     CreateProduct,
@@ -72,7 +72,7 @@ async def push(gateway: Gateway, catalogue: Catalogue) -> AsyncIterator[Change]:
             fault = None
         except StripeFault as again:  # it may have happened or not; the same key would only repeat the fault
             fault = again
-    raise fault or CatalogueUnsettled
+    raise fault or CatalogueStillDiffers
 
 
 async def _apply(gateway: Gateway, change: Change, *, attempt: int) -> None:

@@ -19,7 +19,7 @@ from app.domain import entitlements as rules_of_access
 from app.domain import return_urls
 from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.plans import Plan, PriceUnavailable
-from app.domain.subscriptions import AlreadySubscribed, NotOurs
+from app.domain.subscriptions import AlreadySubscribed, ForeignStripeObject
 from app.gateway import checkouts as at_stripe
 from app.gateway import customers, prices
 from app.gateway.client import Gateway
@@ -317,5 +317,5 @@ async def refresh(ctx: Context, stripe_id: str) -> None:
     async with ctx.sessions.begin() as session:
         held = await checkouts.by_stripe_id(session, stripe_id)
     if held is None:
-        raise NotOurs(f"the checkout session {stripe_id} is none of ours")
+        raise ForeignStripeObject(f"the checkout session {stripe_id} is none of ours")
     await _keep(ctx, held, await at_stripe.fetch(ctx.gateway, stripe_id))

@@ -7,7 +7,7 @@ from app.context import Context
 from app.db import audit, comps, grants, issues, subscribers
 from app.db.engine.session import new_id
 from app.domain.callers import Reader
-from app.domain.comps import Comp, grant_of, lasts_until
+from app.domain.comps import Comp, end_of_comp, grant_of
 from app.domain.errors import NotFound
 
 
@@ -38,7 +38,7 @@ async def give(
         if given is not None:
             return given
         calendar = await issues.calendar(session, ctx.rules.zone)
-        ends = lasts_until(until=until, issues=count, calendar=calendar, now=now)
+        ends = end_of_comp(until=until, issues=count, calendar=calendar, now=now)
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
         comp = Comp(
             id=comp_id or new_id("cmp"),

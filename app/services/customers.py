@@ -11,7 +11,7 @@ from app.db import anomalies, audit, inbox, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.anomalies import ADDRESS_DIFFERS, address_differs
+from app.domain.anomalies import ADDRESS_MISMATCH, address_mismatch
 from app.domain.customers import StripeCustomerState
 from app.domain.events import SUBSCRIPTION
 from app.domain.imports import UNCLAIMED
@@ -37,7 +37,7 @@ async def follow(ctx: Context, customer_id: str) -> None:
             await subscribers.call(session, owner.id, email=seen.email, name=seen.name)
             return
         await anomalies.report(
-            session, customer_id, _differences(owner, seen), subscriber_id=owner.id, among=[ADDRESS_DIFFERS]
+            session, customer_id, _differences(owner, seen), subscriber_id=owner.id, among=[ADDRESS_MISMATCH]
         )
 
 
@@ -61,5 +61,5 @@ async def _part(session: Session, owner: Subscriber, customer_id: str) -> None:
 
 
 def _differences(owner: Subscriber, seen: StripeCustomerState) -> dict[str, str]:
-    reason = address_differs(owner.email, seen.email)
-    return {ADDRESS_DIFFERS: reason} if reason is not None else {}
+    reason = address_mismatch(owner.email, seen.email)
+    return {ADDRESS_MISMATCH: reason} if reason is not None else {}

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from app.context import Context
 from app.db import dashboard_stats, health
-from app.domain.dashboard_stats import Figures, first_monday
+from app.domain.dashboard_stats import DashboardStats, first_monday
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
     """What the front page shows. The events are of this moment, the figures of ``age`` ago."""
 
-    figures: Figures | None  # None: they are being counted for the first time
+    figures: DashboardStats | None  # None: they are being counted for the first time
     age: timedelta | None
     being_counted: bool
     events: dict[str, int]  # those that wait, by state
@@ -33,7 +33,7 @@ async def front(ctx: Context) -> Front:
         )
 
 
-async def last(ctx: Context) -> Figures | None:
+async def last(ctx: Context) -> DashboardStats | None:
     """Return the last figures, for a picture of them."""
     async with ctx.sessions.begin() as session:
         return (await dashboard_stats.read(session)).figures

@@ -16,9 +16,9 @@ from app.context import Context
 from app.db import audit, payments, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscriptions import ConcurrentUpdate
-from app.domain.duplicates import DuplicateCandidate, judge
+from app.domain.duplicates import DuplicateCandidate, resolve
 from app.domain.rules import Rules
-from app.domain.subscriptions import NotOurs, Subscription
+from app.domain.subscriptions import ForeignStripeObject, Subscription
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gone
 
@@ -38,7 +38,7 @@ async def settle(ctx: Context, subscriber_id: str, *, now: datetime) -> None:
         for held in live:
             seen[held.id] = None
             look = partial(at_stripe.fetch, ctx.gateway, held.stripe_id)
-            with suppress(NotOurs, Gone):  # then it is nobody's candidate
+            with suppress(ForeignStripeObject, Gone):  # then it is nobody's candidate
                 seen[held.id] = (
                     await sync_subscription.keep(ctx.sessions, ctx.rules, held.stripe_id, look, now=now, alone=True)
                 ).version
@@ -56,7 +56,7 @@ async def _settled(
     live = await subscriptions.live_of(session, subscriber_id)
     if any(held.id not in seen or seen[held.id] not in {None, held.version} for held in live):
         return False
-    verdict = judge([await _rival(session, held) for held in live if seen[held.id] is not None])
+    verdict = resolve([await _rival(session, held) for held in live if seen[held.id] is not None])
     for loser, ended_by in verdict.ends:
         if await cancellations.end(session, rules, loser.id, by=ended_by, now=now):
             await audit.record(

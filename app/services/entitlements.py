@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from app.db.engine.session import DatabaseUnreachable
 from app.db.entitlements import EntitlementLookup, EntitlementRow, load_feature
 from app.domain.entitlements import (
-    NOBODY,
-    Access,
+    NO_ENTITLEMENTS,
     Decision,
+    EntitlementSet,
     decide,
     decisions,
     load,
@@ -162,7 +162,7 @@ class Entitlements:
         if found is None or not found.stands(now):
             catalogue = self._catalogue
             catalogue.feature(feature)
-            access = load_feature(feature, known.row.parsed) if known.row is not None else NOBODY
+            access = load_feature(feature, known.row.parsed) if known.row is not None else NO_ENTITLEMENTS
             until = next_change(access, catalogue, (feature,), now=now)
             found = Answer(decide(access, feature, catalogue, now=now), now, until)
             known.answers[feature] = found
@@ -185,7 +185,7 @@ class Entitlements:
         """Return the answer for every feature there is."""
         known = await self.look(sub)
         catalogue = self._catalogue
-        access: Access = load(known.row.parsed) if known.row is not None else NOBODY
+        access: EntitlementSet = load(known.row.parsed) if known.row is not None else NO_ENTITLEMENTS
         answers = decisions(access, catalogue, now=now)
         allowed = {name: answer for name, answer in answers.items() if answer.allowed}
         if not known.certain and not allowed:

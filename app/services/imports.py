@@ -7,7 +7,7 @@ from app.db import imports, subscribers
 from app.db.subscribers import Subscriber
 from app.domain.callers import Reader
 from app.domain.errors import NotFound
-from app.domain.imports import meant
+from app.domain.imports import only_match
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ async def greet(ctx: Context, reader: Reader) -> None:
     try:
         async with ctx.sessions.begin() as session:
             found = await imports.claimable(session, reader.email)
-            one = meant(found)
+            one = only_match(found)
             if one is None:
                 if found:
                     log.warning("claim_is_ambiguous", sub=reader.sub, subscribers=[each.id for each in found])

@@ -14,7 +14,7 @@ from app.context import Context, DatabaseContext
 from app.db import audit, grants, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
-from app.domain.calendar_changes import difference
+from app.domain.calendar_changes import affected_terms
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
 from app.domain.issues import (
@@ -23,9 +23,9 @@ from app.domain.issues import (
     Issue,
     IssueOutOfOrder,
     Ledger,
-    Run,
+    ScheduledTerm,
     check_order,
-    lay_out,
+    schedule_terms,
 )
 from app.domain.rules import Rules
 from app.domain.subscriptions import EXTENSION, AlreadyEnded, Subscription
@@ -142,7 +142,7 @@ async def _keep(session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by
             before=old.as_facts() if old else None,
             after=issue.as_facts(),
         )
-    touched = difference(before, after)
+    touched = affected_terms(before, after)
     if touched is not None:
         await issues.tell(session, touched)
         await leases.notify(session)
@@ -225,14 +225,14 @@ async def extend(
     )
 
 
-async def _newest(session: Session, rules: Rules, held: Subscription) -> Run:
+async def _newest(session: Session, rules: Rules, held: Subscription) -> ScheduledTerm:
     """
     Return a subscription's newest term, laid on the calendar.
 
     :raises AlreadyEnded: nothing is owed of it any more, or nothing was ever paid.
     """
     calendar = await issues.calendar(session, rules.zone, held=True)
-    runs = lay_out(held, await subscriptions.terms_of(session, held.id), calendar, rules.catalogue)
+    runs = schedule_terms(held, await subscriptions.terms_of(session, held.id), calendar, rules.catalogue)
     if not runs:
         raise AlreadyEnded("no term of the subscription was paid")
     if runs[-1].ended_at is not None:

@@ -26,8 +26,8 @@ from app.domain.disputes import (
     UNKNOWN_PAYMENT,
     StripeDisputeState,
     StripeWarningState,
-    answer_to,
-    concern_of,
+    attention_reason,
+    effect_of,
     policy_at,
     suspends,
 )
@@ -35,7 +35,7 @@ from app.domain.errors import NotFound
 from app.domain.events import INVOICE, RefetchFirst
 from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, RefundInProgress, StripeRefundState, tax_part
 from app.domain.rules import Rules
-from app.domain.subscriptions import OVER, NotOurs, Payment
+from app.domain.subscriptions import OVER, ForeignStripeObject, Payment
 from app.gateway import disputes as disputes_at_stripe
 from app.gateway import refunds as at_stripe
 
@@ -96,7 +96,7 @@ async def follow_dispute(ctx: Context, dispute_id: str, *, now: datetime) -> Non
     """
     seen = await disputes_at_stripe.fetch(ctx.gateway, dispute_id)
     await _keep_foreign(ctx, [seen], now=now)
-    raise NotOurs(f"the charge {seen.charge_id} belongs to no payment of ours")
+    raise ForeignStripeObject(f"the charge {seen.charge_id} belongs to no payment of ours")
 
 
 async def _lock(session: Session, payment_id: str) -> Followed:
@@ -126,11 +126,11 @@ async def _dispute(
         if before is None or before.status != one.status:
             log.warning("dispute", dispute=one.id, payment=payment.id, status=one.status, due_by=one.due_by)
         lost_before = before is not None and before.lost_at is not None
-        concern = concern_of(
+        concern = attention_reason(
             one, paid=payment.amount, currency=payment.currency, refunded=given, lost_before=lost_before
         )
         await disputes.keep(session, one, subscriber_id=held.subscriber_id, concern=concern, now=now)
-        if answer_to(one.status).access == ENDED and await disputes.mark_lost(session, one.id, now=now):
+        if effect_of(one.status).access == ENDED and await disputes.mark_lost(session, one.id, now=now):
             await _lose(session, rules, held, one, now=now)
     known = await disputes.of_invoice(session, payment.invoice_id)
     suspending = [one.id for one in known if suspends(one, rules.catalogue.disputes)]

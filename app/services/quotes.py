@@ -6,7 +6,7 @@ from app.aggregates import quotes as cases
 from app.context import Context
 from app.db import subscribers, subscriptions
 from app.domain.errors import NotFound
-from app.domain.quotes import Quote, quotes, the_guarantee
+from app.domain.quotes import Quote, guarantee_quote, quotes
 from app.domain.subscriptions import NoSubscription
 
 
@@ -35,4 +35,4 @@ async def guarantee_of(ctx: Context, sub: str, *, now: datetime) -> tuple[str, Q
         asked = await cases.of_subscription(session, ctx.rules, held.id, now=now) if held else None
     if asked is None:
         raise NoSubscription
-    return the_guarantee(asked.case, now=now, zone=ctx.rules.zone)
+    return guarantee_quote(asked.case, now=now, zone=ctx.rules.zone)

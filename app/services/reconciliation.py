@@ -19,24 +19,24 @@ from app.db.reconciliation import Sweep
 from app.domain import events
 from app.domain.customers import StripeCustomerState
 from app.domain.errors import NotFound
-from app.domain.events import NotGenuine, with_mode
+from app.domain.events import InvalidEvent, with_mode
 from app.domain.reconciliation import (
     DONE,
+    EVENT_RETENTION,
     EVENTS,
-    FULL_AFTER,
+    FULL_INTERVAL,
     IMPORT,
     PAYMENTS,
     REFUNDS,
-    REMEMBERED,
     SUBSCRIPTIONS,
     Difference,
     ListedRefund,
     batches,
+    compare_payments,
+    compare_refund,
+    compare_subscription,
+    comparison_start,
     next_phase,
-    of_payments,
-    of_refund,
-    of_subscription,
-    started_from,
     unknown_at_stripe,
 )
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
@@ -124,10 +124,10 @@ async def run(
     """
     async with ctx.sessions.begin() as session:
         sweep = await rows.by_id(session, sweep_id)
-        full_before = await rows.finished_since(session, within=FULL_AFTER)
+        full_before = await rows.finished_since(session, within=FULL_INTERVAL)
     if sweep is None:
         raise NotFound("there is no such sweep")
-    since = started_from(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
+    since = comparison_start(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
     handed = _Run(
         ctx=ctx,
         now=now,
@@ -156,7 +156,7 @@ async def _events(run: _Run, sweep: Sweep) -> None:
     """Take in a page of what Stripe told of and we have not heard."""
     types = batches(translate.TYPES_WITH_EFFECT, of=at_stripe.TYPES_AT_ONCE)
     number, after = sweep.cursor.get("types", 0), sweep.cursor.get("after")
-    since = max(run.now - REMEMBERED, sweep.since or run.now - REMEMBERED)
+    since = max(run.now - EVENT_RETENTION, sweep.since or run.now - EVENT_RETENTION)
     page = await at_stripe.events(
         run.ctx.gateway, types[number], since=since, undelivered=sweep.since is None, after=after
     )
@@ -164,7 +164,7 @@ async def _events(run: _Run, sweep: Sweep) -> None:
     for text in page.found:
         try:
             refetch = with_mode(translate.refetch_request(text), livemode=run.ctx.settings.livemode)
-        except NotGenuine:  # nothing of an event but its name; the comparison that follows does without
+        except InvalidEvent:  # nothing of an event but its name; the comparison that follows does without
             log.warning("event_not_understood")
             continue
         if refetch.ignored is None:
@@ -256,7 +256,7 @@ def _compared(
     run: _Run, sweep: Sweep, held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
     has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # there would be one
-    return of_subscription(held, seen, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
+    return compare_subscription(held, seen, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
 async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[StripeSubscriptionState]") -> list[str]:
@@ -299,7 +299,7 @@ async def _payments(run: _Run, sweep: Sweep) -> None:
             difference
             for one in listed
             if one.subscription_id in ours and f"{events.SUBSCRIPTION}:{one.subscription_id}" not in waiting
-            for difference in of_payments(one, held)
+            for difference in compare_payments(one, held)
         ]
         phase, cursor = _onward(sweep, page.next)
         paid = sum(len(one.invoice.payments) for one in listed)
@@ -331,7 +331,7 @@ async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
         seen = look.refund if look is not None else await at_stripe.refund(run.ctx.gateway, listed.refund.id)
         async with run.ctx.sessions.begin() as session:
             held = await refunds.at_stripe(session, seen.id, ours=seen.ours, payment_id=str(listed.payment_id))
-        difference = of_refund(held, ListedRefund(refund=seen, payment_id=listed.payment_id))
+        difference = compare_refund(held, ListedRefund(refund=seen, payment_id=listed.payment_id))
         if difference is None:
             return None
     return difference

@@ -21,7 +21,7 @@ from app.db import attention, audit, intents, payments, refunds, subscribers
 from app.db.engine import leases
 from app.db.engine.session import Session, new_id
 from app.db.subscriptions import ConcurrentUpdate
-from app.domain.credit_notes import CreditNoteRefused, forms, standing_note
+from app.domain.credit_notes import CreditNoteRefused, parameter_variants, reusable_credit_note
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
 from app.domain.quotes import accept, needs_approval, payments_of_term, quote
@@ -329,13 +329,13 @@ async def _credit(ctx: Context, refund: Refund, payment: Payment) -> bool:
     """
     assert refund.stripe_refund_id is not None
     async with ctx.sessions.begin() as session:
-        note = standing_note(refund, await refunds.of_payment(session, payment.id))
+        note = reusable_credit_note(refund, await refunds.of_payment(session, payment.id))
     if note is None:
         note = await at_stripe.credit_note_of(ctx.gateway, payment.invoice_id, refund.stripe_refund_id)
     if note is None:
         invoice = await at_stripe.invoice_lines(ctx.gateway, payment.invoice_id)
         refusal: StripeRefused | None = None
-        for parameters in forms(refund, invoice):
+        for parameters in parameter_variants(refund, invoice):
             try:
                 note = await _write_note(ctx, refund, {**parameters, "metadata": {OUR_REFUND: refund.id}})
                 break

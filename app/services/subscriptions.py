@@ -12,12 +12,12 @@ from app.aggregates import quotes, sync_subscription
 from app.context import Context
 from app.db import inbox, issues, payments, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.cancellations import End, end_of_what_is_paid
+from app.domain.cancellations import EndPreview, preview_period_end
 from app.domain.events import SUBSCRIPTION, RefetchInstead
 from app.domain.issues import Ledger, ledgers_of
-from app.domain.quotes import Quote, the_guarantee
+from app.domain.quotes import Quote, guarantee_quote
 from app.domain.status_table import Notice, notice_of
-from app.domain.subscriptions import NoSubscription, NotOurs, StripeSubscriptionState, Subscription, Term
+from app.domain.subscriptions import ForeignStripeObject, NoSubscription, StripeSubscriptionState, Subscription, Term
 from app.gateway import subscriptions as at_stripe
 
 
@@ -30,7 +30,7 @@ class Mine:
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None until there is a calendar
     notice: Notice | None
-    end_of_what_is_paid: End  # if it were cancelled now, to end so
+    end_of_what_is_paid: EndPreview  # if it were cancelled now, to end so
 
 
 async def refresh(
@@ -62,7 +62,7 @@ async def refresh(
         return await sync_subscription.keep(
             ctx.sessions, ctx.rules, stripe_id, look, now=now, version=version, seen=seen
         )
-    except NotOurs as refusal:
+    except ForeignStripeObject as refusal:
         if last is not None:
             async with ctx.sessions.begin() as session:
                 await sync_subscription.report_foreign(session, ctx.rules, last, refusal)
@@ -104,7 +104,7 @@ async def mine(ctx: Context, sub: str, *, now: datetime) -> Mine:
         asked = await quotes.of_subscription(session, ctx.rules, held.id, now=now)
         calendar = await issues.calendar(session, ctx.rules.zone)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
-    quote = the_guarantee(asked.case, now=now, zone=ctx.rules.zone)[1] if asked is not None else None
+    quote = guarantee_quote(asked.case, now=now, zone=ctx.rules.zone)[1] if asked is not None else None
     latest = running or terms
     term = latest[-1] if latest else None
     ledgers = ledgers_of(held, terms, calendar, ctx.rules.catalogue, now=now) if len(calendar) else []
@@ -115,7 +115,7 @@ async def mine(ctx: Context, sub: str, *, now: datetime) -> Mine:
         guarantee=quote,
         ledger=ledger,
         notice=notice_of(held, terms, ctx.rules.access),
-        end_of_what_is_paid=end_of_what_is_paid(held, terms),
+        end_of_what_is_paid=preview_period_end(held, terms),
     )
 
 

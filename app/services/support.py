@@ -27,7 +27,7 @@ from app.domain.comps import Comp
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
-from app.domain.history import Happening, Story, told
+from app.domain.history import HistoryEntry, ReaderRecords, history_of
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
@@ -54,7 +54,7 @@ class Overview:
     comps: list[Comp]
     grants: list[Grant]
     access: dict[str, Decision]
-    timeline: list[Happening]
+    timeline: list[HistoryEntry]
     anomalies: list[Anomaly]
 
 
@@ -190,15 +190,15 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
         grants=granted,
         anomalies=odd,
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
-        timeline=told(
-            Story(
+        timeline=history_of(
+            ReaderRecords(
                 subscriptions=held,
                 payments=paid,
                 refunds=given,
                 disputes=disputed,
                 comps=free,
-                notes=notes,
-                told=told_of,
+                actions=notes,
+                stripe_events=told_of,
             ),
             ctx.rules.zone,
         ),

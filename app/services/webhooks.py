@@ -23,7 +23,7 @@ from app.db.subscriptions import ConcurrentUpdate
 from app.domain import events
 from app.domain.errors import StripeUnavailable
 from app.domain.events import RefetchFirst, RefetchInstead
-from app.domain.subscriptions import NotOurs, StripeSubscriptionState
+from app.domain.subscriptions import ForeignStripeObject, StripeSubscriptionState
 from app.gateway import signatures, translate
 from app.gateway.client import Gone
 
@@ -108,7 +108,7 @@ async def apply(
             await inbox.move(session, ids, key=same.key)
             await leases.notify(session)
         log.info("events_moved", key=claimed.key, event_ids=ids, to=same.key)
-    except (NotOurs, Gone) as foreign:
+    except (ForeignStripeObject, Gone) as foreign:
         async with ctx.sessions.begin() as session:
             await inbox.ignore(session, ids, reason=str(foreign))
         _count("ignored", ids)
@@ -151,7 +151,7 @@ async def catch_up(
     :raises StripeUnavailable: it could not be listed; all is put back.
     """
     async with ctx.sessions.begin() as session:
-        if not events.lists_better(*await inbox.backlog(session), above=ctx.settings.backlog_threshold):
+        if not events.should_list(*await inbox.backlog(session), above=ctx.settings.backlog_threshold):
             return False
         if not await leases.take(session, CATCHING_UP, owner=owner, lease=ctx.settings.lease):
             return False

@@ -25,7 +25,7 @@ from app.domain.refunds import (
     WITHDRAWN,
     Refund,
     RefundInProgress,
-    left_of,
+    refundable_amount,
 )
 from app.domain.subscriptions import Payment
 from tests.aggregates.test_sync_subscription import NOW, subscribed
@@ -98,7 +98,7 @@ async def test_what_is_ordered_is_never_more_than_is_left(
     async with sessions.begin() as session:
         known = await refunds.of_payment(session, payment.id)
         due = (await session.scalars(select(Row.id).where(Row.due_at <= func.now()))).all()
-    assert left_of(payment, known) >= 0
+    assert refundable_amount(payment, known) >= 0
     if ordered is None:
         assert (made, due) == (None, [])
         return

@@ -12,7 +12,7 @@ from app.db import checkouts, grants, intents, payments, refunds, subscribers, s
 from app.db.checkouts import Choice
 from app.db.engine.session import Session, Sessions
 from app.db.subscriptions import ConcurrentUpdate
-from app.domain.entitlements import PAID_TERM, Grant, Spell
+from app.domain.entitlements import PAID_TERM, AccessPeriod, Grant
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, payments_of, terms_of
 from tests.domain.test_entitlements import CATALOGUE, POLICY
@@ -118,7 +118,7 @@ async def test_a_refunded_term_stays_refunded_when_stripe_is_looked_at_again(ses
 
 
 async def test_ending_what_one_subscription_grants_takes_nothing_of_another(sessions: Sessions) -> None:
-    spell = Spell(NOW, NOW + timedelta(days=30), PAID_TERM)
+    spell = AccessPeriod(NOW, NOW + timedelta(days=30), PAID_TERM)
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         other = await subscriptions.save(session, owner.id, replace(SEEN, id="sub_2"), if_version=0)

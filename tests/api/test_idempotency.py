@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.db.engine.session import Sessions
 from app.db.idempotency import Begun
 from app.domain.errors import DomainError, StripeUnavailable
-from app.domain.refunds import OutsideGuarantee
+from app.domain.refunds import GuaranteeExpired
 from app.services import idempotency
 from app.services.idempotency import Answer, KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from tests.support.contexts import database_context
@@ -147,8 +147,8 @@ async def test_who_was_overtaken_neither_answers_nor_frees_the_key(sessions: Ses
 
 
 async def test_a_refusal_by_a_rule_is_not_kept_and_frees_the_key(desk: Desk) -> None:
-    with pytest.raises(OutsideGuarantee):
-        await desk.refund("rfd_1", fails_with=OutsideGuarantee())
+    with pytest.raises(GuaranteeExpired):
+        await desk.refund("rfd_1", fails_with=GuaranteeExpired())
     assert (await desk.refund("rfd_2", body=b'{"other": 1}')).body["id"] == "rfd_2"
 
 
@@ -167,7 +167,7 @@ async def test_work_that_broke_off_is_gone_on_with_at_once_under_the_same_id(des
 
 
 async def test_an_heir_that_is_refused_keeps_the_id_since_the_dead_request_may_have_got_further(desk: Desk) -> None:
-    for failure in (StripeUnavailable(), OutsideGuarantee()):
+    for failure in (StripeUnavailable(), GuaranteeExpired()):
         with pytest.raises(DomainError):
             await desk.refund("rfd_1", fails_with=failure)
     await desk.refund("rfd_2")

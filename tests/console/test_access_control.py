@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from app.console import app as console
 from app.console.sign_in import safe_return_path
-from app.domain.callers import IMPLIES
+from app.domain.callers import IMPLIED_ROLES
 from demo.browser import Browser
 from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
@@ -65,7 +65,7 @@ async def test_reader_without_staff_role_has_no_access(shop: Shop, open_console:
 @pytest.mark.parametrize("who", STAFF)
 async def test_each_role_can_open_its_own_pages_only(shop: Shop, open_console: OpenConsole, who: str) -> None:
     console = await open_console(f"{who}@example.com")
-    roles = IMPLIES[STAFF[who]] | ({"support"} if who == "supervisor" else set())
+    roles = IMPLIED_ROLES[STAFF[who]] | ({"support"} if who == "supervisor" else set())
     for path, role in pages("GET"):
         page = await console.open(path)
         admitted = role == "any" or role in roles

@@ -7,27 +7,27 @@ import pytest
 
 from app.console import charts
 from app.console.charts import Chart, Series
-from app.domain.dashboard_stats import Figures, Given, Held, Unpaid, Week
+from app.domain.dashboard_stats import DashboardStats, OverdueTotal, RefundTotal, SubscriptionCount, Week
 
 SVG = "{http://www.w3.org/2000/svg}"
-FIGURES = Figures(
+FIGURES = DashboardStats(
     held=[
-        Held("active", False, 1200),
-        Held("active", True, 800),
-        Held("past_due", False, 3),
-        Held("canceled", True, 9),
+        SubscriptionCount("active", False, 1200),
+        SubscriptionCount("active", True, 800),
+        SubscriptionCount("past_due", False, 3),
+        SubscriptionCount("canceled", True, 9),
     ],
     weeks=[Week(date(2026, 1, 5 + 7 * number), number * 10, number) for number in range(3)],
-    given=[Given("guarantee", "other", 2, 9800, "usd"), Given("goodwill", "hardship", 1, 500, "usd")],
-    unpaid=[Unpaid("3 to 6 days", 4, 19600, "usd")],
+    given=[RefundTotal("guarantee", "other", 2, 9800, "usd"), RefundTotal("goodwill", "hardship", 1, 500, "usd")],
+    unpaid=[OverdueTotal("3 to 6 days", 4, 19600, "usd")],
 )
-EMPTY = Figures(held=[], weeks=[], given=[], unpaid=[])
+EMPTY = DashboardStats(held=[], weeks=[], given=[], unpaid=[])
 
 
 @pytest.mark.parametrize("name", charts.FIGURES)
 @pytest.mark.parametrize("figures", [FIGURES, EMPTY], ids=["figures", "no figures"])
 @pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
-def test_chart_is_accessible_and_stays_within_its_borders(name: str, figures: Figures, *, narrow: bool) -> None:
+def test_chart_is_accessible_and_stays_within_its_borders(name: str, figures: DashboardStats, *, narrow: bool) -> None:
     image = ET.fromstring(charts.svg(charts.FIGURES[name](figures), narrow=narrow))
     assert image.get("role") == "img"
     assert image.findtext(f"{SVG}title")

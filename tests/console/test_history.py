@@ -4,16 +4,16 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.console import history
-from app.domain.history import Happening
+from app.domain.history import HistoryEntry
 from app.domain.text import format_date
 
 CHICAGO = ZoneInfo("America/Chicago")
 NIGHT = datetime(2026, 3, 2, 5, 30, tzinfo=UTC)  # 11:30 PM on March 1 in Chicago
 
 
-def entry(hours: int, kind: str, text: str) -> Happening:
+def entry(hours: int, kind: str, text: str) -> HistoryEntry:
     at = NIGHT + timedelta(hours=hours)
-    return Happening(at=at, kind=kind, words=f"{format_date(at, CHICAGO)}: {text}")
+    return HistoryEntry(at=at, kind=kind, words=f"{format_date(at, CHICAGO)}: {text}")
 
 
 def test_newest_day_is_first_and_stripe_events_in_a_row_are_collapsed() -> None:

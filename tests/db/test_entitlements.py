@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.db.engine.pool import open_pool
 from app.db.entitlements import EntitlementLookup, load_feature
-from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, Access, Spell, decide, dump
+from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, AccessPeriod, EntitlementSet, decide, dump
 from app.domain.plans import Catalogue, Feature
 from tests.support.database import END_THE_OTHERS, OFTEN
 
@@ -18,16 +18,16 @@ NAMES = ("archive", "audio", "print_edition")
 CATALOGUE = Catalogue(publisher="", plans={}, features={name: Feature(name=name, title=name) for name in NAMES})
 
 days = st.integers(-3, 3).map(lambda days: NOW + timedelta(days=days))
-spells = st.builds(Spell, days, days, st.sampled_from([PAID_TERM, GRACE_PERIOD]))
+spells = st.builds(AccessPeriod, days, days, st.sampled_from([PAID_TERM, GRACE_PERIOD]))
 accesses = st.builds(
-    Access,
+    EntitlementSet,
     features=st.dictionaries(st.sampled_from(NAMES), st.lists(spells, max_size=3).map(tuple)),
     otherwise=st.just(ENDED),
 )
 
 
 @given(accesses, st.sampled_from(NAMES))
-def test_a_part_of_the_row_decides_as_the_whole_row_does(access: Access, feature: str) -> None:
+def test_a_part_of_the_row_decides_as_the_whole_row_does(access: EntitlementSet, feature: str) -> None:
     part = load_feature(feature, dump(access))
 
     assert decide(part, feature, CATALOGUE, now=NOW) == decide(access, feature, CATALOGUE, now=NOW)

@@ -9,7 +9,7 @@ import pytest
 
 from app.db.engine.pool import open_pool
 from app.db.inbox_writer import InboxWriter, ReceivedEvent
-from app.domain.events import NotStored, RefetchRequest
+from app.domain.events import EventNotStored, RefetchRequest
 
 
 def event(number: int, *, payload: str = "{}") -> ReceivedEvent:
@@ -70,7 +70,7 @@ async def test_an_event_that_cannot_be_stored_fails_alone(pool: "asyncpg.Pool[as
     results = await asyncio.gather(*(writer.store(one) for one in events), return_exceptions=True)
 
     assert [results[0], results[2]] == [True, True]
-    assert isinstance(results[1], NotStored)
+    assert isinstance(results[1], EventNotStored)
     assert await pool.fetchval("SELECT array_agg(id ORDER BY id) FROM events") == ["evt_1", "evt_3"]
 
 
@@ -80,7 +80,7 @@ async def test_a_database_error_fails_the_waiting_events_only(
     writer = InboxWriter(pool)
     await pool.execute("ALTER TABLE events RENAME TO away")
     results = await asyncio.gather(*(writer.store(event(n)) for n in range(5)), return_exceptions=True)
-    assert all(isinstance(one, NotStored) for one in results)
+    assert all(isinstance(one, EventNotStored) for one in results)
 
     await pool.execute("ALTER TABLE away RENAME TO events")
     assert await writer.store(event(1))
@@ -92,7 +92,7 @@ async def test_events_beyond_the_memory_limit_are_refused(pool: "asyncpg.Pool[as
         answers = [asyncio.create_task(writer.store(event(n, payload="x" * 300))) for n in range(5)]
         refused, waiting = await asyncio.wait(answers, timeout=0.3)
         assert len(waiting) == 3
-        assert all(isinstance(one.exception(), NotStored) for one in refused)
+        assert all(isinstance(one.exception(), EventNotStored) for one in refused)
 
     await asyncio.gather(*waiting)
     assert await writer.store(event(9, payload="x" * 900))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.audit import CHANGED, REMOVED, Break, Entry, Seal, broken, reason_and_words, seal
+from app.domain.audit import CHANGED, REMOVED, Break, Entry, Seal, find_break, seal, split_reason
 
 Row = tuple[Seal, Entry | None]
 words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
@@ -60,7 +60,7 @@ def chained(of: Sequence[Entry]) -> list[Row]:
 def first_break(rows: Sequence[Row]) -> Break | None:
     last = None
     for found, one in rows:
-        what = broken(found, one, after=last)
+        what = find_break(found, one, after=last)
         if what is not None:
             return what
         last = found
@@ -148,4 +148,4 @@ def test_any_insertion_is_found_even_with_a_seal_that_follows_on_the_one_before(
     ],
 )
 def test_an_entry_keeps_codes_and_words_stand_beside_it(actor: str, reason: str | None, kept: object) -> None:
-    assert reason_and_words(reason, actor=actor) == kept
+    assert split_reason(reason, actor=actor) == kept

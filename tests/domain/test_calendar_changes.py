@@ -6,14 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.calendar_changes import Change, difference
-from app.domain.issues import Calendar, Issue, Run, lay_out
+from app.domain.calendar_changes import AffectedTerms, affected_terms
+from app.domain.issues import Calendar, Issue, ScheduledTerm, schedule_terms
 from app.domain.subscriptions import Term
 from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION
 from tests.domain.test_issues import CHICAGO, PLAIN, calendars, chains, issue
 
 
-def touched(change: Change | None, runs: list[Run]) -> bool:
+def touched(change: AffectedTerms | None, runs: list[ScheduledTerm]) -> bool:
     """Tell whether the database's query finds one of a subscription's terms."""
     if change is None:
         return False
@@ -57,26 +57,26 @@ def test_whoever_is_not_found_has_nothing_to_be_derived_anew(
     both: tuple[list[Issue], list[Issue]], terms: list[Term]
 ) -> None:
     old, new = (Calendar(issues, CHICAGO) for issues in both)
-    before, after = (lay_out(SUBSCRIPTION, terms, calendar, CATALOGUE) for calendar in (old, new))
+    before, after = (schedule_terms(SUBSCRIPTION, terms, calendar, CATALOGUE) for calendar in (old, new))
 
-    if not touched(difference(old, new), before):
+    if not touched(affected_terms(old, new), before):
         assert [run.noted() for run in after] == [run.noted() for run in before]
         assert [run.editions_until() for run in after] == [run.editions_until() for run in before]
 
 
 @given(changed())
 def test_a_change_is_stored_as_it_was(both: tuple[list[Issue], list[Issue]]) -> None:
-    change = difference(*(Calendar(issues, CHICAGO) for issues in both))
+    change = affected_terms(*(Calendar(issues, CHICAGO) for issues in both))
 
-    assert change is None or Change.load(change.dump()) == change
+    assert change is None or AffectedTerms.load(change.dump()) == change
 
 
 def test_a_slip_touches_those_who_end_or_begin_about_it_and_nobody_else() -> None:
     slipped = {**PLAIN, 23: replace(PLAIN[23], actual_mail_date=date(2027, 2, 18))}
 
-    change = difference(Calendar(PLAIN.values(), CHICAGO), Calendar(slipped.values(), CHICAGO))
+    change = affected_terms(Calendar(PLAIN.values(), CHICAGO), Calendar(slipped.values(), CHICAGO))
 
-    assert change == Change(
+    assert change == AffectedTerms(
         last=frozenset({22, 23}),
         begun=((datetime(2027, 2, 5, 6, tzinfo=UTC), datetime(2027, 2, 18, 6, tzinfo=UTC)),),
     )
@@ -85,10 +85,10 @@ def test_a_slip_touches_those_who_end_or_begin_about_it_and_nobody_else() -> Non
 def test_next_years_plan_touches_those_beyond_the_calendar_and_those_who_end_with_its_last_issue() -> None:
     short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)
 
-    assert difference(short, Calendar(PLAIN.values(), CHICAGO)) == Change(since=20, beyond=True)
+    assert affected_terms(short, Calendar(PLAIN.values(), CHICAGO)) == AffectedTerms(since=20, beyond=True)
 
 
 def test_another_title_touches_nobody() -> None:
     renamed = {**PLAIN, 3: replace(PLAIN[3], title="Another")}
 
-    assert difference(Calendar(PLAIN.values(), CHICAGO), Calendar(renamed.values(), CHICAGO)) is None
+    assert affected_terms(Calendar(PLAIN.values(), CHICAGO), Calendar(renamed.values(), CHICAGO)) is None

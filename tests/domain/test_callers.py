@@ -13,7 +13,7 @@ from app.domain.callers import (
     ServerKey,
     UnknownScope,
     known_scopes,
-    with_implied,
+    with_implied_roles,
 )
 
 
@@ -29,11 +29,11 @@ from app.domain.callers import (
     ],
 )
 def test_a_role_brings_those_that_it_implies(given: list[str], has: set[str]) -> None:
-    assert with_implied(given) == has
+    assert with_implied_roles(given) == has
 
 
 def test_who_lacks_the_role_is_told_which_one_is_needed() -> None:
-    agent = Reader(sub="staff-agent", roles=with_implied([SUPPORT]))
+    agent = Reader(sub="staff-agent", roles=with_implied_roles([SUPPORT]))
     agent.require(SUPPORT)
     with pytest.raises(NotAllowed) as refused:
         agent.require(SUPERVISOR)

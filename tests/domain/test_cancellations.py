@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.cancellations import End, end_of_what_is_paid, over_since
+from app.domain.cancellations import EndPreview, ended_since, preview_period_end
 from app.domain.refunds import DASHBOARD, GOODWILL
 from app.domain.subscriptions import Subscription, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
@@ -23,19 +23,19 @@ TRIAL = replace(RUNS, status="trialing", current_period_end=TRIED, trial_end=TRI
 @pytest.mark.parametrize(
     ("held", "terms", "end"),
     [
-        pytest.param(RUNS, [PAID], End(YEAR, YEAR), id="it ends with its period, and is read until then"),
-        pytest.param(replace(RUNS, cancel_at=EARLY), [PAID], End(EARLY, EARLY), id="an earlier end stays"),
-        pytest.param(replace(RUNS, cancel_at=YEAR + DAY), [PAID], End(YEAR, YEAR), id="a later end does not"),
+        pytest.param(RUNS, [PAID], EndPreview(YEAR, YEAR), id="it ends with its period, and is read until then"),
+        pytest.param(replace(RUNS, cancel_at=EARLY), [PAID], EndPreview(EARLY, EARLY), id="an earlier end stays"),
+        pytest.param(replace(RUNS, cancel_at=YEAR + DAY), [PAID], EndPreview(YEAR, YEAR), id="a later end does not"),
         pytest.param(
-            replace(RUNS, current_period_end=LATER), [PAID], End(LATER, YEAR), id="what is unpaid is not read"
+            replace(RUNS, current_period_end=LATER), [PAID], EndPreview(LATER, YEAR), id="what is unpaid is not read"
         ),
-        pytest.param(RUNS, [GIVEN_BACK], End(YEAR, None), id="what was given back is not read"),
-        pytest.param(TRIAL, [], End(TRIED, TRIED), id="a trial is read to its end"),
-        pytest.param(replace(RUNS, current_period_end=None), [], End(None, None), id="nothing is known yet"),
+        pytest.param(RUNS, [GIVEN_BACK], EndPreview(YEAR, None), id="what was given back is not read"),
+        pytest.param(TRIAL, [], EndPreview(TRIED, TRIED), id="a trial is read to its end"),
+        pytest.param(replace(RUNS, current_period_end=None), [], EndPreview(None, None), id="nothing is known yet"),
     ],
 )
-def test_what_is_cancelled_ends_with_what_is_paid(held: Subscription, terms: list[Term], end: End) -> None:
-    assert end_of_what_is_paid(held, terms) == end
+def test_what_is_cancelled_ends_with_what_is_paid(held: Subscription, terms: list[Term], end: EndPreview) -> None:
+    assert preview_period_end(held, terms) == end
 
 
 def test_given_back_by_hand_in_parts_it_buys_nothing_since_the_last_of_them() -> None:
@@ -49,5 +49,5 @@ def test_given_back_by_hand_in_parts_it_buys_nothing_since_the_last_of_them() ->
         )
     ]
 
-    assert over_since(ended, [replace(PAID, refunded_as=DASHBOARD)], [payment], parts) == BEGAN + 9 * DAY
-    assert over_since(ended, [PAID], [payment], parts[:2]) == YEAR
+    assert ended_since(ended, [replace(PAID, refunded_as=DASHBOARD)], [payment], parts) == BEGAN + 9 * DAY
+    assert ended_since(ended, [PAID], [payment], parts[:2]) == YEAR

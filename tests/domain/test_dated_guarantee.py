@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.dated_policies import Dated
 from app.domain.plans import Guarantee, GuaranteeTerms
-from app.domain.quotes import Case, quote_guarantee, the_guarantee
+from app.domain.quotes import RefundContext, guarantee_quote, quote_guarantee
 from app.domain.refunds import (
     CANCELED,
     FAILED,
@@ -20,9 +20,9 @@ from app.domain.refunds import (
     SUCCEEDED,
     UNSERVED,
     WITHDRAWN,
+    GuaranteeExpired,
     GuaranteeUsed,
     NotTheFirstPayment,
-    OutsideGuarantee,
 )
 from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAYMENT, REFUND, RENEWAL, TERM, at
 
@@ -37,7 +37,7 @@ CHANGED = Guarantee(
 )
 
 
-def paid_at(moment: str | datetime, guarantee: Guarantee = CHANGED) -> Case:
+def paid_at(moment: str | datetime, guarantee: Guarantee = CHANGED) -> RefundContext:
     payment = replace(PAYMENT, paid_at=at(moment) if isinstance(moment, str) else moment)
     term = replace(TERM, starts_at=payment.paid_at, ends_at=payment.paid_at + timedelta(days=365))
     return replace(CASE, payment=payment, payments=[payment], terms=[term], guarantee=guarantee)
@@ -61,7 +61,7 @@ def test_a_payment_has_the_promise_of_its_own_day(moment: str, until: str) -> No
     over = quote_guarantee(case, now=at(until), zone=CHICAGO)
 
     assert (last.allowed, last.until) == (True, at(until))
-    assert isinstance(over.refusal, OutsideGuarantee)
+    assert isinstance(over.refusal, GuaranteeExpired)
 
 
 def test_a_change_takes_nothing_from_whoever_paid_before_it_and_gives_them_nothing() -> None:
@@ -96,7 +96,7 @@ def test_a_renewal_is_covered_where_the_policy_says_so_and_counts_from_its_own_d
     assert quote.allowed
     assert [part.payment.id for part in quote.parts] == [RENEWAL.id], "the year before was read, and stays paid"
     late = quote_guarantee(all_of_them, now=RENEWAL.paid_at + timedelta(days=61), zone=CHICAGO)
-    assert isinstance(late.refusal, OutsideGuarantee)
+    assert isinstance(late.refusal, GuaranteeExpired)
 
 
 def test_renewals_are_covered_from_the_day_of_the_change_on() -> None:
@@ -138,8 +138,8 @@ def test_once_for_each_subscriber_counts_what_was_given_of_any_subscription(
 def test_a_reader_is_shown_the_newest_term_that_is_covered() -> None:
     case = replace(RENEWED, payment=PAYMENT, guarantee=covering(renewals=True))
 
-    assert the_guarantee(case, now=SOON, zone=CHICAGO)[0] == RENEWAL.id
-    assert the_guarantee(case, now=PAYMENT.paid_at + timedelta(days=5), zone=CHICAGO)[0] == RENEWAL.id
+    assert guarantee_quote(case, now=SOON, zone=CHICAGO)[0] == RENEWAL.id
+    assert guarantee_quote(case, now=PAYMENT.paid_at + timedelta(days=5), zone=CHICAGO)[0] == RENEWAL.id
     none = replace(case, guarantee=covering(renewals=False))
-    payment, quote = the_guarantee(none, now=SOON, zone=CHICAGO)
-    assert (payment, type(quote.refusal)) == (PAYMENT.id, OutsideGuarantee)
+    payment, quote = guarantee_quote(none, now=SOON, zone=CHICAGO)
+    assert (payment, type(quote.refusal)) == (PAYMENT.id, GuaranteeExpired)

@@ -8,15 +8,15 @@ import pytest
 import stripe
 
 from app.domain.disputes import (
-    ANSWERS,
     BY_POLICY,
     DEFAULT_POLICY,
     KEEP,
+    STATUS_EFFECTS,
     SUSPEND,
     DisputePolicy,
     StripeDisputeState,
-    answer_to,
-    concern_of,
+    attention_reason,
+    effect_of,
     policy_at,
     suspends,
 )
@@ -41,7 +41,7 @@ KEEPING = DisputePolicy(since=OPENED + timedelta(days=1), dispute=KEEP)
 def test_every_status_that_stripes_types_know_has_an_answer() -> None:
     status = stripe.Dispute.__annotations__["status"]
     known = {word for part in get_args(status) if get_origin(part) is Literal for word in get_args(part)}
-    assert known == set(ANSWERS)
+    assert known == set(STATUS_EFFECTS)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_every_status_that_stripes_types_know_has_an_answer() -> None:
 )
 def test_a_status_has_one_answer(status: str, is_open: bool, suspended: bool) -> None:
     dispute = replace(DISPUTE, status=status)
-    assert answer_to(status).is_open == is_open
+    assert effect_of(status).is_open == is_open
     assert suspends(dispute, [SUSPENDING]) == suspended
     assert not suspends(dispute, [replace(SUSPENDING, dispute=KEEP)])
 
@@ -94,9 +94,9 @@ def test_staff_are_shown_what_no_rule_decides(
     changed: dict[str, object], refunded: int, lost_before: bool, concern: str | None
 ) -> None:
     dispute = replace(DISPUTE, **changed)  # type: ignore[arg-type]
-    assert concern_of(dispute, paid=49_00, currency="usd", refunded=refunded, lost_before=lost_before) == concern
+    assert attention_reason(dispute, paid=49_00, currency="usd", refunded=refunded, lost_before=lost_before) == concern
 
 
 def test_only_a_chargeback_is_a_matter_of_policy() -> None:
-    by_policy = {status for status, answer in ANSWERS.items() if answer.access == BY_POLICY}
+    by_policy = {status for status, answer in STATUS_EFFECTS.items() if answer.access == BY_POLICY}
     assert by_policy == {"needs_response", "under_review", "appeal_needs_response", "appeal_under_review"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.duplicates import DUPLICATE, REPLACED, DuplicateCandidate, judge
+from app.domain.duplicates import DUPLICATE, REPLACED, DuplicateCandidate, resolve
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -76,7 +76,7 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
     ],
 )
 def test_the_earliest_paid_one_stays(live: list[DuplicateCandidate], stays: str | None, ends: dict[str, str]) -> None:
-    verdict = judge(live)
+    verdict = resolve(live)
 
     assert (verdict.stays.id if verdict.stays else None) == (f"scr_{stays}" if stays else None)
     assert {loser.id.removeprefix("scr_"): by for loser, by in verdict.ends} == ends
@@ -101,8 +101,8 @@ def test_whatever_order_they_are_told_in_one_stays_and_it_is_a_paid_one_if_any_i
     live: list[DuplicateCandidate], chance: Random
 ) -> None:
     told = chance.sample(live, len(live))
-    verdict = judge(live)
-    again = judge(told)
+    verdict = resolve(live)
+    again = resolve(told)
 
     assert verdict.stays == again.stays
     assert set(verdict.ends) == set(again.ends)
@@ -116,8 +116,8 @@ def test_whatever_order_they_are_told_in_one_stays_and_it_is_a_paid_one_if_any_i
 
 @given(DUPLICATES)
 def test_what_was_judged_once_is_not_judged_otherwise_when_the_losers_are_gone(live: list[DuplicateCandidate]) -> None:
-    verdict = judge(live)
+    verdict = resolve(live)
     left = [one for one in live if one not in {loser for loser, _ in verdict.ends}]
 
-    assert judge(left).stays == verdict.stays
-    assert judge(left).ends == ()
+    assert resolve(left).stays == verdict.stays
+    assert resolve(left).ends == ()

@@ -14,24 +14,24 @@ from app.domain.entitlements import (
     ENDED,
     GRACE_PERIOD,
     NEVER_SUBSCRIBED,
-    NOBODY,
+    NO_ENTITLEMENTS,
     NOT_INCLUDED,
     PAID_TERM,
     PAYMENT_FAILED,
     PAYMENT_INCOMPLETE,
     REFUNDED,
     RENEWAL_PENDING,
-    Access,
+    AccessPeriod,
     Decision,
+    EntitlementSet,
     Grant,
-    Spell,
     allowed,
+    combine_grants,
     decide,
     dump,
     load_features,
-    unite,
 )
-from app.domain.grants import grants_of, lapse_of
+from app.domain.grants import denial_reason_of, grants_of
 from app.domain.plans import AccessPolicy, Feature, UnknownFeature
 from app.domain.subscriptions import Subscription, Term
 from app.services import catalogue
@@ -60,12 +60,12 @@ SUBSCRIPTION = Subscription(
 )
 
 
-def access(subscription: Subscription = SUBSCRIPTION, *terms: Term) -> Access:
+def access(subscription: Subscription = SUBSCRIPTION, *terms: Term) -> EntitlementSet:
     bought = terms or (TERM,)
-    return unite(grants_of(subscription, bought, CATALOGUE, POLICY), [lapse_of(subscription, bought)])
+    return combine_grants(grants_of(subscription, bought, CATALOGUE, POLICY), [denial_reason_of(subscription, bought)])
 
 
-def asked(held: Access, now: datetime, feature: str = "archive") -> tuple[bool, str]:
+def asked(held: EntitlementSet, now: datetime, feature: str = "archive") -> tuple[bool, str]:
     answer = decide(held, feature, CATALOGUE, now=now)
     return answer.allowed, answer.reason
 
@@ -125,11 +125,11 @@ def test_a_refunded_term_does_not_take_the_one_before_it() -> None:
 
 
 def test_who_never_subscribed_is_told_so() -> None:
-    assert asked(NOBODY, START) == (False, NEVER_SUBSCRIBED)
+    assert asked(NO_ENTITLEMENTS, START) == (False, NEVER_SUBSCRIBED)
 
 
 def test_a_subscription_that_was_never_paid_grants_nothing() -> None:
-    held = unite([], [lapse_of(replace(SUBSCRIPTION, status="incomplete"), [])])
+    held = combine_grants([], [denial_reason_of(replace(SUBSCRIPTION, status="incomplete"), [])])
 
     assert asked(held, START) == (False, PAYMENT_INCOMPLETE)
 
@@ -157,7 +157,7 @@ def test_an_announced_feature_is_nobodys_until_its_date_and_then_theirs_without_
 
 def test_an_unknown_feature_is_an_error_and_no_answer() -> None:
     with pytest.raises(UnknownFeature):
-        decide(NOBODY, "teleport", CATALOGUE, now=START)
+        decide(NO_ENTITLEMENTS, "teleport", CATALOGUE, now=START)
 
 
 def test_a_reader_sees_all_that_they_may_use_and_nothing_else() -> None:
@@ -175,7 +175,7 @@ def test_what_is_stored_reads_as_it_was_written() -> None:
 
 moments = st.integers(0, 400).map(lambda days: START + timedelta(days=days))
 spells = st.tuples(moments, st.integers(1, 400)).map(
-    lambda pair: Spell(pair[0], pair[0] + timedelta(days=pair[1]), PAID_TERM)
+    lambda pair: AccessPeriod(pair[0], pair[0] + timedelta(days=pair[1]), PAID_TERM)
 )
 grants = st.lists(
     st.builds(
@@ -191,7 +191,7 @@ grants = st.lists(
 @given(held=grants, now=moments)
 def test_access_is_the_union_and_ending_one_grant_takes_nothing_another_gives(held: list[Grant], now: datetime) -> None:
     for feature in ("archive", "audio"):
-        whole = decide(unite(held, [ENDED]), feature, CATALOGUE, now=now).allowed
-        each = [decide(unite([grant], [ENDED]), feature, CATALOGUE, now=now).allowed for grant in held]
+        whole = decide(combine_grants(held, [ENDED]), feature, CATALOGUE, now=now).allowed
+        each = [decide(combine_grants([grant], [ENDED]), feature, CATALOGUE, now=now).allowed for grant in held]
 
         assert whole == any(each)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.domain.events import lists_better
+from app.domain.events import should_list
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from app.domain.events import lists_better
     ],
 )
 def test_a_backlog_is_listed_when_that_needs_fewer_calls(waiting: int, known: int, better: bool) -> None:
-    assert lists_better(waiting, known, above=500) is better
+    assert should_list(waiting, known, above=500) is better

@@ -7,17 +7,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain import events
-from app.domain.history import EVENTS, Noted, Story, Told, told, what_of
+from app.domain.history import EVENTS, LoggedAction, ReaderRecords, StripeEvent, describe_event, history_of
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
 
 NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)
-NOBODY = Story(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), notes=(), told=())
-PAID = Told(at=NOON, type="invoice.paid", state=events.APPLIED, why=None)
+NOBODY = ReaderRecords(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), actions=(), stripe_events=())
+PAID = StripeEvent(at=NOON, type="invoice.paid", state=events.APPLIED, why=None)
 
 
-def words(story: Story) -> list[str]:
-    return [one.words for one in told(story, ZoneInfo("America/Chicago"))]
+def words(story: ReaderRecords) -> list[str]:
+    return [one.words for one in history_of(story, ZoneInfo("America/Chicago"))]
 
 
 def test_everything_that_we_listen_for_has_words_of_its_own() -> None:
@@ -28,56 +28,56 @@ def test_everything_that_we_listen_for_has_words_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("state", "why", "said", "kind"),
     [
-        pytest.param(events.APPLIED, None, "Stripe told us: an invoice was paid", "told", id="applied"),
+        pytest.param(events.APPLIED, None, "Stripe: an invoice was paid", "told", id="applied"),
         pytest.param(
             events.RECEIVED,
             None,
-            "Stripe told us: an invoice was paid, and it is about to be applied",
+            "Stripe: an invoice was paid, waiting to be applied",
             "told",
             id="new",
         ),
         pytest.param(
             events.IGNORED,
             "another mode",
-            "Stripe told us: an invoice was paid, and nothing follows from it: another mode",
+            "Stripe: an invoice was paid, ignored: another mode",
             "told",
             id="put aside",
         ),
         pytest.param(
             events.FAILED,
             "Boom",
-            "Stripe told us: an invoice was paid (invoice.paid), and it could not be applied so far: Boom",
+            "Stripe: an invoice was paid (invoice.paid), not applied yet: Boom",
             "waiting",
             id="failed",
         ),
         pytest.param(
             events.DEAD,
             None,
-            "Stripe told us: an invoice was paid (invoice.paid), and it was given up",
+            "Stripe: an invoice was paid (invoice.paid), failed permanently",
             "waiting",
             id="given up",
         ),
     ],
 )
 def test_a_webhook_is_told_with_what_became_of_it(state: str, why: str | None, said: str, kind: str) -> None:
-    story = replace(NOBODY, told=[replace(PAID, state=state, why=why)])
-    (one,) = told(story, ZoneInfo("America/Chicago"))
-    assert (one.words, one.kind) == (f"1 March 2026: {said}", kind)
+    story = replace(NOBODY, stripe_events=[replace(PAID, state=state, why=why)])
+    (one,) = history_of(story, ZoneInfo("America/Chicago"))
+    assert (one.words, one.kind) == (f"March 1, 2026: {said}", kind)
 
 
 def test_what_was_told_stands_among_the_rest_by_its_time() -> None:
-    noted = Noted(at=NOON + timedelta(hours=1), actor="staff:robin", action="subscription.resume", reason=None)
+    noted = LoggedAction(at=NOON + timedelta(hours=1), actor="staff:robin", action="subscription.resume", reason=None)
     later = replace(PAID, at=NOON + timedelta(hours=2), type="customer.subscription.updated")
-    assert words(replace(NOBODY, told=[later, PAID], notes=[noted])) == [
-        "1 March 2026: Stripe told us: an invoice was paid",
-        "1 March 2026: robin of the staff had the subscription go on",
-        "1 March 2026: Stripe told us: the subscription changed",
+    assert words(replace(NOBODY, stripe_events=[later, PAID], actions=[noted])) == [
+        "March 1, 2026: Stripe: an invoice was paid",
+        "March 1, 2026: staff member robin resumed the subscription",
+        "March 1, 2026: Stripe: the subscription was updated",
     ]
 
 
 def test_a_knock_of_our_own_and_a_type_that_is_new_to_us_are_told_too() -> None:
-    assert what_of("newsstand.subscription.sweep") == "Newsstand asked Stripe again by itself"
-    assert what_of("invoice.was_framed") == "Stripe told us: invoice was framed"
+    assert describe_event("newsstand.subscription.sweep") == "checked with Stripe"
+    assert describe_event("invoice.was_framed") == "Stripe: invoice was framed"
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_a_knock_of_our_own_and_a_type_that_is_new_to_us_are_told_too() -> None:
     ],
 )
 def test_a_reason_of_the_list_is_said_in_words_and_a_note_as_it_is(reason: str, said: str) -> None:
-    noted = Noted(at=NOON, actor="staff:robin", action="subscription.resume", reason=reason)
-    assert words(replace(NOBODY, notes=[noted])) == [
-        f"1 March 2026: robin of the staff had the subscription go on {said}"
+    noted = LoggedAction(at=NOON, actor="staff:robin", action="subscription.resume", reason=reason)
+    assert words(replace(NOBODY, actions=[noted])) == [
+        f"March 1, 2026: staff member robin resumed the subscription {said}"
     ]
 
 
-def noted(action: str, actor: str, *, hour: int = 0, about: str = SUBSCRIPTION.id) -> Noted:
+def noted(action: str, actor: str, *, hour: int = 0, about: str = SUBSCRIPTION.id) -> LoggedAction:
     at = START + timedelta(hours=hour)
-    return Noted(at=at, actor=actor, action=f"subscription.{action}", reason=None, about=about)
+    return LoggedAction(at=at, actor=actor, action=f"subscription.{action}", reason=None, about=about)
 
 
 ASKED, BACK, NOW_ = "cancel_at_period_end", "resume", "cancel_now"
@@ -106,46 +106,42 @@ ASKED, BACK, NOW_ = "cancel_at_period_end", "resume", "cancel_now"
 @pytest.mark.parametrize(
     ("ended_by", "end_reason", "notes", "said"),
     [
-        pytest.param(
-            NOW_, None, [noted(NOW_, "reader:ada")], ", as it was cancelled at once, by the reader", id="reader"
-        ),
+        pytest.param(NOW_, None, [noted(NOW_, "reader:ada")], " (canceled immediately), by the reader", id="reader"),
         pytest.param(
             NOW_,
             None,
             [noted(NOW_, "staff:robin", about="scr_other"), noted(NOW_, "staff:kim")],
-            ", as it was cancelled at once, by kim of the staff",
+            " (canceled immediately), by staff member kim",
             id="staff",
         ),
         pytest.param(
             None,
             "cancellation_requested",
             [noted(ASKED, "staff:robin"), noted(BACK, "reader:ada", hour=1), noted(ASKED, "reader:ada", hour=2)],
-            ", as it was cancelled, by the reader",
+            " (canceled), by the reader",
             id="with what was paid",
         ),
         pytest.param(
             None,
             "cancellation_requested",
             [noted(ASKED, "reader:ada"), noted(BACK, "reader:ada", hour=1)],
-            ", as it was cancelled",
+            " (canceled)",
             id="taken back here, and cancelled at Stripe",
         ),
-        pytest.param(
-            None, "payment_failed", [noted(ASKED, "reader:ada")], ", as its renewal was not paid", id="never mended"
-        ),
+        pytest.param(None, "payment_failed", [noted(ASKED, "reader:ada")], " (renewal not paid)", id="never mended"),
         pytest.param("duplicate", None, [], " (duplicate), by policy", id="a double"),
         pytest.param("dispute_lost", None, [], " (dispute lost), by policy", id="a dispute"),
     ],
 )
 def test_an_end_is_told_with_why_and_who(
-    ended_by: str | None, end_reason: str | None, notes: list[Noted], said: str
+    ended_by: str | None, end_reason: str | None, notes: list[LoggedAction], said: str
 ) -> None:
     held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by=ended_by, end_reason=end_reason)
-    story = replace(NOBODY, subscriptions=[(held, ())], notes=notes)
+    story = replace(NOBODY, subscriptions=[(held, ())], actions=notes)
 
-    ended = [one.words for one in told(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
+    ended = [one.words for one in history_of(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
 
-    assert ended == [f"28 February 2027: the subscription ended{said}"]
+    assert ended == [f"February 28, 2027: the subscription ended{said}"]
 
 
 def test_an_end_by_a_refund_is_told_with_who_asked_for_the_money() -> None:
@@ -153,6 +149,6 @@ def test_an_end_by_a_refund_is_told_with_who_asked_for_the_money() -> None:
     refund = replace(REFUND, requested_by="staff:robin", created_at=END)
     story = replace(NOBODY, subscriptions=[(held, [TERM])], payments=[PAYMENT], refunds=[refund])
 
-    (ended,) = [one.words for one in told(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
+    (ended,) = [one.words for one in history_of(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
 
-    assert ended == "28 February 2027: the subscription ended (guarantee), by robin of the staff"
+    assert ended == "February 28, 2027: the subscription ended (guarantee), by staff member robin"

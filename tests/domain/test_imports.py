@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.customers import StripeCustomerState
-from app.domain.imports import Claimable, meant, whose
+from app.domain.imports import UnclaimedSubscriber, only_match, sub_of
 
 
 def customer(**metadata: str) -> StripeCustomerState:
@@ -22,11 +22,11 @@ def customer(**metadata: str) -> StripeCustomerState:
     ],
 )
 def test_who_a_customer_is(subs: dict[str, str], metadata: dict[str, str], sub: str) -> None:
-    assert whose(customer(**metadata), subs=subs, metadata_key="newsstand_sub") == sub
+    assert sub_of(customer(**metadata), subs=subs, metadata_key="newsstand_sub") == sub
 
 
-def one(number: int, *, runs: bool) -> Claimable:
-    return Claimable(id=f"rdr_{number}", placeholder=f"unclaimed:cus_{number}", runs=runs)
+def one(number: int, *, runs: bool) -> UnclaimedSubscriber:
+    return UnclaimedSubscriber(id=f"rdr_{number}", placeholder=f"unclaimed:cus_{number}", runs=runs)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def one(number: int, *, runs: bool) -> Claimable:
         pytest.param([one(1, runs=False), one(2, runs=False)], None, id="two that have nothing: nobody can tell"),
     ],
 )
-def test_who_is_meant_by_an_address(found: list[Claimable], which: str | None) -> None:
-    chosen = meant(found)
+def test_who_is_meant_by_an_address(found: list[UnclaimedSubscriber], which: str | None) -> None:
+    chosen = only_match(found)
     assert (chosen.id if chosen else None) == which

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.entitlements import decide, unite
+from app.domain.entitlements import combine_grants, decide
 from app.domain.grants import grants_of
 from app.domain.issues import (
     Calendar,
+    DuplicateIssueNumber,
+    InconsistentIssueDates,
     Issue,
-    IssueDatesWrong,
     IssueOutOfOrder,
-    IssueTwice,
     Ledger,
     check_order,
-    lay_out,
     ledgers_of,
+    schedule_terms,
 )
 from app.domain.plans import Catalogue
 from app.domain.subscriptions import CLAIM, EXTENSION, GRACE_COPIES, Adjustment, Subscription, Term
@@ -246,10 +246,10 @@ def test_the_editions_of_a_cancelled_reader_last_until_what_is_owed_was_served(
         25: replace(PLAIN[25], actual_mail_date=date(2027, 3, 20)),
         **{number: replace(PLAIN[number], actual_mail_date=day) for number, day in changed.items()},
     }
-    runs = lay_out(PERIOD_ENDED, [BOUGHT], Calendar(issues.values(), CHICAGO), CATALOGUE)
+    runs = schedule_terms(PERIOD_ENDED, [BOUGHT], Calendar(issues.values(), CHICAGO), CATALOGUE)
     open_until = {run.term.invoice_id: last for run in runs if (last := run.editions_until())}
 
-    access = unite(grants_of(PERIOD_ENDED, [BOUGHT], CATALOGUE, POLICY, editions_until=open_until), ["ended"])
+    access = combine_grants(grants_of(PERIOD_ENDED, [BOUGHT], CATALOGUE, POLICY, editions_until=open_until), ["ended"])
 
     day_before = BOUGHT.ends_at - timedelta(days=1)
     for feature, expected in (("digital_edition", until), ("archive", BOUGHT.ends_at)):
@@ -261,7 +261,7 @@ def test_the_editions_of_a_cancelled_reader_last_until_what_is_owed_was_served(
 def test_nobody_is_shut_out_because_next_year_is_not_planned_yet() -> None:
     short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)  # to 20 December
 
-    (run,) = lay_out(PERIOD_ENDED, [replace(BOUGHT, issues_owed=26)], short, CATALOGUE)
+    (run,) = schedule_terms(PERIOD_ENDED, [replace(BOUGHT, issues_owed=26)], short, CATALOGUE)
 
     until = run.editions_until()
     assert until is not None
@@ -277,7 +277,7 @@ def test_nobody_is_shut_out_because_next_year_is_not_planned_yet() -> None:
             "issue 2 would come out on 2026-03-20, before issue 1 on 2026-03-21",
             id="out of order",
         ),
-        pytest.param([PLAIN[1], PLAIN[1]], IssueTwice, "two issues 1", id="two of one number"),
+        pytest.param([PLAIN[1], PLAIN[1]], DuplicateIssueNumber, "two issues 1", id="two of one number"),
     ],
 )
 def test_a_calendar_that_makes_no_sense_is_refused(issues: list[Issue], error: type[Exception], words: str) -> None:
@@ -286,7 +286,7 @@ def test_a_calendar_that_makes_no_sense_is_refused(issues: list[Issue], error: t
 
 
 def test_labels_cannot_be_cut_off_after_the_mailing() -> None:
-    with pytest.raises(IssueDatesWrong, match="mailed on 2026-03-05, so its label cut-off cannot be 2026-03-06"):
+    with pytest.raises(InconsistentIssueDates, match="mailed on 2026-03-05, so its label cut-off cannot be 2026-03-06"):
         replace(PLAIN[1], label_cutoff=date(2026, 3, 6)).check()
     replace(PLAIN[1], actual_mail_date=date(2026, 3, 6), label_cutoff=date(2026, 3, 6)).check()
 

@@ -19,8 +19,8 @@ from app.domain.prices import (
     StripeProduct,
     UpdateProduct,
     diff,
+    format_price,
     plan_and_component,
-    price_said,
     product_id,
 )
 from tests.domain.test_plans import ANNUAL, PRICES
@@ -172,7 +172,7 @@ def test_products_come_before_prices_and_archiving_last() -> None:
     ],
 )
 def test_a_sum_is_said_as_people_write_it(amount: int | None, currency: str, said: str) -> None:
-    assert price_said(amount, currency) == said
+    assert format_price(amount, currency) == said
 
 
 @pytest.mark.parametrize("component", ["digital", "print"])

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.domain.issues import Calendar, Issue, lay_out
-from app.domain.quotes import Progress, progress_of
+from app.domain.issues import Calendar, Issue, schedule_terms
+from app.domain.quotes import IssueProgress, progress_of
 from app.domain.subscriptions import Payment
 from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION, TERM
 
@@ -45,12 +45,15 @@ def test_a_payment_that_opened_a_term_bought_all_its_issues_and_one_for_print_th
         paid_at=datetime(2026, 6, 1, tzinfo=UTC),
         billing_reason="x",
     )
-    runs = lay_out(SUBSCRIPTION, [TERM], CALENDAR, CATALOGUE)
+    runs = schedule_terms(SUBSCRIPTION, [TERM], CALENDAR, CATALOGUE)
 
     found = progress_of([PAID, printed], [TERM], runs, now=datetime(2026, 9, 1, tzinfo=UTC))
 
     served, before = 12, 6  # mailed by 1 September, and by 1 June
-    assert found == {"pi_1": Progress(bought=24, served=served), "pi_2": Progress(24 - before, served - before)}
+    assert found == {
+        "pi_1": IssueProgress(bought=24, served=served),
+        "pi_2": IssueProgress(24 - before, served - before),
+    }
 
 
 def test_without_a_calendar_nobody_knows() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.domain.money import Money, OtherCurrency
 from app.domain.plans import Guarantee, GuaranteeTerms
 from app.domain.quotes import (
-    Case,
+    RefundContext,
     accept,
     guaranteed_until,
     quote_guarantee,
@@ -26,14 +26,14 @@ from app.domain.refunds import (
     PROCESSING,
     REQUIRES_ACTION,
     SUCCEEDED,
+    GuaranteeExpired,
     GuaranteeUsed,
     NothingToRefund,
     NotTheFirstPayment,
-    OutsideGuarantee,
     QuoteChanged,
     Refund,
     RefundInProgress,
-    left_of,
+    refundable_amount,
 )
 from app.domain.subscriptions import Payment, Term
 
@@ -76,7 +76,7 @@ TERM = Term(
 )
 NEXT_TERM = replace(TERM, invoice_id="in_2", starts_at=TERM.ends_at, ends_at=TERM.ends_at + timedelta(days=365))
 SIXTY_DAYS = Guarantee(title="Sixty days", terms=GuaranteeTerms(days=60))
-CASE = Case(payment=PAYMENT, payments=[PAYMENT], terms=[TERM], refunds=[], guarantee=SIXTY_DAYS)
+CASE = RefundContext(payment=PAYMENT, payments=[PAYMENT], terms=[TERM], refunds=[], guarantee=SIXTY_DAYS)
 
 
 def at(text: str) -> datetime:
@@ -98,7 +98,7 @@ def test_the_guarantee_holds_to_the_end_of_the_60th_day_in_the_publishers_zone(n
 
     assert quote.allowed is allowed
     if not allowed:
-        assert isinstance(quote.refusal, OutsideGuarantee)
+        assert isinstance(quote.refusal, GuaranteeExpired)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_promise_that_came_to_nothing_at_the_bank_is_kept_however_late() -> No
     assert quote_guarantee(replace(CASE, refunds=[promised]), now=late, zone=CHICAGO).allowed
     for refund in (too_late, never_confirmed):
         refused = quote_guarantee(replace(CASE, refunds=[refund]), now=late, zone=CHICAGO).refusal
-        assert isinstance(refused, OutsideGuarantee)
+        assert isinstance(refused, GuaranteeExpired)
 
 
 def test_a_renewal_is_not_covered() -> None:
@@ -205,7 +205,7 @@ def test_a_quote_never_exceeds_what_is_left_and_its_tax_never_the_tax(
     case = replace(CASE, payment=payment, payments=[payment], refunds=refunds)
     quote = quote_guarantee(case, now=PAID_AT, zone=CHICAGO)
 
-    assert quote.amount == max(left_of(payment, refunds), 0)
+    assert quote.amount == max(refundable_amount(payment, refunds), 0)
     assert 0 <= quote.tax <= min(tax, quote.amount) or quote.amount == 0
     if not given_back:
         assert (quote.amount, quote.tax) == (payment.amount, tax)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.issues import Ledger
-from app.domain.reader_summary import sentence
+from app.domain.reader_summary import summary_of
 from app.domain.subscriptions import Subscription, Term
 
 ZONE = ZoneInfo("America/Chicago")
@@ -37,68 +37,66 @@ OVER = replace(RUNNING, status="canceled", ended_at=datetime(2026, 5, 9, 3, tzin
 
 
 def said(subscription: Subscription, *terms: Term, **more: object) -> str:
-    return sentence([(subscription, terms)], now=NOW, zone=ZONE, **more)  # type: ignore[arg-type]
+    return summary_of([(subscription, terms)], now=NOW, zone=ZONE, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("subscription", "terms", "expected"),
     [
-        pytest.param(RUNNING, [TERM], "Paid until 3 March 2027, print and digital", id="paid"),
-        pytest.param(RUNNING, [replace(TERM, print_edition=False)], "Paid until 3 March 2027, digital", id="digital"),
+        pytest.param(RUNNING, [TERM], "Paid until March 3, 2027, print and digital", id="paid"),
+        pytest.param(RUNNING, [replace(TERM, print_edition=False)], "Paid until March 3, 2027, digital", id="digital"),
         pytest.param(
             RUNNING,
             [TERM, replace(TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=366))],
-            "Paid until 3 March 2028, print and digital",
+            "Paid until March 3, 2028, print and digital",
             id="the last term counts",
         ),
         pytest.param(
             replace(RUNNING, cancel_at=END),
             [TERM],
-            "Paid until 3 March 2027, print and digital: ends then",
+            "Paid until March 3, 2027, print and digital; does not renew",
             id="cancelled with the period",
         ),
         pytest.param(
             replace(RUNNING, cancel_at=datetime(2026, 12, 25, 18, tzinfo=UTC)),
             [TERM],
-            "Paid until 3 March 2027, print and digital: ends on 25 December 2026",
+            "Paid until March 3, 2027, print and digital; ends on December 25, 2026",
             id="cancelled before it",
         ),
         pytest.param(
             replace(RUNNING, status="past_due"),
             [TERM],
-            "Paid until 3 March 2027, print and digital: the renewal is not paid yet",
+            "Paid until March 3, 2027, print and digital; the renewal payment failed",
             id="renewal unpaid",
         ),
-        pytest.param(replace(RUNNING, status="trialing"), [], "On trial until 3 March 2027, digital", id="trial"),
-        pytest.param(RUNNING, [], "Subscribed, and nothing is paid yet", id="nothing paid"),
+        pytest.param(replace(RUNNING, status="trialing"), [], "Trial until March 3, 2027, digital", id="trial"),
+        pytest.param(RUNNING, [], "Subscribed, not paid yet", id="nothing paid"),
         pytest.param(
             replace(RUNNING, status="incomplete"),
             [],
-            "Began to subscribe, and the first payment has not arrived",
+            "Checkout started, first payment pending",
             id="first payment missing",
         ),
-        pytest.param(
-            replace(RUNNING, status="paused"), [TERM], "Paused: nothing is charged and nothing is sent", id="paused"
-        ),
+        pytest.param(replace(RUNNING, status="paused"), [TERM], "Paused: no charges and no copies", id="paused"),
         pytest.param(
             replace(OVER, ended_by="guarantee"),
             [replace(TERM, refunded_as="guarantee")],
-            "Ended on 8 May 2026: refunded under the money-back guarantee",
+            "Ended on May 8, 2026: refunded under the money-back guarantee",
             id="refunded: the day is the publisher's",
         ),
         pytest.param(
             replace(RUNNING, ended_by="cancel_now", access_ended_at=NOW),
             [TERM],
-            "Ended on 31 May 2026: cancelled at once",
+            "Ended on May 31, 2026: canceled immediately",
             id="ended here before Stripe knows",
         ),
         pytest.param(
             replace(OVER, end_reason="payment_failed"),
             [TERM],
-            "Ended on 8 May 2026: its renewal was never paid",
+            "Ended on May 8, 2026: renewal never paid",
             id="never paid",
         ),
-        pytest.param(OVER, [TERM], "Ended on 8 May 2026: it was not renewed", id="for no reason that we know"),
+        pytest.param(OVER, [TERM], "Ended on May 8, 2026: not renewed", id="for no reason that we know"),
     ],
 )
 def test_a_reader_stands_as_their_subscription_does(
@@ -108,7 +106,7 @@ def test_a_reader_stands_as_their_subscription_does(
 
 
 def test_who_never_subscribed_never_did() -> None:
-    assert sentence([], now=NOW, zone=ZONE) == "Never subscribed"
+    assert summary_of([], now=NOW, zone=ZONE) == "Never subscribed"
 
 
 def test_the_issues_still_to_come_are_told() -> None:
@@ -122,23 +120,24 @@ def test_the_issues_still_to_come_are_told() -> None:
         cancelled=0,
         last_issue=None,
     )
-    expected = "Paid until 3 March 2027, print and digital, 17 of 24 issues still to come"
+    expected = "Paid until March 3, 2027, print and digital, 17 of 24 issues remaining"
     assert said(RUNNING, TERM, ledgers={"in_1": ledger}) == expected
     earlier = replace(ledger, invoice_id="in_0", served=23, unserved=1)
     terms = [replace(TERM, invoice_id="in_0", starts_at=START - timedelta(days=365), ends_at=START), TERM]
     late = said(RUNNING, *terms, ledgers={"in_0": earlier, "in_1": replace(ledger, served=0, unserved=24)})
-    assert late.endswith("25 of 48 issues still to come"), "what an earlier term still owes is to come too"
+    assert late.endswith("25 of 48 issues remaining"), "what an earlier term still owes is to come too"
 
 
 def test_a_live_subscription_counts_more_than_a_newer_one_that_is_over() -> None:
     later = replace(OVER, id="scr_2", created_at=START + timedelta(days=9))
-    assert sentence([(RUNNING, [TERM]), (later, [])], now=NOW, zone=ZONE).startswith("Paid until")
+    assert summary_of([(RUNNING, [TERM]), (later, [])], now=NOW, zone=ZONE).startswith("Paid until")
 
 
 def test_a_guest_reads_until_the_comp_is_over() -> None:
     until = datetime(2026, 8, 1, 12, tzinfo=UTC)
     assert (
-        sentence([], guest_until=until, now=NOW, zone=ZONE) == "Reads as a guest until 1 August 2026: no subscription"
+        summary_of([], guest_until=until, now=NOW, zone=ZONE)
+        == "Complimentary access until August 1, 2026 (no subscription)"
     )
-    assert said(OVER, TERM, guest_until=until).endswith("the subscription is over")
+    assert said(OVER, TERM, guest_until=until).endswith("(subscription ended)")
     assert said(OVER, TERM, guest_until=NOW).startswith("Ended on")

@@ -8,16 +8,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.reconciliation import (
-    LOOK_BACK,
+    LOOKBACK,
     PHASES,
     ListedInvoice,
     ListedRefund,
     batches,
+    compare_payments,
+    compare_refund,
+    compare_subscription,
+    comparison_start,
     next_phase,
-    of_payments,
-    of_refund,
-    of_subscription,
-    started_from,
     unknown_at_stripe,
     until_next,
 )
@@ -74,7 +74,7 @@ PRINT = replace(ITEM, id="si_2", component="print", unit_amount=2400)
 def said(
     held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool = True
 ) -> tuple[str, str | None] | None:
-    found = of_subscription(held, seen, has_owner=has_owner, catalogue=CATALOGUE)
+    found = compare_subscription(held, seen, has_owner=has_owner, catalogue=CATALOGUE)
     return (found.words, found.key) if found else None
 
 
@@ -180,10 +180,10 @@ PAYMENT = Payment(
 
 
 def test_payments_that_are_missing_are_looked_at_and_those_that_are_wrong_are_a_persons() -> None:
-    assert of_payments(LISTED, {"pi_1": PAYMENT}) == []
-    (missing,) = of_payments(LISTED, {})
+    assert compare_payments(LISTED, {"pi_1": PAYMENT}) == []
+    (missing,) = compare_payments(LISTED, {})
     assert (missing.words, missing.key) == ("payment pi_1: unknown here, 4900 usd at Stripe", "subscription:sub_1")
-    (wrong,) = of_payments(LISTED, {"pi_1": replace(PAYMENT, amount=49)})
+    (wrong,) = compare_payments(LISTED, {"pi_1": replace(PAYMENT, amount=49)})
     assert (wrong.words, wrong.key) == ("payment pi_1: 49 usd here, 4900 usd at Stripe", None)
 
 
@@ -226,16 +226,16 @@ SEEN_REFUND = StripeRefundState(
     ],
 )
 def test_refunds(held: Refund | None, words: str | None, key: str | None) -> None:
-    found = of_refund(held, ListedRefund(refund=SEEN_REFUND, payment_id="pi_1"))
+    found = compare_refund(held, ListedRefund(refund=SEEN_REFUND, payment_id="pi_1"))
     assert (found.words, found.key) == (words, key) if found else words is None
 
 
 def test_a_night_goes_back_as_far_as_something_can_have_changed_and_to_the_beginning_once_a_while() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
-    assert started_from(since=None, scheduled=True, full_before=True, now=now) == now - LOOK_BACK
-    assert started_from(since=None, scheduled=True, full_before=False, now=now) is None
-    assert started_from(since=None, scheduled=False, full_before=True, now=now) is None
-    assert started_from(since=START, scheduled=False, full_before=True, now=now) == START
+    assert comparison_start(since=None, scheduled=True, full_before=True, now=now) == now - LOOKBACK
+    assert comparison_start(since=None, scheduled=True, full_before=False, now=now) is None
+    assert comparison_start(since=None, scheduled=False, full_before=True, now=now) is None
+    assert comparison_start(since=START, scheduled=False, full_before=True, now=now) == START
 
 
 @pytest.mark.parametrize(

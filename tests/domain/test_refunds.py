@@ -27,11 +27,11 @@ from app.domain.refunds import (
     OwnRequest,
     Refund,
     decide,
-    ends_term,
-    left_of,
+    ending_basis,
+    refundable_amount,
     tax_part,
 )
-from app.domain.subscriptions import split
+from app.domain.subscriptions import allocate
 from tests.domain.test_quotes import PAYMENT, REFUND
 
 
@@ -65,13 +65,13 @@ def back(amount: int, basis: str = DASHBOARD, *, day: int = 1, status: str = SUC
 def test_what_a_refund_does_to_access_whichever_we_hear_of_first(refunds: list[Refund], ends: str | None) -> None:
     for order in itertools.permutations(refunds):
         known = [order[: n + 1] for n in range(len(order))]
-        found = {ends_term(order[n], 53_00, known[n]) for n in range(len(order)) if order[n].status != FAILED}
+        found = {ending_basis(order[n], 53_00, known[n]) for n in range(len(order)) if order[n].status != FAILED}
 
         assert found - {None} == ({ends} if ends else set())
 
 
 def test_a_refund_by_hand_of_another_than_the_payment_that_opened_the_term_ends_nothing() -> None:
-    assert ends_term(back(4_00), 0, [back(4_00)]) is None
+    assert ending_basis(back(4_00), 0, [back(4_00)]) is None
 
 
 def test_every_status_is_either_counted_or_came_to_nothing() -> None:
@@ -81,7 +81,7 @@ def test_every_status_is_either_counted_or_came_to_nothing() -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_promised_and_reserved_money_is_no_longer_left(status: str) -> None:
-    left = left_of(PAYMENT, [replace(REFUND, amount=10_00, status=status)])
+    left = refundable_amount(PAYMENT, [replace(REFUND, amount=10_00, status=status)])
 
     assert left == (43_00 if status in COUNTED else 53_00)
 
@@ -110,4 +110,4 @@ def test_a_second_person_decides_and_only_about_what_waits() -> None:
 
 @given(whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
 def test_sharing_tax_among_payments_loses_no_cent(whole: int, weights: list[int]) -> None:
-    assert sum(split(whole, weights)) == (whole if sum(weights) else 0)
+    assert sum(allocate(whole, weights)) == (whole if sum(weights) else 0)

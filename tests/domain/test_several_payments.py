@@ -8,19 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.money import OtherCurrency
-from app.domain.quotes import Case, Progress, Quote, payments_of_term, quote_goodwill, quote_guarantee, quote_unserved
+from app.domain.quotes import (
+    IssueProgress,
+    Quote,
+    RefundContext,
+    payments_of_term,
+    quote_goodwill,
+    quote_guarantee,
+    quote_unserved,
+)
 from app.domain.refunds import (
     AWAITING,
     COUNTED,
     GOODWILL,
     GUARANTEE,
     PROCESSING,
+    GuaranteeExpired,
     NothingToRefund,
     NothingUnserved,
-    OutsideGuarantee,
     PaymentDisputed,
     RefundInProgress,
-    left_of,
+    refundable_amount,
 )
 from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAID_AT, PAYMENT, REFUND, RENEWAL, TERM
 
@@ -36,7 +44,7 @@ PRINT = replace(
 BOTH = replace(
     CASE,
     payments=[PAYMENT, PRINT],
-    progress={PAYMENT.id: Progress(bought=24, served=11), PRINT.id: Progress(bought=22, served=9)},
+    progress={PAYMENT.id: IssueProgress(bought=24, served=11), PRINT.id: IssueProgress(bought=22, served=9)},
 )
 OF_PRINT = replace(BOTH, payment=PRINT)
 DAY_55, DAY_61 = PAID_AT + timedelta(days=55), PAID_AT + timedelta(days=61)
@@ -47,7 +55,9 @@ def parts(quote: Quote) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("case", [BOTH, OF_PRINT], ids=["the first is asked about", "the later one is"])
-def test_whichever_payment_is_asked_about_the_guarantee_gives_every_payment_of_the_term_back(case: Case) -> None:
+def test_whichever_payment_is_asked_about_the_guarantee_gives_every_payment_of_the_term_back(
+    case: RefundContext,
+) -> None:
     quote = quote_guarantee(case, now=DAY_55, zone=CHICAGO)
 
     assert quote.allowed
@@ -59,7 +69,7 @@ def test_whichever_payment_is_asked_about_the_guarantee_gives_every_payment_of_t
 def test_print_that_was_added_on_day_50_does_not_prolong_the_guarantee() -> None:
     refused = quote_guarantee(OF_PRINT, now=DAY_61, zone=CHICAGO).refusal
 
-    assert isinstance(refused, OutsideGuarantee)
+    assert isinstance(refused, GuaranteeExpired)
 
 
 def test_what_went_back_of_one_payment_lessens_that_part_alone() -> None:
@@ -87,9 +97,9 @@ def test_each_payment_counts_for_the_issues_that_it_bought_and_the_term_is_round
     # Served: 53.00 x 11/24 + 22.03 x 9/22 = 24.2916... + 9.0122... = 33.3039..., rounded down: in the reader's favour.
     assert quote.amount == 75_03 - 33_30
     assert parts(quote) == {PAYMENT.id: 53_00 - 24_29, PRINT.id: 22_03 - 9_01}
-    assert quote.progress == Progress(bought=24, served=11)
+    assert quote.progress == IssueProgress(bought=24, served=11)
     assert quote_unserved(OF_PRINT).amount == quote.amount
-    assert quote_unserved(OF_PRINT).progress == Progress(bought=22, served=9)
+    assert quote_unserved(OF_PRINT).progress == IssueProgress(bought=22, served=9)
 
 
 def test_more_than_its_worth_back_of_one_payment_lessens_what_the_other_gives() -> None:
@@ -100,7 +110,7 @@ def test_more_than_its_worth_back_of_one_payment_lessens_what_the_other_gives() 
 
 
 def test_once_all_is_served_nothing_is_unserved_of_any_payment() -> None:
-    case = replace(BOTH, progress={PAYMENT.id: Progress(24, 24), PRINT.id: Progress(22, 22)})
+    case = replace(BOTH, progress={PAYMENT.id: IssueProgress(24, 24), PRINT.id: IssueProgress(22, 22)})
 
     assert isinstance(quote_unserved(case).refusal, NothingUnserved)
     assert quote_goodwill(replace(OF_PRINT, progress=case.progress)).amount == 22_03, "goodwill asks for no issues"
@@ -150,11 +160,11 @@ def test_whatever_went_back_no_quote_exceeds_what_is_left_of_any_payment(
     case = replace(
         BOTH,
         refunds=[],
-        progress={PAYMENT.id: Progress(24, served), PRINT.id: Progress(22, max(0, served - 2))},
+        progress={PAYMENT.id: IssueProgress(24, served), PRINT.id: IssueProgress(22, max(0, served - 2))},
     )
     for number, (of_print, amount, status) in enumerate(given_back):
         payment = PRINT if of_print else PAYMENT
-        part = min(amount, left_of(payment, case.refunds))
+        part = min(amount, refundable_amount(payment, case.refunds))
         if part > 0:
             refund = replace(
                 REFUND, id=f"rfd_{number}", payment_id=payment.id, basis=GOODWILL, amount=part, tax=0, status=status
@@ -169,6 +179,6 @@ def test_whatever_went_back_no_quote_exceeds_what_is_left_of_any_payment(
             (quote_goodwill(asked), case.refunds),
         ):
             for part_ in quote.parts:
-                assert 0 < part_.amount <= left_of(part_.payment, counted)
+                assert 0 < part_.amount <= refundable_amount(part_.payment, counted)
                 assert 0 <= part_.tax <= part_.amount
     assert quote_unserved(case).amount == quote_unserved(replace(case, payment=PRINT)).amount

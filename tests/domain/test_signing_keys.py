@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import settings
-from app.domain.entitlements import Access, Spell, shrinks
+from app.domain.entitlements import AccessPeriod, EntitlementSet, is_reduced
 from app.domain.signing_keys import LONGEST_LIFE, SKEW, SigningKey, signer
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -41,18 +41,18 @@ def test_no_token_may_be_set_to_live_longer_than_keys_are_published() -> None:
 
 
 hours = st.integers(0, 12).map(lambda n: NOW + n * HOUR)
-spells = st.lists(st.tuples(hours, hours).map(lambda pair: Spell(min(pair), max(pair), "paid_term")), max_size=4)
+spells = st.lists(st.tuples(hours, hours).map(lambda pair: AccessPeriod(min(pair), max(pair), "paid_term")), max_size=4)
 
 
 @given(before=spells, after=spells, since=hours, until=hours)
 def test_access_shrinks_when_a_moment_is_lost_and_only_then(
-    before: list[Spell], after: list[Spell], since: datetime, until: datetime
+    before: list[AccessPeriod], after: list[AccessPeriod], since: datetime, until: datetime
 ) -> None:
     moments = [NOW + n * HOUR for n in range(13) if since <= NOW + n * HOUR < until]
     lost = any(any(s.covers(at) for s in before) and not any(s.covers(at) for s in after) for at in moments)
 
-    assert shrinks(_access(before), _access(after), since=since, until=until) == lost
+    assert is_reduced(_access(before), _access(after), since=since, until=until) == lost
 
 
-def _access(held: list[Spell]) -> Access:
-    return Access(features={"archive": tuple(held)})
+def _access(held: list[AccessPeriod]) -> EntitlementSet:
+    return EntitlementSet(features={"archive": tuple(held)})

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cli.status_table import page
-from app.domain.entitlements import Access as United
-from app.domain.entitlements import decide, unite
+from app.domain.entitlements import EntitlementSet as United
+from app.domain.entitlements import combine_grants, decide
 from app.domain.grants import grants_of
-from app.domain.status_table import STATES, TABLE, Access, Cell, Circumstance, notice_of, standing_of
+from app.domain.status_table import STATES, TABLE, AccessRule, Cell, Circumstance, classify, notice_of
 from app.domain.subscriptions import OVER, Subscription, Term
 from tests.domain.test_entitlements import CATALOGUE, END, POLICY, START, SUBSCRIPTION, TERM
 
@@ -58,7 +58,7 @@ def life(status: str, circumstance: Circumstance) -> tuple[Subscription, list[Te
 
 def open_until(held: Subscription, terms: list[Term]) -> object:
     """Return until when the archive is open, day by day; None: never."""
-    access = unite(grants_of(held, terms, CATALOGUE, POLICY), [])
+    access = combine_grants(grants_of(held, terms, CATALOGUE, POLICY), [])
     days = [START + timedelta(days=n) for n in range(500)]
     allowed = [day for day in days if decide(access, "archive", CATALOGUE, now=day).allowed]
     return max(spell.until for spell in access.features["archive"]) if allowed else None
@@ -75,14 +75,14 @@ def test_a_cell_gives_what_the_table_says_or_is_reported(
 ) -> None:
     held, terms = life(status, circumstance)
 
-    standing = standing_of(held, terms)
+    standing = classify(held, terms)
 
     assert standing.circumstance is circumstance
     if until == X:
         assert standing.anomaly is not None
         assert standing.anomaly[0] == "impossible_state"
         paid = [term.ends_at for term in terms if term.refunded_as is None]
-        assert standing.access is Access.TERM
+        assert standing.access is AccessRule.TERM
         most = min(paid[0], CUT_AT) if paid and status in OVER else paid[0] if paid else None
         assert open_until(held, terms) == most, "what is paid for, and nothing guessed beyond it"
     else:
@@ -106,7 +106,7 @@ def test_each_cell_is_told_to_staff_with_its_source(cell: Cell) -> None:
 def test_a_state_that_does_not_exist_yet_gives_what_is_paid_and_is_reported(circumstance: Circumstance) -> None:
     held, terms = life("hibernating", circumstance)
 
-    assert standing_of(held, terms).anomaly == (
+    assert classify(held, terms).anomaly == (
         "unknown_state",
         f"hibernating, {circumstance.value}: this release knows no such state",
     )
@@ -118,7 +118,7 @@ def test_a_state_that_does_not_exist_yet_gives_what_is_paid_and_is_reported(circ
 def test_over_and_not_since_when_is_reported(status: str) -> None:
     held, terms = life(status, N)
 
-    assert standing_of(replace(held, ended_at=None), terms).anomaly is not None
+    assert classify(replace(held, ended_at=None), terms).anomaly is not None
 
 
 def test_a_trial_gives_what_is_digital_and_the_first_payment_after_it_is_waited_for() -> None:
@@ -126,7 +126,7 @@ def test_a_trial_gives_what_is_digital_and_the_first_payment_after_it_is_waited_
     held = replace(SUBSCRIPTION, status="trialing", print_edition=True, trial_end=trial_end)
 
     def reason(of: Subscription, feature: str, day: int) -> str | None:
-        access: United = unite(grants_of(of, [], CATALOGUE, POLICY), [])
+        access: United = combine_grants(grants_of(of, [], CATALOGUE, POLICY), [])
         answer = decide(access, feature, CATALOGUE, now=START + timedelta(days=day))
         return answer.reason if answer.allowed else None
 
@@ -153,7 +153,7 @@ def test_nothing_is_open_that_nobody_paid_for_beyond_the_stated_grace(
     status: str, circumstance: Circumstance, day: int
 ) -> None:
     held, terms = life(status, circumstance)
-    access = unite(grants_of(held, terms, CATALOGUE, POLICY), [])
+    access = combine_grants(grants_of(held, terms, CATALOGUE, POLICY), [])
     answer = decide(access, "archive", CATALOGUE, now=START + timedelta(days=day))
 
     if answer.allowed:

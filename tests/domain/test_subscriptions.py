@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.subscriptions import (
-    NotOurs,
+    ForeignStripeObject,
     StripeInvoicePayment,
     StripeInvoiceState,
     StripeItemState,
@@ -93,10 +93,10 @@ def test_the_digital_items_period_is_the_subscriptions() -> None:
 
 
 def test_a_subscription_of_nothing_of_ours_is_not_ours() -> None:
-    with pytest.raises(NotOurs):
+    with pytest.raises(ForeignStripeObject):
         _ = replace(SEEN, items=(FOREIGN,)).plan
 
 
 def test_two_plans_in_one_subscription_are_not_guessed_at() -> None:
-    with pytest.raises(NotOurs):
+    with pytest.raises(ForeignStripeObject):
         _ = replace(SEEN, items=(DIGITAL, replace(DIGITAL, plan="monthly"))).plan

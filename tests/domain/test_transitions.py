@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.status_table import STATES, Access, standing_of
+from app.domain.status_table import STATES, AccessRule, classify
 from app.domain.subscriptions import OVER
-from app.domain.transitions import STEPS, came_from, reached_from, why_not
+from app.domain.transitions import TRANSITIONS, reachable_from, unreachable_origin, unreachable_reason
 from tests.domain.test_entitlements import END, SUBSCRIPTION, TERM
 from tests.domain.test_status_table import open_until
 
@@ -30,25 +30,25 @@ CELLS = [
 
 
 def test_every_state_has_its_steps() -> None:
-    assert list(STEPS) == list(STATES) == list(EXPECTED)
+    assert list(TRANSITIONS) == list(STATES) == list(EXPECTED)
 
 
 @pytest.mark.parametrize(("before", "after", "kind"), CELLS)
 def test_a_move_has_its_road_or_is_reported_and_not_guessed(before: str, after: str, kind: str) -> None:
-    step = STEPS[before].get(after)
-    why = why_not(before, after)
+    step = TRANSITIONS[before].get(after)
+    why = unreachable_reason(before, after)
 
     assert (step is not None) == (kind == "1")
     if step is not None:
         assert step.what
         assert step.source.startswith("https://docs.stripe.com/")
     assert (why is None) == (kind != ".")
-    assert (after in reached_from(before)) == (kind in "1+") or before == after
-    standing = standing_of(
+    assert (after in reachable_from(before)) == (kind in "1+") or before == after
+    standing = classify(
         replace(
             SUBSCRIPTION,
             status=after,
-            came_from=came_from(before, after, None),
+            came_from=unreachable_origin(before, after, None),
             ended_at=END if after in OVER else None,
         ),
         [TERM],
@@ -58,7 +58,7 @@ def test_a_move_has_its_road_or_is_reported_and_not_guessed(before: str, after: 
             "impossible_move",
             f"{after}, goes on: it was {before} before, and {why}",
         )
-        assert standing.access is Access.TERM
+        assert standing.access is AccessRule.TERM
     else:
         assert standing.anomaly is None or standing.anomaly[0] == "impossible_state"
 
@@ -70,13 +70,15 @@ def test_what_lives_again_gives_what_is_paid_for_and_nothing_beyond_it() -> None
 
 
 def test_it_is_reported_until_it_is_what_it_can_be() -> None:
-    assert came_from("canceled", "active", None) == "canceled"
-    assert came_from("active", "active", "canceled") == "canceled"
-    assert came_from("active", "past_due", "canceled") == "canceled", "nothing that follows from it is believed either"
-    assert came_from("past_due", "canceled", "canceled") is None
+    assert unreachable_origin("canceled", "active", None) == "canceled"
+    assert unreachable_origin("active", "active", "canceled") == "canceled"
+    assert unreachable_origin("active", "past_due", "canceled") == "canceled", (
+        "nothing that follows from it is believed either"
+    )
+    assert unreachable_origin("past_due", "canceled", "canceled") is None
 
 
 def test_of_a_state_that_does_not_exist_yet_anything_may_be_true_but_that_what_is_over_goes_on() -> None:
-    assert came_from("active", "hibernating", None) is None
-    assert came_from("hibernating", "incomplete", None) is None
-    assert came_from("canceled", "hibernating", None) == "canceled"
+    assert unreachable_origin("active", "hibernating", None) is None
+    assert unreachable_origin("hibernating", "incomplete", None) is None
+    assert unreachable_origin("canceled", "hibernating", None) == "canceled"

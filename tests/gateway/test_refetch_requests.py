@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.events import TYPES, NotGenuine, RefetchRequest
+from app.domain.events import TYPES, InvalidEvent, RefetchRequest
 from app.domain.text import is_storable
 from app.gateway import translate
 
@@ -64,7 +64,7 @@ def test_each_part_of_each_event_may_be_missing_or_wrong(kind: str) -> None:
         for value in (GONE, *WRONG):
             try:
                 refetch = translate.refetch_request(changed(whole, path, value))
-            except NotGenuine:
+            except InvalidEvent:
                 assert path[0] in {"id", "object", "type", "data"}, path
                 continue
             assert_can_be_kept(refetch)

@@ -52,7 +52,7 @@ async def test_staff_end_a_subscription_at_once_and_its_story_names_them(shop: S
     assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     overview = await shop.overview(ada)
     assert overview["refunds"] == []
-    assert any("agent of the staff" in one["words"] and "bereavement" in one["words"] for one in overview["timeline"])
+    assert any("staff member agent" in one["words"] and "bereavement" in one["words"] for one in overview["timeline"])
     for step, body in (
         ("cancel", {"when": "period_end", **ASKED}),
         ("cancel", {"when": "now", **ASKED}),

@@ -47,11 +47,11 @@ async def test_a_comp_opens_for_who_was_never_here_and_taking_it_back_leaves_wha
     assert [grant["source"] for grant in seen["grants"]] == ["paid_term"]
     told = [one["words"] for one in seen["timeline"] if one["kind"] in {"paid", "comp"}]
     assert sorted(told) == [  # the clock stood still
-        "1 March 2026: given access for nothing until 1 June 2026, by agent of the staff (a copy that never came)",
-        "1 March 2026: given access for nothing until 31 December 2027, by agent of the staff (a copy that never came)",
-        "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
-        "1 March 2026: the free access was taken back, by agent of the staff",
-        "1 March 2026: the free access was taken back, by agent of the staff",
+        "March 1, 2026: complimentary access until June 1, 2026, given by staff member agent (a copy that never came)",
+        "March 1, 2026: complimentary access until December 31, 2027, given by staff member agent (a copy that never came)",
+        "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027",
+        "March 1, 2026: complimentary access revoked by staff member agent",
+        "March 1, 2026: complimentary access revoked by staff member agent",
     ]
 
 
@@ -90,9 +90,9 @@ async def test_the_story_of_a_refunded_reader_is_told_in_plain_words(shop: Shop)
     told = [one["words"] for one in (await shop.overview(ada))["timeline"] if one["kind"] not in {"noted", "told"}]
 
     assert told == [
-        "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027",
-        "1 March 2026: the subscription ended, and access with it (guarantee), by agent of the staff",
-        "1 March 2026: 49.00 USD back to the reader (guarantee), by agent of the staff",
+        "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027",
+        "March 1, 2026: the subscription and access ended (guarantee), by staff member agent",
+        "March 1, 2026: refunded 49.00 USD (guarantee), requested by staff member agent",
     ]
 
 
@@ -134,8 +134,8 @@ async def test_the_story_and_the_audit_log_say_who_gave_and_took_back_and_why(sh
 
     told = [one["words"] for one in (await shop.overview(shop.person("ada")))["timeline"] if one["kind"] == "comp"]
     assert told == [
-        "1 March 2026: given access for nothing until 1 June 2026, by agent of the staff (a copy that never came)",
-        "1 March 2026: the free access was taken back, by agent of the staff",
+        "March 1, 2026: complimentary access until June 1, 2026, given by staff member agent (a copy that never came)",
+        "March 1, 2026: complimentary access revoked by staff member agent",
     ]
     admin = shop.person("root", roles=("admin",))
     written = (await shop.get("/v1/support/audit", admin, object=first)).json()["data"]
