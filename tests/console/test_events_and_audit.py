@@ -63,11 +63,11 @@ async def test_history_on_the_page_and_in_the_api_lists_stripe_events(shop: Shop
     await shop.subscribe(ada)
     seen = await shop.overview(ada)
     said = {one["words"].partition(": ")[2] for one in seen["timeline"] if one["kind"] == "told"}
-    assert {"Stripe told us: the subscription was made", "Stripe told us: an invoice was paid"} <= said
+    assert {"Stripe: the subscription was created", "Stripe: an invoice was paid"} <= said
     await shop.execute("UPDATE events SET state = 'dead', last_error = 'Boom <b>' WHERE type = 'invoice.paid'")
     page = await robin.open(f"/readers/{seen['id']}")
-    assert "the subscription was made" in page.text.lower()  # under the line that says who told, or after it
-    assert "an invoice was paid (invoice.paid), and it was given up: Boom <b>" in page.text
+    assert "the subscription was created" in page.text.lower()  # under the line that says who told, or after it
+    assert "an invoice was paid (invoice.paid), failed permanently: Boom <b>" in page.text
 
 
 async def test_audit_log_is_filtered_by_actor_action_object_and_date(shop: Shop, open_console: OpenConsole) -> None:
