@@ -11,7 +11,7 @@ from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
-from app.domain.invoices import ShownInvoice
+from app.domain.invoices import InvoiceSummary
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import NoSubscription
 from app.services import billing
@@ -51,7 +51,7 @@ class InvoiceOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, shown: ShownInvoice) -> "InvoiceOut":
+    def of(cls, shown: InvoiceSummary) -> "InvoiceOut":
         """Return the body for an invoice."""
         return cls(
             id=shown.id,

@@ -19,7 +19,7 @@ from app.db.subscribers import Subscriber
 from app.domain.entitlements import Grant
 from app.domain.errors import NotFound
 from app.domain.refunds import CONFIRMED
-from app.domain.status_table import standing_of
+from app.domain.status_table import classify
 from app.services import support
 from app.services.support import Overview
 
@@ -196,7 +196,7 @@ def _held(seen: Overview, index: int) -> ReaderSubscriptionOut:
         cancel_at=held.cancel_at,
         ended_at=held.access_ended_at or held.ended_at,
         ended_by=held.ended_by,
-        standing=standing_of(held, terms).told,
+        standing=classify(held, terms).told,
         terms=[
             PaidTermOut(
                 invoice=term.invoice_id,
