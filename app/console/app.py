@@ -77,21 +77,23 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:
+    title = error.title if isinstance(error, DomainError) else "Request failed"
     match error:
         case NotFound():
-            status, title = 404, "Not found"
+            status = 404
         case NotAllowed():
             status, title = 403, "No access"
         case StripeUnavailable():
-            status, title = 503, "Stripe is not responding"
+            status = 503
         case _:
-            status, title = 409, "This can’t be done"
+            status = 409
     return templating.error_page(request, status=status, title=title, detail=str(error))
 
 
 async def _invalid_form(request: Request, error: Exception) -> Response:
     field = error.field if isinstance(error, InvalidForm) else "form"
-    return templating.error_page(request, status=422, title=f"Check the {field}", detail=str(error))
+    detail = f"{error} Go back in your browser to correct the form."
+    return templating.error_page(request, status=422, title=f"Check the {field}", detail=detail)
 
 
 async def _forged_form(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from app.domain.dashboard_stats import DUNNING_BANDS, DashboardStats
 
 WIDE, NARROW = 760, 400  # widths of the image
 MAX_SERIES = 5  # as many as there are colors
+OTHER_REASONS = "other_reasons"  # all refund reasons that have no series of their own
 CHARACTER_WIDTH = 7.0  # average, at the font size of the template
 LEGEND_ROW, LEGEND_SWATCH = 24, 20
 ROW, STACKED_ROW, BAR = 36, 54, 22  # heights in a chart with horizontal bars
@@ -157,7 +158,7 @@ def _add_columns(drawing: Layout, chart: Chart, top: float, *, every: int) -> No
     """Add vertical bars, side by side for each category. On a crowded axis only every n-th category has its label."""
     highest = max((value for series in chart.series for value in series.values), default=0)
     ticks = _ticks(highest)
-    left, top = len(f"{ticks[-1]:,}") * CHARACTER_WIDTH + 14, top + 14
+    left = len(f"{ticks[-1]:,}") * CHARACTER_WIDTH + 14
     bottom = top + PLOT_HEIGHT
     for value in ticks:
         y = bottom - PLOT_HEIGHT * value / ticks[-1]
@@ -168,14 +169,13 @@ def _add_columns(drawing: Layout, chart: Chart, top: float, *, every: int) -> No
     for index, category in enumerate(chart.categories):
         center = left + group * (index + 0.5)
         if index % every == 0:
-            drawing.axis.append(Text(center, bottom + 20, category, "middle"))
+            fits = center + len(category) * CHARACTER_WIDTH / 2 <= drawing.width
+            drawing.axis.append(Text(center if fits else drawing.width, bottom + 20, category, "middle" if fits else "end"))
         for number, series in enumerate(chart.series, 1):
             height = PLOT_HEIGHT * series.values[index] / ticks[-1]
             x = center + width * (number - 1 - len(chart.series) / 2)
             if height:
                 drawing.rectangles.append(Rectangle(x + 0.5, bottom - height, width - 1, height, number))
-            if len(chart.series) == 1:
-                drawing.values.append(Text(center, bottom - height - 7, f"{series.values[index]:,}", "middle"))
     drawing.height = bottom + AXIS
 
 
@@ -223,10 +223,13 @@ def weeks(figures: DashboardStats) -> Chart:
 def refunds(figures: DashboardStats) -> Chart:
     """Return the number of refunds by basis and reason. They are counted, since amounts may have several currencies."""
     bases = list(dict.fromkeys(one.basis for one in figures.given))
-    reasons = list(dict.fromkeys(one.reason for one in figures.given))[:MAX_SERIES]
+    reasons = list(dict.fromkeys(one.reason for one in figures.given))
+    if len(reasons) > MAX_SERIES:
+        reasons = [*reasons[: MAX_SERIES - 1], OTHER_REASONS]
     counts: dict[tuple[str, str], int] = {}
     for one in figures.given:
-        counts[one.basis, one.reason] = counts.get((one.basis, one.reason), 0) + one.count
+        key = one.basis, one.reason if one.reason in reasons else OTHER_REASONS
+        counts[key] = counts.get(key, 0) + one.count
     return Chart(
         title="Refunds by basis and reason",
         categories=[label(basis) for basis in bases],
@@ -243,7 +246,7 @@ def dunning(figures: DashboardStats) -> Chart:
         title="Unpaid renewals by days overdue",
         categories=[upper_first(band) for band in bands],
         series=[Series("Unpaid renewals", counts)],
-        rows=False,
+        rows=True,
     )
 
 
