@@ -25,17 +25,17 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
         pytest.param("://postgres:hunter2@", id="a password in an address"),
     ],
 )
-def test_a_secret_is_cut_out_of_the_middle_of_a_sentence(secret: str) -> None:
+def test_a_secret_is_redacted_within_a_sentence(secret: str) -> None:
     said = redact(f"it was {secret} that failed")
     assert said == f"it was {REDACTED} that failed"
 
 
 @pytest.mark.parametrize("harmless", ["sub_1AbC", "evt_1AbC", "pi_3AbC", "2027-03-01T00:00:00Z", "4900 usd", "in_0001"])
-def test_ids_times_and_amounts_stay(harmless: str) -> None:
+def test_ids_times_and_amounts_are_not_redacted(harmless: str) -> None:
     assert redact(harmless) == harmless
 
 
-def test_secrets_are_found_at_any_depth() -> None:
+def test_secrets_are_redacted_at_any_depth() -> None:
     said = redact({"headers": [{"Authorization": "Bearer x"}, f"cookie={TOKEN}"], "amount": 4900})
     assert said == {"headers": [{"Authorization": REDACTED}, f"cookie={REDACTED}"], "amount": 4900}
 
@@ -56,7 +56,7 @@ def _configured() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_configured")
-def test_a_line_of_ours_is_one_json_object_without_secrets(capfd: pytest.CaptureFixture[str]) -> None:
+def test_our_log_lines_are_json_objects_without_secrets(capfd: pytest.CaptureFixture[str]) -> None:
     configure("INFO")
     structlog.get_logger().info("signed_in", token=TOKEN, note=f"with {TOKEN}", reader="user-1")
     line = json.loads(capfd.readouterr().err)
@@ -65,7 +65,7 @@ def test_a_line_of_ours_is_one_json_object_without_secrets(capfd: pytest.Capture
 
 
 @pytest.mark.usefixtures("_configured")
-def test_a_librarys_line_is_one_too_and_its_traceback_holds_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_librarys_log_lines_and_tracebacks_have_no_secrets(capfd: pytest.CaptureFixture[str]) -> None:
     configure("INFO")
     try:
         raise ValueError("the key sk_live_51AbC is wrong")

@@ -23,14 +23,14 @@ def with_these(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> Setti
     return load()
 
 
-def test_with_nothing_set_the_service_runs_against_the_sandbox() -> None:
+def test_the_default_settings_use_the_sandbox() -> None:
     settings = load()
     assert settings.stripe_url == "http://127.0.0.1:4242"
     assert not settings.livemode
     assert settings.database_url is None
 
 
-def test_live_settings_that_fit_each_other_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consistent_live_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert with_these(monkeypatch, LIVE).livemode
 
 
@@ -73,7 +73,7 @@ def test_live_settings_that_fit_each_other_are_taken(monkeypatch: pytest.MonkeyP
         pytest.param({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", id="a word for a number"),
     ],
 )
-def test_a_dangerous_or_wrong_setting_is_refused_by_its_name(
+def test_a_dangerous_or_invalid_setting_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, str], named: str
 ) -> None:
     with pytest.raises(BadSettings) as refused:
@@ -83,13 +83,13 @@ def test_a_dangerous_or_wrong_setting_is_refused_by_its_name(
         assert secret not in str(refused.value)
 
 
-def test_each_wrong_setting_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_invalid_setting_is_reported_on_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadSettings) as refused:
         with_these(monkeypatch, {"PUBLISHER_TIMEZONE": "Nowhere", "EVENT_ATTEMPTS": "-1"})
     assert len(str(refused.value).splitlines()) == 2
 
 
-def test_lists_are_separated_by_commas_and_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = with_these(
         monkeypatch,
         {"WEBHOOK_SECRETS": "whsec_new, whsec_old", "ALLOWED_RETURN_HOSTS": "a.example,b.example", "CLOCK_URL": ""},
@@ -103,5 +103,5 @@ def test_durations_are_iso_8601(monkeypatch: pytest.MonkeyPatch) -> None:
     assert with_these(monkeypatch, {"GRACE_PERIOD": "P10D"}).grace_period == timedelta(days=10)
 
 
-def test_secrets_are_not_shown_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printed_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "51real" not in repr(with_these(monkeypatch, LIVE))

@@ -88,7 +88,7 @@ async def states(session: Session, payment: Payment) -> list[tuple[str, str, int
         pytest.param([(GOODWILL, FAILED, 53_00)], 24_00, 24_00, id="it went back and came to nothing"),
     ],
 )
-async def test_what_is_ordered_is_never_more_than_is_left(
+async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
     sessions: Sessions, before: list[tuple[str, str, int]], amount: int | None, ordered: int | None
 ) -> None:
     payment, owner = await paid(sessions, *before)
@@ -116,7 +116,7 @@ async def test_what_is_ordered_is_never_more_than_is_left(
         pytest.param(33_01, 20_00, True, id="a cent too much"),
     ],
 )
-async def test_a_request_that_waits_for_a_second_person_gives_way_where_both_do_not_fit(
+async def test_a_pending_approval_is_dropped_if_an_ordered_refund_leaves_too_little(
     sessions: Sessions, waiting: int, amount: int | None, *, gives_way: bool
 ) -> None:
     payment, owner = await paid(sessions, (GOODWILL, AWAITING, waiting))
@@ -137,7 +137,7 @@ async def test_a_request_that_waits_for_a_second_person_gives_way_where_both_do_
     assert decided.decided_by == ("policy" if gives_way else None)
 
 
-async def test_while_a_refund_is_on_its_way_nothing_is_ordered_and_what_waits_is_left_alone(sessions: Sessions) -> None:
+async def test_no_refund_is_ordered_while_another_one_is_processing(sessions: Sessions) -> None:
     payment, owner = await paid(sessions, (GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00))
 
     with pytest.raises(RefundInProgress):
@@ -148,7 +148,7 @@ async def test_while_a_refund_is_on_its_way_nothing_is_ordered_and_what_waits_is
         assert (await session.scalars(select(AuditEntry.action))).all() == []
 
 
-async def test_told_again_it_orders_nothing_more_and_the_taxes_add_up(sessions: Sessions) -> None:
+async def test_a_repeated_order_adds_no_refund(sessions: Sessions) -> None:
     payment, owner = await paid(sessions)
     first = await orders(sessions, payment, owner, basis=PRINT_DROPPED, amount=17_01)
     assert first is not None

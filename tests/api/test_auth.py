@@ -40,7 +40,7 @@ async def provider() -> AsyncIterator[StubIssuer]:
 # --- tokens of the issuer
 
 
-async def test_a_good_token_says_who_it_is(auth: Authenticator, issuer: Issuer) -> None:
+async def test_a_valid_token_identifies_its_reader(auth: Authenticator, issuer: Issuer) -> None:
     asked = make_request(f"Bearer {issuer.token('reader-ada')}")
     reader = await auth.reader(asked)
     assert (reader.sub, reader.email, reader.name) == ("reader-ada", "ada@example.com", "Ada Marlowe")
@@ -48,13 +48,13 @@ async def test_a_good_token_says_who_it_is(auth: Authenticator, issuer: Issuer) 
     assert asked.scope["caller"] == "reader"
 
 
-async def test_staff_have_their_roles_with_what_those_imply(auth: Authenticator, issuer: Issuer) -> None:
+async def test_staff_have_their_roles_and_the_implied_ones(auth: Authenticator, issuer: Issuer) -> None:
     asked = make_request(f"bearer {issuer.token('x', roles=['supervisor', 'default-roles'])}")
     assert (await auth.reader(asked)).roles == {"supervisor", "support"}
     assert asked.scope["caller"] == "staff"
 
 
-async def test_a_token_of_an_elliptic_key_is_as_good(auth: Authenticator, issuer: Issuer) -> None:
+async def test_a_token_signed_with_an_elliptic_curve_key_is_accepted(auth: Authenticator, issuer: Issuer) -> None:
     assert (await auth.reader_of(issuer.token("user-1", alg="ES256"))).sub == "user-1"
 
 
@@ -85,7 +85,9 @@ async def test_a_token_of_an_elliptic_key_is_as_good(auth: Authenticator, issuer
         pytest.param({"claims": {"iat": int(time.time()) + 86_400}}, "not valid yet", id="made in the future"),
     ],
 )
-async def test_a_bad_token_is_refused(auth: Authenticator, issuer: Issuer, asked: dict[str, Any], why: str) -> None:
+async def test_an_invalid_token_is_rejected(
+    auth: Authenticator, issuer: Issuer, asked: dict[str, Any], why: str
+) -> None:
     token = issuer.token("user-1", **asked)
     with pytest.raises(NotAuthenticated, match=why) as refused:
         await auth.reader_of(token)
@@ -93,7 +95,7 @@ async def test_a_bad_token_is_refused(auth: Authenticator, issuer: Issuer, asked
 
 
 @pytest.mark.parametrize("claims", [{"iat": int(time.time()) + 20}, {"nbf": int(time.time()) + 20}])
-async def test_clocks_may_differ_by_half_a_minute(auth: Authenticator, issuer: Issuer, claims: dict[str, int]) -> None:
+async def test_clocks_may_differ_by_thirty_seconds(auth: Authenticator, issuer: Issuer, claims: dict[str, int]) -> None:
     assert (await auth.reader_of(issuer.token("user-1", claims=claims))).sub == "user-1"
     assert (await auth.reader_of(issuer.token("user-1", expires_in=-20))).sub == "user-1"
 
@@ -114,12 +116,12 @@ async def test_clocks_may_differ_by_half_a_minute(auth: Authenticator, issuer: I
         pytest.param(["Bearer nsk_" + "x" * 43], id="a server's key"),
     ],
 )
-async def test_what_is_no_token_is_nobody(auth: Authenticator, authorization: list[str]) -> None:
+async def test_a_malformed_authorization_header_is_rejected(auth: Authenticator, authorization: list[str]) -> None:
     with pytest.raises(NotAuthenticated):
         await auth.reader(make_request(*authorization))
 
 
-async def test_a_remembered_token_dies_in_its_time(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
+async def test_a_cached_token_expires_on_time(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
     token = issuer.token("user-1", expires_in=60)
     first = await auth.reader_of(token)
     assert await auth.reader_of(token) is first  # not verified again
@@ -130,7 +132,7 @@ async def test_a_remembered_token_dies_in_its_time(auth: Authenticator, issuer: 
         await auth.reader_of(token)
 
 
-async def test_new_keys_of_the_issuer_are_found(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
+async def test_the_issuers_new_keys_are_fetched(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
     old = issuer.token("user-1")
     await auth.reader_of(old)
     issuer.rotate()
@@ -139,7 +141,7 @@ async def test_new_keys_of_the_issuer_are_found(auth: Authenticator, issuer: Iss
     assert (await auth.reader_of(old)).sub == "user-1"
 
 
-async def test_what_a_withdrawn_key_signed_is_refused_though_it_was_remembered(clock: AdjustableClock) -> None:
+async def test_a_cached_token_of_a_withdrawn_key_is_rejected(clock: AdjustableClock) -> None:
     async with stub_issuer() as provider:
         old, new = new_key("ES256"), new_key("ES256")
         provider.keys = [public_jwk(old, kid="old")]
@@ -156,7 +158,7 @@ async def test_what_a_withdrawn_key_signed_is_refused_though_it_was_remembered(c
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
-async def test_each_accepted_algorithm_is_verified_with_its_kind_of_key(
+async def test_each_accepted_algorithm_requires_its_type_of_key(
     provider: StubIssuer, clock: AdjustableClock, algorithm: str
 ) -> None:
     keys_of = {name: new_key(name) for name in ("RS256", "ES256", "ES384", "EdDSA")}
@@ -170,7 +172,7 @@ async def test_each_accepted_algorithm_is_verified_with_its_kind_of_key(
         await auth.reader_of(unsigned(token, alg=algorithm, typ="at+jwt", kid=other))
 
 
-async def test_a_key_is_used_only_for_what_it_was_published_for(provider: StubIssuer, clock: AdjustableClock) -> None:
+async def test_a_key_is_used_only_for_its_published_purpose(provider: StubIssuer, clock: AdjustableClock) -> None:
     key = new_key("RS256")
     for members in ({"alg": "RS512"}, {"use": "enc"}):
         provider.keys = [public_jwk(key, kid="k", **members), public_jwk(new_key("ES256"), kid="other")]
@@ -179,7 +181,7 @@ async def test_a_key_is_used_only_for_what_it_was_published_for(provider: StubIs
             await auth.reader_of(provider.token(key, "RS256", kid="k"))
 
 
-async def test_a_token_without_a_key_id_is_taken_while_there_is_but_one_key(
+async def test_a_token_without_a_key_id_is_accepted_while_there_is_only_one_key(
     provider: StubIssuer, clock: AdjustableClock
 ) -> None:
     key = new_key("ES256")
@@ -203,7 +205,7 @@ async def test_a_token_without_a_key_id_is_taken_while_there_is_but_one_key(
         pytest.param("a.b.c", {"a": {"b": 1}}, set(), id="nowhere"),
     ],
 )
-async def test_roles_are_found_where_the_issuer_keeps_them(
+async def test_roles_are_read_from_the_configured_claim(
     provider: StubIssuer, clock: AdjustableClock, claim: str, claims: dict[str, Any], roles: set[str]
 ) -> None:
     key = new_key("ES256")
@@ -215,7 +217,7 @@ async def test_roles_are_found_where_the_issuer_keeps_them(
 # --- the issuer's own faults
 
 
-async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(
+async def test_many_unknown_key_ids_cause_few_requests_to_the_issuer(
     provider: StubIssuer, clock: AdjustableClock
 ) -> None:
     key = new_key("ES256")
@@ -235,7 +237,7 @@ async def test_a_flood_of_unknown_key_ids_does_not_hammer_the_issuer(
     assert (await auth.reader_of(good)).sub == "user-1"
 
 
-async def test_while_the_issuer_is_down_the_keys_it_gave_go_on_working_for_hours(clock: AdjustableClock) -> None:
+async def test_fetched_keys_work_for_hours_while_the_issuer_is_down(clock: AdjustableClock) -> None:
     with running_issuer() as mortal:
         auth = make_authenticator(mortal.url, clock)
         await auth.reader_of(mortal.token("user-1"))
@@ -249,9 +251,7 @@ async def test_while_the_issuer_is_down_the_keys_it_gave_go_on_working_for_hours
         await auth.close()
 
 
-async def test_an_issuer_that_was_never_reached_is_503_and_not_401(
-    provider: StubIssuer, clock: AdjustableClock
-) -> None:
+async def test_a_never_reached_issuer_gives_503_rather_than_401(provider: StubIssuer, clock: AdjustableClock) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
     provider.status = 500
@@ -272,7 +272,7 @@ async def test_an_issuer_that_was_never_reached_is_503_and_not_401(
         pytest.param({"jwks_uri": None}, id="names no keys"),
     ],
 )
-async def test_a_discovery_document_that_does_not_fit_is_not_believed(
+async def test_an_invalid_discovery_document_is_rejected(
     provider: StubIssuer, clock: AdjustableClock, discovery: dict[str, Any]
 ) -> None:
     key = new_key("ES256")
@@ -282,9 +282,7 @@ async def test_a_discovery_document_that_does_not_fit_is_not_believed(
         await make_authenticator(provider.url, clock).reader_of(provider.token(key, "ES256", kid="k"))
 
 
-async def test_an_issuer_whose_name_ends_in_a_slash_is_known_by_it(
-    provider: StubIssuer, clock: AdjustableClock
-) -> None:
+async def test_the_trailing_slash_of_an_issuer_name_matters(provider: StubIssuer, clock: AdjustableClock) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
     provider.discovery = {"issuer": f"{provider.url}/"}
@@ -294,7 +292,7 @@ async def test_an_issuer_whose_name_ends_in_a_slash_is_known_by_it(
         await auth.reader_of(provider.token(key, "ES256", kid="k"))
 
 
-def test_memory_is_bounded_and_keeps_what_is_asked_for() -> None:
+def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
     now = datetime(2027, 3, 1, tzinfo=UTC)
     memory: Memory[int] = Memory(2)
     for n in (1, 2):
@@ -308,9 +306,7 @@ def test_memory_is_bounded_and_keeps_what_is_asked_for() -> None:
 # --- keys of servers
 
 
-async def test_all_that_ask_with_one_key_in_one_moment_are_one_question_though_one_of_them_goes_away(
-    database: str, clock: AdjustableClock
-) -> None:
+async def test_concurrent_requests_with_one_api_key_share_one_query(database: str, clock: AdjustableClock) -> None:
     engine = make_engine(database, pool_size=2)
     sessions = make_sessions(engine)
     key = await api_keys.create(database_context(sessions), name="the site", scopes=[READ_ENTITLEMENTS])

@@ -23,7 +23,7 @@ def clock() -> AdjustableClock:
     return AdjustableClock()
 
 
-async def test_a_key_is_known_by_its_hash_and_opens_what_it_is_for(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(sessions: Sessions, clock: AdjustableClock) -> None:
     key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
     assert key.startswith("nsk_")
     assert len(key) == 47
@@ -49,14 +49,14 @@ async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, cloc
 
 
 @pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
-async def test_a_key_that_nobody_made_is_nobodys(sessions: Sessions, clock: AdjustableClock, key: str) -> None:
+async def test_an_unknown_api_key_is_rejected(sessions: Sessions, clock: AdjustableClock, key: str) -> None:
     with pytest.raises(NotAuthenticated):
         await make_authenticator("http://issuer.test", clock, sessions).server(
             make_request(f"Bearer {key}"), READ_ENTITLEMENTS
         )
 
 
-async def test_a_key_for_an_unknown_scope_is_not_made(sessions: Sessions) -> None:
+async def test_an_api_key_with_an_unknown_scope_is_not_created(sessions: Sessions) -> None:
     with pytest.raises(UnknownScope):
         await api_keys.create(database_context(sessions), "content server", ["everything"])
 
@@ -103,7 +103,7 @@ async def client(issuer: Issuer, sessions: Sessions, clock: AdjustableClock) -> 
         pytest.param("/server", ["admin"], 401, id="a person is no server"),
     ],
 )
-async def test_endpoints_open_by_role(
+async def test_an_endpoint_requires_its_role(
     client: httpx2.AsyncClient, issuer: Issuer, path: str, roles: list[str], status: int
 ) -> None:
     token = issuer.token("user-1", roles=roles)
@@ -114,14 +114,14 @@ async def test_endpoints_open_by_role(
 
 
 @pytest.mark.parametrize("path", ["/me", "/desk", "/server"])
-async def test_without_credentials_it_is_401_and_says_which_kind_is_wanted(
+async def test_a_request_without_credentials_gets_401_with_the_required_kind(
     client: httpx2.AsyncClient, path: str
 ) -> None:
     response = await client.get(path)
     assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
 
 
-async def test_a_servers_key_opens_a_servers_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
+async def test_an_api_key_grants_access_to_a_server_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
     key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
     response = await client.get("/server", headers={"Authorization": f"Bearer {key}"})
     assert response.json() == [READ_ENTITLEMENTS]
@@ -134,7 +134,9 @@ async def test_a_servers_key_opens_a_servers_endpoint(client: httpx2.AsyncClient
         pytest.param({"Idempotency-Key": "two words"}, "idempotency_key_invalid", id="a key that is none"),
     ],
 )
-async def test_what_moves_money_needs_a_key(client: httpx2.AsyncClient, headers: dict[str, str], code: str) -> None:
+async def test_a_request_that_moves_money_requires_an_idempotency_key(
+    client: httpx2.AsyncClient, headers: dict[str, str], code: str
+) -> None:
     response = await client.post("/money", headers=headers)
     assert (response.status_code, response.json()["code"]) == (400, code)
     assert (await client.post("/money", headers={"Idempotency-Key": "click-1"})).json() == "click-1"

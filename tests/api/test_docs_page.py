@@ -26,7 +26,7 @@ async def test_the_page_shows_every_operation_schema_and_error() -> None:
     assert operations | set(document["components"]["schemas"]) | {"error-not_found"} <= ids
 
 
-async def test_every_link_of_the_page_leads_somewhere() -> None:
+async def test_every_link_of_the_page_has_a_target() -> None:
     page = (await get("/docs")).text
     ids = set(re.findall(r'\bid="([^"]+)"', page))
     links = set(re.findall(r'\bhref="([^"]+)"', page))
@@ -36,7 +36,7 @@ async def test_every_link_of_the_page_leads_somewhere() -> None:
             assert (await get(link)).status_code == 200, link
 
 
-async def test_the_page_needs_no_script_and_no_other_host() -> None:
+async def test_the_page_uses_no_script_and_no_other_host() -> None:
     answer = await get("/docs")
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
     assert "<script" not in answer.text
@@ -51,5 +51,5 @@ async def test_the_page_is_off_with_a_live_key(path: str) -> None:
     assert (await get(path, LIVE)).status_code == 404
 
 
-async def test_fastapis_own_page_is_off() -> None:
+async def test_fastapis_own_documentation_page_is_off() -> None:
     assert (await get("/redoc")).status_code == 404

@@ -73,7 +73,7 @@ async def test_a_service_with_its_database_is_ready(client: httpx2.AsyncClient) 
 
 
 @pytest.mark.parametrize("state", ["received", "failed"])
-async def test_an_event_that_waits_too_long_degrades_and_locks_nobody_out(
+async def test_an_overdue_event_degrades_the_service_but_keeps_it_ready(
     client: httpx2.AsyncClient, sessions: Sessions, state: str
 ) -> None:
     await arrive(sessions, state, ago="6 minutes", due=True)
@@ -83,7 +83,7 @@ async def test_an_event_that_waits_too_long_degrades_and_locks_nobody_out(
     assert 360 <= response.json()["oldest_unapplied_event"] < 420
 
 
-async def test_an_event_that_was_given_up_degrades_it_until_someone_has_looked(
+async def test_a_dead_event_degrades_the_service_until_it_is_handled(
     client: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     await arrive(sessions, "dead", ago="1 minute", due=False)
@@ -91,7 +91,7 @@ async def test_an_event_that_was_given_up_degrades_it_until_someone_has_looked(
     assert (body["status"], body["degraded"]) == ("ok", True)
 
 
-async def test_events_that_are_young_applied_or_ignored_do_not_degrade(
+async def test_recent_applied_and_ignored_events_do_not_degrade_the_service(
     client: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     await arrive(sessions, "received", ago="1 minute", due=True)
@@ -101,7 +101,7 @@ async def test_events_that_are_young_applied_or_ignored_do_not_degrade(
     assert (body["status"], body["degraded"]) == ("ok", False)
 
 
-async def test_without_a_database_it_is_alive_and_not_ready(away: httpx2.AsyncClient) -> None:
+async def test_without_a_database_the_service_is_alive_but_not_ready(away: httpx2.AsyncClient) -> None:
     assert (await away.get("/healthz")).json() == {"status": "ok"}
     response = await away.get("/readyz")
     assert response.status_code == 503
@@ -109,7 +109,7 @@ async def test_without_a_database_it_is_alive_and_not_ready(away: httpx2.AsyncCl
     assert "127.0.0.1" not in response.text
 
 
-async def test_with_no_migration_at_all_it_is_not_ready(postgres: Postgres) -> None:
+async def test_without_any_migration_the_service_is_not_ready(postgres: Postgres) -> None:
     dsn = await postgres.create(empty=True)
     engine = make_engine(dsn)
     async with client_of(make_sessions(engine)) as client:
@@ -128,17 +128,17 @@ async def test_with_no_migration_at_all_it_is_not_ready(postgres: Postgres) -> N
         pytest.param(None, False, id="none"),
     ],
 )
-def test_which_schema_a_release_can_serve_on(version: str | None, *, suits: bool) -> None:
+def test_a_release_runs_on_its_own_schema_and_the_next_one(version: str | None, *, suits: bool) -> None:
     assert db_health.suits(version, ("0002", "0001")) is suits
 
 
-async def test_on_the_next_releases_schema_it_is_ready(client: httpx2.AsyncClient, sessions: Sessions) -> None:
+async def test_the_service_is_ready_on_the_next_releases_schema(client: httpx2.AsyncClient, sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = 'of the next release'"))
     assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_metrics_tell_of_requests_and_of_the_inbox(client: httpx2.AsyncClient, sessions: Sessions) -> None:
+async def test_metrics_cover_requests_and_the_inbox(client: httpx2.AsyncClient, sessions: Sessions) -> None:
     await arrive(sessions, "failed", ago="10 minutes", due=True)
     await arrive(sessions, "received", ago="1 minute", due=True)
     await arrive(sessions, "dead", ago="2 days", due=False)
@@ -149,7 +149,7 @@ async def test_metrics_tell_of_requests_and_of_the_inbox(client: httpx2.AsyncCli
     assert ("newsstand_http_requests_total", "") in told
 
 
-async def test_without_a_database_the_other_metrics_are_still_told(away: httpx2.AsyncClient) -> None:
+async def test_the_other_metrics_are_served_without_a_database(away: httpx2.AsyncClient) -> None:
     told = await metrics(away)
     assert told["newsstand_oldest_unapplied_event_seconds", ""] != told["newsstand_oldest_unapplied_event_seconds", ""]
     assert told["process_start_time_seconds", ""] > 0

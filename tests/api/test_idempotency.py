@@ -69,7 +69,7 @@ def desk(sessions: Sessions) -> Desk:
     return Desk(sessions)
 
 
-async def test_the_same_key_and_body_gets_the_first_answer_and_nothing_is_done_again(desk: Desk) -> None:
+async def test_a_repeated_request_gets_the_first_response(desk: Desk) -> None:
     first = await desk.refund("rfd_1")
     second = await desk.refund("rfd_2")
     assert (first.status, first.body["id"]) == (201, "rfd_1")
@@ -77,14 +77,14 @@ async def test_the_same_key_and_body_gets_the_first_answer_and_nothing_is_done_a
     assert desk.worked_on == ["rfd_1"]
 
 
-async def test_the_same_key_with_another_body_is_refused_and_the_answer_stays(desk: Desk) -> None:
+async def test_a_key_reused_with_another_body_is_rejected(desk: Desk) -> None:
     await desk.refund("rfd_1")
     with pytest.raises(KeyReused):
         await desk.refund("rfd_2", body=b'{"payment": "pi_2"}')
     assert (await desk.refund("rfd_3")).body["id"] == "rfd_1"
 
 
-async def test_another_body_is_refused_while_the_first_runs_and_after_it_died(sessions: Sessions) -> None:
+async def test_another_body_is_rejected_even_if_the_first_request_never_finished(sessions: Sessions) -> None:
     await held(sessions, lease=timedelta(0))
     with pytest.raises(KeyReused):
         await begin(sessions, body=b"{}")
@@ -101,7 +101,7 @@ async def test_another_body_is_refused_while_the_first_runs_and_after_it_died(se
         pytest.param({"key": "click-2"}, id="another key"),
     ],
 )
-async def test_a_key_is_of_one_caller_and_one_route(sessions: Sessions, other: dict[str, str]) -> None:
+async def test_a_key_belongs_to_one_caller_and_one_route(sessions: Sessions, other: dict[str, str]) -> None:
     await held(sessions)
     named = {"caller": AGENT, "route": ROUTE, "key": KEY} | other
     begun = await begin(sessions, caller=named["caller"], route=named["route"], key=named["key"], makes="rfd_2")
@@ -109,32 +109,32 @@ async def test_a_key_is_of_one_caller_and_one_route(sessions: Sessions, other: d
     assert begun.object_id == "rfd_2"
 
 
-async def test_while_the_first_is_running_a_repeat_is_told_so(sessions: Sessions) -> None:
+async def test_a_repeat_is_rejected_while_the_first_request_runs(sessions: Sessions) -> None:
     await held(sessions)
     with pytest.raises(KeyInUse):
         await begin(sessions)
 
 
-async def test_of_many_at_once_exactly_one_takes_the_key(sessions: Sessions) -> None:
+async def test_exactly_one_of_many_concurrent_requests_takes_the_key(sessions: Sessions) -> None:
     answers = await asyncio.gather(*(begin(sessions, makes=f"rfd_{n}") for n in range(8)), return_exceptions=True)
     assert sum(isinstance(answer, Begun) for answer in answers) == 1
     assert sum(isinstance(answer, KeyInUse) for answer in answers) == 7
 
 
-async def test_a_dead_requests_key_is_taken_over_by_the_same_intent_when_its_lease_ends(sessions: Sessions) -> None:
+async def test_a_repeat_takes_over_the_key_of_a_dead_request_after_its_lease(sessions: Sessions) -> None:
     await held(sessions, makes="rfd_first", lease=timedelta(0))
     heir = await held(sessions, makes="rfd_second")
     assert heir.taken_over
     assert heir.object_id == "rfd_first"
 
 
-async def test_of_many_heirs_exactly_one_takes_over(sessions: Sessions) -> None:
+async def test_exactly_one_of_many_repeats_takes_over(sessions: Sessions) -> None:
     await held(sessions, lease=timedelta(0))
     answers = await asyncio.gather(*(begin(sessions, makes=f"rfd_{n}") for n in range(8)), return_exceptions=True)
     assert [answer.object_id for answer in answers if isinstance(answer, Begun)] == ["rfd_1"]
 
 
-async def test_who_was_overtaken_neither_answers_nor_frees_the_key(sessions: Sessions) -> None:
+async def test_a_request_that_lost_its_key_neither_responds_nor_releases_it(sessions: Sessions) -> None:
     slow = await held(sessions, lease=timedelta(0))
     heir = await held(sessions)
     await idempotency.finish(database_context(sessions), slow, status=201, body={"by": "slow"})
@@ -146,7 +146,7 @@ async def test_who_was_overtaken_neither_answers_nor_frees_the_key(sessions: Ses
     assert await begin(sessions) == Answer(202, {"by": "heir"})
 
 
-async def test_a_refusal_by_a_rule_is_not_kept_and_frees_the_key(desk: Desk) -> None:
+async def test_a_rejection_by_a_rule_releases_the_key(desk: Desk) -> None:
     with pytest.raises(GuaranteeExpired):
         await desk.refund("rfd_1", fails_with=GuaranteeExpired())
     assert (await desk.refund("rfd_2", body=b'{"other": 1}')).body["id"] == "rfd_2"
@@ -159,14 +159,14 @@ async def test_a_refusal_by_a_rule_is_not_kept_and_frees_the_key(desk: Desk) -> 
         pytest.param(RuntimeError("disk full"), id="nobody foresaw it"),
     ],
 )
-async def test_work_that_broke_off_is_gone_on_with_at_once_under_the_same_id(desk: Desk, failure: Exception) -> None:
+async def test_a_repeat_resumes_failed_work_under_the_same_id(desk: Desk, failure: Exception) -> None:
     with pytest.raises(type(failure)):
         await desk.refund("rfd_1", fails_with=failure)
     assert (await desk.refund("rfd_2")).body["id"] == "rfd_1"
     assert desk.worked_on == ["rfd_1", "rfd_1"]
 
 
-async def test_an_heir_that_is_refused_keeps_the_id_since_the_dead_request_may_have_got_further(desk: Desk) -> None:
+async def test_a_rejected_repeat_of_a_dead_request_keeps_its_id(desk: Desk) -> None:
     for failure in (StripeUnavailable(), GuaranteeExpired()):
         with pytest.raises(DomainError):
             await desk.refund("rfd_1", fails_with=failure)
@@ -174,13 +174,13 @@ async def test_an_heir_that_is_refused_keeps_the_id_since_the_dead_request_may_h
     assert desk.worked_on == ["rfd_1", "rfd_1", "rfd_1"]
 
 
-async def test_after_a_day_a_key_is_as_good_as_new(desk: Desk) -> None:
+async def test_a_key_can_be_reused_after_a_day(desk: Desk) -> None:
     await desk.refund("rfd_1")
     await age(desk.sessions, "24 hours")
     assert (await desk.refund("rfd_2", body=b'{"other": 1}')).body["id"] == "rfd_2"
 
 
-async def test_pruning_forgets_what_is_older_than_a_day_and_spares_what_runs(sessions: Sessions) -> None:
+async def test_pruning_deletes_day_old_keys_except_running_ones(sessions: Sessions) -> None:
     await held(sessions)
     for key in ("old-1", "old-2"):
         begun = await begin(sessions, key=key)
@@ -199,7 +199,7 @@ async def age(sessions: Sessions, by: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "!~", "x" * 255, "2f1c8a0e-5d0b-4a54-8f5a-0b1c2d3e4f50"])
-def test_a_key_is_any_visible_ascii(key: str) -> None:
+def test_a_key_may_contain_any_visible_ascii(key: str) -> None:
     assert idempotency.check_key(key) == key
 
 
@@ -213,12 +213,12 @@ def test_a_key_is_any_visible_ascii(key: str) -> None:
         pytest.param("\x7f", id="delete"),
     ],
 )
-def test_what_is_not_visible_ascii_is_no_key(key: str) -> None:
+def test_a_key_with_other_characters_is_rejected(key: str) -> None:
     with pytest.raises(KeyInvalid):
         idempotency.check_key(key)
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_without_a_key_the_request_is_refused(key: str | None) -> None:
+def test_a_request_without_a_key_is_rejected(key: str | None) -> None:
     with pytest.raises(KeyRequired):
         idempotency.check_key(key)

@@ -54,24 +54,24 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def test_a_request_gets_an_id_that_is_echoed_and_bound_to_every_line(client: httpx2.AsyncClient) -> None:
+async def test_a_request_id_is_returned_and_logged_on_every_line(client: httpx2.AsyncClient) -> None:
     response = await client.get("/v1/things/1")
     assert response.headers["x-request-id"].startswith("req_")
     assert response.json() == {"request_id": response.headers["x-request-id"]}
 
 
-async def test_the_callers_own_id_is_kept(client: httpx2.AsyncClient) -> None:
+async def test_the_callers_own_request_id_is_kept(client: httpx2.AsyncClient) -> None:
     response = await client.get("/v1/things/1", headers={"X-Request-Id": "trace/7f-1"})
     assert response.headers["x-request-id"] == "trace/7f-1"
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 129, "two words", "<script>", 'a"b'])
-async def test_an_id_that_could_do_harm_is_replaced(client: httpx2.AsyncClient, odd: str) -> None:
+async def test_an_unsafe_request_id_is_replaced(client: httpx2.AsyncClient, odd: str) -> None:
     response = await client.get("/v1/things/1", headers={"X-Request-Id": odd})
     assert response.headers["x-request-id"].startswith("req_")
 
 
-async def test_a_request_is_one_line_with_the_route_and_without_ids_and_queries(client: httpx2.AsyncClient) -> None:
+async def test_a_request_is_logged_with_its_route_but_without_ids_and_queries(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         await client.get("/v1/things/rdr_secret?token=eyJhbGciOi")
     (line,) = lines
@@ -87,7 +87,7 @@ async def test_a_request_is_one_line_with_the_route_and_without_ids_and_queries(
     assert "eyJ" not in str(line)
 
 
-async def test_a_plain_routes_line_has_its_pattern_too_and_an_unknown_path_has_none(client: httpx2.AsyncClient) -> None:
+async def test_a_plain_route_is_logged_by_its_pattern_and_an_unknown_path_by_none(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         await client.get("/v1/readers/readers/plain")
         await client.get("/v1/nowhere/4242")
@@ -97,7 +97,7 @@ async def test_a_plain_routes_line_has_its_pattern_too_and_an_unknown_path_has_n
     ]
 
 
-async def test_what_is_asked_on_every_page_view_is_counted_and_not_logged(client: httpx2.AsyncClient) -> None:
+async def test_requests_of_every_page_view_are_counted_but_not_logged(client: httpx2.AsyncClient) -> None:
     counted = REQUESTS.labels("POST", "/v1/entitlements/check", 200)
     before = counted._value.get()
     with capture_logs() as lines:
@@ -106,13 +106,13 @@ async def test_what_is_asked_on_every_page_view_is_counted_and_not_logged(client
     assert counted._value.get() == before + 1
 
 
-async def test_an_invented_method_does_not_multiply_the_metrics(client: httpx2.AsyncClient) -> None:
+async def test_an_unknown_method_adds_no_metric_label(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         await client.request("BREW", "/v1/things/1")
     assert lines[0]["method"] == "OTHER"
 
 
-async def test_a_route_that_is_gone_to_directly_has_its_id_its_line_and_its_limit_all_the_same(
+async def test_a_fast_path_route_has_a_request_id_a_log_line_and_a_body_limit(
     client: httpx2.AsyncClient,
 ) -> None:
     async def endless() -> AsyncIterator[bytes]:

@@ -65,7 +65,7 @@ async def test_the_plan_is_shown_in_full(site: httpx2.AsyncClient) -> None:
     assert len(expected["offer"]) == 9
 
 
-async def test_one_plan_is_found_by_its_code(site: httpx2.AsyncClient) -> None:
+async def test_a_plan_is_found_by_its_code(site: httpx2.AsyncClient) -> None:
     listed = (await site.get("/v1/plans")).json()["data"]
     assert [(await site.get("/v1/plans/annual")).json()] == listed
 
@@ -81,7 +81,7 @@ async def test_an_announced_feature_is_granted_from_its_date(site: httpx2.AsyncC
 
 
 @pytest.mark.parametrize("path", ["/v1/plans", "/v1/plans/annual"])
-async def test_an_answer_can_be_kept_until_the_offer_changes(
+async def test_a_response_can_be_cached_until_the_plans_change(
     site: httpx2.AsyncClient, clock: SetClock, path: str
 ) -> None:
     first = await site.get(path)
@@ -105,7 +105,7 @@ async def test_an_unknown_plan_is_not_found(site: httpx2.AsyncClient, code: str)
     assert len(answer.content) < 600
 
 
-async def test_the_description_has_examples(site: httpx2.AsyncClient) -> None:
+async def test_the_openapi_document_has_examples_of_plans(site: httpx2.AsyncClient) -> None:
     described = (await site.get("/openapi.json")).json()
     (example,) = described["components"]["schemas"]["PlanOut"]["examples"]
     assert example["offer"] == plans.EXAMPLE["offer"]

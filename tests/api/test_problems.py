@@ -127,7 +127,7 @@ def test_codes_and_titles_are_unique() -> None:
         pytest.param("stripe", 503, "stripe_unavailable", ("retry-after", "2"), id="Stripe is away"),
     ],
 )
-async def test_a_refusal_says_its_code_and_what_to_do(
+async def test_an_error_response_has_its_code_and_a_detail(
     client: httpx2.AsyncClient, which: str, status: int, code: str, header: tuple[str, str] | None
 ) -> None:
     response = await client.get(f"/refused/{which}")
@@ -136,13 +136,13 @@ async def test_a_refusal_says_its_code_and_what_to_do(
         assert response.headers[header[0]] == header[1]
 
 
-async def test_an_errors_facts_are_members_of_the_document(client: httpx2.AsyncClient) -> None:
+async def test_an_errors_attributes_are_members_of_the_document(client: httpx2.AsyncClient) -> None:
     document = read(await client.get("/refused/changed"), 409, "quote_changed")
     assert (document["amount"], document["expected"]) == (2000, 4900)
     assert document["detail"] == "it is worth 2000 now"
 
 
-async def test_a_plain_route_answers_alike_and_no_fact_takes_the_place_of_a_member(client: httpx2.AsyncClient) -> None:
+async def test_no_attribute_overrides_a_standard_member_on_a_plain_route(client: httpx2.AsyncClient) -> None:
     document = read(await client.post("/hot"), 409, "quote_changed")
     assert document["amount"] == 2000
 
@@ -156,7 +156,7 @@ async def test_a_malformed_request_names_each_field(client: httpx2.AsyncClient) 
     assert query["errors"][0]["field"] == "query.limit"
 
 
-async def test_what_was_sent_is_not_said_back(client: httpx2.AsyncClient) -> None:
+async def test_a_validation_error_does_not_repeat_the_input(client: httpx2.AsyncClient) -> None:
     response = await client.post("/orders", json={"plan": "annual", "copies": "4242424242424242x"})
     assert "4242" not in response.text
 
@@ -170,12 +170,12 @@ async def test_what_was_sent_is_not_said_back(client: httpx2.AsyncClient) -> Non
         pytest.param(b"[" * 900, id="nested too deep to be meant"),
     ],
 )
-async def test_a_body_that_is_not_json_is_400(client: httpx2.AsyncClient, body: bytes) -> None:
+async def test_a_body_that_is_not_json_gets_400(client: httpx2.AsyncClient, body: bytes) -> None:
     response = await client.post("/orders", content=body, headers={"Content-Type": "application/json"})
     read(response, 400, "malformed_body")
 
 
-async def test_an_unknown_path_and_method_are_problems_too(client: httpx2.AsyncClient) -> None:
+async def test_an_unknown_path_or_method_gets_a_problem_document(client: httpx2.AsyncClient) -> None:
     read(await client.get("/nowhere"), 404, "not_found")
     response = await client.delete("/orders")
     read(response, 405, "method_not_allowed")
@@ -183,9 +183,7 @@ async def test_an_unknown_path_and_method_are_problems_too(client: httpx2.AsyncC
 
 
 @pytest.mark.parametrize("path", ["/orders", "/hot"])
-async def test_a_body_beyond_the_limit_is_413_whether_its_length_is_said_or_not(
-    client: httpx2.AsyncClient, path: str
-) -> None:
+async def test_a_body_over_the_limit_gets_413_with_or_without_its_length(client: httpx2.AsyncClient, path: str) -> None:
     read(await client.post(path, content=b"x" * 1_001), 413, "body_too_large")
 
     async def parts() -> AsyncIterator[bytes]:
@@ -195,7 +193,7 @@ async def test_a_body_beyond_the_limit_is_413_whether_its_length_is_said_or_not(
     read(await client.post(path, content=parts()), 413, "body_too_large")
 
 
-async def test_what_nobody_foresaw_is_500_without_our_insides_and_logged_with_its_traceback(
+async def test_an_unexpected_error_is_logged_but_not_revealed(
     client: httpx2.AsyncClient,
 ) -> None:
     with capture_logs() as lines:
@@ -208,7 +206,7 @@ async def test_what_nobody_foresaw_is_500_without_our_insides_and_logged_with_it
     assert isinstance(line["exc_info"], RuntimeError)
 
 
-async def test_an_error_without_a_category_is_a_500_that_reveals_nothing(client: httpx2.AsyncClient) -> None:
+async def test_an_error_without_a_category_gets_500_without_details(client: httpx2.AsyncClient) -> None:
     with capture_logs() as lines:
         response = await client.get("/refused/odd")
     read(response, 500, "unexpected")
@@ -216,7 +214,7 @@ async def test_an_error_without_a_category_is_a_500_that_reveals_nothing(client:
     assert "unexpected_error" in {line["event"] for line in lines}
 
 
-def test_the_openapi_document_shows_an_example_of_each_refusal() -> None:
+def test_the_openapi_document_has_an_example_of_each_error() -> None:
     responses = problems.problems(NotFound, QuoteChanged, NotAllowed)
     assert set(responses) == {403, 404, 409}
     example = responses[409]["content"]["application/problem+json"]["examples"]["quote_changed"]["value"]

@@ -64,11 +64,11 @@ def calls_to_stripe_inside_transactions(source: str) -> list[int]:
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.stem)
-def test_no_call_to_stripe_holds_a_row_lock(path: Path) -> None:
+def test_no_service_calls_stripe_inside_a_transaction(path: Path) -> None:
     assert calls_to_stripe_inside_transactions(path.read_text()) == []
 
 
-def test_that_test_can_fail() -> None:
+def test_the_transaction_check_detects_a_call_to_stripe() -> None:
     bad = """
 from app.gateway import refunds as at_stripe
 async def f(sessions, gateway):
@@ -83,7 +83,7 @@ MEASURES_ONLY = {APP / "clock.py"}
 
 
 @pytest.mark.parametrize("path", sorted(APP.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_but_the_clock_reads_the_time(path: Path) -> None:
+def test_only_the_clock_reads_the_time(path: Path) -> None:
     if path in MEASURES_ONLY:
         return
     for node in ast.walk(ast.parse(path.read_text())):
@@ -107,7 +107,7 @@ def test_the_sandbox_and_the_demo_never_import_the_service(path: Path) -> None:
 ONE_SCROLL = "app/db/models.py"  # the whole schema is one subject: a table's neighbours are what one looks for
 
 
-def test_files_stay_within_one_subject() -> None:
+def test_files_have_at_most_400_lines() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for folder in ("app", "sandbox", "demo", "bench")

@@ -30,7 +30,7 @@ async def tables(dsn: str) -> set[str]:
         await connection.close()
 
 
-async def test_up_down_and_up_again(empty: str) -> None:
+async def test_migrations_can_be_undone_and_repeated(empty: str) -> None:
     await schema.migrate(empty)
     full = await tables(empty)
     assert full == set(Base.metadata.tables) | {"alembic_version"}
@@ -43,7 +43,7 @@ async def test_up_down_and_up_again(empty: str) -> None:
     assert await tables(empty) == full
 
 
-async def test_the_migrations_make_what_the_models_say(database: str) -> None:
+async def test_the_migrations_produce_the_schema_of_the_models(database: str) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         return list(compare_metadata(context, Base.metadata))
@@ -67,7 +67,7 @@ async def test_the_migrations_make_what_the_models_say(database: str) -> None:
         "TRUNCATE audit_seals",
     ],
 )
-async def test_nothing_may_change_the_audit_log(database: str, change: str) -> None:
+async def test_the_audit_log_cannot_be_changed(database: str, change: str) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute("INSERT INTO audit_log (actor, action, object_id) VALUES ('a', 'b', 'c')")
 

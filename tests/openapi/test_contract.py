@@ -61,7 +61,7 @@ LEISURELY = settings(deadline=None, suppress_health_check=list(HealthCheck))  # 
 @pytest.mark.parametrize("caller", CALLERS)
 @each_operation(examples=5)
 @LEISURELY
-def test_every_answer_is_described(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
+def test_every_response_conforms_to_the_document(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
     asks(case, asked, caller)
 
 
@@ -70,9 +70,7 @@ def test_every_answer_is_described(case: schemathesis.Case[Any], asked: Asked, c
 @pytest.mark.parametrize("caller", CALLERS)
 @each_operation(examples=200, seed=SEED)
 @LEISURELY
-def test_every_answer_is_described_however_long_one_asks(
-    case: schemathesis.Case[Any], asked: Asked, caller: str
-) -> None:
+def test_every_response_conforms_in_a_long_run(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
     print(f"NEWSSTAND_TEST_SEED={SEED} asks the same again")  # shown with a failure
     asks(case, asked, caller)
 

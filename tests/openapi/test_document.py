@@ -28,7 +28,7 @@ STATUSES = {error.code: status_of(error) for error in all_errors()}
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
-def test_the_committed_document_is_the_one_that_is_made() -> None:
+def test_the_committed_document_is_up_to_date() -> None:
     without = {name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")}
     made = subprocess.run([sys.executable, "-m", "app", "openapi"], env=without, capture_output=True, check=True)
     assert json.loads(made.stdout) == DOCUMENT, (
@@ -37,7 +37,7 @@ def test_the_committed_document_is_the_one_that_is_made() -> None:
     )
 
 
-def test_it_is_an_openapi_document() -> None:
+def test_the_document_is_valid_openapi() -> None:
     schemathesis.openapi.from_dict(DOCUMENT).validate()
     assert DOCUMENT["openapi"].startswith("3.1.")
     for schema in SCHEMAS.values():
@@ -46,7 +46,7 @@ def test_it_is_an_openapi_document() -> None:
         assert reference.removeprefix("#/components/schemas/") in SCHEMAS, reference
 
 
-def test_names_in_it_are_good_for_generated_clients() -> None:
+def test_names_suit_generated_clients() -> None:
     ids = [operation["operationId"] for item in DOCUMENT["paths"].values() for operation in item.values()]
     assert len(set(ids)) == len(ids)
     for name in ids:
@@ -57,7 +57,7 @@ def test_names_in_it_are_good_for_generated_clients() -> None:
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
-def test_an_operation_says_what_it_is(path: str, operation: dict[str, Any]) -> None:
+def test_each_operation_has_a_summary_and_a_description(path: str, operation: dict[str, Any]) -> None:
     assert operation["summary"]
     assert operation["description"]
     assert operation["tags"]
@@ -69,7 +69,7 @@ def test_an_operation_says_what_it_is(path: str, operation: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
-def test_an_operation_says_what_it_refuses_and_how(path: str, operation: dict[str, Any]) -> None:
+def test_each_operation_documents_its_errors(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     expected = {"400", "413"}
     if operation.get("security"):
@@ -92,7 +92,7 @@ def test_an_operation_says_what_it_refuses_and_how(path: str, operation: dict[st
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
-def test_an_operation_shows_an_example_of_each_body_and_it_fits(path: str, operation: dict[str, Any]) -> None:
+def test_each_body_of_an_operation_has_a_valid_example(path: str, operation: dict[str, Any]) -> None:
     said = [response for status, response in operation["responses"].items() if status < "300"]
     bodies = [
         content for one in [operation.get("requestBody", {}), *said] for content in one.get("content", {}).items()
@@ -109,7 +109,7 @@ def test_an_operation_shows_an_example_of_each_body_and_it_fits(path: str, opera
             assert_fits(example, content["schema"])
 
 
-def test_what_moves_money_needs_a_key_for_each_intent() -> None:
+def test_operations_that_move_money_require_an_idempotency_key() -> None:
     with_key = {
         operation["operationId"]
         for item in DOCUMENT["paths"].values()

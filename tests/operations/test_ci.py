@@ -52,7 +52,7 @@ def called(clone: Path) -> list[str]:
     return (clone / "called").read_text().splitlines()
 
 
-def test_it_runs_every_step_in_order_without_input(clone: Path) -> None:
+def test_ci_runs_every_step_in_order_without_input(clone: Path) -> None:
     ended = run(clone)
     assert ended.returncode == 0, ended.stderr
     assert called(clone) == [f"{step} CI=true" for step in STEPS]
@@ -60,14 +60,14 @@ def test_it_runs_every_step_in_order_without_input(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_it_stops_at_the_first_step_that_fails(clone: Path, step: str) -> None:
+def test_ci_stops_at_the_first_step_that_fails(clone: Path, step: str) -> None:
     ended = run(clone, fails=step)
     assert ended.returncode != 0
     assert f"make {step}" in ended.stderr
     assert len(called(clone)) == STEPS.index(step) + 1
 
 
-def test_it_tests_the_newest_other_python_that_is_installed(clone: Path) -> None:
+def test_ci_tests_the_newest_other_installed_python(clone: Path) -> None:
     python(clone, "python3.11", "3.11")
     python(clone, "python3.12", "3.12")
     python(clone, "python3.13", "3.13")
@@ -76,7 +76,7 @@ def test_it_tests_the_newest_other_python_that_is_installed(clone: Path) -> None
     assert called(clone)[len(STEPS) :] == ["test-second SECOND=python3.13 CI=true"]
 
 
-def test_it_finds_a_second_python_of_pyenv(clone: Path) -> None:
+def test_ci_finds_a_second_python_of_pyenv(clone: Path) -> None:
     stand_in(clone, "python3.13", "exit 127")  # what pyenv puts on the PATH for a version that is not selected
     pyenv = clone / ".pyenv" / "versions" / "3.13.0" / "bin"
     pyenv.mkdir(parents=True)
@@ -87,11 +87,11 @@ def test_it_finds_a_second_python_of_pyenv(clone: Path) -> None:
     assert called(clone)[len(STEPS) :] == [f"test-second SECOND={pyenv / 'python'} CI=true"]
 
 
-def test_it_says_so_when_no_second_python_is_installed(clone: Path) -> None:
+def test_ci_reports_that_no_second_python_is_installed(clone: Path) -> None:
     assert "no second version was tested" in run(clone).stdout
 
 
-def test_it_names_the_python_version_that_it_needs(clone: Path) -> None:
+def test_ci_names_the_required_python_version(clone: Path) -> None:
     python(clone, "old-python", "3.9")
     ended = run(clone, PYTHON="old-python")
     assert ended.returncode == 1

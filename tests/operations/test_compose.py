@@ -113,7 +113,7 @@ def project(image: Path, tmp_path: Path, empty: str) -> Iterator[Project]:
         yield Project(image, tmp_path, empty, stack, api=free_port(), sandbox=free_port())
 
 
-def test_the_services_come_up_as_the_file_says_and_stop_when_asked(project: Project) -> None:
+def test_the_services_start_and_stop_as_the_compose_file_describes(project: Project) -> None:
     sandbox = project.start("sandbox")
     assert "The database schema is at head." in project.run("migrate")
     api, worker = project.start("api"), project.start("worker")
@@ -149,19 +149,19 @@ def assert_every_webhook_arrived(project: Project) -> None:
     assert until(all_arrived, within=10)
 
 
-def test_the_health_check_fails_while_nobody_listens(project: Project) -> None:
+def test_the_health_check_fails_while_no_service_listens(project: Project) -> None:
     assert not project.is_healthy("api")
     assert not project.is_healthy("sandbox")
 
 
-def test_everything_waits_for_what_it_needs() -> None:
+def test_every_service_waits_for_its_dependencies() -> None:
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for service in ("api", "worker"):
         assert SERVICES[service]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert SERVICES["catalogue"]["depends_on"] == {"sandbox": {"condition": "service_healthy"}}
 
 
-def test_the_local_stripe_is_there_only_when_it_is_asked_for() -> None:
+def test_the_local_stripe_runs_only_in_its_profile() -> None:
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["sandbox"]} == {
         "sandbox",
         "catalogue",
@@ -174,7 +174,7 @@ def test_nothing_listens_beyond_this_machine() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_what_is_set_in_env_goes_before_the_files_own_addresses() -> None:
+def test_settings_in_env_override_the_addresses_of_the_file() -> None:
     mine = {f"{PREFIX}STRIPE_URL": "https://api.stripe.com", f"{PREFIX}DATABASE_URL": "", "POSTGRES_PASSWORD": "other"}
     given = filled_in(FILE["services"]["api"]["environment"], mine)
     assert given == {
@@ -188,7 +188,7 @@ def test_the_file_names_only_settings_that_exist() -> None:
     assert named <= {name.upper() for name in Settings.model_fields}
 
 
-def test_the_image_is_given_nothing_but_what_it_copies() -> None:
+def test_the_build_context_has_only_what_the_image_copies() -> None:
     ignored, *kept = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
     ]
@@ -197,14 +197,14 @@ def test_the_image_is_given_nothing_but_what_it_copies() -> None:
     assert {line.removeprefix("!") for line in kept if line.startswith("!")} == copied
 
 
-def test_the_image_does_not_run_as_root_and_installs_by_hash() -> None:
+def test_the_image_runs_unprivileged_and_installs_by_hash() -> None:
     assert re.search(r"^USER (?!root)\w+", DOCKERFILE, re.MULTILINE)
     installs = re.findall(r"pip install (.+)", DOCKERFILE)
     assert installs
     assert all(install.startswith("--require-hashes --no-deps -r ") for install in installs)
 
 
-def test_the_image_installs_all_that_the_service_and_the_local_stripe_declare() -> None:
+def test_the_image_installs_all_declared_dependencies() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {
         re.split(r"[\[=><;]", line)[0]

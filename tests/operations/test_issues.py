@@ -13,7 +13,7 @@ def newsstand(database: str, *arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.timeout(180)
-def test_a_year_is_planned_imported_and_looked_at(database: str, tmp_path: Path) -> None:
+def test_a_year_of_issues_is_planned_imported_and_listed(database: str, tmp_path: Path) -> None:
     file = tmp_path / "2027.csv"
     status, planned, _ = newsstand(database, "plan", "2027")
     assert (status, planned.count("\n")) == (0, 25)

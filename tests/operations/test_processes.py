@@ -36,9 +36,7 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_with_nothing_set_it_brings_its_database_along_and_leaves_nothing_running(
-    data_dir: Path, tmp_path: Path
-) -> None:
+def test_without_settings_the_service_starts_and_stops_its_own_database(data_dir: Path, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     with running([*SERVE, str(port)], {"NEWSSTAND_DATA_DIR": str(data_dir)}, tmp_path / "log") as service:
         ready = service.wait_for(f"{url}/readyz").json()
@@ -70,7 +68,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_its_log_is_json_with_the_request_id_and_without_secrets(database: str, tmp_path: Path) -> None:
+def test_the_log_is_json_with_request_ids_and_without_secrets(database: str, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     token = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"
     key = "nsk_a_key_that_nobody_made"
@@ -101,7 +99,7 @@ def test_its_log_is_json_with_the_request_id_and_without_secrets(database: str, 
         assert secret not in said
 
 
-def test_a_connection_that_a_proxy_keeps_is_there_when_it_is_used_again(database: str, tmp_path: Path) -> None:
+def test_a_keep_alive_connection_of_a_proxy_stays_open(database: str, tmp_path: Path) -> None:
     """A server that closes it first loses the request that is on its way: uvicorn would after five seconds."""
     port = free_port()
     settings = {"NEWSSTAND_DATABASE_URL": database, "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9"}
@@ -175,9 +173,7 @@ async def line(database: str) -> AsyncIterator[tuple[Line, str]]:
     await made.cut()
 
 
-async def test_while_the_database_is_away_it_lives_but_is_not_ready_and_then_it_is_again(
-    line: tuple[Line, str], tmp_path: Path
-) -> None:
+async def test_the_service_is_not_ready_while_the_database_is_down(line: tuple[Line, str], tmp_path: Path) -> None:
     to_database, dsn = line
     url = f"http://127.0.0.1:{(port := free_port())}"
     await to_database.cut()

@@ -76,7 +76,7 @@ GOOD = ROOT / "catalogue.toml"
         ),
     ],
 )
-def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
+def test_an_invalid_setting_is_named_without_its_value_at_startup(
     command: tuple[str, ...], settings: Mapping[str, str], named: str, tmp_path: Path
 ) -> None:
     refused = run(["-m", "app", *command], {"NEWSSTAND_DATA_DIR": str(tmp_path), **settings})
@@ -91,7 +91,7 @@ def test_a_wrong_setting_stops_the_start_and_is_named_without_its_value(
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_a_wrong_catalogue_stops_the_start_and_its_key_is_named(command: str, tmp_path: Path) -> None:
+def test_an_invalid_catalogue_key_is_named_at_startup(command: str, tmp_path: Path) -> None:
     bad, data = tmp_path / "catalogue.toml", tmp_path / "var"
     bad.write_text(GOOD.read_text().replace('interval = "year"', 'interval = "fortnight"'))
 
@@ -104,7 +104,7 @@ def test_a_wrong_catalogue_stops_the_start_and_its_key_is_named(command: str, tm
 
 
 @pytest.mark.parametrize("command", ["keys list", "migrate"])
-def test_a_command_without_its_database_says_so_in_a_line(command: str) -> None:
+def test_a_command_without_its_database_prints_one_line(command: str) -> None:
     refused = run(["-m", "app", *command.split()], {"NEWSSTAND_DATABASE_URL": "postgresql://us:secret@127.0.0.1:9/x"})
 
     assert (refused.returncode, refused.stdout) == (WRONG, "")
@@ -114,7 +114,7 @@ def test_a_command_without_its_database_says_so_in_a_line(command: str) -> None:
     assert "secret" not in refused.stderr
 
 
-async def test_a_command_with_an_empty_database_says_what_makes_its_tables(database: str) -> None:
+async def test_a_command_with_an_empty_database_names_the_migrate_command(database: str) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()

@@ -56,7 +56,7 @@ def test_only_the_named_packages_are_installed(root: Path) -> None:
     assert calls(root) == ["update", "install -y --no-install-recommends caddy"]
 
 
-def test_of_two_runs_at_once_one_installs(root: Path) -> None:
+def test_only_one_of_two_concurrent_runs_installs(root: Path) -> None:
     program = f"""
 from pathlib import Path
 from scripts.system_packages import Machine, main
@@ -75,7 +75,7 @@ raise SystemExit(main([], Machine(Path({str(root)!r}), {ROOT_USER})))
         pytest.param(ROOT_USER, None, id="on a system without os-release"),
     ],
 )
-def test_elsewhere_one_line_names_the_packages(
+def test_one_line_names_the_packages_on_other_systems(
     root: Path, user: int, release: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (root / "etc/os-release").unlink()

@@ -14,7 +14,7 @@ from tests.support.contexts import database_context
 LEASE = timedelta(seconds=30)
 
 
-async def test_an_amount_beyond_64_bits_fails_its_event_and_the_next_is_applied(sessions: Sessions) -> None:
+async def test_an_amount_beyond_64_bits_fails_only_its_own_event(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await inbox.request_refetch(session, "subscription:sub_huge", why="test")
         await inbox.request_refetch(session, "subscription:sub_fine", why="test")

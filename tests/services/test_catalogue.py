@@ -33,7 +33,7 @@ def right() -> str:
     return OURS.read_text()
 
 
-def test_the_repositorys_catalogue_is_the_offer() -> None:
+def test_the_committed_catalogue_is_valid() -> None:
     catalogue = load(OURS)
     annual = catalogue.plan("annual")
     assert annual.offer == (
@@ -137,12 +137,12 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
         ("guarantee = {", "guarantee = 60 # {", "plans.annual.guarantee: must be a table"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_by_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
+def test_an_invalid_value_is_reported_with_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
     assert old in right
     assert any(said.startswith(problem) for said in problems(path, right.replace(old, new)))
 
 
-def test_an_empty_catalogue_lacks_everything(path: Path) -> None:
+def test_an_empty_catalogue_reports_every_required_key(path: Path) -> None:
     assert problems(path, "") == ["publisher: is missing", "features: is missing", "plans: is missing"]
     assert problems(path, 'publisher = "P"\nplans = {}\nfeatures = {}') == [
         "features: must not be empty (line 3)",
@@ -154,7 +154,7 @@ def test_an_empty_catalogue_lacks_everything(path: Path) -> None:
     ]
 
 
-def test_a_print_feature_without_a_print_price_is_refused(path: Path, right: str) -> None:
+def test_a_print_feature_without_a_print_price_is_rejected(path: Path, right: str) -> None:
     digital = right[: right.index("[plans.annual.prices.print]")]
     (said,) = problems(path, digital)
     assert said.startswith("plans.annual.features: 'print_edition' is listed, and the plan has no print price (line ")
@@ -170,7 +170,7 @@ def test_two_plans_cannot_share_a_lookup_key(path: Path, right: str) -> None:
     ]
 
 
-def test_every_problem_is_said_at_once_with_its_line(path: Path, right: str) -> None:
+def test_all_problems_are_reported_together_with_their_lines(path: Path, right: str) -> None:
     wrong = right.replace("amount = 4900", "amount = 0").replace("issues = 24", "issues = 2.5").replace("60,", "-1,")
     lines = wrong.splitlines()
     assert problems(path, wrong) == [
@@ -189,19 +189,19 @@ def test_a_file_that_cannot_be_read_is_named(path: Path) -> None:
         load(path.parent)
 
 
-def test_what_is_not_toml_is_said_with_its_line(path: Path) -> None:
+def test_a_toml_syntax_error_is_reported_with_its_line(path: Path) -> None:
     (said,) = problems(path, 'publisher = "P"\nplans = \n')
     assert said.startswith(f"{path}: is not TOML: ")
     assert "at line 2" in said
 
 
-def test_what_is_not_utf_8_is_said_with_its_line(path: Path) -> None:
+def test_an_encoding_error_is_reported_with_its_line(path: Path) -> None:
     path.write_bytes('publisher = "P"\n# prix: 49 €\n'.encode("cp1252"))
     with pytest.raises(BadCatalogue, match=r"is not UTF-8 \(at line 2\)"):
         load(path)
 
 
-def test_the_countries_are_those_to_which_stripe_lets_one_ship() -> None:
+def test_the_countries_are_those_that_stripe_ships_to() -> None:
     hints = get_type_hints(SessionCreateParamsShippingAddressCollection)
     (one_of,) = get_args(hints["allowed_countries"])
     listed = {code for part in get_args(one_of) for code in get_args(part)}

@@ -28,7 +28,7 @@ def right() -> str:
     return text
 
 
-def test_a_guarantee_changes_on_its_day(path: Path, right: str) -> None:
+def test_a_guarantee_changes_on_its_effective_date(path: Path, right: str) -> None:
     changes = (
         '[{ from = 2027-01-01, days = 90, covers = "renewals_too", once = false }, { from = 2026-07-01, days = 14 }]'
     )
@@ -40,9 +40,7 @@ def test_a_guarantee_changes_on_its_day(path: Path, right: str) -> None:
     assert guarantee.on(date(2027, 1, 1)) == GuaranteeTerms(days=90, renewals=True, once=False)
 
 
-def test_a_goodwill_limit_changes_on_its_day_and_before_the_first_nobody_gives_any_alone(
-    path: Path, right: str
-) -> None:
+def test_the_goodwill_limit_is_zero_before_its_first_effective_date(path: Path, right: str) -> None:
     more = "[[policies.goodwill]]\nfrom = 2027-01-01\nalone = { usd = 5000, eur = 4000 }\n\n[features.print_edition]"
     path.write_text(right.replace("[features.print_edition]", more))
     policies = load(path).policies
@@ -88,7 +86,7 @@ def test_a_goodwill_limit_changes_on_its_day_and_before_the_first_nobody_gives_a
         ),
     ],
 )
-def test_what_is_wrong_in_a_guarantee_is_said_by_its_key(path: Path, right: str, new: str, problem: str) -> None:
+def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, right: str, new: str, problem: str) -> None:
     line = next(n for n, text in enumerate(right.splitlines(), 1) if text.startswith("guarantee"))
     (said,) = problems(path, right.replace(OLD, f"{new}, {OLD}"))
 
@@ -113,7 +111,7 @@ def test_what_is_wrong_in_a_guarantee_is_said_by_its_key(path: Path, right: str,
         ),
     ],
 )
-def test_what_is_wrong_in_a_policy_is_said_by_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
+def test_an_invalid_policy_is_reported_with_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
     assert old in right
     (said,) = problems(path, right.replace(old, new, 1))
 

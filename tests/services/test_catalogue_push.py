@@ -46,7 +46,7 @@ async def versions(
     return {price.version: (price.amount, price.active, price.lookup_key) for price in found}
 
 
-async def test_the_first_push_makes_two_products_with_tax_codes_and_a_price_of_each(gateway: Gateway) -> None:
+async def test_the_first_push_creates_two_products_with_prices_and_tax_codes(gateway: Gateway) -> None:
     assert await push(gateway) == [
         "product newsstand_annual_digital: 'Digital Edition' is made, with tax code txcd_10303002",
         "product newsstand_annual_print: 'Print Edition' is made, with tax code txcd_35020200",
@@ -69,7 +69,7 @@ async def test_a_second_push_changes_nothing(gateway: Gateway, sandbox: Sandbox,
     assert sandbox.requests(key, "POST") == posted
 
 
-async def test_another_amount_is_another_version_and_the_old_one_is_kept_for_its_subscribers(gateway: Gateway) -> None:
+async def test_another_amount_creates_a_new_version_for_new_subscribers(gateway: Gateway) -> None:
     await push(gateway)
     assert await push(gateway, priced(5200)) == [
         f"{DIGITAL}: 49.00 usd becomes 52.00 usd from version 2; current subscribers keep version 1",
@@ -78,7 +78,7 @@ async def test_another_amount_is_another_version_and_the_old_one_is_kept_for_its
     assert await versions(gateway) == {1: (4900, False, None), 2: (5200, True, DIGITAL)}
 
 
-async def test_a_price_may_go_up_and_down_and_up_again(gateway: Gateway) -> None:
+async def test_a_price_can_be_raised_and_lowered_repeatedly(gateway: Gateway) -> None:
     for amount in (4900, 5200, 4900, 5200):
         await push(gateway, priced(amount))
     assert await versions(gateway) == {
@@ -89,7 +89,7 @@ async def test_a_price_may_go_up_and_down_and_up_again(gateway: Gateway) -> None
     }
 
 
-async def test_a_price_archived_by_hand_is_made_anew(gateway: Gateway) -> None:
+async def test_a_manually_archived_price_is_created_again(gateway: Gateway) -> None:
     await push(gateway)
     (bought,) = (await at_stripe.purchasable(gateway, [DIGITAL])).values()
     await at_stripe.archive_price(gateway, bought.id)
@@ -97,14 +97,14 @@ async def test_a_price_archived_by_hand_is_made_anew(gateway: Gateway) -> None:
     assert await versions(gateway) == {1: (4900, False, None), 2: (4900, True, DIGITAL)}
 
 
-async def test_a_reply_that_got_lost_makes_no_second_price(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+async def test_a_lost_response_creates_no_second_price(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     sandbox.fault(key, method="POST", path="/v1/prices", when="after", action="drop", times=1)
     assert len(await push(gateway)) == 4
     assert await versions(gateway) == {1: (4900, True, DIGITAL)}
     assert sandbox.requests(key, "POST", "/v1/prices") == ["POST /v1/prices"] * 2
 
 
-async def test_a_push_that_lost_stripe_in_the_middle_is_finished_by_the_next(
+async def test_the_next_push_completes_one_interrupted_by_an_outage(
     gateway: Gateway, sandbox: Sandbox, key: str
 ) -> None:
     sandbox.fault(key, method="POST", path="/v1/prices", when="after", action="drop", times=3)  # the SDK tries thrice
@@ -115,7 +115,7 @@ async def test_a_push_that_lost_stripe_in_the_middle_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("killed_after", range(7))
-async def test_a_push_killed_at_any_point_is_finished_by_the_next(gateway: Gateway, killed_after: int) -> None:
+async def test_the_next_push_completes_one_killed_at_any_point(gateway: Gateway, killed_after: int) -> None:
     for catalogue in (CATALOGUE, priced(5200)):
         pushing = catalogue_push.push(gateway, catalogue)
         for _ in range(killed_after):
@@ -127,21 +127,19 @@ async def test_a_push_killed_at_any_point_is_finished_by_the_next(gateway: Gatew
     assert [state for state in (await versions(gateway)).values() if state[1]] == [(5200, True, DIGITAL)]
 
 
-async def test_a_fault_of_stripes_that_its_key_would_repeat_is_got_over(
-    gateway: Gateway, sandbox: Sandbox, key: str
-) -> None:
+async def test_an_error_that_stripe_repeats_for_a_key_is_overcome(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     sandbox.fault(key, method="POST", path="/v1/prices", when="before", action="status", status=500, times=1)
     assert len(await push(gateway)) == 4
     assert await versions(gateway) == {1: (4900, True, DIGITAL)}
 
 
-async def test_faults_without_an_end_are_said(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+async def test_persistent_errors_are_reported(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     sandbox.fault(key, method="POST", path="/v1/prices", when="before", action="status", status=500, times=None)
     with pytest.raises(StripeFault):
         await push(gateway)
 
 
-async def test_two_pushes_at_once_make_one_price_of_each(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+async def test_two_concurrent_pushes_create_each_price_once(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     other = Gateway(url=sandbox.url, api_key=key)
     try:
         await asyncio.gather(push(gateway), push(other))
@@ -151,7 +149,7 @@ async def test_two_pushes_at_once_make_one_price_of_each(gateway: Gateway, sandb
     assert await versions(gateway, PRINT) == {1: (2400, True, PRINT)}
 
 
-async def test_another_products_lookup_key_is_left_where_it_is(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+async def test_a_lookup_key_of_another_product_is_not_moved(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     tote = await gateway.sdk.v1.products.create_async({"name": "Tote bag"})
     theirs = await gateway.sdk.v1.prices.create_async(
         {"product": tote.id, "currency": "usd", "unit_amount": 900, "lookup_key": PRINT}
@@ -182,7 +180,7 @@ def newsstand(sandbox: Sandbox, key: str) -> Newsstand:
     return run
 
 
-def test_the_commands_tell_and_do(newsstand: Newsstand) -> None:
+def test_the_diff_and_push_commands_report_changes(newsstand: Newsstand) -> None:
     differs = newsstand("diff")
     assert differs.returncode == 2
     assert len(differs.stdout.splitlines()) == 4
@@ -195,7 +193,7 @@ def test_the_commands_tell_and_do(newsstand: Newsstand) -> None:
     assert first.stderr == second.stderr == differs.stderr == same.stderr == ""
 
 
-def test_a_right_catalogue_is_summed_up(newsstand: Newsstand) -> None:
+def test_a_valid_catalogue_is_summarized(newsstand: Newsstand) -> None:
     checked = newsstand("check", NEWSSTAND_STRIPE_URL="http://127.0.0.1:9")
     assert checked.returncode == 0
     assert "Digital Edition: 49.00 usd (newsstand_annual_digital)" in checked.stdout
@@ -203,7 +201,9 @@ def test_a_right_catalogue_is_summed_up(newsstand: Newsstand) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "push"])
-def test_a_wrong_catalogue_is_refused_with_all_its_problems(newsstand: Newsstand, tmp_path: Path, command: str) -> None:
+def test_an_invalid_catalogue_is_rejected_with_all_its_problems(
+    newsstand: Newsstand, tmp_path: Path, command: str
+) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(FILE.read_text().replace("amount = 4900", "amount = 0").replace("issues = 24", "issues = 0"))
     refused = newsstand(f"{command} --file {wrong}")
@@ -214,14 +214,14 @@ def test_a_wrong_catalogue_is_refused_with_all_its_problems(newsstand: Newsstand
     ]
 
 
-def test_wrong_settings_are_refused_by_name(newsstand: Newsstand) -> None:
+def test_invalid_settings_are_rejected_by_name(newsstand: Newsstand) -> None:
     refused = newsstand("push", NEWSSTAND_STRIPE_API_KEY="hunter2")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("NEWSSTAND_STRIPE_API_KEY: ")
     assert "hunter2" not in refused.stderr
 
 
-def test_what_stripe_refuses_is_said(newsstand: Newsstand, tmp_path: Path) -> None:
+def test_an_error_of_stripe_is_reported(newsstand: Newsstand, tmp_path: Path) -> None:
     unknown = tmp_path / "unknown.toml"
     unknown.write_text(FILE.read_text().replace("txcd_35020200", "txcd_00000001"))
     refused = newsstand(f"push --file {unknown}")
@@ -232,14 +232,14 @@ def test_what_stripe_refuses_is_said(newsstand: Newsstand, tmp_path: Path) -> No
     ]
 
 
-def test_without_stripe_nothing_is_half_said(newsstand: Newsstand) -> None:
+def test_an_unreachable_stripe_is_reported(newsstand: Newsstand) -> None:
     failed = newsstand("push", NEWSSTAND_STRIPE_URL="http://127.0.0.1:9")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("Could not reach Stripe at http://127.0.0.1:9: ")
     assert "Traceback" not in failed.stderr
 
 
-def test_the_help_teaches(newsstand: Newsstand) -> None:
+def test_the_help_has_examples(newsstand: Newsstand) -> None:
     taught = newsstand("--help").stdout
     for command in ("check", "diff", "push"):
         assert f"newsstand catalogue {command}" in taught

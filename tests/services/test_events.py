@@ -11,7 +11,7 @@ from tests.support.contexts import database_context
 MONTH = timedelta(days=30)
 
 
-async def test_what_is_long_done_is_forgotten_in_batches_and_nothing_else(sessions: Sessions) -> None:
+async def test_only_old_completed_events_are_deleted(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         for state in ("received", "applied", "failed", "dead", "ignored"):
             for age, many in (("31 days", 700), ("29 days", 1)):

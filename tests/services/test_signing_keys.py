@@ -59,9 +59,7 @@ def cipher(tmp_path: Path) -> Cipher:
     return signing_key_cipher([], tmp_path)
 
 
-async def test_every_token_minted_around_a_rotation_can_be_checked_until_it_dies(
-    sessions: Sessions, cipher: Cipher
-) -> None:
+async def test_tokens_minted_around_a_rotation_verify_until_they_expire(sessions: Sessions, cipher: Cipher) -> None:
     minted = Minted(sessions, cipher)
     await minted.at(NOW - MINUTE)
     (old,) = minted.kids(NOW - MINUTE, NOW)
@@ -85,7 +83,7 @@ async def test_every_token_minted_around_a_rotation_can_be_checked_until_it_dies
             assert _holds(token, minted.published[asked]), (at, asked)
 
 
-async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(sessions: Sessions, cipher: Cipher) -> None:
+async def test_a_rotation_for_a_stolen_key_invalidates_its_tokens(sessions: Sessions, cipher: Cipher) -> None:
     minted = Minted(sessions, cipher)
     await minted.at(NOW)
 
@@ -98,7 +96,7 @@ async def test_after_a_rotation_for_a_stolen_key_nothing_it_signed_holds(session
     assert _holds(fresh, minted.published[NOW + 2 * MINUTE])
 
 
-async def test_two_rotations_at_once_leave_one_key_that_signs_next(sessions: Sessions, cipher: Cipher) -> None:
+async def test_two_concurrent_rotations_leave_one_next_key(sessions: Sessions, cipher: Cipher) -> None:
     minted = Minted(sessions, cipher)
     await minted.at(NOW)
 

@@ -49,7 +49,7 @@ async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.
         yield edge, http
 
 
-async def test_keys_are_rotated_listed_and_revoked_beside_a_running_service(shop: Shop) -> None:
+async def test_signing_keys_are_rotated_while_the_service_runs(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     token = (await shop.post("/v1/me/entitlement-tokens", ada)).json()["token"]

@@ -26,7 +26,7 @@ from tests.support.shop import Shop
         pytest.param(b'{"subscriber": "a", "feature": "teleport"}', 422, "unknown_feature", id="an unknown feature"),
     ],
 )
-async def test_a_question_that_is_none_is_refused_and_says_why(shop: Shop, body: bytes, status: int, code: str) -> None:
+async def test_an_invalid_check_is_rejected_with_a_reason(shop: Shop, body: bytes, status: int, code: str) -> None:
     answer = await shop.http.post(
         "/v1/entitlements/check", content=body, headers={"Authorization": f"Bearer {shop.server_key}"}
     )
@@ -35,7 +35,7 @@ async def test_a_question_that_is_none_is_refused_and_says_why(shop: Shop, body:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_who_may_ask(shop: Shop) -> None:
+async def test_a_check_requires_an_api_key(shop: Shop) -> None:
     asked = {"subscriber": "ada", "feature": "archive"}
     for headers, status in (
         ({}, 401),
@@ -46,7 +46,7 @@ async def test_who_may_ask(shop: Shop) -> None:
         assert answer.status_code == status, answer.text
 
 
-async def test_a_reader_who_never_subscribed_is_a_normal_answer(shop: Shop) -> None:
+async def test_a_check_of_an_unknown_reader_is_answered(shop: Shop) -> None:
     assert (await shop.check(shop.person()))["reason"] == "never_subscribed"
     mine = (await shop.get("/v1/me/entitlements", shop.person())).json()
     refused = mine.pop("refused")
@@ -82,7 +82,7 @@ async def test_the_openapi_document_has_every_route_and_its_problems(shop: Shop)
     assert (await shop.http.get("/docs")).status_code == 200
 
 
-async def test_support_finds_a_reader_by_a_few_letters_and_any_id(shop: Shop) -> None:
+async def test_support_finds_a_reader_by_part_of_an_email_or_any_id(shop: Shop) -> None:
     ada, bob = shop.person("ada"), shop.person("bob")
     await shop.subscribe(ada)
     await shop.open_checkout(bob)
@@ -101,7 +101,7 @@ async def test_support_finds_a_reader_by_a_few_letters_and_any_id(shop: Shop) ->
     assert seen["access"]["ad_free"]["reason"] == "coming_soon"
 
 
-async def test_a_list_goes_on_where_it_stopped(shop: Shop) -> None:
+async def test_a_list_continues_after_its_cursor(shop: Shop) -> None:
     for number in range(3):
         await shop.open_checkout(shop.person(f"reader{number}"))
 

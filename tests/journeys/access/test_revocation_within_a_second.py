@@ -55,18 +55,18 @@ async def all_refuse_within_a_second(
         assert [await gate(http, reader) for http in processes] == [403] * len(processes), reader.sub
 
 
-async def test_every_process_refuses_within_a_second_of_a_refund_and_of_an_end_at_once(shop: Shop) -> None:
+async def test_every_process_refuses_access_within_a_second_of_its_end(shop: Shop) -> None:
     async with second_process(shop) as second, second_process(shop) as third:
         await all_refuse_within_a_second(shop, [shop.http, second, third], None)
 
 
-async def test_so_does_one_whose_notifications_are_lost_without_its_knowing(shop: Shop) -> None:
+async def test_a_process_that_misses_notifications_refuses_within_a_second(shop: Shop) -> None:
     async with database_proxy(shop.dsn) as wire, second_process(shop, listen_database_url=SecretStr(wire.url)) as deaf:
         await shop.wait_until(f"SELECT count(*) = 2 {LISTENING_CONNECTIONS}")
         await all_refuse_within_a_second(shop, [shop.http, deaf], wire)
 
 
-async def test_and_one_whose_connection_that_listens_is_cut(shop: Shop) -> None:
+async def test_a_process_without_its_listening_connection_refuses_within_a_second(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     assert [await gate(shop.http, ada) for _ in range(3)] == [204] * 3

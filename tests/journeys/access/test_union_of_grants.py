@@ -152,7 +152,7 @@ async def one_reader(world: World, number: int, seed: int, most: int) -> None:
                 assert said[feature].allowed or said[feature].reason == "coming_soon", (at, feature, said, others)
 
 
-async def test_every_way_of_asking_gives_the_same_answer_and_ending_one_grant_takes_nothing_another_gives(
+async def test_all_check_methods_agree_after_a_grant_ends(
     world: World,
 ) -> None:
     for number in range(8):
@@ -160,7 +160,7 @@ async def test_every_way_of_asking_gives_the_same_answer_and_ending_one_grant_ta
 
 
 @pytest.mark.soak
-async def test_every_way_of_asking_gives_the_same_answer_whatever_was_granted(world: World) -> None:
+async def test_all_check_methods_agree_for_any_grants(world: World) -> None:
     seed = secrets.randbits(32)
     for number in range(150):
         try:
@@ -169,7 +169,7 @@ async def test_every_way_of_asking_gives_the_same_answer_whatever_was_granted(wo
             raise AssertionError(f"one_reader(world, {number}, {seed}, 5)") from failure
 
 
-async def test_what_is_announced_for_a_date_opens_on_it_for_all_who_have_the_plan_without_a_deployment(
+async def test_an_announced_feature_is_granted_on_its_date_without_a_deployment(
     world: World,
 ) -> None:
     chance = random.Random(3)

@@ -12,7 +12,7 @@ from tests.support.shop import START_TIME, Shop
 A_YEAR = START_TIME.replace(year=2027)
 
 
-async def test_a_scheduled_cancel_keeps_access_to_its_end_and_ends_it_then(shop: Shop) -> None:
+async def test_a_scheduled_cancellation_keeps_access_until_the_end_of_the_term(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
 
@@ -28,7 +28,7 @@ async def test_a_scheduled_cancel_keeps_access_to_its_end_and_ends_it_then(shop:
     assert len((await shop.overview(ada))["payments"]) == 1
 
 
-async def test_one_click_undoes_a_scheduled_cancel(shop: Shop) -> None:
+async def test_a_scheduled_cancellation_can_be_undone_in_one_click(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
@@ -39,7 +39,7 @@ async def test_one_click_undoes_a_scheduled_cancel(shop: Shop) -> None:
     assert (resumed.json()["renews_at"], resumed.json()["ends_at"]) == ("2027-03-01T18:00:00Z", None)
 
 
-async def test_cancel_and_resume_can_be_clicked_again_and_again(shop: Shop) -> None:
+async def test_cancel_and_resume_can_be_repeated(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
 
@@ -54,7 +54,7 @@ async def test_cancel_and_resume_can_be_clicked_again_and_again(shop: Shop) -> N
     assert actions == ["subscription.cancel_at_period_end", "subscription.resume"] * 2
 
 
-async def test_a_cancel_made_in_stripes_portal_is_undone_here(shop: Shop) -> None:
+async def test_a_cancellation_made_in_stripes_portal_can_be_undone_here(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -69,7 +69,7 @@ async def test_a_cancel_made_in_stripes_portal_is_undone_here(shop: Shop) -> Non
     assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["cancel_at"] is None
 
 
-async def test_now_ends_access_at_once_and_refunds_nothing(shop: Shop) -> None:
+async def test_canceling_now_ends_access_immediately_without_a_refund(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
 
@@ -85,7 +85,7 @@ async def test_now_ends_access_at_once_and_refunds_nothing(shop: Shop) -> None:
     assert (refused.status_code, refused.json()["code"]) == (409, "already_ended")
 
 
-async def test_now_holds_even_while_stripe_is_away(shop: Shop) -> None:
+async def test_canceling_now_ends_access_even_while_stripe_is_down(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -100,7 +100,7 @@ async def test_now_holds_even_while_stripe_is_away(shop: Shop) -> None:
     assert (await shop.stripe_get(path))["status"] == "canceled"
 
 
-async def test_who_left_can_subscribe_again(shop: Shop) -> None:
+async def test_a_former_subscriber_can_subscribe_again(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
@@ -112,7 +112,7 @@ async def test_who_left_can_subscribe_again(shop: Shop) -> None:
     assert len(await shop.stripe_customers()) == 1
 
 
-async def test_a_term_renews_and_no_payer_is_locked_out_while_stripe_takes_its_hour(shop: Shop) -> None:
+async def test_access_continues_while_stripe_finalizes_the_renewal_invoice(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
 
@@ -124,13 +124,13 @@ async def test_a_term_renews_and_no_payer_is_locked_out_while_stripe_takes_its_h
     assert len((await shop.overview(ada))["payments"]) == 2
 
 
-async def test_who_never_subscribed_has_nothing_to_cancel(shop: Shop) -> None:
+async def test_a_reader_without_a_subscription_has_nothing_to_cancel(shop: Shop) -> None:
     refused = await shop.post("/v1/me/subscription/cancel", shop.person(), {"when": "now"})
 
     assert (refused.status_code, refused.json()["code"]) == (404, "no_subscription")
 
 
-async def test_an_unpaid_subscription_never_had_access(shop: Shop) -> None:
+async def test_an_unpaid_subscription_grants_no_access(shop: Shop) -> None:
     ada = shop.person()
     await shop.open_checkout(ada)
     await shop.wait_until_idle()
@@ -138,7 +138,7 @@ async def test_an_unpaid_subscription_never_had_access(shop: Shop) -> None:
     assert (await shop.check(ada))["reason"] == "never_subscribed"
 
 
-async def test_who_cancels_after_setting_a_later_end_in_the_portal_is_not_charged_again(shop: Shop) -> None:
+async def test_a_cancellation_replaces_a_later_end_set_in_the_portal(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -155,7 +155,7 @@ async def test_who_cancels_after_setting_a_later_end_in_the_portal_is_not_charge
     assert (len(seen["payments"]), seen["subscriptions"][0]["status"]) == (1, "canceled")
 
 
-async def test_an_end_is_of_the_subscription_that_was_named_and_of_no_other(shop: Shop) -> None:
+async def test_a_cancellation_affects_only_the_named_subscription(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (old,) = (await shop.overview(ada))["subscriptions"]

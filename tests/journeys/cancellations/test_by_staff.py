@@ -8,7 +8,7 @@ A_YEAR = START_TIME.replace(year=2027)
 ASKED = {"reason": "requested_by_reader", "note": "by telephone"}
 
 
-async def test_staff_end_a_subscription_with_what_is_paid_and_have_it_go_on_again(shop: Shop) -> None:
+async def test_staff_schedule_a_cancellation_and_undo_it(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -38,7 +38,7 @@ async def test_staff_end_a_subscription_with_what_is_paid_and_have_it_go_on_agai
     assert len((await shop.overview(ada))["payments"]) == 2
 
 
-async def test_staff_end_a_subscription_at_once_and_its_story_names_them(shop: Shop) -> None:
+async def test_an_immediate_cancellation_by_staff_is_recorded_in_the_history(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -62,7 +62,7 @@ async def test_staff_end_a_subscription_at_once_and_its_story_names_them(shop: S
         assert (again.status_code, again.json()["code"]) == (409, "already_ended")
 
 
-async def test_who_may_not_and_what_is_not_understood_changes_nothing(shop: Shop) -> None:
+async def test_an_unauthorized_or_invalid_cancellation_changes_nothing(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]

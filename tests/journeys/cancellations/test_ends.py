@@ -77,7 +77,7 @@ async def pending(shop: Shop, customer: str) -> list[str]:
 
 
 @pytest.mark.parametrize("ends", [the_reader, an_agent, the_dashboard, a_refund_by_hand, a_lost_dispute])
-async def test_nothing_stays_payable_whoever_ends_it(shop: Shop, ends: Ends) -> None:
+async def test_no_invoice_stays_payable_after_any_kind_of_end(shop: Shop, ends: Ends) -> None:
     ada = shop.person()
     stripe_id, customer = await owes_and_has_more_pending(shop, ada)
 
@@ -94,7 +94,7 @@ async def test_nothing_stays_payable_whoever_ends_it(shop: Shop, ends: Ends) -> 
     await closed(shop)
 
 
-async def test_nothing_stays_payable_when_the_guarantee_ends_it(shop: Shop) -> None:
+async def test_no_invoice_stays_payable_after_a_guarantee_refund(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     held = await held_of(shop, ada)
@@ -117,7 +117,7 @@ async def test_nothing_stays_payable_when_the_guarantee_ends_it(shop: Shop) -> N
     await closed(shop)
 
 
-async def test_a_trial_that_is_ended_leaves_nothing_that_is_billed_later(shop: Shop) -> None:
+async def test_an_ended_trial_leaves_no_pending_invoice_items(shop: Shop) -> None:
     ada = shop.person()
     trial = await start_trial(shop, ada)
     (customer,) = await shop.stripe_customers()
@@ -134,7 +134,7 @@ async def test_a_trial_that_is_ended_leaves_nothing_that_is_billed_later(shop: S
 
 
 @pytest.mark.parametrize("ends", [the_reader, an_agent])
-async def test_paid_before_stripe_has_heard_of_the_end_it_goes_back_once(shop: Shop, ends: Ends) -> None:
+async def test_a_payment_made_before_the_end_reaches_stripe_is_refunded_once(shop: Shop, ends: Ends) -> None:
     ada = shop.person()
     stripe_id, customer = await owes_and_has_more_pending(shop, ada)
     (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
@@ -159,7 +159,7 @@ async def test_paid_before_stripe_has_heard_of_the_end_it_goes_back_once(shop: S
     await closed(shop)
 
 
-async def test_the_draft_of_a_renewal_is_voided_too(shop: Shop) -> None:
+async def test_the_draft_invoice_of_a_renewal_is_voided(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     held = await held_of(shop, ada)
@@ -174,7 +174,7 @@ async def test_the_draft_of_a_renewal_is_voided_too(shop: Shop) -> None:
     assert len((await shop.overview(ada))["payments"]) == 1
 
 
-async def test_paid_after_the_end_it_goes_back_once(shop: Shop) -> None:
+async def test_a_payment_made_after_the_end_is_refunded_once(shop: Shop) -> None:
     ada = shop.person()
     stripe_id, customer = await owes_and_has_more_pending(shop, ada)
     (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
@@ -198,7 +198,7 @@ async def test_paid_after_the_end_it_goes_back_once(shop: Shop) -> None:
     assert [tuple(row.values()) for row in asked] == [("policy", "ended:cancellation_requested")]
 
 
-async def test_a_renewal_between_a_refund_and_our_hearing_of_it_goes_back(shop: Shop) -> None:
+async def test_a_renewal_charged_before_a_refund_is_known_is_refunded(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     held = await held_of(shop, ada)

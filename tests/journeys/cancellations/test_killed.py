@@ -158,27 +158,27 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
         assert [row["action"] for row in told] == ["refund.confirmed", "subscription.duplicate"]
 
 
-async def test_killed_when_a_doubles_money_has_gone_back_it_goes_back_once(killable_shop: Shop) -> None:
+async def test_a_duplicate_is_refunded_once_if_killed_after_the_refund(killable_shop: Shop) -> None:
     await two_tabs_pay_at(killable_shop, [PAID])
 
 
-async def test_killed_when_the_invoice_of_an_end_is_voided_it_is_brought_about_once(killable_shop: Shop) -> None:
+async def test_a_subscription_ends_once_if_killed_when_its_invoice_is_voided(killable_shop: Shop) -> None:
     await readers_leave_at(killable_shop, [VOIDED])
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_killed_at_every_moment_an_end_is_brought_about_once(killable_shop: Shop) -> None:
+async def test_a_subscription_ends_once_if_killed_at_any_step(killable_shop: Shop) -> None:
     await readers_leave_at(killable_shop, AN_END)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_killed_at_every_moment_after_stripe_has_ended_it_all_is_done_once(killable_shop: Shop) -> None:
+async def test_an_end_at_stripe_is_processed_once_if_killed_at_any_step(killable_shop: Shop) -> None:
     await stripe_ends_at(killable_shop, FOLLOWED)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_killed_at_every_moment_a_double_is_given_back_once(killable_shop: Shop) -> None:
+async def test_a_duplicate_is_refunded_once_if_killed_at_any_step(killable_shop: Shop) -> None:
     await two_tabs_pay_at(killable_shop, A_DOUBLE)

@@ -66,7 +66,7 @@ async def subscription_of(shop: Shop, by: Person) -> dict[str, Any]:
     return await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}")
 
 
-async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: Shop) -> None:
+async def test_a_won_dispute_restores_access_in_full(shop: Shop) -> None:
     ada, bea = shop.person(), shop.person("bea")
     await bought(shop, bea)
     payment = await bought(shop, ada)
@@ -99,7 +99,7 @@ async def test_a_dispute_that_is_won_leaves_access_as_if_nothing_had_been(shop: 
     assert (await shop.request_refund(payment, key="after-all")).status_code == 201
 
 
-async def test_a_dispute_that_is_lost_ends_the_term_and_the_subscription_for_good(shop: Shop) -> None:
+async def test_a_lost_dispute_ends_the_term_and_the_subscription(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop, ada)
     dispute = await disputes(shop, payment)
@@ -125,7 +125,7 @@ async def test_a_dispute_that_is_lost_ends_the_term_and_the_subscription_for_goo
     assert (await shop.post(f"/v1/support/attention/{dispute}/dismiss", shop.agent, dismissal)).status_code == 404
 
 
-async def test_a_dispute_that_is_lost_after_a_renewal_ends_what_its_own_payment_bought(shop: Shop) -> None:
+async def test_a_dispute_lost_after_a_renewal_ends_only_the_term_of_its_payment(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop, ada)
     await shop.advance_to(START_TIME + timedelta(days=360))
@@ -146,7 +146,7 @@ async def test_a_dispute_that_is_lost_after_a_renewal_ends_what_its_own_payment_
     assert len((await shop.overview(ada))["payments"]) == 2
 
 
-async def test_an_inquiry_takes_nothing_and_its_payment_is_refunded(shop: Shop) -> None:
+async def test_an_inquiry_keeps_access_and_allows_a_refund(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop, ada)
     inquiry = await disputes(shop, payment, kind="inquiry")
@@ -164,7 +164,7 @@ async def test_an_inquiry_takes_nothing_and_its_payment_is_refunded(shop: Shop) 
     assert await support(shop, "attention") == []
 
 
-async def test_an_inquiry_that_becomes_a_chargeback_suspends_then(shop: Shop) -> None:
+async def test_an_inquiry_suspends_access_when_it_becomes_a_chargeback(shop: Shop) -> None:
     ada = shop.person()
     inquiry = await disputes(shop, await bought(shop, ada), kind="inquiry")
 
@@ -176,7 +176,7 @@ async def test_an_inquiry_that_becomes_a_chargeback_suspends_then(shop: Shop) ->
     assert await why(shop, ada) == (True, "paid_term")
 
 
-async def test_a_warning_of_fraud_is_refunded_and_cancelled_once(shop: Shop) -> None:
+async def test_a_fraud_warning_causes_one_refund_and_one_cancellation(shop: Shop) -> None:
     ada = shop.person()
     await shop.stripe.put("/_sandbox/settings", json={"duplicates": 1.0})
     payment = await bought(shop, ada, card=WARNS)
@@ -207,7 +207,7 @@ async def week(shop: Shop) -> Shop:
     return shop
 
 
-async def test_a_refund_that_fails_after_a_week_is_shown_and_can_be_given_again(week: Shop) -> None:
+async def test_a_refund_that_fails_after_a_week_can_be_repeated(week: Shop) -> None:
     ada = week.person()
     payment = await bought(week, ada, card=REFUND_FAILS)
     assert (await week.request_refund(payment)).status_code == 201
@@ -247,7 +247,7 @@ async def kind_shop(database: str, sandbox: Any, issuer: Any, kind: Path) -> Asy
         yield opened
 
 
-async def test_another_policy_keeps_what_is_disputed_tells_of_warnings_and_restores(kind_shop: Shop) -> None:
+async def test_a_policy_can_keep_access_during_disputes(kind_shop: Shop) -> None:
     shop = kind_shop
     ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
     disputed = await disputes(shop, await bought(shop, ada))
@@ -273,7 +273,7 @@ async def test_another_policy_keeps_what_is_disputed_tells_of_warnings_and_resto
     assert await why(shop, cyd) == (False, "refunded")
 
 
-async def test_a_dispute_that_is_none_of_ours_or_is_strange_is_kept_and_shown_and_nothing_is_guessed(
+async def test_a_foreign_or_odd_dispute_is_shown_to_staff(
     shop: Shop,
 ) -> None:
     ada = shop.person()
@@ -314,7 +314,7 @@ async def test_a_dispute_that_is_none_of_ours_or_is_strange_is_kept_and_shown_an
     assert {i["id"]: i["why"] for i in await support(shop, "attention")}[part] == "in_part"
 
 
-async def test_a_dispute_that_comes_before_anything_is_known_of_its_payment_finds_it(shop: Shop) -> None:
+async def test_a_dispute_that_arrives_before_its_payment_is_applied(shop: Shop) -> None:
     ada = shop.person()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     opened = await shop.open_checkout(ada)

@@ -39,7 +39,7 @@ async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: M
 
 
 @pytest.mark.parametrize(("method", "path", "when"), LOST)
-async def test_killed_between_two_phases_a_lost_dispute_ends_it_once(
+async def test_a_lost_dispute_ends_the_subscription_once_if_killed_between_steps(
     killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
     ada = killable_shop.person()
@@ -58,7 +58,7 @@ async def test_killed_between_two_phases_a_lost_dispute_ends_it_once(
 
 
 @pytest.mark.parametrize(("method", "path", "when"), WARNED)
-async def test_killed_between_two_phases_a_warning_of_fraud_is_refunded_once(
+async def test_a_fraud_warning_is_refunded_once_if_killed_between_steps(
     killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
     ada = killable_shop.person()

@@ -134,7 +134,7 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
 
 
 @pytest.mark.slow
-async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_nothing_is_lost(
+async def test_nothing_is_lost_when_the_service_and_its_workers_are_killed(
     killable_shop: Shop,
 ) -> None:
     shop, chance = killable_shop, seeded_random()
@@ -150,7 +150,7 @@ async def test_the_service_and_its_workers_are_killed_while_events_arrive_and_no
 
 
 @pytest.mark.slow
-async def test_postgresql_is_killed_while_events_arrive_and_nothing_is_lost(
+async def test_nothing_is_lost_when_postgresql_is_killed(
     durable: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
     server, dsn = durable
@@ -164,7 +164,7 @@ async def test_postgresql_is_killed_while_events_arrive_and_nothing_is_lost(
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_both_are_killed_while_events_arrive_and_nothing_is_lost(
+async def test_nothing_is_lost_when_the_service_and_postgresql_are_killed(
     durable: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
     server, dsn = durable
@@ -190,7 +190,7 @@ HELD: Sequence[Any] = [
 
 
 @pytest.mark.parametrize("held", HELD)
-async def test_a_worker_killed_between_two_phases_leaves_all_of_it_to_the_next(
+async def test_a_killed_worker_leaves_its_event_to_the_next_one(
     killable_shop: Shop, held: Mapping[str, object]
 ) -> None:
     (one,) = await create_subscribers(killable_shop, 1, clock=killable_shop.clock)
@@ -211,9 +211,7 @@ async def test_a_worker_killed_between_two_phases_leaves_all_of_it_to_the_next(
         pytest.param("entitlements", id="what is saved is not yet granted"),
     ],
 )
-async def test_killed_in_the_middle_of_a_transaction_nothing_of_it_is_there_and_all_of_it_follows(
-    killable_shop: Shop, table: str
-) -> None:
+async def test_a_transaction_interrupted_by_a_kill_is_repeated_in_full(killable_shop: Shop, table: str) -> None:
     (one,) = await create_subscribers(killable_shop, 1, clock=killable_shop.clock)
     told = await list_events(killable_shop)
     connection = await asyncpg.connect(killable_shop.dsn)

@@ -80,19 +80,21 @@ async def all_is_right(shop: Shop, payment: str) -> None:
         pytest.param({"loss": 0.5, "duplicates": 0.5, "order": "any", "seed": 10}, id="half lost, half doubled"),
     ],
 )
-async def test_webhooks_that_come_as_they_like(shop: Shop, settings: dict[str, object]) -> None:
+async def test_a_reader_subscribes_and_is_refunded_with_unreliable_webhooks(
+    shop: Shop, settings: dict[str, object]
+) -> None:
     await shop.stripe.put("/_sandbox/settings", json=settings)
 
     await all_is_right(shop, await whole_path(shop, return_page="loss" in settings))
 
 
-async def test_no_webhook_at_all(shop: Shop) -> None:
+async def test_a_reader_subscribes_and_is_refunded_without_webhooks(shop: Shop) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
 
     await all_is_right(shop, await whole_path(shop, return_page=True))
 
 
-async def test_webhooks_while_their_secret_is_rolled(shop: Shop) -> None:
+async def test_webhooks_are_accepted_while_their_secret_is_rolled(shop: Shop) -> None:
     (endpoint,) = (await shop.stripe_get("/v1/webhook_endpoints"))["data"]
     rolled = await shop.stripe.post(f"/_sandbox/webhook_endpoints/{endpoint['id']}/roll", json={})
     assert rolled.status_code == 200, rolled.text
@@ -120,14 +122,16 @@ async def test_webhooks_while_their_secret_is_rolled(shop: Shop) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_answers_that_are_none(brisk: Shop, fault: dict[str, object], method: str) -> None:
+async def test_a_reader_subscribes_and_is_refunded_despite_failing_responses(
+    brisk: Shop, fault: dict[str, object], method: str
+) -> None:
     path = "/v1/[!t]*"  # everything but the test clock, which tells the time and is no part of the weather
     await brisk.add_fault(method=method, path=path, **fault)
 
     await all_is_right(brisk, await whole_path(brisk))
 
 
-async def test_limits_far_below_what_is_asked_for(brisk: Shop) -> None:
+async def test_a_reader_subscribes_and_is_refunded_under_low_rate_limits(brisk: Shop) -> None:
     await brisk.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 3}})
 
     payment = await whole_path(brisk)

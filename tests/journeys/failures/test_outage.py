@@ -24,7 +24,7 @@ async def refused(shop: Shop, subs: Sequence[str]) -> list[str]:
     return [one["subscriber"] for one in answer.json()["data"] if not one["allowed"]]
 
 
-async def test_after_an_hour_without_stripe_nobody_was_refused_and_the_backlog_drains_within_the_limits(
+async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
     database: str, sandbox: Any, issuer: Any
 ) -> None:
     async with open_shop(database, sandbox, issuer, stripe_rate_limit=80, stripe_endpoint_rate_limit=20) as shop:

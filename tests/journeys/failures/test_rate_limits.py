@@ -26,7 +26,7 @@ async def in_real_time(database: str, sandbox: Any, issuer: Any) -> AsyncIterato
         yield opened
 
 
-async def test_a_backlog_stays_under_stripes_limits_with_two_workers_while_a_reader_subscribes(
+async def test_two_workers_stay_within_stripes_limits_during_a_backlog(
     in_real_time: Shop,
 ) -> None:
     shop = in_real_time
@@ -49,7 +49,7 @@ async def test_a_backlog_stays_under_stripes_limits_with_two_workers_while_a_rea
     assert [(row["state"], row["tries"]) for row in states] == [("applied", 1)]
 
 
-async def test_a_429_is_waited_out_and_counts_as_no_failure(in_real_time: Shop) -> None:
+async def test_a_429_response_delays_an_event_without_counting_as_a_failure(in_real_time: Shop) -> None:
     shop = in_real_time
     ids = await create_subscribers(shop, 12)
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 4}})

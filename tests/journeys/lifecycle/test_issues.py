@@ -46,7 +46,7 @@ async def ledger(shop: Shop, reader: Person) -> dict[str, Any]:
     return dict((await shop.get("/v1/me/subscription", reader)).json()["issues"])
 
 
-async def test_a_slipped_issue_extends_the_digital_edition_of_a_reader_who_has_cancelled(shop: Shop) -> None:
+async def test_a_delayed_issue_extends_the_access_of_a_canceled_subscription(shop: Shop) -> None:
     ada = shop.person("ada")
     await shop.subscribe(ada)
     assert await ledger(shop, ada) == {"owed": 24, "served": None, "unserved": None, "last_issue": None}
@@ -83,7 +83,7 @@ async def test_a_slipped_issue_extends_the_digital_edition_of_a_reader_who_has_c
     assert not await shop.may_read(ada, "digital_edition")
 
 
-async def test_support_adds_issues_once_for_a_key_and_access_follows(shop: Shop) -> None:
+async def test_issues_added_by_support_extend_access_once(shop: Shop) -> None:
     ada = shop.person("ada")
     await shop.subscribe(ada)
     await two_years(shop)
@@ -135,7 +135,7 @@ async def test_support_adds_issues_once_for_a_key_and_access_follows(shop: Shop)
     assert not await shop.may_read(ada, "digital_edition")
 
 
-async def test_circulation_keeps_the_calendar(shop: Shop) -> None:
+async def test_circulation_staff_can_edit_the_calendar(shop: Shop) -> None:
     kept = await put(shop, 7)
     assert (kept.status_code, kept.json()["id"], kept.json()["actual_mail_date"]) == (200, "iss_7", None)
     assert (await put(shop, 7)).status_code == 200  # as it was: nothing happens
@@ -172,9 +172,7 @@ async def test_circulation_keeps_the_calendar(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("numbers", [range(1, 3)])
-async def test_of_two_who_move_the_same_issues_at_once_neither_leaves_the_calendar_out_of_order(
-    shop: Shop, numbers: range
-) -> None:
+async def test_concurrent_changes_keep_the_calendar_in_order(shop: Shop, numbers: range) -> None:
     for number in numbers:
         await put(shop, number, planned_mail_date=f"2026-03-{10 * number}")
 

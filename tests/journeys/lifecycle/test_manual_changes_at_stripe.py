@@ -64,7 +64,7 @@ async def customer(shop: Shop, email: str) -> tuple[str, str]:
     return made["id"], card["id"]
 
 
-async def test_refunds_by_hand_end_what_was_refunded_whole_and_nothing_else(shop: Shop) -> None:
+async def test_a_manual_refund_ends_access_only_if_it_is_full(shop: Shop) -> None:
     (ada, whole), (bob, part) = await subscribed(shop, "ada", "bob")
     paid = {name: (await shop.overview(shop.person(name)))["payments"][0]["id"] for name in ("ada", "bob")}
 
@@ -82,7 +82,7 @@ async def test_refunds_by_hand_end_what_was_refunded_whole_and_nothing_else(shop
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in their order", "the one by hand heard of late"])
-async def test_what_is_left_after_a_part_by_hand_may_go_back_as_goodwill(shop: Shop, *, late: bool) -> None:
+async def test_goodwill_can_refund_the_rest_after_a_manual_partial_refund(shop: Shop, *, late: bool) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     payment = (await shop.overview(ada))["payments"][0]["id"]
 
@@ -100,7 +100,7 @@ async def test_what_is_left_after_a_part_by_hand_may_go_back_as_goodwill(shop: S
     assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["status"] == "active"
 
 
-async def test_the_rest_of_a_payment_by_hand_after_goodwill_ends_it(shop: Shop) -> None:
+async def test_a_manual_refund_of_the_rest_after_goodwill_ends_access(shop: Shop) -> None:
     ((ada, _),) = await subscribed(shop, "ada")
     payment = (await shop.overview(ada))["payments"][0]["id"]
     assert (await request_refund(shop, payment, "goodwill", 4_00, key="a-part")).status_code == 201
@@ -111,7 +111,7 @@ async def test_the_rest_of_a_payment_by_hand_after_goodwill_ends_it(shop: Shop) 
     assert ((await shop.check(ada))["reason"], (await held_of(shop, ada))["ended_by"]) == ("refunded", "dashboard")
 
 
-async def test_a_cancellation_by_hand_is_followed_in_each_of_its_three_forms(shop: Shop) -> None:
+async def test_all_three_kinds_of_manual_cancellation_are_applied(shop: Shop) -> None:
     (ada, by_flag), (bob, by_date), (cyd, at_once) = await subscribed(shop, "ada", "bob", "cyd")
     day = START_TIME + timedelta(days=100)
 
@@ -136,7 +136,7 @@ async def test_a_cancellation_by_hand_is_followed_in_each_of_its_three_forms(sho
     assert [len((await shop.overview(who))["payments"]) for who in (ada, bob, cyd)] == [2, 1, 1]
 
 
-async def test_prices_coupons_and_print_count_from_the_next_term_that_is_paid(shop: Shop) -> None:
+async def test_manual_changes_of_price_and_print_apply_from_the_next_term(shop: Shop) -> None:
     (ada, dearer), (bob, foreign), (cyd, cheaper), (dee, free) = await subscribed(shop, "ada", "bob", "cyd", "dee")
     keep = {"proration_behavior": "none"}
     item = await our_item(shop, dearer)
@@ -169,7 +169,7 @@ async def test_prices_coupons_and_print_count_from_the_next_term_that_is_paid(sh
     assert [len((await held_of(shop, who))["terms"]) for who in (ada, bob, cyd, dee)] == [2, 1, 2, 2]
 
 
-async def test_a_deleted_customer_loses_what_stripe_cancels_and_the_reader_may_come_back(shop: Shop) -> None:
+async def test_a_reader_can_subscribe_again_after_their_customer_was_deleted(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     gone = await customer_of(shop, ada)
 
@@ -192,7 +192,7 @@ async def test_a_deleted_customer_loses_what_stripe_cancels_and_the_reader_may_c
     assert stripe_id in {one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"]}
 
 
-async def test_an_address_that_was_changed_at_stripe_is_shown_and_not_followed(shop: Shop) -> None:
+async def test_an_email_changed_at_stripe_is_shown_but_not_adopted(shop: Shop) -> None:
     ((ada, _),) = await subscribed(shop, "ada")
     theirs = await customer_of(shop, ada)
 
@@ -209,7 +209,7 @@ async def test_an_address_that_was_changed_at_stripe_is_shown_and_not_followed(s
     assert await odd(shop) == {}
 
 
-async def test_of_a_reader_who_was_not_met_yet_stripe_is_believed(shop: Shop) -> None:
+async def test_the_email_of_a_new_reader_is_taken_from_stripe(shop: Shop) -> None:
     made, _ = await customer(shop, "early@example.com")
     await shop.execute(
         "INSERT INTO subscribers (id, sub, email, stripe_customer_id)"
@@ -222,7 +222,7 @@ async def test_of_a_reader_who_was_not_met_yet_stripe_is_believed(shop: Shop) ->
     assert tuple(row.values()) == ("moved@example.com", "Early Bird")
 
 
-async def test_subscriptions_made_by_hand_are_their_customers_and_nobody_is_found_by_an_address(shop: Shop) -> None:
+async def test_a_manual_subscription_belongs_to_its_customer(shop: Shop) -> None:
     ((ada, first),) = await subscribed(shop, "ada")
     digital = (await our_item(shop, first))["price"]["id"]
     bob, cyd = shop.person("bob"), shop.person("cyd")
@@ -262,7 +262,7 @@ async def test_subscriptions_made_by_hand_are_their_customers_and_nobody_is_foun
     assert len(put_aside) == 3
 
 
-async def test_customers_that_were_merged_by_hand_end_the_one_and_begin_the_other(shop: Shop) -> None:
+async def test_merging_customers_moves_access_to_the_remaining_one(shop: Shop) -> None:
     ((ada, first),) = await subscribed(shop, "ada")
     digital, old = (await our_item(shop, first))["price"]["id"], await customer_of(shop, ada)
     ours = (await shop.overview(ada))["id"]
@@ -286,7 +286,7 @@ async def test_customers_that_were_merged_by_hand_end_the_one_and_begin_the_othe
     assert (seen["stripe_customer"], await shop.may_read(ada), await odd(shop)) == (kept, True, {})
 
 
-async def test_what_the_catalogue_does_not_know_is_shown_with_the_reason_and_not_guessed_at(shop: Shop) -> None:
+async def test_a_subscription_outside_the_catalogue_is_reported_with_a_reason(shop: Shop) -> None:
     names = ("ada", "bob", "cyd")
     (ada, mixed), (bob, many), (cyd, strange) = await subscribed(shop, *names)
     keep = {"proration_behavior": "none"}
@@ -312,7 +312,7 @@ async def test_what_the_catalogue_does_not_know_is_shown_with_the_reason_and_not
     assert [len((await held_of(shop, shop.person(name)))["terms"]) for name in names] == [1, 1, 1]
 
 
-async def test_a_state_and_a_kind_of_event_that_do_not_exist_yet_are_kept_and_shown(shop: Shop) -> None:
+async def test_an_unknown_status_or_event_type_is_stored_and_shown(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     truth = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
     path = f"/v1/subscriptions/{stripe_id}"
@@ -334,7 +334,7 @@ async def test_a_state_and_a_kind_of_event_that_do_not_exist_yet_are_kept_and_sh
     assert ((await held_of(shop, ada))["status"], await odd(shop)) == ("active", {})
 
 
-async def test_what_is_over_and_lives_again_is_shown_and_gives_only_what_is_paid_for(shop: Shop) -> None:
+async def test_a_revived_subscription_is_reported_and_grants_only_paid_terms(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     path = f"/v1/subscriptions/{stripe_id}"
     truth = await shop.stripe_get(path)
@@ -362,7 +362,7 @@ async def test_what_is_over_and_lives_again_is_shown_and_gives_only_what_is_paid
     assert await odd(shop) == {stripe_id: {"impossible_move"}}, "for as long as it is so"
 
 
-async def test_what_we_ended_and_lives_again_is_ended_again(shop: Shop) -> None:
+async def test_a_revived_subscription_that_we_ended_is_ended_again(shop: Shop) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     path = f"/v1/subscriptions/{stripe_id}"
     truth = await shop.stripe_get(path)

@@ -55,7 +55,7 @@ async def owed(shop: Shop, stripe_id: str) -> dict[str, Any]:
     return dict(invoice)
 
 
-async def test_a_card_fails_at_renewal_and_is_mended_on_day_9(shop: Shop) -> None:
+async def test_a_renewal_is_paid_with_a_new_card_on_day_9(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
     await shop.advance_to(A_YEAR + timedelta(hours=2))
@@ -90,7 +90,7 @@ async def test_a_card_fails_at_renewal_and_is_mended_on_day_9(shop: Shop) -> Non
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
 
 
-async def test_a_card_fails_at_renewal_and_is_never_mended(shop: Shop) -> None:
+async def test_access_ends_with_the_grace_period_if_the_renewal_is_never_paid(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
     await shop.stripe.put("/_sandbox/settings", json={"retry_days": [3, 5, 7, 7]})  # Stripe tries longer than our grace
@@ -119,7 +119,7 @@ async def test_a_card_fails_at_renewal_and_is_never_mended(shop: Shop) -> None:
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
 
 
-async def test_what_stripe_gives_up_on_within_the_grace_period_is_over(shop: Shop) -> None:
+async def test_access_ends_when_stripe_gives_up_during_the_grace_period(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
     await shop.stripe.put("/_sandbox/settings", json={"retry_days": [2]})
@@ -131,7 +131,7 @@ async def test_what_stripe_gives_up_on_within_the_grace_period_is_over(shop: Sho
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
 
 
-async def test_a_bank_wants_three_d_secure_at_renewal(shop: Shop) -> None:
+async def test_a_renewal_that_requires_3d_secure_asks_the_reader_to_confirm(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_authenticationRequired")
     await shop.advance_to(A_YEAR + timedelta(hours=2))
@@ -157,7 +157,7 @@ async def test_a_bank_wants_three_d_secure_at_renewal(shop: Shop) -> None:
     assert [p["amount"]["amount"] for p in (await shop.overview(ada))["payments"]] == [49_00, 49_00]
 
 
-async def test_paused_in_summer_and_back_before_the_renewal_nothing_is_missed(shop: Shop) -> None:
+async def test_a_pause_within_a_term_changes_no_access(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
@@ -179,7 +179,7 @@ async def test_paused_in_summer_and_back_before_the_renewal_nothing_is_missed(sh
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
 
 
-async def test_paused_beyond_the_renewal_nothing_is_open_that_nobody_paid_for(shop: Shop) -> None:
+async def test_a_pause_beyond_the_renewal_ends_access_with_the_paid_term(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
@@ -202,7 +202,7 @@ async def test_paused_beyond_the_renewal_nothing_is_open_that_nobody_paid_for(sh
     assert len((await shop.overview(ada))["payments"]) == 2
 
 
-async def test_a_subscription_that_is_paused_itself_and_resumed_is_paid_for_anew(shop: Shop) -> None:
+async def test_a_paused_subscription_is_billed_again_when_resumed(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
@@ -225,7 +225,7 @@ async def test_a_subscription_that_is_paused_itself_and_resumed_is_paid_for_anew
     assert await notice(shop, ada) is None
 
 
-async def test_cancelled_in_the_portal_and_resumed_here_it_renews(shop: Shop) -> None:
+async def test_a_subscription_canceled_in_the_portal_renews_after_a_resume_here(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     stripe_id = (await held_of(shop, ada))["stripe_id"]
@@ -244,7 +244,7 @@ async def test_cancelled_in_the_portal_and_resumed_here_it_renews(shop: Shop) ->
     assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS))
 
 
-async def test_a_trial_is_read_to_its_end_and_then_paid_for(shop: Shop) -> None:
+async def test_a_trial_grants_access_until_its_end_and_is_then_billed(shop: Shop) -> None:
     ada = shop.person()
     await start_trial(shop, ada)
     trial_ends = START_TIME + timedelta(days=30)
@@ -264,7 +264,7 @@ async def test_a_trial_is_read_to_its_end_and_then_paid_for(shop: Shop) -> None:
     assert await notice(shop, ada) is None
 
 
-async def test_of_a_renewal_whose_events_come_two_days_late_no_payer_is_locked_out(shop: Shop) -> None:
+async def test_access_continues_if_the_events_of_a_renewal_are_two_days_late(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.advance_to(A_YEAR - timedelta(days=1))

@@ -51,11 +51,11 @@ async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[
     await year.nothing_is_left_over()
 
 
-async def test_a_short_year_of_a_few_readers(shop: Shop) -> None:
+async def test_a_short_simulated_year_of_a_few_readers(shop: Shop) -> None:
     await a_year(shop, seed=SEED, readers=10, days=400, step=(15, 60), kill=0.0)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-async def test_a_year_of_three_hundred_readers(killable_shop: Shop) -> None:
+async def test_a_simulated_year_of_three_hundred_readers(killable_shop: Shop) -> None:
     await a_year(killable_shop, seed=SEED, readers=READERS, days=430, step=(2, 10), kill=0.1)

@@ -8,7 +8,7 @@ from tests.support.shop import Shop
 SEALED = "SELECT NOT EXISTS (SELECT FROM audit_unsealed)"
 
 
-async def test_what_staff_did_is_listed_sealed_and_verified(shop: Shop) -> None:
+async def test_staff_actions_are_listed_sealed_and_verified(shop: Shop) -> None:
     ada, admin = shop.person(), admin_of(shop)
     for reason in ("press", "a copy that Ada never got"):
         body = {"subscriber": ada.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": reason}

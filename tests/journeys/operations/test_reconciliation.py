@@ -32,7 +32,7 @@ async def books(shop: Shop) -> list[list[dict[str, Any]]]:
     ]
 
 
-async def test_what_was_never_delivered_is_taken_in_and_a_second_run_finds_nothing(shop: Shop) -> None:
+async def test_reconciliation_imports_what_was_never_delivered(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -55,7 +55,7 @@ async def test_what_was_never_delivered_is_taken_in_and_a_second_run_finds_nothi
     assert again.sweep.counts["subscriptions"] == 2
 
 
-async def test_a_book_that_was_damaged_is_mended_and_each_difference_is_said_in_words(shop: Shop) -> None:
+async def test_reconciliation_repairs_changed_rows_and_reports_each_difference(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     await shop.subscribe(ada)
     await shop.subscribe(bob, print_edition=True)
@@ -85,7 +85,7 @@ async def test_a_book_that_was_damaged_is_mended_and_each_difference_is_said_in_
     assert (await reconcile(shop)).differences == []
 
 
-async def test_lost_payments_and_refunds_are_found_though_their_subscription_is_right(shop: Shop) -> None:
+async def test_reconciliation_finds_lost_payments_of_a_correct_subscription(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (payment,) = (await shop.overview(ada))["payments"]
@@ -104,7 +104,7 @@ async def test_lost_payments_and_refunds_are_found_though_their_subscription_is_
     assert await books(shop) == right
 
 
-async def test_what_no_look_would_mend_is_left_for_a_person(shop: Shop) -> None:
+async def test_a_difference_that_a_refetch_cannot_repair_is_left_to_staff(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.execute("UPDATE subscriptions SET stripe_id = 'sub_of_another_account'")
@@ -120,7 +120,7 @@ async def test_what_no_look_would_mend_is_left_for_a_person(shop: Shop) -> None:
     assert await shop.may_read(ada)
 
 
-async def test_killed_in_the_middle_it_goes_on_from_there(shop: Shop) -> None:
+async def test_a_killed_reconciliation_resumes_where_it_stopped(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.execute("UPDATE subscriptions SET status = 'past_due'")
@@ -148,7 +148,7 @@ async def test_killed_in_the_middle_it_goes_on_from_there(shop: Shop) -> None:
     assert held["status"] == "active"
 
 
-async def test_one_that_was_put_back_after_its_end_rests(shop: Shop) -> None:
+async def test_a_finished_reconciliation_that_is_made_due_again_does_nothing(shop: Shop) -> None:
     await shop.execute(
         """INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key, due_at, finished_at)
            VALUES ('swp_1', 'reconcile', 'operator:x', false, 'done', '{}', '{}', 'reconcile', now(), now())"""
@@ -157,7 +157,7 @@ async def test_one_that_was_put_back_after_its_end_rests(shop: Shop) -> None:
     await shop.wait_until("SELECT due_at IS NULL FROM sweeps WHERE id = 'swp_1'")
 
 
-async def test_it_runs_by_itself_at_its_time_and_waits_for_the_next(shop: Shop) -> None:
+async def test_reconciliation_runs_at_its_scheduled_time(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.execute("UPDATE subscriptions SET status = 'past_due'")

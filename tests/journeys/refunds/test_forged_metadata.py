@@ -6,7 +6,7 @@ from tests.support.shop import Shop
 OURS = "metadata[newsstand_refund]"
 
 
-async def test_a_refund_by_hand_that_names_one_of_ours_which_was_never_sent_is_a_refund_by_hand(shop: Shop) -> None:
+async def test_a_manual_refund_naming_an_unsent_refund_stays_a_manual_refund(shop: Shop) -> None:
     ada, robin = shop.person(), shop.person("robin", roles=("supervisor",))
     await shop.subscribe(ada, print_edition=True)
     (payment,) = await payment_ids(shop, ada)
@@ -28,7 +28,7 @@ async def test_a_refund_by_hand_that_names_one_of_ours_which_was_never_sent_is_a
     assert await check_books(shop, payment) == 57_00
 
 
-async def test_a_refund_by_hand_that_names_another_payments_refund_concerns_its_own_payment_alone(shop: Shop) -> None:
+async def test_a_manual_refund_naming_another_payments_refund_affects_only_its_own(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     await shop.subscribe(ada)
     await shop.subscribe(bob)
@@ -48,7 +48,7 @@ async def test_a_refund_by_hand_that_names_another_payments_refund_concerns_its_
     assert not await shop.may_read(ada)
 
 
-async def test_a_customer_and_a_subscription_that_name_another_reader_stay_whose_they_are(shop: Shop) -> None:
+async def test_metadata_naming_another_reader_does_not_move_a_subscription(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     await shop.subscribe(ada)
     await shop.subscribe(bob)

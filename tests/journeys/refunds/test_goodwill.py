@@ -29,7 +29,7 @@ async def approves(shop: Shop, refund: str, by: Person, *, key: str = "approve")
     return await shop.post(f"/v1/support/refunds/{refund}/approve", by, **{"Idempotency-Key": key})
 
 
-async def test_goodwill_is_given_in_parts_and_never_beyond_the_payment(shop: Shop) -> None:
+async def test_goodwill_refunds_never_exceed_the_payment(shop: Shop) -> None:
     payment = await bought(shop)
 
     first = await gives(shop, payment, 20_00, key="a")
@@ -46,7 +46,7 @@ async def test_goodwill_is_given_in_parts_and_never_beyond_the_payment(shop: Sho
     assert sorted(note["total"] for note in notes) == [20_00, 25_00]
 
 
-async def test_above_the_limit_a_second_person_decides(shop: Shop) -> None:
+async def test_goodwill_above_the_limit_requires_approval(shop: Shop) -> None:
     payment = await bought(shop)
     boss, other = shop.person("boss", roles=("supervisor",)), shop.person("other", roles=("supervisor",))
 
@@ -74,7 +74,7 @@ async def test_above_the_limit_a_second_person_decides(shop: Shop) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "not_awaiting_approval")
 
 
-async def test_what_is_rejected_is_free_again_and_what_has_shrunk_is_not_approved(shop: Shop) -> None:
+async def test_a_rejected_request_frees_its_amount(shop: Shop) -> None:
     payment = await bought(shop)
     boss = shop.person("boss", roles=("supervisor",))
     rejected = (await gives(shop, payment, 40_00, key="a")).json()["id"]
@@ -91,7 +91,7 @@ async def test_what_is_rejected_is_free_again_and_what_has_shrunk_is_not_approve
     assert await books(shop, payment) == 20_00
 
 
-async def test_the_guarantee_takes_the_place_of_goodwill_that_waits(shop: Shop) -> None:
+async def test_a_guarantee_refund_replaces_pending_goodwill(shop: Shop) -> None:
     payment = await bought(shop)
     waiting = (await gives(shop, payment, 40_00, key="a")).json()["id"]
 
@@ -104,7 +104,7 @@ async def test_the_guarantee_takes_the_place_of_goodwill_that_waits(shop: Shop) 
     assert (late.status_code, late.json()["code"], late.json()["status"]) == (409, "not_awaiting_approval", 409)
 
 
-async def test_goodwill_that_may_not_be_moves_nothing(shop: Shop) -> None:
+async def test_an_invalid_goodwill_request_moves_no_money(shop: Shop) -> None:
     payment = await bought(shop)
     dollar, euro = {"amount": 1_00, "currency": "usd"}, {"amount": 1_00, "currency": "eur"}
 
@@ -126,7 +126,7 @@ async def test_goodwill_that_may_not_be_moves_nothing(shop: Shop) -> None:
     assert await books(shop, payment) == 0
 
 
-async def test_what_the_service_orders_by_itself_takes_the_place_of_goodwill_that_waits(shop: Shop) -> None:
+async def test_an_automatic_refund_replaces_pending_goodwill(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop)
     assert (await gives(shop, payment, 10_00, key="a")).status_code == 201

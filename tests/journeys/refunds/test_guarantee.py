@@ -27,7 +27,7 @@ async def books(shop: Shop, payment: str) -> int:
     return int(at_stripe)
 
 
-async def test_a_refund_gives_all_back_ends_access_and_cancels(shop: Shop) -> None:
+async def test_a_guarantee_refund_is_full_ends_access_and_cancels(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop, print_edition=True)
     quote = await shop.quote(payment)
@@ -59,14 +59,14 @@ async def test_a_refund_gives_all_back_ends_access_and_cancels(shop: Shop) -> No
     assert (mine["status"], mine["guarantee"]["eligible"]) == ("canceled", False)
 
 
-async def test_on_day_60_the_money_comes_back(shop: Shop) -> None:
+async def test_a_refund_is_allowed_on_day_60(shop: Shop) -> None:
     payment = await bought(shop)
     await shop.advance_to(DAY_60_ENDS - timedelta(seconds=1))
 
     assert (await shop.request_refund(payment)).status_code == 201
 
 
-async def test_on_day_61_it_is_refused_and_nothing_happens(shop: Shop) -> None:
+async def test_a_refund_is_rejected_on_day_61(shop: Shop) -> None:
     payment = await bought(shop)
     await shop.advance_to(DAY_60_ENDS)
 
@@ -79,7 +79,7 @@ async def test_on_day_61_it_is_refused_and_nothing_happens(shop: Shop) -> None:
     assert await books(shop, payment) == 0
 
 
-async def test_a_double_click_is_one_refund(shop: Shop) -> None:
+async def test_a_double_click_causes_one_refund(shop: Shop) -> None:
     payment = await bought(shop)
 
     answers = await asyncio.gather(*(shop.request_refund(payment, key="the-same-click") for _ in range(8)))
@@ -93,7 +93,7 @@ async def test_a_double_click_is_one_refund(shop: Shop) -> None:
     assert (again.status_code, again.json()) == (201, next(a.json() for a in answers if a.status_code == 201))
 
 
-async def test_fifty_clicks_of_two_agents_are_one_refund(shop: Shop) -> None:
+async def test_fifty_clicks_of_two_agents_cause_one_refund(shop: Shop) -> None:
     payment = await bought(shop)
     agents = [shop.person("agent", roles=("support",)), shop.person("agnes", roles=("support",))]
 
@@ -112,7 +112,7 @@ async def test_fifty_clicks_of_two_agents_are_one_refund(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("action", [{"action": "drop"}, {"action": "status", "status": 500}], ids=["lost", "a fault"])
-async def test_stripes_reply_to_a_refund_is_lost_after_the_effect(shop: Shop, action: dict[str, object]) -> None:
+async def test_a_refund_is_paid_once_if_stripes_response_is_lost(shop: Shop, action: dict[str, object]) -> None:
     payment = await bought(shop)
     await shop.add_fault(method="POST", path="/v1/refunds", when="after", times=1, **action)
 
@@ -124,7 +124,7 @@ async def test_stripes_reply_to_a_refund_is_lost_after_the_effect(shop: Shop, ac
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
-async def test_a_fault_before_the_effect_is_tried_again_under_another_key(shop: Shop) -> None:
+async def test_a_refund_that_failed_at_stripe_is_retried_under_another_key(shop: Shop) -> None:
     payment = await bought(shop)
     await shop.add_fault(method="POST", path="/v1/refunds", when="before", action="status", status=500, times=3)
 
@@ -135,7 +135,7 @@ async def test_a_fault_before_the_effect_is_tried_again_under_another_key(shop: 
     assert await books(shop, payment) == 49_00
 
 
-async def test_while_stripe_is_away_the_refund_is_processing_and_then_done_by_itself(shop: Shop) -> None:
+async def test_a_refund_is_completed_after_an_outage_of_stripe(shop: Shop) -> None:
     payment = await bought(shop)
     fault = await shop.add_fault(method="*", path="/v1/*", when="before", action="drop", times=1000)
 
@@ -151,7 +151,7 @@ async def test_while_stripe_is_away_the_refund_is_processing_and_then_done_by_it
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
-async def test_the_guarantee_is_given_once(shop: Shop) -> None:
+async def test_the_guarantee_applies_once_per_reader(shop: Shop) -> None:
     await shop.request_refund(await bought(shop))
     await shop.wait_until_idle()
     await shop.subscribe(shop.person())
@@ -164,7 +164,7 @@ async def test_the_guarantee_is_given_once(shop: Shop) -> None:
     assert await shop.may_read(shop.person())
 
 
-async def test_a_whole_refund_made_in_stripes_dashboard_has_the_same_consequences(shop: Shop) -> None:
+async def test_a_full_dashboard_refund_has_the_same_consequences(shop: Shop) -> None:
     payment = await bought(shop)
 
     await shop.stripe_post("/v1/refunds", payment_intent=payment)
@@ -175,7 +175,7 @@ async def test_a_whole_refund_made_in_stripes_dashboard_has_the_same_consequence
     assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
 
-async def test_what_was_given_back_by_hand_a_moment_ago_is_not_given_back_again(shop: Shop) -> None:
+async def test_a_payment_just_refunded_in_the_dashboard_is_not_refunded_again(shop: Shop) -> None:
     payment = await bought(shop)
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe_post("/v1/refunds", payment_intent=payment)
@@ -191,7 +191,7 @@ async def test_what_was_given_back_by_hand_a_moment_ago_is_not_given_back_again(
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
-async def test_a_part_refunded_in_the_dashboard_changes_nothing_but_what_is_left(shop: Shop) -> None:
+async def test_a_partial_dashboard_refund_reduces_only_the_refundable_amount(shop: Shop) -> None:
     payment = await bought(shop)
 
     await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="1000")
@@ -218,7 +218,7 @@ async def test_a_part_refunded_in_the_dashboard_changes_nothing_but_what_is_left
         pytest.param({"reason": "x" * 10_000}, 422, "validation_failed", id="a reason of 10,000 characters"),
     ],
 )
-async def test_a_refund_that_may_not_be_moves_nothing(
+async def test_an_invalid_refund_request_moves_no_money(
     shop: Shop, change: dict[str, object], status: int, code: str
 ) -> None:
     payment = await bought(shop)
@@ -237,7 +237,7 @@ async def test_a_refund_that_may_not_be_moves_nothing(
     assert await shop.may_read(shop.person())
 
 
-async def test_what_moves_money_needs_a_key_and_a_key_means_one_thing(shop: Shop) -> None:
+async def test_a_refund_requires_a_key_that_belongs_to_one_request(shop: Shop) -> None:
     payment = await bought(shop)
     body = {
         "payment": payment,
@@ -253,7 +253,7 @@ async def test_what_moves_money_needs_a_key_and_a_key_means_one_thing(shop: Shop
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_only_support_refunds(shop: Shop) -> None:
+async def test_a_refund_requires_the_support_role(shop: Shop) -> None:
     payment = await bought(shop)
 
     refused = await shop.request_refund(payment, by=shop.person())
@@ -263,7 +263,7 @@ async def test_only_support_refunds(shop: Shop) -> None:
     assert await books(shop, payment) == 0
 
 
-async def test_a_reader_gives_themself_the_money_back_once(shop: Shop) -> None:
+async def test_a_reader_can_refund_their_own_payment_once(shop: Shop) -> None:
     ada = shop.person()
     payment = await bought(shop)
     quote = (await shop.get("/v1/me/refund-quote", ada)).json()
@@ -284,7 +284,7 @@ async def test_a_reader_gives_themself_the_money_back_once(shop: Shop) -> None:
     assert [row["actor"] for row in requested] == ["reader:ada"]
 
 
-async def test_who_never_paid_has_nothing_to_be_given_back(shop: Shop) -> None:
+async def test_a_reader_without_a_payment_has_nothing_to_refund(shop: Shop) -> None:
     bob = shop.person("bob")
 
     assert (await shop.get("/v1/me/refund-quote", bob)).json()["code"] == "no_subscription"

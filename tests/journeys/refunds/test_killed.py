@@ -81,7 +81,7 @@ async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment
         assert len(approved) == 1
 
 
-async def test_killed_at_the_worst_moments_every_basis_and_an_approval_are_paid_once(killable_shop: Shop) -> None:
+async def test_each_basis_and_an_approval_are_paid_once_if_killed_at_critical_steps(killable_shop: Shop) -> None:
     ada, bea, cyd = await readers(killable_shop, "ada", "bea", "cyd")
 
     await unserved_at(killable_shop, [ada], [PAID])
@@ -91,16 +91,16 @@ async def test_killed_at_the_worst_moments_every_basis_and_an_approval_are_paid_
 
 @pytest.mark.soak
 @pytest.mark.parametrize("moment", [*PAYING, UNCANCELLED, CANCELLED], ids=" ".join)
-async def test_killed_at_any_moment_unserved_issues_are_given_back_once(killable_shop: Shop, moment: Moment) -> None:
+async def test_unserved_issues_are_refunded_once_if_killed_at_any_step(killable_shop: Shop, moment: Moment) -> None:
     await unserved_at(killable_shop, await readers(killable_shop, "ada"), [moment])
 
 
 @pytest.mark.soak
-async def test_killed_at_every_moment_of_its_parts_goodwill_is_given_once_each(killable_shop: Shop) -> None:
+async def test_each_goodwill_refund_is_paid_once_if_killed_at_any_step(killable_shop: Shop) -> None:
     (ada,) = await readers(killable_shop, "ada")
     await in_parts_at(killable_shop, ada, PAYING)
 
 
 @pytest.mark.soak
-async def test_killed_at_every_moment_after_an_approval_it_is_paid_once(killable_shop: Shop) -> None:
+async def test_an_approved_refund_is_paid_once_if_killed_at_any_step(killable_shop: Shop) -> None:
     await approved_at(killable_shop, await readers(killable_shop, *(f"reader-{n}" for n in range(len(PAYING)))), PAYING)

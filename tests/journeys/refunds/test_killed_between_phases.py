@@ -18,7 +18,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("method", "path", "when"), MOMENTS)
-async def test_killed_between_two_phases_a_refund_is_finished_once(
+async def test_a_refund_is_completed_once_if_killed_between_two_phases(
     killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
     ada = killable_shop.person()
@@ -45,7 +45,7 @@ async def test_killed_between_two_phases_a_refund_is_finished_once(
     assert confirmed[0]["count"] == 1
 
 
-async def test_killed_while_a_reader_subscribes_nothing_is_made_twice(killable_shop: Shop) -> None:
+async def test_nothing_is_created_twice_if_killed_while_a_reader_subscribes(killable_shop: Shop) -> None:
     ada = killable_shop.person()
     for method, path in (("POST", "/v1/customers"), ("POST", "/v1/checkout/sessions")):
         fault = await killable_shop.add_fault(method=method, path=path, when="after", action="hold", times=1)
@@ -59,7 +59,7 @@ async def test_killed_while_a_reader_subscribes_nothing_is_made_twice(killable_s
     assert await killable_shop.may_read(ada)
 
 
-async def test_an_event_that_was_answered_200_is_applied_though_the_service_is_killed_at_once(
+async def test_an_acknowledged_event_is_applied_if_the_service_is_killed(
     killable_shop: Shop,
 ) -> None:
     ada = killable_shop.person()

@@ -63,7 +63,7 @@ async def waits(shop: Shop, payment: str, amount: int, *, key: str = "asks") -> 
     return str(asked.json()["id"])
 
 
-async def test_fifty_clicks_of_two_agents_are_one_refund_on_every_basis(shop: Shop) -> None:
+async def test_fifty_clicks_of_two_agents_cause_one_refund_on_each_basis(shop: Shop) -> None:
     (ada, of_ada, worth), (bea, of_bea, _) = await readers(shop, "ada", "bea")
     desk = agents(shop)
 
@@ -92,7 +92,7 @@ async def test_fifty_clicks_of_two_agents_are_one_refund_on_every_basis(shop: Sh
     assert {answer.json()["code"] for answer in parts if answer.status_code == 409} >= {"refund_too_large"}
 
 
-async def test_a_reply_that_is_lost_after_the_effect_is_one_refund_on_every_basis(shop: Shop) -> None:
+async def test_a_lost_response_causes_one_refund_on_each_basis(shop: Shop) -> None:
     names = ("ada", "bea", "cyd", "dan")
     unserved = await readers(shop, *names)
     chief = supervisors(shop)[1]
@@ -118,7 +118,7 @@ async def test_a_reply_that_is_lost_after_the_effect_is_one_refund_on_every_basi
     assert await shop.count_pending_work() == 0
 
 
-async def test_two_approve_while_one_of_them_rejects_and_one_word_counts(shop: Shop) -> None:
+async def test_only_one_of_several_concurrent_decisions_counts(shop: Shop) -> None:
     people = [shop.person(name) for name in ("ada", "bea", "cyd", "dan")]
     for one in people:
         await shop.subscribe(one)
@@ -158,7 +158,7 @@ def _still(answer: httpx2.Response) -> bool:
     return answer.status_code == 409 and bool(answer.json()["code"] in {"not_awaiting_approval", "refund_in_progress"})
 
 
-async def test_fifty_approvals_by_two_are_one_payment(shop: Shop) -> None:
+async def test_fifty_approvals_by_two_supervisors_cause_one_payment(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (payment,) = await payment_ids(shop, ada)

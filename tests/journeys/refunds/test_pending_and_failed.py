@@ -35,7 +35,7 @@ async def shown(shop: Shop, refund: str) -> dict[str, Any]:
     return dict((await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json())
 
 
-async def test_a_promised_refund_lets_the_reader_out_at_once_and_is_followed_hour_by_hour_until_it_is_there(
+async def test_a_pending_refund_ends_access_and_is_checked_every_hour(
     shop: Shop,
 ) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
@@ -79,7 +79,7 @@ async def test_a_promised_refund_lets_the_reader_out_at_once_and_is_followed_hou
     [(("failed",), "failed"), (("requires_action", "canceled"), "canceled")],
     ids=["fails", "is called off"],
 )
-async def test_promised_money_that_never_comes_is_shown_to_staff_and_given_again(
+async def test_a_failed_refund_is_shown_to_staff_and_can_be_repeated(
     shop: Shop, path: tuple[str, ...], end: str
 ) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
@@ -109,7 +109,7 @@ async def test_promised_money_that_never_comes_is_shown_to_staff_and_given_again
     assert [row["action"] for row in told] == ["refund.requested", "refund.confirmed", "refund.failed"]
 
 
-async def test_what_was_given_back_by_hand_at_stripe_is_credited_audited_and_counts_like_our_own(shop: Shop) -> None:
+async def test_a_manual_refund_at_stripe_is_credited_and_audited(shop: Shop) -> None:
     ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
     whole, part, noted = [await bought(shop, one) for one in (ada, bea, cyd)]
 
@@ -147,7 +147,7 @@ async def test_what_was_given_back_by_hand_at_stripe_is_credited_audited_and_cou
     assert (await get_quotes(shop, part))[GOODWILL]["amount"]["amount"] == 39_00
 
 
-async def test_a_credit_note_that_stripe_refuses_is_tried_every_hour_until_there_is_one_or_staff_have_seen_to_it(
+async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
     shop: Shop,
 ) -> None:
     ada, bea = shop.person(), shop.person("bea")

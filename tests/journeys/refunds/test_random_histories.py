@@ -208,7 +208,7 @@ async def lives(shop: Shop, readers: int) -> None:
         await history.balances()
 
 
-async def test_random_histories_of_refunds_end_with_equal_books(shop: Shop) -> None:
+async def test_random_refund_histories_end_with_matching_records(shop: Shop) -> None:
     await lives(shop, QUICK)
 
 
@@ -222,5 +222,5 @@ async def large(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(40))
-async def test_many_random_histories_of_refunds_end_with_equal_books(large: Shop, chunk: int) -> None:
+async def test_many_random_refund_histories_end_with_matching_records(large: Shop, chunk: int) -> None:
     await lives(large, MANY)

@@ -35,7 +35,7 @@ async def untouched(shop: Shop, *, asked_for: int = 0) -> None:
     assert await shop.may_read(shop.person())
 
 
-async def test_an_amount_of_nothing_below_nothing_beyond_what_is_left_or_of_other_money_is_refused(shop: Shop) -> None:
+async def test_an_invalid_refund_amount_is_rejected(shop: Shop) -> None:
     _, payment = await paid(shop)
 
     for amount, status, code, word in (
@@ -67,7 +67,7 @@ async def test_an_amount_of_nothing_below_nothing_beyond_what_is_left_or_of_othe
     await untouched(shop)
 
 
-async def test_a_reason_that_is_missing_unknown_or_of_ten_thousand_characters_is_refused(shop: Shop) -> None:
+async def test_a_missing_unknown_or_too_long_reason_is_rejected(shop: Shop) -> None:
     _, payment = await paid(shop)
 
     for number, reason in enumerate((None, "", "because", "x" * 10_000, 7)):
@@ -85,7 +85,7 @@ async def test_a_reason_that_is_missing_unknown_or_of_ten_thousand_characters_is
     await untouched(shop)
 
 
-async def test_a_reader_cannot_refund_anothers_payment_nor_learn_of_it(shop: Shop) -> None:
+async def test_a_reader_can_neither_refund_nor_see_another_readers_payment(shop: Shop) -> None:
     ada, payment = await paid(shop)
     bob = shop.person("bob")
 
@@ -109,7 +109,7 @@ async def test_a_reader_cannot_refund_anothers_payment_nor_learn_of_it(shop: Sho
     assert [r["payment_intent"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [answer.json()["payment"]]
 
 
-async def test_staff_without_the_role_refund_and_decide_nothing_and_nobody_decides_about_their_own(shop: Shop) -> None:
+async def test_refunds_and_approvals_require_the_role_and_a_second_person(shop: Shop) -> None:
     _, payment = await paid(shop)
     boss, _ = supervisors(shop)
     clerk = shop.person("clerk", roles=("circulation",))
@@ -129,7 +129,7 @@ async def test_staff_without_the_role_refund_and_decide_nothing_and_nobody_decid
     assert (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()["status"] == "awaiting_approval"
 
 
-async def test_a_quote_that_no_longer_holds_is_refused_with_what_holds_now(shop: Shop) -> None:
+async def test_an_outdated_quote_is_rejected_with_the_current_one(shop: Shop) -> None:
     ada, payment = await paid(shop)
     seen = (await get_quotes(shop, payment))[GUARANTEE]["amount"]
     refund = await waits(shop, payment, 45_00)

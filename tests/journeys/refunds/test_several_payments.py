@@ -42,7 +42,7 @@ async def readers_with_print(shop: Shop, *names: str) -> list[tuple[Person, str,
     return [(one, *await adds_print(shop, one)) for one in people]
 
 
-async def test_under_the_guarantee_both_payments_of_a_term_go_back_once(shop: Shop) -> None:
+async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) -> None:
     (ada, first, later), (bea, paid, printed), (cyd, opened, added) = await readers_with_print(
         shop, "ada", "bea", "cyd"
     )
@@ -96,7 +96,7 @@ async def test_under_the_guarantee_both_payments_of_a_term_go_back_once(shop: Sh
     assert await status_of(shop, cyd) == "canceled"
 
 
-async def test_after_it_the_unserved_issues_of_both_payments_go_back_and_by_hand_each_counts_for_itself(
+async def test_unserved_issues_of_both_payments_are_refunded_after_the_guarantee(
     shop: Shop,
 ) -> None:
     (ada, first, later), (bea, paid, printed) = await readers_with_print(shop, "ada", "bea")

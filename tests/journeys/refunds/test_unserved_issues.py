@@ -23,7 +23,7 @@ async def gives_back(shop: Shop, payment: str, amount: int, by: Person) -> dict[
     return {**answer.json(), "http": answer.status_code}
 
 
-async def test_after_the_guarantee_the_unserved_issues_are_given_back_and_the_subscription_ends(shop: Shop) -> None:
+async def test_a_refund_of_unserved_issues_ends_the_subscription(shop: Shop) -> None:
     ada = shop.person("ada")
     await shop.subscribe(ada)
     (payment,) = (await shop.overview(ada))["payments"]

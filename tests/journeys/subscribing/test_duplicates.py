@@ -31,7 +31,7 @@ async def by_stripe_id(shop: Shop, reader: Person) -> dict[str, Any]:
     return {one["stripe_id"]: one for one in (await shop.overview(reader))["subscriptions"]}
 
 
-async def test_two_tabs_both_pay_and_one_is_given_back(shop: Shop) -> None:
+async def test_one_of_two_subscriptions_paid_in_two_tabs_is_refunded(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (first,) = await by_stripe_id(shop, ada)
@@ -54,7 +54,7 @@ async def test_two_tabs_both_pay_and_one_is_given_back(shop: Shop) -> None:
     assert (ours["basis"], ours["status"]) == ("duplicate", "succeeded")
 
 
-async def test_the_earlier_one_stays_though_we_hear_of_it_last(shop: Shop) -> None:
+async def test_the_earlier_duplicate_is_kept_even_if_its_event_arrives_last(shop: Shop) -> None:
     ada = shop.person()
     opened = (await shop.open_checkout(ada)).json()
     (customer,) = await shop.stripe_customers()
@@ -80,7 +80,7 @@ async def test_the_earlier_one_stays_though_we_hear_of_it_last(shop: Shop) -> No
     assert await shop.may_read(ada)
 
 
-async def test_a_new_one_beside_one_that_is_over_at_stripe_is_no_double(shop: Shop) -> None:
+async def test_a_subscription_beside_one_that_ended_at_stripe_is_no_duplicate(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (first,) = await by_stripe_id(shop, ada)
@@ -100,7 +100,7 @@ async def test_a_new_one_beside_one_that_is_over_at_stripe_is_no_double(shop: Sh
     assert await shop.may_read(ada)
 
 
-async def test_one_whose_renewal_failed_gives_way_to_a_paid_one(shop: Shop) -> None:
+async def test_a_paid_subscription_replaces_one_whose_renewal_failed(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (first,) = await by_stripe_id(shop, ada)

@@ -37,9 +37,7 @@ async def imports(shop: Shop, **subs: str) -> Report:
     )
 
 
-async def test_everybody_is_taken_in_as_the_file_the_metadata_or_a_verified_address_says(
-    shop: Shop, tmp_path: Path
-) -> None:
+async def test_subscribers_are_imported_by_file_metadata_or_verified_email(shop: Shop, tmp_path: Path) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
     by_file = await subscribed_before(shop, "fay@example.com")
     await subscribed_before(shop, "mel@example.com", newsstand_sub="mel")
@@ -72,7 +70,7 @@ async def test_everybody_is_taken_in_as_the_file_the_metadata_or_a_verified_addr
     assert json.loads(entry["before"]) == {"placeholder": f"unclaimed:{by_address}"}
 
 
-async def test_nobody_gets_what_is_not_theirs(shop: Shop) -> None:
+async def test_no_reader_gets_another_readers_subscription(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
@@ -108,7 +106,7 @@ async def test_nobody_gets_what_is_not_theirs(shop: Shop) -> None:
     assert await shop.may_read(readers[4])
 
 
-async def test_two_processes_greet_a_reader_at_once_and_one_claim_is_made(shop: Shop) -> None:
+async def test_two_processes_make_one_claim_for_a_reader(shop: Shop) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
     await subscribed_before(shop, "una@example.com")
     await imports(shop)

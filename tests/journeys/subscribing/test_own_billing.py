@@ -7,7 +7,7 @@ from tests.support.shop import START_TIME, Shop
 BACK = {"return_url": "http://127.0.0.1:8080/account"}
 
 
-async def test_a_reader_sees_what_cancelling_would_do_and_then_it_does_that(shop: Shop) -> None:
+async def test_the_preview_of_a_cancellation_matches_its_effect(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     assert (await shop.get("/v1/me/subscription/cancel-preview", bob)).json()["code"] == "no_subscription"
     await shop.subscribe(ada)
@@ -27,7 +27,7 @@ async def test_a_reader_sees_what_cancelling_would_do_and_then_it_does_that(shop
     assert (again.status_code, again.json()["code"]) == (409, "already_ended")
 
 
-async def test_the_portal_opens_for_the_reader_alone_and_leads_back_to_the_site_only(shop: Shop) -> None:
+async def test_a_portal_session_belongs_to_the_reader_and_returns_to_the_site(shop: Shop) -> None:
     ada, bob, path = shop.person(), shop.person("bob"), "/v1/me/billing-portal-sessions"
     await shop.subscribe(ada)
     customer = (await shop.overview(ada))["stripe_customer"]
@@ -52,7 +52,7 @@ async def test_the_portal_opens_for_the_reader_alone_and_leads_back_to_the_site_
     assert (await shop.overview(ada))["stripe_customer"] is None, "and that was looked at"
 
 
-async def test_a_reader_reads_their_own_invoices_and_receipts_and_nobody_elses(shop: Shop) -> None:
+async def test_a_reader_sees_only_their_own_invoices_and_receipts(shop: Shop) -> None:
     ada, bob, cyd = shop.person(), shop.person("bob"), shop.person("cyd")
     await shop.subscribe(ada)
     await shop.subscribe(bob)

@@ -106,7 +106,7 @@ async def hears(shop: Shop, by: Person, reason: str, *, since: int) -> None:
             await asyncio.sleep(1)
 
 
-async def test_subscribe_read_refund_and_read_no_more(shop: Shop) -> None:
+async def test_a_refund_ends_the_access_of_a_subscriber(shop: Shop) -> None:
     since = int(time.time()) - 5
     reader = shop.person(f"reader-{since}")
     bought = await pays(shop, reader)
@@ -124,7 +124,7 @@ async def test_subscribe_read_refund_and_read_no_more(shop: Shop) -> None:
     assert [one["amount"] for one in given] == [49_00]
 
 
-async def test_cancel_and_resume(shop: Shop) -> None:
+async def test_a_cancellation_can_be_resumed(shop: Shop) -> None:
     since = int(time.time()) - 5
     reader = shop.person(f"reader-{since}-leaving")
     await pays(shop, reader)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.shop import ADDRESS, DECLINED, REQUIRES_3DS, START_TIME, Shop
 
 
-async def test_a_reader_subscribes_to_the_digital_edition_and_reads(shop: Shop) -> None:
+async def test_a_reader_who_subscribes_to_the_digital_edition_has_access(shop: Shop) -> None:
     ada = shop.person()
     assert await shop.check(ada) == {"allowed": False, "reason": "never_subscribed", "until": None}
 
@@ -26,7 +26,7 @@ async def test_a_reader_subscribes_to_the_digital_edition_and_reads(shop: Shop) 
     assert outcome == {"id": session, "status": "complete", "payment_status": "paid", "entitled": True}
 
 
-async def test_every_feature_but_print_and_the_announced_one_is_theirs(shop: Shop) -> None:
+async def test_a_digital_subscription_grants_all_features_except_print_and_announced(shop: Shop) -> None:
     ada = shop.person()
 
     await shop.subscribe(ada)
@@ -41,7 +41,7 @@ async def test_every_feature_but_print_and_the_announced_one_is_theirs(shop: Sho
     assert seen_by_server.json() == held
 
 
-async def test_with_print_the_address_is_asked_for_and_kept_at_stripe(shop: Shop) -> None:
+async def test_a_print_subscription_stores_the_shipping_address_at_stripe(shop: Shop) -> None:
     ada = shop.person()
 
     await shop.subscribe(ada, print_edition=True)
@@ -54,7 +54,7 @@ async def test_with_print_the_address_is_asked_for_and_kept_at_stripe(shop: Shop
     assert customer["shipping"]["address"]["line1"] == ADDRESS["shipping_line1"]
 
 
-async def test_a_declined_card_buys_nothing_and_another_one_does(shop: Shop) -> None:
+async def test_a_reader_can_pay_with_another_card_after_a_decline(shop: Shop) -> None:
     ada = shop.person()
     url = (await shop.open_checkout(ada)).json()["url"]
 
@@ -72,7 +72,7 @@ async def test_a_declined_card_buys_nothing_and_another_one_does(shop: Shop) -> 
 
 
 @pytest.mark.parametrize(("result", "reads"), [("complete", True), ("fail", False)])
-async def test_a_card_that_wants_three_d_secure(shop: Shop, result: str, *, reads: bool) -> None:
+async def test_a_card_that_requires_3d_secure_can_pay(shop: Shop, result: str, *, reads: bool) -> None:
     ada = shop.person()
     url = (await shop.open_checkout(ada)).json()["url"]
 
@@ -86,7 +86,7 @@ async def test_a_card_that_wants_three_d_secure(shop: Shop, result: str, *, read
     assert await shop.may_read(ada) is reads
 
 
-async def test_a_double_click_on_subscribe_makes_one_customer_and_one_session(shop: Shop) -> None:
+async def test_a_double_click_creates_one_customer_and_one_checkout_session(shop: Shop) -> None:
     ada = shop.person()
 
     clicks = await asyncio.gather(*(shop.open_checkout(ada) for _ in range(5)))
@@ -97,7 +97,7 @@ async def test_a_double_click_on_subscribe_makes_one_customer_and_one_session(sh
     assert len((await shop.stripe_get("/v1/checkout/sessions"))["data"]) == 1
 
 
-async def test_another_choice_closes_the_session_that_was_open(shop: Shop) -> None:
+async def test_another_choice_expires_the_open_checkout_session(shop: Shop) -> None:
     ada = shop.person()
     first = (await shop.open_checkout(ada)).json()
 
@@ -109,7 +109,7 @@ async def test_another_choice_closes_the_session_that_was_open(shop: Shop) -> No
     assert again["id"] == second["id"]
 
 
-async def test_who_has_a_subscription_is_not_sold_another(shop: Shop) -> None:
+async def test_a_subscriber_cannot_buy_a_second_subscription(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
 
@@ -118,7 +118,7 @@ async def test_who_has_a_subscription_is_not_sold_another(shop: Shop) -> None:
     assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
 
 
-async def test_who_has_just_paid_in_another_window_is_not_sold_another(shop: Shop) -> None:
+async def test_a_reader_who_just_paid_cannot_buy_a_second_subscription(shop: Shop) -> None:
     ada = shop.person()
     url = (await shop.open_checkout(ada)).json()["url"]
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
@@ -129,7 +129,7 @@ async def test_who_has_just_paid_in_another_window_is_not_sold_another(shop: Sho
     assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
 
 
-async def test_the_return_page_does_not_wait_for_a_webhook(shop: Shop) -> None:
+async def test_a_completed_checkout_is_applied_without_a_webhook(shop: Shop) -> None:
     ada = shop.person()
     opened = (await shop.open_checkout(ada)).json()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
@@ -141,14 +141,14 @@ async def test_the_return_page_does_not_wait_for_a_webhook(shop: Shop) -> None:
     assert await shop.may_read(ada)
 
 
-async def test_another_readers_session_is_not_there(shop: Shop) -> None:
+async def test_another_readers_checkout_session_is_not_found(shop: Shop) -> None:
     ada, bob = shop.person("ada"), shop.person("bob")
     opened = (await shop.open_checkout(ada)).json()
 
     assert (await shop.get(f"/v1/checkout-sessions/{opened['id']}", bob)).status_code == 404
 
 
-async def test_a_promotion_code_makes_it_cheaper(shop: Shop) -> None:
+async def test_a_promotion_code_reduces_the_price(shop: Shop) -> None:
     ada = shop.person()
     coupon = await shop.stripe_post("/v1/coupons", percent_off="50", duration="once")
     promotion = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"]}
@@ -162,7 +162,7 @@ async def test_a_promotion_code_makes_it_cheaper(shop: Shop) -> None:
     assert (wrong.status_code, wrong.json()["code"]) == (409, "promotion_code_invalid")
 
 
-async def test_metadata_stands_on_the_session_and_on_the_subscription(shop: Shop) -> None:
+async def test_metadata_is_set_on_the_session_and_the_subscription(shop: Shop) -> None:
     ada = shop.person()
     session = await shop.subscribe(ada)
 
@@ -172,7 +172,7 @@ async def test_metadata_stands_on_the_session_and_on_the_subscription(shop: Shop
     assert seen["metadata"]["newsstand_subscriber"] == bought["metadata"]["newsstand_subscriber"] == reader_id
 
 
-async def test_a_session_that_nobody_paid_expires_and_another_can_be_opened(shop: Shop) -> None:
+async def test_a_new_session_can_be_created_after_an_unpaid_one_expires(shop: Shop) -> None:
     ada = shop.person()
     first = (await shop.open_checkout(ada)).json()
 
@@ -195,7 +195,7 @@ async def test_a_session_that_nobody_paid_expires_and_another_can_be_opened(shop
         pytest.param({"print_edition": "perhaps"}, 422, "validation_failed", id="a field of the wrong kind"),
     ],
 )
-async def test_a_bad_request_is_refused_and_nothing_is_made(
+async def test_an_invalid_checkout_request_creates_nothing(
     shop: Shop, wrong: dict[str, Any], status: int, code: str
 ) -> None:
     refused = await shop.open_checkout(shop.person(), **wrong)
@@ -216,13 +216,13 @@ async def test_an_archived_price_is_not_sold(shop: Shop) -> None:
     assert (await shop.stripe_get("/v1/checkout/sessions"))["data"] == []
 
 
-async def test_nobody_subscribes_without_signing_in(shop: Shop) -> None:
+async def test_subscribing_requires_signing_in(shop: Shop) -> None:
     refused = await shop.http.post("/v1/checkout-sessions", json={})
 
     assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated")
 
 
-async def test_the_sandbox_opened_in_the_same_month_as_the_policy_clock(shop: Shop) -> None:
+async def test_customers_are_on_the_test_clock_of_the_policy_time(shop: Shop) -> None:
     clock = await shop.stripe_get(f"/v1/test_helpers/test_clocks/{shop.clock}")
 
     assert clock["frozen_time"] == int(START_TIME.timestamp())

@@ -22,7 +22,7 @@ END $$
 STRIKES = "CREATE TRIGGER poison BEFORE INSERT OR UPDATE ON subscriptions FOR EACH ROW EXECUTE FUNCTION poison()"
 
 
-async def test_a_database_error_of_one_subscription_undoes_nothing_of_the_others(shop: Shop) -> None:
+async def test_a_database_error_of_one_subscription_does_not_affect_others(shop: Shop) -> None:
     ids = await create_subscribers(shop, 6)
     await shop.execute(POISON.format(stripe_id=ids[2]))
     await shop.execute(STRIKES)
@@ -39,7 +39,7 @@ async def test_a_database_error_of_one_subscription_undoes_nothing_of_the_others
     assert len(await shop.rows("SELECT FROM entitlements")) == 6
 
 
-async def test_a_payments_event_that_comes_first_is_looked_at_as_its_subscription(shop: Shop) -> None:
+async def test_an_early_payment_event_causes_a_fetch_of_its_subscription(shop: Shop) -> None:
     (stripe_id,) = await create_subscribers(shop, 1)
     invoice = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"][0]["id"]
     await shop.execute(
@@ -54,7 +54,7 @@ async def test_a_payments_event_that_comes_first_is_looked_at_as_its_subscriptio
     assert len(await shop.rows("SELECT FROM payments")) == 1
 
 
-async def test_an_event_that_kills_every_worker_is_dead_in_the_end(sessions: Sessions) -> None:
+async def test_an_event_that_kills_every_worker_is_marked_dead(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await inbox.request_refetch(session, "subscription:sub_1", why="test")
     claimed: list[leases.Claimed] = []

@@ -39,7 +39,7 @@ async def put(shop: Shop, event_id: str, state: str, **more: object) -> None:
     await shop.rows(f"INSERT INTO events ({names}) VALUES ({places})", event_id, state, *values.values())
 
 
-async def test_a_dead_event_is_seen_and_replayed_and_it_is_known_by_whom(shop: Shop) -> None:
+async def test_replaying_a_dead_event_records_the_admin(shop: Shop) -> None:
     ada, admin = shop.person(), admin_of(shop)
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -68,7 +68,7 @@ async def test_a_dead_event_is_seen_and_replayed_and_it_is_known_by_whom(shop: S
     assert entry == {"actor": "staff:operator", "object_id": "evt_dead", "before": '{"state": "dead"}'}
 
 
-async def test_all_that_match_a_filter_are_counted_first_and_then_replayed(shop: Shop) -> None:
+async def test_matching_events_are_counted_before_they_are_replayed(shop: Shop) -> None:
     admin = admin_of(shop)
     for number in range(3):
         await put(shop, f"evt_dead_{number}", "dead", type="invoice.paid")
@@ -108,7 +108,7 @@ def _event(kind: str) -> dict[str, Any]:
     }
 
 
-async def test_a_list_is_turned_over_page_by_page_the_newest_first(shop: Shop) -> None:
+async def test_events_are_listed_in_pages_newest_first(shop: Shop) -> None:
     admin = admin_of(shop)
     for number in range(5):
         await put(shop, f"evt_{number}", "dead", object_id=f"in_{number}")
@@ -133,7 +133,7 @@ async def test_a_list_is_turned_over_page_by_page_the_newest_first(shop: Shop) -
         assert (await shop.get("/v1/support/events", nobodys)).status_code == 403
 
 
-async def test_an_operator_does_it_all_from_the_command_line(shop: Shop) -> None:
+async def test_an_operator_lists_and_replays_events_by_command(shop: Shop) -> None:
     await put(shop, "evt_dead", "dead", last_error="StripeRefused: no", payload=json.dumps(_event("invoice.paid")))
 
     _, listed, _ = await newsstand(shop.settings, "events", "list", "--state", "dead", "--since", "1h")

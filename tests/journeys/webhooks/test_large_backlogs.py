@@ -21,7 +21,7 @@ async def after_an_outage(database: str, sandbox: Any, issuer: Any) -> AsyncIter
         yield opened
 
 
-async def test_a_large_backlog_is_listed_and_those_on_a_test_clock_are_not_left_out(after_an_outage: Shop) -> None:
+async def test_a_large_backlog_is_listed_including_test_clock_customers(after_an_outage: Shop) -> None:
     shop = after_an_outage
     ids = await create_subscribers(shop, 20) + await create_subscribers(shop, 40, clock=shop.clock)
     canceled = ids[:2] + ids[-2:]
@@ -45,7 +45,7 @@ async def test_a_large_backlog_is_listed_and_those_on_a_test_clock_are_not_left_
     assert (paid["count"], entitled["count"]) == (len(ids), len(ids))
 
 
-async def test_what_was_listed_before_somebody_saved_a_newer_state_is_not_kept(shop: Shop) -> None:
+async def test_a_listed_state_older_than_the_saved_one_is_discarded(shop: Shop) -> None:
     (stripe_id,) = await create_subscribers(shop, 1)
     now = datetime.now(UTC)
     async with main.open_context(shop.settings, catalogue.load(CATALOGUE)) as ctx:

@@ -9,7 +9,7 @@ from tests.support.shop import START_TIME, Shop
 LINES, AT_ONCE = 1_000, 16
 
 
-async def test_a_renewal_among_a_thousand_lines_opens_its_term_and_nothing_is_amiss(shop: Shop) -> None:
+async def test_a_renewal_line_is_found_among_a_thousand_invoice_lines(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]

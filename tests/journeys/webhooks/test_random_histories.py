@@ -109,13 +109,13 @@ async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
     assert twice == []
 
 
-async def test_six_events_of_a_life_end_alike_in_any_order(shop: Shop) -> None:
+async def test_six_events_lead_to_the_same_state_in_random_orders(shop: Shop) -> None:
     chance = seeded_random()
     async with four_workers(shop):
         await in_orders(shop, chance.sample(ORDERS, QUICK))
 
 
-async def test_random_histories_end_in_stripes_state(shop: Shop) -> None:
+async def test_random_event_histories_end_in_stripes_state(shop: Shop) -> None:
     chance = seeded_random()
     async with four_workers(shop):
         await at_random(shop, QUICK, chance)
@@ -123,7 +123,7 @@ async def test_random_histories_end_in_stripes_state(shop: Shop) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-async def test_six_events_of_a_life_end_alike_in_every_order(shop: Shop) -> None:
+async def test_six_events_lead_to_the_same_state_in_every_order(shop: Shop) -> None:
     async with four_workers(shop):
         await in_orders(shop, ORDERS)
 
@@ -131,7 +131,7 @@ async def test_six_events_of_a_life_end_alike_in_every_order(shop: Shop) -> None
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(-(-ALL // CHUNK)))
-async def test_ten_thousand_random_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
+async def test_ten_thousand_random_event_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
     chance = seeded_random()
     async with four_workers(shop):
         await at_random(shop, CHUNK, chance)

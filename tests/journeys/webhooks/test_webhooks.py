@@ -40,7 +40,7 @@ async def stored(shop: Shop) -> list[dict[str, Any]]:
     return await shop.rows("SELECT id, state, reason, due_at FROM events WHERE id LIKE 'evt_%' ORDER BY id")
 
 
-async def test_a_genuine_event_is_stored_once_however_often_it_comes(shop: Shop) -> None:
+async def test_a_repeatedly_delivered_event_is_stored_once(shop: Shop) -> None:
     body = json.dumps(event())
 
     answers = await asyncio.gather(*(send(shop, body, signed(shop, body)) for _ in range(10)))
@@ -65,7 +65,7 @@ async def test_a_genuine_event_is_stored_once_however_often_it_comes(shop: Shop)
         pytest.param(json.dumps(event(data={"object": []})), "lacks", id="a list for an object"),
     ],
 )
-async def test_a_signed_body_that_is_no_event_is_refused_and_not_kept(shop: Shop, body: str, detail: str) -> None:
+async def test_a_signed_body_that_is_not_an_event_is_rejected(shop: Shop, body: str, detail: str) -> None:
     answer = await send(shop, body, signed(shop, body))
 
     assert (answer.status_code, answer.json()["code"]) == (400, "not_genuine")
@@ -92,7 +92,7 @@ async def test_a_signed_body_that_is_no_event_is_refused_and_not_kept(shop: Shop
         pytest.param(lambda shop, body: signed(shop, body + " "), id="of another body"),
     ],
 )
-async def test_what_is_not_signed_by_stripe_just_now_is_refused(shop: Shop, headers: Any) -> None:
+async def test_an_invalid_or_old_signature_is_rejected(shop: Shop, headers: Any) -> None:
     body = json.dumps(event())
 
     answer = await send(shop, body, headers(shop, body))
@@ -101,13 +101,13 @@ async def test_what_is_not_signed_by_stripe_just_now_is_refused(shop: Shop, head
     assert await stored(shop) == []
 
 
-async def test_a_body_that_is_not_utf_8_is_refused(shop: Shop) -> None:
+async def test_a_body_that_is_not_utf_8_is_rejected(shop: Shop) -> None:
     answer = await shop.http.post("/webhooks/stripe", content=b"\xff\xfe{}", headers=signed(shop, "x"))
 
     assert (answer.status_code, answer.json()["code"]) == (400, "not_genuine")
 
 
-async def test_a_body_over_a_megabyte_is_refused(shop: Shop) -> None:
+async def test_a_body_over_a_megabyte_is_rejected(shop: Shop) -> None:
     body = json.dumps(event(padding="x" * 1_000_001))
 
     answer = await send(shop, body, signed(shop, body))
@@ -127,7 +127,7 @@ async def test_a_body_over_a_megabyte_is_refused(shop: Shop) -> None:
         ),
     ],
 )
-async def test_a_genuine_event_that_does_not_concern_us_is_kept_as_ignored_with_the_reason(
+async def test_an_unused_event_is_stored_as_ignored_with_the_reason(
     shop: Shop, change: dict[str, Any], reason: str
 ) -> None:
     body = json.dumps(event(**change))
@@ -140,7 +140,7 @@ async def test_a_genuine_event_that_does_not_concern_us_is_kept_as_ignored_with_
     assert reason in row["reason"]
 
 
-async def test_an_event_about_somebody_elses_object_is_looked_at_and_ignored(shop: Shop) -> None:
+async def test_an_event_about_a_foreign_object_is_fetched_and_ignored(shop: Shop) -> None:
     body = json.dumps(event())
 
     await send(shop, body, signed(shop, body))
@@ -171,7 +171,7 @@ async def test_a_subscription_of_another_product_on_the_same_account_is_ignored(
     assert await shop.rows("SELECT * FROM subscriptions") == []
 
 
-async def test_an_event_of_another_api_version_is_applied_since_only_its_ids_are_used(shop: Shop) -> None:
+async def test_an_event_of_another_api_version_is_applied(shop: Shop) -> None:
     ada = shop.person()
     opened = (await shop.open_checkout(ada)).json()
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
@@ -185,7 +185,7 @@ async def test_an_event_of_another_api_version_is_applied_since_only_its_ids_are
     assert await shop.may_read(ada)
 
 
-async def test_an_event_is_a_knock_and_what_it_says_is_not_believed(shop: Shop) -> None:
+async def test_the_content_of_an_event_is_not_trusted(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -198,7 +198,7 @@ async def test_an_event_is_a_knock_and_what_it_says_is_not_believed(shop: Shop) 
     assert await shop.may_read(ada)
 
 
-async def test_several_secrets_are_accepted_while_one_is_rolled(shop: Shop) -> None:
+async def test_several_webhook_secrets_are_accepted_during_a_roll(shop: Shop) -> None:
     body = json.dumps(event())
     ours = signed(shop, body)["Stripe-Signature"]
     rolled = signed(shop, body, secret="whsec_the_new_one")["Stripe-Signature"].partition(",")[2]
@@ -208,7 +208,7 @@ async def test_several_secrets_are_accepted_while_one_is_rolled(shop: Shop) -> N
     assert answer.status_code == 200
 
 
-async def test_while_stripe_is_away_events_wait_and_are_applied_when_it_is_back(shop: Shop) -> None:
+async def test_pending_events_are_applied_after_an_outage_of_stripe(shop: Shop) -> None:
     ada = shop.person()
     opened = (await shop.open_checkout(ada)).json()
     fault = await shop.add_fault(method="GET", path="/v1/*", when="before", action="status", status=503, times=1000)
