@@ -114,6 +114,14 @@ async def roll_secret(request: Request, runtime: Runtime, account: Account) -> J
 
 
 @_for_account
+async def copy_objects(request: Request, runtime: Runtime, account: Account) -> JsonObject:
+    """Replace the objects of this account with copies of another's, whose secret key is `source`. No event is sent."""
+    wanted = await _fields(request, "source")
+    account.copy_objects(runtime.accounts.of(str(wanted["source"])))
+    return {"id": account.id}
+
+
+@_for_account
 async def limits(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Return the rate limits and their counters. DELETE resets the counters."""
     if request.method == "DELETE":
@@ -223,6 +231,7 @@ routes = [
     Route("/_sandbox/deliveries", lose_deliveries, methods=["DELETE"]),
     Route("/_sandbox/deliveries/wind", wind_deliveries, methods=["POST"]),
     Route("/_sandbox/webhook_endpoints/{id}/roll", roll_secret, methods=["POST"]),
+    Route("/_sandbox/copy", copy_objects, methods=["POST"]),
     Route("/_sandbox/limits", limits, methods=["GET", "DELETE"]),
     Route("/_sandbox/report", report),
     Route("/_sandbox/events/{id}/deliver", deliver, methods=["POST"]),

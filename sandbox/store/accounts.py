@@ -137,6 +137,13 @@ class Account:
         self._by_kind[obj["object"]][obj["id"]] = stub
         return stub
 
+    def copy_objects(self, source: "Account") -> None:
+        """Replace the objects of this account with copies of another's, with the same ids."""
+        self._by_kind = {
+            kind: {object_id: _copy_of(obj) for object_id, obj in objects.items()}
+            for kind, objects in source._by_kind.items()
+        }
+
     def render(self, obj: JsonObject) -> JsonObject:
         """Return a copy of an object as the API returns it, without private fields."""
         copy = {name: deep_copy(value) for name, value in obj.items() if not name.startswith("_")}
@@ -206,6 +213,10 @@ def deep_copy(value: Json) -> Json:
     if isinstance(value, list):
         return [deep_copy(inner) for inner in value]
     return value
+
+
+def _copy_of(obj: JsonObject) -> JsonObject:
+    return {name: deep_copy(value) for name, value in obj.items()}
 
 
 @functools.cache

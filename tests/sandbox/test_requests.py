@@ -1,6 +1,7 @@
 """Authentication and idempotency."""
 
 import asyncio
+import secrets
 
 import httpx2
 import pytest
@@ -117,6 +118,17 @@ async def test_recorded_requests_can_be_listed_and_deleted(account: SandboxAccou
     assert seen[0]["idempotency_key"] == "counted"
     await account.control.delete("/_sandbox/requests")
     assert (await account.control.get("/_sandbox/requests")).json()["data"] == []
+
+
+async def test_an_account_can_copy_the_objects_of_another(account: SandboxAccount) -> None:
+    product = await account.v1.products.create_async({"name": "Print", "metadata": {"plan": "annual"}})
+    copy = {"Authorization": f"Bearer sk_test_{secrets.token_hex(8)}"}
+    source = {"source": account.key}
+    assert (await account.control.post("/_sandbox/copy", headers=copy, json=source)).status_code == 200
+    path = f"/v1/products/{product.id}"
+    await account.control.post(path, headers=copy, data={"name": "Digital"})
+    assert (await account.control.get(path, headers=copy)).json()["name"] == "Digital"
+    assert (await account.v1.products.retrieve_async(product.id)).name == "Print"
 
 
 async def test_the_sdk_raises_its_own_error_classes(account: SandboxAccount) -> None:

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -23,11 +22,11 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app import main
-from app.services import api_keys, catalogue, catalogue_push
 from app.settings import Settings
+from tests.support import shop_template
 from tests.support.processes import Service
 
-CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
+CATALOGUE = shop_template.CATALOGUE
 START_TIME = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, REQUIRES_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
@@ -338,12 +337,9 @@ async def open_shop(
         httpx2.AsyncClient(timeout=30, verify=TLS, limits=KEEPALIVE_LIMITS) as browser,
         asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool,
     ):
+        await shop_template.copy_catalogue(stripe, sandbox)
         settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
-        offer = catalogue.load(CATALOGUE)
-        async with main.open_context(settings, offer) as ctx:
-            async for _ in catalogue_push.push(ctx.gateway, offer):
-                pass
-            server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
+        server_key = await shop_template.add_api_key(pool)
         await stripe.delete("/_sandbox/requests")
         async with serving_in_process(settings, bound, url) if separate_process else serving(settings, bound) as server:
             yield Shop(
