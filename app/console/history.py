@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from app.domain.history import HistoryEntry, HistoryKind
 from app.domain.text import format_date
 
+STRIPE_PREFIX = "Stripe: "  # of the events' texts; a collapsed group says it once
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -50,11 +52,15 @@ def days(timeline: Sequence[HistoryEntry], zone: ZoneInfo) -> list[Day]:
 def _groups(timeline: Sequence[HistoryEntry]) -> list[Group]:
     groups: list[Group] = []
     for is_stripe_event, run in groupby(timeline, key=lambda entry: entry.kind == HistoryKind.EVENT):
-        entries = [_entry(entry) for entry in run]
-        groups += [Group(entries)] if is_stripe_event else [Group([entry]) for entry in entries]
+        entries = list(run)
+        if is_stripe_event and len(entries) > 1:
+            groups.append(Group([_entry(entry, without=STRIPE_PREFIX) for entry in entries]))
+        else:
+            groups += [Group([_entry(entry)]) for entry in entries]
     return groups
 
 
-def _entry(entry: HistoryEntry) -> Entry:
-    text = entry.words.partition(": ")[2]  # without the date, which is the heading
+def _entry(entry: HistoryEntry, *, without: str = "") -> Entry:
+    """Return an entry without the date, which is the heading, and without a prefix."""
+    text = entry.words.partition(": ")[2].removeprefix(without)
     return Entry(entry.at, entry.kind, text[:1].upper() + text[1:])
