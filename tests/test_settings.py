@@ -89,7 +89,7 @@ def test_each_invalid_setting_is_reported_on_its_own_line(monkeypatch: pytest.Mo
     assert len(str(refused.value).splitlines()) == 2
 
 
-def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_use_commas_and_empty_values_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = with_these(
         monkeypatch,
         {"WEBHOOK_SECRETS": "whsec_new, whsec_old", "ALLOWED_RETURN_HOSTS": "a.example,b.example", "CLOCK_URL": ""},

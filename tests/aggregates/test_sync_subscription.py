@@ -152,7 +152,7 @@ async def test_an_older_response_does_not_reopen_a_completed_checkout(sessions: 
     assert (after.status, after.stripe_subscription_id) == ("complete", "sub_1")
 
 
-async def test_concurrent_requests_create_one_customer_per_reader(sessions: Sessions) -> None:
+async def test_the_first_customer_of_a_reader_is_kept(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner = await reader(session, customer=None)
         first = await subscribers.set_customer(session, owner.id, "cus_1")

@@ -282,7 +282,7 @@ async def test_an_invalid_discovery_document_is_rejected(
         await make_authenticator(provider.url, clock).reader_of(provider.token(key, "ES256", kid="k"))
 
 
-async def test_the_trailing_slash_of_an_issuer_name_matters(provider: StubIssuer, clock: AdjustableClock) -> None:
+async def test_an_issuer_name_with_a_trailing_slash_is_accepted(provider: StubIssuer, clock: AdjustableClock) -> None:
     key = new_key("ES256")
     provider.keys = [public_jwk(key, kid="k")]
     provider.discovery = {"issuer": f"{provider.url}/"}

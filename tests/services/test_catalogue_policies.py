@@ -40,7 +40,7 @@ def test_a_guarantee_changes_on_its_effective_date(path: Path, right: str) -> No
     assert guarantee.on(date(2027, 1, 1)) == GuaranteeTerms(days=90, renewals=True, once=False)
 
 
-def test_the_goodwill_limit_is_zero_before_its_first_effective_date(path: Path, right: str) -> None:
+def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, right: str) -> None:
     more = "[[policies.goodwill]]\nfrom = 2027-01-01\nalone = { usd = 5000, eur = 4000 }\n\n[features.print_edition]"
     path.write_text(right.replace("[features.print_edition]", more))
     policies = load(path).policies

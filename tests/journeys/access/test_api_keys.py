@@ -1,4 +1,4 @@
-"""``newsstand keys``: rotated beside a service that runs, as an operator does it."""
+"""``newsstand keys`` rotates, lists and revokes signing keys while the service runs."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from newsstand_edge import Edge
 from tests.support.processes import ROOT, environment
 from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
 
-# Several commands in one process, since nothing costs as much as starting one.
+# Several commands run in one process, because starting a process is slow.
 RUN = "import json, sys; from app.cli.api_keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
 
 
 async def commands(shop: Shop, *each: Sequence[str]) -> list[str]:
-    """Run commands of `newsstand keys` as an operator does, one after the other, and return the lines they said."""
+    """Run commands of `newsstand keys` one after the other, and return the lines of their output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", RUN, json.dumps(each)),
         cwd=ROOT,
@@ -30,14 +30,14 @@ async def commands(shop: Shop, *each: Sequence[str]) -> list[str]:
     return said.decode().splitlines()
 
 
-def does(listed: Sequence[str]) -> dict[str, str]:
-    """Return what the list says that each key does, by its id."""
+def key_states(listed: Sequence[str]) -> dict[str, str]:
+    """Return the state of each key in the list, by its id."""
     return {words[0]: words[1] for words in (line.split("  ") for line in listed)}
 
 
 @asynccontextmanager
 async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.AsyncClient]]:
-    """Give an edge that fetched the keys from a process which looked at them only now."""
+    """Return an edge that fetched the keys from a newly started process."""
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
@@ -59,7 +59,7 @@ async def test_signing_keys_are_rotated_while_the_service_runs(shop: Shop) -> No
 
     new, _, when = said.partition(" ")
     assert when.startswith("signs from "), when
-    before = does(listed)
+    before = key_states(listed)
     (api_key,) = [key for key, doing in before.items() if doing == "valid"]
     assert before == {api_key: "valid", old: "signs", new: "will sign"}
     async with edge_at_a_new_process(shop) as (edge, http):
@@ -72,7 +72,7 @@ async def test_signing_keys_are_rotated_while_the_service_runs(shop: Shop) -> No
     said, *listed = await commands(shop, ["rotate", "--compromised"], ["revoke", api_key], ["list"])
 
     newest = said.partition(" ")[0]
-    after = does(listed)
+    after = key_states(listed)
     assert after.keys() == {api_key, newest}
     assert after[api_key].startswith("revoked ")
     assert after[newest] == "signs"

@@ -1,4 +1,4 @@
-"""May this reader open this? Bad questions, and the same answer by every way."""
+"""Entitlement checks over HTTP: invalid requests, authentication, and the search for readers."""
 
 from typing import Any
 
@@ -12,18 +12,20 @@ from tests.support.shop import Shop
     [
         pytest.param(b"{", 400, "malformed_body", id="not JSON"),
         pytest.param(b"\xff", 400, "malformed_body", id="not UTF-8"),
-        pytest.param(b"[]", 422, "validation_failed", id="a list"),
-        pytest.param(b"{}", 422, "validation_failed", id="nothing in it"),
-        pytest.param(b'{"subscriber": 1, "feature": "archive"}', 422, "validation_failed", id="a number for a name"),
+        pytest.param(b"[]", 422, "validation_failed", id="list"),
+        pytest.param(b"{}", 422, "validation_failed", id="empty object"),
+        pytest.param(
+            b'{"subscriber": 1, "feature": "archive"}', 422, "validation_failed", id="number instead of a name"
+        ),
         pytest.param(b'{"subscriber": "", "feature": "archive"}', 422, "validation_failed", id="nobody"),
         pytest.param(b'{"subscriber": "\\u0000", "feature": "archive"}', 422, "validation_failed", id="NUL"),
         pytest.param(
-            b'{"subscriber": "\\ud800", "feature": "archive"}', 422, "validation_failed", id="half a character"
+            b'{"subscriber": "\\ud800", "feature": "archive"}', 422, "validation_failed", id="unpaired surrogate"
         ),
         pytest.param(
-            b'{"subscriber": "a", "feature": "archive", "x": 1}', 422, "validation_failed", id="a field too many"
+            b'{"subscriber": "a", "feature": "archive", "x": 1}', 422, "validation_failed", id="additional field"
         ),
-        pytest.param(b'{"subscriber": "a", "feature": "teleport"}', 422, "unknown_feature", id="an unknown feature"),
+        pytest.param(b'{"subscriber": "a", "feature": "teleport"}', 422, "unknown_feature", id="unknown feature"),
     ],
 )
 async def test_an_invalid_check_is_rejected_with_a_reason(shop: Shop, body: bytes, status: int, code: str) -> None:

@@ -1,4 +1,4 @@
-"""The gate and the tokens: a proxy asks, and an edge checks by itself."""
+"""The gate that proxies call, and the tokens that edges verify."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from tests.support.shop import Shop
 
 
 async def gate(shop: Shop, feature: str = "archive", **headers: str) -> tuple[int, str, str, str]:
-    """Ask as a proxy does: the status, and the three headers that it copies."""
+    """Call the gate as a proxy does. Return the status and the three headers that a proxy copies."""
     answer = await shop.http.get("/v1/gate", params={"feature": feature}, headers=headers)
     sub, reason, until = (answer.headers[f"x-newsstand-{name}"] for name in ("subscriber", "reason", "until"))
     return answer.status_code, sub, reason, until
 
 
 async def read_token(shop: Shop, token: str) -> dict[str, Any]:
-    """Check a token as an edge does, with nothing but the published keys."""
+    """Verify a token as an edge does, with only the published keys."""
     published = (await shop.http.get("/.well-known/jwks.json")).json()["keys"]
     keys = {key["kid"]: jwt.PyJWK(key) for key in published}
     key = keys[jwt.get_unverified_header(token)["kid"]]
@@ -66,7 +66,7 @@ async def test_an_invalid_token_is_rejected_with_a_reason_and_counted(shop: Shop
     ours = (await shop.post("/v1/me/entitlement-tokens", ada)).json()["token"]
 
     for token in (
-        ours,  # says what a reader may use, and not who is calling
+        ours,  # an entitlement token does not authenticate its caller
         shop.server_key,
         "x" * 20_000,
         "\u00e9\u00e9.\u00e9\u00e9.\u00e9\u00e9",

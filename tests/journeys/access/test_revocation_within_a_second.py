@@ -1,4 +1,4 @@
-"""After a refund, or an end at once, every process refuses within a second: those that hear of it, and those that do not."""
+"""After a refund or an immediate end, every process refuses access within a second, with or without a notification."""
 
 import asyncio
 
@@ -13,23 +13,23 @@ PROMISED = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at
 
 
 async def gate(http: httpx2.AsyncClient, reader: Person) -> int:
-    """Ask one process about a reader."""
+    """Call the gate of one process for a reader, and return the status."""
     return (await http.get("/v1/gate", params={"feature": "archive"}, headers=dict(reader.headers))).status_code
 
 
 async def refunded(shop: Shop, reader: Person) -> None:
-    """Give a reader's money back."""
+    """Refund a reader."""
     payment = (await shop.overview(reader))["payments"][0]["id"]
     assert (await shop.request_refund(payment, key=f"of-{reader.sub}")).status_code == 201
 
 
 async def cancelled(shop: Shop, reader: Person) -> None:
-    """Have a reader end their subscription at once."""
+    """Cancel a reader's subscription immediately."""
     assert (await shop.post("/v1/me/subscription/cancel", reader, {"when": "now"})).status_code == 200
 
 
 async def taken_back(shop: Shop, reader: Person) -> None:
-    """Take back what a reader was given."""
+    """Revoke a reader's comp."""
     (comp,) = [row["id"] for row in await shop.rows("SELECT id FROM comps WHERE removed_at IS NULL")]
     gone = await shop.http.delete(f"/v1/support/comps/{comp}", headers=dict(shop.agent.headers))
     assert gone.status_code == 200, gone.text
@@ -38,7 +38,7 @@ async def taken_back(shop: Shop, reader: Person) -> None:
 async def all_refuse_within_a_second(
     shop: Shop, processes: list[httpx2.AsyncClient], wire: DatabaseProxy | None
 ) -> None:
-    """Let three readers in everywhere, take their access away, each in another way, and ask everywhere."""
+    """End the access of three readers in three ways, and check that every process refuses them within a second."""
     ada, bob, cyd = (shop.person(f"{name}-{'deaf' if wire else 'hears'}") for name in ("ada", "bob", "cyd"))
     await shop.subscribe(ada)
     await shop.subscribe(bob)
@@ -47,8 +47,8 @@ async def all_refuse_within_a_second(
     if wire:
         wire.fall_silent()
     for reader, loses in ((ada, refunded), (bob, cancelled), (cyd, taken_back)):
-        await asyncio.sleep(PROMISED)  # whoever was told of a refusal before may be let in by now
-        for _ in range(2):  # and then it is remembered
+        await asyncio.sleep(PROMISED)  # a refusal may have been cached before access began
+        for _ in range(2):  # now the permission is cached
             assert [await gate(http, reader) for http in processes] == [204] * len(processes), reader.sub
         await loses(shop, reader)
         await asyncio.sleep(PROMISED)

@@ -1,7 +1,7 @@
 """
-One answer, whichever way it is asked: for any set of grants and any time; and ending one grant takes nothing another gives.
+All check methods agree for any grants at any time, and ending one grant keeps what another one gives.
 
-What must be said is told by the grants' own rows, and not by the code that answers.
+The expected answers come from the rows of the grants, not from the code under test.
 """
 
 import json
@@ -36,7 +36,7 @@ Spells = list[tuple[int, int, str]]
 
 @dataclass(frozen=True)
 class World:
-    """A shop whose clock can be put to any time, and who asks in it."""
+    """A shop with a clock that can be set to any time, and a checker for all check methods."""
 
     shop: Shop
     hands: ManualClock
@@ -45,14 +45,14 @@ class World:
     asker: Checker
 
     async def knows(self, reader: Person) -> None:
-        """Wait until the service says what the row says."""
+        """Wait until the service returns what the row has."""
         row = f"SELECT coalesce(max(version), 0) AS version FROM entitlements WHERE sub = '{reader.sub}'"
         version = (await self.shop.rows(row))[0]["version"]
         while (await self.shop.get("/v1/me/entitlements", reader)).json()["version"] != version:
             pass
 
     async def spells(self, reader: Person, *, but: str | None = None) -> dict[str, Spells]:
-        """Return what a reader's grants give, by feature; those of one of them left out."""
+        """Return the periods that a reader's grants give, by feature, except those of one grant."""
         rows = await self.shop.rows(
             "SELECT g.* FROM grants g JOIN subscribers s ON s.id = g.subscriber_id WHERE s.sub = $1", reader.sub
         )
@@ -65,7 +65,7 @@ class World:
         return found
 
     async def asked(self, reader: Person, at: datetime) -> dict[str, CheckResult]:
-        """Ask in every way at a time: all say the same, and it is what the grants say."""
+        """Check by every method at a given time: all agree, and match the grants."""
         self.hands.moment = at
         granted = await self.spells(reader)
         answers = await self.asker.every_way(reader)
@@ -100,7 +100,7 @@ async def world(database: str, sandbox: Any, issuer: Any, tmp_path: Path) -> Asy
 
 
 async def given_anything(world: World, reader: Person, chance: random.Random) -> list[GivenSubscription | str]:
-    """Give a reader some grants; comps by the API, by their ids."""
+    """Give a reader random grants. Return them; comps are created through the API."""
     held: list[GivenSubscription | str] = [
         await add_subscription(world.sessions, world.offer, reader.sub, chance) for _ in range(chance.randrange(3))
     ]
@@ -115,7 +115,7 @@ async def given_anything(world: World, reader: Person, chance: random.Random) ->
 
 
 def moments(spells: Iterable[Spells], chance: random.Random, most: int) -> list[datetime]:
-    """Return times at which to ask: at edges, just before them, and in between."""
+    """Return times to check: at the start and end of periods, just before them, and in between."""
     edges = {at for some in spells for start, until, _ in some for at in (start, until)}
     around = sorted({at - back for at in edges for back in (0, 1)} | {int(ANNOUNCED_DATE.timestamp()) - 1})
     within = [int((FIRST_DAY + timedelta(days=chance.randrange(DAYS))).timestamp()) for _ in range(2)]
@@ -124,7 +124,7 @@ def moments(spells: Iterable[Spells], chance: random.Random, most: int) -> list[
 
 
 async def one_reader(world: World, number: int, seed: int, most: int) -> None:
-    """Give a reader anything, ask at several times, end one of the grants, and ask again."""
+    """Give a reader random grants, check at several times, end one of the grants, and check again."""
     chance = random.Random(f"{seed}/{number}")
     reader = world.shop.person(f"reader-{seed}-{number}")
     held = await given_anything(world, reader, chance)
@@ -194,7 +194,7 @@ async def test_an_announced_feature_is_granted_on_its_date_without_a_deployment(
 
 
 async def announced_soon(world: World, reader: Person, chance: random.Random) -> None:
-    """Have a reader subscribe so that the announced date is within what is paid."""
+    """Subscribe a reader so that the announced date is within the paid term."""
     while True:
         given = await add_subscription(world.sessions, world.offer, reader.sub, chance, kind="active")
         day = int(ANNOUNCED_DATE.timestamp())

@@ -1,4 +1,4 @@
-"""A reader leaves, and perhaps comes back; terms renew and run out."""
+"""Readers cancel, resume and subscribe again; terms renew and expire."""
 
 from datetime import timedelta
 

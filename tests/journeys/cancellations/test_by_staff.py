@@ -1,4 +1,4 @@
-"""Staff end a subscription for its reader, and have it go on: with a reason, and written down."""
+"""Staff cancel and resume a reader's subscription, with a reason that is recorded."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ async def test_staff_schedule_a_cancellation_and_undo_it(shop: Shop) -> None:
     (held,) = (await shop.overview(ada))["subscriptions"]
     path = f"/v1/support/subscriptions/{held['id']}"
 
-    for _ in range(2):  # the second click finds it done
+    for _ in range(2):  # the second click changes nothing
         ends = await shop.post(f"{path}/cancel", shop.agent, {"when": "period_end", **ASKED})
         assert ends.status_code == 200, ends.text
         assert (ends.json()["status"], ends.json()["cancel_at"]) == ("active", "2027-03-01T18:00:00Z")

@@ -1,4 +1,4 @@
-"""A subscription is over, whoever ended it: nothing stays payable, and what is paid all the same goes back."""
+"""After a subscription ends, no invoice stays payable, and later payments are refunded."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,12 +15,12 @@ Ends = Callable[[Shop, Person, str], Awaitable[None]]
 
 
 async def invoices_of(shop: Shop, stripe_id: str) -> list[str]:
-    """Return how the invoices of a subscription stand at Stripe, the newest first."""
+    """Return the statuses of a subscription's invoices at Stripe, newest first."""
     return [one["status"] for one in (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]]
 
 
 async def owes_and_has_more_pending(shop: Shop, ada: Person) -> tuple[str, str]:
-    """Have a reader whose renewal failed, with an item that waits for the next invoice; return the ids of both."""
+    """Make a reader whose renewal failed and who has a pending invoice item; return the ids of both."""
     await shop.subscribe(ada)
     held = await held_of(shop, ada)
     (customer,) = await shop.stripe_customers()
@@ -65,13 +65,13 @@ async def a_lost_dispute(shop: Shop, ada: Person, stripe_id: str) -> None:
 
 
 async def closed(shop: Shop) -> None:
-    """See that nothing of the only subscription is left to be done."""
+    """Check that no work is left for the only subscription."""
     (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions")
     assert tuple(row.values()) == (True, None)
 
 
 async def pending(shop: Shop, customer: str) -> list[str]:
-    """Return what waits for a customer's next invoice."""
+    """Return the pending invoice items of a customer."""
     waiting = (await shop.stripe_get("/v1/invoiceitems", customer=customer, pending="true"))["data"]
     return [str(item["description"]) for item in waiting]
 
@@ -86,7 +86,7 @@ async def test_no_invoice_stays_payable_after_any_kind_of_end(shop: Shop, ends: 
 
     assert (await held_of(shop, ada))["status"] == "canceled"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
-    assert await pending(shop, customer) == ["A mug"], "what was sold beside the subscription is left alone"
+    assert await pending(shop, customer) == ["A mug"], "items outside the subscription are kept"
     done = await shop.rows(
         "SELECT action, actor FROM audit_log WHERE action LIKE '%.void' OR action LIKE '%.delete' ORDER BY 1"
     )

@@ -1,4 +1,4 @@
-"""The service is killed between the phases of an end, and of a double: one end, one refund, whatever the moment."""
+"""The service is killed between the steps of a cancellation or of a duplicate's refund; each still happens once."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ VOIDED: Moment = ("POST", f"{INVOICE}/void", "after")
 UNDELETED: Moment = ("DELETE", ITEM, "before")
 DELETED: Moment = ("DELETE", ITEM, "after")
 AN_END = (ORDERED, CANCELLED, LOOKED, UNVOIDED, VOIDED, UNDELETED, DELETED)
-FOLLOWED = (LOOKED, UNVOIDED, VOIDED, UNDELETED, DELETED)  # what is left to do of one that Stripe has ended
-UNSEEN: Moment = ("GET", "/v1/subscriptions/{stays}", "before")  # looked at again when there are two
+FOLLOWED = (LOOKED, UNVOIDED, VOIDED, UNDELETED, DELETED)  # the remaining steps after Stripe has ended a subscription
+UNSEEN: Moment = ("GET", "/v1/subscriptions/{stays}", "before")  # fetched again when there are two
 SEEN: Moment = ("GET", "/v1/subscriptions/{stays}", "after")
 UNPAID: Moment = ("POST", "/v1/refunds", "before")
 PAID: Moment = ("POST", "/v1/refunds", "after")
@@ -38,7 +38,7 @@ A_DOUBLE = (UNSEEN, SEEN, UNPAID, PAID, UNCREDITED, CREDITED, KEPT, GONE)
 
 @dataclass(frozen=True)
 class Debtor:
-    """A reader whose renewal failed, with an item that waits for the next invoice."""
+    """A reader whose renewal failed, with a pending invoice item."""
 
     reader: Person
     customer: str
@@ -47,14 +47,14 @@ class Debtor:
     item: str
 
     def at(self, moment: Moment) -> dict[str, object]:
-        """Return the fault that stops the service at a moment of this reader's end."""
+        """Return the fault that holds the service at a step of this reader's cancellation."""
         method, path, when = moment
         ids = {"subscription": self.subscription, "invoice": self.invoice, "item": self.item}
         return {"method": method, "path": path.format(**ids), "when": when, "action": "hold", "times": 1}
 
 
 async def debtors(shop: Shop, count: int) -> list[Debtor]:
-    """Have readers whose renewals failed, a year after they subscribed."""
+    """Create readers whose renewals failed, a year after they subscribed."""
     readers = [shop.person(f"debtor-{n}") for n in range(count)]
     held = {}
     for reader in readers:
@@ -77,10 +77,10 @@ async def debtors(shop: Shop, count: int) -> list[Debtor]:
 
 
 async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
-    """Check that an end was brought about, and nothing of it twice."""
+    """Check that a subscription ended and no step of it happened twice."""
     overview = await shop.overview(debtor.reader)
     (held,) = overview["subscriptions"]
-    assert overview["refunds"] == [], "an end refunds nothing by itself"
+    assert overview["refunds"] == [], "a cancellation causes no refund"
     assert held["ended_by"] == ("cancel_now" if by_reader else None)
     assert (await shop.stripe_get(f"/v1/subscriptions/{debtor.subscription}"))["status"] == "canceled"
     assert await invoices_of(shop, debtor.subscription) == ["void", "paid"]
@@ -99,7 +99,7 @@ async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
 
 
 async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
-    """Have a reader leave for each moment, kill the service there, and have them click again."""
+    """For each step, cancel a reader's subscription, kill the service there, and click again."""
     for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
         fault = await shop.add_fault(**debtor.at(moment))
         leaves = asyncio.create_task(shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"}))
@@ -113,7 +113,7 @@ async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
 
 
 async def stripe_ends_at(shop: Shop, moments: Sequence[Moment]) -> None:
-    """Have a subscription ended in the Dashboard for each moment, and kill the service there."""
+    """For each step, end a subscription in the Dashboard, and kill the service there."""
     for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
         fault = await shop.add_fault(**debtor.at(moment))
         await shop.stripe.delete(f"/v1/subscriptions/{debtor.subscription}")
@@ -123,7 +123,7 @@ async def stripe_ends_at(shop: Shop, moments: Sequence[Moment]) -> None:
 
 
 async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
-    """Have a reader pay twice for each moment, and kill the service there."""
+    """For each step, let a reader pay twice, and kill the service there."""
     first: dict[str, tuple[str, str]] = {}
     readers = [shop.person(f"reader-{n}") for n in range(len(moments))]
     for reader in readers:

@@ -1,4 +1,4 @@
-"""A bank takes a reader's side: what is disputed is suspended, won back or lost, and nothing else is touched."""
+"""Disputes: the disputed term is suspended, restored or ended, and nothing else changes."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -14,7 +14,7 @@ WARNS = "4000000000005423"
 
 
 async def bought(shop: Shop, by: Person, *, card: str = VISA) -> str:
-    """Have somebody subscribe, and return the id of their payment."""
+    """Subscribe a reader, and return the id of their payment."""
     opened = await shop.open_checkout(by)
     assert opened.status_code == 201, opened.text
     paid = await shop.pay_checkout(opened.json()["url"], card=card)
@@ -29,7 +29,7 @@ async def charge_of(shop: Shop, payment: str) -> str:
 
 
 async def bank(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
-    """Have a bank do something."""
+    """Trigger an action of a bank."""
     done = await shop.stripe.post(f"/_sandbox/{path}", json=wanted)
     assert done.status_code == 200, done.text
     await shop.wait_until_idle()
@@ -37,31 +37,31 @@ async def bank(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
 
 
 async def disputes(shop: Shop, payment: str, **wanted: object) -> str:
-    """Have the bank dispute a payment; return the dispute's id."""
+    """Dispute a payment; return the id of the dispute."""
     return str((await bank(shop, f"charges/{await charge_of(shop, payment)}/dispute", **wanted))["id"])
 
 
 async def support(shop: Shop, path: str, **query: str) -> list[dict[str, Any]]:
-    """Return a list of support's."""
+    """Return a list of the support API."""
     answer = await shop.get(f"/v1/support/{path}", shop.agent, **query)
     assert answer.status_code == 200, answer.text
     return list(answer.json()["data"])
 
 
 async def audited(shop: Shop) -> list[tuple[str, str, str]]:
-    """Return what policy did."""
+    """Return the audit log entries of automatic actions."""
     rows = await shop.rows("SELECT action, reason, object_id FROM audit_log WHERE actor = 'policy' ORDER BY id")
     return [tuple(row.values()) for row in rows]
 
 
 async def why(shop: Shop, by: Person) -> tuple[bool, str]:
-    """Return whether a reader may read, and why."""
+    """Return whether a reader has access, and why."""
     answer = await shop.check(by)
     return answer["allowed"], answer["reason"]
 
 
 async def subscription_of(shop: Shop, by: Person) -> dict[str, Any]:
-    """Return a reader's subscription as Stripe has it."""
+    """Return a reader's subscription at Stripe."""
     (held,) = (await shop.overview(by))["subscriptions"]
     return await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}")
 
@@ -113,7 +113,7 @@ async def test_a_lost_dispute_ends_the_term_and_the_subscription(shop: Shop) -> 
     refused = await shop.request_refund(payment)
     assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
-    # An appeal changes nothing by itself: the reader was told that it is over, and staff are shown it.
+    # An appeal changes nothing by itself: the reader knows that access ended, and staff see the appeal.
     await bank(shop, f"disputes/{dispute}", status="appeal_under_review")
     await bank(shop, f"disputes/{dispute}", status="won")
     assert await why(shop, ada) == (False, "dispute_lost")
@@ -132,7 +132,7 @@ async def test_a_dispute_lost_after_a_renewal_ends_only_the_term_of_its_payment(
     dispute = await disputes(shop, payment)
     assert await why(shop, ada) == (False, "dispute_open")
     await shop.advance_to(START_TIME + timedelta(days=370))
-    assert await why(shop, ada) == (True, "paid_term"), "the renewal was paid, and nobody disputes it"
+    assert await why(shop, ada) == (True, "paid_term"), "the renewal was paid and is not disputed"
 
     await bank(shop, f"disputes/{dispute}", status="lost")
 
@@ -142,7 +142,7 @@ async def test_a_dispute_lost_after_a_renewal_ends_only_the_term_of_its_payment(
     await shop.advance_to(START_TIME + timedelta(days=365 * 2) - timedelta(hours=1))
     assert await shop.may_read(ada)
     await shop.advance_to(START_TIME + timedelta(days=365 * 2 + 1))
-    assert not await shop.may_read(ada), "and it is not renewed"
+    assert not await shop.may_read(ada), "the subscription does not renew"
     assert len((await shop.overview(ada))["payments"]) == 2
 
 
@@ -202,7 +202,7 @@ async def test_a_fraud_warning_causes_one_refund_and_one_cancellation(shop: Shop
 
 @pytest.fixture
 async def week(shop: Shop) -> Shop:
-    """A shop whose bank sends refunds back after a week."""
+    """Provide a shop whose refunds fail after a week."""
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 7 * 86400})
     return shop
 
@@ -219,7 +219,7 @@ async def test_a_refund_that_fails_after_a_week_can_be_repeated(week: Shop) -> N
     (item,) = await support(week, "attention")
     assert (item["kind"], item["payment"], item["why"]) == ("refund_failed", payment, "expired_or_canceled_card")
     assert 'newsstand_attention{kind="refund_failed"} 1.0' in (await week.http.get("/metrics")).text
-    assert await why(week, ada) == (False, "refunded"), "as the reader was told"
+    assert await why(week, ada) == (False, "refunded"), "matches what the reader was shown"
     failed = await week.rows("SELECT after FROM audit_log WHERE action = 'refund.failed'")
     assert '"access": "ended"' in failed[0]["after"]
     assert (await week.request_refund(payment, key="again")).status_code == 201
@@ -229,7 +229,7 @@ async def test_a_refund_that_fails_after_a_week_can_be_repeated(week: Shop) -> N
 
 @pytest.fixture
 def kind(tmp_path: Path) -> Path:
-    """A publisher who takes nothing away before the bank has decided."""
+    """Return a catalogue that keeps access until a dispute is decided."""
     path = tmp_path / "catalogue.toml"
     text = CATALOGUE.read_text()
     for old, new in (('"suspend"', '"keep"'), ('g = "refund"', 'g = "keep"'), ('"ended"', '"restore"')):
@@ -241,7 +241,7 @@ def kind(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def kind_shop(database: str, sandbox: Any, issuer: Any, kind: Path) -> AsyncIterator[Shop]:
-    """That publisher's shop."""
+    """Provide a shop with that catalogue."""
     async with open_shop(database, sandbox, issuer, catalogue=kind) as opened:
         await opened.stripe.put("/_sandbox/settings", json={"refund_seconds": 7 * 86400})
         yield opened
@@ -262,8 +262,8 @@ async def test_a_policy_can_keep_access_during_disputes(kind_shop: Shop) -> None
     await shop.advance_to(START_TIME + timedelta(days=8))
     await bank(shop, f"disputes/{disputed}", status="lost")
 
-    assert await why(shop, ada) == (False, "dispute_lost"), "a loss is no matter of policy"
-    assert await why(shop, cyd) == (True, "paid_term"), "to the end of what was paid"
+    assert await why(shop, ada) == (False, "dispute_lost"), "a lost dispute does not depend on the policy"
+    assert await why(shop, cyd) == (True, "paid_term"), "until the end of the paid term"
     assert (await subscription_of(shop, cyd))["status"] == "canceled"
     assert [(i["kind"], i["why"]) for i in sorted(await support(shop, "attention"), key=lambda i: i["kind"])] == [
         ("fraud_warning", "kept"),
@@ -306,7 +306,7 @@ async def test_a_foreign_or_odd_dispute_is_shown_to_staff(
     assert all(row["reason"] for row in ignored)
     assert await why(shop, ada) == (True, "paid_term")
     assert {i["id"] for i in await support(shop, "attention")} == {strange, foreign["id"]}
-    # And a part of it, lost: it counts as the whole, and staff are shown that it was a part.
+    # A lost partial dispute counts as a full one, and staff see that it was partial.
     await bank(shop, f"disputes/{strange}", status="warning_closed")
     part = str((await bank(shop, f"charges/{charge}/dispute", amount=10_00))["id"])
     await bank(shop, f"disputes/{part}", status="lost")

@@ -1,4 +1,4 @@
-"""The service is killed between the phases of a lost dispute, and of a warning of fraud: one end, one refund."""
+"""The service is killed between the steps of a lost dispute or a fraud warning; each still takes effect once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,27 +10,27 @@ from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
 
-def rarely(method: str, path: str, when: str, *, id: str) -> Any:  # noqa: A002 - pytest's own word
-    """Return a moment that is left to the long tests: each kill costs the start of two processes."""
+def rarely(method: str, path: str, when: str, *, id: str) -> Any:  # noqa: A002 - pytest's own name
+    """Return a step that only the long tests run: each kill costs the start of two processes."""
     return pytest.param(method, path, when, id=id, marks=pytest.mark.soak)
 
 
 LOST = [
-    rarely("GET", "/v1/disputes", "before", id="told, and not looked at"),
-    rarely("GET", "/v1/disputes", "after", id="looked at, and nothing recorded"),
-    rarely("DELETE", "/v1/subscriptions/*", "before", id="access has ended, and Stripe has not cancelled"),
-    pytest.param("DELETE", "/v1/subscriptions/*", "after", id="Stripe has cancelled, and it is not recorded"),
+    rarely("GET", "/v1/disputes", "before", id="received, not fetched"),
+    rarely("GET", "/v1/disputes", "after", id="fetched, not recorded"),
+    rarely("DELETE", "/v1/subscriptions/*", "before", id="access ended, not canceled at Stripe"),
+    pytest.param("DELETE", "/v1/subscriptions/*", "after", id="canceled at Stripe, not recorded"),
 ]
 WARNED = [
-    rarely("GET", "/v1/radar/early_fraud_warnings", "after", id="looked at, and nothing ordered"),
-    rarely("POST", "/v1/refunds", "before", id="the refund is ordered, and not paid"),
-    pytest.param("POST", "/v1/refunds", "after", id="the refund is paid, and not recorded"),
-    rarely("DELETE", "/v1/subscriptions/*", "after", id="Stripe has cancelled, and it is not recorded"),
+    rarely("GET", "/v1/radar/early_fraud_warnings", "after", id="fetched, refund not ordered"),
+    rarely("POST", "/v1/refunds", "before", id="refund ordered, not paid"),
+    pytest.param("POST", "/v1/refunds", "after", id="refund paid, not recorded"),
+    rarely("DELETE", "/v1/subscriptions/*", "after", id="canceled at Stripe, not recorded"),
 ]
 
 
 async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: Mapping[str, str]) -> None:
-    """Have a bank do something, kill the service where it hurts, and start it again."""
+    """Trigger an action of a bank, kill the service at a given step, and start it again."""
     held = await shop.add_fault(**fault, action="hold", times=1)
     done = await shop.stripe.post(f"/_sandbox/{happening}", json=wanted)
     assert done.status_code == 200, done.text

@@ -1,4 +1,4 @@
-"""Stripe, the worker, the notifications or the database are gone: whoever may read goes on reading."""
+"""Entitled readers keep access while Stripe, the worker, the notifications or the database are unavailable."""
 
 import asyncio
 from datetime import timedelta
@@ -16,24 +16,24 @@ BOUNDED_AGE = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are
 
 
 class Door:
-    """Asks one process about readers."""
+    """Checks readers' access at one process."""
 
     def __init__(self, http: httpx2.AsyncClient, shop: Shop) -> None:
         self.http, self._server = http, {"Authorization": f"Bearer {shop.server_key}"}
 
     async def gate(self, reader: Person) -> tuple[int, str]:
-        """Ask as a proxy: the status, and the reason."""
+        """Call the gate. Return the status and the reason."""
         answer = await self.http.get("/v1/gate", params={"feature": "archive"}, headers=dict(reader.headers))
         return answer.status_code, answer.headers["x-newsstand-reason"]
 
     async def check(self, reader: Person) -> tuple[int, str]:
-        """Ask as the site's server: the status, and the reason or the code."""
+        """Call the check with an API key. Return the status and the reason or error code."""
         body = {"subscriber": reader.sub, "feature": "archive"}
         answer = await self.http.post("/v1/entitlements/check", json=body, headers=self._server)
         return answer.status_code, answer.json().get("reason") or answer.json()["code"]
 
     async def lets_in(self, reader: Person) -> bool:
-        """Ask in all ways; all agree."""
+        """Return whether access is allowed, by every method; all must agree."""
         mine = await self.http.get("/v1/me/entitlements", headers=dict(reader.headers))
         theirs = await self.http.get(f"/v1/subscribers/{reader.sub}/entitlements", headers=self._server)
         token = await self.http.post("/v1/me/entitlement-tokens", headers=dict(reader.headers))
@@ -64,7 +64,7 @@ async def test_an_hour_without_stripe_worker_and_notifications_refuses_nobody(
         manual_clock(TERM_ENDS - timedelta(minutes=30)) as hands,
         second_process(
             shop,
-            stripe_url="http://127.0.0.1:9",  # nobody is there
+            stripe_url="http://127.0.0.1:9",  # nothing listens there
             clock_url=hands.url,
             listen_database_url=SecretStr(listening.url),
         ) as http,
@@ -73,7 +73,7 @@ async def test_an_hour_without_stripe_worker_and_notifications_refuses_nobody(
         assert await door.lets_in(ada)
         await shop.wait_until(f"SELECT count(*) = 2 {LISTENING_CONNECTIONS}")
         listening.fall_silent()
-        for _ in range(13):  # an hour, with the end of what was paid in its midst: the renewal cannot come
+        for _ in range(13):  # an hour in which a paid term ends and its renewal can't arrive
             assert await door.lets_in(ada), hands.moment
             assert await door.lets_in(bob), hands.moment
             assert not await door.lets_in(cyd)
@@ -82,7 +82,7 @@ async def test_an_hour_without_stripe_worker_and_notifications_refuses_nobody(
 
         path = f"/v1/support/comps/{comp}"
         assert (await shop.http.delete(path, headers=dict(shop.agent.headers))).status_code == 200
-        await asyncio.sleep(BOUNDED_AGE)  # its notification is lost
+        await asyncio.sleep(BOUNDED_AGE)  # the notification of this change is lost
         assert await door.gate(bob) == (403, "ended")
         assert await door.check(bob) == (200, "ended")
         listening.cut()
@@ -102,15 +102,15 @@ async def test_recent_readers_keep_access_while_the_database_is_down(
         assert (await http.post("/v1/me/entitlement-tokens", headers=dict(ada.headers))).status_code == 200
 
         wire.cut()
-        await asyncio.sleep(BOUNDED_AGE)  # what was remembered of the API key is over, too
+        await asyncio.sleep(BOUNDED_AGE)  # the cached API key has expired, too
 
-        assert await door.lets_in(ada)  # in every way
+        assert await door.lets_in(ada)  # by every method
         for reader in (bob, cyd):
             assert await door.gate(reader) == (503, "database_unavailable")
             assert await door.check(reader) == (503, "database_unavailable")
         stranger = {"Authorization": "Bearer nsk_" + "x" * 43}
         unknown = await http.get("/v1/subscribers/ada/entitlements", headers=stranger)
-        other = await http.get("/v1/me/subscription", headers=dict(ada.headers))  # whatever else is asked
+        other = await http.get("/v1/me/subscription", headers=dict(ada.headers))  # every other endpoint
         for answer in (unknown, other):
             assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), answer.text
         assert (await http.get("/healthz")).status_code == 200

@@ -1,8 +1,8 @@
 """
-Service, workers and PostgreSQL are killed while events arrive and refunds are clicked, and come back by themselves.
+The service, its workers and PostgreSQL are killed while events arrive and refunds are requested.
 
-Real processes, real signals, and a database that keeps what it has committed. Whatever was answered with 200 is applied, and
-every refund is paid once.
+The processes and the signals are real, and the database is durable. Every acknowledged event is applied, and every
+refund is paid once.
 """
 
 import asyncio
@@ -40,16 +40,16 @@ PATIENCE = 90.0  # seconds
 
 @pytest.fixture
 async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
-    """A PostgreSQL of its own, that may be killed, and a database in it."""
+    """Provide a separate PostgreSQL server that may be killed, with a database."""
     if os.environ.get(ELSEWHERE):
-        pytest.skip("the server of this run is not ours to kill")
+        pytest.skip("the shared server must not be killed")
     server = Postgres(home_of(tmp_path), options=OPTIONS)
     await asyncio.to_thread(server.prepare)
     dsn = await server.create()
     yield server, dsn
     async with asyncio.timeout(PATIENCE):
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError):  # it may still be coming back
+            with contextlib.suppress(OSError, asyncpg.PostgresError):  # the server may still be starting
                 await server.drop(dsn)
                 break
             await asyncio.sleep(0.1)
@@ -57,7 +57,7 @@ async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
 
 @asynccontextmanager
 async def workers_that_die(shop: Shop, chance: random.Random) -> AsyncIterator[None]:
-    """Have two workers beside the service, each killed now and then and followed by another."""
+    """Run two more workers; each is killed at random times and replaced by another."""
 
     async def one() -> None:
         while True:
@@ -74,7 +74,7 @@ async def workers_that_die(shop: Shop, chance: random.Random) -> AsyncIterator[N
 
 
 async def clicks(shop: Shop, payment: str) -> None:
-    """Click on refund until there is an answer that says it is paid, or being paid."""
+    """Request a refund until the response says that it is paid or in process."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(httpx2.TransportError):
@@ -85,7 +85,7 @@ async def clicks(shop: Shop, payment: str) -> None:
 
 
 async def settles(shop: Shop) -> None:
-    """Wait until all that is due is done, however often the database went away meanwhile."""
+    """Wait until no work is due, even if the database restarts meanwhile."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -95,7 +95,7 @@ async def settles(shop: Shop) -> None:
 
 
 async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: random.Random) -> None:
-    """Have events arrive and refunds clicked while ``kill`` does its work; then compare all books."""
+    """Deliver events and request refunds while ``kill`` runs; then compare our records with Stripe's."""
     made = await create_subscribers(shop, READERS, clock=shop.clock)
     known = await list_events(shop)
     await asyncio.gather(*(deliver_until_accepted(shop, event) for event in known[: len(known) // 2]))
@@ -121,7 +121,7 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
             await kill()
     await settles(shop)
 
-    for event in await list_events(shop):  # of the refunds, and of the ends that follow
+    for event in await list_events(shop):  # of the refunds and the cancellations they cause
         await deliver_until_accepted(shop, event)
     await settles(shop)
     assert not (wrong := await all_differences(shop, made)), wrong
@@ -183,9 +183,9 @@ async def test_nothing_is_lost_when_the_service_and_postgresql_are_killed(
 
 
 HELD: Sequence[Any] = [
-    pytest.param({"path": "/v1/subscriptions/*", "when": "before"}, id="it is claimed, and nothing is read yet"),
-    pytest.param({"path": "/v1/subscriptions/*", "when": "after"}, id="the subscription is read, its invoices are not"),
-    pytest.param({"path": "/v1/invoices", "when": "after"}, id="all is read, and nothing is saved"),
+    pytest.param({"path": "/v1/subscriptions/*", "when": "before"}, id="claimed, nothing fetched"),
+    pytest.param({"path": "/v1/subscriptions/*", "when": "after"}, id="subscription fetched, invoices not"),
+    pytest.param({"path": "/v1/invoices", "when": "after"}, id="all fetched, nothing saved"),
 ]
 
 
@@ -206,9 +206,9 @@ async def test_a_killed_worker_leaves_its_event_to_the_next_one(
 @pytest.mark.parametrize(
     "table",
     [
-        pytest.param("events", id="an event is accepted, and not committed"),
-        pytest.param("subscriptions", id="what was read is being saved"),
-        pytest.param("entitlements", id="what is saved is not yet granted"),
+        pytest.param("events", id="event received, not committed"),
+        pytest.param("subscriptions", id="fetched state being saved"),
+        pytest.param("entitlements", id="state saved, not granted"),
     ],
 )
 async def test_a_transaction_interrupted_by_a_kill_is_repeated_in_full(killable_shop: Shop, table: str) -> None:

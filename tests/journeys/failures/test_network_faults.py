@@ -1,4 +1,4 @@
-"""Bad weather between Stripe and us: under each fault a reader subscribes, reads, and gets the money back, once."""
+"""Network faults between Stripe and Newsstand: under each one a reader subscribes, reads and is refunded once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,13 +14,13 @@ from tests.support.shop import TIMEOUT, Person, Shop, open_shop
 
 @pytest.fixture
 async def brisk(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop that waits for Stripe for a second only."""
+    """Provide a shop whose calls to Stripe time out after a second."""
     async with open_shop(database, sandbox, issuer, stripe_timeout=timedelta(seconds=1)) as opened:
         yield opened
 
 
 async def clicks_until(click: Callable[[], Awaitable[httpx2.Response]], *done: int) -> httpx2.Response:
-    """Click again, as a person does, until the answer is one of ``done``; a fault of ours never is an answer."""
+    """Repeat a click until the status is one of ``done``. No response may be a 500."""
     async with asyncio.timeout(TIMEOUT):
         while True:
             answer = await click()
@@ -31,7 +31,7 @@ async def clicks_until(click: Callable[[], Awaitable[httpx2.Response]], *done: i
 
 
 async def becomes(shop: Shop, by: Person, reason: str) -> None:
-    """Wait until a reader's access is granted, or refused, for that reason; hurry what waits for its pause."""
+    """Wait until a reader's access has the given reason; make delayed work due now."""
     async with asyncio.timeout(TIMEOUT):
         while (await shop.check(by))["reason"] != reason:
             await shop.execute("UPDATE events SET due_at = now() WHERE due_at > now()")
@@ -40,7 +40,7 @@ async def becomes(shop: Shop, by: Person, reason: str) -> None:
 
 
 async def whole_path(shop: Shop, *, return_page: bool = False) -> str:
-    """Subscribe, read, give the money back. Returns the payment."""
+    """Subscribe, read and refund. Return the payment."""
     ada = shop.person()
     opened = (await clicks_until(lambda: shop.open_checkout(ada), 201)).json()
     assert (await shop.pay_checkout(opened["url"])).status_code == 303
@@ -54,7 +54,7 @@ async def whole_path(shop: Shop, *, return_page: bool = False) -> str:
 
 
 async def all_is_right(shop: Shop, payment: str) -> None:
-    """Compare the books, once the weather is fair again."""
+    """Remove the faults, and compare our records with Stripe's."""
     await shop.stripe.delete("/_sandbox/faults")
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": False})
     await becomes(shop, shop.person(), "refunded")
@@ -73,11 +73,11 @@ async def all_is_right(shop: Shop, payment: str) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param({"duplicates": 1.0}, id="each event comes twice"),
-        pytest.param({"order": "any", "seed": 7}, id="in any order"),
-        pytest.param({"equal_seconds": True, "order": "any", "seed": 8}, id="all of one second, in any order"),
-        pytest.param({"delay_seconds": [0, 0.4], "seed": 9}, id="late, each by another while"),
-        pytest.param({"loss": 0.5, "duplicates": 0.5, "order": "any", "seed": 10}, id="half lost, half doubled"),
+        pytest.param({"duplicates": 1.0}, id="each event twice"),
+        pytest.param({"order": "any", "seed": 7}, id="random order"),
+        pytest.param({"equal_seconds": True, "order": "any", "seed": 8}, id="random order with equal times"),
+        pytest.param({"delay_seconds": [0, 0.4], "seed": 9}, id="random delays"),
+        pytest.param({"loss": 0.5, "duplicates": 0.5, "order": "any", "seed": 10}, id="half lost and half repeated"),
     ],
 )
 async def test_a_reader_subscribes_and_is_refunded_with_unreliable_webhooks(
@@ -105,27 +105,27 @@ async def test_webhooks_are_accepted_while_their_secret_is_rolled(shop: Shop) ->
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param({"action": "status", "status": 429, "when": "before", "times": 4}, id="a limit"),
+        pytest.param({"action": "status", "status": 429, "when": "before", "times": 4}, id="rate limit"),
         pytest.param(
             {"action": "status", "status": 429, "should_retry": True, "when": "before", "times": 4},
-            id="a limit that says to try again",
+            id="rate limit with Stripe-Should-Retry",
         ),
-        pytest.param({"action": "status", "status": 500, "when": "before", "times": 3}, id="a fault before the effect"),
-        pytest.param({"action": "status", "status": 500, "when": "after", "times": 3}, id="a fault after the effect"),
-        pytest.param({"action": "drop", "when": "before", "times": 5}, id="a connection cut before the effect"),
-        pytest.param({"action": "drop", "when": "after", "times": 5}, id="a connection cut after the effect"),
-        pytest.param({"action": "hold", "seconds": 2, "when": "after", "times": 2}, id="an answer later than we wait"),
-        pytest.param({"action": "html", "when": "before", "times": 3}, id="a page in place of an answer"),
-        pytest.param({"action": "truncate", "when": "after", "times": 3}, id="half an answer"),
-        pytest.param({"action": "slow", "seconds": 0.5, "when": "after", "times": 3}, id="an answer in drips"),
-        pytest.param({"action": "outage", "seconds": 1.5, "times": None}, id="an outage"),
+        pytest.param({"action": "status", "status": 500, "when": "before", "times": 3}, id="error before the effect"),
+        pytest.param({"action": "status", "status": 500, "when": "after", "times": 3}, id="error after the effect"),
+        pytest.param({"action": "drop", "when": "before", "times": 5}, id="connection closed before the effect"),
+        pytest.param({"action": "drop", "when": "after", "times": 5}, id="connection closed after the effect"),
+        pytest.param({"action": "hold", "seconds": 2, "when": "after", "times": 2}, id="response after the time-out"),
+        pytest.param({"action": "html", "when": "before", "times": 3}, id="HTML page instead of a response"),
+        pytest.param({"action": "truncate", "when": "after", "times": 3}, id="truncated response"),
+        pytest.param({"action": "slow", "seconds": 0.5, "when": "after", "times": 3}, id="slowly sent response"),
+        pytest.param({"action": "outage", "seconds": 1.5, "times": None}, id="outage"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_reader_subscribes_and_is_refunded_despite_failing_responses(
     brisk: Shop, fault: dict[str, object], method: str
 ) -> None:
-    path = "/v1/[!t]*"  # everything but the test clock, which tells the time and is no part of the weather
+    path = "/v1/[!t]*"  # every path except the test clock, which is the source of the policy time
     await brisk.add_fault(method=method, path=path, **fault)
 
     await all_is_right(brisk, await whole_path(brisk))

@@ -1,4 +1,4 @@
-"""Stripe is gone for an hour, and back: no entitled reader was refused, and what had piled up is done within the limits."""
+"""After an hour without Stripe no entitled reader was refused, and the backlog is processed within the rate limits."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from tests.support.event_histories import all_differences, deliver, list_events
 from tests.support.many_subscribers import create_subscribers, rate_limit_counts
 from tests.support.shop import START_TIME, Shop, open_shop
 
-ALL_BUT_THE_CLOCK = "/v1/[!t]*"  # time passes at Stripe's test clock
+ALL_BUT_THE_CLOCK = "/v1/[!t]*"  # the time of Stripe's test clock
 DUE = "UPDATE events SET due_at = now() WHERE due_at IS NOT NULL"
 
 
 async def refused(shop: Shop, subs: Sequence[str]) -> list[str]:
-    """Return who may not read."""
+    """Return the readers without access."""
     answer = await shop.http.post(
         "/v1/entitlements/check-many",
         headers={"Authorization": f"Bearer {shop.server_key}"},
@@ -54,7 +54,7 @@ async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
         await shop.stripe.put("/_sandbox/settings", json={"rate_limits": True})
         await shop.stripe.delete(f"/_sandbox/faults/{fault}")
         await shop.execute(DUE)
-        opened = await shop.open_checkout(shop.person())  # goes before the backlog
+        opened = await shop.open_checkout(shop.person())  # has priority over the backlog
         await shop.wait_until_idle()
 
         limits = await rate_limit_counts(shop)

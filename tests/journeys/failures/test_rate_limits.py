@@ -1,4 +1,4 @@
-"""However much there is to look up, Stripe's limits are kept, and those who wait for an answer come first."""
+"""Calls stay within Stripe's rate limits during a backlog, and interactive requests come first."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.support.shop import Shop, open_shop
 
 @pytest.fixture
 async def in_real_time(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop with limits and lease as they are by default, and no test clock, whose looks would count as well."""
+    """Provide a shop with the default limits and lease, and without a test clock, whose calls would count."""
     async with open_shop(
         database,
         sandbox,
@@ -42,7 +42,7 @@ async def test_two_workers_stay_within_stripes_limits_during_a_backlog(
 
     limits = await rate_limit_counts(shop)
     assert opened.status_code == 201, opened.text
-    assert waiting[0]["count"] > 0, "the reader came while there was a backlog"
+    assert waiting[0]["count"] > 0, "the reader subscribed during the backlog"
     assert limits["refused"] == 0, limits
     assert limits["let_through"] >= 2 * len(ids)
     states = await shop.rows("SELECT state, max(attempts) AS tries FROM events WHERE id LIKE 'evt%' GROUP BY state")
@@ -59,6 +59,6 @@ async def test_a_429_response_delays_an_event_without_counting_as_a_failure(in_r
         while await shop.rows("SELECT FROM events WHERE due_at IS NOT NULL"):
             await asyncio.sleep(0.05)
 
-    assert (await rate_limit_counts(shop))["refused"] > 0, "others use the account too"
+    assert (await rate_limit_counts(shop))["refused"] > 0, "other clients use the account too"
     states = await shop.rows("SELECT state, max(attempts) AS tries FROM events WHERE id LIKE 'evt%' GROUP BY state")
     assert [(row["state"], row["tries"]) for row in states] == [("applied", 1)]

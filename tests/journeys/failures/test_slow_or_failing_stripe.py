@@ -1,4 +1,4 @@
-"""Stripe slow, wrong or gone at the worst moment: money and access stay right, and nothing is stuck."""
+"""Money and access stay correct while Stripe is slow, returns errors or is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.support.shop import Shop, open_shop
 
 @pytest.fixture
 async def hasty(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose leases are short, and whose events may be tried twice only."""
+    """Provide a shop with short leases and at most two attempts for each event."""
     async with open_shop(database, sandbox, issuer, lease=timedelta(seconds=1), event_attempts=2) as opened:
         yield opened
 
@@ -114,7 +114,7 @@ async def test_a_cancellation_calls_stripe_even_if_our_copy_is_canceled(shop: Sh
     assert (await shop.stripe_get(path))["cancel_at_period_end"] is True
 
 
-async def test_reading_an_old_checkout_causes_few_calls_to_stripe(shop: Shop) -> None:
+async def test_reading_an_old_checkout_makes_no_calls_to_stripe(shop: Shop) -> None:
     ada = shop.person()
     session = await shop.subscribe(ada)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})

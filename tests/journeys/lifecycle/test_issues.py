@@ -1,4 +1,4 @@
-"""Issues, from the calendar of circulation to what a reader is owed and may open."""
+"""Issues: the calendar, the issues a reader is owed, and the access that follows."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ async def put(shop: Shop, number: int, **more: object) -> Any:
 
 
 async def two_years(shop: Shop) -> None:
-    """Import the calendar of 2026 and 2027 as the command does."""
+    """Import the calendar of 2026 and 2027."""
     from app.db.engine.session import make_engine, make_sessions
 
     planned = plan_year(2026, first_number=1) + plan_year(2027, first_number=25)
@@ -53,7 +53,7 @@ async def test_a_delayed_issue_extends_the_access_of_a_canceled_subscription(sho
 
     await two_years(shop)
     await shop.wait_until_idle()
-    # She begins with the first issue after 1 March 2026, number 5, so that number 28 is the last: 23 February 2027.
+    # The term begins with issue 5, the first after March 1, 2026, and ends with issue 28 on February 23, 2027.
     assert await ledger(shop, ada) == {"owed": 24, "served": 0, "unserved": 24, "last_issue": 28}
 
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
@@ -68,7 +68,9 @@ async def test_a_delayed_issue_extends_the_access_of_a_canceled_subscription(sho
     assert [answer.status_code for answer in moved] == [200, 200], moved[0].text
     await shop.wait_until_idle()
 
-    assert (await shop.check(ada, "digital_edition"))["until"].startswith("2027-03-23")  # until the next one is out
+    assert (await shop.check(ada, "digital_edition"))["until"].startswith(
+        "2027-03-23"
+    )  # until the next issue is mailed
     assert (await shop.check(ada, "archive"))["until"].startswith("2027-03-01")
     await shop.advance_to(datetime(2027, 3, 8, 18, tzinfo=UTC))
     assert not await shop.may_read(ada, "archive")
@@ -138,7 +140,7 @@ async def test_issues_added_by_support_extend_access_once(shop: Shop) -> None:
 async def test_circulation_staff_can_edit_the_calendar(shop: Shop) -> None:
     kept = await put(shop, 7)
     assert (kept.status_code, kept.json()["id"], kept.json()["actual_mail_date"]) == (200, "iss_7", None)
-    assert (await put(shop, 7)).status_code == 200  # as it was: nothing happens
+    assert (await put(shop, 7)).status_code == 200  # an unchanged calendar has no effect
     assert (await put(shop, 8, planned_mail_date="2026-03-24")).status_code == 200
 
     refusals = {

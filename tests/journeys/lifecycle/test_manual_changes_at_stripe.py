@@ -1,4 +1,4 @@
-"""Changes made by hand in Stripe's Dashboard and portal end as docs/concepts/subscription-states.md says."""
+"""Manual changes in Stripe's Dashboard and portal have the effects in docs/concepts/subscription-states.md."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,13 +13,13 @@ OURS = "newsstand_subscriber"
 
 
 async def held_of(shop: Shop, reader: Person) -> dict[str, Any]:
-    """Return a reader's only subscription, as support sees it."""
+    """Return a reader's only subscription in the support view."""
     (held,) = (await shop.overview(reader))["subscriptions"]
     return dict(held)
 
 
 async def subscribed(shop: Shop, *names: str) -> list[tuple[Person, str]]:
-    """Have readers subscribe; return each with the id of their subscription at Stripe."""
+    """Subscribe readers; return each with the id of their subscription at Stripe."""
     found = []
     for name in names:
         reader = shop.person(name)
@@ -29,7 +29,7 @@ async def subscribed(shop: Shop, *names: str) -> list[tuple[Person, str]]:
 
 
 async def odd(shop: Shop) -> dict[str, set[str]]:
-    """Return what staff are shown to be out of order: codes by Stripe's ids. Each has a reason."""
+    """Return the codes of the anomalies shown to staff, by Stripe id. Each has a reason."""
     seen: dict[str, set[str]] = {}
     for one in (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]:
         assert len(one["reason"]) > 20
@@ -42,7 +42,7 @@ async def customer_of(shop: Shop, reader: Person) -> str:
 
 
 async def price(shop: Shop, *, amount: int, currency: str = "usd", product: str | None = None) -> str:
-    """Make a yearly price, of another product unless one is named."""
+    """Create a yearly price, of a new product unless one is given."""
     product = product or (await shop.stripe_post("/v1/products", name="Mugs"))["id"]
     every = {"recurring[interval]": "year"}
     return str(
@@ -58,7 +58,7 @@ async def our_item(shop: Shop, stripe_id: str) -> dict[str, Any]:
 
 
 async def customer(shop: Shop, email: str) -> tuple[str, str]:
-    """Make a customer with a card by hand; return both ids."""
+    """Create a customer with a card at Stripe; return both ids."""
     made = await shop.stripe_post("/v1/customers", email=email, test_clock=shop.clock)
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=made["id"])
     return made["id"], card["id"]
@@ -81,7 +81,7 @@ async def test_a_manual_refund_ends_access_only_if_it_is_full(shop: Shop) -> Non
     assert (shown["basis"], shown["amount"]["amount"], shown["requested_by"]) == ("dashboard", 10_00, "stripe")
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["in their order", "the one by hand heard of late"])
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "late event of the manual refund"])
 async def test_goodwill_can_refund_the_rest_after_a_manual_partial_refund(shop: Shop, *, late: bool) -> None:
     ((ada, stripe_id),) = await subscribed(shop, "ada")
     payment = (await shop.overview(ada))["payments"][0]["id"]
@@ -129,7 +129,7 @@ async def test_all_three_kinds_of_manual_cancellation_are_applied(shop: Shop) ->
         ("canceled", "2026-03-01T18:00:00Z"),
     ]
     assert [await shop.may_read(who) for who in (ada, bob, cyd)] == [True, True, False]
-    assert (await shop.overview(cyd))["refunds"] == [], "an end at once gives nothing back by itself"
+    assert (await shop.overview(cyd))["refunds"] == [], "an immediate cancellation causes no refund"
     assert (await shop.post("/v1/me/subscription/resume", ada)).json()["ends_at"] is None
     await shop.advance_to(A_YEAR + timedelta(hours=2))
     assert [await shop.may_read(who) for who in (ada, bob, cyd)] == [True, False, False]
@@ -156,7 +156,7 @@ async def test_manual_changes_of_price_and_print_apply_from_the_next_term(shop: 
     await shop.wait_until_idle()
 
     assert await odd(shop) == {foreign: {"none_of_ours"}}
-    assert all([await shop.may_read(who) for who in (ada, bob, cyd, dee)]), "what was paid for stays"
+    assert all([await shop.may_read(who) for who in (ada, bob, cyd, dee)]), "the paid term stays"
     assert not await shop.may_read(ada, "print_edition")
     mine = (await shop.get("/v1/me/subscription", ada)).json()
     assert (mine["price"]["amount"], mine["editions"]) == (83_00, ["digital", "print"])
@@ -185,7 +185,7 @@ async def test_a_reader_can_subscribe_again_after_their_customer_was_deleted(sho
     (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions")
     assert tuple(row.values()) == (True, None)
     payment = seen["payments"][0]["id"]
-    assert (await shop.request_refund(payment)).status_code == 201, "what they paid can still be given back"
+    assert (await shop.request_refund(payment)).status_code == 201, "their payment can still be refunded"
     await shop.subscribe(ada)
     assert await shop.may_read(ada)
     assert await customer_of(shop, ada) not in {gone, "None"}
@@ -209,7 +209,7 @@ async def test_an_email_changed_at_stripe_is_shown_but_not_adopted(shop: Shop) -
     assert await odd(shop) == {}
 
 
-async def test_the_email_of_a_new_reader_is_taken_from_stripe(shop: Shop) -> None:
+async def test_the_email_of_an_unclaimed_reader_follows_stripe(shop: Shop) -> None:
     made, _ = await customer(shop, "early@example.com")
     await shop.execute(
         "INSERT INTO subscribers (id, sub, email, stripe_customer_id)"
@@ -226,7 +226,7 @@ async def test_a_manual_subscription_belongs_to_its_customer(shop: Shop) -> None
     ((ada, first),) = await subscribed(shop, "ada")
     digital = (await our_item(shop, first))["price"]["id"]
     bob, cyd = shop.person("bob"), shop.person("cyd")
-    await shop.open_checkout(bob)  # so that he has a customer
+    await shop.open_checkout(bob)  # creates his customer
     await shop.get("/v1/me/subscription", cyd)
     await shop.execute("INSERT INTO subscribers (id, sub, email) VALUES ('rdr_cyd', 'cyd', 'cyd@example.com')")
 
@@ -255,7 +255,7 @@ async def test_a_manual_subscription_belongs_to_its_customer(shop: Shop) -> None
         (await customer_of(shop, cyd)): {"address_differs"},
     }
     assert [one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"]] == [first]
-    assert (await shop.stripe_get("/v1/refunds"))["data"] == [], "and nothing is given back or cancelled unasked"
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == [], "no refund and no cancellation happens automatically"
     put_aside = await shop.rows(
         "SELECT DISTINCT reason FROM events WHERE state = 'ignored' AND reason LIKE '%none of%'"
     )
@@ -308,7 +308,7 @@ async def test_a_subscription_outside_the_catalogue_is_reported_with_a_reason(sh
     assert await odd(shop) == {mixed: {"two_plans"}, many: {"quantity"}, paid["id"]: {"other_currency"}}
     assert all([await shop.may_read(who) for who in (ada, bob, cyd)])
     (money,) = (await shop.overview(shop.person("dee")))["payments"]
-    assert money["amount"] == {"amount": 45_00, "currency": "eur"}, "money stays what it is"
+    assert money["amount"] == {"amount": 45_00, "currency": "eur"}, "payments are unchanged"
     assert [len((await held_of(shop, shop.person(name)))["terms"]) for name in names] == [1, 1, 1]
 
 
@@ -326,7 +326,7 @@ async def test_an_unknown_status_or_event_type_is_stored_and_shown(shop: Shop) -
     held = await held_of(shop, ada)
     assert (held["status"], held["standing"].partition(":")[0]) == ("hibernating", "Out of order")
     assert await odd(shop) == {stripe_id: {"unknown_state"}}
-    assert await shop.may_read(ada), "what is paid for stays"
+    assert await shop.may_read(ada), "the paid term stays"
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.stripe_post(path, **{"metadata[looked]": "twice"})
@@ -356,10 +356,10 @@ async def test_a_revived_subscription_is_reported_and_grants_only_paid_terms(sho
     )
     answer = await shop.check(ada)
     assert (answer["reason"], answer["until"]) == ("paid_term", "2027-03-01T18:00:00Z")
-    assert (await shop.stripe_get(path))["status"] == "active", "nobody asked for its end"
+    assert (await shop.stripe_get(path))["status"] == "active", "no end was ordered"
     await shop.stripe_post(path, **{"metadata[looked]": "thrice"})
     await shop.wait_until_idle()
-    assert await odd(shop) == {stripe_id: {"impossible_move"}}, "for as long as it is so"
+    assert await odd(shop) == {stripe_id: {"impossible_move"}}, "while the subscription is active"
 
 
 async def test_a_revived_subscription_that_we_ended_is_ended_again(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""Lives of a subscription, by name: at each turn what its reader is told, what they may read, and what staff see."""
+"""Courses of a subscription: what the reader is shown, may read, and what staff see at each step."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,27 +14,27 @@ GRACE_ENDS = A_YEAR + timedelta(days=14)
 
 
 def written(at: datetime) -> str:
-    """Return a moment as the API writes it."""
+    """Format a time as the API does."""
     return at.isoformat().replace("+00:00", "Z")
 
 
 async def reads(shop: Shop, reader: Person) -> tuple[str, str | None]:
-    """Return why a reader may read the archive, or may not, and until when, as they are told themselves."""
+    """Return the reason and the end of a reader's access to the archive, as shown to the reader."""
     told = (await shop.get("/v1/me/entitlements", reader)).json()
     granted = told["features"].get("archive")
     answer = granted or told["refused"]["archive"]
-    assert (granted is not None) is await shop.may_read(reader), "the site's server is told the same"
+    assert (granted is not None) is await shop.may_read(reader), "the check with an API key agrees"
     return answer["reason"], answer["until"]
 
 
 async def notice(shop: Shop, reader: Person) -> dict[str, Any] | None:
-    """Return what a reader is told of their subscription out of the ordinary."""
+    """Return the notice about a reader's subscription."""
     told = (await shop.get("/v1/me/subscription", reader)).json()["notice"]
     return dict(told) if told else None
 
 
 async def pays_with(shop: Shop, stripe_id: str, method: str) -> str:
-    """Have a subscription charged to another card from now on; return the card's id."""
+    """Replace the card of a subscription; return the id of the card."""
     held = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
     card = await shop.stripe_post(f"/v1/payment_methods/{method}/attach", customer=held["customer"])
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", default_payment_method=card["id"])
@@ -42,7 +42,7 @@ async def pays_with(shop: Shop, stripe_id: str, method: str) -> str:
 
 
 async def renews_with(shop: Shop, reader: Person, method: str) -> str:
-    """Have a reader subscribe, and their card become another; return Stripe's id of the subscription."""
+    """Subscribe a reader and replace their card; return the Stripe id of the subscription."""
     await shop.subscribe(reader)
     stripe_id = str((await held_of(shop, reader))["stripe_id"])
     await pays_with(shop, stripe_id, method)
@@ -50,7 +50,7 @@ async def renews_with(shop: Shop, reader: Person, method: str) -> str:
 
 
 async def owed(shop: Shop, stripe_id: str) -> dict[str, Any]:
-    """Return the invoice of a subscription that is open."""
+    """Return the open invoice of a subscription."""
     (invoice,) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id, status="open"))["data"]
     return dict(invoice)
 
@@ -75,12 +75,12 @@ async def test_a_renewal_is_paid_with_a_new_card_on_day_9(shop: Shop) -> None:
     assert held["standing"].startswith("The renewal failed; Stripe tries again")
 
     await shop.advance_to(A_YEAR + timedelta(days=9))
-    assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS)), "no gap while it is tried again"
+    assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS)), "no gap in access during retries"
     card = await pays_with(shop, stripe_id, "pm_card_visa")
     await shop.stripe_post(f"/v1/invoices/{invoice['id']}/pay", payment_method=card)
     await shop.wait_until_idle()
 
-    assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS)), "of the whole year, not of what is left of it"
+    assert await reads(shop, ada) == ("paid_term", written(TWO_YEARS)), "the refund is for the full year"
     assert await notice(shop, ada) is None
     overview = await shop.overview(ada)
     assert [one["status"] for one in overview["subscriptions"]] == ["active"]
@@ -93,12 +93,16 @@ async def test_a_renewal_is_paid_with_a_new_card_on_day_9(shop: Shop) -> None:
 async def test_access_ends_with_the_grace_period_if_the_renewal_is_never_paid(shop: Shop) -> None:
     ada = shop.person()
     stripe_id = await renews_with(shop, ada, "pm_card_chargeCustomerFail")
-    await shop.stripe.put("/_sandbox/settings", json={"retry_days": [3, 5, 7, 7]})  # Stripe tries longer than our grace
+    await shop.stripe.put(
+        "/_sandbox/settings", json={"retry_days": [3, 5, 7, 7]}
+    )  # Stripe retries for longer than the grace period
 
     await shop.advance_to(GRACE_ENDS - timedelta(minutes=1))
     assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS))
     await shop.advance_to(GRACE_ENDS)
-    assert await reads(shop, ada) == ("payment_failed", written(GRACE_ENDS)), "to the minute, though Stripe still tries"
+    assert await reads(shop, ada) == ("payment_failed", written(GRACE_ENDS)), (
+        "access ends on time, even though Stripe still retries"
+    )
     assert await invoices_of(shop, stripe_id) == ["open", "paid"]
 
     await shop.advance_to(A_YEAR + timedelta(days=23))
@@ -110,7 +114,7 @@ async def test_access_ends_with_the_grace_period_if_the_renewal_is_never_paid(sh
     assert (await reads(shop, ada))[0] == "payment_failed"
     told = await notice(shop, ada)
     assert told is not None
-    assert (told["code"], told["action"], told["pay_url"]) == ("ended", None, None), "nothing can be paid any more"
+    assert (told["code"], told["action"], told["pay_url"]) == ("ended", None, None), "no invoice stays payable"
     overview = await shop.overview(ada)
     (held,) = overview["subscriptions"]
     assert (held["status"], held["ended_by"]) == ("canceled", None)
@@ -127,7 +131,7 @@ async def test_access_ends_when_stripe_gives_up_during_the_grace_period(shop: Sh
     await shop.advance_to(A_YEAR + timedelta(days=3))
 
     assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["status"] == "canceled"
-    assert (await reads(shop, ada))[0] == "payment_failed", "what Stripe has given up on is over"
+    assert (await reads(shop, ada))[0] == "payment_failed", "the subscription has ended"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
 
 
@@ -140,7 +144,7 @@ async def test_a_renewal_that_requires_3d_secure_asks_the_reader_to_confirm(shop
     told = await notice(shop, ada)
     assert told is not None
     assert (told["code"], told["until"]) == ("payment_failed", written(GRACE_ENDS))
-    assert told["pay_url"] == invoice["hosted_invoice_url"], "where the bank's question is answered"
+    assert told["pay_url"] == invoice["hosted_invoice_url"], "the page to confirm the payment"
     assert await reads(shop, ada) == ("grace_period", written(GRACE_ENDS))
     assert (await held_of(shop, ada))["status"] == "past_due"
 
@@ -165,7 +169,7 @@ async def test_a_pause_within_a_term_changes_no_access(shop: Shop) -> None:
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"pause_collection[behavior]": "void"})
     await shop.wait_until_idle()
 
-    assert await reads(shop, ada) == ("paid_term", written(A_YEAR)), "what is paid for stays open"
+    assert await reads(shop, ada) == ("paid_term", written(A_YEAR)), "the paid term stays accessible"
     told = await notice(shop, ada)
     assert told is not None
     assert (told["code"], told["until"]) == ("collection_paused", written(A_YEAR))
@@ -186,10 +190,10 @@ async def test_a_pause_beyond_the_renewal_ends_access_with_the_paid_term(shop: S
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"pause_collection[behavior]": "void"})
     await shop.advance_to(A_YEAR + timedelta(minutes=1))
 
-    assert await reads(shop, ada) == ("ended", written(A_YEAR)), "no allowance: nothing is on its way"
+    assert await reads(shop, ada) == ("ended", written(A_YEAR)), "no renewal allowance: no payment is expected"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", pause_collection="")
-    # Billed anew from now, as the Dashboard's "resume" offers.
+    # A new billing period begins now, as with "resume" in the Dashboard.
     await shop.stripe_post(
         f"/v1/subscriptions/{stripe_id}", **{"billing_cycle_anchor[type]": "now"}, proration_behavior="none"
     )
@@ -254,7 +258,7 @@ async def test_a_trial_grants_access_until_its_end_and_is_then_billed(shop: Shop
     assert told is not None
     assert (told["code"], told["until"]) == ("trial", written(trial_ends))
     held = await held_of(shop, ada)
-    assert (held["status"], held["terms"]) == ("trialing", []), "a trial owes no issues"
+    assert (held["status"], held["terms"]) == ("trialing", []), "a trial includes no issues"
     assert (await shop.check(ada, "print_edition"))["allowed"] is False
 
     await shop.advance_to(trial_ends + timedelta(minutes=30))

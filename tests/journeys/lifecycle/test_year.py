@@ -1,4 +1,4 @@
-"""A year of readers with lives of their own, in any weather: the books agree, and whoever paid can read."""
+"""A simulated year with random readers and network faults: records match, and paying readers have access."""
 
 import os
 from collections import Counter
@@ -19,7 +19,7 @@ READERS = int(os.environ.get("NEWSSTAND_TEST_READERS") or 300)
 
 @pytest.fixture
 async def killable_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop whose service is a process of its own, that can be killed."""
+    """Provide a shop whose service runs in its own process, which a test can kill."""
     async with open_shop(
         database,
         sandbox,
@@ -32,15 +32,15 @@ async def killable_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterat
 
 
 async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[float, float], kill: float) -> None:
-    """Let a year go by, and look at the books."""
-    print(f"NEWSSTAND_TEST_SEED={seed}")  # shown when it fails
+    """Run the simulation, and compare our records with Stripe's."""
+    print(f"NEWSSTAND_TEST_SEED={seed}")  # shown with a failure
     rng = Random(seed)
     lives = [
         SimulatedReader(
             shop=shop,
             person=shop.person(f"reader-{n}"),
             rng=Random(f"{seed}/{n}"),
-            eagerness=rng.choice([0.01, 0.03, 0.1, 0.2, 0.4]),  # the calm ones come to their renewal
+            eagerness=rng.choice([0.01, 0.03, 0.1, 0.2, 0.4]),  # passive readers reach their renewal
         )
         for n in range(readers)
     ]

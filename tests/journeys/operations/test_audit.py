@@ -1,4 +1,4 @@
-"""Who did what: listed over the API and by the command, sealed by the worker, and verified."""
+"""The audit log: listed by the API and the command, sealed by the worker, and verified."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""Our books against Stripe's: what was lost is found, said in words and mended; what was right is left alone."""
+"""Reconciliation finds, reports and repairs what differs from Stripe, and changes nothing else."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def words_of(report: Report) -> list[str]:
 
 
 async def books(shop: Shop) -> list[list[dict[str, Any]]]:
-    """Return all that we hold of Stripe's, without what only we know of it."""
+    """Return our copy of Stripe's data, without columns that only we use."""
     return [
         await shop.rows(
             """SELECT stripe_id, status, plan, print_edition, price_amount, current_period_end, cancel_at, ended_at
@@ -47,7 +47,7 @@ async def test_reconciliation_imports_what_was_never_delivered(shop: Shop) -> No
     report = await reconcile(shop)
     again = await reconcile(shop)
 
-    assert words_of(preview)[: len(words_of(report))] == words_of(report)  # and of what follows from them
+    assert words_of(preview)[: len(words_of(report))] == words_of(report)  # and the rows derived from them
     assert any("customer.subscription.updated): not here" in words for words in words_of(report))
     assert await shop.may_read(bob)
     assert (await shop.overview(ada))["subscriptions"][0]["cancel_at"] is not None

@@ -1,4 +1,4 @@
-"""What metadata says of our ids is believed only where it can be true: whoever uses the Dashboard may write it."""
+"""Metadata with our ids is trusted only where it can be true, because any user of the Dashboard can write it."""
 
 from tests.support.refunds import GOODWILL, GUARANTEE, check_books, decide_refund, payment_ids, request_refund
 from tests.support.shop import Shop

@@ -1,4 +1,4 @@
-"""Goodwill: a part of a payment, given for a reason; above a limit a second person has to agree."""
+"""Goodwill refunds: part of a payment, with a reason, and with approval above a limit."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.support.shop import Person, Shop
 async def gives(
     shop: Shop, payment: str, amount: int, *, key: str, by: Person | None = None, **more: object
 ) -> httpx2.Response:
-    """Click on goodwill, as support does."""
+    """Request a goodwill refund as support."""
     money = {"amount": amount, "currency": "usd"}
     body = {
         "payment": payment,
@@ -25,7 +25,7 @@ async def gives(
 
 
 async def approves(shop: Shop, refund: str, by: Person, *, key: str = "approve") -> httpx2.Response:
-    """Agree, as the second person."""
+    """Approve a refund as the second person."""
     return await shop.post(f"/v1/support/refunds/{refund}/approve", by, **{"Idempotency-Key": key})
 
 
@@ -33,7 +33,7 @@ async def test_goodwill_refunds_never_exceed_the_payment(shop: Shop) -> None:
     payment = await bought(shop)
 
     first = await gives(shop, payment, 20_00, key="a")
-    await shop.wait_until_idle()  # while Stripe's own word of it is followed, the next one would wait: 202
+    await shop.wait_until_idle()  # until Stripe's event is processed, the next request gets 202
     second = await gives(shop, payment, 25_00, key="b")
     beyond = await gives(shop, payment, 5_00, key="c")
 
@@ -41,7 +41,7 @@ async def test_goodwill_refunds_never_exceed_the_payment(shop: Shop) -> None:
     assert (beyond.status_code, beyond.json()["code"], beyond.json()["left"]) == (409, "refund_too_large", 4_00)
     await shop.wait_until_idle()
     assert await books(shop, payment) == 45_00
-    assert await shop.may_read(shop.person()), "goodwill changes nothing but the money"
+    assert await shop.may_read(shop.person()), "goodwill changes neither access nor the subscription"
     notes = (await shop.stripe_get("/v1/credit_notes"))["data"]
     assert sorted(note["total"] for note in notes) == [20_00, 25_00]
 

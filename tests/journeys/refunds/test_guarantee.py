@@ -1,4 +1,4 @@
-"""Support gives the money back within 60 days, once; the reader may not read any more."""
+"""Guarantee refunds: within 60 days, once for each reader, and with the end of access."""
 
 import asyncio
 from datetime import timedelta
@@ -7,18 +7,18 @@ import pytest
 
 from tests.support.shop import START_TIME, Shop
 
-DAY_60_ENDS = START_TIME.replace(month=5, day=1, hour=5)  # midnight in Chicago, in summer time
+DAY_60_ENDS = START_TIME.replace(month=5, day=1, hour=5)  # midnight in Chicago, daylight saving time
 
 
 async def bought(shop: Shop, name: str = "ada", **more: object) -> str:
-    """Have somebody subscribe, and return the id of their payment."""
+    """Subscribe a reader, and return the id of their payment."""
     await shop.subscribe(shop.person(name), **more)  # type: ignore[arg-type]
     (payment,) = (await shop.overview(shop.person(name)))["payments"]
     return str(payment["id"])
 
 
 async def books(shop: Shop, payment: str) -> int:
-    """Return what Stripe says was given back of a payment, which must be what we say."""
+    """Return the refunds of a payment at Stripe, which must match ours."""
     at_stripe = sum(r["amount"] for r in (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"])
     ours = await shop.rows(
         "SELECT sum(amount)::int AS given FROM refunds WHERE payment_id = $1 AND status = 'succeeded'", payment
@@ -104,7 +104,7 @@ async def test_fifty_clicks_of_two_agents_cause_one_refund(shop: Shop) -> None:
 
     given = [
         a for a in answers if a.status_code in {201, 202}
-    ]  # 202: it took longer than a lease, and a worker went on
+    ]  # 202: the request took longer than a lease, and a worker continued
     assert len(given) == 1
     assert {a.json()["code"] for a in answers if a not in given} <= {"refund_in_progress", "nothing_to_refund"}
     assert await books(shop, payment) == 49_00
@@ -141,7 +141,7 @@ async def test_a_refund_is_completed_after_an_outage_of_stripe(shop: Shop) -> No
 
     refund = await shop.request_refund(payment)
     assert (refund.status_code, refund.json()["status"]) == (202, "processing")
-    assert await shop.may_read(shop.person()), "nothing is confirmed yet"
+    assert await shop.may_read(shop.person()), "the refund is not confirmed yet"
     other = await shop.request_refund(payment, key="another-click")
     assert (other.status_code, other.json()["code"]) == (409, "refund_in_progress")
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
@@ -209,13 +209,15 @@ async def test_a_partial_dashboard_refund_reduces_only_the_refundable_amount(sho
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        pytest.param({"expected_amount": {"amount": 1, "currency": "usd"}}, 409, "quote_changed", id="a stale quote"),
-        pytest.param({"expected_amount": {"amount": 4900, "currency": "eur"}}, 422, "other_currency", id="other money"),
+        pytest.param({"expected_amount": {"amount": 1, "currency": "usd"}}, 409, "quote_changed", id="outdated quote"),
+        pytest.param(
+            {"expected_amount": {"amount": 4900, "currency": "eur"}}, 422, "other_currency", id="other currency"
+        ),
         pytest.param({"expected_amount": {"amount": -1, "currency": "usd"}}, 422, "validation_failed", id="negative"),
-        pytest.param({"payment": "pi_nobodys"}, 404, "not_found", id="no such payment"),
-        pytest.param({"basis": "because"}, 422, "validation_failed", id="no such basis"),
-        pytest.param({"reason": " "}, 422, "validation_failed", id="no reason"),
-        pytest.param({"reason": "x" * 10_000}, 422, "validation_failed", id="a reason of 10,000 characters"),
+        pytest.param({"payment": "pi_nobodys"}, 404, "not_found", id="unknown payment"),
+        pytest.param({"basis": "because"}, 422, "validation_failed", id="unknown basis"),
+        pytest.param({"reason": " "}, 422, "validation_failed", id="empty reason"),
+        pytest.param({"reason": "x" * 10_000}, 422, "validation_failed", id="reason of 10,000 characters"),
     ],
 )
 async def test_an_invalid_refund_request_moves_no_money(

@@ -1,4 +1,4 @@
-"""The service is killed between the phases of a refund on any basis, and of an approval: one refund, whatever the moment."""
+"""The service is killed between the phases of a refund or an approval, on any basis; each is paid once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tests.support.refunds import GOODWILL, UNSERVED, check_books, decide_refund
 from tests.support.shop import Person, Shop
 
 Moment = tuple[str, str, str]
-Read = tuple[Person, str, int]  # a reader, their payment, and what its unserved issues are worth
+Read = tuple[Person, str, int]  # a reader, their payment, and the value of its unserved issues
 ASKED: Moment = ("GET", "/v1/payment_intents/*", "before")
 UNPAID: Moment = ("POST", "/v1/refunds", "before")
 PAID: Moment = ("POST", "/v1/refunds", "after")
@@ -23,7 +23,7 @@ PAYING = (ASKED, UNPAID, PAID, UNCREDITED, CREDITED)
 
 
 async def asks_and_dies(shop: Shop, payment: str, basis: str, amount: int, moment: Moment, *, key: str) -> None:
-    """Click, be killed, and click again."""
+    """Request a refund, kill the service, and request it again."""
     method, path, when = moment
     fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
     click = asyncio.create_task(request_refund(shop, payment, basis, amount, key=key))
@@ -34,7 +34,7 @@ async def asks_and_dies(shop: Shop, payment: str, basis: str, amount: int, momen
 
 
 async def is_over(shop: Shop, reader: Person) -> None:
-    """Check that a reader was let out, and their subscription cancelled at Stripe."""
+    """Check that a reader's access ended and their subscription was canceled at Stripe."""
     assert (await shop.check(reader))["reason"] == "refunded"
     (held,) = (await shop.overview(reader))["subscriptions"]
     assert (held["ended_by"], held["terms"][0]["refunded_as"]) == (UNSERVED, UNSERVED)
@@ -42,7 +42,7 @@ async def is_over(shop: Shop, reader: Person) -> None:
 
 
 async def unserved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment]) -> None:
-    """Give unserved issues back, to one reader for each moment."""
+    """Refund unserved issues, to one reader for each step."""
     for (reader, payment, worth), moment in zip(read, moments, strict=True):
         await asks_and_dies(shop, payment, UNSERVED, worth, moment, key=payment)
         assert await check_books(shop, payment) == worth, moment
@@ -50,7 +50,7 @@ async def unserved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment
 
 
 async def in_parts_at(shop: Shop, read: Read, moments: Sequence[Moment]) -> None:
-    """Give one payment back in parts, and be killed at each."""
+    """Refund a payment in parts, and kill the service during each."""
     reader, payment, _ = read
     for number, moment in enumerate(moments, start=1):
         await asks_and_dies(shop, payment, GOODWILL, 5_00, moment, key=f"part-{number}")
@@ -59,7 +59,7 @@ async def in_parts_at(shop: Shop, read: Read, moments: Sequence[Moment]) -> None
 
 
 async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment]) -> None:
-    """Approve, and be killed before the money has moved, or after it."""
+    """Approve a refund, and kill the service before or after the payment."""
     boss, chief = supervisors(shop)
     for (reader, payment, _), (method, path, when) in zip(read, moments, strict=True):
         refund = await waits(shop, payment, 40_00, key=payment)

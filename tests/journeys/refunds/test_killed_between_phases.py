@@ -1,4 +1,4 @@
-"""The service is killed between the phases of a refund, and comes back: one refund, whatever the moment."""
+"""The service is killed between the phases of a refund and restarted; the refund is paid once."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
 MOMENTS = [
-    pytest.param("POST", "/v1/refunds", "before", id="the intent is stored, and Stripe has not done it"),
-    pytest.param("POST", "/v1/refunds", "after", id="Stripe has done it, and nothing is recorded"),
-    pytest.param("POST", "/v1/credit_notes", "before", id="access has ended, and there is no credit note"),
-    pytest.param("POST", "/v1/credit_notes", "after", id="the credit note is made, and not recorded"),
-    pytest.param("DELETE", "/v1/subscriptions/*", "before", id="the cancellation is ordered, and not done"),
-    pytest.param("DELETE", "/v1/subscriptions/*", "after", id="the cancellation is done, and not recorded"),
+    pytest.param("POST", "/v1/refunds", "before", id="intent stored, not paid"),
+    pytest.param("POST", "/v1/refunds", "after", id="paid, not recorded"),
+    pytest.param("POST", "/v1/credit_notes", "before", id="access ended, no credit note"),
+    pytest.param("POST", "/v1/credit_notes", "after", id="credit note created, not recorded"),
+    pytest.param("DELETE", "/v1/subscriptions/*", "before", id="cancellation ordered, not done"),
+    pytest.param("DELETE", "/v1/subscriptions/*", "after", id="canceled, not recorded"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Whatever the basis, and whoever clicks however often while Stripe's replies are lost: one refund, to the cent."""
+"""On every basis, repeated clicks and lost responses cause exactly one refund."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -18,13 +18,13 @@ from tests.support.refunds import (
 )
 from tests.support.shop import Person, Shop
 
-LATER = datetime(2026, 8, 15, 18, tzinfo=UTC)  # the guarantee is over, and some issues are served
+LATER = datetime(2026, 8, 15, 18, tzinfo=UTC)  # the guarantee has expired, and some issues are served
 IN_THE_WAY = {"refund_in_progress", "quote_changed", "nothing_to_refund"}
 LOST: tuple[dict[str, object], ...] = ({"action": "drop"}, {"action": "status", "status": 500})
 
 
 async def readers(shop: Shop, *names: str) -> list[tuple[Person, str, int]]:
-    """Have some subscribe and read for half a year: who, their payment, and what their unserved issues are worth."""
+    """Subscribe readers half a year ago. Return each with their payment and the value of the unserved issues."""
     people = [shop.person(name) for name in names]
     for one in people:
         await shop.subscribe(one)
@@ -48,7 +48,7 @@ def supervisors(shop: Shop) -> list[Person]:
 
 
 def given(answers: list[httpx2.Response]) -> list[httpx2.Response]:
-    """Return the answers that say that money moves; whoever else asked was told why not."""
+    """Return the successful responses; every other one must have a reason."""
     refused = [answer for answer in answers if answer.status_code == 409]
     assert {answer.json()["code"] for answer in refused} <= IN_THE_WAY, [answer.text for answer in refused]
     moved = [answer for answer in answers if answer not in refused]
@@ -57,7 +57,7 @@ def given(answers: list[httpx2.Response]) -> list[httpx2.Response]:
 
 
 async def waits(shop: Shop, payment: str, amount: int, *, key: str = "asks") -> str:
-    """Ask for more goodwill than one person may give."""
+    """Request goodwill above the limit of one person."""
     asked = await request_refund(shop, payment, GOODWILL, amount, key=key)
     assert (asked.status_code, asked.json()["status"]) == (202, "awaiting_approval"), asked.text
     return str(asked.json()["id"])
@@ -69,7 +69,7 @@ async def test_fifty_clicks_of_two_agents_cause_one_refund_on_each_basis(shop: S
 
     clicks = await asyncio.gather(
         *(request_refund(shop, of_ada, UNSERVED, worth, key=f"u{i}", by=desk[i % 2]) for i in range(50)),
-        # Each was shown that all of it is left: the quote holds for one of them only.
+        # Every request quotes the full amount, so only one of them can succeed.
         *(
             request_refund(shop, of_bea, GOODWILL, 10_00, expected=49_00, key=f"g{i}", by=desk[i % 2])
             for i in range(50)
@@ -82,7 +82,7 @@ async def test_fifty_clicks_of_two_agents_cause_one_refund_on_each_basis(shop: S
     assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 2
     assert (await shop.check(ada))["reason"] == "refunded"
     assert await shop.may_read(bea)
-    # Goodwill that names the amount alone is a refund of its own for each key, and still never more than was paid.
+    # Goodwill without a quote is a separate refund for each key, but never exceeds the payment.
     parts = await asyncio.gather(*(request_refund(shop, of_bea, GOODWILL, 9_00, key=f"part-{i}") for i in range(8)))
     await shop.wait_until_idle()
     for number in range(5):
@@ -154,7 +154,7 @@ async def test_only_one_of_several_concurrent_decisions_counts(shop: Shop) -> No
 
 
 def _still(answer: httpx2.Response) -> bool:
-    """Tell whether somebody was told that it is decided, or on its way."""
+    """Return whether a response says that the refund is decided or in process."""
     return answer.status_code == 409 and bool(answer.json()["code"] in {"not_awaiting_approval", "refund_in_progress"})
 
 

@@ -1,4 +1,4 @@
-"""Money that is promised and not there, or that comes back: shown as it stands, and followed until it is final."""
+"""Pending and failed refunds are shown with their status and checked until it is final."""
 
 import asyncio
 from datetime import timedelta
@@ -14,7 +14,7 @@ PENDS = "4000000000007726"
 
 
 async def bank_says(shop: Shop, refund: str, status: str) -> None:
-    """Have the reader's bank say what becomes of a refund; Stripe's word of it is lost on the way."""
+    """Change the status of a refund at the bank; the event about it is lost."""
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     done = await shop.stripe.post(f"/_sandbox/refunds/{refund}", json={"status": status})
     assert done.status_code == 200, done.text
@@ -23,7 +23,7 @@ async def bank_says(shop: Shop, refund: str, status: str) -> None:
 
 
 async def an_hour_passes(shop: Shop, status: str) -> None:
-    """Let the time come when promised money is looked at again, and wait until we know how it stands."""
+    """Make the hourly check of a pending refund due, and wait until it is done."""
     (waits,) = await shop.rows("SELECT due_at - now() AS left FROM refunds WHERE due_at IS NOT NULL")
     assert timedelta(minutes=30) < waits["left"] <= timedelta(hours=1)
     await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
@@ -70,14 +70,16 @@ async def test_a_pending_refund_ends_access_and_is_checked_every_hour(
     await an_hour_passes(shop, "succeeded")
     assert (await shown(shop, refund))["status"] == "succeeded"
     assert await check_books(shop, payment) == 49_00
-    assert await shop.rows("SELECT id FROM refunds WHERE due_at IS NOT NULL") == [], "what is final is not looked at"
+    assert await shop.rows("SELECT id FROM refunds WHERE due_at IS NOT NULL") == [], (
+        "a final refund is not checked again"
+    )
     assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1
 
 
 @pytest.mark.parametrize(
     ("path", "end"),
     [(("failed",), "failed"), (("requires_action", "canceled"), "canceled")],
-    ids=["fails", "is called off"],
+    ids=["failed", "canceled"],
 )
 async def test_a_failed_refund_is_shown_to_staff_and_can_be_repeated(
     shop: Shop, path: tuple[str, ...], end: str
@@ -95,13 +97,13 @@ async def test_a_failed_refund_is_shown_to_staff_and_can_be_repeated(
 
     assert (await shown(shop, refund))["status"] == end
     assert [(item["kind"], item["id"]) for item in await support(shop, "attention")] == [("refund_failed", refund)]
-    assert await why(shop, ada) == (False, "refunded"), "as the reader was told"
+    assert await why(shop, ada) == (False, "refunded"), "matches what the reader was shown"
     assert (await get_quotes(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
     given = await request_refund(shop, payment, GUARANTEE, 49_00, key="again")
     await shop.wait_until_idle()
     assert given.status_code == 201, given.text
     assert await support(shop, "attention") == []
-    # The credit note of the first stands, and takes the place of a second.
+    # The credit note of the first refund stays and serves for the second.
     (note,) = (await shop.stripe_get("/v1/credit_notes"))["data"]
     assert (await shown(shop, given.json()["id"]))["credit_note"] == note["id"]
     assert sorted(r["status"] for r in (await shop.stripe_get("/v1/refunds"))["data"]) == sorted([end, "pending"])
@@ -121,7 +123,7 @@ async def test_a_manual_refund_at_stripe_is_credited_and_audited(shop: Shop) -> 
     )
     await shop.wait_until_idle()
 
-    # A plain refund leaves the invoice as it was, so a credit note is written; where there was one, it is kept.
+    # A plain refund does not change the invoice, so a credit note is created; an existing one is kept.
     assert [await check_books(shop, payment) for payment in (whole, part, noted)] == [49_00, 10_00, 49_00]
     rows = await shop.rows("SELECT payment_id, basis, credit_note_id, requested_by FROM refunds")
     assert {(row["basis"], row["requested_by"]) for row in rows} == {("dashboard", "stripe")}
@@ -159,7 +161,7 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
         assert (await request_refund(shop, paid, GOODWILL, 10_00, key=f"{number}")).status_code == 201
     await shop.wait_until("SELECT count(*) = 2 FROM refunds WHERE attempts > 0")
 
-    async with asyncio.timeout(TIMEOUT):  # so many pauses are over at once
+    async with asyncio.timeout(TIMEOUT):  # several delays end at the same time
         while (await shop.rows("SELECT count(*) AS n FROM refunds WHERE attention IS NOT NULL"))[0]["n"] < 2:
             await shop.execute(
                 "UPDATE refunds SET due_at = now(), attempts = 20 WHERE attention IS NULL AND due_at > now()"
@@ -167,7 +169,7 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
             await asyncio.sleep(0.05)
     items = await support(shop, "attention")
     assert {(item["kind"], item["payment"]) for item in items} == {("credit_note", payment), ("credit_note", other)}
-    assert all("Stripe refuses the credit note" in item["why"] for item in items)
+    assert all("Stripe declines the credit note" in item["why"] for item in items)
     attended = await support(shop, "refunds", attention="true")
     assert {one["payment"] for one in attended} == {payment, other}
 
@@ -177,7 +179,7 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
     await shop.execute("UPDATE refunds SET due_at = now()")
     await shop.wait_until("SELECT count(*) = 0 FROM refunds WHERE due_at < now() + interval '30 minutes'")
     (due,) = await shop.rows("SELECT payment_id FROM refunds WHERE due_at IS NOT NULL")
-    assert due["payment_id"] == payment, "what somebody has seen to is left alone"
+    assert due["payment_id"] == payment, "a resolved item is not retried"
 
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")

@@ -1,8 +1,8 @@
 """
-Whatever readers, agents, supervisors, banks and hands in the Dashboard do at the same time: money goes back once each, never
-beyond what was paid, and Stripe's books and ours say the same.
+Random concurrent actions of readers, staff, banks and Dashboard users: each refund is paid once, refunds never exceed
+the payment, and our records match Stripe's.
 
-The seed is printed where a test fails: NEWSSTAND_SEED repeats it.
+A failing test prints its seed; set NEWSSTAND_SEED to repeat it.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from tests.support.shop import START_TIME, Person, Shop, open_shop
 QUICK, MANY = 5, 16
 STEPS, AT_ONCE = 3, 3
 LATER = datetime(2026, 9, 1, 18, tzinfo=UTC)
-# What a person may be told: a rule, and never a fault of ours.
+# Expected error codes: rules, never server errors.
 TOLD = {
     "refund_in_progress", "quote_changed", "nothing_to_refund", "nothing_unserved", "outside_guarantee", "guarantee_used",
     "not_the_first_payment", "payment_disputed", "refund_too_large", "own_request", "not_awaiting_approval",
@@ -43,7 +43,7 @@ TOLD = {
 
 
 class History:
-    """A shop full of people who do not wait for one another."""
+    """A shop with many concurrent users."""
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
         self.shop, self.chance = shop, chance
@@ -52,7 +52,7 @@ class History:
         self.clicks = 0
 
     async def opens(self, readers: int) -> None:
-        """Have readers subscribe, some with print from the beginning, some later; the calendar is known."""
+        """Subscribe readers, some with print at once and some later, and import the calendar."""
         await two_years(self.shop)
         for number in range(readers):
             reader = self.shop.person(f"reader-{number}")
@@ -66,14 +66,14 @@ class History:
             self.payments |= dict.fromkeys(await payment_ids(self.shop, reader), reader)
 
     async def goes_on(self) -> None:
-        """Have several things happen to each payment, at once."""
+        """Run several random actions on each payment concurrently."""
         doings = [self.happens(payment) for payment in self.payments for _ in range(AT_ONCE)]
         self.chance.shuffle(doings)
         await asyncio.gather(*doings)
         await self.shop.wait_until_idle()
 
     async def happens(self, payment: str) -> None:
-        """Have one thing happen, or the same click twice."""
+        """Run one random action, or the same click twice."""
         doing: Callable[[str], Awaitable[None]] = self.chance.choice(
             [
                 self.guarantee,
@@ -89,7 +89,7 @@ class History:
         await doing(payment)
 
     async def refund(self, payment: str, basis: str, amount: int) -> None:
-        """Click once, or twice with the same key, on what the quote said."""
+        """Request the quoted refund once, or twice with the same key."""
         by = self.chance.choice(agents(self.shop))
         key = self._key()
         clicks = [
@@ -111,11 +111,11 @@ class History:
             await self.refund(payment, basis, amount)
 
     async def goodwill(self, payment: str) -> None:
-        """Give a part, or so much that a second person has to agree."""
+        """Request goodwill for a part, or for an amount that requires approval."""
         await self.refund(payment, GOODWILL, self.chance.randrange(1, 45_00))
 
     async def click(self, payment: str) -> None:
-        """Have the reader take the guarantee themself."""
+        """Request a guarantee refund as the reader."""
         reader = self.payments[payment]
         quote = (await self.shop.get("/v1/me/refund-quote", reader)).json()
         if quote["amount"]["amount"] > 0:
@@ -123,7 +123,7 @@ class History:
             check(await self.shop.post("/v1/me/refunds", reader, body, **{"Idempotency-Key": self._key()}))
 
     async def decision(self, payment: str) -> None:
-        """Have supervisors agree, or not, to whatever waits; both at once, sometimes."""
+        """Approve or reject pending refunds, sometimes both at the same time."""
         waiting = (await self.shop.get("/v1/support/refunds", self.shop.agent, status="awaiting_approval")).json()[
             "data"
         ]
@@ -133,14 +133,14 @@ class History:
                 check(await decide_refund(self.shop, one["id"], verdict, by, key=self._key()))
 
     async def by_hand(self, payment: str) -> None:
-        """Give a part, or all that is left, in Stripe's Dashboard; Stripe may refuse."""
+        """Refund a part or the rest in Stripe's Dashboard; Stripe may decline."""
         if self.chance.random() < 0.5:
             more = {"amount": str(self.chance.randrange(1, 30_00))} if self.chance.random() < 0.7 else {}
-            with contextlib.suppress(httpx2.TransportError):  # the Dashboard runs into the same faults
+            with contextlib.suppress(httpx2.TransportError):  # the faults affect the Dashboard, too
                 await self.shop.stripe.post("/v1/refunds", data={"payment_intent": payment, **more})
 
     async def bank(self, payment: str) -> None:
-        """Have the reader's bank dispute the payment, and decide; rarely."""
+        """Dispute the payment and decide the dispute, with a low probability."""
         if self.chance.random() < 0.8:
             return
         charge = (await self.shop.stripe_get(f"/v1/payment_intents/{payment}"))["latest_charge"]
@@ -151,7 +151,7 @@ class History:
             await self.shop.stripe.post(f"/_sandbox/disputes/{opened.json()['id']}", json=verdict)
 
     async def faults(self) -> None:
-        """Have Stripe fail now and then."""
+        """Let some calls to Stripe fail."""
         for _ in range(4):
             fault: dict[str, Any] = self.chance.choice([{"action": "drop"}, {"action": "status", "status": 500}])
             path = self.chance.choice(("/v1/refunds", "/v1/credit_notes"))
@@ -160,7 +160,7 @@ class History:
             )
 
     async def balances(self) -> None:
-        """Check the books, payment by payment, and what follows from them for each reader."""
+        """Compare our records with Stripe's for each payment, and each reader's access with them."""
         for payment in self.payments:
             await check_books(self.shop, payment)
         for reader in self.readers:
@@ -193,7 +193,7 @@ class History:
 
 
 def check(answer: httpx2.Response) -> None:
-    """Nobody is told of a fault of ours."""
+    """Check that no response was a server error."""
     assert answer.status_code in {200, 201, 202} or answer.json()["code"] in TOLD, answer.text
 
 
@@ -202,7 +202,7 @@ async def lives(shop: Shop, readers: int) -> None:
     await history.opens(readers)
     for step in range(STEPS):
         if step == STEPS - 1:
-            await shop.advance_to(LATER)  # the guarantee is over
+            await shop.advance_to(LATER)  # the guarantee has expired
         await history.faults()
         await history.goes_on()
         await history.balances()
@@ -214,7 +214,7 @@ async def test_random_refund_histories_end_with_matching_records(shop: Shop) -> 
 
 @pytest.fixture
 async def large(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop with short leases, so that workers and clicks meet more often."""
+    """Provide a shop with short leases, so that workers and clicks conflict more often."""
     async with open_shop(database, sandbox, issuer, lease=timedelta(seconds=1)) as opened:
         yield opened
 

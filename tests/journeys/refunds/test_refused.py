@@ -1,4 +1,4 @@
-"""What may not be refunded is refused in clear words: nothing is done, here or at Stripe, and nobody learns of another."""
+"""Invalid refund requests are rejected with a reason, change nothing, and reveal nothing about other readers."""
 
 import httpx2
 
@@ -8,7 +8,7 @@ from tests.support.shop import Person, Shop
 
 
 async def paid(shop: Shop) -> tuple[Person, str]:
-    """Have Ada subscribe; return her and her payment."""
+    """Subscribe Ada; return her and her payment."""
     ada = shop.person()
     await shop.subscribe(ada)
     (payment,) = await payment_ids(shop, ada)
@@ -16,7 +16,7 @@ async def paid(shop: Shop) -> tuple[Person, str]:
 
 
 def refused(answer: httpx2.Response, status: int, code: str, *words: str) -> None:
-    """Check that it is refused, in words, and that nothing is told that was not said by whoever asks."""
+    """Check that a response is an error with a detail that reveals nothing beyond the request."""
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["title"]
@@ -27,7 +27,7 @@ def refused(answer: httpx2.Response, status: int, code: str, *words: str) -> Non
 
 
 async def untouched(shop: Shop, *, asked_for: int = 0) -> None:
-    """Check that no money moved, none was asked for, and Ada reads on."""
+    """Check that no refund was requested or paid and Ada keeps access."""
     assert await shop.stripe_requests("POST", "/v1/refunds") == []
     assert await shop.rows("SELECT key FROM intents WHERE action = 'refund'") == []
     assert len(await shop.rows("SELECT id FROM refunds")) == asked_for
@@ -73,7 +73,7 @@ async def test_a_missing_unknown_or_too_long_reason_is_rejected(shop: Shop) -> N
     for number, reason in enumerate((None, "", "because", "x" * 10_000, 7)):
         answer = await request_refund(shop, payment, GOODWILL, 10_00, key=f"r{number}", reason=reason)
         refused(answer, 422, "validation_failed", "reason")
-        assert len(answer.text) < 2_000, "what was sent is not sent back"
+        assert len(answer.text) < 2_000, "the input is not repeated"
     money = {"amount": 10_00, "currency": "usd"}
     without = {"payment": payment, "basis": GOODWILL, "amount": money, "expected_amount": money}
     answer = await shop.post("/v1/support/refunds", shop.agent, without, **{"Idempotency-Key": "w"})
@@ -89,7 +89,7 @@ async def test_a_reader_can_neither_refund_nor_see_another_readers_payment(shop:
     ada, payment = await paid(shop)
     bob = shop.person("bob")
 
-    # A reader's click names no payment: what is theirs is found by who they are.
+    # A reader's request names no payment; the reader's own payment is used.
     body = {"expected_amount": {"amount": 49_00, "currency": "usd"}}
     named = await shop.post("/v1/me/refunds", bob, {**body, "payment": payment}, **{"Idempotency-Key": "1"})
     refused(named, 422, "validation_failed", "payment")
@@ -148,5 +148,5 @@ async def test_an_outdated_quote_is_rejected_with_the_current_one(shop: Shop) ->
     mine = await shop.post("/v1/me/refunds", ada, {"expected_amount": seen}, **{"Idempotency-Key": "3"})
     refused(mine, 409, "quote_changed", "3900")
     refused(await decide_refund(shop, refund, "approve", supervisors(shop)[0]), 409, "quote_changed", "3900")
-    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1, "that of the Dashboard"
+    assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1, "the Dashboard refund"
     assert await shop.may_read(ada)

@@ -1,4 +1,4 @@
-"""Print is added later, so that one term was paid for twice: both payments go back together, each once, never beyond."""
+"""A term with two payments, because print was added later: both are refunded together, each once."""
 
 import asyncio
 from datetime import timedelta
@@ -10,7 +10,7 @@ from tests.support.shop import START_TIME, Person, Shop
 
 
 async def adds_print(shop: Shop, reader: Person) -> tuple[str, str]:
-    """Have print added within the term, and paid for; return the payments, that of print last."""
+    """Add print within the term and pay for it; return the payments, that of print last."""
     (held,) = (await shop.overview(reader))["subscriptions"]
     (price,) = (await shop.stripe_get("/v1/prices", product="newsstand_annual_print"))["data"]
     await shop.stripe_post(
@@ -22,7 +22,7 @@ async def adds_print(shop: Shop, reader: Person) -> tuple[str, str]:
 
 
 async def status_of(shop: Shop, reader: Person) -> str:
-    """Return what Stripe says of a reader's subscription."""
+    """Return the status of a reader's subscription at Stripe."""
     (held,) = (await shop.overview(reader))["subscriptions"]
     return str((await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"])
 
@@ -33,7 +33,7 @@ async def parts_of(shop: Shop, payment: str, basis: str) -> dict[str, int]:
 
 
 async def readers_with_print(shop: Shop, *names: str) -> list[tuple[Person, str, str]]:
-    """Have some subscribe and, after a month, add print."""
+    """Subscribe readers and add print after a month."""
     people = [shop.person(name) for name in names]
     for one in people:
         await shop.subscribe(one)
@@ -49,7 +49,7 @@ async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) ->
     both = {first: 49_00, later: 22_03}
     assert await parts_of(shop, first, GUARANTEE) == await parts_of(shop, later, GUARANTEE) == both
 
-    # Two agents, at either payment: it is one guarantee.
+    # Two agents refund one payment each: the guarantee covers both.
     desk = agents(shop)
     clicks = await asyncio.gather(
         *(
@@ -66,7 +66,7 @@ async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) ->
     assert (await shop.check(ada))["reason"] == "refunded"
     assert await status_of(shop, ada) == "canceled"
 
-    # A part of one went back before: the rest of both is what the guarantee gives.
+    # After a partial refund of one payment, the guarantee refunds the rest of both.
     assert (await request_refund(shop, printed, GOODWILL, 20_00, key="goodwill")).status_code == 201
     await shop.wait_until_idle()
     assert await shop.may_read(bea)
@@ -80,7 +80,7 @@ async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) ->
     for payment in (paid, printed):
         assert {q["reason"] for q in (await get_quotes(shop, payment)).values()} == {"nothing_to_refund"}
 
-    # By hand at Stripe, unheard of: the other goes back all the same, and what is gone is not given again.
+    # After a manual refund that we don't know of, only the other payment is refunded.
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe_post("/v1/refunds", payment_intent=added)
     answer = await request_refund(shop, opened, GUARANTEE, 71_03, key="half")
@@ -101,7 +101,7 @@ async def test_unserved_issues_of_both_payments_are_refunded_after_the_guarantee
 ) -> None:
     (ada, first, later), (bea, paid, printed) = await readers_with_print(shop, "ada", "bea")
     await shop.advance_to(LATER)
-    # 24 issues for 49.00, 11 of them served; 22 for 22.03, 9 of them. Rounded once, in the reader's favour.
+    # 24 issues for 49.00, 11 of them served; 22 for 22.03, 9 of them served. Rounded once, in the reader's favor.
     worth = 71_03 - int(49_00 * 11 / 24 + 22_03 * 9 / 22)
     for payment in (first, later):
         quote = (await get_quotes(shop, payment))[UNSERVED]
@@ -120,17 +120,17 @@ async def test_unserved_issues_of_both_payments_are_refunded_after_the_guarantee
     assert len(given(clicks)) == 1
     back = await check_books(shop, first), await check_books(shop, later)
     assert sum(back) == worth
-    assert max(abs(back[0] - parts[first]), abs(back[1] - parts[later])) <= 1, "whose part has the one cent"
+    assert max(abs(back[0] - parts[first]), abs(back[1] - parts[later])) <= 1, "which part includes the rounded cent"
     assert (await shop.check(ada))["reason"] == "refunded"
     assert await status_of(shop, ada) == "canceled"
 
-    # By hand: print alone given back is goodwill; the payment that opened the term ends it.
+    # A manual refund of print counts as goodwill; one of the payment that opened the term ends it.
     await shop.stripe_post("/v1/refunds", payment_intent=printed)
     await shop.wait_until_idle()
     assert await shop.may_read(bea)
     assert await status_of(shop, bea) == "active"
     quote = (await get_quotes(shop, paid))[UNSERVED]
-    assert quote["amount"]["amount"] == worth - 22_03, "what was given of the one is not given of the other again"
+    assert quote["amount"]["amount"] == worth - 22_03, "the refund of one payment does not count for the other"
     await shop.stripe_post("/v1/refunds", payment_intent=paid)
     await shop.wait_until_idle()
     assert (await check_books(shop, paid), await check_books(shop, printed)) == (49_00, 22_03)

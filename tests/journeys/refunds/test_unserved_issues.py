@@ -1,4 +1,4 @@
-"""The worth of the issues that are still to come, given back after the guarantee."""
+"""Refunds of unserved issues, after the guarantee has expired."""
 
 from datetime import UTC, datetime
 

@@ -222,7 +222,7 @@ async def test_subscribing_requires_signing_in(shop: Shop) -> None:
     assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated")
 
 
-async def test_customers_are_on_the_test_clock_of_the_policy_time(shop: Shop) -> None:
+async def test_the_test_clock_starts_at_the_start_time(shop: Shop) -> None:
     clock = await shop.stripe_get(f"/v1/test_helpers/test_clocks/{shop.clock}")
 
     assert clock["frozen_time"] == int(START_TIME.timestamp())
