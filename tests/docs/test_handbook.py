@@ -7,7 +7,7 @@ import pytest
 from tests.operations.processes import ROOT
 
 CONSOLE = ROOT / "app" / "console"
-SOURCES = [*CONSOLE.glob("templates/*.html"), *CONSOLE.glob("*.py")]
+SOURCES = [*CONSOLE.glob("templates/*.html"), *CONSOLE.glob("*.py"), ROOT / "app" / "domain" / "refunds.py"]
 SHOWN = " ".join(" ".join(path.read_text().split()) for path in SOURCES)
 LABELS = [
     pytest.param(label, id=f"{path.stem}: {label}")

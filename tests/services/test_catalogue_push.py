@@ -227,8 +227,8 @@ def test_an_error_of_stripe_is_reported(newsstand: Newsstand, tmp_path: Path) ->
     refused = newsstand(f"push --file {unknown}")
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [
-        "Stripe refused: No such tax code: 'txcd_00000001'",
-        "1 change was made for certain. Push again: nothing is done twice.",
+        "Stripe declined the request: No such tax code: 'txcd_00000001'",
+        "1 change was made before the error. Push again; nothing is done twice.",
     ]
 
 
