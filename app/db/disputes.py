@@ -17,6 +17,9 @@ _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.opened_at, _ROWS.c.id)
 )
+_UNREFUNDABLE = select(_ROWS.c.payment_id).where(
+    _ROWS.c.subscriber_id == bindparam("subscriber"), ~_ROWS.c.is_charge_refundable
+)
 
 
 async def keep(
@@ -76,9 +79,10 @@ async def of_invoice(session: Session, invoice_id: str) -> list[Dispute]:
     return await _all(session, Row.payment_id.in_(paid))
 
 
-async def of_payment(session: Session, payment_id: str) -> list[Dispute]:
-    """Return the disputes of a payment, the earliest first."""
-    return await _all(session, Row.payment_id == payment_id)
+async def unrefundable_payments(session: Session, subscriber_id: str) -> frozenset[str]:
+    """Return the ids of a subscriber's payments that can't be refunded because the bank returned the money."""
+    found = await session.execute(_UNREFUNDABLE, {"subscriber": subscriber_id})
+    return frozenset(row.payment_id for row in found)
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Dispute]:

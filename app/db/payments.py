@@ -13,6 +13,9 @@ from app.domain.subscriptions import Payment
 
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
 _ADD = insert(_ROWS).on_conflict_do_nothing(index_elements=[Row.id])  # built once, and Core's
+_OF_SUBSCRIPTION = (
+    select(*_ROWS.c).where(_ROWS.c.subscription_id == bindparam("subscription")).order_by(_ROWS.c.paid_at, _ROWS.c.id)
+)
 _OF_SUBSCRIBER = (
     select(*_ROWS.c)
     .join(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.id == _ROWS.c.subscription_id)
@@ -84,7 +87,7 @@ async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
 
 async def of_subscription(session: Session, subscription_id: str) -> list[Payment]:
     """Return a subscription's payments, the earliest first."""
-    return await _all(session, Row.subscription_id == subscription_id)
+    return [_payment(row) for row in await session.execute(_OF_SUBSCRIPTION, {"subscription": subscription_id})]
 
 
 async def of_invoice(session: Session, invoice_id: str) -> list[Payment]:

@@ -14,14 +14,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, insert
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import IssueAdjustment as Adjusted
+from app.db.models import Payment, table_of
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
-from app.db.models import table_of
 from app.domain.errors import Unavailable
 from app.domain.subscriptions import LIVE, OVER, Adjustment, StripeSubscriptionState, Subscription, Term
 
 # Built once, and Core's: what is looked at for each event should cost no more than it must.
-_ROWS, _TERMS = table_of(Row), table_of(TermRow)
+_ROWS, _TERMS, _PAYMENTS = table_of(Row), table_of(TermRow), table_of(Payment)
 _VERSION = select(_ROWS.c.version).where(_ROWS.c.stripe_id == bindparam("its_id"))
 _VERSIONS = select(_ROWS.c.stripe_id, _ROWS.c.version).where(
     _ROWS.c.stripe_id == func.any(bindparam("their_ids", type_=ARRAY(TEXT)))
@@ -45,6 +45,11 @@ _TERMS_OF_SUBSCRIBER = _ALL_TERMS.join(_ROWS, _ROWS.c.id == _TERMS.c.subscriptio
 )
 _OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.created_at, _ROWS.c.id)
+)
+_OF_PAYMENT = (
+    select(*_ROWS.c)
+    .join(_PAYMENTS, _PAYMENTS.c.subscription_id == _ROWS.c.id)
+    .where(_PAYMENTS.c.id == bindparam("payment"))
 )
 _LIVE_OF = _OF_SUBSCRIBER.where(_ROWS.c.status.in_(LIVE), _ROWS.c.ended_here_at.is_(None))
 
@@ -250,6 +255,12 @@ async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
 async def by_id(session: Session, subscription_id: str) -> Subscription | None:
     """Return the subscription of our id, as it stands now."""
     return _maybe(await session.get(Row, subscription_id, populate_existing=True))
+
+
+async def of_payment(session: Session, payment_id: str) -> Subscription | None:
+    """Return the subscription of a payment."""
+    row = (await session.execute(_OF_PAYMENT, {"payment": payment_id})).one_or_none()
+    return of_row(row) if row is not None else None
 
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
