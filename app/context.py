@@ -13,7 +13,8 @@ from app.clock import Clock
 from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
 from app.db.inbox_writer import InboxWriter
-from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.dunning import AccessPolicy
+from app.domain.plans import Catalogue
 from app.domain.rules import Rules
 from app.settings import Settings
 

@@ -17,6 +17,7 @@ from app.db.engine.session import Record, Session
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
 from app.db.subscribers import Subscriber
+from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
     ENDED,
     EntitlementSet,
@@ -30,7 +31,7 @@ from app.domain.entitlements import (
 )
 from app.domain.grants import denial_reason_of, grants_of
 from app.domain.issues import schedule_terms
-from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.plans import Catalogue
 from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription, Term
 

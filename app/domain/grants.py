@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from app.domain.disputes import DISPUTE_LOST
+from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
     ENDED,
     GRACE_PERIOD,
@@ -21,7 +22,7 @@ from app.domain.entitlements import (
     AccessPeriod,
     Grant,
 )
-from app.domain.plans import EDITIONS, AccessPolicy, Catalogue
+from app.domain.plans import EDITIONS, Catalogue
 from app.domain.status_table import AccessRule, classify
 from app.domain.subscriptions import Subscription, Term
 

@@ -5,14 +5,14 @@ Whether a feature is granted or only announced is asked at the time of reading, 
 there on that date for all who have the plan, without a deployment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
-from app.domain.dated_policies import Dated, Policies, value_on
+from app.domain.dated_policies import Policies
 from app.domain.disputes import DisputePolicy
 from app.domain.errors import Conflict, Invalid
+from app.domain.guarantee import Guarantee
 from app.domain.money import Money
 
 DIGITAL, PRINT = "digital", "print"
@@ -75,32 +75,6 @@ class Price:
     tax_behavior: str
     ships_to: tuple[str, ...] = ()  # ISO 3166 countries of the postage band; print only
     postage_band: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuaranteeTerms:
-    """Money back within ``days``: of a subscription's first payment only, or of each renewal's too."""
-
-    days: int
-    renewals: bool = False
-    once: bool = True  # for each subscriber
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guarantee:
-    """
-    The promise of money back. A reader has what was promised on the day they paid, whatever changed since.
-
-    ``changes`` hold from their day, on the publisher's calendar.
-    """
-
-    title: str
-    terms: GuaranteeTerms
-    changes: Sequence[Dated[GuaranteeTerms]] = ()
-
-    def on(self, day: date) -> GuaranteeTerms:
-        """Return what was promised to whoever paid on ``day``."""
-        return value_on(self.changes, day, self.terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +154,3 @@ class Catalogue:
         if name not in self.features:
             raise UnknownFeature(f"there is no feature {name!r}", feature=name)
         return self.features[name]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessPolicy:
-    """How far access outlives what is paid, by policy (rules.md, rule 3)."""
-
-    renewal_allowance: timedelta  # Stripe charges an hour after the period turns, and its events come later still
-    grace_period: timedelta  # while a failed renewal is tried again
-    zone: ZoneInfo  # the publisher's: issues come out by its days

@@ -7,15 +7,15 @@ issues. It has one part for each payment of the term (print added later is paid 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from app.domain.dated_policies import Policies
 from app.domain.errors import DomainError
+from app.domain.guarantee import Guarantee, guaranteed_until
 from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, OtherCurrency
-from app.domain.plans import Guarantee
 from app.domain.refunds import (
     AWAITING,
     CANCELED,
@@ -179,16 +179,6 @@ def progress_of(
         before = 0 if payment.invoice_id == term.invoice_id else run.ledger(payment.paid_at).served
         found[payment.id] = IssueProgress(bought=ledger.owed - before, served=ledger.served - before)
     return found
-
-
-def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """
-    Return the end (excluded) of the guarantee: midnight after the ``days``-th day, on the publisher's calendar.
-
-    Days are those of the wall calendar, so a change of clocks neither adds nor takes an hour from the last one.
-    """
-    last_day = paid_at.astimezone(zone).date() + timedelta(days=days)
-    return datetime.combine(last_day + timedelta(days=1), time(), tzinfo=zone)
 
 
 def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Quote:

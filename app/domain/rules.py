@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.dunning import AccessPolicy
+from app.domain.plans import Catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from app.domain.plans import AccessPolicy
+from app.domain.dunning import AccessPolicy
 from app.domain.subscriptions import OVER, Subscription, Term
 from app.domain.transitions import CANCEL, DOCS, PAUSE, TRIALS, unreachable_reason
 from app.domain.transitions import RETRIES as DUNNING

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from app.domain.dated_policies import Dated, GoodwillLimits, Policies
 from app.domain.disputes import DisputePolicy
+from app.domain.guarantee import Guarantee, GuaranteeTerms
 from app.domain.money import Money
 from app.domain.plans import (
     DIGITAL,
@@ -26,8 +27,6 @@ from app.domain.plans import (
     BadCatalogue,
     Catalogue,
     Feature,
-    Guarantee,
-    GuaranteeTerms,
     Plan,
     Price,
 )

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from app.api import plans, problems
 from app.clock import SystemClock
-from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.dunning import AccessPolicy
+from app.domain.plans import Catalogue
 from app.domain.rules import Rules
 from app.services.catalogue import load
 

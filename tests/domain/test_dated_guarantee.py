@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.dated_policies import Dated
-from app.domain.plans import Guarantee, GuaranteeTerms
+from app.domain.guarantee import Guarantee, GuaranteeTerms
 from app.domain.quotes import RefundContext, guarantee_quote, quote_guarantee
 from app.domain.refunds import (
     CANCELED,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
     COMING_SOON,
     ENDED,
@@ -32,7 +33,7 @@ from app.domain.entitlements import (
     load_features,
 )
 from app.domain.grants import denial_reason_of, grants_of
-from app.domain.plans import AccessPolicy, Feature, UnknownFeature
+from app.domain.plans import Feature, UnknownFeature
 from app.domain.subscriptions import Subscription, Term
 from app.services import catalogue
 

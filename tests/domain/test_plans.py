@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.domain.guarantee import Guarantee, GuaranteeTerms
 from app.domain.money import Money
 from app.domain.plans import (
     Catalogue,
     Feature,
-    Guarantee,
-    GuaranteeTerms,
     Plan,
     Price,
     PriceUnavailable,

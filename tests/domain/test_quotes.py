@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.guarantee import Guarantee, GuaranteeTerms, guaranteed_until
 from app.domain.money import Money, OtherCurrency
-from app.domain.plans import Guarantee, GuaranteeTerms
 from app.domain.quotes import (
     RefundContext,
     accept,
-    guaranteed_until,
     quote_guarantee,
     quotes,
 )

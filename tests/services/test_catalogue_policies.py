@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.plans import GuaranteeTerms
+from app.domain.guarantee import GuaranteeTerms
 from app.services.catalogue import load
 from tests.services.test_catalogue import problems
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from app.db import grants, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
-from app.domain.plans import AccessPolicy, Catalogue
+from app.domain.dunning import AccessPolicy
+from app.domain.plans import Catalogue
 from app.domain.subscriptions import StripeItemState, StripeSubscriptionState, Term
 from tests.support.shop import CATALOGUE
 
