@@ -1,11 +1,13 @@
 """What many tests stand on. Each part is real: PostgreSQL, the identity provider, and Stripe's stand-in over HTTP."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from app.db.engine.session import Sessions, make_engine, make_sessions
+from demo.stack import Ports, Stack
 from tests.support.database import Postgres, home_of
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.sandbox import sandbox
@@ -36,6 +38,15 @@ async def sessions(database: str) -> AsyncIterator[Sessions]:
     engine = make_engine(database, pool_size=5)
     yield make_sessions(engine)
     await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Run the whole demo. Tests that use it belong to the xdist group "stack", so that it is started once."""
+    running = Stack(Ports.free(), report=lambda _: None)
+    asyncio.run(running.start())
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")

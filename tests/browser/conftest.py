@@ -1,12 +1,11 @@
-"""One running stack and one browser for all tests of this folder, and a window for each person."""
+"""One browser for all tests of this folder, and a window for each person."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
-from demo.stack import Ports, Stack
+from demo.stack import Stack
 from tests.browser.visitors import Visitor, chromium
 from tests.support.packages import skip_without
 
@@ -17,17 +16,14 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(scope="package")
-def shop() -> Iterator[Stack]:
-    """Run the whole demo."""
-    stack = Stack(Ports.free(), report=lambda _: None)
-    asyncio.run(stack.start())
-    yield stack
-    stack.stop()
+def shop(stack: Stack) -> Stack:
+    """The running demo."""
+    return stack
 
 
 @pytest.fixture(scope="package")
 def browser(shop: Stack) -> Iterator[Browser]:
-    """Run a browser. It starts after the stack and ends before it: while it runs, this thread has an event loop."""
+    """Run a browser. It starts after the demo: while it runs, this thread has an event loop."""
     with chromium() as running:
         yield running
 

@@ -11,7 +11,7 @@ from tests.browser.visitors import Visitor
 A_SAMPLE = """document
   .querySelectorAll("article:nth-of-type(n+3), nav li:nth-of-type(n+3), #errors ~ div tr:nth-of-type(n+3)")
   .forEach(element => element.remove())"""
-pytestmark = pytest.mark.xdist_group("browser")  # these tests share one stack and one browser
+pytestmark = pytest.mark.xdist_group("stack")
 
 
 def test_the_api_reference_is_accessible(new_visitor: Callable[[], Visitor]) -> None:

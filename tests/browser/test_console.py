@@ -17,7 +17,7 @@ from tests.browser.visitors import ConsoleUser, Visitor
 
 NewVisitor = Callable[[], Visitor]
 NewAgent = Callable[..., ConsoleUser]
-pytestmark = pytest.mark.xdist_group("browser")  # these tests share one stack and one browser
+pytestmark = pytest.mark.xdist_group("stack")
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 

@@ -11,7 +11,7 @@ from tests.browser import page_checks
 from tests.browser.visitors import CARD_WITH_3D_SECURE, DECLINED_CARD, GATED_ARTICLE, GATED_ARTICLE_END, Visitor
 
 NewVisitor = Callable[[], Visitor]
-pytestmark = pytest.mark.xdist_group("browser")  # these tests share one stack and one browser
+pytestmark = pytest.mark.xdist_group("stack")
 
 
 def test_reader_subscribes_cancels_resumes_and_gets_a_refund(new_visitor: NewVisitor) -> None:

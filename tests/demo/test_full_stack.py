@@ -2,17 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
 
 import pytest
 
 from demo.browser import Browser, Page
 from demo.identity_provider.users import DEMO_PASSWORD
-from demo.stack import Ports, Stack
+from demo.stack import Stack
 from demo.tour import ADDRESS, CARD
 from tests.demo.conftest import running
 
-pytestmark = pytest.mark.xdist_group("everything")  # these tests share one stack
+pytestmark = pytest.mark.xdist_group("stack")  # these tests share one stack
 
 GATED = "/articles/a-bakery-without-a-door"
 GATED_END = "slid it out into the cold."
@@ -21,12 +20,9 @@ ARCHIVE_END = "and would not say."
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[Stack]:
-    """A running stack, shared by the tests of this file."""
-    stack = Stack(Ports.free(), report=lambda _: None)
-    asyncio.run(stack.start())
-    yield stack
-    stack.stop()
+def shop(stack: Stack) -> Stack:
+    """The running demo."""
+    return stack
 
 
 async def sign_up(browser: Browser, shop: Stack) -> str:

@@ -20,7 +20,7 @@ from tests.support.packages import skip_without
 DEPLOY = Path(__file__).parents[2] / "deploy" / "gate"
 PATH = os.environ["PATH"] + ":/usr/sbin"
 TIMEOUT = 30.0  # seconds
-pytestmark = [pytest.mark.xdist_group("gates"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(240)]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,9 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[Stack]:
-    stack = Stack(Ports.free(), report=lambda _: None)
-    asyncio.run(stack.start())
-    yield stack
-    stack.stop()
+def shop(stack: Stack) -> Stack:
+    """The running demo."""
+    return stack
 
 
 @contextmanager
