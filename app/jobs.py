@@ -1,12 +1,14 @@
 """
-The background jobs: what a worker does with each kind of due row, and with each kind of event.
+The tables of background work: the job for each kind of due row, and the handler for each kind of object in an event.
 
-A new kind of due row is one more entry in :func:`jobs`; a new kind of object that events are about is one more entry in
-:func:`event_handlers`.
+A new kind of due row is one more line in :data:`ROW_JOBS`, a new kind of object one more line in :func:`event_handlers`.
+Which event types are about which kind of object is in :data:`app.domain.events.FAMILIES`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from app.context import Context
 from app.db import inbox
@@ -32,116 +34,135 @@ from app.services import (
     subscriptions,
     webhooks,
 )
-from app.services import events as stored_events
-from app.worker import Job, Worker, attend
+from app.services import events as inbox_events
+from app.worker import Job, Worker, run_rows
+
+
+class RowUseCase(Protocol):
+    """Completes the work of one due row."""
+
+    async def __call__(self, ctx: Context, row_id: str, /, *, now: datetime) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowJob:
+    """What is done for each due row of a table."""
+
+    table: str
+    use_case: RowUseCase
+    all_rows_at_once: bool = False  # one call completes every due row
+
+
+async def seal_audit_log(ctx: Context, _row_id: str, /, *, now: datetime) -> None:
+    """Add the new entries of the audit log to its chain."""
+    await audit.seal(ctx)
+
+
+async def update_dashboard(ctx: Context, _row_id: str, /, *, now: datetime) -> None:
+    """Compute the numbers of the console's dashboard."""
+    await dashboard_stats.update(ctx, now=now)
+
+
+async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
+    """Run a scheduled reconciliation, and schedule the next one."""
+    with backlog():
+        await reconciliation.run(ctx, sweep_id, now=now)
+    await schedule_reconciliation(ctx)
+
+
+ROW_JOBS = (
+    RowJob(table="refunds", use_case=refunds.finish),
+    RowJob(table="subscriptions", use_case=cancellations.finish),
+    RowJob(table="calendar_work", use_case=issues.apply_calendar_change),
+    RowJob(table="audit_unsealed", use_case=seal_audit_log, all_rows_at_once=True),
+    RowJob(table="figures", use_case=update_dashboard),
+    RowJob(table="sweeps", use_case=reconcile),
+)
+
+
+def event_handlers(
+    ctx: Context, *, now: datetime, version: int | None = None, fetched: StripeSubscriptionState | None = None
+) -> dict[str, webhooks.Handler]:
+    """
+    Return the handler for each kind of object that an event can be about. It gets the object's ID.
+
+    :param version: of our copy, if the object is a subscription whose version is known.
+    :param fetched: the subscription's state, if it was fetched since.
+    """
+    return {
+        events.SUBSCRIPTION: partial(subscriptions.sync, ctx, now=now, version=version, fetched=fetched),
+        events.INVOICE: partial(subscriptions.redirect_invoice, ctx),
+        events.CREDITED: partial(subscriptions.sync_credited_invoice, ctx, now=now),
+        events.PAYMENT: partial(payments.sync, ctx, now=now),
+        events.DISPUTE: partial(payments.record_unrelated_dispute, ctx, now=now),
+        events.DUPLICATES: partial(duplicates.resolve, ctx, now=now),
+        events.CHECKOUT: partial(checkout.sync, ctx),
+        events.CUSTOMER: partial(customers.sync, ctx),
+    }
 
 
 def make_worker(ctx: Context) -> Worker:
-    """Return a worker with a job for each kind of work."""
+    """Return a worker that runs every job."""
     jobs = Jobs(ctx)
     return Worker(
         ctx.sessions,
         [
-            Job(table="events", do=jobs.apply_events, claim=inbox.claim),
-            Job(table="refunds", do=jobs.finish_refunds),
-            Job(table="subscriptions", do=jobs.finish_cancellations),
-            Job(table="calendar_work", do=jobs.follow_calendar),
-            Job(table="audit_unsealed", do=jobs.seal_audit),
-            Job(table="figures", do=jobs.count_figures),
-            Job(table="sweeps", do=jobs.reconcile),
+            Job(table="events", run=jobs.apply_events, claim=inbox.claim),
+            *(Job(table=job.table, run=partial(jobs.run_row_job, job)) for job in ROW_JOBS),
         ],
-        tidy=jobs.tidy,
+        housekeeping=jobs.housekeeping,
         lease=ctx.settings.lease,
         listen_dsn=listen_dsn(ctx.settings, ctx.dsn),
-        at_once=ctx.settings.worker_concurrency,
+        concurrency=ctx.settings.worker_concurrency,
         catch_up=jobs.catch_up,
     )
 
 
 class Jobs:
-    """The work of each kind, over one context."""
+    """Runs the jobs of one process."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._closing = webhooks.closing(ctx)
+        self._event_closer = webhooks.event_closer(ctx)
 
-    async def apply_events(self, claimed: leases.Claimed, owner: str) -> None:
+    async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:
+        """Complete the due rows of a key."""
+        if job.all_rows_at_once:
+            claimed = replace(claimed, ids=claimed.ids[:1])
+        run = partial(job.use_case, self._ctx, now=await self._ctx.clock.policy())
+        await run_rows(self._ctx.sessions, job.table, claimed, owner, run)
+
+    async def apply_events(
+        self, claimed: leases.Claimed, owner: str, *, fetched: StripeSubscriptionState | None = None
+    ) -> None:
         """Apply the events about one object."""
-        await self._apply(claimed, owner)
+        now = await self._ctx.clock.policy()
+        handlers = event_handlers(self._ctx, now=now, version=claimed.version, fetched=fetched)
+        max_attempts = self._ctx.settings.event_attempts
+        with backlog():
+            await webhooks.apply(
+                self._ctx, handlers, claimed, owner=owner, max_attempts=max_attempts, closer=self._event_closer
+            )
 
     async def catch_up(self, owner: str) -> bool:
         """Apply a large backlog of events by listing; return whether there was one."""
 
-        async def do(claimed: leases.Claimed, seen: StripeSubscriptionState | None) -> None:
-            await self._apply(claimed, owner, seen=seen)
+        async def apply(claimed: leases.Claimed, fetched: StripeSubscriptionState | None) -> None:
+            await self.apply_events(claimed, owner, fetched=fetched)
 
         with backlog():
-            return await webhooks.catch_up(self._ctx, partial(subscriptions.listed, self._ctx), do, owner=owner)
+            return await webhooks.catch_up(self._ctx, partial(subscriptions.fetch_all, self._ctx), apply, owner=owner)
 
-    async def finish_refunds(self, claimed: leases.Claimed, owner: str) -> None:
-        """Finish the refunds of a payment."""
-        finish = partial(refunds.finish, self._ctx, now=await self._ctx.clock.policy())
-        await attend(self._ctx.sessions, "refunds", claimed, owner, finish)
-
-    async def finish_cancellations(self, claimed: leases.Claimed, owner: str) -> None:
-        """Finish the cancellation of a subscription."""
-        finish = partial(cancellations.finish, self._ctx, now=await self._ctx.clock.policy())
-        await attend(self._ctx.sessions, "subscriptions", claimed, owner, finish)
-
-    async def follow_calendar(self, claimed: leases.Claimed, owner: str) -> None:
-        """Apply a change of the calendar to the subscriptions that it concerns."""
-        follow = partial(issues.follow, self._ctx, now=await self._ctx.clock.policy())
-        await attend(self._ctx.sessions, "calendar_work", claimed, owner, follow)
-
-    async def seal_audit(self, claimed: leases.Claimed, owner: str) -> None:
-        """Add new audit entries to the chain. One call seals all that are pending."""
-        once = replace(claimed, ids=claimed.ids[:1])
-        await attend(self._ctx.sessions, "audit_unsealed", once, owner, partial(audit.seal, self._ctx))
-
-    async def count_figures(self, claimed: leases.Claimed, owner: str) -> None:
-        """Count the figures of the console's front page."""
-        now = await self._ctx.clock.policy()
-
-        async def count(_: str) -> None:
-            await dashboard_stats.count(self._ctx, now=now)
-
-        await attend(self._ctx.sessions, "figures", claimed, owner, count)
-
-    async def reconcile(self, claimed: leases.Claimed, owner: str) -> None:
-        """Compare our records with Stripe's."""
-
-        async def run(sweep_id: str) -> None:
-            with backlog():
-                await reconciliation.run(self._ctx, sweep_id, now=await self._ctx.clock.policy())
-            await self._keep_schedule()
-
-        await attend(self._ctx.sessions, "sweeps", claimed, owner, run)
-
-    async def tidy(self) -> None:
-        """Delete what is past its retention, and schedule the next reconciliation."""
+    async def housekeeping(self) -> None:
+        """Delete what is past its retention period, and schedule the next reconciliation."""
         await idempotency.prune(self._ctx)
         await revocations.prune(self._ctx)
-        await stored_events.prune(self._ctx)
-        await self._keep_schedule()
+        await inbox_events.prune(self._ctx)
+        await schedule_reconciliation(self._ctx)
 
-    async def _keep_schedule(self) -> None:
-        settings, now = self._ctx.settings, self._ctx.clock.real()
-        at = settings.reconcile_at
-        due_in = until_next(at, now=now, zone=settings.zone) if at is not None else None
-        await reconciliation.keep_schedule(self._ctx, due_in=due_in)
 
-    async def _apply(self, claimed: leases.Claimed, owner: str, *, seen: StripeSubscriptionState | None = None) -> None:
-        ctx, now = self._ctx, await self._ctx.clock.policy()
-        handlers: dict[str, webhooks.Handler] = {
-            events.SUBSCRIPTION: partial(subscriptions.refresh, ctx, now=now, version=claimed.version, seen=seen),
-            events.INVOICE: partial(subscriptions.look_from_invoice, ctx),
-            events.CREDITED: partial(subscriptions.refresh_credited, ctx, now=now),
-            events.PAYMENT: partial(payments.follow, ctx, now=now),
-            events.DUPLICATES: partial(duplicates.settle, ctx, now=now),
-            events.DISPUTE: partial(payments.follow_dispute, ctx, now=now),
-            events.CHECKOUT: partial(checkout.refresh, ctx),
-            events.CUSTOMER: partial(customers.follow, ctx),
-        }
-        with backlog():
-            most = ctx.settings.event_attempts
-            await webhooks.apply(ctx, handlers, claimed, owner=owner, most=most, done=self._closing)
+async def schedule_reconciliation(ctx: Context) -> None:
+    """Schedule the next reconciliation as the settings say."""
+    at, now = ctx.settings.reconcile_at, ctx.clock.real()
+    due_in = until_next(at, now=now, zone=ctx.settings.zone) if at is not None else None
+    await reconciliation.schedule(ctx, due_in=due_in)

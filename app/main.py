@@ -104,7 +104,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     """Build what only the API has, and listen for changes of entitlements meanwhile."""
     settings = ctx.settings
     authenticator = Authenticator(
-        ctx, ctx.clock, greet=partial(imports.greet, ctx) if settings.claim_by_email else None
+        ctx, ctx.clock, on_sign_in=partial(imports.claim_by_email, ctx) if settings.claim_by_email else None
     )
     entitlements = Entitlements(EntitlementLookup(ctx.pool), ctx.catalogue, outage_allowance=settings.outage_allowance)
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)

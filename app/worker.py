@@ -1,8 +1,8 @@
 """
-Time in: the jobs that run by themselves.
+The worker: claims due rows, runs their job and waits until more are due.
 
-Each kind of work has a *job*: a table with due rows, and what is done for a leased key. The worker claims, does, and
-waits to be woken by a notice or by its clock. It keeps no state; any number of workers may run, anywhere.
+Which job is run for which rows is in :mod:`app.jobs`. A worker has no state of its own, so any number of them may run, on
+any machine. It is woken by notifications of the database and by its clock.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from app.db.engine import leases, notifications
 from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
 from app.domain.refunds import RefundRefused
 
-AT_ONCE = 10  # keys of one kind that a worker has in hand
-TIDY = 3600.0  # seconds between removals of what is kept for a day only
-POLL = 1.0  # seconds between looks when nobody refetches
+CONCURRENCY = 10  # keys of one job that a worker processes at the same time
+POLL_SECONDS = 1.0  # between queries for due rows when no notification arrives
+HOUSEKEEPING_SECONDS = 3600.0  # between two runs of the housekeeping
 log = structlog.get_logger()
 
 
 class Claim(Protocol):
-    """Leases what is due of one kind of work."""
+    """Leases due rows of one kind."""
 
     async def __call__(
         self, session: Session, /, *, owner: str, lease: timedelta, limit: int
@@ -37,159 +37,174 @@ class Claim(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One kind of work. ``do`` is given what was claimed and our name; it releases the key and never raises."""
+    """What is done for the due rows of a table. ``run`` gets the claimed rows of a key and the worker's name."""
 
     table: str
-    do: Callable[[leases.Claimed, str], Awaitable[None]]
-    claim: Claim | None = None  # None: as every kind of work is
+    run: Callable[[leases.Claimed, str], Awaitable[None]]  # releases the key and never raises
+    claim: Claim | None = None  # None: :func:`app.db.engine.leases.claim`
 
 
 class Worker:
-    """Does what is due until it is cancelled."""
+    """Runs the jobs of due rows until it is cancelled."""
 
     def __init__(
         self,
         sessions: Sessions,
         jobs: Sequence[Job],
         *,
-        tidy: Callable[[], Awaitable[object]],
+        housekeeping: Callable[[], Awaitable[object]],
         lease: timedelta,
         listen_dsn: str | None,
-        at_once: int = AT_ONCE,
+        concurrency: int = CONCURRENCY,
         catch_up: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
-        """:param catch_up: looks a large backlog up, given our name; tells whether there was one."""
-        self._at_once, self._catch_up = at_once, catch_up
+        """
+        Create a worker.
+
+        :param listen_dsn: where notifications are received; None: the worker only polls.
+        :param catch_up: processes a large backlog; gets the worker's name and returns whether there was a backlog.
+        """
+        self._concurrency, self._catch_up = concurrency, catch_up
         self.owner = f"worker-{secrets.token_hex(8)}"
-        self._sessions, self._jobs, self._tidy = sessions, jobs, tidy
+        self._sessions, self._jobs, self._housekeeping = sessions, jobs, housekeeping
         self._lease, self._listen_dsn = lease, listen_dsn
         self._wakes = [asyncio.Event() for _ in jobs]
 
     def wake(self) -> None:
-        """Have it look at once."""
+        """Make every job query for due rows now."""
         for wake in self._wakes:
             wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled, whatever happens. A database that is gone is waited for."""
+        """Work until cancelled. After any error, a database outage included, start again."""
         while True:
             try:
                 await self._run()
             except Exception:
-                log.exception("worker_begins_again")
-                await asyncio.sleep(POLL)
+                log.exception("worker_restarted")
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for job, wake in zip(self._jobs, self._wakes, strict=True):
                 tasks.create_task(self._loop(job, wake))
-            tasks.create_task(self._keep_leases())
-            tasks.create_task(self._keep_tidy())
+            tasks.create_task(self._renew_leases())
+            tasks.create_task(self._run_housekeeping())
             if self._catch_up is not None:
-                tasks.create_task(self._keep_up(self._catch_up))
+                tasks.create_task(self._run_catch_up(self._catch_up))
             if self._listen_dsn is not None:
                 tasks.create_task(notifications.listen(self._listen_dsn, self.wake))
 
     async def _loop(self, job: Job, wake: asyncio.Event) -> None:
-        """Have ``at_once`` keys in hand, and claim as many more while they are done; half of them at a time, or all."""
+        """
+        Claim and run one job's work.
+
+        Up to as many keys as run at the same time are claimed in advance. More are claimed when half of those are left,
+        because one query for many keys costs less than many queries.
+        """
         running: set[asyncio.Task[None]] = set()
         claimed: deque[leases.Claimed] = deque()
 
-        def begin() -> None:
-            while claimed and len(running) < self._at_once:
-                task = asyncio.create_task(self._do(job, claimed.popleft()))
+        def start_claimed() -> None:
+            while claimed and len(running) < self._concurrency:
+                task = asyncio.create_task(self._run_job(job, claimed.popleft()))
                 running.add(task)
                 task.add_done_callback(ended)
 
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
-            begin()
-            if len(claimed) * 2 <= self._at_once:
+            start_claimed()
+            if len(claimed) * 2 <= self._concurrency:
                 wake.set()
 
         try:
             while True:
                 wake.clear()
-                room = self._at_once - len(claimed)
-                more = await self._claim(job, room) if room * 2 >= self._at_once else ()
+                room = self._concurrency - len(claimed)
+                more = await self._claim(job, room) if room * 2 >= self._concurrency else ()
                 claimed.extend(more)
-                begin()
+                start_claimed()
                 if not more:
-                    await _first(wake, POLL)
+                    await _wait_for(wake, POLL_SECONDS)
         finally:
-            claimed.clear()  # their leases end, and others do them
+            claimed.clear()  # their leases expire, and another worker claims them
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _claim(self, job: Job, most: int) -> Sequence[leases.Claimed]:
+    async def _claim(self, job: Job, limit: int) -> Sequence[leases.Claimed]:
         claim = job.claim or partial(leases.claim, table=job.table)
         try:
             async with self._sessions.begin() as session:
-                return await claim(session, owner=self.owner, lease=self._lease, limit=most)
+                return await claim(session, owner=self.owner, lease=self._lease, limit=limit)
         except DATABASE_FAILURES as failure:
-            log.warning("worker_waits", table=job.table, error=f"{type(failure).__name__}: {failure}")
+            log.warning("lease_claim_failed", table=job.table, error=describe(failure))
             return []
 
-    async def _do(self, job: Job, claimed: leases.Claimed) -> None:
+    async def _run_job(self, job: Job, claimed: leases.Claimed) -> None:
         with bound_contextvars(request_id=f"{self.owner}/{claimed.key}"):
             try:
-                await job.do(claimed, self.owner)
+                await job.run(claimed, self.owner)
             except Exception:
-                log.exception("work_failed", table=job.table, key=claimed.key)  # its lease ends, and it is tried again
+                log.exception("job_failed", table=job.table, key=claimed.key)  # tried again when the lease expires
 
-    async def _keep_leases(self) -> None:
+    async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             try:
                 async with self._sessions.begin() as session:
                     await leases.renew(session, owner=self.owner, lease=self._lease)
             except Exception as failure:
-                log.warning("leases_not_renewed", error=type(failure).__name__)
+                log.warning("lease_renewal_failed", error=describe(failure))
 
-    async def _keep_up(self, catch_up: Callable[[str], Awaitable[bool]]) -> None:
+    async def _run_catch_up(self, catch_up: Callable[[str], Awaitable[bool]]) -> None:
         while True:
             try:
                 if await catch_up(self.owner):
                     continue
-                await asyncio.sleep(POLL * 2)
+                await asyncio.sleep(POLL_SECONDS * 2)
             except Exception as failure:
-                log.warning("not_caught_up", error=f"{type(failure).__name__}: {failure}")
-                await asyncio.sleep(POLL * 30)  # meanwhile they are looked at one by one
+                log.warning("catch_up_failed", error=describe(failure))
+                await asyncio.sleep(POLL_SECONDS * 30)  # meanwhile the backlog is processed one key at a time
 
-    async def _keep_tidy(self) -> None:
+    async def _run_housekeeping(self) -> None:
         while True:
             try:
-                await self._tidy()
+                await self._housekeeping()
             except Exception as failure:
-                log.warning("not_tidied", error=type(failure).__name__)
-            await asyncio.sleep(TIDY)
+                log.warning("housekeeping_failed", error=describe(failure))
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
 
-async def _first(wake: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(wake.wait(), seconds)
-    except TimeoutError:
-        return
-
-
-async def attend(
-    sessions: Sessions, table: str, claimed: leases.Claimed, owner: str, do: Callable[[str], Awaitable[object]]
+async def run_rows(
+    sessions: Sessions, table: str, claimed: leases.Claimed, owner: str, run: Callable[[str], Awaitable[object]]
 ) -> None:
     """
-    Do ``do`` for each claimed row that finishes itself; what cannot be done now is put back with a pause.
+    Call ``run`` with the ID of each claimed row, and release the key.
 
-    Such work is never dead: a refund that was promised and a cancellation that was ordered are tried until they are done.
+    A row whose ``run`` fails is due again after a pause, without a limit: a refund or a cancellation that was promised is
+    tried until it is done.
     """
     try:
         for row_id in claimed.ids:
             try:
-                await do(row_id)
+                await run(row_id)
             except RefundRefused as refusal:
-                log.warning("refund_refused", refund=row_id, reason=refusal.code)  # its row says so
+                log.warning("refund_refused", refund=row_id, reason=refusal.code)  # its row has the reason
             except Exception as failure:
-                error = f"{type(failure).__name__}: {failure}"
-                log.warning("put_back", table=table, row=row_id, attempts=claimed.attempts, error=error)
+                log.warning("row_failed", table=table, row=row_id, attempts=claimed.attempts, error=describe(failure))
                 async with sessions.begin() as session:
-                    await leases.later(session, table, [row_id], attempts=claimed.attempts, error=error)
+                    await leases.later(session, table, [row_id], attempts=claimed.attempts, error=describe(failure))
     finally:
         async with sessions.begin() as session:
             await leases.release(session, claimed.key, owner=owner)
+
+
+def describe(error: Exception) -> str:
+    """Return an error for the log and the row: its type and message."""
+    return f"{type(error).__name__}: {error}"
+
+
+async def _wait_for(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(wake.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,94 +1,101 @@
 """
-The end of a subscription on our side, in one transaction with whatever made it end.
+The end of a subscription on our side, in the transaction of whatever ended it.
 
-Several use cases end one: a reader's or an agent's cancellation, a refund, a double, a lost dispute. All go through
-:func:`end`. Stripe ends one too, by itself or by a hand in its Dashboard; :func:`follow` sees to that. What is left
-to do at Stripe is then due, and a worker repeats it until it is done.
+Several use cases end a subscription: a cancellation, a refund, a duplicate, a lost dispute. All of them call :func:`end`.
+Stripe also ends subscriptions, by itself or in its Dashboard; :func:`follow` handles those. What is left to do at Stripe is
+then due, and a worker completes it.
 """
 
 from datetime import datetime
 
-from app.aggregates import refund_orders
-from app.db import grants, payments, refunds, subscribers, subscriptions
+from app.aggregates import grants, refund_orders
+from app.db import payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
-from app.domain.cancellations import PAID_AFTER_END, payable_invoices, refunds_due
-from app.domain.refunds import RefundInProgress
+from app.domain.cancellations import payable_invoices, refunds_due
+from app.domain.refunds import PAID_AFTER_END, RefundInProgress
 from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 
 
 async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, now: datetime) -> bool:
     """
-    End a subscription here: access goes with this commit, and its cancellation at Stripe becomes due.
+    End a subscription: access ends with this commit, and its cancellation at Stripe becomes due.
 
-    The caller holds the subscriber's lock. Told twice, it counts once; access is derived anew each time.
+    Refunds of payments that bought nothing are ordered: all payments of a duplicate, and payments after the end. The caller
+    holds the subscriber's lock. A repeated call only derives the grants again.
 
-    What the end leaves paid for nothing is ordered back: all of a double's payments, and what was paid after it.
-
-    :param by: what ended it: ``cancel_now``, or a refund's basis.
-    :returns: whether it was not ordered before.
+    :param by: the cause: ``cancel_now``, or the basis of a refund.
+    :returns: whether this call ended it.
     """
-    held = await subscriptions.by_id(session, subscription_id)
-    if held is None:
+    subscription = await subscriptions.by_id(session, subscription_id)
+    if subscription is None:
         return False
-    was_over = by == PAID_AFTER_END and held.status in OVER  # then Stripe ended it, and this is what followed
-    ordered = not was_over and await subscriptions.order_end(session, held.id, by=by, now=now)
-    held = await subscriptions.by_id(session, held.id) or held
-    owner = await subscribers.by_id(session, held.subscriber_id)
-    await _give_back(session, held, now=now)  # what has to wait for another refund is ordered when its end is closed
-    if owner is not None:
-        await grants.derive(session, owner, held, rules.catalogue, rules.access, now=now)
+    ended_at_stripe = by == PAID_AFTER_END and subscription.status in OVER
+    is_new = not ended_at_stripe and await subscriptions.order_end(session, subscription.id, by=by, now=now)
+    subscription = await subscriptions.by_id(session, subscription.id) or subscription
+    subscriber = await subscribers.by_id(session, subscription.subscriber_id)
+    await _order_refunds(session, subscription, now=now)  # those that must wait are ordered when the end is closed
+    if subscriber is not None:
+        await grants.derive(session, rules, subscriber, subscription, now=now)
     await leases.notify(session)
-    return ordered
+    return is_new
 
 
-async def follow(session: Session, held: Subscription, seen: StripeSubscriptionState, *, now: datetime) -> None:
+async def follow(
+    session: Session, subscription: Subscription, state: StripeSubscriptionState, *, now: datetime
+) -> None:
     """
-    See to what follows when Stripe was looked at and a subscription is over, there or here.
+    Handle the end of a subscription that was just synced, whether Stripe or we ended it.
 
-    What was paid for nothing is ordered back. If Stripe ended it, or something is payable again, its end becomes due:
-    until :func:`close` it is open what is left to do there. So does that of one that we ended, if it lives there again.
-    The caller holds the subscriber's lock.
+    Refunds of payments that bought nothing are ordered. The completion at Stripe becomes due if Stripe ended the
+    subscription, if an invoice is payable again, or if a subscription that we ended is live there. The caller holds the
+    subscriber's lock.
     """
-    settled = await _give_back(session, held, now=now)
-    lives_again = held.status not in OVER and held.access_ended_at is not None and held.closed_at is not None
-    if lives_again or (held.status in OVER and (held.closed_at is None or not settled or payable_invoices(seen))):
-        await subscriptions.order_close(session, held.id)
+    all_ordered = await _order_refunds(session, subscription, now=now)
+    is_over, is_closed = subscription.status in OVER, subscription.closed_at is not None
+    is_live_again = not is_over and subscription.access_ended_at is not None and is_closed
+    if is_live_again or (is_over and (not is_closed or not all_ordered or payable_invoices(state))):
+        await subscriptions.order_close(session, subscription.id)
         await leases.notify(session)
 
 
-async def _give_back(session: Session, held: Subscription, *, now: datetime) -> bool:
-    """Order back what was paid for nothing, each payment once. False: one has to wait for another refund of it."""
-    if held.ended_at is None and held.access_ended_at is None:
+async def _order_refunds(session: Session, subscription: Subscription, *, now: datetime) -> bool:
+    """
+    Order refunds of payments that bought nothing, each once.
+
+    :returns: False if one has to wait for another refund of the same payment.
+    """
+    if subscription.ended_at is None and subscription.access_ended_at is None:
         return True
-    terms = await subscriptions.terms_of(session, held.id)
-    paid = await payments.of_subscription(session, held.id)
-    given = await refunds.of_subscriber(session, held.subscriber_id)
-    settled = True
-    for payment, basis in refunds_due(held, terms, paid, given):
+    terms = await subscriptions.terms_of(session, subscription.id)
+    paid = await payments.of_subscription(session, subscription.id)
+    existing = await refunds.of_subscriber(session, subscription.subscriber_id)
+    cause = subscription.ended_by or subscription.end_reason or subscription.status
+    all_ordered = True
+    for payment, basis in refunds_due(subscription, terms, paid, existing):
         try:
             await refund_orders.refund(
                 session,
                 payment,
-                subscriber_id=held.subscriber_id,
+                subscriber_id=subscription.subscriber_id,
                 basis=basis,
-                reason=f"ended:{held.ended_by or held.end_reason or held.status}",
+                reason=f"ended:{cause}",
                 now=now,
             )
         except RefundInProgress:
-            settled = False
-    return settled
+            all_ordered = False
+    return all_ordered
 
 
 async def close(session: Session, subscription_id: str, *, now: datetime) -> bool:
     """
-    Note that all is done at Stripe that an end asks for. The caller holds the subscriber's lock.
+    Record that an end is complete at Stripe. The caller holds the subscriber's lock.
 
-    :returns: False: a payment that has to go back waits for another refund of it, so the end stays due.
+    :returns: False if a refund has to wait for another one of the same payment; then the end stays due.
     """
-    held = await subscriptions.by_id(session, subscription_id)
-    settled = held is None or await _give_back(session, held, now=now)
-    if settled:
+    subscription = await subscriptions.by_id(session, subscription_id)
+    all_ordered = subscription is None or await _order_refunds(session, subscription, now=now)
+    if all_ordered:
         await subscriptions.close(session, subscription_id, now=now)
-    return settled
+    return all_ordered

@@ -1,8 +1,7 @@
 """
-Refunds that the service itself orders, by policy: of a double, of what is paid after the end, of a fraud warning, of print
-that was dropped.
+Refunds that the service orders by policy: of a duplicate, of a payment after the end, after a fraud warning.
 
-The order is written in the transaction of whatever made it necessary; a worker pays it as it pays any other.
+A refund is ordered in the transaction of whatever made it necessary, and a worker pays it like any other.
 """
 
 from collections.abc import Collection
@@ -14,7 +13,7 @@ from app.db.engine.session import Session, new_id
 from app.domain.refunds import AWAITING, PROCESSING, WITHDRAWN, Refund, RefundInProgress, refundable_amount, tax_part
 from app.domain.subscriptions import Payment
 
-BY = "policy"
+ACTOR = "policy"
 
 
 async def refund(
@@ -28,14 +27,14 @@ async def refund(
     amount: int | None = None,
 ) -> Refund | None:
     """
-    Order what is left of a payment to be given back, once. The caller holds the subscriber's lock.
+    Order the refund of what is left of a payment. The caller holds the subscriber's lock.
 
-    Told again it orders nothing more, since nothing is left; with an amount the caller sees to it that it is told once.
-    A request of the desk that still waits for a second person gives way where both do not fit: what is ordered is owed.
+    A repeated call orders nothing more, because nothing is left; with ``amount`` the caller must not repeat it. A request
+    that awaits approval is withdrawn if both would exceed the payment, because this refund is owed.
 
-    :param amount: only so much of it, or what is left if that is less.
-    :returns: the refund that is due now; None: nothing is left.
-    :raises RefundInProgress: another refund of the payment is on its way; try again when it is resolved.
+    :param amount: the most to refund; None: all that is left.
+    :returns: the refund, which is due; None if nothing is left.
+    :raises RefundInProgress: another refund of the payment is in progress; try again when it is resolved.
     """
     known = await refunds.of_payment(session, payment.id)
     given = [r for r in known if r.status != AWAITING]
@@ -45,7 +44,7 @@ async def refund(
     if await refunds.unresolved(session, payment.id) is not None:
         raise RefundInProgress
     if left > refundable_amount(payment, known):
-        await withdraw_waiting(session, [payment.id], by=BY, why=basis, now=now)
+        await withdraw_requests(session, [payment.id], by=ACTOR, reason=basis, now=now)
     refund_id = new_id("rfd")
     ordered = Refund(
         id=refund_id,
@@ -58,14 +57,14 @@ async def refund(
         currency=payment.currency,
         reason=reason,
         note=None,
-        requested_by=BY,
+        requested_by=ACTOR,
         status=PROCESSING,
         created_at=now,
     )
     await refunds.insert(session, ordered, unfinished=True)
     await audit.record(
         session,
-        actor=BY,
+        actor=ACTOR,
         action="refund.requested",
         object_id=ordered.id,
         subscriber_id=subscriber_id,
@@ -76,8 +75,10 @@ async def refund(
     return ordered
 
 
-async def withdraw_waiting(session: Session, payment_ids: Collection[str], *, by: str, why: str, now: datetime) -> None:
-    """Take back requests that wait for a second person, because their money goes back on another basis."""
+async def withdraw_requests(
+    session: Session, payment_ids: Collection[str], *, by: str, reason: str, now: datetime
+) -> None:
+    """Withdraw refunds that await approval, because the payments are refunded on another basis."""
     for payment_id in payment_ids:
         for waiting in await refunds.of_payment(session, payment_id):
             if waiting.status != AWAITING:
@@ -89,7 +90,7 @@ async def withdraw_waiting(session: Session, payment_ids: Collection[str], *, by
                 action="refund.withdrawn",
                 object_id=waiting.id,
                 subscriber_id=waiting.subscriber_id,
-                reason=why,
+                reason=reason,
                 before={"status": AWAITING},
                 after={"status": WITHDRAWN},
             )

@@ -1,15 +1,15 @@
 """
-What follows from a refund, in one transaction with the record of it: whoever learns of it first writes it, once.
+The result of a refund at Stripe, and what follows from it, recorded in one transaction.
 
-Two use cases do: the one that asks Stripe for a refund, and the one that follows what Stripe tells of a payment.
+Two use cases record results: the one that creates the refund at Stripe, and the one that syncs a payment.
 """
 
 from datetime import datetime
 
 import structlog
 
-from app.aggregates import cancellations
-from app.db import audit, grants, payments, refunds, subscribers, subscriptions
+from app.aggregates import cancellations, grants
+from app.db import audit, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.disputes import REFUND_FAILED, RESTORE, STAYS_ENDED, policy_at
@@ -28,26 +28,26 @@ from app.domain.refunds import (
 )
 from app.domain.rules import Rules
 
-RESTORABLE = frozenset({GUARANTEE, DASHBOARD, UNSERVED})  # what had bought something before it went back
+RESTORABLE = frozenset({GUARANTEE, DASHBOARD, UNSERVED})  # bases on which the refunded payment had bought a term
 
 log = structlog.get_logger()
 
 
-async def record(session: Session, rules: Rules, refund: Refund, seen: StripeRefundState, *, now: datetime) -> Refund:
+async def record(session: Session, rules: Rules, refund: Refund, state: StripeRefundState, *, now: datetime) -> Refund:
     """
-    Phase 3, in the caller's transaction: keep Stripe's answer and, once, what follows from a confirmed refund.
+    Save the state of a refund and, once, what follows from its confirmation.
 
-    The caller has fenced what was seen. A webhook may have been quicker; then the consequences are there already.
+    The caller has checked that the state is the newest. A webhook may have been faster; then nothing more follows.
     """
     await subscribers.lock(session, refund.subscriber_id)
-    held = await refunds.by_id(session, refund.id)
-    if held is not None and (held.status, held.stripe_refund_id) != (seen.status, seen.id):
+    before = await refunds.by_id(session, refund.id)
+    if before is not None and (before.status, before.stripe_refund_id) != (state.status, state.id):
         await refunds.set_status(
-            session, refund.id, seen.status, seen=(seen.id, seen.created_at), failure_reason=seen.failure_reason
+            session, refund.id, state.status, seen=(state.id, state.created_at), failure_reason=state.failure_reason
         )
-        if held.status in CONFIRMED and seen.status in {FAILED, CANCELED}:
-            await _note_failure(session, rules, held, seen)
-    if seen.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
+        if before.status in CONFIRMED and state.status in {FAILED, CANCELED}:
+            await _record_failure(session, rules, before, state)
+    if state.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
         ended = await _end(session, rules, refund, now=now)
         await audit.record(
             session,
@@ -57,9 +57,9 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: StripeRef
             subscriber_id=refund.subscriber_id,
             reason=refund.reason,
             before={"status": PROCESSING},
-            after={"status": seen.status, "stripe_refund": seen.id, "amount": seen.amount, "ended": ended},
+            after={"status": state.status, "stripe_refund": state.id, "amount": state.amount, "ended": ended},
         )
-        await refunds.make_due(session, refund.id)  # a credit note is to be written, and a promise to be looked after
+        await refunds.make_due(session, refund.id)  # for the credit note, and until the status is final
         await leases.notify(session)
     recorded = await refunds.by_id(session, refund.id)
     assert recorded is not None
@@ -67,28 +67,28 @@ async def record(session: Session, rules: Rules, refund: Refund, seen: StripeRef
 
 
 async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime) -> bool:
-    """End the term and its subscription, if the basis does: with that access, and the copies that were still to come."""
+    """End the term and the subscription, if the refund's basis does. Return whether the subscription was ended."""
     payment = await payments.by_id(session, refund.payment_id)
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
         return False
     term = term_of(payment, await subscriptions.terms_of(session, owner[1]))
-    opened = term is None or term.invoice_id == payment.invoice_id
-    all_of_it = await refunds.of_payment(session, refund.payment_id)
-    basis = ending_basis(refund, payment.amount if opened else 0, all_of_it)
+    opened_term = term is None or term.invoice_id == payment.invoice_id
+    all_refunds = await refunds.of_payment(session, refund.payment_id)
+    basis = ending_basis(refund, payment.amount if opened_term else 0, all_refunds)
     if basis is None:
         return False
     await subscriptions.mark_term_refunded(session, term.invoice_id if term else payment.invoice_id, basis)
     return await cancellations.end(session, rules, owner[1], by=basis, now=now)
 
 
-async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: StripeRefundState) -> None:
+async def _record_failure(session: Session, rules: Rules, refund: Refund, state: StripeRefundState) -> None:
     """
-    Note that promised money did not arrive: the reader's bank sent it back. Staff see it; a new refund is possible.
+    Record that a confirmed refund failed: the reader's bank returned the money. Staff see it and can refund again.
 
-    Access stays ended, as the reader was told, unless the policy restores what the refund took.
+    Access stays ended, as the reader was told, unless the policy restores it.
     """
-    log.error("refund_failed_later", refund=refund.id, reason=seen.failure_reason)
+    log.error("refund_failed_later", refund=refund.id, reason=state.failure_reason)
     policy = policy_at(rules.catalogue.disputes, refund.created_at).failed_refund
     restored = policy == RESTORE and refund.basis in RESTORABLE
     if restored:
@@ -99,20 +99,20 @@ async def _note_failure(session: Session, rules: Rules, refund: Refund, seen: St
         action="refund.failed",
         object_id=refund.id,
         subscriber_id=refund.subscriber_id,
-        reason=seen.failure_reason,
+        reason=state.failure_reason,
         before={"status": refund.status},
-        after={"status": seen.status, "access": RESTORE if restored else STAYS_ENDED},
+        after={"status": state.status, "access": RESTORE if restored else STAYS_ENDED},
     )
 
 
 async def _restore(session: Session, rules: Rules, refund: Refund) -> None:
-    payment, owner = (
-        await payments.by_id(session, refund.payment_id),
-        await payments.owner_of(session, refund.payment_id),
-    )
+    """Restore the term that the refund ended."""
+    payment = await payments.by_id(session, refund.payment_id)
+    owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
         return
     await subscriptions.restore_term(session, payment.invoice_id, REFUND_FAILED)
-    held, subscriber = await subscriptions.by_id(session, owner[1]), await subscribers.by_id(session, owner[0])
-    if held is not None and subscriber is not None:
-        await grants.derive(session, subscriber, held, rules.catalogue, rules.access)
+    subscription = await subscriptions.by_id(session, owner[1])
+    subscriber = await subscribers.by_id(session, owner[0])
+    if subscription is not None and subscriber is not None:
+        await grants.derive(session, rules, subscriber, subscription)

@@ -1,19 +1,20 @@
 """
-A subscription, kept as Stripe has it: our copy, its terms and payments, what they grant, and what follows from its end.
+Syncing a subscription with Stripe: our copy, its terms and payments, its grants, and what follows from its end.
 
-Several use cases look at Stripe and keep what they saw. All go through :func:`keep`, which saves only if nobody saved since
-the look began, and else has it looked at again.
+Several use cases fetch a subscription and save what they fetched. A state is saved only if nobody has saved since the fetch
+began; otherwise it is fetched again. Stripe is never called inside a transaction, so :func:`sync` and
+:func:`fetch_and_save` open their own; :func:`save` uses the caller's.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
-from app.aggregates import cancellations
-from app.db import anomalies, grants, inbox, payments, subscribers, subscriptions
+from app.aggregates import cancellations, grants
+from app.aggregates.retries import retry_on_conflict
+from app.db import anomalies, inbox, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
-from app.db.subscriptions import ConcurrentUpdate
 from app.domain.anomalies import UNKNOWN_CUSTOMER
 from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.events import CUSTOMER, DUPLICATES
@@ -30,110 +31,146 @@ from app.domain.subscriptions import (
 )
 from app.domain.transitions import unreachable_origin
 
-LOOKS = 5  # how often we look again when somebody saved meanwhile
+Fetch = Callable[[], Awaitable[StripeSubscriptionState]]
 
 
-async def keep(
+async def sync(
     sessions: Sessions,
     rules: Rules,
     stripe_id: str,
-    look: Callable[[], Awaitable[StripeSubscriptionState]],
+    fetch: Fetch,
     *,
     now: datetime,
-    alone: bool = False,
     version: int | None = None,
-    seen: StripeSubscriptionState | None = None,
+    fetched: StripeSubscriptionState | None = None,
 ) -> Subscription:
     """
-    Bring our copy of a subscription, its terms, payments and grants up to what ``look`` finds at Stripe.
+    Do as :func:`fetch_and_save`, and report a subscription to one of our plans that cannot be saved as an anomaly.
 
-    ``look`` is awaited outside of any transaction.
-
-    :param alone: others of the reader's are being looked at by the caller, so that they need not be.
-    :param version: the subscription's, if the caller has just read it.
-    :param seen: what was found after that, if the caller has looked already.
-    :raises NotOurs: it is of another product of the account, or of a customer we do not know.
-    :raises UnknownPlan: it is of a plan that the catalogue no longer has.
-    :raises ConcurrentUpdate: others kept saving while we looked.
+    :raises ForeignStripeObject: it is for another product, or its customer is not one of our subscribers.
+    :raises UnknownPlan: the catalogue no longer has its plan.
+    :raises ConcurrentUpdate: others kept saving it.
     """
-    for _ in range(LOOKS):
-        if version is None:
+    last = fetched
+
+    async def remember() -> StripeSubscriptionState:
+        nonlocal last
+        last = await fetch()
+        return last
+
+    try:
+        return await fetch_and_save(sessions, rules, stripe_id, remember, now=now, version=version, fetched=fetched)
+    except ForeignStripeObject as refusal:
+        if last is not None:
             async with sessions.begin() as session:
-                version = await subscriptions.version(session, stripe_id)
-        found = seen if seen is not None else await look()
-        try:
+                await _report_foreign(session, rules, last, refusal)
+        raise
+
+
+async def fetch_and_save(
+    sessions: Sessions,
+    rules: Rules,
+    stripe_id: str,
+    fetch: Fetch,
+    *,
+    now: datetime,
+    check_duplicates: bool = True,
+    version: int | None = None,
+    fetched: StripeSubscriptionState | None = None,
+) -> Subscription:
+    """
+    Fetch a subscription and save it, with its terms, payments and grants.
+
+    :param check_duplicates: False if the caller is syncing all subscriptions of the subscriber.
+    :param version: of our copy, if the caller has just read it.
+    :param fetched: the subscription's state, if the caller has fetched it since.
+    :raises ForeignStripeObject: it is for another product, or its customer is not one of our subscribers.
+    :raises UnknownPlan: the catalogue no longer has its plan.
+    :raises ConcurrentUpdate: others kept saving it.
+    """
+
+    async def attempt() -> Subscription:
+        nonlocal version, fetched
+        known_version, state, version, fetched = version, fetched, None, None  # the caller's are good for one attempt
+        if known_version is None:
             async with sessions.begin() as session:
-                return await save(session, rules, found, if_version=version, now=now, alone=alone)
-        except ConcurrentUpdate:
-            version = seen = None
-    raise ConcurrentUpdate(stripe_id)
+                known_version = await subscriptions.version(session, stripe_id)
+        state = state or await fetch()
+        async with sessions.begin() as session:
+            return await save(
+                session, rules, state, if_version=known_version, now=now, check_duplicates=check_duplicates
+            )
+
+    return await retry_on_conflict(attempt, what=f"The subscription {stripe_id}")
 
 
 async def save(
     session: Session,
     rules: Rules,
-    seen: StripeSubscriptionState,
+    fetched: StripeSubscriptionState,
     *,
     if_version: int,
     now: datetime,
-    alone: bool = False,
+    check_duplicates: bool = True,
 ) -> Subscription:
     """
-    Keep what was seen, in the caller's transaction. Takes the subscriber's lock.
+    Save what was fetched, under the subscriber's lock.
 
-    :raises ConcurrentUpdate: somebody saved since ``if_version`` was read.
+    :raises ConcurrentUpdate: somebody has saved since ``if_version`` was read.
     """
-    known = await subscriptions.by_stripe_id(session, seen.id) if if_version else None
-    subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _owner(session, seen))
-    seen = replace(seen, known_as=known.plan) if known else seen
-    rules.catalogue.plan(seen.plan)  # one of ours that was taken out of the file is a fault to mend, not to ignore
-    before = unreachable_origin(known.status, seen.status, known.came_from) if known else None
-    held = await subscriptions.save(session, subscriber.id, seen, if_version=if_version, came_from=before)
-    await subscriptions.save_terms(session, held.id, terms_of(seen, rules.catalogue))
-    await payments.save(session, held.id, payments_of(seen))
-    await cancellations.follow(session, held, seen, now=now)
-    theirs = await subscriptions.of_subscriber(session, subscriber.id)
-    if held.is_live and not alone and sum(one.is_live for one in theirs) > 1:
+    known = await subscriptions.by_stripe_id(session, fetched.id) if if_version else None
+    subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _lock_owner(session, fetched))
+    fetched = replace(fetched, known_as=known.plan) if known else fetched
+    rules.catalogue.plan(fetched.plan)  # a plan of ours that is missing in the file is an error, and not ignored
+    previous = unreachable_origin(known.status, fetched.status, known.came_from) if known else None
+    subscription = await subscriptions.save(session, subscriber.id, fetched, if_version=if_version, came_from=previous)
+    await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
+    await payments.save(session, subscription.id, payments_of(fetched))
+    await cancellations.follow(session, subscription, fetched, now=now)
+    all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
+    if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:
         await inbox.request_refetch(session, f"{DUPLICATES}:{subscriber.id}", why="double")
-    terms = await grants.derive(session, subscriber, held, rules.catalogue, rules.access, now=now, theirs=theirs)
-    odd = dict([anomaly]) if (anomaly := classify(held, terms).anomaly) else {}
-    odd |= anomalies_of_items(seen, rules.catalogue) if held.status not in OVER else {}
-    await anomalies.report(session, held.stripe_id, odd, subscriber_id=subscriber.id)
-    return held
+    terms = await grants.derive(session, rules, subscriber, subscription, now=now, all_subscriptions=all_subscriptions)
+    anomaly = classify(subscription, terms).anomaly
+    found = dict([anomaly]) if anomaly else {}
+    found |= anomalies_of_items(fetched, rules.catalogue) if subscription.status not in OVER else {}
+    await anomalies.report(session, subscription.stripe_id, found, subscriber_id=subscriber.id)
+    return subscription
 
 
-async def _owner(session: Session, seen: StripeSubscriptionState) -> Subscriber:
+async def _lock_owner(session: Session, fetched: StripeSubscriptionState) -> Subscriber:
     """
-    Lock and return whose a subscription is that we did not know: its customer's, else the one's named in its metadata.
+    Lock and return the subscriber of a subscription that is new to us: of its customer, or the one its metadata names.
 
-    One made by hand for a customer of its own is adopted if it names a subscriber who has no customer yet. An address is no
-    proof of who somebody is, so nobody is found by it.
+    A subscription that staff created at Stripe with a new customer is adopted if its metadata names a subscriber without a
+    customer. An email address does not prove who somebody is, so it is not used.
+
+    :raises UnknownCustomer: there is none.
     """
-    owner = await subscribers.lock_customer(session, seen.customer_id)
-    if owner is None and seen.subscriber_id is not None:
-        named = await subscribers.by_id(session, seen.subscriber_id)
+    owner = await subscribers.lock_customer(session, fetched.customer_id)
+    if owner is None and fetched.subscriber_id is not None:
+        named = await subscribers.by_id(session, fetched.subscriber_id)
         if named is not None and named.stripe_customer_id is None:
-            await subscribers.set_customer(session, named.id, seen.customer_id)
-            owner = await subscribers.lock_customer(session, seen.customer_id)
-            await inbox.request_refetch(
-                session, f"{CUSTOMER}:{seen.customer_id}", why="adopted"
-            )  # it may be deleted by now
+            await subscribers.set_customer(session, named.id, fetched.customer_id)
+            owner = await subscribers.lock_customer(session, fetched.customer_id)
+            # The customer may have been deleted meanwhile.
+            await inbox.request_refetch(session, f"{CUSTOMER}:{fetched.customer_id}", why="adopted")
     if owner is None:
-        raise UnknownCustomer(f"the customer {seen.customer_id} is none of our subscribers")
+        raise UnknownCustomer(f"The customer {fetched.customer_id} is not one of our subscribers")
     return owner
 
 
-async def report_foreign(
-    session: Session, rules: Rules, seen: StripeSubscriptionState, refusal: ForeignStripeObject
+async def _report_foreign(
+    session: Session, rules: Rules, fetched: StripeSubscriptionState, refusal: ForeignStripeObject
 ) -> None:
-    """Have staff look at a subscription that is of our offer, and that cannot be kept all the same."""
-    if not any(item.plan is not None for item in seen.items):
-        return  # another product's
-    owner = await subscribers.by_customer(session, seen.customer_id)
-    odd = dict(anomalies_of_items(seen, rules.catalogue))
+    """Report a subscription to one of our plans that cannot be saved."""
+    if not any(item.plan is not None for item in fetched.items):
+        return  # another product
+    owner = await subscribers.by_customer(session, fetched.customer_id)
+    found = dict(anomalies_of_items(fetched, rules.catalogue))
     if isinstance(refusal, UnknownCustomer):
-        odd[UNKNOWN_CUSTOMER] = f"{refusal}; nobody here may read for it"
-    if seen.status not in OVER:
-        await anomalies.report(session, seen.id, odd, subscriber_id=owner.id if owner else None)
+        found[UNKNOWN_CUSTOMER] = f"{refusal}; it gives access to nobody"
+    if fetched.status not in OVER:
+        await anomalies.report(session, fetched.id, found, subscriber_id=owner.id if owner else None)
     else:
-        await anomalies.report(session, seen.id, {}, subscriber_id=None)
+        await anomalies.report(session, fetched.id, {}, subscriber_id=None)

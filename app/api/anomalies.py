@@ -51,5 +51,5 @@ async def list_anomalies(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AnomaliesOut:
     """List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities."""
-    found, following = await anomalies.every(ctx, after=after, limit=limit)
-    return AnomaliesOut(data=[AnomalyOut.of(one) for one in found], next=following)
+    page = await anomalies.page(ctx, after=after, limit=limit)
+    return AnomaliesOut(data=[AnomalyOut.of(one) for one in page.items], next=page.next)

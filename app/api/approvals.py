@@ -20,7 +20,7 @@ from app.domain.refunds import (
     QuoteChanged,
     RefundInProgress,
 )
-from app.services import approvals, idempotency, refunds
+from app.services import idempotency, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 
 router = APIRouter(prefix="/v1/support/refunds", tags=["refunds"], route_class=Described)
@@ -68,14 +68,14 @@ async def list_refunds(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> RefundsOut:
     """List refunds, newest first."""
-    page = await approvals.listed(ctx, status=status, attention=attention, after=after, limit=limit)
-    return RefundsOut(data=[RefundOut.of(found) for found in page.found], next=page.next)
+    page = await refunds.page(ctx, status=status, attention=attention, after=after, limit=limit)
+    return RefundsOut(data=[RefundOut.of(found) for found in page.items], next=page.next)
 
 
 @router.get("/{refund_id}", responses=problems(NotFound))
 async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> RefundResultOut:
     """Retrieve a refund, with all refunds of the same request."""
-    return RefundResultOut.all_of(await approvals.shown(ctx, refund_id))
+    return RefundResultOut.all_of(await refunds.get(ctx, refund_id))
 
 
 @router.post(
@@ -104,9 +104,7 @@ async def approve_refund(
     """Approve a refund. The amount is quoted again before it is paid."""
 
     async def decide(chosen: str) -> tuple[int, dict[str, Any]]:
-        taken = await approvals.approve(ctx, chosen, by=supervisor.actor, now=now)
-        act = await refunds.pay(ctx, taken, now=now)
-        return answered(act)
+        return answered(await refunds.approve(ctx, chosen, by=supervisor.actor, now=now))
 
     answer = await idempotency.once(
         ctx,
@@ -125,4 +123,4 @@ async def reject_refund(
     refund_id: str, supervisor: Supervisor, ctx: Ctx, now: Now, body: RejectionIn = NOTHING_MORE
 ) -> RefundOut:
     """Reject a refund. The reserved amount becomes available again."""
-    return RefundOut.of(await approvals.reject(ctx, refund_id, by=supervisor.actor, note=body.note, now=now))
+    return RefundOut.of(await refunds.reject(ctx, refund_id, by=supervisor.actor, note=body.note, now=now))

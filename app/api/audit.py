@@ -84,4 +84,4 @@ async def list_audit(
     """List audit log entries, newest first."""
     wanted = Selection(actor=actor, action=action, object_id=object, subscriber_id=subscriber, since=since, until=until)
     found = await audit.page(ctx, wanted, after=int(after) if after is not None else None, limit=limit)
-    return AuditOut(data=[AuditEntryOut.of(one) for one in found.found], next=found.next)
+    return AuditOut(data=[AuditEntryOut.of(one) for one in found.items], next=found.next)

@@ -77,14 +77,14 @@ class Authenticator:
         *,
         cooldown: timedelta = COOLDOWN,
         remembered: int = REMEMBERED,
-        greet: Callable[[Reader], Awaitable[None]] | None = None,
+        on_sign_in: Callable[[Reader], Awaitable[None]] | None = None,
     ) -> None:
         """
         Listen to one issuer.
 
-        :param greet: is told of each reader whose token is seen for the first time.
+        :param on_sign_in: called with each reader whose token is new to this process.
         """
-        self._greet = greet
+        self._on_sign_in = on_sign_in
         self._ctx, self._clock, self._settings = ctx, clock, ctx.settings
         self._issuer_keys = IssuerKeys(ctx.settings.oidc_issuer, cooldown=cooldown)
         self._generation = 0
@@ -131,8 +131,8 @@ class Authenticator:
             roles_claim=self._settings.roles_claim,
             now=now,
         )
-        if self._greet is not None:
-            await self._greet(reader)
+        if self._on_sign_in is not None:
+            await self._on_sign_in(reader)
         self._readers.put(known_by, reader, now=now, until=until)
         return reader
 
@@ -145,7 +145,7 @@ class Authenticator:
         :raises DatabaseUnavailable: the database is away, and the key was not seen shortly before.
         """
         key = _bearer(request.scope["headers"])
-        if not server_keys.looks_like_one(key):
+        if not server_keys.is_well_formed(key):
             raise NotAuthenticated("an API key is needed here (nsk_…)")
         now, hashed = self._clock.real(), server_keys.digest(key)
         server = self._servers.get(hashed, now=now)

@@ -92,5 +92,5 @@ async def my_invoices(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> InvoicesOut:
     """List my invoices, newest first, with links to Stripe's pages."""
-    shown, following = await billing.invoices_of(ctx, reader.sub, after=after, limit=limit)
-    return InvoicesOut(data=[InvoiceOut.of(one) for one in shown], next=following)
+    page = await billing.invoices_of(ctx, reader.sub, after=after, limit=limit)
+    return InvoicesOut(data=[InvoiceOut.of(one) for one in page.items], next=page.next)

@@ -15,7 +15,7 @@ from app.domain.cancellations import CancelReason, ResumeReason
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancellations, support
-from app.services.support import SubscriptionOf
+from app.services.support import SubscriptionWithSubscriber
 
 router = APIRouter(prefix="/v1/support/subscriptions", tags=["support"], route_class=Described)
 
@@ -58,7 +58,7 @@ class SubscriptionEndOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, found: SubscriptionOf) -> "SubscriptionEndOut":
+    def of(cls, found: SubscriptionWithSubscriber) -> "SubscriptionEndOut":
         """Return the body for a subscription's end."""
         held = found.subscription
         return cls(

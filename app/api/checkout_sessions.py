@@ -15,7 +15,7 @@ from app.domain.errors import NotFound, StripeUnavailable
 from app.domain.plans import PriceUnavailable, UnknownPlan
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import AlreadySubscribed
-from app.services import checkout, subscriptions
+from app.services import checkout
 from app.services.checkout import CheckoutRequest, PromotionCodeInvalid, Reader
 
 router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"], route_class=Described)
@@ -83,14 +83,10 @@ async def start_checkout(body: CheckoutIn, reader: CurrentReader, ctx: Ctx, now:
 @router.get("/{session_id}", responses=problems(NotFound))
 async def checkout_outcome(session_id: str, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutResultOut:
     """Retrieve a checkout session. If the webhook is late, its state is fetched from Stripe."""
-    bought = await checkout.look(ctx, session_id, sub=reader.sub)
-    if bought is not None:
-        await subscriptions.refresh(ctx, bought, now=now)
-    out = await checkout.outcome(ctx, session_id, sub=reader.sub, now=now)
-    held = out.checkout
+    result = await checkout.result(ctx, session_id, sub=reader.sub, now=now)
     return CheckoutResultOut(
         id=session_id,
-        status=held.status,
-        payment_status=held.payment_status,
-        entitled=out.entitled,
+        status=result.checkout.status,
+        payment_status=result.checkout.payment_status,
+        entitled=result.entitled,
     )

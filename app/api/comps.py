@@ -76,4 +76,4 @@ async def take_comp_back(
     reason: Annotated[str | None, Query(max_length=500), STORABLE] = None,
 ) -> CompOut:
     """Revoke complimentary access immediately. The reader's other access is unaffected."""
-    return CompOut.of(await comps.take_back(ctx, comp_id, reason=reason, by=agent, now=now))
+    return CompOut.of(await comps.revoke(ctx, comp_id, reason=reason, by=agent, now=now))

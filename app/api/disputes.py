@@ -122,8 +122,8 @@ async def list_disputes(
 ) -> DisputesOut:
     """List disputes, by evidence deadline."""
     wanted = None if state == "all" else state == "open"
-    page = await disputes.listed(ctx, is_open=wanted, after=after, limit=limit)
-    return DisputesOut(data=[DisputeOut.of(found) for found in page.found], next=page.next)
+    page = await disputes.page(ctx, is_open=wanted, after=after, limit=limit)
+    return DisputesOut(data=[DisputeOut.of(found) for found in page.items], next=page.next)
 
 
 @router.get("/attention")
@@ -134,8 +134,8 @@ async def list_attention(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AttentionListOut:
     """List items that need attention: unusual disputes, fraud warnings without an action, failed refunds."""
-    page = await attention.listed(ctx, after=after, limit=limit)
-    return AttentionListOut(data=[AttentionOut.of(item) for item in page.found], next=page.next)
+    page = await attention.page(ctx, after=after, limit=limit)
+    return AttentionListOut(data=[AttentionOut.of(item) for item in page.items], next=page.next)
 
 
 @router.post("/attention/{object_id}/dismiss", status_code=204, responses=problems(NotFound))

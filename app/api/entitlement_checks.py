@@ -33,7 +33,7 @@ from app.domain.entitlements import Decision, NotEntitled
 from app.domain.errors import DatabaseUnavailable, DomainError
 from app.domain.plans import UnknownFeature
 from app.domain.text import is_storable
-from app.services.entitlements import Answer
+from app.services.entitlements import CachedDecision
 
 LONGEST_SUB, LONGEST_FEATURE, AT_ONCE = 255, 100, 100
 SUBSCRIBER, REASON, UNTIL = b"x-newsstand-subscriber", b"x-newsstand-reason", b"x-newsstand-until"
@@ -83,7 +83,7 @@ class CheckManyOut(ApiModel):
 
 
 async def check(request: HTTPConnection, receive: Receive) -> bytes:
-    """Answer for one reader and one feature."""
+    """CachedDecision for one reader and one feature."""
     api = api_state(request)
     await api.authenticator.server(request, READ_ENTITLEMENTS)
     sub, feature = asked(await whole(receive))
@@ -93,7 +93,7 @@ async def check(request: HTTPConnection, receive: Receive) -> bytes:
 
 
 async def check_many(request: HTTPConnection, receive: Receive) -> bytes:
-    """Answer for many readers and one feature."""
+    """CachedDecision for many readers and one feature."""
     api = api_state(request)
     await api.authenticator.server(request, READ_ENTITLEMENTS)
     body = _object(await whole(receive), {"subscribers", "feature"}, feature=LONGEST_FEATURE)
@@ -147,14 +147,14 @@ def _fits(value: object, most: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= most and is_storable(value)
 
 
-def written(answer: Answer) -> bytes:
+def written(answer: CachedDecision) -> bytes:
     """Return an answer as JSON, written once for as long as it is remembered."""
-    if answer.written is None:
+    if answer.body is None:
         shown = _shown(answer.decision)
         until = f'"{shown["until"]}"' if shown["until"] else "null"
         allowed = "true" if shown["allowed"] else "false"
-        answer.written = f'{{"allowed":{allowed},"reason":"{shown["reason"]}","until":{until}}}'.encode()
-    return answer.written
+        answer.body = f'{{"allowed":{allowed},"reason":"{shown["reason"]}","until":{until}}}'.encode()
+    return answer.body
 
 
 def _shown(decision: Decision) -> dict[str, object]:
@@ -169,7 +169,7 @@ class Gate:
     """Answers a proxy with a status and headers."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """CachedDecision one request."""
         request = HTTPConnection(scope)
         api = api_state(request)
         sub = ""
@@ -198,7 +198,7 @@ def _feature(query: bytes) -> str:
     return named[0]
 
 
-def allowed_headers(sub: str, answer: Answer, *, cached: bytes) -> Headers:
+def allowed_headers(sub: str, answer: CachedDecision, *, cached: bytes) -> Headers:
     """Return the headers of a yes."""
     if answer.headers is None:
         headers = _headers(sub, answer.decision.reason, _time(answer.decision))

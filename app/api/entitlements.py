@@ -10,7 +10,7 @@ from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import DatabaseUnavailable
-from app.services.entitlements import Entitled
+from app.services.entitlements import AllFeatures
 
 router = APIRouter(tags=["entitlements"], route_class=Described)
 
@@ -41,7 +41,7 @@ class EntitlementsOut(ApiModel):
     version: int = Field(examples=[1])
 
     @classmethod
-    def of(cls, held: Entitled) -> "EntitlementsOut":
+    def of(cls, held: AllFeatures) -> "EntitlementsOut":
         """Return the body for a reader's entitlements."""
         features = {
             n: GrantedFeatureOut(until=d.until, reason=d.reason, grant=d.grant) for n, d in held.features.items()
@@ -53,10 +53,10 @@ class EntitlementsOut(ApiModel):
 @router.get("/v1/me/entitlements", responses=problems(DatabaseUnavailable))
 async def my_entitlements(reader: CurrentReader, api: Api, now: Now) -> EntitlementsOut:
     """List my entitlements. A reader who never subscribed has none; that is not an error."""
-    return EntitlementsOut.of(await api.entitlements.everything(reader.sub, now=now))
+    return EntitlementsOut.of(await api.entitlements.all_features(reader.sub, now=now))
 
 
 @router.get("/v1/subscribers/{sub}/entitlements", responses=problems(DatabaseUnavailable))
 async def entitlements_of(sub: str, _: EntitlementReader, api: Api, now: Now) -> EntitlementsOut:
     """List a reader's entitlements, by the identity provider's ``sub``. For servers with an API key."""
-    return EntitlementsOut.of(await api.entitlements.everything(sub, now=now))
+    return EntitlementsOut.of(await api.entitlements.all_features(sub, now=now))

@@ -15,7 +15,7 @@ from app.db.events import StoredEvent
 from app.domain.errors import NotFound
 from app.domain.events import REPLAYABLE, Selection, SelectionChanged
 from app.services import events
-from app.services.events import BadCursor, Told
+from app.services.events import BadCursor, EventWithPayload
 
 router = APIRouter(prefix="/v1/support/events", tags=["operation"], route_class=Described)
 
@@ -73,7 +73,7 @@ class EventWithPayloadOut(EventOut):
     )
 
     @classmethod
-    def all_of(cls, told: Told) -> "EventWithPayloadOut":
+    def all_of(cls, told: EventWithPayload) -> "EventWithPayloadOut":
         """Return the body for an event with its payload."""
         return cls(**_fields(told.event), payload=told.payload)
 
@@ -148,13 +148,13 @@ async def list_events(
     """List events, newest first."""
     wanted = Selection(states=tuple(state or ()), type=type, object_id=object, key=key, since=since, until=until)
     found = await events.page(ctx, wanted, after=after, limit=limit)
-    return EventsOut(data=[EventOut.of(event) for event in found.found], next=found.next)
+    return EventsOut(data=[EventOut.of(event) for event in found.items], next=found.next)
 
 
 @router.get("/{event_id}", responses=problems(NotFound))
 async def show_event(event_id: str, _: Admin, ctx: Ctx) -> EventWithPayloadOut:
     """Retrieve an event with its payload."""
-    return EventWithPayloadOut.all_of(await events.show(ctx, event_id))
+    return EventWithPayloadOut.all_of(await events.get(ctx, event_id))
 
 
 @router.post("/replay", responses=problems(SelectionChanged))

@@ -2,7 +2,7 @@
 The check and the gate, before anything else of the application is reached: the answers that are asked millions of times.
 
 A framework around an answer costs several times what the answer does (bench: ``check_warm_vs_bare_asgi``). So a request
-that is well formed, of a caller who is known, about a feature that exists, is answered here: from memory, or with one
+that is well formed, of a known caller, about a feature that exists, is answered here: from memory, or with one
 query. Everything else (a token that was never seen, a refusal, a body that is none) is not decided here but goes the whole
 way, to :mod:`app.api.entitlement_checks`, with what was read of it; so there is one place where each refusal is made.
 """
@@ -23,7 +23,7 @@ from app.api.entitlement_checks import GATE, LONGEST_SUB, REFUSAL
 from app.api.middleware import REQUEST_ID, REQUESTS, SANE_ID, SECONDS, SLOW
 from app.domain.callers import READ_ENTITLEMENTS
 from app.domain.errors import DatabaseUnavailable
-from app.services.entitlements import Answer
+from app.services.entitlements import CachedDecision
 
 CHECK, GATE_PATH = "/v1/entitlements/check", "/v1/gate"
 LONGEST_BODY = 4096  # bytes: no question is longer
@@ -55,16 +55,16 @@ class _Lane:
                 return bytes(value)
         return f"{self._begins}{next(self._numbers):08x}".encode()
 
-    async def _answer(self, scope: Scope, sub: str, feature: str) -> Answer | None:
+    async def _answer(self, scope: Scope, sub: str, feature: str) -> CachedDecision | None:
         """Return the answer; None: the database is away, which is told on the whole way."""
         now = self._clock.at_hand() or await self._clock.policy()
-        known = self._entitlements.at_hand(sub)
+        entry = self._entitlements.cached(sub)
         try:
-            if known is None:
-                known = await self._entitlements.read(sub)
-            answer = known.answers.get(feature)
-            if answer is None or not known.certain or not answer.stands(now):
-                answer = self._entitlements.answer(known, feature, now=now)
+            if entry is None:
+                entry = await self._entitlements.fetch(sub)
+            answer = entry.decisions.get(feature)
+            if answer is None or not entry.confirmed or not answer.is_valid(now):
+                answer = self._entitlements.decide(entry, feature, now=now)
         except DatabaseUnavailable as refusal:
             scope[REFUSAL] = refusal
             return None
@@ -113,7 +113,7 @@ class _Check(_Lane):
         answer = await self._answer(scope, sub, feature)
         if answer is None:
             return _from(message, receive)
-        said = answer.written or entitlement_checks.written(answer)
+        said = answer.body or entitlement_checks.written(answer)
         headers = [JSON, (b"content-length", b"%d" % len(said)), (REQUEST_ID, self._request_id(scope))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": said})

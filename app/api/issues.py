@@ -153,21 +153,21 @@ async def list_issues(
     """List the issues of the calendar, by number."""
     page = await issues.page(ctx, after=after, limit=limit)
     return CalendarOut(
-        data=[IssueOut.model_validate(issue) for issue in page.issues],
-        next=str(page.next) if page.next is not None else None,
+        data=[IssueOut.model_validate(issue) for issue in page.items],
+        next=page.next,
     )
 
 
 @router.get("/issues/{number}", tags=["issues"], responses=problems(NotFound))
 async def show_issue(number: Number, _: Circulation, ctx: Ctx) -> IssueOut:
     """Retrieve an issue."""
-    return IssueOut.model_validate(await issues.find(ctx, number))
+    return IssueOut.model_validate(await issues.get(ctx, number))
 
 
 @router.put("/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder))
 async def keep_issue(number: Number, body: IssueIn, agent: Circulation, ctx: Ctx) -> IssueOut:
     """Create or update an issue. What readers are owed is recalculated."""
-    return IssueOut.model_validate(await issues.keep(ctx, body.to_issue(number), by=agent.actor))
+    return IssueOut.model_validate(await issues.save(ctx, body.to_issue(number), by=agent.actor))
 
 
 @router.post(

@@ -33,7 +33,7 @@ class RevocationsOut(ApiModel):
     @classmethod
     def of(cls, feed: Feed) -> "RevocationsOut":
         """Return the body for a page of the feed."""
-        shown = [RevocationOut(subscriber=one.sub, version=one.version, at=one.at) for one in feed.found]
+        shown = [RevocationOut(subscriber=one.sub, version=one.version, at=one.at) for one in feed.items]
         return cls(data=shown, next=str(feed.next))
 
 

@@ -15,7 +15,7 @@ from app.domain.issues import Ledger
 from app.domain.quotes import Quote
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
 from app.services import cancellations, subscriptions
-from app.services.subscriptions import Mine
+from app.services.subscriptions import SubscriptionDetails
 
 router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_class=Described)
 
@@ -102,9 +102,9 @@ class SubscriptionOut(ApiModel):
     notice: NoticeOut | None = Field(default=None, description="null if there is nothing to tell the reader.")
 
     @classmethod
-    def of(cls, mine: Mine) -> "SubscriptionOut":
+    def of(cls, details: SubscriptionDetails) -> "SubscriptionOut":
         """Return the body for a subscription."""
-        held, term, quote = mine.subscription, mine.term, mine.guarantee
+        held, term, quote = details.subscription, details.term, details.guarantee
         ends_at = held.over_at or held.cancel_at
         return cls(
             id=held.id,
@@ -112,13 +112,13 @@ class SubscriptionOut(ApiModel):
             plan=held.plan,
             editions=["digital", "print"] if held.print_edition else ["digital"],
             term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,
-            issues=IssuesOut.of(term, mine.ledger) if term else None,
+            issues=IssuesOut.of(term, details.ledger) if term else None,
             renews_at=held.current_period_end if held.is_live and ends_at is None else None,
             ends_at=ends_at,
             ended_by=held.ended_by,
             price=MoneyOut(amount=held.price, currency=held.currency),
             guarantee=GuaranteeOut.of(quote),
-            notice=NoticeOut.model_validate(mine.notice, from_attributes=True) if mine.notice else None,
+            notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
         )
 
 
@@ -140,14 +140,14 @@ class CancelPreviewOut(ApiModel):
     refund: GuaranteeOut = Field(description="What POST /v1/me/refunds would refund. It ends the subscription, too.")
 
     @classmethod
-    def of(cls, mine: Mine, *, now: datetime) -> "CancelPreviewOut":
+    def of(cls, details: SubscriptionDetails, *, now: datetime) -> "CancelPreviewOut":
         """Return the body for a cancellation preview."""
-        end = mine.end_of_what_is_paid
-        left = mine.ledger.unserved if mine.ledger else None
+        end = details.period_end
+        left = details.ledger.unserved if details.ledger else None
         return cls(
             period_end=CancelEffectOut(ends_at=end.at, access_until=end.access_until, issues_kept=left),
             now=CancelEffectOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
-            refund=GuaranteeOut.of(mine.guarantee),
+            refund=GuaranteeOut.of(details.guarantee),
         )
 
 
@@ -164,16 +164,16 @@ class CancelIn(ApiModel):
 @router.get("", responses=problems(NoSubscription))
 async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Retrieve my subscription."""
-    return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
 
 
 @router.get("/cancel-preview", responses=problems(NoSubscription, AlreadyEnded))
 async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> CancelPreviewOut:
     """Preview a cancellation. Nothing is changed."""
-    mine = await subscriptions.mine(ctx, reader.sub, now=now)
-    if not mine.subscription.is_live:
+    details = await subscriptions.current(ctx, reader.sub, now=now)
+    if not details.subscription.is_live:
         raise AlreadyEnded
-    return CancelPreviewOut.of(mine, now=now)
+    return CancelPreviewOut.of(details, now=now)
 
 
 @router.post("/cancel", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
@@ -183,11 +183,11 @@ async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, n
         await cancellations.cancel_now(ctx, reader.sub, reason=body.reason, now=now)
     else:
         await cancellations.cancel_at_period_end(ctx, reader.sub, reason=body.reason, comment=body.comment, now=now)
-    return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
 
 
 @router.post("/resume", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
 async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Resume my subscription. Undoes a scheduled cancellation."""
     await cancellations.resume(ctx, reader.sub, now=now)
-    return SubscriptionOut.of(await subscriptions.mine(ctx, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))

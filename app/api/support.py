@@ -244,7 +244,7 @@ async def find_subscribers(
 ) -> SubscribersOut:
     """Search readers by e-mail address, name, ``sub``, Stripe id or invoice number."""
     page = await support.search(ctx, q, after=after, limit=limit)
-    return SubscribersOut(data=[SubscriberOut.of(found) for found in page.found], next=page.next)
+    return SubscribersOut(data=[SubscriberOut.of(found) for found in page.items], next=page.next)
 
 
 @router.get("/{subscriber_id}", responses=problems(NotFound))

@@ -76,10 +76,10 @@ async def _list(settings: Settings) -> list[str]:
     now = SystemClock().real()
     async with open_database(settings) as ctx:
         lines = []
-        for key in await api_keys.every(ctx):
+        for key in await api_keys.list_all(ctx):
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "active"
             lines.append(f"{key.id}  {state}  {key.created_at:%Y-%m-%d}  {' '.join(key.scopes)}  {key.name}")
-        for signing in await signing_keys.every(ctx):
+        for signing in await signing_keys.list_all(ctx):
             if signing.is_published(now):
                 state = "signs" if signing.signs(now) else "will sign" if now < signing.signs_from else "verifies only"
                 lines.append(f"{signing.id}  {state}  from {signing.signs_from:%Y-%m-%d %H:%M} UTC  entitlement tokens")

@@ -12,6 +12,7 @@ from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
 from app.db.audit import Listed
 from app.domain.audit import Selection
+from app.domain.pages import Page
 from app.services import audit
 from app.settings import Settings
 
@@ -63,14 +64,14 @@ def list_entries(
     if as_json:
         from app.api.audit import AuditEntryOut  # imported here to keep the list fast
 
-        rows = [AuditEntryOut.of(one).model_dump(mode="json") for one in found.found]
+        rows = [AuditEntryOut.of(one).model_dump(mode="json") for one in found.items]
         typer.echo(json.dumps({"data": rows, "next": found.next}, indent=2))
         return
-    for one in found.found:
+    for one in found.items:
         typer.echo(_line(one))
     if found.next is not None:
         typer.echo(f"For the next page: --after {found.next}", err=True)
-    if not found.found:
+    if not found.items:
         typer.echo("No entries.", err=True)
 
 
@@ -107,15 +108,15 @@ def verify(
     typer.echo(found.head)
 
 
-async def _page(settings: Settings, wanted: Selection, after: int | None, limit: int) -> audit.Page:
+async def _page(settings: Settings, wanted: Selection, after: int | None, limit: int) -> Page[Listed]:
     async with open_database(settings) as ctx:
         return await audit.page(ctx, wanted, after=after, limit=limit)
 
 
-async def _verify(settings: Settings, kept: str | None) -> audit.Verified:
+async def _verify(settings: Settings, kept: str | None) -> audit.Verification:
     async with open_database(settings) as ctx:
         return await audit.verify(
-            ctx, kept=kept, progress=lambda done: typer.echo(f"{done} entries verified", err=True)
+            ctx, known_hash=kept, progress=lambda done: typer.echo(f"{done} entries verified", err=True)
         )
 
 

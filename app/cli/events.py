@@ -14,6 +14,7 @@ from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
 from app.db.events import StoredEvent
 from app.domain.events import REPLAYABLE, STATES, Selection
+from app.domain.pages import Page
 from app.services import events
 from app.settings import Settings
 
@@ -75,14 +76,14 @@ def list_events(
     if as_json:
         from app.api.events import EventOut  # imported here to keep the list fast
 
-        rows = [EventOut.of(event).model_dump(mode="json") for event in found.found]
+        rows = [EventOut.of(event).model_dump(mode="json") for event in found.items]
         typer.echo(json.dumps({"data": rows, "next": found.next}, indent=2))
         return
-    for event in found.found:
+    for event in found.items:
         typer.echo(_line(event))
     if found.next is not None:
         typer.echo(f"For the next page: --after '{found.next}'", err=True)
-    if not found.found:
+    if not found.items:
         typer.echo("No events.", err=True)
 
 
@@ -181,14 +182,14 @@ def _run(request: Request[T]) -> T:
         return asyncio.run(request(settings))
 
 
-async def _page(settings: Settings, wanted: Selection, after: str | None, limit: int) -> events.Page:
+async def _page(settings: Settings, wanted: Selection, after: str | None, limit: int) -> Page[StoredEvent]:
     async with open_database(settings) as ctx:
         return await events.page(ctx, wanted, after=after, limit=limit)
 
 
-async def _show(settings: Settings, event_id: str) -> events.Told:
+async def _show(settings: Settings, event_id: str) -> events.EventWithPayload:
     async with open_database(settings) as ctx:
-        return await events.show(ctx, event_id)
+        return await events.get(ctx, event_id)
 
 
 async def _count(settings: Settings, wanted: Selection) -> int:
@@ -201,7 +202,7 @@ async def _replay_one(settings: Settings, event_id: str) -> StoredEvent:
         return await events.replay_one(ctx, event_id, by=operator())
 
 
-async def _replay(settings: Settings, wanted: Selection) -> events.Replayed:
+async def _replay(settings: Settings, wanted: Selection) -> events.ReplayResult:
     async with open_database(settings) as ctx:
         return await events.replay(ctx, wanted, by=operator())
 

@@ -14,8 +14,7 @@ from app.cli.startup import FAILED, command_settings, operator
 from app.cli.times import parse_time
 from app.db.engine import leases
 from app.db.reconciliation import WORK_KEY, Sweep
-from app.db.subscriptions import ConcurrentUpdate
-from app.domain.errors import StripeUnavailable
+from app.domain.errors import ConcurrentUpdate, StripeUnavailable
 from app.domain.reconciliation import PAYMENTS, PHASES, REFUNDS, SUBSCRIPTIONS, AlreadyReconciling
 from app.gateway.rate_limits import backlog
 from app.services import catalogue, reconciliation
@@ -79,7 +78,7 @@ async def _sweep(
                 typer.echo(f"Continuing the interrupted run of {_minute(sweep.created_at)}.", err=True)
             with backlog(), ExitStack() as shown:  # gives way to requests that readers wait for
                 progress = _bar(shown, sum((await reconciliation.sizes(ctx)).values())) if not quiet else lambda _: None
-                return await reconciliation.run(ctx, sweep.id, now=now, told=progress, importing=importing)
+                return await reconciliation.run(ctx, sweep.id, now=now, progress=progress, importing=importing)
 
 
 def _bar(shown: ExitStack, size: int) -> Callable[[Sweep], None]:

@@ -7,7 +7,7 @@ from app.console.csrf import check_reader
 from app.console.request import ConsoleRequest
 from app.domain.callers import SUPERVISOR
 from app.domain.refunds import AWAITING, QuoteChanged
-from app.services import approvals, refunds, support
+from app.services import refunds, support
 
 PAGE_SIZE = 50
 
@@ -15,10 +15,10 @@ PAGE_SIZE = 50
 async def show(request: ConsoleRequest) -> Response:
     """Show the refunds that await approval, and those that need attention."""
     ctx = request.ctx
-    awaiting = await approvals.listed(ctx, status=AWAITING, attention=False, after=None, limit=PAGE_SIZE)
-    attention = await approvals.listed(ctx, status=None, attention=True, after=None, limit=PAGE_SIZE)
-    readers = await support.names(ctx, [refund.subscriber_id for refund in (*awaiting.found, *attention.found)])
-    return request.render("approvals.html", awaiting=awaiting.found, attention=attention.found, readers=readers)
+    awaiting = await refunds.page(ctx, status=AWAITING, attention=False, after=None, limit=PAGE_SIZE)
+    attention = await refunds.page(ctx, status=None, attention=True, after=None, limit=PAGE_SIZE)
+    readers = await support.names(ctx, [refund.subscriber_id for refund in (*awaiting.items, *attention.items)])
+    return request.render("approvals.html", awaiting=awaiting.items, attention=attention.items, readers=readers)
 
 
 async def approve(request: ConsoleRequest) -> Response:
@@ -26,11 +26,10 @@ async def approve(request: ConsoleRequest) -> Response:
     ctx, refund_id = request.ctx, request.path_param("refund")
     await check_reader(request, (await support.refund(ctx, refund_id)).subscriber.id)
     try:
-        taken = await approvals.approve(ctx, refund_id, by=request.staff.actor, now=request.now)
+        await refunds.approve(ctx, refund_id, by=request.staff.actor, now=request.now)
     except QuoteChanged:
         message = "Not approved: the refundable amount is now lower than the request. Reject this request."
         return request.redirect(f"/refunds/{refund_id}", flash=message)
-    await refunds.pay(ctx, taken, now=request.now)
     return request.redirect(f"/refunds/{refund_id}")
 
 
@@ -38,7 +37,7 @@ async def reject(request: ConsoleRequest) -> Response:
     """Reject a refund that another person requested."""
     ctx, refund_id, note = request.ctx, request.path_param("refund"), request.text("note") or None
     await check_reader(request, (await support.refund(ctx, refund_id)).subscriber.id)
-    await approvals.reject(ctx, refund_id, by=request.staff.actor, note=note, now=request.now)
+    await refunds.reject(ctx, refund_id, by=request.staff.actor, note=note, now=request.now)
     return request.redirect(f"/refunds/{refund_id}", flash="Refund rejected. Nothing was paid.")
 
 

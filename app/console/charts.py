@@ -170,7 +170,9 @@ def _add_columns(drawing: Layout, chart: Chart, top: float, *, every: int) -> No
         center = left + group * (index + 0.5)
         if index % every == 0:
             fits = center + len(category) * CHARACTER_WIDTH / 2 <= drawing.width
-            drawing.axis.append(Text(center if fits else drawing.width, bottom + 20, category, "middle" if fits else "end"))
+            drawing.axis.append(
+                Text(center if fits else drawing.width, bottom + 20, category, "middle" if fits else "end")
+            )
         for number, series in enumerate(chart.series, 1):
             height = PLOT_HEIGHT * series.values[index] / ticks[-1]
             x = center + width * (number - 1 - len(chart.series) / 2)

@@ -77,10 +77,10 @@ async def give(request: ConsoleRequest) -> Response:
 async def revoke(request: ConsoleRequest) -> Response:
     """Revoke complimentary access immediately."""
     ctx, comp_id, note = request.ctx, request.path_param("comp"), request.text("note", max_length=500)
-    await check_reader(request, (await comps.found(ctx, comp_id)).subscriber_id)
+    await check_reader(request, (await comps.get(ctx, comp_id)).subscriber_id)
     if not note:
         raise InvalidForm("Enter a reason for revoking the access.", field="reason")
-    revoked = await comps.take_back(ctx, comp_id, reason=note, by=_agent(request), now=request.now)
+    revoked = await comps.revoke(ctx, comp_id, reason=note, by=_agent(request), now=request.now)
     return request.redirect(f"/readers/{revoked.subscriber_id}", flash="Complimentary access revoked.")
 
 

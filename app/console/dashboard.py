@@ -18,15 +18,15 @@ SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 async def show(request: ConsoleRequest) -> Response:
     """Show the dashboard with the last figures, and have them counted again if they are old."""
-    front = await dashboard_stats.front(request.ctx)
-    if front.being_counted:
+    front = await dashboard_stats.get(request.ctx)
+    if front.is_updating:
         request.ctx.wake_workers()
     figures = front.figures
     return request.render(
         "dashboard.html",
         figures=figures,
         age=front.age,
-        refreshing=front.being_counted,
+        refreshing=front.is_updating,
         events=front.events,
         oldest_event=front.oldest_event,
         by_status=_by_status(figures),
@@ -55,8 +55,8 @@ async def chart(request: ConsoleRequest) -> Response:
     name = request.path_param("name").removesuffix(NARROW_SUFFIX)
     narrow = request.path_param("name").endswith(NARROW_SUFFIX)
     if name == "events":
-        image = charts.svg(charts.events(await dashboard_stats.events(request.ctx)), narrow=narrow)
-    elif name in charts.FIGURES and (figures := await dashboard_stats.last(request.ctx)) is not None:
+        image = charts.svg(charts.events(await dashboard_stats.event_counts(request.ctx)), narrow=narrow)
+    elif name in charts.FIGURES and (figures := await dashboard_stats.figures(request.ctx)) is not None:
         image = charts.svg(charts.FIGURES[name](figures), narrow=narrow)
     else:
         raise NotFound("Chart not found")

@@ -31,7 +31,7 @@ async def show(request: ConsoleRequest) -> Response:
 async def replay(request: ConsoleRequest) -> Response:
     """Replay one event, unless it is no longer failed."""
     ctx, event_id = request.ctx, request.path_param("event")
-    if (await events.show(ctx, event_id)).event.state not in STATES:
+    if (await events.get(ctx, event_id)).event.state not in STATES:
         return request.redirect("/events", flash=f"{event_id} is no longer failed. Nothing to replay.")
     await events.replay_one(ctx, event_id, by=request.staff.actor)
     ctx.wake_workers()

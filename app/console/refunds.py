@@ -15,7 +15,7 @@ from app.domain.callers import SUPPORT
 from app.domain.money import Money
 from app.domain.quotes import Quote, needs_approval
 from app.domain.refunds import AWAITING, GOODWILL, PROCESSING, QuoteChanged, Reason, Refund, RefundTooLarge
-from app.services import approvals, idempotency, quotes, refunds, support
+from app.services import idempotency, quotes, refunds, support
 from app.services.refunds import RefundRequest
 
 REASONS = reason_labels(
@@ -125,7 +125,7 @@ async def show(request: ConsoleRequest) -> Response:
     """Show the status of a refund. The page refreshes itself while the refund is processed."""
     refund_id = request.path_param("refund")
     found = await support.refund(request.ctx, refund_id)
-    parts = await approvals.shown(request.ctx, refund_id)
+    parts = await refunds.get(request.ctx, refund_id)
     processing = [part for part in parts if part.status == PROCESSING]
     return request.render(
         "refund_status.html",

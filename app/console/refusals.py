@@ -15,7 +15,7 @@ async def record_refusal(
 ) -> None:
     """Record that a request was refused."""
     log.warning("console_request_refused", action=action, by=staff.actor, method=request.method, reason=reason)
-    await staff_sessions.note(
+    await staff_sessions.record(
         console_of(request).ctx,
         by=staff.actor,
         action=action,

@@ -73,7 +73,7 @@ async def complete(request: Request) -> Response:
     except (SignInFailed, NotAuthenticated) as failure:
         return _sign_in_failed(request, failure)
     staff = StaffSession.start(person, now=now)
-    await staff_sessions.note(
+    await staff_sessions.record(
         console.ctx,
         by=staff.actor,
         action="console.signed_in" if staff.roles else "console.sign_in_refused",

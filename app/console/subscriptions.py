@@ -12,7 +12,7 @@ from app.domain.callers import SUPPORT
 from app.domain.cancellations import CancelReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancellations, idempotency, issues, support
-from app.services.support import SubscriptionOf
+from app.services.support import SubscriptionWithSubscriber
 
 CANCEL_REASONS = reason_labels(*(reason.value for reason in CancelReason))
 RESUME_REASONS = reason_labels(*(reason.value for reason in ResumeReason))
@@ -61,7 +61,7 @@ async def resume(request: ConsoleRequest) -> Response:
     return request.redirect(f"/readers/{found.subscriber.id}", flash="Subscription resumed. It will renew as usual.")
 
 
-async def _live_subscription(request: ConsoleRequest) -> SubscriptionOf:
+async def _live_subscription(request: ConsoleRequest) -> SubscriptionWithSubscriber:
     """
     Return the subscription.
 
@@ -121,7 +121,7 @@ async def extend(request: ConsoleRequest) -> Response:
     )
 
 
-def _max_issues(request: ConsoleRequest, found: SubscriptionOf) -> int:
+def _max_issues(request: ConsoleRequest, found: SubscriptionWithSubscriber) -> int:
     """Return how many issues may be added at once: as many as a term of the plan has."""
     return request.ctx.rules.catalogue.plan(found.subscription.plan).issues
 

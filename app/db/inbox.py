@@ -100,7 +100,8 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
     A payment's event names its invoice alone. When it is known whose that is, it becomes a refetch for the subscription: one
     worker looks at it, once for all that was told of it.
     """
-    claimed = {one.key: one for one in await leases.claim(session, "events", owner=owner, lease=lease, limit=limit)}
+    leased = await leases.claim(session, "events", owner=owner, lease=lease, limit=limit, may_crash=True)
+    claimed = {one.key: one for one in leased}
     invoices = [key.partition(":")[2] for key in claimed if key.startswith(f"{INVOICE}:")]
     if invoices:
         joined = (await session.execute(_JOIN_KNOWN, {"invoices": invoices})).all()

@@ -65,7 +65,7 @@ class InboxWriter:
         """
         Store an event, and return whether it is new once it is on disk.
 
-        :raises NotStored: if it could not be written, or too many events are waiting. Stripe sends it again.
+        :raises EventNotStored: if it could not be written, or too many events are waiting. Stripe sends it again.
         """
         size = len(event.payload)
         if self._pending_bytes + size > self._max_pending_bytes:

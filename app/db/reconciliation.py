@@ -19,7 +19,7 @@ from app.db.inbox_writer import NO_KEY
 from app.db.models import Difference as DifferenceRow
 from app.db.models import Event, Payment, Refund, Subscriber, Subscription
 from app.db.models import Sweep as Row
-from app.db.subscriptions import ConcurrentUpdate
+from app.domain.errors import ConcurrentUpdate
 from app.domain.events import IGNORED, RECEIVED, RefetchRequest
 from app.domain.reconciliation import DONE, PAYMENTS, PHASES, RECONCILE, REFUNDS, SUBSCRIPTIONS, Difference
 

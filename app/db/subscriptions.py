@@ -17,7 +17,7 @@ from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Payment, table_of
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
-from app.domain.errors import Unavailable
+from app.domain.errors import ConcurrentUpdate
 from app.domain.subscriptions import LIVE, OVER, Adjustment, StripeSubscriptionState, Subscription, Term
 
 # Built once, and Core's: what is looked at for each event should cost no more than it must.
@@ -52,13 +52,6 @@ _OF_PAYMENT = (
     .where(_PAYMENTS.c.id == bindparam("payment"))
 )
 _LIVE_OF = _OF_SUBSCRIBER.where(_ROWS.c.status.in_(LIVE), _ROWS.c.ended_here_at.is_(None))
-
-
-class ConcurrentUpdate(Unavailable):
-    """Too many concurrent changes to the same object. Try again."""
-
-    code = "overtaken"
-    title = "Too many concurrent changes"
 
 
 async def version(session: Session, stripe_id: str) -> int:

@@ -95,3 +95,10 @@ class StripeRefused(Conflict):
 
     code = "stripe_refused"
     title = "Stripe declined the request"
+
+
+class ConcurrentUpdate(Unavailable):
+    """Too many concurrent changes to the same object. Try again."""
+
+    code = "overtaken"
+    title = "Too many concurrent changes"

@@ -5,8 +5,10 @@ An event tells which object to look at; what it says of that object is not belie
 overtake one another. A refetch's key names the object whose state is to be fetched.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from app.domain.errors import Conflict, MalformedRequest, Unavailable
 
@@ -22,49 +24,73 @@ DUPLICATES = "rivals"  # a subscriber who has several live subscriptions
 KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, CUSTOMER, DUPLICATES)
 
 
-TYPES = (  # all that an endpoint listens for
-    "checkout.session.completed",
-    "checkout.session.expired",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "customer.updated",
-    "customer.deleted",
-    "customer.subscription.created",
-    "customer.subscription.updated",
-    "customer.subscription.deleted",
-    "customer.subscription.paused",
-    "customer.subscription.resumed",
-    "customer.subscription.trial_will_end",
-    "customer.subscription.pending_update_applied",
-    "customer.subscription.pending_update_expired",
-    "invoice.created",
-    "invoice.finalized",
-    "invoice.finalization_failed",
-    "invoice.paid",
-    "invoice.payment_failed",
-    "invoice.payment_action_required",
-    "invoice.upcoming",
-    "invoice.voided",
-    "invoice.marked_uncollectible",
-    "invoice_payment.paid",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.refunded",
-    "credit_note.created",
-    "credit_note.updated",
-    "credit_note.voided",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.closed",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "radar.early_fraud_warning.created",
-    "radar.early_fraud_warning.updated",
-    "payment_method.attached",
-    "payment_method.automatically_updated",
-    "payment_method.detached",
+@dataclass(frozen=True, slots=True)
+class EventFamily:
+    """The event types about one type of Stripe object, such as ``invoice.*``."""
+
+    kind: str | None  # which kind of object is fetched again; None: nothing, the events are only stored
+    id_path: tuple[str, ...]  # where the payload has the ID of that object
+    actions: tuple[str, ...]  # of the types that the webhook endpoint subscribes to; others that arrive count too
+
+
+FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
+    {
+        "checkout.session": EventFamily(
+            CHECKOUT, ("id",), ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
+        ),
+        "customer": EventFamily(CUSTOMER, ("id",), ("updated", "deleted")),
+        "customer.subscription": EventFamily(
+            SUBSCRIPTION,
+            ("id",),
+            (
+                "created",
+                "updated",
+                "deleted",
+                "paused",
+                "resumed",
+                "trial_will_end",
+                "pending_update_applied",
+                "pending_update_expired",
+            ),
+        ),
+        "invoice": EventFamily(
+            SUBSCRIPTION,
+            ("parent", "subscription_details", "subscription"),
+            (
+                "created",
+                "finalized",
+                "finalization_failed",
+                "paid",
+                "payment_failed",
+                "payment_action_required",
+                "upcoming",
+                "voided",
+                "marked_uncollectible",
+            ),
+        ),
+        "invoice_payment": EventFamily(INVOICE, ("invoice",), ("paid",)),
+        "refund": EventFamily(PAYMENT, ("payment_intent",), ("created", "updated", "failed")),
+        "charge": EventFamily(PAYMENT, ("payment_intent",), ("refunded",)),
+        "charge.refund": EventFamily(PAYMENT, ("payment_intent",), ()),
+        "credit_note": EventFamily(CREDITED, ("invoice",), ("created", "updated", "voided")),
+        "charge.dispute": EventFamily(
+            PAYMENT,
+            ("payment_intent",),
+            ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated"),
+        ),
+        "radar.early_fraud_warning": EventFamily(PAYMENT, ("payment_intent",), ("created", "updated")),
+        "payment_method": EventFamily(None, (), ("attached", "automatically_updated", "detached")),
+    }
 )
+TYPES = tuple(f"{name}.{action}" for name, family in FAMILIES.items() for action in family.actions)
+
+
+def family_of(event_type: str) -> EventFamily | None:
+    """Return the family of an event type; None if events of that type are not used."""
+    return FAMILIES.get(event_type.rpartition(".")[0])
+
+
+TYPES_WITH_EFFECT = tuple(name for name in TYPES if (family := family_of(name)) and family.kind)
 
 
 class RefetchFirst(Exception):

@@ -130,7 +130,7 @@ class StripeSubscriptionState:
         """
         The code of the plan it is of; of one that we know, the old one while its items tell none.
 
-        :raises NotOurs: if none of its items is ours, or two plans are mixed.
+        :raises ForeignStripeObject: if none of its items is ours, or two plans are mixed.
         """
         plans = {item.plan for item in self.items if item.plan is not None}
         if len(plans) == 1:

@@ -5,15 +5,14 @@ from typing import Any
 
 from app.domain.cancellations import DRAFT
 from app.domain.invoices import InvoiceSummary
+from app.domain.pages import Page
 from app.gateway.client import Gateway
 from app.gateway.translate import id_or_none, moment
 
 PAGE = 100
 
 
-async def of_customer(
-    gateway: Gateway, customer_id: str, *, after: str | None, limit: int
-) -> tuple[list[InvoiceSummary], str | None]:
+async def of_customer(gateway: Gateway, customer_id: str, *, after: str | None, limit: int) -> Page[InvoiceSummary]:
     """
     Return a page of a customer's invoices, the newest first, and where the list goes on. A draft is shown to nobody.
 
@@ -26,7 +25,7 @@ async def of_customer(
     )
     receipts = {id_or_none(one.payment_intent): one.receipt_url for one in charges.data}
     shown = [_shown(one, receipts) for one in listed.data if one.status != DRAFT]
-    return shown, listed.data[-1].id if listed.has_more else None
+    return Page(items=shown, next=listed.data[-1].id if listed.has_more else None)
 
 
 def _shown(invoice: Any, receipts: dict[str | None, str | None]) -> InvoiceSummary:

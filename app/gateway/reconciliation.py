@@ -6,13 +6,13 @@ Each function returns one page and where the next begins, so that a comparison c
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from stripe.params import EventListParams, RefundListParams
 
 from app.domain.customers import StripeCustomerState
+from app.domain.pages import Page
 from app.domain.reconciliation import ListedInvoice, ListedRefund
 from app.domain.refunds import StripeRefundState
 from app.domain.subscriptions import StripeSubscriptionState
@@ -22,15 +22,6 @@ from app.gateway.subscriptions import whole
 
 AT_ONCE = 100  # the most that Stripe lists in a call
 TYPES_AT_ONCE = 20  # the most types of events that Stripe lists in a call
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T]):
-    """Some of a list, the newest first; ``next`` is where it goes on, None at its end."""
-
-    found: list[T]
-    next: str | None
 
 
 async def events(
@@ -49,7 +40,7 @@ async def events(
         wanted["starting_after"] = after
     listed = await gateway.call(gateway.sdk.v1.events.list_async(wanted))
     texts = [json.dumps(event.to_dict(for_json=True)) for event in listed.data]
-    return Page(found=texts, next=listed.data[-1].id if listed.has_more and listed.data else None)
+    return Page(items=texts, next=listed.data[-1].id if listed.has_more and listed.data else None)
 
 
 async def subscriptions(
@@ -67,7 +58,7 @@ async def subscriptions(
     whole_ones = [one.customer for one in listed.data if not isinstance(one.customer, str)]  # where they were asked for
     customers = {one.id: translate.customer(one) for one in whole_ones}
     seen = [translate.subscription(one, []) for one in listed.data]
-    return Page(found=seen, next=listed.data[-1].id if listed.has_more and listed.data else None), customers
+    return Page(items=seen, next=listed.data[-1].id if listed.has_more and listed.data else None), customers
 
 
 async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
@@ -88,7 +79,7 @@ async def invoices(gateway: Gateway, *, since: datetime | None, after: str | Non
         wanted["starting_after"] = after
     listed = await gateway.read("/v1/invoices", **wanted)
     return Page(
-        found=[translate.listed_invoice(await whole(gateway, invoice)) for invoice in listed.data],
+        items=[translate.listed_invoice(await whole(gateway, invoice)) for invoice in listed.data],
         next=listed.data[-1].id if listed.has_more and listed.data else None,
     )
 
@@ -102,7 +93,7 @@ async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None
         wanted["starting_after"] = after
     listed = await gateway.call(gateway.sdk.v1.refunds.list_async(wanted))
     return Page(
-        found=[
+        items=[
             ListedRefund(refund=translate.refund(refund), payment_id=translate.id_or_none(refund.payment_intent))
             for refund in listed.data
         ],

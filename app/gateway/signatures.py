@@ -19,7 +19,7 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now: date
     """
     Return the body as text, if one of ``secrets`` signed it just now.
 
-    :raises NotGenuine: no signature, a wrong one, one too old or from the future, or a body that is not UTF-8.
+    :raises InvalidEvent: no signature, a wrong one, one too old or from the future, or a body that is not UTF-8.
     """
     if not header:
         raise InvalidEvent("there is no Stripe-Signature header")

@@ -70,7 +70,7 @@ async def of_invoice(gateway: Gateway, invoice_id: str) -> str:
     """
     Return the subscription an invoice is of.
 
-    :raises NotOurs: it is of none.
+    :raises ForeignStripeObject: it is of none.
     """
     invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
     whose = _subscription_of(invoice)

@@ -30,34 +30,12 @@ OUR_SUBSCRIBER = "newsstand_subscriber"
 OUR_CHECKOUT = "newsstand_checkout"
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
-# What each event is a refetch for: the kind of object to look at, and where its id stands in the payload's object.
-_KNOCKS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "checkout.session": (events.CHECKOUT, ("id",)),
-    "customer": (events.CUSTOMER, ("id",)),
-    "customer.subscription": (events.SUBSCRIPTION, ("id",)),
-    "invoice": (events.SUBSCRIPTION, ("parent", "subscription_details", "subscription")),
-    "invoice_payment": (events.INVOICE, ("invoice",)),
-    "refund": (events.PAYMENT, ("payment_intent",)),
-    "charge": (events.PAYMENT, ("payment_intent",)),
-    "charge.dispute": (events.PAYMENT, ("payment_intent",)),
-    "charge.refund": (events.PAYMENT, ("payment_intent",)),
-    "radar.early_fraud_warning": (events.PAYMENT, ("payment_intent",)),
-    "credit_note": (events.CREDITED, ("invoice",)),
-}
-
-
-def _family(kind: str) -> str:
-    return "customer.subscription" if kind.startswith("customer.subscription.") else kind.rpartition(".")[0]
-
-
-TYPES_WITH_EFFECT = tuple(kind for kind in events.TYPES if _family(kind) in _KNOCKS)
-
 
 def refetch_request(text: str) -> RefetchRequest:
     """
     Return what an event is a refetch for. Only its ids are used, so its API version does not matter.
 
-    :raises NotGenuine: if it is not an event.
+    :raises InvalidEvent: if it is not an event.
     """
     try:
         event = json.loads(text)
@@ -82,19 +60,19 @@ def refetch_request(text: str) -> RefetchRequest:
     )
 
 
-def _key(kind: str, thing: dict[str, Any]) -> tuple[str | None, str | None]:
-    family = _family(kind)
-    if family not in _KNOCKS:
-        return None, "nothing follows from events of this type"
-    noun, path = _KNOCKS[family]
-    found = _inside(thing, path)
+def _key(event_type: str, thing: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the key of the object to fetch, or the reason why there is none."""
+    family = events.family_of(event_type)
+    if family is None or family.kind is None:
+        return None, "Event type is not used"
+    kind, found = family.kind, _inside(thing, family.id_path)
     if isinstance(found, dict):  # an expanded object
         found = found.get("id")
-    if found is None and family == "charge.dispute":  # of a charge without a payment intent: none that we ever made
-        noun, found = events.DISPUTE, thing.get("id")
+    if found is None and event_type.startswith("charge.dispute."):  # of a charge without a payment intent: none of ours
+        kind, found = events.DISPUTE, thing.get("id")
     if not _is_word(found):
-        return None, f"it belongs to no {noun}"
-    return f"{noun}:{found}", None
+        return None, f"Not related to a {kind}"
+    return f"{kind}:{found}", None
 
 
 def _inside(thing: object, path: tuple[str, ...]) -> Any:

@@ -1,12 +1,14 @@
-"""What is out of order, for staff to look at."""
+"""Anomalies: states that should not occur, for staff to look at."""
 
 from app.context import Context
 from app.db import anomalies
 from app.domain.anomalies import Anomaly
+from app.domain.pages import Page, page_of
 
 
-async def every(ctx: Context, *, after: str | None, limit: int) -> tuple[list[Anomaly], str | None]:
-    """Return what is out of order now, and where the list goes on."""
+async def page(ctx: Context, *, after: str | None, limit: int) -> Page[Anomaly]:
+    """Return the current anomalies."""
     async with ctx.sessions.begin() as session:
         found = await anomalies.open_ones(session, after=after, limit=limit + 1)
-    return [one for _, one in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+    with_cursors = page_of(found, limit, cursor=lambda one: one[0])
+    return Page(items=[anomaly for _, anomaly in with_cursors.items], next=with_cursors.next)

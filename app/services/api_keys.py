@@ -1,4 +1,4 @@
-"""API keys of servers: made, shown once, looked up, revoked."""
+"""API keys of servers: created, looked up and revoked."""
 
 import hashlib
 import re
@@ -17,10 +17,10 @@ _SHAPE = re.compile(r"nsk_[A-Za-z0-9_-]{43}")
 
 async def create(ctx: DatabaseContext, name: str, scopes: Iterable[str]) -> str:
     """
-    Make a key and return it. It is kept as a hash only, so this is the one time it can be read.
+    Create a key and return it. Only its hash is stored, so it cannot be shown again.
 
-    :param name: whose it is, for people.
-    :raises UnknownScope: if it is for something that does not exist, or for nothing.
+    :param name: a label for people.
+    :raises UnknownScope: a scope does not exist, or there is none.
     """
     wanted = known_scopes(scopes)
     key = PREFIX + secrets.token_urlsafe(32)
@@ -30,12 +30,12 @@ async def create(ctx: DatabaseContext, name: str, scopes: Iterable[str]) -> str:
 
 
 async def find(ctx: DatabaseContext, hashed: str) -> ServerKey | None:
-    """Return whose key has that hash, unless it was revoked: one indexed query."""
+    """Return the key with a hash, unless it was revoked."""
     async with ctx.sessions() as session:
         return await api_keys.find(session, hashed)
 
 
-async def every(ctx: DatabaseContext) -> list[api_keys.Listed]:
+async def list_all(ctx: DatabaseContext) -> list[api_keys.Listed]:
     """Return all keys, the oldest first."""
     async with ctx.sessions() as session:
         return await api_keys.every(session)
@@ -43,20 +43,20 @@ async def every(ctx: DatabaseContext) -> list[api_keys.Listed]:
 
 async def revoke(ctx: DatabaseContext, key_id: str) -> None:
     """
-    Make a key worthless, within a second, in every process.
+    Revoke a key. Every process rejects it within a second.
 
-    :raises NotFound: there is none of that id, or it was revoked before.
+    :raises NotFound: there is no such key, or it was already revoked.
     """
     async with ctx.sessions.begin() as session:
         if not await api_keys.revoke(session, key_id):
-            raise NotFound(f"there is no key {key_id!r} that could be revoked")
+            raise NotFound(f"There is no active key {key_id!r}")
 
 
-def looks_like_one(key: str) -> bool:
-    """Tell whether this could be a key at all, so that anything else costs no query."""
+def is_well_formed(key: str) -> bool:
+    """Return whether a string has the form of a key, so that nothing else costs a query."""
     return _SHAPE.fullmatch(key) is not None
 
 
 def digest(key: str) -> str:
-    """Return the hash by which a key is known."""
+    """Return the hash that is stored for a key."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The audit log: sealed as it grows, read, and verified from its first entry to its last."""
+"""The audit log: listed, sealed into a hash chain, and verified."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,79 +7,74 @@ from app.context import DatabaseContext
 from app.db import audit
 from app.db.audit import Listed
 from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break
+from app.domain.pages import Page, page_of
 
-AT_ONCE = 1000  # entries that one transaction seals or verifies
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some of a list, and where it goes on."""
-
-    found: list[Listed]
-    next: str | None
+BATCH_SIZE = 1000  # entries in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What came of a look at the whole chain."""
+class Verification:
+    """The result of verifying the whole chain."""
 
-    sealed: int  # entries that were found as they were written
-    waiting: int  # were written just now, and have no seal yet
-    head: str  # the hash of the last seal that holds
-    holds: bool  # whether the chain goes through the hash that was kept elsewhere
+    sealed: int  # entries that are unchanged
+    waiting: int  # recent entries that are not in the chain yet
+    head: str  # the hash of the last seal that is valid
+    holds: bool  # whether the chain contains the hash that was kept elsewhere
     broken: Break | None
 
 
-async def page(ctx: DatabaseContext, wanted: Selection, *, after: int | None, limit: int) -> Page:
-    """Return selected entries, the newest first, that come after another in that order."""
+async def page(ctx: DatabaseContext, selection: Selection, *, after: int | None, limit: int) -> Page[Listed]:
+    """Return selected entries, the newest first."""
     async with ctx.sessions.begin() as session:
-        found = await audit.page(session, wanted, before=after, limit=limit + 1)
-    return Page(found=found[:limit], next=str(found[limit - 1].entry.id) if len(found) > limit else None)
+        found = await audit.page(session, selection, before=after, limit=limit + 1)
+    return page_of(found, limit, cursor=lambda listed: str(listed.entry.id))
 
 
-async def seal(ctx: DatabaseContext, _: str = "") -> None:
-    """Seal all entries that can be seen and have no seal, whichever of them it was called for."""
-    done = AT_ONCE
-    while done == AT_ONCE:
+async def seal(ctx: DatabaseContext) -> None:
+    """Add all committed entries that are not in the chain yet."""
+    sealed = BATCH_SIZE
+    while sealed == BATCH_SIZE:
         async with ctx.sessions.begin() as session:
-            done = await audit.seal(session, limit=AT_ONCE)
+            sealed = await audit.seal(session, limit=BATCH_SIZE)
 
 
-async def verify(ctx: DatabaseContext, *, kept: str | None = None, progress: Callable[[int], None]) -> Verified:
+async def verify(
+    ctx: DatabaseContext, *, known_hash: str | None = None, progress: Callable[[int], None]
+) -> Verification:
     """
-    Look at the whole chain, a batch at a time, and stop at the first break.
+    Verify the chain from its first entry to its last, and stop at the first break.
 
-    :param kept: a hash that was the head once, and was kept elsewhere: who owns the tables can write a whole new chain,
-        or cut off its end, but none that goes through it.
-    :param progress: is told how many hold so far.
+    :param known_hash: a former head that was kept elsewhere. Whoever owns the tables can write a new chain or cut off its
+        end, but no other chain contains that hash.
+    :param progress: called with the number of entries that were verified so far.
     """
     last: Seal | None = None
     found: Break | None = None
-    holds = kept in (None, GENESIS)
+    holds = known_hash in (None, GENESIS)
     while found is None:
         async with ctx.sessions.begin() as session:
-            batch = await audit.chain(session, after=last.seq if last else 0, limit=AT_ONCE)
+            batch = await audit.chain(session, after=last.seq if last else 0, limit=BATCH_SIZE)
         if not batch:
             break
         for seal, entry in batch:
             found = find_break(seal, entry, after=last)
             if found is not None:
                 break
-            last, holds = seal, holds or seal.hash == kept
+            last, holds = seal, holds or seal.hash == known_hash
         progress(last.seq if last else 0)
     async with ctx.sessions.begin() as session:
         waiting = await audit.waiting(session)
         if found is None:
-            found = _beside_the_chain(await audit.unaccounted(session), await audit.gone_unsealed(session))
+            found = _outside_the_chain(await audit.unaccounted(session), await audit.gone_unsealed(session))
     head = last.hash if last else GENESIS
-    return Verified(sealed=last.seq if last else 0, waiting=waiting, head=head, holds=holds, broken=found)
+    return Verification(sealed=last.seq if last else 0, waiting=waiting, head=head, holds=holds, broken=found)
 
 
-def _beside_the_chain(put_in: int | None, taken_out: int | None) -> Break | None:
-    if put_in is not None:
-        words = f"entry {put_in} was put in: it has no seal and waits for none"
-        return Break(audit_id=put_in, seq=None, what=INSERTED, words=words)
-    if taken_out is not None:
-        words = f"entry {taken_out} was removed before it was sealed"
-        return Break(audit_id=taken_out, seq=None, what=REMOVED, words=words)
+def _outside_the_chain(inserted: int | None, removed: int | None) -> Break | None:
+    if inserted is not None:
+        words = f"entry {inserted} was inserted: it is not in the chain and not pending"
+        return Break(audit_id=inserted, seq=None, what=INSERTED, words=words)
+    if removed is not None:
+        words = f"entry {removed} was removed before it was sealed"
+        return Break(audit_id=removed, seq=None, what=REMOVED, words=words)
     return None

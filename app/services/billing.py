@@ -1,4 +1,4 @@
-"""What Stripe shows a reader of their own: the portal, where cards are looked after, and their invoices."""
+"""Billing pages at Stripe: the portal, where readers update their cards, and their invoices."""
 
 from app.context import Context
 from app.db import inbox, intents, subscribers
@@ -6,6 +6,7 @@ from app.db.engine import leases
 from app.domain import return_urls
 from app.domain.events import CUSTOMER
 from app.domain.invoices import InvoiceSummary
+from app.domain.pages import Page
 from app.domain.subscriptions import NoSubscription
 from app.gateway import invoices, portal
 from app.gateway.client import Gone
@@ -13,10 +14,10 @@ from app.gateway.client import Gone
 
 async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
     """
-    Return a link that opens Stripe's portal for a reader, for some minutes.
+    Return a URL that opens Stripe's portal for a reader. It expires after some minutes.
 
-    :raises ReturnUrlNotAllowed: the way back leads elsewhere.
-    :raises NoSubscription: the reader never had to do with Stripe, or was deleted there.
+    :raises ReturnUrlNotAllowed: the return URL is not on an allowed host.
+    :raises NoSubscription: the reader has no Stripe customer.
     """
     return_urls.check(return_url, ctx.settings.allowed_return_hosts, field="return_url")
     async with ctx.sessions.begin() as session:
@@ -27,7 +28,7 @@ async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
         if owner.stripe_customer_id is None:
             raise NoSubscription
         parameters = {"customer": owner.stripe_customer_id, "return_url": return_url}
-        # Each click is a link of its own: an open one of another click is not the same.
+        # Settled at once, because each click opens a new portal session.
         intent = await intents.record(session, owner.id, "portal", parameters)
         await intents.settle(session, intent.key)
     try:
@@ -39,12 +40,10 @@ async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
         raise NoSubscription from None
 
 
-async def invoices_of(
-    ctx: Context, sub: str, *, after: str | None, limit: int
-) -> tuple[list[InvoiceSummary], str | None]:
-    """Return a page of a reader's invoices, the newest first. Whoever never had to do with Stripe has none."""
+async def invoices_of(ctx: Context, sub: str, *, after: str | None, limit: int) -> Page[InvoiceSummary]:
+    """Return a reader's invoices, the newest first. A reader without a Stripe customer has none."""
     async with ctx.sessions.begin() as session:
         owner = await subscribers.by_sub(session, sub)
     if owner is None or owner.stripe_customer_id is None:
-        return [], None
+        return Page(items=[], next=None)
     return await invoices.of_customer(ctx.gateway, owner.stripe_customer_id, after=after, limit=limit)

@@ -1,8 +1,8 @@
 """
-Ends: scheduled, taken back, at once; and what is left to do at Stripe for one that is over.
+Cancellations: scheduled, resumed, immediate; and completed at Stripe.
 
-Whoever ended a subscription, a worker brings its end about at Stripe in steps that can each be repeated: it is cancelled,
-its invoices are voided and its pending items deleted, and what was paid all the same is ordered back.
+However a subscription was ended, a worker completes its end at Stripe in steps that can each be repeated: the subscription
+is canceled, its open invoices are voided and its pending items deleted, and a payment that arrived anyway is refunded.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,9 +17,8 @@ from app.aggregates import cancellations, sync_subscription
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.db.subscriptions import ConcurrentUpdate
 from app.domain.cancellations import DRAFT, payable_invoices
-from app.domain.errors import DomainError, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.errors import ConcurrentUpdate, DomainError, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.subscriptions import (
     OVER,
     AlreadyEnded,
@@ -47,53 +46,55 @@ async def cancel_at_period_end(
     now: datetime,
 ) -> None:
     """
-    Let a subscription end with what is paid: access stays until then, and one click undoes it.
+    Cancel a subscription at the end of the paid period. The reader has access until then and can resume it.
 
-    Told twice, it counts once. One that was to end later, by a date set in the portal, ends with what is paid now.
-    Never blocked by an offer (rules.md, rule 8).
+    A repeated call has no further effect. A later end that was scheduled in the portal is replaced. No offer comes between
+    (rules.md, rule 8).
 
-    :param by: who does it, as the audit log writes it; None: the reader.
-    :param only: the subscription that is meant; None: the reader's current one.
-    :raises AlreadyEnded: it is over, or another is the reader's by now.
+    :param by: the actor, as in the audit log; None: the reader.
+    :param only: the ID of the subscription; None: the reader's current one.
+    :raises AlreadyEnded: it has ended, or the reader has another one by now.
     """
     parameters: dict[str, object] = {"cancel_at_period_end": True}
     if comment:
         parameters["cancellation_details"] = {"comment": comment}
 
-    def change(seen: StripeSubscriptionState) -> _Change | None:
-        if seen.ends_with_what_is_paid:
+    def change(state: StripeSubscriptionState) -> _Change | None:
+        if state.ends_with_what_is_paid:
             return None
-        period = seen.period
+        period = state.period
         return _Change("schedule_end", "subscription.cancel_at_period_end", parameters, period[1] if period else None)
 
-    held = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
-    if held.cancel_at is None and held.is_live:
-        raise StripeUnavailable("Stripe has not taken the cancellation; please try again")
+    subscription = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
+    if subscription.cancel_at is None and subscription.is_live:
+        raise StripeUnavailable("Stripe did not accept the cancellation; try again")
 
 
 async def resume(
     ctx: Context, sub: str, *, reason: str | None = None, by: str | None = None, only: str | None = None, now: datetime
 ) -> None:
     """
-    Undo a scheduled end, in whichever form Stripe holds it. Nothing to undo is no error. As :func:`cancel_at_period_end`.
+    Cancel the scheduled end of a subscription, so that it renews. Without a scheduled end there is no effect.
 
-    :raises AlreadyEnded: it is over, or another is the reader's by now.
+    The parameters are those of :func:`cancel_at_period_end`.
+
+    :raises AlreadyEnded: it has ended, or the reader has another one by now.
     """
 
-    def change(seen: StripeSubscriptionState) -> _Change | None:
-        if seen.cancel_at is None:
+    def change(state: StripeSubscriptionState) -> _Change | None:
+        if state.cancel_at is None:
             return None
-        parameters = {"cancel_at_period_end": False} if seen.ends_by_flag else {"cancel_at": ""}
+        parameters = {"cancel_at_period_end": False} if state.ends_by_flag else {"cancel_at": ""}
         return _Change("resume", "subscription.resume", parameters, None)
 
-    held = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
-    if held.cancel_at is not None and held.is_live:
-        raise StripeUnavailable("Stripe has not taken the cancellation back; please try again")
+    subscription = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
+    if subscription.cancel_at is not None and subscription.is_live:
+        raise StripeUnavailable("Stripe did not resume the subscription; try again")
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What Stripe is to be told of a scheduled end, and how the audit log writes it."""
+    """A change of a scheduled end: the request to Stripe and the entry of the audit log."""
 
     intent: str
     action: str
@@ -111,40 +112,39 @@ async def _reschedule(
     only: str | None,
     now: datetime,
 ) -> Subscription:
-    """Change when a subscription ends, if Stripe's own state asks for it; return how it stands then."""
+    """Change the scheduled end of a subscription, if its state at Stripe requires it. Return the synced subscription."""
     async with ctx.sessions.begin() as session:
-        held = await _lock_live(session, sub, only)
-    seen = await subscriptions_at_stripe.fetch(
-        ctx.gateway, held.stripe_id
-    )  # ours may be older than a click in the portal
-    wanted = change(seen)
+        subscription = await _lock_live(session, sub, only)
+    # Our copy may be older than a change in the portal.
+    state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+    wanted = change(state)
     if wanted is not None:
         async with ctx.sessions.begin() as session:
-            held = await _lock_live(session, sub, held.id)
-            intent = await intents.record(session, held.id, wanted.intent, wanted.parameters)
+            subscription = await _lock_live(session, sub, subscription.id)
+            intent = await intents.record(session, subscription.id, wanted.intent, wanted.parameters)
             await audit.record(
                 session,
                 actor=by or f"reader:{sub}",
                 action=wanted.action,
-                object_id=held.id,
-                subscriber_id=held.subscriber_id,
+                object_id=subscription.id,
+                subscriber_id=subscription.subscriber_id,
                 reason=reason,
-                before={"ends_at": _text(seen.cancel_at)},
-                after={"ends_at": _text(wanted.ends_at)},
+                before={"ends_at": _isoformat(state.cancel_at)},
+                after={"ends_at": _isoformat(wanted.ends_at)},
             )
-        await _tell(ctx, held, intent)
-    return await _look(ctx, held.stripe_id, now=now)
+        await _update(ctx, subscription, intent)
+    return await _sync(ctx, subscription.stripe_id, now=now)
 
 
-async def _look(ctx: Context, stripe_id: str, *, now: datetime) -> Subscription:
-    look = partial(subscriptions_at_stripe.fetch, ctx.gateway, stripe_id)
-    return await sync_subscription.keep(ctx.sessions, ctx.rules, stripe_id, look, now=now)
+async def _sync(ctx: Context, stripe_id: str, *, now: datetime) -> Subscription:
+    fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, stripe_id)
+    return await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, stripe_id, fetch, now=now)
 
 
-async def _tell(ctx: Context, held: Subscription, intent: intents.Intent) -> None:
-    """Tell Stripe. After a fault of Stripe's the caller looks what came of it, and asks anew under another key."""
+async def _update(ctx: Context, subscription: Subscription, intent: intents.Intent) -> None:
+    """Send an intent. After a fault the caller syncs the subscription, and a new attempt uses another key."""
     with suppress(StripeFault):
-        await subscriptions_at_stripe.update(ctx.gateway, held.stripe_id, intent.parameters, key=intent.key)
+        await subscriptions_at_stripe.update(ctx.gateway, subscription.stripe_id, intent.parameters, key=intent.key)
     async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)
 
@@ -153,136 +153,146 @@ async def cancel_now(
     ctx: Context, sub: str, *, reason: str | None, by: str | None = None, only: str | None = None, now: datetime
 ) -> None:
     """
-    End a subscription and its access at once. Refunds nothing by itself (rules.md, rule 8).
+    End a subscription and its access immediately. Nothing is refunded (rules.md, rule 8).
 
-    Access ends with our commit; if Stripe does not answer now, a worker goes on until it has cancelled.
+    Access ends with our commit. If Stripe does not respond, a worker cancels the subscription there.
 
-    :raises AlreadyEnded: it is over.
+    :raises AlreadyEnded: it has ended.
     """
     async with ctx.sessions.begin() as session:
-        held = await _lock_live(session, sub, only)
-        await cancellations.end(session, ctx.rules, held.id, by="cancel_now", now=now)
+        subscription = await _lock_live(session, sub, only)
+        await cancellations.end(session, ctx.rules, subscription.id, by="cancel_now", now=now)
         await audit.record(
             session,
             actor=by or f"reader:{sub}",
             action="subscription.cancel_now",
-            object_id=held.id,
-            subscriber_id=held.subscriber_id,
+            object_id=subscription.id,
+            subscriber_id=subscription.subscriber_id,
             reason=reason,
-            before={"status": held.status},
+            before={"status": subscription.status},
             after={"ended_at": now.isoformat()},
         )
-    # The order stands in the row: a worker repeats it.
-    with suppress(StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate):
-        await finish(ctx, held.id, now=now)
+    with suppress(
+        StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate
+    ):  # the row is due, so a worker repeats it
+        await finish(ctx, subscription.id, now=now)
 
 
 async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
     """
-    Do at Stripe what the end of a subscription asks for, from wherever it stands.
+    Complete the end of a subscription at Stripe, whichever steps are left.
 
-    :raises StripeUnavailable: something is left to do; to be repeated until it is done.
+    :raises StripeUnavailable: some are still left; call again.
     """
     async with ctx.sessions.begin() as session:
-        held = await subscriptions.due(session, subscription_id)
-    if held is None:
+        subscription = await subscriptions.due(session, subscription_id)
+    if subscription is None:
         return
-    ordered = held.access_ended_at is not None
-    if ordered and held.status not in OVER:
-        with suppress(Gone):  # Stripe has ended it already: that is what was wanted
-            await subscriptions_at_stripe.cancel(ctx.gateway, held.stripe_id)
-    with suppress(Gone):  # Stripe knows nothing of it any more, so nothing of it can be paid
-        seen = await subscriptions_at_stripe.fetch(ctx.gateway, held.stripe_id)
-        if seen.status not in OVER:
-            if ordered:
-                raise StripeUnavailable("Stripe has not ended the subscription yet")
-            await _look(ctx, held.stripe_id, now=now)
+    ended_by_us = subscription.access_ended_at is not None
+    if ended_by_us and subscription.status not in OVER:
+        with suppress(Gone):  # it has ended already
+            await subscriptions_at_stripe.cancel(ctx.gateway, subscription.stripe_id)
+    with suppress(Gone):  # Stripe has deleted it, so nothing can be paid for it
+        state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+        if state.status not in OVER:
+            if ended_by_us:
+                raise StripeUnavailable("Stripe has not canceled the subscription yet")
+            await _sync(ctx, subscription.stripe_id, now=now)
             async with ctx.sessions.begin() as session:
-                await subscriptions.rest(session, held.id)  # it was said to be over, is not, and we never ended it
+                await subscriptions.rest(session, subscription.id)  # it has not ended after all, neither there nor here
             return
-        for invoice in payable_invoices(seen):
-            await _void(ctx, held, invoice)
-        await _delete_pending(ctx, held, seen)
-        await _look(ctx, held.stripe_id, now=now)
+        for invoice in payable_invoices(state):
+            await _void(ctx, subscription, invoice)
+        await _delete_pending_items(ctx, subscription, state)
+        await _sync(ctx, subscription.stripe_id, now=now)
     async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, held.subscriber_id)
-        done = await cancellations.close(session, held.id, now=now)
-    if not done:
-        raise StripeUnavailable("a payment waits for another refund of it")
+        await subscribers.lock(session, subscription.subscriber_id)
+        closed = await cancellations.close(session, subscription.id, now=now)
+    if not closed:
+        raise StripeUnavailable("Another refund of a payment is in progress")
 
 
-async def _void(ctx: Context, held: Subscription, invoice: StripeInvoiceState) -> None:
-    """Let nobody pay an invoice any more. One that was paid meanwhile is given back when it is seen."""
+async def _void(ctx: Context, subscription: Subscription, invoice: StripeInvoiceState) -> None:
+    """Void an invoice. If it was paid meanwhile, the payment is refunded when it is synced."""
     if invoice.status == DRAFT:
-        intent = await _intend(ctx, held, invoice.id, "finalize", {"amount": invoice.total})
+        intent = await _record_intent(ctx, subscription, invoice.id, "finalize", {"amount": invoice.total})
         try:
-            await _ask(ctx, intent, at_stripe.finalize(ctx.gateway, invoice.id, key=intent.key))
+            await _request(ctx, intent, at_stripe.finalize(ctx.gateway, invoice.id, key=intent.key))
         except StripeRefused as refusal:
             log.warning("draft_not_finalized", invoice=invoice.id, reason=str(refusal))
-            return  # nobody can pay a draft
-    intent = await _intend(ctx, held, invoice.id, "void", {"amount": invoice.total})
+            return  # a draft can't be paid
+    intent = await _record_intent(ctx, subscription, invoice.id, "void", {"amount": invoice.total})
     with suppress(StripeRefused):
-        await _ask(ctx, intent, at_stripe.void(ctx.gateway, invoice.id, key=intent.key))
+        await _request(ctx, intent, at_stripe.void(ctx.gateway, invoice.id, key=intent.key))
 
 
-async def _delete_pending(ctx: Context, held: Subscription, seen: StripeSubscriptionState) -> None:
-    """Let nothing of it be billed later; a credit that waits goes as well, since what is given back is a refund's matter."""
+async def _delete_pending_items(ctx: Context, subscription: Subscription, state: StripeSubscriptionState) -> None:
+    """Delete pending invoice items, credits included, so that a later invoice doesn't contain them."""
     with suppress(Gone):
-        for item in await at_stripe.pending_items(ctx.gateway, seen.customer_id, held.stripe_id):
-            await _intend(ctx, held, item.id, "delete", {"amount": item.amount, "currency": item.currency})
+        for item in await at_stripe.pending_items(ctx.gateway, state.customer_id, subscription.stripe_id):
+            facts = {"amount": item.amount, "currency": item.currency}
+            await _record_intent(ctx, subscription, item.id, "delete", facts)
             with suppress(Gone):
                 await at_stripe.delete_item(ctx.gateway, item.id)
 
 
-async def _intend(
-    ctx: Context, held: Subscription, object_id: str, action: str, facts: Mapping[str, object]
+async def _record_intent(
+    ctx: Context, subscription: Subscription, object_id: str, action: str, facts: Mapping[str, object]
 ) -> intents.Intent:
-    """Record what Stripe is about to be asked, with an audit row the first time."""
+    """Store a request before it is sent to Stripe, and the first time in the audit log too."""
     async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, held.subscriber_id)
+        await subscribers.lock(session, subscription.subscriber_id)
         intent = await intents.record(session, object_id, action, {})
         if intent.first:
             kind = "pending_item" if action == "delete" else "invoice"
+            cause = subscription.ended_by or subscription.end_reason or subscription.status
             await audit.record(
                 session,
                 actor="policy",
                 action=f"{kind}.{action}",
                 object_id=object_id,
-                subscriber_id=held.subscriber_id,
-                reason=f"ended:{held.ended_by or held.end_reason or held.status}",
-                before={**facts, "subscription": held.id},
+                subscriber_id=subscription.subscriber_id,
+                reason=f"ended:{cause}",
+                before={**facts, "subscription": subscription.id},
             )
     return intent
 
 
-async def _ask(ctx: Context, intent: intents.Intent, request: Awaitable[None]) -> None:
-    """Await a POST. Its intent is settled once Stripe has answered, with whatever: asked again, it is under another key."""
-    answer: DomainError | None = None
+async def _request(ctx: Context, intent: intents.Intent, request: Awaitable[None]) -> None:
+    """Await a request, and settle its intent after any response: another attempt uses another key."""
+    error: DomainError | None = None
     try:
         await request
-    except (StripeFault, StripeRefused) as refusal:
-        answer = refusal
+    except (StripeFault, StripeRefused) as failure:
+        error = failure
     async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)
-    if answer is not None:
-        raise answer
+    if error is not None:
+        raise error
 
 
 async def _lock_live(session: Session, sub: str, only: str | None = None) -> Subscription:
+    """
+    Lock a reader, and return their live subscription.
+
+    :param only: the ID of the subscription; None: the current one.
+    :raises NoSubscription: the reader has no such subscription.
+    :raises AlreadyEnded: it has ended.
+    """
     subscriber = await subscribers.by_sub(session, sub)
     if subscriber is None:
         raise NoSubscription
     await subscribers.lock(session, subscriber.id)
     if only is None:
-        held = await subscriptions.current(session, subscriber.id)
+        subscription = await subscriptions.current(session, subscriber.id)
     else:
-        held = await subscriptions.by_id(session, only)
-    if held is None or held.subscriber_id != subscriber.id:
+        subscription = await subscriptions.by_id(session, only)
+    if subscription is None or subscription.subscriber_id != subscriber.id:
         raise NoSubscription
-    if not held.is_live:
+    if not subscription.is_live:
         raise AlreadyEnded
-    return held
+    return subscription
 
 
-def _text(at: datetime | None) -> str | None:
+def _isoformat(at: datetime | None) -> str | None:
     return at.isoformat() if at is not None else None

@@ -1,8 +1,8 @@
 """
-The catalogue, brought to Stripe.
+The catalogue push: creates and updates products and prices at Stripe.
 
-Nothing is remembered between two pushes: what is there is asked, what is missing is done, and then it is asked again.
-So a push that was killed is finished by the next one, and two at once do each other no harm.
+A push has no state: it lists what Stripe has, makes the missing changes and lists again. So an interrupted push is completed
+by the next one, and concurrent pushes do not conflict.
 """
 
 from collections.abc import AsyncIterator
@@ -24,15 +24,15 @@ from app.domain.prices import (
 from app.gateway import prices
 from app.gateway.client import Gateway
 
-ROUNDS = 4  # the last one only looks, as a rule
+MAX_ROUNDS = 4  # the last one usually only verifies
 
 
 async def differences(gateway: Gateway, catalogue: Catalogue) -> list[Change]:
     """
-    Return what a push would do.
+    Return the changes that a push would make.
 
-    :raises LookupKeyTaken: if a lookup key belongs to a product that is not Newsstand's.
-    :raises StripeUnavailable: if Stripe cannot be asked.
+    :raises LookupKeyTaken: a lookup key belongs to a product that is not Newsstand's.
+    :raises StripeUnavailable: Stripe can't be reached.
     """
     products: list[StripeProduct] = []
     found: list[StripePrice] = []
@@ -51,17 +51,17 @@ async def differences(gateway: Gateway, catalogue: Catalogue) -> list[Change]:
 
 async def push(gateway: Gateway, catalogue: Catalogue) -> AsyncIterator[Change]:
     """
-    Make Stripe's products and prices those of the catalogue, and yield each change when it is done.
+    Make Stripe's products and prices match the catalogue, and yield each change after it is made.
 
-    It ends when Stripe, asked again, has what the catalogue says.
+    Ends when Stripe is listed again and matches.
 
-    :raises LookupKeyTaken: before anything is done, if a lookup key belongs to a product that is not Newsstand's.
-    :raises StripeUnavailable: in the middle of it, maybe: what was yielded is done, the next push does the rest.
-    :raises StripeRefused: likewise.
-    :raises CatalogueUnsettled: if Stripe still differs after all rounds.
+    :raises LookupKeyTaken: a lookup key belongs to a product that is not Newsstand's. Nothing was changed.
+    :raises StripeUnavailable: Stripe can't be reached. The yielded changes were made, and the next push makes the others.
+    :raises StripeRefused: Stripe declined a change; as above.
+    :raises CatalogueStillDiffers: Stripe still differs after all rounds.
     """
     fault: StripeFault | None = None
-    for attempt in range(1, ROUNDS + 1):
+    for attempt in range(1, MAX_ROUNDS + 1):
         try:
             changes = await differences(gateway, catalogue)
             if not changes:
@@ -70,8 +70,8 @@ async def push(gateway: Gateway, catalogue: Catalogue) -> AsyncIterator[Change]:
                 await _apply(gateway, change, attempt=attempt)
                 yield change
             fault = None
-        except StripeFault as again:  # it may have happened or not; the same key would only repeat the fault
-            fault = again
+        except StripeFault as failure:  # the change may have been made; the same key would return the same fault
+            fault = failure
     raise fault or CatalogueStillDiffers
 
 

@@ -1,33 +1,38 @@
 """
-Checkout: one customer for each subscriber, one open session for each subscriber, whatever the clicks.
+Checkout: one Stripe customer and at most one open session for each subscriber.
 
-What Stripe is asked for is recorded, with its key, before it is asked; two clicks at once ask the same thing with the same
-key and get the same session.
+Each request to Stripe is stored with its idempotency key before it is sent, so two concurrent clicks send the same request
+with the same key and get the same session.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from app.aggregates import sync_subscription
 from app.context import Context
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain import entitlements as rules_of_access
 from app.domain import return_urls
+from app.domain.entitlements import allowed
 from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.events import SUBSCRIPTION
 from app.domain.plans import Plan, PriceUnavailable
 from app.domain.subscriptions import AlreadySubscribed, ForeignStripeObject
 from app.gateway import checkouts as at_stripe
 from app.gateway import customers, prices
+from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_CHECKOUT, OUR_SUBSCRIBER
 
-# Stripe may forget a key after 24 hours; before repeating one that old, we look whether it took effect.
-KEY_LIFE = timedelta(hours=20)
-LONGEST_NAME = 256  # Stripe's limit for a customer's name
+# Stripe may delete a key after 24 hours. Before an older one is used again, we check whether the request succeeded.
+KEY_LIFETIME = timedelta(hours=20)
+MAX_NAME_LENGTH = 256  # of a customer's name at Stripe
+MAX_ATTEMPTS = 3
 
 
 class PromotionCodeInvalid(Conflict):
@@ -39,7 +44,7 @@ class PromotionCodeInvalid(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutRequest:
-    """What a reader chose, and where to send them afterwards."""
+    """A reader's choice, and where to send them afterwards."""
 
     choice: Choice
     success_url: str
@@ -48,7 +53,7 @@ class CheckoutRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Who is buying, as the identity provider knows them."""
+    """The buyer, as the identity provider describes them."""
 
     sub: str
     email: str | None
@@ -56,8 +61,8 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of a session."""
+class CheckoutResult:
+    """The state of a session, and whether the reader has access now."""
 
     checkout: Checkout
     entitled: bool
@@ -65,137 +70,137 @@ class Outcome:
 
 async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: datetime) -> Checkout:
     """
-    Open a hosted checkout, or return the one that is open for the same choice. Another choice closes it first.
+    Open a hosted checkout, or return the open one for the same choice. One for another choice is closed first.
 
     :raises UnknownPlan: there is no such plan.
-    :raises ReturnUrlNotAllowed: a return address leads elsewhere.
-    :raises PriceUnavailable: Stripe's price is archived, missing, or not the catalogue's.
-    :raises PromotionCodeInvalid: the code is none.
+    :raises ReturnUrlNotAllowed: a return URL is not on an allowed host.
+    :raises PriceUnavailable: Stripe's price is archived, missing or different from the catalogue's.
+    :raises PromotionCodeInvalid: the code isn't valid.
     :raises AlreadySubscribed: the reader has a live subscription.
     """
     plan = ctx.rules.catalogue.on_sale(request.choice.plan)
     return_urls.check(request.success_url, ctx.settings.allowed_return_hosts, field="success_url")
     return_urls.check(request.cancel_url, ctx.settings.allowed_return_hosts, field="cancel_url")
-    components = plan.components(print_edition=request.choice.print_edition)
     price_ids = await _price_ids(ctx.gateway, plan, request.choice)
     promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
     customer_id, subscriber = await _customer(ctx, reader, now=now)
     metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": plan.code}
-    parameters = _parameters(request, metadata, customer_id, price_ids, promotion, ctx.settings.automatic_tax)
-    ships_to = [country for price in components for country in price.ships_to]
-    if ships_to:
-        parameters["shipping_address_collection"] = {"allowed_countries": ships_to}
-        parameters["customer_update"] = {"shipping": "auto"} | (
-            {"address": "auto"} if ctx.settings.automatic_tax else {}
-        )
-    for _ in range(3):
+    automatic_tax = ctx.settings.automatic_tax
+    parameters = _parameters(request, metadata, customer_id, price_ids, promotion, automatic_tax=automatic_tax)
+    parameters |= _shipping_parameters(plan, request.choice, automatic_tax=automatic_tax)
+    for _ in range(MAX_ATTEMPTS):
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber.id)
-            await _refuse_if_subscribed(session, subscriber)
-            held = await checkouts.undecided(session, subscriber.id)
-            if held is not None and _still_good(held, request.choice, now):
-                return held
-            if held is None or held.status != OPEN:
-                held = held or await checkouts.start(session, subscriber.id, request.choice)
-                asked = {**parameters, "metadata": {**metadata, OUR_CHECKOUT: held.id}}
-                action, intent = "open", await intents.record(session, held.id, "open", asked)
+            await _check_not_subscribed(session, subscriber)
+            checkout = await checkouts.undecided(session, subscriber.id)
+            if checkout is not None and _is_reusable(checkout, request.choice, now):
+                return checkout
+            if checkout is None or checkout.status != OPEN:
+                checkout = checkout or await checkouts.start(session, subscriber.id, request.choice)
+                own = {**parameters, "metadata": {**metadata, OUR_CHECKOUT: checkout.id}}
+                action, intent = "open", await intents.record(session, checkout.id, "open", own)
             else:
-                action, intent = "expire", await intents.record(session, held.id, "expire", {})
-        if action == "open" and held.choice == request.choice:
-            return await _open(ctx, held, intent)
-        await _close(ctx, held, intent, action=action)
-    raise StripeUnavailable("other clicks of the same reader kept coming between")
+                action, intent = "expire", await intents.record(session, checkout.id, "expire", {})
+        if action == "open" and checkout.choice == request.choice:
+            return await _open(ctx, checkout, intent)
+        await _close(ctx, checkout, intent, action=action)
+    raise StripeUnavailable("Too many concurrent attempts; try again")
 
 
-def _still_good(held: Checkout, choice: Choice, now: datetime) -> bool:
-    return held.status == OPEN and held.choice == choice and held.expires_at is not None and held.expires_at > now
+def _is_reusable(checkout: Checkout, choice: Choice, now: datetime) -> bool:
+    is_open = checkout.status == OPEN and checkout.expires_at is not None and checkout.expires_at > now
+    return is_open and checkout.choice == choice
 
 
-async def _refuse_if_subscribed(session: Session, subscriber: Subscriber) -> None:
+async def _check_not_subscribed(session: Session, subscriber: Subscriber) -> None:
     current = await subscriptions.current(session, subscriber.id)
     if current is not None and current.is_live:
         raise AlreadySubscribed(subscription=current.id)
 
 
-async def _open(ctx: Context, held: Checkout, intent: intents.Intent) -> Checkout:
+async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent) -> Checkout:
     try:
-        seen = await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
+        state = await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
     except StripeRefused:
         async with ctx.sessions.begin() as session:
-            await subscribers.lock(session, held.subscriber_id)
+            await subscribers.lock(session, checkout.subscriber_id)
             await intents.settle(session, intent.key)
-            await checkouts.give_up(session, held.id)
+            await checkouts.give_up(session, checkout.id)
         raise
     except StripeFault:
-        # The same key would be answered with the same fault: look whether it took effect, else use another next time.
-        found = await at_stripe.find(ctx.gateway, str(intent.parameters["customer"]), checkout_id=held.id)
+        # The same key would get the same response. Another key is used next time if the request had no effect.
+        found = await at_stripe.find(ctx.gateway, str(intent.parameters["customer"]), checkout_id=checkout.id)
         if found is None:
             async with ctx.sessions.begin() as session:
                 await intents.settle(session, intent.key)
             raise
-        seen = found
-    return await _keep(ctx, held, seen, settle=intent.key)
+        state = found
+    return await _save(ctx, checkout, state, settle=intent.key)
 
 
-async def _close(ctx: Context, held: Checkout, intent: intents.Intent, *, action: str) -> None:
-    """Close what was opened for another choice; if it was paid meanwhile, that is what counts."""
-    if action == "open":  # somebody began to open it and may not have finished: finish, so that it can be closed
-        await _open(ctx, held, intent)
+async def _close(ctx: Context, checkout: Checkout, intent: intents.Intent, *, action: str) -> None:
+    """
+    Close a session that was opened for another choice.
+
+    :raises AlreadySubscribed: it was paid meanwhile.
+    """
+    if action == "open":  # another request began to open it and may have stopped: open it, so that it can be closed
+        await _open(ctx, checkout, intent)
         return
-    assert held.stripe_id is not None
-    with suppress(StripeRefused, StripeFault):  # what became of it is looked at next
-        await at_stripe.expire(ctx.gateway, held.stripe_id, key=intent.key)
-    seen = await at_stripe.fetch(ctx.gateway, held.stripe_id)
-    await _keep(ctx, held, seen, settle=intent.key)
-    if seen.status == COMPLETE:
-        raise AlreadySubscribed("the reader has just paid in another window")
+    assert checkout.stripe_id is not None
+    with suppress(StripeRefused, StripeFault):  # the session is fetched next
+        await at_stripe.expire(ctx.gateway, checkout.stripe_id, key=intent.key)
+    state = await at_stripe.fetch(ctx.gateway, checkout.stripe_id)
+    await _save(ctx, checkout, state, settle=intent.key)
+    if state.status == COMPLETE:
+        raise AlreadySubscribed("You have just paid in another window")
 
 
-async def _keep(
-    ctx: Context, held: Checkout, seen: at_stripe.StripeCheckoutState, *, settle: str | None = None
+async def _save(
+    ctx: Context, checkout: Checkout, state: at_stripe.StripeCheckoutState, *, settle: str | None = None
 ) -> Checkout:
     """
-    Save what Stripe said, and have the subscription looked at that came of it.
+    Save the state of a session, and request a refetch of its subscription.
 
-    Under the subscriber's lock: a click that waits for it sees the session opened and its intent settled, or neither.
+    Under the subscriber's lock, so that a concurrent click sees both the open session and its settled intent, or neither.
     """
     async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, held.subscriber_id)
+        await subscribers.lock(session, checkout.subscriber_id)
         if settle is not None:
             await intents.settle(session, settle)
         saved = await checkouts.save(
             session,
-            held.id,
-            stripe_id=seen.id,
-            status=seen.status,
-            payment_status=seen.payment_status,
-            url=seen.url,
-            expires_at=seen.expires_at,
-            stripe_subscription_id=seen.stripe_subscription_id,
+            checkout.id,
+            stripe_id=state.id,
+            status=state.status,
+            payment_status=state.payment_status,
+            url=state.url,
+            expires_at=state.expires_at,
+            stripe_subscription_id=state.stripe_subscription_id,
         )
-        bought = seen.stripe_subscription_id
-        if bought is not None and await subscriptions.by_stripe_id(session, bought) is None:
-            await inbox.request_refetch(session, f"subscription:{bought}", why="checkout")
+        subscription_id = state.stripe_subscription_id
+        if subscription_id is not None and await subscriptions.by_stripe_id(session, subscription_id) is None:
+            await inbox.request_refetch(session, f"{SUBSCRIPTION}:{subscription_id}", why="checkout")
             await leases.notify(session)
     return saved
 
 
 async def _price_ids(gateway: Gateway, plan: Plan, choice: Choice) -> list[str]:
-    """Return Stripe's prices for what was chosen; each must be on sale, and cost what the reader was shown."""
-    wanted = plan.components(print_edition=choice.print_edition)
-    found = await prices.purchasable(gateway, [price.lookup_key for price in wanted])
+    """
+    Return the IDs of Stripe's prices for a choice.
+
+    :raises PriceUnavailable: one is archived, missing or different from the catalogue's.
+    """
+    components = plan.components(print_edition=choice.print_edition)
+    found = await prices.purchasable(gateway, [price.lookup_key for price in components])
     ids = []
-    for price in wanted:
-        held = found.get(price.lookup_key)
-        if held is None:
-            raise PriceUnavailable(
-                f"{price.lookup_key} is not on sale at Stripe; the publisher has to push the catalogue", plan=plan.code
-            )
-        if (held.amount, held.currency) != (price.price.amount, price.price.currency):
-            raise PriceUnavailable(
-                f"{price.lookup_key} costs something else at Stripe than in the catalogue", plan=plan.code
-            )
-        ids.append(held.id)
+    for price in components:
+        at_stripe_now = found.get(price.lookup_key)
+        if at_stripe_now is None:
+            raise PriceUnavailable(f"Stripe has no active price {price.lookup_key}; push the catalogue", plan=plan.code)
+        if (at_stripe_now.amount, at_stripe_now.currency) != (price.price.amount, price.price.currency):
+            raise PriceUnavailable(f"Stripe's price {price.lookup_key} differs from the catalogue's", plan=plan.code)
+        ids.append(at_stripe_now.id)
     return ids
 
 
@@ -204,48 +209,51 @@ async def _promotion(gateway: Gateway, code: str | None) -> str | None:
         return None
     found = await at_stripe.promotion_code(gateway, code)
     if found is None:
-        raise PromotionCodeInvalid(f"{code!r} is not a promotion code that can be used", promotion_code=code)
+        raise PromotionCodeInvalid(f"The code {code!r} isn't valid or has expired", promotion_code=code)
     return found
 
 
 async def _customer(ctx: Context, reader: Reader, *, now: datetime) -> tuple[str, Subscriber]:
-    """Return the one customer of a reader, made if absent: claimed by a recorded intent before Stripe is asked."""
+    """Return the Stripe customer of a reader, created if necessary, and the subscriber."""
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.ensure(session, sub=reader.sub, email=reader.email, name=reader.name)
         if subscriber.stripe_customer_id is not None:
             return subscriber.stripe_customer_id, subscriber
-        parameters: dict[str, object] = {"metadata": {OUR_SUBSCRIBER: subscriber.id}}
-        known = {
+        optional = {
             "email": reader.email,
-            "name": reader.name and reader.name[:LONGEST_NAME],
+            "name": reader.name and reader.name[:MAX_NAME_LENGTH],
             "test_clock": ctx.gateway.test_clock,
         }
-        parameters |= {name: value for name, value in known.items() if value}
+        parameters: dict[str, object] = {"metadata": {OUR_SUBSCRIBER: subscriber.id}}
+        parameters |= {name: value for name, value in optional.items() if value}
         intent = await intents.record(session, subscriber.id, "customer", parameters)
-    made = None
-    if now - intent.created_at > KEY_LIFE:
-        email = intent.parameters.get("email")
-        made = await customers.find(ctx.gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
-    if made is None:
-        made = await _create_customer(ctx, subscriber, intent)
+    customer_id = None
+    if now - intent.created_at > KEY_LIFETIME:
+        customer_id = await _find_customer(ctx, subscriber, intent)
+    if customer_id is None:
+        customer_id = await _create_customer(ctx, subscriber, intent)
     async with ctx.sessions.begin() as session:
-        customer_id = await subscribers.set_customer(session, subscriber.id, made)
+        saved_id = await subscribers.set_customer(session, subscriber.id, customer_id)
         await intents.settle(session, intent.key)
-    return customer_id, subscriber
+    return saved_id, subscriber
 
 
 async def _create_customer(ctx: Context, subscriber: Subscriber, intent: intents.Intent) -> str:
     try:
         return await customers.create(ctx.gateway, intent.parameters, key=intent.key)
     except (StripeFault, StripeRefused):
-        # A fault would be repeated under the same key; a refusal is of what the reader is called now, not for ever.
-        email = intent.parameters.get("email")
-        found = await customers.find(ctx.gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
+        # The same key would get the same fault. A refusal may be due to the reader's current name or address.
+        found = await _find_customer(ctx, subscriber, intent)
         if found is None:
             async with ctx.sessions.begin() as session:
                 await intents.settle(session, intent.key)
             raise
         return found
+
+
+async def _find_customer(ctx: Context, subscriber: Subscriber, intent: intents.Intent) -> str | None:
+    email = intent.parameters.get("email")
+    return await customers.find(ctx.gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
 
 
 def _parameters(
@@ -254,9 +262,10 @@ def _parameters(
     customer_id: str,
     price_ids: list[str],
     promotion: str | None,
+    *,
     automatic_tax: bool,
 ) -> dict[str, object]:
-    """Return what Stripe is asked for. Metadata stands on the session and on the subscription: Stripe copies none."""
+    """Return the parameters of a session. The subscription needs its own metadata, because Stripe copies none."""
     parameters: dict[str, object] = {
         "mode": "subscription",
         "customer": customer_id,
@@ -275,47 +284,65 @@ def _parameters(
     return parameters
 
 
-async def look(ctx: Context, stripe_id: str, *, sub: str) -> str | None:
-    """
-    Ask Stripe what came of a reader's session, unless we know already.
+def _shipping_parameters(plan: Plan, choice: Choice, *, automatic_tax: bool) -> dict[str, object]:
+    components = plan.components(print_edition=choice.print_edition)
+    countries = [country for price in components for country in price.ships_to]
+    if not countries:
+        return {}
+    return {
+        "shipping_address_collection": {"allowed_countries": countries},
+        "customer_update": {"shipping": "auto"} | ({"address": "auto"} if automatic_tax else {}),
+    }
 
-    :returns: the subscription to look at, when it is not here yet.
+
+async def result(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> CheckoutResult:
+    """
+    Return the result of a reader's session. Stripe is asked, because the reader may return before the webhook arrives.
+
     :raises NotFound: there is no such session, or it is another reader's.
     """
+    new_subscription = await _sync_own(ctx, stripe_id, sub=sub)
+    if new_subscription is not None:
+        fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, new_subscription)
+        await sync_subscription.sync(ctx.sessions, ctx.rules, new_subscription, fetch, now=now)
     async with ctx.sessions.begin() as session:
-        held = await _owned(session, stripe_id, sub)
-    if held.status not in {COMPLETE, EXPIRED}:
+        checkout = await _find_own(session, stripe_id, sub)
+    access, _ = await entitlements.read(ctx.pool, sub)
+    return CheckoutResult(checkout=checkout, entitled=bool(allowed(access, ctx.rules.catalogue, now=now)))
+
+
+async def _sync_own(ctx: Context, stripe_id: str, *, sub: str) -> str | None:
+    """Sync a reader's session, unless it is final. Return its subscription if we don't have it yet."""
+    async with ctx.sessions.begin() as session:
+        checkout = await _find_own(session, stripe_id, sub)
+    if checkout.status not in {COMPLETE, EXPIRED}:
         try:
-            held = await _keep(ctx, held, await at_stripe.fetch(ctx.gateway, stripe_id))
+            checkout = await _save(ctx, checkout, await at_stripe.fetch(ctx.gateway, stripe_id))
         except StripeUnavailable:
-            return None  # then we tell what we know
-    bought = held.stripe_subscription_id
-    if bought is None:
+            return None  # then the last known state is shown
+    subscription_id = checkout.stripe_subscription_id
+    if subscription_id is None:
         return None
     async with ctx.sessions.begin() as session:
-        return bought if await subscriptions.by_stripe_id(session, bought) is None else None
+        return subscription_id if await subscriptions.by_stripe_id(session, subscription_id) is None else None
 
 
-async def outcome(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> Outcome:
-    """Return what came of a reader's session, and whether they may read now."""
-    async with ctx.sessions.begin() as session:
-        held = await _owned(session, stripe_id, sub)
-    access, _ = await entitlements.read(ctx.pool, sub)
-    return Outcome(checkout=held, entitled=bool(rules_of_access.allowed(access, ctx.rules.catalogue, now=now)))
-
-
-async def _owned(session: Session, stripe_id: str, sub: str) -> Checkout:
-    held = await checkouts.by_stripe_id(session, stripe_id)
+async def _find_own(session: Session, stripe_id: str, sub: str) -> Checkout:
+    checkout = await checkouts.by_stripe_id(session, stripe_id)
     subscriber = await subscribers.by_sub(session, sub)
-    if held is None or subscriber is None or held.subscriber_id != subscriber.id:
-        raise NotFound("there is no such checkout session")
-    return held
+    if checkout is None or subscriber is None or checkout.subscriber_id != subscriber.id:
+        raise NotFound("There is no such checkout session")
+    return checkout
 
 
-async def refresh(ctx: Context, stripe_id: str) -> None:
-    """Follow what became of a session, when Stripe says that something did."""
+async def sync(ctx: Context, stripe_id: str) -> None:
+    """
+    Bring our copy of a session up to date with Stripe's.
+
+    :raises ForeignStripeObject: it is not one of ours.
+    """
     async with ctx.sessions.begin() as session:
-        held = await checkouts.by_stripe_id(session, stripe_id)
-    if held is None:
-        raise ForeignStripeObject(f"the checkout session {stripe_id} is none of ours")
-    await _keep(ctx, held, await at_stripe.fetch(ctx.gateway, stripe_id))
+        checkout = await checkouts.by_stripe_id(session, stripe_id)
+    if checkout is None:
+        raise ForeignStripeObject(f"The checkout session {stripe_id} is not one of ours")
+    await _save(ctx, checkout, await at_stripe.fetch(ctx.gateway, stripe_id))

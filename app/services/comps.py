@@ -1,10 +1,11 @@
-"""Support gives access that nobody pays for, and takes it back."""
+"""Complimentary access: given by support, and revoked."""
 
 from dataclasses import replace
 from datetime import datetime
 
+from app.aggregates import grants
 from app.context import Context
-from app.db import audit, comps, grants, issues, subscribers
+from app.db import audit, comps, issues, subscribers
 from app.db.engine.session import new_id
 from app.domain.callers import Reader
 from app.domain.comps import Comp, end_of_comp, grant_of
@@ -24,19 +25,20 @@ async def give(
     comp_id: str | None = None,
 ) -> Comp:
     """
-    Give a reader access, by the identity provider's ``sub``; they need never have been here.
+    Give a reader complimentary access to a plan. The reader need not be a subscriber.
 
-    :param count: for so many issues, instead of until a time.
-    :param comp_id: what it is called; told again, it is given once.
+    :param sub: the reader's, at the identity provider.
+    :param count: the number of issues, instead of ``until``.
+    :param comp_id: the ID of the comp; a repeated call with it has no further effect.
     :raises UnknownPlan: there is no such plan.
     :raises CompIsOver: ``until`` has passed.
     :raises CalendarTooShort: fewer issues are planned.
     """
     ctx.rules.catalogue.plan(plan)
     async with ctx.sessions.begin() as session:
-        given = await comps.by_id(session, comp_id) if comp_id is not None else None
-        if given is not None:
-            return given
+        existing = await comps.by_id(session, comp_id) if comp_id is not None else None
+        if existing is not None:
+            return existing
         calendar = await issues.calendar(session, ctx.rules.zone)
         ends = end_of_comp(until=until, issues=count, calendar=calendar, now=now)
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
@@ -64,7 +66,7 @@ async def give(
     return comp
 
 
-async def found(ctx: Context, comp_id: str) -> Comp:
+async def get(ctx: Context, comp_id: str) -> Comp:
     """
     Return a comp.
 
@@ -73,33 +75,33 @@ async def found(ctx: Context, comp_id: str) -> Comp:
     async with ctx.sessions.begin() as session:
         comp = await comps.by_id(session, comp_id)
     if comp is None:
-        raise NotFound("there is no such comp")
+        raise NotFound("There is no such complimentary access")
     return comp
 
 
-async def take_back(ctx: Context, comp_id: str, *, reason: str | None, by: Reader, now: datetime) -> Comp:
+async def revoke(ctx: Context, comp_id: str, *, reason: str | None, by: Reader, now: datetime) -> Comp:
     """
-    Take a comp back, at once. What other grants give stays.
+    Revoke complimentary access, immediately. Other grants are not affected.
 
-    :raises NotFound: there is no such comp, or it was taken back before.
+    :raises NotFound: there is no such comp, or it was already revoked.
     """
     async with ctx.sessions.begin() as session:
-        found = await comps.by_id(session, comp_id)
-        if found is None:
-            raise NotFound("there is no such comp")
-        reader = await subscribers.lock(session, found.subscriber_id)
-        grant = grant_of(found, ctx.rules.catalogue)
-        if not await comps.remove(session, found.id, grant.id, by=by.actor, at=now):
-            raise NotFound("the comp was taken back before")
+        comp = await comps.by_id(session, comp_id)
+        if comp is None:
+            raise NotFound("There is no such complimentary access")
+        reader = await subscribers.lock(session, comp.subscriber_id)
+        grant = grant_of(comp, ctx.rules.catalogue)
+        if not await comps.remove(session, comp.id, grant.id, by=by.actor, at=now):
+            raise NotFound("The complimentary access was already revoked")
         await grants.rebuild(session, reader, now=now)
         await audit.record(
             session,
             actor=by.actor,
             action="comp.taken_back",
-            object_id=found.id,
+            object_id=comp.id,
             subscriber_id=reader.id,
             note=reason,
-            before={"until": found.until.isoformat()},
+            before={"until": comp.until.isoformat()},
             after={"until": now.isoformat()},
         )
-    return replace(found, removed_at=now, removed_by=by.actor)
+    return replace(comp, removed_at=now, removed_by=by.actor)

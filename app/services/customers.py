@@ -1,9 +1,9 @@
 """
-Customers, followed: whom Stripe's hands changed or deleted.
+Customers that were changed or deleted at Stripe.
 
-Who a reader is, the identity provider says: an address that was changed at Stripe is shown to staff, and not followed. Of a
-reader who was imported and not met yet, Stripe is all we know, and is believed. A deleted customer never comes back: Stripe
-has cancelled what they had, which is looked at, and the reader's next checkout makes another.
+The identity provider is the authority on readers, so an email address that was changed at Stripe is reported to staff and
+not saved. For an imported reader who has not signed in yet, Stripe's data is saved. Deleting a customer is final: Stripe has
+canceled their subscriptions, which are fetched again, and the reader's next checkout creates another customer.
 """
 
 from app.context import Context
@@ -19,34 +19,34 @@ from app.domain.subscriptions import OVER, UnknownCustomer
 from app.gateway import customers as at_stripe
 
 
-async def follow(ctx: Context, customer_id: str) -> None:
+async def sync(ctx: Context, customer_id: str) -> None:
     """
-    Look at a customer, and keep what follows.
+    Bring a subscriber up to date with their customer at Stripe.
 
-    :raises UnknownCustomer: they are none of our subscribers, or no longer.
+    :raises UnknownCustomer: no subscriber has that customer.
     """
-    seen = await at_stripe.fetch(ctx.gateway, customer_id)
+    state = await at_stripe.fetch(ctx.gateway, customer_id)
     async with ctx.sessions.begin() as session:
         owner = await subscribers.lock_customer(session, customer_id)
         if owner is None:
-            raise UnknownCustomer(f"the customer {customer_id} is none of our subscribers")
-        if seen.deleted:
-            await _part(session, owner, customer_id)
+            raise UnknownCustomer(f"The customer {customer_id} is not one of our subscribers")
+        if state.deleted:
+            await _remove_customer(session, owner, customer_id)
             return
         if owner.sub.startswith(UNCLAIMED):
-            await subscribers.call(session, owner.id, email=seen.email, name=seen.name)
+            await subscribers.call(session, owner.id, email=state.email, name=state.name)
             return
         await anomalies.report(
-            session, customer_id, _differences(owner, seen), subscriber_id=owner.id, among=[ADDRESS_MISMATCH]
+            session, customer_id, _differences(owner, state), subscriber_id=owner.id, among=[ADDRESS_MISMATCH]
         )
 
 
-async def _part(session: Session, owner: Subscriber, customer_id: str) -> None:
-    """Let a reader go on without a customer that was deleted. What they had is looked at, since Stripe has cancelled it."""
+async def _remove_customer(session: Session, owner: Subscriber, customer_id: str) -> None:
+    """Remove a deleted customer from its subscriber, and request a refetch of the subscriptions that Stripe has canceled."""
     await subscribers.unset_customer(session, owner.id)
     await anomalies.report(session, customer_id, {}, subscriber_id=owner.id)
-    held = await subscriptions.of_subscriber(session, owner.id)
-    for one in held:
+    all_subscriptions = await subscriptions.of_subscriber(session, owner.id)
+    for one in all_subscriptions:
         if one.status not in OVER:
             await inbox.request_refetch(session, f"{SUBSCRIPTION}:{one.stripe_id}", why="customer_deleted")
     await audit.record(
@@ -55,11 +55,11 @@ async def _part(session: Session, owner: Subscriber, customer_id: str) -> None:
         action="customer.deleted",
         object_id=customer_id,
         subscriber_id=owner.id,
-        before={"subscriptions": [one.id for one in held if one.status not in OVER]},
+        before={"subscriptions": [one.id for one in all_subscriptions if one.status not in OVER]},
     )
     await leases.notify(session)
 
 
-def _differences(owner: Subscriber, seen: StripeCustomerState) -> dict[str, str]:
-    reason = address_mismatch(owner.email, seen.email)
+def _differences(owner: Subscriber, state: StripeCustomerState) -> dict[str, str]:
+    reason = address_mismatch(owner.email, state.email)
     return {ADDRESS_MISMATCH: reason} if reason is not None else {}

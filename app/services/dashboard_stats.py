@@ -1,4 +1,4 @@
-"""The figures of the front page: shown at once, counted by a worker when somebody looked."""
+"""The numbers of the console's dashboard: computed by a worker after they were viewed, if they are old."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,44 +9,44 @@ from app.domain.dashboard_stats import DashboardStats, first_monday
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
-    """What the front page shows. The events are of this moment, the figures of ``age`` ago."""
+class Dashboard:
+    """The numbers of the dashboard. Those of events are current."""
 
-    figures: DashboardStats | None  # None: they are being counted for the first time
-    age: timedelta | None
-    being_counted: bool
-    events: dict[str, int]  # those that wait, by state
+    figures: DashboardStats | None  # None: they are being computed for the first time
+    age: timedelta | None  # of the figures
+    is_updating: bool
+    events: dict[str, int]  # pending ones, by state
     oldest_event: timedelta | None
 
 
-async def front(ctx: Context) -> Front:
-    """Return the last figures, and have them counted again when they are old."""
+async def get(ctx: Context) -> Dashboard:
+    """Return the last numbers, and request new ones if they are old."""
     async with ctx.sessions.begin() as session:
-        kept = await dashboard_stats.read(session)
-        asked = await dashboard_stats.ask(session)
-        return Front(
-            figures=kept.figures,
-            age=kept.age,
-            being_counted=kept.being_counted or asked,
+        stored = await dashboard_stats.read(session)
+        requested = await dashboard_stats.ask(session)
+        return Dashboard(
+            figures=stored.figures,
+            age=stored.age,
+            is_updating=stored.being_counted or requested,
             events=await health.events_by_state(session),
             oldest_event=await health.oldest_unapplied_age(session),
         )
 
 
-async def last(ctx: Context) -> DashboardStats | None:
-    """Return the last figures, for a picture of them."""
+async def figures(ctx: Context) -> DashboardStats | None:
+    """Return the last figures, for a chart."""
     async with ctx.sessions.begin() as session:
         return (await dashboard_stats.read(session)).figures
 
 
-async def events(ctx: Context) -> dict[str, int]:
-    """Return how many events wait at this moment, by state."""
+async def event_counts(ctx: Context) -> dict[str, int]:
+    """Return the number of pending events by state."""
     async with ctx.sessions.begin() as session:
         return await health.events_by_state(session)
 
 
-async def count(ctx: Context, *, now: datetime) -> None:
-    """Count them anew."""
+async def update(ctx: Context, *, now: datetime) -> None:
+    """Compute and store the numbers."""
     async with ctx.sessions.begin() as session:
         counted = await dashboard_stats.count(
             session, first=first_monday(now, ctx.rules.zone), zone=ctx.rules.zone, now=now

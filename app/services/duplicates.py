@@ -1,9 +1,9 @@
 """
-Duplicates: a reader who paid in two tabs keeps one subscription, and the other is refunded.
+Duplicates: a reader who paid twice keeps one subscription, and the other is refunded.
 
 When a sync finds two live subscriptions of one subscriber, it requests a refetch for the subscriber. All of their
-subscriptions are then fetched, since one that is live in our copy may have ended at Stripe. The decision is made under the
-subscriber's lock, on exactly the fetched state.
+subscriptions are then fetched, because one that is live in our copy may have ended at Stripe. The decision is made under the
+subscriber's lock, on exactly the fetched states.
 """
 
 from collections.abc import Mapping
@@ -12,74 +12,83 @@ from datetime import datetime
 from functools import partial
 
 from app.aggregates import cancellations, sync_subscription
+from app.aggregates.retries import retry_on_conflict
 from app.context import Context
 from app.db import audit, payments, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.db.subscriptions import ConcurrentUpdate
-from app.domain.duplicates import DuplicateCandidate, resolve
+from app.domain.duplicates import DuplicateCandidate
+from app.domain.duplicates import resolve as resolve_candidates
+from app.domain.errors import ConcurrentUpdate
 from app.domain.rules import Rules
 from app.domain.subscriptions import ForeignStripeObject, Subscription
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gone
 
-LOOKS = 5
 
-
-async def settle(ctx: Context, subscriber_id: str, *, now: datetime) -> None:
+async def resolve(ctx: Context, subscriber_id: str, *, now: datetime) -> None:
     """
-    Look at all live subscriptions of a reader, and end those that the rule does not let stay.
+    Sync all live subscriptions of a subscriber, and end the duplicates.
 
-    :raises ConcurrentUpdate: others kept saving while we looked.
+    :raises ConcurrentUpdate: others kept saving them.
     """
-    for _ in range(LOOKS):
+
+    async def attempt() -> None:
         async with ctx.sessions.begin() as session:
             live = await subscriptions.live_of(session, subscriber_id)
-        seen: dict[str, int | None] = {}
-        for held in live:
-            seen[held.id] = None
-            look = partial(at_stripe.fetch, ctx.gateway, held.stripe_id)
-            with suppress(ForeignStripeObject, Gone):  # then it is nobody's candidate
-                seen[held.id] = (
-                    await sync_subscription.keep(ctx.sessions, ctx.rules, held.stripe_id, look, now=now, alone=True)
-                ).version
+        versions: dict[str, int | None] = {}  # None: it is not ours, or gone
+        for subscription in live:
+            versions[subscription.id] = None
+            fetch = partial(at_stripe.fetch, ctx.gateway, subscription.stripe_id)
+            with suppress(ForeignStripeObject, Gone):
+                saved = await sync_subscription.fetch_and_save(
+                    ctx.sessions, ctx.rules, subscription.stripe_id, fetch, now=now, check_duplicates=False
+                )
+                versions[subscription.id] = saved.version
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber_id)
-            if await _settled(session, ctx.rules, subscriber_id, seen, now=now):
-                return
-    raise ConcurrentUpdate(subscriber_id)
+            await _end_duplicates(session, ctx.rules, subscriber_id, versions, now=now)
+
+    await retry_on_conflict(attempt, what=f"The subscriptions of {subscriber_id}")
 
 
-async def _settled(
-    session: Session, rules: Rules, subscriber_id: str, seen: Mapping[str, int | None], *, now: datetime
-) -> bool:
-    """Pass the verdict, unless there is something newer than what was seen."""
+async def _end_duplicates(
+    session: Session, rules: Rules, subscriber_id: str, versions: Mapping[str, int | None], *, now: datetime
+) -> None:
+    """
+    End the duplicates.
+
+    :raises ConcurrentUpdate: a subscription is new or was saved since.
+    """
     live = await subscriptions.live_of(session, subscriber_id)
-    if any(held.id not in seen or seen[held.id] not in {None, held.version} for held in live):
-        return False
-    verdict = resolve([await _rival(session, held) for held in live if seen[held.id] is not None])
-    for loser, ended_by in verdict.ends:
-        if await cancellations.end(session, rules, loser.id, by=ended_by, now=now):
+    if any(one.id not in versions or versions[one.id] not in {None, one.version} for one in live):
+        raise ConcurrentUpdate(subscriber_id)
+    resolution = resolve_candidates([await _candidate(session, one) for one in live if versions[one.id] is not None])
+    for duplicate, ended_by in resolution.ends:
+        if await cancellations.end(session, rules, duplicate.id, by=ended_by, now=now):
             await audit.record(
                 session,
                 actor="policy",
                 action="subscription.duplicate",
-                object_id=loser.id,
+                object_id=duplicate.id,
                 subscriber_id=subscriber_id,
                 reason=ended_by,
-                before={"status": loser.status, "paid_at": loser.paid_at.isoformat() if loser.paid_at else None},
-                after={"stays": verdict.stays.id if verdict.stays else None},
+                before={
+                    "status": duplicate.status,
+                    "paid_at": duplicate.paid_at.isoformat() if duplicate.paid_at else None,
+                },
+                after={"stays": resolution.stays.id if resolution.stays else None},
             )
-    return True
 
 
-async def _rival(session: Session, held: Subscription) -> DuplicateCandidate:
-    paid = [payment.paid_at for payment in await payments.of_subscription(session, held.id)]
-    opened = [term.starts_at for term in await subscriptions.terms_of(session, held.id) if term.refunded_as is None]
-    first = min(opened, default=None)
+async def _candidate(session: Session, subscription: Subscription) -> DuplicateCandidate:
+    paid_at = [payment.paid_at for payment in await payments.of_subscription(session, subscription.id)]
+    terms = await subscriptions.terms_of(session, subscription.id)
+    first_start = min((term.starts_at for term in terms if term.refunded_as is None), default=None)
     return DuplicateCandidate(
-        id=held.id,
-        stripe_id=held.stripe_id,
-        status=held.status,
-        created_at=held.created_at,
-        paid_at=min(paid, default=first) if first is not None else None,  # one made free has a term, and no payment
+        id=subscription.id,
+        stripe_id=subscription.stripe_id,
+        status=subscription.status,
+        created_at=subscription.created_at,
+        # A free subscription has a term and no payment.
+        paid_at=min(paid_at, default=first_start) if first_start is not None else None,
     )

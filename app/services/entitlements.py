@@ -1,11 +1,10 @@
 """
-May this reader open this? One indexed row, remembered, and judged at the time of the question.
+Entitlement checks: may this reader use this feature? One indexed row, cached, and decided at the time of the check.
 
-What is remembered is never wrong for more than :data:`BOUND` seconds: an answer is given from memory only if the row was
-read so lately, or if everything that was committed until so lately has been heard
-(see :mod:`app.db.engine.change_feed`). When the
-database cannot be asked at all, a reader who was let in a moment ago is not locked out by our fault: for the outage
-allowance, those who were known to be let in still are, and nobody is refused; whoever cannot be told about is told so.
+A cached row is never outdated by more than :data:`MAX_STALENESS` seconds: it is used only if it was read recently, or if
+every change that was committed until recently has been received (see :mod:`app.db.engine.change_feed`). While the database
+is unavailable, readers with recent access keep it for the outage allowance, and nobody is refused: a check without a usable
+row raises an error.
 """
 
 import asyncio
@@ -30,49 +29,50 @@ from app.domain.errors import DatabaseUnavailable
 from app.domain.plans import Catalogue
 from app.domain.text import is_storable
 
-BOUND = 0.9  # seconds; what is left of the promised one is for what is on its way
-REMEMBERED = 50_000  # readers; about 2 KB each, for a year with its renewal
+MAX_STALENESS = 0.9  # seconds; the promise is one second, and the rest of it is for the network
+CACHE_SIZE = 50_000  # readers; about 2 KB each, for a year with its renewal
+UNAVAILABLE = "The database can't be reached"
 
 
 @dataclass(slots=True)
-class Answer:
-    """A decision, for as long as it stands by itself. Whoever answers in bytes keeps them here."""
+class CachedDecision:
+    """A decision, and the period for which it is valid unless the grants change."""
 
     decision: Decision
     since: datetime
     until: datetime | None
-    written: bytes | None = None
+    body: bytes | None = None  # of the response, once it was written
     headers: list[tuple[bytes, bytes]] | None = None
 
-    def stands(self, now: datetime) -> bool:
-        """Tell whether nothing but a change of the grants can have changed it."""
+    def is_valid(self, now: datetime) -> bool:
+        """Return whether only a change of the grants can have changed the decision."""
         return self.since <= now and (self.until is None or now < self.until)
 
 
 @dataclass(slots=True)
-class Known:
-    """What is remembered of one reader."""
+class CachedReader:
+    """The cached row of a reader, and the decisions that follow from it."""
 
     sub: str
     row: EntitlementRow | None
-    read_at: float  # monotonic seconds, before it was asked for
-    certain: bool = True  # False: the database is away, and this is how it was
-    answers: dict[str, Answer] = field(default_factory=dict)
+    read_at: float  # monotonic seconds, before the query
+    confirmed: bool = True  # False: the database is unavailable, and this is the last known row
+    decisions: dict[str, CachedDecision] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entitled:
-    """The answer for every feature. The version rises whenever what is granted changes."""
+class AllFeatures:
+    """The decision for every feature."""
 
     sub: str
     features: dict[str, Decision]  # those that may be used
     refused: dict[str, Decision]
-    version: int
-    lasts: timedelta | None  # for how long all of it stands by itself
+    version: int  # increases whenever the grants change
+    valid_for: timedelta | None  # unless the grants change; None: without limit
 
 
 class Entitlements:
-    """Answers from memory, and from the database. One for each process."""
+    """Decides from the cache and from the database. One for each process."""
 
     def __init__(
         self,
@@ -80,121 +80,121 @@ class Entitlements:
         catalogue: Catalogue,
         *,
         outage_allowance: timedelta,
-        most: int = REMEMBERED,
+        cache_size: int = CACHE_SIZE,
         time: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lookup, self._catalogue, self._most, self._time = lookup, catalogue, most, time
+        self._lookup, self._catalogue, self._cache_size, self._time = lookup, catalogue, cache_size, time
         self._outage_allowance = outage_allowance.total_seconds()
-        self._kept: OrderedDict[str, Known] = OrderedDict()
-        self._reading: dict[str, object] = {}
-        self._heard_until = float("-inf")
+        self._cache: OrderedDict[str, CachedReader] = OrderedDict()
+        self._queries: dict[str, object] = {}
+        self._current_until = float("-inf")
 
-    def forget(self, sub: str) -> None:
-        """Something of this reader has changed. What is being read just now may be how it was."""
-        self._kept.pop(sub, None)
-        self._reading.pop(sub, None)
+    def invalidate(self, sub: str) -> None:
+        """Remove a reader whose row has changed. A query that is running may return the old row, so it is not cached."""
+        self._cache.pop(sub, None)
+        self._queries.pop(sub, None)
 
-    def forget_all(self) -> None:
-        """Something may have changed that was not heard."""
-        self._kept.clear()
-        self._reading.clear()
-        self._heard_until = float("-inf")
+    def clear(self) -> None:
+        """Remove all readers, because changes may have been missed."""
+        self._cache.clear()
+        self._queries.clear()
+        self._current_until = float("-inf")
 
-    def heard(self, until: float) -> None:
-        """Every change that was committed until then, in monotonic seconds, has been told to :meth:`forget`."""
-        self._heard_until = until
+    def confirm(self, until: float) -> None:
+        """Note that every change committed until then, in monotonic seconds, was passed to :meth:`invalidate`."""
+        self._current_until = until
 
-    def at_hand(self, sub: str) -> Known | None:
-        """Return what is remembered of a reader, if it can be relied on."""
-        known = self._kept.get(sub)
-        if known is None:
+    def cached(self, sub: str) -> CachedReader | None:
+        """Return the cached row of a reader, if it is recent enough."""
+        entry = self._cache.get(sub)
+        if entry is None:
             return None
-        earliest = self._time() - BOUND
-        if known.read_at < earliest and self._heard_until < earliest:
+        earliest = self._time() - MAX_STALENESS
+        if entry.read_at < earliest and self._current_until < earliest:
             return None
-        self._kept.move_to_end(sub)
-        return known
+        self._cache.move_to_end(sub)
+        return entry
 
-    async def look(self, sub: str) -> Known:
+    async def get(self, sub: str) -> CachedReader:
         """
-        Return what is known of a reader, from memory or from the database.
+        Return the row of a reader, from the cache or the database.
 
-        :raises DatabaseUnavailable: the database is away, and nothing is remembered that would do.
+        :raises DatabaseUnavailable: the database can't be reached, and no usable row is cached.
         """
-        return self.at_hand(sub) or await self.read(sub)
+        return self.cached(sub) or await self.fetch(sub)
 
-    async def read(self, sub: str) -> Known:
-        """Return what the database says of a reader, and remember it; as :meth:`look`."""
+    async def fetch(self, sub: str) -> CachedReader:
+        """Query the row of a reader, and cache it. Raises as :meth:`get` does."""
         if not is_storable(sub):
-            return Known(sub, None, self._time())
-        begun = self._reading[sub] = object()
-        asked_at = self._time()
+            return CachedReader(sub, None, self._time())
+        query = self._queries[sub] = object()
+        started_at = self._time()
         try:
             row = await self._lookup.get(sub)
         except DatabaseUnreachable as failure:
-            return self._as_it_was(sub, failure)
+            return self._last_known(sub, failure)
         finally:
-            undisturbed = self._reading.get(sub) is begun
-            if undisturbed:
-                del self._reading[sub]
-        known = Known(sub, row, asked_at)
-        if undisturbed:
-            self._kept[sub] = known
-            self._kept.move_to_end(sub)
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return known
+            unchanged = self._queries.get(sub) is query
+            if unchanged:
+                del self._queries[sub]
+        entry = CachedReader(sub, row, started_at)
+        if unchanged:
+            self._cache[sub] = entry
+            self._cache.move_to_end(sub)
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
+        return entry
 
-    def _as_it_was(self, sub: str, failure: DatabaseUnreachable) -> Known:
-        known = self._kept.get(sub)
-        if known is None or self._time() - max(known.read_at, self._heard_until) > self._outage_allowance:
-            raise DatabaseUnavailable("the database does not answer") from failure
-        return replace(known, certain=False)
+    def _last_known(self, sub: str, failure: DatabaseUnreachable) -> CachedReader:
+        entry = self._cache.get(sub)
+        if entry is None or self._time() - max(entry.read_at, self._current_until) > self._outage_allowance:
+            raise DatabaseUnavailable(UNAVAILABLE) from failure
+        return replace(entry, confirmed=False)
 
-    def answer(self, known: Known, feature: str, *, now: datetime) -> Answer:
+    def decide(self, entry: CachedReader, feature: str, *, now: datetime) -> CachedDecision:
         """
-        Return the answer about one feature.
+        Return the decision for one feature.
 
         :raises UnknownFeature: the catalogue has no such feature.
-        :raises DatabaseUnavailable: it would be a refusal, and the database is away.
+        :raises DatabaseUnavailable: it would be a refusal, but the row is not confirmed.
         """
-        found = known.answers.get(feature)
-        if found is None or not found.stands(now):
+        found = entry.decisions.get(feature)
+        if found is None or not found.is_valid(now):
             catalogue = self._catalogue
             catalogue.feature(feature)
-            access = load_feature(feature, known.row.parsed) if known.row is not None else NO_ENTITLEMENTS
+            access = load_feature(feature, entry.row.parsed) if entry.row is not None else NO_ENTITLEMENTS
             until = next_change(access, catalogue, (feature,), now=now)
-            found = Answer(decide(access, feature, catalogue, now=now), now, until)
-            known.answers[feature] = found
-        if not known.certain and not found.decision.allowed:
-            raise DatabaseUnavailable("the database does not answer")
+            found = CachedDecision(decide(access, feature, catalogue, now=now), now, until)
+            entry.decisions[feature] = found
+        if not entry.confirmed and not found.decision.allowed:
+            raise DatabaseUnavailable(UNAVAILABLE)
         return found
 
-    async def check(self, sub: str, feature: str, *, now: datetime) -> Answer:
-        """Return the answer for one reader and one feature. A reader we do not know is a normal answer."""
+    async def check(self, sub: str, feature: str, *, now: datetime) -> CachedDecision:
+        """Return the decision for one reader and feature. A reader who is not a subscriber gets a refusal, not an error."""
         self._catalogue.feature(feature)
-        return self.answer(await self.look(sub), feature, now=now)
+        return self.decide(await self.get(sub), feature, now=now)
 
     async def check_many(self, subs: Iterable[str], feature: str, *, now: datetime) -> Mapping[str, Decision]:
-        """Return the answers for many readers."""
+        """Return the decisions for several readers and one feature."""
         self._catalogue.feature(feature)
-        known = await asyncio.gather(*(self.look(sub) for sub in dict.fromkeys(subs)))  # the reader reads them at once
-        return {one.sub: self.answer(one, feature, now=now).decision for one in known}
+        entries = await asyncio.gather(*(self.get(sub) for sub in dict.fromkeys(subs)))  # the lookup batches them
+        return {entry.sub: self.decide(entry, feature, now=now).decision for entry in entries}
 
-    async def everything(self, sub: str, *, now: datetime) -> Entitled:
-        """Return the answer for every feature there is."""
-        known = await self.look(sub)
+    async def all_features(self, sub: str, *, now: datetime) -> AllFeatures:
+        """Return the decision for every feature of the catalogue."""
+        entry = await self.get(sub)
         catalogue = self._catalogue
-        access: EntitlementSet = load(known.row.parsed) if known.row is not None else NO_ENTITLEMENTS
-        answers = decisions(access, catalogue, now=now)
-        allowed = {name: answer for name, answer in answers.items() if answer.allowed}
-        if not known.certain and not allowed:
-            raise DatabaseUnavailable("the database does not answer")
+        access: EntitlementSet = load(entry.row.parsed) if entry.row is not None else NO_ENTITLEMENTS
+        all_decisions = decisions(access, catalogue, now=now)
+        allowed = {name: decision for name, decision in all_decisions.items() if decision.allowed}
+        if not entry.confirmed and not allowed:
+            raise DatabaseUnavailable(UNAVAILABLE)
         until = next_change(access, catalogue, catalogue.features, now=now)
-        return Entitled(
+        return AllFeatures(
             sub=sub,
             features=allowed,
-            refused={name: answer for name, answer in answers.items() if not answer.allowed},
-            version=known.row.version if known.row is not None else 0,
-            lasts=until - now if until is not None else None,
+            refused={name: decision for name, decision in all_decisions.items() if not decision.allowed},
+            version=entry.row.version if entry.row is not None else 0,
+            valid_for=until - now if until is not None else None,
         )

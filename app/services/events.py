@@ -1,4 +1,4 @@
-"""The inbox, as operators work with it: what came and what became of it, looked at, replayed, and forgotten in time."""
+"""The event inbox, for operators: listed, replayed and pruned."""
 
 import json
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from app.db.engine.session import Session
 from app.db.events import StoredEvent
 from app.domain.errors import Invalid, NotFound
 from app.domain.events import Selection, SelectionChanged, with_mode
+from app.domain.pages import Page, page_of
 from app.gateway import translate
 
-AT_ONCE = 1000  # events that one transaction changes
-LINKS = frozenset({"url", "hosted_invoice_url", "invoice_pdf", "receipt_url", "hosted_voucher_url"})  # open doors
+BATCH_SIZE = 1000  # events in one transaction
+LINKS = frozenset({"url", "hosted_invoice_url", "invoice_pdf", "receipt_url", "hosted_voucher_url"})
+UNKNOWN = "There is no such event, or it was deleted after its retention period"
 
 
 class BadCursor(Invalid):
@@ -25,111 +27,102 @@ class BadCursor(Invalid):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some of a list, and where it goes on."""
-
-    found: list[StoredEvent]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """An event with what it said, without what opens doors: secrets, and links that need no sign-in."""
+class EventWithPayload:
+    """An event with its payload, without secrets and links that need no sign-in."""
 
     event: StoredEvent
     payload: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
-    """What came of a replay."""
+class ReplayResult:
+    """How many events a replay selected."""
 
-    matched: int  # were selected
+    matched: int
     replayed: int  # are due now
-    without_effect: int  # are of a kind from which nothing follows: they stay put aside
+    without_effect: int  # are of a type that is not used, and stay ignored
 
 
-async def page(ctx: DatabaseContext, wanted: Selection, *, after: str | None, limit: int) -> Page:
+async def page(ctx: DatabaseContext, selection: Selection, *, after: str | None, limit: int) -> Page[StoredEvent]:
     """
     Return selected events, the newest first.
 
-    :raises BadCursor: ``after`` is no place in the list.
+    :raises BadCursor: ``after`` is not a cursor.
     """
-    place = _place(after) if after is not None else None
+    position = _position(after) if after is not None else None
     async with ctx.sessions.begin() as session:
-        found = await events.page(session, wanted, after=place, limit=limit + 1)
-    return Page(found=found[:limit], next=_cursor(found[limit - 1]) if len(found) > limit else None)
+        found = await events.page(session, selection, after=position, limit=limit + 1)
+    return page_of(found, limit, cursor=_cursor)
 
 
-async def show(ctx: DatabaseContext, event_id: str) -> Told:
+async def get(ctx: DatabaseContext, event_id: str) -> EventWithPayload:
     """
-    Return one event with what it said.
+    Return one event with its payload.
 
-    :raises NotFound: there is none of that id, or it was forgotten since.
+    :raises NotFound: there is no such event, or it was deleted after its retention period.
     """
     async with ctx.sessions.begin() as session:
         found = await events.by_id(session, event_id)
     if found is None:
-        raise NotFound("there is no such event, or it was applied long ago and forgotten")
-    return Told(event=found[0], payload=observability.redact(json.loads(found[1]), also=LINKS))
+        raise NotFound(UNKNOWN)
+    return EventWithPayload(event=found[0], payload=observability.redact(json.loads(found[1]), also=LINKS))
 
 
-async def count(ctx: DatabaseContext, wanted: Selection) -> int:
+async def count(ctx: DatabaseContext, selection: Selection) -> int:
     """Return how many events are selected."""
     async with ctx.sessions.begin() as session:
-        return await events.count(session, wanted)
+        return await events.count(session, selection)
 
 
 async def replay_one(ctx: DatabaseContext, event_id: str, *, by: str) -> StoredEvent:
     """
-    Have one event looked at again, whatever became of it. Its object is fetched afresh, so that does no harm.
+    Replay an event in any state. Its object is fetched again, so this is always safe.
 
-    :raises NotFound: there is none of that id, or it was forgotten since.
+    :raises NotFound: there is no such event, or it was deleted after its retention period.
     """
     async with ctx.sessions.begin() as session:
         found = await events.by_id(session, event_id)
         if found is None:
-            raise NotFound("there is no such event, or it was applied long ago and forgotten")
+            raise NotFound(UNKNOWN)
         await _replay(session, [found[0]], livemode=ctx.settings.livemode)
         await audit.record(
             session, actor=by, action="event.replay", object_id=event_id, before={"state": found[0].state}
         )
-        again = await events.by_id(session, event_id)
-    assert again is not None
-    return again[0]
+        replayed = await events.by_id(session, event_id)
+    assert replayed is not None
+    return replayed[0]
 
 
-async def replay(ctx: DatabaseContext, wanted: Selection, *, by: str, expected: int | None = None) -> Replayed:
+async def replay(ctx: DatabaseContext, selection: Selection, *, by: str, expected: int | None = None) -> ReplayResult:
     """
-    Have all selected events looked at again, a thousand in each transaction.
+    Replay all selected events, in batches.
 
-    :param expected: how many the caller was told there are.
-    :raises SelectionChanged: there are others by now.
+    :param expected: the number of events that the caller has seen.
+    :raises SelectionChanged: the number is different now.
     """
-    matched = await count(ctx, wanted)
+    matched = await count(ctx, selection)
     if expected is not None and matched != expected:
         raise SelectionChanged(expected=expected, matched=matched)
-    seen, done, place = 0, 0, None
+    seen, replayed, position = 0, 0, None
     while seen < matched:
         async with ctx.sessions.begin() as session:
-            batch = await events.oldest(session, wanted, after=place, limit=min(AT_ONCE, matched - seen))
+            batch = await events.oldest(session, selection, after=position, limit=min(BATCH_SIZE, matched - seen))
             if not batch:
                 break
             due = await _replay(session, batch, livemode=ctx.settings.livemode)
-            facts = {**wanted.facts(), "events": due}
+            facts = {**selection.facts(), "events": due}
             await audit.record(session, actor=by, action="event.replay_all", object_id="events", after=facts)
-        seen, done, place = seen + len(batch), done + due, batch[-1].cursor
-    return Replayed(matched=seen, replayed=done, without_effect=seen - done)
+        seen, replayed, position = seen + len(batch), replayed + due, batch[-1].cursor
+    return ReplayResult(matched=seen, replayed=replayed, without_effect=seen - replayed)
 
 
-async def _replay(session: Session, found: list[StoredEvent], *, livemode: bool) -> int:
-    """Make events due, and return how many. Those from which nothing followed are read again: this release may know more."""
+async def _replay(session: Session, batch: list[StoredEvent], *, livemode: bool) -> int:
+    """Make events due and return how many. Unused ones are read again, because this release may use their type."""
     ids = []
-    for event in found:
+    for event in batch:
         if event.key is None:
-            refetch = with_mode(
-                translate.refetch_request(await events.payload_of(session, event.id) or ""), livemode=livemode
-            )
+            payload = await events.payload_of(session, event.id) or ""
+            refetch = with_mode(translate.refetch_request(payload), livemode=livemode)
             await events.rekey(session, event.id, key=refetch.key, reason=refetch.ignored)
             if refetch.key is None:
                 continue
@@ -139,21 +132,21 @@ async def _replay(session: Session, found: list[StoredEvent], *, livemode: bool)
 
 
 async def prune(ctx: DatabaseContext) -> int:
-    """Forget events that were applied or put aside, some time after they came. Returns how many there were."""
-    forgotten = 0
+    """Delete applied and ignored events after their retention period, in batches. Return how many there were."""
+    pruned = 0
     while True:
         async with ctx.sessions.begin() as session:
-            gone = await events.prune(session, kept_for=ctx.settings.events_kept, limit=AT_ONCE)
-        forgotten += gone
-        if gone < AT_ONCE:
-            return forgotten
+            deleted = await events.prune(session, kept_for=ctx.settings.events_kept, limit=BATCH_SIZE)
+        pruned += deleted
+        if deleted < BATCH_SIZE:
+            return pruned
 
 
 def _cursor(event: StoredEvent) -> str:
     return f"{event.received_at.isoformat()}~{event.id}"
 
 
-def _place(cursor: str) -> tuple[datetime, str]:
+def _position(cursor: str) -> tuple[datetime, str]:
     received, _, event_id = cursor.partition("~")
     try:
         at = datetime.fromisoformat(received)

@@ -1,10 +1,9 @@
 """
-Requests that move money, repeated without doing it twice (``Idempotency-Key``).
+Idempotent requests (``Idempotency-Key``): a repeated request gets the first response, and moves no money again.
 
-The key is taken before the work, together with the id of the object that the work will make. Whoever repeats the request
-gets the first answer; if the first died, its key is taken over when its lease ends, and the same work goes on under the
-same id. A refusal by a rule is no answer to keep, as with Stripe: nothing was done, so the key is free again, and the same
-request may be tried when the reason is gone.
+The key is stored before the work begins, with the ID of the object that the work will create. If the first request ended
+without a response, a repeated one takes over its key when the lease expires, and continues the work under the same ID. A
+refusal by a rule is not stored, as at Stripe: nothing was done, so the key is free and the request can be tried again.
 """
 
 import hashlib
@@ -19,9 +18,9 @@ from app.db import idempotency as rows
 from app.db.idempotency import Begun
 from app.domain.errors import Conflict, DomainError, Invalid, MalformedRequest, StripeUnavailable
 
-KEPT_FOR = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 LEASE = timedelta(seconds=30)
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 
 
 class KeyRequired(MalformedRequest):
@@ -54,28 +53,28 @@ class KeyInUse(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the first request was answered, and every repeat is, to the byte: so members are in order of their names."""
+class StoredResponse:
+    """The response to the first request. Its members are sorted, so that a repeated response has the same bytes."""
 
     status: int
     body: Mapping[str, object]
 
     @classmethod
     def of(cls, status: int, body: Mapping[str, object]) -> Self:
-        """Return an answer in that order: the database keeps none."""
+        """Return a response with sorted members. The database does not store their order."""
         return cls(status, json.loads(json.dumps(body, sort_keys=True)))
 
 
 def check_key(key: str | None) -> str:
     """
-    Return a key that can be used.
+    Return the key, if it is valid.
 
-    :raises KeyRequired: there is none.
-    :raises KeyInvalid: it is too long, or not visible ASCII.
+    :raises KeyRequired: there is no key.
+    :raises KeyInvalid: it is too long, or has other characters than visible ASCII.
     """
     if not key:
         raise KeyRequired
-    if len(key) > LONGEST_KEY or not all("!" <= character <= "~" for character in key):
+    if len(key) > MAX_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
         raise KeyInvalid
     return key
 
@@ -89,45 +88,45 @@ async def begin(
     body: bytes,
     new_object_id: str,
     lease: timedelta = LEASE,
-) -> Begun | Answer:
+) -> Begun | StoredResponse:
     """
-    Take the key, or say what came of it before.
+    Claim the key, or return the stored response.
 
-    :param caller: as the audit log calls them: keys of one caller are nothing to another.
-    :param route: method and path as called, with the ids in it: the path says what is meant as much as the body does.
-    :param new_object_id: the id of what the work will make, used unless an earlier try of the same request chose one.
-    :raises KeyReused: the key came with another body before.
+    :param caller: the actor, as in the audit log. Each caller has their own keys.
+    :param route: the method and the path with its IDs, which are part of the request like its body.
+    :param new_object_id: the ID of the object to create, unless an earlier attempt has chosen one.
+    :raises KeyReused: the key was used with another body.
     :raises KeyInUse: the first request is still running.
     """
-    hashed = hashlib.sha256(body).hexdigest()
+    body_hash = hashlib.sha256(body).hexdigest()
     name = rows.Name(caller, route, key)
     async with ctx.sessions.begin() as session:
-        taken = await rows.take(
-            session, name, body_hash=hashed, object_id=new_object_id, lease=lease, kept_for=KEPT_FOR
+        claimed = await rows.take(
+            session, name, body_hash=body_hash, object_id=new_object_id, lease=lease, kept_for=RETENTION
         )
-        if taken is not None:
-            return taken
+        if claimed is not None:
+            return claimed
         known = await rows.find(session, name)
     if known is None:
-        raise KeyInUse  # it was given back between the two questions
-    if known.body_hash != hashed:
+        raise KeyInUse  # it was released between the two queries
+    if known.body_hash != body_hash:
         raise KeyReused
     if known.status is None:
         raise KeyInUse
-    return Answer.of(known.status, known.answer or {})
+    return StoredResponse.of(known.status, known.answer or {})
 
 
 async def finish(ctx: DatabaseContext, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
-    """Keep the answer for whoever repeats the request. If another has taken over meanwhile, theirs is kept."""
+    """Store the response, unless another request has taken over the key."""
     async with ctx.sessions.begin() as session:
         await rows.answer(session, begun, status=status, body=body)
 
 
 async def abandon(ctx: DatabaseContext, begun: Begun) -> None:
     """
-    Free the key: a rule refused the request before anything happened.
+    Release the key, because a rule refused the request and nothing was done.
 
-    A key that was taken over from a dead request keeps its object, since that request may have got further.
+    A key that was taken over keeps its object ID, because the first request may have done more.
     """
     async with ctx.sessions.begin() as session:
         if begun.taken_over:
@@ -136,8 +135,8 @@ async def abandon(ctx: DatabaseContext, begun: Begun) -> None:
             await rows.delete(session, begun)
 
 
-async def let_go(ctx: DatabaseContext, begun: Begun) -> None:
-    """End the lease now: the work broke off half-way, and the next try shall go on with it at once."""
+async def end_lease(ctx: DatabaseContext, begun: Begun) -> None:
+    """End the lease, because the work was interrupted: the next attempt can continue it immediately."""
     async with ctx.sessions.begin() as session:
         await rows.end_lease(session, begun)
 
@@ -151,34 +150,35 @@ async def once(
     body: bytes,
     new_object_id: str,
     work: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
-) -> Answer:
+) -> StoredResponse:
     """
-    Do ``work`` once for a key, and return its answer, or the first answer when it was done before.
+    Run ``work`` once for a key, and return its response; or return the stored response.
 
-    :param work: gets the id of the object to make; it must go on where an earlier try with that id broke off.
-    :raises KeyReused: the key came with another body before.
+    :param work: gets the ID of the object to create, and returns status and body. It must continue an interrupted attempt
+        with the same ID.
+    :raises KeyReused: the key was used with another body.
     :raises KeyInUse: the first request is still running.
-    :raises DomainError: what ``work`` raised. A refusal frees the key; when Stripe is away it is kept, with its object.
+    :raises DomainError: raised by ``work``. A refusal releases the key; if Stripe is unavailable, it keeps its object ID.
     """
     begun = await begin(ctx, caller=caller, route=route, key=key, body=body, new_object_id=new_object_id)
-    if isinstance(begun, Answer):
+    if isinstance(begun, StoredResponse):
         return begun
     try:
-        status, answer = await work(begun.object_id)
+        status, response = await work(begun.object_id)
     except StripeUnavailable:
-        await let_go(ctx, begun)
+        await end_lease(ctx, begun)
         raise
     except DomainError:
         await abandon(ctx, begun)
         raise
     except Exception:
-        await let_go(ctx, begun)
+        await end_lease(ctx, begun)
         raise
-    await finish(ctx, begun, status=status, body=answer)
-    return Answer.of(status, answer)
+    await finish(ctx, begun, status=status, body=response)
+    return StoredResponse.of(status, response)
 
 
 async def prune(ctx: DatabaseContext) -> int:
-    """Forget keys after their day. Returns how many there were."""
+    """Delete keys after their retention period. Return how many there were."""
     async with ctx.sessions.begin() as session:
-        return await rows.prune(session, kept_for=KEPT_FOR)
+        return await rows.prune(session, kept_for=RETENTION)

@@ -1,7 +1,8 @@
-"""Readers of whom an import did not know who they are get what they paid for: by a verified address, or through support."""
+"""Imported subscribers are claimed by their reader: with a verified email address, or through support."""
 
 import structlog
 
+from app.aggregates import imports as aggregate
 from app.context import Context, DatabaseContext
 from app.db import imports, subscribers
 from app.db.subscribers import Subscriber
@@ -12,41 +13,41 @@ from app.domain.imports import only_match
 log = structlog.get_logger()
 
 
-async def greet(ctx: Context, reader: Reader) -> None:
+async def claim_by_email(ctx: Context, reader: Reader) -> None:
     """
-    Give a reader what was imported for their address, if the identity provider has verified it and one alone can be meant.
+    Assign the imported subscriber with a reader's verified email address to that reader, if there is exactly one.
 
-    Never fails: a reader who cannot be greeted is signed in all the same.
+    Never fails, because the reader's sign-in does not depend on it.
     """
     if not reader.email_verified or reader.email is None:
         return
     try:
         async with ctx.sessions.begin() as session:
-            found = await imports.claimable(session, reader.email)
-            one = only_match(found)
-            if one is None:
-                if found:
-                    log.warning("claim_is_ambiguous", sub=reader.sub, subscribers=[each.id for each in found])
+            candidates = await imports.claimable(session, reader.email)
+            match = only_match(candidates)
+            if match is None:
+                if candidates:
+                    log.warning("claim_ambiguous", sub=reader.sub, subscribers=[one.id for one in candidates])
                 return
             if await subscribers.by_sub(session, reader.sub) is not None:
-                log.warning("claim_by_a_subscriber", sub=reader.sub, subscriber=one.id)
+                log.warning("claim_by_existing_subscriber", sub=reader.sub, subscriber=match.id)
                 return
-            held = await subscribers.by_id(session, one.id)
-            if held is not None:
-                await imports.give(session, held, sub=reader.sub, by=reader.actor, why="verified_email")
-    except Exception as failure:  # another process may have been quicker, too
-        log.warning("not_greeted", error=type(failure).__name__)
+            subscriber = await subscribers.by_id(session, match.id)
+            if subscriber is not None:
+                await aggregate.claim(session, subscriber, sub=reader.sub, by=reader.actor, reason="verified_email")
+    except Exception as failure:  # another process may have been faster, for example
+        log.warning("claim_by_email_failed", error=type(failure).__name__)
 
 
 async def claim(ctx: DatabaseContext, customer_id: str, *, sub: str, by: str) -> Subscriber:
     """
-    Give an imported customer to a reader, as support found out.
+    Assign an imported customer to a reader, after support has verified it.
 
     :raises NotFound: no subscriber has that customer.
-    :raises NotClaimable: it is somebody's already, or the reader is a subscriber by themselves.
+    :raises NotClaimable: the subscriber is already a known reader, or the reader is already a subscriber.
     """
     async with ctx.sessions.begin() as session:
-        held = await subscribers.by_customer(session, customer_id)
-        if held is None:
-            raise NotFound("no subscriber has that customer")
-        return await imports.give(session, held, sub=sub, by=by, why="support")
+        subscriber = await subscribers.by_customer(session, customer_id)
+        if subscriber is None:
+            raise NotFound("No subscriber has this customer")
+        return await aggregate.claim(session, subscriber, sub=sub, by=by, reason="support")

@@ -1,8 +1,7 @@
 """
-The calendar of issues as circulation keeps it, and what a change of it does to readers.
+The issue calendar, and the effect of a change on subscriptions.
 
-A change is one short transaction. What it does to the grants of readers is work that is due: a worker finds the terms that
-it touches, and each of their subscriptions is derived anew, by any number of workers at once.
+A change is one short transaction. Workers then find the affected subscriptions and derive the grants of each again.
 """
 
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from app.aggregates import grants
 from app.context import Context, DatabaseContext
-from app.db import audit, grants, issues, subscribers, subscriptions
+from app.db import audit, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.calendar_changes import affected_terms
@@ -27,21 +27,14 @@ from app.domain.issues import (
     check_order,
     schedule_terms,
 )
+from app.domain.pages import Page, page_of
 from app.domain.rules import Rules
 from app.domain.subscriptions import EXTENSION, AlreadyEnded, Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some of the calendar, and where it goes on."""
-
-    issues: list[Issue]
-    next: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What came of keeping issues: their numbers."""
+class SavedIssues:
+    """The numbers of the issues that were saved."""
 
     new: tuple[int, ...]
     changed: tuple[int, ...]
@@ -50,7 +43,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """Issues that were added to the running term of a subscription, and its ledger with them."""
+    """Issues that were added to the newest term of a subscription, and the ledger that includes them."""
 
     id: str
     subscription: Subscription
@@ -62,23 +55,23 @@ class Extension:
     ledger: Ledger
 
 
-async def page(ctx: Context, *, after: int, limit: int) -> Page:
-    """Return issues in the order of their numbers."""
+async def page(ctx: Context, *, after: int, limit: int) -> Page[Issue]:
+    """Return issues, the lowest number first."""
     async with ctx.sessions.begin() as session:
         found = await issues.page(session, after=after, limit=limit + 1)
-    return Page(issues=found[:limit], next=found[limit - 1].number if len(found) > limit else None)
+    return page_of(found, limit, cursor=lambda issue: str(issue.number))
 
 
-async def find(ctx: Context, number: int) -> Issue:
+async def get(ctx: Context, number: int) -> Issue:
     """
     Return one issue.
 
-    :raises NotFound: there is none of that number.
+    :raises NotFound: there is no issue with that number.
     """
     async with ctx.sessions.begin() as session:
         found = await issues.by_number(session, number)
     if found is None:
-        raise NotFound(f"there is no issue {number}")
+        raise NotFound(f"There is no issue {number}")
     return found
 
 
@@ -88,52 +81,54 @@ async def calendar(ctx: DatabaseContext) -> Calendar:
         return await issues.calendar(session, ctx.settings.zone)
 
 
-async def keep(ctx: Context, issue: Issue, *, by: str) -> Issue:
+async def save(ctx: Context, issue: Issue, *, by: str) -> Issue:
     """
-    Put an issue into the calendar, new or changed.
+    Add an issue to the calendar, or change it.
 
     :raises IssueDatesWrong: its dates contradict each other.
-    :raises IssueOutOfOrder: it would come out before an issue of a lower number, or after one of a higher.
+    :raises IssueOutOfOrder: its dates are out of order with those of other numbers.
     """
     issue.check()
     async with ctx.sessions.begin() as session:
         await issues.lock(session)
-        await _keep(session, ctx.settings.zone, [issue], by=by)
+        await _save(session, ctx.settings.zone, [issue], by=by)
     return issue
 
 
-async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run: bool) -> Kept:
+async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run: bool) -> SavedIssues:
     """
-    Put the issues of a file into the calendar, all or none.
+    Save the issues of a file, all or none.
 
-    :raises BadCalendarFile: they do not fit to each other, or to the issues that are there; the line is named.
+    :raises BadCalendarFile: they are out of order with each other or with existing issues; the message names the line.
     """
     async with ctx.sessions.begin() as session:
         await issues.lock(session)
         try:
-            return await _keep(session, ctx.settings.zone, [line.issue for line in lines], by=by, dry_run=dry_run)
-        except IssueOutOfOrder as wrong:
-            at = {line.issue.number: line.number for line in lines}
-            named = [at[number] for number in (wrong.number, wrong.before) if number in at]
-            raise BadCalendarFile(f"line {named[0]}: {wrong}") from None
+            return await _save(session, ctx.settings.zone, [line.issue for line in lines], by=by, dry_run=dry_run)
+        except IssueOutOfOrder as error:
+            line_numbers = {line.issue.number: line.number for line in lines}
+            wrong = [line_numbers[number] for number in (error.number, error.before) if number in line_numbers]
+            raise BadCalendarFile(f"line {wrong[0]}: {error}") from None
 
 
-async def _keep(session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by: str, dry_run: bool = False) -> Kept:
+async def _save(
+    session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by: str, dry_run: bool = False
+) -> SavedIssues:
     before = await issues.calendar(session, zone)
-    held = {issue.number: issue for issue in before.issues}
-    changed = [issue for issue in wanted if held.get(issue.number) != issue]
-    after = Calendar({**held, **{issue.number: issue for issue in changed}}.values(), zone)
+    existing = {issue.number: issue for issue in before.issues}
+    changed = [issue for issue in wanted if existing.get(issue.number) != issue]
+    after = Calendar({**existing, **{issue.number: issue for issue in changed}}.values(), zone)
     check_order(after.issues)
-    kept = Kept(
-        new=tuple(issue.number for issue in changed if issue.number not in held),
-        changed=tuple(issue.number for issue in changed if issue.number in held),
-        unchanged=tuple(issue.number for issue in wanted if held.get(issue.number) == issue),
+    saved = SavedIssues(
+        new=tuple(issue.number for issue in changed if issue.number not in existing),
+        changed=tuple(issue.number for issue in changed if issue.number in existing),
+        unchanged=tuple(issue.number for issue in wanted if existing.get(issue.number) == issue),
     )
     if dry_run or not changed:
-        return kept
+        return saved
     await issues.save(session, changed)
     for issue in changed:
-        old = held.get(issue.number)
+        old = existing.get(issue.number)
         await audit.record(
             session,
             actor=by,
@@ -142,29 +137,34 @@ async def _keep(session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by
             before=old.as_facts() if old else None,
             after=issue.as_facts(),
         )
-    touched = affected_terms(before, after)
-    if touched is not None:
-        await issues.tell(session, touched)
+    change = affected_terms(before, after)
+    if change is not None:
+        await issues.tell(session, change)
         await leases.notify(session)
-    return kept
+    return saved
 
 
-async def follow(ctx: Context, work_id: str, *, now: datetime) -> None:
-    """Do one piece of what a change of the calendar left to do: find whom it touches, or derive one anew."""
+async def apply_calendar_change(ctx: Context, work_id: str, *, now: datetime) -> None:
+    """Apply a calendar change: make the affected subscriptions due, or derive the grants of one that is due."""
     async with ctx.sessions.begin() as session:
-        todo = await issues.todo(session, work_id)
-        if todo is None:
+        work = await issues.todo(session, work_id)
+        if work is None:
             return
-        if todo.change is not None:
-            await issues.spread(session, todo.change)
+        if work.change is not None:
+            await issues.spread(session, work.change)
             await leases.notify(session)
         else:
-            held = await subscriptions.by_id(session, work_id)
-            if held is not None:
-                owner = await subscribers.lock(session, held.subscriber_id)
-                held = await subscriptions.by_id(session, work_id) or held
-                await grants.derive(session, owner, held, ctx.rules.catalogue, ctx.rules.access, now=now)
-        await issues.done(session, todo)
+            await _derive(session, ctx.rules, work_id, now=now)
+        await issues.done(session, work)
+
+
+async def _derive(session: Session, rules: Rules, subscription_id: str, *, now: datetime) -> None:
+    subscription = await subscriptions.by_id(session, subscription_id)
+    if subscription is None:
+        return
+    subscriber = await subscribers.lock(session, subscription.subscriber_id)
+    subscription = await subscriptions.by_id(session, subscription_id) or subscription
+    await grants.derive(session, rules, subscriber, subscription, now=now)
 
 
 async def extend(
@@ -179,27 +179,27 @@ async def extend(
     now: datetime,
 ) -> Extension:
     """
-    Add issues to the newest term of a subscription, once for each ``adjustment_id``. Access follows the ledger.
+    Add issues to the newest term of a subscription, once for each ``adjustment_id``. Access is extended accordingly.
 
     :raises NotFound: there is no such subscription.
-    :raises AlreadyEnded: it was ended at once or given back: nothing is owed any more.
-    :raises ExtensionTooLarge: by more issues than a term has.
+    :raises AlreadyEnded: it was canceled immediately or refunded, so no issues are owed.
+    :raises ExtensionTooLarge: it is more than a term has.
     """
     async with ctx.sessions.begin() as session:
-        held = await subscriptions.by_id(session, subscription_id)
-        if held is None:
-            raise NotFound("there is no such subscription")
-        owner = await subscribers.lock(session, held.subscriber_id)
-        held = await subscriptions.by_id(session, subscription_id) or held
-        before = (await _newest(session, ctx.rules, held)).ledger(now)
-        most = ctx.rules.catalogue.plan(held.plan).issues
+        subscription = await subscriptions.by_id(session, subscription_id)
+        if subscription is None:
+            raise NotFound("There is no such subscription")
+        subscriber = await subscribers.lock(session, subscription.subscriber_id)
+        subscription = await subscriptions.by_id(session, subscription_id) or subscription
+        before = (await _newest_term(session, ctx.rules, subscription)).ledger(now)
+        most = ctx.rules.catalogue.plan(subscription.plan).issues
         if more > most:
-            raise ExtensionTooLarge(f"at most {most} issues at a time", most=most)
-        made = await issues.adjust(
+            raise ExtensionTooLarge(f"At most {most} issues can be added at a time", most=most)
+        is_new = await issues.adjust(
             session,
             adjustment_id,
             invoice_id=before.invoice_id,
-            subscription_id=held.id,
+            subscription_id=subscription.id,
             kind=EXTENSION,
             issues=more,
             reason=reason,
@@ -207,34 +207,56 @@ async def extend(
             by=by,
             now=now,
         )
-        after = (await _newest(session, ctx.rules, held)).ledger(now)
-        if made:
-            await grants.derive(session, owner, held, ctx.rules.catalogue, ctx.rules.access, now=now)
-            await audit.record(
-                session,
-                actor=by,
-                action="subscription.extend",
-                object_id=held.id,
-                subscriber_id=held.subscriber_id,
-                reason=reason,
-                before={"term": before.invoice_id, "owed": before.owed, "last_issue": before.last_issue},
-                after={"adjustment": adjustment_id, "owed": after.owed, "last_issue": after.last_issue},
-            )
+        after = (await _newest_term(session, ctx.rules, subscription)).ledger(now)
+        if is_new:
+            await grants.derive(session, ctx.rules, subscriber, subscription, now=now)
+            await _record_extension(session, subscription, adjustment_id, before, after, by=by, reason=reason)
     return Extension(
-        id=adjustment_id, subscription=held, issues=more, reason=reason, note=note, by=by, created_at=now, ledger=after
+        id=adjustment_id,
+        subscription=subscription,
+        issues=more,
+        reason=reason,
+        note=note,
+        by=by,
+        created_at=now,
+        ledger=after,
     )
 
 
-async def _newest(session: Session, rules: Rules, held: Subscription) -> ScheduledTerm:
-    """
-    Return a subscription's newest term, laid on the calendar.
+async def _record_extension(
+    session: Session,
+    subscription: Subscription,
+    adjustment_id: str,
+    before: Ledger,
+    after: Ledger,
+    *,
+    by: str,
+    reason: str,
+) -> None:
+    await audit.record(
+        session,
+        actor=by,
+        action="subscription.extend",
+        object_id=subscription.id,
+        subscriber_id=subscription.subscriber_id,
+        reason=reason,
+        before={"term": before.invoice_id, "owed": before.owed, "last_issue": before.last_issue},
+        after={"adjustment": adjustment_id, "owed": after.owed, "last_issue": after.last_issue},
+    )
 
-    :raises AlreadyEnded: nothing is owed of it any more, or nothing was ever paid.
+
+async def _newest_term(session: Session, rules: Rules, subscription: Subscription) -> ScheduledTerm:
+    """
+    Return a subscription's newest term with its issues.
+
+    :raises AlreadyEnded: no issues are owed.
     """
     calendar = await issues.calendar(session, rules.zone, held=True)
-    runs = schedule_terms(held, await subscriptions.terms_of(session, held.id), calendar, rules.catalogue)
+    runs = schedule_terms(
+        subscription, await subscriptions.terms_of(session, subscription.id), calendar, rules.catalogue
+    )
     if not runs:
-        raise AlreadyEnded("no term of the subscription was paid")
+        raise AlreadyEnded("The subscription has no paid term")
     if runs[-1].ended_at is not None:
-        raise AlreadyEnded("the subscription was ended at once, or given back: nothing is owed any more")
+        raise AlreadyEnded("The subscription was canceled immediately or refunded, so no issues are owed")
     return runs[-1]

@@ -1,4 +1,4 @@
-"""What a refund would be worth: for the desk on each basis, for a reader under the guarantee. Nothing is changed."""
+"""Refund quotes: for staff on each basis, for a reader under the guarantee."""
 
 from datetime import datetime
 
@@ -12,27 +12,27 @@ from app.domain.subscriptions import NoSubscription
 
 async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Quote]:
     """
-    Return what each basis would pay for a payment now, and why or why not.
+    Return the quote of a payment on each basis, with the reason if it does not apply.
 
     :raises NotFound: there is no such payment.
     """
     async with ctx.sessions.begin() as session:
-        asked = await cases.of_payment(session, ctx.rules, payment_id, now=now)
-    if asked is None:
-        raise NotFound("there is no such payment")
-    return quotes(asked.case, now=now, zone=ctx.rules.zone)
+        quotable = await cases.of_payment(session, ctx.rules, payment_id, now=now)
+    if quotable is None:
+        raise NotFound("There is no such payment")
+    return quotes(quotable.case, now=now, zone=ctx.rules.zone)
 
 
 async def guarantee_of(ctx: Context, sub: str, *, now: datetime) -> tuple[str, Quote]:
     """
-    Return the payment that a reader's guarantee is about, with what it would pay now.
+    Return the payment that the guarantee covers for a reader, and its quote.
 
-    :raises NoSubscription: they never paid for one.
+    :raises NoSubscription: the reader has no paid subscription.
     """
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.by_sub(session, sub)
-        held = await subscriptions.current(session, subscriber.id) if subscriber else None
-        asked = await cases.of_subscription(session, ctx.rules, held.id, now=now) if held else None
-    if asked is None:
+        subscription = await subscriptions.current(session, subscriber.id) if subscriber else None
+        quotable = await cases.of_subscription(session, ctx.rules, subscription.id, now=now) if subscription else None
+    if quotable is None:
         raise NoSubscription
-    return guarantee_quote(asked.case, now=now, zone=ctx.rules.zone)
+    return guarantee_quote(quotable.case, now=now, zone=ctx.rules.zone)

@@ -1,25 +1,27 @@
 """
-Our books against Stripe's: what was not delivered is taken in, and whatever differs is looked at anew.
+Reconciliation: missed events are stored, and records that differ from Stripe's are fetched again.
 
-A sweep goes through Stripe's lists page by page. What a page brings to light is saved with the place where the sweep goes
-on, in one transaction, and mended by refetches in the inbox, through the same path that a webhook takes. What is about to be
-applied anyway is no difference, and one that is gone at a second look was none: a list is older than our books may be.
+A sweep lists Stripe's objects page by page. The differences of a page are saved with the position of the sweep in one
+transaction, and repaired by refetches in the inbox, in the same way as a webhook. Objects with pending events are skipped,
+and a difference counts only if it is still there when the object is fetched by itself: a list may be older than our records.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
+from app.aggregates import imports
 from app.context import Context
-from app.db import imports, payments, refunds, subscriptions
+from app.db import payments, refunds, subscriptions
 from app.db import reconciliation as rows
 from app.db.reconciliation import Sweep
 from app.domain import events
 from app.domain.customers import StripeCustomerState
 from app.domain.errors import NotFound
 from app.domain.events import InvalidEvent, with_mode
+from app.domain.pages import Page
 from app.domain.reconciliation import (
     DONE,
     EVENT_RETENTION,
@@ -44,35 +46,35 @@ from app.gateway import reconciliation as at_stripe
 from app.gateway import translate
 from app.gateway.client import Gone
 
-KEPT_FOR = timedelta(days=90)  # what became of a sweep
-Told = Callable[[Sweep], None]
+RETENTION = timedelta(days=90)  # of completed sweeps
+Progress = Callable[[Sweep], None]
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importing:
-    """How it is known who an imported customer is."""
+    """How the reader of an imported customer is found."""
 
-    subs: Mapping[str, str] = field(default_factory=dict)  # of the publisher's file: customer to ``sub``
+    subs: Mapping[str, str] = field(default_factory=dict)  # customer to ``sub``, from the publisher's file
     metadata_key: str = "newsstand_sub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a sweep looked at, and what it found."""
+    """The result of a sweep."""
 
     sweep: Sweep
     differences: list[Difference]
 
     @property
     def for_people(self) -> list[Difference]:
-        """What no look at Stripe would mend."""
+        """The differences that a refetch does not repair."""
         return [one for one in self.differences if one.key is None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """What each step is handed."""
+    """The arguments of each phase."""
 
     ctx: Context
     now: datetime  # policy time
@@ -84,88 +86,93 @@ async def begin(
     ctx: Context, *, kind: str, by: str, dry_run: bool, since: datetime | None, restart: bool = False
 ) -> tuple[Sweep, bool]:
     """
-    Return a sweep to go through: one like it that was cut short, or a new one. And whether it is such a one.
+    Return an interrupted sweep with the same parameters, or a new one; and whether it was interrupted.
 
     :param restart: start a new sweep even if an interrupted one exists.
     """
     async with ctx.sessions.begin() as session:
-        cut = None if restart else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
-        if cut is not None:
-            return cut, True
+        interrupted = None if restart else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
+        if interrupted is not None:
+            return interrupted, True
         return await rows.begin(session, kind=kind, by=by, dry_run=dry_run, since=since), False
 
 
 async def sizes(ctx: Context) -> dict[str, int]:
-    """Return about how much there is to compare."""
+    """Return the approximate number of objects to compare, by kind."""
     async with ctx.sessions.begin() as session:
         return await rows.sizes(session)
 
 
-async def keep_schedule(ctx: Context, *, due_in: timedelta | None) -> None:
-    """See to it that one sweep is to come by itself; None: that none is. What is long over is forgotten."""
+async def schedule(ctx: Context, *, due_in: timedelta | None) -> None:
+    """Schedule the next sweep, or (None) remove the scheduled one. Delete old sweeps."""
     async with ctx.sessions.begin() as session:
         if due_in is None:
             await rows.unschedule(session)
         else:
             await rows.schedule(session, due_in=due_in)
-        await rows.prune(session, kept_for=KEPT_FOR)
+        await rows.prune(session, kept_for=RETENTION)
 
 
 async def run(
-    ctx: Context, sweep_id: str, *, now: datetime, told: Told = lambda _: None, importing: Importing | None = None
+    ctx: Context,
+    sweep_id: str,
+    *,
+    now: datetime,
+    progress: Progress = lambda _: None,
+    importing: Importing | None = None,
 ) -> Report:
     """
-    Go through a sweep to its end, from wherever it was cut.
+    Run a sweep to its end, from its saved position.
 
-    :param told: is called after each page.
+    :param progress: called after each page.
     :raises NotFound: there is no such sweep.
-    :raises ConcurrentUpdate: somebody else goes on with it.
-    :raises StripeUnavailable: Stripe does not answer; what was found is kept, and it can be gone on with.
+    :raises ConcurrentUpdate: another process is running it.
+    :raises StripeUnavailable: the sweep can be continued; what was found is saved.
     """
     async with ctx.sessions.begin() as session:
         sweep = await rows.by_id(session, sweep_id)
         full_before = await rows.finished_since(session, within=FULL_INTERVAL)
     if sweep is None:
-        raise NotFound("there is no such sweep")
+        raise NotFound("There is no such sweep")
     since = comparison_start(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
-    handed = _Run(
+    arguments = _Run(
         ctx=ctx,
         now=now,
         since=since,
         importing=importing or Importing(),
     )
-    told(sweep)
+    progress(sweep)
     while sweep.phase != DONE:
-        await _STEPS[sweep.phase](handed, sweep)
+        await _STEPS[sweep.phase](arguments, sweep)
         async with ctx.sessions.begin() as session:
-            again = await rows.by_id(session, sweep_id)
-        if again is None:
-            raise NotFound("there is no such sweep")
-        sweep = again
-        told(sweep)
+            updated = await rows.by_id(session, sweep_id)
+        if updated is None:
+            raise NotFound("There is no such sweep")
+        sweep = updated
+        progress(sweep)
     async with ctx.sessions.begin() as session:
         found = await rows.differences(session, sweep_id)
         await rows.rest(session, sweep_id)
     for one in found:
-        log.warning("differs_from_stripe", words=one.words, key=one.key, dry_run=sweep.dry_run)
+        log.warning("difference_found", words=one.words, key=one.key, dry_run=sweep.dry_run)
     log.info("reconciled", sweep=sweep.id, kind=sweep.kind, differences=len(found), **sweep.counts)
     return Report(sweep=sweep, differences=found)
 
 
 async def _events(run: _Run, sweep: Sweep) -> None:
-    """Take in a page of what Stripe told of and we have not heard."""
-    types = batches(translate.TYPES_WITH_EFFECT, of=at_stripe.TYPES_AT_ONCE)
+    """Store the events of a page that we have not received."""
+    types = batches(events.TYPES_WITH_EFFECT, of=at_stripe.TYPES_AT_ONCE)
     number, after = sweep.cursor.get("types", 0), sweep.cursor.get("after")
     since = max(run.now - EVENT_RETENTION, sweep.since or run.now - EVENT_RETENTION)
     page = await at_stripe.events(
         run.ctx.gateway, types[number], since=since, undelivered=sweep.since is None, after=after
     )
     arrivals = []
-    for text in page.found:
+    for text in page.items:
         try:
             refetch = with_mode(translate.refetch_request(text), livemode=run.ctx.settings.livemode)
-        except InvalidEvent:  # nothing of an event but its name; the comparison that follows does without
-            log.warning("event_not_understood")
+        except InvalidEvent:  # the phases that follow do not need it
+            log.warning("event_malformed")
             continue
         if refetch.ignored is None:
             arrivals.append((refetch, text))
@@ -177,7 +184,7 @@ async def _events(run: _Run, sweep: Sweep) -> None:
         found = [
             Difference(
                 object_id=refetch.event_id,
-                words=f"event {refetch.event_id} ({refetch.type}): not here, made at Stripe on {_when(refetch)}",
+                words=f"event {refetch.event_id} ({refetch.type}): not received, created on {_created_at(refetch)}",
                 key=refetch.key,
             )
             for refetch, _ in new
@@ -188,47 +195,51 @@ async def _events(run: _Run, sweep: Sweep) -> None:
             if number + 1 == len(types):
                 phase, cursor = next_phase(sweep.kind, sweep.phase), {}
         await rows.advance(
-            session, sweep, found, phase=phase, cursor=cursor, looked_at={EVENTS: len(page.found)}, refetch=False
+            session, sweep, found, phase=phase, cursor=cursor, looked_at={EVENTS: len(page.items)}, refetch=False
         )
 
 
-def _when(refetch: events.RefetchRequest) -> str:
-    return refetch.created_at.strftime("%Y-%m-%d %H:%M:%S UTC") if refetch.created_at else "an unknown day"
+def _created_at(refetch: events.RefetchRequest) -> str:
+    return refetch.created_at.strftime("%Y-%m-%d %H:%M:%S UTC") if refetch.created_at else "an unknown date"
 
 
 async def _subscriptions(run: _Run, sweep: Sweep) -> None:
-    """Compare a page of subscriptions; and, of the same days, those of ours that Stripe does not list."""
+    """Compare a page of subscriptions, and find those of ours in the same period that Stripe does not list."""
     page, customers = await at_stripe.subscriptions(
         run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == IMPORT
     )
-    looked_at = {SUBSCRIPTIONS: len(page.found)}
+    looked_at = {SUBSCRIPTIONS: len(page.items)}
     problems: list[Difference] = []
     if sweep.kind == IMPORT:
-        made, problems = await _customers(run, sweep, page.found, customers)
+        made, problems = await _customers(run, sweep, page.items, customers)
         looked_at["subscribers"] = made
-    candidates = await _differing(run, sweep, page.found)
-    candidates += await _unlisted(run, sweep, page)
-    found = [one for stripe_id in dict.fromkeys(candidates) if (one := await _again(run, sweep, stripe_id)) is not None]
+    candidates = await _find_differing(run, sweep, page.items)
+    candidates += await _find_unlisted(run, sweep, page)
+    found = [
+        one
+        for stripe_id in dict.fromkeys(candidates)
+        if (one := await _compare_again(run, sweep, stripe_id)) is not None
+    ]
     async with run.ctx.sessions.begin() as session:
-        phase, cursor = _onward(sweep, page.next)
+        phase, cursor = _next_position(sweep, page.next)
         if page.next is not None:
-            oldest = page.found[-1].created_at
+            oldest = page.items[-1].created_at
             cursor["bound"] = oldest.isoformat()
-            cursor["tied"] = [one.id for one in page.found if one.created_at == oldest]
+            cursor["tied"] = [one.id for one in page.items if one.created_at == oldest]
         await rows.advance(session, sweep, [*problems, *found], phase=phase, cursor=cursor, looked_at=looked_at)
 
 
 async def _customers(
-    run: _Run, sweep: Sweep, seen: list[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
+    run: _Run, sweep: Sweep, seen: Sequence[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
 ) -> tuple[int, list[Difference]]:
-    """Make subscribers of customers with a subscription of our catalogue. Returns how many, and what is in the way."""
+    """Import customers with a subscription to one of our plans. Return how many, and the conflicts."""
     wanted = []
     for one in seen:
         customer = customers.get(one.customer_id)
         if customer is not None and any(item.plan in run.ctx.rules.catalogue.plans for item in one.items):
             wanted.append(customer)
     async with run.ctx.sessions.begin() as session:
-        return await imports.subscribers_of(
+        return await imports.import_customers(
             session,
             {customer.id: customer for customer in wanted}.values(),
             subs=run.importing.subs,
@@ -238,7 +249,7 @@ async def _customers(
         )
 
 
-async def _differing(run: _Run, sweep: Sweep, seen: list[StripeSubscriptionState]) -> list[str]:
+async def _find_differing(run: _Run, sweep: Sweep, seen: Sequence[StripeSubscriptionState]) -> list[str]:
     ids = [one.id for one in seen]
     async with run.ctx.sessions.begin() as session:
         held = await subscriptions.by_stripe_ids(session, ids)
@@ -248,32 +259,32 @@ async def _differing(run: _Run, sweep: Sweep, seen: list[StripeSubscriptionState
         one.id
         for one in seen
         if f"{events.SUBSCRIPTION}:{one.id}" not in waiting
-        and _compared(run, sweep, held.get(one.id), one, has_owner=one.customer_id in owners) is not None
+        and _compare(run, sweep, held.get(one.id), one, has_owner=one.customer_id in owners) is not None
     ]
 
 
-def _compared(
+def _compare(
     run: _Run, sweep: Sweep, held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
-    has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # there would be one
+    has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # an import would create the subscriber
     return compare_subscription(held, seen, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
-async def _unlisted(run: _Run, sweep: Sweep, page: "at_stripe.Page[StripeSubscriptionState]") -> list[str]:
-    """Return those of ours that were begun in the days of a page, and are not on it."""
+async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionState]) -> list[str]:
+    """Return our subscriptions from the period of a page that are not on the page."""
     if sweep.kind == IMPORT:
         return []
     bound = sweep.cursor.get("bound")
     until = datetime.fromisoformat(bound) if bound is not None else None
-    since = page.found[-1].created_at if page.next is not None else None
-    seen = {*sweep.cursor.get("tied", ()), *(one.id for one in page.found)}
+    since = page.items[-1].created_at if page.next is not None else None
+    seen = {*sweep.cursor.get("tied", ()), *(one.id for one in page.items)}
     async with run.ctx.sessions.begin() as session:
         ours = await subscriptions.begun_between(session, since, until)
     return [stripe_id for stripe_id in ours if stripe_id not in seen]
 
 
-async def _again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
-    """Look at one subscription by itself: what a list said may be older than what we have."""
+async def _compare_again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
+    """Compare one subscription again, fetched by itself, because a list may be older than our copy."""
     try:
         seen = await at_stripe.subscription(run.ctx.gateway, stripe_id)
     except Gone:
@@ -283,13 +294,13 @@ async def _again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
         if seen is None:
             return unknown_at_stripe(held) if held is not None else None
         owners = await rows.customers_among(session, [seen.customer_id])
-    return _compared(run, sweep, held, seen, has_owner=bool(owners))
+    return _compare(run, sweep, held, seen, has_owner=bool(owners))
 
 
 async def _payments(run: _Run, sweep: Sweep) -> None:
-    """Compare a page of invoices, with what was paid on them. Those of subscriptions that we lack are told of there."""
+    """Compare the payments of a page of invoices. Missing subscriptions were found in the phase before."""
     page = await at_stripe.invoices(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
-    listed = [one for one in page.found if one.subscription_id is not None and one.invoice.payments]
+    listed = [one for one in page.items if one.subscription_id is not None and one.invoice.payments]
     of = [str(one.subscription_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
         ours = {*(await subscriptions.by_stripe_ids(session, of)), *(await rows.found_in(session, sweep.id, of))}
@@ -301,15 +312,15 @@ async def _payments(run: _Run, sweep: Sweep) -> None:
             if one.subscription_id in ours and f"{events.SUBSCRIPTION}:{one.subscription_id}" not in waiting
             for difference in compare_payments(one, held)
         ]
-        phase, cursor = _onward(sweep, page.next)
+        phase, cursor = _next_position(sweep, page.next)
         paid = sum(len(one.invoice.payments) for one in listed)
         await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={PAYMENTS: paid})
 
 
 async def _refunds(run: _Run, sweep: Sweep) -> None:
-    """Compare a page of refunds. An import has each looked at whose payment is not here yet; it may be about to be."""
+    """Compare a page of refunds. An import includes those whose payment is not imported yet."""
     page = await at_stripe.refunds(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
-    listed = [one for one in page.found if one.payment_id is not None]
+    listed = [one for one in page.items if one.payment_id is not None]
     of = [str(one.payment_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
         ours = {*(await payments.by_ids(session, of)), *(await rows.found_in(session, sweep.id, of))}
@@ -321,12 +332,12 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
             if difference is not None:
                 found.append(difference)
     async with run.ctx.sessions.begin() as session:
-        phase, cursor = _onward(sweep, page.next)
+        phase, cursor = _next_position(sweep, page.next)
         await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={REFUNDS: len(listed)})
 
 
 async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
-    """Return in what a refund differs, at a second look too."""
+    """Return the difference of a refund, if it is still there when the refund is fetched by itself."""
     for look in (listed, None):
         seen = look.refund if look is not None else await at_stripe.refund(run.ctx.gateway, listed.refund.id)
         async with run.ctx.sessions.begin() as session:
@@ -337,7 +348,7 @@ async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
     return difference
 
 
-def _onward(sweep: Sweep, following: str | None) -> tuple[str, dict[str, object]]:
+def _next_position(sweep: Sweep, following: str | None) -> tuple[str, dict[str, object]]:
     if following is None:
         return next_phase(sweep.kind, sweep.phase), {}
     return sweep.phase, {"after": following}

@@ -1,40 +1,39 @@
-"""The feed of revocations: whose tokens and remembered answers no longer hold."""
+"""The feed of revocations: subscribers whose tokens and cached entitlements are no longer valid."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from app.context import Context
 from app.db import revocations
 from app.domain.revocations import Revocation
 from app.domain.signing_keys import LONGEST_LIFE
 
-KEPT_FOR = 2 * LONGEST_LIFE  # no token lives longer, and whoever was away longer holds none
-MOST = 1_000  # in one answer
+RETENTION = 2 * LONGEST_LIFE  # by then every token that a revocation is about has expired
+PAGE_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """What came, and the number to go on from."""
+    """New revocations, and the cursor of the next request."""
 
-    found: Sequence[Revocation]
+    items: Sequence[Revocation]
     next: int
 
 
-async def since(ctx: Context, number: int, *, wait: Callable[[], Awaitable[bool]], limit: int = MOST) -> Feed:
+async def since(ctx: Context, cursor: int, *, wait: Callable[[], Awaitable[bool]], limit: int = PAGE_SIZE) -> Feed:
     """
-    Return what came after ``number``; when there is nothing, wait for it.
+    Return the revocations after a cursor. If there are none, wait for one.
 
-    :param wait: returns once something may have come: whether to look again.
+    :param wait: waits until there may be new revocations, and returns whether to query again.
     """
     while True:
         async with ctx.sessions.begin() as session:
-            found = await revocations.after(session, number, limit=limit)
+            found = await revocations.after(session, cursor, limit=limit)
         if found or not await wait():
-            return Feed(found=found, next=found[-1].id if found else number)
+            return Feed(items=found, next=found[-1].id if found else cursor)
 
 
-async def prune(ctx: Context, *, kept_for: timedelta = KEPT_FOR) -> None:
-    """Forget those that are older than any token."""
+async def prune(ctx: Context) -> None:
+    """Delete revocations that are older than any valid token."""
     async with ctx.sessions.begin() as session:
-        await revocations.prune(session, kept_for=kept_for)
+        await revocations.prune(session, kept_for=RETENTION)

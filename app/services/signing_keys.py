@@ -1,8 +1,8 @@
 """
-Entitlement tokens: ES256 JWTs that a server at the edge checks by itself, and the keys that sign them.
+Entitlement tokens: ES256 JWTs that servers verify without a request, and the keys that sign them.
 
-ES256 is quicker to check than EdDSA, and known to every edge. The keys stand in the database, so that every process signs
-with the same one; each process looks at them anew once in a while, which is far more often than they change.
+ES256 is faster to verify than EdDSA, and every edge runtime supports it. The keys are stored in the database, so that every
+process signs with the same one. Each process reads them again at an interval that is much shorter than their lifetime.
 """
 
 import json
@@ -27,14 +27,14 @@ from app.domain.signing_keys import LEAD, NoSigningKey, SigningKey, signer
 from app.encryption import Cipher
 
 ALGORITHM = "ES256"
-TYPE = "entitlements+jwt"  # so that nothing takes it for an access token, nor an access token for it
-LOOKED_AT_FOR = timedelta(seconds=30)  # then the keys are looked at again
+TYPE = "entitlements+jwt"  # distinguishes it from an access token
+REFRESH_INTERVAL = timedelta(seconds=30)
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A signed token, and the end of its life in real time."""
+    """A signed token, and when it expires, in real time."""
 
     token: str
     expires_at: datetime
@@ -42,7 +42,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minting:
-    """What is the same in every token."""
+    """The claims that all tokens have in common, and their lifetime."""
 
     issuer: str
     audience: str
@@ -50,24 +50,24 @@ class Minting:
 
 
 class Signer:
-    """Signs tokens, and tells the keys by which they are checked. One for each process."""
+    """Signs tokens, and returns the public keys that verify them. One for each process."""
 
     def __init__(self, sessions: Sessions, cipher: Cipher, minting: Minting) -> None:
         self._sessions, self._cipher, self._minting = sessions, cipher, minting
         self._kept: Sequence[StoredKey] = ()
-        self._looked_at: datetime | None = None
+        self._refreshed_at: datetime | None = None
         self._opened: dict[str, ec.EllipticCurvePrivateKey | None] = {}
 
     async def mint(
         self, sub: str, features: dict[str, Decision], version: int, *, lasts: timedelta | None, now: datetime
     ) -> Token:
         """
-        Sign what a reader may use.
+        Sign a token for a reader.
 
-        :param features: what may be used now.
-        :param lasts: for how long that stands by itself; None: for ever. No token outlives what it says.
+        :param features: the features that the reader may use now.
+        :param lasts: how long that is valid; None: without limit. The token expires no later.
         :param now: real time.
-        :raises NoSigningKey: the database is away, and no key was seen before.
+        :raises NoSigningKey: the database can't be reached, and no key is cached.
         """
         key, private = await self._signer(now)
         life = self._minting.life if lasts is None else min(lasts, self._minting.life)
@@ -90,34 +90,34 @@ class Signer:
         return Token(token=token, expires_at=datetime.fromtimestamp(expires, now.tzinfo))
 
     async def published(self, *, now: datetime) -> list[dict[str, str]]:
-        """Return every key by which a living token may have to be checked, as JWKs. There is always one."""
+        """Return every key that may have signed a valid token, as JWKs. There is always at least one."""
         await self._signer(now)
         return [dict(one.key.public) for one in self._kept if one.key.is_published(now)]
 
     async def _signer(self, now: datetime) -> tuple[SigningKey, ec.EllipticCurvePrivateKey]:
-        if self._looked_at is None or not timedelta(0) <= now - self._looked_at < LOOKED_AT_FOR:
-            await self._look(now)
+        if self._refreshed_at is None or not timedelta(0) <= now - self._refreshed_at < REFRESH_INTERVAL:
+            await self._refresh(now)
         found = self._usable(now)
         if found is None:
             await self._make_first(now)
             found = self._usable(now)
         if found is None:
-            raise NoSigningKey("there is no key to sign with just now")
+            raise NoSigningKey("No signing key is available")
         return found
 
-    async def _look(self, now: datetime) -> None:
+    async def _refresh(self, now: datetime) -> None:
         try:
-            self._kept = await with_timeout(QUERY_TIMEOUT, self._every())
-            self._looked_at = now
+            self._kept = await with_timeout(QUERY_TIMEOUT, self._list_all())
+            self._refreshed_at = now
         except UNAVAILABLE as failure:
-            log.warning("signing_keys_not_looked_at", error=type(failure).__name__)
+            log.warning("signing_keys_not_refreshed", error=type(failure).__name__)
 
-    async def _every(self) -> Sequence[StoredKey]:
+    async def _list_all(self) -> Sequence[StoredKey]:
         async with self._sessions.begin() as session:
             return await signing_keys.list_all(session)
 
     def _usable(self, now: datetime) -> tuple[SigningKey, ec.EllipticCurvePrivateKey] | None:
-        """Return the key to sign with, of those that our secrets open."""
+        """Return the key to sign with, among those that our secrets decrypt."""
         opened = {one.key.id: private for one in self._kept if (private := self._open(one)) is not None}
         key = signer((one.key for one in self._kept if one.key.id in opened), now=now)
         return (key, opened[key.id]) if key is not None else None
@@ -133,7 +133,7 @@ class Signer:
         return self._opened[kept.key.id]
 
     async def _make_first(self, now: datetime) -> None:
-        """Make a key that signs at once, unless another process just did."""
+        """Create a key that signs immediately, unless another process has just done so."""
         try:
             async with self._sessions.begin() as session:
                 await signing_keys.lock(session)
@@ -142,17 +142,17 @@ class Signer:
                     made = make(self._cipher, signs_from=now)
                     await signing_keys.add(session, made)
                     self._kept = [*self._kept, made]
-            self._looked_at = now
+            self._refreshed_at = now
         except UNAVAILABLE as failure:
-            log.warning("no_signing_key", error=type(failure).__name__)
+            log.warning("signing_key_not_created", error=type(failure).__name__)
 
 
 def make(cipher: Cipher, *, signs_from: datetime) -> StoredKey:
-    """Return a new key."""
+    """Create a key."""
     private = ec.generate_private_key(ec.SECP256R1())
     key_id = secrets.token_urlsafe(9)
-    told: dict[str, Any] = json.loads(ECAlgorithm.to_jwk(private.public_key()))
-    public = {**{name: told[name] for name in ("kty", "crv", "x", "y")}, "kid": key_id, "alg": ALGORITHM, "use": "sig"}
+    jwk: dict[str, Any] = json.loads(ECAlgorithm.to_jwk(private.public_key()))
+    public = {**{name: jwk[name] for name in ("kty", "crv", "x", "y")}, "kid": key_id, "alg": ALGORITHM, "use": "sig"}
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -168,15 +168,15 @@ def _private(pem: str) -> ec.EllipticCurvePrivateKey:
 
 async def rotate(ctx: DatabaseContext, cipher: Cipher, *, now: datetime, compromised: bool = False) -> SigningKey:
     """
-    Make a key that follows all others: published now, and signing once everybody who caches keys has seen it.
+    Create a key that replaces all others. It is published now, and signs when every cache of the published keys has expired.
 
-    :param compromised: the others' secrets may be known. They count no more, and the new one signs at once.
+    :param compromised: the other private keys may be known. They are withdrawn, and the new key signs immediately.
     """
     made = make(cipher, signs_from=now if compromised else now + LEAD)
     async with ctx.sessions.begin() as session:
         await signing_keys.lock(session)
         held = await signing_keys.list_all(session)
-        if not any(one.key.signs(now) for one in held):  # nobody has a token yet
+        if not any(one.key.signs(now) for one in held):  # so there are no tokens yet
             made = StoredKey(key=replace(made.key, signs_from=now), private=made.private)
         await signing_keys.add(session, made)
         await signing_keys.retire_others(session, made.key.id, at=made.key.signs_from)
@@ -185,7 +185,7 @@ async def rotate(ctx: DatabaseContext, cipher: Cipher, *, now: datetime, comprom
     return made.key
 
 
-async def every(ctx: DatabaseContext) -> list[SigningKey]:
+async def list_all(ctx: DatabaseContext) -> list[SigningKey]:
     """Return all keys, the oldest first."""
     async with ctx.sessions.begin() as session:
         return [one.key for one in await signing_keys.list_all(session)]

@@ -1,4 +1,4 @@
-"""What support sees of a reader: found by a few letters, shown on one page."""
+"""Readers as support sees them: the search, and everything about one reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,21 +29,14 @@ from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
 from app.domain.history import HistoryEntry, ReaderRecords, history_of
 from app.domain.issues import Ledger, ledgers_of
+from app.domain.pages import Page, page_of
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some of a list, and where it goes on."""
-
-    found: list[Subscriber]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Everything about one reader. Every feature is answered for, with the reason why or why not."""
+    """Everything about one reader. ``access`` has a decision for every feature."""
 
     subscriber: Subscriber
     subscriptions: list[tuple[Subscription, list[Term]]]
@@ -59,24 +52,24 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentOf:
-    """A payment, with whose it is."""
+class PaymentWithSubscriber:
+    """A payment and its subscriber."""
 
     payment: Payment
     subscriber: Subscriber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundOf:
-    """A refund, with whose it is."""
+class RefundWithSubscriber:
+    """A refund and its subscriber."""
 
     refund: Refund
     subscriber: Subscriber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionOf:
-    """A subscription, with whose it is."""
+class SubscriptionWithSubscriber:
+    """A subscription and its subscriber."""
 
     subscription: Subscription
     subscriber: Subscriber
@@ -91,13 +84,13 @@ async def reader(ctx: Context, subscriber_id: str) -> Subscriber:
     async with ctx.sessions.begin() as session:
         found = await subscribers.by_id(session, subscriber_id)
     if found is None:
-        raise NotFound("there is no such reader")
+        raise NotFound("There is no such reader")
     return found
 
 
-async def subscription(ctx: Context, subscription_id: str) -> SubscriptionOf:
+async def subscription(ctx: Context, subscription_id: str) -> SubscriptionWithSubscriber:
     """
-    Return a subscription, and whose it is.
+    Return a subscription and its subscriber.
 
     :raises NotFound: there is no such subscription.
     """
@@ -105,13 +98,13 @@ async def subscription(ctx: Context, subscription_id: str) -> SubscriptionOf:
         found = await subscriptions.by_id(session, subscription_id)
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
-        raise NotFound("there is no such subscription")
-    return SubscriptionOf(subscription=found, subscriber=subscriber)
+        raise NotFound("There is no such subscription")
+    return SubscriptionWithSubscriber(subscription=found, subscriber=subscriber)
 
 
-async def payment(ctx: Context, payment_id: str) -> PaymentOf:
+async def payment(ctx: Context, payment_id: str) -> PaymentWithSubscriber:
     """
-    Return a payment, and whose it is.
+    Return a payment and its subscriber.
 
     :raises NotFound: there is no such payment.
     """
@@ -120,13 +113,13 @@ async def payment(ctx: Context, payment_id: str) -> PaymentOf:
         owner = await payments.owner_of(session, payment_id)
         subscriber = await subscribers.by_id(session, owner[0]) if owner else None
     if found is None or subscriber is None:
-        raise NotFound("there is no such payment")
-    return PaymentOf(payment=found, subscriber=subscriber)
+        raise NotFound("There is no such payment")
+    return PaymentWithSubscriber(payment=found, subscriber=subscriber)
 
 
-async def refund(ctx: Context, refund_id: str) -> RefundOf:
+async def refund(ctx: Context, refund_id: str) -> RefundWithSubscriber:
     """
-    Return a refund, and whose it is.
+    Return a refund and its subscriber.
 
     :raises NotFound: there is no such refund.
     """
@@ -134,35 +127,35 @@ async def refund(ctx: Context, refund_id: str) -> RefundOf:
         found = await refunds.by_id(session, refund_id)
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
-        raise NotFound("there is no such refund")
-    return RefundOf(refund=found, subscriber=subscriber)
+        raise NotFound("There is no such refund")
+    return RefundWithSubscriber(refund=found, subscriber=subscriber)
 
 
 async def names(ctx: Context, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
-    """Return readers by their ids, in one question."""
+    """Return subscribers by their IDs."""
     async with ctx.sessions.begin() as session:
         return await subscribers.by_ids(session, subscriber_ids)
 
 
-async def search(ctx: Context, words: str, *, after: str | None, limit: int) -> Page:
-    """Find readers by the beginning of an address or a name, or by any whole id. No words find nobody."""
-    words = words.strip()
-    if not words:
-        return Page(found=[], next=None)
-    found = await subscribers.search(Reading(ctx.pool), words, after=after, limit=limit + 1)
-    return Page(found=found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+async def search(ctx: Context, query: str, *, after: str | None, limit: int) -> Page[Subscriber]:
+    """Find readers by the start of an email address or a name, or by an ID. An empty query finds nobody."""
+    query = query.strip()
+    if not query:
+        return Page(items=[], next=None)
+    found = await subscribers.search(Reading(ctx.pool), query, after=after, limit=limit + 1)
+    return page_of(found, limit, cursor=lambda subscriber: subscriber.id)
 
 
 async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overview:
     """
-    Return all there is about one reader.
+    Return everything about one reader.
 
     :raises NotFound: there is no such reader.
     """
     read = Reading(ctx.pool)
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
-        raise NotFound("there is no such reader")
+        raise NotFound("There is no such reader")
     terms = await subscriptions.terms_by_subscription(read, subscriber.id)
     held = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
     paid = await payments.of_subscriber(read, subscriber.id)
@@ -206,7 +199,7 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
 
 
 def _keys(reader: Subscriber, held: list[tuple[Subscription, list[Term]]], paid: list[Payment]) -> list[str]:
-    """Return by which keys the inbox knows what is told of a reader."""
+    """Return the keys of the inbox that are about a reader."""
     invoices = {payment.invoice_id for payment in paid} | {term.invoice_id for _, terms in held for term in terms}
     return [
         f"{events.DUPLICATES}:{reader.id}",

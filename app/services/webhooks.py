@@ -1,8 +1,8 @@
 """
-What Stripe tells us: taken in at once, applied as refetches.
+Webhooks: Stripe's events are stored when they arrive, and applied later by a worker.
 
-An event is answered 200 only when it is durably stored. Whoever applies it looks at what it is about, through a *handler*
-for that kind of object; the composition root says which use case that is, since services do not know each other.
+An event is acknowledged only after it is durably stored. To apply it, a worker passes the ID of the object that it is about
+to the *handler* for that kind of object, which fetches the current state. The table of handlers is in :mod:`app.jobs`.
 """
 
 import asyncio
@@ -19,29 +19,28 @@ from app.db import inbox
 from app.db.engine import leases
 from app.db.engine.session import UNAVAILABLE
 from app.db.inbox_writer import ReceivedEvent
-from app.db.subscriptions import ConcurrentUpdate
 from app.domain import events
-from app.domain.errors import StripeUnavailable
+from app.domain.errors import ConcurrentUpdate, StripeUnavailable
 from app.domain.events import RefetchFirst, RefetchInstead
 from app.domain.subscriptions import ForeignStripeObject, StripeSubscriptionState
 from app.gateway import signatures, translate
 from app.gateway.client import Gone
 
-Handler = Callable[[str], Awaitable[object]]
-CATCHING_UP = "catching-up"  # the lease of the one worker that does
-MOST_LISTED = 5_000  # keys that are looked up by one listing: what is kept of them meanwhile is a few kilobytes each
-DEPTH = 3  # a refund looks for its payment first, a payment for its subscription
+Handler = Callable[[str], Awaitable[object]]  # gets the ID of the object
+CATCH_UP_KEY = "catching-up"  # the lease of the one worker that catches up
+CATCH_UP_BATCH = 5_000  # keys whose states are listed and kept in memory, at a few kilobytes each
+MAX_DEPTH = 3  # a refund needs its payment first, and a payment its subscription
 log = structlog.get_logger()
 
 
 async def accept(ctx: Context, body: bytes, signature: str | None, *, now: datetime) -> bool:
     """
-    Keep a genuine event, once. What does not concern us is kept too, with the reason why it is ignored.
+    Store an event, once. An event that is not used is stored with the reason.
 
     :param now: real time.
-    :returns: whether there is something to apply.
-    :raises NotGenuine: it is not an event of Stripe's.
-    :raises NotStored: it could not be stored.
+    :returns: whether the event has to be applied.
+    :raises InvalidEvent: it is not a signed Stripe event.
+    :raises EventNotStored: the database failed.
     """
     secrets = [secret.get_secret_value() for secret in ctx.settings.webhook_secrets]
     text = signatures.verify(body, signature, secrets, now=now)
@@ -51,26 +50,24 @@ async def accept(ctx: Context, body: bytes, signature: str | None, *, now: datet
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAt:
-    """A key that was looked at, with the events that were read before the look began."""
+class AppliedEvents:
+    """The events of a key that were read before its object was fetched, and whose handler has succeeded."""
 
     claimed: leases.Claimed
     owner: str
 
 
-def closing(ctx: DatabaseContext) -> Batcher[LookedAt, None]:
-    """Return what closes events: those of all keys that were looked at meanwhile in one transaction, leases given back."""
+def event_closer(ctx: DatabaseContext) -> Batcher[AppliedEvents, None]:
+    """Return a batcher that marks events as applied and releases their keys, in one transaction for each batch."""
 
-    async def close(looked_at: Sequence[LookedAt]) -> list[None]:
+    async def close(batch: Sequence[AppliedEvents]) -> list[None]:
         async with ctx.sessions.begin() as session:
-            waited = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in looked_at])
-            for owner in {one.owner for one in looked_at}:
-                await leases.release_all(
-                    session, [one.claimed.key for one in looked_at if one.owner == owner], owner=owner
-                )
-        for seconds in waited:
+            lags = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in batch])
+            for owner in {one.owner for one in batch}:
+                await leases.release_all(session, [one.claimed.key for one in batch if one.owner == owner], owner=owner)
+        for seconds in lags:
             observability.EVENT_LAG.observe(seconds)
-        return [None] * len(looked_at)
+        return [None] * len(batch)
 
     return Batcher(close, retry_singly=(Exception,))
 
@@ -81,124 +78,147 @@ async def apply(
     claimed: leases.Claimed,
     *,
     owner: str,
-    most: int,
-    done: Batcher[LookedAt, None],
+    max_attempts: int,
+    closer: Batcher[AppliedEvents, None],
 ) -> None:
     """
-    Look at what the claimed events are about, and close exactly them.
+    Apply the claimed events, and mark exactly those as applied.
 
-    Never raises for what an event is about: what fails is put back with a pause, and is dead after ``most`` tries. While
-    Stripe is away no try is counted, so an outage of whatever length kills nothing.
+    A failed attempt is repeated after a pause, and after ``max_attempts`` the events have failed permanently. Attempts that
+    fail because Stripe or the database is unavailable do not count. Never raises because of an event.
     """
-    ids, released = claimed.ids, False
+    applied = False
     try:
-        if claimed.attempts > most:
-            async with ctx.sessions.begin() as session:
-                await inbox.bury(session, claimed.key, most=most)
-            _count("dead", ids)
-            log.error("events_dead", key=claimed.key, event_ids=ids)
+        if claimed.attempts > max_attempts:  # each attempt ended the worker
+            await _give_up(ctx, claimed, max_attempts=max_attempts)
             return
-        await _look(handlers, claimed.key)
-        await done.submit(LookedAt(claimed, owner))
-        released = True
-        _count("applied", ids)
-        log.info("events_applied", key=claimed.key, event_ids=ids)
-    except RefetchInstead as same:
-        async with ctx.sessions.begin() as session:
-            await inbox.move(session, ids, key=same.key)
-            await leases.notify(session)
-        log.info("events_moved", key=claimed.key, event_ids=ids, to=same.key)
+        await _handle(handlers, claimed.key)
+        await closer.submit(AppliedEvents(claimed, owner))
+        applied = True  # and released
+        _count("applied", claimed.ids)
+        log.info("events_applied", key=claimed.key, event_ids=claimed.ids)
+    except RefetchInstead as other:
+        await _move(ctx, claimed, key=other.key)
     except (ForeignStripeObject, Gone) as foreign:
-        async with ctx.sessions.begin() as session:
-            await inbox.ignore(session, ids, reason=str(foreign))
-        _count("ignored", ids)
-        log.info("events_ignored", key=claimed.key, event_ids=ids, reason=str(foreign))
-    except (StripeUnavailable, ConcurrentUpdate, *UNAVAILABLE) as away:
-        error = f"{type(away).__name__}: {away}"
-        async with ctx.sessions.begin() as session:
-            await leases.later(session, "events", ids, attempts=claimed.attempts, error=error, counts=False)
-            await inbox.wait(session, ids)
-        _count("waits", ids)
-        log.warning("events_wait", key=claimed.key, event_ids=ids, error=error)
+        await _ignore(ctx, claimed, reason=str(foreign))
+    except (StripeUnavailable, ConcurrentUpdate, *UNAVAILABLE) as outage:
+        await _postpone(ctx, claimed, outage)
     except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
-        async with ctx.sessions.begin() as session:
-            await leases.later(session, "events", ids, attempts=claimed.attempts, error=error)
-            await inbox.fail(session, ids, most=most)
-        _count("dead" if claimed.attempts >= most else "failed", ids)
-        log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=claimed.attempts, error=error)
+        await _fail(ctx, claimed, failure, max_attempts=max_attempts)
     finally:
-        if not released:
+        if not applied:
             async with ctx.sessions.begin() as session:
                 await leases.release(session, claimed.key, owner=owner)
 
 
+async def _handle(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> None:
+    kind, _, object_id = key.partition(":")
+    try:
+        await handlers[kind](object_id)
+    except RefetchInstead as other:
+        if not depth:
+            raise
+        await _handle(handlers, other.key, depth)
+    except RefetchFirst as parent:
+        if depth >= MAX_DEPTH:
+            raise
+        await _handle(handlers, parent.key, depth + 1)
+        await _handle(handlers, key, MAX_DEPTH)
+
+
+async def _give_up(ctx: DatabaseContext, claimed: leases.Claimed, *, max_attempts: int) -> None:
+    async with ctx.sessions.begin() as session:
+        await inbox.bury(session, claimed.key, most=max_attempts)
+    _count("dead", claimed.ids)
+    log.error("events_dead", key=claimed.key, event_ids=claimed.ids)
+
+
+async def _move(ctx: DatabaseContext, claimed: leases.Claimed, *, key: str) -> None:
+    async with ctx.sessions.begin() as session:
+        await inbox.move(session, claimed.ids, key=key)
+        await leases.notify(session)
+    log.info("events_moved", key=claimed.key, event_ids=claimed.ids, to=key)
+
+
+async def _ignore(ctx: DatabaseContext, claimed: leases.Claimed, *, reason: str) -> None:
+    async with ctx.sessions.begin() as session:
+        await inbox.ignore(session, claimed.ids, reason=reason)
+    _count("ignored", claimed.ids)
+    log.info("events_ignored", key=claimed.key, event_ids=claimed.ids, reason=reason)
+
+
+async def _postpone(ctx: DatabaseContext, claimed: leases.Claimed, outage: Exception) -> None:
+    error = f"{type(outage).__name__}: {outage}"
+    async with ctx.sessions.begin() as session:
+        await leases.later(session, "events", claimed.ids, attempts=claimed.attempts, error=error, counts=False)
+        await inbox.wait(session, claimed.ids)
+    _count("waits", claimed.ids)
+    log.warning("events_postponed", key=claimed.key, event_ids=claimed.ids, error=error)
+
+
+async def _fail(ctx: DatabaseContext, claimed: leases.Claimed, failure: Exception, *, max_attempts: int) -> None:
+    ids, attempts, error = claimed.ids, claimed.attempts, f"{type(failure).__name__}: {failure}"
+    async with ctx.sessions.begin() as session:
+        await leases.later(session, "events", ids, attempts=attempts, error=error)
+        await inbox.fail(session, ids, most=max_attempts)
+    _count("dead" if attempts >= max_attempts else "failed", ids)
+    log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=attempts, error=error)
+
+
 async def catch_up(
     ctx: Context,
-    lists: Callable[[Collection[str]], Awaitable[Mapping[str, StripeSubscriptionState]]],
-    do: Callable[[leases.Claimed, StripeSubscriptionState | None], Awaitable[None]],
+    fetch_all: Callable[[Collection[str]], Awaitable[Mapping[str, StripeSubscriptionState]]],
+    apply_events: Callable[[leases.Claimed, StripeSubscriptionState | None], Awaitable[None]],
     *,
     owner: str,
 ) -> bool:
     """
-    Look a large backlog up by listing, a hundred in a call, where that needs fewer calls than looking at each.
+    Apply a large backlog with fewer calls: list subscriptions, a hundred for each call, instead of fetching each.
 
-    One worker does, while the others go on with the rest. What is claimed carries its version, read before the listing
-    begins like the events themselves; each subscription is then saved and closed as ever, by ``do``, with what was listed of
-    it.
+    One worker does this, and the others continue with the rest. A claim has the version of our copy, which is read before
+    the listing begins, like the events themselves. ``apply_events`` then saves each listed state as usual.
 
-    :returns: whether there was such a backlog.
-    :raises StripeUnavailable: it could not be listed; all is put back.
+    :returns: whether the backlog was large enough.
+    :raises StripeUnavailable: the listing failed; the events are due again after a pause.
     """
+    lease = ctx.settings.lease
     async with ctx.sessions.begin() as session:
         if not events.should_list(*await inbox.backlog(session), above=ctx.settings.backlog_threshold):
             return False
-        if not await leases.take(session, CATCHING_UP, owner=owner, lease=ctx.settings.lease):
+        if not await leases.take(session, CATCH_UP_KEY, owner=owner, lease=lease):
             return False
-    async with leases.held(ctx.sessions, CATCHING_UP, owner=owner, lease=ctx.settings.lease):
+    async with leases.held(ctx.sessions, CATCH_UP_KEY, owner=owner, lease=lease):
         async with ctx.sessions.begin() as session:
-            claimed = await inbox.claim(session, owner=owner, lease=ctx.settings.lease, limit=MOST_LISTED)
-        ids = [one.key.partition(":")[2] for one in claimed if one.version is not None]
+            claimed = await inbox.claim(session, owner=owner, lease=lease, limit=CATCH_UP_BATCH)
         try:
-            listed = await lists(ids)
-        except StripeUnavailable as away:
-            await _put_back(ctx, claimed, f"{type(away).__name__}: {away}", owner=owner)
+            listed = await fetch_all([_object_id(one) for one in claimed if one.version is not None])
+        except StripeUnavailable as outage:
+            await _postpone_all(ctx, claimed, outage, owner=owner)
             raise
         log.info("backlog_listed", claimed=len(claimed), listed=len(listed))
-        each = iter(claimed)
+        queue = iter(claimed)
 
-        async def some() -> None:
-            for one in each:
-                await do(one, listed.get(one.key.partition(":")[2]) if one.version is not None else None)
+        async def apply_next() -> None:
+            for one in queue:
+                await apply_events(one, listed.get(_object_id(one)) if one.version is not None else None)
 
-        await asyncio.gather(*(some() for _ in range(ctx.settings.worker_concurrency)))
+        await asyncio.gather(*(apply_next() for _ in range(ctx.settings.worker_concurrency)))
     return True
 
 
-async def _put_back(ctx: Context, claimed: Sequence[leases.Claimed], error: str, *, owner: str) -> None:
-    """Let events wait: it was no try."""
-    ids = [event_id for one in claimed for event_id in one.ids]
+async def _postpone_all(ctx: Context, claimed: Sequence[leases.Claimed], outage: Exception, *, owner: str) -> None:
+    """Make events due again after a pause, without counting the attempt."""
+    ids, error = [event_id for one in claimed for event_id in one.ids], f"{type(outage).__name__}: {outage}"
     async with ctx.sessions.begin() as session:
         await leases.later(session, "events", ids, attempts=1, error=error, counts=False)
         await inbox.wait(session, ids)
         await leases.release_all(session, [one.key for one in claimed], owner=owner)
-    log.warning("backlog_waits", events=len(ids), error=error)
+    log.warning("backlog_postponed", events=len(ids), error=error)
+
+
+def _object_id(claimed: leases.Claimed) -> str:
+    return claimed.key.partition(":")[2]
 
 
 def _count(outcome: str, ids: Sequence[str]) -> None:
     observability.EVENT_TRIES.labels(outcome).inc(len(ids))
-
-
-async def _look(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> None:
-    kind, _, object_id = key.partition(":")
-    try:
-        await handlers[kind](object_id)
-    except RefetchInstead as same:
-        if not depth:
-            raise
-        await _look(handlers, same.key, depth)
-    except RefetchFirst as parent:
-        if depth >= DEPTH:
-            raise
-        await _look(handlers, parent.key, depth + 1)
-        await _look(handlers, key, DEPTH)

@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from app.db import checkouts, grants, intents, payments, refunds, subscribers, subscriptions
+from app.aggregates import grants
+from app.db import checkouts, intents, payments, refunds, subscribers, subscriptions
+from app.db import grants as stored_grants
 from app.db.checkouts import Choice
 from app.db.engine.session import Session, Sessions
-from app.db.subscriptions import ConcurrentUpdate
 from app.domain.entitlements import PAID_TERM, AccessPeriod, Grant
+from app.domain.errors import ConcurrentUpdate
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, payments_of, terms_of
 from tests.domain.test_entitlements import CATALOGUE, POLICY
@@ -36,7 +38,7 @@ async def subscribed(session: Session) -> tuple[subscribers.Subscriber, Subscrip
     held = await subscriptions.save(session, owner.id, SEEN, if_version=0)
     await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
     await payments.save(session, held.id, payments_of(SEEN))
-    await grants.derive(session, owner, held, CATALOGUE, POLICY)
+    await grants.derive(session, RULES, owner, held)
     return owner, held
 
 
@@ -48,7 +50,7 @@ async def entitlement(sessions: Sessions, sub: str = "ada") -> tuple[int, dict[s
     return row.version, row.access
 
 
-async def test_a_state_fetched_before_a_newer_save_is_discarded(sessions: Sessions) -> None:
+async def test_a_state_that_was_fetched_before_another_was_saved_is_not_kept(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         _, held = await subscribed(session)
         before = await subscriptions.version(session, held.stripe_id)
@@ -65,7 +67,7 @@ async def test_a_state_fetched_before_a_newer_save_is_discarded(sessions: Sessio
     assert (kept.status, kept.version) == ("canceled", before + 1)
 
 
-async def test_only_one_of_two_concurrent_first_fetches_is_saved(sessions: Sessions) -> None:
+async def test_of_two_first_looks_at_a_subscription_one_is_kept(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner = await reader(session)
 
@@ -79,7 +81,7 @@ async def test_only_one_of_two_concurrent_first_fetches_is_saved(sessions: Sessi
     assert [type(r) for r in results].count(ConcurrentUpdate) == 1
 
 
-async def test_the_older_of_two_payment_fetches_is_discarded(sessions: Sessions) -> None:
+async def test_of_two_looks_at_a_payment_the_older_is_not_kept(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await subscribed(session)
         seen = await payments.version(session, "pi_1")
@@ -89,7 +91,7 @@ async def test_the_older_of_two_payment_fetches_is_discarded(sessions: Sessions)
         assert not await payments.advance(session, "pi_1", if_version=seen)
 
 
-async def test_saving_the_same_state_again_changes_nothing(sessions: Sessions) -> None:
+async def test_what_is_seen_again_changes_nothing(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
     first = await entitlement(sessions)
@@ -97,41 +99,41 @@ async def test_saving_the_same_state_again_changes_nothing(sessions: Sessions) -
         await subscribers.lock(session, owner.id)
         await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
         await payments.save(session, held.id, payments_of(SEEN))
-        await grants.derive(session, owner, held, CATALOGUE, POLICY)
+        await grants.derive(session, RULES, owner, held)
 
     assert await entitlement(sessions) == first
     async with sessions.begin() as session:
         assert len(await payments.of_subscription(session, held.id)) == 1
 
 
-async def test_a_refunded_term_stays_refunded_after_another_sync(sessions: Sessions) -> None:
+async def test_a_refunded_term_stays_refunded_when_stripe_is_looked_at_again(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         await subscriptions.mark_term_refunded(session, "in_1", "guarantee")
     async with sessions.begin() as session:
         await subscribers.lock(session, owner.id)
         await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
-        await grants.derive(session, owner, held, CATALOGUE, POLICY)
+        await grants.derive(session, RULES, owner, held)
 
     version, access = await entitlement(sessions)
     assert (version, access["features"], access["otherwise"]) == (2, {}, "refunded")
 
 
-async def test_ending_one_subscription_keeps_the_grants_of_another(sessions: Sessions) -> None:
+async def test_ending_what_one_subscription_grants_takes_nothing_of_another(sessions: Sessions) -> None:
     spell = AccessPeriod(NOW, NOW + timedelta(days=30), PAID_TERM)
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         other = await subscriptions.save(session, owner.id, replace(SEEN, id="sub_2"), if_version=0)
         mine = Grant(id="grt_other", source=PAID_TERM, features={"audio": (spell,)})
-        await grants.replace(session, owner.id, other.id, [mine])
-        await grants.replace(session, owner.id, held.id, [])
+        await stored_grants.replace(session, owner.id, other.id, [mine])
+        await stored_grants.replace(session, owner.id, held.id, [])
         await grants.rebuild(session, owner)
 
     _, access = await entitlement(sessions)
     assert list(access["features"]) == ["audio"]  # type: ignore[call-overload]
 
 
-async def test_a_reader_has_at_most_one_open_checkout(sessions: Sessions) -> None:
+async def test_a_reader_has_one_open_checkout(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner = await reader(session)
         await checkouts.start(session, owner.id, CHOICE)
@@ -141,7 +143,7 @@ async def test_a_reader_has_at_most_one_open_checkout(sessions: Sessions) -> Non
             await checkouts.start(session, owner.id, CHOICE)
 
 
-async def test_an_older_response_does_not_reopen_a_completed_checkout(sessions: Sessions) -> None:
+async def test_a_checkout_that_is_over_stays_over_whatever_an_older_answer_says(sessions: Sessions) -> None:
     told = {"stripe_id": "cs_1", "payment_status": "unpaid", "url": None, "expires_at": None}
     async with sessions.begin() as session:
         owner = await reader(session)
@@ -161,7 +163,7 @@ async def test_the_first_customer_of_a_reader_is_kept(sessions: Sessions) -> Non
     assert first == second == "cus_1"
 
 
-async def test_a_payment_has_at_most_one_refund_in_process(sessions: Sessions) -> None:
+async def test_a_payment_has_one_refund_on_its_way(sessions: Sessions) -> None:
     refund = replace(REFUND, status="processing", basis="dashboard")
     async with sessions.begin() as session:
         owner, _ = await subscribed(session)
@@ -172,7 +174,7 @@ async def test_a_payment_has_at_most_one_refund_in_process(sessions: Sessions) -
             await refunds.insert(session, replace(refund, id="rfd_2", subscriber_id=owner.id), unfinished=True)
 
 
-async def test_an_intent_is_repeated_with_the_same_key_and_parameters(sessions: Sessions) -> None:
+async def test_an_intent_is_repeated_with_its_key_and_parameters_until_it_is_settled(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         first = await intents.record(session, "rfd_1", "refund", {"amount": 1})
         again = await intents.record(session, "rfd_1", "refund", {"amount": 2})
@@ -183,7 +185,7 @@ async def test_an_intent_is_repeated_with_the_same_key_and_parameters(sessions: 
         assert (second.key, second.parameters) == ("rfd_1:refund:2", {"amount": 3})
 
 
-async def test_a_new_intent_supersedes_the_previous_one(sessions: Sessions) -> None:
+async def test_what_is_asked_for_next_settles_what_was_asked_before(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await intents.record(session, "scr_1", "schedule_end", {})
         await intents.record(session, "scr_1", "resume", {})
@@ -192,7 +194,7 @@ async def test_a_new_intent_supersedes_the_previous_one(sessions: Sessions) -> N
     assert anew.key == "scr_1:schedule_end:2"
 
 
-async def test_ordering_the_end_of_a_subscription_twice_counts_once(sessions: Sessions) -> None:
+async def test_the_order_to_end_a_subscription_counts_once(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         _, held = await subscribed(session)
         assert await subscriptions.order_end(session, held.id, by="guarantee", now=NOW)
@@ -203,7 +205,7 @@ async def test_ordering_the_end_of_a_subscription_twice_counts_once(sessions: Se
     assert (ended.ended_by, ended.access_ended_at) == ("guarantee", NOW)
 
 
-async def test_an_older_fetch_does_not_clear_pending_work_of_an_end(sessions: Sessions) -> None:
+async def test_what_is_to_be_done_for_an_end_is_not_put_to_rest_by_an_older_look(sessions: Sessions) -> None:
     """A worker that found it running may say so after somebody has ended it, or Stripe has."""
     async with sessions.begin() as session:
         _, held = await subscribed(session)
@@ -216,7 +218,7 @@ async def test_an_older_fetch_does_not_clear_pending_work_of_an_end(sessions: Se
         assert await subscriptions.due(session, held.id) is not None
 
 
-async def test_a_subscription_that_ended_since_an_older_fetch_stays_due(sessions: Sessions) -> None:
+async def test_what_stripe_has_ended_since_an_older_look_stays_due(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         over = replace(SEEN, status="canceled", ended_at=NOW)

@@ -12,7 +12,7 @@ from app.db.idempotency import Begun
 from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.refunds import GuaranteeExpired
 from app.services import idempotency
-from app.services.idempotency import Answer, KeyInUse, KeyInvalid, KeyRequired, KeyReused
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused, StoredResponse
 from tests.support.contexts import database_context
 
 AGENT, ROUTE, KEY, BODY = "staff:robin", "POST /v1/support/refunds", "click-1", b'{"payment": "pi_1"}'
@@ -27,7 +27,7 @@ async def begin(
     body: bytes = BODY,
     makes: str = "rfd_1",
     lease: timedelta = timedelta(seconds=30),
-) -> Begun | Answer:
+) -> Begun | StoredResponse:
     return await idempotency.begin(
         database_context(sessions), caller=caller, route=route, key=key, body=body, new_object_id=makes, lease=lease
     )
@@ -46,7 +46,7 @@ class Desk:
         self.sessions = sessions
         self.worked_on: list[str] = []
 
-    async def refund(self, makes: str, *, fails_with: Exception | None = None, body: bytes = BODY) -> Answer:
+    async def refund(self, makes: str, *, fails_with: Exception | None = None, body: bytes = BODY) -> StoredResponse:
         async def work(object_id: str) -> tuple[int, Mapping[str, object]]:
             self.worked_on.append(object_id)
             if fails_with is not None:
@@ -139,11 +139,11 @@ async def test_a_request_that_lost_its_key_neither_responds_nor_releases_it(sess
     heir = await held(sessions)
     await idempotency.finish(database_context(sessions), slow, status=201, body={"by": "slow"})
     await idempotency.abandon(database_context(sessions), slow)
-    await idempotency.let_go(database_context(sessions), slow)
+    await idempotency.end_lease(database_context(sessions), slow)
     with pytest.raises(KeyInUse):
         await begin(sessions)
     await idempotency.finish(database_context(sessions), heir, status=202, body={"by": "heir"})
-    assert await begin(sessions) == Answer(202, {"by": "heir"})
+    assert await begin(sessions) == StoredResponse(202, {"by": "heir"})
 
 
 async def test_a_rejection_by_a_rule_releases_the_key(desk: Desk) -> None:

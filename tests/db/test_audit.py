@@ -9,7 +9,7 @@ from app.db import audit
 from app.db.engine.session import Sessions
 from app.domain.audit import GENESIS, Selection
 from app.services import audit as cases
-from app.services.audit import Verified
+from app.services.audit import Verification
 from tests.support.contexts import database_context
 
 
@@ -19,8 +19,8 @@ async def note(sessions: Sessions, *objects: str) -> None:
             await audit.record(session, actor="staff:agent", action="comp.given", object_id=one, after={"issues": 2})
 
 
-async def verified(sessions: Sessions, kept: str | None = None) -> Verified:
-    return await cases.verify(database_context(sessions), kept=kept, progress=lambda _: None)
+async def verified(sessions: Sessions, kept: str | None = None) -> Verification:
+    return await cases.verify(database_context(sessions), known_hash=kept, progress=lambda _: None)
 
 
 async def tamper(database: str, *statements: str) -> None:
@@ -48,7 +48,7 @@ async def test_what_commits_late_with_a_lower_id_is_sealed_too(sessions: Session
 
 async def _sealed(sessions: Sessions) -> list[audit.Listed]:
     page = await cases.page(database_context(sessions), Selection(), after=None, limit=100)
-    return [one for one in page.found if one.hash]
+    return [one for one in page.items if one.hash]
 
 
 async def test_several_that_seal_at_once_make_one_chain(sessions: Sessions) -> None:

@@ -44,7 +44,8 @@ def imported_by(file: str) -> set[str]:
             found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
         elif isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
-    return {f"{module.replace('.', '/')}.py" for module in found}
+    paths = {module.replace(".", "/") for module in found}
+    return {f"{path}/__init__.py" if (ROOT / path / "__init__.py").exists() else f"{path}.py" for path in paths}
 
 
 def defined_in(file: str) -> Iterator[str]:

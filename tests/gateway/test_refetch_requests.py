@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.events import TYPES, InvalidEvent, RefetchRequest
+from app.domain.events import TYPES, TYPES_WITH_EFFECT, InvalidEvent, RefetchRequest
 from app.domain.text import is_storable
 from app.gateway import translate
 
@@ -59,7 +59,7 @@ def changed(whole: dict[str, Any], path: tuple[str, ...], value: object) -> str:
 def test_each_part_of_each_event_may_be_missing_or_wrong(kind: str) -> None:
     whole = event(kind)
     right = translate.refetch_request(json.dumps(whole))
-    assert (right.key is not None) == (kind in translate.TYPES_WITH_EFFECT)
+    assert (right.key is not None) == (kind in TYPES_WITH_EFFECT)
     for path in paths(whole):
         for value in (GONE, *WRONG):
             try:

@@ -18,7 +18,7 @@ async def test_an_amount_beyond_64_bits_fails_only_its_own_event(sessions: Sessi
     async with sessions.begin() as session:
         await inbox.request_refetch(session, "subscription:sub_huge", why="test")
         await inbox.request_refetch(session, "subscription:sub_fine", why="test")
-    done = webhooks.closing(database_context(sessions))
+    closer = webhooks.event_closer(database_context(sessions))
 
     async def look(stripe_id: str) -> None:
         if stripe_id == "sub_fine":
@@ -38,7 +38,9 @@ async def test_an_amount_beyond_64_bits_fails_only_its_own_event(sessions: Sessi
     async with sessions.begin() as session:
         claimed = await leases.claim(session, "events", owner="anna", lease=LEASE, limit=10)
     for one in claimed:
-        await webhooks.apply(database_context(sessions), {"subscription": look}, one, owner="anna", most=1, done=done)
+        await webhooks.apply(
+            database_context(sessions), {"subscription": look}, one, owner="anna", max_attempts=1, closer=closer
+        )
 
     async with sessions.begin() as session:
         rows = (await session.execute(text("SELECT work_key, state, last_error FROM events"))).all()

@@ -28,7 +28,7 @@ class Asked:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool, self.time = pool, 100.0
         self.answers = Entitlements(
-            EntitlementLookup(pool), OFFER, outage_allowance=timedelta(minutes=5), most=2, time=lambda: self.time
+            EntitlementLookup(pool), OFFER, outage_allowance=timedelta(minutes=5), cache_size=2, time=lambda: self.time
         )
 
     async def writes(self, sub: str, access: str) -> None:
@@ -53,7 +53,7 @@ async def asked(database: str) -> AsyncIterator[Asked]:
     await pool.close()
 
 
-async def test_an_unnotified_change_takes_effect_within_a_second(asked: Asked) -> None:
+async def test_what_was_not_heard_of_is_not_believed_for_longer_than_a_second(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
     await asked.writes("ada", TAKEN)  # and nobody tells
 
@@ -62,35 +62,35 @@ async def test_an_unnotified_change_takes_effect_within_a_second(asked: Asked) -
     assert await asked.says("ada") == "refunded"
 
 
-async def test_a_notification_clears_only_the_changed_reader(asked: Asked) -> None:
+async def test_what_is_heard_of_is_forgotten_at_once_and_the_rest_is_remembered(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
     asked.time += 60
-    asked.answers.heard(asked.time)
+    asked.answers.confirm(asked.time)
     await asked.pool.execute("SELECT 1")
-    assert asked.answers.at_hand("ada") is not None
+    assert asked.answers.cached("ada") is not None
 
     await asked.writes("ada", TAKEN)
-    asked.answers.forget("ada")
+    asked.answers.invalidate("ada")
 
     assert await asked.says("ada") == "refunded"
 
 
-async def test_a_value_that_changes_while_it_is_read_is_not_cached(asked: Asked) -> None:
-    reading = asked.answers.read("ada")
+async def test_what_changes_while_it_is_read_is_not_remembered(asked: Asked) -> None:
+    reading = asked.answers.fetch("ada")
     reading.send(None)  # it is on its way
-    asked.answers.forget("ada")
+    asked.answers.invalidate("ada")
     reading.close()
-    assert asked.answers.at_hand("ada") is None
+    assert asked.answers.cached("ada") is None
 
 
-async def test_the_cache_is_bounded(asked: Asked) -> None:
+async def test_memory_is_bounded(asked: Asked) -> None:
     for sub in ("ada", "bob", "cyd"):
         await asked.says(sub)
 
-    assert [asked.answers.at_hand(sub) is not None for sub in ("ada", "bob", "cyd")] == [False, True, True]
+    assert [asked.answers.cached(sub) is not None for sub in ("ada", "bob", "cyd")] == [False, True, True]
 
 
-async def test_recently_allowed_readers_keep_access_without_the_database(asked: Asked) -> None:
+async def test_without_the_database_who_was_let_in_stays_in_for_a_while_and_nobody_is_refused(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
     assert await asked.says("bob") == "never_subscribed"
     await asked.pool.close()
@@ -105,7 +105,7 @@ async def test_recently_allowed_readers_keep_access_without_the_database(asked: 
         await asked.says("ada")
 
 
-async def test_cached_readers_do_not_slow_garbage_collection(asked: Asked) -> None:
+async def test_who_is_remembered_does_not_hold_up_the_others_while_garbage_is_collected(asked: Asked) -> None:
     """The collector stands everything still while it looks through what may refer to others: texts do not."""
     features = {name: [[BEGUN - n, OVER - n, "paid_term", f"grt_{n}"] for n in range(9)] for name in OFFER.features}
     stored = json.dumps({"otherwise": "ended", "features": features})

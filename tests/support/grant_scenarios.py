@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.db import grants, subscribers, subscriptions
+from app.aggregates import grants
+from app.db import subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.domain.dunning import AccessPolicy
 from app.domain.plans import Catalogue
+from app.domain.rules import Rules
 from app.domain.subscriptions import StripeItemState, StripeSubscriptionState, Term
 from tests.support.shop import CATALOGUE
 
@@ -59,6 +61,10 @@ class GivenSubscription:
     invoices: Sequence[str]
 
 
+def rules_for(offer: Catalogue) -> Rules:
+    return Rules(catalogue=offer, access=POLICY, zone=POLICY.zone)
+
+
 async def add_subscription(
     sessions: Sessions, offer: Catalogue, sub: str, chance: random.Random, *, kind: str | None = None
 ) -> GivenSubscription:
@@ -74,7 +80,7 @@ async def add_subscription(
                     await subscriptions.mark_term_refunded(session, term.invoice_id, "guarantee")
                 case "disputed":
                     await subscriptions.suspend_term(session, term.invoice_id, "dispute_open")
-        await grants.derive(session, reader, kept, offer, POLICY)
+        await grants.derive(session, rules_for(offer), reader, kept)
     return GivenSubscription(kept.id, [term.invoice_id for term in terms])
 
 
@@ -160,7 +166,7 @@ async def end_subscription(
         assert kept is not None
         if how == "at once":
             kept = replace(kept, access_ended_at=FIRST_DAY)
-        await grants.derive(session, reader, kept, offer, POLICY)
+        await grants.derive(session, rules_for(offer), reader, kept)
     return how
 
 

@@ -33,13 +33,13 @@ log = structlog.get_logger()
 class Memory(Protocol):
     """What has to be told."""
 
-    def forget(self, sub: str) -> None:
+    def invalidate(self, sub: str) -> None:
         """Something of this reader has changed."""
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """Something may have changed that was not heard."""
 
-    def heard(self, until: float) -> None:
+    def confirm(self, until: float) -> None:
         """Every change that was committed until then, in monotonic seconds, was told."""
 
 
@@ -73,10 +73,10 @@ class ChangeFeed:
         connection.add_termination_listener(lambda *_: lost.set())
         try:
             self._sent.clear()
-            await connection.add_listener(ENTITLEMENTS, lambda *told: self._memory.forget(str(told[3])))
+            await connection.add_listener(ENTITLEMENTS, lambda *told: self._memory.invalidate(str(told[3])))
             await connection.add_listener(REVOCATIONS, lambda *_: self._revoked())
             await connection.add_listener(self._own, lambda *told: self._came_back(str(told[3])))
-            self._memory.forget_all()  # nobody knows what was told while nobody listened
+            self._memory.clear()  # nobody knows what was told while nobody listened
             self._revoked()
             await self._beat(lost)
         finally:
@@ -102,7 +102,7 @@ class ChangeFeed:
         sent = self._sent.pop(number, None)
         if sent is not None and sent > self.until:
             self.until = sent
-            self._memory.heard(sent)
+            self._memory.confirm(sent)
 
     def _revoked(self) -> None:
         self._revocations += 1

@@ -13,24 +13,31 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
 from app.db.engine.session import Session, Sessions
+from app.domain.backoff import retry_delay
 
 CHANNEL = "newsstand_work"
-AWAY_PAUSE = timedelta(seconds=30)  # the longest, while it is Stripe that is away
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
-TABLES = frozenset({"audit_unsealed", "calendar_work", "events", "figures", "refunds", "subscriptions", "sweeps"})
 
 
+def _checked(table: str) -> str:
+    """Return the name of a table that is safe in a statement."""
+    if not table.isidentifier():
+        raise ValueError(table)
+    return table
+
+
+@cache
 def _leasing(table: str) -> TextClause:
     return text(
         f"""
         WITH due AS (
             SELECT work_key, min(due_at) AS since
-            FROM (SELECT work_key, due_at FROM {table} d
+            FROM (SELECT work_key, due_at FROM {_checked(table)} d
                   WHERE due_at <= now()
                     AND NOT EXISTS (SELECT FROM leases l WHERE l.key = d.work_key AND l.until > now())
                   ORDER BY due_at LIMIT :rows) oldest
@@ -43,19 +50,18 @@ def _leasing(table: str) -> TextClause:
     ).bindparams(bindparam("lease", type_=INTERVAL))
 
 
-def _counting(table: str) -> TextClause:
-    # Events may be poison, so theirs move apart; other work is known to be good, and is tried again at once.
+@cache
+def _counting(table: str, *, may_crash: bool) -> TextClause:
     spread = "least(power(2, attempts) - 1, 600) * random() * interval '1 second'"
-    again = f"now() + :lease + {spread}" if table == "events" else "due_at + 0 * CAST(:lease AS interval)"
+    again = f"now() + :lease + {spread}" if may_crash else "due_at + 0 * CAST(:lease AS interval)"
     return text(
         f"""
-        UPDATE {table} SET attempts = attempts + 1, due_at = {again}
+        UPDATE {_checked(table)} SET attempts = attempts + 1, due_at = {again}
         WHERE work_key = ANY(:keys) AND due_at <= now() RETURNING work_key, id, attempts
         """  # noqa: S608
     ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 
 
-_LEASE, _COUNT = {table: _leasing(table) for table in TABLES}, {table: _counting(table) for table in TABLES}
 _RELEASE = text("DELETE FROM leases WHERE key = ANY(:keys) AND owner = :owner").bindparams(
     bindparam("keys", type_=ARRAY(TEXT))
 )
@@ -71,19 +77,21 @@ class Claimed:
     version: int | None = None  # of what the key is about, if that has one: read before any look at Stripe
 
 
-async def claim(session: Session, table: str, *, owner: str, lease: timedelta, limit: int) -> list[Claimed]:
+async def claim(
+    session: Session, table: str, *, owner: str, lease: timedelta, limit: int, may_crash: bool = False
+) -> list[Claimed]:
     """
-    Lease up to ``limit`` keys of ``table`` that have due work and that nobody works on. Counts the attempt.
+    Lease up to ``limit`` keys of ``table`` that have due rows and no lease, and count the attempt.
 
-    An event's next try is set as well, for when this one kills its worker: after the lease and a while at random, longer
-    each time, so that a poisonous one does not come back in the company of the same others, whose tries it would use up.
+    :param may_crash: the work may crash its worker, as an event may. Its next attempt is then scheduled already: after the
+        lease and a random delay that grows with each attempt, so that it does not use up the attempts of the same others.
     """
     leased = (
-        await session.scalars(_LEASE[table], {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease})
+        await session.scalars(_leasing(table), {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease})
     ).all()
     if not leased:
         return []
-    rows = (await session.execute(_COUNT[table], {"keys": leased, "lease": lease})).all()
+    rows = (await session.execute(_counting(table, may_crash=may_crash), {"keys": leased, "lease": lease})).all()
     found: dict[str, list[tuple[str, int]]] = {}
     for key, row_id, attempts in rows:
         found.setdefault(key, []).append((row_id, attempts))
@@ -156,23 +164,14 @@ async def later(
 
     :param counts: whether it was a try at all; when Stripe is away it was none, and however long that lasts, nothing dies.
     """
-    if table not in TABLES:
-        raise ValueError(table)
-    wait = pause(attempts) if counts else min(pause(attempts), AWAY_PAUSE)
+    wait = retry_delay(attempts, jitter=random.random(), outage=not counts)  # noqa: S311 - it only spreads the load
     await session.execute(
         text(
-            f"UPDATE {table} SET due_at = now() + :pause, last_error = :error, attempts = attempts - :back"  # noqa: S608
+            f"UPDATE {_checked(table)} SET due_at = now() + :pause, last_error = :error, attempts = attempts - :back"  # noqa: S608
             " WHERE id = ANY(:ids)"
         ).bindparams(bindparam("pause", type_=INTERVAL), bindparam("ids", type_=ARRAY(TEXT))),
         {"ids": list(ids), "pause": wait, "error": error[:1000], "back": 0 if counts else 1},
     )
-
-
-def pause(attempts: int, *, jitter: float | None = None) -> timedelta:
-    """Return how long to wait after the ``attempts``-th try: doubling, half of it at random, to a quarter of an hour."""
-    whole = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
-    share = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, hides nothing
-    return timedelta(seconds=whole.total_seconds() * (0.5 + 0.5 * share))
 
 
 async def notify(session: Session) -> None:

@@ -169,7 +169,7 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
             await asyncio.sleep(0.05)
     items = await support(shop, "attention")
     assert {(item["kind"], item["payment"]) for item in items} == {("credit_note", payment), ("credit_note", other)}
-    assert all("Stripe declines the credit note" in item["why"] for item in items)
+    assert all("Stripe declined the credit note" in item["why"] for item in items)
     attended = await support(shop, "refunds", attention="true")
     assert {one["payment"] for one in attended} == {payment, other}
 

@@ -69,9 +69,9 @@ async def test_an_event_that_kills_every_worker_is_marked_dead(sessions: Session
     async def look(stripe_id: str) -> None:
         looked_at.append(stripe_id)
 
-    done = webhooks.closing(database_context(sessions))
+    closer = webhooks.event_closer(database_context(sessions))
     await webhooks.apply(
-        database_context(sessions), {"subscription": look}, claimed[0], owner="the last", most=3, done=done
+        database_context(sessions), {"subscription": look}, claimed[0], owner="the last", max_attempts=3, closer=closer
     )
 
     async with sessions.begin() as session:

@@ -87,7 +87,7 @@ async def test_a_revoked_api_key_is_rejected_by_every_process(shop: Shop) -> Non
     headers = {"Authorization": f"Bearer {key}"}
     assert (await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200
 
-    (listed,) = [one for one in await api_keys.every(database_context(sessions)) if one.name == "the old site"]
+    (listed,) = [one for one in await api_keys.list_all(database_context(sessions)) if one.name == "the old site"]
     await api_keys.revoke(database_context(sessions), listed.id)
     await engine.dispose()
     before = await counted(shop, code="not_authenticated")

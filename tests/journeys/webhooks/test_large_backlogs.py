@@ -51,10 +51,10 @@ async def test_a_listed_state_older_than_the_saved_one_is_discarded(shop: Shop) 
     async with main.open_context(shop.settings, catalogue.load(CATALOGUE)) as ctx:
         async with ctx.sessions.begin() as session:
             before = await kept.version(session, stripe_id)
-        listed = await subscriptions.listed(ctx, [stripe_id])
+        listed = await subscriptions.fetch_all(ctx, [stripe_id])
         await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
-        newer = await subscriptions.refresh(ctx, stripe_id, now=now)
+        newer = await subscriptions.sync(ctx, stripe_id, now=now)
 
-        after = await subscriptions.refresh(ctx, stripe_id, now=now, version=before, seen=listed[stripe_id])
+        after = await subscriptions.sync(ctx, stripe_id, now=now, version=before, fetched=listed[stripe_id])
 
     assert (listed[stripe_id].status, newer.status, after.status) == ("active", "canceled", "canceled")

@@ -1,0 +1,106 @@
+"""
+What a subscriber's subscriptions and complimentary access grant, and the entitlement that unites it all.
+
+The caller holds the subscriber's lock, so the entitlement always reflects every grant.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from app.db import comps, grants, issues, revocations, subscriptions
+from app.db.engine.session import Session
+from app.db.subscribers import Subscriber
+from app.domain.entitlements import ENDED, Grant, combine_grants, is_reduced
+from app.domain.grants import denial_reason_of, grants_of
+from app.domain.issues import schedule_terms
+from app.domain.rules import Rules
+from app.domain.signing_keys import LONGEST_LIFE
+from app.domain.subscriptions import Subscription, Term
+
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+async def derive(
+    session: Session,
+    rules: Rules,
+    subscriber: Subscriber,
+    subscription: Subscription,
+    *,
+    now: datetime | None = None,
+    all_subscriptions: Sequence[Subscription] | None = None,
+) -> list[Term]:
+    """
+    Replace what a subscription grants with what follows from its terms and the calendar, and rebuild the entitlement.
+
+    :param now: policy time, see :func:`rebuild`.
+    :param all_subscriptions: the subscriber's, if the caller has just read them.
+    :returns: the subscription's terms, the earliest first.
+    """
+    terms = await subscriptions.terms_of(session, subscription.id)
+    calendar = await issues.calendar(session, rules.zone, held=True)
+    runs = schedule_terms(subscription, terms, calendar, rules.catalogue)
+    ends = {run.term.invoice_id: run.editions_until() for run in runs}
+    granted = grants_of(
+        subscription,
+        terms,
+        rules.catalogue,
+        rules.access,
+        editions_until={invoice_id: at for invoice_id, at in ends.items() if at is not None},
+    )
+    all_grants = await grants.replace(session, subscriber.id, subscription.id, granted)
+    await issues.note_last(session, {run.term.invoice_id: run.noted() for run in runs})
+    if all_subscriptions is None:
+        all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
+    lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: terms})
+    await _save(session, subscriber, all_grants, lapses, now=now)
+    return terms
+
+
+async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
+    """
+    Rebuild a subscriber's entitlement from all grants.
+
+    If it changes, its version increases and every process that has cached it is notified at commit. If it is_reduced, a
+    revocation is published too.
+
+    :param now: policy time. With it, no revocation is published for access that only ends after every token issued by now
+        has expired.
+    """
+    all_grants = await grants.of_subscriber(session, subscriber.id)
+    all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
+    lapses = await _lapses(session, subscriber.id, all_subscriptions, {})
+    await _save(session, subscriber, all_grants, lapses, now=now)
+
+
+async def _save(
+    session: Session,
+    subscriber: Subscriber,
+    all_grants: Sequence[Grant],
+    lapses: Sequence[str],
+    *,
+    now: datetime | None,
+) -> None:
+    access = combine_grants(all_grants, lapses)
+    replaced = await grants.save_entitlement(session, subscriber, access)
+    if replaced is None:
+        return
+    since, until = (now, now + LONGEST_LIFE) if now is not None else (_EARLIEST, _LATEST)
+    if is_reduced(replaced.access, access, since=since, until=until):
+        await revocations.add(session, subscriber.sub, replaced.version + 1)
+
+
+async def _lapses(
+    session: Session,
+    subscriber_id: str,
+    all_subscriptions: Sequence[Subscription],
+    known_terms: Mapping[str, Sequence[Term]],
+) -> list[str]:
+    """Return the reason that each subscription gives when it grants nothing."""
+    if not all_subscriptions and await comps.of_subscriber(session, subscriber_id):
+        return [ENDED]  # they had complimentary access
+    return [
+        denial_reason_of(
+            one, known_terms[one.id] if one.id in known_terms else await subscriptions.terms_of(session, one.id)
+        )
+        for one in all_subscriptions
+    ]

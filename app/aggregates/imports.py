@@ -1,0 +1,96 @@
+"""Imported customers: Stripe customers become subscribers, and an imported subscriber becomes a known reader."""
+
+from collections.abc import Iterable, Mapping
+
+from app.aggregates import grants
+from app.db import audit, imports, subscribers
+from app.db.engine.session import Session
+from app.db.subscribers import Subscriber
+from app.domain.customers import StripeCustomerState
+from app.domain.imports import UNCLAIMED, NotClaimable, sub_of
+from app.domain.reconciliation import Difference
+
+
+async def import_customers(
+    session: Session,
+    customers: Iterable[StripeCustomerState],
+    *,
+    subs: Mapping[str, str],
+    metadata_key: str,
+    by: str,
+    dry_run: bool,
+) -> tuple[int, list[Difference]]:
+    """
+    Create subscribers for Stripe customers, and assign those with a placeholder to their readers where these are known now.
+
+    :param subs: the reader's ``sub`` of each customer, as the publisher's file says.
+    :param metadata_key: the customer's metadata that has the ``sub`` otherwise.
+    :returns: the number of subscribers that are created or assigned, and the conflicts of others.
+    """
+    imported, conflicts = 0, []
+    for customer in customers:
+        sub = sub_of(customer, subs=subs, metadata_key=metadata_key)
+        existing = await subscribers.by_customer(session, customer.id)
+        if existing is not None and (existing.sub == sub or sub.startswith(UNCLAIMED)):
+            continue
+        other = await subscribers.by_sub(session, sub)
+        conflict = _conflict(sub, existing, other)
+        if conflict is not None:
+            conflicts.append(Difference(object_id=customer.id, words=f"customer {customer.id}: {conflict}", key=None))
+            continue
+        imported += 1
+        if dry_run:
+            continue
+        if existing is not None:
+            await claim(session, existing, sub=sub, by=by, reason="import")
+        elif other is not None:
+            await subscribers.set_customer(session, other.id, customer.id)
+        else:
+            await imports.add_subscriber(session, customer, sub=sub)
+    if imported and not dry_run:
+        await audit.record(
+            session, actor=by, action="subscribers.imported", object_id="subscribers", after={"subscribers": imported}
+        )
+    return imported, conflicts
+
+
+def _conflict(sub: str, existing: Subscriber | None, other: Subscriber | None) -> str | None:
+    """
+    Return why a customer cannot be imported for a reader.
+
+    :param existing: the subscriber with that customer.
+    :param other: the subscriber with that ``sub``.
+    """
+    if existing is not None and not existing.sub.startswith(UNCLAIMED):
+        return f"is {sub} as the file or the metadata says, and belongs to {existing.sub} here"
+    if other is not None and other.stripe_customer_id is not None:
+        return f"is {sub} as the file or the metadata says, who has the customer {other.stripe_customer_id} already"
+    if other is not None and existing is not None:
+        return f"is {sub} as the file or the metadata says, who is a subscriber by themselves already"
+    return None
+
+
+async def claim(session: Session, subscriber: Subscriber, *, sub: str, by: str, reason: str) -> Subscriber:
+    """
+    Assign a subscriber with a placeholder, and everything they have, to the reader that they are.
+
+    :raises NotClaimable: the subscriber is already a known reader, or the reader is already a subscriber.
+    """
+    locked = await subscribers.lock(session, subscriber.id)
+    if not locked.sub.startswith(UNCLAIMED):
+        raise NotClaimable("The customer belongs to another reader", subscriber=locked.sub)
+    if await subscribers.by_sub(session, sub) is not None:
+        raise NotClaimable("The reader is already a subscriber", subscriber=sub)
+    await imports.assign(session, subscriber.id, sub=sub)
+    claimed = await subscribers.lock(session, subscriber.id)
+    await grants.rebuild(session, claimed)
+    await audit.record(
+        session,
+        actor=by,
+        action="subscriber.claimed",
+        object_id=subscriber.id,
+        subscriber_id=subscriber.id,
+        reason=reason,
+        before={"placeholder": locked.sub},
+    )
+    return claimed

@@ -1,0 +1,16 @@
+"""
+Refunds: requested, approved, and each paid once.
+
+A refund has phases that can each be repeated, whichever process was stopped in between:
+
+1. Under the subscriber's lock the quote is checked and the intent is stored, one refund for each payment (:mod:`.requests`).
+2. Stripe is called, after a check whether it has made the refund already (:mod:`.payout`).
+3. One commit records the result, ends access and makes the subscription's cancellation due. Then the credit note is created
+   (:mod:`.credit_notes`), and a worker cancels the subscription at Stripe. Access ends before the credit note is created, so
+   that a slow call does not prolong it.
+"""
+
+from app.services.refunds.payout import finish
+from app.services.refunds.requests import RefundRequest, approve, get, issue, page, reject
+
+__all__ = ["RefundRequest", "approve", "finish", "get", "issue", "page", "reject"]

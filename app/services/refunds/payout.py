@@ -1,0 +1,231 @@
+"""Paying a refund: the call to Stripe, its result, and what follows. Every step can be repeated."""
+
+import asyncio
+from collections.abc import Set
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.aggregates import refund_results
+from app.aggregates.retries import retry_on_conflict
+from app.context import Context
+from app.db import audit, intents, payments, refunds, subscribers
+from app.db.engine import leases
+from app.db.engine.session import Session
+from app.domain.credit_notes import CreditNoteRefused
+from app.domain.errors import ConcurrentUpdate, NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.refunds import (
+    CONFIRMED,
+    COUNTED,
+    FAILED,
+    PROCESSING,
+    UNDERWAY,
+    NothingToRefund,
+    PaymentDisputed,
+    Refund,
+    RefundRefused,
+    StripePaymentState,
+    StripeRefundState,
+)
+from app.domain.subscriptions import Payment
+from app.gateway import refunds as at_stripe
+from app.gateway.translate import OUR_REFUND
+from app.services.refunds import credit_notes
+
+MAX_STRIPE_FAULTS = 3  # in a row; then the refund is due again after a pause
+LEASE_ATTEMPTS, LEASE_WAIT_SECONDS = 15, 0.1  # while a worker is processing an event of the same payment
+CHECK_INTERVAL = timedelta(hours=1)  # of a refund that is not final, in case its event is lost
+log = structlog.get_logger()
+
+
+async def pay(ctx: Context, taken: refunds.Taken, *, now: datetime) -> list[Refund]:
+    """
+    Pay the refunds of a request, as far as Stripe responds now. A worker completes the rest.
+
+    :raises RefundRefused: Stripe declined all of them.
+    """
+    taken = await _wait_for_leases(ctx, taken)
+    refusals: list[RefundRefused] = []
+    async with AsyncExitStack() as stack:
+        ours = [refund for refund in taken.act if refund.id in taken.leased]
+        for refund in ours:
+            key = refunds.work_key(refund.payment_id)
+            await stack.enter_async_context(leases.held(ctx.sessions, key, owner=taken.owner, lease=ctx.settings.lease))
+        for refund in ours:
+            try:
+                await finish(ctx, refund.id, now=now)
+            except RefundRefused as refusal:
+                refusals.append(refusal)
+            except (StripeUnavailable, ConcurrentUpdate, CreditNoteRefused):
+                log.warning("refund_unfinished", refund=refund.id)  # its row is due, so a worker completes it
+    if refusals and len(refusals) == len(taken.act):
+        raise refusals[0]
+    async with ctx.sessions.begin() as session:
+        return await refunds.of_act(session, taken.act[0].id)
+
+
+async def _wait_for_leases(ctx: Context, taken: refunds.Taken) -> refunds.Taken:
+    """Wait a moment for payments that a worker has leased: it is probably processing an event that just arrived."""
+    for _ in range(LEASE_ATTEMPTS):
+        if all(refund.id in taken.leased or refund.status != PROCESSING for refund in taken.act):
+            break
+        await asyncio.sleep(LEASE_WAIT_SECONDS)
+        async with ctx.sessions.begin() as session:
+            more = await refunds.take(session, taken.act[0].id, owner=taken.owner, lease=ctx.settings.lease)
+        taken = replace(more, leased=taken.leased | more.leased)
+    return taken
+
+
+async def finish(ctx: Context, refund_id: str, *, now: datetime) -> None:
+    """
+    Complete a stored refund, whichever phase it is in. The caller holds the payment's lease.
+
+    :raises StripeUnavailable: call again later.
+    :raises RefundRefused: Stripe declined; the refund has failed.
+    :raises CreditNoteRefused: the money is back, but Stripe declined the credit note; call again later.
+    """
+    async with ctx.sessions.begin() as session:
+        refund = await refunds.by_id(session, refund_id)
+        payment = await payments.by_id(session, refund.payment_id) if refund else None
+    if refund is None or payment is None:
+        raise NotFound("There is no such refund")
+    if refund.status == PROCESSING:
+        refund = await _settle(ctx, refund, payment, now=now)
+    elif refund.status in UNDERWAY:
+        refund = await _check(ctx, refund, now=now)
+    needs_note = refund.status in CONFIRMED and refund.credit_note_id is None
+    if needs_note and not await credit_notes.create(ctx, refund, payment):
+        return
+    async with ctx.sessions.begin() as session:
+        await refunds.finish(session, refund.id, again_in=CHECK_INTERVAL if refund.status in UNDERWAY else None)
+
+
+async def _check(ctx: Context, refund: Refund, *, now: datetime) -> Refund:
+    """Fetch the status of a refund that is not final, in case its event was lost."""
+    async with ctx.sessions.begin() as session:
+        version = await payments.version(session, refund.payment_id)
+    state = await at_stripe.payment_state(ctx.gateway, refund.payment_id)
+    fetched = next((one for one in state.refunds if one.id == refund.stripe_refund_id), None)
+    async with ctx.sessions.begin() as session:
+        await subscribers.lock(session, refund.subscriber_id)
+        if fetched is not None and await payments.advance(session, refund.payment_id, if_version=version):
+            return await refund_results.record(session, ctx.rules, refund, fetched, now=now)
+        return await refunds.by_id(session, refund.id) or refund
+
+
+async def _settle(ctx: Context, refund: Refund, payment: Payment, *, now: datetime) -> Refund:
+    """Phases 2 and 3. The result is recorded only if nothing newer was recorded since the call began."""
+
+    async def attempt() -> Refund:
+        async with ctx.sessions.begin() as session:
+            version = await payments.version(session, payment.id)
+        try:
+            result = await _pay(ctx, refund, payment)
+        except RefundRefused as refusal:
+            async with ctx.sessions.begin() as session:
+                await _lock(session, refund, payment, version)
+                await _fail(session, refund, refusal.code)
+            raise
+        async with ctx.sessions.begin() as session:
+            await _lock(session, refund, payment, version)
+            return await refund_results.record(session, ctx.rules, refund, result, now=now)
+
+    return await retry_on_conflict(attempt, what=f"The refund {refund.id}")
+
+
+async def _lock(session: Session, refund: Refund, payment: Payment, version: int) -> None:
+    """
+    Lock the subscriber and increase the payment's version.
+
+    :raises ConcurrentUpdate: the version has changed.
+    """
+    await subscribers.lock(session, refund.subscriber_id)
+    if not await payments.advance(session, payment.id, if_version=version):
+        raise ConcurrentUpdate(payment.id)
+
+
+async def _pay(ctx: Context, refund: Refund, payment: Payment) -> StripeRefundState:
+    """Phase 2: create the refund at Stripe. Before each attempt check whether an earlier one succeeded after all."""
+    async with ctx.sessions.begin() as session:
+        others = {one.stripe_refund_id for one in await refunds.of_payment(session, payment.id) if one.id != refund.id}
+    for _ in range(MAX_STRIPE_FAULTS):
+        state = await at_stripe.payment_state(ctx.gateway, payment.id)
+        if existing := _match(state, refund, others):
+            return existing
+        _check_refundable(state, refund, payment)
+        async with ctx.sessions.begin() as session:
+            await subscribers.lock(session, refund.subscriber_id)
+            intent = await intents.record(session, refund.id, "refund", parameters_of(refund))
+        try:
+            return await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
+        except StripeRefused as declined:
+            if existing := await _find(ctx, refund, others):
+                return existing
+            raise _refusal(declined) from declined
+        except StripeFault:
+            # The same key would get the same response. Another key is used only if the fault had no effect.
+            if await _find(ctx, refund, others) is None:
+                async with ctx.sessions.begin() as session:
+                    await intents.settle(session, intent.key)
+    raise StripeUnavailable("Stripe keeps failing")
+
+
+def parameters_of(refund: Refund) -> dict[str, object]:
+    """Return the parameters of the refund at Stripe."""
+    return {
+        "payment_intent": refund.payment_id,
+        "amount": refund.amount,
+        "reason": "requested_by_customer",
+        "metadata": {OUR_REFUND: refund.id, "newsstand_basis": refund.basis},
+    }
+
+
+def _refusal(declined: StripeRefused) -> RefundRefused:
+    match declined.facts.get("stripe_code"):
+        case "charge_disputed":
+            return PaymentDisputed()
+        case "charge_already_refunded":
+            return NothingToRefund()
+        case _:
+            return RefundRefused(f"Stripe declined the refund: {declined}")
+
+
+async def _find(ctx: Context, refund: Refund, others: Set[str | None]) -> StripeRefundState | None:
+    """Fetch a refund of ours by its metadata."""
+    return _match(await at_stripe.payment_state(ctx.gateway, refund.payment_id), refund, others)
+
+
+def _match(state: StripePaymentState, refund: Refund, others: Set[str | None]) -> StripeRefundState | None:
+    """Return Stripe's refund that is ours, and that is not known to be another one."""
+    return next((one for one in state.refunds if one.is_of(refund) and one.id not in others), None)
+
+
+def _check_refundable(state: StripePaymentState, refund: Refund, payment: Payment) -> None:
+    """
+    Check that the money was not refunded in another way since the quote.
+
+    :raises PaymentDisputed: it is disputed.
+    :raises NothingToRefund: too little is left.
+    """
+    if state.disputed and not state.refundable:
+        raise PaymentDisputed
+    refunded = sum(one.amount for one in state.refunds if one.status in COUNTED)
+    if not state.refundable or refunded + refund.amount > payment.amount:
+        raise NothingToRefund
+
+
+async def _fail(session: Session, refund: Refund, reason: str) -> None:
+    await refunds.set_status(session, refund.id, FAILED, failure_reason=reason)
+    await refunds.finish(session, refund.id)
+    await audit.record(
+        session,
+        actor="stripe",
+        action="refund.failed",
+        object_id=refund.id,
+        subscriber_id=refund.subscriber_id,
+        reason=reason,
+        before={"status": refund.status},
+        after={"status": FAILED},
+    )

@@ -1,0 +1,222 @@
+"""Refund requests: issued, approved or rejected by a second person, and listed."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from app.aggregates import quotes, refund_orders
+from app.context import Context
+from app.db import audit, intents, payments, refunds, subscribers
+from app.db.engine.session import Session, new_id
+from app.domain.errors import NotFound
+from app.domain.money import Money
+from app.domain.pages import Page, page_of
+from app.domain.quotes import accept, needs_approval, payments_of_term, quote
+from app.domain.refunds import (
+    AWAITING,
+    GUARANTEE,
+    PROCESSING,
+    REJECTED,
+    UNDONE,
+    QuoteChanged,
+    Refund,
+    RefundTooLarge,
+    decide,
+)
+from app.domain.rules import Rules
+from app.services.refunds import payout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """A requested refund of a payment."""
+
+    payment_id: str
+    basis: str
+    reason: str
+    note: str | None
+    expected: Money  # what the quote said
+    amount: Money | None = None  # of goodwill only
+
+
+async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str, now: datetime) -> list[Refund]:
+    """
+    Refund a payment, and with the guarantee every other payment of the term.
+
+    A repeated call with the same ``refund_id`` continues where the first one stopped.
+
+    :param by: the actor, as in the audit log.
+    :returns: one refund for each payment, the requested one first. Their status is ``awaiting_approval``, or still
+        ``processing`` if Stripe has not responded; a worker completes those.
+    :raises RefundRefused: the basis does not apply, or Stripe declined.
+    :raises QuoteChanged: the amount differs from the expected one.
+    :raises RefundTooLarge: the amount is larger than what can be refunded.
+    :raises RefundInProgress: another refund of the payment is in progress.
+    """
+    async with ctx.sessions.begin() as session:
+        if await refunds.by_id(session, refund_id) is None:
+            await _create(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
+        taken = await refunds.take(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
+    return await payout.pay(ctx, taken, now=now)
+
+
+async def approve(ctx: Context, refund_id: str, *, by: str, now: datetime) -> list[Refund]:
+    """
+    Approve a refund if it is still worth what was requested, and pay it. A repeated approval has no further effect.
+
+    :returns: the refunds of the request, as :func:`issue` does.
+    :raises NotFound: there is no such refund.
+    :raises OwnRequest: the approver has requested it.
+    :raises NotAwaitingApproval: it was already decided.
+    :raises QuoteChanged: less can be refunded by now.
+    :raises RefundRefused: it is no longer possible, or Stripe declined.
+    :raises RefundInProgress: another refund of the payment is in progress.
+    """
+    async with ctx.sessions.begin() as session:
+        refund = await _locked(session, refund_id)
+        if refund.decided_by != by or refund.status in UNDONE:
+            await _approve(session, ctx.rules, refund, by=by, now=now)
+        taken = await refunds.take(session, refund.act_id, owner=new_id("own"), lease=ctx.settings.lease)
+    return await payout.pay(ctx, taken, now=now)
+
+
+async def reject(ctx: Context, refund_id: str, *, by: str, note: str | None, now: datetime) -> Refund:
+    """
+    Reject a refund, so that its amount can be refunded otherwise. A repeated rejection has no further effect.
+
+    :raises NotFound: there is no such refund.
+    :raises OwnRequest: the one who rejects it has requested it.
+    :raises NotAwaitingApproval: it was already decided.
+    """
+    async with ctx.sessions.begin() as session:
+        refund = await _locked(session, refund_id)
+        if refund.decided_by == by and refund.status == REJECTED:
+            return refund
+        decide(refund, by=by)
+        await _record_decision(session, refund, REJECTED, "refund.rejected", by=by, reason=note, now=now)
+        return await _find(session, refund_id)
+
+
+async def page(ctx: Context, *, status: str | None, attention: bool, after: str | None, limit: int) -> Page[Refund]:
+    """Return refunds, the newest first: all, those with a status, or those that need attention."""
+    async with ctx.sessions.begin() as session:
+        found = await refunds.page(session, status=status, attention=attention, after=after, limit=limit + 1)
+    return page_of(found, limit, cursor=lambda refund: refund.id)
+
+
+async def get(ctx: Context, refund_id: str) -> list[Refund]:
+    """
+    Return a refund, and after it the others of the same request.
+
+    :raises NotFound: there is no such refund.
+    """
+    async with ctx.sessions.begin() as session:
+        refund = await _find(session, refund_id)
+        all_refunds = await refunds.of_act(session, refund.act_id)
+    return sorted(all_refunds, key=lambda one: one.id != refund_id)
+
+
+async def _create(
+    session: Session, rules: Rules, request: RefundRequest, *, refund_id: str, by: str, now: datetime
+) -> None:
+    """Check the request against a new quote and store its refunds."""
+    owner = await payments.owner_of(session, request.payment_id)
+    if owner is None:
+        raise NotFound("There is no such payment")
+    await subscribers.lock(session, owner[0])
+    quotable = await quotes.of_payment(session, rules, request.payment_id, now=now)
+    if quotable is None:
+        raise NotFound("There is no such payment")
+    case = quotable.case
+    quoted = quote(case, request.basis, now=now, zone=rules.zone)
+    parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
+    money = request.amount or quoted.money
+    needs_second_person = needs_approval(request.basis, money, rules.catalogue.policies, now=now, zone=rules.zone)
+    if request.basis == GUARANTEE:
+        whole_term = [payment.id for payment in payments_of_term(case.payment, case.payments, case.terms)]
+        await refund_orders.withdraw_requests(session, whole_term, by=by, reason=GUARANTEE, now=now)
+    for index, part in enumerate(parts):
+        refund = Refund(
+            id=refund_id if index == 0 else new_id("rfd"),
+            act_id=refund_id,
+            payment_id=part.payment.id,
+            subscriber_id=quotable.subscriber_id,
+            basis=request.basis,
+            amount=part.amount,
+            tax=part.tax,
+            currency=part.payment.currency,
+            reason=request.reason,
+            note=request.note,
+            requested_by=by,
+            status=AWAITING if needs_second_person else PROCESSING,
+            created_at=now,
+        )
+        await _insert(session, refund)
+
+
+async def _insert(session: Session, refund: Refund) -> None:
+    is_due = refund.status != AWAITING
+    await refunds.insert(session, refund, unfinished=is_due)
+    if is_due:
+        await intents.record(session, refund.id, "refund", payout.parameters_of(refund))
+    await audit.record(
+        session,
+        actor=refund.requested_by,
+        action="refund.requested",
+        object_id=refund.id,
+        subscriber_id=refund.subscriber_id,
+        reason=refund.reason,
+        after={
+            "payment": refund.payment_id,
+            "basis": refund.basis,
+            "amount": refund.amount,
+            "tax": refund.tax,
+            "status": refund.status,
+        },
+    )
+
+
+async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, now: datetime) -> None:
+    """Quote the refund again, as if it had not been requested yet, and make it due."""
+    decide(refund, by=by)
+    quotable = await quotes.of_payment(session, rules, refund.payment_id, now=now)
+    assert quotable is not None
+    others = [other for other in quotable.case.refunds if other.id != refund.id]
+    quoted = quote(replace(quotable.case, refunds=others), refund.basis, now=now, zone=rules.zone)
+    try:
+        accept(quoted, refund.money, amount=refund.money, refunds=others)
+    except RefundTooLarge as too_large:
+        raise QuoteChanged(
+            f"Only {quoted.amount} of the requested {refund.amount} can still be refunded",
+            expected=refund.amount,
+            amount=quoted.amount,
+        ) from too_large
+    await _record_decision(session, refund, PROCESSING, "refund.approved", by=by, reason=refund.reason, now=now)
+
+
+async def _find(session: Session, refund_id: str) -> Refund:
+    refund = await refunds.by_id(session, refund_id)
+    if refund is None:
+        raise NotFound("There is no such refund")
+    return refund
+
+
+async def _locked(session: Session, refund_id: str) -> Refund:
+    """Return a refund under its subscriber's lock."""
+    await subscribers.lock(session, (await _find(session, refund_id)).subscriber_id)
+    return await _find(session, refund_id)
+
+
+async def _record_decision(
+    session: Session, refund: Refund, status: str, action: str, *, by: str, reason: str | None, now: datetime
+) -> None:
+    await refunds.settle_decision(session, refund.id, status, by=by, now=now)
+    await audit.record(
+        session,
+        actor=by,
+        action=action,
+        object_id=refund.id,
+        subscriber_id=refund.subscriber_id,
+        reason=reason,
+        before={"status": AWAITING},
+        after={"status": status, "amount": refund.amount},
+    )
