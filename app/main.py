@@ -1,7 +1,7 @@
 """
-The composition root: builds everything, and alone knows all of it.
+The composition root: builds the context of use cases, the web application and the worker.
 
-What use cases work with is one :class:`app.context.Context`; the web application and the worker are built from it.
+Nothing else imports every layer.
 """
 
 import asyncio
@@ -42,10 +42,8 @@ from app.domain.plans import Catalogue
 from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
 from app.jobs import make_worker
-from app.services import (
-    catalogue,
-    imports,
-)
+from app.services import imports
+from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
 from app.settings import CONSOLE, Settings
@@ -54,11 +52,11 @@ VERSION = "0.1.0"
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, offer: Catalogue) -> AsyncIterator[Context]:
+async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Context]:
     """Build the context of a process from the settings and the catalogue, and close it again."""
     async with AsyncExitStack() as stack:
         dsn = await find_dsn(settings)
-        if settings.database_url is None:  # the embedded database is ours alone: no operator migrates it
+        if settings.database_url is None:  # nobody else migrates the embedded database
             await schema.migrate(dsn)
         engine = make_engine(dsn, pool_size=settings.database_pool_size, pooler=settings.database_pooler)
         stack.push_async_callback(engine.dispose)
@@ -82,7 +80,7 @@ async def open_context(settings: Settings, offer: Catalogue) -> AsyncIterator[Co
             inbox_writer=inbox_writer,
             wake_workers=notifier.send,
             gateway=gateway,
-            rules=make_rules(settings, offer),
+            rules=make_rules(settings, catalogue),
         )
 
 
@@ -131,30 +129,31 @@ async def stop(*tasks: asyncio.Task[None]) -> None:
 
 
 class Application(FastAPI):
-    """The web application, with a short way for what is asked most."""
+    """The web application. The most frequent requests take a fast path before FastAPI's routing."""
 
     lanes: Mapping[str, fast_path.Lane] = MappingProxyType({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, on the short way if it can be."""
+        """Handle one request, on the fast path if possible."""
         lane = self.lanes.get(scope["path"]) if scope["type"] == "http" else None
-        going_on = await lane(scope, receive, send) if lane is not None else receive
-        if going_on is not None:
-            await super().__call__(scope, going_on, send)
+        rest = await lane(scope, receive, send) if lane is not None else receive
+        if rest is not None:  # None: the request was answered
+            await super().__call__(scope, rest, send)
 
 
 def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     """
-    Return the web application; with a worker inside unless workers run apart.
+    Return the web application.
 
-    :raises BadCatalogue: the catalogue file is wrong.
+    :param with_worker: whether it runs a worker too.
+    :raises BadCatalogue: the catalogue file is invalid.
     """
-    offer = catalogue.load(settings.catalogue)
+    catalogue = load_catalogue(settings.catalogue)
     pages = console.application()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with open_context(settings, offer) as ctx, open_api(ctx) as api:
+        async with open_context(settings, catalogue) as ctx, open_api(ctx) as api:
             app.state.api = api
             app.lanes = fast_path.lanes(api)
             pages.state.console = ConsoleState(
@@ -175,13 +174,13 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         docs_url=None,  # FastAPI's pages load scripts from another host: docs_page is ours
         redoc_url=None,
         separate_input_output_schemas=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are in the middleware
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     problems.install(app)
-    asked_most = [*entitlement_checks.ROUTES, *hot.ROUTES]
-    middleware.install(app, direct=asked_most)
-    # The console's are tried first too: to pass by all others costs a page as much as three queries.
-    app.router.routes[:0] = [*asked_most, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
+    hot_routes = [*entitlement_checks.ROUTES, *hot.ROUTES]
+    middleware.install(app, direct=hot_routes)
+    # The console comes first too, because matching all other routes before it costs as much as three queries.
+    app.router.routes[:0] = [*hot_routes, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
     # Not by include_router, which would build every route again at the first request.
     app.router.routes += [route for router in ROUTERS for route in router.routes]
     app.router.routes += docs_page.routes(partial(document, app), livemode=settings.livemode)
@@ -195,14 +194,14 @@ async def to_console(_: Request) -> Response:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, the hot routes among the rest."""
+    """Return the OpenAPI document, including the hot routes."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title,
             version=app.version,
             summary=app.summary,
             routes=app.routes,
-            tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+            tags=[{"name": name, "description": text} for name, text in TAGS.items()],
             separate_input_output_schemas=False,
         )
         made["paths"].update(entitlement_checks.PATHS | hot.PATHS)

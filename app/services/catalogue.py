@@ -1,8 +1,8 @@
 """
-The catalogue file, read and checked.
+The catalogue file: read and validated.
 
-Everything that is wrong is said at once, each problem with its key and line, so that the file is put right in one go.
-What is wrong in one value comes first; how values fit together is looked at when each is right by itself.
+All problems are reported together, each with its key and line. Contradictions between values are only reported when each
+value is valid by itself.
 """
 
 import difflib
@@ -31,7 +31,7 @@ from app.domain.plans import (
     Price,
 )
 
-# Where Stripe's Checkout takes a postal address (SessionCreateParamsShippingAddressCollection; ZZ, "unknown", left out).
+# The countries that Stripe Checkout can ship to (SessionCreateParamsShippingAddressCollection without ZZ, "unknown").
 _COUNTRIES = (
     "AC AD AE AF AG AI AL AM AO AQ AR AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA "
     "CD CF CG CH CI CK CL CM CN CO CR CV CW CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FO FR GA GB GD GE GF "
@@ -48,40 +48,40 @@ Name = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_]
 Code = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9-]*$")]
 LookupKey = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9_]+$")]
 
-# What a key must be, said when it is not.
+# The message for an invalid value of each key.
 _MUST = {
     "publisher": "must be the magazine's name",
-    "title": "must be a line of text of at most 250 characters, without spaces around it",
+    "title": "must be one line of at most 250 characters, without spaces around it",
     "announced": "must be true or false",
-    "available_from": "must be a time with its zone, such as 2027-03-01T00:00:00Z",
+    "available_from": "must be a time with a time zone, such as 2027-03-01T00:00:00Z",
     "issues": "must be a whole number of issues from 1 to 1000",
     "double_issues": "must be 1 or 2: how many of the issues owed a double issue serves",
     "interval": 'must be "year" or "month"',
-    "features": "must be a list of names of features, at least one",
+    "features": "must be a list of at least one feature name",
     "days": "must be a whole number of days from 0 to 3650",
     "covers": 'must be "first_payment" or "renewals_too"',
     "once": "must be true (once for each subscriber) or false",
-    "from": "must be a day, such as 2027-03-01",
-    "changes": "must be a list of entries, each with the day from which it holds",
-    "goodwill": "must be a list of entries, each with the day from which it holds",
+    "from": "must be a date, such as 2027-03-01",
+    "changes": "must be a list of entries, each with the date from which it applies",
+    "goodwill": "must be a list of entries, each with the date from which it applies",
     "alone": "must be a table of amounts in minor units by currency, such as { usd = 2500 }",
     "policy": 'must be "anytime"',
-    "lookup_key": "must be made of small letters, digits and underscores, at most 200",
+    "lookup_key": "must be lowercase letters, digits and underscores, at most 200",
     "amount": "must be a whole number of minor units above zero",
-    "currency": "must be a currency of three small letters, such as usd",
-    "tax_code": "must be a tax code of Stripe's, such as txcd_10303002",
+    "currency": "must be a currency code of three lowercase letters, such as usd",
+    "tax_code": "must be a Stripe tax code, such as txcd_10303002",
     "tax_behavior": 'must be "inclusive", "exclusive" or "unspecified"',
-    "postage_band": "must be a name of small letters, digits and underscores, at most 40",
+    "postage_band": "must be at most 40 lowercase letters, digits and underscores",
     "ships_to": "must be a list of country codes, at least one",
     "disputes": "must be a list of tables, each [[policies.disputes]]",
-    "since": "must be a time with its zone, such as 2026-01-01T00:00:00Z",
+    "since": "must be a time with a time zone, such as 2026-01-01T00:00:00Z",
     "dispute": 'must be "suspend" or "keep"',
     "fraud_warning": 'must be "refund" or "keep"',
     "failed_refund": 'must be "ended" or "restore"',
 }
 _MUST_BE_NAMED = {
-    "features": "a feature's name is made of small letters, digits and underscores, at most 40, and begins with a letter",
-    "plans": "a plan's code is made of small letters, digits and hyphens, at most 40, and begins with a letter",
+    "features": "a feature's name must be at most 40 lowercase letters, digits and underscores, starting with a letter",
+    "plans": "a plan's code must be at most 40 lowercase letters, digits and hyphens, starting with a letter",
 }
 _KEYS = (*_MUST, "features", "plans", "prices", "guarantee", "cancellation", "policies", DIGITAL, PRINT)
 
@@ -187,25 +187,25 @@ class _File(_Table):
 
 def load(path: Path) -> Catalogue:
     """
-    Return the catalogue of that file.
+    Return the catalogue of a file.
 
-    :raises BadCatalogue: with every problem there is. Each names its dotted key, and its line where that is known.
+    :raises BadCatalogue: with all problems. Each names its dotted key, and the line if it is known.
     """
     text = _text(path)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
-        raise BadCatalogue(f"{path}: is not TOML: {wrong}") from None
+        raise BadCatalogue(f"{path}: is not valid TOML: {wrong}") from None
     try:
         file = _File.model_validate(data)
     except ValidationError as wrong:
-        problems = [_in_words(error["loc"], error["type"]) for error in wrong.errors(include_url=False)]
+        problems = [_problem_of(error["loc"], error["type"]) for error in wrong.errors(include_url=False)]
     else:
         problems = [
-            *_unfitting_features(file),
-            *_unfitting_plans(file),
-            *_unfitting_prices(file),
-            *_unfitting_days(file),
+            *_check_features(file),
+            *_check_plans(file),
+            *_check_prices(file),
+            *_check_days(file),
         ]
     if problems:
         lines = _lines(text)
@@ -217,7 +217,7 @@ def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as wrong:
-        raise BadCatalogue(f"{path}: cannot be read: {wrong.strerror}") from None
+        raise BadCatalogue(f"{path}: can't be read: {wrong.strerror}") from None
     try:
         return raw.decode()
     except UnicodeDecodeError as wrong:
@@ -225,11 +225,11 @@ def _text(path: Path) -> str:
         raise BadCatalogue(f"{path}: is not UTF-8 (at line {line})") from None
 
 
-Problem = tuple[str, str]  # the dotted key, and what is wrong with it
+Problem = tuple[str, str]  # the dotted key, and the message
 
 
-def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
-    """Say one of pydantic's errors in the words of the file."""
+def _problem_of(where: tuple[int | str, ...], kind: str) -> Problem:
+    """Return the problem for one of pydantic's errors."""
     names = [part for part in where if isinstance(part, str)]
     if names[-1] == "[key]":
         return ".".join(str(part) for part in where[:-1]), _MUST_BE_NAMED.get(names[0]) or _MUST[names[-3]]
@@ -238,7 +238,7 @@ def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
         return key, "is missing"
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(names[-1], _KEYS, n=1)
-        return key, f"is not a key of the catalogue; is {close[0]} meant?" if close else "is not a key of the catalogue"
+        return key, f"unknown key; did you mean {close[0]}?" if close else "unknown key"
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         return key, "must be a table"
     if kind == "too_short" and len(where) == 1:
@@ -246,42 +246,42 @@ def _in_words(where: tuple[int | str, ...], kind: str) -> Problem:
     return key, _MUST.get(names[-1]) or _MUST[names[-2]]
 
 
-def _unfitting_features(file: _File) -> Iterator[Problem]:
+def _check_features(file: _File) -> Iterator[Problem]:
     for name, feature in file.features.items():
         if feature.available_from is not None and not feature.announced:
-            yield f"features.{name}.available_from", "is only for a feature with announced = true"
+            yield f"features.{name}.available_from", "requires announced = true"
 
 
-def _unfitting_plans(file: _File) -> Iterator[Problem]:
+def _check_plans(file: _File) -> Iterator[Problem]:
     for code, plan in file.plans.items():
         key = f"plans.{code}.features"
         for name in dict.fromkeys(plan.features):
             if name not in file.features:
-                yield key, f"{name!r} is not one of [features]"
+                yield key, f"{name!r} is not in [features]"
             if plan.features.count(name) > 1:
                 yield key, f"{name!r} is listed twice"
         if plan.prices.print is not None and PRINT_FEATURE not in plan.features:
             yield key, f"{PRINT_FEATURE!r} must be listed, because the plan has a print price"
         if plan.prices.print is None and PRINT_FEATURE in plan.features:
-            yield key, f"{PRINT_FEATURE!r} is listed, and the plan has no print price"
+            yield key, f"{PRINT_FEATURE!r} is listed, but the plan has no print price"
 
 
-def _unfitting_prices(file: _File) -> Iterator[Problem]:
+def _check_prices(file: _File) -> Iterator[Problem]:
     holders: dict[str, str] = {}
     for code, plan in file.plans.items():
         for component, price in plan.prices.each():
             key = f"plans.{code}.prices.{component}"
             if price.currency != plan.prices.digital.currency:
-                yield f"{key}.currency", f"must be {plan.prices.digital.currency}, as the digital price is"
+                yield f"{key}.currency", f"must be {plan.prices.digital.currency}, like the digital price"
             holder = holders.setdefault(price.lookup_key, key)
             if holder != key:
-                yield f"{key}.lookup_key", f"{price.lookup_key!r} is the lookup key of {holder} already"
+                yield f"{key}.lookup_key", f"{price.lookup_key!r} is already the lookup key of {holder}"
             if isinstance(price, _PrintPrice):
-                yield from ((f"{key}.ships_to", what) for what in _unfitting_countries(price.ships_to))
+                yield from ((f"{key}.ships_to", what) for what in _check_countries(price.ships_to))
 
 
-def _unfitting_days(file: _File) -> Iterator[Problem]:
-    """Of two entries that hold from the same day, nobody could tell which one does."""
+def _check_days(file: _File) -> Iterator[Problem]:
+    """Check that no two entries of a list apply from the same date."""
     dated: dict[str, list[date]] = {
         f"plans.{code}.guarantee.changes": [change.since for change in plan.guarantee.changes]
         for code, plan in file.plans.items()
@@ -291,13 +291,13 @@ def _unfitting_days(file: _File) -> Iterator[Problem]:
     for key, days in dated.items():
         for day, times in Counter(days).items():
             if times > 1:
-                yield key, f"two entries hold from {day.isoformat()}"
+                yield key, f"two entries apply from {day.isoformat()}"
 
 
-def _unfitting_countries(countries: list[str]) -> Iterator[str]:
+def _check_countries(countries: list[str]) -> Iterator[str]:
     for country in dict.fromkeys(countries):
         if country not in COUNTRIES:
-            yield f"{country!r} is not a country code of ISO 3166 to which Stripe lets one ship, such as US"
+            yield f"{country!r} is not a country code that Stripe can ship to, such as US"
         if countries.count(country) > 1:
             yield f"{country!r} is listed twice"
 
@@ -370,7 +370,7 @@ _KEY = re.compile(r"\s*([\w.-]+)\s*=")
 
 
 def _lines(text: str) -> dict[str, int]:
-    """Return the line of each key that is written plainly. (A key in quotes or in an inline table is not.)"""
+    """Return the line of each key, except for keys in quotes or in inline tables."""
     lines: dict[str, int] = {}
     table = ""
     entries: Counter[str] = Counter()
@@ -388,7 +388,7 @@ def _lines(text: str) -> dict[str, int]:
 
 
 def _line_of(key: str, lines: dict[str, int]) -> str:
-    """Return where the key stands, or else the table that it is in."""
+    """Return the line of a key, or else of its table."""
     while key:
         if key in lines:
             return f" (line {lines[key]})"

@@ -82,17 +82,17 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
         ("amount = 4900", 'amount = "4900"', MUST_BE_MONEY),
         ("amount = 4900", "amount = 100000000", MUST_BE_MONEY),
         ("amount = 4900", "", f"{PRICES}.digital.amount: is missing"),
-        ("amount = 4900", "amuont = 4900", f"{PRICES}.digital.amuont: is not a key of the catalogue; is amount meant?"),
-        ("amount = 4900", "amount = 4900\nqqqq = 1", f"{PRICES}.digital.qqqq: is not a key of the catalogue"),
-        ('currency = "usd"', 'currency = "USD"', f"{PRICES}.digital.currency: must be a currency of three small letters"),
-        ("4900\ncurrency = \"usd\"", "4900\ncurrency = \"eur\"", f"{PRICES}.print.currency: must be eur, as the digital"),
-        ("txcd_10303002", "10303002", f"{PRICES}.digital.tax_code: must be a tax code of Stripe's, such as txcd_"),
+        ("amount = 4900", "amuont = 4900", f"{PRICES}.digital.amuont: unknown key; did you mean amount?"),
+        ("amount = 4900", "amount = 4900\nqqqq = 1", f"{PRICES}.digital.qqqq: unknown key"),
+        ('currency = "usd"', 'currency = "USD"', f"{PRICES}.digital.currency: must be a currency code of three"),
+        ("4900\ncurrency = \"usd\"", "4900\ncurrency = \"eur\"", f"{PRICES}.print.currency: must be eur, like the digital"),
+        ("txcd_10303002", "10303002", f"{PRICES}.digital.tax_code: must be a Stripe tax code, such as txcd_"),
         ('behavior = "exclusive"', 'behavior = "none"', f'{PRICES}.digital.tax_behavior: must be "inclusive", "exclusive"'),
-        ("annual_digital", "Annual-Digital", f"{PRICES}.digital.lookup_key: must be made of small letters, digits"),
+        ("annual_digital", "Annual-Digital", f"{PRICES}.digital.lookup_key: must be lowercase letters, digits"),
         (
             "newsstand_annual_print",
             "newsstand_annual_digital",
-            f"{PRICES}.print.lookup_key: 'newsstand_annual_digital' is the lookup key of {PRICES}.digital already",
+            f"{PRICES}.print.lookup_key: 'newsstand_annual_digital' is already the lookup key of {PRICES}.digital",
         ),
         ("[plans.annual.prices.digital]", "[plans.annual.prices.paper]", f"{PRICES}.digital: is missing"),
         ('postage_band = "domestic"', "", f"{PRICES}.print.postage_band: is missing"),
@@ -102,37 +102,37 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
         ('ships_to = ["US"]', 'ships_to = ["KP"]', f"{PRICES}.print.ships_to: 'KP' is not a country code"),
         ('ships_to = ["US"]', 'ships_to = ["USA"]', f"{PRICES}.print.ships_to: 'USA' is not a country code"),
         ('ships_to = ["US"]', 'ships_to = ["US", "US"]', f"{PRICES}.print.ships_to: 'US' is listed twice"),
-        ("amount = 4900", 'amount = 4900\nships_to = ["US"]', f"{PRICES}.digital.ships_to: is not a key"),
+        ("amount = 4900", 'amount = 4900\nships_to = ["US"]', f"{PRICES}.digital.ships_to: unknown key"),
         ('["print_edition", ', "[", "plans.annual.features: 'print_edition' must be listed"),
-        ('"audio", ', '"crossword", ', "plans.annual.features: 'crossword' is not one of [features]"),
+        ('"audio", ', '"crossword", ', "plans.annual.features: 'crossword' is not in [features]"),
         ('"audio", ', '"audio", "audio", ', "plans.annual.features: 'audio' is listed twice"),
-        ('"audio", ', "7, ", "plans.annual.features.3: must be a list of names of features, at least one"),
+        ('"audio", ', "7, ", "plans.annual.features.3: must be a list of at least one feature name"),
         ("issues = 24", "issues = 0", "plans.annual.issues: must be a whole number of issues from 1 to 1000"),
         ('interval = "year"', 'interval = "week"', 'plans.annual.interval: must be "year" or "month"'),
         ("days = 60", "days = -1", "plans.annual.guarantee.days: must be a whole number of days from 0 to 3650"),
         ("days = 60", "days = 3651", "plans.annual.guarantee.days: must be a whole number of days from 0 to 3650"),
         ('"anytime"', '"never"', 'plans.annual.cancellation.policy: must be "anytime"'),
-        ("plans.annual", "plans.annual_plan", "plans.annual_plan: a plan's code is made of small letters, digits"),
-        ("[features.audio]", "[features.Audio]", "features.Audio: a feature's name is made of small letters"),
-        ('title = "24 Issues Per Year"', 'title = ""', "plans.annual.title: must be a line of text"),
-        ('title = "24 Issues Per Year"', 'title = "24\\nIssues"', "plans.annual.title: must be a line of text"),
+        ("plans.annual", "plans.annual_plan", "plans.annual_plan: a plan's code must be at most 40 lowercase letters"),
+        ("[features.audio]", "[features.Audio]", "features.Audio: a feature's name must be at most 40 lowercase letters"),
+        ('title = "24 Issues Per Year"', 'title = ""', "plans.annual.title: must be one line of"),
+        ('title = "24 Issues Per Year"', 'title = "24\\nIssues"', "plans.annual.title: must be one line of"),
         ('publisher = "Slow Ferry"', "publisher = 7", "publisher: must be the magazine's name"),
-        ('publisher = "Slow Ferry"', "publisher = \"\"\nfoo = 1", "foo: is not a key of the catalogue"),
+        ('publisher = "Slow Ferry"', "publisher = \"\"\nfoo = 1", "foo: unknown key"),
         ("announced = true", 'announced = "yes"', "features.ad_free.announced: must be true or false"),
         (
             "announced = true",
             "announced = true\navailable_from = 2027-03-01T00:00:00",
-            "features.ad_free.available_from: must be a time with its zone, such as 2027-03-01T00:00:00Z",
+            "features.ad_free.available_from: must be a time with a time zone, such as 2027-03-01T00:00:00Z",
         ),
         (
             "announced = true",
             "announced = true\navailable_from = 2027-03-01",
-            "features.ad_free.available_from: must be a time with its zone",
+            "features.ad_free.available_from: must be a time with a time zone",
         ),
         (
             "announced = true",
             "available_from = 2027-03-01T00:00:00Z",
-            "features.ad_free.available_from: is only for a feature with announced = true",
+            "features.ad_free.available_from: requires announced = true",
         ),
         ("guarantee = {", "guarantee = 60 # {", "plans.annual.guarantee: must be a table"),
     ],
@@ -157,15 +157,15 @@ def test_an_empty_catalogue_reports_every_required_key(path: Path) -> None:
 def test_a_print_feature_without_a_print_price_is_rejected(path: Path, right: str) -> None:
     digital = right[: right.index("[plans.annual.prices.print]")]
     (said,) = problems(path, digital)
-    assert said.startswith("plans.annual.features: 'print_edition' is listed, and the plan has no print price (line ")
+    assert said.startswith("plans.annual.features: 'print_edition' is listed, but the plan has no print price (line ")
 
 
 def test_two_plans_cannot_share_a_lookup_key(path: Path, right: str) -> None:
     plan = right[right.index("[plans.annual]") : right.index("[[policies.disputes]]")]
     said = problems(path, right + "\n" + plan.replace("plans.annual", "plans.monthly"))
     assert [one.split(" (line")[0] for one in said] == [
-        f"plans.monthly.prices.{component}.lookup_key: 'newsstand_annual_{component}' is the lookup key of "
-        f"plans.annual.prices.{component} already"
+        f"plans.monthly.prices.{component}.lookup_key: 'newsstand_annual_{component}' is already the lookup key of "
+        f"plans.annual.prices.{component}"
         for component in ("digital", "print")
     ]
 
@@ -183,15 +183,15 @@ def test_all_problems_are_reported_together_with_their_lines(path: Path, right: 
 
 
 def test_a_file_that_cannot_be_read_is_named(path: Path) -> None:
-    with pytest.raises(BadCatalogue, match=r"catalogue\.toml: cannot be read: No such file"):
+    with pytest.raises(BadCatalogue, match=r"catalogue\.toml: can't be read: No such file"):
         load(path)
-    with pytest.raises(BadCatalogue, match="cannot be read: Is a directory"):
+    with pytest.raises(BadCatalogue, match="can't be read: Is a directory"):
         load(path.parent)
 
 
 def test_a_toml_syntax_error_is_reported_with_its_line(path: Path) -> None:
     (said,) = problems(path, 'publisher = "P"\nplans = \n')
-    assert said.startswith(f"{path}: is not TOML: ")
+    assert said.startswith(f"{path}: is not valid TOML: ")
     assert "at line 2" in said
 
 

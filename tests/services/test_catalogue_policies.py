@@ -64,12 +64,12 @@ def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, right: str) 
         ("covers = true", f"{KEY}.covers: must be"),
         ('once = "yes"', f"{KEY}.once: must be true (once for each subscriber) or false"),
         ("once = 1", f"{KEY}.once: must be true"),
-        ("changes = 5", f"{KEY}.changes: must be a list of entries, each with the day from which it holds"),
+        ("changes = 5", f"{KEY}.changes: must be a list of entries, each with the date from which it applies"),
         ("changes = [90]", f"{KEY}.changes.0: must be a table"),
         ("changes = [{ days = 90 }]", f"{KEY}.changes.0.from: is missing"),
         ("changes = [{ from = 2027-01-01 }]", f"{KEY}.changes.0.days: is missing"),
-        ('changes = [{ from = "soon", days = 90 }]', f"{KEY}.changes.0.from: must be a day, such as 2027-03-01"),
-        ("changes = [{ from = 2027-01-01T00:00:00Z, days = 90 }]", f"{KEY}.changes.0.from: must be a day"),
+        ('changes = [{ from = "soon", days = 90 }]', f"{KEY}.changes.0.from: must be a date, such as 2027-03-01"),
+        ("changes = [{ from = 2027-01-01T00:00:00Z, days = 90 }]", f"{KEY}.changes.0.from: must be a date"),
         (
             "changes = [{ from = 2027-01-01, days = -1 }]",
             f"{KEY}.changes.0.days: must be a whole number of days from 0",
@@ -78,11 +78,11 @@ def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, right: str) 
         ("changes = [{ from = 2027-01-01, days = 9, covers = 1 }]", f"{KEY}.changes.0.covers: must be"),
         (
             "changes = [{ from = 2027-01-01, days = 9, cover = 1 }]",
-            f"{KEY}.changes.0.cover: is not a key of the catalogue; is covers meant?",
+            f"{KEY}.changes.0.cover: unknown key; did you mean covers?",
         ),
         (
             "changes = [{ from = 2027-01-01, days = 9 }, { from = 2027-01-01, days = 8 }]",
-            f"{KEY}.changes: two entries hold from 2027-01-01",
+            f"{KEY}.changes: two entries apply from 2027-01-01",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, right: str, n
     ("old", "new", "problem"),
     [
         (GOODWILL, "", "policies.goodwill.0.from: is missing"),
-        (GOODWILL, 'from = "today"\n', "policies.goodwill.0.from: must be a day"),
+        (GOODWILL, 'from = "today"\n', "policies.goodwill.0.from: must be a date"),
         ("alone = { usd = 2500 }", "alone = 2500", "policies.goodwill.0.alone: must be a table"),
         ("usd = 2500", "usd = -1", "policies.goodwill.0.alone.usd: must be a table of amounts"),
         ("usd = 2500", "usd = 25.0", "policies.goodwill.0.alone.usd: must be a table of amounts"),
@@ -107,7 +107,7 @@ def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, right: str, n
         (
             "alone = { usd = 2500 }\n",
             f"alone = {{ usd = 2500 }}\n[[policies.goodwill]]\n{GOODWILL}alone = {{}}\n",
-            "policies.goodwill: two entries hold from 2026-01-01",
+            "policies.goodwill: two entries apply from 2026-01-01",
         ),
     ],
 )
