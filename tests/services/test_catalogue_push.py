@@ -187,7 +187,7 @@ def test_the_diff_and_push_commands_report_changes(newsstand: Newsstand) -> None
     first = newsstand("push")
     assert (first.returncode, first.stdout) == (0, f"{differs.stdout}4 changes were made.\n")
     second = newsstand("push")
-    assert (second.returncode, second.stdout) == (0, "Nothing to do: Stripe has what the catalogue says.\n")
+    assert (second.returncode, second.stdout) == (0, "Nothing to do: Stripe matches the catalogue.\n")
     same = newsstand("diff")
     assert (same.returncode, same.stdout) == (0, "Stripe has what the catalogue says.\n")
     assert first.stderr == second.stderr == differs.stderr == same.stderr == ""
@@ -197,7 +197,7 @@ def test_a_valid_catalogue_is_summarized(newsstand: Newsstand) -> None:
     checked = newsstand("check", NEWSSTAND_STRIPE_URL="http://127.0.0.1:9")
     assert checked.returncode == 0
     assert "Digital Edition: 49.00 usd (newsstand_annual_digital)" in checked.stdout
-    assert checked.stdout.endswith("The catalogue is right.\n")
+    assert checked.stdout.endswith("The catalogue is valid.\n")
 
 
 @pytest.mark.parametrize("command", ["check", "push"])
