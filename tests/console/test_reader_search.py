@@ -9,7 +9,7 @@ from tests.support.shop import Shop
 
 
 def names(page: Page) -> list[str]:
-    return [link.text for people in page.find("ul", class_="people") for link in people.find("b")]
+    return [link.text for results in page.find("ul", class_="results") for link in results.find("b")]
 
 
 async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: OpenConsole) -> None:

@@ -47,7 +47,7 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: Op
     assert not await shop.may_read(ada)
     late = await robin.submit(form, "/cancel", when="now")
     assert late.status == 409
-    assert "The subscription is over" in late.text
+    assert "The subscription has already ended" in late.text
 
 
 async def test_comp_gives_access_until_it_is_revoked(shop: Shop, open_console: OpenConsole) -> None:
