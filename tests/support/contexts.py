@@ -1,4 +1,4 @@
-"""Contexts of use cases, over a database of a test."""
+"""Contexts for use cases, with the database of a test."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The service killed where it hurts, by SIGKILL, and started again."""
+"""Kill the service with SIGKILL at a given step, and start it again."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from tests.support.shop import TIMEOUT, Shop
 
 
 async def wait_until_hit(shop: Shop, fault: str) -> None:
-    """Wait until a call has run into a fault."""
+    """Wait until a call has triggered a fault."""
     async with asyncio.timeout(TIMEOUT):
         while True:
             faults = (await shop.stripe.get("/_sandbox/faults")).json()["data"]
@@ -21,10 +21,10 @@ async def wait_until_hit(shop: Shop, fault: str) -> None:
 
 async def kill_and_restart(shop: Shop, fault: str | None = None, *, click: Awaitable[object] | None = None) -> None:
     """
-    Kill the service, and start it again.
+    Kill the service and start it again.
 
-    :param fault: wait until a call is held by it; it is lifted before the service is back.
-    :param click: what somebody asked for, and gets no answer to.
+    :param fault: wait until a call is held by this fault, and remove the fault before the restart.
+    :param click: a request in process, which gets no response.
     """
     assert shop.process is not None
     if fault is not None:

@@ -17,11 +17,11 @@ import asyncpg
 
 from app.db.engine import embedded, schema
 
-# Nothing here outlives the tests, so nothing has to reach the disk.
+# No data outlives the tests, so none has to reach the disk.
 OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
-# As a restart of the server does, for one database. Whoever asks something in the moment in which their connection ends is
-# told one of several errors, the rarest one time in five: so it is done so often.
+# Ends connections as a restart of the server does, but for one database. A query that runs at that moment gets one of
+# several errors. The rarest occurs one time in five, so tests repeat this often.
 END_THE_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 OFTEN = 60
@@ -32,10 +32,10 @@ ELSEWHERE = "NEWSSTAND_TEST_DATABASE_URL"  # another server's maintenance databa
 
 def home_of(run: Path) -> Path:
     """
-    Return where the server of one run of the tests lives.
+    Return the folder of the server of one test run.
 
-    It is beside pytest's own directory and not in it: pytest makes that private to its user at every start, and where the
-    user is root the server runs as another. What former runs left is removed.
+    The folder is beside pytest's own directory, because pytest makes that one private to its user at every start, and a
+    server started by root runs as another user. Folders of former runs are removed.
     """
     mine = Path(tempfile.gettempdir()) / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
     for home in mine.parent.glob(f"{HOMES}*"):
@@ -47,18 +47,18 @@ def home_of(run: Path) -> Path:
 
 
 def _is_used(home: Path) -> bool:
-    """Tell whether a server or a test still holds it."""
+    """Return whether a server or a test still uses the folder."""
     with contextlib.suppress(FileNotFoundError), (home / "postgres" / "holders.lock").open("r+") as holders:
         try:
             fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         return False
-    return True  # somebody is only just making it
+    return True  # another process is just creating it
 
 
 class Postgres:
-    """The server, and its template."""
+    """The server and its template database."""
 
     def __init__(self, home: Path, *, options: Sequence[str] = OPTIONS) -> None:
         self._home = home
@@ -66,7 +66,7 @@ class Postgres:
         self.template = f"template_{_fingerprint()}"
 
     def prepare(self) -> None:
-        """Make the template, unless another worker has: it is whole once it has its name."""
+        """Create the template, unless another worker has. It gets its final name when it is complete."""
         with (self._home / "template.lock").open("a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             asyncio.run(self._prepare())
@@ -79,17 +79,17 @@ class Postgres:
         await self._run(f'ALTER DATABASE "{draft}" RENAME TO "{self.template}"')
 
     async def create(self, *, empty: bool = False) -> str:
-        """Return the address of a new database: migrated, or without anything in it."""
+        """Return the URL of a new database, either migrated or empty."""
         name = f"test_{secrets.token_hex(6)}"
         return await schema.create_database(self.maintenance_dsn, name, template=None if empty else self.template)
 
     async def drop(self, dsn: str) -> None:
-        """Remove a database, whoever is still connected."""
+        """Drop a database, even if clients are still connected."""
         name = urlsplit(dsn).path.removeprefix("/")
         await self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def kill(self) -> None:
-        """End the server as a power cut does: SIGKILL. It starts again by itself; while it does, it is spared."""
+        """Kill a process of the server with SIGKILL. The server restarts by itself; during a restart this does nothing."""
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             (first, *_) = (self._home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
             os.kill(int(first), signal.SIGKILL)
@@ -110,6 +110,6 @@ class Postgres:
 
 
 def _fingerprint() -> str:
-    """Return what tells this state of the migrations from another."""
+    """Return a hash of the migrations."""
     files = sorted((schema.ROOT / "migrations").rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The way to PostgreSQL, which a test can break: cut, so that nobody answers, or silent, so that nobody says a word."""
+"""A proxy to PostgreSQL that a test can disconnect or stall."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from tests.support.shop import free_socket
 
 
 class DatabaseProxy:
-    """Goes between a client and the server of ``dsn``. ``url`` is where the client goes."""
+    """Forwards connections to the server of ``dsn``. Clients connect to ``url``."""
 
     def __init__(self, dsn: str, port: int) -> None:
         parts = urlsplit(dsn)
@@ -23,26 +23,26 @@ class DatabaseProxy:
 
     @property
     def url(self) -> str:
-        """Where a client finds the server."""
+        """The URL for clients."""
         return self._url
 
     def cut(self) -> None:
-        """Break every connection, and take no new one."""
+        """Close every connection and refuse new ones."""
         self._cut = True
         for writer in self._open:
             writer.transport.abort()
 
     def fall_silent(self) -> None:
-        """Keep every connection, take new ones, and let through nothing that the server says."""
+        """Keep connections open and accept new ones, but forward no data from the server."""
         self._heard.clear()
 
     def mend(self) -> None:
-        """Let everything through again."""
+        """Forward everything again."""
         self._cut = False
         self._heard.set()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection."""
+        """Forward one connection."""
         if self._cut:
             writer.transport.abort()
             return
@@ -70,7 +70,7 @@ class DatabaseProxy:
 
 @asynccontextmanager
 async def database_proxy(dsn: str) -> AsyncIterator[DatabaseProxy]:
-    """Lay a way to a server."""
+    """Run a proxy to a server."""
     bound = free_socket()
     wire = DatabaseProxy(dsn, bound.getsockname()[1])
     server = await asyncio.start_server(wire.carry, sock=bound)

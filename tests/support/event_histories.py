@@ -1,4 +1,4 @@
-"""Histories of subscriptions, told in any order, twice, late or never; and what our books must say at their end."""
+"""Random histories of subscriptions whose events arrive in any order, repeatedly, late or never, and the expected state."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ Event = Mapping[str, Any]
 
 
 async def list_events(shop: Shop) -> list[Event]:
-    """Return every event that Stripe made, the newest last."""
+    """Return every event at Stripe, newest last."""
     found: list[Event] = []
     page: dict[str, Any] = {"has_more": True}
     while page["has_more"]:
@@ -34,7 +34,7 @@ async def list_events(shop: Shop) -> list[Event]:
 
 
 def subscription_of(event: Event) -> str | None:
-    """Return the subscription that an event is about, as far as the event itself says."""
+    """Return the subscription of an event, or None if the event doesn't name one."""
     thing = event["data"]["object"]
     if thing["object"] == "subscription":
         return str(thing["id"])
@@ -44,7 +44,7 @@ def subscription_of(event: Event) -> str | None:
 
 
 async def deliver(shop: Shop, event: Event) -> None:
-    """Deliver an event, signed as Stripe signs it."""
+    """Deliver an event with a valid signature."""
     body = json.dumps(event)
     secret = shop.settings.webhook_secrets[0].get_secret_value()
     signature = WebhookSignature.generate_signature_header(body, secret, int(time.time()))
@@ -57,7 +57,7 @@ async def deliver(shop: Shop, event: Event) -> None:
 
 
 async def deliver_until_accepted(shop: Shop, event: Event) -> None:
-    """Deliver an event as Stripe does: again, until it was answered with 200."""
+    """Deliver an event repeatedly until the response is 200, as Stripe does."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(httpx2.TransportError, AssertionError):
@@ -66,55 +66,68 @@ async def deliver_until_accepted(shop: Shop, event: Event) -> None:
 
 
 async def change_at_random(shop: Shop, stripe_id: str, chance: random.Random) -> None:
-    """Have something happen to a subscription, as the publisher would do it in the Dashboard."""
+    """Apply a random change to a subscription, as in the Dashboard."""
     path = f"/v1/subscriptions/{stripe_id}"
     if (await shop.stripe_get(path))["status"] == "canceled":
         return
     match chance.choice(
-        ("ends", "ends later", "goes on", "paused", "resumed", "noted", "prints", "part back", "all back", "deleted")
+        (
+            "cancel",
+            "cancel later",
+            "resume",
+            "pause",
+            "unpause",
+            "change metadata",
+            "toggle print",
+            "partial refund",
+            "full refund",
+            "delete",
+        )
     ):
-        case "ends":
-            await _by_hand(shop, path, cancel_at_period_end="true")
-        case "ends later":
+        case "cancel":
+            await _update_in_dashboard(shop, path, cancel_at_period_end="true")
+        case "cancel later":
             (item,) = (await shop.stripe_get(path))["items"]["data"][:1]
-            await _by_hand(shop, path, cancel_at=str(item["current_period_end"] + 86_400), proration_behavior="none")
-        case "goes on":
+            await _update_in_dashboard(
+                shop, path, cancel_at=str(item["current_period_end"] + 86_400), proration_behavior="none"
+            )
+        case "resume":
             seen = await shop.stripe_get(path)
-            await _by_hand(
+            await _update_in_dashboard(
                 shop, path, **({"cancel_at": ""} if seen["cancel_at"] else {"cancel_at_period_end": "false"})
             )
-        case "prints":
-            await _moves(shop, path)
-        case "paused":
-            await _by_hand(shop, path, **{"pause_collection[behavior]": "void"})
-        case "resumed":
-            await _by_hand(shop, path, pause_collection="")
-        case "noted":
-            await _by_hand(shop, path, **{"metadata[note]": str(chance.random())})
-        case "deleted":
+        case "toggle print":
+            await _toggle_print(shop, path)
+        case "pause":
+            await _update_in_dashboard(shop, path, **{"pause_collection[behavior]": "void"})
+        case "unpause":
+            await _update_in_dashboard(shop, path, pause_collection="")
+        case "change metadata":
+            await _update_in_dashboard(shop, path, **{"metadata[note]": str(chance.random())})
+        case "delete":
             await shop.stripe.delete(path)
         case part:
-            await _gives_back(shop, stripe_id, whole=part == "all back")
+            await _refund_in_dashboard(shop, stripe_id, whole=part == "full refund")
 
 
-async def _moves(shop: Shop, path: str) -> None:
-    """Add the printed edition from the next term on, or drop it: nothing is charged for what is left of this one."""
+async def _toggle_print(shop: Shop, path: str) -> None:
+    """Add or remove the print edition from the next term on, without proration."""
     items = {item["price"]["product"]: item["id"] for item in (await shop.stripe_get(path))["items"]["data"]}
     quietly = {"proration_behavior": "none"}
     if PRINT in items:
-        await _by_hand(shop, path, **{"items[0][id]": items[PRINT], "items[0][deleted]": "true"}, **quietly)
+        await _update_in_dashboard(shop, path, **{"items[0][id]": items[PRINT], "items[0][deleted]": "true"}, **quietly)
         return
     price = (await shop.stripe_get("/v1/prices", product=PRINT))["data"][0]
-    await _by_hand(shop, path, **{"items[0][price]": price["id"]}, **quietly)
+    await _update_in_dashboard(shop, path, **{"items[0][price]": price["id"]}, **quietly)
 
 
-async def _by_hand(shop: Shop, path: str, **fields: str) -> None:
-    """Change a subscription in the Dashboard, unless the service ended it since it was looked at: then Stripe refuses."""
+async def _update_in_dashboard(shop: Shop, path: str, **fields: str) -> None:
+    """Change a subscription in the Dashboard. Stripe declines if the service has ended it meanwhile."""
     answer = await shop.stripe.post(path, data=fields)
     assert answer.status_code == 200 or "A canceled subscription" in answer.text, answer.text
 
 
-async def _gives_back(shop: Shop, stripe_id: str, *, whole: bool) -> None:
+async def _refund_in_dashboard(shop: Shop, stripe_id: str, *, whole: bool) -> None:
     for payment, amount in (await StripeRecords.of(shop, stripe_id)).payments.items():
         given = await refunds_at_stripe(shop, payment)
         left = amount - sum(given.values())
@@ -123,14 +136,14 @@ async def _gives_back(shop: Shop, stripe_id: str, *, whole: bool) -> None:
 
 
 async def refunds_at_stripe(shop: Shop, payment: str) -> dict[str, int]:
-    """Return what went back of a payment, by refund."""
+    """Return the refunded amounts of a payment, by refund."""
     listed = (await shop.stripe_get("/v1/refunds", payment_intent=payment, limit="100"))["data"]
     return {str(r["id"]): int(r["amount"]) for r in listed if r["status"] not in {"failed", "canceled"}}
 
 
 @dataclass(frozen=True)
 class StripeRecords:
-    """What Stripe says of one subscription, read anew; and what follows from it."""
+    """The current records of one subscription at Stripe, and the state that follows from them."""
 
     seen: Mapping[str, Any]
     invoices: Sequence[Mapping[str, Any]]
@@ -138,7 +151,7 @@ class StripeRecords:
 
     @classmethod
     async def of(cls, shop: Shop, stripe_id: str) -> "StripeRecords":
-        """Read them."""
+        """Fetch the records of a subscription."""
         seen = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
         listed = await shop.stripe_get("/v1/invoices", subscription=stripe_id, **{"expand[0]": "data.payments"})
         paid = [invoice for invoice in listed["data"] if invoice["status"] == "paid"]
@@ -147,7 +160,7 @@ class StripeRecords:
 
     @property
     def payments(self) -> dict[str, int]:
-        """What was paid, by payment."""
+        """The paid amounts, by payment."""
         return {
             str(payment["payment"]["payment_intent"]): int(payment["amount_paid"])
             for invoice in self.invoices
@@ -157,12 +170,12 @@ class StripeRecords:
 
     @property
     def refunds(self) -> list[tuple[str, int]]:
-        """Every refund, and its amount."""
+        """Every refund and its amount."""
         return sorted(pair for refunds in self.given.values() for pair in refunds.items())
 
     @property
     def terms(self) -> dict[str, tuple[datetime, datetime]]:
-        """The spell that each paid invoice is for."""
+        """The period of each paid invoice."""
         return {
             i["id"]: (_moment(line["period"]["start"]), _moment(line["period"]["end"]))
             for i in self.invoices
@@ -171,7 +184,7 @@ class StripeRecords:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When it is to end, in whichever form that is said."""
+        """The scheduled end, from either field that Stripe uses for it."""
         if self.seen["ended_at"] is not None:
             return None
         flagged = self.seen["cancel_at_period_end"]
@@ -179,20 +192,20 @@ class StripeRecords:
 
     @property
     def period(self) -> tuple[int, int]:
-        """The period it is in."""
+        """The current billing period."""
         item = self.seen["items"]["data"][0]
         return item["current_period_start"], item["current_period_end"]
 
     @property
     def reads_until(self) -> datetime | None:
-        """Until when its reader may read for what was paid; None: not at all."""
+        """The end of the paid access, or None without access."""
         over = any(sum(self.given[payment].values()) >= amount for payment, amount in self.payments.items())
         if self.seen["status"] == "canceled" or over:
             return None
         return max(until for _, until in self.terms.values())
 
     def waits_until(self, allowance: timedelta) -> datetime | None:
-        """Return until when its reader is let in, the renewal's payment being waited for."""
+        """Return the end of access including the renewal allowance."""
         end = self.reads_until
         if end is None or self.seen["pause_collection"] or (self.ends_at is not None and self.ends_at <= end):
             return end
@@ -200,7 +213,7 @@ class StripeRecords:
 
 
 async def differences(shop: Shop, stripe_id: str) -> list[str]:
-    """Return, in words, where our books say something else than Stripe's do; nothing: they agree."""
+    """Return a line for each difference between our records and Stripe's."""
     books = await StripeRecords.of(shop, stripe_id)
     found = await shop.rows(
         "SELECT s.*, b.sub FROM subscriptions s JOIN subscribers b ON b.id = s.subscriber_id WHERE s.stripe_id = $1",
@@ -223,25 +236,25 @@ async def differences(shop: Shop, stripe_id: str) -> list[str]:
         ("plan", held["plan"], "annual"),
         ("print", held["print_edition"], any(i["price"]["product"] == PRINT for i in seen["items"]["data"])),
         ("price", held["price_amount"], sum(i["price"]["unit_amount"] for i in seen["items"]["data"])),
-        ("period begins", held["current_period_start"], _moment(books.period[0])),
-        ("period ends", held["current_period_end"], _moment(books.period[1])),
-        ("is to end", held["cancel_at"], books.ends_at),
-        ("cancelled", held["canceled_at"], _moment_or_none(seen["canceled_at"])),
+        ("period start", held["current_period_start"], _moment(books.period[0])),
+        ("period end", held["current_period_end"], _moment(books.period[1])),
+        ("scheduled end", held["cancel_at"], books.ends_at),
+        ("canceled at", held["canceled_at"], _moment_or_none(seen["canceled_at"])),
         ("ended", held["ended_at"], _moment_or_none(seen["ended_at"])),
-        ("paused", held["collection_paused"], paused["behavior"] if paused else None),
+        ("pause", held["collection_paused"], paused["behavior"] if paused else None),
         ("payments", {p["id"]: p["amount"] for p in payments}, books.payments),
         ("refunds", sorted((r["stripe_refund_id"], r["amount"]) for r in returned), books.refunds),
-        ("each refund followed once", {r["told"] for r in returned} <= {1}, True),
+        ("each refund confirmed once", {r["told"] for r in returned} <= {1}, True),
         ("terms", {t["invoice_id"]: (t["starts_at"], t["ends_at"]) for t in terms}, books.terms),
-        ("reads until", until := await _reads_until(shop, held["sub"]), books.reads_until),
+        ("paid access until", until := await _reads_until(shop, held["sub"]), books.reads_until),
         (
-            "waits until",
+            "access until",
             until and await _waits_until(shop, held["sub"]),
             books.waits_until(shop.settings.renewal_allowance),
         ),
     )
     return [
-        f"{stripe_id}: {what}: {is_so} here, {should} by Stripe's books"
+        f"{stripe_id}: {what}: {is_so} here, {should} at Stripe"
         for what, is_so, should in comparisons
         if is_so != should
     ]
@@ -269,7 +282,7 @@ async def _waits_until(shop: Shop, sub: str) -> datetime:
 
 
 async def all_differences(shop: Shop, stripe_ids: Iterable[str]) -> list[str]:
-    """Return all of :func:`agrees`."""
+    """Return the differences of several subscriptions."""
     return [words for group in _groups(list(stripe_ids)) for one in await _each(shop, group) for words in one]
 
 

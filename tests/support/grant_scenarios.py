@@ -1,4 +1,4 @@
-"""Readers with any set of grants: subscriptions at every point of their lives, of several plans, and comps."""
+"""Readers with random grants: subscriptions of several plans in every state, and comps."""
 
 import random
 import re
@@ -21,7 +21,7 @@ from tests.support.shop import CATALOGUE
 FIRST_DAY, DAYS = (
     datetime(2030, 1, 1, tzinfo=UTC),
     800,
-)  # later than any real now: what a token says has not ended for an edge
+)  # in the future, so that no token has expired for an edge
 ANNOUNCED_DATE = datetime(2030, 7, 1, tzinfo=UTC)
 POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"))
 SMALL = """
@@ -44,7 +44,7 @@ tax_behavior = "exclusive"
 
 
 def write_two_plan_catalogue(folder: Path) -> Path:
-    """Write the catalogue with a second plan in it, and a date for what is announced."""
+    """Write a catalogue with a second plan and a date for the announced feature."""
     announced = f"announced = true\navailable_from = {ANNOUNCED_DATE:%Y-%m-%dT%H:%M:%SZ}"
     written, found = re.subn(r"^announced = true$", announced, CATALOGUE.read_text(), flags=re.MULTILINE)
     assert found == 1
@@ -55,7 +55,7 @@ def write_two_plan_catalogue(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class GivenSubscription:
-    """A subscription that was given to a reader, by id; what it grants is told by the grants' rows."""
+    """A subscription of a reader: its id and its invoices."""
 
     id: str
     invoices: Sequence[str]
@@ -68,7 +68,7 @@ def rules_for(offer: Catalogue) -> Rules:
 async def add_subscription(
     sessions: Sessions, offer: Catalogue, sub: str, chance: random.Random, *, kind: str | None = None
 ) -> GivenSubscription:
-    """Give a reader a subscription at some point of its life, and what follows from it."""
+    """Add a subscription in a random state to a reader, with the resulting grants."""
     async with sessions.begin() as session:
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
         seen, terms = _life(chance, kind or chance.choice(KINDS))
@@ -132,7 +132,7 @@ def _life(chance: random.Random, kind: str) -> tuple[StripeSubscriptionState, li
 
 
 def offer_issues(plan: str) -> int:
-    """Return how many issues a term of a plan buys."""
+    """Return the number of issues in a term of a plan."""
     return {"annual": 24, "small": 6}[plan]
 
 
@@ -153,8 +153,8 @@ def _changes(kind: str, chance: random.Random, begun: datetime, ends: datetime) 
 async def end_subscription(
     sessions: Sessions, offer: Catalogue, sub: str, given: GivenSubscription, chance: random.Random
 ) -> str:
-    """End what a subscription gave: by a refund, by a dispute, or at once. Returns how."""
-    how = chance.choice(("refunded", "disputed", "at once"))
+    """End the grants of a subscription by a refund, a dispute, or an immediate end. Return which."""
+    how = chance.choice(("refunded", "disputed", "immediate"))
     async with sessions.begin() as session:
         reader = await _locked(session, sub)
         for invoice in given.invoices:
@@ -164,7 +164,7 @@ async def end_subscription(
                 await subscriptions.suspend_term(session, invoice, "dispute_open")
         kept = await subscriptions.by_id(session, given.id)
         assert kept is not None
-        if how == "at once":
+        if how == "immediate":
             kept = replace(kept, access_ended_at=FIRST_DAY)
         await grants.derive(session, rules_for(offer), reader, kept)
     return how

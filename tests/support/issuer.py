@@ -1,4 +1,4 @@
-"""The demo's identity provider as a process, and the back door that mints what tests ask for."""
+"""The demo's identity provider as a process, with its control API that mints any token."""
 
 import contextlib
 import json
@@ -10,22 +10,22 @@ from typing import Any
 
 
 class Issuer:
-    """A running issuer."""
+    """A running identity provider."""
 
     def __init__(self, url: str, process: "subprocess.Popen[str]") -> None:
         self.url, self._process = url, process
 
     def token(self, sub: str, *, roles: list[str] | None = None, **overrides: Any) -> str:
-        """Return an access token; ``overrides`` are those of its control API, good and bad."""
+        """Return an access token; ``overrides`` are those of the control API, valid or not."""
         asked = {"sub": sub, **overrides} | ({"roles": roles} if roles is not None else {})
         return str(self._post("/_issuer/tokens", asked)["access_token"])
 
     def rotate(self, *, forget: bool = False) -> None:
-        """Have it sign with new keys; ``forget``: and publish the old ones no more."""
+        """Rotate the signing keys. With ``forget``, the old keys are no longer published."""
         self._post(f"/_issuer/rotate?forget={int(forget)}", {})
 
     def stop(self) -> None:
-        """Take it down."""
+        """Stop the process."""
         self._process.terminate()
         self._process.wait(timeout=10)
 
@@ -38,7 +38,7 @@ class Issuer:
 
 @contextlib.contextmanager
 def running_issuer() -> Iterator[Issuer]:
-    """Start one on a free port, and take it down at the end."""
+    """Run an identity provider on a free port."""
     command = [sys.executable, "-m", "demo.identity_provider", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Many subscribers at once, made at Stripe and in our books, and workers of their own to look at them."""
+"""Create many subscribers at Stripe and in the database, and run workers to sync them."""
 
 import asyncio
 import subprocess
@@ -18,9 +18,9 @@ CONCURRENCY = 8
 
 async def create_subscribers(shop: Shop, size: int, *, clock: str | None = None) -> list[str]:
     """
-    Make so many subscribers, each with a paid subscription. Returns Stripe's ids.
+    Create subscribers, each with a paid subscription. Return the Stripe ids.
 
-    Nobody tells us of them, nor of anything else from now on: see :func:`knock_for`.
+    No webhooks are delivered from now on: see :func:`add_events`.
     """
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     prices = (await shop.stripe_get("/v1/prices", product="newsstand_annual_digital"))["data"]
@@ -52,7 +52,7 @@ async def create_subscribers(shop: Shop, size: int, *, clock: str | None = None)
 
 
 async def add_events(shop: Shop, ids: Sequence[str], *, each: int = 1) -> None:
-    """Have events about subscriptions arrive, all at once."""
+    """Add events about subscriptions to the inbox in one transaction."""
     connection = await asyncpg.connect(shop.dsn)
     rows = [(f"evt_{n}_{stripe_id}", f"subscription:{stripe_id}") for stripe_id in ids for n in range(each)]
     try:
@@ -68,13 +68,13 @@ async def add_events(shop: Shop, ids: Sequence[str], *, each: int = 1) -> None:
 
 
 async def rate_limit_counts(shop: Shop) -> dict[str, Any]:
-    """Return what the local Stripe let through and refused."""
+    """Return how many requests the local Stripe accepted and rejected."""
     return dict((await shop.stripe.get("/_sandbox/limits")).json())
 
 
 @asynccontextmanager
 async def worker_process(settings: Settings) -> AsyncIterator["subprocess.Popen[bytes]"]:
-    """Run ``newsstand worker`` as a process of its own."""
+    """Run ``newsstand worker`` in its own process."""
     process = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environment(settings))
     try:
         yield process

@@ -1,4 +1,4 @@
-"""The service as a process of its own, to be killed where it hurts."""
+"""The service in its own process, which a test can kill."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ TIMEOUT = 60.0  # seconds
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as an operator would write them, and nothing of our own environment's."""
+    """Return the environment of a process with these settings and none of the test run's."""
     values = {name: value for name in Settings.model_fields if (value := getattr(settings, name)) is not None}
     values.setdefault("reconcile_at", "never")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -36,21 +36,21 @@ def _written(value: object) -> str:
 
 
 class Service:
-    """``newsstand serve``, started, killed and started again on the same port."""
+    """``newsstand serve``, which can be killed and restarted on the same port."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._environment, self._url = environment(settings), url
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the service, and wait until it is ready."""
         port = self._url.rpartition(":")[2]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve", "--port", port], cwd=ROOT, env=self._environment
         )
         async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient() as http:
             while True:
-                assert self._process.poll() is None, "the service ended by itself"
+                assert self._process.poll() is None, "the service exited unexpectedly"
                 try:
                     if (await http.get(f"{self._url}/readyz")).status_code == 200:
                         return
@@ -58,7 +58,7 @@ class Service:
                     await asyncio.sleep(0.05)
 
     def kill(self) -> None:
-        """End it as a power cut does: SIGKILL."""
+        """Kill the service with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -1,11 +1,11 @@
-"""Chance that can be repeated."""
+"""Repeatable random numbers."""
 
 import os
 import random
 
 
 def seeded_random() -> random.Random:
-    """Return a source of chance, and print its seed, which is shown with a failure: NEWSSTAND_SEED repeats it."""
+    """Return a random generator, and print its seed for a failing test. Set NEWSSTAND_SEED to repeat a run."""
     seed = int(os.environ.get("NEWSSTAND_SEED") or random.SystemRandom().randrange(10**9))
     print(f"NEWSSTAND_SEED={seed}")
     return random.Random(seed)

@@ -1,4 +1,4 @@
-"""Our books compared with Stripe's, as the worker of a night and the command do it, and what came of it."""
+"""Run a reconciliation with Stripe, as the nightly job and the command do."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ async def reconcile(
     back: timedelta | None = None,
     importing: Importing | None = None,
 ) -> Report:
-    """Go through a sweep to its end, and wait until what it left is done."""
+    """Run a complete sweep, and wait until the resulting work is done."""
     async with main.open_context(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as ctx:
         now = await ctx.clock.policy()
         since = now - back if back is not None else None

@@ -1,4 +1,4 @@
-"""Money back on any basis, asked for as the desk does; and the books, Stripe's and ours, that must say the same of it."""
+"""Request refunds on any basis as support, and compare our records with Stripe's."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ import httpx2
 from tests.support.shop import Person, Shop
 
 GUARANTEE, UNSERVED, GOODWILL = "guarantee", "unserved_issues", "goodwill"
-PAID_STATUSES = {"pending", "requires_action", "succeeded"}  # money that is promised or there
+PAID_STATUSES = {"pending", "requires_action", "succeeded"}  # pending or paid
 
 
 async def payment_ids(shop: Shop, reader: Person) -> list[str]:
-    """Return the payments of a reader, the earliest first."""
+    """Return the ids of a reader's payments, earliest first."""
     return [str(one["id"]) for one in (await shop.overview(reader))["payments"]]
 
 
 async def get_quotes(shop: Shop, payment: str) -> dict[str, dict[str, Any]]:
-    """Return what each basis would pay."""
+    """Return the quotes of a payment, by basis."""
     answer = await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.agent)
     assert answer.status_code == 200, answer.text
     return {str(quote["basis"]): quote for quote in answer.json()["quotes"]}
@@ -34,7 +34,7 @@ async def request_refund(
     expected: int | None = None,
     **more: object,
 ) -> httpx2.Response:
-    """Click on refund. ``amount`` is the quote's, or of goodwill how much; ``expected``, if it is not the same."""
+    """Request a refund. ``amount`` is the quoted or the goodwill amount; ``expected`` replaces it as the expected amount."""
     body: dict[str, object] = {
         "payment": payment,
         "basis": basis,
@@ -47,16 +47,16 @@ async def request_refund(
 
 
 async def decide_refund(shop: Shop, refund: str, verdict: str, by: Person, *, key: str = "decision") -> httpx2.Response:
-    """Approve or reject, as the second person."""
+    """Approve or reject a refund as the second person."""
     return await shop.post(f"/v1/support/refunds/{refund}/{verdict}", by, **{"Idempotency-Key": key})
 
 
 async def check_books(shop: Shop, payment: str) -> int:
     """
-    Return what was given back of a payment, having compared Stripe's books with ours, refund by refund.
+    Compare our refunds of a payment with Stripe's, and return the refunded amount.
 
-    Each is there and here once, of the same amount and status; each that flows has one credit note, in both books; none was
-    confirmed twice; together they are no more than was paid, nor are ours with what is reserved.
+    Both have the same refunds with equal amounts and statuses. Each pending or paid refund has one credit note. None was
+    confirmed twice. The refunds don't exceed the payment, and neither do ours with the reserved amounts.
     """
     there = (await shop.stripe_get("/v1/refunds", payment_intent=payment, limit="100"))["data"]
     here = await shop.rows("SELECT * FROM refunds WHERE payment_id = $1", payment)
@@ -75,7 +75,7 @@ async def check_books(shop: Shop, payment: str) -> int:
     assert given <= paid["amount"]
     reserved = [one for one in here if one["status"] in {"awaiting_approval", "processing"}]
     ours = [*reserved, *(one for one in flowing if one["basis"] != "dashboard")]
-    assert sum(one["amount"] for one in ours) <= paid["amount"], "only a hand in the Dashboard takes what is reserved"
+    assert sum(one["amount"] for one in ours) <= paid["amount"], "only a Dashboard refund may use reserved amounts"
     return int(given)
 
 

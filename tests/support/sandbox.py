@@ -1,4 +1,4 @@
-"""The local Stripe as a process of its own: one for the whole run, and a fresh account for whoever takes a key."""
+"""The local Stripe in its own process: one for the test session, and a new account for each key."""
 
 import subprocess
 import sys
@@ -19,11 +19,11 @@ class Sandbox:
     url: str
 
     def key(self) -> str:
-        """Return the secret key of an account that has nothing in it."""
+        """Return the secret key of a new account."""
         return f"sk_test_{uuid4().hex}"
 
     def requests(self, key: str, method: str = "*", path: str = "") -> list[str]:
-        """Return the requests that an account's key made, as ``POST /v1/prices``, without those that had no effect."""
+        """Return the requests of an account, such as ``POST /v1/prices``, without replayed ones."""
         answer = httpx2.get(f"{self.url}/_sandbox/requests", headers=_bearer(key)).raise_for_status()
         return [
             f"{one['method']} {one['path']}"
@@ -32,7 +32,7 @@ class Sandbox:
         ]
 
     def fault(self, key: str, **wanted: object) -> None:
-        """Have something go wrong for an account: see the sandbox's faults."""
+        """Add a fault to an account: see the sandbox's faults."""
         httpx2.post(f"{self.url}/_sandbox/faults", headers=_bearer(key), json=wanted).raise_for_status()
 
 

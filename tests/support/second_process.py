@@ -1,4 +1,4 @@
-"""Another process of the service, over the same database."""
+"""A second process of the service with the same database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,14 +8,14 @@ import httpx2
 
 from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
 
-# The connections that listen in a test's own database, each to all that it has to: the server is every test's.
+# The connections that listen in the test's database; other tests use the same server.
 LISTENING_CONNECTIONS = """
 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%newsstand_beat%'"""
 
 
 @asynccontextmanager
 async def second_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    """Run a second process of the service over the same database, without a worker."""
+    """Run a second instance of the service with the same database and without a worker."""
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (

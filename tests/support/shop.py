@@ -1,8 +1,8 @@
 """
-The whole service as its users meet it: over HTTP, beside a local Stripe and an issuer, on a clock that can be wound.
+The whole service over HTTP, with a local Stripe, an identity provider and a test clock.
 
-Each test has a shop of its own: a database cloned from the template, an account of its own at the sandbox, and the service
-running with its worker inside.
+Each test has its own shop: a database cloned from the template, an account at the sandbox, and the service with its
+worker.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ START_TIME = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, REQUIRES_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
 TIMEOUT = 90.0  # seconds
-# Uvicorn closes a connection that nobody used for five seconds, and just then is when a client must not count on it.
+# A client must drop an idle connection well before uvicorn closes it.
 KEEPALIVE_LIMITS = httpx2.Limits(keepalive_expiry=2)
-TLS = ssl.create_default_context()  # made once: reading the roots takes a client 20 ms
+TLS = ssl.create_default_context()  # shared, because loading the root certificates takes 20 ms
 ADDRESS = {
     "shipping_name": "Ada Invented",
     "shipping_line1": "1 Lantern Street",
@@ -69,7 +69,7 @@ EVENTS = [
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in."""
+    """A signed-in person."""
 
     sub: str
     email: str
@@ -78,13 +78,13 @@ class Person:
 
 @dataclass
 class Shop:
-    """A running service and all around it."""
+    """A running service and everything it uses."""
 
     url: str
     settings: Settings
     http: httpx2.AsyncClient  # to the service
     stripe: httpx2.AsyncClient  # to the sandbox, with the account's key
-    browser: httpx2.AsyncClient  # a reader's, at the hosted checkout page
+    browser: httpx2.AsyncClient  # a reader's browser, for the hosted checkout page
     issuer: Any
     dsn: str
     clock: str
@@ -95,7 +95,7 @@ class Shop:
     people: dict[str, Person] = field(default_factory=dict)
 
     def person(self, name: str = "ada", *, roles: tuple[str, ...] = ()) -> Person:
-        """Sign somebody in."""
+        """Return a signed-in person; the same one for the same name."""
         if name not in self.people:
             token = self.issuer.token(name, email=f"{name}@example.com", name=name.title(), roles=list(roles))
             self.people[name] = Person(name, f"{name}@example.com", {"Authorization": f"Bearer {token}"})
@@ -103,19 +103,19 @@ class Shop:
 
     @property
     def agent(self) -> Person:
-        """Somebody of support."""
+        """A member of the support staff."""
         return self.person("agent", roles=("support",))
 
     async def get(self, path: str, by: Person, **query: str) -> httpx2.Response:
-        """Ask the service something."""
+        """Send a GET request to the service."""
         return await self.http.get(path, headers=dict(by.headers), params=query)
 
     async def post(self, path: str, by: Person, body: object = None, **headers: str) -> httpx2.Response:
-        """Tell the service something."""
+        """Send a POST request to the service."""
         return await self.http.post(path, headers={**by.headers, **headers}, json=body)
 
     async def open_checkout(self, by: Person, *, print_edition: bool = False, **more: object) -> httpx2.Response:
-        """Click on subscribe."""
+        """Create a checkout session."""
         back = "http://127.0.0.1:8080"
         chosen = {
             "plan": "annual",
@@ -128,14 +128,14 @@ class Shop:
     async def pay_checkout(
         self, url: str, *, card: str = VISA, address: Mapping[str, str] | None = None, **more: str
     ) -> httpx2.Response:
-        """Fill in the hosted page and press pay."""
+        """Fill in the hosted checkout page and submit it."""
         form = {"card_number": card, "card_expiry": "12 / 34", "card_cvc": "123", "card_name": "Ada Invented"}
         return await self.browser.post(
             url, data={"email": "ada@example.com", **form, **(address or {}), **more}, follow_redirects=False
         )
 
     async def subscribe(self, by: Person, *, print_edition: bool = False, **more: object) -> str:
-        """Subscribe and pay, and wait until it has been told everywhere. Returns the session's id."""
+        """Subscribe, pay, and wait until all events are processed. Return the id of the session."""
         opened = await self.open_checkout(by, print_edition=print_edition, **more)
         assert opened.status_code == 201, opened.text
         paid = await self.pay_checkout(opened.json()["url"], address=ADDRESS if print_edition else None)
@@ -144,7 +144,7 @@ class Shop:
         return str(opened.json()["id"])
 
     async def check(self, by: Person, feature: str = "archive") -> dict[str, Any]:
-        """Ask as the site's server does."""
+        """Check a reader's access with the site's API key."""
         answer = await self.http.post(
             "/v1/entitlements/check",
             headers={"Authorization": f"Bearer {self.server_key}"},
@@ -154,17 +154,17 @@ class Shop:
         return dict(answer.json())
 
     async def may_read(self, by: Person, feature: str = "archive") -> bool:
-        """Tell whether a reader may open something."""
+        """Return whether a reader has access to a feature."""
         return bool((await self.check(by, feature))["allowed"])
 
     async def overview(self, of: Person) -> dict[str, Any]:
-        """Look at a reader as support does."""
+        """Return the support view of a reader."""
         found = (await self.get("/v1/support/subscribers", self.agent, q=of.email)).json()["data"]
         assert len(found) == 1, found
         return dict((await self.get(f"/v1/support/subscribers/{found[0]['id']}", self.agent)).json())
 
     async def quote(self, payment: str) -> dict[str, Any]:
-        """Ask what the guarantee would pay."""
+        """Return the guarantee quote of a payment."""
         answer = await self.get(f"/v1/support/payments/{payment}/refund-quote", self.agent)
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["quotes"][0])
@@ -172,7 +172,7 @@ class Shop:
     async def request_refund(
         self, payment: str, *, key: str = "click-1", amount: int = 49_00, by: Person | None = None
     ) -> httpx2.Response:
-        """Click on refund, as support does."""
+        """Request a guarantee refund as support."""
         body = {
             "payment": payment,
             "basis": "guarantee",
@@ -182,34 +182,34 @@ class Shop:
         return await self.post("/v1/support/refunds", by or self.agent, body, **{"Idempotency-Key": key})
 
     async def stripe_get(self, path: str, **query: str) -> dict[str, Any]:
-        """Look into Stripe's books."""
+        """Get an object or a list from Stripe."""
         answer = await self.stripe.get(path, params=query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     async def stripe_post(self, path: str, **fields: str) -> dict[str, Any]:
-        """Do something at Stripe, as the publisher would in the Dashboard."""
+        """Send a POST request to Stripe, as the Dashboard would."""
         answer = await self.stripe.post(path, data=fields)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     async def stripe_customers(self) -> list[dict[str, Any]]:
-        """Return Stripe's customers; those on a clock are listed only when it is named."""
+        """Return Stripe's customers on the test clock."""
         return list((await self.stripe_get("/v1/customers", test_clock=self.clock))["data"])
 
     async def stripe_requests(self, method: str, path: str) -> list[dict[str, Any]]:
-        """Return the calls that the sandbox was asked for, replays of a key left out."""
+        """Return the requests that the sandbox received, without replayed ones."""
         asked = (await self.stripe.get("/_sandbox/requests")).json()["data"]
         return [c for c in asked if c["method"] == method and c["path"] == path and not c["replayed"]]
 
     async def add_fault(self, **fault: object) -> str:
-        """Have the sandbox misbehave."""
+        """Add a fault to the sandbox, and return its id."""
         answer = await self.stripe.post("/_sandbox/faults", json=fault)
         assert answer.status_code < 300, answer.text
         return str(answer.json()["id"])
 
     async def advance_to(self, moment: datetime) -> None:
-        """Let time pass, a month at a time, as it would: events are applied on the way."""
+        """Advance the test clock in steps of at most 200 days, and process the events of each step."""
         while True:
             now = datetime.fromtimestamp(
                 (await self.stripe_get(f"/v1/test_helpers/test_clocks/{self.clock}"))["frozen_time"], UTC
@@ -225,16 +225,16 @@ class Shop:
             await self.wait_until_idle()
 
     async def wait_for_clock(self) -> None:
-        """Wait for Stripe's clock."""
+        """Wait until Stripe's test clock is ready."""
         async with asyncio.timeout(TIMEOUT):
             while (await self.stripe_get(f"/v1/test_helpers/test_clocks/{self.clock}"))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
     async def wait_until_idle(self) -> None:
         """
-        Wait until Stripe has told all, and all that is due has been done.
+        Wait until all events are delivered and no work is due.
 
-        Work done here is heard of again from Stripe, a credit note say: so until nothing was sent since the last look.
+        Work can cause new events, for a credit note for example, so repeat until none was sent since the last check.
         """
         sent = -1
         async with asyncio.timeout(TIMEOUT):
@@ -243,17 +243,17 @@ class Shop:
                     await asyncio.sleep(0.02)
 
     async def wait_for_deliveries(self) -> int:
-        """Wait until no delivery is under way, however often it was tried again; return how many there ever were."""
+        """Wait until no delivery is pending, including retries. Return the number of deliveries so far."""
         answer = await self.stripe.get("/_sandbox/idle", params={"timeout": "60"}, timeout=90)
         assert answer.status_code == 200, answer.text
         return int(answer.json()["planned"])
 
     async def count_pending_work(self) -> int:
-        """Return how many rows ask for work, now or later."""
+        """Return the number of rows with pending work, due now or later."""
         return int((await self.rows(_UNFINISHED))[0]["rows"])
 
     async def execute(self, statement: str) -> None:
-        """Change something in our books: to let a pause be over, say."""
+        """Execute a statement in the database, for example to end a delay."""
         await self.rows(statement)
 
     async def wait_until(self, query: str) -> None:
@@ -263,7 +263,7 @@ class Shop:
                 await asyncio.sleep(0.02)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        """Look into our books."""
+        """Return the rows of a query in the database."""
         return [dict(row) for row in await self.pool.fetch(query, *arguments)]
 
 
@@ -277,18 +277,19 @@ SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
 
 def free_socket() -> socket.socket:
     """Return a socket that listens on a free port of this machine."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # or each reply waits for Nagle
+    # with the protocol given, or uvicorn leaves Nagle's algorithm on, which delays each response
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind(("127.0.0.1", 0))
     return bound
 
 
 class Server(uvicorn.Server):
-    """uvicorn inside the test's own loop: signals are the test runner's."""
+    """uvicorn in the test's event loop, without signal handlers."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Leave the signals to the test runner."""
         yield
 
 
@@ -357,12 +358,12 @@ async def open_shop(
                 app=server if isinstance(server, FastAPI) else None,
             )
         violations = (await stripe.get("/_sandbox/violations")).json()["data"]
-        assert violations == [], "the local Stripe answered what Stripe's types do not allow"
+        assert violations == [], "the local Stripe sent a response that Stripe's types don't allow"
 
 
 @asynccontextmanager
 async def serving_in_process(settings: Settings, bound: socket.socket, url: str) -> AsyncIterator[Service]:
-    """Run the service as a process of its own, on the socket's port."""
+    """Run the service in its own process, on the socket's port."""
     bound.close()
     service = Service(settings, url)
     try:
@@ -396,7 +397,7 @@ async def _settings(
         "stripe_url": sandbox_url,
         "stripe_api_key": SecretStr(key),
         "stripe_timeout": timedelta(seconds=10),
-        "stripe_rate_limit": 1000,  # the limiter is there, and holds nobody up
+        "stripe_rate_limit": 1000,  # high enough not to delay a test
         "stripe_endpoint_rate_limit": 1000,
         "webhook_secrets": (SecretStr(made.json()["secret"]),),
         "oidc_issuer": issuer_url,

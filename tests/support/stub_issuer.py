@@ -1,4 +1,4 @@
-"""An identity provider in the test's own loop, whose every answer a test decides, and which counts what it is asked."""
+"""An identity provider in the test's event loop. The test sets its responses, and it counts requests."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 def new_key(algorithm: str) -> PrivateKey:
-    """Return a key that such tokens are signed with."""
+    """Return a new private key for an algorithm."""
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm.startswith("ES"):
@@ -25,7 +25,7 @@ def new_key(algorithm: str) -> PrivateKey:
 
 
 def public_jwk(key: PrivateKey, **members: str) -> dict[str, Any]:
-    """Return the public half as it is published."""
+    """Return the public key as a JWK."""
     match key:
         case rsa.RSAPrivateKey():
             made = RSAAlgorithm.to_jwk(key.public_key())
@@ -37,7 +37,7 @@ def public_jwk(key: PrivateKey, **members: str) -> dict[str, Any]:
 
 
 class StubIssuer:
-    """What it publishes, and how often it was asked."""
+    """The published documents, and the number of requests."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -46,16 +46,16 @@ class StubIssuer:
         self.status = 200
         self.asked = 0
 
-    async def say_discovery(self, _: web.Request) -> web.Response:
+    async def serve_discovery(self, _: web.Request) -> web.Response:
         self.asked += 1
         said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.discovery}
         return web.json_response(said, status=self.status)
 
-    async def say_keys(self, _: web.Request) -> web.Response:
+    async def serve_keys(self, _: web.Request) -> web.Response:
         return web.json_response({"keys": self.keys}, status=self.status)
 
     def token(self, key: PrivateKey, algorithm: str, *, kid: str | None = None, **claims: Any) -> str:
-        """Return a good token, but for what is asked otherwise. A claim of None is left out."""
+        """Return a valid token with changed claims. A claim of None is omitted."""
         now = int(time.time())
         said = {"iss": self.url, "aud": "newsstand", "sub": "user-1", "iat": now, "exp": now + 600} | claims
         headers = {"typ": "at+jwt"} | ({"kid": kid} if kid else {})
@@ -64,11 +64,11 @@ class StubIssuer:
 
 @asynccontextmanager
 async def stub_issuer() -> AsyncIterator[StubIssuer]:
-    """Serve one on a free port."""
+    """Run a stub issuer on a free port."""
     provider = StubIssuer()
     made = web.Application()
-    made.router.add_get("/.well-known/openid-configuration", provider.say_discovery)
-    made.router.add_get("/keys", provider.say_keys)
+    made.router.add_get("/.well-known/openid-configuration", provider.serve_discovery)
+    made.router.add_get("/keys", provider.serve_keys)
     runner = web.AppRunner(made)
     await runner.setup()
     try:
@@ -82,7 +82,7 @@ async def stub_issuer() -> AsyncIterator[StubIssuer]:
 
 
 def unsigned(token: str, **header: str) -> str:
-    """Return a token with another header, its signature as it was."""
+    """Return a token with another header and the same signature."""
     _, claims, signature = token.split(".")
     said = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
     return f"{said}.{claims}.{signature}"

@@ -1,10 +1,10 @@
-"""A reader on trial: Stripe's Dashboard makes such a subscription, our checkout does not."""
+"""Trial subscriptions. Only the Dashboard creates them; our checkout does not."""
 
 from tests.support.shop import Person, Shop
 
 
 async def start_trial(shop: Shop, reader: Person, *, days: int = 30) -> str:
-    """Have somebody begin a trial of the digital edition, with a card; return the subscription's id at Stripe."""
+    """Start a trial of the digital edition with a card; return the Stripe id of the subscription."""
     await shop.open_checkout(reader)
     (customer,) = await shop.stripe_customers()
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])

@@ -60,8 +60,8 @@ async def test_signing_keys_are_rotated_while_the_service_runs(shop: Shop) -> No
     new, _, when = said.partition(" ")
     assert when.startswith("signs from "), when
     before = key_states(listed)
-    (api_key,) = [key for key, doing in before.items() if doing == "valid"]
-    assert before == {api_key: "valid", old: "signs", new: "will sign"}
+    (api_key,) = [key for key, state in before.items() if state == "active"]
+    assert before == {api_key: "active", old: "signs", new: "will sign"}
     async with edge_at_a_new_process(shop) as (edge, http):
         published = (await http.get("/.well-known/jwks.json")).json()["keys"]
         assert {key["kid"] for key in published} == {old, new}

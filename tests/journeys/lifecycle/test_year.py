@@ -31,11 +31,11 @@ async def killable_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterat
         yield opened
 
 
-async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[float, float], kill: float) -> None:
+async def simulate(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[float, float], kill: float) -> None:
     """Run the simulation, and compare our records with Stripe's."""
     print(f"NEWSSTAND_TEST_SEED={seed}")  # shown with a failure
     rng = Random(seed)
-    lives = [
+    simulated = [
         SimulatedReader(
             shop=shop,
             person=shop.person(f"reader-{n}"),
@@ -44,18 +44,18 @@ async def a_year(shop: Shop, *, seed: int, readers: int, days: int, step: tuple[
         )
         for n in range(readers)
     ]
-    year = Simulation(shop=shop, rng=rng, lives=lives)
-    await year.goes_by(random_moments(rng, days=days, step=step), kill=kill)
-    print(Counter(line for life in lives for line in life.diary if not line.startswith(" ")))
-    await year.the_books_agree()
-    await year.nothing_is_left_over()
+    simulation = Simulation(shop=shop, rng=rng, readers=simulated)
+    await simulation.run(random_moments(rng, days=days, step=step), kill=kill)
+    print(Counter(line for reader in simulated for line in reader.diary if not line.startswith(" ")))
+    await simulation.check_records()
+    await simulation.check_nothing_pending()
 
 
 async def test_a_short_simulated_year_of_a_few_readers(shop: Shop) -> None:
-    await a_year(shop, seed=SEED, readers=10, days=400, step=(15, 60), kill=0.0)
+    await simulate(shop, seed=SEED, readers=10, days=400, step=(15, 60), kill=0.0)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 async def test_a_simulated_year_of_three_hundred_readers(killable_shop: Shop) -> None:
-    await a_year(killable_shop, seed=SEED, readers=READERS, days=430, step=(2, 10), kill=0.1)
+    await simulate(killable_shop, seed=SEED, readers=READERS, days=430, step=(2, 10), kill=0.1)

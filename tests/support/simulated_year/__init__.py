@@ -1,6 +1,6 @@
 """
-A year of a magazine: readers with lives of their own, weather between Stripe and us, and an oracle that knows neither.
+A simulated year of a magazine: readers who act at random, network faults, and an independent model of access.
 
-The oracle reads Stripe's books alone and says what must be true of each reader; it shares no line with the service's rules,
-so a rule that is wrong in the service is a difference here. Everything random comes from one seed.
+The model computes each reader's access from Stripe's records alone. It shares no code with the service, so a wrong rule in
+the service shows as a difference. All random numbers come from one seed.
 """

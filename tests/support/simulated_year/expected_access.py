@@ -1,8 +1,8 @@
 """
-What must be true of a reader, by Stripe's books alone.
+The access that a reader must have according to Stripe's records alone.
 
-The rules are those of docs/concepts, said once more and in another way than in the service: here a term is looked up
-from the books each time it is asked for, there it is derived once, kept and fenced.
+The rules are those of docs/concepts, implemented independently of the service: this module derives terms from the records
+each time, while the service derives them once and stores them.
 """
 
 from collections.abc import Iterator, Set
@@ -12,39 +12,39 @@ from tests.support.simulated_year.stripe_records import Json, StripeRecords
 
 DAY = 86400
 ALLOWANCE, GRACE = 3 * DAY, 14 * DAY
-TAKEN_BACK = {"needs_response", "under_review", "appeal_needs_response", "appeal_under_review"}
-# A refund that says so ends the term, in whatever part; one that says nothing was made by hand, and does when it is whole.
+OPEN_DISPUTE = {"needs_response", "under_review", "appeal_needs_response", "appeal_under_review"}
+# A refund with one of these bases ends the term, even a partial one. A manual refund ends it only if it is full.
 ENDING = {"guarantee", "unserved_issues", "duplicate", "paid_after_end", "fraud_warning"}
 
 
 @dataclass(frozen=True)
 class ExpectedAccess:
-    """Whether a reader may read, and until when (in epoch seconds; None: not)."""
+    """Whether a reader has access, and until when (in epoch seconds; None without access)."""
 
     allowed: bool
     until: int | None
-    reach: int = 0  # until when without a gap, should nothing new be heard
+    reach: int = 0  # the end of continuous access if nothing changes
 
 
 @dataclass(frozen=True)
 class _Term:
     starts: int
     ends: int
-    gone: str | None  # why it is never granted
+    gone: str | None  # why the term grants nothing
     suspended: bool
 
 
-def expected_access(books: StripeRecords, customer: str, *, now: int, ended_for_one: Set[str]) -> ExpectedAccess:
+def expected_access(books: StripeRecords, customer: str, *, now: int, ended_by_bank: Set[str]) -> ExpectedAccess:
     """
-    Say whether a customer may read at ``now``.
+    Return the access that a customer must have at ``now``.
 
-    :param ended_for_one: the subscriptions that a lost dispute or a warning of fraud ended: what other payments bought there
-        runs to its end. The books do not tell why a subscription was cancelled.
+    :param ended_by_bank: the subscriptions that a lost dispute or a fraud warning ended. The terms of other payments
+        run to their end. Stripe's records do not say why a subscription was canceled.
     """
     spells = [
         spell
         for subscription in books.subscriptions.get(customer, [])
-        for spell in _spells(books, subscription, for_one=subscription["id"] in ended_for_one)
+        for spell in _spells(books, subscription, by_bank=subscription["id"] in ended_by_bank)
     ]
     running = [until for starts, until in spells if starts <= now < until]
     reach = max(running, default=0)
@@ -53,7 +53,7 @@ def expected_access(books: StripeRecords, customer: str, *, now: int, ended_for_
     return ExpectedAccess(bool(running), max(running, default=None), reach)
 
 
-def _spells(books: StripeRecords, subscription: Json, *, for_one: bool) -> Iterator[tuple[int, int]]:
+def _spells(books: StripeRecords, subscription: Json, *, by_bank: bool) -> Iterator[tuple[int, int]]:
     terms = list(_terms(books, subscription))
     counted = [term for term in terms if term.gone is None]
     newest = max((term.ends for term in counted), default=0)
@@ -66,7 +66,7 @@ def _spells(books: StripeRecords, subscription: Json, *, for_one: bool) -> Itera
         if term.ends == newest and ended is None:
             spells += _beyond(subscription, term.ends)
         for starts, until in spells:
-            if ended is None or (for_one and term.starts < ended):
+            if ended is None or (by_bank and term.starts < ended):
                 yield starts, until
             elif starts < ended:
                 yield starts, min(until, ended)
@@ -74,7 +74,7 @@ def _spells(books: StripeRecords, subscription: Json, *, for_one: bool) -> Itera
 
 def _beyond(subscription: Json, ends: int) -> list[tuple[int, int]]:
     if subscription["pause_collection"] is not None:
-        return []  # what comes next is not charged, so nothing is expected
+        return []  # the next period is not charged, so no payment is expected
     if subscription["status"] == "past_due":
         return [(ends, ends + GRACE)]
     stops = subscription["cancel_at"]
@@ -99,11 +99,11 @@ def _terms(books: StripeRecords, subscription: Json) -> Iterator[_Term]:
         gone = "dispute_lost" if "lost" in statuses else None
         for payment, intent in zip(payments, intents, strict=True):
             gone = gone or _ended_by_refund(books, intent, payment["amount_paid"])
-        yield _Term(line["period"]["start"], line["period"]["end"], gone, bool(statuses & TAKEN_BACK))
+        yield _Term(line["period"]["start"], line["period"]["end"], gone, bool(statuses & OPEN_DISPUTE))
 
 
 def _ended_by_refund(books: StripeRecords, intent: str, paid: int) -> str | None:
-    # One that failed in the end had ended the term before, and by policy access stays ended.
+    # A refund ended the term even if it failed later: by policy, access stays ended.
     given = books.refunds.get(intent, [])
     for refund in given:
         if refund["metadata"].get("newsstand_basis") in ENDING:
@@ -112,7 +112,7 @@ def _ended_by_refund(books: StripeRecords, intent: str, paid: int) -> str | None
     for by_hand in (refund for refund in back if "newsstand_refund" not in refund["metadata"]):
         if sum(r["amount"] for r in back if r["created"] <= by_hand["created"]) >= paid > 0:
             return "by_hand"
-    return None  # goodwill, though it be the rest of what had gone back in part by hand
+    return None  # goodwill, even if it refunds the rest after a manual partial refund
 
 
 def _product(line: Json) -> str:

@@ -1,10 +1,10 @@
-"""The weather between Stripe and us: lost, doubled and late webhooks, faults before and after their effect, lost replies."""
+"""Network faults: lost, repeated and late webhooks, errors before and after their effect, and lost responses."""
 
 from random import Random
 
 from tests.support.shop import Shop
 
-# Not the test clock's: the service would be asked at one time and think of another, which is no fault of the network's.
+# Without the test clock's paths: the service would use a wrong time, which is no network fault.
 PATHS = [
     "/v1/subscriptions*",
     "/v1/invoices*",
@@ -26,9 +26,9 @@ NO_FAULTS = {"loss": 0.0, "duplicates": 0.0, "order": "made", "delay_seconds": 0
 
 
 async def start_faults(shop: Shop, rng: Random) -> bool:
-    """Have a day's weather. Returns whether webhooks get lost, retries and all."""
+    """Start random faults for a day. Return whether webhooks may be lost for good."""
     if rng.random() < 0.2:
-        return False  # a fair day
+        return False  # a day without faults
     loss = rng.choice([0.0, 0.0, 0.0, 0.3])
     settings = {
         "loss": loss,
@@ -45,6 +45,6 @@ async def start_faults(shop: Shop, rng: Random) -> bool:
 
 
 async def stop_faults(shop: Shop) -> None:
-    """Have it end."""
+    """Stop all faults."""
     await shop.stripe.delete("/_sandbox/faults")
     await shop.stripe.put("/_sandbox/settings", json=NO_FAULTS)

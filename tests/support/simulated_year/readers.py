@@ -1,4 +1,4 @@
-"""The lives of readers: what each does of a day, as it comes to their minds, to their banks or to the publisher's staff."""
+"""Simulated readers: the random daily actions of readers, their banks and the publisher's staff."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,31 +18,31 @@ Act = Callable[[], Awaitable[object]]
 
 @dataclass
 class SimulatedReader:
-    """One reader. What they do depends on Stripe's books of the evening before, and on their own chance."""
+    """One reader, whose actions depend on Stripe's records of the evening before and on random numbers."""
 
     shop: Shop
     person: Person
     rng: Random
-    eagerness: float = 0.15  # of doing something on a day
+    eagerness: float = 0.15  # the probability of an action on a day
     diary: list[str] = field(default_factory=list)
-    ended_for_one: set[str] = field(default_factory=set)  # subscriptions that a bank's verdict ended
-    moved: bool = False  # something was done today
+    ended_by_bank: set[str] = field(default_factory=set)  # subscriptions that a lost dispute or a fraud warning ended
+    moved: bool = False  # whether the reader acted today
     _clicks: int = 0
 
-    async def lives_a_day(self, books: StripeRecords, customer: str | None, *, now: int) -> None:
-        """Do at most one thing."""
+    async def act_for_a_day(self, books: StripeRecords, customer: str | None, *, now: int) -> None:
+        """Run at most one random action."""
         self.moved = False
         held = [s for s in books.subscriptions.get(customer or "", []) if s["status"] in LIVE]
         if not held:
             if self.rng.random() < (0.5 if customer is None else self.eagerness / 2):
-                await self._does("subscribes", self._subscribe)
+                await self._run("subscribes", self._subscribe)
             return
-        in_trouble = any(s["status"] == "past_due" for s in held)  # they are told, and most look after it
+        in_trouble = any(s["status"] == "past_due" for s in held)  # readers are notified, and most react
         if self.rng.random() < (max(self.eagerness, 0.4) if in_trouble else self.eagerness):
-            name, act = self._chooses(books, held[-1], now=now)
-            await self._does(name, act)
+            name, act = self._choose(books, held[-1], now=now)
+            await self._run(name, act)
 
-    async def _does(self, name: str, act: Act) -> None:
+    async def _run(self, name: str, act: Act) -> None:
         self.moved = True
         self.diary.append(name)
         try:
@@ -50,7 +50,7 @@ class SimulatedReader:
         except (TimeoutError, httpx2.TransportError) as failure:
             self.diary.append(f"  {type(failure).__name__}")
 
-    def _chooses(self, books: StripeRecords, held: Json, *, now: int) -> tuple[str, Act]:
+    def _choose(self, books: StripeRecords, held: Json, *, now: int) -> tuple[str, Act]:
         stripe_id, path = held["id"], f"/v1/subscriptions/{held['id']}"
         invoices = books.invoices.get(stripe_id, [])
         paid = [
@@ -70,37 +70,41 @@ class SimulatedReader:
             return self._bank_decides(open_disputes[0], stripe_id)
         period_end = max(item["current_period_end"] for item in held["items"]["data"])
         choices: list[tuple[float, str, Act]] = [
-            (6, "lets it end", lambda: self._click("/v1/me/subscription/cancel", {"when": "period_end"})),
-            (2, "ends it now", lambda: self._click("/v1/me/subscription/cancel", {"when": "now"})),
-            (3, "portal: ends with the period", lambda: self._hand(path, cancel_at=str(period_end))),
-            (3, "dashboard: ends with the period", lambda: self._hand(path, cancel_at_period_end="true")),
-            (1, "dashboard: ended at once", lambda: self._hand(path, method="DELETE")),
-            (6, "the card goes bad", lambda: self._card(held, "pm_card_chargeCustomerFail")),
+            (
+                6,
+                "cancels at the end of the term",
+                lambda: self._click("/v1/me/subscription/cancel", {"when": "period_end"}),
+            ),
+            (2, "cancels now", lambda: self._click("/v1/me/subscription/cancel", {"when": "now"})),
+            (3, "portal: ends with the period", lambda: self._in_dashboard(path, cancel_at=str(period_end))),
+            (3, "dashboard: ends with the period", lambda: self._in_dashboard(path, cancel_at_period_end="true")),
+            (1, "dashboard: ends now", lambda: self._in_dashboard(path, method="DELETE")),
+            (6, "the card is declined from now on", lambda: self._card(held, "pm_card_chargeCustomerFail")),
         ]
         if held["pause_collection"] is None:
             rest = {"pause_collection[behavior]": self.rng.choice(["void", "keep_as_draft", "mark_uncollectible"])}
-            choices += [(3, "pauses for the summer", lambda: self._hand(path, **rest))]
+            choices += [(3, "pauses", lambda: self._in_dashboard(path, **rest))]
         else:
-            choices += [(15, "is back from the summer", lambda: self._hand(path, pause_collection=""))]
+            choices += [(15, "resumes from the pause", lambda: self._in_dashboard(path, pause_collection=""))]
         if scheduled:
             choices += [(20, "resumes", lambda: self._click("/v1/me/subscription/resume"))]
         if held["status"] == "past_due":
-            choices += [(60, "mends the card", lambda: self._card(held, "pm_card_visa", pay=invoices[-1]["id"]))]
+            choices += [(60, "replaces the card", lambda: self._card(held, "pm_card_visa", pay=invoices[-1]["id"]))]
         if paid:
             intent, amount = self.rng.choice(paid)
             part = self.rng.randint(1, max(1, amount - 1))
             choices += [
-                (6, "clicks on refund", self._refunds),
+                (6, "requests a refund", self._refunds),
                 (4, "an agent refunds", lambda: self._agent_refunds(intent)),
-                (2, "dashboard: refunds it", lambda: self._hand("/v1/refunds", payment_intent=intent)),
+                (2, "dashboard: full refund", lambda: self._in_dashboard("/v1/refunds", payment_intent=intent)),
                 (
                     2,
-                    "dashboard: refunds a part",
-                    lambda: self._hand("/v1/refunds", payment_intent=intent, amount=str(part)),
+                    "dashboard: partial refund",
+                    lambda: self._in_dashboard("/v1/refunds", payment_intent=intent, amount=str(part)),
                 ),
-                (4, "disputes it", lambda: self._bank(intent, "dispute", reason="product_not_received")),
-                (2, "asks the bank", lambda: self._bank(intent, "dispute", kind="inquiry")),
-                (1, "the bank warns", lambda: self._warned(intent, stripe_id)),
+                (4, "disputes the payment", lambda: self._bank(intent, "dispute", reason="product_not_received")),
+                (2, "opens an inquiry", lambda: self._bank(intent, "dispute", kind="inquiry")),
+                (1, "the bank sends a fraud warning", lambda: self._warned(intent, stripe_id)),
                 (2, "pays in a second tab", lambda: self._second_tab(held)),
             ]
         weights = [weight for weight, _, _ in choices]
@@ -123,7 +127,7 @@ class SimulatedReader:
             await self.shop.get(f"/v1/checkout-sessions/{opened.json()['id']}", self.person)
 
     async def _second_tab(self, held: Json) -> None:
-        """Pay a checkout that was left open in another tab."""
+        """Pay a checkout that is open in another tab."""
         wanted = {
             "mode": "subscription",
             "customer": held["customer"],
@@ -136,7 +140,7 @@ class SimulatedReader:
             await self.shop.pay_checkout(session.json()["url"])
 
     async def _click(self, path: str, body: object = None, **headers: str) -> None:
-        """Click in the account, again while the service says that it is busy."""
+        """Send a request as the reader, and repeat it while the service is busy."""
         for _ in range(TRIES):
             answer = await self.shop.post(path, self.person, body, **headers)
             assert answer.status_code < 500 or answer.status_code == 503, (path, answer.text)
@@ -159,7 +163,7 @@ class SimulatedReader:
             return
         allowed = [quote for quote in answer.json()["quotes"] if quote["allowed"]]
         if not allowed:
-            self.diary.append("  on no basis")
+            self.diary.append("  no basis allowed")
             return
         quote = self.rng.choice(allowed)
         self._clicks += 1
@@ -187,7 +191,7 @@ class SimulatedReader:
 
         async def decide() -> None:
             if verdict == "lost":
-                self.ended_for_one.add(stripe_id)
+                self.ended_by_bank.add(stripe_id)
             await self.shop.stripe.post(f"/_sandbox/disputes/{dispute['id']}", json={"status": verdict})
 
         return f"the bank says {verdict}", decide
@@ -195,7 +199,7 @@ class SimulatedReader:
     async def _warned(self, intent: str, stripe_id: str) -> None:
         warned = await self._bank(intent, "warn")
         if warned.get("actionable"):
-            self.ended_for_one.add(stripe_id)
+            self.ended_by_bank.add(stripe_id)
 
     async def _bank(self, intent: str, what: str, **wanted: str) -> Json:
         for _ in range(TRIES):
@@ -211,11 +215,11 @@ class SimulatedReader:
         )
         if attached.status_code == 200:
             card = {"default_payment_method": attached.json()["id"]}
-            await self._hand(f"/v1/subscriptions/{held['id']}", **card)
+            await self._in_dashboard(f"/v1/subscriptions/{held['id']}", **card)
             if pay is not None:
-                await self._hand(f"/v1/invoices/{pay}/pay", payment_method=attached.json()["id"])
+                await self._in_dashboard(f"/v1/invoices/{pay}/pay", payment_method=attached.json()["id"])
 
-    async def _hand(self, path: str, *, method: str = "POST", **fields: str) -> None:
-        """Do something in Stripe's own pages. What came of it stands in the books, whatever the answer was."""
+    async def _in_dashboard(self, path: str, *, method: str = "POST", **fields: str) -> None:
+        """Send a request as Stripe's own pages would. It may fail; Stripe's records show the result."""
         answer = await self.shop.stripe.request(method, path, data=fields or None)
         self.diary.append(f"  {answer.status_code}")

@@ -1,4 +1,4 @@
-"""The year itself: something is done, time is wound, and of an evening Stripe's books are compared with the oracle's."""
+"""The simulation: readers act, time advances, and each evening their access is compared with the expected one."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,69 +10,71 @@ from tests.support.simulated_year import expected_access, network_faults, stripe
 from tests.support.simulated_year.readers import SimulatedReader
 from tests.support.simulated_year.stripe_records import StripeRecords
 
-AT_ONCE = 8  # readers who do something at the same moment
+AT_ONCE = 8  # readers who act at the same time
 CONFIRMED = ("pending", "requires_action", "succeeded")
 
-_KNOCK = """
+_ADD_EVENTS = """
 INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)
 SELECT 'knk_year_' || $2 || '_' || key, 'newsstand.year', key, 'received', '{}', key, now() FROM unnest($1::text[]) key
 """
-_SWEEP = """
+_ADD_SWEEP = """
 INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key, due_at)
 VALUES ($1, 'reconcile', 'operator:year', false, 'events', '{}', '{}', 'reconcile', now())
 """
-# Only what was put back with a pause: what is due much later has its reason, such as a refund that is on its way.
-_HURRY = "UPDATE {} SET due_at = now() WHERE due_at > now() AND due_at < now() + interval '30 minutes'"
+# Only rows delayed after a failure: rows due much later, such as pending refunds, keep their time.
+_MAKE_DUE = "UPDATE {} SET due_at = now() WHERE due_at > now() AND due_at < now() + interval '30 minutes'"
 
 
 @dataclass
 class Simulation:
-    """A shop, its readers, and what is known of them."""
+    """A shop, its readers, and the state of the simulation."""
 
     shop: Shop
     rng: Random
-    lives: list[SimulatedReader]
+    readers: list[SimulatedReader]
     now: datetime = START_TIME
     customers: dict[str, str] = field(default_factory=dict)  # by the reader's sub
-    reach: dict[str, int] = field(default_factory=dict)  # until when each could read, as of the last evening
+    reach: dict[str, int] = field(default_factory=dict)  # the end of each reader's access, as of the last evening
     kills: int = 0
     evenings: int = 0
 
-    async def goes_by(self, moments: list[datetime], *, kill: float = 0.0) -> None:
-        """Let the year go by: at each of the moments it is evening."""
+    async def run(self, moments: list[datetime], *, kill: float = 0.0) -> None:
+        """Run the simulation; each of the moments is an evening."""
         await self.shop.stripe.put(
             "/_sandbox/settings", json={"refund_seconds": 7 * 86400, "retry_seconds": [0.2, 0.5, 1, 1, 1, 1]}
         )
         seen = await stripe_records.read(self.shop)
         for number, moment in enumerate(moments, 1):
-            print(f"evening {number} of {len(moments)}: {moment:%Y-%m-%d}", flush=True)  # a long run is watched
+            print(
+                f"evening {number} of {len(moments)}: {moment:%Y-%m-%d}", flush=True
+            )  # shows the progress of a long run
             losing = await network_faults.start_faults(self.shop, self.rng)
-            await self._all_live_a_day(seen)
+            await self._all_readers_act(seen)
             if self.shop.process is not None and self.rng.random() < kill:
                 self.shop.process.kill()
                 self.kills += 1
-                losing = True  # what could not be delivered meanwhile may have been given up
-                await self._wind(moment)
+                losing = True  # deliveries during the restart may have failed for good
+                await self._advance_to(moment)
                 await self.shop.process.start()
             else:
-                await self._wind(moment)
+                await self._advance_to(moment)
             self.now = moment
             await network_faults.stop_faults(self.shop)
-            await self._nobody_is_locked_out_meanwhile()
-            await self._calms_down(lost=losing)
+            await self._check_renewal_allowance()
+            await self._wait_until_idle(lost=losing)
             seen = await stripe_records.read(self.shop)
-            await self._everybody_reads_who_may(seen)
+            await self._check_access(seen)
 
-    async def _all_live_a_day(self, seen: StripeRecords) -> None:
+    async def _all_readers_act(self, seen: StripeRecords) -> None:
         at_once = asyncio.Semaphore(AT_ONCE)
 
-        async def one(life: SimulatedReader) -> None:
+        async def one(reader: SimulatedReader) -> None:
             async with at_once:
-                await life.lives_a_day(seen, self.customers.get(life.person.sub), now=int(self.now.timestamp()))
+                await reader.act_for_a_day(seen, self.customers.get(reader.person.sub), now=int(self.now.timestamp()))
 
-        await asyncio.gather(*(one(life) for life in self.lives))
+        await asyncio.gather(*(one(reader) for reader in self.readers))
 
-    async def _wind(self, moment: datetime) -> None:
+    async def _advance_to(self, moment: datetime) -> None:
         clock = f"/v1/test_helpers/test_clocks/{self.shop.clock}"
         answer = await self.shop.stripe.post(f"{clock}/advance", data={"frozen_time": str(int(moment.timestamp()))})
         assert answer.status_code == 200, answer.text
@@ -80,80 +82,82 @@ class Simulation:
             while (await self.shop.stripe_get(clock))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
-    async def _calms_down(self, *, lost: bool) -> None:
-        """Let all be told and done."""
+    async def _wait_until_idle(self, *, lost: bool) -> None:
+        """Wait until all events are delivered and all work is done."""
         self.evenings += 1
         await self.shop.wait_for_deliveries()
         if lost:
-            await self._reconciles()
-        await self._works_off()
+            await self._reconcile()
+        await self._finish_work()
         for row in await self.shop.rows("SELECT sub, stripe_customer_id FROM subscribers"):
             if row["stripe_customer_id"]:
                 self.customers[row["sub"]] = row["stripe_customer_id"]
 
-    async def _reconciles(self) -> None:
-        """Find what was lost on the way, as the comparison of the books does every night."""
+    async def _reconcile(self) -> None:
+        """Find lost events by a reconciliation, as every night."""
         sweep = f"swp_year_{self.evenings}"
-        await self.shop.rows(_SWEEP, sweep)
-        # The events of disputes are dated by the wall clock, for a dispute names no customer whose clock could be asked. By
-        # the year's clock they are long forgotten, so the sweep cannot find them: they are knocked for.
+        await self.shop.rows(_ADD_SWEEP, sweep)
+        # Events of disputes have times of the wall clock, because a dispute has no customer with a test clock. By the
+        # simulated time they are too old for the sweep to find, so events are added for them.
         disputed = {one["payment_intent"] for one in await stripe_records.list_all(self.shop, "/v1/disputes")}
         keys = [f"payment:{intent}" for intent in sorted(disputed)]
-        await self.shop.rows(_KNOCK, keys, str(self.evenings))
+        await self.shop.rows(_ADD_EVENTS, keys, str(self.evenings))
         async with asyncio.timeout(110):
             while (await self.shop.rows("SELECT finished_at FROM sweeps WHERE id = $1", sweep))[0][
                 "finished_at"
             ] is None:
-                await self.shop.execute(_HURRY.format("sweeps") + " AND by = 'operator:year'")
+                await self.shop.execute(_MAKE_DUE.format("sweeps") + " AND by = 'operator:year'")
                 await asyncio.sleep(0.1)
 
-    async def _works_off(self) -> None:
+    async def _finish_work(self) -> None:
         async with asyncio.timeout(110):
-            sent = -1  # what is done makes Stripe tell of it, which is to be done as well
+            sent = -1  # completed work causes new events, which are processed, too
             while sent != (sent := await self.shop.wait_for_deliveries()):
                 while (left := await self.shop.count_pending_work()) > 0:
                     for table in ("events", "refunds", "subscriptions"):
-                        await self.shop.execute(_HURRY.format(table))
+                        await self.shop.execute(_MAKE_DUE.format(table))
                     await asyncio.sleep(0.02 if left < 20 else 0.2)
 
-    async def _nobody_is_locked_out_meanwhile(self) -> None:
+    async def _check_renewal_allowance(self) -> None:
         """
-        See that who could read until now, has paid, and did nothing, can read before anybody has told us anything.
+        Check that paying readers who did nothing keep access before any event of the day arrives.
 
-        That is the renewal's allowance: Stripe's events may come up to three days late.
+        This is the renewal allowance: Stripe's events may arrive up to three days late.
         """
-        still = [x for x in self.lives if not x.moved and self.reach.get(x.person.sub, 0) > self.now.timestamp()]
-        refused = [life for life in still if not await self.shop.may_read(life.person)]
-        if refused:  # the books are long, and nearly always nobody is
+        still = [x for x in self.readers if not x.moved and self.reach.get(x.person.sub, 0) > self.now.timestamp()]
+        refused = [reader for reader in still if not await self.shop.may_read(reader.person)]
+        if refused:  # reading the records is slow and rarely necessary
             seen = await stripe_records.read(self.shop)
-            locked_out = [self._story(life, "is locked out") for life in refused if self._verdict(seen, life).allowed]
+            locked_out = [
+                self._story(reader, "is locked out") for reader in refused if self._verdict(seen, reader).allowed
+            ]
             assert locked_out == []
 
-    async def _everybody_reads_who_may(self, seen: StripeRecords) -> None:
-        """Compare what the service says of each reader with the oracle, to the second."""
-        for life in self.lives:
-            wanted, answer = self._verdict(seen, life), await self.shop.check(life.person)
+    async def _check_access(self, seen: StripeRecords) -> None:
+        """Compare each reader's access with the expected one, to the second."""
+        for reader in self.readers:
+            wanted, answer = self._verdict(seen, reader), await self.shop.check(reader.person)
             until = datetime.fromisoformat(answer["until"]).timestamp() if answer["allowed"] else None
             assert (answer["allowed"], until) == (wanted.allowed, wanted.until), self._story(
-                life, f"is told {answer}, and the books say {wanted}"
+                reader, f"gets {answer}, expected {wanted}"
             )
-            self.reach[life.person.sub] = wanted.reach
+            self.reach[reader.person.sub] = wanted.reach
 
-    def _verdict(self, seen: StripeRecords, life: SimulatedReader) -> expected_access.ExpectedAccess:
-        customer = self.customers.get(life.person.sub)
+    def _verdict(self, seen: StripeRecords, reader: SimulatedReader) -> expected_access.ExpectedAccess:
+        customer = self.customers.get(reader.person.sub)
         if customer is None:
             return expected_access.ExpectedAccess(False, None)
         return expected_access.expected_access(
-            seen, customer, now=int(self.now.timestamp()), ended_for_one=life.ended_for_one
+            seen, customer, now=int(self.now.timestamp()), ended_by_bank=reader.ended_by_bank
         )
 
-    def _story(self, life: SimulatedReader, what: str) -> str:
-        lines = "\n".join(life.diary)
-        customer = self.customers.get(life.person.sub)
-        return f"{life.person.sub} ({customer}) on {self.now:%Y-%m-%d %H:%M} {what}\n{lines}"
+    def _story(self, reader: SimulatedReader, what: str) -> str:
+        lines = "\n".join(reader.diary)
+        customer = self.customers.get(reader.person.sub)
+        return f"{reader.person.sub} ({customer}) on {self.now:%Y-%m-%d %H:%M} {what}\n{lines}"
 
-    async def the_books_agree(self) -> None:
-        """Compare Stripe's books with ours, to the cent."""
+    async def check_records(self) -> None:
+        """Compare our records with Stripe's, to the cent."""
         seen = await stripe_records.read(self.shop)
         ours = {
             r["id"]: (r["invoice_id"], r["amount"], r["currency"])
@@ -177,21 +181,21 @@ class Simulation:
             named = [r["metadata"]["newsstand_refund"] for r in each if "newsstand_refund" in r["metadata"]]
             assert len(named) == len(set(named)), f"{intent}: one refund of ours was paid twice"
 
-    async def nothing_is_left_over(self) -> None:
-        """See that nothing waits, nothing is dead, nobody pays twice, and nothing stays payable that buys nothing."""
+    async def check_nothing_pending(self) -> None:
+        """Check that no work is pending or dead, no reader pays twice, and no ended subscription can be paid."""
         seen = await stripe_records.read(self.shop)
         assert (
             await self.shop.rows("SELECT id, work_key, last_error FROM events WHERE state IN ('failed', 'dead')") == []
         )
         assert await self.shop.rows("SELECT id FROM refunds WHERE status = 'processing'") == []
-        assert len(seen.customers) == len(self.customers), "somebody is two customers"
+        assert len(seen.customers) == len(self.customers), "a reader has two customers"
         for customer, held in seen.subscriptions.items():
             live = [one["id"] for one in held if one["status"] in {"active", "trialing", "past_due"}]
             assert len(live) <= 1, f"{customer} has {live}"
             for one in held:
                 if one["status"] == "canceled":
                     payable = [i["id"] for i in seen.invoices.get(one["id"], []) if i["status"] in {"draft", "open"}]
-                    assert payable == [], f"{one['id']} is over, and can still be paid"
+                    assert payable == [], f"{one['id']} has ended but can still be paid"
         confirmed = await self.shop.rows(
             "SELECT r.id, count(a.id) AS told FROM refunds r LEFT JOIN audit_log a ON a.object_id = r.id"
             " AND a.action = 'refund.confirmed' WHERE r.recorded_at IS NOT NULL GROUP BY r.id"
@@ -200,7 +204,7 @@ class Simulation:
 
 
 def random_moments(rng: Random, *, days: int, step: tuple[float, float]) -> list[datetime]:
-    """Return moments through ``days``, each so many days after the one before."""
+    """Return random times within ``days``, with a number of days in ``step`` between them."""
     found, at = [], START_TIME.astimezone(UTC)
     while at < START_TIME + timedelta(days=days):
         at += timedelta(seconds=int(rng.uniform(*step) * 86400))

@@ -1,4 +1,4 @@
-"""Stripe's books, as the local Stripe holds them: all there is, read at one moment."""
+"""All records of an account at the local Stripe, read at one time."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,20 +12,20 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class StripeRecords:
-    """What Stripe knows, each thing under what it belongs to."""
+    """Stripe's records, grouped by the object they belong to."""
 
-    subscriptions: dict[str, list[Json]]  # by customer, the earliest first
-    invoices: dict[str, list[Json]]  # by subscription, the earliest first
+    subscriptions: dict[str, list[Json]]  # by customer, earliest first
+    invoices: dict[str, list[Json]]  # by subscription, earliest first
     refunds: dict[str, list[Json]]  # by payment intent
     disputes: dict[str, list[Json]]  # by payment intent
     customers: list[Json] = field(default_factory=list)
 
     def every_subscription(self) -> Iterable[Json]:
-        """Yield all of them."""
+        """Yield all subscriptions."""
         return (one for each in self.subscriptions.values() for one in each)
 
     def paid(self) -> dict[str, tuple[Json, int]]:
-        """Return every payment that arrived on an invoice of a subscription: the invoice, and how much."""
+        """Return the invoice and amount of every successful payment, by payment intent."""
         return {
             payment["payment"]["payment_intent"]: (invoice, payment["amount_paid"])
             for each in self.invoices.values()
@@ -36,7 +36,7 @@ class StripeRecords:
 
 
 async def list_all(shop: Shop, path: str, **query: str) -> list[Json]:
-    """Return all of a list, page by page."""
+    """Return all objects of a list, page by page."""
     found: list[Json] = []
     while True:
         more = {"starting_after": found[-1]["id"]} if found else {}
@@ -47,7 +47,7 @@ async def list_all(shop: Shop, path: str, **query: str) -> list[Json]:
 
 
 async def read(shop: Shop) -> StripeRecords:
-    """Read the books. Nothing may be misbehaving meanwhile."""
+    """Read the records. No faults may be active."""
     subscriptions, invoices, refunds, disputes = (
         defaultdict[str, list[Json]](list),
         defaultdict[str, list[Json]](list),
