@@ -1,4 +1,4 @@
-"""What many tests stand on. Each part is real: PostgreSQL, the identity provider, and Stripe's stand-in over HTTP."""
+"""Shared fixtures: a real PostgreSQL, an identity provider, and the local Stripe over HTTP."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ __all__ = ["sandbox"]
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
-    """One server for all workers of this run. It ends by itself when the last of them has."""
+    """Provide one server for all test workers. It stops by itself after the last of them."""
     base = tmp_path_factory.getbasetemp()
     server = Postgres(home_of(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base))
     server.prepare()
@@ -26,7 +26,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
 
 @pytest.fixture
 async def database(postgres: Postgres) -> AsyncIterator[str]:
-    """Give the address of a fresh, migrated database."""
+    """Provide the URL of a new, migrated database."""
     dsn = await postgres.create()
     yield dsn
     await postgres.drop(dsn)
@@ -34,7 +34,7 @@ async def database(postgres: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def sessions(database: str) -> AsyncIterator[Sessions]:
-    """Give transactions in a fresh, migrated database."""
+    """Provide sessions of a new, migrated database."""
     engine = make_engine(database, pool_size=5)
     yield make_sessions(engine)
     await engine.dispose()
@@ -51,6 +51,6 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def issuer() -> Iterator[Issuer]:
-    """Give a running identity provider that mints any token it is asked for."""
+    """Provide a running identity provider that mints any token."""
     with running_issuer() as running:
         yield running

@@ -1,4 +1,4 @@
-"""Nothing that must not be kept gets into a line of the log."""
+"""Log lines contain no secrets."""
 
 import json
 import logging
@@ -15,14 +15,14 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
 @pytest.mark.parametrize(
     "secret",
     [
-        pytest.param("sk_live_51AbC", id="a live key of Stripe's"),
-        pytest.param("rk_test_51AbC", id="a restricted key"),
-        pytest.param("whsec_AbC123", id="a webhook secret"),
-        pytest.param("nsk_AbC-_123", id="a key of ours"),
-        pytest.param(TOKEN, id="a token"),
-        pytest.param("4242424242424242", id="a card number"),
-        pytest.param("4242 4242 4242 4242", id="a card number in groups"),
-        pytest.param("://postgres:hunter2@", id="a password in an address"),
+        pytest.param("sk_live_51AbC", id="live key of Stripe"),
+        pytest.param("rk_test_51AbC", id="restricted key of Stripe"),
+        pytest.param("whsec_AbC123", id="webhook secret"),
+        pytest.param("nsk_AbC-_123", id="our API key"),
+        pytest.param(TOKEN, id="token"),
+        pytest.param("4242424242424242", id="card number"),
+        pytest.param("4242 4242 4242 4242", id="card number in groups"),
+        pytest.param("://postgres:hunter2@", id="password in a URL"),
     ],
 )
 def test_a_secret_is_redacted_within_a_sentence(secret: str) -> None:

@@ -1,4 +1,4 @@
-"""Settings refuse what is dangerous, by the setting's name and never with its value."""
+"""Dangerous settings are rejected by name, without their values."""
 
 import os
 from datetime import timedelta
@@ -37,40 +37,40 @@ def test_consistent_live_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        pytest.param({"STRIPE_API_KEY": "sk_live_51real"}, "STRIPE_URL", id="a live key with the sandbox's address"),
+        pytest.param({"STRIPE_API_KEY": "sk_live_51real"}, "STRIPE_URL", id="live key with the sandbox's URL"),
         pytest.param(
             {"STRIPE_API_KEY": "rk_live_51real", "STRIPE_URL": "https://proxy.example"},
             "STRIPE_URL",
-            id="a restricted live key with another address than Stripe's",
+            id="restricted live key with a URL other than Stripe's",
         ),
         pytest.param(
             {**LIVE, "CLOCK_URL": "https://api.stripe.com/v1/test_helpers/test_clocks/clock_1"},
             "CLOCK_URL",
-            id="a live key with a test clock",
+            id="live key with a test clock",
         ),
         pytest.param(
             {**LIVE, "WEBHOOK_SECRETS": SANDBOX_WEBHOOK_SECRET},
             "WEBHOOK_SECRETS",
-            id="the sandbox's secret with Stripe's address",
+            id="sandbox's webhook secret with Stripe's URL",
         ),
         pytest.param(
             {**LIVE, "WEBHOOK_SECRETS": f"whsec_real,{SANDBOX_WEBHOOK_SECRET}"},
             "WEBHOOK_SECRETS",
-            id="the sandbox's secret among others",
+            id="sandbox's webhook secret among others",
         ),
         pytest.param(
             {"STRIPE_URL": "https://api.stripe.com", "WEBHOOK_SECRETS": "whsec_real"},
             "STRIPE_API_KEY",
-            id="the sandbox's key with Stripe's address",
+            id="sandbox's key with Stripe's URL",
         ),
-        pytest.param({"STRIPE_API_KEY": "pk_test_51real"}, "STRIPE_API_KEY", id="a publishable key"),
-        pytest.param({"WEBHOOK_SECRETS": " , "}, "WEBHOOK_SECRETS", id="no webhook secret at all"),
-        pytest.param({"PUBLISHER_TIMEZONE": "Mars/Olympus"}, "PUBLISHER_TIMEZONE", id="an unknown time zone"),
-        pytest.param({"PUBLISHER_TIMEZONE": "../../etc/passwd"}, "PUBLISHER_TIMEZONE", id="a path for a time zone"),
-        pytest.param({"STRIPE_URL": "ftp://api.stripe.com"}, "STRIPE_URL", id="an address that is not HTTP's"),
-        pytest.param({"OIDC_ISSUER": "login.example.com"}, "OIDC_ISSUER", id="an issuer without https"),
-        pytest.param({"EVENT_ATTEMPTS": "0"}, "EVENT_ATTEMPTS", id="no attempt for an event"),
-        pytest.param({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", id="a word for a number"),
+        pytest.param({"STRIPE_API_KEY": "pk_test_51real"}, "STRIPE_API_KEY", id="publishable key"),
+        pytest.param({"WEBHOOK_SECRETS": " , "}, "WEBHOOK_SECRETS", id="no webhook secret"),
+        pytest.param({"PUBLISHER_TIMEZONE": "Mars/Olympus"}, "PUBLISHER_TIMEZONE", id="unknown time zone"),
+        pytest.param({"PUBLISHER_TIMEZONE": "../../etc/passwd"}, "PUBLISHER_TIMEZONE", id="path as time zone"),
+        pytest.param({"STRIPE_URL": "ftp://api.stripe.com"}, "STRIPE_URL", id="URL that is not HTTP"),
+        pytest.param({"OIDC_ISSUER": "login.example.com"}, "OIDC_ISSUER", id="issuer without https"),
+        pytest.param({"EVENT_ATTEMPTS": "0"}, "EVENT_ATTEMPTS", id="zero attempts for an event"),
+        pytest.param({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", id="word as number"),
     ],
 )
 def test_a_dangerous_or_invalid_setting_is_rejected_by_name(

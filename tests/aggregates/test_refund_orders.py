@@ -1,4 +1,4 @@
-"""Refunds that the service orders by itself, beside those that people asked for before it."""
+"""Refunds that the service orders automatically, with earlier refunds requested by people."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -35,7 +35,7 @@ PAID = 53_00
 
 
 async def paid(sessions: Sessions, *before: tuple[str, str, int]) -> tuple[Payment, str]:
-    """Have a reader pay 53.00, tax of 4.00 within it, and have people ask for some of it back before."""
+    """Create a payment of 53.00, including tax of 4.00, with earlier refunds requested by people."""
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         (first, *_) = await payments.of_subscription(session, held.id)
@@ -75,17 +75,17 @@ async def states(session: Session, payment: Payment) -> list[tuple[str, str, int
 @pytest.mark.parametrize(
     ("before", "amount", "ordered"),
     [
-        pytest.param([], None, 53_00, id="nothing before: all of it"),
-        pytest.param([], 24_00, 24_00, id="nothing before: so much as was ordered"),
-        pytest.param([], 60_00, 53_00, id="more than was paid: all of it"),
-        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], None, 23_00, id="a part went back: the rest"),
-        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], 20_00, 20_00, id="a part went back, and so much is left"),
-        pytest.param([(GOODWILL, SUCCEEDED, 40_00)], 24_00, 13_00, id="a person was first: what is left of it"),
-        pytest.param([(GOODWILL, PENDING, 40_00)], 24_00, 13_00, id="promised counts"),
-        pytest.param([(GOODWILL, REQUIRES_ACTION, 40_00)], None, 13_00, id="and what waits for the reader"),
-        pytest.param([(DASHBOARD, SUCCEEDED, 53_00)], 24_00, None, id="all went back by hand: nothing"),
-        pytest.param([(GOODWILL, SUCCEEDED, 53_00)], None, None, id="all went back: nothing"),
-        pytest.param([(GOODWILL, FAILED, 53_00)], 24_00, 24_00, id="it went back and came to nothing"),
+        pytest.param([], None, 53_00, id="no refund yet: full amount"),
+        pytest.param([], 24_00, 24_00, id="no refund yet: ordered amount"),
+        pytest.param([], 60_00, 53_00, id="more than paid: full amount"),
+        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], None, 23_00, id="partly refunded: the rest"),
+        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], 20_00, 20_00, id="partly refunded: ordered amount remains"),
+        pytest.param([(GOODWILL, SUCCEEDED, 40_00)], 24_00, 13_00, id="earlier request of a person: the rest"),
+        pytest.param([(GOODWILL, PENDING, 40_00)], 24_00, 13_00, id="pending refund counts"),
+        pytest.param([(GOODWILL, REQUIRES_ACTION, 40_00)], None, 13_00, id="refund that requires action counts"),
+        pytest.param([(DASHBOARD, SUCCEEDED, 53_00)], 24_00, None, id="fully refunded manually: nothing"),
+        pytest.param([(GOODWILL, SUCCEEDED, 53_00)], None, None, id="fully refunded: nothing"),
+        pytest.param([(GOODWILL, FAILED, 53_00)], 24_00, 24_00, id="failed refund does not count"),
     ],
 )
 async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
@@ -104,16 +104,16 @@ async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
         return
     assert made is not None
     assert (made.amount, made.status, made.requested_by) == (ordered, PROCESSING, "policy")
-    assert due == [made.id], "a worker pays it"
+    assert due == [made.id], "a worker processes the refund"
 
 
 @pytest.mark.parametrize(
     ("waiting", "amount", "gives_way"),
     [
-        pytest.param(40_00, None, True, id="all is owed: it gives way"),
-        pytest.param(40_00, 20_00, True, id="both do not fit"),
-        pytest.param(33_00, 20_00, False, id="both fit, to the cent"),
-        pytest.param(33_01, 20_00, True, id="a cent too much"),
+        pytest.param(40_00, None, True, id="full amount ordered: canceled"),
+        pytest.param(40_00, 20_00, True, id="too little for both: canceled"),
+        pytest.param(33_00, 20_00, False, id="exactly enough for both: kept"),
+        pytest.param(33_01, 20_00, True, id="one cent too much: canceled"),
     ],
 )
 async def test_a_pending_approval_is_dropped_if_an_ordered_refund_leaves_too_little(

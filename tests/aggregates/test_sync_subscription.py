@@ -1,4 +1,4 @@
-"""What the database holds us to: fences, one of each, and grants that are rebuilt from all there are."""
+"""Database constraints: saves are fenced by a version, some rows are unique, and grants are rebuilt from all sources."""
 
 import asyncio
 from dataclasses import replace
@@ -206,12 +206,12 @@ async def test_the_order_to_end_a_subscription_counts_once(sessions: Sessions) -
 
 
 async def test_what_is_to_be_done_for_an_end_is_not_put_to_rest_by_an_older_look(sessions: Sessions) -> None:
-    """A worker that found it running may say so after somebody has ended it, or Stripe has."""
+    """A worker may save an active state after the subscription has ended here or at Stripe."""
     async with sessions.begin() as session:
         _, held = await subscribed(session)
         await subscriptions.order_close(session, held.id)
         await subscriptions.rest(session, held.id)
-        assert await subscriptions.due(session, held.id) is None, "nothing is to be done for one that runs"
+        assert await subscriptions.due(session, held.id) is None, "an active subscription has no pending work"
 
         await subscriptions.order_end(session, held.id, by="cancel_now", now=NOW)
         await subscriptions.rest(session, held.id)

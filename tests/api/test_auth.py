@@ -1,4 +1,4 @@
-"""Who is calling: only whom the issuer vouches for gets in, and nobody is sent away for the issuer's faults."""
+"""Authentication: tokens of the identity provider, its outages, and API keys."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ async def provider() -> AsyncIterator[StubIssuer]:
         yield running
 
 
-# --- tokens of the issuer
+# --- access tokens
 
 
 async def test_a_valid_token_identifies_its_reader(auth: Authenticator, issuer: Issuer) -> None:
@@ -61,28 +61,28 @@ async def test_a_token_signed_with_an_elliptic_curve_key_is_accepted(auth: Authe
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        pytest.param({"alg": "none"}, "algorithm", id="not signed at all"),
+        pytest.param({"alg": "none"}, "algorithm", id="unsigned"),
         pytest.param({"alg": "HS256"}, "algorithm", id="signed with the public key as a shared secret"),
-        pytest.param({"forged": True}, "signature", id="signed by another key that calls itself the issuer's"),
+        pytest.param({"forged": True}, "signature", id="signed with another key under the issuer's key id"),
         pytest.param({"audience": "another-api"}, "audience", id="for another audience"),
         pytest.param({"audience": []}, "no aud", id="for no audience"),
         pytest.param({"issuer": "http://evil.example"}, "issuer", id="of another issuer"),
         pytest.param({"expires_in": -31}, "expired", id="expired"),
-        pytest.param({"typ": "JWT"}, "at\\+jwt", id="an ID token"),
+        pytest.param({"typ": "JWT"}, "at\\+jwt", id="ID token"),
         pytest.param({"kid": "nobody-has-it"}, "unknown key", id="signed with an unknown key"),
-        pytest.param({"claims": {"exp": None}}, "no exp", id="without an end"),
-        pytest.param({"claims": {"iat": None}}, "no iat", id="without a beginning"),
-        pytest.param({"claims": {"sub": None}}, "no sub", id="of nobody"),
-        pytest.param({"claims": {"sub": ""}}, "sub", id="of an empty subject"),
-        pytest.param({"claims": {"sub": 7}}, "malformed", id="of a number"),
-        pytest.param({"claims": {"sub": "x" * 256}}, "sub", id="of a subject too long to be one"),
-        pytest.param({"claims": {"sub": "a\x00b"}}, "sub", id="of a subject that no database holds"),
-        pytest.param({"claims": {"exp": "soon"}}, "exp is not a time", id="ending at a word"),
-        pytest.param({"claims": {"exp": True}}, "exp is not a time", id="ending at a truth"),
-        pytest.param({"claims": {"exp": 10**400}}, "exp is not a time", id="ending after the end of time"),
-        pytest.param({"claims": {"exp": float("nan")}}, "exp is not a time", id="ending at no number"),
+        pytest.param({"claims": {"exp": None}}, "no exp", id="without exp"),
+        pytest.param({"claims": {"iat": None}}, "no iat", id="without iat"),
+        pytest.param({"claims": {"sub": None}}, "no sub", id="without sub"),
+        pytest.param({"claims": {"sub": ""}}, "sub", id="empty sub"),
+        pytest.param({"claims": {"sub": 7}}, "malformed", id="number as sub"),
+        pytest.param({"claims": {"sub": "x" * 256}}, "sub", id="sub too long"),
+        pytest.param({"claims": {"sub": "a\x00b"}}, "sub", id="sub with a NUL character"),
+        pytest.param({"claims": {"exp": "soon"}}, "exp is not a time", id="string as exp"),
+        pytest.param({"claims": {"exp": True}}, "exp is not a time", id="boolean as exp"),
+        pytest.param({"claims": {"exp": 10**400}}, "exp is not a time", id="exp out of range"),
+        pytest.param({"claims": {"exp": float("nan")}}, "exp is not a time", id="NaN as exp"),
         pytest.param({"claims": {"nbf": int(time.time()) + 86_400}}, "not valid yet", id="not valid yet"),
-        pytest.param({"claims": {"iat": int(time.time()) + 86_400}}, "not valid yet", id="made in the future"),
+        pytest.param({"claims": {"iat": int(time.time()) + 86_400}}, "not valid yet", id="issued in the future"),
     ],
 )
 async def test_an_invalid_token_is_rejected(
@@ -104,16 +104,16 @@ async def test_clocks_may_differ_by_thirty_seconds(auth: Authenticator, issuer: 
     "authorization",
     [
         pytest.param([], id="no header"),
-        pytest.param([""], id="an empty one"),
-        pytest.param(["Bearer"], id="a scheme alone"),
-        pytest.param(["Basic dXNlcjpwdw=="], id="a password"),
-        pytest.param(["Bearer a.b.c", "Bearer d.e.f"], id="two of them"),
+        pytest.param([""], id="empty header"),
+        pytest.param(["Bearer"], id="scheme only"),
+        pytest.param(["Basic dXNlcjpwdw=="], id="Basic authentication"),
+        pytest.param(["Bearer a.b.c", "Bearer d.e.f"], id="two headers"),
         pytest.param(["Bearer caf\xe9"], id="not ASCII"),
         pytest.param(["Bearer " + "." * 60], id="dots"),
         pytest.param(["Bearer e30.e30.e30"], id="empty objects"),
-        pytest.param(["Bearer W10.e30.e30"], id="a header that is a list"),
-        pytest.param(["Bearer " + "x" * 8193], id="too long to be looked at"),
-        pytest.param(["Bearer nsk_" + "x" * 43], id="a server's key"),
+        pytest.param(["Bearer W10.e30.e30"], id="list as token header"),
+        pytest.param(["Bearer " + "x" * 8193], id="token too long"),
+        pytest.param(["Bearer nsk_" + "x" * 43], id="API key"),
     ],
 )
 async def test_a_malformed_authorization_header_is_rejected(auth: Authenticator, authorization: list[str]) -> None:
@@ -124,7 +124,7 @@ async def test_a_malformed_authorization_header_is_rejected(auth: Authenticator,
 async def test_a_cached_token_expires_on_time(auth: Authenticator, issuer: Issuer, clock: AdjustableClock) -> None:
     token = issuer.token("user-1", expires_in=60)
     first = await auth.reader_of(token)
-    assert await auth.reader_of(token) is first  # not verified again
+    assert await auth.reader_of(token) is first  # served from the cache
     clock.ahead = timedelta(seconds=89)
     assert await auth.reader_of(token) is first
     clock.ahead = timedelta(seconds=91)
@@ -136,7 +136,7 @@ async def test_the_issuers_new_keys_are_fetched(auth: Authenticator, issuer: Iss
     old = issuer.token("user-1")
     await auth.reader_of(old)
     issuer.rotate()
-    clock.ahead = timedelta(seconds=11)  # past the pause between two looks
+    clock.ahead = timedelta(seconds=11)  # after the cool-down between two fetches
     assert (await auth.reader_of(issuer.token("user-2"))).sub == "user-2"
     assert (await auth.reader_of(old)).sub == "user-1"
 
@@ -150,7 +150,7 @@ async def test_a_cached_token_of_a_withdrawn_key_is_rejected(clock: AdjustableCl
         await auth.reader_of(token)
         provider.keys = [public_jwk(new, kid="new")]
         clock.ahead = timedelta(minutes=6)
-        await auth.reader_of(token)  # has the keys fetched, beside itself
+        await auth.reader_of(token)  # triggers a fetch of the keys in the background
         await auth._issuer_keys._refresh  # type: ignore[misc]
         with pytest.raises(NotAuthenticated, match="unknown key"):
             await auth.reader_of(token)
@@ -195,13 +195,18 @@ async def test_a_token_without_a_key_id_is_accepted_while_there_is_only_one_key(
 @pytest.mark.parametrize(
     ("claim", "claims", "roles"),
     [
-        pytest.param("realm_access.roles", {"realm_access": {"roles": ["support"]}}, {"support"}, id="within another"),
+        pytest.param("realm_access.roles", {"realm_access": {"roles": ["support"]}}, {"support"}, id="nested claim"),
         pytest.param(
-            "https://shop.example/roles", {"https://shop.example/roles": ["support"]}, {"support"}, id="named with dots"
+            "https://shop.example/roles",
+            {"https://shop.example/roles": ["support"]},
+            {"support"},
+            id="claim name with dots",
         ),
-        pytest.param("roles", {"roles": "support circulation"}, {"support", "circulation"}, id="in one string"),
-        pytest.param("roles", {"roles": [7, None, "support"]}, {"support"}, id="among other things"),
-        pytest.param("roles", {"roles": {"support": True}}, set(), id="in an object, which is none"),
+        pytest.param(
+            "roles", {"roles": "support circulation"}, {"support", "circulation"}, id="space-separated string"
+        ),
+        pytest.param("roles", {"roles": [7, None, "support"]}, {"support"}, id="list with other values"),
+        pytest.param("roles", {"roles": {"support": True}}, set(), id="object instead of a list"),
         pytest.param("a.b.c", {"a": {"b": 1}}, set(), id="nowhere"),
     ],
 )
@@ -214,7 +219,7 @@ async def test_roles_are_read_from_the_configured_claim(
     assert (await auth.reader_of(provider.token(key, "ES256", kid="k", **claims))).roles == roles
 
 
-# --- the issuer's own faults
+# --- faults of the identity provider
 
 
 async def test_many_unknown_key_ids_cause_few_requests_to_the_issuer(
@@ -246,7 +251,7 @@ async def test_fetched_keys_work_for_hours_while_the_issuer_is_down(clock: Adjus
         mortal.stop()
         clock.ahead = timedelta(hours=9)
         assert (await auth.reader_of(later)).sub == "user-2"
-        with pytest.raises(IssuerUnavailable):  # nobody can tell whether that key is the issuer's
+        with pytest.raises(IssuerUnavailable):  # the key may or may not be the issuer's
             await auth.reader_of(newest)
         await auth.close()
 
@@ -267,9 +272,9 @@ async def test_a_never_reached_issuer_gives_503_rather_than_401(provider: StubIs
 @pytest.mark.parametrize(
     "discovery",
     [
-        pytest.param({"issuer": "http://another.example"}, id="calls itself something else"),
-        pytest.param({"jwks_uri": "file:///etc/passwd"}, id="keeps its keys in a file"),
-        pytest.param({"jwks_uri": None}, id="names no keys"),
+        pytest.param({"issuer": "http://another.example"}, id="another issuer name"),
+        pytest.param({"jwks_uri": "file:///etc/passwd"}, id="file URL of the keys"),
+        pytest.param({"jwks_uri": None}, id="no URL of the keys"),
     ],
 )
 async def test_an_invalid_discovery_document_is_rejected(
@@ -300,10 +305,10 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
     assert memory.get("1", now=now) == 1
     memory.put("3", 3, now=now, until=now + timedelta(minutes=1))
     assert [memory.get(key, now=now) for key in "123"] == [1, None, 3]
-    assert memory.get("1", now=now - timedelta(seconds=1)) is None  # the clock was set back
+    assert memory.get("1", now=now - timedelta(seconds=1)) is None  # after the clock was set back
 
 
-# --- keys of servers
+# --- API keys
 
 
 async def test_concurrent_requests_with_one_api_key_share_one_query(database: str, clock: AdjustableClock) -> None:
@@ -322,12 +327,12 @@ async def test_concurrent_requests_with_one_api_key_share_one_query(database: st
         return (await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)).id
 
     leaves, *stay = [asyncio.create_task(once()) for _ in range(32)]
-    await asyncio.sleep(0)  # each of them has asked
+    await asyncio.sleep(0)  # all requests have started
     leaves.cancel()
     (site,) = set(await asyncio.gather(*stay))
     assert len(asked) == 1
     assert await once() == site
-    assert len(asked) == 1, "it is remembered for its second"
+    assert len(asked) == 1, "the key is cached for a second"
     clock.ahead += timedelta(seconds=1)
     await asyncio.gather(once(), once())
     assert len(asked) == 2

@@ -1,4 +1,4 @@
-"""Servers with keys, and endpoints that open to whom they are for."""
+"""API keys, and endpoints that require a role or a key."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -95,12 +95,12 @@ async def client(issuer: Issuer, sessions: Sessions, clock: AdjustableClock) -> 
 @pytest.mark.parametrize(
     ("path", "roles", "status"),
     [
-        pytest.param("/me", [], 200, id="a reader is a reader"),
-        pytest.param("/desk", [], 403, id="a reader is not support"),
-        pytest.param("/desk", ["supervisor"], 200, id="a supervisor is support too"),
-        pytest.param("/inbox", ["supervisor"], 403, id="a supervisor is no admin"),
-        pytest.param("/inbox", ["admin"], 200, id="an admin is"),
-        pytest.param("/server", ["admin"], 401, id="a person is no server"),
+        pytest.param("/me", [], 200, id="reader endpoint as reader"),
+        pytest.param("/desk", [], 403, id="support endpoint as reader"),
+        pytest.param("/desk", ["supervisor"], 200, id="support endpoint as supervisor"),
+        pytest.param("/inbox", ["supervisor"], 403, id="admin endpoint as supervisor"),
+        pytest.param("/inbox", ["admin"], 200, id="admin endpoint as admin"),
+        pytest.param("/server", ["admin"], 401, id="server endpoint as person"),
     ],
 )
 async def test_an_endpoint_requires_its_role(
@@ -131,7 +131,7 @@ async def test_an_api_key_grants_access_to_a_server_endpoint(client: httpx2.Asyn
     ("headers", "code"),
     [
         pytest.param({}, "idempotency_key_required", id="no key"),
-        pytest.param({"Idempotency-Key": "two words"}, "idempotency_key_invalid", id="a key that is none"),
+        pytest.param({"Idempotency-Key": "two words"}, "idempotency_key_invalid", id="invalid key"),
     ],
 )
 async def test_a_request_that_moves_money_requires_an_idempotency_key(

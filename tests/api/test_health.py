@@ -1,4 +1,4 @@
-"""Alive, ready, and what the metrics say. Work that piles up is told of, and takes no replica away."""
+"""Liveness, readiness and metrics. A backlog is reported but does not make a replica unready."""
 
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ async def client(sessions: Sessions) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 async def away() -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of a service whose database is not there."""
+    """Provide a client of a service whose database is unavailable."""
     engine = make_engine("postgresql://nobody@127.0.0.1:1/nothing")
     async with client_of(make_sessions(engine)) as client:
         yield client
@@ -41,7 +41,7 @@ async def away() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def arrive(sessions: Sessions, state: str, *, ago: str, due: bool) -> None:
-    """Put an event into the inbox that was received a while ago."""
+    """Insert an event that was received some time ago."""
     async with sessions.begin() as session:
         await session.execute(
             text(
@@ -56,7 +56,7 @@ async def arrive(sessions: Sessions, state: str, *, ago: str, due: bool) -> None
 
 
 async def metrics(client: httpx2.AsyncClient) -> dict[tuple[str, str], float]:
-    """Return each sample by its name and the value of its one label that is of interest here."""
+    """Return each metric sample by its name and its relevant label."""
     response = await client.get("/metrics")
     assert response.status_code == 200
     return {
@@ -122,9 +122,9 @@ async def test_without_any_migration_the_service_is_not_ready(postgres: Postgres
 @pytest.mark.parametrize(
     ("version", "suits"),
     [
-        pytest.param("0002", True, id="this release's"),
-        pytest.param("0001", False, id="an older one's: a migration is missing"),
-        pytest.param("0003", True, id="the next one's, which is being rolled out"),
+        pytest.param("0002", True, id="this release's schema"),
+        pytest.param("0001", False, id="older schema"),
+        pytest.param("0003", True, id="next release's schema"),
         pytest.param(None, False, id="none"),
     ],
 )

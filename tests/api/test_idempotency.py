@@ -1,4 +1,4 @@
-"""A request that moves money, repeated: one refund, one answer, whatever happened in between."""
+"""Repeated requests that move money cause one refund and get one response."""
 
 import asyncio
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ async def held(sessions: Sessions, *, makes: str = "rfd_1", lease: timedelta = t
 
 
 class Desk:
-    """Gives refunds under one key, and notes under which id each try worked."""
+    """Issues refunds with one key, and records the id of each attempt."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
@@ -156,7 +156,7 @@ async def test_a_rejection_by_a_rule_releases_the_key(desk: Desk) -> None:
     "failure",
     [
         pytest.param(StripeUnavailable(), id="Stripe did not answer"),
-        pytest.param(RuntimeError("disk full"), id="nobody foresaw it"),
+        pytest.param(RuntimeError("disk full"), id="unexpected"),
     ],
 )
 async def test_a_repeat_resumes_failed_work_under_the_same_id(desk: Desk, failure: Exception) -> None:
@@ -207,10 +207,10 @@ def test_a_key_may_contain_any_visible_ascii(key: str) -> None:
     "key",
     [
         pytest.param("x" * 256, id="too long"),
-        pytest.param("two words", id="a space"),
+        pytest.param("two words", id="space"),
         pytest.param("naïve", id="not ASCII"),
-        pytest.param("a\x00b", id="a control character"),
-        pytest.param("\x7f", id="delete"),
+        pytest.param("a\x00b", id="control character"),
+        pytest.param("\x7f", id="DEL character"),
     ],
 )
 def test_a_key_with_other_characters_is_rejected(key: str) -> None:

@@ -1,4 +1,4 @@
-"""Around a request: one id, one line, one count."""
+"""Each request has an id, one log line and one metric sample."""
 
 from collections.abc import AsyncIterator
 
@@ -17,7 +17,7 @@ from app.api.middleware import REQUESTS
 
 
 class _Plain:
-    """An ASGI application, as Starlette tells it from a function of a request."""
+    """An ASGI application as an object, which Starlette treats differently from a function."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

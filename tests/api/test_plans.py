@@ -1,4 +1,4 @@
-"""The offer over HTTP, as a front end shows it."""
+"""The plans endpoints."""
 
 import json
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ OPENING = datetime(2027, 3, 1, tzinfo=UTC)
 
 
 class SetClock(SystemClock):
-    """A clock that stands where it was set."""
+    """A clock with a fixed time."""
 
     now = OPENING - timedelta(seconds=1)
 

@@ -1,4 +1,4 @@
-"""Every refusal is a problem document with a stable code, whoever refuses."""
+"""Every error response is a problem document with a stable code."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.support.domain_errors import all_errors
 
 
 class Order(BaseModel):
-    """A body, for these tests."""
+    """A request body for these tests."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class Order(BaseModel):
 
 
 def make() -> FastAPI:
-    """Return an application with an endpoint for each way to be refused."""
+    """Return an application with an endpoint for each kind of error."""
     made = FastAPI()
     problems.install(made)
     middleware.install(made, max_body=1_000)
@@ -81,7 +81,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def read(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """Return a problem document, after a look at what all of them have in common."""
+    """Return a problem document after checking its common members."""
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["x-request-id"]
     document: dict[str, Any] = response.json()
@@ -120,11 +120,11 @@ def test_codes_and_titles_are_unique() -> None:
 @pytest.mark.parametrize(
     ("which", "status", "code", "header"),
     [
-        pytest.param("gone", 404, "not_found", None, id="another reader's object"),
-        pytest.param("changed", 409, "quote_changed", None, id="a rule"),
-        pytest.param("nobody", 401, "not_authenticated", ("www-authenticate", "Bearer"), id="nobody known"),
-        pytest.param("forbidden", 403, "not_allowed", None, id="no permission"),
-        pytest.param("stripe", 503, "stripe_unavailable", ("retry-after", "2"), id="Stripe is away"),
+        pytest.param("gone", 404, "not_found", None, id="not found"),
+        pytest.param("changed", 409, "quote_changed", None, id="conflict"),
+        pytest.param("nobody", 401, "not_authenticated", ("www-authenticate", "Bearer"), id="not authenticated"),
+        pytest.param("forbidden", 403, "not_allowed", None, id="forbidden"),
+        pytest.param("stripe", 503, "stripe_unavailable", ("retry-after", "2"), id="Stripe unavailable"),
     ],
 )
 async def test_an_error_response_has_its_code_and_a_detail(
@@ -164,10 +164,10 @@ async def test_a_validation_error_does_not_repeat_the_input(client: httpx2.Async
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"{", id="half of an object"),
-        pytest.param(b"plan=annual", id="a form"),
+        pytest.param(b"{", id="truncated object"),
+        pytest.param(b"plan=annual", id="form data"),
         pytest.param(b'{"plan": "\xff"}', id="not UTF-8"),
-        pytest.param(b"[" * 900, id="nested too deep to be meant"),
+        pytest.param(b"[" * 900, id="nested too deeply"),
     ],
 )
 async def test_a_body_that_is_not_json_gets_400(client: httpx2.AsyncClient, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The contracts of the house that import-linter cannot see."""
+"""Architecture rules that import-linter cannot check."""
 
 import ast
 import subprocess
@@ -26,7 +26,7 @@ def test_the_import_contracts_hold() -> None:
 
 
 def _imported_from(tree: ast.Module, package: str) -> set[str]:
-    """Return the names under which a module knows what it imports from a package."""
+    """Return the names that a module imports from a package."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(package):
@@ -46,7 +46,7 @@ def _transactions(tree: ast.AST) -> Iterator[ast.AsyncWith]:
 
 
 def calls_to_stripe_inside_transactions(source: str) -> list[int]:
-    """Return the lines where something of the gateway is called while a transaction is open."""
+    """Return the lines that call the gateway inside a transaction."""
     tree = ast.parse(source)
     gateway = _imported_from(tree, "app.gateway") - {"Gateway", "Gone", "OUR_REFUND", "OUR_SUBSCRIBER", "OUR_CHECKOUT"}
     found = []
@@ -104,7 +104,7 @@ def test_the_sandbox_and_the_demo_never_import_the_service(path: Path) -> None:
         assert not any(module.split(".")[0] == "app" for module in modules)
 
 
-ONE_SCROLL = "app/db/models.py"  # the whole schema is one subject: a table's neighbours are what one looks for
+SCHEMA = "app/db/models.py"  # the whole schema belongs in one file
 
 
 def test_files_have_at_most_400_lines() -> None:
@@ -114,4 +114,4 @@ def test_files_have_at_most_400_lines() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if (lines := len(path.read_text().splitlines())) > 400
     }
-    assert long.keys() <= {ONE_SCROLL}
+    assert long.keys() <= {SCHEMA}

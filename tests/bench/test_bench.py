@@ -1,4 +1,4 @@
-"""The benchmarks run to completion. Their figures are not tested."""
+"""The benchmarks run to completion. Their results are not checked."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A worker uses no more memory after many events than after few."""
+"""A worker uses no more memory after many events than after a few."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Migrations from nothing, up, down, up, and without drift from the models."""
+"""Migrations can be applied, undone and repeated, and they match the models."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ from tests.support.database import Postgres
 
 @pytest.fixture
 async def empty(postgres: Postgres) -> AsyncIterator[str]:
-    """Give the address of a database with nothing in it."""
+    """Provide the URL of an empty database."""
     dsn = await postgres.create(empty=True)
     yield dsn
     await postgres.drop(dsn)

@@ -1,4 +1,4 @@
-"""One shop for all tests here: its callers sign in, and one of them has subscribed."""
+"""Provide one shop for all tests of this folder, with signed-in callers and a subscriber."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from tests.support.shop import Shop, open_shop
 
 @dataclass(frozen=True)
 class Asked:
-    """A service that runs in a thread of its own, so that a plain test may wait for it."""
+    """A service in its own thread, so that synchronous tests can call it."""
 
     url: str
     session: requests.Session
-    headers: Mapping[str, Mapping[str, str]]  # of each caller
-    known: Mapping[str, str]  # what there is, by the name it has in a path
-    fitting: Mapping[str, Mapping[str, object]]  # what a rule lets pass, by the operation whose body has it
+    headers: Mapping[str, Mapping[str, str]]  # by caller
+    known: Mapping[str, str]  # ids of existing objects, by path parameter
+    fitting: Mapping[str, Mapping[str, object]]  # values that pass the rules, by operation
     webhook_secret: str
 
 
 @pytest.fixture(scope="session")
 def asked(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[Asked]:
-    """Give a running service in which there is something to find."""
+    """Provide a running service with existing objects."""
     with anyio.from_thread.start_blocking_portal() as portal:
         dsn = portal.call(postgres.create)
         with (
@@ -65,7 +65,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> Asked:
         headers={
             "nobody": {},
             "reader": reader.headers,
-            "agent": shop.person("chief", roles=("admin",)).headers,  # who may do whatever staff may
+            "agent": shop.person("chief", roles=("admin",)).headers,  # with every staff role
             "server": {"Authorization": f"Bearer {shop.server_key}"},
         },
         known={

@@ -1,8 +1,8 @@
 """
-Whatever is asked of the service, its answer is one that the OpenAPI document foresees.
+Every response of the service conforms to the OpenAPI document.
 
-Schemathesis makes the requests from the document: its examples, every bound and beyond, and what Hypothesis thinks of, well
-formed and not. They go over HTTP to a running service with the real database and the local Stripe behind it.
+Schemathesis generates the requests from the document: its examples, boundary values, and random valid and invalid data.
+They are sent over HTTP to a running service with a real database and the local Stripe.
 """
 
 import os
@@ -21,11 +21,11 @@ from app.api.revocations import LONGEST_WAIT
 from tests.openapi.conftest import Asked
 
 Test = TypeVar("Test", bound=Callable[..., None])
-SNAPSHOT = Path(__file__).with_name("openapi.json")  # equal to what is served: see test_document
+SNAPSHOT = Path(__file__).with_name("openapi.json")  # equal to the served document: see test_document
 CALLERS = ("nobody", "reader", "agent", "server")
-SEED = int(os.environ.get("NEWSSTAND_TEST_SEED") or SystemRandom().getrandbits(32))  # of the long round
-# Positive data may be refused all the same, so that positive_data_acceptance is not among them: an unknown plan is 422.
-# Nor is ignored_auth: each caller asks everything, and one of them is nobody.
+SEED = int(os.environ.get("NEWSSTAND_TEST_SEED") or SystemRandom().getrandbits(32))  # of the long run
+# positive_data_acceptance is left out, because valid data can be rejected: an unknown plan gets 422.
+# ignored_auth is left out, because each caller, one of them unauthenticated, calls every operation.
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
@@ -40,13 +40,13 @@ CHECKS = [
 
 
 def each_operation(*, examples: int, seed: int | None = None) -> Callable[[Test], Test]:
-    """Have a test done for each operation, with so many requests besides the examples and the bounds."""
+    """Run a test for each operation with a number of random requests besides the examples and boundary values."""
     wanted: dict[str, Any] = {
         "generation": {
             "max-examples": examples,
             "deterministic": seed is None,
             "database": "none",
-            "with-security-parameters": False,  # the callers bring theirs
+            "with-security-parameters": False,  # the callers add their own headers
         }
     }
     if seed is not None:
@@ -55,7 +55,7 @@ def each_operation(*, examples: int, seed: int | None = None) -> Callable[[Test]
     return cast("Callable[[Test], Test]", document.parametrize())
 
 
-LEISURELY = settings(deadline=None, suppress_health_check=list(HealthCheck))  # the machine may be busy with other tests
+LEISURELY = settings(deadline=None, suppress_health_check=list(HealthCheck))  # other tests may keep the machine busy
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -71,12 +71,12 @@ def test_every_response_conforms_to_the_document(case: schemathesis.Case[Any], a
 @each_operation(examples=200, seed=SEED)
 @LEISURELY
 def test_every_response_conforms_in_a_long_run(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
-    print(f"NEWSSTAND_TEST_SEED={SEED} asks the same again")  # shown with a failure
+    print(f"NEWSSTAND_TEST_SEED={SEED} repeats this run")  # shown with a failure
     asks(case, asked, caller)
 
 
 def asks(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
-    """Ask as it was made up; and, where that is well formed, with the names of what there is."""
+    """Send the generated request and, if it is valid, also with the ids of existing objects."""
     ask(case, asked, caller)
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -89,10 +89,10 @@ def asks(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
 
 
 def ask(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
-    """Ask once, and look at the answer."""
+    """Send a request, and check its response."""
     wait = str((case.query or {}).get("wait", ""))
     if wait.isdecimal() and 1 < int(wait) <= LONGEST_WAIT:
-        case.query["wait"] = 1  # a long wait asks nothing new
+        case.query["wait"] = 1  # long polling adds no coverage
     headers = dict(asked.headers[caller])
     answer = case.call(base_url=asked.url, session=asked.session, headers=headers)
     case.validate_response(answer, checks=CHECKS, headers=headers)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what is committed is what is served, and it says enough to write a client by."""
+"""The OpenAPI document: the committed one is served, and it is complete enough to write a client."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def test_the_committed_document_is_up_to_date() -> None:
     without = {name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")}
     made = subprocess.run([sys.executable, "-m", "app", "openapi"], env=without, capture_output=True, check=True)
     assert json.loads(made.stdout) == DOCUMENT, (
-        "The OpenAPI document has changed. If that is meant, and old clients can live with it, renew the snapshot:\n"
+        "The OpenAPI document has changed. If this is intended and compatible with existing clients, update the snapshot:\n"
         "    newsstand openapi > tests/openapi/openapi.json"
     )
 
@@ -78,7 +78,7 @@ def test_each_operation_documents_its_errors(path: str, operation: dict[str, Any
         expected |= {"403"}
     if "{" in path:
         expected |= {"404"}
-    if "requestBody" in operation and path != "/webhooks/stripe":  # what is not an event is not genuine: 400
+    if "requestBody" in operation and path != "/webhooks/stripe":  # an invalid event gets 400
         expected |= {"422"}
     assert expected <= set(responses)
     for status, response in responses.items():
@@ -99,7 +99,7 @@ def test_each_body_of_an_operation_has_a_valid_example(path: str, operation: dic
     ]
     assert bodies or "204" in operation["responses"]
     for media_type, content in bodies:
-        if path == "/metrics":  # text, as Prometheus reads it
+        if path == "/metrics":  # text in the Prometheus format
             assert media_type.startswith("text/plain")
             continue
         assert media_type == "application/json"
@@ -120,13 +120,13 @@ def test_operations_that_move_money_require_an_idempotency_key() -> None:
 
 
 def assert_fits(value: object, schema: dict[str, Any]) -> None:
-    """Check a value against a schema of the document."""
+    """Check that a value conforms to a schema of the document."""
     components = {"schemas": {name: _null_left_out(one) for name, one in SCHEMAS.items()}}
     jsonschema_rs.validator_for({**schema, "components": components}).validate(value)
 
 
 def _null_left_out(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema without need of what may be null: FastAPI leaves null out of every example it prints."""
+    """Return the schema with nullable fields optional, because FastAPI omits nulls from examples."""
     fields = schema.get("properties", {})
     needed = [name for name in schema.get("required", []) if {"type": "null"} not in fields[name].get("anyOf", [])]
     return {**schema, "required": needed}

@@ -1,6 +1,6 @@
 """
-What has broken services before, in every place that takes anything: NUL, half characters, numbers beyond any column, texts
-beyond any limit, fields that nobody knows, bodies that are none. Never a 500, and always an answer that is described.
+Hostile input in every path, query, header and body: NUL and surrogate characters, out-of-range numbers, long texts, unknown
+fields and malformed bodies. No request gets a 500, and every response conforms to the document.
 """
 
 import copy
@@ -84,27 +84,27 @@ IN_HEADERS = [
 NOWHERE = ["/", "/v1", "/v1/plans/", "/v1/plans//", "/v1/plans/annual/x", "/v2", "/" + quote("☃"), "//", "/v1/../.env"]
 BODIES = [
     pytest.param(b"", id="nothing"),
-    pytest.param(b"{", id="half an object"),
+    pytest.param(b"{", id="truncated object"),
     pytest.param(b"\xff\xfe", id="not UTF-8"),
-    pytest.param(b"\xef\xbb\xbf{}", id="a byte order mark"),
+    pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
     pytest.param(b"null", id="null"),
-    pytest.param(b"[]", id="a list"),
-    pytest.param(b"NaN", id="no number"),
-    pytest.param(b"9" * 5000, id="a number of 5000 digits"),
-    pytest.param(b"[" * 100_000, id="a hundred thousand brackets"),
-    pytest.param(b'{"a":' * 50_000 + b"1" + b"}" * 50_000, id="objects in objects"),
-    pytest.param(b'{"\\ud800": "\\udfff\\u0000"}', id="half a character for a name"),
-    pytest.param(b'{"when": "now", "when": {}}', id="a name twice"),
+    pytest.param(b"[]", id="list"),
+    pytest.param(b"NaN", id="NaN"),
+    pytest.param(b"9" * 5000, id="number of 5,000 digits"),
+    pytest.param(b"[" * 100_000, id="100,000 brackets"),
+    pytest.param(b'{"a":' * 50_000 + b"1" + b"}" * 50_000, id="deeply nested objects"),
+    pytest.param(b'{"\\ud800": "\\udfff\\u0000"}', id="unpaired surrogate as a name"),
+    pytest.param(b'{"when": "now", "when": {}}', id="duplicate name"),
 ]
 
 
 def label(operation: tuple[str, str]) -> str:
-    """Return what a test of an operation is called."""
+    """Return the id of an operation's test."""
     return " ".join(operation)
 
 
 def caller_of(method: str, path: str) -> str:
-    """Return who may ask that: whoever may not is turned away before anything is read."""
+    """Return a caller with permission, because other callers are rejected before the input is read."""
     for needed in DOCUMENT["paths"][path][method.lower()].get("security", []):
         if "server" in needed:
             return "server"
@@ -116,9 +116,9 @@ def ask(
     asked: Asked, method: str, path: str, *, address: str | None = None, alone: bool = False, **more: Any
 ) -> requests.Response:
     """
-    Ask as somebody who may, and check that the answer is described.
+    Send a request with permission, and check that the response conforms to the document.
 
-    :param alone: over a connection of its own, as the service closes it.
+    :param alone: use a separate connection, because the service closes it.
     """
     headers = {"Idempotency-Key": "k", **asked.headers[caller_of(method, path)], **more.pop("headers", {})}
     address = address or path.format_map(asked.known)
@@ -154,7 +154,7 @@ def test_no_field_value_causes_a_server_error(asked: Asked, operation: tuple[str
 
 
 def fits_nothing(method: str, path: str) -> bool:
-    """Tell whether an operation asks for no field at all: then an empty object is a good body."""
+    """Return whether an operation requires no field, so that an empty object is valid."""
     body = DOCUMENT["paths"][path][method.lower()]["requestBody"]
     schema = body["content"]["application/json"]["schema"]
     named = schema.get("$ref", "").rpartition("/")[2]
@@ -230,7 +230,7 @@ def example(method: str, path: str) -> dict[str, Any]:
 
 
 def with_one_odd_field(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return the body with each field replaced by each oddity, left out, or with one more."""
+    """Return variants of a body: each field replaced by each odd value, a field removed, or one added."""
     for name in body:
         yield {other: value for other, value in body.items() if other != name}
         for value in IN_FIELDS:

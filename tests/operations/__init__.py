@@ -1,1 +1,1 @@
-"""What operators and newcomers meet: settings, start-up, processes, containers and the words about them."""
+"""Tests of what operators use: settings, startup, processes, containers and CI."""

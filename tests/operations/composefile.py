@@ -1,7 +1,7 @@
 """
-Reads docker-compose.yml, which keeps to a small part of YAML: blocks of ``key: value``, and whatever JSON can say.
+Read docker-compose.yml, which uses a small subset of YAML: blocks of ``key: value``, and JSON values.
 
-Anything else is refused, so that the file is never read as something it is not.
+Other YAML is rejected, so that the file is never misread.
 """
 
 import json
@@ -16,9 +16,9 @@ _VARIABLE = re.compile(r"\$\{(\w+):-((?:[^${}]|\$\{[^{}]*\})*)\}")
 
 def read(text: str) -> dict[str, Any]:
     """
-    Return the file as Compose understands it, before it puts in variables.
+    Return the file as Compose parses it, before it replaces variables.
 
-    :raises ValueError: for a line beyond the part of YAML that is read here.
+    :raises ValueError: for a line outside this subset of YAML.
     """
     root: dict[str, Any] = {}
     open_blocks: list[tuple[int, dict[str, Any]]] = [(-1, root)]
@@ -50,12 +50,12 @@ def _scalar(value: str, number: int) -> Any:
     if value[0] in '[{"' or value in ("true", "false") or value.isdigit():
         return json.loads(value)
     if not _PLAIN.fullmatch(value):
-        raise ValueError(f"line {number}: put this into double quotes: {value}")
+        raise ValueError(f"line {number}: use double quotes: {value}")
     return value
 
 
 def filled_in(value: Any, variables: Mapping[str, str]) -> Any:
-    """Return a part of the file with ``${NAME:-default}`` replaced, as Compose does; an empty variable is none."""
+    """Return a part of the file with ``${NAME:-default}`` replaced as Compose does; empty variables count as unset."""
     if isinstance(value, Mapping):
         return {key: filled_in(part, variables) for key, part in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The commands as operators run them: processes with settings of their own, and what they say."""
+"""Run commands as processes with given settings, and read their output."""
 
 import contextlib
 import os
@@ -16,12 +16,12 @@ import httpx2
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT = 30.0  # seconds
-PACE = 0.05  # seconds between two looks
+PACE = 0.05  # seconds between two checks
 T = TypeVar("T")
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what a process is given: ours, without anything of another Newsstand, and ``settings``."""
+    """Return our environment with ``settings`` and without other settings of Newsstand."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")}
     return inherited | {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"} | dict(settings)
 
@@ -29,7 +29,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 def run(
     arguments: Sequence[str], settings: Mapping[str, str], *, cwd: Path = ROOT
 ) -> "subprocess.CompletedProcess[str]":
-    """Run Python to its end."""
+    """Run Python and wait until it exits."""
     return subprocess.run(
         [sys.executable, *arguments],
         env=environment(settings),
@@ -44,32 +44,32 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running program, and the file of all it says."""
+    """A running process and the file with its output."""
 
     popen: "subprocess.Popen[bytes]"
     log: Path
 
     def said(self) -> str:
-        """Return what it said so far."""
+        """Return the output so far."""
         return self.log.read_text(errors="replace")
 
     def is_alive(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether the process is running."""
         return self.popen.poll() is None
 
     def terminate(self) -> float:
-        """Ask it to stop, as an orchestrator does, and return the seconds it took."""
+        """Send SIGTERM, and return the seconds until the process exited."""
         began = time.monotonic()
         self.popen.send_signal(signal.SIGTERM)
         self.popen.wait(timeout=20)
         return time.monotonic() - began
 
     def stopped_well(self) -> bool:
-        """Tell whether it ended by our asking, and not by a fault: by itself, or by handing the signal on."""
+        """Return whether the process exited because of SIGTERM and not because of an error."""
         return self.popen.returncode in (0, -signal.SIGTERM) and "Traceback" not in self.said()
 
     def wait_for(self, url: str, status: int = 200) -> httpx2.Response:
-        """Ask until the answer has that status, and return it."""
+        """Repeat a request until the response has a status, and return the response."""
 
         def answer() -> httpx2.Response | None:
             assert self.is_alive(), self.said()
@@ -79,13 +79,13 @@ class Process:
             return None
 
         found = until(answer)
-        assert found is not None, f"{url} never answered {status}:\n{self.said()}"
+        assert found is not None, f"{url} never responded with {status}:\n{self.said()}"
         return found
 
 
 @contextlib.contextmanager
 def running(arguments: Sequence[str], settings: Mapping[str, str], log: Path, *, cwd: Path = ROOT) -> Iterator[Process]:
-    """Run Python in the background; it is gone at the end."""
+    """Run Python in the background, and stop it at the end."""
     with log.open("wb") as output:
         popen = subprocess.Popen(
             [sys.executable, *arguments],
@@ -98,12 +98,12 @@ def running(arguments: Sequence[str], settings: Mapping[str, str], log: Path, *,
     try:
         yield Process(popen, log)
     finally:
-        popen.kill()  # does nothing to one that has ended
+        popen.kill()  # has no effect if the process has exited
         popen.wait()
 
 
 def until(look: Callable[[], T | None], *, within: float = START_LIMIT) -> T | None:
-    """Look again and again until there is something; return it, or None when it never came."""
+    """Call a function repeatedly until it returns a value; return that, or None after the time-out."""
     end = time.monotonic() + within
     while time.monotonic() < end:
         found = look()
@@ -114,7 +114,7 @@ def until(look: Callable[[], T | None], *, within: float = START_LIMIT) -> T | N
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         return int(holder.getsockname()[1])

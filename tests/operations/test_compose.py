@@ -1,7 +1,7 @@
 """
-The containers without an engine: what an image would hold, and every service's command as a process of it.
+The containers without a container engine: the files of the image, and the command of each service as a process.
 
-Only addresses are replaced, by local ones; the database is a real PostgreSQL.
+Only addresses are replaced by local ones; the database is a real PostgreSQL.
 """
 
 import json
@@ -37,7 +37,7 @@ QUICKLY = 5.0  # seconds
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """Give a folder with what the Dockerfile copies, and nothing else."""
+    """Provide a folder with the files that the Dockerfile copies."""
     folder = tmp_path / "image"
     for source in COPIED:
         if (ROOT / source).is_dir():
@@ -50,7 +50,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def empty(postgres: Postgres) -> AsyncIterator[str]:
-    """Give the address of a database with nothing in it."""
+    """Provide the URL of an empty database."""
     dsn = await postgres.create(empty=True)
     yield dsn
     await postgres.drop(dsn)
@@ -58,7 +58,7 @@ async def empty(postgres: Postgres) -> AsyncIterator[str]:
 
 @dataclass
 class Project:
-    """The services of the file on this machine."""
+    """The services of the compose file on this machine."""
 
     image: Path
     logs: Path
@@ -68,7 +68,7 @@ class Project:
     sandbox: int
 
     def _here(self, text: str) -> str:
-        """Return a part of the file with the addresses of this machine."""
+        """Return a part of the file with local addresses."""
         for theirs, ours in (
             ("postgresql://newsstand:newsstand@postgres:5432/newsstand", self.database),
             ("sandbox.localhost:4242", f"{LOCAL}:{self.sandbox}"),
@@ -80,7 +80,7 @@ class Project:
         return {"8000": str(self.api), "4242": str(self.sandbox), "0.0.0.0": LOCAL}.get(text, text)
 
     def _command(self, command: Sequence[str]) -> list[str]:
-        """Return it for the interpreter: `newsstand` is `python -m app`, as the Dockerfile has it."""
+        """Return the command for the interpreter: `newsstand` is `python -m app`, as in the Dockerfile."""
         program, *rest = (self._here(part) for part in command)
         return {"newsstand": ["-m", "app"], "python": list[str]()}[program] + rest
 
@@ -88,19 +88,19 @@ class Project:
         return {name: self._here(value) for name, value in SERVICES[service].get("environment", {}).items()}
 
     def run(self, service: str) -> str:
-        """Run a service that ends, and return what it printed."""
+        """Run a one-time service, and return its output."""
         ended = run(self._command(SERVICES[service]["command"]), self._environment(service), cwd=self.image)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     def start(self, service: str) -> Process:
-        """Start a service that stays."""
+        """Start a long-running service."""
         arguments, settings = self._command(SERVICES[service]["command"]), self._environment(service)
         log = self.logs / f"{service}.log"
         return self.stack.enter_context(running(arguments, settings, log, cwd=self.image))
 
     def is_healthy(self, service: str) -> bool:
-        """Run a service's own health check."""
+        """Run the health check of a service."""
         how, *command = SERVICES[service]["healthcheck"]["test"]
         assert how == "CMD"
         return run(self._command(command), self._environment(service), cwd=self.image).returncode == 0
@@ -108,7 +108,7 @@ class Project:
 
 @pytest.fixture
 def project(image: Path, tmp_path: Path, empty: str) -> Iterator[Project]:
-    """Give the project, with nothing started."""
+    """Provide the project with no service started."""
     with ExitStack() as stack:
         yield Project(image, tmp_path, empty, stack, api=free_port(), sandbox=free_port())
 
@@ -134,10 +134,10 @@ def test_the_services_start_and_stop_as_the_compose_file_describes(project: Proj
 
 
 def assert_every_webhook_arrived(project: Project) -> None:
-    """The pushed products and prices are told to the service, under the secret that both have without any setting."""
+    """Check that the events of the pushed products and prices arrive, signed with the default secret of both services."""
 
     def all_arrived() -> bool:
-        """A delivery that came before the service was up is repeated; the last one counts."""
+        """Return whether the last attempt of each delivery succeeded; early ones may fail while the service starts."""
         answer = httpx2.get(
             f"http://{LOCAL}:{project.sandbox}/_sandbox/deliveries",
             headers={"Authorization": f"Bearer {SANDBOX_API_KEY}"},

@@ -1,4 +1,4 @@
-"""``newsstand issues``: a year is planned, imported, looked at; a file that is wrong changes nothing."""
+"""``newsstand issues`` plans, imports and lists a year; an invalid file changes nothing."""
 
 from pathlib import Path
 

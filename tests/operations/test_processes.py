@@ -1,4 +1,4 @@
-"""The service as one process: it starts with nothing set, says what it does without secrets, and goes when asked."""
+"""The service as a process: it starts without settings, logs without secrets, and stops on SIGTERM."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ SERVE = ["-m", "app", "serve", "--port"]
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """Give an empty folder that another user may enter: started by root, the embedded server runs as somebody else."""
+    """Provide an empty folder for other users, because an embedded server started by root runs as another user."""
     folder = Path(tempfile.mkdtemp(prefix="newsstand-test-"))
     folder.chmod(0o711)
     yield folder
@@ -50,7 +50,7 @@ def test_without_settings_the_service_starts_and_stops_its_own_database(data_dir
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
     assert seconds < QUICKLY
     assert service.stopped_well(), service.said()
-    assert until(lambda: not is_running(database), within=10), "the embedded PostgreSQL still runs"
+    assert until(lambda: not is_running(database), within=10), "the embedded PostgreSQL is still running"
 
 
 def postmaster(data_dir: Path) -> int:
@@ -60,7 +60,7 @@ def postmaster(data_dir: Path) -> int:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether there is such a process."""
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -88,7 +88,7 @@ def test_the_log_is_json_with_request_ids_and_without_secrets(database: str, tmp
 
     assert mine.headers["X-Request-Id"] == "trace-1"
     assert (reader.status_code, server.status_code, webhook.status_code) == (503, 401, 400)
-    lines = [json.loads(line) for line in said.splitlines()]  # every line, uvicorn's too
+    lines = [json.loads(line) for line in said.splitlines()]  # every line, including uvicorn's
     of_request = {line["request_id"]: line for line in lines if line["event"] == "request"}
     assert of_request["trace-1"]["route"] == "/v1/plans/{code}"
     for answer, route in ((reader, "/v1/me/subscription"), (webhook, "/webhooks/stripe")):
@@ -100,14 +100,14 @@ def test_the_log_is_json_with_request_ids_and_without_secrets(database: str, tmp
 
 
 def test_a_keep_alive_connection_of_a_proxy_stays_open(database: str, tmp_path: Path) -> None:
-    """A server that closes it first loses the request that is on its way: uvicorn would after five seconds."""
+    """If the server closes the connection first, a request in transit is lost. Uvicorn's default is five seconds."""
     port = free_port()
     settings = {"NEWSSTAND_DATABASE_URL": database, "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9"}
     with running([*SERVE, str(port)], settings, tmp_path / "log") as service:
         service.wait_for(f"http://127.0.0.1:{port}/readyz")
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as kept:
             kept.connect()
-            kept.auto_open = 0  # it would quietly connect anew
+            kept.auto_open = 0  # the client would silently reconnect
             for pause in (6, 0):
                 kept.request("GET", "/healthz")
                 answer = kept.getresponse()
@@ -117,7 +117,7 @@ def test_a_keep_alive_connection_of_a_proxy_stays_open(database: str, tmp_path: 
 
 
 def deliver(url: str) -> httpx2.Response:
-    """Send an event of Stripe's."""
+    """Deliver an event of Stripe."""
     event = {"object": "event", "id": "evt_1", "type": "customer.updated", "livemode": False, "data": {"object": {}}}
     body = json.dumps(event)
     signature = WebhookSignature.generate_signature_header(body, SANDBOX_WEBHOOK_SECRET)
@@ -126,7 +126,7 @@ def deliver(url: str) -> httpx2.Response:
 
 
 class Line:
-    """A line to a PostgreSQL that can be cut and mended."""
+    """A proxy to PostgreSQL that a test can disconnect and restore."""
 
     def __init__(self, socket_file: Path, port: int) -> None:
         self._socket_file, self._port = socket_file, port
@@ -134,11 +134,11 @@ class Line:
         self._ends: set[asyncio.StreamWriter] = set()
 
     async def mend(self) -> None:
-        """Let connections through."""
+        """Forward connections again."""
         self._server = await asyncio.start_server(self._join, "127.0.0.1", self._port)
 
     async def cut(self) -> None:
-        """End every connection, and refuse new ones."""
+        """Close every connection, and refuse new ones."""
         if self._server is not None:
             self._server.close()
         for end in list(self._ends):
@@ -164,7 +164,7 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 @pytest.fixture
 async def line(database: str) -> AsyncIterator[tuple[Line, str]]:
-    """Give a line to the database, and the database's address over it."""
+    """Provide a proxy to the database, and the URL of the database through it."""
     name, folder = re.fullmatch(r"postgresql://postgres@/(\w+)\?host=(.+)", database).groups()  # type: ignore[union-attr]
     port = free_port()
     made = Line(Path(folder) / ".s.PGSQL.5432", port)
@@ -178,7 +178,7 @@ async def test_the_service_is_not_ready_while_the_database_is_down(line: tuple[L
     url = f"http://127.0.0.1:{(port := free_port())}"
     await to_database.cut()
     with running([*SERVE, str(port)], {"NEWSSTAND_DATABASE_URL": dsn}, tmp_path / "log") as service:
-        await asyncio.to_thread(service.wait_for, f"{url}/readyz", 503)  # it starts all the same, and waits
+        await asyncio.to_thread(service.wait_for, f"{url}/readyz", 503)  # the service starts anyway and waits
         await to_database.mend()
         await asyncio.to_thread(service.wait_for, f"{url}/readyz")
 
@@ -194,7 +194,7 @@ async def test_the_service_is_not_ready_while_the_database_is_down(line: tuple[L
 
     assert away.json()["why"] == "the database does not answer"
     assert alive.status_code == 200
-    assert unstored.status_code >= 500  # so that Stripe sends it again
+    assert unstored.status_code >= 500  # so that Stripe retries the delivery
     assert back.json()["status"] == "ok"
     assert stored.status_code == 200
     assert service.popen.returncode in (0, -signal.SIGTERM), service.said()

@@ -1,4 +1,4 @@
-"""What is dangerous or wrong is refused before anything starts: exit status 2, and a line that names the setting."""
+"""Dangerous or invalid settings stop the start with exit status 2 and a line that names the setting."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ GOOD = ROOT / "catalogue.toml"
             ("serve",),
             {"NEWSSTAND_STRIPE_API_KEY": LIVE_KEY},
             "NEWSSTAND_STRIPE_URL",
-            id="a live key with the sandbox's address",
+            id="live key with the sandbox's URL",
         ),
         pytest.param(
             ("worker",),
@@ -32,31 +32,31 @@ GOOD = ROOT / "catalogue.toml"
                 "NEWSSTAND_WEBHOOK_SECRETS": f"whsec_madeup,{SANDBOX_WEBHOOK_SECRET}",
             },
             "NEWSSTAND_WEBHOOK_SECRETS",
-            id="the sandbox's signing secret with Stripe's own address",
+            id="sandbox's webhook secret with Stripe's URL",
         ),
         pytest.param(
             ("serve",),
             {"NEWSSTAND_PUBLISHER_TIMEZONE": "Mars/Olympus_Mons"},
             "NEWSSTAND_PUBLISHER_TIMEZONE",
-            id="a time zone that does not exist",
+            id="unknown time zone",
         ),
         pytest.param(
             ("serve",),
             {"NEWSSTAND_OIDC_CLIENT_ID": "the-console"},
             "NEWSSTAND_SESSION_KEY",
-            id="a console without a key for its cookies",
+            id="console without a cookie key",
         ),
         pytest.param(
             ("serve",),
             {"NEWSSTAND_OIDC_CLIENT_ID": "the-console", "NEWSSTAND_SESSION_KEY": "too-short-a-key"},
             "NEWSSTAND_SESSION_KEY",
-            id="a key for the console's cookies that can be guessed",
+            id="weak cookie key of the console",
         ),
         pytest.param(
             ("serve",),
             {"NEWSSTAND_OIDC_CLIENT_SECRET": "the-secret-of-a-client"},
             "NEWSSTAND_OIDC_CLIENT_ID",
-            id="a secret of the console's without its client",
+            id="client secret of the console without a client id",
         ),
         pytest.param(
             ("serve",),
@@ -66,13 +66,13 @@ GOOD = ROOT / "catalogue.toml"
                 "NEWSSTAND_CONSOLE_URL": "http://127.0.0.1:8000/desk",
             },
             "NEWSSTAND_CONSOLE_URL",
-            id="an address of the console that is not where it is",
+            id="console URL with another path",
         ),
         pytest.param(
             ("worker",),
             {"NEWSSTAND_LOG_LEVEL": "LOUD"},
             "NEWSSTAND_LOG_LEVEL",
-            id="a log level that does not exist",
+            id="unknown log level",
         ),
     ],
 )
@@ -85,9 +85,9 @@ def test_an_invalid_setting_is_named_without_its_value_at_startup(
     assert f"{named}: " in refused.stderr
     assert "Traceback" not in refused.stderr
     for part in (part for value in settings.values() for part in value.split(",")):
-        if not part.startswith("https://api."):  # that one the message tells to use
+        if not part.startswith("https://api."):  # the message recommends this setting
             assert part not in refused.stderr
-    assert not list(tmp_path.iterdir()), "something was started all the same"
+    assert not list(tmp_path.iterdir()), "a process was started despite the error"
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
@@ -100,7 +100,7 @@ def test_an_invalid_catalogue_key_is_named_at_startup(command: str, tmp_path: Pa
     assert refused.returncode == BAD_SETTINGS, refused.stderr
     assert "plans.annual.interval: " in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert not data.exists(), "something was started all the same"
+    assert not data.exists(), "a process was started despite the error"
 
 
 @pytest.mark.parametrize("command", ["keys list", "migrate"])

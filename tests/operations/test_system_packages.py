@@ -1,4 +1,4 @@
-"""Which Debian packages are installed, when, and what is said where they can't be. `apt-get` is a stand-in."""
+"""The installation of Debian packages, and the message where they can't be installed. `apt-get` is a stand-in."""
 
 import subprocess
 import sys

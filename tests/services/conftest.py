@@ -1,4 +1,4 @@
-"""Services meet Stripe over HTTP, through the real SDK."""
+"""Services call the local Stripe over HTTP, with the real SDK."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,13 +11,13 @@ from tests.support.sandbox import Sandbox
 
 @pytest.fixture
 def key(sandbox: Sandbox) -> str:
-    """An account of one's own."""
+    """Provide the key of a new account."""
     return sandbox.key()
 
 
 @pytest.fixture
 async def gateway(sandbox: Sandbox, key: str) -> AsyncIterator[Gateway]:
-    """A line to that account."""
+    """Provide a gateway to that account."""
     line = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=10))
     yield line
     await line.close()

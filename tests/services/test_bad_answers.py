@@ -1,4 +1,4 @@
-"""An answer of Stripe's that cannot be kept fails its own event, with the reason, and no other."""
+"""A response of Stripe that can't be stored fails only its own event, with a reason."""
 
 from datetime import UTC, datetime, timedelta
 

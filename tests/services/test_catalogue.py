@@ -1,4 +1,4 @@
-"""The catalogue file: what is wrong in it is said by its key, all of it at once."""
+"""The catalogue file: all problems are reported together, each with its key."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ PRICES = "plans.annual.prices"
 
 
 def problems(path: Path, text: str) -> list[str]:
-    """Return what is said of a file."""
+    """Return the problems of a file."""
     path.write_text(text)
     with pytest.raises(BadCatalogue) as bad:
         load(path)

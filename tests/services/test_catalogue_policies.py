@@ -1,4 +1,4 @@
-"""Policies with a date, read from the catalogue file: what holds from which day, and what is wrong said by its key."""
+"""Dated policies in the catalogue file: their effective dates, and problems reported by key."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A push makes Stripe's products and prices those of the catalogue, whatever happens in the middle of it."""
+"""A push brings Stripe's products and prices in line with the catalogue, even after interruptions."""
 
 import asyncio
 import os
@@ -33,14 +33,14 @@ def priced(amount: int) -> Catalogue:
 
 
 async def push(gateway: Gateway, catalogue: Catalogue = CATALOGUE) -> list[str]:
-    """Push, and return what was said."""
+    """Push the catalogue, and return the reported changes."""
     return [str(change) async for change in catalogue_push.push(gateway, catalogue)]
 
 
 async def versions(
     gateway: Gateway, product: str = DIGITAL
 ) -> Mapping[int | None, tuple[int | None, bool, str | None]]:
-    """Return the amount of each version of a product's price, whether it can be bought, and its lookup key."""
+    """Return the amount, the active flag and the lookup key of each version of a product's price."""
     found: list[StripePrice] = await at_stripe.of_product(gateway, product)
     assert len({price.version for price in found}) == len(found)
     return {price.version: (price.amount, price.active, price.lookup_key) for price in found}
@@ -107,7 +107,9 @@ async def test_a_lost_response_creates_no_second_price(gateway: Gateway, sandbox
 async def test_the_next_push_completes_one_interrupted_by_an_outage(
     gateway: Gateway, sandbox: Sandbox, key: str
 ) -> None:
-    sandbox.fault(key, method="POST", path="/v1/prices", when="after", action="drop", times=3)  # the SDK tries thrice
+    sandbox.fault(
+        key, method="POST", path="/v1/prices", when="after", action="drop", times=3
+    )  # the SDK tries three times
     with pytest.raises(StripeUnavailable):
         await push(gateway)
     assert await push(gateway) == [f"{PRINT}: 24.00 usd is put on sale as version 1"]
@@ -156,7 +158,7 @@ async def test_a_lookup_key_of_another_product_is_not_moved(gateway: Gateway, sa
     )
     with pytest.raises(LookupKeyTaken, match=theirs.id):
         await push(gateway)
-    assert sandbox.requests(key, "POST") == ["POST /v1/products", "POST /v1/prices"]  # which are theirs
+    assert sandbox.requests(key, "POST") == ["POST /v1/products", "POST /v1/prices"]  # the other product's own requests
 
 
 Newsstand = Callable[..., subprocess.CompletedProcess[str]]
@@ -164,7 +166,7 @@ Newsstand = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def newsstand(sandbox: Sandbox, key: str) -> Newsstand:
-    """The command, as it is called by a person or a script."""
+    """Return a function that runs the command."""
 
     def run(command: str, file: Path = FILE, **settings: str) -> subprocess.CompletedProcess[str]:
         environment = {

@@ -1,4 +1,4 @@
-"""What a process remembers of readers, and for how long it may."""
+"""The entitlement cache of a process, and how long its values are used."""
 
 import gc
 import json
@@ -23,7 +23,7 @@ TAKEN = '{"otherwise": "refunded", "features": {}}'
 
 
 class Asked:
-    """Answers over a real database, at a time that a test moves."""
+    """Entitlement checks with a real database and a time that the test sets."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool, self.time = pool, 100.0
@@ -55,7 +55,7 @@ async def asked(database: str) -> AsyncIterator[Asked]:
 
 async def test_what_was_not_heard_of_is_not_believed_for_longer_than_a_second(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
-    await asked.writes("ada", TAKEN)  # and nobody tells
+    await asked.writes("ada", TAKEN)  # without a notification
 
     asked.time += 1.0
 
@@ -77,7 +77,7 @@ async def test_what_is_heard_of_is_forgotten_at_once_and_the_rest_is_remembered(
 
 async def test_what_changes_while_it_is_read_is_not_remembered(asked: Asked) -> None:
     reading = asked.answers.fetch("ada")
-    reading.send(None)  # it is on its way
+    reading.send(None)  # the read is in progress
     asked.answers.invalidate("ada")
     reading.close()
     assert asked.answers.cached("ada") is None
@@ -106,7 +106,7 @@ async def test_without_the_database_who_was_let_in_stays_in_for_a_while_and_nobo
 
 
 async def test_who_is_remembered_does_not_hold_up_the_others_while_garbage_is_collected(asked: Asked) -> None:
-    """The collector stands everything still while it looks through what may refer to others: texts do not."""
+    """The collector pauses the process while it scans containers, but it does not scan strings."""
     features = {name: [[BEGUN - n, OVER - n, "paid_term", f"grt_{n}"] for n in range(9)] for name in OFFER.features}
     stored = json.dumps({"otherwise": "ended", "features": features})
     readers = [f"reader-{n}" for n in range(100)]
@@ -122,4 +122,4 @@ async def test_who_is_remembered_does_not_hold_up_the_others_while_garbage_is_co
 
     gc.collect()
     more = len(gc.get_objects()) - before
-    assert more < 8 * len(readers)  # and not one for each spell of each feature
+    assert more < 8 * len(readers)  # and no object for each period of each feature

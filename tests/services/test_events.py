@@ -1,4 +1,4 @@
-"""Events are forgotten when they are long done, and not a moment before."""
+"""Old completed events are deleted."""
 
 from datetime import timedelta
 

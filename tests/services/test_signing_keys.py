@@ -1,4 +1,4 @@
-"""Rotation of the keys that sign tokens, while tokens are minted: over a real database, at times that a test passes in."""
+"""Rotation of the token signing keys while tokens are minted, with a real database and given times."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Minted:
-    """What two processes mint, and what they publish, minute by minute."""
+    """The tokens and published keys of two processes, minute by minute."""
 
     def __init__(self, sessions: Sessions, cipher: Cipher) -> None:
         minting = Minting(issuer="newsstand", audience="newsstand-site", life=LONGEST_LIFE)
@@ -30,14 +30,14 @@ class Minted:
         self.published: dict[datetime, dict[str, dict[str, str]]] = {}
 
     async def at(self, now: datetime) -> None:
-        """Mint in both at once, and look at what they publish."""
+        """Mint a token in both processes, and record the keys they publish."""
         made = await asyncio.gather(*(p.mint("ada", MAY, 1, lasts=None, now=now) for p in self.processes))
         self.tokens += [(now, one.token) for one in made]
         said = [await p.published(now=now) for p in self.processes]
-        self.published[now] = {key["kid"]: key for key in said[0] if key in said[1]}  # wherever an edge happens to ask
+        self.published[now] = {key["kid"]: key for key in said[0] if key in said[1]}  # an edge may call either process
 
     def kids(self, since: datetime, until: datetime) -> set[str]:
-        """Return the keys that signed from then to then."""
+        """Return the keys that signed within a period."""
         return {_kid(token) for at, token in self.tokens if since <= at < until}
 
 
@@ -66,7 +66,7 @@ async def test_tokens_minted_around_a_rotation_verify_until_they_expire(sessions
 
     made, *_ = await asyncio.gather(
         rotate(database_context(sessions), cipher, now=NOW), minted.at(NOW)
-    )  # both at the same time
+    )  # both processes at the same time
     assert made.signs_from == NOW + LEAD
     moments = [NOW + n * MINUTE for n in range(1, int((LEAD + LONGEST_LIFE) / MINUTE) + 30)]
     for now in moments:
@@ -74,12 +74,12 @@ async def test_tokens_minted_around_a_rotation_verify_until_they_expire(sessions
 
     assert minted.kids(NOW, made.signs_from) == {old}
     assert minted.kids(made.signs_from, moments[-1]) == {made.id}
-    assert set(minted.published[NOW + MINUTE]) == {old, made.id}  # both, before the new one signs
-    assert set(minted.published[made.signs_from + LONGEST_LIFE]) == {old, made.id}  # and until the last token is dead
+    assert set(minted.published[NOW + MINUTE]) == {old, made.id}  # both keys, before the new one signs
+    assert set(minted.published[made.signs_from + LONGEST_LIFE]) == {old, made.id}  # until the last token has expired
     assert set(minted.published[moments[-1]]) == {made.id}
     for at, token in minted.tokens:
         for asked in (now for now in moments if at - CACHED_FOR <= now <= at + LONGEST_LIFE):
-            # an edge that asked for the keys as long ago as it may, when the token came, and when it was about to die
+            # the keys of an edge with the oldest allowed cache, when the token arrives and just before it expires
             assert _holds(token, minted.published[asked]), (at, asked)
 
 

@@ -1,4 +1,4 @@
-"""Access that nobody pays for, and the story of a reader's access."""
+"""Complimentary access, and the history of a reader's access."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,13 +8,13 @@ from tests.support.shop import START_TIME, Person, Shop
 
 
 async def gives(shop: Shop, to: str, **more: object) -> Any:
-    """Give a comp, as support does."""
+    """Give a comp as support."""
     body = {"subscriber": to, "plan": "annual", "reason": "a copy that never came", **more}
     return await shop.post("/v1/support/comps", shop.agent, body)
 
 
 async def taken_back(shop: Shop, comp: str, by: Person) -> int:
-    """Take a comp back; the status."""
+    """Revoke a comp; return the status."""
     return (await shop.http.delete(f"/v1/support/comps/{comp}", headers=dict(by.headers))).status_code
 
 
@@ -41,12 +41,12 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
     assert (await shop.check(ada))["reason"] == "paid_term"
     server = {"Authorization": f"Bearer {shop.server_key}"}
     feed = (await shop.http.get("/v1/revocations", headers=server)).json()["data"]
-    assert [one["subscriber"] for one in feed] == []  # nothing was lost within the life of a token
+    assert [one["subscriber"] for one in feed] == []  # no access ended within the lifetime of a token
     seen = await shop.overview(ada)
     assert [comp["removed_by"] for comp in seen["comps"]] == ["staff:agent", "staff:agent"]
     assert [grant["source"] for grant in seen["grants"]] == ["paid_term"]
     told = [one["words"] for one in seen["timeline"] if one["kind"] in {"paid", "comp"}]
-    assert sorted(told) == [  # the clock stood still
+    assert sorted(told) == [  # the clock did not advance
         "March 1, 2026: complimentary access until June 1, 2026, given by staff member agent (a copy that never came)",
         "March 1, 2026: complimentary access until December 31, 2027, given by staff member agent (a copy that never came)",
         "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027",
@@ -101,7 +101,7 @@ async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(sho
     given = await gives(shop, "ada", issues=3)
     assert given.status_code == 201, given.text
     ada, mailed = shop.person(), {}
-    for number in (5, 6, 7):  # 5 is the first after 1 March
+    for number in (5, 6, 7):  # issue 5 is the first after March 1
         issue = await shop.get(f"/v1/issues/{number}", circulation(shop))
         mailed[number] = datetime.fromisoformat(f"{issue.json()['planned_mail_date']}T00:00:00").replace(
             tzinfo=shop.settings.zone
@@ -126,7 +126,7 @@ async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(sho
 
 
 async def test_the_history_and_the_audit_log_name_the_staff_and_reason_of_a_comp(shop: Shop) -> None:
-    await shop.open_checkout(shop.person("ada"))  # so that support finds her by her address
+    await shop.open_checkout(shop.person("ada"))  # so that support finds her by email
     first = (await gives(shop, "ada", until="2026-06-01T05:00:00Z")).json()["id"]
     path = f"/v1/support/comps/{first}"
     gone = await shop.http.delete(path, params={"reason": "given by mistake"}, headers=dict(shop.agent.headers))

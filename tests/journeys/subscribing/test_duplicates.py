@@ -1,4 +1,4 @@
-"""Two tabs both pay: one subscription stays, and the money of the other goes back, once."""
+"""A reader pays in two tabs: one subscription stays, and the other one is refunded once."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from tests.support.shop import START_TIME, Person, Shop
 
 
-async def opens_another_tab(shop: Shop, customer: str, held: str) -> dict[str, Any]:
-    """Open a second checkout of the same customer, as a tab that was forgotten is."""
+async def open_another_tab(shop: Shop, customer: str, held: str) -> dict[str, Any]:
+    """Open a second checkout of the same customer, as in a forgotten tab."""
     items = (await shop.stripe_get(f"/v1/subscriptions/{held}"))["items"]["data"]
     return await shop.stripe_post(
         "/v1/checkout/sessions",
@@ -18,16 +18,16 @@ async def opens_another_tab(shop: Shop, customer: str, held: str) -> dict[str, A
     )
 
 
-async def pays_in_another_tab(shop: Shop, customer: str, held: str) -> str:
-    """Pay in it; return its subscription."""
-    session = await opens_another_tab(shop, customer, held)
+async def pay_in_another_tab(shop: Shop, customer: str, held: str) -> str:
+    """Pay the second checkout; return its subscription."""
+    session = await open_another_tab(shop, customer, held)
     paid = await shop.pay_checkout(session["url"])
     assert paid.status_code == 303, paid.text
     return str((await shop.stripe_get(f"/v1/checkout/sessions/{session['id']}"))["subscription"])
 
 
 async def by_stripe_id(shop: Shop, reader: Person) -> dict[str, Any]:
-    """Return what support sees of a reader's subscriptions."""
+    """Return the support view of a reader's subscriptions, by Stripe id."""
     return {one["stripe_id"]: one for one in (await shop.overview(reader))["subscriptions"]}
 
 
@@ -38,7 +38,7 @@ async def test_one_of_two_subscriptions_paid_in_two_tabs_is_refunded(shop: Shop)
     (customer,) = await shop.stripe_customers()
     await shop.advance_to(START_TIME + timedelta(minutes=5))
 
-    second = await pays_in_another_tab(shop, customer["id"], first)
+    second = await pay_in_another_tab(shop, customer["id"], first)
     await shop.wait_until_idle()
 
     (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
@@ -47,7 +47,9 @@ async def test_one_of_two_subscriptions_paid_in_two_tabs_is_refunded(shop: Shop)
     assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "canceled"
     assert (await shop.check(ada))["reason"] == "paid_term"
     mine = (await shop.get("/v1/me/subscription", ada)).json()
-    assert (mine["status"], mine["guarantee"]["eligible"]) == ("active", True), "a double does not spend the guarantee"
+    assert (mine["status"], mine["guarantee"]["eligible"]) == ("active", True), (
+        "a duplicate does not use up the guarantee"
+    )
     told = await shop.rows("SELECT actor, reason, after FROM audit_log WHERE action = 'subscription.duplicate'")
     assert [(row["actor"], row["reason"]) for row in told] == [("policy", "duplicate")]
     (ours,) = (await shop.overview(ada))["refunds"]
@@ -62,7 +64,7 @@ async def test_the_earlier_duplicate_is_kept_even_if_its_event_arrives_last(shop
     await shop.pay_checkout(opened["url"])
     (first,) = (await shop.stripe_get("/v1/subscriptions", customer=customer["id"]))["data"]
     await shop.advance_to(START_TIME + timedelta(minutes=5))
-    second = await pays_in_another_tab(shop, customer["id"], first["id"])
+    second = await pay_in_another_tab(shop, customer["id"], first["id"])
     events = (await shop.stripe_get("/v1/events", type="customer.subscription.created", limit="100"))["data"]
     (late,) = [one["id"] for one in events if one["data"]["object"]["id"] == second]
     (early,) = [one["id"] for one in events if one["data"]["object"]["id"] == first["id"]]
@@ -88,7 +90,7 @@ async def test_a_subscription_beside_one_that_ended_at_stripe_is_no_duplicate(sh
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe.delete(f"/v1/subscriptions/{first}")
     await shop.advance_to(START_TIME + timedelta(minutes=5))
-    second = await pays_in_another_tab(shop, customer["id"], first)
+    second = await pay_in_another_tab(shop, customer["id"], first)
     events = (await shop.stripe_get("/v1/events", type="customer.subscription.created", limit="100"))["data"]
     (told,) = [one["id"] for one in events if one["data"]["object"]["id"] == second]
 
@@ -110,7 +112,7 @@ async def test_a_paid_subscription_replaces_one_whose_renewal_failed(shop: Shop)
     await shop.advance_to(START_TIME.replace(year=2027) + timedelta(days=1))
     assert (await shop.stripe_get(f"/v1/subscriptions/{first}"))["status"] == "past_due"
 
-    second = await pays_in_another_tab(shop, customer["id"], first)
+    second = await pay_in_another_tab(shop, customer["id"], first)
     await shop.wait_until_idle()
 
     assert (await shop.stripe_get(f"/v1/subscriptions/{first}"))["status"] == "canceled"

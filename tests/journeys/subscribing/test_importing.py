@@ -1,4 +1,4 @@
-"""An account that had subscribers before Newsstand: they are taken in, and each reader gets what is theirs, and no more."""
+"""Existing subscribers of a Stripe account are imported, and each reader gets only their own subscription."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tests.support.shop import Person, Shop
 
 
 async def subscribed_before(shop: Shop, email: str, **metadata: str) -> str:
-    """Make a customer with a subscription, as the shop before this one did. Returns the customer."""
+    """Create a customer with a subscription, as a former system would. Return the customer."""
     fields = {f"metadata[{name}]": value for name, value in metadata.items()}
     customer = await shop.stripe_post("/v1/customers", email=email, name="Early Bird", test_clock=shop.clock, **fields)
     method = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])

@@ -1,4 +1,4 @@
-"""A reader looks after their own: what cancelling would do, Stripe's portal, and their invoices."""
+"""A reader's own billing: the preview of a cancellation, Stripe's portal, and invoices."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ async def test_the_preview_of_a_cancellation_matches_its_effect(shop: Shop) -> N
     assert (seen["period_end"]["ends_at"], seen["period_end"]["access_until"]) == ("2027-03-01T18:00:00Z",) * 2
     assert seen["now"]["ends_at"] == "2026-03-01T18:00:00Z"
     assert (seen["refund"]["eligible"], seen["refund"]["amount"]) == (True, {"amount": 49_00, "currency": "usd"})
-    assert await shop.rows("SELECT FROM audit_log") == [], "a look changes nothing"
+    assert await shop.rows("SELECT FROM audit_log") == [], "the preview changes nothing"
     await shop.advance_to(START_TIME + timedelta(days=90))
     assert (await shop.get("/v1/me/subscription/cancel-preview", ada)).json()["refund"]["reason"] == "outside_guarantee"
     ended = (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).json()
@@ -35,7 +35,7 @@ async def test_a_portal_session_belongs_to_the_reader_and_returns_to_the_site(sh
     first, second = [await shop.post(path, ada, BACK) for _ in range(2)]
 
     assert (first.status_code, second.status_code) == (201, 201), first.text
-    assert first.json()["url"] != second.json()["url"], "each click is a link of its own"
+    assert first.json()["url"] != second.json()["url"], "each request creates a new link"
     assert len(await shop.stripe_requests("POST", "/v1/billing_portal/sessions")) == 2
     asked = await shop.rows("SELECT DISTINCT parameters->>'customer' AS customer FROM intents WHERE action = 'portal'")
     assert [row["customer"] for row in asked] == [customer]
@@ -49,7 +49,7 @@ async def test_a_portal_session_belongs_to_the_reader_and_returns_to_the_site(sh
     gone = await shop.post(path, ada, BACK)
     assert (gone.status_code, gone.json()["code"]) == (404, "no_subscription")
     await shop.wait_until_idle()
-    assert (await shop.overview(ada))["stripe_customer"] is None, "and that was looked at"
+    assert (await shop.overview(ada))["stripe_customer"] is None, "the invoice was fetched"
 
 
 async def test_a_reader_sees_only_their_own_invoices_and_receipts(shop: Shop) -> None:

@@ -1,9 +1,9 @@
 """
-The same path against Stripe's own test mode, where a test key is given: ``STRIPE_TEST_KEY=sk_test_… make test``.
+The same journeys with Stripe's test mode, if a test key is set: ``STRIPE_TEST_KEY=sk_test_… make test``.
 
-A hosted page cannot be completed by API, so paying has a driver of its own here: the subscription is made by API, for the
-customer and with the metadata that the checkout would have given it. Stripe cannot reach this machine either, so its
-events are fetched and handed to the webhook, signed, as the ``stripe listen`` command does.
+A hosted page can't be completed by API, so these tests create the subscription by API, with the customer and metadata
+of the checkout session. Stripe can't reach this machine, so the tests fetch events and send them, signed, to the webhook,
+as the ``stripe listen`` command does.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from app.settings import STRIPE, Settings
 from tests.support.shop import CATALOGUE, TLS, Person, Shop, free_socket, serving
 
 KEY = os.environ.get("STRIPE_TEST_KEY", "")
-URL = os.environ.get("STRIPE_TEST_URL", STRIPE)  # the sandbox's, to try this driver itself
+URL = os.environ.get("STRIPE_TEST_URL", STRIPE)  # the sandbox's address tests this driver
 SECRET = "whsec_of_this_test_alone"
 PATIENCE = 120.0  # seconds
 
@@ -38,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture
 async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
-    """A service beside Stripe's test mode, with the catalogue pushed."""
+    """Provide a service that uses Stripe's test mode, with the catalogue pushed."""
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     settings = Settings(
@@ -78,7 +78,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
 
 
 async def pays(shop: Shop, by: Person) -> str:
-    """Pay as the hosted page would: a subscription by API, with what the open session was given. Returns Stripe's id."""
+    """Create the subscription that the hosted page would. Return its Stripe id."""
     opened = (await shop.open_checkout(by)).json()
     session = await shop.stripe_get(f"/v1/checkout/sessions/{opened['id']}", **{"expand[0]": "line_items"})
     await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=session["customer"])
@@ -95,7 +95,7 @@ async def pays(shop: Shop, by: Person) -> str:
 
 
 async def hears(shop: Shop, by: Person, reason: str, *, since: int) -> None:
-    """Hand Stripe's events to the webhook until a reader's access is granted, or refused, for that reason."""
+    """Send Stripe's events to the webhook until a reader's access has the given reason."""
     async with asyncio.timeout(PATIENCE):
         while (await shop.check(by))["reason"] != reason:
             for event in (await shop.stripe_get("/v1/events", limit="100", **{"created[gte]": str(since)}))["data"]:

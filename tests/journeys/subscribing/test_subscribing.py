@@ -1,4 +1,4 @@
-"""A reader subscribes, and reads."""
+"""Readers subscribe and get access."""
 
 import asyncio
 from typing import Any
@@ -186,13 +186,13 @@ async def test_a_new_session_can_be_created_after_an_unpaid_one_expires(shop: Sh
 @pytest.mark.parametrize(
     ("wrong", "status", "code"),
     [
-        pytest.param({"plan": "weekly"}, 422, "unknown_plan", id="an unknown plan"),
+        pytest.param({"plan": "weekly"}, 422, "unknown_plan", id="unknown plan"),
         pytest.param(
-            {"success_url": "https://evil.example.net/"}, 422, "return_url_not_allowed", id="a return elsewhere"
+            {"success_url": "https://evil.example.net/"}, 422, "return_url_not_allowed", id="return URL on another host"
         ),
-        pytest.param({"cancel_url": "javascript:alert(1)"}, 422, "return_url_not_allowed", id="a script"),
-        pytest.param({"coupon": "x"}, 422, "validation_failed", id="an unknown field"),
-        pytest.param({"print_edition": "perhaps"}, 422, "validation_failed", id="a field of the wrong kind"),
+        pytest.param({"cancel_url": "javascript:alert(1)"}, 422, "return_url_not_allowed", id="JavaScript URL"),
+        pytest.param({"coupon": "x"}, 422, "validation_failed", id="unknown field"),
+        pytest.param({"print_edition": "perhaps"}, 422, "validation_failed", id="field of the wrong type"),
     ],
 )
 async def test_an_invalid_checkout_request_creates_nothing(

@@ -1,4 +1,4 @@
-"""The machine that applies events: one worker at a time, no event's misfortune another's, nothing repeated for ever."""
+"""Workers apply events one at a time for each subscription; a failing event neither blocks others nor repeats forever."""
 
 from datetime import timedelta
 
@@ -60,8 +60,8 @@ async def test_an_event_that_kills_every_worker_is_marked_dead(sessions: Session
     claimed: list[leases.Claimed] = []
     while not claimed or claimed[0].attempts <= 3:
         async with sessions.begin() as session:
-            claimed = await inbox.claim(session, owner="one that dies", lease=timedelta(0), limit=1)
-            await leases.release(session, "subscription:sub_1", owner="one that dies")
+            claimed = await inbox.claim(session, owner="a killed worker", lease=timedelta(0), limit=1)
+            await leases.release(session, "subscription:sub_1", owner="a killed worker")
             await session.execute(text("UPDATE events SET due_at = now()"))
 
     looked_at: list[str] = []
@@ -77,4 +77,4 @@ async def test_an_event_that_kills_every_worker_is_marked_dead(sessions: Session
     async with sessions.begin() as session:
         (row,) = (await session.execute(text("SELECT state, due_at, last_error FROM events"))).all()
     assert looked_at == []
-    assert tuple(row) == ("dead", None, "every worker that tried it died")
+    assert tuple(row) == ("dead", None, "every worker that tried the event was killed")

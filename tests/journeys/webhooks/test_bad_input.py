@@ -1,4 +1,4 @@
-"""What is not to be believed, over HTTP: refused, with a reason, and counted."""
+"""Forged and malformed input over HTTP is rejected with a reason, and counted."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,11 +15,11 @@ from tests.support.contexts import database_context
 from tests.support.shop import Shop
 
 CHECK = {"subscriber": "ada", "feature": "archive"}
-# What is wrong with an access token, and what is asked of the identity provider's back door for it.
+# The fault of each access token, and the request to the identity provider's control API that creates it.
 BAD_TOKENS: dict[str, dict[str, Any]] = {
     "signed with another key": {"forged": True},
-    "signed with a key that nobody knows": {"kid": "nobody-has-it"},
-    "not signed at all": {"alg": "none"},
+    "signed with an unknown key": {"kid": "nobody-has-it"},
+    "unsigned": {"alg": "none"},
     "signed with the public key as a shared secret": {"alg": "HS256"},
     "expired": {"expires_in": -60},
     "not valid yet": {"claims": {"nbf": 4_000_000_000}},
@@ -30,7 +30,7 @@ BAD_TOKENS: dict[str, dict[str, Any]] = {
 
 
 async def counted(shop: Shop, **labels: str) -> float:
-    """Return how often something was refused so far: of the gate's answers, or of all refusals."""
+    """Return how many requests were rejected so far, by the gate or in total."""
     name = "newsstand_gate_answers_total" if "reason" in labels else "newsstand_refusals_total"
     text = (await shop.http.get("/metrics")).text
     lines = [line for line in text.splitlines() if line.startswith(name)]
@@ -40,7 +40,7 @@ async def counted(shop: Shop, **labels: str) -> float:
 
 @asynccontextmanager
 async def counts(shop: Shop, times: int, **labels: str) -> AsyncIterator[None]:
-    """See to it that something is counted so many times."""
+    """Check that a number of rejections is counted."""
     before = await counted(shop, **labels)
     yield
     assert await counted(shop, **labels) - before == times, labels
@@ -77,7 +77,10 @@ async def test_an_unknown_feature_is_rejected_by_every_check_method(shop: Shop) 
         gate = await shop.get("/v1/gate", ada, feature="teleport")
 
     assert [(a.status_code, a.json()["code"]) for a in (one, several)] == [(422, "unknown_feature")] * 2
-    assert (gate.status_code, gate.headers["x-newsstand-reason"]) == (403, "unknown_feature")  # proxies know no 422
+    assert (gate.status_code, gate.headers["x-newsstand-reason"]) == (
+        403,
+        "unknown_feature",
+    )  # proxies don't support 422
 
 
 async def test_a_revoked_api_key_is_rejected_by_every_process(shop: Shop) -> None:
@@ -92,7 +95,7 @@ async def test_a_revoked_api_key_is_rejected_by_every_process(shop: Shop) -> Non
     await engine.dispose()
     before = await counted(shop, code="not_authenticated")
     while (refused := await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200:
-        pass  # it is remembered for a second
+        pass  # the key is cached for a second
 
     assert (refused.status_code, refused.json()["code"]) == (401, "not_authenticated")
     assert "revoked" in refused.json()["detail"]
@@ -170,4 +173,4 @@ async def test_a_return_url_on_another_host_is_rejected(shop: Shop, field: str) 
             elsewhere: dict[str, Any] = {field: address}
             answer: httpx2.Response = await shop.open_checkout(ada, **elsewhere)
             assert (answer.status_code, answer.json()["code"]) == (422, "return_url_not_allowed"), address
-    assert await shop.stripe_customers() == []  # and nothing was made at Stripe
+    assert await shop.stripe_customers() == []  # and nothing was created at Stripe

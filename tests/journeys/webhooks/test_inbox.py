@@ -1,4 +1,4 @@
-"""The inbox as an operator's tool: what came and what became of it, seen, replayed and, in time, forgotten."""
+"""Operators list, inspect and replay the events of the inbox."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ def admin_of(shop: Shop) -> Person:
 
 
 async def newsstand(settings: Settings, *words: str) -> tuple[int, str, str]:
-    """Type a command, and return its status and what it said."""
+    """Run a command, and return its exit status and output."""
     wanted = {name: value for name, value in environment(settings).items() if name.startswith("NEWSSTAND_")}
     done = await asyncio.to_thread(run, ["-m", "app", *words], wanted)
     return done.returncode, done.stdout, done.stderr
 
 
 async def put(shop: Shop, event_id: str, state: str, **more: object) -> None:
-    """Put an event into the inbox as it would stand there after a while."""
+    """Insert an event with a given state into the inbox."""
     values: Mapping[str, Any] = {
         "type": "customer.subscription.updated",
         "object_id": "sub_1",
@@ -89,9 +89,9 @@ async def test_matching_events_are_counted_before_they_are_replayed(shop: Shop) 
     assert read_again.json() == {"matched": 2, "replayed": 1, "without_effect": 1}
     states = {row["id"]: row["state"] for row in await shop.rows("SELECT id, state FROM events")}
     assert states == {
-        **{f"evt_dead_{number}": "ignored" for number in range(3)},  # Stripe knows no sub_1
+        **{f"evt_dead_{number}": "ignored" for number in range(3)},  # sub_1 does not exist at Stripe
         "evt_other": "dead",
-        "evt_new": "ignored",  # nor pi_1; but it was looked at
+        "evt_new": "ignored",  # neither does pi_1, but it was fetched
         "evt_foreign": "ignored",
     }
     (new,) = await shop.rows("SELECT work_key FROM events WHERE id = 'evt_new'")

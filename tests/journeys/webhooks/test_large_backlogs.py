@@ -1,4 +1,4 @@
-"""After an outage many subscriptions wait: they are looked up by listing, and end in Stripe's state all the same."""
+"""A large backlog after an outage is synced by listing, and ends in Stripe's state."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from tests.support.shop import CATALOGUE, Shop, open_shop
 
 @pytest.fixture
 async def after_an_outage(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    """A shop that may ask each endpoint of Stripe's four times a second, and lists from ten waiting subscriptions on."""
+    """Provide a shop with four calls per second and endpoint, which lists from ten pending subscriptions on."""
     slowly: dict[str, Any] = {"stripe_rate_limit": 80, "stripe_endpoint_rate_limit": 4, "worker_concurrency": 2}
     async with open_shop(database, sandbox, issuer, backlog_threshold=10, **slowly) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""An invoice of more lines than a listing holds."""
+"""Invoices with more lines than a page of a list."""
 
 import asyncio
 

@@ -1,8 +1,8 @@
 """
-Whatever Stripe sends, in whatever order, we end in the state Stripe is in, and nothing happens twice.
+Events in any order lead to Stripe's state, and nothing happens twice.
 
-The events are Stripe's own, kept back and delivered by the test; four workers apply them at once, and one of them sleeps
-through its leases. The seed is printed where a test fails: NEWSSTAND_SEED repeats it.
+The test holds back Stripe's events and delivers them itself. Four workers apply them concurrently, and one of them is
+stopped for longer than its leases. A failing test prints its seed; set NEWSSTAND_SEED to repeat it.
 """
 
 import asyncio
@@ -29,25 +29,25 @@ LIFE = (
     "invoice_payment.paid",
     "customer.subscription.updated",
 )
-MOST = 10  # events of one history that arrive; the rest are lost, and found by reconciliation
+MOST = 10  # delivered events of one history; the others are lost and found by reconciliation
 ORDERS = list(itertools.permutations(range(len(LIFE))))
 QUICK, CHUNK, ALL = 12, 60, 10_000
 
 
 @asynccontextmanager
 async def four_workers(shop: Shop) -> AsyncIterator[None]:
-    """Have three more workers beside the service's own; one is stopped, by SIGSTOP, for longer than its leases."""
+    """Run three more workers; one is stopped, by SIGSTOP, for longer than its leases."""
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(worker_process(shop.settings)) for _ in range(3)]
 
-        async def sleep_now_and_then() -> None:
+        async def stop_at_random() -> None:
             while True:
                 await asyncio.sleep(0.5)
                 workers[0].send_signal(signal.SIGSTOP)
                 await asyncio.sleep(shop.settings.lease.total_seconds() + 1)
                 workers[0].send_signal(signal.SIGCONT)
 
-        sleeping = asyncio.create_task(sleep_now_and_then())
+        sleeping = asyncio.create_task(stop_at_random())
         try:
             yield
         finally:
@@ -57,7 +57,7 @@ async def four_workers(shop: Shop) -> AsyncIterator[None]:
 
 
 async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
-    """Have as many subscriptions begin and be cancelled, and tell of each in its own order."""
+    """Create and cancel subscriptions, and deliver the events of each in a different order."""
     made = await create_subscribers(shop, len(orders), clock=shop.clock)
     await asyncio.gather(*(shop.stripe_post(f"/v1/subscriptions/{one}", cancel_at_period_end="true") for one in made))
     paid: dict[str, str] = {}
@@ -81,7 +81,7 @@ async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
 
 
 async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
-    """Live as many lives at once; tell of them in any order, some of it twice, late or never."""
+    """Change subscriptions at random; deliver their events in any order, repeatedly, late or never."""
     made = await create_subscribers(shop, histories, clock=shop.clock)
     before: set[str] = set()
     waiting: list[Any] = []

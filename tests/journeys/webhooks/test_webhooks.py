@@ -1,4 +1,4 @@
-"""What Stripe sends, and what others send in its name."""
+"""Webhooks of Stripe, and forged ones."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.support.shop import Shop
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    """Return an event about a subscription that nobody knows."""
+    """Return an event about an unknown subscription."""
     return {
         "id": "evt_1",
         "object": "event",
@@ -52,17 +52,17 @@ async def test_a_repeatedly_delivered_event_is_stored_once(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        pytest.param("[]", "not an event", id="a signed list"),
-        pytest.param("null", "not an event", id="a signed nothing"),
-        pytest.param('"evt_1"', "not an event", id="a signed word"),
-        pytest.param("{", "not JSON", id="half of it"),
-        pytest.param("[" * 100_000, "not JSON", id="very deep"),
+        pytest.param("[]", "not an event", id="list"),
+        pytest.param("null", "not an event", id="null"),
+        pytest.param('"evt_1"', "not an event", id="string"),
+        pytest.param("{", "not JSON", id="truncated"),
+        pytest.param("[" * 100_000, "not JSON", id="deeply nested"),
         pytest.param('{"object": "event"}', "lacks", id="no id"),
-        pytest.param(json.dumps(event(id=7)), "lacks", id="a number for an id"),
+        pytest.param(json.dumps(event(id=7)), "lacks", id="number as id"),
         pytest.param(json.dumps(event(id="evt_\x00")), "lacks", id="NUL in the id"),
-        pytest.param(json.dumps(event(id="evt_\ud800")), "lacks", id="half a character in the id"),
+        pytest.param(json.dumps(event(id="evt_\ud800")), "lacks", id="unpaired surrogate in the id"),
         pytest.param(json.dumps(event(data=None)), "lacks", id="no object"),
-        pytest.param(json.dumps(event(data={"object": []})), "lacks", id="a list for an object"),
+        pytest.param(json.dumps(event(data={"object": []})), "lacks", id="list as object"),
     ],
 )
 async def test_a_signed_body_that_is_not_an_event_is_rejected(shop: Shop, body: str, detail: str) -> None:
@@ -77,19 +77,21 @@ async def test_a_signed_body_that_is_not_an_event_is_rejected(shop: Shop, body: 
     "headers",
     [
         pytest.param(lambda shop, body: {}, id="no signature"),
-        pytest.param(lambda shop, body: {"Stripe-Signature": "t=1,v1=00"}, id="a wrong one"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": "t=1,v1=00"}, id="wrong signature"),
         pytest.param(lambda shop, body: {"Stripe-Signature": "nonsense"}, id="nonsense"),
-        pytest.param(lambda shop, body: {"Stripe-Signature": "t=,v1="}, id="an empty one"),
-        pytest.param(lambda shop, body: {"Stripe-Signature": "t=99999999999999999999999,v1=00"}, id="an absurd time"),
+        pytest.param(lambda shop, body: {"Stripe-Signature": "t=,v1="}, id="empty signature"),
+        pytest.param(
+            lambda shop, body: {"Stripe-Signature": "t=99999999999999999999999,v1=00"}, id="out-of-range time"
+        ),
         pytest.param(
             lambda shop, body: {"Stripe-Signature": signed(shop, body)["Stripe-Signature"].replace(",", "=x,", 1)},
-            id="a time with something behind it",
+            id="time with trailing characters",
         ),
         pytest.param(lambda shop, body: {"Stripe-Signature": b"t=1,v1=\xe9\xff"}, id="not ASCII"),
-        pytest.param(lambda shop, body: signed(shop, body, secret="whsec_somebody_elses"), id="another's secret"),
-        pytest.param(lambda shop, body: signed(shop, body, ago=400), id="an old one"),
-        pytest.param(lambda shop, body: signed(shop, body, ago=-400), id="one from the future"),
-        pytest.param(lambda shop, body: signed(shop, body + " "), id="of another body"),
+        pytest.param(lambda shop, body: signed(shop, body, secret="whsec_somebody_elses"), id="another secret"),
+        pytest.param(lambda shop, body: signed(shop, body, ago=400), id="too old"),
+        pytest.param(lambda shop, body: signed(shop, body, ago=-400), id="in the future"),
+        pytest.param(lambda shop, body: signed(shop, body + " "), id="signature of another body"),
     ],
 )
 async def test_an_invalid_or_old_signature_is_rejected(shop: Shop, headers: Any) -> None:
@@ -119,11 +121,13 @@ async def test_a_body_over_a_megabyte_is_rejected(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        pytest.param({"livemode": True}, "live mode", id="of the other mode"),
-        pytest.param({"type": "issuing_card.created"}, "nothing follows", id="of a kind that does not concern us"),
-        pytest.param({"type": "of.a.future"}, "nothing follows", id="of a kind that does not exist yet"),
+        pytest.param({"livemode": True}, "live mode", id="other mode"),
+        pytest.param({"type": "issuing_card.created"}, "nothing follows", id="unused type"),
+        pytest.param({"type": "of.a.future"}, "nothing follows", id="unknown type"),
         pytest.param(
-            {"type": "invoice.paid", "data": {"object": {"id": "in_1"}}}, "no subscription", id="of no subscription"
+            {"type": "invoice.paid", "data": {"object": {"id": "in_1"}}},
+            "no subscription",
+            id="not related to a subscription",
         ),
     ],
 )
@@ -177,7 +181,7 @@ async def test_an_event_of_another_api_version_is_applied(shop: Shop) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.pay_checkout(opened["url"])
     bought = (await shop.stripe_get(f"/v1/checkout/sessions/{opened['id']}"))["subscription"]
-    body = json.dumps(event(api_version="2019-12-03", data={"object": {"id": bought, "status": "a lie"}}))
+    body = json.dumps(event(api_version="2019-12-03", data={"object": {"id": bought, "status": "forged"}}))
 
     await send(shop, body, signed(shop, body))
     await shop.wait_until_idle()
