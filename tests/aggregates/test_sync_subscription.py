@@ -50,7 +50,7 @@ async def entitlement(sessions: Sessions, sub: str = "ada") -> tuple[int, dict[s
     return row.version, row.access
 
 
-async def test_a_state_that_was_fetched_before_another_was_saved_is_not_kept(sessions: Sessions) -> None:
+async def test_a_state_fetched_before_a_newer_save_is_discarded(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         _, held = await subscribed(session)
         before = await subscriptions.version(session, held.stripe_id)
@@ -67,7 +67,7 @@ async def test_a_state_that_was_fetched_before_another_was_saved_is_not_kept(ses
     assert (kept.status, kept.version) == ("canceled", before + 1)
 
 
-async def test_of_two_first_looks_at_a_subscription_one_is_kept(sessions: Sessions) -> None:
+async def test_only_one_of_two_concurrent_first_fetches_is_saved(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner = await reader(session)
 
@@ -81,7 +81,7 @@ async def test_of_two_first_looks_at_a_subscription_one_is_kept(sessions: Sessio
     assert [type(r) for r in results].count(ConcurrentUpdate) == 1
 
 
-async def test_of_two_looks_at_a_payment_the_older_is_not_kept(sessions: Sessions) -> None:
+async def test_the_older_of_two_payment_fetches_is_discarded(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await subscribed(session)
         seen = await payments.version(session, "pi_1")
@@ -91,7 +91,7 @@ async def test_of_two_looks_at_a_payment_the_older_is_not_kept(sessions: Session
         assert not await payments.advance(session, "pi_1", if_version=seen)
 
 
-async def test_what_is_seen_again_changes_nothing(sessions: Sessions) -> None:
+async def test_saving_the_same_state_again_changes_nothing(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
     first = await entitlement(sessions)
@@ -106,7 +106,7 @@ async def test_what_is_seen_again_changes_nothing(sessions: Sessions) -> None:
         assert len(await payments.of_subscription(session, held.id)) == 1
 
 
-async def test_a_refunded_term_stays_refunded_when_stripe_is_looked_at_again(sessions: Sessions) -> None:
+async def test_a_refunded_term_stays_refunded_after_another_sync(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         await subscriptions.mark_term_refunded(session, "in_1", "guarantee")
@@ -119,7 +119,7 @@ async def test_a_refunded_term_stays_refunded_when_stripe_is_looked_at_again(ses
     assert (version, access["features"], access["otherwise"]) == (2, {}, "refunded")
 
 
-async def test_ending_what_one_subscription_grants_takes_nothing_of_another(sessions: Sessions) -> None:
+async def test_ending_one_subscription_keeps_the_grants_of_another(sessions: Sessions) -> None:
     spell = AccessPeriod(NOW, NOW + timedelta(days=30), PAID_TERM)
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
@@ -133,7 +133,7 @@ async def test_ending_what_one_subscription_grants_takes_nothing_of_another(sess
     assert list(access["features"]) == ["audio"]  # type: ignore[call-overload]
 
 
-async def test_a_reader_has_one_open_checkout(sessions: Sessions) -> None:
+async def test_a_reader_has_at_most_one_open_checkout(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner = await reader(session)
         await checkouts.start(session, owner.id, CHOICE)
@@ -143,7 +143,7 @@ async def test_a_reader_has_one_open_checkout(sessions: Sessions) -> None:
             await checkouts.start(session, owner.id, CHOICE)
 
 
-async def test_a_checkout_that_is_over_stays_over_whatever_an_older_answer_says(sessions: Sessions) -> None:
+async def test_an_older_response_does_not_reopen_a_completed_checkout(sessions: Sessions) -> None:
     told = {"stripe_id": "cs_1", "payment_status": "unpaid", "url": None, "expires_at": None}
     async with sessions.begin() as session:
         owner = await reader(session)
@@ -163,7 +163,7 @@ async def test_the_first_customer_of_a_reader_is_kept(sessions: Sessions) -> Non
     assert first == second == "cus_1"
 
 
-async def test_a_payment_has_one_refund_on_its_way(sessions: Sessions) -> None:
+async def test_a_payment_has_at_most_one_refund_in_process(sessions: Sessions) -> None:
     refund = replace(REFUND, status="processing", basis="dashboard")
     async with sessions.begin() as session:
         owner, _ = await subscribed(session)
@@ -174,7 +174,7 @@ async def test_a_payment_has_one_refund_on_its_way(sessions: Sessions) -> None:
             await refunds.insert(session, replace(refund, id="rfd_2", subscriber_id=owner.id), unfinished=True)
 
 
-async def test_an_intent_is_repeated_with_its_key_and_parameters_until_it_is_settled(sessions: Sessions) -> None:
+async def test_an_intent_is_repeated_with_the_same_key_and_parameters(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         first = await intents.record(session, "rfd_1", "refund", {"amount": 1})
         again = await intents.record(session, "rfd_1", "refund", {"amount": 2})
@@ -185,7 +185,7 @@ async def test_an_intent_is_repeated_with_its_key_and_parameters_until_it_is_set
         assert (second.key, second.parameters) == ("rfd_1:refund:2", {"amount": 3})
 
 
-async def test_what_is_asked_for_next_settles_what_was_asked_before(sessions: Sessions) -> None:
+async def test_a_new_intent_supersedes_the_previous_one(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         await intents.record(session, "scr_1", "schedule_end", {})
         await intents.record(session, "scr_1", "resume", {})
@@ -194,7 +194,7 @@ async def test_what_is_asked_for_next_settles_what_was_asked_before(sessions: Se
     assert anew.key == "scr_1:schedule_end:2"
 
 
-async def test_the_order_to_end_a_subscription_counts_once(sessions: Sessions) -> None:
+async def test_ordering_the_end_of_a_subscription_twice_counts_once(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         _, held = await subscribed(session)
         assert await subscriptions.order_end(session, held.id, by="guarantee", now=NOW)
@@ -205,7 +205,7 @@ async def test_the_order_to_end_a_subscription_counts_once(sessions: Sessions) -
     assert (ended.ended_by, ended.access_ended_at) == ("guarantee", NOW)
 
 
-async def test_what_is_to_be_done_for_an_end_is_not_put_to_rest_by_an_older_look(sessions: Sessions) -> None:
+async def test_an_older_fetch_does_not_clear_pending_work_of_an_end(sessions: Sessions) -> None:
     """A worker may save an active state after the subscription has ended here or at Stripe."""
     async with sessions.begin() as session:
         _, held = await subscribed(session)
@@ -218,7 +218,7 @@ async def test_what_is_to_be_done_for_an_end_is_not_put_to_rest_by_an_older_look
         assert await subscriptions.due(session, held.id) is not None
 
 
-async def test_what_stripe_has_ended_since_an_older_look_stays_due(sessions: Sessions) -> None:
+async def test_a_subscription_that_ended_since_an_older_fetch_stays_due(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await subscribed(session)
         over = replace(SEEN, status="canceled", ended_at=NOW)

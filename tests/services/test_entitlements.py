@@ -53,7 +53,7 @@ async def asked(database: str) -> AsyncIterator[Asked]:
     await pool.close()
 
 
-async def test_what_was_not_heard_of_is_not_believed_for_longer_than_a_second(asked: Asked) -> None:
+async def test_an_unnotified_change_takes_effect_within_a_second(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
     await asked.writes("ada", TAKEN)  # without a notification
 
@@ -62,7 +62,7 @@ async def test_what_was_not_heard_of_is_not_believed_for_longer_than_a_second(as
     assert await asked.says("ada") == "refunded"
 
 
-async def test_what_is_heard_of_is_forgotten_at_once_and_the_rest_is_remembered(asked: Asked) -> None:
+async def test_a_notification_clears_only_the_changed_reader(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
     asked.time += 60
     asked.answers.confirm(asked.time)
@@ -75,7 +75,7 @@ async def test_what_is_heard_of_is_forgotten_at_once_and_the_rest_is_remembered(
     assert await asked.says("ada") == "refunded"
 
 
-async def test_what_changes_while_it_is_read_is_not_remembered(asked: Asked) -> None:
+async def test_a_value_that_changes_while_it_is_read_is_not_cached(asked: Asked) -> None:
     reading = asked.answers.fetch("ada")
     reading.send(None)  # the read is in progress
     asked.answers.invalidate("ada")
@@ -83,14 +83,14 @@ async def test_what_changes_while_it_is_read_is_not_remembered(asked: Asked) -> 
     assert asked.answers.cached("ada") is None
 
 
-async def test_memory_is_bounded(asked: Asked) -> None:
+async def test_the_cache_is_bounded(asked: Asked) -> None:
     for sub in ("ada", "bob", "cyd"):
         await asked.says(sub)
 
     assert [asked.answers.cached(sub) is not None for sub in ("ada", "bob", "cyd")] == [False, True, True]
 
 
-async def test_without_the_database_who_was_let_in_stays_in_for_a_while_and_nobody_is_refused(asked: Asked) -> None:
+async def test_recently_allowed_readers_keep_access_without_the_database(asked: Asked) -> None:
     assert await asked.says("ada") == "paid_term"
     assert await asked.says("bob") == "never_subscribed"
     await asked.pool.close()
@@ -105,7 +105,7 @@ async def test_without_the_database_who_was_let_in_stays_in_for_a_while_and_nobo
         await asked.says("ada")
 
 
-async def test_who_is_remembered_does_not_hold_up_the_others_while_garbage_is_collected(asked: Asked) -> None:
+async def test_cached_readers_do_not_slow_garbage_collection(asked: Asked) -> None:
     """The collector pauses the process while it scans containers, but it does not scan strings."""
     features = {name: [[BEGUN - n, OVER - n, "paid_term", f"grt_{n}"] for n in range(9)] for name in OFFER.features}
     stored = json.dumps({"otherwise": "ended", "features": features})
