@@ -20,7 +20,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from app.api import docs_page, entitlement_checks, fast_path, hot, middleware, problems
+from app.api import docs_page, entitlement_checks, fast_path, gate, middleware, problems
+from app.api import webhooks as webhook_endpoint
 from app.api.auth import Authenticator
 from app.api.deps import ApiState
 from app.api.openapi import TAGS
@@ -114,7 +115,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
             authenticator=authenticator,
             entitlements=entitlements,
             signer=Signer(ctx.sessions, signing_key_cipher(settings.token_secrets, settings.data_dir), minting),
-            wait_for_revocations=change_feed.news,
+            wait_for_revocations=change_feed.revocation_waiter,
         )
     finally:
         await stop(listening)
@@ -131,14 +132,14 @@ async def stop(*tasks: asyncio.Task[None]) -> None:
 class Application(FastAPI):
     """The web application. The most frequent requests take a fast path before FastAPI's routing."""
 
-    lanes: Mapping[str, fast_path.Lane] = MappingProxyType({})
+    fast_routes: Mapping[str, fast_path.FastRoute] = MappingProxyType({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, on the fast path if possible."""
-        lane = self.lanes.get(scope["path"]) if scope["type"] == "http" else None
-        rest = await lane(scope, receive, send) if lane is not None else receive
-        if rest is not None:  # None: the request was answered
-            await super().__call__(scope, rest, send)
+        route = self.fast_routes.get(scope["path"]) if scope["type"] == "http" else None
+        remaining = await route(scope, receive, send) if route is not None else receive
+        if remaining is not None:  # None: the request was answered
+            await super().__call__(scope, remaining, send)
 
 
 def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
@@ -155,7 +156,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with open_context(settings, catalogue) as ctx, open_api(ctx) as api:
             app.state.api = api
-            app.lanes = fast_path.lanes(api)
+            app.fast_routes = fast_path.routes(api)
             pages.state.console = ConsoleState(
                 ctx=ctx, authenticate=api.authenticator.reader_of, sign_in=sign_in_config(settings)
             )
@@ -177,10 +178,10 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     problems.install(app)
-    hot_routes = [*entitlement_checks.ROUTES, *hot.ROUTES]
-    middleware.install(app, direct=hot_routes)
+    asgi_routes = [*entitlement_checks.ROUTES, *gate.ROUTES, *webhook_endpoint.ROUTES]
+    middleware.install(app, direct=asgi_routes)
     # The console comes first too, because matching all other routes before it costs as much as three queries.
-    app.router.routes[:0] = [*hot_routes, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
+    app.router.routes[:0] = [*asgi_routes, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
     # Not by include_router, which would build every route again at the first request.
     app.router.routes += [route for router in ROUTERS for route in router.routes]
     app.router.routes += docs_page.routes(partial(document, app), livemode=settings.livemode)
@@ -194,7 +195,7 @@ async def to_console(_: Request) -> Response:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, including the hot routes."""
+    """Return the OpenAPI document, including the plain ASGI routes."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title,
@@ -204,9 +205,9 @@ def document(app: FastAPI) -> dict[str, Any]:
             tags=[{"name": name, "description": text} for name, text in TAGS.items()],
             separate_input_output_schemas=False,
         )
-        made["paths"].update(entitlement_checks.PATHS | hot.PATHS)
+        made["paths"].update(entitlement_checks.PATHS | gate.PATHS | webhook_endpoint.PATHS)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in (*entitlement_checks.SCHEMAS, *hot.SCHEMAS):
+        for model in (*entitlement_checks.SCHEMAS, *webhook_endpoint.SCHEMAS):
             schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         app.openapi_schema = made
     return app.openapi_schema

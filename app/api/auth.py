@@ -1,19 +1,19 @@
 """
-Who is calling: a person with their identity provider's token, or a server with a key of ours.
+Authenticate callers: a person with an access token of the identity provider, or a server with one of our API keys.
 
-Usable from FastAPI dependencies and plain Starlette routes alike. A verified token is remembered until it dies, for its
-signature is what costs; a key is remembered for a second, so that a revoked one is refused everywhere within that. While
-the database does not answer, keys that were good just before still are, for the outage allowance: readers who are let in
-meanwhile are asked about by servers.
+It works in FastAPI dependencies and in plain ASGI endpoints. A verified token is cached until it expires, because verifying
+the signature is expensive. An API key is cached for a second, so that a revoked key is refused everywhere within a second.
+While the database is unreachable, keys that were valid before stay valid for the outage allowance, so that servers can
+still check entitlements.
 """
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from cachetools import LRUCache
 from starlette.requests import HTTPConnection
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
@@ -22,53 +22,49 @@ from app.context import DatabaseContext
 from app.db.engine.session import QUERY_TIMEOUT, is_unreachable, with_timeout
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.errors import DatabaseUnavailable
-from app.services import api_keys as server_keys
+from app.services import api_keys
 
-REMEMBERED = 20_000  # tokens; about 20 MB at most
-KEY_REMEMBERED_FOR = timedelta(seconds=1)
-COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of ids that nobody knows
-CALLER = "caller"  # in the ASGI scope: which kind of caller it was, for the log
+TOKEN_CACHE_SIZE = 20_000  # about 20 MB
+KEY_CACHE_SIZE = 1_000
+KEY_CACHED_FOR = timedelta(seconds=1)
+COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of unknown key ids
+CALLER = "caller"  # key in the ASGI scope: the kind of caller, for the log
 
 T = TypeVar("T")
 
 
-class Memory(Generic[T]):
-    """The last ``most`` answers, each until its time."""
+class ExpiringCache(Generic[T]):
+    """An LRU cache whose entries have an expiry time of their own."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[str | bytes, tuple[T, datetime, datetime]] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._entries: LRUCache[str | bytes, tuple[T, datetime, datetime]] = LRUCache(maxsize=size)
 
     def get(self, key: str | bytes, *, now: datetime) -> T | None:
-        """Return what is remembered. A clock that was set back makes it forget."""
-        kept = self._kept.get(key)
-        if kept is None:
+        """Return a value, unless it expired. If the clock was set back behind the entry's start, it is dropped too."""
+        try:
+            value, since, until = self._entries[key]
+        except KeyError:
             return None
-        value, since, until = kept
-        if not since <= now < until:
-            del self._kept[key]
-            return None
-        self._kept.move_to_end(key)
-        return value
+        if since <= now < until:
+            return value
+        del self._entries[key]
+        return None
 
     def put(self, key: str | bytes, value: T, *, now: datetime, until: datetime) -> None:
-        """Remember an answer, and forget the one that was not asked for the longest."""
-        self._kept[key] = (value, now, until)
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        """Add a value that expires at ``until``."""
+        self._entries[key] = (value, now, until)
 
     def drop(self, key: str | bytes) -> None:
-        """Forget one."""
-        self._kept.pop(key, None)
+        """Remove an entry."""
+        self._entries.pop(key, None)
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
+        """Remove all entries."""
+        self._entries.clear()
 
 
 class Authenticator:
-    """Tells who is calling. Built once for each process, and closed with it."""
+    """Authenticates callers. There is one in each process, and it is closed with it."""
 
     def __init__(
         self,
@@ -76,52 +72,49 @@ class Authenticator:
         clock: Clock,
         *,
         cooldown: timedelta = COOLDOWN,
-        remembered: int = REMEMBERED,
+        cache_size: int = TOKEN_CACHE_SIZE,
         on_sign_in: Callable[[Reader], Awaitable[None]] | None = None,
     ) -> None:
         """
-        Listen to one issuer.
+        Accept the access tokens of the configured issuer.
 
-        :param on_sign_in: called with each reader whose token is new to this process.
+        :param cooldown: the least time between two fetches of the issuer's keys because of unknown key ids.
+        :param on_sign_in: called with the reader of each token that is seen for the first time.
         """
         self._on_sign_in = on_sign_in
         self._ctx, self._clock, self._settings = ctx, clock, ctx.settings
         self._issuer_keys = IssuerKeys(ctx.settings.oidc_issuer, cooldown=cooldown)
         self._generation = 0
-        self._readers: Memory[Reader] = Memory(remembered)
-        self._servers: Memory[ServerKey] = Memory(1_000)
-        self._looking: dict[str, tuple[asyncio.Task[ServerKey], datetime]] = {}
-        self._servers_before: Memory[ServerKey] = Memory(1_000)
-        self._servers_at_hand: Memory[ServerKey] = Memory(1_000)  # by the header as it came: nothing is quicker
+        self._readers: ExpiringCache[Reader] = ExpiringCache(cache_size)
+        self._servers: ExpiringCache[ServerKey] = ExpiringCache(KEY_CACHE_SIZE)
+        self._last_known_servers: ExpiringCache[ServerKey] = ExpiringCache(KEY_CACHE_SIZE)
+        self._lookups: dict[str, tuple[asyncio.Task[ServerKey], datetime]] = {}
 
-    async def reader(self, request: HTTPConnection) -> Reader:
+    async def reader(self, request: HTTPConnection, *, cookie: str | None = None) -> Reader:
         """
-        Return which person the request's bearer token speaks for.
+        Return the person whose bearer token the request carries.
 
-        :raises NotAuthenticated: nobody's, or not a good one.
-        :raises IssuerUnavailable: nobody can tell just now.
+        :param cookie: the name of a cookie that may contain the token if the Authorization header does not.
+        :raises NotAuthenticated: if there is no token, or it is invalid.
+        :raises IssuerUnavailable: if the issuer's keys can't be fetched.
         """
-        return await self.reader_at(request, None)
-
-    async def reader_at(self, request: HTTPConnection, cookie: str | None) -> Reader:
-        """As :meth:`reader`; a token in the cookie of that name will do when the header has none."""
         reader = await self.reader_of(_bearer(request.scope["headers"], cookie))
         request.scope[CALLER] = "staff" if reader.roles else "reader"
         return reader
 
     async def reader_of(self, token: str) -> Reader:
-        """Return which person a token speaks for; as :meth:`reader`, wherever the token was found."""
+        """Return the person of an access token; raises as :meth:`reader`."""
         if len(token) > LONGEST_TOKEN:
-            raise NotAuthenticated("the token is too long")
-        if token.startswith(server_keys.PREFIX):
-            raise NotAuthenticated("a person's token is needed here, and this is a server's key")
+            raise NotAuthenticated("The token is too long")
+        if token.startswith(api_keys.PREFIX):
+            raise NotAuthenticated("An access token is required, not an API key")
         now = self._clock.real()
         self._issuer_keys.keep_fresh(now=now)
         if self._generation != self._issuer_keys.generation:
             self._generation = self._issuer_keys.generation
             self._readers.clear()
-        known_by = _hash(token)
-        known = self._readers.get(known_by, now=now)
+        cache_key = _hash(token)
+        known = self._readers.get(cache_key, now=now)
         if known is not None:
             return known
         reader, until = await verify(
@@ -133,63 +126,56 @@ class Authenticator:
         )
         if self._on_sign_in is not None:
             await self._on_sign_in(reader)
-        self._readers.put(known_by, reader, now=now, until=until)
+        self._readers.put(cache_key, reader, now=now, until=until)
         return reader
 
     async def server(self, request: HTTPConnection, scope: str) -> ServerKey:
         """
-        Return which server is calling, if its key is for that.
+        Return the server whose API key the request carries.
 
-        :raises NotAuthenticated: there is no key, or not one that is valid.
-        :raises NotAllowed: the key has not that scope.
-        :raises DatabaseUnavailable: the database is away, and the key was not seen shortly before.
+        :raises NotAuthenticated: if there is no key, or it is invalid.
+        :raises NotAllowed: if the key lacks the scope.
+        :raises DatabaseUnavailable: if the database is unreachable and the key was not used shortly before.
         """
         key = _bearer(request.scope["headers"])
-        if not server_keys.is_well_formed(key):
-            raise NotAuthenticated("an API key is needed here (nsk_…)")
-        now, hashed = self._clock.real(), server_keys.digest(key)
-        server = self._servers.get(hashed, now=now)
+        if not api_keys.is_well_formed(key):
+            raise NotAuthenticated("An API key is required (nsk_…)")
+        now, digest = self._clock.real(), api_keys.digest(key)
+        server = self._servers.get(digest, now=now)
         if server is None:
-            server, now = await self._looked_up_once(hashed, now)
-            self._servers.put(hashed, server, now=now, until=now + KEY_REMEMBERED_FOR)
-            sent = _only_authorization(request.scope["headers"])
-            if sent is not None:
-                self._servers_at_hand.put(sent, server, now=now, until=now + KEY_REMEMBERED_FOR)
+            server, now = await self._look_up_once(digest, now)
+            self._servers.put(digest, server, now=now, until=now + KEY_CACHED_FOR)
         request.scope[CALLER] = "server"
         server.require(scope)
         return server
 
-    async def _looked_up_once(self, hashed: str, now: datetime) -> tuple[ServerKey, datetime]:
-        """
-        Look a key up, or wait for whoever does so already: all that ask in one moment are one question.
+    async def _look_up_once(self, digest: str, now: datetime) -> tuple[ServerKey, datetime]:
+        """Look up a key, or wait for a lookup that is under way. Return the start of the lookup too."""
+        if digest not in self._lookups:
+            lookup = asyncio.create_task(self._look_up(digest, now))
+            lookup.add_done_callback(lambda _: self._lookups.pop(digest, None))
+            self._lookups[digest] = lookup, now
+        lookup, started_at = self._lookups[digest]
+        return await asyncio.shield(lookup), started_at  # a caller that is canceled does not cancel it for the others
 
-        Returns when that look began, too: the answer is as old as that.
-        """
-        if hashed not in self._looking:
-            look = asyncio.create_task(self._looked_up(hashed, now))
-            look.add_done_callback(lambda _: self._looking.pop(hashed, None))
-            self._looking[hashed] = look, now
-        look, begun = self._looking[hashed]
-        return await asyncio.shield(look), begun  # whoever goes away meanwhile does not take the answer from the others
-
-    async def _looked_up(self, hashed: str, now: datetime) -> ServerKey:
+    async def _look_up(self, digest: str, now: datetime) -> ServerKey:
         try:
-            found = await with_timeout(QUERY_TIMEOUT, server_keys.find(self._ctx, hashed))
-        except Exception as failure:
-            if not is_unreachable(failure):
+            found = await with_timeout(QUERY_TIMEOUT, api_keys.find(self._ctx, digest))
+        except Exception as error:
+            if not is_unreachable(error):
                 raise
-            before = self._servers_before.get(hashed, now=now)
-            if before is None:
-                raise DatabaseUnavailable("the database is not responding") from failure
-            return before
+            last_known = self._last_known_servers.get(digest, now=now)
+            if last_known is None:
+                raise DatabaseUnavailable("The database does not answer") from error
+            return last_known
         if found is None:
-            self._servers_before.drop(hashed)
-            raise NotAuthenticated("the API key is not known, or it was revoked")
-        self._servers_before.put(hashed, found, now=now, until=now + self._settings.outage_allowance)
+            self._last_known_servers.drop(digest)
+            raise NotAuthenticated("This API key is invalid or revoked")
+        self._last_known_servers.put(digest, found, now=now, until=now + self._settings.outage_allowance)
         return found
 
-    def reader_at_hand(self, headers: Sequence[tuple[bytes, bytes]], cookie: str | None) -> Reader | None:
-        """Return whose token it is, if it was verified before and is still good; None tells nothing."""
+    def cached_reader(self, headers: Sequence[tuple[bytes, bytes]], cookie: str | None) -> Reader | None:
+        """Return the person of a token that was verified before, or None."""
         try:
             token = _bearer(headers, cookie)
         except NotAuthenticated:
@@ -200,14 +186,17 @@ class Authenticator:
         self._issuer_keys.keep_fresh(now=now)
         return self._readers.get(_hash(token), now=now)
 
-    def server_at_hand(self, headers: Sequence[tuple[bytes, bytes]], scope: str) -> ServerKey | None:
-        """Return whose key it is, if it was looked up within the last second, for that scope; None tells nothing."""
-        sent = _only_authorization(headers)
-        server = self._servers_at_hand.get(sent, now=self._clock.real()) if sent is not None else None
+    def cached_server(self, headers: Sequence[tuple[bytes, bytes]], scope: str) -> ServerKey | None:
+        """Return the server of an API key that was looked up within the last second and has a scope, or None."""
+        try:
+            key = _bearer(headers)
+        except NotAuthenticated:
+            return None
+        server = self._servers.get(api_keys.digest(key), now=self._clock.real())
         return server if server is not None and scope in server.scopes else None
 
     async def close(self) -> None:
-        """Give up what runs in the background."""
+        """Cancel background tasks."""
         await self._issuer_keys.close()
 
 
@@ -215,39 +204,28 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _only_authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """Return the one Authorization header, as it was sent; None: there is none, or another one."""
-    sent = None
-    for name, value in headers:
-        if name == b"authorization":
-            if sent is not None:
-                return None
-            sent = value
-    return sent
-
-
 def _bearer(headers: Sequence[tuple[bytes, bytes]], cookie: str | None = None) -> str:
-    """Return the bearer token of the one Authorization header (RFC 6750, section 2.1), or else of the cookie."""
+    """Return the bearer token of the Authorization header (RFC 6750, section 2.1), or else of the cookie."""
     found = [value for name, value in headers if name == b"authorization"]
     if cookie is not None and not any(value[:7].lower() == b"bearer " for value in found):
-        kept = in_cookie(headers, cookie.encode())
-        if kept is not None:
-            return kept.decode("latin-1")
+        value = cookie_value(headers, cookie.encode())
+        if value is not None:
+            return value.decode("latin-1")
     if not found:
-        raise NotAuthenticated("there is no Authorization header")
+        raise NotAuthenticated("The Authorization header is missing")
     scheme, _, token = found[0].decode("latin-1").partition(" ")
     token = token.strip()
     if len(found) > 1 or scheme.lower() != "bearer" or not token or not token.isascii():
-        raise NotAuthenticated("the Authorization header is not one bearer token")
+        raise NotAuthenticated("Malformed Authorization header")
     return token
 
 
-def in_cookie(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the value of the first cookie of that name."""
+def cookie_value(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the value of the first cookie with a name."""
     for header, value in headers:
         if header == b"cookie":
             for pair in value.split(b";"):
-                found, _, kept = pair.strip().partition(b"=")
-                if found == name and kept:
-                    return kept.strip(b'"')
+                found, _, cookie = pair.strip().partition(b"=")
+                if found == name and cookie:
+                    return cookie.strip(b'"')
     return None

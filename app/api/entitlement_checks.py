@@ -1,323 +1,192 @@
 """
-``/v1/entitlements/check``, ``/v1/entitlements/check-many`` and ``/v1/gate``: may this reader open this?
+``/v1/entitlements/check`` and ``/v1/entitlements/check-many``: may this reader use this feature?
 
-Plain ASGI, since it is asked on every page view. What can be answered from memory alone is answered before this is
-reached (:mod:`app.api.fast_path`), and by the same functions.
-
-The gate is asked by proxies (forward-auth), and each of them knows few answers: nginx makes 500 of anything but 2xx, 401
-and 403, and Caddy writes a placeholder where a header it was told to copy is missing. So a feature that does not exist is
-403 here, with its reason, and every answer carries all three headers.
+Plain ASGI, because servers check on every page view (see :mod:`app.api.asgi`). Most checks are answered earlier, by
+:mod:`app.api.fast_path`, with the same functions.
 """
 
 import json
-from collections.abc import Iterable
-from datetime import timedelta
-from functools import cache
+from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote
 
-import structlog
-from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
-from app.api import problems
+from app.api.asgi import JsonEndpoint, json_content, operation, read_body
 from app.api.deps import api_state
-from app.api.hot import Hot, in_json, operation, whole
 from app.api.models import ApiModel
 from app.api.problems import MalformedBody, ValidationFailed
-from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAllowed, NotAuthenticated
-from app.domain.entitlements import Decision, NotEntitled
-from app.domain.errors import DatabaseUnavailable, DomainError
+from app.domain.callers import LONGEST_SUB, READ_ENTITLEMENTS, NotAllowed, NotAuthenticated
+from app.domain.entitlements import Decision
+from app.domain.errors import DatabaseUnavailable
 from app.domain.plans import UnknownFeature
 from app.domain.text import is_storable
 from app.services.entitlements import CachedDecision
 
-LONGEST_SUB, LONGEST_FEATURE, AT_ONCE = 255, 100, 100
-SUBSCRIBER, REASON, UNTIL = b"x-newsstand-subscriber", b"x-newsstand-reason", b"x-newsstand-until"
-VARY = b"authorization, cookie"
-GATE = Counter("newsstand_gate_answers", "Answers of the gate", ["status", "reason"])
-REFUSAL = "refusal"  # in the ASGI scope: what was found out on the short way
-Headers = list[tuple[bytes, bytes]]
-log = structlog.get_logger()
+LONGEST_FEATURE = 100  # characters
+MAX_SUBSCRIBERS = 100  # in one request
+EARLIER_ERROR = "newsstand.earlier_error"  # key in the ASGI scope: an error that the fast path met
 
 
 class CheckIn(ApiModel):
-    """May this reader use this feature? ``subscriber`` is the identity provider's ``sub``."""
+    """A reader and a feature."""
 
     model_config = ConfigDict(extra="forbid")
 
-    subscriber: str = Field(min_length=1, max_length=LONGEST_SUB, examples=["user-1"])
+    subscriber: str = Field(
+        min_length=1,
+        max_length=LONGEST_SUB,
+        description="The reader's `sub` at the identity provider.",
+        examples=["user-1"],
+    )
     feature: str = Field(min_length=1, max_length=LONGEST_FEATURE, examples=["archive"])
 
 
 class CheckOut(ApiModel):
-    """The answer, with its reason; ``until`` is when it ends, or ended."""
+    """A decision, and its reason."""
 
     allowed: bool = Field(examples=[True])
     reason: str = Field(examples=["paid_term"])
-    until: str | None = Field(examples=["2027-03-01T00:00:00Z"])
+    until: str | None = Field(description="When the access ends or ended.", examples=["2027-03-01T00:00:00Z"])
 
 
 class CheckManyIn(ApiModel):
-    """Which of these readers may use this feature?"""
+    """Several readers and a feature."""
 
     model_config = ConfigDict(extra="forbid")
 
-    subscribers: list[str] = Field(min_length=1, max_length=AT_ONCE, examples=[["user-1", "user-2"]])
+    subscribers: list[str] = Field(min_length=1, max_length=MAX_SUBSCRIBERS, examples=[["user-1", "user-2"]])
     feature: str = Field(min_length=1, max_length=LONGEST_FEATURE, examples=["archive"])
 
 
 class CheckedOut(CheckOut):
-    """The answer for one of them."""
+    """The decision about one of several readers."""
 
     subscriber: str = Field(examples=["user-1"])
 
 
 class CheckManyOut(ApiModel):
-    """An answer for each, in the order in which they were asked for; each reader once."""
+    """The decisions about several readers, in the order of the request and without duplicates."""
 
     data: list[CheckedOut]
 
 
 async def check(request: HTTPConnection, receive: Receive) -> bytes:
-    """CachedDecision for one reader and one feature."""
+    """Check one reader and one feature."""
     api = api_state(request)
     await api.authenticator.server(request, READ_ENTITLEMENTS)
-    sub, feature = asked(await whole(receive))
-    if REFUSAL in request.scope:
-        raise request.scope[REFUSAL]
-    return written(await api.entitlements.check(sub, feature, now=await api.ctx.clock.policy()))
+    body = _parse(await read_body(receive), {"subscriber", "feature"}, subscriber=LONGEST_SUB, feature=LONGEST_FEATURE)
+    if EARLIER_ERROR in request.scope:
+        raise request.scope[EARLIER_ERROR]
+    now = await api.ctx.clock.policy()
+    return body_of(await api.entitlements.check(body["subscriber"], body["feature"], now=now))
 
 
 async def check_many(request: HTTPConnection, receive: Receive) -> bytes:
-    """CachedDecision for many readers and one feature."""
+    """Check several readers and one feature."""
     api = api_state(request)
     await api.authenticator.server(request, READ_ENTITLEMENTS)
-    body = _object(await whole(receive), {"subscribers", "feature"}, feature=LONGEST_FEATURE)
+    body = _parse(await read_body(receive), {"subscribers", "feature"}, feature=LONGEST_FEATURE)
     subs: object = body.get("subscribers")
-    if not isinstance(subs, list) or not 0 < len(subs) <= AT_ONCE or not all(_fits(sub, LONGEST_SUB) for sub in subs):
-        message = f"must be 1 to {AT_ONCE} texts of 1 to {LONGEST_SUB} characters"
+    valid = isinstance(subs, list) and 0 < len(subs) <= MAX_SUBSCRIBERS and all(fits(sub, LONGEST_SUB) for sub in subs)
+    if not isinstance(subs, list) or not valid:
+        message = f"must be a list of 1 to {MAX_SUBSCRIBERS} strings of 1 to {LONGEST_SUB} characters"
         raise ValidationFailed(
             f"body.subscribers {message}", errors=[{"field": "body.subscribers", "message": message}]
         )
-    answers = await api.entitlements.check_many(subs, body["feature"], now=await api.ctx.clock.policy())
-    return json.dumps({"data": [{"subscriber": sub, **_shown(answer)} for sub, answer in answers.items()]}).encode()
+    decisions = await api.entitlements.check_many(subs, body["feature"], now=await api.ctx.clock.policy())
+    data = [{"subscriber": sub, **_as_json(decision)} for sub, decision in decisions.items()]
+    return json.dumps({"data": data}).encode()
 
 
-def asked(body: bytes) -> tuple[str, str]:
+def _parse(body: bytes, names: set[str], **max_lengths: int) -> dict[str, Any]:
     """
-    Return which reader and which feature a body asks about.
+    Return the object in a request body.
 
-    :raises MalformedBody: it is not JSON.
-    :raises ValidationFailed: it is not as described.
+    :param max_lengths: by the name of a string field, its greatest length.
+    :raises MalformedBody: if it is not JSON.
+    :raises ValidationFailed: if a field is unknown, missing or invalid.
     """
-    found = _object(body, {"subscriber", "feature"}, subscriber=LONGEST_SUB, feature=LONGEST_FEATURE)
-    return found["subscriber"], found["feature"]
-
-
-def _object(body: bytes, names: set[str], **texts: int) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise MalformedBody("the body is not JSON in UTF-8") from None
+        raise MalformedBody("The request body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
-        raise ValidationFailed("the body must be an object", errors=[{"field": "body", "message": "must be an object"}])
-    unknown = [{"field": f"body.{name[:100]}", "message": "is not a field"} for name in found.keys() - names]
-    _refuse(unknown + _wrong(found, **texts))
+        raise ValidationFailed("The body must be an object", errors=[{"field": "body", "message": "must be an object"}])
+    errors = [{"field": f"body.{name[:100]}", "message": "is not a known field"} for name in found.keys() - names]
+    errors += [
+        {"field": f"body.{name}", "message": f"must be a string of 1 to {longest} characters"}
+        for name, longest in max_lengths.items()
+        if not fits(found.get(name), longest)
+    ]
+    if errors:
+        raise ValidationFailed("; ".join(f"{one['field']} {one['message']}" for one in errors), errors=errors)
     return found
 
 
-def _wrong(found: dict[str, Any], **texts: int) -> list[dict[str, str]]:
-    return [
-        {"field": f"body.{name}", "message": f"must be a text of 1 to {most} characters"}
-        for name, most in texts.items()
-        if not _fits(found.get(name), most)
-    ]
+def fits(value: object, longest: int) -> bool:
+    """Return whether a value is a string that can be stored, of 1 to ``longest`` characters."""
+    return isinstance(value, str) and 0 < len(value) <= longest and is_storable(value)
 
 
-def _refuse(wrong: list[dict[str, str]]) -> None:
-    if wrong:
-        raise ValidationFailed("; ".join(f"{w['field']} {w['message']}" for w in wrong), errors=wrong)
+def body_of(decision: CachedDecision) -> bytes:
+    """Return the JSON of a decision. It is rendered once and kept with the cached decision."""
+    if decision.body is None:
+        decision.body = json.dumps(_as_json(decision.decision), separators=(",", ":")).encode()
+    return decision.body
 
 
-def _fits(value: object, most: int) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= most and is_storable(value)
+def _as_json(decision: Decision) -> dict[str, object]:
+    return {"allowed": decision.allowed, "reason": decision.reason, "until": format_time(decision.until)}
 
 
-def written(answer: CachedDecision) -> bytes:
-    """Return an answer as JSON, written once for as long as it is remembered."""
-    if answer.body is None:
-        shown = _shown(answer.decision)
-        until = f'"{shown["until"]}"' if shown["until"] else "null"
-        allowed = "true" if shown["allowed"] else "false"
-        answer.body = f'{{"allowed":{allowed},"reason":"{shown["reason"]}","until":{until}}}'.encode()
-    return answer.body
-
-
-def _shown(decision: Decision) -> dict[str, object]:
-    return {"allowed": decision.allowed, "reason": decision.reason, "until": _time(decision)}
-
-
-def _time(decision: Decision) -> str | None:
-    return f"{decision.until.isoformat()[:19]}Z" if decision.until is not None else None
-
-
-class Gate:
-    """Answers a proxy with a status and headers."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """CachedDecision one request."""
-        request = HTTPConnection(scope)
-        api = api_state(request)
-        sub = ""
-        try:
-            feature = _feature(scope["query_string"])
-            sub = (await api.authenticator.reader_at(request, api.ctx.settings.gate_cookie)).sub
-            if REFUSAL in scope:
-                raise scope[REFUSAL]
-            answer = await api.entitlements.check(sub, feature, now=await api.ctx.clock.policy())
-            decision = answer.decision
-            if not decision.allowed:
-                raise NotEntitled("the reader may not use this", reason=decision.reason, until=_time(decision))
-        except DomainError as refusal:
-            await _refused(refusal, sub, cached=cached_for(api.ctx.settings.outage_allowance))(scope, receive, send)
-            return
-        headers = allowed_headers(sub, answer, cached=cached_for(api.ctx.settings.outage_allowance))
-        GATE.labels(204, decision.reason).inc()
-        await send({"type": "http.response.start", "status": 204, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-
-def _feature(query: bytes) -> str:
-    named = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == "feature"]
-    if len(named) != 1 or not _fits(named[0], LONGEST_FEATURE):
-        raise UnknownFeature("the gate is asked about one feature: ?feature=…")
-    return named[0]
-
-
-def allowed_headers(sub: str, answer: CachedDecision, *, cached: bytes) -> Headers:
-    """Return the headers of a yes."""
-    if answer.headers is None:
-        headers = _headers(sub, answer.decision.reason, _time(answer.decision))
-        answer.headers = [*headers, (b"cache-control", cached), (b"vary", VARY)]
-    return answer.headers
-
-
-@cache
-def cached_for(outage_allowance: timedelta) -> bytes:
-    """
-    Return how long a proxy may remember an answer: for a second, and while we are away for the outage allowance.
-
-    A refusal is remembered like a yes, or it would not take the place of the yes before it.
-    """
-    return f"max-age=1, stale-if-error={int(outage_allowance.total_seconds())}".encode()
-
-
-def _headers(sub: str, reason: str, until: str | None) -> Headers:
-    """Return the three headers, all of them always. A ``sub`` may hold anything, so all but plain characters is escaped."""
-    return [(SUBSCRIBER, quote(sub, safe="").encode()), (REASON, reason.encode()), (UNTIL, (until or "").encode())]
-
-
-def _refused(refusal: DomainError, sub: str, *, cached: bytes) -> Any:
-    reason, until = refusal.code, None
-    if isinstance(refusal, NotEntitled):
-        reason, until = str(refusal.facts["reason"]), refusal.facts["until"]
-    unknown = isinstance(refusal, UnknownFeature)
-    if unknown:
-        log.warning("gate_asked_about_an_unknown_feature")  # a proxy's configuration is wrong: every reader is refused
-    answer = problems.response(refusal, status=403 if unknown else None)
-    for name, value in _headers(sub, reason, str(until) if until else None):
-        answer.headers[name.decode()] = value.decode()
-    known = isinstance(refusal, NotEntitled)
-    answer.headers["Cache-Control"] = cached.decode() if known else "no-store"
-    answer.headers["Vary"] = VARY.decode()
-    GATE.labels(answer.status_code, reason).inc()
-    return answer
+def format_time(at: datetime | None) -> str | None:
+    """Return a time in UTC in ISO 8601."""
+    return f"{at.isoformat()[:19]}Z" if at is not None else None
 
 
 ROUTES = [
-    Route("/v1/entitlements/check", Hot(check), methods=["POST"]),
-    Route("/v1/entitlements/check-many", Hot(check_many), methods=["POST"]),
-    Route("/v1/gate", Gate(), methods=["GET"]),
+    Route("/v1/entitlements/check", JsonEndpoint(check), methods=["POST"]),
+    Route("/v1/entitlements/check-many", JsonEndpoint(check_many), methods=["POST"]),
 ]
 
 
-def _headers_described(reason: str) -> dict[str, Any]:
-    described = {
-        "X-Newsstand-Subscriber": ("Who it is, percent-encoded; empty: nobody known.", "user-1"),
-        "X-Newsstand-Reason": ("Why, or why not.", reason),
-        "X-Newsstand-Until": ("When it ends, or ended; may be empty.", "2027-03-01T00:00:00Z"),
-    }
-    return {
-        name: {"description": words, "schema": {"type": "string"}, "example": example}
-        for name, (words, example) in described.items()
-    }
-
-
-def _gate_described() -> dict[str, Any]:
-    described = operation(
-        "May this reader open this? For proxies",
-        description=(
-            "Forward-auth, for nginx, Caddy and Traefik: 204 allowed, 401 nobody, 403 known but not entitled, or a feature"
-            " that does not exist. The reader's token comes from `Authorization` or the cookie that NEWSSTAND_GATE_COOKIE"
-            " names."
-        ),
-        operationId="ask_gate",
-        tags=["entitlements"],
-        parameters=[
-            {
-                "name": "feature",
-                "in": "query",
-                "required": True,
-                "description": "What is behind the gate.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_FEATURE},
-                "example": "archive",
-            }
-        ],
-        security=[{"person": []}],
-        said=None,
-        means="",
-        refusals=(NotAuthenticated, NotEntitled, IssuerUnavailable, DatabaseUnavailable),
-    )
-    described["responses"]["204"] = {"description": "Allowed", "headers": _headers_described("paid_term")}
-    for status, reason in (("401", "not_authenticated"), ("403", "ended")):
-        described["responses"][status]["headers"] = _headers_described(reason)
-    described["responses"] = dict(sorted(described["responses"].items()))
-    return described
-
-
-def _check_described(summary: str, name: str, asks: type[BaseModel], said: type[BaseModel]) -> dict[str, Any]:
-    refusals: Iterable[type[DomainError]] = (
-        MalformedBody,
-        ValidationFailed,
-        NotAuthenticated,
-        NotAllowed,
-        UnknownFeature,
-        DatabaseUnavailable,
-    )
+def _operation(
+    summary: str, operation_id: str, request: type[BaseModel], response: type[BaseModel], description: str
+) -> dict[str, Any]:
     return operation(
         summary,
-        description="For servers, on every page view. A reader who never subscribed is a normal answer, and no error.",
-        operationId=name,
+        description=f"{description} A reader without a subscription is denied, which is not an error.",
+        operationId=operation_id,
         tags=["entitlements"],
         security=[{"server": [READ_ENTITLEMENTS]}],
-        requestBody={"required": True, "content": in_json(asks)},
-        said=said,
-        means="The answer, with its reason",
-        refusals=tuple(refusals),
+        requestBody={"required": True, "content": json_content(request)},
+        response=response,
+        response_description="The decision" if request is CheckIn else "The decisions",
+        errors=(MalformedBody, ValidationFailed, NotAuthenticated, NotAllowed, UnknownFeature, DatabaseUnavailable),
     )
 
 
 PATHS: dict[str, Any] = {
     "/v1/entitlements/check": {
-        "post": _check_described("May this reader use this feature?", "check_entitlement", CheckIn, CheckOut)
+        "post": _operation(
+            "Check an entitlement",
+            "check_entitlement",
+            CheckIn,
+            CheckOut,
+            "Returns whether a reader may use a feature. Servers call it on every page view.",
+        )
     },
     "/v1/entitlements/check-many": {
-        "post": _check_described("Which of these readers may use it?", "check_entitlements", CheckManyIn, CheckManyOut)
+        "post": _operation(
+            "Check an entitlement for several readers",
+            "check_entitlements",
+            CheckManyIn,
+            CheckManyOut,
+            "Returns which of these readers may use a feature.",
+        )
     },
-    "/v1/gate": {"get": _gate_described()},
 }
 SCHEMAS: tuple[type[BaseModel], ...] = (CheckIn, CheckOut, CheckManyIn, CheckedOut, CheckManyOut)

@@ -1,8 +1,8 @@
 """
-Around every request: its id, its size, its line in the log and its place in the metrics.
+Middleware around every request: the request id, the limit of the body, the log line and the metrics.
 
-Pure ASGI, since a wrapped response object costs more than all of this does. The body's limit is here, and not
-``FastAPI(max_body_size=…)``, whose 413 is plain text and passes by the log.
+It is plain ASGI, because a wrapped response object costs more than all of this. The limit of the body is here and not in
+``FastAPI(max_body_size=…)``, whose 413 is plain text and is not logged.
 """
 
 import re
@@ -24,17 +24,17 @@ from app.domain.errors import TooLarge
 
 MAX_BODY = 1_000_000  # bytes
 REQUEST_ID = problems.REQUEST_ID.lower().encode()
-# Asked on every page view, or by machines that keep asking: logged only when they are slow or fail.
-QUIET = frozenset(
+# Called on every page view or polled by machines, so they are logged only when they are slow or fail.
+RARELY_LOGGED = frozenset(
     {"/v1/entitlements/check", "/v1/subscribers/{sub}/entitlements", "/v1/gate", "/healthz", "/readyz", "/metrics"}
 )
 SLOW = 1.0  # seconds
 SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 
-REQUESTS = Counter("newsstand_http_requests", "Requests answered", ["method", "route", "status"])
+REQUESTS = Counter("newsstand_http_requests", "HTTP requests", ["method", "route", "status"])
 SECONDS = Histogram(
     "newsstand_http_request_seconds",
-    "Time until the answer was sent",
+    "Time until the response was sent",
     ["route"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
@@ -45,16 +45,16 @@ log = structlog.get_logger()
 
 def install(app: FastAPI, *, max_body: int = MAX_BODY, direct: Sequence[Route] = ()) -> None:
     """
-    Put this around ``app``, outside everything else of ours.
+    Add the middleware to ``app``, outside all others.
 
-    :param direct: routes of plain ASGI with nothing to fill in, that are gone to from here: on the way through the
-        framework's layers an answer would spend a quarter of its time.
+    :param direct: plain ASGI routes without path parameters. They are called from here, because passing through the
+        framework's own layers would take a quarter of their time.
     """
     app.add_middleware(RequestContext, max_body=max_body, direct=direct)
 
 
 class RequestContext:
-    """Gives each request an id, answers what nobody foresaw, and tells of it in one line."""
+    """Gives each request an id, turns unexpected errors into a problem document, and writes the log line."""
 
     def __init__(self, app: ASGIApp, *, max_body: int = MAX_BODY, direct: Sequence[Route] = ()) -> None:
         self.app, self.max_body = app, max_body
@@ -66,13 +66,13 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id, length = _read(scope)
+        request_id, length = _read_headers(scope)
         scope["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 0
 
-        async def answer(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -82,20 +82,20 @@ class RequestContext:
 
         try:
             if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-                await problems.response(problems.InvalidUrl())(scope, receive, answer)
+                await problems.response(problems.InvalidUrl())(scope, receive, send_with_id)
             elif length > self.max_body:
-                await problems.response(TooLarge())(scope, receive, answer)
+                await problems.response(TooLarge())(scope, receive, send_with_id)
             else:
-                await self._app_of(scope)(scope, _limited(receive, self.max_body), answer)
-        except BodyTooLarge:  # of a direct route: else the framework's layers have answered it
-            await problems.response(TooLarge())(scope, receive, answer)
+                await self._app_of(scope)(scope, _limited(receive, self.max_body), send_with_id)
+        except BodyTooLarge:  # raised by a direct route; the framework handles it otherwise
+            await problems.response(TooLarge())(scope, receive, send_with_id)
         except Exception as error:
-            if status:  # the answer is on its way and cannot be taken back: the server breaks it off
-                log.error("answer_broken_off", error=type(error).__name__, exc_info=error)
+            if status:  # part of the response was sent: the server closes the connection
+                log.error("response_aborted", error=type(error).__name__, exc_info=error)
                 raise
-            await problems.unexpected(error)(scope, receive, answer)
+            await problems.unexpected(error)(scope, receive, send_with_id)
         finally:
-            _tell(scope, status, time.perf_counter() - started)
+            _record(scope, status, time.perf_counter() - started)
 
     def _app_of(self, scope: Scope) -> ASGIApp:
         route = self._direct.get((scope["method"], scope["path"]))
@@ -106,11 +106,11 @@ class RequestContext:
 
 
 class BodyTooLarge(HTTPException):
-    """The body is larger than any request needs."""
+    """The request body is too large."""
 
 
-def _read(scope: Scope) -> tuple[str, int]:
-    """Return the request's id, the caller's own if it is sane, and the length that its body is said to have."""
+def _read_headers(scope: Scope) -> tuple[str, int]:
+    """Return the request id, the caller's if it is valid, and the Content-Length."""
     request_id, length = "", 0
     for name, value in scope["headers"]:
         if name == REQUEST_ID and SANE_ID.fullmatch(value):
@@ -120,15 +120,15 @@ def _read(scope: Scope) -> tuple[str, int]:
     return request_id or f"req_{secrets.token_hex(12)}", length
 
 
-def _limited(receive: Receive, most: int) -> Receive:
-    """Count a body while it comes in: its length may be unsaid."""
+def _limited(receive: Receive, max_body: int) -> Receive:
+    """Limit a body while it is received, because it may have no Content-Length."""
     size = 0
 
     async def limited() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > most:
+        if size > max_body:
             raise BodyTooLarge(413)
         return message
 
@@ -136,28 +136,26 @@ def _limited(receive: Receive, most: int) -> Receive:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the path as it was declared, so that lines and metrics do not multiply with ids, nor hold any."""
+    """Return the path template of a request, so that logs and metrics contain no ids."""
     route = scope.get("route")
     if route is not None:
-        below: str = scope.get("root_path", "").removeprefix(
-            scope.get("app_root_path", "")
-        )  # in an application of ours
-        return below + str(getattr(route, "path", "unmatched"))
+        mount: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))  # of a mounted application
+        return mount + str(getattr(route, "path", "unmatched"))
     if "endpoint" not in scope:
         return "unmatched"
     path: str = scope["path"]
-    for name, value in scope.get("path_params", {}).items():  # a plain Starlette route does not leave its path here
+    for name, value in scope.get("path_params", {}).items():  # a plain Starlette route sets no template
         before, found, after = path.rpartition(f"/{value}")
         path = f"{before}/{{{name}}}{after}" if found else path
     return path
 
 
-def _tell(scope: Scope, status: int, seconds: float) -> None:
+def _record(scope: Scope, status: int, seconds: float) -> None:
     route = route_of(scope)
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     REQUESTS.labels(method, route, status).inc()
     SECONDS.labels(route).observe(seconds)
-    if route in QUIET and status < 500 and seconds < SLOW:
+    if route in RARELY_LOGGED and status < 500 and seconds < SLOW:
         return
     log.info(
         "request",
@@ -165,5 +163,5 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
         route=quote(route, safe="/{}._-~"),
         status=status,
         milliseconds=round(seconds * 1000, 1),
-        caller=scope.get(CALLER, "nobody"),
+        caller=scope.get(CALLER, "anonymous"),
     )

@@ -1,4 +1,4 @@
-"""All routers of the API, in the order of the OpenAPI document. The hot routes are in :mod:`app.api.fast_path`."""
+"""All routers of the API, in the order of the OpenAPI document. Plain ASGI routes are not among them."""
 
 from app.api import (
     anomalies,

@@ -1,8 +1,8 @@
 """
-Access tokens of the configured issuer: RFC 9068 JWTs, verified here with the keys that the issuer publishes.
+Verify access tokens: RFC 9068 JWTs, signed with the keys that the configured issuer publishes.
 
-The keys are fetched with aiohttp and kept as a ``jwt.PyJWK`` each: PyJWT's own client blocks the event loop while it
-fetches, and reads the time by itself. Every time is passed in, so that nothing but the clock tells it.
+The keys are fetched with aiohttp, because PyJWT's own client blocks the event loop. The time is always passed in, because
+only the clock reads it.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ import structlog
 
 from app.domain.callers import LONGEST_SUB, IssuerUnavailable, NotAuthenticated, Reader, with_implied_roles
 
-# Signatures that only the issuer can make. Never "none", nor HS*, where who verifies can sign.
+# Asymmetric algorithms only: with HS*, everyone who can verify a token can sign one. Never "none".
 ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
-TYPES = frozenset({"at+jwt", "application/at+jwt"})  # an ID token is not for us
+TYPES = frozenset({"at+jwt", "application/at+jwt"})  # an ID token is not an access token
 LEEWAY = timedelta(seconds=30)  # between the issuer's clock and ours
 LONGEST_TOKEN = 8192  # bytes
-FRESH_FOR = timedelta(minutes=5)  # then the keys are asked for again, beside the requests, so that a withdrawn one goes
-KEPT_FOR = timedelta(hours=24)  # how long they go on working while the issuer is down
-RETRY = timedelta(seconds=1)  # between attempts while there is no key at all
-LONGEST_MEMORY = timedelta(hours=24)  # however long a token lives, it is verified again after a day
-LARGEST_DOCUMENT = 1_000_000  # bytes
+FRESH_FOR = timedelta(minutes=5)  # then the keys are fetched again in the background, so that withdrawn keys disappear
+USABLE_FOR = timedelta(hours=24)  # while the issuer is unreachable
+RETRY = timedelta(seconds=1)  # between attempts while there are no keys
+MAX_CACHED_FOR = timedelta(hours=24)  # a token that lives longer is verified again after a day
+MAX_DOCUMENT = 1_000_000  # bytes
 Claims = Mapping[str, Any]
 
 log = structlog.get_logger()
@@ -36,59 +36,63 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What the issuer says of itself: its exact name, and its signing keys as they were published."""
+    """The issuer's exact name and its signing keys, as published."""
 
     issuer: str
     keys: tuple[Mapping[str, Any], ...]
-    at: datetime
+    fetched_at: datetime
 
 
 class IssuerKeys:
     """
-    The issuer's keys, found by discovery.
+    The issuer's keys, found by OpenID Connect discovery.
 
-    A key id that is not known has them fetched again, but never more often than once in ``cooldown``, however many
-    made-up ids arrive. While the issuer is down, what was fetched goes on working.
+    An unknown key id triggers a new fetch, but at most one per ``cooldown``, however many invented ids arrive. While the
+    issuer is unreachable, the fetched keys stay usable.
     """
 
     def __init__(self, issuer: str, *, cooldown: timedelta, timeout: timedelta = timedelta(seconds=5)) -> None:
-        self._address, self._cooldown = issuer.rstrip("/"), cooldown
+        self._url, self._cooldown = issuer.rstrip("/"), cooldown
         self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
         self._published: _Published | None = None
-        self._made: dict[tuple[str, str], jwt.PyJWK] = {}
+        self._parsed: dict[tuple[str, str], jwt.PyJWK] = {}
         self._tried_at: datetime | None = None
         self._failed = False
-        self._one_at_a_time = asyncio.Lock()
+        self._fetch_lock = asyncio.Lock()
         self._refresh: asyncio.Task[None] | None = None
-        self.generation = 0  # raised when a key is gone: what was verified with it has to be verified again
+        self.generation = 0  # incremented when a key is withdrawn: its tokens must be verified again
 
     async def find(self, kid: str | None, algorithm: str, *, now: datetime) -> tuple[str, jwt.PyJWK]:
         """
-        Return the issuer's exact name and the key of that id for that algorithm.
+        Return the issuer's exact name, and its key with an id for an algorithm.
 
-        :param kid: None: the only key there is for the algorithm.
-        :raises IssuerUnavailable: the keys cannot be fetched, so nothing can be said of the token.
-        :raises NotAuthenticated: the issuer has no such key.
+        :param kid: the key id; None for the only key of the algorithm.
+        :raises IssuerUnavailable: if the keys can't be fetched.
+        :raises NotAuthenticated: if the issuer has no such key.
         """
-        if self._published is None or now - self._published.at > KEPT_FOR or self._key(kid, algorithm) is None:
+        if (
+            self._published is None
+            or now - self._published.fetched_at > USABLE_FOR
+            or self._key(kid, algorithm) is None
+        ):
             await self._fetch_for(kid, algorithm, now)
-        if self._published is None or now - self._published.at > KEPT_FOR:
+        if self._published is None or now - self._published.fetched_at > USABLE_FOR:
             raise IssuerUnavailable
         key = self._key(kid, algorithm)
         if key is None:
-            raise IssuerUnavailable if self._failed else NotAuthenticated("the token is signed with an unknown key")
+            raise IssuerUnavailable if self._failed else NotAuthenticated("The token is signed with an unknown key")
         return self._published.issuer, key
 
     def keep_fresh(self, *, now: datetime) -> None:
-        """Have the keys fetched again, in the background, when they are no longer fresh. Costs next to nothing."""
-        if self._published is None or now - self._published.at <= FRESH_FOR or not self._may_try(now):
+        """Fetch the keys again in the background if they are no longer fresh."""
+        if self._published is None or now - self._published.fetched_at <= FRESH_FOR or not self._may_try(now):
             return
         if self._refresh is None or self._refresh.done():
             self._tried_at = now
             self._refresh = asyncio.create_task(self._fetch(now))
 
     async def close(self) -> None:
-        """Give up what runs in the background."""
+        """Cancel the background fetch."""
         if self._refresh is not None:
             self._refresh.cancel()
             await asyncio.gather(self._refresh, return_exceptions=True)
@@ -103,20 +107,20 @@ class IssuerKeys:
         if not fitting or (kid is None and len(fitting) > 1):
             return None
         known = (str(fitting[0].get("kid")), algorithm)
-        if known not in self._made:
+        if known not in self._parsed:
             try:
-                self._made[known] = jwt.PyJWK(dict(fitting[0]), algorithm)
-            except (jwt.PyJWTError, KeyError, ValueError, TypeError) as broken:
-                log.warning("issuer_key_unusable", kid=known[0], error=type(broken).__name__)
+                self._parsed[known] = jwt.PyJWK(dict(fitting[0]), algorithm)
+            except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+                log.warning("issuer_key_unusable", kid=known[0], error=type(error).__name__)
                 return None
-        return self._made[known]
+        return self._parsed[known]
 
     async def _fetch_for(self, kid: str | None, algorithm: str, now: datetime) -> None:
-        """Fetch once for all who wait for it, unless it was done just now."""
+        """Fetch the keys once for all callers that wait, unless they were fetched in the meantime."""
         if self._refresh is not None and not self._refresh.done():
             await asyncio.wait([self._refresh])
         before = self._tried_at
-        async with self._one_at_a_time:
+        async with self._fetch_lock:
             if (
                 self._tried_at == before
                 and self._may_try(now)
@@ -127,52 +131,52 @@ class IssuerKeys:
 
     async def _fetch(self, now: datetime) -> None:
         try:
-            published = await self._ask(now)
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as failure:
+            published = await self._download(now)
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             self._failed = True
-            log.warning("issuer_unavailable", error=type(failure).__name__, why=str(failure)[:200])
+            log.warning("issuer_unavailable", error=type(error).__name__, reason=str(error)[:200])
             return
         self._failed = False
         before = self._published
         if before is not None and any(key not in published.keys for key in before.keys):
             self.generation += 1
         self._published = published
-        self._made = {}
+        self._parsed = {}
 
-    async def _ask(self, now: datetime) -> _Published:
+    async def _download(self, now: datetime) -> _Published:
         """
-        Ask the issuer for its name and keys.
+        Fetch the issuer's name and keys.
 
-        :raises ValueError: it calls itself something else, or publishes its keys in the clear though it uses TLS.
+        :raises ValueError: if its name differs from the settings, or the URL of its keys is less secure than its own.
         """
         async with aiohttp.ClientSession(timeout=self._timeout) as session:
-            said = await _document(session, f"{self._address}/.well-known/openid-configuration")
-            issuer, place = str(said["issuer"]), str(said["jwks_uri"])
-            if issuer.rstrip("/") != self._address:
-                raise ValueError("the issuer of the discovery document is another than the one in the settings")
-            schemes = {"https"} if urlsplit(self._address).scheme == "https" else {"http", "https"}
-            if urlsplit(place).scheme not in schemes:
-                raise ValueError("the issuer's jwks_uri is not one that can be trusted")
-            keys = (await _document(session, place))["keys"]
+            metadata = await _document(session, f"{self._url}/.well-known/openid-configuration")
+            issuer, jwks_uri = str(metadata["issuer"]), str(metadata["jwks_uri"])
+            if issuer.rstrip("/") != self._url:
+                raise ValueError("the issuer in the discovery document differs from the setting")
+            schemes = {"https"} if urlsplit(self._url).scheme == "https" else {"http", "https"}
+            if urlsplit(jwks_uri).scheme not in schemes:
+                raise ValueError("the issuer's jwks_uri is not HTTPS")
+            keys = (await _document(session, jwks_uri))["keys"]
         usable = tuple(key for key in keys if isinstance(key, dict) and key.get("use", "sig") == "sig")
         if not usable:
             raise ValueError("the issuer publishes no signing key")
         return _Published(issuer, usable, now)
 
 
-async def _document(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
-    """Return a JSON object. Redirects are not followed: the address was given to us by who answers for it."""
-    async with session.get(address, allow_redirects=False) as reply:
-        if reply.status != 200:
-            raise ValueError(f"the issuer answered {reply.status}")
+async def _document(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    """Download a JSON object, without following redirects."""
+    async with session.get(url, allow_redirects=False) as response:
+        if response.status != 200:
+            raise ValueError(f"the issuer answered {response.status}")
         body = b""
-        async for part in reply.content.iter_chunked(65536):
+        async for part in response.content.iter_chunked(65536):
             body += part
-            if len(body) > LARGEST_DOCUMENT:
-                raise ValueError("the issuer's answer is too large")
+            if len(body) > MAX_DOCUMENT:
+                raise ValueError("the issuer's response is too large")
     found = json.loads(body)
     if not isinstance(found, dict):
-        raise ValueError("the issuer's answer is not an object")
+        raise ValueError("the issuer's response is not a JSON object")
     return found
 
 
@@ -184,20 +188,20 @@ async def verify(
     token: str, keys: IssuerKeys, *, audience: str, roles_claim: str, now: datetime
 ) -> tuple[Reader, datetime]:
     """
-    Return who a token speaks for, and until when.
+    Verify a token, and return its person and its expiry.
 
-    :raises NotAuthenticated: it is not a good token of the issuer for us; the detail says why, and no more.
-    :raises IssuerUnavailable: the issuer's keys cannot be had.
+    :raises NotAuthenticated: if the token is invalid; the detail says why.
+    :raises IssuerUnavailable: if the issuer's keys can't be fetched.
     """
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
-        raise NotAuthenticated("the token is not a JWT") from None
+        raise NotAuthenticated("The token is not a JWT") from None
     algorithm, kid = header.get("alg"), header.get("kid")
     if str(header.get("typ", "")).lower() not in TYPES:
-        raise NotAuthenticated("the token is not an access token (its typ is not at+jwt)")
+        raise NotAuthenticated("The token is not an access token (its typ is not at+jwt)")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise NotAuthenticated("the token is signed with an algorithm that is not accepted")
+        raise NotAuthenticated("The token's signature algorithm is not accepted")
     issuer, key = await keys.find(kid, algorithm, now=now)
     claims = _claims(token, key, algorithm, issuer=issuer, audience=audience)
     expires_at = _check_times(claims, now)
@@ -214,43 +218,43 @@ def _claims(token: str, key: jwt.PyJWK, algorithm: str, *, issuer: str, audience
             audience=audience,
             options={
                 "require": ["iss", "aud", "sub", "exp", "iat"],
-                "verify_exp": False,  # the three times are checked below, by the time that is passed in
+                "verify_exp": False,  # _check_times does, with the time that is passed in
                 "verify_iat": False,
                 "verify_nbf": False,
                 "enforce_minimum_key_length": True,
             },
         )
     except jwt.InvalidIssuerError:
-        raise NotAuthenticated("the token is of another issuer") from None
+        raise NotAuthenticated("The token has another issuer") from None
     except jwt.InvalidAudienceError:
-        raise NotAuthenticated("the token is for another audience") from None
+        raise NotAuthenticated("The token has another audience") from None
     except jwt.MissingRequiredClaimError as missing:
-        raise NotAuthenticated(f"the token has no {missing.claim}") from None
+        raise NotAuthenticated(f"The token lacks the claim {missing.claim}") from None
     except jwt.InvalidSignatureError:
-        raise NotAuthenticated("the token's signature is wrong") from None
+        raise NotAuthenticated("The token's signature is invalid") from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        raise NotAuthenticated("the token is malformed") from None
+        raise NotAuthenticated("The token is malformed") from None
 
 
 def _check_times(claims: Claims, now: datetime) -> datetime:
-    """Return until when the token may be taken as good, leeway included."""
+    """Return the time at which the token expires, including leeway."""
     seconds, leeway = now.timestamp(), LEEWAY.total_seconds()
     for name in ("exp", "iat", "nbf"):
         value = claims.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**40) < value < 2**40:
-            raise NotAuthenticated(f"the token's {name} is not a time")
+            raise NotAuthenticated(f"The token's {name} is not a time")
     if seconds >= claims["exp"] + leeway:
-        raise NotAuthenticated("the token has expired")
+        raise NotAuthenticated("The token has expired")
     if max(claims["iat"], claims.get("nbf", 0)) > seconds + leeway:
-        raise NotAuthenticated("the token is not valid yet")
-    left = timedelta(seconds=min(claims["exp"] + leeway - seconds, LONGEST_MEMORY.total_seconds()))
+        raise NotAuthenticated("The token is not valid yet")
+    left = timedelta(seconds=min(claims["exp"] + leeway - seconds, MAX_CACHED_FOR.total_seconds()))
     return now + left
 
 
 def _reader(claims: Claims, roles_claim: str) -> Reader:
     sub = claims["sub"]
     if not sub or len(sub) > LONGEST_SUB or not sub.isprintable():
-        raise NotAuthenticated("the token's sub is not usable")
+        raise NotAuthenticated("The token's sub is empty, too long or not printable")
     return Reader(
         sub=sub,
         email=_text(claims.get("email")),
@@ -261,12 +265,12 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
 
 
 def _text(value: object) -> str | None:
-    """Return what can be kept and shown, or nothing: an odd name is no reason to send its owner away."""
+    """Return a text that can be stored and shown, or None: an unusable name is no reason to refuse the token."""
     return value if isinstance(value, str) and 0 < len(value) <= 320 and value.isprintable() else None
 
 
 def _roles(claims: Claims, name: str) -> Sequence[str]:
-    """Return the roles: a list or a spaced string, under that very name or along its dots."""
+    """Return the roles: a list or a space-separated string, in the claim of that name or of that dotted path."""
     found: object = claims.get(name)
     if name not in claims:
         found = claims

@@ -9,10 +9,11 @@ row raises an error.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+
+from cachetools import LRUCache
 
 from app.db.engine.session import DatabaseUnreachable
 from app.db.entitlements import EntitlementLookup, EntitlementRow, load_feature
@@ -83,9 +84,9 @@ class Entitlements:
         cache_size: int = CACHE_SIZE,
         time: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lookup, self._catalogue, self._cache_size, self._time = lookup, catalogue, cache_size, time
+        self._lookup, self._catalogue, self._time = lookup, catalogue, time
         self._outage_allowance = outage_allowance.total_seconds()
-        self._cache: OrderedDict[str, CachedReader] = OrderedDict()
+        self._cache: LRUCache[str, CachedReader] = LRUCache(maxsize=cache_size)
         self._queries: dict[str, object] = {}
         self._current_until = float("-inf")
 
@@ -106,14 +107,12 @@ class Entitlements:
 
     def cached(self, sub: str) -> CachedReader | None:
         """Return the cached row of a reader, if it is recent enough."""
-        entry = self._cache.get(sub)
-        if entry is None:
+        try:
+            entry = self._cache[sub]
+        except KeyError:
             return None
         earliest = self._time() - MAX_STALENESS
-        if entry.read_at < earliest and self._current_until < earliest:
-            return None
-        self._cache.move_to_end(sub)
-        return entry
+        return entry if entry.read_at >= earliest or self._current_until >= earliest else None
 
     async def get(self, sub: str) -> CachedReader:
         """
@@ -140,9 +139,6 @@ class Entitlements:
         entry = CachedReader(sub, row, started_at)
         if unchanged:
             self._cache[sub] = entry
-            self._cache.move_to_end(sub)
-            if len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
         return entry
 
     def _last_known(self, sub: str, failure: DatabaseUnreachable) -> CachedReader:

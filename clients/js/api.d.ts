@@ -496,8 +496,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Find readers by address, name, ``sub``, or an id of Stripe's
-         * @description Find readers by address, name, ``sub``, or an id of Stripe's.
+         * Search readers by e-mail address, name, ``sub``, Stripe id or invoice number
+         * @description Search readers by e-mail address, name, ``sub``, Stripe id or invoice number.
          */
         get: operations["find_subscribers"];
         put?: never;
@@ -516,8 +516,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show everything about one reader on one page
-         * @description Show everything about one reader on one page.
+         * Retrieve everything about a reader: subscriptions, payments, refunds, grants, history
+         * @description Retrieve everything about a reader: subscriptions, payments, refunds, grants, history.
          */
         get: operations["show_subscriber"];
         put?: never;
@@ -882,8 +882,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * May this reader use this feature?
-         * @description For servers, on every page view. A reader who never subscribed is a normal answer, and no error.
+         * Check an entitlement
+         * @description Returns whether a reader may use a feature. Servers call it on every page view. A reader without a subscription is denied, which is not an error.
          */
         post: operations["check_entitlement"];
         delete?: never;
@@ -902,8 +902,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Which of these readers may use it?
-         * @description For servers, on every page view. A reader who never subscribed is a normal answer, and no error.
+         * Check an entitlement for several readers
+         * @description Returns which of these readers may use a feature. A reader without a subscription is denied, which is not an error.
          */
         post: operations["check_entitlements"];
         delete?: never;
@@ -920,8 +920,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * May this reader open this? For proxies
-         * @description Forward-auth, for nginx, Caddy and Traefik: 204 allowed, 401 nobody, 403 known but not entitled, or a feature that does not exist. The reader's token comes from `Authorization` or the cookie that NEWSSTAND_GATE_COOKIE names.
+         * Check access for a proxy
+         * @description Forward authentication for nginx, Caddy and Traefik. Returns 204 if the reader may use the feature, 401 without a valid token, and 403 if the reader may not use the feature or it does not exist. The reader's token is read from `Authorization` or from the cookie named by `NEWSSTAND_GATE_COOKIE`.
          */
         get: operations["ask_gate"];
         put?: never;
@@ -942,8 +942,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Stripe tells what happened
-         * @description 200 once the event is safely stored, or was already. Only what Stripe signed is taken in.
+         * Receive a Stripe event
+         * @description Returns 200 once the event is stored. The signature must be valid.
          */
         post: operations["stripe_webhook"];
         delete?: never;
@@ -2936,7 +2936,7 @@ export interface components {
         };
         /**
          * OverviewOut
-         * @description Everything about one reader.
+         * @description Everything about a reader.
          * @example {
          *       "access": {
          *         "archive": {
@@ -3136,7 +3136,7 @@ export interface components {
             };
             /**
              * Timeline
-             * @description The story of their access, the earliest first.
+             * @description History of the reader's access, oldest first.
              */
             timeline: components["schemas"]["TimelineEntryOut"][];
             /**
@@ -3879,9 +3879,9 @@ export interface components {
         Reason: "requested_by_reader" | "dissatisfied" | "copies_missing" | "copies_damaged" | "technical_problem" | "billed_by_mistake" | "renewal_unwanted" | "hardship" | "bereavement" | "other";
         /**
          * RefundIn
-         * @description What to give back. ``expected_amount`` is what the quote said: if it no longer holds, nothing happens.
+         * @description The refund to issue. ``expected_amount`` is the quoted amount. If it has changed, nothing is refunded.
          *
-         *     ``goodwill`` says with ``amount`` how much; then ``expected_amount`` is that amount, or what the quote said is left.
+         *     ``goodwill`` requires ``amount``; ``expected_amount`` is then that amount, or the refundable amount of the quote.
          * @example {
          *       "amount": {
          *         "amount": 4900,
@@ -3908,10 +3908,10 @@ export interface components {
              * @enum {string}
              */
             basis: "guarantee" | "unserved_issues" | "goodwill";
-            /** @description Of goodwill only: how much. */
+            /** @description Required for `goodwill`, not allowed otherwise. */
             amount?: components["schemas"]["MoneyIn"] | null;
             /**
-             * @description `other` needs a note.
+             * @description `other` requires a note.
              * @example requested_by_reader
              */
             reason: components["schemas"]["Reason"];
@@ -4570,7 +4570,7 @@ export interface components {
         };
         /**
          * TimelineEntryOut
-         * @description One thing that happened, in plain words.
+         * @description An entry of the reader's history.
          * @example {
          *       "at": "2026-03-01T18:00:00Z",
          *       "kind": "paid",
@@ -4618,7 +4618,7 @@ export interface components {
         };
         /**
          * CheckIn
-         * @description May this reader use this feature? ``subscriber`` is the identity provider's ``sub``.
+         * @description A reader and a feature.
          * @example {
          *       "feature": "archive",
          *       "subscriber": "user-1"
@@ -4627,6 +4627,7 @@ export interface components {
         CheckIn: {
             /**
              * Subscriber
+             * @description The reader's `sub` at the identity provider.
              * @example user-1
              */
             subscriber: string;
@@ -4638,7 +4639,7 @@ export interface components {
         };
         /**
          * CheckOut
-         * @description The answer, with its reason; ``until`` is when it ends, or ended.
+         * @description A decision, and its reason.
          * @example {
          *       "allowed": true,
          *       "reason": "paid_term",
@@ -4658,13 +4659,14 @@ export interface components {
             reason: string;
             /**
              * Until
+             * @description When the access ends or ended.
              * @example 2027-03-01T00:00:00Z
              */
             until: string | null;
         };
         /**
          * CheckManyIn
-         * @description Which of these readers may use this feature?
+         * @description Several readers and a feature.
          * @example {
          *       "feature": "archive",
          *       "subscribers": [
@@ -4690,7 +4692,7 @@ export interface components {
         };
         /**
          * CheckedOut
-         * @description The answer for one of them.
+         * @description The decision about one of several readers.
          * @example {
          *       "allowed": true,
          *       "reason": "paid_term",
@@ -4711,6 +4713,7 @@ export interface components {
             reason: string;
             /**
              * Until
+             * @description When the access ends or ended.
              * @example 2027-03-01T00:00:00Z
              */
             until: string | null;
@@ -4722,7 +4725,7 @@ export interface components {
         };
         /**
          * CheckManyOut
-         * @description An answer for each, in the order in which they were asked for; each reader once.
+         * @description The decisions about several readers, in the order of the request and without duplicates.
          * @example {
          *       "data": [
          *         {
@@ -4740,7 +4743,7 @@ export interface components {
             $defs: {
                 /**
                  * CheckedOut
-                 * @description The answer for one of them.
+                 * @description The decision about one of several readers.
                  * @example {
                  *       "allowed": true,
                  *       "reason": "paid_term",
@@ -4761,6 +4764,7 @@ export interface components {
                     reason: string;
                     /**
                      * Until
+                     * @description When the access ends or ended.
                      * @example 2027-03-01T00:00:00Z
                      */
                     until: string | null;
@@ -4774,7 +4778,7 @@ export interface components {
         };
         /**
          * EventIn
-         * @description An event of Stripe's. Only its ids are used: what happened is asked of Stripe.
+         * @description A Stripe event. Only its ids are used; the current state is fetched from Stripe.
          * @example {
          *       "id": "evt_1",
          *       "type": "invoice.paid"
@@ -4796,7 +4800,7 @@ export interface components {
         };
         /**
          * ReceivedOut
-         * @description Stripe need not send it again.
+         * @description The event is stored, so Stripe does not send it again.
          * @example {
          *       "received": true
          *     }
@@ -6848,7 +6852,7 @@ export interface operations {
     find_subscribers: {
         parameters: {
             query?: {
-                /** @description beginning of an address or a name, or a whole id */
+                /** @description Beginning of an e-mail address or name, or an exact id. */
                 q?: string;
                 after?: string | null;
                 limit?: number;
@@ -8466,7 +8470,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer, with its reason */
+            /** @description The decision */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8544,7 +8548,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The answer, with its reason */
+            /** @description The decisions */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8613,7 +8617,7 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description What is behind the gate.
+                 * @description The feature that the page needs.
                  * @example archive
                  */
                 feature: string;
@@ -8628,17 +8632,17 @@ export interface operations {
             204: {
                 headers: {
                     /**
-                     * @description Who it is, percent-encoded; empty: nobody known.
+                     * @description The reader's `sub`, percent-encoded; empty without a valid token.
                      * @example user-1
                      */
                     "X-Newsstand-Subscriber"?: string;
                     /**
-                     * @description Why, or why not.
+                     * @description The reason for the decision.
                      * @example paid_term
                      */
                     "X-Newsstand-Reason"?: string;
                     /**
-                     * @description When it ends, or ended; may be empty.
+                     * @description When the access ends or ended; may be empty.
                      * @example 2027-03-01T00:00:00Z
                      */
                     "X-Newsstand-Until"?: string;
@@ -8659,17 +8663,17 @@ export interface operations {
             401: {
                 headers: {
                     /**
-                     * @description Who it is, percent-encoded; empty: nobody known.
+                     * @description The reader's `sub`, percent-encoded; empty without a valid token.
                      * @example user-1
                      */
                     "X-Newsstand-Subscriber"?: string;
                     /**
-                     * @description Why, or why not.
+                     * @description The reason for the decision.
                      * @example not_authenticated
                      */
                     "X-Newsstand-Reason"?: string;
                     /**
-                     * @description When it ends, or ended; may be empty.
+                     * @description When the access ends or ended; may be empty.
                      * @example 2027-03-01T00:00:00Z
                      */
                     "X-Newsstand-Until"?: string;
@@ -8683,17 +8687,17 @@ export interface operations {
             403: {
                 headers: {
                     /**
-                     * @description Who it is, percent-encoded; empty: nobody known.
+                     * @description The reader's `sub`, percent-encoded; empty without a valid token.
                      * @example user-1
                      */
                     "X-Newsstand-Subscriber"?: string;
                     /**
-                     * @description Why, or why not.
+                     * @description The reason for the decision.
                      * @example ended
                      */
                     "X-Newsstand-Reason"?: string;
                     /**
-                     * @description When it ends, or ended; may be empty.
+                     * @description When the access ends or ended; may be empty.
                      * @example 2027-03-01T00:00:00Z
                      */
                     "X-Newsstand-Until"?: string;
@@ -8728,7 +8732,7 @@ export interface operations {
             query?: never;
             header: {
                 /**
-                 * @description The time of the delivery, and signatures of it and the body.
+                 * @description The time of the delivery, and signatures of the time and the body.
                  * @example t=1772388000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd
                  */
                 "Stripe-Signature": string;
@@ -8742,7 +8746,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The event is safely stored, or was already */
+            /** @description The event is stored, now or by an earlier delivery */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from app.api.auth import Authenticator, Memory
+from app.api.auth import Authenticator, ExpiringCache
 from app.db.engine.session import make_engine, make_sessions
 from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAuthenticated
 from app.services import api_keys
@@ -65,14 +65,14 @@ async def test_a_token_signed_with_an_elliptic_curve_key_is_accepted(auth: Authe
         pytest.param({"alg": "HS256"}, "algorithm", id="signed with the public key as a shared secret"),
         pytest.param({"forged": True}, "signature", id="signed with another key under the issuer's key id"),
         pytest.param({"audience": "another-api"}, "audience", id="for another audience"),
-        pytest.param({"audience": []}, "no aud", id="for no audience"),
+        pytest.param({"audience": []}, "lacks the claim aud", id="for no audience"),
         pytest.param({"issuer": "http://evil.example"}, "issuer", id="of another issuer"),
         pytest.param({"expires_in": -31}, "expired", id="expired"),
         pytest.param({"typ": "JWT"}, "at\\+jwt", id="ID token"),
         pytest.param({"kid": "nobody-has-it"}, "unknown key", id="signed with an unknown key"),
-        pytest.param({"claims": {"exp": None}}, "no exp", id="without exp"),
-        pytest.param({"claims": {"iat": None}}, "no iat", id="without iat"),
-        pytest.param({"claims": {"sub": None}}, "no sub", id="without sub"),
+        pytest.param({"claims": {"exp": None}}, "lacks the claim exp", id="without exp"),
+        pytest.param({"claims": {"iat": None}}, "lacks the claim iat", id="without iat"),
+        pytest.param({"claims": {"sub": None}}, "lacks the claim sub", id="without sub"),
         pytest.param({"claims": {"sub": ""}}, "sub", id="empty sub"),
         pytest.param({"claims": {"sub": 7}}, "malformed", id="number as sub"),
         pytest.param({"claims": {"sub": "x" * 256}}, "sub", id="sub too long"),
@@ -299,13 +299,13 @@ async def test_an_issuer_name_with_a_trailing_slash_is_accepted(provider: StubIs
 
 def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
     now = datetime(2027, 3, 1, tzinfo=UTC)
-    memory: Memory[int] = Memory(2)
+    cache: ExpiringCache[int] = ExpiringCache(2)
     for n in (1, 2):
-        memory.put(str(n), n, now=now, until=now + timedelta(minutes=1))
-    assert memory.get("1", now=now) == 1
-    memory.put("3", 3, now=now, until=now + timedelta(minutes=1))
-    assert [memory.get(key, now=now) for key in "123"] == [1, None, 3]
-    assert memory.get("1", now=now - timedelta(seconds=1)) is None  # after the clock was set back
+        cache.put(str(n), n, now=now, until=now + timedelta(minutes=1))
+    assert cache.get("1", now=now) == 1
+    cache.put("3", 3, now=now, until=now + timedelta(minutes=1))
+    assert [cache.get(key, now=now) for key in "123"] == [1, None, 3]
+    assert cache.get("1", now=now - timedelta(seconds=1)) is None  # after the clock was set back
 
 
 # --- API keys

@@ -1,12 +1,11 @@
 """
-ChangeFeed of changes: what lets a process remember answers, and still never be wrong for more than a second.
+The change feed: invalidates cached entitlements when they change, so that no cached answer is stale for over a second.
 
-The entitlements table tells each change at commit (a trigger, NOTIFY), and one connection of each process listens. Whether
-it really hears is not taken for granted, since a connection can be dead without anybody knowing, and a pooler accepts a
-LISTEN and delivers nothing. So a *beat* is sent through the other pool four times a second, to a channel of our own.
-PostgreSQL delivers notices in the order of the commits: when a beat comes back, everything that was committed before it
-was sent has come too. :attr:`ChangeFeed.until` is when the last beat that came back was sent; without beats nothing is
-remembered for longer than a second, and nothing else happens.
+A trigger on the entitlements table sends a NOTIFY for each change at commit, and one connection of each process listens.
+The connection may be dead without an error, and a pooler accepts LISTEN but delivers nothing, so delivery is checked: four
+times a second a *heartbeat* is sent through the other pool, to a channel of this process. PostgreSQL delivers notifications
+in the order of the commits. So when a heartbeat arrives, all changes that were committed before it was sent have arrived.
+Without heartbeats, cached answers are used for less than a second.
 """
 
 import asyncio
@@ -21,107 +20,111 @@ import structlog
 
 from app.db.engine.session import DRIVER_FAILURES
 
-ENTITLEMENTS, REVOCATIONS = "newsstand_entitlements", "newsstand_revocations"
-BEAT = 0.25  # seconds
-DEAF_AFTER = 3.0  # seconds without a beat that came back: then the connection is made anew
-RETRY, LONGEST_RETRY = 0.25, 10.0  # seconds before it is
-PATIENCE = 5.0  # seconds to connect
-LOOK_AGAIN, LOOK_AGAIN_DEAF = 5.0, 0.5  # seconds between looks of who waits for news, in case none is heard
+ENTITLEMENTS, REVOCATIONS = "newsstand_entitlements", "newsstand_revocations"  # channels
+HEARTBEAT = 0.25  # seconds
+RECONNECT_AFTER = 3.0  # seconds without a heartbeat
+FIRST_BACKOFF, MAX_BACKOFF = 0.25, 10.0  # seconds before reconnecting
+CONNECT_TIMEOUT = 5.0  # seconds
+POLL, POLL_WITHOUT_FEED = 5.0, 0.5  # seconds between looks for revocations, in case a notification is missed
 log = structlog.get_logger()
 
 
-class Memory(Protocol):
-    """What has to be told."""
+class Cache(Protocol):
+    """A cache that the feed invalidates."""
 
     def invalidate(self, sub: str) -> None:
-        """Something of this reader has changed."""
+        """Forget a subscriber whose entitlements changed."""
 
     def clear(self) -> None:
-        """Something may have changed that was not heard."""
+        """Forget everything, because changes may have been missed."""
 
     def confirm(self, until: float) -> None:
-        """Every change that was committed until then, in monotonic seconds, was told."""
+        """Record that all changes before a time, in monotonic seconds, were received."""
 
 
 class ChangeFeed:
-    """Listens for as long as it runs, whatever happens to the connection."""
+    """Listens for changes, and reconnects when the connection is lost."""
 
-    def __init__(self, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", memory: Memory) -> None:
-        self._dsn, self._pool, self._memory = dsn, pool, memory
-        self._own = f"newsstand_beat_{secrets.token_hex(8)}"
-        self._sent: dict[str, float] = {}
+    def __init__(self, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", cache: Cache) -> None:
+        self._dsn, self._pool, self._cache = dsn, pool, cache
+        self._heartbeat_channel = f"newsstand_beat_{secrets.token_hex(8)}"
+        self._sent_at: dict[str, float] = {}  # by heartbeat
+        self._confirmed_until = float("-inf")
         self._revocations = 0
-        self._news = asyncio.Event()
-        self.until = float("-inf")
+        self._revoked = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen until cancelled."""
-        pause = RETRY
+        """Listen until canceled."""
+        backoff = FIRST_BACKOFF
         while True:
-            begun = time.monotonic()
+            started_at = time.monotonic()
             try:
                 await self._listen()
-            except DRIVER_FAILURES as failure:
-                log.warning("hearing_nothing", error=type(failure).__name__)
-            was_heard = self.until > begun
-            pause = RETRY if was_heard else min(pause * 2, LONGEST_RETRY)
-            await asyncio.sleep(pause)
+            except DRIVER_FAILURES as error:
+                log.warning("change_feed_disconnected", error=type(error).__name__)
+            worked = self._confirmed_until > started_at
+            backoff = FIRST_BACKOFF if worked else min(backoff * 2, MAX_BACKOFF)
+            await asyncio.sleep(backoff)
 
     async def _listen(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=PATIENCE, command_timeout=PATIENCE)
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda *_: lost.set())
+        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=CONNECT_TIMEOUT)
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda *_: closed.set())
         try:
-            self._sent.clear()
-            await connection.add_listener(ENTITLEMENTS, lambda *told: self._memory.invalidate(str(told[3])))
-            await connection.add_listener(REVOCATIONS, lambda *_: self._revoked())
-            await connection.add_listener(self._own, lambda *told: self._came_back(str(told[3])))
-            self._memory.clear()  # nobody knows what was told while nobody listened
-            self._revoked()
-            await self._beat(lost)
+            self._sent_at.clear()
+            await connection.add_listener(ENTITLEMENTS, lambda *args: self._cache.invalidate(str(args[3])))
+            await connection.add_listener(REVOCATIONS, lambda *_: self._on_revocation())
+            await connection.add_listener(self._heartbeat_channel, lambda *args: self._on_heartbeat(str(args[3])))
+            self._cache.clear()  # changes were missed while nothing listened
+            self._on_revocation()
+            await self._send_heartbeats(closed)
         finally:
             with contextlib.suppress(*DRIVER_FAILURES):
                 await connection.close(timeout=1)
 
-    async def _beat(self, lost: asyncio.Event) -> None:
-        begun, number = time.monotonic(), 0
-        while not lost.is_set():
+    async def _send_heartbeats(self, closed: asyncio.Event) -> None:
+        started_at, number = time.monotonic(), 0
+        while not closed.is_set():
             number += 1
-            self._sent[str(number)] = time.monotonic()
+            self._sent_at[str(number)] = time.monotonic()
             try:
-                await self._pool.execute("SELECT pg_notify($1, $2)", self._own, str(number), timeout=1)
-            except DRIVER_FAILURES as failure:
-                log.warning("beat_not_sent", error=type(failure).__name__)
+                await self._pool.execute("SELECT pg_notify($1, $2)", self._heartbeat_channel, str(number), timeout=1)
+            except DRIVER_FAILURES as error:
+                log.warning("change_feed_heartbeat_not_sent", error=type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), BEAT)
-            if time.monotonic() - max(begun, self.until) > DEAF_AFTER:
-                log.warning("listening_hears_nothing")
+                await asyncio.wait_for(closed.wait(), HEARTBEAT)
+            if time.monotonic() - max(started_at, self._confirmed_until) > RECONNECT_AFTER:
+                log.warning("change_feed_silent")
                 return
 
-    def _came_back(self, number: str) -> None:
-        sent = self._sent.pop(number, None)
-        if sent is not None and sent > self.until:
-            self.until = sent
-            self._memory.confirm(sent)
+    def _on_heartbeat(self, number: str) -> None:
+        sent_at = self._sent_at.pop(number, None)
+        if sent_at is not None and sent_at > self._confirmed_until:
+            self._confirmed_until = sent_at
+            self._cache.confirm(sent_at)
 
-    def _revoked(self) -> None:
+    def _on_revocation(self) -> None:
         self._revocations += 1
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        revoked, self._revoked = self._revoked, asyncio.Event()
+        revoked.set()
 
-    def news(self, seconds: float) -> Callable[[], Awaitable[bool]]:
-        """Return what waits for a revocation, for at most so long in all; it tells whether to look again."""
-        until, seen = time.monotonic() + seconds, self._revocations
+    def revocation_waiter(self, seconds: float) -> Callable[[], Awaitable[bool]]:
+        """
+        Return a function that waits for a revocation.
+
+        It returns True when the caller should look for revocations, and False once ``seconds`` have passed in all.
+        """
+        deadline, seen = time.monotonic() + seconds, self._revocations
 
         async def wait() -> bool:
             nonlocal seen
             now = time.monotonic()
-            if now >= until:
+            if now >= deadline:
                 return False
             if seen == self._revocations:
-                often = LOOK_AGAIN if now - self.until < DEAF_AFTER else LOOK_AGAIN_DEAF
+                poll = POLL if now - self._confirmed_until < RECONNECT_AFTER else POLL_WITHOUT_FEED
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), min(often, until - now))
+                    await asyncio.wait_for(self._revoked.wait(), min(poll, deadline - now))
             seen = self._revocations
             return True
 
