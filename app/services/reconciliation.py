@@ -143,7 +143,7 @@ async def run(
     )
     progress(sweep)
     while sweep.phase != DONE:
-        await _STEPS[sweep.phase](arguments, sweep)
+        await _PHASES[sweep.phase](arguments, sweep)
         async with ctx.sessions.begin() as session:
             updated = await rows.by_id(session, sweep_id)
         if updated is None:
@@ -167,7 +167,7 @@ async def _events(run: _Run, sweep: Sweep) -> None:
     page = await at_stripe.events(
         run.ctx.gateway, types[number], since=since, undelivered=sweep.since is None, after=after
     )
-    arrivals = []
+    missed = []
     for text in page.items:
         try:
             refetch = with_mode(translate.refetch_request(text), livemode=run.ctx.settings.livemode)
@@ -175,10 +175,10 @@ async def _events(run: _Run, sweep: Sweep) -> None:
             log.warning("event_malformed")
             continue
         if refetch.ignored is None:
-            arrivals.append((refetch, text))
+            missed.append((refetch, text))
     async with run.ctx.sessions.begin() as session:
-        known = await rows.known_events(session, [refetch.event_id for refetch, _ in arrivals])
-        new = [(refetch, text) for refetch, text in arrivals if refetch.event_id not in known]
+        stored_ids = await rows.known_events(session, [refetch.event_id for refetch, _ in missed])
+        new = [(refetch, text) for refetch, text in missed if refetch.event_id not in stored_ids]
         if not sweep.dry_run:
             await rows.take_in(session, new)
         found = [
@@ -209,32 +209,29 @@ async def _subscriptions(run: _Run, sweep: Sweep) -> None:
         run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == IMPORT
     )
     looked_at = {SUBSCRIPTIONS: len(page.items)}
-    problems: list[Difference] = []
+    conflicts: list[Difference] = []
     if sweep.kind == IMPORT:
-        made, problems = await _customers(run, sweep, page.items, customers)
-        looked_at["subscribers"] = made
+        imported, conflicts = await _customers(run, sweep, page.items, customers)
+        looked_at["subscribers"] = imported
     candidates = await _find_differing(run, sweep, page.items)
     candidates += await _find_unlisted(run, sweep, page)
-    found = [
-        one
-        for stripe_id in dict.fromkeys(candidates)
-        if (one := await _compare_again(run, sweep, stripe_id)) is not None
-    ]
+    compared = [await _compare_again(run, sweep, stripe_id) for stripe_id in dict.fromkeys(candidates)]
+    found = [difference for difference in compared if difference is not None]
     async with run.ctx.sessions.begin() as session:
         phase, cursor = _next_position(sweep, page.next)
         if page.next is not None:
             oldest = page.items[-1].created_at
             cursor["bound"] = oldest.isoformat()
             cursor["tied"] = [one.id for one in page.items if one.created_at == oldest]
-        await rows.advance(session, sweep, [*problems, *found], phase=phase, cursor=cursor, looked_at=looked_at)
+        await rows.advance(session, sweep, [*conflicts, *found], phase=phase, cursor=cursor, looked_at=looked_at)
 
 
 async def _customers(
-    run: _Run, sweep: Sweep, seen: Sequence[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
+    run: _Run, sweep: Sweep, states: Sequence[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
 ) -> tuple[int, list[Difference]]:
     """Import customers with a subscription to one of our plans. Return how many, and the conflicts."""
     wanted = []
-    for one in seen:
+    for one in states:
         customer = customers.get(one.customer_id)
         if customer is not None and any(item.plan in run.ctx.rules.catalogue.plans for item in one.items):
             wanted.append(customer)
@@ -249,25 +246,25 @@ async def _customers(
         )
 
 
-async def _find_differing(run: _Run, sweep: Sweep, seen: Sequence[StripeSubscriptionState]) -> list[str]:
-    ids = [one.id for one in seen]
+async def _find_differing(run: _Run, sweep: Sweep, states: Sequence[StripeSubscriptionState]) -> list[str]:
+    ids = [one.id for one in states]
     async with run.ctx.sessions.begin() as session:
-        held = await subscriptions.by_stripe_ids(session, ids)
-        owners = await rows.customers_among(session, [one.customer_id for one in seen])
-        waiting = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in ids])
+        ours = await subscriptions.by_stripe_ids(session, ids)
+        owners = await rows.customers_among(session, [one.customer_id for one in states])
+        pending = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in ids])
     return [
         one.id
-        for one in seen
-        if f"{events.SUBSCRIPTION}:{one.id}" not in waiting
-        and _compare(run, sweep, held.get(one.id), one, has_owner=one.customer_id in owners) is not None
+        for one in states
+        if f"{events.SUBSCRIPTION}:{one.id}" not in pending
+        and _compare(run, sweep, ours.get(one.id), one, has_owner=one.customer_id in owners) is not None
     ]
 
 
 def _compare(
-    run: _Run, sweep: Sweep, held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool
+    run: _Run, sweep: Sweep, ours: Subscription | None, theirs: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
     has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # an import would create the subscriber
-    return compare_subscription(held, seen, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
+    return compare_subscription(ours, theirs, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
 async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionState]) -> list[str]:
@@ -277,40 +274,43 @@ async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionS
     bound = sweep.cursor.get("bound")
     until = datetime.fromisoformat(bound) if bound is not None else None
     since = page.items[-1].created_at if page.next is not None else None
-    seen = {*sweep.cursor.get("tied", ()), *(one.id for one in page.items)}
+    listed = {*sweep.cursor.get("tied", ()), *(one.id for one in page.items)}
     async with run.ctx.sessions.begin() as session:
         ours = await subscriptions.begun_between(session, since, until)
-    return [stripe_id for stripe_id in ours if stripe_id not in seen]
+    return [stripe_id for stripe_id in ours if stripe_id not in listed]
 
 
 async def _compare_again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
     """Compare one subscription again, fetched by itself, because a list may be older than our copy."""
     try:
-        seen = await at_stripe.subscription(run.ctx.gateway, stripe_id)
+        theirs = await at_stripe.subscription(run.ctx.gateway, stripe_id)
     except Gone:
-        seen = None
+        theirs = None
     async with run.ctx.sessions.begin() as session:
-        held = (await subscriptions.by_stripe_ids(session, [stripe_id])).get(stripe_id)
-        if seen is None:
-            return unknown_at_stripe(held) if held is not None else None
-        owners = await rows.customers_among(session, [seen.customer_id])
-    return _compare(run, sweep, held, seen, has_owner=bool(owners))
+        ours = (await subscriptions.by_stripe_ids(session, [stripe_id])).get(stripe_id)
+        if theirs is None:
+            return unknown_at_stripe(ours) if ours is not None else None
+        owners = await rows.customers_among(session, [theirs.customer_id])
+    return _compare(run, sweep, ours, theirs, has_owner=bool(owners))
 
 
 async def _payments(run: _Run, sweep: Sweep) -> None:
     """Compare the payments of a page of invoices. Missing subscriptions were found in the phase before."""
     page = await at_stripe.invoices(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     listed = [one for one in page.items if one.subscription_id is not None and one.invoice.payments]
-    of = [str(one.subscription_id) for one in listed]
+    subscription_ids = [str(one.subscription_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
-        ours = {*(await subscriptions.by_stripe_ids(session, of)), *(await rows.found_in(session, sweep.id, of))}
-        held = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
-        waiting = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in of])
+        known_ids = {
+            *(await subscriptions.by_stripe_ids(session, subscription_ids)),
+            *(await rows.found_in(session, sweep.id, subscription_ids)),
+        }
+        our_payments = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
+        pending = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in subscription_ids])
         found = [
             difference
             for one in listed
-            if one.subscription_id in ours and f"{events.SUBSCRIPTION}:{one.subscription_id}" not in waiting
-            for difference in compare_payments(one, held)
+            if one.subscription_id in known_ids and f"{events.SUBSCRIPTION}:{one.subscription_id}" not in pending
+            for difference in compare_payments(one, our_payments)
         ]
         phase, cursor = _next_position(sweep, page.next)
         paid = sum(len(one.invoice.payments) for one in listed)
@@ -321,13 +321,17 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
     """Compare a page of refunds. An import includes those whose payment is not imported yet."""
     page = await at_stripe.refunds(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     listed = [one for one in page.items if one.payment_id is not None]
-    of = [str(one.payment_id) for one in listed]
+    payment_ids = [str(one.payment_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
-        ours = {*(await payments.by_ids(session, of)), *(await rows.found_in(session, sweep.id, of))}
-        waiting = await rows.waiting(session, [f"{events.PAYMENT}:{one}" for one in of])
+        known_ids = {
+            *(await payments.by_ids(session, payment_ids)),
+            *(await rows.found_in(session, sweep.id, payment_ids)),
+        }
+        pending = await rows.waiting(session, [f"{events.PAYMENT}:{one}" for one in payment_ids])
     found = []
     for one in listed:
-        if (one.payment_id in ours or sweep.kind == IMPORT) and f"{events.PAYMENT}:{one.payment_id}" not in waiting:
+        is_relevant = one.payment_id in known_ids or sweep.kind == IMPORT
+        if is_relevant and f"{events.PAYMENT}:{one.payment_id}" not in pending:
             difference = await _refund(run, one)
             if difference is not None:
                 found.append(difference)
@@ -338,11 +342,11 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
 
 async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
     """Return the difference of a refund, if it is still there when the refund is fetched by itself."""
-    for look in (listed, None):
-        seen = look.refund if look is not None else await at_stripe.refund(run.ctx.gateway, listed.refund.id)
+    for fetch in (False, True):
+        theirs = await at_stripe.refund(run.ctx.gateway, listed.refund.id) if fetch else listed.refund
         async with run.ctx.sessions.begin() as session:
-            held = await refunds.at_stripe(session, seen.id, ours=seen.ours, payment_id=str(listed.payment_id))
-        difference = compare_refund(held, ListedRefund(refund=seen, payment_id=listed.payment_id))
+            ours = await refunds.at_stripe(session, theirs.id, ours=theirs.ours, payment_id=str(listed.payment_id))
+        difference = compare_refund(ours, ListedRefund(refund=theirs, payment_id=listed.payment_id))
         if difference is None:
             return None
     return difference
@@ -354,7 +358,7 @@ def _next_position(sweep: Sweep, following: str | None) -> tuple[str, dict[str, 
     return sweep.phase, {"after": following}
 
 
-_STEPS: dict[str, Callable[[_Run, Sweep], Awaitable[None]]] = {
+_PHASES: dict[str, Callable[[_Run, Sweep], Awaitable[None]]] = {
     EVENTS: _events,
     SUBSCRIPTIONS: _subscriptions,
     PAYMENTS: _payments,

@@ -42,9 +42,9 @@ class Overview:
     subscriptions: list[tuple[Subscription, list[Term]]]
     ledgers: dict[str, Ledger]  # by the term's invoice
     payments: list[Payment]
-    refunds: list[Refund]
-    disputes: list[Dispute]
-    comps: list[Comp]
+    refunds: Sequence[Refund]
+    disputes: Sequence[Dispute]
+    comps: Sequence[Comp]
     grants: list[Grant]
     access: dict[str, Decision]
     timeline: list[HistoryEntry]
@@ -157,54 +157,47 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
     if subscriber is None:
         raise NotFound("There is no such reader")
     terms = await subscriptions.terms_by_subscription(read, subscriber.id)
-    held = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
-    paid = await payments.of_subscriber(read, subscriber.id)
-    given = await refunds.of_subscriber(read, subscriber.id)
-    disputed = await disputes.of_subscriber(read, subscriber.id)
+    own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
+    own_payments = await payments.of_subscriber(read, subscriber.id)
+    records = ReaderRecords(
+        subscriptions=own,
+        payments=own_payments,
+        refunds=await refunds.of_subscriber(read, subscriber.id),
+        disputes=await disputes.of_subscriber(read, subscriber.id),
+        comps=await comps.of_subscriber(read, subscriber.id),
+        actions=await audit.story_of(read, subscriber.id),
+        stripe_events=await inbox.told_of(read, _keys(subscriber, own, own_payments)),
+    )
     calendar = await issues.calendar_now(read, ctx.rules.zone)
-    free = await comps.of_subscriber(read, subscriber.id)
-    granted = await grants.of_subscriber(read, subscriber.id)
-    notes = await audit.story_of(read, subscriber.id)
-    told_of = await inbox.told_of(read, _keys(subscriber, held, paid))
-    odd = await anomalies.of_subscriber(read, subscriber.id)
     access, _ = await entitlements.read(ctx.pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,
-        subscriptions=held,
+        subscriptions=own,
         ledgers={
             ledger.invoice_id: ledger
-            for one, terms in held
-            for ledger in ledgers_of(one, terms, calendar, ctx.rules.catalogue, now=now)
+            for one, its_terms in own
+            for ledger in ledgers_of(one, its_terms, calendar, ctx.rules.catalogue, now=now)
         },
-        payments=paid,
-        refunds=given,
-        disputes=disputed,
-        comps=free,
-        grants=granted,
-        anomalies=odd,
+        payments=own_payments,
+        refunds=records.refunds,
+        disputes=records.disputes,
+        comps=records.comps,
+        grants=await grants.of_subscriber(read, subscriber.id),
+        anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
-        timeline=history_of(
-            ReaderRecords(
-                subscriptions=held,
-                payments=paid,
-                refunds=given,
-                disputes=disputed,
-                comps=free,
-                actions=notes,
-                stripe_events=told_of,
-            ),
-            ctx.rules.zone,
-        ),
+        timeline=history_of(records, ctx.rules.zone),
     )
 
 
-def _keys(reader: Subscriber, held: list[tuple[Subscription, list[Term]]], paid: list[Payment]) -> list[str]:
+def _keys(reader: Subscriber, own: list[tuple[Subscription, list[Term]]], own_payments: list[Payment]) -> list[str]:
     """Return the keys of the inbox that are about a reader."""
-    invoices = {payment.invoice_id for payment in paid} | {term.invoice_id for _, terms in held for term in terms}
+    invoices = {payment.invoice_id for payment in own_payments} | {
+        term.invoice_id for _, terms in own for term in terms
+    }
     return [
         f"{events.DUPLICATES}:{reader.id}",
         f"{events.CUSTOMER}:{reader.stripe_customer_id}",
-        *(f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in held),
+        *(f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in own),
         *(f"{kind}:{invoice}" for kind in (events.INVOICE, events.CREDITED) for invoice in sorted(invoices)),
-        *(f"{events.PAYMENT}:{payment.id}" for payment in paid),
+        *(f"{events.PAYMENT}:{payment.id}" for payment in own_payments),
     ]
