@@ -1,5 +1,6 @@
 """Searching for readers, and the page about a reader."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from starlette.responses import Response
@@ -58,7 +59,7 @@ async def show(request: ConsoleRequest) -> Response:
     )
 
 
-def _refunded_amounts(refunds: list[Refund]) -> dict[str, int]:
+def _refunded_amounts(refunds: Sequence[Refund]) -> dict[str, int]:
     """Return the refunded amount of each payment, in minor units."""
     amounts: dict[str, int] = {}
     for refund in refunds:
