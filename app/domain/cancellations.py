@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.duplicates import DUPLICATE
-from app.domain.refunds import CONFIRMED, DASHBOARD, Refund, full_dashboard_refund
+from app.domain.refunds import CONFIRMED, DASHBOARD, DUPLICATE, PAID_AFTER_END, Refund, full_dashboard_refund
 from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState, Subscription, Term
-
-PAID_AFTER_END = "paid_after_end"
 
 
 class CancelReason(StrEnum):

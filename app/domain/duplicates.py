@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-DUPLICATE = "duplicate"  # paid later than another: ended, and given back in full
+from app.domain.refunds import DUPLICATE
+
 REPLACED = "replaced"  # unpaid beside a paid one: ended, and nothing is given back
 
 

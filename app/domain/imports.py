@@ -11,11 +11,11 @@ whoever types another's into a sign-up would read at their cost.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.domain.callers import LONGEST_SUB
 from app.domain.customers import StripeCustomerState
 from app.domain.errors import Conflict
 
 UNCLAIMED = "unclaimed:"  # how the ``sub`` begins of a subscriber of whom nobody knows who they are
-LONGEST_SUB = 255
 
 
 class NotClaimable(Conflict):

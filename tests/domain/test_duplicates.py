@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.duplicates import DUPLICATE, REPLACED, DuplicateCandidate, resolve
+from app.domain.duplicates import REPLACED, DuplicateCandidate, resolve
+from app.domain.refunds import DUPLICATE
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
