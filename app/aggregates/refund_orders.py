@@ -36,14 +36,14 @@ async def refund(
     :returns: the refund, which is due; None if nothing is left.
     :raises RefundInProgress: another refund of the payment is in progress; try again when it is resolved.
     """
-    known = await refunds.of_payment(session, payment.id)
-    given = [r for r in known if r.status != AWAITING]
-    left = refundable_amount(payment, given) if amount is None else min(refundable_amount(payment, given), amount)
+    existing = await refunds.of_payment(session, payment.id)
+    decided = [r for r in existing if r.status != AWAITING]
+    left = refundable_amount(payment, decided) if amount is None else min(refundable_amount(payment, decided), amount)
     if left <= 0:
         return None
     if await refunds.unresolved(session, payment.id) is not None:
         raise RefundInProgress
-    if left > refundable_amount(payment, known):
+    if left > refundable_amount(payment, existing):
         await withdraw_requests(session, [payment.id], by=ACTOR, reason=basis, now=now)
     refund_id = new_id("rfd")
     ordered = Refund(
@@ -53,7 +53,7 @@ async def refund(
         subscriber_id=subscriber_id,
         basis=basis,
         amount=left,
-        tax=tax_part(payment, left, given),
+        tax=tax_part(payment, left, decided),
         currency=payment.currency,
         reason=reason,
         note=None,
@@ -61,18 +61,23 @@ async def refund(
         status=PROCESSING,
         created_at=now,
     )
-    await refunds.insert(session, ordered, unfinished=True)
+    await _insert(session, ordered)
+    return ordered
+
+
+async def _insert(session: Session, refund: Refund) -> None:
+    """Store a refund that is due."""
+    await refunds.insert(session, refund, unfinished=True)
     await audit.record(
         session,
         actor=ACTOR,
         action="refund.requested",
-        object_id=ordered.id,
-        subscriber_id=subscriber_id,
-        reason=reason,
-        after={"payment": payment.id, "basis": basis, "amount": left, "tax": ordered.tax},
+        object_id=refund.id,
+        subscriber_id=refund.subscriber_id,
+        reason=refund.reason,
+        after={"payment": refund.payment_id, "basis": refund.basis, "amount": refund.amount, "tax": refund.tax},
     )
     await leases.notify(session)
-    return ordered
 
 
 async def withdraw_requests(

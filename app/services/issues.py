@@ -14,6 +14,7 @@ from app.context import Context, DatabaseContext
 from app.db import audit, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
+from app.db.subscribers import Subscriber
 from app.domain.calendar_changes import affected_terms
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
@@ -159,12 +160,18 @@ async def apply_calendar_change(ctx: Context, work_id: str, *, now: datetime) ->
 
 
 async def _derive(session: Session, rules: Rules, subscription_id: str, *, now: datetime) -> None:
+    locked = await _lock(session, subscription_id)
+    if locked is not None:
+        await grants.derive(session, rules, *locked, now=now)
+
+
+async def _lock(session: Session, subscription_id: str) -> tuple[Subscriber, Subscription] | None:
+    """Return a subscriber and their subscription, under the subscriber's lock."""
     subscription = await subscriptions.by_id(session, subscription_id)
     if subscription is None:
-        return
+        return None
     subscriber = await subscribers.lock(session, subscription.subscriber_id)
-    subscription = await subscriptions.by_id(session, subscription_id) or subscription
-    await grants.derive(session, rules, subscriber, subscription, now=now)
+    return subscriber, await subscriptions.by_id(session, subscription_id) or subscription
 
 
 async def extend(
@@ -186,11 +193,10 @@ async def extend(
     :raises ExtensionTooLarge: it is more than a term has.
     """
     async with ctx.sessions.begin() as session:
-        subscription = await subscriptions.by_id(session, subscription_id)
-        if subscription is None:
+        locked = await _lock(session, subscription_id)
+        if locked is None:
             raise NotFound("There is no such subscription")
-        subscriber = await subscribers.lock(session, subscription.subscriber_id)
-        subscription = await subscriptions.by_id(session, subscription_id) or subscription
+        subscriber, subscription = locked
         before = (await _newest_term(session, ctx.rules, subscription)).ledger(now)
         most = ctx.rules.catalogue.plan(subscription.plan).issues
         if more > most:
