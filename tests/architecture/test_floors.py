@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"
-SERVICES = sorted((APP / "services").glob("*.py"))
+USE_CASES = sorted(path for layer in ("services", "aggregates") for path in (APP / layer).rglob("*.py"))
 
 
 def test_the_import_contracts_hold() -> None:
@@ -45,6 +45,12 @@ def _transactions(tree: ast.AST) -> Iterator[ast.AsyncWith]:
             yield node
 
 
+def _is_gateway(node: ast.AST) -> bool:
+    """Return whether an argument is ``gateway`` or ``ctx.gateway``."""
+    named = isinstance(node, ast.Name) and node.id == "gateway"
+    return named or (isinstance(node, ast.Attribute) and node.attr == "gateway")
+
+
 def calls_to_stripe_inside_transactions(source: str) -> list[int]:
     """Return the lines that call the gateway inside a transaction."""
     tree = ast.parse(source)
@@ -58,24 +64,30 @@ def calls_to_stripe_inside_transactions(source: str) -> list[int]:
                     root = root.value
                 if isinstance(root, ast.Name) and root.id in gateway | {"gateway"}:
                     found.append(node.lineno)
-                if any(isinstance(argument, ast.Name) and argument.id == "gateway" for argument in node.args):
+                if any(_is_gateway(argument) for argument in node.args):
                     found.append(node.lineno)
     return found
 
 
-@pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", USE_CASES, ids=lambda path: str(path.relative_to(APP)))
 def test_no_service_calls_stripe_inside_a_transaction(path: Path) -> None:
     assert calls_to_stripe_inside_transactions(path.read_text()) == []
 
 
 def test_the_transaction_check_detects_a_call_to_stripe() -> None:
-    bad = """
+    direct = """
 from app.gateway import refunds as at_stripe
-async def f(sessions, gateway):
-    async with sessions.begin() as session:
-        await at_stripe.create(gateway, {}, key="k")
+async def f(ctx):
+    async with ctx.sessions.begin() as session:
+        await at_stripe.create(ctx.gateway, {}, key="k")
 """
-    assert calls_to_stripe_inside_transactions(bad)
+    indirect = """
+async def f(ctx):
+    async with ctx.sessions.begin() as session:
+        await helper(ctx.gateway)
+"""
+    assert calls_to_stripe_inside_transactions(direct)
+    assert calls_to_stripe_inside_transactions(indirect)
 
 
 READS_TIME = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time")}
