@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.journeys.cancellations.test_ends import A_YEAR, invoices_of
-from tests.journeys.subscribing.test_duplicates import by_stripe_id, opens_another_tab
+from tests.journeys.subscribing.test_duplicates import by_stripe_id, open_another_tab
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import START_TIME, Person, Shop
 
@@ -133,7 +133,7 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
     await shop.advance_to(START_TIME + timedelta(minutes=5))
     for number, (reader, (method, path, when)) in enumerate(zip(readers, moments, strict=True), start=1):
         customer, stays = first[reader.sub]
-        session = await opens_another_tab(shop, customer, stays)
+        session = await open_another_tab(shop, customer, stays)
         fault = await shop.add_fault(method=method, path=path.format(stays=stays), when=when, action="hold", times=1)
         assert (await shop.pay_checkout(session["url"])).status_code == 303
         goes = (await shop.stripe_get(f"/v1/checkout/sessions/{session['id']}"))["subscription"]
