@@ -7,7 +7,7 @@ any machine. It is woken by notifications of the database and by its clock.
 
 import asyncio
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,6 +69,7 @@ class Worker:
         self._sessions, self._jobs, self._housekeeping = sessions, jobs, housekeeping
         self._lease, self._listen_dsn = lease, listen_dsn
         self._wakes = [asyncio.Event() for _ in jobs]
+        self._in_hand: Counter[str] = Counter()  # keys that were claimed and whose job has not ended
 
     def wake(self) -> None:
         """Make every job query for due rows now."""
@@ -88,7 +89,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             for job, wake in zip(self._jobs, self._wakes, strict=True):
                 tasks.create_task(self._loop(job, wake))
-            tasks.create_task(self._renew_leases())
+            tasks.create_task(leases.keep_renewing(self._sessions, self._in_hand, owner=self.owner, lease=self._lease))
             tasks.create_task(self._run_housekeeping())
             if self._catch_up is not None:
                 tasks.create_task(self._run_catch_up(self._catch_up))
@@ -127,6 +128,7 @@ class Worker:
                 if not more:
                     await _wait_for(wake, POLL_SECONDS)
         finally:
+            self._in_hand -= Counter(one.key for one in claimed)
             claimed.clear()  # their leases expire, and another worker claims them
             await asyncio.gather(*running, return_exceptions=True)
 
@@ -134,10 +136,12 @@ class Worker:
         claim = job.claim or partial(leases.claim, table=job.table)
         try:
             async with self._sessions.begin() as session:
-                return await claim(session, owner=self.owner, lease=self._lease, limit=limit)
+                claimed = await claim(session, owner=self.owner, lease=self._lease, limit=limit)
         except DATABASE_FAILURES as failure:
             log.warning("lease_claim_failed", table=job.table, error=describe(failure))
             return []
+        self._in_hand.update(one.key for one in claimed)
+        return claimed
 
     async def _run_job(self, job: Job, claimed: leases.Claimed) -> None:
         with bound_contextvars(request_id=f"{self.owner}/{claimed.key}"):
@@ -145,15 +149,8 @@ class Worker:
                 await job.run(claimed, self.owner)
             except Exception:
                 log.exception("job_failed", table=job.table, key=claimed.key)  # tried again when the lease expires
-
-    async def _renew_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease.total_seconds() / 3)
-            try:
-                async with self._sessions.begin() as session:
-                    await leases.renew(session, owner=self.owner, lease=self._lease)
-            except Exception as failure:
-                log.warning("lease_renewal_failed", error=describe(failure))
+            finally:
+                self._in_hand -= Counter([claimed.key])  # drops keys with a count of zero
 
     async def _run_catch_up(self, catch_up: Callable[[str], Awaitable[bool]]) -> None:
         while True:

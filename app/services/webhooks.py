@@ -187,9 +187,14 @@ async def catch_up(
             return False
         if not await leases.take(session, CATCH_UP_KEY, owner=owner, lease=lease):
             return False
-    async with leases.held(ctx.sessions, CATCH_UP_KEY, owner=owner, lease=lease):
+    in_hand: set[str] = set()
+    async with (
+        leases.held(ctx.sessions, CATCH_UP_KEY, owner=owner, lease=lease),
+        leases.renewing(ctx.sessions, in_hand, owner=owner, lease=lease),
+    ):
         async with ctx.sessions.begin() as session:
             claimed = await inbox.claim(session, owner=owner, lease=lease, limit=CATCH_UP_BATCH)
+        in_hand.update(one.key for one in claimed)
         try:
             listed = await fetch_all([_object_id(one) for one in claimed if one.version is not None])
         except StripeUnavailable as outage:
@@ -201,6 +206,7 @@ async def catch_up(
         async def apply_next() -> None:
             for one in queue:
                 await apply_events(one, listed.get(_object_id(one)) if one.version is not None else None)
+                in_hand.discard(one.key)
 
         await asyncio.gather(*(apply_next() for _ in range(ctx.settings.worker_concurrency)))
     return True

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 
+import structlog
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
@@ -22,6 +23,7 @@ from app.db.engine.session import Session, Sessions
 from app.domain.backoff import retry_delay
 
 CHANNEL = "newsstand_work"
+log = structlog.get_logger()
 
 
 def _checked(table: str) -> str:
@@ -62,6 +64,9 @@ def _counting(table: str, *, may_crash: bool) -> TextClause:
     ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 
 
+_RENEW = text(
+    "UPDATE leases SET until = now() + :lease WHERE key = ANY(:keys) AND owner = :owner AND until > now()"
+).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 _RELEASE = text("DELETE FROM leases WHERE key = ANY(:keys) AND owner = :owner").bindparams(
     bindparam("keys", type_=ARRAY(TEXT))
 )
@@ -118,32 +123,47 @@ async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> b
 
 @asynccontextmanager
 async def held(sessions: Sessions, key: str, *, owner: str, lease: timedelta) -> AsyncIterator[None]:
-    """Keep a lease that was taken, however long the work takes, and give it back at its end."""
-
-    async def keep() -> None:
-        while True:
-            await asyncio.sleep(lease.total_seconds() / 3)
+    """Renew a lease that was taken while the block runs, and release it at the end."""
+    async with renewing(sessions, {key}, owner=owner, lease=lease):
+        try:
+            yield
+        finally:
             async with sessions.begin() as session:
-                await renew(session, owner=owner, lease=lease)
+                await release(session, key, owner=owner)
 
-    keeping = asyncio.create_task(keep())
+
+@asynccontextmanager
+async def renewing(sessions: Sessions, keys: Collection[str], *, owner: str, lease: timedelta) -> AsyncIterator[None]:
+    """
+    Renew the leases of ``keys`` while the block runs. The block may add and remove keys.
+
+    Only what is in hand is renewed. If the database is unreachable when a key is released, or when a claim is committed,
+    the row of its lease is left behind; it must expire, so that any worker can claim the key again.
+    """
+    task = asyncio.create_task(keep_renewing(sessions, keys, owner=owner, lease=lease))
     try:
         yield
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        async with sessions.begin() as session:
-            await release(session, key, owner=owner)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
-async def renew(session: Session, *, owner: str, lease: timedelta) -> None:
-    """Keep every lease of ``owner``'s for another while."""
-    await session.execute(
-        text("UPDATE leases SET until = now() + :lease WHERE owner = :owner AND until > now()").bindparams(
-            bindparam("lease", type_=INTERVAL)
-        ),
-        {"owner": owner, "lease": lease},
-    )
+async def keep_renewing(sessions: Sessions, keys: Collection[str], *, owner: str, lease: timedelta) -> None:
+    """Renew the leases of ``keys``, whatever they are at the time, three times in each lease, until cancelled."""
+    while True:
+        await asyncio.sleep(lease.total_seconds() / 3)
+        if not keys:
+            continue
+        try:
+            async with sessions.begin() as session:
+                await renew(session, keys, owner=owner, lease=lease)
+        except Exception as error:
+            log.warning("lease_renewal_failed", error=f"{type(error).__name__}: {error}")
+
+
+async def renew(session: Session, keys: Collection[str], *, owner: str, lease: timedelta) -> None:
+    """Renew the leases of those ``keys`` that ``owner`` still holds."""
+    await session.execute(_RENEW, {"keys": list(keys), "owner": owner, "lease": lease})
 
 
 async def release(session: Session, key: str, *, owner: str) -> None:

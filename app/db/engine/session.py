@@ -68,7 +68,14 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
 
 
 def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
-    """Treat every error of a lost connection as a disconnect, so that the pool discards the connection."""
+    """
+    Treat every error of a lost connection as a disconnect, so that the pool discards the connection.
+
+    A cancellation ends a connection as well, but stays a cancellation: as an error it would be handled, and the task that
+    was to end would go on.
+    """
+    if not isinstance(context.original_exception, Exception):
+        return None
     cause = context.original_exception.__cause__ or context.original_exception
     context.is_disconnect = context.is_disconnect or isinstance(cause, CONNECTION_LOST)
     if context.is_disconnect and not context.is_pre_ping:

@@ -76,10 +76,19 @@ async def test_a_renewed_lease_holds(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await claim(sessions, "anna", lease=timedelta(milliseconds=200))
     async with sessions.begin() as session:
-        await leases.renew(session, owner="anna", lease=LEASE)
+        await leases.renew(session, ["subscription:sub_1"], owner="anna", lease=LEASE)
     await asyncio.sleep(0.3)
 
     assert await claim(sessions, "bert") == []
+
+
+async def test_a_lease_that_is_not_in_hand_is_not_renewed(sessions: Sessions) -> None:
+    await refetch(sessions, "subscription:sub_1")
+    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    async with sessions.begin() as session:
+        await leases.renew(session, ["subscription:sub_2"], owner="anna", lease=LEASE)
+
+    assert len(await claim(sessions, "bert")) == 1
 
 
 async def test_a_lease_is_given_back_by_its_owner_alone(sessions: Sessions) -> None:

@@ -1,0 +1,116 @@
+"""The worker: it renews only what it has in hand, and ends when it is told to, whatever it is waiting for."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from app.db import inbox
+from app.db.engine import leases
+from app.db.engine.session import DatabaseUnreachable, Sessions
+from app.worker import Job, Worker
+
+LEASE = timedelta(seconds=1)
+PATIENCE = 60.0  # seconds
+
+
+def worker(sessions: Sessions, job: Job) -> Worker:
+    async def no_housekeeping() -> None: ...
+
+    return Worker(sessions, [job], housekeeping=no_housekeeping, lease=LEASE, listen_dsn=None)
+
+
+async def test_a_key_whose_release_was_lost_is_processed_again(sessions: Sessions) -> None:
+    attempts: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run(claimed: leases.Claimed, owner: str) -> None:
+        attempts.put_nowait(claimed.attempts)
+        if claimed.attempts == 1:  # the database goes away when the key is released: the lease stays behind
+            raise DatabaseUnreachable("connection lost")
+        async with sessions.begin() as session:
+            await leases.release(session, claimed.key, owner=owner)
+
+    async with sessions.begin() as session:
+        await inbox.request_refetch(session, "subscription:sub_1", why="test")
+    task = asyncio.create_task(worker(sessions, Job(table="events", run=run, claim=inbox.claim)).run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert [await attempts.get(), await attempts.get()] == [1, 2]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_key_in_hand_stays_leased_for_longer_than_one_lease(sessions: Sessions) -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def run(_: leases.Claimed, __: str) -> None:
+        started.set()
+        await finish.wait()
+
+    async with sessions.begin() as session:
+        await inbox.request_refetch(session, "subscription:sub_1", why="test")
+    task = asyncio.create_task(worker(sessions, Job(table="events", run=run, claim=inbox.claim)).run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await started.wait()
+            async with sessions.begin() as session:
+                first = await session.scalar(text("SELECT until FROM leases"))
+            renewed = first
+            while renewed == first:
+                await asyncio.sleep(0.05)
+                async with sessions.begin() as session:
+                    renewed = await session.scalar(text("SELECT until FROM leases"))
+        assert renewed > first
+    finally:
+        finish.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_canceling_a_query_is_not_mistaken_for_a_database_outage(sessions: Sessions) -> None:
+    async def query() -> None:
+        async with sessions.begin() as session:
+            await session.execute(text("SELECT pg_sleep(120) /* canceled */"))
+
+    task = asyncio.create_task(query())
+    async with asyncio.timeout(PATIENCE):
+        while not await running(sessions, "%pg_sleep(120) /* canceled */%"):
+            await asyncio.sleep(0.02)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_canceling_a_worker_in_a_query_ends_it(sessions: Sessions) -> None:
+    async def claim(session: object, /, **_: object) -> list[leases.Claimed]:
+        async with sessions.begin() as own:
+            await own.execute(text("SELECT pg_sleep(120) /* claim */"))
+        return []
+
+    async def run(_: leases.Claimed, __: str) -> None: ...
+
+    task = asyncio.create_task(worker(sessions, Job(table="events", run=run, claim=claim)).run())
+    async with asyncio.timeout(PATIENCE):
+        while not await running(sessions, "%pg_sleep(120) /* claim */%"):
+            await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert task.cancelled()
+
+
+async def running(sessions: Sessions, query: str) -> bool:
+    """Return whether the server is running a query that matches a pattern, in this test's database."""
+    async with sessions.begin() as session:
+        return bool(
+            await session.scalar(
+                text(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+                    " AND query LIKE :query AND pid <> pg_backend_pid()"
+                ),
+                {"query": query},
+            )
+        )
