@@ -28,16 +28,16 @@ from app.domain.refunds import (
     refundable_amount,
 )
 from app.domain.subscriptions import Payment
-from tests.aggregates.test_sync_subscription import NOW, subscribed
+from tests.aggregates.test_sync_subscription import NOW, create_subscription
 from tests.domain.test_quotes import REFUND
 
 PAID = 53_00
 
 
-async def paid(sessions: Sessions, *before: tuple[str, str, int]) -> tuple[Payment, str]:
+async def create_payment(sessions: Sessions, *before: tuple[str, str, int]) -> tuple[Payment, str]:
     """Create a payment of 53.00, including tax of 4.00, with earlier refunds requested by people."""
     async with sessions.begin() as session:
-        owner, held = await subscribed(session)
+        owner, held = await create_subscription(session)
         (first, *_) = await payments.of_subscription(session, held.id)
         payment = replace(first, id="pi_of_53", invoice_id="in_of_53", amount=PAID, tax=4_00)
         await payments.save(session, held.id, [payment])
@@ -58,7 +58,7 @@ async def paid(sessions: Sessions, *before: tuple[str, str, int]) -> tuple[Payme
     return payment, owner.id
 
 
-async def orders(
+async def order_refund(
     sessions: Sessions, payment: Payment, owner: str, *, basis: str = DUPLICATE, amount: int | None = None
 ) -> Refund | None:
     async with sessions.begin() as session:
@@ -68,7 +68,7 @@ async def orders(
         )
 
 
-async def states(session: Session, payment: Payment) -> list[tuple[str, str, int]]:
+async def refund_states(session: Session, payment: Payment) -> list[tuple[str, str, int]]:
     return [(one.basis, one.status, one.amount) for one in await refunds.of_payment(session, payment.id)]
 
 
@@ -91,9 +91,9 @@ async def states(session: Session, payment: Payment) -> list[tuple[str, str, int
 async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
     sessions: Sessions, before: list[tuple[str, str, int]], amount: int | None, ordered: int | None
 ) -> None:
-    payment, owner = await paid(sessions, *before)
+    payment, owner = await create_payment(sessions, *before)
 
-    made = await orders(sessions, payment, owner, basis=PRINT_DROPPED, amount=amount)
+    made = await order_refund(sessions, payment, owner, basis=PRINT_DROPPED, amount=amount)
 
     async with sessions.begin() as session:
         known = await refunds.of_payment(session, payment.id)
@@ -119,14 +119,14 @@ async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
 async def test_a_pending_approval_is_dropped_if_an_ordered_refund_leaves_too_little(
     sessions: Sessions, waiting: int, amount: int | None, *, gives_way: bool
 ) -> None:
-    payment, owner = await paid(sessions, (GOODWILL, AWAITING, waiting))
+    payment, owner = await create_payment(sessions, (GOODWILL, AWAITING, waiting))
 
-    made = await orders(sessions, payment, owner, amount=amount)
+    made = await order_refund(sessions, payment, owner, amount=amount)
 
     assert made is not None
     assert made.amount == (amount or PAID)
     async with sessions.begin() as session:
-        (asked, ordered) = await states(session, payment)
+        (asked, ordered) = await refund_states(session, payment)
         actions = (await session.execute(select(AuditEntry.action, AuditEntry.reason).order_by(AuditEntry.id))).all()
         decided = await refunds.by_id(session, "rfd_0")
     assert asked == (GOODWILL, WITHDRAWN if gives_way else AWAITING, waiting)
@@ -138,28 +138,28 @@ async def test_a_pending_approval_is_dropped_if_an_ordered_refund_leaves_too_lit
 
 
 async def test_no_refund_is_ordered_while_another_one_is_processing(sessions: Sessions) -> None:
-    payment, owner = await paid(sessions, (GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00))
+    payment, owner = await create_payment(sessions, (GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00))
 
     with pytest.raises(RefundInProgress):
-        await orders(sessions, payment, owner)
+        await order_refund(sessions, payment, owner)
 
     async with sessions.begin() as session:
-        assert await states(session, payment) == [(GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00)]
+        assert await refund_states(session, payment) == [(GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00)]
         assert (await session.scalars(select(AuditEntry.action))).all() == []
 
 
 async def test_a_repeated_order_adds_no_refund(sessions: Sessions) -> None:
-    payment, owner = await paid(sessions)
-    first = await orders(sessions, payment, owner, basis=PRINT_DROPPED, amount=17_01)
+    payment, owner = await create_payment(sessions)
+    first = await order_refund(sessions, payment, owner, basis=PRINT_DROPPED, amount=17_01)
     assert first is not None
     async with sessions.begin() as session:
         await refunds.set_status(session, first.id, SUCCEEDED)
 
-    rest = await orders(sessions, payment, owner)
+    rest = await order_refund(sessions, payment, owner)
     assert rest is not None
     async with sessions.begin() as session:
         await refunds.set_status(session, rest.id, PENDING)
-    again = await orders(sessions, payment, owner)
+    again = await order_refund(sessions, payment, owner)
 
     assert again is None
     assert (first.amount + rest.amount, first.tax + rest.tax) == (PAID, 4_00)

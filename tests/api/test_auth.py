@@ -323,18 +323,18 @@ async def test_concurrent_requests_with_one_api_key_share_one_query(database: st
         lambda _connection, _cursor, statement, *_: asked.append(statement) if "FROM api_keys" in statement else None,
     )
 
-    async def once() -> str:
+    async def authenticate_once() -> str:
         return (await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)).id
 
-    leaves, *stay = [asyncio.create_task(once()) for _ in range(32)]
+    leaves, *stay = [asyncio.create_task(authenticate_once()) for _ in range(32)]
     await asyncio.sleep(0)  # all requests have started
     leaves.cancel()
     (site,) = set(await asyncio.gather(*stay))
     assert len(asked) == 1
-    assert await once() == site
+    assert await authenticate_once() == site
     assert len(asked) == 1, "the key is cached for a second"
     clock.ahead += timedelta(seconds=1)
-    await asyncio.gather(once(), once())
+    await asyncio.gather(authenticate_once(), authenticate_once())
     assert len(asked) == 2
     await auth.close()
     await engine.dispose()

@@ -40,7 +40,7 @@ async def away() -> AsyncIterator[httpx2.AsyncClient]:
     await engine.dispose()
 
 
-async def arrive(sessions: Sessions, state: str, *, ago: str, due: bool) -> None:
+async def add_event(sessions: Sessions, state: str, *, ago: str, due: bool) -> None:
     """Insert an event that was received some time ago."""
     async with sessions.begin() as session:
         await session.execute(
@@ -76,7 +76,7 @@ async def test_a_service_with_its_database_is_ready(client: httpx2.AsyncClient) 
 async def test_an_overdue_event_degrades_the_service_but_keeps_it_ready(
     client: httpx2.AsyncClient, sessions: Sessions, state: str
 ) -> None:
-    await arrive(sessions, state, ago="6 minutes", due=True)
+    await add_event(sessions, state, ago="6 minutes", due=True)
     response = await client.get("/readyz")
     assert response.status_code == 200
     assert response.json()["degraded"] is True
@@ -86,7 +86,7 @@ async def test_an_overdue_event_degrades_the_service_but_keeps_it_ready(
 async def test_a_dead_event_degrades_the_service_until_it_is_handled(
     client: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
-    await arrive(sessions, "dead", ago="1 minute", due=False)
+    await add_event(sessions, "dead", ago="1 minute", due=False)
     body = (await client.get("/readyz")).json()
     assert (body["status"], body["degraded"]) == ("ok", True)
 
@@ -94,9 +94,9 @@ async def test_a_dead_event_degrades_the_service_until_it_is_handled(
 async def test_recent_applied_and_ignored_events_do_not_degrade_the_service(
     client: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
-    await arrive(sessions, "received", ago="1 minute", due=True)
+    await add_event(sessions, "received", ago="1 minute", due=True)
     for state in ("applied", "ignored"):
-        await arrive(sessions, state, ago="2 days", due=False)
+        await add_event(sessions, state, ago="2 days", due=False)
     body = (await client.get("/readyz")).json()
     assert (body["status"], body["degraded"]) == ("ok", False)
 
@@ -139,9 +139,9 @@ async def test_the_service_is_ready_on_the_next_releases_schema(client: httpx2.A
 
 
 async def test_metrics_cover_requests_and_the_inbox(client: httpx2.AsyncClient, sessions: Sessions) -> None:
-    await arrive(sessions, "failed", ago="10 minutes", due=True)
-    await arrive(sessions, "received", ago="1 minute", due=True)
-    await arrive(sessions, "dead", ago="2 days", due=False)
+    await add_event(sessions, "failed", ago="10 minutes", due=True)
+    await add_event(sessions, "received", ago="1 minute", due=True)
+    await add_event(sessions, "dead", ago="2 days", due=False)
     await client.get("/healthz")
     told = await metrics(client)
     assert 600 <= told["newsstand_oldest_unapplied_event_seconds", ""] < 660

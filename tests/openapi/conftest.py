@@ -13,7 +13,7 @@ from tests.support.shop import Shop, open_shop
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunningService:
     """A service in its own thread, so that synchronous tests can call it."""
 
     url: str
@@ -25,7 +25,7 @@ class Asked:
 
 
 @pytest.fixture(scope="session")
-def asked(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[Asked]:
+def service(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[RunningService]:
     """Provide a running service with existing objects."""
     with anyio.from_thread.start_blocking_portal() as portal:
         dsn = portal.call(postgres.create)
@@ -37,7 +37,7 @@ def asked(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[Asked]:
         portal.call(postgres.drop, dsn)
 
 
-async def _furnish(shop: Shop, session: requests.Session) -> Asked:
+async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
     reader = shop.person("ada")
     bought = await shop.subscribe(reader)
     seen = await shop.overview(reader)
@@ -59,7 +59,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> Asked:
     )
     assert kindness.status_code == 201, kindness.text
     back = "http://127.0.0.1:8080/"
-    return Asked(
+    return RunningService(
         url=shop.url,
         session=session,
         headers={

@@ -18,7 +18,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from app.api.revocations import LONGEST_WAIT
-from tests.openapi.conftest import Asked
+from tests.openapi.conftest import RunningService
 
 Test = TypeVar("Test", bound=Callable[..., None])
 SNAPSHOT = Path(__file__).with_name("openapi.json")  # equal to the served document: see test_document
@@ -61,8 +61,10 @@ LEISURELY = settings(deadline=None, suppress_health_check=list(HealthCheck))  # 
 @pytest.mark.parametrize("caller", CALLERS)
 @each_operation(examples=5)
 @LEISURELY
-def test_every_response_conforms_to_the_document(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
-    asks(case, asked, caller)
+def test_every_response_conforms_to_the_document(
+    case: schemathesis.Case[Any], service: RunningService, caller: str
+) -> None:
+    asks(case, service, caller)
 
 
 @pytest.mark.soak
@@ -70,29 +72,31 @@ def test_every_response_conforms_to_the_document(case: schemathesis.Case[Any], a
 @pytest.mark.parametrize("caller", CALLERS)
 @each_operation(examples=200, seed=SEED)
 @LEISURELY
-def test_every_response_conforms_in_a_long_run(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
+def test_every_response_conforms_in_a_long_run(
+    case: schemathesis.Case[Any], service: RunningService, caller: str
+) -> None:
     print(f"NEWSSTAND_TEST_SEED={SEED} repeats this run")  # shown with a failure
-    asks(case, asked, caller)
+    asks(case, service, caller)
 
 
-def asks(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
+def asks(case: schemathesis.Case[Any], service: RunningService, caller: str) -> None:
     """Send the generated request and, if it is valid, also with the ids of existing objects."""
-    ask(case, asked, caller)
+    ask(case, service, caller)
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
-    fitting = asked.fitting.get(case.operation.definition.raw["operationId"], {})
+    fitting = service.fitting.get(case.operation.definition.raw["operationId"], {})
     if case.path_parameters or (fitting and isinstance(case.body, dict)):
-        case.path_parameters.update({name: asked.known[name] for name in case.path_parameters})
+        case.path_parameters.update({name: service.known[name] for name in case.path_parameters})
         if isinstance(case.body, dict):
             case.body.update(cast("Any", fitting))
-        ask(case, asked, caller)
+        ask(case, service, caller)
 
 
-def ask(case: schemathesis.Case[Any], asked: Asked, caller: str) -> None:
+def ask(case: schemathesis.Case[Any], service: RunningService, caller: str) -> None:
     """Send a request, and check its response."""
     wait = str((case.query or {}).get("wait", ""))
     if wait.isdecimal() and 1 < int(wait) <= LONGEST_WAIT:
         case.query["wait"] = 1  # long polling adds no coverage
-    headers = dict(asked.headers[caller])
-    answer = case.call(base_url=asked.url, session=asked.session, headers=headers)
+    headers = dict(service.headers[caller])
+    answer = case.call(base_url=service.url, session=service.session, headers=headers)
     case.validate_response(answer, checks=CHECKS, headers=headers)

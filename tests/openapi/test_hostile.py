@@ -17,7 +17,7 @@ import requests
 import schemathesis
 from starlette.routing import compile_path
 
-from tests.openapi.conftest import Asked
+from tests.openapi.conftest import RunningService
 from tests.openapi.test_contract import SNAPSHOT
 
 DOCUMENT: dict[str, Any] = json.loads(SNAPSHOT.read_text())
@@ -113,24 +113,24 @@ def caller_of(method: str, path: str) -> str:
 
 
 def ask(
-    asked: Asked, method: str, path: str, *, address: str | None = None, alone: bool = False, **more: Any
+    service: RunningService, method: str, path: str, *, address: str | None = None, alone: bool = False, **more: Any
 ) -> requests.Response:
     """
     Send a request with permission, and check that the response conforms to the document.
 
     :param alone: use a separate connection, because the service closes it.
     """
-    headers = {"Idempotency-Key": "k", **asked.headers[caller_of(method, path)], **more.pop("headers", {})}
-    address = address or path.format_map(asked.known)
-    request = requests.request if alone else asked.session.request
-    answer = request(method, asked.url + address, headers=headers, timeout=20, allow_redirects=False, **more)
+    headers = {"Idempotency-Key": "k", **service.headers[caller_of(method, path)], **more.pop("headers", {})}
+    address = address or path.format_map(service.known)
+    request = requests.request if alone else service.session.request
+    answer = request(method, service.url + address, headers=headers, timeout=20, allow_redirects=False, **more)
     assert answer.status_code < 500, (address[:200], answer.text)
     SCHEMA[path][method].validate_response(answer)
     return answer
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=label)
-def test_no_url_causes_a_server_error(asked: Asked, operation: tuple[str, str]) -> None:
+def test_no_url_causes_a_server_error(service: RunningService, operation: tuple[str, str]) -> None:
     method, path = operation
     body: dict[str, Any] = {"json": example(method, path)} if operation in WITH_BODY else {}
     names = [
@@ -139,16 +139,16 @@ def test_no_url_causes_a_server_error(asked: Asked, operation: tuple[str, str]) 
     for value in IN_ADDRESSES:
         if "{" in path:
             odd = path[: path.index("{")] + value + path[path.index("}") + 1 :]
-            ask(asked, method, path, address=odd, **body)
+            ask(service, method, path, address=odd, **body)
         for name in [*names, "unknown"]:
-            ask(asked, method, path, address=f"{path.format_map(asked.known)}?{name}={value}&{value}", **body)
+            ask(service, method, path, address=f"{path.format_map(service.known)}?{name}={value}&{value}", **body)
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=label)
-def test_no_field_value_causes_a_server_error(asked: Asked, operation: tuple[str, str]) -> None:
+def test_no_field_value_causes_a_server_error(service: RunningService, operation: tuple[str, str]) -> None:
     method, path = operation
     for body in with_one_odd_field(example(method, path)):
-        answer = ask(asked, method, path, data=json.dumps(body), headers={"Content-Type": "application/json"})
+        answer = ask(service, method, path, data=json.dumps(body), headers={"Content-Type": "application/json"})
         if "unheard_of" in body:
             assert answer.status_code == (400 if path == "/webhooks/stripe" else 422), answer.text
 
@@ -162,61 +162,63 @@ def fits_nothing(method: str, path: str) -> bool:
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_no_body_causes_a_server_error(asked: Asked, body: bytes) -> None:
+def test_no_body_causes_a_server_error(service: RunningService, body: bytes) -> None:
     for method, path in WITH_BODY:
         for content_type in CONTENT_TYPES:
-            answer = ask(asked, method, path, data=body, headers={"Content-Type": content_type})
+            answer = ask(service, method, path, data=body, headers={"Content-Type": content_type})
             refused = (200, 400, 409, 422) if fits_nothing(method, path) else (400, 422)
             assert answer.status_code in refused, (method, path, answer.text)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=label)
-def test_a_body_over_the_limit_is_rejected_with_or_without_its_length(asked: Asked, operation: tuple[str, str]) -> None:
+def test_a_body_over_the_limit_is_rejected_with_or_without_its_length(
+    service: RunningService, operation: tuple[str, str]
+) -> None:
     method, path = operation
     large = b" " * 1_000_001
-    assert ask(asked, method, path, data=large, alone=True).status_code == 413
+    assert ask(service, method, path, data=large, alone=True).status_code == 413
     if operation in WITH_BODY:
-        assert ask(asked, method, path, data=iter([large[:500_000], large]), alone=True).status_code == 413
+        assert ask(service, method, path, data=iter([large[:500_000], large]), alone=True).status_code == 413
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=label)
-def test_no_header_causes_a_server_error(asked: Asked, operation: tuple[str, str]) -> None:
+def test_no_header_causes_a_server_error(service: RunningService, operation: tuple[str, str]) -> None:
     method, path = operation
     body: dict[str, Any] = {"json": example(method, path)} if operation in WITH_BODY else {}
     for value in IN_HEADERS:
-        ask(asked, method, path, headers={"Authorization": value}, **body)
-        ask(asked, method, path, headers=dict.fromkeys(HEADERS, value), **body)
+        ask(service, method, path, headers={"Authorization": value}, **body)
+        ask(service, method, path, headers=dict.fromkeys(HEADERS, value), **body)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=label)
-def test_an_unsupported_method_gets_a_problem_document(asked: Asked, operation: tuple[str, str]) -> None:
+def test_an_unsupported_method_gets_a_problem_document(service: RunningService, operation: tuple[str, str]) -> None:
     _, path = operation
-    address = path.format_map(asked.known)
+    address = path.format_map(service.known)
     known = {m for m, p in OPERATIONS if compile_path(p)[0].match(address)}
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - known:
-        answer = requests.request(method, asked.url + address, timeout=20)
+        answer = requests.request(method, service.url + address, timeout=20)
         assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/problem+json")
         assert answer.json()["code"] == "method_not_allowed"
         assert {m for m, p in OPERATIONS if p == path} <= set(answer.headers["Allow"].split(", "))
 
 
 @pytest.mark.parametrize("address", NOWHERE)
-def test_an_unknown_path_gets_a_problem_document(asked: Asked, address: str) -> None:
-    answer = requests.get(asked.url + address, timeout=20, allow_redirects=False)
+def test_an_unknown_path_gets_a_problem_document(service: RunningService, address: str) -> None:
+    answer = requests.get(service.url + address, timeout=20, allow_redirects=False)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_only_signed_webhooks_are_accepted_and_none_causes_a_server_error(asked: Asked) -> None:
+def test_only_signed_webhooks_are_accepted_and_none_causes_a_server_error(service: RunningService) -> None:
     event = example("POST", "/webhooks/stripe")
     path = ("POST", "/webhooks/stripe")
-    assert ask(asked, *path, json=event).json()["code"] == "not_genuine"
+    assert ask(service, *path, json=event).json()["code"] == "not_genuine"
     said = [json.dumps(one).encode() for one in with_one_odd_field(event)]
     for body in [*said, *(one.values[0] for one in BODIES)]:
         assert isinstance(body, bytes)
         now = int(time.time())
-        mac = hmac.new(asked.webhook_secret.encode(), b"%d." % now + body, hashlib.sha256).hexdigest()
-        answer = ask(asked, *path, data=body, headers={"Stripe-Signature": f"t={now},v1={mac}"})
+        mac = hmac.new(service.webhook_secret.encode(), b"%d." % now + body, hashlib.sha256).hexdigest()
+        answer = ask(service, *path, data=body, headers={"Stripe-Signature": f"t={now},v1={mac}"})
         assert answer.status_code in (200, 400), answer.text
 
 

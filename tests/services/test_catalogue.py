@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def right() -> str:
+def valid() -> str:
     return OURS.read_text()
 
 
@@ -56,15 +56,15 @@ def test_the_committed_catalogue_is_valid() -> None:
     assert not annual.features["ad_free"].is_granted(datetime(2100, 1, 1, tzinfo=UTC))
 
 
-def test_an_announced_feature_has_its_date_in_utc(path: Path, right: str) -> None:
-    path.write_text(right.replace("announced = true", "announced = true\navailable_from = 2027-03-01T00:00:00-06:00"))
+def test_an_announced_feature_has_its_date_in_utc(path: Path, valid: str) -> None:
+    path.write_text(valid.replace("announced = true", "announced = true\navailable_from = 2027-03-01T00:00:00-06:00"))
     opens = load(path).feature("ad_free").available_from
     assert opens == datetime(2027, 3, 1, 6, tzinfo=UTC)
     assert opens.tzinfo is UTC
 
 
-def test_a_plan_may_be_digital_only(path: Path, right: str) -> None:
-    digital = right[: right.index("[plans.annual.prices.print]")].replace('["print_edition", ', "[")
+def test_a_plan_may_be_digital_only(path: Path, valid: str) -> None:
+    digital = valid[: valid.index("[plans.annual.prices.print]")].replace('["print_edition", ', "[")
     path.write_text(digital)
     assert not load(path).plan("annual").has_print
 
@@ -137,9 +137,9 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
         ("guarantee = {", "guarantee = 60 # {", "plans.annual.guarantee: must be a table"),
     ],
 )  # fmt: skip
-def test_an_invalid_value_is_reported_with_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
-    assert old in right
-    assert any(said.startswith(problem) for said in problems(path, right.replace(old, new)))
+def test_an_invalid_value_is_reported_with_its_key(path: Path, valid: str, old: str, new: str, problem: str) -> None:
+    assert old in valid
+    assert any(said.startswith(problem) for said in problems(path, valid.replace(old, new)))
 
 
 def test_an_empty_catalogue_reports_every_required_key(path: Path) -> None:
@@ -154,15 +154,15 @@ def test_an_empty_catalogue_reports_every_required_key(path: Path) -> None:
     ]
 
 
-def test_a_print_feature_without_a_print_price_is_rejected(path: Path, right: str) -> None:
-    digital = right[: right.index("[plans.annual.prices.print]")]
+def test_a_print_feature_without_a_print_price_is_rejected(path: Path, valid: str) -> None:
+    digital = valid[: valid.index("[plans.annual.prices.print]")]
     (said,) = problems(path, digital)
     assert said.startswith("plans.annual.features: 'print_edition' is listed, but the plan has no print price (line ")
 
 
-def test_two_plans_cannot_share_a_lookup_key(path: Path, right: str) -> None:
-    plan = right[right.index("[plans.annual]") : right.index("[[policies.disputes]]")]
-    said = problems(path, right + "\n" + plan.replace("plans.annual", "plans.monthly"))
+def test_two_plans_cannot_share_a_lookup_key(path: Path, valid: str) -> None:
+    plan = valid[valid.index("[plans.annual]") : valid.index("[[policies.disputes]]")]
+    said = problems(path, valid + "\n" + plan.replace("plans.annual", "plans.monthly"))
     assert [one.split(" (line")[0] for one in said] == [
         f"plans.monthly.prices.{component}.lookup_key: 'newsstand_annual_{component}' is already the lookup key of "
         f"plans.annual.prices.{component}"
@@ -170,8 +170,8 @@ def test_two_plans_cannot_share_a_lookup_key(path: Path, right: str) -> None:
     ]
 
 
-def test_all_problems_are_reported_together_with_their_lines(path: Path, right: str) -> None:
-    wrong = right.replace("amount = 4900", "amount = 0").replace("issues = 24", "issues = 2.5").replace("60,", "-1,")
+def test_all_problems_are_reported_together_with_their_lines(path: Path, valid: str) -> None:
+    wrong = valid.replace("amount = 4900", "amount = 0").replace("issues = 24", "issues = 2.5").replace("60,", "-1,")
     lines = wrong.splitlines()
     assert problems(path, wrong) == [
         "plans.annual.issues: must be a whole number of issues from 1 to 1000 "

@@ -21,18 +21,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def right() -> str:
+def valid() -> str:
     text = FILE.read_text()
     assert OLD in text
     assert GOODWILL in text
     return text
 
 
-def test_a_guarantee_changes_on_its_effective_date(path: Path, right: str) -> None:
+def test_a_guarantee_changes_on_its_effective_date(path: Path, valid: str) -> None:
     changes = (
         '[{ from = 2027-01-01, days = 90, covers = "renewals_too", once = false }, { from = 2026-07-01, days = 14 }]'
     )
-    path.write_text(right.replace(OLD, f'covers = "first_payment", once = true, changes = {changes}, {OLD}'))
+    path.write_text(valid.replace(OLD, f'covers = "first_payment", once = true, changes = {changes}, {OLD}'))
     guarantee = load(path).plan("annual").guarantee
 
     assert guarantee.on(date(2026, 6, 30)) == GuaranteeTerms(days=60, renewals=False, once=True)
@@ -40,9 +40,9 @@ def test_a_guarantee_changes_on_its_effective_date(path: Path, right: str) -> No
     assert guarantee.on(date(2027, 1, 1)) == GuaranteeTerms(days=90, renewals=True, once=False)
 
 
-def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, right: str) -> None:
+def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, valid: str) -> None:
     more = "[[policies.goodwill]]\nfrom = 2027-01-01\nalone = { usd = 5000, eur = 4000 }\n\n[features.print_edition]"
-    path.write_text(right.replace("[features.print_edition]", more))
+    path.write_text(valid.replace("[features.print_edition]", more))
     policies = load(path).policies
 
     for day, amount, currency, waits in (
@@ -86,9 +86,9 @@ def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, right: str) 
         ),
     ],
 )
-def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, right: str, new: str, problem: str) -> None:
-    line = next(n for n, text in enumerate(right.splitlines(), 1) if text.startswith("guarantee"))
-    (said,) = problems(path, right.replace(OLD, f"{new}, {OLD}"))
+def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, valid: str, new: str, problem: str) -> None:
+    line = next(n for n, text in enumerate(valid.splitlines(), 1) if text.startswith("guarantee"))
+    (said,) = problems(path, valid.replace(OLD, f"{new}, {OLD}"))
 
     assert said.startswith(problem)
     assert said.endswith(f"(line {line})")
@@ -111,8 +111,8 @@ def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, right: str, n
         ),
     ],
 )
-def test_an_invalid_policy_is_reported_with_its_key(path: Path, right: str, old: str, new: str, problem: str) -> None:
-    assert old in right
-    (said,) = problems(path, right.replace(old, new, 1))
+def test_an_invalid_policy_is_reported_with_its_key(path: Path, valid: str, old: str, new: str, problem: str) -> None:
+    assert old in valid
+    (said,) = problems(path, valid.replace(old, new, 1))
 
     assert said.startswith(problem), said

@@ -22,7 +22,7 @@ GRANTED = f'{{"otherwise": "ended", "features": {{"archive": [[{BEGUN}, {OVER}, 
 TAKEN = '{"otherwise": "refunded", "features": {}}'
 
 
-class Asked:
+class Checks:
     """Entitlement checks with a real database and a time that the test sets."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -31,7 +31,7 @@ class Asked:
             EntitlementLookup(pool), OFFER, outage_allowance=timedelta(minutes=5), cache_size=2, time=lambda: self.time
         )
 
-    async def writes(self, sub: str, access: str) -> None:
+    async def write(self, sub: str, access: str) -> None:
         await self.pool.execute("INSERT INTO subscribers (id, sub) VALUES ($1, $1) ON CONFLICT DO NOTHING", sub)
         await self.pool.execute(
             "INSERT INTO entitlements (sub, subscriber_id, version, access) VALUES ($1, $1, 1, $2)"
@@ -40,79 +40,79 @@ class Asked:
             access,
         )
 
-    async def says(self, sub: str) -> str:
+    async def reason(self, sub: str) -> str:
         return (await self.answers.check(sub, "archive", now=NOW)).decision.reason
 
 
 @pytest.fixture
-async def asked(database: str) -> AsyncIterator[Asked]:
+async def checks(database: str) -> AsyncIterator[Checks]:
     pool = await open_pool(database, size=2, pooler=False)
-    made = Asked(pool)
-    await made.writes("ada", GRANTED)
+    made = Checks(pool)
+    await made.write("ada", GRANTED)
     yield made
     await pool.close()
 
 
-async def test_an_unnotified_change_takes_effect_within_a_second(asked: Asked) -> None:
-    assert await asked.says("ada") == "paid_term"
-    await asked.writes("ada", TAKEN)  # without a notification
+async def test_an_unnotified_change_takes_effect_within_a_second(checks: Checks) -> None:
+    assert await checks.reason("ada") == "paid_term"
+    await checks.write("ada", TAKEN)  # without a notification
 
-    asked.time += 1.0
+    checks.time += 1.0
 
-    assert await asked.says("ada") == "refunded"
-
-
-async def test_a_notification_clears_only_the_changed_reader(asked: Asked) -> None:
-    assert await asked.says("ada") == "paid_term"
-    asked.time += 60
-    asked.answers.confirm(asked.time)
-    await asked.pool.execute("SELECT 1")
-    assert asked.answers.cached("ada") is not None
-
-    await asked.writes("ada", TAKEN)
-    asked.answers.invalidate("ada")
-
-    assert await asked.says("ada") == "refunded"
+    assert await checks.reason("ada") == "refunded"
 
 
-async def test_a_value_that_changes_while_it_is_read_is_not_cached(asked: Asked) -> None:
-    reading = asked.answers.fetch("ada")
+async def test_a_notification_clears_only_the_changed_reader(checks: Checks) -> None:
+    assert await checks.reason("ada") == "paid_term"
+    checks.time += 60
+    checks.answers.confirm(checks.time)
+    await checks.pool.execute("SELECT 1")
+    assert checks.answers.cached("ada") is not None
+
+    await checks.write("ada", TAKEN)
+    checks.answers.invalidate("ada")
+
+    assert await checks.reason("ada") == "refunded"
+
+
+async def test_a_value_that_changes_while_it_is_read_is_not_cached(checks: Checks) -> None:
+    reading = checks.answers.fetch("ada")
     reading.send(None)  # the read is in progress
-    asked.answers.invalidate("ada")
+    checks.answers.invalidate("ada")
     reading.close()
-    assert asked.answers.cached("ada") is None
+    assert checks.answers.cached("ada") is None
 
 
-async def test_the_cache_is_bounded(asked: Asked) -> None:
+async def test_the_cache_is_bounded(checks: Checks) -> None:
     for sub in ("ada", "bob", "cyd"):
-        await asked.says(sub)
+        await checks.reason(sub)
 
-    assert [asked.answers.cached(sub) is not None for sub in ("ada", "bob", "cyd")] == [False, True, True]
+    assert [checks.answers.cached(sub) is not None for sub in ("ada", "bob", "cyd")] == [False, True, True]
 
 
-async def test_recently_allowed_readers_keep_access_without_the_database(asked: Asked) -> None:
-    assert await asked.says("ada") == "paid_term"
-    assert await asked.says("bob") == "never_subscribed"
-    await asked.pool.close()
-    asked.time += 60
+async def test_recently_allowed_readers_keep_access_without_the_database(checks: Checks) -> None:
+    assert await checks.reason("ada") == "paid_term"
+    assert await checks.reason("bob") == "never_subscribed"
+    await checks.pool.close()
+    checks.time += 60
 
-    assert await asked.says("ada") == "paid_term"
+    assert await checks.reason("ada") == "paid_term"
     for sub in ("bob", "cyd"):
         with pytest.raises(DatabaseUnavailable):
-            await asked.says(sub)
-    asked.time += 300
+            await checks.reason(sub)
+    checks.time += 300
     with pytest.raises(DatabaseUnavailable):
-        await asked.says("ada")
+        await checks.reason("ada")
 
 
-async def test_cached_readers_do_not_slow_garbage_collection(asked: Asked) -> None:
+async def test_cached_readers_do_not_slow_garbage_collection(checks: Checks) -> None:
     """The collector pauses the process while it scans containers, but it does not scan strings."""
     features = {name: [[BEGUN - n, OVER - n, "paid_term", f"grt_{n}"] for n in range(9)] for name in OFFER.features}
     stored = json.dumps({"otherwise": "ended", "features": features})
     readers = [f"reader-{n}" for n in range(100)]
     for sub in readers:
-        await asked.writes(sub, stored)
-    roomy = Entitlements(EntitlementLookup(asked.pool), OFFER, outage_allowance=timedelta(minutes=5))
+        await checks.write(sub, stored)
+    roomy = Entitlements(EntitlementLookup(checks.pool), OFFER, outage_allowance=timedelta(minutes=5))
     await roomy.check("ada", "archive", now=NOW)
     gc.collect()
     before = len(gc.get_objects())

@@ -44,7 +44,7 @@ class Checker:
         self._shop, self._features = shop, tuple(features)
         self._python, self._javascript = python, javascript
 
-    async def every_way(self, reader: Person) -> dict[str, dict[str, CheckResult]]:
+    async def all_methods(self, reader: Person) -> dict[str, dict[str, CheckResult]]:
         """Return the result of each method, by feature and method."""
         mine, theirs, token, *rest = await asyncio.gather(
             self._shop.get("/v1/me/entitlements", reader),
@@ -56,7 +56,7 @@ class Checker:
         for way, answer in (("me", mine), ("subscriber", theirs)):
             held = answer.json()
             for name in self._features:
-                found[name][way] = _said(name in held["features"], (held["features"] | held["refused"])[name])
+                found[name][way] = _result(name in held["features"], (held["features"] | held["refused"])[name])
         for way, said in (await self._at_edges(token.json()["token"])).items():
             for name in self._features:
                 found[name][way] = said[name]
@@ -72,9 +72,9 @@ class Checker:
         told = {key: gate.headers[f"x-newsstand-{key}"] or None for key in ("reason", "until")}
         assert gate.status_code in {204, 403}, gate.text
         return {
-            "check": _said(one["allowed"], one),
-            "check-many": _said(row["allowed"], row),
-            "gate": _said(gate.status_code == 204, told),
+            "check": _result(one["allowed"], one),
+            "check-many": _result(row["allowed"], row),
+            "gate": _result(gate.status_code == 204, told),
         }
 
     async def _at_edges(self, token: str) -> dict[str, dict[str, CheckResult]]:
@@ -95,7 +95,7 @@ class Checker:
         return answer
 
 
-def _said(allowed: bool, told: Mapping[str, Any]) -> CheckResult:
+def _result(allowed: bool, told: Mapping[str, Any]) -> CheckResult:
     until = told["until"]
     return CheckResult(allowed, told["reason"], int(datetime.fromisoformat(until).timestamp()) if until else None)
 

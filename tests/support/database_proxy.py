@@ -26,22 +26,22 @@ class DatabaseProxy:
         """The URL for clients."""
         return self._url
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """Close every connection and refuse new ones."""
         self._cut = True
         for writer in self._open:
             writer.transport.abort()
 
-    def fall_silent(self) -> None:
+    def stall(self) -> None:
         """Keep connections open and accept new ones, but forward no data from the server."""
         self._heard.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Forward everything again."""
         self._cut = False
         self._heard.set()
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection."""
         if self._cut:
             writer.transport.abort()
@@ -73,10 +73,10 @@ async def database_proxy(dsn: str) -> AsyncIterator[DatabaseProxy]:
     """Run a proxy to a server."""
     bound = free_socket()
     wire = DatabaseProxy(dsn, bound.getsockname()[1])
-    server = await asyncio.start_server(wire.carry, sock=bound)
+    server = await asyncio.start_server(wire.forward, sock=bound)
     try:
         yield wire
     finally:
-        wire.mend()
-        wire.cut()
+        wire.restore()
+        wire.disconnect()
         server.close()

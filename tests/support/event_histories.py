@@ -16,8 +16,8 @@ from stripe import WebhookSignature
 from app.domain.entitlements import load
 from tests.support.shop import Shop
 
-AT_ONCE = 8
-PATIENCE = 60.0  # seconds
+CONCURRENCY = 8
+TIMEOUT = 60.0  # seconds
 PRINT = "newsstand_annual_print"
 Event = Mapping[str, Any]
 
@@ -58,19 +58,19 @@ async def deliver(shop: Shop, event: Event) -> None:
 
 async def deliver_until_accepted(shop: Shop, event: Event) -> None:
     """Deliver an event repeatedly until the response is 200, as Stripe does."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(httpx2.TransportError, AssertionError):
                 return await deliver(shop, event)
             await asyncio.sleep(0.05)
 
 
-async def change_at_random(shop: Shop, stripe_id: str, chance: random.Random) -> None:
+async def change_at_random(shop: Shop, stripe_id: str, rng: random.Random) -> None:
     """Apply a random change to a subscription, as in the Dashboard."""
     path = f"/v1/subscriptions/{stripe_id}"
     if (await shop.stripe_get(path))["status"] == "canceled":
         return
-    match chance.choice(
+    match rng.choice(
         (
             "cancel",
             "cancel later",
@@ -103,7 +103,7 @@ async def change_at_random(shop: Shop, stripe_id: str, chance: random.Random) ->
         case "unpause":
             await _update_in_dashboard(shop, path, pause_collection="")
         case "change metadata":
-            await _update_in_dashboard(shop, path, **{"metadata[note]": str(chance.random())})
+            await _update_in_dashboard(shop, path, **{"metadata[note]": str(rng.random())})
         case "delete":
             await shop.stripe.delete(path)
         case part:
@@ -197,16 +197,16 @@ class StripeRecords:
         return item["current_period_start"], item["current_period_end"]
 
     @property
-    def reads_until(self) -> datetime | None:
+    def paid_until(self) -> datetime | None:
         """The end of the paid access, or None without access."""
         over = any(sum(self.given[payment].values()) >= amount for payment, amount in self.payments.items())
         if self.seen["status"] == "canceled" or over:
             return None
         return max(until for _, until in self.terms.values())
 
-    def waits_until(self, allowance: timedelta) -> datetime | None:
+    def access_until(self, allowance: timedelta) -> datetime | None:
         """Return the end of access including the renewal allowance."""
-        end = self.reads_until
+        end = self.paid_until
         if end is None or self.seen["pause_collection"] or (self.ends_at is not None and self.ends_at <= end):
             return end
         return end + allowance
@@ -246,11 +246,11 @@ async def differences(shop: Shop, stripe_id: str) -> list[str]:
         ("refunds", sorted((r["stripe_refund_id"], r["amount"]) for r in returned), books.refunds),
         ("each refund confirmed once", {r["told"] for r in returned} <= {1}, True),
         ("terms", {t["invoice_id"]: (t["starts_at"], t["ends_at"]) for t in terms}, books.terms),
-        ("paid access until", until := await _reads_until(shop, held["sub"]), books.reads_until),
+        ("paid access until", until := await _paid_until(shop, held["sub"]), books.paid_until),
         (
             "access until",
-            until and await _waits_until(shop, held["sub"]),
-            books.waits_until(shop.settings.renewal_allowance),
+            until and await _access_until(shop, held["sub"]),
+            books.access_until(shop.settings.renewal_allowance),
         ),
     )
     return [
@@ -268,7 +268,7 @@ def _moment_or_none(seconds: int | None) -> datetime | None:
     return None if seconds is None else _moment(seconds)
 
 
-async def _reads_until(shop: Shop, sub: str) -> datetime | None:
+async def _paid_until(shop: Shop, sub: str) -> datetime | None:
     answer = await shop.http.get(
         f"/v1/subscribers/{sub}/entitlements", headers={"Authorization": f"Bearer {shop.server_key}"}
     )
@@ -276,7 +276,7 @@ async def _reads_until(shop: Shop, sub: str) -> datetime | None:
     return datetime.fromisoformat(archive["until"]) if archive else None
 
 
-async def _waits_until(shop: Shop, sub: str) -> datetime:
+async def _access_until(shop: Shop, sub: str) -> datetime:
     (row,) = await shop.rows("SELECT access FROM entitlements WHERE sub = $1", sub)
     return max(spell.until for spell in load(json.loads(row["access"])).features["archive"])
 
@@ -291,4 +291,4 @@ async def _each(shop: Shop, group: Sequence[str]) -> list[list[str]]:
 
 
 def _groups(ids: list[str]) -> list[list[str]]:
-    return [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
+    return [ids[start : start + CONCURRENCY] for start in range(0, len(ids), CONCURRENCY)]

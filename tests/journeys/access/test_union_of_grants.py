@@ -31,7 +31,7 @@ from tests.support.grant_scenarios import (
 from tests.support.manual_clock import ManualClock, manual_clock
 from tests.support.shop import Person, Shop, open_shop
 
-Spells = list[tuple[int, int, str]]
+Periods = list[tuple[int, int, str]]
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class World:
     sessions: Sessions
     asker: Checker
 
-    async def knows(self, reader: Person) -> None:
+    async def wait_until_known(self, reader: Person) -> None:
         """Wait until the service returns what the row has."""
         row = f"SELECT coalesce(max(version), 0) AS version FROM entitlements WHERE sub = '{reader.sub}'"
         version = (await self.shop.rows(row))[0]["version"]
         while (await self.shop.get("/v1/me/entitlements", reader)).json()["version"] != version:
             pass
 
-    async def spells(self, reader: Person, *, but: str | None = None) -> dict[str, Spells]:
+    async def periods(self, reader: Person, *, but: str | None = None) -> dict[str, Periods]:
         """Return the periods that a reader's grants give, by feature, except those of one grant."""
         rows = await self.shop.rows(
             "SELECT g.* FROM grants g JOIN subscribers s ON s.id = g.subscriber_id WHERE s.sub = $1", reader.sub
         )
-        found: dict[str, Spells] = {name: [] for name in self.offer.features}
+        found: dict[str, Periods] = {name: [] for name in self.offer.features}
         for row in rows:
             if but in {row["id"], row["subscription_id"]} and but is not None:
                 continue
@@ -64,11 +64,11 @@ class World:
                 found[name] += [(starts, until, reason) for starts, until, reason, *_ in spells]
         return found
 
-    async def asked(self, reader: Person, at: datetime) -> dict[str, CheckResult]:
+    async def check_all(self, reader: Person, at: datetime) -> dict[str, CheckResult]:
         """Check by every method at a given time: all agree, and match the grants."""
         self.hands.moment = at
-        granted = await self.spells(reader)
-        answers = await self.asker.every_way(reader)
+        granted = await self.periods(reader)
+        answers = await self.asker.all_methods(reader)
         for name, said in answers.items():
             one = said["check"]
             assert not methods_that_differ(said), (at, name, said)
@@ -99,54 +99,54 @@ async def world(database: str, sandbox: Any, issuer: Any, tmp_path: Path) -> Asy
     await engine.dispose()
 
 
-async def given_anything(world: World, reader: Person, chance: random.Random) -> list[GivenSubscription | str]:
+async def add_random_grants(world: World, reader: Person, rng: random.Random) -> list[GivenSubscription | str]:
     """Give a reader random grants. Return them; comps are created through the API."""
     held: list[GivenSubscription | str] = [
-        await add_subscription(world.sessions, world.offer, reader.sub, chance) for _ in range(chance.randrange(3))
+        await add_subscription(world.sessions, world.offer, reader.sub, rng) for _ in range(rng.randrange(3))
     ]
-    for _ in range(chance.randrange(3)):
-        world.hands.moment = FIRST_DAY + timedelta(days=chance.randrange(DAYS // 2))
-        until = world.hands.moment + timedelta(days=chance.randrange(1, DAYS // 2))
-        body = {"subscriber": reader.sub, "plan": chance.choice(("annual", "small")), "reason": "because"}
+    for _ in range(rng.randrange(3)):
+        world.hands.moment = FIRST_DAY + timedelta(days=rng.randrange(DAYS // 2))
+        until = world.hands.moment + timedelta(days=rng.randrange(1, DAYS // 2))
+        body = {"subscriber": reader.sub, "plan": rng.choice(("annual", "small")), "reason": "because"}
         made = await world.shop.post("/v1/support/comps", world.shop.agent, {**body, "until": until.isoformat()})
         assert made.status_code == 201, made.text
         held.append(str(made.json()["id"]))
     return held
 
 
-def moments(spells: Iterable[Spells], chance: random.Random, most: int) -> list[datetime]:
+def random_times(spells: Iterable[Periods], rng: random.Random, most: int) -> list[datetime]:
     """Return times to check: at the start and end of periods, just before them, and in between."""
     edges = {at for some in spells for start, until, _ in some for at in (start, until)}
     around = sorted({at - back for at in edges for back in (0, 1)} | {int(ANNOUNCED_DATE.timestamp()) - 1})
-    within = [int((FIRST_DAY + timedelta(days=chance.randrange(DAYS))).timestamp()) for _ in range(2)]
-    chosen = chance.sample(around, min(most, len(around))) + within
+    within = [int((FIRST_DAY + timedelta(days=rng.randrange(DAYS))).timestamp()) for _ in range(2)]
+    chosen = rng.sample(around, min(most, len(around))) + within
     return [datetime.fromtimestamp(at, UTC) for at in chosen]
 
 
-async def one_reader(world: World, number: int, seed: int, most: int) -> None:
+async def check_random_reader(world: World, number: int, seed: int, most: int) -> None:
     """Give a reader random grants, check at several times, end one of the grants, and check again."""
-    chance = random.Random(f"{seed}/{number}")
+    rng = random.Random(f"{seed}/{number}")
     reader = world.shop.person(f"reader-{seed}-{number}")
-    held = await given_anything(world, reader, chance)
-    await world.knows(reader)
-    times = moments((await world.spells(reader)).values(), chance, most)
+    held = await add_random_grants(world, reader, rng)
+    await world.wait_until_known(reader)
+    times = random_times((await world.periods(reader)).values(), rng, most)
     for at in times:
-        await world.asked(reader, at)
+        await world.check_all(reader, at)
     if not held:
         return
-    one = chance.choice(held)
+    one = rng.choice(held)
     name = one.id if isinstance(one, GivenSubscription) else f"grt_{one}"
-    others = await world.spells(reader, but=name)
+    others = await world.periods(reader, but=name)
     if isinstance(one, GivenSubscription):
-        await end_subscription(world.sessions, world.offer, reader.sub, one, chance)
+        await end_subscription(world.sessions, world.offer, reader.sub, one, rng)
     else:
         path = f"/v1/support/comps/{one}"
         gone = await world.shop.http.delete(path, headers=dict(world.shop.agent.headers))
         assert gone.status_code == 200, gone.text
-    await world.knows(reader)
-    assert await world.spells(reader, but=name) == others
+    await world.wait_until_known(reader)
+    assert await world.periods(reader, but=name) == others
     for at in times[:3] + times[-1:]:
-        said = await world.asked(reader, at)
+        said = await world.check_all(reader, at)
         for feature, spells in others.items():
             if any(start <= at.timestamp() < until for start, until, _ in spells):
                 assert said[feature].allowed or said[feature].reason == "coming_soon", (at, feature, said, others)
@@ -156,7 +156,7 @@ async def test_all_check_methods_agree_after_a_grant_ends(
     world: World,
 ) -> None:
     for number in range(8):
-        await one_reader(world, number, 1, 3)
+        await check_random_reader(world, number, 1, 3)
 
 
 @pytest.mark.soak
@@ -164,7 +164,7 @@ async def test_all_check_methods_agree_for_any_grants(world: World) -> None:
     seed = secrets.randbits(32)
     for number in range(150):
         try:
-            await one_reader(world, number, seed, 5)
+            await check_random_reader(world, number, seed, 5)
         except AssertionError as failure:
             raise AssertionError(f"one_reader(world, {number}, {seed}, 5)") from failure
 
@@ -172,33 +172,33 @@ async def test_all_check_methods_agree_for_any_grants(world: World) -> None:
 async def test_an_announced_feature_is_granted_on_its_date_without_a_deployment(
     world: World,
 ) -> None:
-    chance = random.Random(3)
+    rng = random.Random(3)
     ada, bob, cyd = (world.shop.person(name) for name in ("ada", "bob", "cyd"))
     for kind, reader in (("paid", ada), ("comp", bob)):
         if kind == "paid":
-            await announced_soon(world, reader, chance)
+            await subscribe_before_announced_date(world, reader, rng)
         else:
             world.hands.moment = ANNOUNCED_DATE - timedelta(days=9)
             until = ANNOUNCED_DATE + timedelta(days=9)
             body = {"subscriber": reader.sub, "plan": "small", "reason": "because", "until": until.isoformat()}
             assert (await world.shop.post("/v1/support/comps", world.shop.agent, body)).status_code == 201
-        await world.knows(reader)
+        await world.wait_until_known(reader)
     day = timedelta(days=1)
     for at, granted in ((ANNOUNCED_DATE - day, False), (ANNOUNCED_DATE - day / 86_400, False), (ANNOUNCED_DATE, True)):
         for reader, reason in ((ada, "paid_term"), (bob, "comp"), (cyd, "never_subscribed")):
-            said = (await world.asked(reader, at))["ad_free"]
+            said = (await world.check_all(reader, at))["ad_free"]
             expected = (granted and reader is not cyd, reason if granted else "coming_soon")
             assert (said.allowed, said.reason) == expected, (at, reader.sub)
         shown = (await world.shop.http.get("/v1/plans/annual")).json()["features"]
         assert {f["name"]: f["status"] for f in shown}["ad_free"] == ("granted" if granted else "coming_soon")
 
 
-async def announced_soon(world: World, reader: Person, chance: random.Random) -> None:
+async def subscribe_before_announced_date(world: World, reader: Person, rng: random.Random) -> None:
     """Subscribe a reader so that the announced date is within the paid term."""
     while True:
-        given = await add_subscription(world.sessions, world.offer, reader.sub, chance, kind="active")
+        given = await add_subscription(world.sessions, world.offer, reader.sub, rng, kind="active")
         day = int(ANNOUNCED_DATE.timestamp())
-        spells = (await world.spells(reader))["ad_free"]
+        spells = (await world.periods(reader))["ad_free"]
         if given and any(
             start < day - 86_400 and until > day and reason == "paid_term" for start, until, reason in spells
         ):

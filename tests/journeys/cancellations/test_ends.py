@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.journeys.disputes.test_disputes import bank, disputes
-from tests.journeys.lifecycle.test_manual_changes_at_stripe import held_of, price
+from tests.journeys.disputes.test_disputes import bank_action, open_dispute
+from tests.journeys.lifecycle.test_manual_changes_at_stripe import create_price, only_subscription
 from tests.support.shop import START_TIME, Person, Shop
 from tests.support.trials import start_trial
 
@@ -19,10 +19,10 @@ async def invoices_of(shop: Shop, stripe_id: str) -> list[str]:
     return [one["status"] for one in (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]]
 
 
-async def owes_and_has_more_pending(shop: Shop, ada: Person) -> tuple[str, str]:
+async def make_past_due(shop: Shop, ada: Person) -> tuple[str, str]:
     """Make a reader whose renewal failed and who has a pending invoice item; return the ids of both."""
     await shop.subscribe(ada)
-    held = await held_of(shop, ada)
+    held = await only_subscription(shop, ada)
     (customer,) = await shop.stripe_customers()
     card = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
     await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
@@ -42,66 +42,68 @@ async def owes_and_has_more_pending(shop: Shop, ada: Person) -> tuple[str, str]:
     return held["stripe_id"], customer["id"]
 
 
-async def the_reader(shop: Shop, ada: Person, stripe_id: str) -> None:
+async def cancel_as_reader(shop: Shop, ada: Person, stripe_id: str) -> None:
     assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})).status_code == 200
 
 
-async def an_agent(shop: Shop, ada: Person, stripe_id: str) -> None:
-    path = f"/v1/support/subscriptions/{(await held_of(shop, ada))['id']}/cancel"
+async def cancel_as_agent(shop: Shop, ada: Person, stripe_id: str) -> None:
+    path = f"/v1/support/subscriptions/{(await only_subscription(shop, ada))['id']}/cancel"
     assert (await shop.post(path, shop.agent, {"when": "now", "reason": "bereavement"})).status_code == 200
 
 
-async def the_dashboard(shop: Shop, ada: Person, stripe_id: str) -> None:
+async def cancel_in_dashboard(shop: Shop, ada: Person, stripe_id: str) -> None:
     await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
 
 
-async def a_refund_by_hand(shop: Shop, ada: Person, stripe_id: str) -> None:
+async def refund_in_dashboard(shop: Shop, ada: Person, stripe_id: str) -> None:
     await shop.stripe_post("/v1/refunds", payment_intent=(await shop.overview(ada))["payments"][0]["id"])
 
 
-async def a_lost_dispute(shop: Shop, ada: Person, stripe_id: str) -> None:
-    dispute = await disputes(shop, (await shop.overview(ada))["payments"][0]["id"])
-    await bank(shop, f"disputes/{dispute}", status="lost")
+async def lose_dispute(shop: Shop, ada: Person, stripe_id: str) -> None:
+    dispute = await open_dispute(shop, (await shop.overview(ada))["payments"][0]["id"])
+    await bank_action(shop, f"disputes/{dispute}", status="lost")
 
 
-async def closed(shop: Shop) -> None:
+async def check_nothing_due(shop: Shop) -> None:
     """Check that no work is left for the only subscription."""
     (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions")
     assert tuple(row.values()) == (True, None)
 
 
-async def pending(shop: Shop, customer: str) -> list[str]:
+async def pending_items(shop: Shop, customer: str) -> list[str]:
     """Return the pending invoice items of a customer."""
     waiting = (await shop.stripe_get("/v1/invoiceitems", customer=customer, pending="true"))["data"]
     return [str(item["description"]) for item in waiting]
 
 
-@pytest.mark.parametrize("ends", [the_reader, an_agent, the_dashboard, a_refund_by_hand, a_lost_dispute])
+@pytest.mark.parametrize(
+    "ends", [cancel_as_reader, cancel_as_agent, cancel_in_dashboard, refund_in_dashboard, lose_dispute]
+)
 async def test_no_invoice_stays_payable_after_any_kind_of_end(shop: Shop, ends: Ends) -> None:
     ada = shop.person()
-    stripe_id, customer = await owes_and_has_more_pending(shop, ada)
+    stripe_id, customer = await make_past_due(shop, ada)
 
     await ends(shop, ada, stripe_id)
     await shop.wait_until_idle()
 
-    assert (await held_of(shop, ada))["status"] == "canceled"
+    assert (await only_subscription(shop, ada))["status"] == "canceled"
     assert await invoices_of(shop, stripe_id) == ["void", "paid"]
-    assert await pending(shop, customer) == ["A mug"], "items outside the subscription are kept"
+    assert await pending_items(shop, customer) == ["A mug"], "items outside the subscription are kept"
     done = await shop.rows(
         "SELECT action, actor FROM audit_log WHERE action LIKE '%.void' OR action LIKE '%.delete' ORDER BY 1"
     )
     assert [tuple(row.values()) for row in done] == [("invoice.void", "policy"), ("pending_item.delete", "policy")]
-    await closed(shop)
+    await check_nothing_due(shop)
 
 
 async def test_no_invoice_stays_payable_after_a_guarantee_refund(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
-    held = await held_of(shop, ada)
+    held = await only_subscription(shop, ada)
     (customer,) = await shop.stripe_customers()
     card = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
     await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", default_payment_method=card["id"])
-    at_once = {"proration_behavior": "always_invoice", "price": await price(shop, amount=12_00)}
+    at_once = {"proration_behavior": "always_invoice", "price": await create_price(shop, amount=12_00)}
     await shop.stripe_post("/v1/subscription_items", subscription=held["stripe_id"], **at_once)
     later = {"customer": customer["id"], "subscription": held["stripe_id"], "description": "Print Edition"}
     await shop.stripe_post("/v1/invoiceitems", amount="2400", currency="usd", **later)
@@ -113,8 +115,8 @@ async def test_no_invoice_stays_payable_after_a_guarantee_refund(shop: Shop) -> 
 
     assert refund.status_code == 201, refund.text
     assert await invoices_of(shop, held["stripe_id"]) == ["void", "paid"]
-    assert await pending(shop, customer["id"]) == []
-    await closed(shop)
+    assert await pending_items(shop, customer["id"]) == []
+    await check_nothing_due(shop)
 
 
 async def test_an_ended_trial_leaves_no_pending_invoice_items(shop: Shop) -> None:
@@ -124,19 +126,19 @@ async def test_an_ended_trial_leaves_no_pending_invoice_items(shop: Shop) -> Non
     later = {"customer": customer["id"], "subscription": trial, "description": "Print Edition"}
     await shop.stripe_post("/v1/invoiceitems", amount="2400", currency="usd", **later)
 
-    await the_reader(shop, ada, trial)
+    await cancel_as_reader(shop, ada, trial)
     await shop.wait_until_idle()
 
-    assert await pending(shop, customer["id"]) == []
-    await closed(shop)
+    assert await pending_items(shop, customer["id"]) == []
+    await check_nothing_due(shop)
     await shop.advance_to(START_TIME + timedelta(days=32))
     assert (await shop.overview(ada))["payments"] == []
 
 
-@pytest.mark.parametrize("ends", [the_reader, an_agent])
+@pytest.mark.parametrize("ends", [cancel_as_reader, cancel_as_agent])
 async def test_a_payment_made_before_the_end_reaches_stripe_is_refunded_once(shop: Shop, ends: Ends) -> None:
     ada = shop.person()
-    stripe_id, customer = await owes_and_has_more_pending(shop, ada)
+    stripe_id, customer = await make_past_due(shop, ada)
     (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
     good = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer)
     path = f"/v1/subscriptions/{stripe_id}"
@@ -156,13 +158,13 @@ async def test_a_payment_made_before_the_end_reaches_stripe_is_refunded_once(sho
     (ours,) = (await shop.overview(ada))["refunds"]
     assert (ours["basis"], ours["status"]) == ("paid_after_end", "succeeded")
     assert not await shop.may_read(ada)
-    await closed(shop)
+    await check_nothing_due(shop)
 
 
 async def test_the_draft_invoice_of_a_renewal_is_voided(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
-    held = await held_of(shop, ada)
+    held = await only_subscription(shop, ada)
     await shop.advance_to(A_YEAR + timedelta(minutes=10))
     assert await invoices_of(shop, held["stripe_id"]) == ["draft", "paid"]
 
@@ -176,7 +178,7 @@ async def test_the_draft_invoice_of_a_renewal_is_voided(shop: Shop) -> None:
 
 async def test_a_payment_made_after_the_end_is_refunded_once(shop: Shop) -> None:
     ada = shop.person()
-    stripe_id, customer = await owes_and_has_more_pending(shop, ada)
+    stripe_id, customer = await make_past_due(shop, ada)
     (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe.delete(f"/v1/subscriptions/{stripe_id}")
@@ -201,7 +203,7 @@ async def test_a_payment_made_after_the_end_is_refunded_once(shop: Shop) -> None
 async def test_a_renewal_charged_before_a_refund_is_known_is_refunded(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
-    held = await held_of(shop, ada)
+    held = await only_subscription(shop, ada)
     payment = (await shop.overview(ada))["payments"][0]["id"]
     await shop.advance_to(A_YEAR - timedelta(days=1))
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})

@@ -14,26 +14,32 @@ from tests.journeys.subscribing.test_duplicates import by_stripe_id, open_anothe
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import START_TIME, Person, Shop
 
-Moment = tuple[str, str, str]
+Step = tuple[str, str, str]
 SUBSCRIPTION, INVOICE, ITEM = "/v1/subscriptions/{subscription}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{item}"
-ORDERED: Moment = ("DELETE", SUBSCRIPTION, "before")
-CANCELLED: Moment = ("DELETE", SUBSCRIPTION, "after")
-LOOKED: Moment = ("GET", SUBSCRIPTION, "after")
-UNVOIDED: Moment = ("POST", f"{INVOICE}/void", "before")
-VOIDED: Moment = ("POST", f"{INVOICE}/void", "after")
-UNDELETED: Moment = ("DELETE", ITEM, "before")
-DELETED: Moment = ("DELETE", ITEM, "after")
-AN_END = (ORDERED, CANCELLED, LOOKED, UNVOIDED, VOIDED, UNDELETED, DELETED)
-FOLLOWED = (LOOKED, UNVOIDED, VOIDED, UNDELETED, DELETED)  # the remaining steps after Stripe has ended a subscription
-UNSEEN: Moment = ("GET", "/v1/subscriptions/{stays}", "before")  # fetched again when there are two
-SEEN: Moment = ("GET", "/v1/subscriptions/{stays}", "after")
-UNPAID: Moment = ("POST", "/v1/refunds", "before")
-PAID: Moment = ("POST", "/v1/refunds", "after")
-UNCREDITED: Moment = ("POST", "/v1/credit_notes", "before")
-CREDITED: Moment = ("POST", "/v1/credit_notes", "after")
-KEPT: Moment = ("DELETE", "/v1/subscriptions/*", "before")
-GONE: Moment = ("DELETE", "/v1/subscriptions/*", "after")
-A_DOUBLE = (UNSEEN, SEEN, UNPAID, PAID, UNCREDITED, CREDITED, KEPT, GONE)
+ORDERED: Step = ("DELETE", SUBSCRIPTION, "before")
+CANCELLED: Step = ("DELETE", SUBSCRIPTION, "after")
+LOOKED: Step = ("GET", SUBSCRIPTION, "after")
+UNVOIDED: Step = ("POST", f"{INVOICE}/void", "before")
+VOIDED: Step = ("POST", f"{INVOICE}/void", "after")
+UNDELETED: Step = ("DELETE", ITEM, "before")
+DELETED: Step = ("DELETE", ITEM, "after")
+CANCELLATION = (ORDERED, CANCELLED, LOOKED, UNVOIDED, VOIDED, UNDELETED, DELETED)
+AFTER_END_AT_STRIPE = (
+    LOOKED,
+    UNVOIDED,
+    VOIDED,
+    UNDELETED,
+    DELETED,
+)  # the remaining steps after Stripe has ended a subscription
+UNSEEN: Step = ("GET", "/v1/subscriptions/{stays}", "before")  # fetched again when there are two
+SEEN: Step = ("GET", "/v1/subscriptions/{stays}", "after")
+UNPAID: Step = ("POST", "/v1/refunds", "before")
+PAID: Step = ("POST", "/v1/refunds", "after")
+UNCREDITED: Step = ("POST", "/v1/credit_notes", "before")
+CREDITED: Step = ("POST", "/v1/credit_notes", "after")
+KEPT: Step = ("DELETE", "/v1/subscriptions/*", "before")
+GONE: Step = ("DELETE", "/v1/subscriptions/*", "after")
+DUPLICATE = (UNSEEN, SEEN, UNPAID, PAID, UNCREDITED, CREDITED, KEPT, GONE)
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,14 @@ class Debtor:
     invoice: str
     item: str
 
-    def at(self, moment: Moment) -> dict[str, object]:
+    def fault_at(self, moment: Step) -> dict[str, object]:
         """Return the fault that holds the service at a step of this reader's cancellation."""
         method, path, when = moment
         ids = {"subscription": self.subscription, "invoice": self.invoice, "item": self.item}
         return {"method": method, "path": path.format(**ids), "when": when, "action": "hold", "times": 1}
 
 
-async def debtors(shop: Shop, count: int) -> list[Debtor]:
+async def create_debtors(shop: Shop, count: int) -> list[Debtor]:
     """Create readers whose renewals failed, a year after they subscribed."""
     readers = [shop.person(f"debtor-{n}") for n in range(count)]
     held = {}
@@ -76,7 +82,7 @@ async def debtors(shop: Shop, count: int) -> list[Debtor]:
     return found
 
 
-async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
+async def check_ended_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
     """Check that a subscription ended and no step of it happened twice."""
     overview = await shop.overview(debtor.reader)
     (held,) = overview["subscriptions"]
@@ -90,18 +96,18 @@ async def is_over_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
         "SELECT closed_at IS NOT NULL AS closed, due_at FROM subscriptions WHERE stripe_id = $1", debtor.subscription
     )
     assert tuple(row.values()) == (True, None)
-    told = await shop.rows(
+    entries = await shop.rows(
         "SELECT action FROM audit_log WHERE object_id = ANY($1) ORDER BY action",
         [held["id"], debtor.invoice, debtor.item],
     )
     ordered = ["subscription.cancel_now"] if by_reader else []
-    assert [row["action"] for row in told] == ["invoice.void", "pending_item.delete", *ordered]
+    assert [row["action"] for row in entries] == ["invoice.void", "pending_item.delete", *ordered]
 
 
-async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
+async def cancel_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
     """For each step, cancel a reader's subscription, kill the service there, and click again."""
-    for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
-        fault = await shop.add_fault(**debtor.at(moment))
+    for debtor, moment in zip(await create_debtors(shop, len(moments)), moments, strict=True):
+        fault = await shop.add_fault(**debtor.fault_at(moment))
         leaves = asyncio.create_task(shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"}))
         await kill_and_restart(shop, fault)
         with contextlib.suppress(httpx2.TransportError):
@@ -109,20 +115,20 @@ async def readers_leave_at(shop: Shop, moments: Sequence[Moment]) -> None:
         again = await shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"})
         await shop.wait_until_idle()
         assert (again.status_code, again.json().get("code")) == (409, "already_ended"), moment
-        await is_over_once(shop, debtor, by_reader=True)
+        await check_ended_once(shop, debtor, by_reader=True)
 
 
-async def stripe_ends_at(shop: Shop, moments: Sequence[Moment]) -> None:
+async def end_at_stripe_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
     """For each step, end a subscription in the Dashboard, and kill the service there."""
-    for debtor, moment in zip(await debtors(shop, len(moments)), moments, strict=True):
-        fault = await shop.add_fault(**debtor.at(moment))
+    for debtor, moment in zip(await create_debtors(shop, len(moments)), moments, strict=True):
+        fault = await shop.add_fault(**debtor.fault_at(moment))
         await shop.stripe.delete(f"/v1/subscriptions/{debtor.subscription}")
         await kill_and_restart(shop, fault)
         await shop.wait_until_idle()
-        await is_over_once(shop, debtor, by_reader=False)
+        await check_ended_once(shop, debtor, by_reader=False)
 
 
-async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
+async def pay_twice_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
     """For each step, let a reader pay twice, and kill the service there."""
     first: dict[str, tuple[str, str]] = {}
     readers = [shop.person(f"reader-{n}") for n in range(len(moments))]
@@ -150,35 +156,35 @@ async def two_tabs_pay_at(shop: Shop, moments: Sequence[Moment]) -> None:
         notes = (await shop.stripe_get("/v1/credit_notes", limit="100"))["data"]
         assert [n["refunds"][0]["refund"] for n in notes] == [r["id"] for r in given]
         held = {s["id"] for s in (await by_stripe_id(shop, reader)).values()}
-        told = await shop.rows(
+        entries = await shop.rows(
             "SELECT action FROM audit_log WHERE action IN ('subscription.duplicate', 'refund.confirmed')"
             " AND object_id = ANY($1) ORDER BY action",
             [*held, ours["id"]],
         )
-        assert [row["action"] for row in told] == ["refund.confirmed", "subscription.duplicate"]
+        assert [row["action"] for row in entries] == ["refund.confirmed", "subscription.duplicate"]
 
 
 async def test_a_duplicate_is_refunded_once_if_killed_after_the_refund(killable_shop: Shop) -> None:
-    await two_tabs_pay_at(killable_shop, [PAID])
+    await pay_twice_at_steps(killable_shop, [PAID])
 
 
 async def test_a_subscription_ends_once_if_killed_when_its_invoice_is_voided(killable_shop: Shop) -> None:
-    await readers_leave_at(killable_shop, [VOIDED])
+    await cancel_at_steps(killable_shop, [VOIDED])
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_a_subscription_ends_once_if_killed_at_any_step(killable_shop: Shop) -> None:
-    await readers_leave_at(killable_shop, AN_END)
+    await cancel_at_steps(killable_shop, CANCELLATION)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_an_end_at_stripe_is_processed_once_if_killed_at_any_step(killable_shop: Shop) -> None:
-    await stripe_ends_at(killable_shop, FOLLOWED)
+    await end_at_stripe_at_steps(killable_shop, AFTER_END_AT_STRIPE)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_a_duplicate_is_refunded_once_if_killed_at_any_step(killable_shop: Shop) -> None:
-    await two_tabs_pay_at(killable_shop, A_DOUBLE)
+    await pay_twice_at_steps(killable_shop, DUPLICATE)

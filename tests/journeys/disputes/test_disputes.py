@@ -13,7 +13,7 @@ REFUND_FAILS = "4000000000005126"
 WARNS = "4000000000005423"
 
 
-async def bought(shop: Shop, by: Person, *, card: str = VISA) -> str:
+async def subscribe(shop: Shop, by: Person, *, card: str = VISA) -> str:
     """Subscribe a reader, and return the id of their payment."""
     opened = await shop.open_checkout(by)
     assert opened.status_code == 201, opened.text
@@ -28,7 +28,7 @@ async def charge_of(shop: Shop, payment: str) -> str:
     return str((await shop.stripe_get(f"/v1/payment_intents/{payment}"))["latest_charge"])
 
 
-async def bank(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
+async def bank_action(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
     """Trigger an action of a bank."""
     done = await shop.stripe.post(f"/_sandbox/{path}", json=wanted)
     assert done.status_code == 200, done.text
@@ -36,25 +36,25 @@ async def bank(shop: Shop, path: str, **wanted: object) -> dict[str, Any]:
     return dict(done.json())
 
 
-async def disputes(shop: Shop, payment: str, **wanted: object) -> str:
+async def open_dispute(shop: Shop, payment: str, **wanted: object) -> str:
     """Dispute a payment; return the id of the dispute."""
-    return str((await bank(shop, f"charges/{await charge_of(shop, payment)}/dispute", **wanted))["id"])
+    return str((await bank_action(shop, f"charges/{await charge_of(shop, payment)}/dispute", **wanted))["id"])
 
 
-async def support(shop: Shop, path: str, **query: str) -> list[dict[str, Any]]:
+async def support_list(shop: Shop, path: str, **query: str) -> list[dict[str, Any]]:
     """Return a list of the support API."""
     answer = await shop.get(f"/v1/support/{path}", shop.agent, **query)
     assert answer.status_code == 200, answer.text
     return list(answer.json()["data"])
 
 
-async def audited(shop: Shop) -> list[tuple[str, str, str]]:
+async def policy_entries(shop: Shop) -> list[tuple[str, str, str]]:
     """Return the audit log entries of automatic actions."""
     rows = await shop.rows("SELECT action, reason, object_id FROM audit_log WHERE actor = 'policy' ORDER BY id")
     return [tuple(row.values()) for row in rows]
 
 
-async def why(shop: Shop, by: Person) -> tuple[bool, str]:
+async def access_reason(shop: Shop, by: Person) -> tuple[bool, str]:
     """Return whether a reader has access, and why."""
     answer = await shop.check(by)
     return answer["allowed"], answer["reason"]
@@ -68,16 +68,16 @@ async def subscription_of(shop: Shop, by: Person) -> dict[str, Any]:
 
 async def test_a_won_dispute_restores_access_in_full(shop: Shop) -> None:
     ada, bea = shop.person(), shop.person("bea")
-    await bought(shop, bea)
-    payment = await bought(shop, ada)
+    await subscribe(shop, bea)
+    payment = await subscribe(shop, ada)
     granted = await shop.check(ada)
 
-    dispute = await disputes(shop, payment, reason="fraudulent")
+    dispute = await open_dispute(shop, payment, reason="fraudulent")
 
-    assert await why(shop, ada) == (False, "dispute_open")
+    assert await access_reason(shop, ada) == (False, "dispute_open")
     assert (await shop.overview(ada))["access"]["archive"]["reason"] == "dispute_open"
     assert await shop.may_read(bea)
-    (shown,) = await support(shop, "disputes")
+    (shown,) = await support_list(shop, "disputes")
     assert (shown["id"], shown["status"], shown["payment"], shown["open"]) == (dispute, "needs_response", payment, True)
     assert shown["due_by"] == (START_TIME + timedelta(days=9)).isoformat().replace("+00:00", "Z")
     quote = await shop.quote(payment)
@@ -86,13 +86,13 @@ async def test_a_won_dispute_restores_access_in_full(shop: Shop) -> None:
     assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
     assert "newsstand_open_disputes 1.0" in (await shop.http.get("/metrics")).text
 
-    await bank(shop, f"disputes/{dispute}", status="won")
+    await bank_action(shop, f"disputes/{dispute}", status="won")
 
     assert await shop.check(ada) == granted
     assert (await subscription_of(shop, ada))["status"] == "active"
-    assert await support(shop, "disputes") == []
-    assert [d["status"] for d in await support(shop, "disputes", state="closed")] == ["won"]
-    assert await audited(shop) == [
+    assert await support_list(shop, "disputes") == []
+    assert [d["status"] for d in await support_list(shop, "disputes", state="closed")] == ["won"]
+    assert await policy_entries(shop) == [
         ("access.suspended", "dispute_open", payment),
         ("access.restored", "dispute_over", payment),
     ]
@@ -101,12 +101,12 @@ async def test_a_won_dispute_restores_access_in_full(shop: Shop) -> None:
 
 async def test_a_lost_dispute_ends_the_term_and_the_subscription(shop: Shop) -> None:
     ada = shop.person()
-    payment = await bought(shop, ada)
-    dispute = await disputes(shop, payment)
+    payment = await subscribe(shop, ada)
+    dispute = await open_dispute(shop, payment)
 
-    await bank(shop, f"disputes/{dispute}", status="lost")
+    await bank_action(shop, f"disputes/{dispute}", status="lost")
 
-    assert await why(shop, ada) == (False, "dispute_lost")
+    assert await access_reason(shop, ada) == (False, "dispute_lost")
     (held,) = (await shop.overview(ada))["subscriptions"]
     assert (held["ended_by"], held["terms"][0]["refunded_as"]) == ("dispute_lost", "dispute_lost")
     assert (await subscription_of(shop, ada))["status"] == "canceled"
@@ -114,29 +114,29 @@ async def test_a_lost_dispute_ends_the_term_and_the_subscription(shop: Shop) -> 
     assert (refused.status_code, refused.json()["code"]) == (409, "payment_disputed")
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     # An appeal changes nothing by itself: the reader knows that access ended, and staff see the appeal.
-    await bank(shop, f"disputes/{dispute}", status="appeal_under_review")
-    await bank(shop, f"disputes/{dispute}", status="won")
-    assert await why(shop, ada) == (False, "dispute_lost")
-    (item,) = await support(shop, "attention")
+    await bank_action(shop, f"disputes/{dispute}", status="appeal_under_review")
+    await bank_action(shop, f"disputes/{dispute}", status="won")
+    assert await access_reason(shop, ada) == (False, "dispute_lost")
+    (item,) = await support_list(shop, "attention")
     assert (item["id"], item["why"]) == (dispute, "won_after_lost")
     dismissal = {"reason": "comped by hand"}
     assert (await shop.post(f"/v1/support/attention/{dispute}/dismiss", shop.agent, dismissal)).status_code == 204
-    assert await support(shop, "attention") == []
+    assert await support_list(shop, "attention") == []
     assert (await shop.post(f"/v1/support/attention/{dispute}/dismiss", shop.agent, dismissal)).status_code == 404
 
 
 async def test_a_dispute_lost_after_a_renewal_ends_only_the_term_of_its_payment(shop: Shop) -> None:
     ada = shop.person()
-    payment = await bought(shop, ada)
+    payment = await subscribe(shop, ada)
     await shop.advance_to(START_TIME + timedelta(days=360))
-    dispute = await disputes(shop, payment)
-    assert await why(shop, ada) == (False, "dispute_open")
+    dispute = await open_dispute(shop, payment)
+    assert await access_reason(shop, ada) == (False, "dispute_open")
     await shop.advance_to(START_TIME + timedelta(days=370))
-    assert await why(shop, ada) == (True, "paid_term"), "the renewal was paid and is not disputed"
+    assert await access_reason(shop, ada) == (True, "paid_term"), "the renewal was paid and is not disputed"
 
-    await bank(shop, f"disputes/{dispute}", status="lost")
+    await bank_action(shop, f"disputes/{dispute}", status="lost")
 
-    assert await why(shop, ada) == (True, "paid_term")
+    assert await access_reason(shop, ada) == (True, "paid_term")
     assert (await subscription_of(shop, ada))["status"] == "canceled"
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     await shop.advance_to(START_TIME + timedelta(days=365 * 2) - timedelta(hours=1))
@@ -148,38 +148,38 @@ async def test_a_dispute_lost_after_a_renewal_ends_only_the_term_of_its_payment(
 
 async def test_an_inquiry_keeps_access_and_allows_a_refund(shop: Shop) -> None:
     ada = shop.person()
-    payment = await bought(shop, ada)
-    inquiry = await disputes(shop, payment, kind="inquiry")
-    assert await why(shop, ada) == (True, "paid_term")
-    (shown,) = await support(shop, "disputes")
+    payment = await subscribe(shop, ada)
+    inquiry = await open_dispute(shop, payment, kind="inquiry")
+    assert await access_reason(shop, ada) == (True, "paid_term")
+    (shown,) = await support_list(shop, "disputes")
     assert (shown["status"], shown["refundable"]) == ("warning_needs_response", True)
 
     refund = await shop.request_refund(payment)
     await shop.wait_until_idle()
-    await bank(shop, f"disputes/{inquiry}", status="warning_closed")
+    await bank_action(shop, f"disputes/{inquiry}", status="warning_closed")
 
     assert refund.status_code == 201, refund.text
-    assert await why(shop, ada) == (False, "refunded")
+    assert await access_reason(shop, ada) == (False, "refunded")
     assert [r["amount"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [49_00]
-    assert await support(shop, "attention") == []
+    assert await support_list(shop, "attention") == []
 
 
 async def test_an_inquiry_suspends_access_when_it_becomes_a_chargeback(shop: Shop) -> None:
     ada = shop.person()
-    inquiry = await disputes(shop, await bought(shop, ada), kind="inquiry")
+    inquiry = await open_dispute(shop, await subscribe(shop, ada), kind="inquiry")
 
-    await bank(shop, f"disputes/{inquiry}", status="needs_response")
-    suspended = await why(shop, ada)
-    await bank(shop, f"disputes/{inquiry}", status="prevented")
+    await bank_action(shop, f"disputes/{inquiry}", status="needs_response")
+    suspended = await access_reason(shop, ada)
+    await bank_action(shop, f"disputes/{inquiry}", status="prevented")
 
     assert suspended == (False, "dispute_open")
-    assert await why(shop, ada) == (True, "paid_term")
+    assert await access_reason(shop, ada) == (True, "paid_term")
 
 
 async def test_a_fraud_warning_causes_one_refund_and_one_cancellation(shop: Shop) -> None:
     ada = shop.person()
     await shop.stripe.put("/_sandbox/settings", json={"duplicates": 1.0})
-    payment = await bought(shop, ada, card=WARNS)
+    payment = await subscribe(shop, ada, card=WARNS)
     await shop.wait_until_idle()
 
     assert [r["amount"] for r in (await shop.stripe_get("/v1/refunds"))["data"]] == [49_00]
@@ -187,7 +187,7 @@ async def test_a_fraud_warning_causes_one_refund_and_one_cancellation(shop: Shop
     assert not await shop.may_read(ada)
     (refund,) = (await shop.overview(ada))["refunds"]
     assert (refund["basis"], refund["status"], refund["payment"]) == ("fraud_warning", "succeeded", payment)
-    assert [action for action, _, _ in await audited(shop)] == [
+    assert [action for action, _, _ in await policy_entries(shop)] == [
         "refund.requested",
         "fraud_warning.acted",
         "refund.confirmed",
@@ -197,38 +197,38 @@ async def test_a_fraud_warning_causes_one_refund_and_one_cancellation(shop: Shop
     await shop.wait_until_idle()
     (_, nothing) = await shop.rows("SELECT acted_as FROM fraud_warnings ORDER BY created_at, acted_as NULLS LAST")
     assert nothing["acted_as"] is None
-    assert await support(shop, "attention") == []
+    assert await support_list(shop, "attention") == []
 
 
 @pytest.fixture
-async def week(shop: Shop) -> Shop:
+async def slow_refund_shop(shop: Shop) -> Shop:
     """Provide a shop whose refunds fail after a week."""
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 7 * 86400})
     return shop
 
 
-async def test_a_refund_that_fails_after_a_week_can_be_repeated(week: Shop) -> None:
-    ada = week.person()
-    payment = await bought(week, ada, card=REFUND_FAILS)
-    assert (await week.request_refund(payment)).status_code == 201
-    await week.wait_until_idle()
-    assert await support(week, "attention") == []
+async def test_a_refund_that_fails_after_a_week_can_be_repeated(slow_refund_shop: Shop) -> None:
+    ada = slow_refund_shop.person()
+    payment = await subscribe(slow_refund_shop, ada, card=REFUND_FAILS)
+    assert (await slow_refund_shop.request_refund(payment)).status_code == 201
+    await slow_refund_shop.wait_until_idle()
+    assert await support_list(slow_refund_shop, "attention") == []
 
-    await week.advance_to(START_TIME + timedelta(days=8))
+    await slow_refund_shop.advance_to(START_TIME + timedelta(days=8))
 
-    (item,) = await support(week, "attention")
+    (item,) = await support_list(slow_refund_shop, "attention")
     assert (item["kind"], item["payment"], item["why"]) == ("refund_failed", payment, "expired_or_canceled_card")
-    assert 'newsstand_attention{kind="refund_failed"} 1.0' in (await week.http.get("/metrics")).text
-    assert await why(week, ada) == (False, "refunded"), "matches what the reader was shown"
-    failed = await week.rows("SELECT after FROM audit_log WHERE action = 'refund.failed'")
+    assert 'newsstand_attention{kind="refund_failed"} 1.0' in (await slow_refund_shop.http.get("/metrics")).text
+    assert await access_reason(slow_refund_shop, ada) == (False, "refunded"), "matches what the reader was shown"
+    failed = await slow_refund_shop.rows("SELECT after FROM audit_log WHERE action = 'refund.failed'")
     assert '"access": "ended"' in failed[0]["after"]
-    assert (await week.request_refund(payment, key="again")).status_code == 201
-    await week.wait_until_idle()
-    assert await support(week, "attention") == []
+    assert (await slow_refund_shop.request_refund(payment, key="again")).status_code == 201
+    await slow_refund_shop.wait_until_idle()
+    assert await support_list(slow_refund_shop, "attention") == []
 
 
 @pytest.fixture
-def kind(tmp_path: Path) -> Path:
+def lenient_catalogue(tmp_path: Path) -> Path:
     """Return a catalogue that keeps access until a dispute is decided."""
     path = tmp_path / "catalogue.toml"
     text = CATALOGUE.read_text()
@@ -240,46 +240,46 @@ def kind(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def kind_shop(database: str, sandbox: Any, issuer: Any, kind: Path) -> AsyncIterator[Shop]:
+async def lenient_shop(database: str, sandbox: Any, issuer: Any, lenient_catalogue: Path) -> AsyncIterator[Shop]:
     """Provide a shop with that catalogue."""
-    async with open_shop(database, sandbox, issuer, catalogue=kind) as opened:
+    async with open_shop(database, sandbox, issuer, catalogue=lenient_catalogue) as opened:
         await opened.stripe.put("/_sandbox/settings", json={"refund_seconds": 7 * 86400})
         yield opened
 
 
-async def test_a_policy_can_keep_access_during_disputes(kind_shop: Shop) -> None:
-    shop = kind_shop
+async def test_a_policy_can_keep_access_during_disputes(lenient_shop: Shop) -> None:
+    shop = lenient_shop
     ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
-    disputed = await disputes(shop, await bought(shop, ada))
-    await bought(shop, bea, card=WARNS)
-    payment = await bought(shop, cyd, card=REFUND_FAILS)
+    disputed = await open_dispute(shop, await subscribe(shop, ada))
+    await subscribe(shop, bea, card=WARNS)
+    payment = await subscribe(shop, cyd, card=REFUND_FAILS)
     assert (await shop.request_refund(payment)).status_code == 201
     await shop.wait_until_idle()
-    assert await why(shop, ada) == (True, "paid_term")
-    assert await why(shop, bea) == (True, "paid_term")
-    assert await why(shop, cyd) == (False, "refunded")
+    assert await access_reason(shop, ada) == (True, "paid_term")
+    assert await access_reason(shop, bea) == (True, "paid_term")
+    assert await access_reason(shop, cyd) == (False, "refunded")
 
     await shop.advance_to(START_TIME + timedelta(days=8))
-    await bank(shop, f"disputes/{disputed}", status="lost")
+    await bank_action(shop, f"disputes/{disputed}", status="lost")
 
-    assert await why(shop, ada) == (False, "dispute_lost"), "a lost dispute does not depend on the policy"
-    assert await why(shop, cyd) == (True, "paid_term"), "until the end of the paid term"
+    assert await access_reason(shop, ada) == (False, "dispute_lost"), "a lost dispute does not depend on the policy"
+    assert await access_reason(shop, cyd) == (True, "paid_term"), "until the end of the paid term"
     assert (await subscription_of(shop, cyd))["status"] == "canceled"
-    assert [(i["kind"], i["why"]) for i in sorted(await support(shop, "attention"), key=lambda i: i["kind"])] == [
+    assert [(i["kind"], i["why"]) for i in sorted(await support_list(shop, "attention"), key=lambda i: i["kind"])] == [
         ("fraud_warning", "kept"),
         ("refund_failed", "expired_or_canceled_card"),
     ]
     assert (await shop.request_refund(payment, key="again")).status_code == 201
-    assert await why(shop, cyd) == (False, "refunded")
+    assert await access_reason(shop, cyd) == (False, "refunded")
 
 
 async def test_a_foreign_or_odd_dispute_is_shown_to_staff(
     shop: Shop,
 ) -> None:
     ada = shop.person()
-    payment = await bought(shop, ada)
+    payment = await subscribe(shop, ada)
     charge = await charge_of(shop, payment)
-    strange = await disputes(shop, payment, amount=41_37, currency="eur", kind="inquiry")
+    strange = await open_dispute(shop, payment, amount=41_37, currency="eur", kind="inquiry")
     customer = await shop.stripe_post("/v1/customers", email="mug@example.com", test_clock=shop.clock)
     attached = await shop.stripe_post("/v1/payment_methods/pm_card_createDispute/attach", customer=customer["id"])
     product = await shop.stripe_post("/v1/products", name="Mugs")
@@ -294,7 +294,7 @@ async def test_a_foreign_or_odd_dispute_is_shown_to_staff(
     )
     await shop.wait_until_idle()
 
-    (ours, foreign) = sorted(await support(shop, "disputes"), key=lambda d: d["subscriber"] is None)
+    (ours, foreign) = sorted(await support_list(shop, "disputes"), key=lambda d: d["subscriber"] is None)
     assert (ours["id"], ours["amount"], ours["concern"]) == (
         strange,
         {"amount": 41_37, "currency": "eur"},
@@ -304,14 +304,14 @@ async def test_a_foreign_or_odd_dispute_is_shown_to_staff(
     ignored = await shop.rows("SELECT reason FROM events WHERE type LIKE 'charge.dispute%' AND state = 'ignored'")
     assert ignored
     assert all(row["reason"] for row in ignored)
-    assert await why(shop, ada) == (True, "paid_term")
-    assert {i["id"] for i in await support(shop, "attention")} == {strange, foreign["id"]}
+    assert await access_reason(shop, ada) == (True, "paid_term")
+    assert {i["id"] for i in await support_list(shop, "attention")} == {strange, foreign["id"]}
     # A lost partial dispute counts as a full one, and staff see that it was partial.
-    await bank(shop, f"disputes/{strange}", status="warning_closed")
-    part = str((await bank(shop, f"charges/{charge}/dispute", amount=10_00))["id"])
-    await bank(shop, f"disputes/{part}", status="lost")
-    assert await why(shop, ada) == (False, "dispute_lost")
-    assert {i["id"]: i["why"] for i in await support(shop, "attention")}[part] == "in_part"
+    await bank_action(shop, f"disputes/{strange}", status="warning_closed")
+    part = str((await bank_action(shop, f"charges/{charge}/dispute", amount=10_00))["id"])
+    await bank_action(shop, f"disputes/{part}", status="lost")
+    assert await access_reason(shop, ada) == (False, "dispute_lost")
+    assert {i["id"]: i["why"] for i in await support_list(shop, "attention")}[part] == "in_part"
 
 
 async def test_a_dispute_that_arrives_before_its_payment_is_applied(shop: Shop) -> None:
@@ -325,7 +325,7 @@ async def test_a_dispute_that_arrives_before_its_payment_is_applied(shop: Shop) 
     await shop.stripe.post(f"/_sandbox/events/{events[0]['id']}/deliver", json={})
     await shop.wait_until_idle()
 
-    assert await why(shop, ada) == (False, "dispute_open")
-    (shown,) = await support(shop, "disputes")
+    assert await access_reason(shop, ada) == (False, "dispute_open")
+    (shown,) = await support_list(shop, "disputes")
     assert (shown["payment"], shown["concern"]) == (charge["payment_intent"], None)
     assert shown["subscriber"] is not None

@@ -5,31 +5,31 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.disputes.test_disputes import audited, bought, charge_of, why
+from tests.journeys.disputes.test_disputes import access_reason, charge_of, policy_entries, subscribe
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
 
-def rarely(method: str, path: str, when: str, *, id: str) -> Any:  # noqa: A002 - pytest's own name
+def slow_step(method: str, path: str, when: str, *, id: str) -> Any:  # noqa: A002 - pytest's own name
     """Return a step that only the long tests run: each kill costs the start of two processes."""
     return pytest.param(method, path, when, id=id, marks=pytest.mark.soak)
 
 
 LOST = [
-    rarely("GET", "/v1/disputes", "before", id="received, not fetched"),
-    rarely("GET", "/v1/disputes", "after", id="fetched, not recorded"),
-    rarely("DELETE", "/v1/subscriptions/*", "before", id="access ended, not canceled at Stripe"),
+    slow_step("GET", "/v1/disputes", "before", id="received, not fetched"),
+    slow_step("GET", "/v1/disputes", "after", id="fetched, not recorded"),
+    slow_step("DELETE", "/v1/subscriptions/*", "before", id="access ended, not canceled at Stripe"),
     pytest.param("DELETE", "/v1/subscriptions/*", "after", id="canceled at Stripe, not recorded"),
 ]
 WARNED = [
-    rarely("GET", "/v1/radar/early_fraud_warnings", "after", id="fetched, refund not ordered"),
-    rarely("POST", "/v1/refunds", "before", id="refund ordered, not paid"),
+    slow_step("GET", "/v1/radar/early_fraud_warnings", "after", id="fetched, refund not ordered"),
+    slow_step("POST", "/v1/refunds", "before", id="refund ordered, not paid"),
     pytest.param("POST", "/v1/refunds", "after", id="refund paid, not recorded"),
-    rarely("DELETE", "/v1/subscriptions/*", "after", id="canceled at Stripe, not recorded"),
+    slow_step("DELETE", "/v1/subscriptions/*", "after", id="canceled at Stripe, not recorded"),
 ]
 
 
-async def killed_at(shop: Shop, happening: str, wanted: dict[str, str], fault: Mapping[str, str]) -> None:
+async def kill_at_step(shop: Shop, happening: str, wanted: dict[str, str], fault: Mapping[str, str]) -> None:
     """Trigger an action of a bank, kill the service at a given step, and start it again."""
     held = await shop.add_fault(**fault, action="hold", times=1)
     done = await shop.stripe.post(f"/_sandbox/{happening}", json=wanted)
@@ -43,18 +43,18 @@ async def test_a_lost_dispute_ends_the_subscription_once_if_killed_between_steps
     killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
     ada = killable_shop.person()
-    charge = await charge_of(killable_shop, await bought(killable_shop, ada))
+    charge = await charge_of(killable_shop, await subscribe(killable_shop, ada))
     dispute = (await killable_shop.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})).json()["id"]
     await killable_shop.wait_until_idle()
 
     fault = {"method": method, "path": path, "when": when}
-    await killed_at(killable_shop, f"disputes/{dispute}", {"status": "lost"}, fault)
+    await kill_at_step(killable_shop, f"disputes/{dispute}", {"status": "lost"}, fault)
 
-    assert await why(killable_shop, ada) == (False, "dispute_lost")
+    assert await access_reason(killable_shop, ada) == (False, "dispute_lost")
     (held,) = (await killable_shop.overview(ada))["subscriptions"]
     assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     assert (await killable_shop.stripe_get("/v1/refunds"))["data"] == []
-    assert [action for action, _, _ in await audited(killable_shop)].count("dispute.lost") == 1
+    assert [action for action, _, _ in await policy_entries(killable_shop)].count("dispute.lost") == 1
 
 
 @pytest.mark.parametrize(("method", "path", "when"), WARNED)
@@ -62,16 +62,16 @@ async def test_a_fraud_warning_is_refunded_once_if_killed_between_steps(
     killable_shop: Shop, method: str, path: str, when: str
 ) -> None:
     ada = killable_shop.person()
-    charge = await charge_of(killable_shop, await bought(killable_shop, ada))
+    charge = await charge_of(killable_shop, await subscribe(killable_shop, ada))
 
-    await killed_at(killable_shop, f"charges/{charge}/warn", {}, {"method": method, "path": path, "when": when})
+    await kill_at_step(killable_shop, f"charges/{charge}/warn", {}, {"method": method, "path": path, "when": when})
 
-    assert (await why(killable_shop, ada))[0] is False
+    assert (await access_reason(killable_shop, ada))[0] is False
     (given,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
     assert given["amount"] == 49_00
     (ours,) = await killable_shop.rows("SELECT basis, status, stripe_refund_id FROM refunds")
     assert tuple(ours.values()) == ("fraud_warning", "succeeded", given["id"])
     (held,) = (await killable_shop.overview(ada))["subscriptions"]
     assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
-    told = [action for action, _, _ in await audited(killable_shop)]
-    assert (told.count("fraud_warning.acted"), told.count("refund.confirmed")) == (1, 1)
+    actions = [action for action, _, _ in await policy_entries(killable_shop)]
+    assert (actions.count("fraud_warning.acted"), actions.count("refund.confirmed")) == (1, 1)

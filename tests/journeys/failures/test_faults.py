@@ -15,7 +15,7 @@ TERM_ENDS = START_TIME.replace(year=START_TIME.year + 1)
 BOUNDED_AGE = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at most one second old"
 
 
-class Door:
+class ProcessChecks:
     """Checks readers' access at one process."""
 
     def __init__(self, http: httpx2.AsyncClient, shop: Shop) -> None:
@@ -32,7 +32,7 @@ class Door:
         answer = await self.http.post("/v1/entitlements/check", json=body, headers=self._server)
         return answer.status_code, answer.json().get("reason") or answer.json()["code"]
 
-    async def lets_in(self, reader: Person) -> bool:
+    async def allows(self, reader: Person) -> bool:
         """Return whether access is allowed, by every method; all must agree."""
         mine = await self.http.get("/v1/me/entitlements", headers=dict(reader.headers))
         theirs = await self.http.get(f"/v1/subscribers/{reader.sub}/entitlements", headers=self._server)
@@ -69,14 +69,14 @@ async def test_an_hour_without_stripe_worker_and_notifications_refuses_nobody(
             listen_database_url=SecretStr(listening.url),
         ) as http,
     ):
-        door = Door(http, shop)
-        assert await door.lets_in(ada)
+        door = ProcessChecks(http, shop)
+        assert await door.allows(ada)
         await shop.wait_until(f"SELECT count(*) = 2 {LISTENING_CONNECTIONS}")
-        listening.fall_silent()
+        listening.stall()
         for _ in range(13):  # an hour in which a paid term ends and its renewal can't arrive
-            assert await door.lets_in(ada), hands.moment
-            assert await door.lets_in(bob), hands.moment
-            assert not await door.lets_in(cyd)
+            assert await door.allows(ada), hands.moment
+            assert await door.allows(bob), hands.moment
+            assert not await door.allows(cyd)
             hands.moment += timedelta(minutes=5)
         assert (await door.gate(ada))[1] == "renewal_pending"
 
@@ -85,8 +85,8 @@ async def test_an_hour_without_stripe_worker_and_notifications_refuses_nobody(
         await asyncio.sleep(BOUNDED_AGE)  # the notification of this change is lost
         assert await door.gate(bob) == (403, "ended")
         assert await door.check(bob) == (200, "ended")
-        listening.cut()
-        assert await door.lets_in(ada)
+        listening.disconnect()
+        assert await door.allows(ada)
 
 
 async def test_recent_readers_keep_access_while_the_database_is_down(
@@ -95,16 +95,16 @@ async def test_recent_readers_keep_access_while_the_database_is_down(
     ada, bob, cyd = shop.person("ada"), shop.person("bob"), shop.person("cyd")
     await shop.subscribe(ada)
     async with database_proxy(shop.dsn) as wire, second_process(shop, database_url=SecretStr(wire.url)) as http:
-        door = Door(http, shop)
+        door = ProcessChecks(http, shop)
         for reader, reason in ((ada, "paid_term"), (bob, "never_subscribed")):
             assert (await door.gate(reader))[1] == reason
             assert (await door.check(reader))[1] == reason
         assert (await http.post("/v1/me/entitlement-tokens", headers=dict(ada.headers))).status_code == 200
 
-        wire.cut()
+        wire.disconnect()
         await asyncio.sleep(BOUNDED_AGE)  # the cached API key has expired, too
 
-        assert await door.lets_in(ada)  # by every method
+        assert await door.allows(ada)  # by every method
         for reader in (bob, cyd):
             assert await door.gate(reader) == (503, "database_unavailable")
             assert await door.check(reader) == (503, "database_unavailable")
@@ -116,7 +116,7 @@ async def test_recent_readers_keep_access_while_the_database_is_down(
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
 
-        wire.mend()
+        wire.restore()
 
         async with asyncio.timeout(TIMEOUT):
             while await door.gate(cyd) != (403, "never_subscribed"):
@@ -124,7 +124,7 @@ async def test_recent_readers_keep_access_while_the_database_is_down(
             while (await http.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
         assert await door.check(bob) == (200, "never_subscribed")
-        assert await door.lets_in(ada)
+        assert await door.allows(ada)
         assert (await http.get("/v1/me/subscription", headers=dict(ada.headers))).status_code == 200
 
 
@@ -132,18 +132,18 @@ async def test_a_silent_database_causes_only_a_short_wait(shop: Shop) -> None:
     ada, cyd = shop.person("ada"), shop.person("cyd")
     await shop.subscribe(ada)
     async with database_proxy(shop.dsn) as wire, second_process(shop, database_url=SecretStr(wire.url)) as http:
-        door = Door(http, shop)
+        door = ProcessChecks(http, shop)
         assert await door.check(ada) == (200, "paid_term")
         assert await door.gate(ada) == (204, "paid_term")
 
-        wire.fall_silent()
+        wire.stall()
         await asyncio.sleep(BOUNDED_AGE)
 
         assert await asyncio.wait_for(door.gate(ada), TIMEOUT) == (204, "paid_term")
         assert await asyncio.wait_for(door.check(ada), TIMEOUT) == (200, "paid_term")
         assert await asyncio.wait_for(door.gate(cyd), TIMEOUT) == (503, "database_unavailable")
 
-        wire.mend()
+        wire.restore()
 
         async with asyncio.timeout(TIMEOUT):
             while await door.gate(cyd) != (403, "never_subscribed"):

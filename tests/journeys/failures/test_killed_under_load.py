@@ -35,11 +35,11 @@ from tests.support.shop import Shop, open_shop
 SAVED = ("fsync=on", "synchronous_commit=on")
 OPTIONS = tuple(word for option in SAVED for word in ("-c", option))
 READERS, REFUNDED, KILLS = 16, 4, 3
-PATIENCE = 90.0  # seconds
+TIMEOUT = 90.0  # seconds
 
 
 @pytest.fixture
-async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
+async def durable_postgres(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
     """Provide a separate PostgreSQL server that may be killed, with a database."""
     if os.environ.get(ELSEWHERE):
         pytest.skip("the shared server must not be killed")
@@ -47,7 +47,7 @@ async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
     await asyncio.to_thread(server.prepare)
     dsn = await server.create()
     yield server, dsn
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError):  # the server may still be starting
                 await server.drop(dsn)
@@ -56,7 +56,7 @@ async def durable(tmp_path: Path) -> AsyncIterator[tuple[Postgres, str]]:
 
 
 @asynccontextmanager
-async def workers_that_die(shop: Shop, chance: random.Random) -> AsyncIterator[None]:
+async def run_killed_workers(shop: Shop, chance: random.Random) -> AsyncIterator[None]:
     """Run two more workers; each is killed at random times and replaced by another."""
 
     async def one() -> None:
@@ -73,9 +73,9 @@ async def workers_that_die(shop: Shop, chance: random.Random) -> AsyncIterator[N
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def clicks(shop: Shop, payment: str) -> None:
+async def click_until_accepted(shop: Shop, payment: str) -> None:
     """Request a refund until the response says that it is paid or in process."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(httpx2.TransportError):
                 answer = await shop.request_refund(payment, key=f"click-{payment}")
@@ -84,9 +84,9 @@ async def clicks(shop: Shop, payment: str) -> None:
             await asyncio.sleep(0.2)
 
 
-async def settles(shop: Shop) -> None:
+async def wait_until_no_work(shop: Shop) -> None:
     """Wait until no work is due, even if the database restarts meanwhile."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 if await shop.count_pending_work() == 0:
@@ -94,12 +94,12 @@ async def settles(shop: Shop) -> None:
             await asyncio.sleep(0.1)
 
 
-async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: random.Random) -> None:
+async def check_nothing_lost(shop: Shop, kill: Callable[[], Awaitable[None]], chance: random.Random) -> None:
     """Deliver events and request refunds while ``kill`` runs; then compare our records with Stripe's."""
     made = await create_subscribers(shop, READERS, clock=shop.clock)
     known = await list_events(shop)
     await asyncio.gather(*(deliver_until_accepted(shop, event) for event in known[: len(known) // 2]))
-    await settles(shop)
+    await wait_until_no_work(shop)
     held = {row["stripe_id"] for row in await shop.rows("SELECT stripe_id FROM subscriptions")}
     refunded = [p for one in made if one in held for p in (await StripeRecords.of(shop, one)).payments][:REFUNDED]
     assert refunded
@@ -107,23 +107,23 @@ async def survives(shop: Shop, kill: Callable[[], Awaitable[None]], chance: rand
     later = (await list_events(shop))[len(known) // 2 :]
     chance.shuffle(later)
 
-    async def all_arrive() -> None:
+    async def deliver_all() -> None:
         for event in later:
             await deliver_until_accepted(shop, event)
             await asyncio.sleep(chance.uniform(0, 0.12))
 
-    async with workers_that_die(shop, chance), asyncio.TaskGroup() as load:
-        load.create_task(all_arrive())
+    async with run_killed_workers(shop, chance), asyncio.TaskGroup() as load:
+        load.create_task(deliver_all())
         for payment in refunded:
-            load.create_task(clicks(shop, payment))
+            load.create_task(click_until_accepted(shop, payment))
         for _ in range(KILLS):
             await asyncio.sleep(chance.uniform(0.2, 1.2))
             await kill()
-    await settles(shop)
+    await wait_until_no_work(shop)
 
     for event in await list_events(shop):  # of the refunds and the cancellations they cause
         await deliver_until_accepted(shop, event)
-    await settles(shop)
+    await wait_until_no_work(shop)
     assert not (wrong := await all_differences(shop, made)), wrong
     given = {payment: await refunds_at_stripe(shop, payment) for payment in refunded}
     assert [list(amounts.values()) for amounts in given.values()] == [[49_00]] * len(refunded)
@@ -146,28 +146,28 @@ async def test_nothing_is_lost_when_the_service_and_its_workers_are_killed(
         await asyncio.sleep(chance.uniform(0, 0.3))
         await process.start()
 
-    await survives(shop, kill, chance)
+    await check_nothing_lost(shop, kill, chance)
 
 
 @pytest.mark.slow
 async def test_nothing_is_lost_when_postgresql_is_killed(
-    durable: tuple[Postgres, str], sandbox: Any, issuer: Any
+    durable_postgres: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
-    server, dsn = durable
+    server, dsn = durable_postgres
     async with open_shop(dsn, sandbox, issuer, separate_process=True) as shop:
 
         async def kill() -> None:
             server.kill()
 
-        await survives(shop, kill, seeded_random())
+        await check_nothing_lost(shop, kill, seeded_random())
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_when_the_service_and_postgresql_are_killed(
-    durable: tuple[Postgres, str], sandbox: Any, issuer: Any
+    durable_postgres: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
-    server, dsn = durable
+    server, dsn = durable_postgres
     chance = seeded_random()
     async with open_shop(dsn, sandbox, issuer, separate_process=True) as shop:
         process = shop.process
@@ -179,7 +179,7 @@ async def test_nothing_is_lost_when_the_service_and_postgresql_are_killed(
                 await asyncio.sleep(chance.uniform(0, 0.3))
             await process.start()
 
-        await survives(shop, kill, chance)
+        await check_nothing_lost(shop, kill, chance)
 
 
 HELD: Sequence[Any] = [
@@ -213,15 +213,15 @@ async def test_a_killed_worker_leaves_its_event_to_the_next_one(
 )
 async def test_a_transaction_interrupted_by_a_kill_is_repeated_in_full(killable_shop: Shop, table: str) -> None:
     (one,) = await create_subscribers(killable_shop, 1, clock=killable_shop.clock)
-    told = await list_events(killable_shop)
+    events = await list_events(killable_shop)
     connection = await asyncpg.connect(killable_shop.dsn)
     waits = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
     waits += " JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
     waits += " WHERE c.relname = $1 AND NOT l.granted)"
     arriving = []
-    async with connection.transaction(), asyncio.timeout(PATIENCE):
+    async with connection.transaction(), asyncio.timeout(TIMEOUT):
         await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
-        arriving = [asyncio.create_task(deliver_until_accepted(killable_shop, event)) for event in told]
+        arriving = [asyncio.create_task(deliver_until_accepted(killable_shop, event)) for event in events]
         while not await connection.fetchval(waits, table):
             await asyncio.sleep(0.02)
         await kill_and_restart(killable_shop)

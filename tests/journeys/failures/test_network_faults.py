@@ -8,18 +8,18 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.journeys.refunds.test_guarantee import books
+from tests.journeys.refunds.test_guarantee import matching_refunds
 from tests.support.shop import TIMEOUT, Person, Shop, open_shop
 
 
 @pytest.fixture
-async def brisk(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def short_timeout_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """Provide a shop whose calls to Stripe time out after a second."""
     async with open_shop(database, sandbox, issuer, stripe_timeout=timedelta(seconds=1)) as opened:
         yield opened
 
 
-async def clicks_until(click: Callable[[], Awaitable[httpx2.Response]], *done: int) -> httpx2.Response:
+async def click_until(click: Callable[[], Awaitable[httpx2.Response]], *done: int) -> httpx2.Response:
     """Repeat a click until the status is one of ``done``. No response may be a 500."""
     async with asyncio.timeout(TIMEOUT):
         while True:
@@ -30,7 +30,7 @@ async def clicks_until(click: Callable[[], Awaitable[httpx2.Response]], *done: i
             await asyncio.sleep(0.1)
 
 
-async def becomes(shop: Shop, by: Person, reason: str) -> None:
+async def wait_for_access(shop: Shop, by: Person, reason: str) -> None:
     """Wait until a reader's access has the given reason; make delayed work due now."""
     async with asyncio.timeout(TIMEOUT):
         while (await shop.check(by))["reason"] != reason:
@@ -39,29 +39,29 @@ async def becomes(shop: Shop, by: Person, reason: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def whole_path(shop: Shop, *, return_page: bool = False) -> str:
+async def subscribe_and_refund(shop: Shop, *, return_page: bool = False) -> str:
     """Subscribe, read and refund. Return the payment."""
     ada = shop.person()
-    opened = (await clicks_until(lambda: shop.open_checkout(ada), 201)).json()
+    opened = (await click_until(lambda: shop.open_checkout(ada), 201)).json()
     assert (await shop.pay_checkout(opened["url"])).status_code == 303
     if return_page:
-        await clicks_until(lambda: shop.get(f"/v1/checkout-sessions/{opened['id']}", ada), 200)
-    await becomes(shop, ada, "paid_term")
+        await click_until(lambda: shop.get(f"/v1/checkout-sessions/{opened['id']}", ada), 200)
+    await wait_for_access(shop, ada, "paid_term")
     payment = str((await shop.overview(ada))["payments"][0]["id"])
-    await clicks_until(lambda: shop.request_refund(payment), 201, 202)
-    await becomes(shop, ada, "refunded")
+    await click_until(lambda: shop.request_refund(payment), 201, 202)
+    await wait_for_access(shop, ada, "refunded")
     return payment
 
 
-async def all_is_right(shop: Shop, payment: str) -> None:
+async def check_records(shop: Shop, payment: str) -> None:
     """Remove the faults, and compare our records with Stripe's."""
     await shop.stripe.delete("/_sandbox/faults")
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": False})
-    await becomes(shop, shop.person(), "refunded")
+    await wait_for_access(shop, shop.person(), "refunded")
     for table in ("events", "refunds", "subscriptions"):
         await shop.execute(f"UPDATE {table} SET due_at = now() WHERE due_at > now()")
     await shop.wait_until_idle()
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     assert len(await shop.stripe_customers()) == 1
     assert len((await shop.stripe_get("/v1/refunds"))["data"]) == 1
     assert len((await shop.stripe_get("/v1/credit_notes"))["data"]) == 1
@@ -85,13 +85,13 @@ async def test_a_reader_subscribes_and_is_refunded_with_unreliable_webhooks(
 ) -> None:
     await shop.stripe.put("/_sandbox/settings", json=settings)
 
-    await all_is_right(shop, await whole_path(shop, return_page="loss" in settings))
+    await check_records(shop, await subscribe_and_refund(shop, return_page="loss" in settings))
 
 
 async def test_a_reader_subscribes_and_is_refunded_without_webhooks(shop: Shop) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
 
-    await all_is_right(shop, await whole_path(shop, return_page=True))
+    await check_records(shop, await subscribe_and_refund(shop, return_page=True))
 
 
 async def test_webhooks_are_accepted_while_their_secret_is_rolled(shop: Shop) -> None:
@@ -99,7 +99,7 @@ async def test_webhooks_are_accepted_while_their_secret_is_rolled(shop: Shop) ->
     rolled = await shop.stripe.post(f"/_sandbox/webhook_endpoints/{endpoint['id']}/roll", json={})
     assert rolled.status_code == 200, rolled.text
 
-    await all_is_right(shop, await whole_path(shop))
+    await check_records(shop, await subscribe_and_refund(shop))
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ async def test_webhooks_are_accepted_while_their_secret_is_rolled(shop: Shop) ->
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_reader_subscribes_and_is_refunded_despite_failing_responses(
-    brisk: Shop, fault: dict[str, object], method: str
+    short_timeout_shop: Shop, fault: dict[str, object], method: str
 ) -> None:
     path = "/v1/[!t]*"  # every path except the test clock, which is the source of the policy time
-    await brisk.add_fault(method=method, path=path, **fault)
+    await short_timeout_shop.add_fault(method=method, path=path, **fault)
 
-    await all_is_right(brisk, await whole_path(brisk))
+    await check_records(short_timeout_shop, await subscribe_and_refund(short_timeout_shop))
 
 
-async def test_a_reader_subscribes_and_is_refunded_under_low_rate_limits(brisk: Shop) -> None:
-    await brisk.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 3}})
+async def test_a_reader_subscribes_and_is_refunded_under_low_rate_limits(short_timeout_shop: Shop) -> None:
+    await short_timeout_shop.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 3}})
 
-    payment = await whole_path(brisk)
+    payment = await subscribe_and_refund(short_timeout_shop)
 
-    refused = (await brisk.stripe.get("/_sandbox/limits")).json()["refused"]
-    await all_is_right(brisk, payment)
+    refused = (await short_timeout_shop.stripe.get("/_sandbox/limits")).json()["refused"]
+    await check_records(short_timeout_shop, payment)
     assert refused > 0

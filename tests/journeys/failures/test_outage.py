@@ -9,11 +9,11 @@ from tests.support.event_histories import all_differences, deliver, list_events
 from tests.support.many_subscribers import create_subscribers, rate_limit_counts
 from tests.support.shop import START_TIME, Shop, open_shop
 
-ALL_BUT_THE_CLOCK = "/v1/[!t]*"  # the time of Stripe's test clock
+ALL_EXCEPT_CLOCK = "/v1/[!t]*"  # the time of Stripe's test clock
 DUE = "UPDATE events SET due_at = now() WHERE due_at IS NOT NULL"
 
 
-async def refused(shop: Shop, subs: Sequence[str]) -> list[str]:
+async def readers_without_access(shop: Shop, subs: Sequence[str]) -> list[str]:
     """Return the readers without access."""
     answer = await shop.http.post(
         "/v1/entitlements/check-many",
@@ -38,7 +38,7 @@ async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
             await shop.stripe_post(f"/v1/subscriptions/{one}", cancel_at_period_end="true")
         later = (await list_events(shop))[len(known) :]
 
-        fault = await shop.add_fault(method="*", path=ALL_BUT_THE_CLOCK, when="before", action="drop", times=None)
+        fault = await shop.add_fault(method="*", path=ALL_EXCEPT_CLOCK, when="before", action="drop", times=None)
         await asyncio.gather(*(deliver(shop, event) for event in later))
         for quarter in range(1, 5):
             moment = START_TIME + timedelta(minutes=15 * quarter)
@@ -46,7 +46,7 @@ async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
                 f"/v1/test_helpers/test_clocks/{shop.clock}/advance", frozen_time=str(int(moment.timestamp()))
             )
             await shop.wait_until("SELECT count(*) > 0 FROM events WHERE state = 'failed' AND due_at > now()")
-            assert await refused(shop, subs) == []
+            assert await readers_without_access(shop, subs) == []
             await shop.execute(DUE)
         waiting = await shop.count_pending_work()
         assert waiting >= len(made)
@@ -63,4 +63,4 @@ async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
         assert await shop.rows("SELECT id FROM events WHERE state NOT IN ('applied', 'ignored')") == []
         await shop.stripe.put("/_sandbox/settings", json={"rate_limits": False})
         assert not (wrong := await all_differences(shop, made)), wrong
-        assert await refused(shop, subs) == []
+        assert await readers_without_access(shop, subs) == []

@@ -12,7 +12,7 @@ from tests.support.shop import Shop, open_shop
 
 
 @pytest.fixture
-async def in_real_time(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def real_time_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """Provide a shop with the default limits and lease, and without a test clock, whose calls would count."""
     async with open_shop(
         database,
@@ -27,9 +27,9 @@ async def in_real_time(database: str, sandbox: Any, issuer: Any) -> AsyncIterato
 
 
 async def test_two_workers_stay_within_stripes_limits_during_a_backlog(
-    in_real_time: Shop,
+    real_time_shop: Shop,
 ) -> None:
-    shop = in_real_time
+    shop = real_time_shop
     ids = await create_subscribers(shop, 60)
     async with worker_process(shop.settings):
         await shop.stripe.put("/_sandbox/settings", json={"rate_limits": True})
@@ -49,8 +49,8 @@ async def test_two_workers_stay_within_stripes_limits_during_a_backlog(
     assert [(row["state"], row["tries"]) for row in states] == [("applied", 1)]
 
 
-async def test_a_429_response_delays_an_event_without_counting_as_a_failure(in_real_time: Shop) -> None:
-    shop = in_real_time
+async def test_a_429_response_delays_an_event_without_counting_as_a_failure(real_time_shop: Shop) -> None:
+    shop = real_time_shop
     ids = await create_subscribers(shop, 12)
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 4}})
 

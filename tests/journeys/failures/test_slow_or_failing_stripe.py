@@ -7,47 +7,47 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.refunds.test_guarantee import books, bought
+from tests.journeys.refunds.test_guarantee import matching_refunds, subscribe
 from tests.support.shop import Shop, open_shop
 
 
 @pytest.fixture
-async def hasty(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def short_lease_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """Provide a shop with short leases and at most two attempts for each event."""
     async with open_shop(database, sandbox, issuer, lease=timedelta(seconds=1), event_attempts=2) as opened:
         yield opened
 
 
-async def test_a_refund_slower_than_a_lease_is_paid_and_recorded_once(hasty: Shop) -> None:
-    payment = await bought(hasty)
-    await hasty.add_fault(method="POST", path="/v1/refunds", when="after", action="hold", seconds=4, times=1)
+async def test_a_refund_slower_than_a_lease_is_paid_and_recorded_once(short_lease_shop: Shop) -> None:
+    payment = await subscribe(short_lease_shop)
+    await short_lease_shop.add_fault(method="POST", path="/v1/refunds", when="after", action="hold", seconds=4, times=1)
 
-    refund = await hasty.request_refund(payment)
-    await hasty.wait_until_idle()
+    refund = await short_lease_shop.request_refund(payment)
+    await short_lease_shop.wait_until_idle()
 
     assert refund.status_code in {201, 202}, refund.text
-    assert await books(hasty, payment) == 49_00
-    (row,) = await hasty.rows("SELECT status FROM refunds")
+    assert await matching_refunds(short_lease_shop, payment) == 49_00
+    (row,) = await short_lease_shop.rows("SELECT status FROM refunds")
     assert row["status"] == "succeeded"
-    assert (await hasty.quote(payment))["allowed"] is False
-    actions = [r["action"] for r in await hasty.rows("SELECT action FROM audit_log ORDER BY id")]
+    assert (await short_lease_shop.quote(payment))["allowed"] is False
+    actions = [r["action"] for r in await short_lease_shop.rows("SELECT action FROM audit_log ORDER BY id")]
     assert actions == ["refund.requested", "refund.confirmed"]
 
 
-async def test_an_outage_longer_than_all_retries_leaves_no_event_dead(hasty: Shop) -> None:
-    ada = hasty.person()
-    opened = (await hasty.open_checkout(ada)).json()
-    fault = await hasty.add_fault(method="GET", path="/v1/*", when="before", action="drop", times=None)
-    await hasty.pay_checkout(opened["url"])
+async def test_an_outage_longer_than_all_retries_leaves_no_event_dead(short_lease_shop: Shop) -> None:
+    ada = short_lease_shop.person()
+    opened = (await short_lease_shop.open_checkout(ada)).json()
+    fault = await short_lease_shop.add_fault(method="GET", path="/v1/*", when="before", action="drop", times=None)
+    await short_lease_shop.pay_checkout(opened["url"])
     for _ in range(4):
-        await hasty.wait_until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
-        await hasty.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
-    await hasty.stripe.delete(f"/_sandbox/faults/{fault}")
-    await hasty.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
-    await hasty.wait_until_idle()
+        await short_lease_shop.wait_until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
+        await short_lease_shop.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await short_lease_shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await short_lease_shop.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
+    await short_lease_shop.wait_until_idle()
 
-    assert await hasty.rows("SELECT * FROM events WHERE state = 'dead'") == []
-    assert await hasty.may_read(ada)
+    assert await short_lease_shop.rows("SELECT * FROM events WHERE state = 'dead'") == []
+    assert await short_lease_shop.may_read(ada)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

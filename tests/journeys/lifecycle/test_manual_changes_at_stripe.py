@@ -12,23 +12,23 @@ A_YEAR = START_TIME.replace(year=2027)
 OURS = "newsstand_subscriber"
 
 
-async def held_of(shop: Shop, reader: Person) -> dict[str, Any]:
+async def only_subscription(shop: Shop, reader: Person) -> dict[str, Any]:
     """Return a reader's only subscription in the support view."""
     (held,) = (await shop.overview(reader))["subscriptions"]
     return dict(held)
 
 
-async def subscribed(shop: Shop, *names: str) -> list[tuple[Person, str]]:
+async def subscribe(shop: Shop, *names: str) -> list[tuple[Person, str]]:
     """Subscribe readers; return each with the id of their subscription at Stripe."""
     found = []
     for name in names:
         reader = shop.person(name)
         await shop.subscribe(reader)
-        found.append((reader, str((await held_of(shop, reader))["stripe_id"])))
+        found.append((reader, str((await only_subscription(shop, reader))["stripe_id"])))
     return found
 
 
-async def odd(shop: Shop) -> dict[str, set[str]]:
+async def anomalies(shop: Shop) -> dict[str, set[str]]:
     """Return the codes of the anomalies shown to staff, by Stripe id. Each has a reason."""
     seen: dict[str, set[str]] = {}
     for one in (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]:
@@ -41,7 +41,7 @@ async def customer_of(shop: Shop, reader: Person) -> str:
     return str((await shop.overview(reader))["stripe_customer"])
 
 
-async def price(shop: Shop, *, amount: int, currency: str = "usd", product: str | None = None) -> str:
+async def create_price(shop: Shop, *, amount: int, currency: str = "usd", product: str | None = None) -> str:
     """Create a yearly price, of a new product unless one is given."""
     product = product or (await shop.stripe_post("/v1/products", name="Mugs"))["id"]
     every = {"recurring[interval]": "year"}
@@ -57,7 +57,7 @@ async def our_item(shop: Shop, stripe_id: str) -> dict[str, Any]:
     return dict((await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["items"]["data"][0])
 
 
-async def customer(shop: Shop, email: str) -> tuple[str, str]:
+async def create_customer(shop: Shop, email: str) -> tuple[str, str]:
     """Create a customer with a card at Stripe; return both ids."""
     made = await shop.stripe_post("/v1/customers", email=email, test_clock=shop.clock)
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=made["id"])
@@ -65,7 +65,7 @@ async def customer(shop: Shop, email: str) -> tuple[str, str]:
 
 
 async def test_a_manual_refund_ends_access_only_if_it_is_full(shop: Shop) -> None:
-    (ada, whole), (bob, part) = await subscribed(shop, "ada", "bob")
+    (ada, whole), (bob, part) = await subscribe(shop, "ada", "bob")
     paid = {name: (await shop.overview(shop.person(name)))["payments"][0]["id"] for name in ("ada", "bob")}
 
     await shop.stripe_post("/v1/refunds", payment_intent=paid["ada"])
@@ -74,7 +74,7 @@ async def test_a_manual_refund_ends_access_only_if_it_is_full(shop: Shop) -> Non
 
     assert (await shop.check(ada))["reason"] == "refunded"
     assert (await shop.stripe_get(f"/v1/subscriptions/{whole}"))["status"] == "canceled"
-    assert (await held_of(shop, ada))["ended_by"] == "dashboard"
+    assert (await only_subscription(shop, ada))["ended_by"] == "dashboard"
     assert (await shop.check(bob))["reason"] == "paid_term"
     assert (await shop.stripe_get(f"/v1/subscriptions/{part}"))["status"] == "active"
     (shown,) = (await shop.overview(bob))["refunds"]
@@ -83,7 +83,7 @@ async def test_a_manual_refund_ends_access_only_if_it_is_full(shop: Shop) -> Non
 
 @pytest.mark.parametrize("late", [False, True], ids=["in order", "late event of the manual refund"])
 async def test_goodwill_can_refund_the_rest_after_a_manual_partial_refund(shop: Shop, *, late: bool) -> None:
-    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    ((ada, stripe_id),) = await subscribe(shop, "ada")
     payment = (await shop.overview(ada))["payments"][0]["id"]
 
     await shop.stripe.put("/_sandbox/settings", json={"deliver": not late})
@@ -101,18 +101,21 @@ async def test_goodwill_can_refund_the_rest_after_a_manual_partial_refund(shop: 
 
 
 async def test_a_manual_refund_of_the_rest_after_goodwill_ends_access(shop: Shop) -> None:
-    ((ada, _),) = await subscribed(shop, "ada")
+    ((ada, _),) = await subscribe(shop, "ada")
     payment = (await shop.overview(ada))["payments"][0]["id"]
     assert (await request_refund(shop, payment, "goodwill", 4_00, key="a-part")).status_code == 201
 
     await shop.stripe_post("/v1/refunds", payment_intent=payment)
     await shop.wait_until_idle()
 
-    assert ((await shop.check(ada))["reason"], (await held_of(shop, ada))["ended_by"]) == ("refunded", "dashboard")
+    assert ((await shop.check(ada))["reason"], (await only_subscription(shop, ada))["ended_by"]) == (
+        "refunded",
+        "dashboard",
+    )
 
 
 async def test_all_three_kinds_of_manual_cancellation_are_applied(shop: Shop) -> None:
-    (ada, by_flag), (bob, by_date), (cyd, at_once) = await subscribed(shop, "ada", "bob", "cyd")
+    (ada, by_flag), (bob, by_date), (cyd, at_once) = await subscribe(shop, "ada", "bob", "cyd")
     day = START_TIME + timedelta(days=100)
 
     await shop.stripe_post(f"/v1/subscriptions/{by_flag}", cancel_at_period_end="true")
@@ -137,16 +140,16 @@ async def test_all_three_kinds_of_manual_cancellation_are_applied(shop: Shop) ->
 
 
 async def test_manual_changes_of_price_and_print_apply_from_the_next_term(shop: Shop) -> None:
-    (ada, dearer), (bob, foreign), (cyd, cheaper), (dee, free) = await subscribed(shop, "ada", "bob", "cyd", "dee")
+    (ada, dearer), (bob, foreign), (cyd, cheaper), (dee, free) = await subscribe(shop, "ada", "bob", "cyd", "dee")
     keep = {"proration_behavior": "none"}
     item = await our_item(shop, dearer)
-    own = await price(shop, amount=59_00, product=item["price"]["product"])
+    own = await create_price(shop, amount=59_00, product=item["price"]["product"])
     printed = (await shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"][0]["id"]
     await shop.stripe_post(
         f"/v1/subscriptions/{dearer}", **keep, **{"items[0][id]": item["id"], "items[0][price]": own}
     )
     await shop.stripe_post("/v1/subscription_items", subscription=dearer, price=printed, **keep)
-    theirs, mug = await our_item(shop, foreign), await price(shop, amount=9_00)
+    theirs, mug = await our_item(shop, foreign), await create_price(shop, amount=9_00)
     await shop.stripe_post(
         f"/v1/subscriptions/{foreign}", **keep, **{"items[0][id]": theirs["id"], "items[0][price]": mug}
     )
@@ -155,7 +158,7 @@ async def test_manual_changes_of_price_and_print_apply_from_the_next_term(shop: 
         await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"discounts[0][coupon]": coupon["id"]})
     await shop.wait_until_idle()
 
-    assert await odd(shop) == {foreign: {"none_of_ours"}}
+    assert await anomalies(shop) == {foreign: {"none_of_ours"}}
     assert all([await shop.may_read(who) for who in (ada, bob, cyd, dee)]), "the paid term stays"
     assert not await shop.may_read(ada, "print_edition")
     mine = (await shop.get("/v1/me/subscription", ada)).json()
@@ -166,11 +169,11 @@ async def test_manual_changes_of_price_and_print_apply_from_the_next_term(shop: 
     assert amounts == [[49_00, 83_00], [49_00, 9_00], [49_00, 24_50], [49_00]]
     assert [await shop.may_read(who) for who in (ada, bob, cyd, dee)] == [True, False, True, True]
     assert await shop.may_read(ada, "print_edition")
-    assert [len((await held_of(shop, who))["terms"]) for who in (ada, bob, cyd, dee)] == [2, 1, 2, 2]
+    assert [len((await only_subscription(shop, who))["terms"]) for who in (ada, bob, cyd, dee)] == [2, 1, 2, 2]
 
 
 async def test_a_reader_can_subscribe_again_after_their_customer_was_deleted(shop: Shop) -> None:
-    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    ((ada, stripe_id),) = await subscribe(shop, "ada")
     gone = await customer_of(shop, ada)
 
     await shop.stripe.delete(f"/v1/customers/{gone}")
@@ -193,24 +196,24 @@ async def test_a_reader_can_subscribe_again_after_their_customer_was_deleted(sho
 
 
 async def test_an_email_changed_at_stripe_is_shown_but_not_adopted(shop: Shop) -> None:
-    ((ada, _),) = await subscribed(shop, "ada")
+    ((ada, _),) = await subscribe(shop, "ada")
     theirs = await customer_of(shop, ada)
 
     await shop.stripe_post(f"/v1/customers/{theirs}", email="other@example.com", name="Somebody Else")
     await shop.wait_until_idle()
 
-    assert await odd(shop) == {theirs: {"address_differs"}}
+    assert await anomalies(shop) == {theirs: {"address_differs"}}
     seen = await shop.overview(ada)
     assert (seen["email"], seen["name"]) == (ada.email, "Ada")
     assert [one["code"] for one in seen["anomalies"]] == ["address_differs"]
     assert await shop.may_read(ada)
     await shop.stripe_post(f"/v1/customers/{theirs}", email="ADA@example.com")
     await shop.wait_until_idle()
-    assert await odd(shop) == {}
+    assert await anomalies(shop) == {}
 
 
 async def test_the_email_of_an_unclaimed_reader_follows_stripe(shop: Shop) -> None:
-    made, _ = await customer(shop, "early@example.com")
+    made, _ = await create_customer(shop, "early@example.com")
     await shop.execute(
         "INSERT INTO subscribers (id, sub, email, stripe_customer_id)"
         f" VALUES ('rdr_early', 'unclaimed:{made}', 'early@example.com', '{made}')"
@@ -223,32 +226,34 @@ async def test_the_email_of_an_unclaimed_reader_follows_stripe(shop: Shop) -> No
 
 
 async def test_a_manual_subscription_belongs_to_its_customer(shop: Shop) -> None:
-    ((ada, first),) = await subscribed(shop, "ada")
+    ((ada, first),) = await subscribe(shop, "ada")
     digital = (await our_item(shop, first))["price"]["id"]
     bob, cyd = shop.person("bob"), shop.person("cyd")
     await shop.open_checkout(bob)  # creates his customer
     await shop.get("/v1/me/subscription", cyd)
     await shop.execute("INSERT INTO subscribers (id, sub, email) VALUES ('rdr_cyd', 'cyd', 'cyd@example.com')")
 
-    async def by_hand(customer_id: str, card: str, **more: str) -> str:
+    async def subscribe_manually(customer_id: str, card: str, **more: str) -> str:
         wanted = {"customer": customer_id, "default_payment_method": card, "items[0][price]": digital, **more}
         return str((await shop.stripe_post("/v1/subscriptions", **wanted))["id"])
 
     his = (await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub = 'bob'"))[0]["stripe_customer_id"]
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=his)
-    await by_hand(his, card["id"])
-    known = await by_hand(*await customer(shop, ada.email))
-    unknown = await by_hand(*await customer(shop, "nobody@example.com"))
-    adopted = await by_hand(*await customer(shop, "shared@example.com"), **{f"metadata[{OURS}]": "rdr_cyd"})
-    taken = await by_hand(
-        *await customer(shop, "thief@example.com"), **{f"metadata[{OURS}]": (await shop.overview(ada))["id"]}
+    await subscribe_manually(his, card["id"])
+    known = await subscribe_manually(*await create_customer(shop, ada.email))
+    unknown = await subscribe_manually(*await create_customer(shop, "nobody@example.com"))
+    adopted = await subscribe_manually(
+        *await create_customer(shop, "shared@example.com"), **{f"metadata[{OURS}]": "rdr_cyd"}
+    )
+    taken = await subscribe_manually(
+        *await create_customer(shop, "thief@example.com"), **{f"metadata[{OURS}]": (await shop.overview(ada))["id"]}
     )
     await shop.wait_until_idle()
 
     assert (await shop.check(bob))["reason"] == "paid_term"
     assert (await shop.check(cyd))["reason"] == "paid_term"
-    assert (await held_of(shop, cyd))["stripe_id"] == adopted
-    assert await odd(shop) == {
+    assert (await only_subscription(shop, cyd))["stripe_id"] == adopted
+    assert await anomalies(shop) == {
         known: {"stranger"},
         unknown: {"stranger"},
         taken: {"stranger"},
@@ -263,10 +268,10 @@ async def test_a_manual_subscription_belongs_to_its_customer(shop: Shop) -> None
 
 
 async def test_merging_customers_moves_access_to_the_remaining_one(shop: Shop) -> None:
-    ((ada, first),) = await subscribed(shop, "ada")
+    ((ada, first),) = await subscribe(shop, "ada")
     digital, old = (await our_item(shop, first))["price"]["id"], await customer_of(shop, ada)
     ours = (await shop.overview(ada))["id"]
-    kept, card = await customer(shop, ada.email)
+    kept, card = await create_customer(shop, ada.email)
 
     await shop.stripe.delete(f"/v1/customers/{old}")
     await shop.wait_until_idle()
@@ -283,20 +288,20 @@ async def test_merging_customers_moves_access_to_the_remaining_one(shop: Shop) -
         first: "canceled",
         merged["id"]: "active",
     }
-    assert (seen["stripe_customer"], await shop.may_read(ada), await odd(shop)) == (kept, True, {})
+    assert (seen["stripe_customer"], await shop.may_read(ada), await anomalies(shop)) == (kept, True, {})
 
 
 async def test_a_subscription_outside_the_catalogue_is_reported_with_a_reason(shop: Shop) -> None:
     names = ("ada", "bob", "cyd")
-    (ada, mixed), (bob, many), (cyd, strange) = await subscribed(shop, *names)
+    (ada, mixed), (bob, many), (cyd, strange) = await subscribe(shop, *names)
     keep = {"proration_behavior": "none"}
     other = await shop.stripe_post("/v1/products", id="newsstand_monthly_digital", name="Another plan of ours")
-    two = await price(shop, amount=5_00, product=other["id"])
+    two = await create_price(shop, amount=5_00, product=other["id"])
     await shop.stripe_post("/v1/subscription_items", subscription=mixed, price=two, **keep)
     item = await our_item(shop, many)
     await shop.stripe_post(f"/v1/subscription_items/{item['id']}", quantity="40", **keep)
     product = (await our_item(shop, strange))["price"]["product"]
-    euros = await price(shop, amount=45_00, currency="eur", product=product)
+    euros = await create_price(shop, amount=45_00, currency="eur", product=product)
     await shop.open_checkout(shop.person("dee"))
     his = (await shop.rows("SELECT stripe_customer_id FROM subscribers WHERE sub = 'dee'"))[0]["stripe_customer_id"]
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=his)
@@ -305,15 +310,15 @@ async def test_a_subscription_outside_the_catalogue_is_reported_with_a_reason(sh
     )
     await shop.wait_until_idle()
 
-    assert await odd(shop) == {mixed: {"two_plans"}, many: {"quantity"}, paid["id"]: {"other_currency"}}
+    assert await anomalies(shop) == {mixed: {"two_plans"}, many: {"quantity"}, paid["id"]: {"other_currency"}}
     assert all([await shop.may_read(who) for who in (ada, bob, cyd)])
     (money,) = (await shop.overview(shop.person("dee")))["payments"]
     assert money["amount"] == {"amount": 45_00, "currency": "eur"}, "payments are unchanged"
-    assert [len((await held_of(shop, shop.person(name)))["terms"]) for name in names] == [1, 1, 1]
+    assert [len((await only_subscription(shop, shop.person(name)))["terms"]) for name in names] == [1, 1, 1]
 
 
 async def test_an_unknown_status_or_event_type_is_stored_and_shown(shop: Shop) -> None:
-    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    ((ada, stripe_id),) = await subscribe(shop, "ada")
     truth = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
     path = f"/v1/subscriptions/{stripe_id}"
 
@@ -323,19 +328,19 @@ async def test_an_unknown_status_or_event_type_is_stored_and_shown(shop: Shop) -
     await shop.stripe_post(path, **{"metadata[looked]": "once"})
     await shop.wait_until_idle()
 
-    held = await held_of(shop, ada)
+    held = await only_subscription(shop, ada)
     assert (held["status"], held["standing"].partition(":")[0]) == ("hibernating", "Out of order")
-    assert await odd(shop) == {stripe_id: {"unknown_state"}}
+    assert await anomalies(shop) == {stripe_id: {"unknown_state"}}
     assert await shop.may_read(ada), "the paid term stays"
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.stripe_post(path, **{"metadata[looked]": "twice"})
     await shop.wait_until_idle()
-    assert ((await held_of(shop, ada))["status"], await odd(shop)) == ("active", {})
+    assert ((await only_subscription(shop, ada))["status"], await anomalies(shop)) == ("active", {})
 
 
 async def test_a_revived_subscription_is_reported_and_grants_only_paid_terms(shop: Shop) -> None:
-    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    ((ada, stripe_id),) = await subscribe(shop, "ada")
     path = f"/v1/subscriptions/{stripe_id}"
     truth = await shop.stripe_get(path)
     over = {**truth, "status": "canceled", "ended_at": truth["created"]}
@@ -348,8 +353,8 @@ async def test_a_revived_subscription_is_reported_and_grants_only_paid_terms(sho
     await shop.stripe_post(path, **{"metadata[looked]": "twice"})
     await shop.wait_until_idle()
 
-    assert await odd(shop) == {stripe_id: {"impossible_move"}}
-    held = await held_of(shop, ada)
+    assert await anomalies(shop) == {stripe_id: {"impossible_move"}}
+    held = await only_subscription(shop, ada)
     assert (held["status"], held["standing"]) == (
         "active",
         "Out of order: it was canceled before, and what is over stays over: whoever comes back has a new subscription.",
@@ -359,23 +364,23 @@ async def test_a_revived_subscription_is_reported_and_grants_only_paid_terms(sho
     assert (await shop.stripe_get(path))["status"] == "active", "no end was ordered"
     await shop.stripe_post(path, **{"metadata[looked]": "thrice"})
     await shop.wait_until_idle()
-    assert await odd(shop) == {stripe_id: {"impossible_move"}}, "while the subscription is active"
+    assert await anomalies(shop) == {stripe_id: {"impossible_move"}}, "while the subscription is active"
 
 
 async def test_a_revived_subscription_that_we_ended_is_ended_again(shop: Shop) -> None:
-    ((ada, stripe_id),) = await subscribed(shop, "ada")
+    ((ada, stripe_id),) = await subscribe(shop, "ada")
     path = f"/v1/subscriptions/{stripe_id}"
     truth = await shop.stripe_get(path)
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
     await shop.wait_until_idle()
-    assert await odd(shop) == {}
+    assert await anomalies(shop) == {}
 
     await shop.add_fault(method="GET", path=path, action="status", status=200, body=truth, times=1)
     await shop.stripe_post(path, **{"metadata[looked]": "once"})
     await shop.wait_until_idle()
 
     assert not await shop.may_read(ada)
-    held = await held_of(shop, ada)
-    assert (held["status"], await odd(shop)) == ("canceled", {})
+    held = await only_subscription(shop, ada)
+    assert (held["status"], await anomalies(shop)) == ("canceled", {})
     (row,) = await shop.rows("SELECT closed_at IS NOT NULL AS closed, due_at, came_from FROM subscriptions")
     assert tuple(row.values()) == (True, None, None)

@@ -33,16 +33,16 @@ async def test_staff_actions_are_listed_sealed_and_verified(shop: Shop) -> None:
 
     status, listed, _ = await newsstand(shop.settings, "audit", "list", "--action", "comp.given")
     assert (status, listed.count("staff:agent  comp.given")) == (0, 2)
-    status, head, told = await newsstand(shop.settings, "audit", "verify")
+    status, head, output = await newsstand(shop.settings, "audit", "verify")
     assert (status, head.strip()) == (0, newest["hash"])
-    assert "are intact; 0 are not in the chain yet" in told
+    assert "are intact; 0 are not in the chain yet" in output
     assert (await newsstand(shop.settings, "audit", "verify", "--head", head.strip()))[0] == 0
-    status, _, told = await newsstand(shop.settings, "audit", "verify", "--head", "0" * 63 + "1")
-    assert (status, "does not go through" in told) == (1, True)
+    status, _, output = await newsstand(shop.settings, "audit", "verify", "--head", "0" * 63 + "1")
+    assert (status, "does not go through" in output) == (1, True)
 
     owner = await asyncpg.connect(shop.dsn)
     await owner.execute("SET session_replication_role = replica")
     await owner.execute("UPDATE audit_log SET actor = 'staff:other' WHERE id = $1", int(oldest["id"]))
     await owner.close()
-    status, _, told = await newsstand(shop.settings, "audit", "verify")
-    assert (status, f"changed: entry {oldest['id']} was changed" in told) == (1, True)
+    status, _, output = await newsstand(shop.settings, "audit", "verify")
+    assert (status, f"changed: entry {oldest['id']} was changed" in output) == (1, True)

@@ -15,11 +15,11 @@ from tests.support.shop import Shop
 QUIET = "SELECT count(*) FROM events WHERE id LIKE 'knk_%'"
 
 
-def words_of(report: Report) -> list[str]:
+def report_lines(report: Report) -> list[str]:
     return [one.words for one in report.differences]
 
 
-async def books(shop: Shop) -> list[list[dict[str, Any]]]:
+async def stripe_copy(shop: Shop) -> list[list[dict[str, Any]]]:
     """Return our copy of Stripe's data, without columns that only we use."""
     return [
         await shop.rows(
@@ -47,8 +47,8 @@ async def test_reconciliation_imports_what_was_never_delivered(shop: Shop) -> No
     report = await reconcile(shop)
     again = await reconcile(shop)
 
-    assert words_of(preview)[: len(words_of(report))] == words_of(report)  # and the rows derived from them
-    assert any("customer.subscription.updated): not here" in words for words in words_of(report))
+    assert report_lines(preview)[: len(report_lines(report))] == report_lines(report)  # and the rows derived from them
+    assert any("customer.subscription.updated): not here" in words for words in report_lines(report))
     assert await shop.may_read(bob)
     assert (await shop.overview(ada))["subscriptions"][0]["cancel_at"] is not None
     assert again.differences == []
@@ -63,7 +63,7 @@ async def test_reconciliation_repairs_changed_rows_and_reports_each_difference(s
     (payment,) = (await shop.overview(bob))["payments"]
     refund = await shop.stripe_post("/v1/refunds", payment_intent=payment["id"], amount="500")
     await shop.wait_until_idle()
-    right = await books(shop)
+    right = await stripe_copy(shop)
     quiet = await shop.rows(QUIET)
 
     untouched = await reconcile(shop)
@@ -76,12 +76,12 @@ async def test_reconciliation_repairs_changed_rows_and_reports_each_difference(s
     report = await reconcile(shop)
 
     assert report.for_people == []
-    assert set(words_of(report)) == {
+    assert set(report_lines(report)) == {
         f"subscription {hers['stripe_id']}: past_due here, active at Stripe",
         f"subscription {his['stripe_id']}: without print here, with print at Stripe",
         f"refund {refund['id']}: pending here, succeeded at Stripe",
     }
-    assert await books(shop) == right
+    assert await stripe_copy(shop) == right
     assert (await reconcile(shop)).differences == []
 
 
@@ -91,17 +91,17 @@ async def test_reconciliation_finds_lost_payments_of_a_correct_subscription(shop
     (payment,) = (await shop.overview(ada))["payments"]
     refund = await shop.stripe_post("/v1/refunds", payment_intent=payment["id"], amount="500")
     await shop.wait_until_idle()
-    right = await books(shop)
+    right = await stripe_copy(shop)
 
     await shop.execute("DELETE FROM refunds")
     await shop.execute("DELETE FROM payments")
     report = await reconcile(shop)
 
-    assert words_of(report) == [
+    assert report_lines(report) == [
         f"payment {payment['id']}: unknown here, 4900 usd at Stripe",
         f"refund {refund['id']}: unknown here, 500 usd of {payment['id']} succeeded at Stripe",
     ]
-    assert await books(shop) == right
+    assert await stripe_copy(shop) == right
 
 
 async def test_a_difference_that_a_refetch_cannot_repair_is_left_to_staff(shop: Shop) -> None:
@@ -109,14 +109,14 @@ async def test_a_difference_that_a_refetch_cannot_repair_is_left_to_staff(shop: 
     await shop.subscribe(ada)
     await shop.execute("UPDATE subscriptions SET stripe_id = 'sub_of_another_account'")
     await shop.execute("UPDATE subscribers SET stripe_customer_id = 'cus_of_another_account'")
-    before = await books(shop)
+    before = await stripe_copy(shop)
 
     report = await reconcile(shop)
 
     assert len(report.for_people) == len(report.differences) == 2
-    assert any(w == "subscription sub_of_another_account: active here, unknown at Stripe" for w in words_of(report))
-    assert any("who is no subscriber" in words for words in words_of(report))
-    assert await books(shop) == before
+    assert any(w == "subscription sub_of_another_account: active here, unknown at Stripe" for w in report_lines(report))
+    assert any("who is no subscriber" in words for words in report_lines(report))
+    assert await stripe_copy(shop) == before
     assert await shop.may_read(ada)
 
 

@@ -10,14 +10,14 @@ from tests.support.shop import START_TIME, Shop
 DAY_60_ENDS = START_TIME.replace(month=5, day=1, hour=5)  # midnight in Chicago, daylight saving time
 
 
-async def bought(shop: Shop, name: str = "ada", **more: object) -> str:
+async def subscribe(shop: Shop, name: str = "ada", **more: object) -> str:
     """Subscribe a reader, and return the id of their payment."""
     await shop.subscribe(shop.person(name), **more)  # type: ignore[arg-type]
     (payment,) = (await shop.overview(shop.person(name)))["payments"]
     return str(payment["id"])
 
 
-async def books(shop: Shop, payment: str) -> int:
+async def matching_refunds(shop: Shop, payment: str) -> int:
     """Return the refunds of a payment at Stripe, which must match ours."""
     at_stripe = sum(r["amount"] for r in (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"])
     ours = await shop.rows(
@@ -29,7 +29,7 @@ async def books(shop: Shop, payment: str) -> int:
 
 async def test_a_guarantee_refund_is_full_ends_access_and_cancels(shop: Shop) -> None:
     ada = shop.person()
-    payment = await bought(shop, print_edition=True)
+    payment = await subscribe(shop, print_edition=True)
     quote = await shop.quote(payment)
     assert (quote["allowed"], quote["amount"], quote["ends_access"]) == (
         True,
@@ -42,7 +42,7 @@ async def test_a_guarantee_refund_is_full_ends_access_and_cancels(shop: Shop) ->
     assert (refund.status_code, refund.json()["status"]) == (201, "succeeded"), refund.text
     assert (await shop.check(ada))["reason"] == "refunded"
     await shop.wait_until_idle()
-    assert await books(shop, payment) == 73_00
+    assert await matching_refunds(shop, payment) == 73_00
     (held,) = (await shop.overview(ada))["subscriptions"]
     assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     assert held["ended_by"] == "guarantee"
@@ -60,14 +60,14 @@ async def test_a_guarantee_refund_is_full_ends_access_and_cancels(shop: Shop) ->
 
 
 async def test_a_refund_is_allowed_on_day_60(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     await shop.advance_to(DAY_60_ENDS - timedelta(seconds=1))
 
     assert (await shop.request_refund(payment)).status_code == 201
 
 
 async def test_a_refund_is_rejected_on_day_61(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     await shop.advance_to(DAY_60_ENDS)
 
     quote = await shop.quote(payment)
@@ -76,11 +76,11 @@ async def test_a_refund_is_rejected_on_day_61(shop: Shop) -> None:
     assert (quote["allowed"], quote["reason"]) == (False, "outside_guarantee")
     assert (refused.status_code, refused.json()["code"]) == (409, "outside_guarantee")
     assert await shop.may_read(shop.person())
-    assert await books(shop, payment) == 0
+    assert await matching_refunds(shop, payment) == 0
 
 
 async def test_a_double_click_causes_one_refund(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
 
     answers = await asyncio.gather(*(shop.request_refund(payment, key="the-same-click") for _ in range(8)))
     await shop.wait_until_idle()
@@ -88,13 +88,13 @@ async def test_a_double_click_causes_one_refund(shop: Shop) -> None:
     assert {a.status_code for a in answers} <= {201, 409}
     assert len({a.json()["id"] for a in answers if a.status_code == 201}) == 1
     assert {a.json()["code"] for a in answers if a.status_code == 409} <= {"idempotency_key_in_use"}
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     again = await shop.request_refund(payment, key="the-same-click")
     assert (again.status_code, again.json()) == (201, next(a.json() for a in answers if a.status_code == 201))
 
 
 async def test_fifty_clicks_of_two_agents_cause_one_refund(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     agents = [shop.person("agent", roles=("support",)), shop.person("agnes", roles=("support",))]
 
     answers = await asyncio.gather(
@@ -107,36 +107,36 @@ async def test_fifty_clicks_of_two_agents_cause_one_refund(shop: Shop) -> None:
     ]  # 202: the request took longer than a lease, and a worker continued
     assert len(given) == 1
     assert {a.json()["code"] for a in answers if a not in given} <= {"refund_in_progress", "nothing_to_refund"}
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1
 
 
 @pytest.mark.parametrize("action", [{"action": "drop"}, {"action": "status", "status": 500}], ids=["lost", "a fault"])
 async def test_a_refund_is_paid_once_if_stripes_response_is_lost(shop: Shop, action: dict[str, object]) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     await shop.add_fault(method="POST", path="/v1/refunds", when="after", times=1, **action)
 
     refund = await shop.request_refund(payment)
     await shop.wait_until_idle()
 
     assert refund.status_code in {201, 202}, refund.text
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
 async def test_a_refund_that_failed_at_stripe_is_retried_under_another_key(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     await shop.add_fault(method="POST", path="/v1/refunds", when="before", action="status", status=500, times=3)
 
     refund = await shop.request_refund(payment)
     await shop.wait_until_idle()
 
     assert refund.status_code in {201, 202}, refund.text
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
 
 
 async def test_a_refund_is_completed_after_an_outage_of_stripe(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     fault = await shop.add_fault(method="*", path="/v1/*", when="before", action="drop", times=1000)
 
     refund = await shop.request_refund(payment)
@@ -147,12 +147,12 @@ async def test_a_refund_is_completed_after_an_outage_of_stripe(shop: Shop) -> No
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.wait_until_idle()
 
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
 async def test_the_guarantee_applies_once_per_reader(shop: Shop) -> None:
-    await shop.request_refund(await bought(shop))
+    await shop.request_refund(await subscribe(shop))
     await shop.wait_until_idle()
     await shop.subscribe(shop.person())
     paid = (await shop.overview(shop.person()))["payments"]
@@ -165,7 +165,7 @@ async def test_the_guarantee_applies_once_per_reader(shop: Shop) -> None:
 
 
 async def test_a_full_dashboard_refund_has_the_same_consequences(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
 
     await shop.stripe_post("/v1/refunds", payment_intent=payment)
     await shop.wait_until_idle()
@@ -176,7 +176,7 @@ async def test_a_full_dashboard_refund_has_the_same_consequences(shop: Shop) -> 
 
 
 async def test_a_payment_just_refunded_in_the_dashboard_is_not_refunded_again(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe_post("/v1/refunds", payment_intent=payment)
 
@@ -187,12 +187,12 @@ async def test_a_payment_just_refunded_in_the_dashboard_is_not_refunded_again(sh
     assert tuple(row.values()) == ("failed", "nothing_to_refund", None)
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
     await shop.wait_until_idle()
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     assert (await shop.check(shop.person()))["reason"] == "refunded"
 
 
 async def test_a_partial_dashboard_refund_reduces_only_the_refundable_amount(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
 
     await shop.stripe_post("/v1/refunds", payment_intent=payment, amount="1000")
     await shop.wait_until_idle()
@@ -203,7 +203,7 @@ async def test_a_partial_dashboard_refund_reduces_only_the_refundable_amount(sho
     assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed")
     assert (await shop.request_refund(payment, amount=39_00, key="click-2")).status_code == 201
     await shop.wait_until_idle()
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ async def test_a_partial_dashboard_refund_reduces_only_the_refundable_amount(sho
 async def test_an_invalid_refund_request_moves_no_money(
     shop: Shop, change: dict[str, object], status: int, code: str
 ) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     body = {
         "payment": payment,
         "basis": "guarantee",
@@ -235,12 +235,12 @@ async def test_an_invalid_refund_request_moves_no_money(
     refused = await shop.post("/v1/support/refunds", shop.agent, body, **{"Idempotency-Key": "k"})
 
     assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
-    assert await books(shop, payment) == 0
+    assert await matching_refunds(shop, payment) == 0
     assert await shop.may_read(shop.person())
 
 
 async def test_a_refund_requires_a_key_that_belongs_to_one_request(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     body = {
         "payment": payment,
         "basis": "guarantee",
@@ -256,18 +256,18 @@ async def test_a_refund_requires_a_key_that_belongs_to_one_request(shop: Shop) -
 
 
 async def test_a_refund_requires_the_support_role(shop: Shop) -> None:
-    payment = await bought(shop)
+    payment = await subscribe(shop)
 
     refused = await shop.request_refund(payment, by=shop.person())
 
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
     assert (await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.person())).status_code == 403
-    assert await books(shop, payment) == 0
+    assert await matching_refunds(shop, payment) == 0
 
 
 async def test_a_reader_can_refund_their_own_payment_once(shop: Shop) -> None:
     ada = shop.person()
-    payment = await bought(shop)
+    payment = await subscribe(shop)
     quote = (await shop.get("/v1/me/refund-quote", ada)).json()
     assert (quote["payment"], quote["allowed"], quote["amount"]["amount"]) == (payment, True, 49_00)
 
@@ -278,7 +278,7 @@ async def test_a_reader_can_refund_their_own_payment_once(shop: Shop) -> None:
     await shop.wait_until_idle()
 
     assert len([click for click in clicks if click.status_code in {201, 202}]) == 1
-    assert await books(shop, payment) == 49_00
+    assert await matching_refunds(shop, payment) == 49_00
     assert (await shop.check(ada))["reason"] == "refunded"
     after = (await shop.get("/v1/me/refund-quote", ada)).json()
     assert (after["allowed"], after["reason"]) == (False, "nothing_to_refund")

@@ -5,24 +5,24 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.journeys.refunds.test_paid_once import readers, supervisors, waits
+from tests.journeys.refunds.test_paid_once import readers, request_pending_goodwill, supervisors
 from tests.support.crashes import kill_and_restart
 from tests.support.refunds import GOODWILL, UNSERVED, check_books, decide_refund, request_refund
 from tests.support.shop import Person, Shop
 
-Moment = tuple[str, str, str]
+Step = tuple[str, str, str]
 Read = tuple[Person, str, int]  # a reader, their payment, and the value of its unserved issues
-ASKED: Moment = ("GET", "/v1/payment_intents/*", "before")
-UNPAID: Moment = ("POST", "/v1/refunds", "before")
-PAID: Moment = ("POST", "/v1/refunds", "after")
-UNCREDITED: Moment = ("POST", "/v1/credit_notes", "before")
-CREDITED: Moment = ("POST", "/v1/credit_notes", "after")
-UNCANCELLED: Moment = ("DELETE", "/v1/subscriptions/*", "before")
-CANCELLED: Moment = ("DELETE", "/v1/subscriptions/*", "after")
+ASKED: Step = ("GET", "/v1/payment_intents/*", "before")
+UNPAID: Step = ("POST", "/v1/refunds", "before")
+PAID: Step = ("POST", "/v1/refunds", "after")
+UNCREDITED: Step = ("POST", "/v1/credit_notes", "before")
+CREDITED: Step = ("POST", "/v1/credit_notes", "after")
+UNCANCELLED: Step = ("DELETE", "/v1/subscriptions/*", "before")
+CANCELLED: Step = ("DELETE", "/v1/subscriptions/*", "after")
 PAYING = (ASKED, UNPAID, PAID, UNCREDITED, CREDITED)
 
 
-async def asks_and_dies(shop: Shop, payment: str, basis: str, amount: int, moment: Moment, *, key: str) -> None:
+async def request_and_kill(shop: Shop, payment: str, basis: str, amount: int, moment: Step, *, key: str) -> None:
     """Request a refund, kill the service, and request it again."""
     method, path, when = moment
     fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
@@ -33,7 +33,7 @@ async def asks_and_dies(shop: Shop, payment: str, basis: str, amount: int, momen
     await shop.wait_until_idle()
 
 
-async def is_over(shop: Shop, reader: Person) -> None:
+async def check_ended(shop: Shop, reader: Person) -> None:
     """Check that a reader's access ended and their subscription was canceled at Stripe."""
     assert (await shop.check(reader))["reason"] == "refunded"
     (held,) = (await shop.overview(reader))["subscriptions"]
@@ -41,28 +41,28 @@ async def is_over(shop: Shop, reader: Person) -> None:
     assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
 
-async def unserved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment]) -> None:
+async def refund_unserved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Step]) -> None:
     """Refund unserved issues, to one reader for each step."""
     for (reader, payment, worth), moment in zip(read, moments, strict=True):
-        await asks_and_dies(shop, payment, UNSERVED, worth, moment, key=payment)
+        await request_and_kill(shop, payment, UNSERVED, worth, moment, key=payment)
         assert await check_books(shop, payment) == worth, moment
-        await is_over(shop, reader)
+        await check_ended(shop, reader)
 
 
-async def in_parts_at(shop: Shop, read: Read, moments: Sequence[Moment]) -> None:
+async def refund_in_parts_at(shop: Shop, read: Read, moments: Sequence[Step]) -> None:
     """Refund a payment in parts, and kill the service during each."""
     reader, payment, _ = read
     for number, moment in enumerate(moments, start=1):
-        await asks_and_dies(shop, payment, GOODWILL, 5_00, moment, key=f"part-{number}")
+        await request_and_kill(shop, payment, GOODWILL, 5_00, moment, key=f"part-{number}")
         assert await check_books(shop, payment) == number * 5_00, moment
     assert await shop.may_read(reader)
 
 
-async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment]) -> None:
+async def approve_at(shop: Shop, read: Sequence[Read], moments: Sequence[Step]) -> None:
     """Approve a refund, and kill the service before or after the payment."""
     boss, chief = supervisors(shop)
     for (reader, payment, _), (method, path, when) in zip(read, moments, strict=True):
-        refund = await waits(shop, payment, 40_00, key=payment)
+        refund = await request_pending_goodwill(shop, payment, 40_00, key=payment)
         fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
         click = asyncio.create_task(decide_refund(shop, refund, "approve", boss))
         await kill_and_restart(shop, fault, click=click)
@@ -84,23 +84,23 @@ async def approved_at(shop: Shop, read: Sequence[Read], moments: Sequence[Moment
 async def test_each_basis_and_an_approval_are_paid_once_if_killed_at_critical_steps(killable_shop: Shop) -> None:
     ada, bea, cyd = await readers(killable_shop, "ada", "bea", "cyd")
 
-    await unserved_at(killable_shop, [ada], [PAID])
-    await in_parts_at(killable_shop, bea, [PAID])
-    await approved_at(killable_shop, [cyd], [ASKED])
+    await refund_unserved_at(killable_shop, [ada], [PAID])
+    await refund_in_parts_at(killable_shop, bea, [PAID])
+    await approve_at(killable_shop, [cyd], [ASKED])
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("moment", [*PAYING, UNCANCELLED, CANCELLED], ids=" ".join)
-async def test_unserved_issues_are_refunded_once_if_killed_at_any_step(killable_shop: Shop, moment: Moment) -> None:
-    await unserved_at(killable_shop, await readers(killable_shop, "ada"), [moment])
+async def test_unserved_issues_are_refunded_once_if_killed_at_any_step(killable_shop: Shop, moment: Step) -> None:
+    await refund_unserved_at(killable_shop, await readers(killable_shop, "ada"), [moment])
 
 
 @pytest.mark.soak
 async def test_each_goodwill_refund_is_paid_once_if_killed_at_any_step(killable_shop: Shop) -> None:
     (ada,) = await readers(killable_shop, "ada")
-    await in_parts_at(killable_shop, ada, PAYING)
+    await refund_in_parts_at(killable_shop, ada, PAYING)
 
 
 @pytest.mark.soak
 async def test_an_approved_refund_is_paid_once_if_killed_at_any_step(killable_shop: Shop) -> None:
-    await approved_at(killable_shop, await readers(killable_shop, *(f"reader-{n}" for n in range(len(PAYING)))), PAYING)
+    await approve_at(killable_shop, await readers(killable_shop, *(f"reader-{n}" for n in range(len(PAYING)))), PAYING)

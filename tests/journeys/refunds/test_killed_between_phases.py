@@ -7,7 +7,7 @@ import pytest
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
-MOMENTS = [
+STEPS = [
     pytest.param("POST", "/v1/refunds", "before", id="intent stored, not paid"),
     pytest.param("POST", "/v1/refunds", "after", id="paid, not recorded"),
     pytest.param("POST", "/v1/credit_notes", "before", id="access ended, no credit note"),
@@ -17,7 +17,7 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "when"), MOMENTS)
+@pytest.mark.parametrize(("method", "path", "when"), STEPS)
 async def test_a_refund_is_completed_once_if_killed_between_two_phases(
     killable_shop: Shop, method: str, path: str, when: str
 ) -> None:

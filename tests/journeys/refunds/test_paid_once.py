@@ -19,7 +19,7 @@ from tests.support.refunds import (
 from tests.support.shop import Person, Shop
 
 LATER = datetime(2026, 8, 15, 18, tzinfo=UTC)  # the guarantee has expired, and some issues are served
-IN_THE_WAY = {"refund_in_progress", "quote_changed", "nothing_to_refund"}
+CONFLICTS = {"refund_in_progress", "quote_changed", "nothing_to_refund"}
 LOST: tuple[dict[str, object], ...] = ({"action": "drop"}, {"action": "status", "status": 500})
 
 
@@ -47,16 +47,16 @@ def supervisors(shop: Shop) -> list[Person]:
     return [shop.person(name, roles=("supervisor",)) for name in ("boss", "chief")]
 
 
-def given(answers: list[httpx2.Response]) -> list[httpx2.Response]:
+def accepted(answers: list[httpx2.Response]) -> list[httpx2.Response]:
     """Return the successful responses; every other one must have a reason."""
     refused = [answer for answer in answers if answer.status_code == 409]
-    assert {answer.json()["code"] for answer in refused} <= IN_THE_WAY, [answer.text for answer in refused]
+    assert {answer.json()["code"] for answer in refused} <= CONFLICTS, [answer.text for answer in refused]
     moved = [answer for answer in answers if answer not in refused]
     assert {answer.status_code for answer in moved} <= {201, 202}, [answer.text for answer in moved]
     return moved
 
 
-async def waits(shop: Shop, payment: str, amount: int, *, key: str = "asks") -> str:
+async def request_pending_goodwill(shop: Shop, payment: str, amount: int, *, key: str = "asks") -> str:
     """Request goodwill above the limit of one person."""
     asked = await request_refund(shop, payment, GOODWILL, amount, key=key)
     assert (asked.status_code, asked.json()["status"]) == (202, "awaiting_approval"), asked.text
@@ -77,7 +77,7 @@ async def test_fifty_clicks_of_two_agents_cause_one_refund_on_each_basis(shop: S
     )
     await shop.wait_until_idle()
 
-    assert (len(given(clicks[:50])), len(given(clicks[50:]))) == (1, 1)
+    assert (len(accepted(clicks[:50])), len(accepted(clicks[50:]))) == (1, 1)
     assert (await check_books(shop, of_ada), await check_books(shop, of_bea)) == (worth, 10_00)
     assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 2
     assert (await shop.check(ada))["reason"] == "refunded"
@@ -99,7 +99,7 @@ async def test_a_lost_response_causes_one_refund_on_each_basis(shop: Shop) -> No
 
     for number, lost in enumerate(LOST):
         (one, payment, worth), (other, in_parts, _) = unserved[number], unserved[number + 2]
-        waiting = await waits(shop, in_parts, 30_00, key=f"asks-{number}")
+        waiting = await request_pending_goodwill(shop, in_parts, 30_00, key=f"asks-{number}")
         for basis, paid, amount in ((UNSERVED, payment, worth), (GOODWILL, in_parts, 7_00), (GOODWILL, in_parts, 7_00)):
             await shop.add_fault(method="POST", path="/v1/refunds", when="after", times=1, **lost)
             key = f"{number}-{amount}-{len(await shop.stripe_requests('POST', '/v1/refunds'))}"
@@ -126,7 +126,7 @@ async def test_only_one_of_several_concurrent_decisions_counts(shop: Shop) -> No
 
     for number, one in enumerate(people):
         (payment,) = await payment_ids(shop, one)
-        refund = await waits(shop, payment, 30_00, key=f"asks-{number}")
+        refund = await request_pending_goodwill(shop, payment, 30_00, key=f"asks-{number}")
         words = [("approve", boss), ("approve", chief), ("reject", boss), ("reject", chief)] * 3
         words = words[number:] + words[:number]
         answers = await asyncio.gather(
@@ -162,7 +162,7 @@ async def test_fifty_approvals_by_two_supervisors_cause_one_payment(shop: Shop) 
     ada = shop.person()
     await shop.subscribe(ada)
     (payment,) = await payment_ids(shop, ada)
-    refund = await waits(shop, payment, 30_00)
+    refund = await request_pending_goodwill(shop, payment, 30_00)
     both = supervisors(shop)
 
     answers = await asyncio.gather(
@@ -170,11 +170,11 @@ async def test_fifty_approvals_by_two_supervisors_cause_one_payment(shop: Shop) 
     )
     await shop.wait_until_idle()
 
-    told: dict[Any, set[int]] = {
+    responses: dict[Any, set[int]] = {
         by.sub: {answer.status_code for i, answer in enumerate(answers) if both[i % 2] is by} for by in both
     }
     decided = (await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json()["decided_by"]
-    assert {frozenset(told.pop(decided.removeprefix("staff:"))) <= {201, 202}} == {True}
-    assert set(*told.values()) == {409}
+    assert {frozenset(responses.pop(decided.removeprefix("staff:"))) <= {201, 202}} == {True}
+    assert set(*responses.values()) == {409}
     assert await check_books(shop, payment) == 30_00
     assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.disputes.test_disputes import bought, support, why
+from tests.journeys.disputes.test_disputes import access_reason, subscribe, support_list
 from tests.support.refunds import GOODWILL, GUARANTEE, check_books, get_quotes, request_refund
 from tests.support.shop import TIMEOUT, Shop
 
-PENDS = "4000000000007726"
+PENDING_CARD = "4000000000007726"
 
 
-async def bank_says(shop: Shop, refund: str, status: str) -> None:
+async def set_refund_status(shop: Shop, refund: str, status: str) -> None:
     """Change the status of a refund at the bank; the event about it is lost."""
     await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     done = await shop.stripe.post(f"/_sandbox/refunds/{refund}", json={"status": status})
@@ -22,7 +22,7 @@ async def bank_says(shop: Shop, refund: str, status: str) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
 
 
-async def an_hour_passes(shop: Shop, status: str) -> None:
+async def run_hourly_check(shop: Shop, status: str) -> None:
     """Make the hourly check of a pending refund due, and wait until it is done."""
     (waits,) = await shop.rows("SELECT due_at - now() AS left FROM refunds WHERE due_at IS NOT NULL")
     assert timedelta(minutes=30) < waits["left"] <= timedelta(hours=1)
@@ -31,7 +31,7 @@ async def an_hour_passes(shop: Shop, status: str) -> None:
     await shop.wait_until_idle()
 
 
-async def shown(shop: Shop, refund: str) -> dict[str, Any]:
+async def read_refund(shop: Shop, refund: str) -> dict[str, Any]:
     return dict((await shop.get(f"/v1/support/refunds/{refund}", shop.agent)).json())
 
 
@@ -40,7 +40,7 @@ async def test_a_pending_refund_ends_access_and_is_checked_every_hour(
 ) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
     ada = shop.person()
-    payment = await bought(shop, ada, card=PENDS)
+    payment = await subscribe(shop, ada, card=PENDING_CARD)
 
     answer = await request_refund(shop, payment, GUARANTEE, 49_00, key="click")
     await shop.wait_until_idle()
@@ -48,27 +48,27 @@ async def test_a_pending_refund_ends_access_and_is_checked_every_hour(
     (stripe_id,) = [r["id"] for r in (await shop.stripe_get("/v1/refunds"))["data"]]
 
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
-    assert await why(shop, ada) == (False, "refunded")
+    assert await access_reason(shop, ada) == (False, "refunded")
     quotes = await get_quotes(shop, payment)
     assert {basis: quotes[basis]["reason"] for basis in (GUARANTEE, GOODWILL)} == {
         GUARANTEE: "nothing_to_refund",
         GOODWILL: "nothing_to_refund",
     }
-    assert [one["id"] for one in await support(shop, "refunds", status="pending")] == [refund]
+    assert [one["id"] for one in await support_list(shop, "refunds", status="pending")] == [refund]
     (held,) = (await shop.overview(ada))["subscriptions"]
     assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
 
-    await bank_says(shop, stripe_id, "requires_action")
-    await an_hour_passes(shop, "requires_action")
-    assert [one["id"] for one in await support(shop, "refunds", status="requires_action")] == [refund]
+    await set_refund_status(shop, stripe_id, "requires_action")
+    await run_hourly_check(shop, "requires_action")
+    assert [one["id"] for one in await support_list(shop, "refunds", status="requires_action")] == [refund]
     (of_reader,) = (await shop.overview(ada))["refunds"]
     assert of_reader["status"] == "requires_action"
     again = await request_refund(shop, payment, GUARANTEE, 49_00, key="another")
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_refund")
 
-    await bank_says(shop, stripe_id, "succeeded")
-    await an_hour_passes(shop, "succeeded")
-    assert (await shown(shop, refund))["status"] == "succeeded"
+    await set_refund_status(shop, stripe_id, "succeeded")
+    await run_hourly_check(shop, "succeeded")
+    assert (await read_refund(shop, refund))["status"] == "succeeded"
     assert await check_books(shop, payment) == 49_00
     assert await shop.rows("SELECT id FROM refunds WHERE due_at IS NOT NULL") == [], (
         "a final refund is not checked again"
@@ -86,34 +86,34 @@ async def test_a_failed_refund_is_shown_to_staff_and_can_be_repeated(
 ) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"refund_seconds": 30 * 86400})
     ada = shop.person()
-    payment = await bought(shop, ada, card=PENDS)
+    payment = await subscribe(shop, ada, card=PENDING_CARD)
     refund = (await request_refund(shop, payment, GUARANTEE, 49_00, key="click")).json()["id"]
     await shop.wait_until_idle()
     (first,) = (await shop.stripe_get("/v1/refunds"))["data"]
 
     for status in path:
-        await bank_says(shop, first["id"], status)
-        await an_hour_passes(shop, status)
+        await set_refund_status(shop, first["id"], status)
+        await run_hourly_check(shop, status)
 
-    assert (await shown(shop, refund))["status"] == end
-    assert [(item["kind"], item["id"]) for item in await support(shop, "attention")] == [("refund_failed", refund)]
-    assert await why(shop, ada) == (False, "refunded"), "matches what the reader was shown"
+    assert (await read_refund(shop, refund))["status"] == end
+    assert [(item["kind"], item["id"]) for item in await support_list(shop, "attention")] == [("refund_failed", refund)]
+    assert await access_reason(shop, ada) == (False, "refunded"), "matches what the reader was shown"
     assert (await get_quotes(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
     given = await request_refund(shop, payment, GUARANTEE, 49_00, key="again")
     await shop.wait_until_idle()
     assert given.status_code == 201, given.text
-    assert await support(shop, "attention") == []
+    assert await support_list(shop, "attention") == []
     # The credit note of the first refund stays and serves for the second.
     (note,) = (await shop.stripe_get("/v1/credit_notes"))["data"]
-    assert (await shown(shop, given.json()["id"]))["credit_note"] == note["id"]
+    assert (await read_refund(shop, given.json()["id"]))["credit_note"] == note["id"]
     assert sorted(r["status"] for r in (await shop.stripe_get("/v1/refunds"))["data"]) == sorted([end, "pending"])
-    told = await shop.rows("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY id", refund)
-    assert [row["action"] for row in told] == ["refund.requested", "refund.confirmed", "refund.failed"]
+    entries = await shop.rows("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY id", refund)
+    assert [row["action"] for row in entries] == ["refund.requested", "refund.confirmed", "refund.failed"]
 
 
 async def test_a_manual_refund_at_stripe_is_credited_and_audited(shop: Shop) -> None:
     ada, bea, cyd = (shop.person(name) for name in ("ada", "bea", "cyd"))
-    whole, part, noted = [await bought(shop, one) for one in (ada, bea, cyd)]
+    whole, part, noted = [await subscribe(shop, one) for one in (ada, bea, cyd)]
 
     await shop.stripe_post("/v1/refunds", payment_intent=whole)
     await shop.stripe_post("/v1/refunds", payment_intent=part, amount="1000")
@@ -129,12 +129,12 @@ async def test_a_manual_refund_at_stripe_is_credited_and_audited(shop: Shop) -> 
     assert {(row["basis"], row["requested_by"]) for row in rows} == {("dashboard", "stripe")}
     assert {row["payment_id"]: row["credit_note_id"] for row in rows}[noted] == by_hand["id"]
     assert len((await shop.stripe_get("/v1/credit_notes"))["data"]) == 3
-    told = await shop.rows("SELECT actor, action, reason, after FROM audit_log WHERE action LIKE 'refund.%'")
-    assert {(row["actor"], row["action"], row["reason"]) for row in told} == {
+    entries = await shop.rows("SELECT actor, action, reason, after FROM audit_log WHERE action LIKE 'refund.%'")
+    assert {(row["actor"], row["action"], row["reason"]) for row in entries} == {
         ("stripe", "refund.confirmed", "made_in_stripe")
     }
-    assert sorted('"ended": true' in row["after"] for row in told) == [False, True, True]
-    assert [await why(shop, one) for one in (ada, bea, cyd)] == [
+    assert sorted('"ended": true' in row["after"] for row in entries) == [False, True, True]
+    assert [await access_reason(shop, one) for one in (ada, bea, cyd)] == [
         (False, "refunded"),
         (True, "paid_term"),
         (False, "refunded"),
@@ -153,7 +153,7 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
     shop: Shop,
 ) -> None:
     ada, bea = shop.person(), shop.person("bea")
-    payment, other = await bought(shop, ada), await bought(shop, bea)
+    payment, other = await subscribe(shop, ada), await subscribe(shop, bea)
     fault = await shop.add_fault(
         method="POST", path="/v1/credit_notes", when="before", action="status", status=400, times=None
     )
@@ -167,10 +167,10 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
                 "UPDATE refunds SET due_at = now(), attempts = 20 WHERE attention IS NULL AND due_at > now()"
             )
             await asyncio.sleep(0.05)
-    items = await support(shop, "attention")
+    items = await support_list(shop, "attention")
     assert {(item["kind"], item["payment"]) for item in items} == {("credit_note", payment), ("credit_note", other)}
     assert all("Stripe declined the credit note" in item["why"] for item in items)
-    attended = await support(shop, "refunds", attention="true")
+    attended = await support_list(shop, "refunds", attention="true")
     assert {one["payment"] for one in attended} == {payment, other}
 
     (seen_to,) = [item["id"] for item in items if item["payment"] == other]
@@ -185,5 +185,5 @@ async def test_a_declined_credit_note_is_retried_every_hour_until_resolved(
     await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
     await shop.wait_until("SELECT count(*) = 1 FROM refunds WHERE credit_note_id IS NOT NULL AND attention IS NULL")
     await shop.wait_until_idle()
-    assert await support(shop, "attention") == []
+    assert await support_list(shop, "attention") == []
     assert await check_books(shop, payment) == 10_00

@@ -17,7 +17,7 @@ import pytest
 
 from tests.journeys.lifecycle.test_issues import two_years
 from tests.journeys.refunds.test_paid_once import agents, supervisors
-from tests.journeys.refunds.test_several_payments import adds_print
+from tests.journeys.refunds.test_several_payments import add_print
 from tests.support.randomness import seeded_random
 from tests.support.refunds import (
     GOODWILL,
@@ -35,7 +35,7 @@ QUICK, MANY = 5, 16
 STEPS, AT_ONCE = 3, 3
 LATER = datetime(2026, 9, 1, 18, tzinfo=UTC)
 # Expected error codes: rules, never server errors.
-TOLD = {
+EXPECTED_CODES = {
     "refund_in_progress", "quote_changed", "nothing_to_refund", "nothing_unserved", "outside_guarantee", "guarantee_used",
     "not_the_first_payment", "payment_disputed", "refund_too_large", "own_request", "not_awaiting_approval",
     "idempotency_key_in_use", "paid_by_credit", "refund_refused", "already_ended",
@@ -51,7 +51,7 @@ class History:
         self.payments: dict[str, Person] = {}
         self.clicks = 0
 
-    async def opens(self, readers: int) -> None:
+    async def start(self, readers: int) -> None:
         """Subscribe readers, some with print at once and some later, and import the calendar."""
         await two_years(self.shop)
         for number in range(readers):
@@ -62,17 +62,17 @@ class History:
         for reader in self.readers:
             (held,) = (await self.shop.overview(reader))["subscriptions"]
             if not held["print_edition"] and self.chance.random() < 0.5:
-                await adds_print(self.shop, reader)
+                await add_print(self.shop, reader)
             self.payments |= dict.fromkeys(await payment_ids(self.shop, reader), reader)
 
-    async def goes_on(self) -> None:
+    async def run_actions(self) -> None:
         """Run several random actions on each payment concurrently."""
-        doings = [self.happens(payment) for payment in self.payments for _ in range(AT_ONCE)]
+        doings = [self.run_action(payment) for payment in self.payments for _ in range(AT_ONCE)]
         self.chance.shuffle(doings)
         await asyncio.gather(*doings)
         await self.shop.wait_until_idle()
 
-    async def happens(self, payment: str) -> None:
+    async def run_action(self, payment: str) -> None:
         """Run one random action, or the same click twice."""
         doing: Callable[[str], Awaitable[None]] = self.chance.choice(
             [
@@ -159,7 +159,7 @@ class History:
                 method="POST", path=path, when=self.chance.choice(("before", "after")), times=1, **fault
             )
 
-    async def balances(self) -> None:
+    async def check_books(self) -> None:
         """Compare our records with Stripe's for each payment, and each reader's access with them."""
         for payment in self.payments:
             await check_books(self.shop, payment)
@@ -194,26 +194,26 @@ class History:
 
 def check(answer: httpx2.Response) -> None:
     """Check that no response was a server error."""
-    assert answer.status_code in {200, 201, 202} or answer.json()["code"] in TOLD, answer.text
+    assert answer.status_code in {200, 201, 202} or answer.json()["code"] in EXPECTED_CODES, answer.text
 
 
-async def lives(shop: Shop, readers: int) -> None:
+async def run_history(shop: Shop, readers: int) -> None:
     history = History(shop, seeded_random())
-    await history.opens(readers)
+    await history.start(readers)
     for step in range(STEPS):
         if step == STEPS - 1:
             await shop.advance_to(LATER)  # the guarantee has expired
         await history.faults()
-        await history.goes_on()
-        await history.balances()
+        await history.run_actions()
+        await history.check_books()
 
 
 async def test_random_refund_histories_end_with_matching_records(shop: Shop) -> None:
-    await lives(shop, QUICK)
+    await run_history(shop, QUICK)
 
 
 @pytest.fixture
-async def large(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def busy_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """Provide a shop with short leases, so that workers and clicks conflict more often."""
     async with open_shop(database, sandbox, issuer, lease=timedelta(seconds=1)) as opened:
         yield opened
@@ -222,5 +222,5 @@ async def large(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(40))
-async def test_many_random_refund_histories_end_with_matching_records(large: Shop, chunk: int) -> None:
-    await lives(large, MANY)
+async def test_many_random_refund_histories_end_with_matching_records(busy_shop: Shop, chunk: int) -> None:
+    await run_history(busy_shop, MANY)

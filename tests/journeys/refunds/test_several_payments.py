@@ -4,12 +4,12 @@ import asyncio
 from datetime import timedelta
 
 from tests.journeys.lifecycle.test_issues import two_years
-from tests.journeys.refunds.test_paid_once import LATER, agents, given
+from tests.journeys.refunds.test_paid_once import LATER, accepted, agents
 from tests.support.refunds import GOODWILL, GUARANTEE, UNSERVED, check_books, get_quotes, payment_ids, request_refund
 from tests.support.shop import START_TIME, Person, Shop
 
 
-async def adds_print(shop: Shop, reader: Person) -> tuple[str, str]:
+async def add_print(shop: Shop, reader: Person) -> tuple[str, str]:
     """Add print within the term and pay for it; return the payments, that of print last."""
     (held,) = (await shop.overview(reader))["subscriptions"]
     (price,) = (await shop.stripe_get("/v1/prices", product="newsstand_annual_print"))["data"]
@@ -27,7 +27,7 @@ async def status_of(shop: Shop, reader: Person) -> str:
     return str((await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"])
 
 
-async def parts_of(shop: Shop, payment: str, basis: str) -> dict[str, int]:
+async def quoted_parts(shop: Shop, payment: str, basis: str) -> dict[str, int]:
     quote = (await get_quotes(shop, payment))[basis]
     return {part["payment"]: part["amount"]["amount"] for part in quote["parts"]}
 
@@ -39,7 +39,7 @@ async def readers_with_print(shop: Shop, *names: str) -> list[tuple[Person, str,
         await shop.subscribe(one)
     await two_years(shop)
     await shop.advance_to(START_TIME + timedelta(days=30))
-    return [(one, *await adds_print(shop, one)) for one in people]
+    return [(one, *await add_print(shop, one)) for one in people]
 
 
 async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) -> None:
@@ -47,7 +47,7 @@ async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) ->
         shop, "ada", "bea", "cyd"
     )
     both = {first: 49_00, later: 22_03}
-    assert await parts_of(shop, first, GUARANTEE) == await parts_of(shop, later, GUARANTEE) == both
+    assert await quoted_parts(shop, first, GUARANTEE) == await quoted_parts(shop, later, GUARANTEE) == both
 
     # Two agents refund one payment each: the guarantee covers both.
     desk = agents(shop)
@@ -59,7 +59,7 @@ async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) ->
     )
     await shop.wait_until_idle()
 
-    (only,) = given(clicks)
+    (only,) = accepted(clicks)
     assert only.json()["total"]["amount"] == 71_03
     assert {part["payment"]: part["amount"]["amount"] for part in only.json()["parts"]} == both
     assert (await check_books(shop, first), await check_books(shop, later)) == (49_00, 22_03)
@@ -70,7 +70,7 @@ async def test_the_guarantee_refunds_both_payments_of_a_term_once(shop: Shop) ->
     assert (await request_refund(shop, printed, GOODWILL, 20_00, key="goodwill")).status_code == 201
     await shop.wait_until_idle()
     assert await shop.may_read(bea)
-    assert await parts_of(shop, paid, GUARANTEE) == {paid: 49_00, printed: 2_03}
+    assert await quoted_parts(shop, paid, GUARANTEE) == {paid: 49_00, printed: 2_03}
     stale = await request_refund(shop, paid, GUARANTEE, 71_03, key="stale")
     assert (stale.status_code, stale.json()["code"]) == (409, "quote_changed")
     assert (await request_refund(shop, printed, GUARANTEE, 51_03, key="rest")).status_code == 201
@@ -106,7 +106,7 @@ async def test_unserved_issues_of_both_payments_are_refunded_after_the_guarantee
     for payment in (first, later):
         quote = (await get_quotes(shop, payment))[UNSERVED]
         assert (quote["allowed"], quote["amount"]["amount"], quote["stops_print"]) == (True, worth, True)
-    parts = await parts_of(shop, first, UNSERVED)
+    parts = await quoted_parts(shop, first, UNSERVED)
 
     desk = agents(shop)
     clicks = await asyncio.gather(
@@ -117,7 +117,7 @@ async def test_unserved_issues_of_both_payments_are_refunded_after_the_guarantee
     )
     await shop.wait_until_idle()
 
-    assert len(given(clicks)) == 1
+    assert len(accepted(clicks)) == 1
     back = await check_books(shop, first), await check_books(shop, later)
     assert sum(back) == worth
     assert max(abs(back[0] - parts[first]), abs(back[1] - parts[later])) <= 1, "which part includes the rounded cent"

@@ -7,25 +7,25 @@ from tests.journeys.lifecycle.test_issues import circulation, two_years
 from tests.support.shop import START_TIME, Person, Shop
 
 
-async def gives(shop: Shop, to: str, **more: object) -> Any:
+async def give_comp(shop: Shop, to: str, **more: object) -> Any:
     """Give a comp as support."""
     body = {"subscriber": to, "plan": "annual", "reason": "a copy that never came", **more}
     return await shop.post("/v1/support/comps", shop.agent, body)
 
 
-async def taken_back(shop: Shop, comp: str, by: Person) -> int:
+async def revoke_comp(shop: Shop, comp: str, by: Person) -> int:
     """Revoke a comp; return the status."""
     return (await shop.http.delete(f"/v1/support/comps/{comp}", headers=dict(by.headers))).status_code
 
 
 async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
-    given = await gives(shop, "ada", until="2026-06-01T05:00:00Z")
+    given = await give_comp(shop, "ada", until="2026-06-01T05:00:00Z")
     assert given.status_code == 201, given.text
     ada = shop.person()
     assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": "2026-06-01T05:00:00Z"}
     assert (await shop.check(ada, "print_edition"))["reason"] == "not_included"
     await shop.subscribe(ada)
-    second = (await gives(shop, "ada", until="2028-01-01T00:00:00Z")).json()
+    second = (await give_comp(shop, "ada", until="2028-01-01T00:00:00Z")).json()
     held = (await shop.get("/v1/me/entitlements", ada)).json()
     assert held["features"]["archive"] == {
         "until": "2028-01-01T00:00:00Z",
@@ -33,10 +33,10 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
         "grant": f"grt_{second['id']}",
     }
 
-    assert await taken_back(shop, second["id"], ada) == 403
-    assert await taken_back(shop, second["id"], shop.agent) == 200
-    assert await taken_back(shop, second["id"], shop.agent) == 404
-    assert await taken_back(shop, given.json()["id"], shop.agent) == 200
+    assert await revoke_comp(shop, second["id"], ada) == 403
+    assert await revoke_comp(shop, second["id"], shop.agent) == 200
+    assert await revoke_comp(shop, second["id"], shop.agent) == 404
+    assert await revoke_comp(shop, given.json()["id"], shop.agent) == 200
 
     assert (await shop.check(ada))["reason"] == "paid_term"
     server = {"Authorization": f"Bearer {shop.server_key}"}
@@ -56,9 +56,9 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
 
 
 async def test_revoking_a_readers_only_comp_is_reported_to_edges(shop: Shop) -> None:
-    given = (await gives(shop, "bob", until="2027-01-01T00:00:00Z")).json()
+    given = (await give_comp(shop, "bob", until="2027-01-01T00:00:00Z")).json()
 
-    assert await taken_back(shop, given["id"], shop.agent) == 200
+    assert await revoke_comp(shop, given["id"], shop.agent) == 200
 
     assert (await shop.check(shop.person("bob")))["reason"] == "ended"
     feed = await shop.http.get("/v1/revocations", headers={"Authorization": f"Bearer {shop.server_key}"})
@@ -75,7 +75,7 @@ async def test_an_invalid_comp_is_rejected(shop: Shop) -> None:
         ({"until": "2027-01-01T00:00:00Z", "plan": "lifelong"}, 422, "unknown_plan"),
         ({"until": "2027-01-01T00:00:00Z", "reason": ""}, 422, "validation_failed"),
     ):
-        answer = await gives(shop, "ada", **body)
+        answer = await give_comp(shop, "ada", **body)
         assert (answer.status_code, answer.json()["code"]) == (status, code), body
     assert await shop.rows("SELECT 1 FROM subscribers") == []
 
@@ -98,7 +98,7 @@ async def test_the_history_of_a_refunded_reader_is_in_plain_words(shop: Shop) ->
 
 async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(shop: Shop) -> None:
     await two_years(shop)
-    given = await gives(shop, "ada", issues=3)
+    given = await give_comp(shop, "ada", issues=3)
     assert given.status_code == 201, given.text
     ada, mailed = shop.person(), {}
     for number in (5, 6, 7):  # issue 5 is the first after March 1
@@ -115,7 +115,7 @@ async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(sho
     await shop.advance_to(ends)
     assert (await shop.check(ada))["reason"] == "ended"
 
-    too_many = await gives(shop, "ada", issues=100)
+    too_many = await give_comp(shop, "ada", issues=100)
     assert (too_many.status_code, too_many.json()["code"]) == (409, "calendar_too_short")
     assert too_many.json()["planned"] == 48 - 6
     admin = shop.person("root", roles=("admin",))
@@ -127,7 +127,7 @@ async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(sho
 
 async def test_the_history_and_the_audit_log_name_the_staff_and_reason_of_a_comp(shop: Shop) -> None:
     await shop.open_checkout(shop.person("ada"))  # so that support finds her by email
-    first = (await gives(shop, "ada", until="2026-06-01T05:00:00Z")).json()["id"]
+    first = (await give_comp(shop, "ada", until="2026-06-01T05:00:00Z")).json()["id"]
     path = f"/v1/support/comps/{first}"
     gone = await shop.http.delete(path, params={"reason": "given by mistake"}, headers=dict(shop.agent.headers))
     assert gone.status_code == 200, gone.text
@@ -146,5 +146,5 @@ async def test_the_history_and_the_audit_log_name_the_staff_and_reason_of_a_comp
     for who, status in ((shop.person("ada"), 403), (shop.person("calla", roles=("circulation",)), 403)):
         body = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": "2026-06-01T05:00:00Z"}
         assert (await shop.post("/v1/support/comps", who, body)).status_code == status
-        assert await taken_back(shop, first, who) == status
-    assert await taken_back(shop, "cmp_nobody", shop.agent) == 404
+        assert await revoke_comp(shop, first, who) == status
+    assert await revoke_comp(shop, "cmp_nobody", shop.agent) == 404

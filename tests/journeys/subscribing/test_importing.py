@@ -11,7 +11,7 @@ from tests.support.reconciliation import reconcile
 from tests.support.shop import Person, Shop
 
 
-async def subscribed_before(shop: Shop, email: str, **metadata: str) -> str:
+async def create_former_subscriber(shop: Shop, email: str, **metadata: str) -> str:
     """Create a customer with a subscription, as a former system would. Return the customer."""
     fields = {f"metadata[{name}]": value for name, value in metadata.items()}
     customer = await shop.stripe_post("/v1/customers", email=email, name="Early Bird", test_clock=shop.clock, **fields)
@@ -26,12 +26,12 @@ async def subscribed_before(shop: Shop, email: str, **metadata: str) -> str:
     return str(customer["id"])
 
 
-def signed_in(shop: Shop, sub: str, email: str, **claims: object) -> Person:
+def sign_in(shop: Shop, sub: str, email: str, **claims: object) -> Person:
     token = shop.issuer.token(sub, email=email, claims=claims)
     return Person(sub, email, {"Authorization": f"Bearer {token}"})
 
 
-async def imports(shop: Shop, **subs: str) -> Report:
+async def run_import(shop: Shop, **subs: str) -> Report:
     return await reconcile(
         shop, kind=IMPORT, importing=Importing(subs={customer: sub for sub, customer in subs.items()})
     )
@@ -39,10 +39,10 @@ async def imports(shop: Shop, **subs: str) -> Report:
 
 async def test_subscribers_are_imported_by_file_metadata_or_verified_email(shop: Shop, tmp_path: Path) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
-    by_file = await subscribed_before(shop, "fay@example.com")
-    await subscribed_before(shop, "mel@example.com", newsstand_sub="mel")
-    by_address = await subscribed_before(shop, "Vera@Example.com")
-    refunded = await subscribed_before(shop, "rex@example.com", newsstand_sub="rex")
+    by_file = await create_former_subscriber(shop, "fay@example.com")
+    await create_former_subscriber(shop, "mel@example.com", newsstand_sub="mel")
+    by_address = await create_former_subscriber(shop, "Vera@Example.com")
+    refunded = await create_former_subscriber(shop, "rex@example.com", newsstand_sub="rex")
     (paid,) = (await shop.stripe_get("/v1/payment_intents", customer=refunded))["data"]
     await shop.stripe_post("/v1/refunds", payment_intent=paid["id"])
     file = tmp_path / "subs.csv"
@@ -53,15 +53,15 @@ async def test_subscribers_are_imported_by_file_metadata_or_verified_email(shop:
     status, said, wrong = await newsstand(shop.settings, "import", "stripe", "--json", "--subs", str(file))
     assert said, wrong
     await shop.wait_until_idle()
-    again = await imports(shop, fay=by_file)
+    again = await run_import(shop, fay=by_file)
 
     assert status == 0
     done = json.loads(said)["looked_at"]
     assert [counts["subscribers"] for counts in (preview.sweep.counts, done, again.sweep.counts)] == [4, 4, 0]
-    fay, mel, rex = (signed_in(shop, sub, f"{sub}@example.com") for sub in ("fay", "mel", "rex"))
+    fay, mel, rex = (sign_in(shop, sub, f"{sub}@example.com") for sub in ("fay", "mel", "rex"))
     assert (await shop.may_read(fay), await shop.may_read(mel)) == (True, True)
     assert (await shop.check(rex))["reason"] == "refunded"
-    vera = signed_in(shop, "vera", "vera@example.com", email_verified=True)
+    vera = sign_in(shop, "vera", "vera@example.com", email_verified=True)
     assert not await shop.may_read(vera)
     assert (await shop.get("/v1/me/subscription", vera)).json()["status"] == "active"
     assert await shop.may_read(vera)
@@ -74,22 +74,22 @@ async def test_no_reader_gets_another_readers_subscription(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
-    alone = await subscribed_before(shop, "una@example.com")
-    twice = [await subscribed_before(shop, "dup@example.com") for _ in range(2)]
-    lying = await subscribed_before(shop, "liar@example.com", newsstand_sub="ada")
-    report = await imports(shop)
+    alone = await create_former_subscriber(shop, "una@example.com")
+    twice = [await create_former_subscriber(shop, "dup@example.com") for _ in range(2)]
+    lying = await create_former_subscriber(shop, "liar@example.com", newsstand_sub="ada")
+    report = await run_import(shop)
 
     conflict, its_subscription = report.for_people
     assert conflict.object_id == lying
     assert "who has the customer" in conflict.words
     assert "who is no subscriber" in its_subscription.words
     readers = [
-        signed_in(shop, "u-1", "una@example.com"),
-        signed_in(shop, "u-2", "una@example.com", email_verified=False),
-        signed_in(shop, "u-3", "una@example.com", email_verified="true"),
-        signed_in(shop, "u-4", "una+x@example.com", email_verified=True),
-        signed_in(shop, "d-1", "dup@example.com", email_verified=True),
-        signed_in(shop, ada.sub, "una@example.com", email_verified=True),
+        sign_in(shop, "u-1", "una@example.com"),
+        sign_in(shop, "u-2", "una@example.com", email_verified=False),
+        sign_in(shop, "u-3", "una@example.com", email_verified="true"),
+        sign_in(shop, "u-4", "una+x@example.com", email_verified=True),
+        sign_in(shop, "d-1", "dup@example.com", email_verified=True),
+        sign_in(shop, ada.sub, "una@example.com", email_verified=True),
     ]
     for reader in readers:
         await shop.get("/v1/me/entitlements", reader)
@@ -108,9 +108,9 @@ async def test_no_reader_gets_another_readers_subscription(shop: Shop) -> None:
 
 async def test_two_processes_make_one_claim_for_a_reader(shop: Shop) -> None:
     await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
-    await subscribed_before(shop, "una@example.com")
-    await imports(shop)
-    tokens = [signed_in(shop, "una", "una@example.com", email_verified=True, n=n) for n in range(8)]
+    await create_former_subscriber(shop, "una@example.com")
+    await run_import(shop)
+    tokens = [sign_in(shop, "una", "una@example.com", email_verified=True, n=n) for n in range(8)]
 
     answers = await asyncio.gather(*(shop.get("/v1/me/subscription", one) for one in tokens))
 

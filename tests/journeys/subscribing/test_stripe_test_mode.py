@@ -77,7 +77,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
             )
 
 
-async def pays(shop: Shop, by: Person) -> str:
+async def pay(shop: Shop, by: Person) -> str:
     """Create the subscription that the hosted page would. Return its Stripe id."""
     opened = (await shop.open_checkout(by)).json()
     session = await shop.stripe_get(f"/v1/checkout/sessions/{opened['id']}", **{"expand[0]": "line_items"})
@@ -94,7 +94,7 @@ async def pays(shop: Shop, by: Person) -> str:
     return str(bought["id"])
 
 
-async def hears(shop: Shop, by: Person, reason: str, *, since: int) -> None:
+async def deliver_events_until(shop: Shop, by: Person, reason: str, *, since: int) -> None:
     """Send Stripe's events to the webhook until a reader's access has the given reason."""
     async with asyncio.timeout(PATIENCE):
         while (await shop.check(by))["reason"] != reason:
@@ -109,12 +109,12 @@ async def hears(shop: Shop, by: Person, reason: str, *, since: int) -> None:
 async def test_a_refund_ends_the_access_of_a_subscriber(shop: Shop) -> None:
     since = int(time.time()) - 5
     reader = shop.person(f"reader-{since}")
-    bought = await pays(shop, reader)
-    await hears(shop, reader, "paid_term", since=since)
+    bought = await pay(shop, reader)
+    await deliver_events_until(shop, reader, "paid_term", since=since)
     payment = (await shop.overview(reader))["payments"][0]["id"]
 
     refund = await shop.request_refund(payment)
-    await hears(shop, reader, "refunded", since=since)
+    await deliver_events_until(shop, reader, "refunded", since=since)
 
     assert refund.status_code in {201, 202}, refund.text
     async with asyncio.timeout(PATIENCE):
@@ -127,8 +127,8 @@ async def test_a_refund_ends_the_access_of_a_subscriber(shop: Shop) -> None:
 async def test_a_cancellation_can_be_resumed(shop: Shop) -> None:
     since = int(time.time()) - 5
     reader = shop.person(f"reader-{since}-leaving")
-    await pays(shop, reader)
-    await hears(shop, reader, "paid_term", since=since)
+    await pay(shop, reader)
+    await deliver_events_until(shop, reader, "paid_term", since=since)
 
     ends = (await shop.post("/v1/me/subscription/cancel", reader, {"when": "period_end"})).json()
     renews = (await shop.post("/v1/me/subscription/resume", reader)).json()

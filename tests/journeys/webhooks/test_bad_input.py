@@ -29,7 +29,7 @@ BAD_TOKENS: dict[str, dict[str, Any]] = {
 }
 
 
-async def counted(shop: Shop, **labels: str) -> float:
+async def rejection_count(shop: Shop, **labels: str) -> float:
     """Return how many requests were rejected so far, by the gate or in total."""
     name = "newsstand_gate_answers_total" if "reason" in labels else "newsstand_refusals_total"
     text = (await shop.http.get("/metrics")).text
@@ -39,17 +39,20 @@ async def counted(shop: Shop, **labels: str) -> float:
 
 
 @asynccontextmanager
-async def counts(shop: Shop, times: int, **labels: str) -> AsyncIterator[None]:
+async def check_rejection_count(shop: Shop, times: int, **labels: str) -> AsyncIterator[None]:
     """Check that a number of rejections is counted."""
-    before = await counted(shop, **labels)
+    before = await rejection_count(shop, **labels)
     yield
-    assert await counted(shop, **labels) - before == times, labels
+    assert await rejection_count(shop, **labels) - before == times, labels
 
 
 async def test_an_invalid_access_token_is_rejected_everywhere(shop: Shop) -> None:
     for name, asked in BAD_TOKENS.items():
         headers = {"Authorization": f"Bearer {shop.issuer.token('ada', **asked)}"}
-        async with counts(shop, 2, code="not_authenticated"), counts(shop, 1, status="401", reason="not_authenticated"):
+        async with (
+            check_rejection_count(shop, 2, code="not_authenticated"),
+            check_rejection_count(shop, 1, status="401", reason="not_authenticated"),
+        ):
             gate = await shop.http.get("/v1/gate", params={"feature": "archive"}, headers=headers)
             mine = await shop.http.get("/v1/me/entitlements", headers=headers)
         for answer in (gate, mine):
@@ -70,7 +73,10 @@ async def test_a_100_kilobyte_header_is_rejected(shop: Shop) -> None:
 
 async def test_an_unknown_feature_is_rejected_by_every_check_method(shop: Shop) -> None:
     server, ada = {"Authorization": f"Bearer {shop.server_key}"}, shop.person()
-    async with counts(shop, 3, code="unknown_feature"), counts(shop, 1, status="403", reason="unknown_feature"):
+    async with (
+        check_rejection_count(shop, 3, code="unknown_feature"),
+        check_rejection_count(shop, 1, status="403", reason="unknown_feature"),
+    ):
         one = await shop.http.post("/v1/entitlements/check", headers=server, json=CHECK | {"feature": "teleport"})
         many = {"subscribers": ["ada"], "feature": "teleport"}
         several = await shop.http.post("/v1/entitlements/check-many", headers=server, json=many)
@@ -93,7 +99,7 @@ async def test_a_revoked_api_key_is_rejected_by_every_process(shop: Shop) -> Non
     (listed,) = [one for one in await api_keys.list_all(database_context(sessions)) if one.name == "the old site"]
     await api_keys.revoke(database_context(sessions), listed.id)
     await engine.dispose()
-    before = await counted(shop, code="not_authenticated")
+    before = await rejection_count(shop, code="not_authenticated")
     while (refused := await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200:
         pass  # the key is cached for a second
 
@@ -101,12 +107,12 @@ async def test_a_revoked_api_key_is_rejected_by_every_process(shop: Shop) -> Non
     assert "revoked" in refused.json()["detail"]
     for path in ("/v1/revocations", "/v1/subscribers/ada/entitlements"):
         assert (await shop.http.get(path, headers=headers)).status_code == 401
-    assert await counted(shop, code="not_authenticated") == before + 3
+    assert await rejection_count(shop, code="not_authenticated") == before + 3
 
 
 @pytest.mark.parametrize("evil", ["ada\r\nX-Evil: 1", "ada\nX-Evil: 1", "ada\rX-Evil: 1", "ada\x00"])
 async def test_a_line_break_in_a_subject_adds_no_header_to_the_gates_response(shop: Shop, evil: str) -> None:
-    async with counts(shop, 1, status="401", reason="not_authenticated"):
+    async with check_rejection_count(shop, 1, status="401", reason="not_authenticated"):
         token = shop.issuer.token(evil)
         answer = await shop.http.get(
             "/v1/gate", params={"feature": "archive"}, headers={"Authorization": f"Bearer {token}"}
@@ -168,7 +174,7 @@ async def test_a_return_url_on_another_host_is_rejected(shop: Shop, field: str) 
         "javascript:alert(1)",
         "/welcome",
     )
-    async with counts(shop, len(addresses), code="return_url_not_allowed"):
+    async with check_rejection_count(shop, len(addresses), code="return_url_not_allowed"):
         for address in addresses:
             elsewhere: dict[str, Any] = {field: address}
             answer: httpx2.Response = await shop.open_checkout(ada, **elsewhere)

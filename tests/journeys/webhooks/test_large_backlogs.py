@@ -14,15 +14,15 @@ from tests.support.shop import CATALOGUE, Shop, open_shop
 
 
 @pytest.fixture
-async def after_an_outage(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
+async def listing_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """Provide a shop with four calls per second and endpoint, which lists from ten pending subscriptions on."""
     slowly: dict[str, Any] = {"stripe_rate_limit": 80, "stripe_endpoint_rate_limit": 4, "worker_concurrency": 2}
     async with open_shop(database, sandbox, issuer, backlog_threshold=10, **slowly) as opened:
         yield opened
 
 
-async def test_a_large_backlog_is_listed_including_test_clock_customers(after_an_outage: Shop) -> None:
-    shop = after_an_outage
+async def test_a_large_backlog_is_listed_including_test_clock_customers(listing_shop: Shop) -> None:
+    shop = listing_shop
     ids = await create_subscribers(shop, 20) + await create_subscribers(shop, 40, clock=shop.clock)
     canceled = ids[:2] + ids[-2:]
     for stripe_id in canceled:

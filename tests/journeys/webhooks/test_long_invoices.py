@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.journeys.operations.test_reconciliation import words_of
+from tests.journeys.operations.test_reconciliation import report_lines
 from tests.support.reconciliation import reconcile
 from tests.support.shop import START_TIME, Shop
 
@@ -32,4 +32,4 @@ async def test_a_renewal_line_is_found_among_a_thousand_invoice_lines(shop: Shop
     (seen,) = (await shop.overview(ada))["subscriptions"]
     assert [term["ends_at"] for term in seen["terms"]] == ["2027-03-01T18:00:00Z", "2028-03-01T18:00:00Z"]
     assert (await shop.check(ada))["reason"] == "paid_term"
-    assert words_of(await reconcile(shop)) == []
+    assert report_lines(await reconcile(shop)) == []

@@ -56,7 +56,7 @@ async def four_workers(shop: Shop) -> AsyncIterator[None]:
             workers[0].send_signal(signal.SIGCONT)
 
 
-async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
+async def run_in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
     """Create and cancel subscriptions, and deliver the events of each in a different order."""
     made = await create_subscribers(shop, len(orders), clock=shop.clock)
     await asyncio.gather(*(shop.stripe_post(f"/v1/subscriptions/{one}", cancel_at_period_end="true") for one in made))
@@ -80,7 +80,7 @@ async def in_orders(shop: Shop, orders: Sequence[Sequence[int]]) -> None:
     assert counted["n"] == 0
 
 
-async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
+async def run_at_random(shop: Shop, histories: int, chance: random.Random) -> None:
     """Change subscriptions at random; deliver their events in any order, repeatedly, late or never."""
     made = await create_subscribers(shop, histories, clock=shop.clock)
     before: set[str] = set()
@@ -112,20 +112,20 @@ async def at_random(shop: Shop, histories: int, chance: random.Random) -> None:
 async def test_six_events_lead_to_the_same_state_in_random_orders(shop: Shop) -> None:
     chance = seeded_random()
     async with four_workers(shop):
-        await in_orders(shop, chance.sample(ORDERS, QUICK))
+        await run_in_orders(shop, chance.sample(ORDERS, QUICK))
 
 
 async def test_random_event_histories_end_in_stripes_state(shop: Shop) -> None:
     chance = seeded_random()
     async with four_workers(shop):
-        await at_random(shop, QUICK, chance)
+        await run_at_random(shop, QUICK, chance)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 async def test_six_events_lead_to_the_same_state_in_every_order(shop: Shop) -> None:
     async with four_workers(shop):
-        await in_orders(shop, ORDERS)
+        await run_in_orders(shop, ORDERS)
 
 
 @pytest.mark.soak
@@ -134,4 +134,4 @@ async def test_six_events_lead_to_the_same_state_in_every_order(shop: Shop) -> N
 async def test_ten_thousand_random_event_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
     chance = seeded_random()
     async with four_workers(shop):
-        await at_random(shop, CHUNK, chance)
+        await run_at_random(shop, CHUNK, chance)
