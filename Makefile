@@ -93,6 +93,6 @@ types: setup $(TYPESCRIPT) ## write the API's TypeScript types anew, after the O
 	@cd $(JS) && $(NPM) run --silent types
 
 clean: ## remove what setup, demo and tests made
-	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache bench/results.json
+	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
 .PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check docs reference bench soak lock types clean replace-venv
