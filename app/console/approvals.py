@@ -17,7 +17,9 @@ async def show(request: ConsoleRequest) -> Response:
     ctx = request.ctx
     awaiting = await refunds.page(ctx, status=AWAITING, attention=False, after=None, limit=PAGE_SIZE)
     attention = await refunds.page(ctx, status=None, attention=True, after=None, limit=PAGE_SIZE)
-    readers = await support.names(ctx, [refund.subscriber_id for refund in (*awaiting.items, *attention.items)])
+    readers = await support.subscribers_by_id(
+        ctx, [refund.subscriber_id for refund in (*awaiting.items, *attention.items)]
+    )
     return request.render("approvals.html", awaiting=awaiting.items, attention=attention.items, readers=readers)
 
 

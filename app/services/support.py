@@ -131,7 +131,7 @@ async def refund(ctx: Context, refund_id: str) -> RefundWithSubscriber:
     return RefundWithSubscriber(refund=found, subscriber=subscriber)
 
 
-async def names(ctx: Context, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
+async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
     """Return subscribers by their IDs."""
     async with ctx.sessions.begin() as session:
         return await subscribers.by_ids(session, subscriber_ids)
