@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sandbox.billing import invoicing
+from sandbox.billing import balance_transactions, invoicing
 from sandbox.billing.test_bank_accounts import BankAccount
 from sandbox.billing.test_cards import Decline
 from sandbox.json_types import JsonObject
@@ -78,6 +78,9 @@ def _succeed(account: Account, intent: JsonObject, charge: JsonObject) -> None:
     intent["payment_method"] = charge["payment_method"]
     intent["latest_charge"] = charge["id"]
     intent["next_action"] = intent["last_payment_error"] = None
+    charge["balance_transaction"] = balance_transactions.of_charge(
+        account, charge, now=account.now_for(charge["customer"])
+    )
     account.emit("charge.succeeded", charge)
     account.emit("payment_intent.succeeded", intent)
 

@@ -8,6 +8,7 @@ Stripe does not document whether a payment can be refunded after a won chargebac
 
 from stripe import Dispute
 
+from sandbox.billing import balance_transactions
 from sandbox.billing.test_cards import Card
 from sandbox.contract.responses import field_types
 from sandbox.errors import invalid
@@ -101,6 +102,8 @@ def create_dispute(
             "status": "warning_needs_response" if inquiry else "needs_response",
         }
     )
+    if not inquiry:
+        _move_funds(account, dispute, withdrawn=True, now=now)
     account.emit("charge.dispute.created", dispute)
     if not inquiry:
         account.emit("charge.dispute.funds_withdrawn", dispute)
@@ -157,12 +160,20 @@ def change_status(account: Account, dispute: JsonObject, new_status: str) -> Non
     with account.track_changes(dispute, "charge.dispute.updated"):
         dispute["status"] = new_status
         dispute["is_charge_refundable"] = new_status in ("won", "warning_closed", "prevented")
+    now = account.now_for(account.get("charge", dispute["charge"])["customer"])
     if new_status == "won":
+        _move_funds(account, dispute, withdrawn=False, now=now)
         account.emit("charge.dispute.funds_reinstated", dispute)
     if status.startswith("warning_") and new_status in _OPEN:
+        _move_funds(account, dispute, withdrawn=True, now=now)
         account.emit("charge.dispute.funds_withdrawn", dispute)
     elif new_status in ("won", "lost", "warning_closed", "prevented"):
         account.emit("charge.dispute.closed", dispute)
+
+
+def _move_funds(account: Account, dispute: JsonObject, *, withdrawn: bool, now: int) -> None:
+    made = balance_transactions.of_dispute(account, dispute, withdrawn=withdrawn, now=now)
+    dispute["balance_transactions"] = [*dispute["balance_transactions"], account.render(made)]
 
 
 def is_refundable(account: Account, charge: JsonObject) -> bool:

@@ -4,7 +4,7 @@ Payments of an invoice other than its own payment intent: partial payments, and 
 An invoice can have several payments. Each is a payment intent, a charge or a payment record.
 """
 
-from sandbox.billing import customer_balance, invoicing, payments
+from sandbox.billing import balance_transactions, customer_balance, invoicing, payments
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.json_types import JsonObject
@@ -136,6 +136,7 @@ def bank_transfer(account: Account, invoice: JsonObject, *, amount: int, now: in
             "status": "succeeded",
         }
     )
+    charge["balance_transaction"] = balance_transactions.of_charge(account, charge, now=now)
     account.emit("charge.succeeded", charge)
     return charge
 

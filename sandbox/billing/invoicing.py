@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sandbox.billing import amounts, customer_balance, discounts, invoice_lines, payment_intents
 from sandbox.contract.responses import nullable_fields
+from sandbox.errors import StripeError, invalid
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 
@@ -153,10 +154,14 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
     Finalize a draft: assign its number, apply the balance, and create a payment intent if an amount is due.
 
     If nothing is due, because the balance covers it or it is below the minimum charge, the invoice is paid.
+
+    :raises StripeError: 400 if automatic tax is enabled and the customer's location is invalid.
     """
     customer = account.get("customer", invoice["customer"])
+    _check_tax_location(account, invoice, customer)
     with account.track_changes(invoice, "invoice.updated"):
         invoice["status"] = "open"
+        invoice["last_finalization_error"] = None
         invoice["number"] = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
         invoice["status_transitions"]["finalized_at"] = now
         invoice["effective_at"] = now
@@ -176,6 +181,35 @@ def finalize(account: Account, invoice: JsonObject, *, now: int) -> None:
         _end_used_discounts(account, subscription, now)
     if invoice["amount_due"] == 0:
         mark_paid(account, invoice, now=now)
+
+
+def _check_tax_location(account: Account, invoice: JsonObject, customer: JsonObject) -> None:
+    if not invoice["automatic_tax"]["enabled"]:
+        return
+    if not customer.get("_tax_location_invalid"):
+        invoice["automatic_tax"]["status"] = "complete"
+        return
+    error = tax_location_error()
+    with account.track_changes(invoice, "invoice.updated"):
+        invoice["automatic_tax"] = {**invoice["automatic_tax"], "status": "requires_location_inputs"}
+        invoice["next_payment_attempt"] = invoice["automatically_finalizes_at"] = None
+        invoice["last_finalization_error"] = {
+            "code": error.members["code"],
+            "doc_url": error.body()["error"]["doc_url"],
+            "message": error.message,
+            "type": error.kind,
+        }
+    account.emit("invoice.finalization_failed", invoice)
+    raise error
+
+
+def tax_location_error() -> StripeError:
+    """Return Stripe's 400 for a customer whose location automatic tax cannot use."""
+    return invalid(
+        "The customer's location isn't recognized. Set a valid customer address in order to automatically calculate tax.",
+        param="automatic_tax",
+        code="customer_tax_location_invalid",
+    )
 
 
 def set_delinquent(account: Account, customer_id: str, *, delinquent: bool) -> None:

@@ -7,6 +7,7 @@ trial ends in the same way. `invoice.upcoming` is sent a week before.
 """
 
 from sandbox.billing import cancellation, charges, invoice_lines, invoicing, pausing, payments, periods
+from sandbox.errors import StripeError
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.scheduler import job
@@ -112,7 +113,10 @@ def _collect(account: Account, invoice_id: str, at: int) -> None:
     if invoice["next_payment_attempt"] != at or account.find("customer", invoice["customer"]) is None:
         return
     if invoice["status"] == "draft":
-        invoicing.finalize(account, invoice, now=at)
+        try:
+            invoicing.finalize(account, invoice, now=at)
+        except StripeError:
+            return  # the invoice stays a draft until it is finalized through the API
         if invoice["collection_method"] == "send_invoice":
             send(account, invoice)
     if invoice["collection_method"] == "charge_automatically" or invoice["amount_remaining"] == 0:

@@ -72,6 +72,8 @@ def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, Json
     """
     customer = account.get("customer", wanted.customer)
     now = account.now_for(customer["id"])
+    if wanted.automatic_tax and customer.get("_tax_location_invalid"):
+        raise invoicing.tax_location_error()
     subscription = _subscription(account, wanted, customer, now)
     account.emit("customer.subscription.created", subscription)
     lines = [
@@ -149,7 +151,13 @@ def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObje
         "default_tax_rates": [],
         "description": wanted.description,
         "discounts": [],
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
         "livemode": False,
         "metadata": wanted.metadata,
         "payment_settings": {

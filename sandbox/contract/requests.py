@@ -28,6 +28,8 @@ _INHERITED_NAMES = {
     "Mapping": Mapping,
 }  # names in the annotations of the inherited request options
 _INT64 = 2**63
+_MAX_STRING, _MAX_DESCRIPTION = 5000, 40_000
+"""Stripe's limits of a string and of a product's description. Handlers check the shorter limits of other fields."""
 
 
 def check(route: ContractRoute, raw: JsonObject) -> JsonObject:
@@ -186,6 +188,9 @@ def _string(value: Json, name: str) -> Json:
         raise invalid(f"Invalid string: {value}", param=name)
     if "\x00" in value:
         raise invalid("Invalid string: null bytes are not allowed.", param=name)
+    limit = _MAX_DESCRIPTION if name.endswith("description") else _MAX_STRING
+    if len(value) > limit:
+        raise invalid(f"Invalid string: {value[:10]}...{value[-4:]}; must be at most {limit} characters", param=name)
     return value
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import wraps
 
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from sandbox.errors import StripeError, invalid
 from sandbox.http.api import account_of, served_routes
 from sandbox.json_types import JsonObject
 from sandbox.runtime import Runtime
-from sandbox.store.accounts import Account
+from sandbox.store.accounts import Account, new_id
 
 Action = Callable[[Request, Runtime, Account], Awaitable[JsonObject]]
 _POLL = 0.01
@@ -101,6 +102,32 @@ async def wind_deliveries(request: Request, runtime: Runtime, account: Account) 
     before = len(account.deliveries)
     await runtime.delivery.wind(account, wanted.get("seconds"))
     return {"data": account.deliveries[before:], "waiting": runtime.delivery.waiting(account)}
+
+
+@_for_account
+async def send_thin_event(request: Request, runtime: Runtime, account: Account) -> JsonObject:
+    """
+    Send a thin event of Stripe's v2 API to all enabled endpoints.
+
+    `type` is the event's type. `related_object` is optional. A thin event has no `data`.
+    """
+    wanted = await _fields(request, "type", "related_object")
+    event = {
+        "id": new_id("evt_test"),
+        "object": "v2.core.event",
+        "type": str(wanted.get("type", "v2.core.event_destination.ping")),
+        "created": datetime.fromtimestamp(clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "livemode": False,
+        "context": None,
+        "related_object": wanted.get("related_object"),
+        "reason": None,
+    }
+    statuses = [
+        await runtime.delivery.send_payload(account, endpoint, json.dumps(event))
+        for endpoint in account.all("webhook_endpoint")
+        if endpoint["status"] == "enabled"
+    ]
+    return {"event": event, "statuses": statuses}
 
 
 @_for_account
@@ -236,6 +263,7 @@ routes = [
     Route("/_sandbox/report", report),
     Route("/_sandbox/events/{id}/deliver", deliver, methods=["POST"]),
     *[Route(f"/_sandbox/{path}", _simulation_endpoint(each), methods=["POST"]) for path, each in SIMULATIONS.items()],
+    Route("/_sandbox/thin_events", send_thin_event, methods=["POST"]),
     Route("/_sandbox/idle", idle),
     Route("/_sandbox/settings", settings, methods=["GET", "PUT"]),
     Route("/_sandbox/faults", faults, methods=["GET"]),

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from sandbox import clock
-from sandbox.delivery import signatures
+from sandbox.delivery import older_versions, signatures
 from sandbox.errors import StripeError, invalid
 from sandbox.json_types import Json, JsonObject
 from sandbox.seeded_random import random_for
@@ -176,7 +176,8 @@ class Delivery:
 
     async def send(self, account: Account, event: JsonObject, endpoint: JsonObject, *, attempt: int = 1) -> JsonObject:
         """Send an event once, now, even while deliveries are held. Return the record of the attempt."""
-        payload = json.dumps(account.render(event), separators=(",", ":"), ensure_ascii=False)
+        shown = older_versions.event_for(account, event, endpoint["api_version"])
+        payload = json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
         record = _record(account, event, endpoint, attempt)
         try:
             async with self._slots:
@@ -188,6 +189,18 @@ class Delivery:
             pending.remove(endpoint["id"])
             event["pending_webhooks"] = len(pending)
         return record
+
+    async def send_payload(self, account: Account, endpoint: JsonObject, payload: str) -> int:
+        """
+        Send any payload to an endpoint, signed like an event, and return the status of the response.
+
+        :raises StripeError: 400 if the endpoint cannot be reached.
+        """
+        try:
+            async with self._slots:
+                return await self._post(endpoint, payload, now=self.now(account))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise invalid(f"Cannot reach {endpoint['url']}: {type(error).__name__}.") from error
 
     def _enqueue(self, queue: _Queue, event: JsonObject, endpoint: JsonObject) -> None:
         """Decide whether a delivery is lost or duplicated, and start it."""

@@ -1,5 +1,6 @@
 """Helpers to apply request parameters to objects."""
 
+from sandbox.errors import invalid
 from sandbox.json_types import Json, JsonObject
 
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
@@ -10,6 +11,13 @@ def assign(obj: JsonObject, params: JsonObject, names: str) -> None:
     for name in names.split():
         if name in params:
             obj[name] = unset(params[name])
+
+
+def check_length(value: Json, limit: int, *, param: str) -> None:
+    """Raise Stripe's 400 for a string that is too long."""
+    if isinstance(value, str) and len(value) > limit:
+        message = f"Invalid string: {value[:10]}...{value[-4:]}; must be at most {limit} characters"
+        raise invalid(message, param=param)
 
 
 def unset(value: Json) -> Json:

@@ -6,6 +6,7 @@ Importing this package registers all handlers, renderers and jobs. To add a reso
 
 from sandbox.resources import (
     account,
+    balance_transactions,
     billing_portal,
     charges,
     checkout_sessions,
@@ -39,6 +40,7 @@ from sandbox.resources import (
 
 __all__ = [
     "account",
+    "balance_transactions",
     "billing_portal",
     "charges",
     "checkout_sessions",

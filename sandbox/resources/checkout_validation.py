@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from sandbox.billing import trials
 from sandbox.errors import invalid, unsupported
+from sandbox.http.parameters import check_length
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
@@ -31,6 +32,7 @@ def check(account: Account, params: JsonObject) -> None:
         raise unsupported("billing_address_collection=required")
     _check_urls(params)
     _check_customer(account, params)
+    _check_lengths(params)
     _check_lines(params)
     _check_optional(params)
     _check_discounts(params)
@@ -84,6 +86,14 @@ def _check_tax_location(account: Account, params: JsonObject) -> None:
             param="automatic_tax",
             code="customer_tax_location_invalid",
         )
+
+
+def _check_lengths(params: JsonObject) -> None:
+    check_length(params.get("client_reference_id"), 200, param="client_reference_id")
+    description = params.get("subscription_data", {}).get("description")
+    check_length(description, 500, param="subscription_data[description]")
+    for name, text in params.get("custom_text", {}).items():
+        check_length((text or {}).get("message"), 1200, param=f"custom_text[{name}][message]")
 
 
 def _check_lines(params: JsonObject) -> None:

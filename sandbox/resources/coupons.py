@@ -5,7 +5,7 @@ from sandbox.billing.discounts import is_valid
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
-from sandbox.http.parameters import assign
+from sandbox.http.parameters import assign, check_length
 from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import RENDERERS, Account, new_id
@@ -83,6 +83,7 @@ def delete(call: Call) -> JsonObject:
 
 
 def _check(params: JsonObject) -> None:
+    check_length(params.get("name"), 40, param="name")
     if ("percent_off" in params) == ("amount_off" in params):
         message = "You must pass exactly one of `percent_off` or `amount_off`."
         raise invalid(message, param="percent_off", code="parameters_exclusive")

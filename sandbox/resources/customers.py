@@ -4,10 +4,11 @@ import secrets
 import string
 
 from sandbox.billing import cancellation, customer_balance
+from sandbox.control.simulations import simulation
 from sandbox.errors import invalid
 from sandbox.http import expand
 from sandbox.http.pagination import in_range
-from sandbox.http.parameters import address, assign, shipping, unset
+from sandbox.http.parameters import address, assign, check_length, shipping, unset
 from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import payment_methods
@@ -15,6 +16,7 @@ from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
 
 _PLAIN = "business_name description email individual_name name phone"
+_MAX_LENGTHS = {"name": 256, "business_name": 150, "individual_name": 150, "phone": 20, "description": 350}
 _BOTH = f"{_PLAIN} address balance invoice_settings metadata preferred_locales shipping tax_exempt"
 
 
@@ -129,8 +131,10 @@ def _apply_params(account: Account, customer: JsonObject, params: JsonObject) ->
         raise invalid(f"Invalid email address: {email}", param="email", code="email_invalid")
     assign(customer, params, _PLAIN)
     customer["metadata"] = merged(customer["metadata"], params.get("metadata"))
+    _check_lengths(params)
     if "address" in params:
         customer["address"] = address(params["address"])
+        customer.pop("_tax_location_invalid", None)
     if "shipping" in params:
         customer["shipping"] = shipping(params["shipping"])
     if "preferred_locales" in params:
@@ -141,6 +145,21 @@ def _apply_params(account: Account, customer: JsonObject, params: JsonObject) ->
         if name == "default_payment_method" and value:
             _check_default(account, customer, value)
         customer["invoice_settings"][name] = unset(value)
+
+
+def _check_lengths(params: JsonObject) -> None:
+    for name, limit in _MAX_LENGTHS.items():
+        check_length(params.get(name), limit, param=name)
+
+
+@simulation("customers/{id}/tax_location")
+def set_tax_location(account: Account, customer_id: str, wanted: JsonObject) -> JsonObject:
+    """Simulate a location that automatic tax cannot use: `{"valid": false}`. A new address makes it valid again."""
+    if not isinstance(wanted.get("valid"), bool):
+        raise invalid("valid must be true or false.", param="valid")
+    customer = account.get("customer", customer_id)
+    customer["_tax_location_invalid"] = not wanted["valid"]
+    return customer
 
 
 def _set_balance(account: Account, customer: JsonObject, params: JsonObject, *, kind: str) -> None:

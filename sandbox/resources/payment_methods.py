@@ -83,6 +83,7 @@ def attach_to(account: Account, method: JsonObject, customer_id: str) -> None:
         code, decline_code, message = card.decline
         raise StripeError(402, "card_error", message, code=code, decline_code=decline_code)
     method["customer"] = customer_id
+    method["_test_clock"] = account.clock_of(customer_id)
     account.emit("payment_method.attached", method)
 
 

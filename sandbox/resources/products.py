@@ -3,7 +3,7 @@
 from sandbox.contract.requests import empty
 from sandbox.errors import invalid, missing
 from sandbox.http.pagination import in_range
-from sandbox.http.parameters import assign, unset
+from sandbox.http.parameters import assign, check_length, unset
 from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources import tax_codes
@@ -20,7 +20,7 @@ def create(call: Call) -> JsonObject:
     product_id = params.get("id") or new_id("prod", length=14)
     if account.find_with_deleted("product", product_id):
         raise invalid(f"Product already exists: {product_id}.", param="id", code="resource_already_exists")
-    _check_tax_code(params)
+    _check_texts(params)
     now = account.now()
     product: JsonObject = {
         "id": product_id,
@@ -51,7 +51,7 @@ def update(call: Call) -> JsonObject:
     """Update a product."""
     account, params = call.account, call.params
     product = account.get("product", call.ids["id"])
-    _check_tax_code(params)
+    _check_texts(params)
     if params.get("name") == "":
         raise empty("name")
     if params.get("default_price"):
@@ -92,7 +92,10 @@ def delete(call: Call) -> JsonObject:
     return account.drop(product)
 
 
-def _check_tax_code(params: JsonObject) -> None:
+def _check_texts(params: JsonObject) -> None:
+    check_length(params.get("name"), 250, param="name")
+    check_length(params.get("statement_descriptor"), 22, param="statement_descriptor")
+    check_length(params.get("unit_label"), 12, param="unit_label")
     code = unset(params.get("tax_code"))
     if code is not None and not tax_codes.exists(code):
         raise missing("tax code", code, param="tax_code", status=400)

@@ -1,5 +1,6 @@
 """Promotion codes: codes that customers enter to redeem a coupon."""
 
+import re
 import secrets
 import string
 
@@ -9,6 +10,8 @@ from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 from sandbox.store.metadata import merged
+
+_CODE = re.compile(r"[A-Za-z0-9-]{1,500}")
 
 
 @route(
@@ -29,6 +32,9 @@ def create(call: Call) -> JsonObject:
     if params.get("expires_at") is not None and params["expires_at"] <= account.now():
         raise invalid("The expiration must be in the future.", param="expires_at")
     code = params.get("code") or "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(8))
+    if not _CODE.fullmatch(code):
+        message = "The promotion code can only contain letters, digits and dashes, and up to 500 characters."
+        raise invalid(message, param="code")
     if find_active(account, code):
         raise invalid(f"An active promotion code with `code: {code}` already exists.", param="code")
     restrictions = params.get("restrictions", {})

@@ -6,7 +6,7 @@ and then fails. The delay is the setting `refund_seconds`, in real time or on th
 any other status with `/_sandbox/refunds/{id}`.
 """
 
-from sandbox.billing import currencies, disputes, test_cards
+from sandbox.billing import balance_transactions, currencies, disputes, test_cards
 from sandbox.control.simulations import simulation
 from sandbox.errors import StripeError, invalid
 from sandbox.http.pagination import in_range
@@ -66,6 +66,7 @@ def make(
     if behavior == "pends":
         refund["pending_reason"] = "processing"
     account.add(refund)
+    refund["balance_transaction"] = balance_transactions.of_refund(account, refund, now=refund["created"])
     account.emit("refund.created", refund)
     _add_to_charge(account, charge, refund["amount"])
     if behavior != "succeeds":
@@ -154,11 +155,20 @@ def _change_status(account: Account, refund: JsonObject, status: str) -> JsonObj
             refund["pending_reason"] = "processing"
         if status == "failed":
             refund["failure_reason"] = "expired_or_canceled_card"
+            refund["failure_balance_transaction"] = _reversal(account, refund)
     if status == "failed":
         account.emit("refund.failed", refund)
     if status in ("failed", "canceled"):
         _add_to_charge(account, account.get("charge", refund["charge"]), -refund["amount"])
     return refund
+
+
+def _reversal(account: Account, refund: JsonObject) -> str:
+    """Return the balance transaction that returns the amount of a failed refund."""
+    made = balance_transactions.create(
+        account, refund, kind="refund", amount=refund["amount"], fee=0, now=account.now_for(refund["customer"])
+    )
+    return str(made["id"])
 
 
 def _charge(account: Account, params: JsonObject) -> JsonObject:

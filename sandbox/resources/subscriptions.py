@@ -3,7 +3,7 @@
 from sandbox.billing import currencies, discounts, payments, prices, renewals, subscription_creation, trials
 from sandbox.errors import invalid, unsupported
 from sandbox.http.pagination import in_range
-from sandbox.http.parameters import unset
+from sandbox.http.parameters import check_length, unset
 from sandbox.http.routing import Call, Page, route
 from sandbox.json_types import JsonObject
 from sandbox.resources.subscription_cancellation import schedule_end
@@ -58,6 +58,7 @@ def check_days_until_due(params: JsonObject) -> None:
 
 
 def _wanted(account: Account, params: JsonObject) -> subscription_creation.SubscriptionSpec:
+    check_length(params.get("description"), 500, param="description")
     for name in ("customer", "items"):
         if not params.get(name):
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from sandbox.constants import API_VERSION
+from sandbox.delivery.older_versions import SUPPORTED_VERSIONS
 from sandbox.errors import invalid
 from sandbox.http.parameters import unset
 from sandbox.http.routing import Call, Page, route
@@ -42,8 +42,9 @@ def create(call: Call) -> JsonObject:
     account, params = call.account, call.params
     _check_url(params["url"])
     version = params.get("api_version")
-    if version not in (None, API_VERSION):
-        raise invalid(f"Invalid api_version: the sandbox supports {API_VERSION} only.", param="api_version")
+    if version not in (None, *SUPPORTED_VERSIONS):
+        known = " and ".join(SUPPORTED_VERSIONS)
+        raise invalid(f"Invalid api_version: the sandbox supports {known} only.", param="api_version")
     if len(account.all("webhook_endpoint")) >= _MAX_ENDPOINTS:
         raise invalid(f"You have reached the maximum of {_MAX_ENDPOINTS} test webhook endpoints.")
     endpoint = register(

@@ -225,12 +225,24 @@ def _null_fields(kind: str) -> tuple[str, ...]:
     return tuple(name for name in responses.nullable_fields(kind) if name not in left_out)
 
 
+_OWNERS = ("invoice", "charge", "payment_intent", "subscription")
+"""Fields that lead from an object to one with a customer."""
+
+
 def _clock_of(account: Account, obj: JsonObject) -> str | None:
-    """Return the test clock of an object or of its customer."""
+    """Return the test clock of an object, of its customer, or of the object that it belongs to."""
     if obj["object"] == "test_helpers.test_clock":
         return obj["id"] if account.find(obj["object"], obj["id"]) else None
-    own: Json = obj.get("test_clock")
-    return own if isinstance(own, str) else account.clock_of(obj.get("customer"))
+    own: Json = obj.get("test_clock") or obj.get("_test_clock")
+    if isinstance(own, str):
+        return own
+    if isinstance(obj.get("customer"), str):
+        return account.clock_of(obj["customer"])
+    for name in _OWNERS:
+        owner = account.find_by_id(obj[name]) if isinstance(obj.get(name), str) else None
+        if owner is not None:
+            return _clock_of(account, owner)
+    return None
 
 
 _DISPLAY_NAMES = {
