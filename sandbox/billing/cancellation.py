@@ -23,6 +23,17 @@ def cancel(account: Account, subscription: JsonObject, *, reason: str = "cancell
             invoice["next_payment_attempt"] = None
             invoice["automatically_finalizes_at"] = None
     account.emit("customer.subscription.deleted", subscription)
+    schedule = account.find("subscription_schedule", subscription["schedule"])
+    if schedule is not None and schedule["status"] in ("not_started", "active"):
+        cancel_schedule(account, schedule)
+
+
+def cancel_schedule(account: Account, schedule: JsonObject) -> None:
+    """Cancel a subscription schedule."""
+    schedule["status"] = "canceled"
+    schedule["canceled_at"] = account.now_for(schedule["customer"])
+    schedule["current_phase"] = None
+    account.emit("subscription_schedule.canceled", schedule)
 
 
 def check_at(account: Account, subscription: JsonObject, at: int) -> None:

@@ -39,12 +39,20 @@ class LineItem:
 
 
 def for_subscription_items(
-    account: "Account", subscription: JsonObject, *, trial: bool = False, period: tuple[int, int] | None = None
+    account: "Account",
+    subscription: JsonObject,
+    *,
+    trial: bool = False,
+    period: tuple[int, int] | None = None,
+    items: list[JsonObject] | None = None,
 ) -> list[LineItem]:
-    """Return a line for each item of a subscription, for its current or another period. In a trial they are free."""
+    """
+    Return a line for each item of a subscription, for its current or another period. In a trial they are free.
+
+    :param items: the items that are invoiced; None for all.
+    """
     found = []
-    for item_id in subscription["_items"]:
-        item = account.get("subscription_item", item_id)
+    for item in items or [account.get("subscription_item", item_id) for item_id in subscription["_items"]]:
         price = prices.get(account, item["_price"], subscription["currency"])
         name = product_name(account, price)
         found.append(

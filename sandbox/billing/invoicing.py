@@ -1,5 +1,6 @@
 """Invoices: drafted, finalized, and then paid, voided or marked as uncollectible."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox.billing import amounts, customer_balance, discounts, invoice_lines, payment_intents
@@ -7,6 +8,9 @@ from sandbox.contract.responses import nullable_fields
 from sandbox.errors import StripeError, invalid
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
+
+ON_PAID: list[Callable[[Account, JsonObject], None]] = []
+"""Called with each invoice that is paid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +244,8 @@ def mark_paid(account: Account, invoice: JsonObject, *, now: int) -> None:
         invoice["status_transitions"]["paid_at"] = now
     account.emit("invoice.paid", invoice)
     account.emit("invoice.payment_succeeded", invoice)
+    for follow_up in ON_PAID:
+        follow_up(account, invoice)
     if not any(_is_overdue(each) for each in account.all("invoice") if each["customer"] == invoice["customer"]):
         set_delinquent(account, invoice["customer"], delinquent=False)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from sandbox.billing import amounts, discounts, invoice_lines, prices
+from sandbox.billing import amounts, discounts, invoice_lines, periods, prices
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
@@ -64,12 +64,20 @@ def credit_for_item(account: Account, subscription: JsonObject, item: JsonObject
 
 
 def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> invoice_lines.LineItem:
-    first = account.get("subscription_item", subscription["_items"][0])
-    start, end = first["current_period_start"], first["current_period_end"]
+    start, end = period_for(account, subscription, change.price, at=at)
     value = _net(account, subscription, change.price, change.quantity, at)
     amount = amounts.round_half_up(value * Decimal(end - at) / (end - start))
     owner = change.item["id"] if change.item else None
     return _entry(account, subscription, change.price, change.quantity, amount, (at, end), owner)
+
+
+def period_for(account: Account, subscription: JsonObject, price: JsonObject, *, at: int) -> tuple[int, int]:
+    """Return the current period of an item with a price: that of an item with the same interval, if there is one."""
+    for item_id in subscription["_items"]:
+        item = account.get("subscription_item", item_id)
+        if account.get("price", item["_price"])["recurring"] == price["recurring"]:
+            return item["current_period_start"], item["current_period_end"]
+    return periods.containing(subscription["billing_cycle_anchor"], price["recurring"], at)
 
 
 def _net(account: Account, subscription: JsonObject, price: JsonObject, quantity: int, at: int) -> Decimal:

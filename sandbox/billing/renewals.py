@@ -6,6 +6,8 @@ charged an hour later. A failed payment makes the subscription `past_due` and is
 trial ends in the same way. `invoice.upcoming` is sent a week before.
 """
 
+from collections.abc import Callable
+
 from sandbox.billing import cancellation, charges, invoice_lines, invoicing, pausing, payments, periods
 from sandbox.errors import StripeError
 from sandbox.json_types import JsonObject
@@ -16,6 +18,9 @@ DRAFT_PERIOD = 3600
 _DAY = 86400
 UPCOMING_NOTICE = 7 * _DAY
 """How long before a renewal `invoice.upcoming` is sent: one of the choices in Stripe's Dashboard."""
+
+BEFORE_RENEWAL: list[Callable[[Account, JsonObject, int], None]] = []
+"""Called with the subscription and the time before a period ends."""
 
 
 def items_of(account: Account, subscription: JsonObject) -> list[JsonObject]:
@@ -42,6 +47,11 @@ def _on_period_end(account: Account, subscription_id: str, at: int) -> None:
     subscription = account.find("subscription", subscription_id)
     if subscription is None or subscription["status"] in (*cancellation.ENDED_STATUSES, "incomplete"):
         return
+    if period_end(account, subscription) <= at:
+        for prepare in BEFORE_RENEWAL:
+            prepare(account, subscription, at)
+        if subscription["status"] in cancellation.ENDED_STATUSES:
+            return
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= at:
         cancellation.cancel(account, subscription)
     elif subscription["status"] == "paused":
@@ -65,24 +75,35 @@ def _trial_ends_unpaid(account: Account, subscription: JsonObject) -> bool:
 
 
 def next_period(account: Account, subscription: JsonObject) -> tuple[int, int]:
-    """Return the next period."""
+    """Return the next period of the items that renew next."""
+    return period_after(account, subscription, due_items(account, subscription)[0])
+
+
+def due_items(account: Account, subscription: JsonObject) -> list[JsonObject]:
+    """Return the items that renew next. With mixed intervals, these are not all."""
     end = period_end(account, subscription)
-    recurring = account.get("price", items_of(account, subscription)[0]["_price"])["recurring"]
+    return [item for item in items_of(account, subscription) if item["current_period_end"] == end]
+
+
+def period_after(account: Account, subscription: JsonObject, item: JsonObject) -> tuple[int, int]:
+    """Return the period of an item after its current one."""
+    end = item["current_period_end"]
+    recurring = account.get("price", item["_price"])["recurring"]
     return end, periods.next_boundary(subscription["billing_cycle_anchor"], recurring, end)
 
 
 def _renew(account: Account, subscription: JsonObject, at: int) -> None:
-    items = items_of(account, subscription)
-    period = next_period(account, subscription)
-    ended = (items[0]["current_period_start"], period[0])
+    items = due_items(account, subscription)
+    ended = (items[0]["current_period_start"], items[0]["current_period_end"])
     with account.track_changes(subscription, "customer.subscription.updated"):
         if subscription["status"] == "trialing":
             subscription["status"] = "active"
         for item in items:
+            period = period_after(account, subscription, item)
             item["current_period_start"], item["current_period_end"] = period
         lines = [
             *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
-            *invoice_lines.for_subscription_items(account, subscription),
+            *invoice_lines.for_subscription_items(account, subscription, items=items),
         ]
         bill = invoicing.InvoiceSpec(reason="subscription_cycle", period=ended, created_at=at, entries=lines)
         invoice = invoicing.create_draft(account, subscription, bill)
@@ -212,11 +233,12 @@ def _upcoming(account: Account, subscription_id: str, at: int) -> None:
 
 def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
     """Return a preview of the next renewal invoice."""
+    items = due_items(account, subscription)
     period = next_period(account, subscription)
     lines = [
         *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
-        *invoice_lines.for_subscription_items(account, subscription, period=period),
+        *invoice_lines.for_subscription_items(account, subscription, period=period, items=items),
     ]
-    started = items_of(account, subscription)[0]["current_period_start"]
+    started = items[0]["current_period_start"]
     bill = invoicing.InvoiceSpec(reason="upcoming", period=(started, period[0]), created_at=period[0], entries=lines)
     return invoicing.preview(account, subscription, bill)

@@ -14,7 +14,7 @@ from sandbox.billing import (
     renewals,
     trials,
 )
-from sandbox.errors import StripeError, invalid, unsupported
+from sandbox.errors import StripeError, invalid
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 
@@ -60,8 +60,9 @@ def check_prices(prices: list[JsonObject], *, param: str) -> None:
             raise invalid(message, param=where)
         if price["currency"] != prices[0]["currency"]:
             raise invalid("All prices of a subscription must have the same currency.", param=where)
-        if price["recurring"] != prices[0]["recurring"]:
-            raise unsupported("subscriptions whose prices have different intervals")
+        if not periods.are_compatible(price["recurring"], prices[0]["recurring"]):
+            message = "The intervals of the prices of a subscription must be multiples of the shortest one."
+            raise invalid(message, param=where)
 
 
 def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, JsonObject]:
@@ -123,9 +124,11 @@ def pay_first_invoice(
 
 
 def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObject, now: int) -> JsonObject:
-    recurring = wanted.items[0][0]["recurring"]
     subscription_id = new_id("sub")
-    period_end = wanted.trial_end or periods.next_boundary(now, recurring, now)
+    intervals = [price["recurring"] for price, _, _ in wanted.items]
+    if wanted.billing_mode == "classic" and any(each != intervals[0] for each in intervals):
+        message = "Prices with different intervals require the billing mode flexible."
+        raise invalid(message, param="billing_mode")
     subscription: JsonObject = {
         "id": subscription_id,
         "object": "subscription",
@@ -171,7 +174,16 @@ def _subscription(account: Account, wanted: SubscriptionSpec, customer: JsonObje
         "trial_end": wanted.trial_end,
         "trial_settings": trials.settings_of(wanted.missing_payment_method),
         "trial_start": now if wanted.trial_end else None,
-        "_items": [add_item(account, subscription_id, line, (now, period_end), now)["id"] for line in wanted.items],
+        "_items": [
+            add_item(
+                account,
+                subscription_id,
+                line,
+                (now, wanted.trial_end or periods.next_boundary(now, line[0]["recurring"], now)),
+                now,
+            )["id"]
+            for line in wanted.items
+        ],
     }
     account.add(subscription)
     for coupon_id, promotion_code_id in wanted.discounts:

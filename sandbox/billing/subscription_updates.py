@@ -49,7 +49,7 @@ def billing_terms(account: Account, subscription: JsonObject, params: JsonObject
         raise invalid("The proration date must be within the current period.", param="proration_date")
     behavior = params.get("proration_behavior", "create_prorations")
     payment = str(params.get("payment_behavior", "allow_incomplete"))
-    if payment in ("pending_if_incomplete", "default_incomplete") and behavior == "always_invoice":
+    if payment == "default_incomplete" and behavior == "always_invoice":
         raise unsupported(f"payment_behavior={payment} on an update of a subscription")
     return BillingTerms(behavior=behavior, at=at, payment_behavior=payment)
 
@@ -77,14 +77,22 @@ def parse_changes(account: Account, subscription: JsonObject, given: list[JsonOb
     kept = [item for item in renewals.items_of(account, subscription) if item["id"] not in touched]
     others = [account.get("price", item["_price"]) for item in kept]
     wanted = [change.price for change in changes if not change.deleted]
-    if any(price["recurring"] != wanted[0]["recurring"] for price in others + wanted if wanted):
-        raise unsupported("subscriptions whose prices have different intervals")
+    _check_intervals(subscription, others + wanted)
     ids = [price["id"] for price in others + wanted]
     if len(ids) != len(set(ids)):
         raise invalid(
             "Subscription already has an item with this price: a subscription has a price once.", param="items"
         )
     return changes
+
+
+def _check_intervals(subscription: JsonObject, found: list[JsonObject]) -> None:
+    intervals = [price["recurring"] for price in found]
+    if subscription["billing_mode"]["type"] == "classic" and any(each != intervals[0] for each in intervals):
+        raise invalid("Prices with different intervals require the billing mode flexible.", param="items")
+    if not all(periods.are_compatible(each, intervals[0]) for each in intervals):
+        message = "The intervals of the prices of a subscription must be multiples of the shortest one."
+        raise invalid(message, param="items")
 
 
 def _change(account: Account, subscription: JsonObject, entry: JsonObject, param: str) -> prorations.Change:
@@ -120,8 +128,16 @@ def changes_interval(account: Account, subscription: JsonObject, changes: list[p
     """Return whether the billing interval changes, which starts a new period immediately."""
     if subscription["status"] == "trialing":
         return False
-    current = account.get("price", renewals.items_of(account, subscription)[0]["_price"])["recurring"]
-    return any(change.price["recurring"] != current for change in changes if not change.deleted)
+    items = renewals.items_of(account, subscription)
+    removed = {change.item["id"] for change in changes if change.item and change.deleted}
+    if len(removed) == len(items):
+        current = account.get("price", items[0]["_price"])["recurring"]
+        return any(change.price["recurring"] != current for change in changes if not change.deleted)
+    return any(
+        change.price["recurring"] != account.get("price", change.item["_price"])["recurring"]
+        for change in changes
+        if change.item and not change.deleted
+    )
 
 
 def apply(account: Account, subscription: JsonObject, changes: list[prorations.Change], terms: BillingTerms) -> None:
@@ -140,9 +156,7 @@ def apply(account: Account, subscription: JsonObject, changes: list[prorations.C
         at_once = sum(change.price["unit_amount"] * change.quantity for change in changes if not change.deleted)
     if (moves or terms.behavior == "always_invoice") and terms.payment_behavior == "error_if_incomplete":
         check_payable(account, subscription, at_once)
-    # New items copy their period from an existing one, so they are added before any is deleted.
-    for change in sorted(changes, key=lambda change: change.deleted):
-        _apply_change(account, subscription, change, proration_lines)
+    carry_out(account, subscription, changes, proration_lines)
     now = account.now_for(subscription["customer"])
     for entry in proration_lines:
         pending_items.create(account, entry, subscription["customer"], now=now)
@@ -150,6 +164,18 @@ def apply(account: Account, subscription: JsonObject, changes: list[prorations.C
         restart_period(account, subscription, now=now)
     elif terms.behavior == "always_invoice":
         bill_pending(account, subscription, now=now)
+
+
+def carry_out(
+    account: Account,
+    subscription: JsonObject,
+    changes: list[prorations.Change],
+    proration_lines: list[invoice_lines.LineItem],
+) -> None:
+    """Change the items of a subscription without invoicing anything."""
+    # New items copy their period from an existing one, so they are added before any is deleted.
+    for change in sorted(changes, key=lambda change: change.deleted):
+        _apply_change(account, subscription, change, proration_lines)
 
 
 def check_payable(account: Account, subscription: JsonObject, amount: int) -> None:
@@ -172,8 +198,9 @@ def _apply_change(
     account: Account, subscription: JsonObject, change: prorations.Change, proration_lines: list[invoice_lines.LineItem]
 ) -> None:
     if change.item is None:
-        first = renewals.items_of(account, subscription)[0]
-        period = (first["current_period_start"], first["current_period_end"])
+        period = prorations.period_for(
+            account, subscription, change.price, at=account.now_for(subscription["customer"])
+        )
         line = (change.price, change.quantity, change.metadata)
         item = subscription_creation.add_item(
             account, subscription["id"], line, period, account.now_for(subscription["customer"])
@@ -202,11 +229,11 @@ def bill_pending(account: Account, subscription: JsonObject, *, now: int) -> Non
 def restart_period(account: Account, subscription: JsonObject, *, now: int) -> None:
     """Start a new period now and invoice it together with pending items. The billing cycle anchor becomes now."""
     items = renewals.items_of(account, subscription)
-    end = periods.next_boundary(now, account.get("price", items[0]["_price"])["recurring"], now)
     began = items[0]["current_period_start"]
     subscription["billing_cycle_anchor"] = now
     for item in items:
-        item["current_period_start"], item["current_period_end"] = now, end
+        recurring = account.get("price", item["_price"])["recurring"]
+        item["current_period_start"], item["current_period_end"] = now, periods.next_boundary(now, recurring, now)
     lines = [
         *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
         *invoice_lines.for_subscription_items(account, subscription),

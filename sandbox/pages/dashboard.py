@@ -51,12 +51,12 @@ async def show(request: Request) -> Response:
     try:
         account = account_for(runtime, request.query_params.get("key") or DEFAULT_KEY)
     except StripeError as error:
-        return _page(runtime, runtime.accounts.of(DEFAULT_KEY), error=error.message, status=400)
+        return _page(request, runtime, runtime.accounts.of(DEFAULT_KEY), error=error.message, status=400)
     runtime.run_due_jobs(account)
     object_id = request.query_params.get("object")
     if object_id:
-        return _object_page(runtime, account, object_id)
-    return _page(runtime, account, done=request.query_params.get("done", "")[:200])
+        return _object_page(request, runtime, account, object_id)
+    return _page(request, runtime, account, done=request.query_params.get("done", "")[:200])
 
 
 def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
@@ -74,7 +74,7 @@ def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
             account = account_for(runtime, _text(form, "key"))
             done = await function(runtime, account, form)
         except StripeError as error:
-            return _page(runtime, account, error=error.message, status=error.status)
+            return _page(request, runtime, account, error=error.message, status=error.status)
         return RedirectResponse(f"/?{urlencode({'key': account.key, 'done': done})}", 303, _HEADERS)
 
     return endpoint
@@ -187,12 +187,15 @@ def _common(runtime: Runtime, account: Account) -> dict[str, Json]:
     return {"key": account.key, "keys": sorted({DEFAULT_KEY, account.key, *runtime.accounts.by_key})}
 
 
-def _page(runtime: Runtime, account: Account, *, done: str = "", error: str = "", status: int = 200) -> Response:
+def _page(
+    request: Request, runtime: Runtime, account: Account, *, done: str = "", error: str = "", status: int = 200
+) -> Response:
     return _rendered(
         "dashboard.html",
         status,
         **_common(runtime, account),
         account=account,
+        base_url=str(request.base_url),
         settings=account.settings,
         shown=overview(runtime, account),
         clocks=account.all("test_helpers.test_clock"),
@@ -207,10 +210,10 @@ def _page(runtime: Runtime, account: Account, *, done: str = "", error: str = ""
     )
 
 
-def _object_page(runtime: Runtime, account: Account, object_id: str) -> Response:
+def _object_page(request: Request, runtime: Runtime, account: Account, object_id: str) -> Response:
     found = account.find_by_id(object_id)
     if found is None:
-        return _page(runtime, account, error=f"No such object in this account: {object_id}", status=404)
+        return _page(request, runtime, account, error=f"No such object in this account: {object_id}", status=404)
     shown = account.render(found)
     return _rendered(
         "object.html", 200, **_common(runtime, account), shown=shown, lines=outline(account, shown), object_id=object_id

@@ -12,6 +12,12 @@ _ID = "subscription_exposed_id"
 
 def schedule_end(account: Account, subscription: JsonObject, params: JsonObject) -> None:
     """Schedule the end of a subscription, or remove a scheduled end."""
+    if subscription["schedule"] and ("cancel_at" in params or "cancel_at_period_end" in params):
+        message = (
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any "
+            "cancelation behavior directly is not allowed. Please update the schedule instead."
+        )
+        raise invalid(message)
     if "cancel_at" in params and params.get("cancel_at_period_end"):
         message = "You may only specify one of these parameters: cancel_at, cancel_at_period_end."
         raise invalid(message, param="cancel_at", code="parameters_exclusive")

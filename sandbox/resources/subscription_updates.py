@@ -5,6 +5,7 @@ from sandbox.billing import (
     discounts,
     pausing,
     pending_items,
+    pending_updates,
     prorations,
     renewals,
     subscription_updates,
@@ -55,7 +56,7 @@ def update(call: Call) -> JsonObject:
             if chosen is not None:
                 _redeem(account, subscription, chosen)
             if changes:
-                subscription_updates.apply(account, subscription, changes, terms)
+                _change_items(account, subscription, changes, terms)
             if params.get("billing_cycle_anchor", {}).get("type") == "now":
                 subscription_updates.reset_anchor(account, subscription, terms)
     except StripeError:
@@ -63,6 +64,33 @@ def update(call: Call) -> JsonObject:
         subscription.update(before)
         raise
     return subscription
+
+
+def _change_items(
+    account: Account,
+    subscription: JsonObject,
+    changes: list[prorations.Change],
+    terms: subscription_updates.BillingTerms,
+) -> None:
+    if not _waits_for_payment(account, subscription, changes, terms):
+        subscription_updates.apply(account, subscription, changes, terms)
+    elif pending_updates.invoice_first(account, subscription, changes, terms):
+        subscription_updates.carry_out(account, subscription, changes, [])
+
+
+def _waits_for_payment(
+    account: Account,
+    subscription: JsonObject,
+    changes: list[prorations.Change],
+    terms: subscription_updates.BillingTerms,
+) -> bool:
+    """Return whether the changes apply only when they are paid."""
+    if terms.payment_behavior != "pending_if_incomplete":
+        return False
+    if subscription_updates.changes_interval(account, subscription, changes):
+        raise unsupported("payment_behavior=pending_if_incomplete with a different billing interval")
+    lines = prorations.for_changes(account, subscription, changes, at=terms.at)
+    return terms.behavior == "always_invoice" and sum(line.amount for line in lines) > 0
 
 
 def _apply_params(account: Account, subscription: JsonObject, params: JsonObject) -> None:
