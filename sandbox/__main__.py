@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     seed = new_seed() if options.seed is None else options.seed
     app = build(validate=options.validate, seed=seed)
     if options.forward_to:
-        account = app.state.runtime.accounts.of(options.key)
+        account = app.state.runtime.accounts.get(options.key)
         register(account, url=options.forward_to, enabled_events=["*"], secret=options.signing_secret)
     # With the protocol named, asyncio disables Nagle's algorithm; otherwise each response takes up to 40 ms longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from sandbox import clock
 from sandbox.control import routes as control
-from sandbox.delivery.webhooks import Delivery
+from sandbox.delivery.webhooks import WebhookDelivery
 from sandbox.http import api
 from sandbox.pages import checkout, dashboard
 from sandbox.runtime import Runtime
@@ -26,7 +26,7 @@ def build(*, validate: bool = True, seed: int = 0) -> Starlette:
     :param validate: whether to validate responses and events against the SDK's types. Requests always are.
     :param seed: the default seed of each account.
     """
-    runtime = Runtime(accounts=Accounts(seed=seed), delivery=Delivery(), validate=validate)
+    runtime = Runtime(accounts=Accounts(seed=seed), delivery=WebhookDelivery(), validate=validate)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sandbox.contract import responses
-from sandbox.delivery.webhooks import Delivery
+from sandbox.delivery.webhooks import WebhookDelivery
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, Accounts
 from sandbox.store.scheduler import run_due
@@ -14,16 +14,16 @@ class Runtime:
     """The accounts, the webhook delivery, and the contract violations found so far."""
 
     accounts: Accounts
-    delivery: Delivery
+    delivery: WebhookDelivery
     validate: bool = True
     violations: list[JsonObject] = field(default_factory=list)
 
     def run_due_jobs(self, account: Account) -> None:
         """Run the jobs of an account that are due in real time, and send their events."""
         run_due(account)
-        self.settle(account, method="CLOCK", path="")
+        self.publish_events(account, method="CLOCK", path="")
 
-    def settle(self, account: Account, *, method: str, path: str) -> None:
+    def publish_events(self, account: Account, *, method: str, path: str) -> None:
         """Validate the new events of an account and start their delivery. They have no response that could fail."""
         if self.validate:
             for event in account.outbox:

@@ -25,10 +25,10 @@ class InvoiceSpec:
     entries: list[invoice_lines.LineItem]
 
 
-def create_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
+def create_draft(account: Account, subscription: JsonObject, spec: InvoiceSpec) -> JsonObject:
     """Create the draft of a subscription's invoice."""
-    invoice = build_draft(account, subscription, bill)
-    return store_draft(account, invoice, bill.entries)
+    invoice = build_draft(account, subscription, spec)
+    return store_draft(account, invoice, spec.entries)
 
 
 def store_draft(account: Account, invoice: JsonObject, lines: list[invoice_lines.LineItem]) -> JsonObject:
@@ -42,21 +42,21 @@ def store_draft(account: Account, invoice: JsonObject, lines: list[invoice_lines
     return invoice
 
 
-def build_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
+def build_draft(account: Account, subscription: JsonObject, spec: InvoiceSpec) -> JsonObject:
     """Return the draft of a subscription's invoice without storing it."""
     coupons = discounts.coupons_of(
-        account, discounts.active_discounts(account, subscription["discounts"], bill.created_at)
+        account, discounts.active_discounts(account, subscription["discounts"], spec.created_at)
     )
     taxed = subscription["automatic_tax"]["enabled"]
-    lines = [entry.line() for entry in bill.entries]
+    lines = [entry.line() for entry in spec.entries]
     amounts.compute(account, lines, coupons=coupons, automatic_tax=taxed)
-    invoice = empty_draft(account, subscription["customer"], currency=subscription["currency"], bill=bill)
+    invoice = empty_draft(account, subscription["customer"], currency=subscription["currency"], spec=spec)
     invoice |= invoice_lines.totals(lines, automatic_tax=taxed)
     invoice["automatic_tax"] = automatic_tax(enabled=taxed)
     invoice["discounts"] = list(coupons)
     invoice["lines"]["data"] = [
         invoice_lines.to_json(entry, line, invoice["id"], currency=invoice["currency"], taxed=taxed)
-        for entry, line in zip(bill.entries, lines, strict=True)
+        for entry, line in zip(spec.entries, lines, strict=True)
     ]
     invoice["parent"] = {
         "quote_details": None,
@@ -72,22 +72,22 @@ def build_draft(account: Account, subscription: JsonObject, bill: InvoiceSpec) -
     return invoice
 
 
-def preview(account: Account, subscription: JsonObject, bill: InvoiceSpec) -> JsonObject:
+def preview(account: Account, subscription: JsonObject, spec: InvoiceSpec) -> JsonObject:
     """Return a preview: an unsaved invoice with the customer's balance applied."""
-    invoice = build_draft(account, subscription, bill)
+    invoice = build_draft(account, subscription, spec)
     shown = dict.fromkeys(nullable_fields("invoice"))
     for name in ("payments", "confirmation_secret", "amount_paid_off_stripe", "deleted"):
         shown.pop(name, None)
     invoice = {**shown, **invoice, "id": new_id("upcoming_in")}
     customer = account.get("customer", invoice["customer"])
     customer_balance.set_amounts(invoice, customer_balance.of(customer, invoice["currency"]))
-    invoice["next_payment_attempt"] = bill.created_at + 3600
+    invoice["next_payment_attempt"] = spec.created_at + 3600
     for line in invoice["lines"]["data"]:
         line["invoice"] = invoice["id"]
     return invoice
 
 
-def empty_draft(account: Account, customer_id: str, *, currency: str, bill: InvoiceSpec) -> JsonObject:
+def empty_draft(account: Account, customer_id: str, *, currency: str, spec: InvoiceSpec) -> JsonObject:
     """Return a draft without lines."""
     customer = account.get("customer", customer_id)
     invoice_id = new_id("in")
@@ -100,9 +100,9 @@ def empty_draft(account: Account, customer_id: str, *, currency: str, bill: Invo
         "attempted": False,
         "auto_advance": True,
         "automatic_tax": automatic_tax(enabled=False),
-        "billing_reason": bill.reason,
+        "billing_reason": spec.reason,
         "collection_method": "charge_automatically",
-        "created": bill.created_at,
+        "created": spec.created_at,
         "currency": currency,
         "customer": customer["id"],
         "customer_address": customer["address"],
@@ -123,8 +123,8 @@ def empty_draft(account: Account, customer_id: str, *, currency: str, bill: Invo
             "payment_method_options": None,
             "payment_method_types": None,
         },
-        "period_end": bill.period[1],
-        "period_start": bill.period[0],
+        "period_end": spec.period[1],
+        "period_start": spec.period[0],
         "status": "draft",
         "status_transitions": {
             "finalized_at": None,

@@ -105,8 +105,8 @@ def _renew(account: Account, subscription: JsonObject, at: int) -> None:
             *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
             *invoice_lines.for_subscription_items(account, subscription, items=items),
         ]
-        bill = invoicing.InvoiceSpec(reason="subscription_cycle", period=ended, created_at=at, entries=lines)
-        invoice = invoicing.create_draft(account, subscription, bill)
+        spec = invoicing.InvoiceSpec(reason="subscription_cycle", period=ended, created_at=at, entries=lines)
+        invoice = invoicing.create_draft(account, subscription, spec)
         subscription["latest_invoice"] = invoice["id"]
     schedule_renewal(account, subscription)
     if subscription["status"] == "unpaid":
@@ -180,16 +180,16 @@ def attempt_collection(account: Account, invoice: JsonObject, at: int) -> paymen
     return outcome
 
 
-def invoice_now(account: Account, subscription: JsonObject, bill: invoicing.InvoiceSpec) -> JsonObject:
+def invoice_now(account: Account, subscription: JsonObject, spec: invoicing.InvoiceSpec) -> JsonObject:
     """Create, finalize and charge an invoice of a subscription immediately."""
-    invoice = invoicing.create_draft(account, subscription, bill)
+    invoice = invoicing.create_draft(account, subscription, spec)
     with account.track_changes(subscription, "customer.subscription.updated"):
         subscription["latest_invoice"] = invoice["id"]
     if invoice["collection_method"] == "send_invoice":
-        schedule_collection(account, invoice, bill.created_at)
+        schedule_collection(account, invoice, spec.created_at)
         return invoice
-    invoicing.finalize(account, invoice, now=bill.created_at)
-    attempt_collection(account, invoice, bill.created_at)
+    invoicing.finalize(account, invoice, now=spec.created_at)
+    attempt_collection(account, invoice, spec.created_at)
     return invoice
 
 
@@ -240,5 +240,5 @@ def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
         *invoice_lines.for_subscription_items(account, subscription, period=period, items=items),
     ]
     started = items[0]["current_period_start"]
-    bill = invoicing.InvoiceSpec(reason="upcoming", period=(started, period[0]), created_at=period[0], entries=lines)
-    return invoicing.preview(account, subscription, bill)
+    spec = invoicing.InvoiceSpec(reason="upcoming", period=(started, period[0]), created_at=period[0], entries=lines)
+    return invoicing.preview(account, subscription, spec)

@@ -81,8 +81,8 @@ def create(account: Account, wanted: SubscriptionSpec) -> tuple[JsonObject, Json
         *invoice_lines.for_pending_items(account, customer["id"], subscription["id"]),
         *invoice_lines.for_subscription_items(account, subscription, trial=subscription["status"] == "trialing"),
     ]
-    bill = invoicing.InvoiceSpec(reason="subscription_create", period=(now, now), created_at=now, entries=lines)
-    invoice = invoicing.create_draft(account, subscription, bill)
+    spec = invoicing.InvoiceSpec(reason="subscription_create", period=(now, now), created_at=now, entries=lines)
+    invoice = invoicing.create_draft(account, subscription, spec)
     subscription["latest_invoice"] = invoice["id"]
     if wanted.days_until_due is not None:
         renewals.schedule_collection(account, invoice, now)

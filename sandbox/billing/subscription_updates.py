@@ -222,8 +222,8 @@ def bill_pending(account: Account, subscription: JsonObject, *, now: int) -> Non
     """Invoice the pending items of a subscription now, if there are any."""
     lines = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])
     if lines:
-        bill = invoicing.InvoiceSpec(reason="subscription_update", period=(now, now), created_at=now, entries=lines)
-        renewals.invoice_now(account, subscription, bill)
+        spec = invoicing.InvoiceSpec(reason="subscription_update", period=(now, now), created_at=now, entries=lines)
+        renewals.invoice_now(account, subscription, spec)
 
 
 def restart_period(account: Account, subscription: JsonObject, *, now: int) -> None:
@@ -239,8 +239,8 @@ def restart_period(account: Account, subscription: JsonObject, *, now: int) -> N
         *invoice_lines.for_subscription_items(account, subscription),
     ]
     renewals.schedule_renewal(account, subscription)
-    bill = invoicing.InvoiceSpec(reason="subscription_update", period=(began, now), created_at=now, entries=lines)
-    renewals.invoice_now(account, subscription, bill)
+    spec = invoicing.InvoiceSpec(reason="subscription_update", period=(began, now), created_at=now, entries=lines)
+    renewals.invoice_now(account, subscription, spec)
 
 
 def reset_anchor(account: Account, subscription: JsonObject, terms: BillingTerms) -> None:

@@ -80,7 +80,7 @@ async def deliveries(request: Request, runtime: Runtime, account: Account) -> Js
 @_for_account
 async def lose_deliveries(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Discard all pending deliveries, as if the network had lost them."""
-    runtime.delivery.forget(account)
+    runtime.delivery.discard(account)
     account.deliveries.clear()
     return {"data": []}
 
@@ -100,7 +100,7 @@ async def wind_deliveries(request: Request, runtime: Runtime, account: Account) 
     """Advance the time of retries by `seconds`. Return the attempts made on the way."""
     wanted = await _fields(request, "seconds")
     before = len(account.deliveries)
-    await runtime.delivery.wind(account, wanted.get("seconds"))
+    await runtime.delivery.advance(account, wanted.get("seconds"))
     return {"data": account.deliveries[before:], "waiting": runtime.delivery.waiting(account)}
 
 
@@ -144,7 +144,7 @@ async def roll_secret(request: Request, runtime: Runtime, account: Account) -> J
 async def copy_objects(request: Request, runtime: Runtime, account: Account) -> JsonObject:
     """Replace the objects of this account with copies of another's, whose secret key is `source`. No event is sent."""
     wanted = await _fields(request, "source")
-    account.copy_objects(runtime.accounts.of(str(wanted["source"])))
+    account.copy_objects(runtime.accounts.get(str(wanted["source"])))
     return {"id": account.id}
 
 
@@ -191,7 +191,7 @@ async def settings(request: Request, runtime: Runtime, account: Account) -> Json
     """Return the settings of the account. PUT changes them first."""
     if request.method == "PUT":
         account.settings.update(await _body(request))
-        runtime.delivery.obey(account)
+        runtime.delivery.apply_settings(account)
     return dict(vars(account.settings))
 
 
@@ -220,7 +220,7 @@ def _simulation_endpoint(function: Simulation) -> Callable[[Request], Awaitable[
         try:
             return account.render(function(account, request.path_params["id"], await _body(request)))
         finally:
-            runtime.settle(account, method="POST", path=request.url.path)
+            runtime.publish_events(account, method="POST", path=request.url.path)
 
     return happen
 

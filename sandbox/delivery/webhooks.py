@@ -73,7 +73,7 @@ class _Queue:
             self.deliveries.remove(delivery)
 
 
-class Delivery:
+class WebhookDelivery:
     """Sends the events of all accounts. Create it inside a running event loop."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Delivery:
         if account.key in self._queues:
             self._start_due_retries(self._queue(account))
 
-    def obey(self, account: Account) -> None:
+    def apply_settings(self, account: Account) -> None:
         """Hold or release the deliveries of an account as its settings say."""
         gate = self._queue(account).gate
         if account.settings.deliver:
@@ -145,7 +145,7 @@ class Delivery:
         """Return the time of an account's retries and rolled secrets."""
         return self._queue(account).now()
 
-    def forget(self, account: Account) -> None:
+    def discard(self, account: Account) -> None:
         """Discard all pending deliveries of an account."""
         queue = self._queue(account)
         for task in list(queue.tasks):
@@ -153,7 +153,7 @@ class Delivery:
         queue.deliveries.clear()
         queue.shuffling.clear()
 
-    async def wind(self, account: Account, seconds: Json) -> None:
+    async def advance(self, account: Account, seconds: Json) -> None:
         """
         Advance the delivery's time, and make each attempt that falls due on the way, in order.
 

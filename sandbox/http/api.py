@@ -70,7 +70,7 @@ def account_for(runtime: Runtime, key: str) -> Account:
     if not _TEST_KEY.match(key):
         note = " The sandbox does not accept live keys." if "_live_" in key else ""
         raise invalid(f"Invalid API Key provided: {key[:8]}{'*' * 12}.{note}", status=401)
-    return runtime.accounts.of(key)
+    return runtime.accounts.get(key)
 
 
 @dataclass(kw_only=True)
@@ -237,7 +237,7 @@ def _execute(state: _RequestState, route: ContractRoute, ids: dict[str, str], pa
         status, body = 500, StripeError(500, "api_error", f"The sandbox failed: {type(error).__name__}: {error}").body()
     finally:
         account.request_context = RequestContext()
-        state.runtime.settle(account, method=state.log["method"], path=state.path)
+        state.runtime.publish_events(account, method=state.log["method"], path=state.path)
     if status >= 400:
         body["error"]["request_log_url"] = f"https://dashboard.stripe.com/test/logs/{state.request_id}"
     return Reply(status=status, body=body, request_id=state.request_id)

@@ -121,7 +121,7 @@ def _finish(request: Request, account: Account, session: JsonObject, payer: Paye
         form.errors["promotion_code" if payer.promotion_code else "card_number"] = error.message
         return _checkout_page(account, session, form, status=402)
     finally:
-        runtime.settle(account, method="POST", path="/c/pay")
+        runtime.publish_events(account, method="POST", path="/c/pay")
     return RedirectResponse(formatting.return_url(session), 303, _HEADERS)
 
 

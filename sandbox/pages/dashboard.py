@@ -51,7 +51,7 @@ async def show(request: Request) -> Response:
     try:
         account = account_for(runtime, request.query_params.get("key") or DEFAULT_KEY)
     except StripeError as error:
-        return _page(request, runtime, runtime.accounts.of(DEFAULT_KEY), error=error.message, status=400)
+        return _page(request, runtime, runtime.accounts.get(DEFAULT_KEY), error=error.message, status=400)
     runtime.run_due_jobs(account)
     object_id = request.query_params.get("object")
     if object_id:
@@ -69,7 +69,7 @@ def _action(function: Action) -> Callable[[Request], Awaitable[Response]]:
             return refused
         runtime: Runtime = request.app.state.runtime
         form = await request.form()
-        account = runtime.accounts.of(DEFAULT_KEY)
+        account = runtime.accounts.get(DEFAULT_KEY)
         try:
             account = account_for(runtime, _text(form, "key"))
             done = await function(runtime, account, form)
@@ -100,7 +100,7 @@ async def advance(runtime: Runtime, account: Account, form: FormData) -> str:
     try:
         test_clocks.advance(Call(account=account, params=params, ids={"test_clock": clock["id"]}, base_url=""))
     finally:
-        runtime.settle(account, method="POST", path="/_sandbox/page/advance")
+        runtime.publish_events(account, method="POST", path="/_sandbox/page/advance")
     return f"The test clock is advancing to {format_time(params['frozen_time'])}."
 
 
@@ -108,7 +108,7 @@ async def advance(runtime: Runtime, account: Account, form: FormData) -> str:
 async def wind(runtime: Runtime, account: Account, form: FormData) -> str:
     """Advance the time of webhook retries."""
     before = len(account.deliveries)
-    await runtime.delivery.wind(account, int(_number(form, "seconds")))
+    await runtime.delivery.advance(account, int(_number(form, "seconds")))
     return f"Webhook retries advanced. New attempts: {len(account.deliveries) - before}."
 
 
@@ -123,7 +123,7 @@ async def settings(runtime: Runtime, account: Account, form: FormData) -> str:
             "seed": int(_number(form, "seed")),
         }
     )
-    runtime.delivery.obey(account)
+    runtime.delivery.apply_settings(account)
     return "Settings saved."
 
 

@@ -61,12 +61,12 @@ def _of_change(account: Account, subscription: JsonObject, details: JsonObject) 
     pending = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])
     now = account.now_for(subscription["customer"])
     if terms.behavior == "always_invoice":
-        bill = invoicing.InvoiceSpec(reason="upcoming", period=(now, now), created_at=now, entries=[*pending, *worth])
-        return invoicing.preview(account, subscription, bill)
+        spec = invoicing.InvoiceSpec(reason="upcoming", period=(now, now), created_at=now, entries=[*pending, *worth])
+        return invoicing.preview(account, subscription, spec)
     period = renewals.next_period(account, subscription)
     lines = [*pending, *worth, *_recurring(account, subscription, changes, period)]
-    bill = invoicing.InvoiceSpec(reason="upcoming", period=(now, period[0]), created_at=period[0], entries=lines)
-    return invoicing.preview(account, subscription, bill)
+    spec = invoicing.InvoiceSpec(reason="upcoming", period=(now, period[0]), created_at=period[0], entries=lines)
+    return invoicing.preview(account, subscription, spec)
 
 
 def _recurring(
@@ -123,7 +123,7 @@ def _of_new(account: Account, params: JsonObject, details: JsonObject) -> JsonOb
         _entry(account, price, quantity, (now, end), None, None)
         for price, quantity in zip(prices, quantities, strict=True)
     ]
-    bill = invoicing.InvoiceSpec(reason="upcoming", period=(now, now), created_at=now, entries=lines)
+    spec = invoicing.InvoiceSpec(reason="upcoming", period=(now, now), created_at=now, entries=lines)
     taxed = params.get("automatic_tax", {}).get("enabled", False)
     future = {
         "id": None,
@@ -133,6 +133,6 @@ def _of_new(account: Account, params: JsonObject, details: JsonObject) -> JsonOb
         "automatic_tax": {"enabled": taxed},
         "metadata": deep_copy(unset(details.get("metadata")) or {}),
     }
-    preview = invoicing.preview(account, future, bill)
+    preview = invoicing.preview(account, future, spec)
     preview["parent"] = None
     return preview

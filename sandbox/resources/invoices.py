@@ -60,14 +60,14 @@ def create(call: Call) -> JsonObject:
         if wait
         else []
     )
-    bill = invoicing.InvoiceSpec(reason="manual", period=(now, now), created_at=now, entries=lines)
+    spec = invoicing.InvoiceSpec(reason="manual", period=(now, now), created_at=now, entries=lines)
     if subscription:
         if not lines:
             raise invalid("Nothing to invoice for subscription", code="invoice_no_subscription_line_items")
-        invoice = invoicing.build_draft(account, subscription, bill)
+        invoice = invoicing.build_draft(account, subscription, spec)
     else:
         currency = params.get("currency") or (lines[0].price["currency"] if lines else customer["currency"])
-        invoice = invoicing.empty_draft(account, customer_id, currency=str(currency or "usd").lower(), bill=bill)
+        invoice = invoicing.empty_draft(account, customer_id, currency=str(currency or "usd").lower(), spec=spec)
         invoice["automatic_tax"] = invoicing.automatic_tax(
             enabled=params.get("automatic_tax", {}).get("enabled", False)
         )

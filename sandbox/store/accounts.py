@@ -188,7 +188,7 @@ class Accounts:
     seed: int = 0
     """The default seed of new accounts."""
 
-    def of(self, key: str) -> Account:
+    def get(self, key: str) -> Account:
         """Return the account of a secret key."""
         if key not in self.by_key:
             self.by_key[key] = Account(key=key, settings=Settings(seed=self.seed))
