@@ -120,7 +120,7 @@ class QuoteOut(ApiModel):
     ends_access: bool = Field(description="Whether the refund ends access and the subscription.", examples=[True])
     stops_print: bool = Field(description="Whether the refund stops the remaining print copies.", examples=[False])
     effect: str = Field(
-        description="The effect in a sentence.", examples=["Access ends at once and the subscription is cancelled."]
+        description="The effect in a sentence.", examples=["Access ends immediately and the subscription is canceled."]
     )
     approval_above: MoneyOut | None = Field(
         description="For `goodwill`: larger amounts need a second person's approval; null if none do."

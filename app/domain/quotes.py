@@ -44,9 +44,9 @@ from app.domain.refunds import (
 )
 from app.domain.subscriptions import Payment, Term
 
-ENDS = "Access ends at once and the subscription is cancelled."
-ENDS_PRINT = "Access ends at once, the subscription is cancelled and no more copies are sent."
-GOES_ON = "Only money goes back: the subscription, the access and the copies go on."
+ENDS = "Access ends immediately and the subscription is canceled."
+ENDS_PRINT = "Access ends immediately, the subscription is canceled, and no more copies are sent."
+GOES_ON = "Only the payment is refunded. The subscription, access and copies continue."
 
 
 @dataclass(frozen=True, slots=True)

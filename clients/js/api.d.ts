@@ -2789,7 +2789,7 @@ export interface components {
          *         "currency": "usd"
          *       },
          *       "basis": "guarantee",
-         *       "effect": "Access ends at once and the subscription is cancelled.",
+         *       "effect": "Access ends immediately and the subscription is canceled.",
          *       "ends_access": true,
          *       "issues": {
          *         "owed": 24,
@@ -2873,7 +2873,7 @@ export interface components {
             /**
              * Effect
              * @description The effect in a sentence.
-             * @example Access ends at once and the subscription is cancelled.
+             * @example Access ends immediately and the subscription is canceled.
              */
             effect: string;
             /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
@@ -3569,7 +3569,7 @@ export interface components {
          *         "currency": "usd"
          *       },
          *       "basis": "guarantee",
-         *       "effect": "Access ends at once and the subscription is cancelled.",
+         *       "effect": "Access ends immediately and the subscription is canceled.",
          *       "ends_access": true,
          *       "issues": {
          *         "owed": 24,
@@ -3652,7 +3652,7 @@ export interface components {
             /**
              * Effect
              * @description The effect in a sentence.
-             * @example Access ends at once and the subscription is cancelled.
+             * @example Access ends immediately and the subscription is canceled.
              */
             effect: string;
             /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
@@ -3701,7 +3701,7 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "basis": "guarantee",
-         *           "effect": "Access ends at once and the subscription is cancelled.",
+         *           "effect": "Access ends immediately and the subscription is canceled.",
          *           "ends_access": true,
          *           "issues": {
          *             "owed": 24,
