@@ -189,7 +189,9 @@ async def run_rows(
             except Exception as failure:
                 log.warning("row_failed", table=table, row=row_id, attempts=claimed.attempts, error=describe(failure))
                 async with sessions.begin() as session:
-                    await leases.later(session, table, [row_id], attempts=claimed.attempts, error=describe(failure))
+                    await leases.reschedule(
+                        session, table, [row_id], attempts=claimed.attempts, error=describe(failure)
+                    )
     finally:
         async with sessions.begin() as session:
             await leases.release(session, claimed.key, owner=owner)

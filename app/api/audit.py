@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from app.api.deps import Admin, Ctx
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
-from app.db.audit import Listed
+from app.db.audit import ListedEntry
 from app.domain.audit import Selection
 from app.services import audit
 
@@ -42,7 +42,7 @@ class AuditEntryOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, listed: Listed) -> "AuditEntryOut":
+    def of(cls, listed: ListedEntry) -> "AuditEntryOut":
         """Return the body for an entry."""
         entry = listed.entry
         return cls(

@@ -10,7 +10,7 @@ import typer
 from app.cli.startup import FAILED, command_settings, open_database
 from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
-from app.db.audit import Listed
+from app.db.audit import ListedEntry
 from app.domain.audit import Selection
 from app.domain.pages import Page
 from app.services import audit
@@ -108,7 +108,7 @@ def verify(
     typer.echo(found.head)
 
 
-async def _page(settings: Settings, wanted: Selection, after: int | None, limit: int) -> Page[Listed]:
+async def _page(settings: Settings, wanted: Selection, after: int | None, limit: int) -> Page[ListedEntry]:
     async with open_database(settings) as ctx:
         return await audit.page(ctx, wanted, after=after, limit=limit)
 
@@ -120,7 +120,7 @@ async def _verify(settings: Settings, kept: str | None) -> audit.Verification:
         )
 
 
-def _line(listed: Listed) -> str:
+def _line(listed: ListedEntry) -> str:
     entry = listed.entry
     why = ": ".join(part for part in (entry.reason, listed.note) if part)
     parts = (

@@ -65,7 +65,7 @@ async def _sweep(
         async with ctx.sessions.begin() as session:
             if not await leases.take(session, WORK_KEY, owner=owner, lease=settings.lease):
                 raise AlreadyReconciling
-        async with leases.held(ctx.sessions, WORK_KEY, owner=owner, lease=settings.lease):
+        async with leases.keep_lease(ctx.sessions, WORK_KEY, owner=owner, lease=settings.lease):
             sweep, interrupted = await reconciliation.begin(
                 ctx,
                 kind=kind,

@@ -61,7 +61,7 @@ async def report(
         await session.execute(_SOME_ARE_GONE, {**meant, "among": list(among)})
 
 
-async def open_ones(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:
+async def list_open(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:
     """Return what is out of order now, each with its id."""
     rows = await session.scalars(
         select(Row).where(Row.gone_at.is_(None), Row.id > (after or "")).order_by(Row.id).limit(limit)

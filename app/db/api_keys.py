@@ -24,7 +24,7 @@ async def find(session: Session, hashed: str) -> ServerKey | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ListedKey:
     """A key, as an operator sees it: what it opens with is not kept."""
 
     id: str
@@ -34,11 +34,11 @@ class Listed:
     revoked_at: datetime | None
 
 
-async def every(session: Session) -> list[Listed]:
+async def list_all(session: Session) -> list[ListedKey]:
     """Return all keys, the oldest first."""
     rows = await session.scalars(select(Row).order_by(Row.created_at, Row.id))
     return [
-        Listed(
+        ListedKey(
             id=row.id,
             name=row.name,
             scopes=tuple(row.scopes),

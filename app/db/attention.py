@@ -87,7 +87,7 @@ def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
     return exists().where(Dismissal.object_id == object_id)
 
 
-async def listed(session: Session, *, after: str | None, limit: int) -> list[Item]:
+async def list_page(session: Session, *, after: str | None, limit: int) -> list[Item]:
     """Return what is left to look at, by id."""
     found = union_all(*_items()).subquery()
     rows = await session.execute(

@@ -30,7 +30,7 @@ _ONE_SEALER = text("SELECT pg_advisory_xact_lock(hashtextextended('newsstand: th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ListedEntry:
     """An entry as people read it: with the words beside it, and its seal. None: not sealed yet."""
 
     entry: Entry
@@ -77,7 +77,7 @@ async def record(
         await session.flush()
 
 
-async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[LoggedAction]:
+async def list_for_subscriber(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[LoggedAction]:
     """Return what was noted of a reader, the newest ``limit`` of it."""
     rows = await session.execute(_STORY, {"subscriber": subscriber_id, "most": limit})
     return [
@@ -92,7 +92,7 @@ async def story_of(session: Reads, subscriber_id: str, *, limit: int = 500) -> l
     ]
 
 
-async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[Listed]:
+async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[ListedEntry]:
     """Return selected entries, the newest first, that stand before another."""
     query = (
         select(AuditEntry, AuditNote.words, AuditSeal.hash)
@@ -117,7 +117,9 @@ async def page(session: Session, wanted: Selection, *, before: int | None, limit
         query = query.where(AuditEntry.at >= wanted.since)
     if wanted.until is not None:
         query = query.where(AuditEntry.at < wanted.until)
-    return [Listed(entry=_entry(row), note=words, hash=hash_) for row, words, hash_ in await session.execute(query)]
+    return [
+        ListedEntry(entry=_entry(row), note=words, hash=hash_) for row, words, hash_ in await session.execute(query)
+    ]
 
 
 async def seal(session: Session, *, limit: int) -> int:
@@ -161,21 +163,21 @@ async def chain(session: Session, *, after: int, limit: int) -> list[tuple[Seal,
     return [(_seal(row), _entry(entry) if entry is not None else None) for row, entry in rows]
 
 
-async def unaccounted(session: Session) -> int | None:
+async def find_unlisted(session: Session) -> int | None:
     """Return the first entry that neither has a seal nor waits for one. Walks the whole log."""
     sealed = exists().where(AuditSeal.audit_id == AuditEntry.id)
     waits = exists().where(AuditUnsealed.id == cast(AuditEntry.id, String))
     return await session.scalar(select(AuditEntry.id).where(~sealed, ~waits).order_by(AuditEntry.id).limit(1))
 
 
-async def gone_unsealed(session: Session) -> int | None:
+async def find_missing(session: Session) -> int | None:
     """Return the first entry that waits for its seal, and is not there."""
     number = cast(AuditUnsealed.id, BigInteger)
     there = exists().where(AuditEntry.id == number)
     return await session.scalar(select(number).where(~there).order_by(number).limit(1))
 
 
-async def waiting(session: Session) -> int:
+async def count_unsealed(session: Session) -> int:
     """Return how many entries wait for their seal."""
     return await session.scalar(select(func.count()).select_from(AuditUnsealed)) or 0
 

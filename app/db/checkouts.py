@@ -36,7 +36,7 @@ class Checkout:
     stripe_subscription_id: str | None
 
 
-async def undecided(session: Session, subscriber_id: str) -> Checkout | None:
+async def find_open(session: Session, subscriber_id: str) -> Checkout | None:
     """Return the subscriber's session that is being opened or is open. The subscriber's row is locked by the caller."""
     return _maybe(
         await session.scalar(select(Row).where(Row.subscriber_id == subscriber_id, Row.status.in_(UNDECIDED)))

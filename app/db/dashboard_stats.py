@@ -35,7 +35,7 @@ FRONT = "front"  # the one row's id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class SavedFigures:
     """The last figures, with their age. None: nobody has counted yet."""
 
     figures: DashboardStats | None
@@ -43,7 +43,7 @@ class Kept:
     being_counted: bool
 
 
-async def read(session: Session) -> Kept:
+async def read(session: Session) -> SavedFigures:
     """Return the last figures."""
     found = (
         await session.execute(
@@ -51,12 +51,12 @@ async def read(session: Session) -> Kept:
         )
     ).one_or_none()
     if found is None:
-        return Kept(figures=None, age=None, being_counted=False)
+        return SavedFigures(figures=None, age=None, being_counted=False)
     content = _load(found.content) if found.content is not None else None
-    return Kept(figures=content, age=found.age, being_counted=found.due_at is not None)
+    return SavedFigures(figures=content, age=found.age, being_counted=found.due_at is not None)
 
 
-async def ask(session: Session) -> bool:
+async def request_refresh(session: Session) -> bool:
     """Have the figures counted again, if they are old by now. True: a worker will."""
     old_from = func.greatest(
         bindparam("least", MIN_CACHE_AGE, type_=INTERVAL), Row.took * MAX_LOAD_DIVISOR * text("interval '1 second'")
@@ -86,7 +86,7 @@ async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime)
     )
 
 
-async def keep(session: Session, figures: DashboardStats) -> None:
+async def save(session: Session, figures: DashboardStats) -> None:
     """Keep what this transaction has counted, with how long that took."""
     seconds = func.extract("epoch", func.clock_timestamp() - func.now())
     content = asdict(figures)

@@ -22,7 +22,7 @@ _UNREFUNDABLE = select(_ROWS.c.payment_id).where(
 )
 
 
-async def keep(
+async def save(
     session: Session, seen: StripeDisputeState, *, subscriber_id: str | None, concern: str | None, now: datetime
 ) -> None:
     """
@@ -91,7 +91,7 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Dispute]:
     return [_dispute(row) for row in rows]
 
 
-async def listed(session: Session, *, is_open: bool | None, after: str | None, limit: int) -> list[Dispute]:
+async def list_page(session: Session, *, is_open: bool | None, after: str | None, limit: int) -> list[Dispute]:
     """Return disputes, those whose evidence is due first before the others; ``after`` is the last one that was shown."""
     due = func.coalesce(Row.due_by, literal_column("'infinity'::timestamptz"))
     wanted = select(Row).order_by(due, Row.id).limit(limit)
@@ -110,7 +110,7 @@ async def count_open(session: Session) -> int:
     return await session.scalar(select(func.count()).select_from(Row).where(Row.closed_at.is_(None))) or 0
 
 
-async def keep_warning(session: Session, seen: StripeWarningState, *, payment_id: str, subscriber_id: str) -> bool:
+async def save_warning(session: Session, seen: StripeWarningState, *, payment_id: str, subscriber_id: str) -> bool:
     """Keep what Stripe says of an early warning of fraud. Returns whether something was done about it before."""
     made = insert(WarningRow).values(
         id=seen.id,

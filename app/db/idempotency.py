@@ -18,7 +18,7 @@ from app.db.models import IdempotentRequest as Row
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class KeyName:
     """What a key is known by: keys are per caller and route."""
 
     caller: str
@@ -27,17 +27,17 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class HeldKey:
     """A key that is held, and the id of the object to make. ``taken_over``: a request before this one died."""
 
-    name: Name
+    name: KeyName
     object_id: str
     running_until: datetime
     taken_over: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredKey:
     """What is known of a key that cannot be taken. ``status`` None: the first request is still running."""
 
     body_hash: str
@@ -65,35 +65,35 @@ _TAKE = text(
 ).bindparams(bindparam("lease", type_=INTERVAL))
 
 
-async def take(
-    session: Session, name: Name, *, body_hash: str, object_id: str, lease: timedelta, kept_for: timedelta
-) -> Begun | None:
+async def acquire(
+    session: Session, name: KeyName, *, body_hash: str, object_id: str, lease: timedelta, kept_for: timedelta
+) -> HeldKey | None:
     """Hold a key that is new, or whose holder died over the same body. None: it is somebody's, or answered."""
     known_by = {"caller": name.caller, "route": name.route, "key": name.key}
     await session.execute(_FORGET, {**known_by, "kept_for": kept_for})
     taken = await session.execute(_TAKE, {**known_by, "body_hash": body_hash, "object_id": object_id, "lease": lease})
     row = taken.one_or_none()
-    return Begun(name, *row) if row else None
+    return HeldKey(name, *row) if row else None
 
 
-async def find(session: Session, name: Name) -> Known | None:
+async def find(session: Session, name: KeyName) -> StoredKey | None:
     """Return what is known of a key."""
     found = await session.execute(select(Row.body_hash, Row.status, Row.answer).where(_named(name)))
     row = found.one_or_none()
-    return Known(*row) if row else None
+    return StoredKey(*row) if row else None
 
 
-async def answer(session: Session, begun: Begun, *, status: int, body: Mapping[str, object]) -> bool:
+async def answer(session: Session, begun: HeldKey, *, status: int, body: Mapping[str, object]) -> bool:
     """Keep the first answer. False: another has taken over."""
     return await _change(session, begun, status=status, answer=dict(body), running_until=None)
 
 
-async def end_lease(session: Session, begun: Begun) -> bool:
+async def end_lease(session: Session, begun: HeldKey) -> bool:
     """Let the next request with the same key and body take over at once. False: one has already."""
     return await _change(session, begun, running_until=func.clock_timestamp())
 
 
-async def delete(session: Session, begun: Begun) -> None:
+async def delete(session: Session, begun: HeldKey) -> None:
     """Forget a key, if it is still held by this request."""
     await session.execute(delete_rows(Row).where(_held(begun)))
 
@@ -111,14 +111,14 @@ async def prune(session: Session, *, kept_for: timedelta) -> int:
     return len(gone.all())
 
 
-async def _change(session: Session, begun: Begun, **values: object) -> bool:
+async def _change(session: Session, begun: HeldKey, **values: object) -> bool:
     done = await session.scalar(update(Row).where(_held(begun)).values(**values).returning(Row.key))
     return done is not None
 
 
-def _named(name: Name) -> ColumnElement[bool]:
+def _named(name: KeyName) -> ColumnElement[bool]:
     return and_(Row.caller == name.caller, Row.route == name.route, Row.key == name.key)
 
 
-def _held(begun: Begun) -> ColumnElement[bool]:
+def _held(begun: HeldKey) -> ColumnElement[bool]:
     return and_(_named(begun.name), Row.running_until == begun.running_until)

@@ -142,12 +142,7 @@ async def backlog(session: Session) -> tuple[int, int]:
     return int(waiting or 0), max(0, int(known or 0))
 
 
-async def close(session: Session, ids: Sequence[str], *, key: str) -> None:
-    """Close exactly the events that were read before the fetch began, and earlier failed or dead ones of the key."""
-    await close_all(session, [(key, ids)])
-
-
-async def close_all(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]) -> list[float]:
+async def close(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]) -> list[float]:
     """Do as :func:`close` does for several keys. Returns for how many seconds each event had waited."""
     ids = [event_id for _, some in looked_at for event_id in some]
     keys = [key for key, some in looked_at for _ in some]
@@ -172,12 +167,12 @@ async def ignore(session: Session, ids: Sequence[str], *, reason: str) -> None:
     )
 
 
-async def wait(session: Session, ids: Sequence[str]) -> None:
+async def mark_waiting(session: Session, ids: Sequence[str]) -> None:
     """Mark events as failed, to be tried until it works: it is not they that are wrong."""
     await session.execute(update(Row).where(Row.id.in_(list(ids))).values(state=FAILED))
 
 
-async def fail(session: Session, ids: Sequence[str], *, most: int) -> None:
+async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> None:
     """Mark events as failed, after :func:`app.db.engine.leases.later` set their next try; the last try makes them dead."""
     await session.execute(
         text(
@@ -191,7 +186,7 @@ async def fail(session: Session, ids: Sequence[str], *, most: int) -> None:
     )
 
 
-async def bury(session: Session, key: str, *, most: int) -> None:
+async def mark_dead(session: Session, key: str, *, most: int) -> None:
     """Mark as dead what was tried more than ``most`` times without anyone living to tell why."""
     await session.execute(
         update(Row)
@@ -200,7 +195,7 @@ async def bury(session: Session, key: str, *, most: int) -> None:
     )
 
 
-async def told_of(session: Reads, keys: Iterable[str], *, limit: int = 200) -> list[StripeEvent]:
+async def list_by_keys(session: Reads, keys: Iterable[str], *, limit: int = 200) -> list[StripeEvent]:
     """Return what Stripe told of these, the newest ``limit`` of it, and what became of each."""
     rows = await session.execute(_TOLD_OF, {"keys": list(keys), "most": limit})
     return [

@@ -99,7 +99,7 @@ async def save(session: Session, issues: Iterable[Issue]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Todo:
+class CalendarTask:
     """What is left to do: a change to spread, or (None) one subscription to derive anew."""
 
     id: str
@@ -107,27 +107,27 @@ class Todo:
     change: AffectedTerms | None
 
 
-async def tell(session: Session, change: AffectedTerms) -> None:
+async def add_change(session: Session, change: AffectedTerms) -> None:
     """Leave it to a worker to find whom a change of the calendar touches."""
     session.add(CalendarWork(id=new_id("cal"), told=1, change=change.dump(), work_key="calendar", due_at=func.now()))
     await session.flush()
 
 
-async def todo(session: Session, work_id: str) -> Todo | None:
+async def find_work(session: Session, work_id: str) -> CalendarTask | None:
     """Return what is left to do; None: it was done meanwhile."""
     row = await session.get(CalendarWork, work_id, populate_existing=True)
     if row is None:
         return None
     change = AffectedTerms.load(row.change) if row.change is not None else None
-    return Todo(id=row.id, told=row.told, change=change)
+    return CalendarTask(id=row.id, told=row.told, change=change)
 
 
-async def done(session: Session, todo: Todo) -> None:
+async def complete_work(session: Session, todo: CalendarTask) -> None:
     """Take it off the list, unless it was told of again."""
     await session.execute(delete(CalendarWork).where(CalendarWork.id == todo.id, CalendarWork.told == todo.told))
 
 
-async def spread(session: Session, change: AffectedTerms) -> int:
+async def queue_subscriptions(session: Session, change: AffectedTerms) -> int:
     """Put each subscription that a change touches on the list. Returns how many they are."""
     starts, ends = [spell[0] for spell in change.begun], [spell[1] for spell in change.begun]
     found = await session.execute(
@@ -158,7 +158,7 @@ ON CONFLICT (id) DO UPDATE SET due_at = now(), told = calendar_work.told + 1, at
 """
 
 
-async def note_last(session: Session, last: dict[str, int | None]) -> None:
+async def save_last_issues(session: Session, last: dict[str, int | None]) -> None:
     """Note on each term the issue that ends it, so that a change of the calendar finds the terms that it touches."""
     await session.execute(
         text(
@@ -172,7 +172,7 @@ async def note_last(session: Session, last: dict[str, int | None]) -> None:
     )
 
 
-async def adjust(
+async def add_adjustment(
     session: Session,
     adjustment_id: str,
     *,

@@ -48,7 +48,7 @@ class Sweep:
         return self.by == SCHEDULE
 
 
-async def begin(session: Session, *, kind: str, by: str, dry_run: bool, since: datetime | None) -> Sweep:
+async def start(session: Session, *, kind: str, by: str, dry_run: bool, since: datetime | None) -> Sweep:
     """Write down a sweep that is to begin now, by whoever asks for it."""
     return await _insert(session, kind=kind, by=by, dry_run=dry_run, since=since, due_in=None)
 
@@ -67,7 +67,7 @@ async def unschedule(session: Session) -> None:
     )
 
 
-async def rest(session: Session, sweep_id: str) -> None:
+async def clear_due(session: Session, sweep_id: str) -> None:
     """Have nothing left to do for a sweep that is finished: whoever was overtaken by its end had put it back."""
     await session.execute(update(Row).where(Row.id == sweep_id, Row.finished_at.is_not(None)).values(due_at=None))
 
@@ -188,7 +188,7 @@ async def differences(session: Session, sweep_id: str) -> list[Difference]:
     return [Difference(object_id=row.object_id, words=row.words, key=row.key) for row in rows]
 
 
-async def found_in(session: Session, sweep_id: str, object_ids: Sequence[str]) -> set[str]:
+async def differing_objects(session: Session, sweep_id: str, object_ids: Sequence[str]) -> set[str]:
     """Return which of the objects a sweep has found to differ, and has had looked at."""
     found = await session.scalars(
         select(DifferenceRow.object_id).where(
@@ -200,7 +200,7 @@ async def found_in(session: Session, sweep_id: str, object_ids: Sequence[str]) -
     return set(found)
 
 
-async def waiting(session: Session, keys: Sequence[str]) -> set[str]:
+async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:
     """Return for which keys something has come that is not applied yet: what differs there is about to be mended."""
     found = await session.scalars(
         select(Event.work_key).where(Event.work_key.in_(keys), Event.due_at.is_not(None)).distinct()
@@ -213,7 +213,7 @@ async def known_events(session: Session, ids: Sequence[str]) -> set[str]:
     return set(await session.scalars(select(Event.id).where(Event.id.in_(ids))))
 
 
-async def take_in(session: Session, arrivals: Sequence[tuple[RefetchRequest, str]]) -> None:
+async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchRequest, str]]) -> None:
     """Keep events as if a webhook had brought them."""
     for refetch, payload in arrivals:
         await session.execute(
@@ -235,7 +235,7 @@ async def take_in(session: Session, arrivals: Sequence[tuple[RefetchRequest, str
         )
 
 
-async def sizes(session: Session) -> dict[str, int]:
+async def count_objects(session: Session) -> dict[str, int]:
     """Return how much of each our own books hold: about how much there is to compare."""
     found = {}
     for name, model in ((SUBSCRIPTIONS, Subscription), (PAYMENTS, Payment), (REFUNDS, Refund)):
@@ -243,7 +243,7 @@ async def sizes(session: Session) -> dict[str, int]:
     return found
 
 
-async def customers_among(session: Session, ids: Sequence[str]) -> set[str]:
+async def known_customers(session: Session, ids: Sequence[str]) -> set[str]:
     """Return which customers are our subscribers."""
     found = await session.scalars(select(Subscriber.stripe_customer_id).where(Subscriber.stripe_customer_id.in_(ids)))
     return {one for one in found if one is not None}

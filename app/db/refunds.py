@@ -77,7 +77,7 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Refund]:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LeasedAct:
     """What was asked for in one go, and which of it nobody else is at: those payments are leased to ``owner``."""
 
     act: list[Refund]
@@ -85,7 +85,7 @@ class Taken:
     owner: str
 
 
-async def take(session: Session, act_id: str, *, owner: str, lease: timedelta) -> Taken:
+async def lease_act(session: Session, act_id: str, *, owner: str, lease: timedelta) -> LeasedAct:
     """Lease the payments of an act whose money is to move, in the transaction that makes it due: before a worker sees it."""
     act = await of_act(session, act_id)
     leased = [
@@ -94,7 +94,7 @@ async def take(session: Session, act_id: str, *, owner: str, lease: timedelta) -
         if refund.status != AWAITING
         and await leases.take(session, work_key(refund.payment_id), owner=owner, lease=lease)
     ]
-    return Taken(act, frozenset(leased), owner)
+    return LeasedAct(act, frozenset(leased), owner)
 
 
 async def of_act(session: Session, act_id: str) -> list[Refund]:
@@ -143,7 +143,7 @@ async def finish(session: Session, refund_id: str, *, again_in: timedelta | None
     await session.execute(update(Row).where(Row.id == refund_id).values(due_at=due, attempts=0, last_error=None))
 
 
-async def show(session: Session, refund_id: str, *, attention: str, again_in: timedelta | None) -> None:
+async def set_attention(session: Session, refund_id: str, *, attention: str, again_in: timedelta | None) -> None:
     """Show staff what stands in the way, until it is gone or somebody has seen to it; and try again, or not any more."""
     due = None if again_in is None else func.now() + again_in
     await session.execute(

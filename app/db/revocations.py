@@ -33,11 +33,6 @@ async def after(session: Session, number: int, *, limit: int) -> Sequence[Revoca
     return [Revocation(id=row.id, sub=row.sub, version=row.version, at=row.at) for row in rows]
 
 
-async def last(session: Session) -> int:
-    """Return the number of the last one; 0: there is none."""
-    return await session.scalar(select(func.max(Row.id))) or 0
-
-
 async def prune(session: Session, *, kept_for: timedelta) -> None:
     """Forget those that are older than any token; the last one stays, so that numbers go on from it."""
     newest = select(func.max(Row.id)).scalar_subquery()

@@ -14,7 +14,7 @@ _ROWS = table_of(Row)
 _AT = select(_ROWS.c.at).where(_ROWS.c.sub == bindparam("its_sub"))
 
 
-async def note(session: Session, sub: str, at: datetime) -> None:
+async def save(session: Session, sub: str, at: datetime) -> None:
     """Keep when somebody signed out last."""
     made = insert(Row).values(sub=sub, at=at)
     later = func.greatest(Row.at, made.excluded.at)

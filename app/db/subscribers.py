@@ -128,7 +128,7 @@ async def unset_customer(session: Session, subscriber_id: str) -> None:
     await session.execute(update(Row).where(Row.id == subscriber_id).values(stripe_customer_id=None))
 
 
-async def call(session: Session, subscriber_id: str, *, email: str | None, name: str | None) -> None:
+async def set_contact(session: Session, subscriber_id: str, *, email: str | None, name: str | None) -> None:
     """Keep what a subscriber is called, by whoever knows it best."""
     await session.execute(update(Row).where(Row.id == subscriber_id).values(email=email, name=name))
 

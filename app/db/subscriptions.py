@@ -209,7 +209,7 @@ async def close(session: Session, subscription_id: str, *, now: datetime) -> Non
     )
 
 
-async def rest(session: Session, subscription_id: str) -> None:
+async def clear_due(session: Session, subscription_id: str) -> None:
     """
     Note that nothing is to be done at Stripe for a subscription that is not over, nor ordered to end.
 
@@ -269,7 +269,7 @@ async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str
     return {row.stripe_id: of_row(row) for row in rows}
 
 
-async def begun_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
+async def list_created_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
     """Return Stripe's ids of up to a hundred that were begun after one moment and not after another, the newest first."""
     query = select(Row.stripe_id).order_by(Row.created_at.desc()).limit(100)
     if after is not None:

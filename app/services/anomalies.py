@@ -9,6 +9,6 @@ from app.domain.pages import Page, page_of
 async def page(ctx: Context, *, after: str | None, limit: int) -> Page[Anomaly]:
     """Return the current anomalies."""
     async with ctx.sessions.begin() as session:
-        found = await anomalies.open_ones(session, after=after, limit=limit + 1)
+        found = await anomalies.list_open(session, after=after, limit=limit + 1)
     with_cursors = page_of(found, limit, cursor=lambda one: one[0])
     return Page(items=[anomaly for _, anomaly in with_cursors.items], next=with_cursors.next)

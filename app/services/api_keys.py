@@ -35,10 +35,10 @@ async def find(ctx: DatabaseContext, hashed: str) -> ServerKey | None:
         return await api_keys.find(session, hashed)
 
 
-async def list_all(ctx: DatabaseContext) -> list[api_keys.Listed]:
+async def list_all(ctx: DatabaseContext) -> list[api_keys.ListedKey]:
     """Return all keys, the oldest first."""
     async with ctx.sessions() as session:
-        return await api_keys.every(session)
+        return await api_keys.list_all(session)
 
 
 async def revoke(ctx: DatabaseContext, key_id: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.context import DatabaseContext
 from app.db import audit
-from app.db.audit import Listed
+from app.db.audit import ListedEntry
 from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break
 from app.domain.pages import Page, page_of
 
@@ -23,7 +23,7 @@ class Verification:
     broken: Break | None
 
 
-async def page(ctx: DatabaseContext, selection: Selection, *, after: int | None, limit: int) -> Page[Listed]:
+async def page(ctx: DatabaseContext, selection: Selection, *, after: int | None, limit: int) -> Page[ListedEntry]:
     """Return selected entries, the newest first."""
     async with ctx.sessions.begin() as session:
         found = await audit.page(session, selection, before=after, limit=limit + 1)
@@ -63,9 +63,9 @@ async def verify(
             last, holds = seal, holds or seal.hash == known_hash
         progress(last.seq if last else 0)
     async with ctx.sessions.begin() as session:
-        waiting = await audit.waiting(session)
+        waiting = await audit.count_unsealed(session)
         if found is None:
-            found = _outside_the_chain(await audit.unaccounted(session), await audit.gone_unsealed(session))
+            found = _outside_the_chain(await audit.find_unlisted(session), await audit.find_missing(session))
     head = last.hash if last else GENESIS
     return Verification(sealed=last.seq if last else 0, waiting=waiting, head=head, holds=holds, broken=found)
 

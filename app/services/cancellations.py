@@ -199,7 +199,8 @@ async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
                 raise StripeUnavailable("Stripe has not canceled the subscription yet")
             await _sync(ctx, subscription.stripe_id, now=now)
             async with ctx.sessions.begin() as session:
-                await subscriptions.rest(session, subscription.id)  # it has not ended after all, neither there nor here
+                # It did not end after all: neither Stripe nor we ended it.
+                await subscriptions.clear_due(session, subscription.id)
             return
         for invoice in payable_invoices(state):
             await _void(ctx, subscription, invoice)

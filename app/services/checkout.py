@@ -92,7 +92,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber.id)
             await _check_not_subscribed(session, subscriber)
-            checkout = await checkouts.undecided(session, subscriber.id)
+            checkout = await checkouts.find_open(session, subscriber.id)
             if checkout is not None and _is_reusable(checkout, request.choice, now):
                 return checkout
             if checkout is None or checkout.status != OPEN:

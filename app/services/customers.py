@@ -34,7 +34,7 @@ async def sync(ctx: Context, customer_id: str) -> None:
             await _remove_customer(session, owner, customer_id)
             return
         if owner.sub.startswith(UNCLAIMED):
-            await subscribers.call(session, owner.id, email=state.email, name=state.name)
+            await subscribers.set_contact(session, owner.id, email=state.email, name=state.name)
             return
         await anomalies.report(
             session, customer_id, _differences(owner, state), subscriber_id=owner.id, among=[ADDRESS_MISMATCH]

@@ -23,7 +23,7 @@ async def get(ctx: Context) -> Dashboard:
     """Return the last numbers, and request new ones if they are old."""
     async with ctx.sessions.begin() as session:
         stored = await dashboard_stats.read(session)
-        requested = await dashboard_stats.ask(session)
+        requested = await dashboard_stats.request_refresh(session)
         return Dashboard(
             figures=stored.figures,
             age=stored.age,
@@ -51,4 +51,4 @@ async def update(ctx: Context, *, now: datetime) -> None:
         counted = await dashboard_stats.count(
             session, first=first_monday(now, ctx.rules.zone), zone=ctx.rules.zone, now=now
         )
-        await dashboard_stats.keep(session, counted)
+        await dashboard_stats.save(session, counted)

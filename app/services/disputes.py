@@ -13,5 +13,5 @@ async def page(ctx: Context, *, is_open: bool | None, after: str | None, limit: 
     :param is_open: only open ones, only closed ones, or (None) all.
     """
     async with ctx.sessions.begin() as session:
-        found = await disputes.listed(session, is_open=is_open, after=after, limit=limit + 1)
+        found = await disputes.list_page(session, is_open=is_open, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda dispute: dispute.id)

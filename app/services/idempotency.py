@@ -15,7 +15,7 @@ from typing import Self
 
 from app.context import DatabaseContext
 from app.db import idempotency as rows
-from app.db.idempotency import Begun
+from app.db.idempotency import HeldKey
 from app.domain.errors import Conflict, DomainError, Invalid, MalformedRequest, StripeUnavailable
 
 RETENTION = timedelta(hours=24)
@@ -88,7 +88,7 @@ async def begin(
     body: bytes,
     new_object_id: str,
     lease: timedelta = LEASE,
-) -> Begun | StoredResponse:
+) -> HeldKey | StoredResponse:
     """
     Claim the key, or return the stored response.
 
@@ -99,9 +99,9 @@ async def begin(
     :raises KeyInUse: the first request is still running.
     """
     body_hash = hashlib.sha256(body).hexdigest()
-    name = rows.Name(caller, route, key)
+    name = rows.KeyName(caller, route, key)
     async with ctx.sessions.begin() as session:
-        claimed = await rows.take(
+        claimed = await rows.acquire(
             session, name, body_hash=body_hash, object_id=new_object_id, lease=lease, kept_for=RETENTION
         )
         if claimed is not None:
@@ -116,13 +116,13 @@ async def begin(
     return StoredResponse.of(known.status, known.answer or {})
 
 
-async def finish(ctx: DatabaseContext, begun: Begun, *, status: int, body: Mapping[str, object]) -> None:
+async def finish(ctx: DatabaseContext, begun: HeldKey, *, status: int, body: Mapping[str, object]) -> None:
     """Store the response, unless another request has taken over the key."""
     async with ctx.sessions.begin() as session:
         await rows.answer(session, begun, status=status, body=body)
 
 
-async def abandon(ctx: DatabaseContext, begun: Begun) -> None:
+async def abandon(ctx: DatabaseContext, begun: HeldKey) -> None:
     """
     Release the key, because a rule refused the request and nothing was done.
 
@@ -135,7 +135,7 @@ async def abandon(ctx: DatabaseContext, begun: Begun) -> None:
             await rows.delete(session, begun)
 
 
-async def end_lease(ctx: DatabaseContext, begun: Begun) -> None:
+async def end_lease(ctx: DatabaseContext, begun: HeldKey) -> None:
     """End the lease, because the work was interrupted: the next attempt can continue it immediately."""
     async with ctx.sessions.begin() as session:
         await rows.end_lease(session, begun)

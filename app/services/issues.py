@@ -140,7 +140,7 @@ async def _save(
         )
     change = affected_terms(before, after)
     if change is not None:
-        await issues.tell(session, change)
+        await issues.add_change(session, change)
         await leases.notify(session)
     return saved
 
@@ -148,15 +148,15 @@ async def _save(
 async def apply_calendar_change(ctx: Context, work_id: str, *, now: datetime) -> None:
     """Apply a calendar change: make the affected subscriptions due, or derive the grants of one that is due."""
     async with ctx.sessions.begin() as session:
-        work = await issues.todo(session, work_id)
+        work = await issues.find_work(session, work_id)
         if work is None:
             return
         if work.change is not None:
-            await issues.spread(session, work.change)
+            await issues.queue_subscriptions(session, work.change)
             await leases.notify(session)
         else:
             await _derive(session, ctx.rules, work_id, now=now)
-        await issues.done(session, work)
+        await issues.complete_work(session, work)
 
 
 async def _derive(session: Session, rules: Rules, subscription_id: str, *, now: datetime) -> None:
@@ -201,7 +201,7 @@ async def extend(
         most = ctx.rules.catalogue.plan(subscription.plan).issues
         if more > most:
             raise ExtensionTooLarge(f"At most {most} issues can be added at a time", most=most)
-        is_new = await issues.adjust(
+        is_new = await issues.add_adjustment(
             session,
             adjustment_id,
             invoice_id=before.invoice_id,

@@ -103,7 +103,7 @@ async def _save_unrelated(ctx: Context, states: Sequence[StripeDisputeState], *,
     """Save disputes of a payment that is not ours, or that we don't have yet, for staff to see."""
     async with ctx.sessions.begin() as session:
         for state in states:
-            await disputes.keep(session, state, subscriber_id=None, concern=UNKNOWN_PAYMENT, now=now)
+            await disputes.save(session, state, subscriber_id=None, concern=UNKNOWN_PAYMENT, now=now)
 
 
 async def _lock(session: Session, payment_id: str) -> OwnPayment:
@@ -150,7 +150,7 @@ async def _save_disputes(
             refunded=refunded,
             lost_before=before is not None and before.lost_at is not None,
         )
-        await disputes.keep(session, state, subscriber_id=own.subscriber_id, concern=concern, now=now)
+        await disputes.save(session, state, subscriber_id=own.subscriber_id, concern=concern, now=now)
         if effect_of(state.status).access == ENDED and await disputes.mark_lost(session, state.id, now=now):
             await _end_after_loss(session, rules, own, state, now=now)
     await _suspend_or_restore(session, rules, own)
@@ -201,7 +201,7 @@ async def _save_warning(
     :returns: False if the refund has to wait for another one of the payment.
     """
     payment, owner = own.payment, own.subscriber_id
-    acted = await disputes.keep_warning(session, warning, payment_id=payment.id, subscriber_id=owner)
+    acted = await disputes.save_warning(session, warning, payment_id=payment.id, subscriber_id=owner)
     if acted or not warning.actionable:
         return True
     refund = None

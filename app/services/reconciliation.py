@@ -94,13 +94,13 @@ async def begin(
         interrupted = None if restart else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
         if interrupted is not None:
             return interrupted, True
-        return await rows.begin(session, kind=kind, by=by, dry_run=dry_run, since=since), False
+        return await rows.start(session, kind=kind, by=by, dry_run=dry_run, since=since), False
 
 
 async def sizes(ctx: Context) -> dict[str, int]:
     """Return the approximate number of objects to compare, by kind."""
     async with ctx.sessions.begin() as session:
-        return await rows.sizes(session)
+        return await rows.count_objects(session)
 
 
 async def schedule(ctx: Context, *, due_in: timedelta | None) -> None:
@@ -152,7 +152,7 @@ async def run(
         progress(sweep)
     async with ctx.sessions.begin() as session:
         found = await rows.differences(session, sweep_id)
-        await rows.rest(session, sweep_id)
+        await rows.clear_due(session, sweep_id)
     for one in found:
         log.warning("difference_found", words=one.words, key=one.key, dry_run=sweep.dry_run)
     log.info("reconciled", sweep=sweep.id, kind=sweep.kind, differences=len(found), **sweep.counts)
@@ -180,7 +180,7 @@ async def _events(run: _Run, sweep: Sweep) -> None:
         stored_ids = await rows.known_events(session, [refetch.event_id for refetch, _ in missed])
         new = [(refetch, text) for refetch, text in missed if refetch.event_id not in stored_ids]
         if not sweep.dry_run:
-            await rows.take_in(session, new)
+            await rows.insert_events(session, new)
         found = [
             Difference(
                 object_id=refetch.event_id,
@@ -250,8 +250,8 @@ async def _find_differing(run: _Run, sweep: Sweep, states: Sequence[StripeSubscr
     ids = [one.id for one in states]
     async with run.ctx.sessions.begin() as session:
         ours = await subscriptions.by_stripe_ids(session, ids)
-        owners = await rows.customers_among(session, [one.customer_id for one in states])
-        pending = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in ids])
+        owners = await rows.known_customers(session, [one.customer_id for one in states])
+        pending = await rows.pending_keys(session, [f"{events.SUBSCRIPTION}:{one}" for one in ids])
     return [
         one.id
         for one in states
@@ -276,7 +276,7 @@ async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionS
     since = page.items[-1].created_at if page.next is not None else None
     listed = {*sweep.cursor.get("tied", ()), *(one.id for one in page.items)}
     async with run.ctx.sessions.begin() as session:
-        ours = await subscriptions.begun_between(session, since, until)
+        ours = await subscriptions.list_created_between(session, since, until)
     return [stripe_id for stripe_id in ours if stripe_id not in listed]
 
 
@@ -290,7 +290,7 @@ async def _compare_again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference 
         ours = (await subscriptions.by_stripe_ids(session, [stripe_id])).get(stripe_id)
         if theirs is None:
             return unknown_at_stripe(ours) if ours is not None else None
-        owners = await rows.customers_among(session, [theirs.customer_id])
+        owners = await rows.known_customers(session, [theirs.customer_id])
     return _compare(run, sweep, ours, theirs, has_owner=bool(owners))
 
 
@@ -302,10 +302,10 @@ async def _payments(run: _Run, sweep: Sweep) -> None:
     async with run.ctx.sessions.begin() as session:
         known_ids = {
             *(await subscriptions.by_stripe_ids(session, subscription_ids)),
-            *(await rows.found_in(session, sweep.id, subscription_ids)),
+            *(await rows.differing_objects(session, sweep.id, subscription_ids)),
         }
         our_payments = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
-        pending = await rows.waiting(session, [f"{events.SUBSCRIPTION}:{one}" for one in subscription_ids])
+        pending = await rows.pending_keys(session, [f"{events.SUBSCRIPTION}:{one}" for one in subscription_ids])
         found = [
             difference
             for one in listed
@@ -325,9 +325,9 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
     async with run.ctx.sessions.begin() as session:
         known_ids = {
             *(await payments.by_ids(session, payment_ids)),
-            *(await rows.found_in(session, sweep.id, payment_ids)),
+            *(await rows.differing_objects(session, sweep.id, payment_ids)),
         }
-        pending = await rows.waiting(session, [f"{events.PAYMENT}:{one}" for one in payment_ids])
+        pending = await rows.pending_keys(session, [f"{events.PAYMENT}:{one}" for one in payment_ids])
     found = []
     for one in listed:
         is_relevant = one.payment_id in known_ids or sweep.kind == IMPORT

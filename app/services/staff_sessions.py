@@ -22,7 +22,7 @@ async def record(
 async def sign_out(ctx: Context, sub: str, *, by: str, now: datetime) -> None:
     """End every session of a person that began before now, in every browser."""
     async with ctx.sessions.begin() as session:
-        await sign_outs.note(session, sub, now)
+        await sign_outs.save(session, sub, now)
         await audit.record(session, actor=by, action="console.signed_out", object_id="console")
 
 

@@ -165,8 +165,8 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
         refunds=await refunds.of_subscriber(read, subscriber.id),
         disputes=await disputes.of_subscriber(read, subscriber.id),
         comps=await comps.of_subscriber(read, subscriber.id),
-        actions=await audit.story_of(read, subscriber.id),
-        stripe_events=await inbox.told_of(read, _keys(subscriber, own, own_payments)),
+        actions=await audit.list_for_subscriber(read, subscriber.id),
+        stripe_events=await inbox.list_by_keys(read, _keys(subscriber, own, own_payments)),
     )
     calendar = await issues.calendar_now(read, ctx.rules.zone)
     access, _ = await entitlements.read(ctx.pool, subscriber.sub)

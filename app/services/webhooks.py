@@ -62,7 +62,7 @@ def event_closer(ctx: DatabaseContext) -> Batcher[AppliedEvents, None]:
 
     async def close(batch: Sequence[AppliedEvents]) -> list[None]:
         async with ctx.sessions.begin() as session:
-            lags = await inbox.close_all(session, [(one.claimed.key, one.claimed.ids) for one in batch])
+            lags = await inbox.close(session, [(one.claimed.key, one.claimed.ids) for one in batch])
             for owner in {one.owner for one in batch}:
                 await leases.release_all(session, [one.claimed.key for one in batch if one.owner == owner], owner=owner)
         for seconds in lags:
@@ -128,7 +128,7 @@ async def _handle(handlers: Mapping[str, Handler], key: str, depth: int = 0) -> 
 
 async def _give_up(ctx: DatabaseContext, claimed: leases.Claimed, *, max_attempts: int) -> None:
     async with ctx.sessions.begin() as session:
-        await inbox.bury(session, claimed.key, most=max_attempts)
+        await inbox.mark_dead(session, claimed.key, most=max_attempts)
     _count("dead", claimed.ids)
     log.error("events_dead", key=claimed.key, event_ids=claimed.ids)
 
@@ -150,8 +150,8 @@ async def _ignore(ctx: DatabaseContext, claimed: leases.Claimed, *, reason: str)
 async def _postpone(ctx: DatabaseContext, claimed: leases.Claimed, outage: Exception) -> None:
     error = f"{type(outage).__name__}: {outage}"
     async with ctx.sessions.begin() as session:
-        await leases.later(session, "events", claimed.ids, attempts=claimed.attempts, error=error, counts=False)
-        await inbox.wait(session, claimed.ids)
+        await leases.reschedule(session, "events", claimed.ids, attempts=claimed.attempts, error=error, counts=False)
+        await inbox.mark_waiting(session, claimed.ids)
     _count("waits", claimed.ids)
     log.warning("events_postponed", key=claimed.key, event_ids=claimed.ids, error=error)
 
@@ -159,8 +159,8 @@ async def _postpone(ctx: DatabaseContext, claimed: leases.Claimed, outage: Excep
 async def _fail(ctx: DatabaseContext, claimed: leases.Claimed, failure: Exception, *, max_attempts: int) -> None:
     ids, attempts, error = claimed.ids, claimed.attempts, f"{type(failure).__name__}: {failure}"
     async with ctx.sessions.begin() as session:
-        await leases.later(session, "events", ids, attempts=attempts, error=error)
-        await inbox.fail(session, ids, most=max_attempts)
+        await leases.reschedule(session, "events", ids, attempts=attempts, error=error)
+        await inbox.mark_failed(session, ids, most=max_attempts)
     _count("dead" if attempts >= max_attempts else "failed", ids)
     log.warning("events_failed", key=claimed.key, event_ids=ids, attempts=attempts, error=error)
 
@@ -189,7 +189,7 @@ async def catch_up(
             return False
     in_hand: set[str] = set()
     async with (
-        leases.held(ctx.sessions, CATCH_UP_KEY, owner=owner, lease=lease),
+        leases.keep_lease(ctx.sessions, CATCH_UP_KEY, owner=owner, lease=lease),
         leases.renewing(ctx.sessions, in_hand, owner=owner, lease=lease),
     ):
         async with ctx.sessions.begin() as session:
@@ -216,8 +216,8 @@ async def _postpone_all(ctx: Context, claimed: Sequence[leases.Claimed], outage:
     """Make events due again after a pause, without counting the attempt."""
     ids, error = [event_id for one in claimed for event_id in one.ids], f"{type(outage).__name__}: {outage}"
     async with ctx.sessions.begin() as session:
-        await leases.later(session, "events", ids, attempts=1, error=error, counts=False)
-        await inbox.wait(session, ids)
+        await leases.reschedule(session, "events", ids, attempts=1, error=error, counts=False)
+        await inbox.mark_waiting(session, ids)
         await leases.release_all(session, [one.key for one in claimed], owner=owner)
     log.warning("backlog_postponed", events=len(ids), error=error)
 

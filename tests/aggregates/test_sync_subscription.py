@@ -210,11 +210,11 @@ async def test_an_older_fetch_does_not_clear_pending_work_of_an_end(sessions: Se
     async with sessions.begin() as session:
         _, held = await create_subscription(session)
         await subscriptions.order_close(session, held.id)
-        await subscriptions.rest(session, held.id)
+        await subscriptions.clear_due(session, held.id)
         assert await subscriptions.due(session, held.id) is None, "an active subscription has no pending work"
 
         await subscriptions.order_end(session, held.id, by="cancel_now", now=NOW)
-        await subscriptions.rest(session, held.id)
+        await subscriptions.clear_due(session, held.id)
         assert await subscriptions.due(session, held.id) is not None
 
 
@@ -225,6 +225,6 @@ async def test_a_subscription_that_ended_since_an_older_fetch_stays_due(sessions
         await subscriptions.save(session, owner.id, over, if_version=held.version)
         await subscriptions.order_close(session, held.id)
 
-        await subscriptions.rest(session, held.id)
+        await subscriptions.clear_due(session, held.id)
 
         assert await subscriptions.due(session, held.id) is not None

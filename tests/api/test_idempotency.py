@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.engine.session import Sessions
-from app.db.idempotency import Begun
+from app.db.idempotency import HeldKey
 from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.refunds import GuaranteeExpired
 from app.services import idempotency
@@ -27,15 +27,15 @@ async def begin(
     body: bytes = BODY,
     makes: str = "rfd_1",
     lease: timedelta = timedelta(seconds=30),
-) -> Begun | StoredResponse:
+) -> HeldKey | StoredResponse:
     return await idempotency.begin(
         database_context(sessions), caller=caller, route=route, key=key, body=body, new_object_id=makes, lease=lease
     )
 
 
-async def held(sessions: Sessions, *, makes: str = "rfd_1", lease: timedelta = timedelta(seconds=30)) -> Begun:
+async def held(sessions: Sessions, *, makes: str = "rfd_1", lease: timedelta = timedelta(seconds=30)) -> HeldKey:
     begun = await begin(sessions, makes=makes, lease=lease)
-    assert isinstance(begun, Begun)
+    assert isinstance(begun, HeldKey)
     return begun
 
 
@@ -105,7 +105,7 @@ async def test_a_key_belongs_to_one_caller_and_one_route(sessions: Sessions, oth
     await held(sessions)
     named = {"caller": AGENT, "route": ROUTE, "key": KEY} | other
     begun = await begin(sessions, caller=named["caller"], route=named["route"], key=named["key"], makes="rfd_2")
-    assert isinstance(begun, Begun)
+    assert isinstance(begun, HeldKey)
     assert begun.object_id == "rfd_2"
 
 
@@ -117,7 +117,7 @@ async def test_a_repeat_is_rejected_while_the_first_request_runs(sessions: Sessi
 
 async def test_exactly_one_of_many_concurrent_requests_takes_the_key(sessions: Sessions) -> None:
     answers = await asyncio.gather(*(begin(sessions, makes=f"rfd_{n}") for n in range(8)), return_exceptions=True)
-    assert sum(isinstance(answer, Begun) for answer in answers) == 1
+    assert sum(isinstance(answer, HeldKey) for answer in answers) == 1
     assert sum(isinstance(answer, KeyInUse) for answer in answers) == 7
 
 
@@ -131,7 +131,7 @@ async def test_a_repeat_takes_over_the_key_of_a_dead_request_after_its_lease(ses
 async def test_exactly_one_of_many_repeats_takes_over(sessions: Sessions) -> None:
     await held(sessions, lease=timedelta(0))
     answers = await asyncio.gather(*(begin(sessions, makes=f"rfd_{n}") for n in range(8)), return_exceptions=True)
-    assert [answer.object_id for answer in answers if isinstance(answer, Begun)] == ["rfd_1"]
+    assert [answer.object_id for answer in answers if isinstance(answer, HeldKey)] == ["rfd_1"]
 
 
 async def test_a_request_that_lost_its_key_neither_responds_nor_releases_it(sessions: Sessions) -> None:
@@ -184,7 +184,7 @@ async def test_pruning_deletes_day_old_keys_except_running_ones(sessions: Sessio
     await held(sessions)
     for key in ("old-1", "old-2"):
         begun = await begin(sessions, key=key)
-        assert isinstance(begun, Begun)
+        assert isinstance(begun, HeldKey)
         await idempotency.finish(database_context(sessions), begun, status=201, body={})
     await age(sessions, "25 hours")
     await begin(sessions, key="young")

@@ -46,7 +46,7 @@ async def test_what_commits_late_with_a_lower_id_is_sealed_too(sessions: Session
     assert (found.sealed, found.waiting, found.broken) == (2, 0, None)
 
 
-async def _sealed(sessions: Sessions) -> list[audit.Listed]:
+async def _sealed(sessions: Sessions) -> list[audit.ListedEntry]:
     page = await cases.page(database_context(sessions), Selection(), after=None, limit=100)
     return [one for one in page.items if one.hash]
 

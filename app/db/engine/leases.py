@@ -122,7 +122,7 @@ async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> b
 
 
 @asynccontextmanager
-async def held(sessions: Sessions, key: str, *, owner: str, lease: timedelta) -> AsyncIterator[None]:
+async def keep_lease(sessions: Sessions, key: str, *, owner: str, lease: timedelta) -> AsyncIterator[None]:
     """Renew a lease that was taken while the block runs, and release it at the end."""
     async with renewing(sessions, {key}, owner=owner, lease=lease):
         try:
@@ -176,7 +176,7 @@ async def release_all(session: Session, keys: Collection[str], *, owner: str) ->
     await session.execute(_RELEASE, {"keys": list(keys), "owner": owner})
 
 
-async def later(
+async def reschedule(
     session: Session, table: str, ids: Sequence[str], *, attempts: int, error: str, counts: bool = True
 ) -> None:
     """

@@ -73,7 +73,7 @@ async def _report_refusal(ctx: Context, refund: Refund, reason: str) -> None:
         if await refunds.attempts(session, refund.id) < MAX_ATTEMPTS:
             raise CreditNoteRefused(reason)
         dismissed = refund.status not in UNDERWAY and await attention.is_dismissed(session, refund.id)
-        await refunds.show(
+        await refunds.set_attention(
             session,
             refund.id,
             attention=f"Stripe declined the credit note: {reason}",

@@ -40,7 +40,7 @@ CHECK_INTERVAL = timedelta(hours=1)  # of a refund that is not final, in case it
 log = structlog.get_logger()
 
 
-async def pay(ctx: Context, taken: refunds.Taken, *, now: datetime) -> list[Refund]:
+async def pay(ctx: Context, taken: refunds.LeasedAct, *, now: datetime) -> list[Refund]:
     """
     Pay the refunds of a request, as far as Stripe responds now. A worker completes the rest.
 
@@ -52,7 +52,9 @@ async def pay(ctx: Context, taken: refunds.Taken, *, now: datetime) -> list[Refu
         ours = [refund for refund in taken.act if refund.id in taken.leased]
         for refund in ours:
             key = refunds.work_key(refund.payment_id)
-            await stack.enter_async_context(leases.held(ctx.sessions, key, owner=taken.owner, lease=ctx.settings.lease))
+            await stack.enter_async_context(
+                leases.keep_lease(ctx.sessions, key, owner=taken.owner, lease=ctx.settings.lease)
+            )
         for refund in ours:
             try:
                 await finish(ctx, refund.id, now=now)
@@ -66,14 +68,14 @@ async def pay(ctx: Context, taken: refunds.Taken, *, now: datetime) -> list[Refu
         return await refunds.of_act(session, taken.act[0].id)
 
 
-async def _wait_for_leases(ctx: Context, taken: refunds.Taken) -> refunds.Taken:
+async def _wait_for_leases(ctx: Context, taken: refunds.LeasedAct) -> refunds.LeasedAct:
     """Wait a moment for payments that a worker has leased: it is probably processing an event that just arrived."""
     for _ in range(LEASE_ATTEMPTS):
         if all(refund.id in taken.leased or refund.status != PROCESSING for refund in taken.act):
             break
         await asyncio.sleep(LEASE_WAIT_SECONDS)
         async with ctx.sessions.begin() as session:
-            more = await refunds.take(session, taken.act[0].id, owner=taken.owner, lease=ctx.settings.lease)
+            more = await refunds.lease_act(session, taken.act[0].id, owner=taken.owner, lease=ctx.settings.lease)
         taken = replace(more, leased=taken.leased | more.leased)
     return taken
 

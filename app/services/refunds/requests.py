@@ -55,7 +55,7 @@ async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str
     async with ctx.sessions.begin() as session:
         if await refunds.by_id(session, refund_id) is None:
             await _create(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
-        taken = await refunds.take(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
+        taken = await refunds.lease_act(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
 
 
@@ -75,7 +75,7 @@ async def approve(ctx: Context, refund_id: str, *, by: str, now: datetime) -> li
         refund = await _locked(session, refund_id)
         if refund.decided_by != by or refund.status in UNDONE:
             await _approve(session, ctx.rules, refund, by=by, now=now)
-        taken = await refunds.take(session, refund.act_id, owner=new_id("own"), lease=ctx.settings.lease)
+        taken = await refunds.lease_act(session, refund.act_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
 
 

@@ -76,8 +76,8 @@ async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: Readi
         lambda read: comps.of_subscriber(read, "rdr_1"),
         lambda read: grants.of_subscriber(read, "rdr_1"),
         lambda read: anomalies.of_subscriber(read, "rdr_1"),
-        lambda read: audit.story_of(read, "rdr_1"),
-        lambda read: inbox.told_of(read, ["subscription:sub_1"]),
+        lambda read: audit.list_for_subscriber(read, "rdr_1"),
+        lambda read: inbox.list_by_keys(read, ["subscription:sub_1"]),
         lambda read: sign_outs.last(read, "robin"),
     ]
     for number, ask in enumerate(asked):
@@ -90,7 +90,7 @@ async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: Readi
 async def test_a_reader_of_whom_nothing_is_kept_has_empty_parts(reading: Reading) -> None:
     assert await subscribers.by_id(reading, "rdr_made_up") is None
     assert await subscriptions.terms_by_subscription(reading, "rdr_made_up") == {}
-    assert await inbox.told_of(reading, []) == []
+    assert await inbox.list_by_keys(reading, []) == []
     assert await sign_outs.last(reading, "nobody") is None
 
 
@@ -125,6 +125,6 @@ async def test_only_the_last_sign_out_counts(sessions: Sessions) -> None:
     early, late = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
     for at in (late, early):
         async with sessions.begin() as session:
-            await sign_outs.note(session, "robin", at)
+            await sign_outs.save(session, "robin", at)
     async with sessions.begin() as session:
         assert await sign_outs.last(session, "robin") == late

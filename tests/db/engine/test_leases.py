@@ -108,7 +108,7 @@ async def test_what_is_put_back_is_not_due_until_its_pause_is_over(sessions: Ses
     await refetch(sessions, "subscription:sub_1")
     (claimed,) = await claim(sessions, "anna")
     async with sessions.begin() as session:
-        await leases.later(session, "events", claimed.ids, attempts=1, error="Stripe was away")
+        await leases.reschedule(session, "events", claimed.ids, attempts=1, error="Stripe was away")
         await leases.release(session, claimed.key, owner="anna")
 
     assert await claim(sessions, "anna") == []
@@ -126,7 +126,7 @@ async def test_only_what_was_read_before_the_fetch_is_closed(sessions: Sessions)
     (claimed,) = await claim(sessions, "anna")
     await refetch(sessions, "subscription:sub_1")
     async with sessions.begin() as session:
-        await inbox.close(session, claimed.ids, key=claimed.key)
+        await inbox.close(session, [(claimed.key, claimed.ids)])
         await leases.release(session, claimed.key, owner="anna")
 
     (later,) = await claim(sessions, "anna")
@@ -138,8 +138,8 @@ async def test_events_are_dead_after_the_last_try_and_visible(sessions: Sessions
     for _ in range(3):
         (claimed,) = await claim(sessions, "anna")
         async with sessions.begin() as session:
-            await leases.later(session, "events", claimed.ids, attempts=claimed.attempts, error="no")
-            await inbox.fail(session, claimed.ids, most=3)
+            await leases.reschedule(session, "events", claimed.ids, attempts=claimed.attempts, error="no")
+            await inbox.mark_failed(session, claimed.ids, most=3)
             await leases.release(session, claimed.key, owner="anna")
             await session.execute(text("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL"))
 
@@ -187,7 +187,7 @@ async def test_a_payments_event_that_comes_while_its_subscription_is_looked_at_w
     assert await claim_events(sessions, "bert") == {}
 
     async with sessions.begin() as session:
-        await inbox.close(session, ["evt_1"], key="subscription:sub_1")
+        await inbox.close(session, [("subscription:sub_1", ["evt_1"])])
         await leases.release(session, "subscription:sub_1", owner="anna")
     assert await claim_events(sessions, "bert") == {"subscription:sub_1": ("evt_2",)}
 
@@ -215,7 +215,7 @@ async def test_closing_many_keys_at_once_closes_what_failed_before_of_each_and_n
 
     async with sessions.begin() as session:
         looked_at = [(f"subscription:sub_{number}", [f"evt_{number}"]) for number in (1, 2)]
-        await inbox.close_all(session, looked_at)
+        await inbox.close(session, looked_at)
 
     async with sessions.begin() as session:
         left = await session.scalars(text("SELECT id FROM events WHERE state <> 'applied'"))
