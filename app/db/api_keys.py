@@ -1,4 +1,4 @@
-"""The keys of servers: each the hash of 256 random bits, so a hash without salt tells nothing of it."""
+"""API keys. Only their hash is stored, unsalted: the keys are 256 random bits, so a hash can't be reversed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,13 @@ from app.domain.callers import ServerKey
 
 
 async def create(session: Session, key_id: str, *, hashed: str, name: str, scopes: tuple[str, ...]) -> None:
-    """Keep a new key."""
+    """Store a new key."""
     session.add(Row(id=key_id, hash=hashed, name=name, scopes=list(scopes)))
     await session.flush()
 
 
 async def find(session: Session, hashed: str) -> ServerKey | None:
-    """Return the key of that hash, unless it was revoked."""
+    """Return the key with a hash, unless it was revoked."""
     found = await session.execute(select(Row.id, Row.scopes).where(Row.hash == hashed, Row.revoked_at.is_(None)))
     row = found.one_or_none()
     return ServerKey(id=row.id, scopes=frozenset(row.scopes)) if row else None
@@ -25,7 +25,7 @@ async def find(session: Session, hashed: str) -> ServerKey | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedKey:
-    """A key, as an operator sees it: what it opens with is not kept."""
+    """A key in a list. The key itself is not stored."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class ListedKey:
 
 
 async def list_all(session: Session) -> list[ListedKey]:
-    """Return all keys, the oldest first."""
+    """Return all keys, oldest first."""
     rows = await session.scalars(select(Row).order_by(Row.created_at, Row.id))
     return [
         ListedKey(
@@ -50,7 +50,7 @@ async def list_all(session: Session) -> list[ListedKey]:
 
 
 async def revoke(session: Session, key_id: str) -> bool:
-    """Make a key worthless. False: there is none of that id, or it was revoked before."""
+    """Revoke a key. Return False if it does not exist or was revoked before."""
     done = await session.scalar(
         update(Row).where(Row.id == key_id, Row.revoked_at.is_(None)).values(revoked_at=func.now()).returning(Row.id)
     )

@@ -1,8 +1,5 @@
 """
-The inbox as operators see it: what came, what became of it, and what is to be looked at again.
-
-How events are accepted and applied is the matter of :mod:`app.db.inbox`; these are the questions that people ask, and the
-two things that they do: have some replayed, and forget those that are long done.
+List, replay and prune events, for operators. Workers process them with :mod:`app.db.inbox`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +19,7 @@ from app.domain.events import APPLIED, DEAD, FAILED, IGNORED, KINDS, RECEIVED, S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
-    """An event, and what became of it. Times are the database's, but ``created_at``, which is Stripe's."""
+    """An event and its outcome. Times are the database's, except ``created_at``, which is Stripe's."""
 
     id: str
     type: str
@@ -30,7 +27,7 @@ class StoredEvent:
     reason: str | None  # why it was ignored
     last_error: str | None  # why it failed last
     object_id: str | None
-    key: str | None  # what is looked at for it; None: nothing
+    key: str | None  # of the object that is refetched; None if there is none
     api_version: str | None
     livemode: bool | None
     created_at: datetime | None
@@ -41,7 +38,7 @@ class StoredEvent:
 
     @property
     def cursor(self) -> tuple[datetime, str]:
-        """Where it stands in the order of a list."""
+        """Its position in lists."""
         return self.received_at, self.id
 
 
@@ -51,7 +48,7 @@ _WITHOUT_PAYLOAD = defer(Row.payload, raiseload=True)
 async def page(
     session: Session, wanted: Selection, *, after: tuple[datetime, str] | None, limit: int
 ) -> list[StoredEvent]:
-    """Return selected events, the newest first, that come after a place in that order."""
+    """Return the selected events after a position, newest first."""
     query = select(Row).where(*_conditions(wanted)).options(_WITHOUT_PAYLOAD)
     if after is not None:
         query = query.where(tuple_(Row.received_at, Row.id) < tuple_(*after))
@@ -60,20 +57,20 @@ async def page(
 
 
 async def by_id(session: Session, event_id: str) -> tuple[StoredEvent, str] | None:
-    """Return one event with its payload, as it came."""
+    """Return an event and its original payload."""
     row = await session.get(Row, event_id, populate_existing=True)
     return (_event(row), row.payload) if row is not None else None
 
 
 async def count(session: Session, wanted: Selection) -> int:
-    """Return how many events are selected."""
+    """Return the number of selected events."""
     return await session.scalar(select(func.count()).select_from(Row).where(*_conditions(wanted))) or 0
 
 
 async def oldest(
     session: Session, wanted: Selection, *, after: tuple[datetime, str] | None, limit: int
 ) -> list[StoredEvent]:
-    """Return selected events, the oldest first and locked, that come after a place in that order."""
+    """Return the selected events after a position, oldest first, and lock them."""
     query = select(Row).where(*_conditions(wanted)).options(_WITHOUT_PAYLOAD)
     if after is not None:
         query = query.where(tuple_(Row.received_at, Row.id) > tuple_(*after))
@@ -82,12 +79,12 @@ async def oldest(
 
 
 async def payload_of(session: Session, event_id: str) -> str | None:
-    """Return what an event said."""
+    """Return the payload of an event."""
     return await session.scalar(select(Row.payload).where(Row.id == event_id))
 
 
 async def replay(session: Session, ids: Sequence[str]) -> None:
-    """Have events looked at again, from the first try, as if they had come just now."""
+    """Make events due again, as if they had just arrived."""
     await session.execute(
         update(Row)
         .where(Row.id.in_(ids), Row.work_key != NO_KEY)
@@ -97,12 +94,12 @@ async def replay(session: Session, ids: Sequence[str]) -> None:
 
 
 async def rekey(session: Session, event_id: str, *, key: str | None, reason: str | None) -> None:
-    """Note what is to be looked at for an event for which nothing was, or why still nothing is."""
+    """Set the key of an event that had none, or the reason why it still has none."""
     await session.execute(update(Row).where(Row.id == event_id).values(work_key=key or NO_KEY, reason=reason))
 
 
 async def prune(session: Session, *, kept_for: timedelta, limit: int) -> int:
-    """Forget up to ``limit`` events that were applied, or put aside, and came longer ago than that; the oldest first."""
+    """Delete up to ``limit`` applied or ignored events that are older than ``kept_for``, oldest first."""
     old = (
         select(Row.id)
         .where(

@@ -1,8 +1,8 @@
 """
-Keys of requests that move money: who holds one, and the first answer.
+Idempotency keys of requests that move money, with their first response.
 
-A holder is told from another by the end of its lease, which no two have in common, so whoever was overtaken
-can neither answer nor free the key. All times are the database's.
+The end of its lease identifies the request that holds a key, because no two leases end at the same time. So a request that
+was overtaken can neither store a response nor release the key. All times are the database's.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from app.db.models import IdempotentRequest as Row
 
 @dataclass(frozen=True, slots=True)
 class KeyName:
-    """What a key is known by: keys are per caller and route."""
+    """The identity of a key: keys are per caller and route."""
 
     caller: str
     route: str
@@ -28,7 +28,7 @@ class KeyName:
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key that is held, and the id of the object to make. ``taken_over``: a request before this one died."""
+    """A key that this request holds, and the id of the object to create. ``taken_over``: an earlier request crashed."""
 
     name: KeyName
     object_id: str
@@ -38,7 +38,7 @@ class HeldKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """What is known of a key that cannot be taken. ``status`` None: the first request is still running."""
+    """The record of a key that can't be acquired. ``status`` is None while the first request is running."""
 
     body_hash: str
     status: int | None
@@ -68,7 +68,7 @@ _TAKE = text(
 async def acquire(
     session: Session, name: KeyName, *, body_hash: str, object_id: str, lease: timedelta, kept_for: timedelta
 ) -> HeldKey | None:
-    """Hold a key that is new, or whose holder died over the same body. None: it is somebody's, or answered."""
+    """Acquire a key that is new, or whose holder crashed with the same body. Return None if it is held or has a response."""
     known_by = {"caller": name.caller, "route": name.route, "key": name.key}
     await session.execute(_FORGET, {**known_by, "kept_for": kept_for})
     taken = await session.execute(_TAKE, {**known_by, "body_hash": body_hash, "object_id": object_id, "lease": lease})
@@ -77,29 +77,29 @@ async def acquire(
 
 
 async def find(session: Session, name: KeyName) -> StoredKey | None:
-    """Return what is known of a key."""
+    """Return the record of a key."""
     found = await session.execute(select(Row.body_hash, Row.status, Row.answer).where(_named(name)))
     row = found.one_or_none()
     return StoredKey(*row) if row else None
 
 
 async def answer(session: Session, begun: HeldKey, *, status: int, body: Mapping[str, object]) -> bool:
-    """Keep the first answer. False: another has taken over."""
+    """Store the first response. Return False if another request took over."""
     return await _change(session, begun, status=status, answer=dict(body), running_until=None)
 
 
 async def end_lease(session: Session, begun: HeldKey) -> bool:
-    """Let the next request with the same key and body take over at once. False: one has already."""
+    """Let the next request with the same key and body take over at once. Return False if one did already."""
     return await _change(session, begun, running_until=func.clock_timestamp())
 
 
 async def delete(session: Session, begun: HeldKey) -> None:
-    """Forget a key, if it is still held by this request."""
+    """Delete a key if this request still holds it."""
     await session.execute(delete_rows(Row).where(_held(begun)))
 
 
 async def prune(session: Session, *, kept_for: timedelta) -> int:
-    """Forget all keys that are older, except those of requests that run. Returns how many."""
+    """Delete older keys, except those of running requests. Return their number."""
     gone = await session.scalars(
         delete_rows(Row)
         .where(

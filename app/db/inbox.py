@@ -1,7 +1,5 @@
 """
-The inbox of events: each stored once, kept with what became of it.
-
-Accepting runs on the bare asyncpg pool, and those that arrive together share one commit (:mod:`app.db.inbox_writer`).
+Process the events in the inbox. They are accepted by :mod:`app.db.inbox_writer`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +32,7 @@ _CLOSE_EARLIER = text(  # the states as the index says
     FROM newest WHERE work_key = newest.key AND state IN ('failed', 'dead') AND received_at <= newest.at
     """
 ).bindparams(bindparam("ids", type_=_TEXTS), bindparam("keys", type_=_TEXTS))
-# Whose an invoice is: its own events tell, and so do payments that are here. That never changes, so it may be believed.
+# The subscription of an invoice is known from its own events and from stored payments. It never changes.
 _JOIN_KNOWN = text(
     """
     WITH known AS (
@@ -60,7 +58,7 @@ _ADOPT = text(
     """
 ).bindparams(bindparam("keys", type_=_TEXTS), bindparam("lease", type_=INTERVAL))
 _ROWS = table_of(Row)
-_TOLD_OF = (  # built once, and Core's: a part of every reader's page
+_BY_KEYS = (  # for the reader's page
     select(
         _ROWS.c.type,
         _ROWS.c.state,
@@ -76,7 +74,7 @@ _TOLD_OF = (  # built once, and Core's: a part of every reader's page
 
 
 async def request_refetch(session: Session, key: str, *, why: str) -> None:
-    """Leave a refetch of our own: the object is looked at as if Stripe had told of it."""
+    """Insert an event of our own, so that a worker refetches the object as it does after a Stripe event."""
     kind, _, object_id = key.partition(":")
     session.add(
         Row(
@@ -97,8 +95,8 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
     Lease up to ``limit`` keys with due events, as :func:`app.db.engine.leases.claim` does, and
     read the versions of their subscriptions.
 
-    A payment's event names its invoice alone. When it is known whose that is, it becomes a refetch for the subscription: one
-    worker looks at it, once for all that was told of it.
+    A payment's event names only its invoice. If the invoice's subscription is known, the event becomes one of the
+    subscription, so that one worker refetches it once for all its events.
     """
     leased = await leases.claim(session, "events", owner=owner, lease=lease, limit=limit, may_crash=True)
     claimed = {one.key: one for one in leased}
@@ -127,7 +125,7 @@ def _add(claimed: dict[str, leases.Claimed], rows: Sequence[Record]) -> None:
 
 
 async def backlog(session: Session) -> tuple[int, int]:
-    """Return how many subscriptions wait to be looked at, up to some thousands, and about how many there are to list."""
+    """Return the number of subscriptions with due events, up to some thousands, and the estimated number of all objects."""
     waiting = await session.scalar(
         text(
             """
@@ -136,14 +134,18 @@ async def backlog(session: Session) -> tuple[int, int]:
             """
         )
     )
-    known = await session.scalar(  # as the planner guesses it: counting millions takes too long
+    known = await session.scalar(  # the planner's estimate: counting millions of rows takes too long
         text("SELECT max(reltuples) FROM pg_class WHERE oid IN ('subscriptions'::regclass, 'payments'::regclass)")
     )
     return int(waiting or 0), max(0, int(known or 0))
 
 
 async def close(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]) -> list[float]:
-    """Do as :func:`close` does for several keys. Returns for how many seconds each event had waited."""
+    """
+    Mark events as applied, and earlier failed or dead events of their keys too. Return the seconds each event waited.
+
+    Only the events that were read before the fetch began are closed: later ones need another fetch.
+    """
     ids = [event_id for _, some in looked_at for event_id in some]
     keys = [key for key, some in looked_at for _ in some]
     waited = [float(row.waited) for row in await session.execute(_CLOSE, {"ids": ids})]
@@ -152,7 +154,7 @@ async def close(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]
 
 
 async def move(session: Session, ids: Sequence[str], *, key: str) -> None:
-    """Have events be looked at under another key, at once; finding that out was no try."""
+    """Move events to another key, due at once. It does not count as an attempt."""
     await session.execute(
         update(Row)
         .where(Row.id.in_(list(ids)))
@@ -161,19 +163,19 @@ async def move(session: Session, ids: Sequence[str], *, key: str) -> None:
 
 
 async def ignore(session: Session, ids: Sequence[str], *, reason: str) -> None:
-    """Put events aside, with the reason."""
+    """Mark events as ignored, with the reason."""
     await session.execute(
         update(Row).where(Row.id.in_(list(ids))).values(state=IGNORED, reason=reason[:1000], due_at=None)
     )
 
 
 async def mark_waiting(session: Session, ids: Sequence[str]) -> None:
-    """Mark events as failed, to be tried until it works: it is not they that are wrong."""
+    """Mark events as failed, to be retried without limit, because Stripe or the database is unavailable."""
     await session.execute(update(Row).where(Row.id.in_(list(ids))).values(state=FAILED))
 
 
 async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> None:
-    """Mark events as failed, after :func:`app.db.engine.leases.later` set their next try; the last try makes them dead."""
+    """Mark events as failed, or as dead after the last attempt."""
     await session.execute(
         text(
             """
@@ -187,17 +189,17 @@ async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> Non
 
 
 async def mark_dead(session: Session, key: str, *, most: int) -> None:
-    """Mark as dead what was tried more than ``most`` times without anyone living to tell why."""
+    """Mark events as dead whose every attempt crashed the worker."""
     await session.execute(
         update(Row)
         .where(Row.work_key == key, Row.attempts > most, Row.due_at.is_not(None))
-        .values(state=DEAD, due_at=None, last_error=func.coalesce(Row.last_error, "every worker that tried it died"))
+        .values(state=DEAD, due_at=None, last_error=func.coalesce(Row.last_error, "every attempt crashed the worker"))
     )
 
 
 async def list_by_keys(session: Reads, keys: Iterable[str], *, limit: int = 200) -> list[StripeEvent]:
-    """Return what Stripe told of these, the newest ``limit`` of it, and what became of each."""
-    rows = await session.execute(_TOLD_OF, {"keys": list(keys), "most": limit})
+    """Return the newest events of these keys, with their outcome."""
+    rows = await session.execute(_BY_KEYS, {"keys": list(keys), "most": limit})
     return [
         StripeEvent(
             at=row.created_at or row.received_at, type=row.type, state=row.state, why=row.last_error or row.reason

@@ -1,7 +1,7 @@
 """
 Accept webhook events: write those that arrive together in one commit.
 
-The caller gets an answer only after its event is on disk. While one batch waits for the disk, the other one is collected.
+The caller gets an answer only after its event is on disk. While one batch waits for the disk, the next one is collected.
 """
 
 from collections.abc import Sequence

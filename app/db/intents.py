@@ -1,4 +1,4 @@
-"""POSTs that Stripe is about to get: recorded before the call, with the key and the parameters that a repeat must use."""
+"""Intents: Stripe calls, stored with their key and parameters before they are made, so that a retry repeats them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from app.db.models import Intent as Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What Stripe is to be told, under which key."""
+    """A Stripe call that is about to be made."""
 
     key: str
     attempt: int
     parameters: Mapping[str, object]
     created_at: datetime
-    first: bool = False  # nothing of the kind was recorded for the row before
+    first: bool = False  # the first intent of this action for the row
 
 
 async def record(session: Session, row_id: str, action: str, parameters: Mapping[str, object]) -> Intent:
     """
-    Record what is about to be asked for ``row_id``, or return what was recorded before and is not settled.
+    Store the intent of an action on a row, or return the stored one that is not settled yet.
 
-    The caller holds the lock of the row that ``row_id`` names, so two cannot record the same attempt. What was asked for
-    the same row before is settled: if it is asked again, it is asked anew, and not replayed.
+    The caller holds the row's lock, so an attempt is stored only once. Intents of other actions on the row are settled: if
+    such an action is wanted again, it is a new attempt.
     """
     others = update(Row).where(Row.row_id == row_id, Row.action != action, Row.settled_at.is_(None))
     await session.execute(others.values(settled_at=func.now()))
@@ -45,7 +45,7 @@ async def record(session: Session, row_id: str, action: str, parameters: Mapping
 
 
 async def settle(session: Session, key: str) -> None:
-    """Note that Stripe answered for good: the key is not used again."""
+    """Mark an intent as settled: Stripe gave its final answer, and the key is not used again."""
     await session.execute(update(Row).where(Row.key == key, Row.settled_at.is_(None)).values(settled_at=func.now()))
 
 

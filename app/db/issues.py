@@ -1,8 +1,8 @@
 """
-The calendar of issues, and the adjustments of terms.
+The issue calendar, and adjustments of terms.
 
-The calendar is read whole and kept by each process, until a change writes a new token. Whoever derives grants holds the
-calendar's lock shared, whoever changes it exclusively, so no grant is derived by a calendar that was just replaced.
+Each process caches the whole calendar until a change stores a new token. Deriving grants takes a shared lock and changing
+the calendar an exclusive one, so that no grant is derived from an outdated calendar.
 """
 
 import secrets
@@ -22,17 +22,17 @@ from app.db.models import Issue as Row
 from app.domain.calendar_changes import AffectedTerms
 from app.domain.issues import Calendar, Issue
 
-LOCK = 5_720_240_116  # any number, as long as it is ours
+LOCK = 5_720_240_116  # of the advisory lock; any number that no other lock uses
 _calendars: LRUCache[tuple[str, str], Calendar] = LRUCache(maxsize=8)  # by token and time zone
 _HOLD = select(func.pg_advisory_xact_lock_shared(LOCK))
-_TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)  # built once, and Core's
+_TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)
 
 
 async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> Calendar:
     """
-    Return the calendar as it stands: one small query, unless it has changed since this process last looked.
+    Return the current calendar, with one small query unless it changed.
 
-    :param held: keep it from changing until this transaction ends, because what is written depends on it.
+    :param held: whether to lock it until this transaction ends, because what is written depends on it.
     """
     if held:
         await session.execute(_HOLD, {})
@@ -40,7 +40,7 @@ async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> C
 
 
 async def calendar_now(session: Reads, zone: ZoneInfo) -> Calendar:
-    """Return the calendar as it stands, for who only reads."""
+    """Return the current calendar, without a lock."""
     return await calendar_as(session, zone, await _token(session))
 
 
@@ -49,13 +49,13 @@ async def _token(session: Reads) -> str | None:
 
 
 async def calendar_as(session: Reads, zone: ZoneInfo, token: str | None) -> Calendar:
-    """Return the calendar of an edition that was just read: without another question when this process knows it."""
+    """Return the calendar with a token, from the cache if possible."""
     if token is None:
         return Calendar((), zone)
     known = _calendars.get((token, zone.key))
     if known is None:
         rows = list(await session.execute(_ALL, {}))
-        # A change may have been committed between the two questions: then what was read has a newer token.
+        # A change may have been committed between the two queries: then the rows have a newer token.
         if await _token(session) != token:
             return await calendar_now(session, zone)
         known = _calendars[token, zone.key] = Calendar((_issue(row) for row in rows), zone)
@@ -63,24 +63,24 @@ async def calendar_as(session: Reads, zone: ZoneInfo, token: str | None) -> Cale
 
 
 async def lock(session: Session) -> None:
-    """Let nobody else change the calendar, or derive anything by it, until this transaction ends."""
+    """Lock the calendar until this transaction ends, against changes and against deriving grants."""
     await session.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
 
 async def by_number(session: Session, number: int) -> Issue | None:
-    """Return the issue of that number."""
+    """Return the issue with a number."""
     row = await session.get(Row, number, populate_existing=True)
     return _issue(row) if row is not None else None
 
 
 async def page(session: Session, *, after: int, limit: int) -> list[Issue]:
-    """Return issues with higher numbers than ``after``, in order."""
+    """Return the issues after a number, in order."""
     rows = await session.scalars(select(Row).where(Row.number > after).order_by(Row.number).limit(limit))
     return [_issue(row) for row in rows]
 
 
 async def save(session: Session, issues: Iterable[Issue]) -> None:
-    """Keep issues, new or changed. The calendar is locked; from this commit on it is another edition."""
+    """Insert or update issues, and store a new token. The caller has locked the calendar."""
     for issue in issues:
         values = {
             "title": issue.title,
@@ -128,7 +128,7 @@ async def complete_work(session: Session, todo: CalendarTask) -> None:
 
 
 async def queue_subscriptions(session: Session, change: AffectedTerms) -> int:
-    """Put each subscription that a change touches on the list. Returns how many they are."""
+    """Queue the subscriptions that a change affects, and return their number."""
     starts, ends = [spell[0] for spell in change.begun], [spell[1] for spell in change.begun]
     found = await session.execute(
         text(_SPREAD).bindparams(
@@ -142,7 +142,7 @@ async def queue_subscriptions(session: Session, change: AffectedTerms) -> int:
     return int(getattr(found, "rowcount", 0))
 
 
-# One indexed query for each way to be touched: a single one with OR would walk the table.
+# One indexed query for each way to be affected, because OR would scan the table.
 _SPREAD = """
 INSERT INTO calendar_work (id, work_key, due_at)
 SELECT subscription_id, 'ledger:' || subscription_id, now() FROM (
@@ -159,7 +159,7 @@ ON CONFLICT (id) DO UPDATE SET due_at = now(), told = calendar_work.told + 1, at
 
 
 async def save_last_issues(session: Session, last: dict[str, int | None]) -> None:
-    """Note on each term the issue that ends it, so that a change of the calendar finds the terms that it touches."""
+    """Store the last issue of each term, so that a change of the calendar finds the terms that it affects."""
     await session.execute(
         text(
             """
@@ -185,7 +185,7 @@ async def add_adjustment(
     by: str,
     now: datetime,
 ) -> bool:
-    """Add an adjustment to a term. False: that one is there already."""
+    """Add an adjustment to a term. Return False if it exists already."""
     made = await session.scalar(
         insert(IssueAdjustment)
         .values(

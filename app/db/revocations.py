@@ -1,9 +1,8 @@
 """
-The feed of subjects whose access shrank.
+The feed of revocations: subscribers who lost access.
 
-Whoever follows it asks for what came after a number, so a number must never appear behind one that was seen. Numbers of
-transactions that run side by side would: each writer therefore holds one lock until it is committed. It is taken last, and
-few transactions take anything away from anyone.
+Clients ask for revocations after a number, so numbers must become visible in order. Concurrent transactions would commit
+them out of order, so each holds an advisory lock until its commit. The lock is taken last, and few transactions revoke.
 """
 
 from collections.abc import Sequence
@@ -16,24 +15,24 @@ from app.db.engine.session import Session
 from app.db.models import Revocation as Row
 from app.domain.revocations import Revocation
 
-_ONE_AT_A_TIME = 6_207_110  # the advisory lock's number, of no other meaning
+LOCK_ID = 6_207_110  # of the advisory lock; any number that no other lock uses
 
 
 async def add(session: Session, sub: str, version: int) -> None:
-    """Append one, in the transaction that takes the access away."""
-    await session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+    """Append a revocation, in the transaction that reduces the access."""
+    await session.execute(select(func.pg_advisory_xact_lock(LOCK_ID)))
     session.add(Row(sub=sub, version=version))
     await session.flush()
     await session.execute(select(func.pg_notify(REVOCATIONS, "")))
 
 
 async def after(session: Session, number: int, *, limit: int) -> Sequence[Revocation]:
-    """Return those that came after ``number``, in their order."""
+    """Return the revocations after a number, in order."""
     rows = await session.scalars(select(Row).where(Row.id > number).order_by(Row.id).limit(limit))
     return [Revocation(id=row.id, sub=row.sub, version=row.version, at=row.at) for row in rows]
 
 
 async def prune(session: Session, *, kept_for: timedelta) -> None:
-    """Forget those that are older than any token; the last one stays, so that numbers go on from it."""
+    """Delete revocations that are older than any valid token. The last one stays, so that the numbers continue."""
     newest = select(func.max(Row.id)).scalar_subquery()
     await session.execute(delete(Row).where(Row.at < func.now() - kept_for, Row.id < newest))

@@ -1,4 +1,4 @@
-"""When staff signed out: the one thing of their sessions that is kept here, since their browsers hold the rest."""
+"""When staff last signed out. The rest of a session is in the browser's cookie."""
 
 from datetime import datetime
 
@@ -15,12 +15,12 @@ _AT = select(_ROWS.c.at).where(_ROWS.c.sub == bindparam("its_sub"))
 
 
 async def save(session: Session, sub: str, at: datetime) -> None:
-    """Keep when somebody signed out last."""
+    """Store the time of a sign-out, unless a later one is stored."""
     made = insert(Row).values(sub=sub, at=at)
     later = func.greatest(Row.at, made.excluded.at)
     await session.execute(made.on_conflict_do_update(index_elements=[Row.sub], set_={"at": later}))
 
 
 async def last(read: Reads, sub: str) -> datetime | None:
-    """Return when somebody signed out last; None: never."""
+    """Return the time of the last sign-out, or None."""
     return next((row.at for row in await read.execute(_AT, {"its_sub": sub})), None)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from app.context import Context
 from app.db import audit, sign_outs
-from app.db.engine.fast_reads import Reading
+from app.db.engine.fast_reads import FastReads
 
 
 async def record(
@@ -28,5 +28,5 @@ async def sign_out(ctx: Context, sub: str, *, by: str, now: datetime) -> None:
 
 async def has_ended(ctx: Context, sub: str, *, since: datetime) -> bool:
     """Return whether a session that began at ``since`` was ended by a sign-out."""
-    at = await sign_outs.last(Reading(ctx.pool), sub)
+    at = await sign_outs.last(FastReads(ctx.pool), sub)
     return at is not None and since <= at

@@ -19,7 +19,7 @@ from app.db import (
     subscribers,
     subscriptions,
 )
-from app.db.engine.fast_reads import Reading
+from app.db.engine.fast_reads import FastReads
 from app.db.subscribers import Subscriber
 from app.domain import events
 from app.domain.anomalies import Anomaly
@@ -142,7 +142,7 @@ async def search(ctx: Context, query: str, *, after: str | None, limit: int) -> 
     query = query.strip()
     if not query:
         return Page(items=[], next=None)
-    found = await subscribers.search(Reading(ctx.pool), query, after=after, limit=limit + 1)
+    found = await subscribers.search(FastReads(ctx.pool), query, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda subscriber: subscriber.id)
 
 
@@ -152,7 +152,7 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
 
     :raises NotFound: there is no such reader.
     """
-    read = Reading(ctx.pool)
+    read = FastReads(ctx.pool)
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
         raise NotFound("There is no such reader")

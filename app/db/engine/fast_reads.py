@@ -1,9 +1,9 @@
 """
-Reading for one page: statements of Core's, built once, asked straight of asyncpg.
+Fast reads for console pages: SQLAlchemy Core statements that are compiled once and run on asyncpg directly.
 
-A page of the console asks a dozen small questions by key. Through a session each costs about twice what the server and
-the driver need for it, and the session itself as much as three (bench: ``reader_page_vs_queries``). Nothing is written
-here, and no two answers have to be of one moment, so there is no transaction either.
+A page runs a dozen small queries by key. Through a session each costs about twice as much, and the session itself as much
+as three queries (bench: ``reader_page_vs_queries``). There is no transaction, because nothing is written and the results
+need not be of the same moment.
 """
 
 import json
@@ -20,62 +20,64 @@ from app.db.engine.session import CLOSED, DatabaseUnreachable, Record, Session
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 
 
-class _Ready:
-    """A statement as the driver takes it, and how its rows are read."""
+class _Compiled:
+    """A compiled statement, and how to convert its rows."""
 
-    __slots__ = ("fixed", "make", "names", "sql")
+    __slots__ = ("constants", "convert", "parameters", "sql")
 
     def __init__(self, statement: "Select[Any]") -> None:
         compiled = statement.compile(dialect=_DIALECT)
         self.sql = str(compiled)
-        self.names: Sequence[str] = compiled.positiontup or ()
-        self.fixed = compiled.params  # what the statement says itself; None for the rest
+        self.parameters: Sequence[str] = compiled.positiontup or ()
+        self.constants = compiled.params  # by parameter: the value in the statement, or None
         columns = list(statement.selected_columns)
         row = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
-        stored = [index for index, column in enumerate(columns) if isinstance(column.type, JSON)]
-        self.make: Callable[[Any], Any] = row._make if not stored else lambda found: row._make(_read(found, stored))
+        json_columns = [index for index, column in enumerate(columns) if isinstance(column.type, JSON)]
+        self.convert: Callable[[Any], Any] = (
+            row._make if not json_columns else lambda found: row._make(_parse_json(found, json_columns))
+        )
 
 
-def _read(found: Sequence[Any], stored: Sequence[int]) -> list[Any]:
-    values = list(found)
-    for index in stored:
+def _parse_json(row: Sequence[Any], columns: Sequence[int]) -> list[Any]:
+    values = list(row)
+    for index in columns:
         if values[index] is not None:
             values[index] = json.loads(values[index])
     return values
 
 
-class Reading:
-    """Takes a session's place where one only reads."""
+class FastReads:
+    """Takes the place of a session in functions that only read."""
 
-    _known: "dict[Select[Any], _Ready]" = {}  # noqa: RUF012 - of statements that live as long as the process
+    _compiled: "dict[Select[Any], _Compiled]" = {}  # noqa: RUF012 - for statements that live as long as the process
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def execute(self, statement: "Select[Any]", parameters: Mapping[str, object]) -> list[Record]:
         """
-        Return the rows of a statement that was built once: it is remembered.
+        Return the rows of a statement. It is cached, so it must be a module-level constant.
 
-        :raises DatabaseUnreachable: it cannot be asked.
+        :raises DatabaseUnreachable: if the connection is lost twice.
         """
-        ready = self._known.get(statement)
-        if ready is None:
-            ready = self._known[statement] = _Ready(statement)
-        values = [parameters[name] if name in parameters else ready.fixed[name] for name in ready.names]
+        compiled = self._compiled.get(statement)
+        if compiled is None:
+            compiled = self._compiled[statement] = _Compiled(statement)
+        values = [parameters[name] if name in parameters else compiled.constants[name] for name in compiled.parameters]
         try:
-            found = await self._pool.fetch(ready.sql, *values)
-        except ValueError:  # what is asked for cannot be
+            rows = await self._pool.fetch(compiled.sql, *values)
+        except ValueError:  # an invalid parameter, which asyncpg also reports as an InterfaceError
             raise
         except CLOSED:
-            found = await self._again(ready.sql, values)
-        return cast("list[Record]", [ready.make(row) for row in found])
+            rows = await self._retry(compiled.sql, values)
+        return cast("list[Record]", [compiled.convert(row) for row in rows])
 
-    async def _again(self, sql: str, values: Sequence[object]) -> list[Any]:
-        """Ask once more: the server was restarted, and the pool did not know. Its next connection is a new one."""
+    async def _retry(self, sql: str, values: Sequence[object]) -> list[Any]:
+        """Run the query once more: the server restarted, and the pool's next connection is a new one."""
         try:
             return await self._pool.fetch(sql, *values)
-        except (OSError, *CLOSED) as failure:
-            raise DatabaseUnreachable(f"{type(failure).__name__}: {failure}") from failure
+        except (OSError, *CLOSED) as error:
+            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
 
 
-Reads = Session | Reading  # what a function takes that may be a part of a page
+Reads = Session | FastReads  # the parameter type of functions that pages call, too

@@ -1,8 +1,8 @@
 """
-Waking workers: NOTIFY for those in other processes, an event for the one in ours.
+Wake workers: with NOTIFY in other processes, with an event in this one.
 
-NOTIFY at commit makes commits queue behind one another, so accepting an event does not carry one: a notice is sent by
-itself a moment later, for all that came meanwhile. If it is lost, the workers' own clock finds the work.
+NOTIFY makes commits wait for one another, so accepting an event does not send one. A notification is sent a moment later,
+for all events that arrived meanwhile. If it is lost, workers find the work when they poll.
 """
 
 import asyncio
@@ -14,50 +14,50 @@ import structlog
 from app.db.engine.leases import CHANNEL
 from app.db.engine.session import DRIVER_FAILURES
 
-GATHER = 0.01  # seconds in which arrivals share one notice
-RETRY = 1.0  # seconds before the listening connection is tried again
+DELAY = 0.01  # seconds in which events share one notification
+RECONNECT_DELAY = 1.0  # seconds
 log = structlog.get_logger()
 
 
 class Notifier:
-    """Sends notices, at most one each hundredth of a second."""
+    """Sends notifications, at most one every :data:`DELAY`."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
         self._task: asyncio.Task[None] | None = None
 
     def send(self) -> None:
-        """Have workers woken soon. Never waits, never fails."""
+        """Wake the workers soon. It neither waits nor fails."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        await asyncio.sleep(GATHER)
+        await asyncio.sleep(DELAY)
         try:
             await self._pool.execute("SELECT pg_notify($1, '')", CHANNEL)
-        except DRIVER_FAILURES as failure:
-            log.warning("notice_lost", error=type(failure).__name__)
+        except DRIVER_FAILURES as error:
+            log.warning("notification_not_sent", error=type(error).__name__)
 
     async def close(self) -> None:
-        """Let the last notice go."""
+        """Wait until the last notification is sent."""
         if self._task is not None:
             await self._task
 
 
-async def listen(dsn: str, woken: Callable[[], None]) -> None:
-    """Call ``woken`` for each notice, until cancelled; a lost connection is opened again."""
+async def listen(dsn: str, on_notification: Callable[[], None]) -> None:
+    """Call a function for each notification until canceled. Reconnect if the connection is lost."""
     while True:
         try:
             connection = await asyncpg.connect(dsn)
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda *_, lost=lost: lost.set())
+            closed = asyncio.Event()
+            connection.add_termination_listener(lambda *_, closed=closed: closed.set())
             try:
-                await connection.add_listener(CHANNEL, lambda *_: woken())
-                woken()  # something may have come while nobody listened
-                await lost.wait()
+                await connection.add_listener(CHANNEL, lambda *_: on_notification())
+                on_notification()  # work may have arrived while nothing listened
+                await closed.wait()
             finally:
                 if not connection.is_closed():
                     await connection.close(timeout=2)
-        except Exception as failure:  # whatever it is, a worker that hears nothing still has its clock
-            log.warning("listening_again", error=type(failure).__name__)
-        await asyncio.sleep(RETRY)
+        except Exception as error:  # a worker that gets no notifications still polls
+            log.warning("notifications_disconnected", error=type(error).__name__)
+        await asyncio.sleep(RECONNECT_DELAY)

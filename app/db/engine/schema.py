@@ -1,4 +1,4 @@
-"""Bringing a database to the schema, and telling whether it is there."""
+"""Create databases and migrate their schema."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,28 +16,28 @@ ROOT = Path(__file__).parents[3]
 
 
 def config() -> "Config":
-    """Return Alembic's configuration, whatever folder we stand in."""
-    from alembic.config import Config  # here: of all commands migrate alone has to wait for it
+    """Return Alembic's configuration, independent of the working directory."""
+    from alembic.config import Config  # slow to import, and only migrations need it
 
     return Config(str(ROOT / "alembic.ini"))
 
 
 async def create_database(maintenance_dsn: str, name: str, *, template: str | None = None) -> str:
-    """Create the database ``name`` beside the one at ``maintenance_dsn`` if it is absent, and return its address."""
+    """Create a database on the server of ``maintenance_dsn`` unless it exists, and return its DSN."""
     connection = await asyncpg.connect(maintenance_dsn)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             using = f' TEMPLATE "{template}"' if template else ""
             await connection.execute(f'CREATE DATABASE "{name}"{using}')
     except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
-        pass  # another process was quicker
+        pass  # another process was faster
     finally:
         await connection.close()
     return urlunsplit(urlsplit(maintenance_dsn)._replace(path=f"/{name}"))
 
 
 async def migrate(dsn: str, revision: str = "head") -> None:
-    """Bring the database up to ``revision``, or down to it when it is older ("base": empty)."""
+    """Upgrade or downgrade the database to a revision; ``base`` is an empty database."""
     from alembic import command
     from alembic.script import ScriptDirectory
 

@@ -20,7 +20,7 @@ from app.db import (
     subscribers,
     subscriptions,
 )
-from app.db.engine.fast_reads import Reading, Reads
+from app.db.engine.fast_reads import FastReads, Reads
 from app.db.engine.pool import open_pool
 from app.db.engine.session import DatabaseUnreachable, Sessions
 from tests.support.database import END_THE_OTHERS, OFTEN
@@ -53,17 +53,17 @@ Ask = Callable[[Reads], Awaitable[object]]
 
 
 @pytest.fixture
-async def reading(database: str) -> AsyncIterator[Reading]:
+async def reading(database: str) -> AsyncIterator[FastReads]:
     """Somewhere to read of, with one of everything."""
     owner = await asyncpg.connect(database)
     await owner.execute(ROWS)
     await owner.close()
     pool = await open_pool(database, size=2, pooler=False)
-    yield Reading(pool)
+    yield FastReads(pool)
     await pool.close()
 
 
-async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: Reading, sessions: Sessions) -> None:
+async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: FastReads, sessions: Sessions) -> None:
     asked: list[Ask] = [
         lambda read: subscribers.by_id(read, "rdr_1"),
         lambda read: subscribers.search(read, "marl", after=None, limit=5),
@@ -87,14 +87,14 @@ async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: Readi
         assert straight, number
 
 
-async def test_a_reader_of_whom_nothing_is_kept_has_empty_parts(reading: Reading) -> None:
+async def test_a_reader_of_whom_nothing_is_kept_has_empty_parts(reading: FastReads) -> None:
     assert await subscribers.by_id(reading, "rdr_made_up") is None
     assert await subscriptions.terms_by_subscription(reading, "rdr_made_up") == {}
     assert await inbox.list_by_keys(reading, []) == []
     assert await sign_outs.last(reading, "nobody") is None
 
 
-async def test_reading_survives_a_restart_of_the_server_whenever_it_asks(reading: Reading, database: str) -> None:
+async def test_reading_survives_a_restart_of_the_server_whenever_it_asks(reading: FastReads, database: str) -> None:
     other = await asyncpg.connect(database)
     for _ in range(OFTEN):
         assert await subscribers.by_id(reading, "rdr_1") is not None
