@@ -123,7 +123,7 @@ class Browser:
     """One person's browser. With ``follow=False`` it returns redirects instead of following them."""
 
     def __init__(self, *, follow: bool = True) -> None:
-        self._client = httpx2.AsyncClient(follow_redirects=follow, trust_env=False, timeout=20.0)
+        self._client = httpx2.AsyncClient(follow_redirects=follow, trust_env=False, timeout=60.0)
 
     async def __aenter__(self) -> "Browser":
         return self

@@ -46,7 +46,8 @@ class _AnnouncingServer(uvicorn.Server):
 
 def serve(app: ASGIApp, listener: socket.socket, *, announcement: str, log_level: str = "warning") -> None:
     """Serve an application until SIGINT or SIGTERM. Open requests get two seconds to finish."""
-    config = uvicorn.Config(app, log_level=log_level, timeout_graceful_shutdown=2)
+    # Idle connections are kept for longer than clients do, so that none uses a closed one.
+    config = uvicorn.Config(app, log_level=log_level, timeout_keep_alive=75, timeout_graceful_shutdown=2)
     try:
         _AnnouncingServer(config, announcement).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn raises the signal again after a clean shutdown

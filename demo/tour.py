@@ -39,7 +39,7 @@ ADDRESS = {
     "shipping_postal_code": "04011",
     "shipping_country": "US",
 }
-UPDATE_TIMEOUT = 5.0  # seconds until a change reaches the other processes
+UPDATE_TIMEOUT = 30.0  # seconds until a change reaches the other processes
 
 
 class StepFailed(Exception):

@@ -83,7 +83,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Cannot listen on {options.host}:{options.port}: {error.strerror}.", file=sys.stderr)
         return 1
     config = uvicorn.Config(
-        app, http=_AbortableProtocol, lifespan="on", log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        app,
+        http=_AbortableProtocol,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,  # longer than clients keep idle connections, so that none uses a closed one
+        timeout_graceful_shutdown=2,
     )
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from scripts.system_packages import PACKAGES, reason
 from tests.support.database import ELSEWHERE, OPTIONS
+from tests.support.timeouts import TIMEOUT
 
 BINARIES = PACKAGES["postgresql-15"].parent
 WHAT = ("tests/db", "tests/migrations")
-PATIENCE = 30.0  # seconds
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _test(home: Path) -> int:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while subprocess.run([BINARIES / "pg_isready", "-q", "-h", home], check=False).returncode != 0:
         if time.monotonic() > until:
             print("PostgreSQL 15 did not start", file=sys.stderr)

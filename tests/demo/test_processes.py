@@ -12,6 +12,7 @@ import pytest
 
 from demo.processes import Processes, StackFailed
 from demo.stack import HOST, ROOT, Ports
+from tests.support.timeouts import TIMEOUT
 
 SLEEPER = ["-c", "import time; time.sleep(60)"]
 IGNORES_SIGTERM = ["-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1); time.sleep(60)"]
@@ -76,7 +77,7 @@ time.sleep(60)
         pid = int(process.stdout.readline())
         assert is_alive(pid)
         process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + TIMEOUT
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not is_alive(pid)

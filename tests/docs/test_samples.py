@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.support.shop import Shop, open_shop
+from tests.support.timeouts import TIMEOUT
 
 FOLDER = Path(__file__).parents[2] / "docs" / "integrate"
 CLIENTS = Path(__file__).parents[2] / "clients"
@@ -93,7 +94,7 @@ def run_shell(code: str, names: dict[str, Any]) -> None:
     """Run a command with the capital names in its environment; its output is JSON, as ``output``."""
     environment = {name: value for name, value in names.items() if name.isupper()}
     result = subprocess.run(
-        ["sh", "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=True
+        ["sh", "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=TIMEOUT, check=True
     )
     names["output"] = json.loads(result.stdout)
 
@@ -114,7 +115,7 @@ def run_javascript(code: str, names: dict[str, Any]) -> None:
             env=os.environ | environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=TIMEOUT,
         )
     assert result.returncode == 0, result.stderr
     names["output"] = json.loads(result.stdout)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.docs import reference
 from tests.operations.processes import ROOT
+from tests.support.timeouts import TIMEOUT
 
 MENU = (ROOT / "mkdocs.yml").read_text()
 PAGES = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
@@ -23,7 +24,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "mkdocs.yml", folder)
     shutil.copytree(ROOT / "docs", folder / "docs")
     built = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "zensical", "build", "--strict"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "var" / "site"

@@ -7,6 +7,7 @@ import pytest
 
 from app.gateway.client import Gateway
 from tests.support.sandbox import Sandbox
+from tests.support.timeouts import TIMEOUT
 
 
 @pytest.fixture
@@ -18,6 +19,6 @@ def key(sandbox: Sandbox) -> str:
 @pytest.fixture
 async def gateway(sandbox: Sandbox, key: str) -> AsyncIterator[Gateway]:
     """A line to that account."""
-    line = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=10))
+    line = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=TIMEOUT))
     yield line
     await line.close()

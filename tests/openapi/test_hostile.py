@@ -19,6 +19,7 @@ from starlette.routing import compile_path
 
 from tests.openapi.conftest import RunningService
 from tests.openapi.test_contract import SNAPSHOT
+from tests.support.timeouts import TIMEOUT
 
 DOCUMENT: dict[str, Any] = json.loads(SNAPSHOT.read_text())
 SCHEMA = schemathesis.openapi.from_path(SNAPSHOT)
@@ -123,7 +124,7 @@ def ask(
     headers = {"Idempotency-Key": "k", **service.headers[caller_of(method, path)], **more.pop("headers", {})}
     address = address or path.format_map(service.known)
     request = requests.request if alone else service.session.request
-    answer = request(method, service.url + address, headers=headers, timeout=20, allow_redirects=False, **more)
+    answer = request(method, service.url + address, headers=headers, timeout=TIMEOUT, allow_redirects=False, **more)
     assert answer.status_code < 500, (address[:200], answer.text)
     SCHEMA[path][method].validate_response(answer)
     return answer
@@ -196,7 +197,7 @@ def test_an_unsupported_method_gets_a_problem_document(service: RunningService, 
     address = path.format_map(service.known)
     known = {m for m, p in OPERATIONS if compile_path(p)[0].match(address)}
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - known:
-        answer = requests.request(method, service.url + address, timeout=20)
+        answer = requests.request(method, service.url + address, timeout=TIMEOUT)
         assert (answer.status_code, answer.headers["Content-Type"]) == (405, "application/problem+json")
         assert answer.json()["code"] == "method_not_allowed"
         assert {m for m, p in OPERATIONS if p == path} <= set(answer.headers["Allow"].split(", "))
@@ -204,7 +205,7 @@ def test_an_unsupported_method_gets_a_problem_document(service: RunningService, 
 
 @pytest.mark.parametrize("address", NOWHERE)
 def test_an_unknown_path_gets_a_problem_document(service: RunningService, address: str) -> None:
-    answer = requests.get(service.url + address, timeout=20, allow_redirects=False)
+    answer = requests.get(service.url + address, timeout=TIMEOUT, allow_redirects=False)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert answer.headers["Content-Type"] == "application/problem+json"
 

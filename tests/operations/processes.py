@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import httpx2
 
+from tests.support.timeouts import TIMEOUT
+
 ROOT = Path(__file__).parents[2]
-START_LIMIT = 30.0  # seconds
 PACE = 0.05  # seconds between two checks
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
 
@@ -61,7 +62,7 @@ class Process:
         """Send SIGTERM, and return the seconds until the process exited."""
         began = time.monotonic()
         self.popen.send_signal(signal.SIGTERM)
-        self.popen.wait(timeout=20)
+        self.popen.wait(timeout=TIMEOUT)
         return time.monotonic() - began
 
     def stopped_well(self) -> bool:
@@ -74,7 +75,7 @@ class Process:
         def answer() -> httpx2.Response | None:
             assert self.is_alive(), self.said()
             with contextlib.suppress(httpx2.HTTPError):
-                found = httpx2.get(url, trust_env=False, timeout=5)
+                found = httpx2.get(url, trust_env=False, timeout=TIMEOUT)
                 return found if found.status_code == status else None
             return None
 
@@ -102,7 +103,7 @@ def running(arguments: Sequence[str], settings: Mapping[str, str], log: Path, *,
         popen.wait()
 
 
-def until(look: Callable[[], T | None], *, within: float = START_LIMIT) -> T | None:
+def until(look: Callable[[], T | None], *, within: float = TIMEOUT) -> T | None:
     """Call a function repeatedly until it returns a value; return that, or None after the time-out."""
     end = time.monotonic() + within
     while time.monotonic() < end:

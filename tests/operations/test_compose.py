@@ -32,7 +32,7 @@ COPIED = [
     if not source.startswith("requirements/")
 ]
 LOCAL = "127.0.0.1"
-QUICKLY = 5.0  # seconds
+QUICKLY = 9.0  # seconds: less than the 10 that are left to requests in progress
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def assert_every_webhook_arrived(project: Project) -> None:
         last = {made["event"]: made["status"] for made in answer["data"]}
         return bool(last) and set(last.values()) == {200}
 
-    assert until(all_arrived, within=10)
+    assert until(all_arrived)
 
 
 def test_the_health_check_fails_while_no_service_listens(project: Project) -> None:

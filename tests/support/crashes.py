@@ -6,7 +6,8 @@ from collections.abc import Awaitable
 
 import httpx2
 
-from tests.support.shop import TIMEOUT, Shop
+from tests.support.shop import Shop
+from tests.support.timeouts import TIMEOUT
 
 
 async def wait_until_hit(shop: Shop, fault: str) -> None:

@@ -15,9 +15,9 @@ from stripe import WebhookSignature
 
 from app.domain.entitlements import load
 from tests.support.shop import Shop
+from tests.support.timeouts import TIMEOUT
 
 CONCURRENCY = 8
-TIMEOUT = 60.0  # seconds
 PRINT = "newsstand_annual_print"
 Event = Mapping[str, Any]
 

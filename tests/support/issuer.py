@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+from tests.support.timeouts import TIMEOUT
+
 
 class Issuer:
     """A running identity provider."""
@@ -27,11 +29,11 @@ class Issuer:
     def stop(self) -> None:
         """Stop the process."""
         self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=TIMEOUT)
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
             answer: dict[str, Any] = json.load(reply)
         return answer
 

@@ -12,9 +12,9 @@ import httpx2
 from pydantic import SecretStr
 
 from app.settings import PREFIX, Settings
+from tests.support.timeouts import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 60.0  # seconds
 
 
 def environment(settings: Settings) -> dict[str, str]:

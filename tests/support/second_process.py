@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 
 from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
+from tests.support.timeouts import TIMEOUT
 
 # The connections that listen in the test's database; other tests use the same server.
 LISTENING_CONNECTIONS = """
@@ -20,6 +21,6 @@ async def second_process(shop: Shop, **settings: Any) -> AsyncIterator[httpx2.As
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
         serving(shop.settings.model_copy(update=settings), bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
+        httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
     ):
         yield http

@@ -25,13 +25,13 @@ from app import main
 from app.settings import Settings
 from tests.support import shop_template
 from tests.support.processes import Service
+from tests.support.timeouts import TIMEOUT
 
 CATALOGUE = shop_template.CATALOGUE
 START_TIME = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, REQUIRES_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 CHARGE_FAILS_LATER = "4000000000000341"
-TIMEOUT = 90.0  # seconds
-# A client must drop an idle connection well before uvicorn closes it.
+# A client must drop an idle connection well before the servers do, which is after a minute.
 KEEPALIVE_LIMITS = httpx2.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()  # shared, because loading the root certificates takes 20 ms
 ADDRESS = {
@@ -244,7 +244,7 @@ class Shop:
 
     async def wait_for_deliveries(self) -> int:
         """Wait until no delivery is pending, including retries. Return the number of deliveries so far."""
-        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": "60"}, timeout=90)
+        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": "60"}, timeout=TIMEOUT)
         assert answer.status_code == 200, answer.text
         return int(answer.json()["planned"])
 
@@ -330,12 +330,12 @@ async def open_shop(
         httpx2.AsyncClient(
             base_url=sandbox.url,
             headers={"Authorization": f"Bearer {key}"},
-            timeout=30,
+            timeout=TIMEOUT,
             verify=TLS,
             limits=KEEPALIVE_LIMITS,
         ) as stripe,
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
-        httpx2.AsyncClient(timeout=30, verify=TLS, limits=KEEPALIVE_LIMITS) as browser,
+        httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
+        httpx2.AsyncClient(timeout=TIMEOUT, verify=TLS, limits=KEEPALIVE_LIMITS) as browser,
         asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool,
     ):
         await shop_template.copy_catalogue(stripe, sandbox)
@@ -396,7 +396,7 @@ async def _settings(
         "database_pool_size": 4,
         "stripe_url": sandbox_url,
         "stripe_api_key": SecretStr(key),
-        "stripe_timeout": timedelta(seconds=10),
+        "stripe_timeout": timedelta(seconds=30),
         "stripe_rate_limit": 1000,  # high enough not to delay a test
         "stripe_endpoint_rate_limit": 1000,
         "webhook_secrets": (SecretStr(made.json()["secret"]),),

@@ -14,6 +14,7 @@ import httpx2
 
 from app.gateway.client import Gateway
 from app.services import api_keys, catalogue, catalogue_push
+from tests.support.timeouts import TIMEOUT
 
 CATALOGUE = Path(__file__).parents[2] / "catalogue.toml"
 _accounts: dict[str, str] = {}  # the secret key of the account with the catalogue, by the URL of the local Stripe
@@ -29,7 +30,7 @@ async def copy_catalogue(stripe: httpx2.AsyncClient, sandbox: Any) -> None:
 
 async def _push_catalogue(sandbox: Any) -> str:
     key = str(sandbox.key())
-    gateway = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=60))
+    gateway = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=TIMEOUT))
     try:
         async for _ in catalogue_push.push(gateway, catalogue.load(CATALOGUE)):
             pass

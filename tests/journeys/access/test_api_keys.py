@@ -12,6 +12,7 @@ from newsstand_edge import Edge
 
 from tests.support.processes import ROOT, environment
 from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
+from tests.support.timeouts import TIMEOUT
 
 # Several commands run in one process, because starting a process is slow.
 RUN = "import json, sys; from app.cli.api_keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
@@ -42,7 +43,7 @@ async def edge_at_a_new_process(shop: Shop) -> AsyncIterator[tuple[Edge, httpx2.
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     async with (
         serving(shop.settings, bound, with_worker=False),
-        httpx2.AsyncClient(base_url=url, timeout=60, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
+        httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
     ):
         edge = Edge(url)
         await asyncio.to_thread(edge.feeds.fetch_keys)

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from tests.support.database_proxy import database_proxy
 from tests.support.manual_clock import manual_clock
 from tests.support.second_process import LISTENING_CONNECTIONS, second_process
-from tests.support.shop import START_TIME, TIMEOUT, Person, Shop
+from tests.support.shop import START_TIME, Person, Shop
+from tests.support.timeouts import TIMEOUT
 
 TERM_ENDS = START_TIME.replace(year=START_TIME.year + 1)
 BOUNDED_AGE = 1.0  # seconds: docs/concepts/entitlements.md, "Cached answers are at most one second old"

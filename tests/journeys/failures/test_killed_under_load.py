@@ -31,11 +31,11 @@ from tests.support.event_histories import (
 from tests.support.many_subscribers import create_subscribers, worker_process
 from tests.support.randomness import seeded_random
 from tests.support.shop import Shop, open_shop
+from tests.support.timeouts import TIMEOUT
 
 SAVED = ("fsync=on", "synchronous_commit=on")
 OPTIONS = tuple(word for option in SAVED for word in ("-c", option))
 READERS, REFUNDED, KILLS = 16, 4, 3
-TIMEOUT = 90.0  # seconds
 
 
 @pytest.fixture

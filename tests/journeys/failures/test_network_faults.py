@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from tests.journeys.refunds.test_guarantee import matching_refunds
-from tests.support.shop import TIMEOUT, Person, Shop, open_shop
+from tests.support.shop import Person, Shop, open_shop
+from tests.support.timeouts import TIMEOUT
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from tests.journeys.disputes.test_disputes import access_reason, subscribe, support_list
 from tests.support.refunds import GOODWILL, GUARANTEE, check_books, get_quotes, request_refund
-from tests.support.shop import TIMEOUT, Shop
+from tests.support.shop import Shop
+from tests.support.timeouts import TIMEOUT
 
 PENDING_CARD = "4000000000007726"
 

@@ -24,11 +24,11 @@ from app import main
 from app.services import api_keys, catalogue, catalogue_push
 from app.settings import STRIPE, Settings
 from tests.support.shop import CATALOGUE, TLS, Person, Shop, free_socket, serving
+from tests.support.timeouts import TIMEOUT
 
 KEY = os.environ.get("STRIPE_TEST_KEY", "")
 URL = os.environ.get("STRIPE_TEST_URL", STRIPE)  # the sandbox's address tests this driver
 SECRET = "whsec_of_this_test_alone"
-PATIENCE = 120.0  # seconds
 
 pytestmark = [
     pytest.mark.skipif(not KEY, reason="STRIPE_TEST_KEY is not set: Stripe's own test mode was left out"),
@@ -54,9 +54,9 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
     offer = catalogue.load(CATALOGUE)
     async with (
         main.open_context(settings, offer) as ctx,
-        httpx2.AsyncClient(base_url=URL, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stripe,
-        httpx2.AsyncClient(base_url=url, timeout=120, verify=TLS) as http,
-        httpx2.AsyncClient(timeout=30, verify=TLS) as browser,
+        httpx2.AsyncClient(base_url=URL, headers={"Authorization": f"Bearer {KEY}"}, timeout=TIMEOUT) as stripe,
+        httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, verify=TLS) as http,
+        httpx2.AsyncClient(timeout=TIMEOUT, verify=TLS) as browser,
         asyncpg.create_pool(database, min_size=0, max_size=4) as pool,
     ):
         async for _ in catalogue_push.push(ctx.gateway, offer):
@@ -96,7 +96,7 @@ async def pay(shop: Shop, by: Person) -> str:
 
 async def deliver_events_until(shop: Shop, by: Person, reason: str, *, since: int) -> None:
     """Send Stripe's events to the webhook until a reader's access has the given reason."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (await shop.check(by))["reason"] != reason:
             for event in (await shop.stripe_get("/v1/events", limit="100", **{"created[gte]": str(since)}))["data"]:
                 body = json.dumps(event)
@@ -117,7 +117,7 @@ async def test_a_refund_ends_the_access_of_a_subscriber(shop: Shop) -> None:
     await deliver_events_until(shop, reader, "refunded", since=since)
 
     assert refund.status_code in {201, 202}, refund.text
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (await shop.stripe_get(f"/v1/subscriptions/{bought}"))["status"] != "canceled":
             await asyncio.sleep(1)
     given = (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"]
