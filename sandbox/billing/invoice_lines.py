@@ -30,6 +30,8 @@ class LineItem:
     subscription_item: str | None = None
     invoice_item: str | None = None
     proration: bool = False
+    credited_items: JsonObject | None = None
+    """What a proration credits, in the format of an invoice item."""
 
     def line(self) -> amounts.LineAmounts:
         """Return the arithmetic of this line."""
@@ -96,6 +98,7 @@ def for_invoice_item(account: "Account", item: JsonObject) -> LineItem:
         subscription_item=details.get("subscription_item"),
         invoice_item=item["id"],
         proration=item["proration"],
+        credited_items=(item["proration_details"] or {}).get("credited_items"),
     )
 
 
@@ -141,7 +144,7 @@ def to_json(
 def _parent(entry: LineItem) -> JsonObject:
     common: JsonObject = {
         "proration": entry.proration,
-        "proration_details": {"credited_items": None},
+        "proration_details": {"credited_items": (entry.credited_items or {}).get("invoice_line_item_details")},
         "subscription": entry.subscription,
         "invoice_item": entry.invoice_item,
     }

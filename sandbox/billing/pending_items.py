@@ -33,7 +33,9 @@ def create(account: Account, entry: LineItem, customer_id: str, *, now: int) -> 
                 "unit_amount_decimal": entry.price["unit_amount_decimal"],
             },
             "proration": entry.proration,
-            "proration_details": {"credited_items": None, "discount_amounts": []} if entry.proration else None,
+            "proration_details": {"credited_items": entry.credited_items, "discount_amounts": []}
+            if entry.proration
+            else None,
             "quantity": entry.quantity,
             "quantity_decimal": str(entry.quantity),
             "tax_rates": [],

@@ -7,6 +7,7 @@ billed, after discounts. With `classic`, it is a share of the current price afte
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -15,6 +16,18 @@ from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 
 Behavior = Literal["always_invoice", "create_prorations", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Billed:
+    """What was billed for an item."""
+
+    amount: Decimal
+    """After discounts, in minor units."""
+    start: int
+    """Start of the time that it paid for."""
+    source: JsonObject
+    """`credited_items` of the proration that credits it."""
 
 
 @dataclass(kw_only=True)
@@ -55,12 +68,13 @@ def credit_for_item(account: Account, subscription: JsonObject, item: JsonObject
     price = prices.get(account, item["_price"], subscription["currency"])
     start, end = item["current_period_start"], item["current_period_end"]
     value = _net(account, subscription, price, item["quantity"], at)
-    if subscription["billing_mode"]["type"] == "flexible":
-        value, start = _billed(account, subscription, item) or (value, start)
-    share = Decimal(end - at) / (end - start)
-    return _entry(
-        account, subscription, price, item["quantity"], -amounts.round_half_up(value * share), (at, end), item["id"]
-    )
+    billed = _billed(account, subscription, item) if subscription["billing_mode"]["type"] == "flexible" else None
+    if billed is not None:
+        value, start = billed.amount, billed.start
+    amount = -amounts.round_half_up(value * Decimal(end - at) / (end - start))
+    line = _entry(account, subscription, price, item["quantity"], amount, (at, end), item["id"])
+    line.credited_items = billed.source if billed else None
+    return line
 
 
 def _debit(account: Account, subscription: JsonObject, change: Change, at: int) -> invoice_lines.LineItem:
@@ -89,13 +103,14 @@ def _net(account: Account, subscription: JsonObject, price: JsonObject, quantity
     return Decimal(line.discounted)
 
 
-def _billed(account: Account, subscription: JsonObject, item: JsonObject) -> tuple[Decimal, int] | None:
-    """Return the latest net amount billed for an item in its current period, and the start of the time it paid for."""
+def _billed(account: Account, subscription: JsonObject, item: JsonObject) -> _Billed | None:
+    """Return what was billed last for an item in its current period."""
     for waiting in account.all("invoiceitem"):
         details = (waiting["parent"] or {}).get("subscription_details") or {}
         fits = details.get("subscription_item") == item["id"] and waiting["period"]["end"] == item["current_period_end"]
         if fits and waiting["amount"] > 0 and waiting["invoice"] is None:
-            return Decimal(waiting["amount"]), waiting["period"]["start"]
+            source = {"invoice_item": waiting["id"], "invoice_line_item_details": None, "type": "invoice_item"}
+            return _Billed(Decimal(waiting["amount"]), waiting["period"]["start"], source)
     for invoice in account.all("invoice"):
         if invoice["_subscription"] == subscription["id"] and invoice["status"] != "void":
             for line in reversed(invoice["lines"]["data"]):
@@ -103,7 +118,13 @@ def _billed(account: Account, subscription: JsonObject, item: JsonObject) -> tup
                 fits = details.get("subscription_item") == item["id"]
                 if fits and line["period"]["end"] == item["current_period_end"] and line["amount"] > 0:
                     off = sum(each["amount"] for each in line["discount_amounts"])
-                    return Decimal(line["amount"] - off), line["period"]["start"]
+                    details = {"invoice": invoice["id"], "invoice_line_items": [line["id"]]}
+                    source = {
+                        "invoice_item": None,
+                        "invoice_line_item_details": details,
+                        "type": "invoice_line_items",
+                    }
+                    return _Billed(Decimal(line["amount"] - off), line["period"]["start"], source)
     return None
 
 
@@ -117,13 +138,14 @@ def _entry(
     item_id: str | None,
 ) -> invoice_lines.LineItem:
     words = "Unused time on" if amount < 0 else "Remaining time on"
+    day = datetime.fromtimestamp(period[0], UTC).strftime("%d %b %Y")
     times = "" if quantity == 1 else f"{quantity} × "
     return invoice_lines.LineItem(
         price=price,
         quantity=quantity,
         amount=amount,
         period=period,
-        description=f"{words} {times}{invoice_lines.product_name(account, price)}",
+        description=f"{words} {times}{invoice_lines.product_name(account, price)} after {day}",
         metadata=dict(subscription["metadata"]),
         discountable=False,
         subscription=subscription["id"],

@@ -300,3 +300,32 @@ async def test_an_item_can_be_replaced_by_another(account: SandboxAccount) -> No
     item = swapped["items"].data[0].id
     with pytest.raises(stripe.InvalidRequestError, match="once in a request"):
         await account.v1.subscriptions.update_async(subscription.id, {"items": [{"id": item}, {"id": item}]})
+
+
+@pytest.mark.parametrize(
+    ("behavior", "at_once", "at_renewal"),
+    [
+        pytest.param("create_prorations", [], [-4900, 9900, 9900], id="create_prorations"),
+        pytest.param("always_invoice", [-4900, 9900], [9900], id="always_invoice"),
+        pytest.param("none", [], [9900], id="none"),
+    ],
+)
+async def test_each_proration_behavior_has_its_invoice_lines(
+    account: SandboxAccount, behavior: str, at_once: list[int], at_renewal: list[int]
+) -> None:
+    clock, subscription = await subscription_on_clock(account)
+    first = await account.v1.invoices.retrieve_async(subscription.latest_invoice)
+    item = subscription["items"].data[0].id
+    price = await account.price(9900)
+    await account.v1.subscriptions.update_async(
+        subscription.id, {"items": [{"id": item, "price": price.id}], "proration_behavior": behavior}
+    )
+    await account.advance(clock, OPENING + YEAR + 2 * HOUR)
+    renewal, *others = (await account.v1.invoices.list_async({"subscription": subscription.id})).data
+    assert [line.amount for line in renewal.lines.data] == at_renewal
+    assert [line.amount for invoice in others[:-1] for line in invoice.lines.data] == at_once
+    lines = [line for invoice in (renewal, *others) for line in invoice.lines.data if line.amount < 0]
+    for line in lines:
+        details = line.parent.subscription_item_details
+        assert line.description == "Unused time on Magazine after 01 Jan 2026"
+        assert (details.proration, details.proration_details.credited_items.invoice) == (True, first.id)
