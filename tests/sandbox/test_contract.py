@@ -124,9 +124,9 @@ async def test_unsupported_routes_return_501(
 async def test_unsupported_parameters_return_501_and_are_never_ignored(
     account: SandboxAccount,
 ) -> None:
-    answer = await account.request("POST", CUSTOMERS, data={"balance": "100"})
+    answer = await account.request("POST", CUSTOMERS, data={"tax[validate_location]": "deferred"})
     assert answer.status_code == 501
-    assert "the parameter balance on POST /v1/customers" in answer.json()["error"]["message"]
+    assert "the parameter tax on POST /v1/customers" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
