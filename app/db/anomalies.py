@@ -1,4 +1,4 @@
-"""What is out of order and staff have to look at: one row for each object and kind, closed when it is in order again."""
+"""Anomalies that staff must look at: one row for each object and code, closed when the anomaly is gone."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,12 +12,12 @@ from app.db.models import table_of
 from app.domain.anomalies import Anomaly
 
 _ROWS = table_of(Row)
-_OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
+_OF_SUBSCRIBER = (
     select(*_ROWS.c)
     .where(_ROWS.c.subscriber_id == bindparam("subscriber"), _ROWS.c.gone_at.is_(None))
     .order_by(_ROWS.c.seen_at, _ROWS.c.id)
 )
-# Of every look at a subscription, nearly all of which find nothing.
+# Run whenever a subscription is fetched, and nearly always without effect.
 _OTHERS_ARE_GONE = (
     update(_ROWS)
     .where(
@@ -39,10 +39,10 @@ async def report(
     among: Collection[str] | None = None,
 ) -> None:
     """
-    Keep what is out of order with an object now; what was and no longer is, is closed.
+    Store the current anomalies of an object, and close its others.
 
-    :param found: codes, each with the reason.
-    :param among: close none but these codes; None: all of the object's.
+    :param found: the reason by code.
+    :param among: close only anomalies with these codes; None for all.
     """
     for code, reason in found.items():
         made = insert(Row).values(
@@ -62,7 +62,7 @@ async def report(
 
 
 async def list_open(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:
-    """Return what is out of order now, each with its id."""
+    """Return the open anomalies with their ids."""
     rows = await session.scalars(
         select(Row).where(Row.gone_at.is_(None), Row.id > (after or "")).order_by(Row.id).limit(limit)
     )
@@ -70,7 +70,7 @@ async def list_open(session: Session, *, after: str | None, limit: int) -> list[
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Anomaly]:
-    """Return what is out of order with a subscriber's, the earliest first."""
+    """Return a subscriber's open anomalies, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_anomaly(row) for row in rows]
 

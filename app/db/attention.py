@@ -1,4 +1,4 @@
-"""What staff have to look at themselves, because no rule and no policy decides it; until somebody has seen to it."""
+"""Items that need the attention of staff, because no policy decides them, until somebody dismisses them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ KINDS = (DISPUTE, WARNING, REFUND, NOTE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing to look at."""
+    """An item that needs attention."""
 
     object_id: str
     kind: str
@@ -28,7 +28,7 @@ class Item:
 
 
 def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
-    """Return a query for each kind, on an index that holds nothing else."""
+    """Return a query for each kind. Each has a partial index."""
     later = aliased(Refund)
     given_after_all = exists().where(
         later.payment_id == Refund.payment_id,
@@ -57,7 +57,7 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
             FraudWarning.acted_as.in_(("kept", "not_refundable")),
             ~_dismissed(FraudWarning.id),
         ),
-        # One that failed before it ever succeeded was refused, and whoever asked was told; but a policy asks nobody.
+        # The requester of a refund that failed at once was informed; a refund by policy has no requester.
         select(
             Refund.id,
             literal(REFUND),
@@ -71,7 +71,7 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
             ~given_after_all,
             ~_dismissed(Refund.id),
         ),
-        # The money is back, and Stripe takes no paper for it.
+        # The refund succeeded, but Stripe refuses its credit note.
         select(
             Refund.id,
             literal(NOTE),
@@ -88,7 +88,7 @@ def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
 
 
 async def list_page(session: Session, *, after: str | None, limit: int) -> list[Item]:
-    """Return what is left to look at, by id."""
+    """Return items after an id, in the order of their ids."""
     found = union_all(*_items()).subquery()
     rows = await session.execute(
         select(found).where(found.c.object_id > (after or "")).order_by(found.c.object_id).limit(limit)
@@ -97,7 +97,7 @@ async def list_page(session: Session, *, after: str | None, limit: int) -> list[
 
 
 async def counts(session: Session) -> dict[str, int]:
-    """Return how much there is of each kind."""
+    """Return the number of items by kind."""
     found = union_all(*_items()).subquery()
     rows = await session.execute(select(found.c.kind, func.count()).group_by(found.c.kind))
     counted = {row[0]: int(row[1]) for row in rows}
@@ -105,19 +105,19 @@ async def counts(session: Session) -> dict[str, int]:
 
 
 async def find(session: Session, object_id: str) -> Item | None:
-    """Return the item of an object, if it is still to be looked at."""
+    """Return the item of an object, or None."""
     found = union_all(*_items()).subquery()
     row = (await session.execute(select(found).where(found.c.object_id == object_id))).one_or_none()
     return Item(**row._mapping) if row is not None else None
 
 
 async def is_dismissed(session: Session, object_id: str) -> bool:
-    """Tell whether somebody has seen to an object, whatever there was to look at."""
+    """Return whether the item of an object was dismissed."""
     return await session.get(Dismissal, object_id) is not None
 
 
 async def dismiss(session: Session, object_id: str, *, by: str, reason: str, now: datetime) -> bool:
-    """Note that somebody has seen to it. False: somebody had before."""
+    """Dismiss an item. Return False if it was dismissed before."""
     done = await session.scalar(
         insert(Dismissal)
         .values(object_id=object_id, dismissed_at=now, dismissed_by=by, reason=reason)

@@ -1,8 +1,9 @@
 """
-What a person, or a policy in a person's stead, did to someone's money or access. Appended to, and never changed.
+The audit log: what people and policies did to a reader's money or access. Entries are appended and never changed.
 
-Writers only append. A worker seals afterwards, so that nobody queues for the end of the chain: ids are given before the
-commit, so an entry may become visible after a later one was sealed; it waits in a table of its own, and none is skipped.
+A worker adds entries to the hash chain (seals them) later, so that writers need not wait for one another. Ids are assigned
+before the commit, so an entry may become visible after a later one was sealed. Unsealed entries are therefore listed in a
+table of their own, and none is skipped.
 """
 
 from collections.abc import Mapping
@@ -19,19 +20,19 @@ from app.domain.audit import Entry, Seal, Selection
 from app.domain.history import LoggedAction
 
 _ENTRIES, _NOTES = table_of(AuditEntry), table_of(AuditNote)
-_STORY = (  # built once, and Core's: a part of every reader's page
+_OF_SUBSCRIBER = (
     select(_ENTRIES.c.at, _ENTRIES.c.actor, _ENTRIES.c.action, _ENTRIES.c.reason, _ENTRIES.c.object_id, _NOTES.c.words)
     .outerjoin(_NOTES, _NOTES.c.audit_id == _ENTRIES.c.id)
     .where(_ENTRIES.c.subscriber_id == bindparam("subscriber"))
     .order_by(_ENTRIES.c.id.desc())
     .limit(bindparam("most", type_=Integer))
 )
-_ONE_SEALER = text("SELECT pg_advisory_xact_lock(hashtextextended('newsstand: the end of the audit chain', 0))")
+_LOCK_CHAIN = text("SELECT pg_advisory_xact_lock(hashtextextended('newsstand: the end of the audit chain', 0))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedEntry:
-    """An entry as people read it: with the words beside it, and its seal. None: not sealed yet."""
+    """An entry with its note and its hash; no hash until it is sealed."""
 
     entry: Entry
     note: str | None
@@ -51,12 +52,12 @@ async def record(
     after: Mapping[str, object] | None = None,
 ) -> None:
     """
-    Append one entry, in the transaction that does what it tells of.
+    Append an entry, in the transaction of the action itself.
 
     :param actor: ``reader:<sub>``, ``staff:<sub>``, ``operator:<user>``, ``key:<id>``, ``stripe`` or ``policy``.
-    :param reason: a code; words of a person's own, with or without a code and a colon before them, become the note.
-    :param note: words of a person's own. They stand beside the chain, and can be erased.
-    :param before: ids, codes, times and numbers only, as ``after``: no names, addresses or words.
+    :param reason: a code. Free text, or the text after a code and a colon, becomes the note.
+    :param note: free text. It is not part of the chain and can be erased.
+    :param before: like ``after``, only ids, codes, times and numbers: no names, addresses or free text.
     """
     request_id = get_contextvars().get("request_id")
     code, words = rules.split_reason(reason, actor=actor)
@@ -78,8 +79,8 @@ async def record(
 
 
 async def list_for_subscriber(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[LoggedAction]:
-    """Return what was noted of a reader, the newest ``limit`` of it."""
-    rows = await session.execute(_STORY, {"subscriber": subscriber_id, "most": limit})
+    """Return the newest entries about a subscriber."""
+    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id, "most": limit})
     return [
         LoggedAction(
             at=row.at,
@@ -93,7 +94,7 @@ async def list_for_subscriber(session: Reads, subscriber_id: str, *, limit: int 
 
 
 async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[ListedEntry]:
-    """Return selected entries, the newest first, that stand before another."""
+    """Return the selected entries before an id, newest first."""
     query = (
         select(AuditEntry, AuditNote.words, AuditSeal.hash)
         .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
@@ -123,8 +124,8 @@ async def page(session: Session, wanted: Selection, *, before: int | None, limit
 
 
 async def seal(session: Session, *, limit: int) -> int:
-    """Seal up to so many entries that wait for it, and return how many. One transaction at a time does."""
-    await session.execute(_ONE_SEALER)
+    """Seal up to ``limit`` entries, and return their number. Only one transaction at a time seals."""
+    await session.execute(_LOCK_CHAIN)
     waiting = select(AuditUnsealed.id).where(AuditUnsealed.due_at.is_not(None)).limit(limit)
     ids = sorted(int(one) for one in await session.scalars(waiting.order_by(AuditUnsealed.due_at)))
     if not ids:
@@ -140,7 +141,7 @@ async def seal(session: Session, *, limit: int) -> int:
     await session.flush()
     done = [str(one.audit_id) for one in sealed]
     await session.execute(delete(AuditUnsealed).where(AuditUnsealed.id.in_(done)))
-    gone = {str(one) for one in ids} - set(done)  # removed before it was sealed: what waited for it stays, and tells
+    gone = {str(one) for one in ids} - set(done)  # deleted before it was sealed: its row stays as evidence
     await session.execute(update(AuditUnsealed).where(AuditUnsealed.id.in_(gone)).values(due_at=None))
     return len(ids)
 
@@ -152,7 +153,7 @@ async def head(session: Session) -> Seal | None:
 
 
 async def chain(session: Session, *, after: int, limit: int) -> list[tuple[Seal, Entry | None]]:
-    """Return so many seals that follow on the ``after``-th, each with its entry. None: that is not there."""
+    """Return the seals after a sequence number with their entries; None for a missing entry."""
     rows = await session.execute(
         select(AuditSeal, AuditEntry)
         .outerjoin(AuditEntry, AuditEntry.id == AuditSeal.audit_id)
@@ -164,21 +165,21 @@ async def chain(session: Session, *, after: int, limit: int) -> list[tuple[Seal,
 
 
 async def find_unlisted(session: Session) -> int | None:
-    """Return the first entry that neither has a seal nor waits for one. Walks the whole log."""
+    """Return the first entry that is neither sealed nor listed as unsealed. Scans the whole log."""
     sealed = exists().where(AuditSeal.audit_id == AuditEntry.id)
     waits = exists().where(AuditUnsealed.id == cast(AuditEntry.id, String))
     return await session.scalar(select(AuditEntry.id).where(~sealed, ~waits).order_by(AuditEntry.id).limit(1))
 
 
 async def find_missing(session: Session) -> int | None:
-    """Return the first entry that waits for its seal, and is not there."""
+    """Return the first entry that is listed as unsealed but missing."""
     number = cast(AuditUnsealed.id, BigInteger)
     there = exists().where(AuditEntry.id == number)
     return await session.scalar(select(number).where(~there).order_by(number).limit(1))
 
 
 async def count_unsealed(session: Session) -> int:
-    """Return how many entries wait for their seal."""
+    """Return the number of unsealed entries."""
     return await session.scalar(select(func.count()).select_from(AuditUnsealed)) or 0
 
 

@@ -1,4 +1,4 @@
-"""Checkout sessions: at most one open for each subscriber (a partial unique index holds it)."""
+"""Checkout sessions: at most one open for each subscriber, which a partial unique index enforces."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ UNDECIDED = (OPENING, OPEN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a reader wants to subscribe to."""
+    """The plan and options that a reader chose."""
 
     plan: str
     print_edition: bool
@@ -23,7 +23,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """A checkout session, as far as we know it."""
+    """A checkout session."""
 
     id: str
     stripe_id: str | None
@@ -37,14 +37,14 @@ class Checkout:
 
 
 async def find_open(session: Session, subscriber_id: str) -> Checkout | None:
-    """Return the subscriber's session that is being opened or is open. The subscriber's row is locked by the caller."""
+    """Return the subscriber's session that is open or being opened. The caller has locked the subscriber."""
     return _maybe(
         await session.scalar(select(Row).where(Row.subscriber_id == subscriber_id, Row.status.in_(UNDECIDED)))
     )
 
 
 async def start(session: Session, subscriber_id: str, choice: Choice) -> Checkout:
-    """Record that a session is about to be opened."""
+    """Insert a session that is about to be opened."""
     row = Row(
         id=new_id("chk"),
         subscriber_id=subscriber_id,
@@ -70,7 +70,7 @@ async def save(
     expires_at: datetime | None,
     stripe_subscription_id: str | None,
 ) -> Checkout:
-    """Keep what Stripe said of a session. One that is over stays over, whatever an older answer says."""
+    """Store the state of a session at Stripe. An ended session stays ended, because responses may be outdated."""
     await session.execute(
         update(Row)
         .where(Row.id == checkout_id, Row.status.in_((*UNDECIDED, status)))
@@ -87,12 +87,12 @@ async def save(
 
 
 async def give_up(session: Session, checkout_id: str) -> None:
-    """Note that Stripe refused to open the session."""
+    """Mark a session as failed: Stripe declined to open it."""
     await session.execute(update(Row).where(Row.id == checkout_id, Row.status == OPENING).values(status=FAILED))
 
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Checkout | None:
-    """Return the session that Stripe knows by that id."""
+    """Return the session with a Stripe id."""
     return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 

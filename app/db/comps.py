@@ -1,4 +1,4 @@
-"""Comps, and the grants they are. Whoever changes one holds the subscriber's lock."""
+"""Comps and their grants. Callers hold the subscriber's lock."""
 
 from datetime import datetime
 
@@ -14,13 +14,13 @@ from app.domain.comps import Comp
 from app.domain.entitlements import Grant, dump_features
 
 _ROWS = table_of(Row)
-_OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
+_OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.starts_at, _ROWS.c.id)
 )
 
 
 async def add(session: Session, comp: Comp, grant: Grant) -> None:
-    """Keep a new comp, and what it grants."""
+    """Insert a comp and its grant."""
     session.add(
         Row(
             id=comp.id,
@@ -42,7 +42,7 @@ async def add(session: Session, comp: Comp, grant: Grant) -> None:
 
 
 async def remove(session: Session, comp_id: str, grant_id: str, *, by: str, at: datetime) -> bool:
-    """Take a comp back. False: it was before."""
+    """Revoke a comp. Return False if it was revoked before."""
     done = await session.scalar(
         update(Row)
         .where(Row.id == comp_id, Row.removed_at.is_(None))
@@ -54,13 +54,13 @@ async def remove(session: Session, comp_id: str, grant_id: str, *, by: str, at: 
 
 
 async def by_id(session: Session, comp_id: str) -> Comp | None:
-    """Return the comp of that id."""
+    """Return the comp with an id."""
     row = await session.get(Row, comp_id, populate_existing=True)
     return _comp(row) if row is not None else None
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Comp]:
-    """Return a reader's comps, the earliest first."""
+    """Return a reader's comps, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_comp(row) for row in rows]
 

@@ -1,8 +1,8 @@
 """
-The figures of the front page, kept in one row.
+The dashboard's figures, stored in one row.
 
-Counting walks whole tables, so a page never does it: a worker does, when somebody looked at figures that are old
-(:data:`app.domain.dashboard_stats.MIN_CACHE_AGE`), and the page shows the last ones with their age.
+Counting scans whole tables, so a worker does it when a page shows figures that are old
+(:data:`app.domain.dashboard_stats.MIN_CACHE_AGE`), and the page shows the last figures with their age.
 """
 
 from dataclasses import asdict, dataclass
@@ -31,12 +31,12 @@ from app.domain.dashboard_stats import (
 )
 from app.domain.refunds import COUNTED
 
-FRONT = "front"  # the one row's id
+FRONT = "front"  # the id of the only row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedFigures:
-    """The last figures, with their age. None: nobody has counted yet."""
+    """The last figures and their age; None before the first count."""
 
     figures: DashboardStats | None
     age: timedelta | None
@@ -57,7 +57,7 @@ async def read(session: Session) -> SavedFigures:
 
 
 async def request_refresh(session: Session) -> bool:
-    """Have the figures counted again, if they are old by now. True: a worker will."""
+    """Request new figures if the last ones are old. Return whether a worker will count them."""
     old_from = func.greatest(
         bindparam("least", MIN_CACHE_AGE, type_=INTERVAL), Row.took * MAX_LOAD_DIVISOR * text("interval '1 second'")
     )
@@ -73,7 +73,7 @@ async def request_refresh(session: Session) -> bool:
 
 
 async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime) -> DashboardStats:
-    """Count everything. Walks the tables of subscriptions and refunds."""
+    """Count the figures. Scans the tables of subscriptions and refunds."""
     return DashboardStats(
         held=await _held(session),
         weeks=weeks_of(
@@ -87,7 +87,7 @@ async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime)
 
 
 async def save(session: Session, figures: DashboardStats) -> None:
-    """Keep what this transaction has counted, with how long that took."""
+    """Store figures, and how long this transaction took to count them."""
     seconds = func.extract("epoch", func.clock_timestamp() - func.now())
     content = asdict(figures)
     content["weeks"] = [{**week, "monday": week["monday"].isoformat()} for week in content["weeks"]]

@@ -1,4 +1,4 @@
-"""Disputes and early warnings of fraud: our copies of them, and whether their consequences are written."""
+"""Disputes and early warnings of fraud: copies of Stripe's, and whether their consequences were applied."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from app.db.models import Payment, table_of
 from app.domain.disputes import Dispute, StripeDisputeState, StripeWarningState, effect_of
 
 _ROWS = table_of(Row)
-_OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
+_OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.opened_at, _ROWS.c.id)
 )
 _UNREFUNDABLE = select(_ROWS.c.payment_id).where(
@@ -60,7 +60,7 @@ async def save(
 
 
 async def mark_lost(session: Session, dispute_id: str, *, now: datetime) -> bool:
-    """Note that the consequences of a loss are committed with this transaction. False: they were before."""
+    """Mark the consequences of a loss as applied by this transaction. Return False if they were before."""
     marked = await session.scalar(
         update(Row).where(Row.id == dispute_id, Row.lost_at.is_(None)).values(lost_at=now).returning(Row.id)
     )
@@ -68,7 +68,7 @@ async def mark_lost(session: Session, dispute_id: str, *, now: datetime) -> bool
 
 
 async def by_id(session: Session, dispute_id: str) -> Dispute | None:
-    """Return a dispute, as it stands now."""
+    """Return a dispute with its current state."""
     row = await session.get(Row, dispute_id, populate_existing=True)
     return _dispute(row) if row is not None else None
 
@@ -86,13 +86,13 @@ async def unrefundable_payments(session: Session, subscriber_id: str) -> frozens
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Dispute]:
-    """Return the disputes of a subscriber's payments, the earliest first."""
+    """Return the disputes of a subscriber's payments, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_dispute(row) for row in rows]
 
 
 async def list_page(session: Session, *, is_open: bool | None, after: str | None, limit: int) -> list[Dispute]:
-    """Return disputes, those whose evidence is due first before the others; ``after`` is the last one that was shown."""
+    """Return disputes after an id, in the order in which their evidence is due."""
     due = func.coalesce(Row.due_by, literal_column("'infinity'::timestamptz"))
     wanted = select(Row).order_by(due, Row.id).limit(limit)
     if is_open is not None:
@@ -106,12 +106,12 @@ async def list_page(session: Session, *, is_open: bool | None, after: str | None
 
 
 async def count_open(session: Session) -> int:
-    """Return how many disputes are undecided."""
+    """Return the number of open disputes."""
     return await session.scalar(select(func.count()).select_from(Row).where(Row.closed_at.is_(None))) or 0
 
 
 async def save_warning(session: Session, seen: StripeWarningState, *, payment_id: str, subscriber_id: str) -> bool:
-    """Keep what Stripe says of an early warning of fraud. Returns whether something was done about it before."""
+    """Store an early fraud warning. Return whether it was acted on before."""
     made = insert(WarningRow).values(
         id=seen.id,
         payment_id=payment_id,
@@ -130,7 +130,7 @@ async def save_warning(session: Session, seen: StripeWarningState, *, payment_id
 
 
 async def mark_acted(session: Session, warning_id: str, acted_as: str, *, now: datetime) -> None:
-    """Note what was done about a warning: once."""
+    """Store the action that was taken on a warning."""
     await session.execute(update(WarningRow).where(WarningRow.id == warning_id).values(acted_as=acted_as, acted_at=now))
 
 

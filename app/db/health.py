@@ -1,4 +1,4 @@
-"""What operators ask of the database: is it there, is it up to date, and does work pile up."""
+"""Health checks: whether the database is reachable and migrated, and whether work piles up."""
 
 import functools
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from app.db.models import Event as Row
 from app.domain.errors import DatabaseUnavailable
 from app.domain.events import DEAD, FAILED, RECEIVED
 
-OPEN_STATES = (RECEIVED, FAILED, DEAD)  # what became of the others is not counted: there are too many of them
+OPEN_STATES = (RECEIVED, FAILED, DEAD)  # the others are too many to count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox:
-    """How the inbox of events stands."""
+    """The state of the inbox."""
 
-    oldest_unapplied: timedelta | None  # None: everything is applied
+    oldest_unapplied: timedelta | None  # None if everything is applied
     events: dict[str, int]  # by state, of the open ones
     open_disputes: int
     attention: dict[str, int]  # by kind
@@ -30,13 +30,13 @@ class Inbox:
 
 @functools.cache
 def _versions() -> tuple[str, ...]:
-    """Return the versions of the schema that this release knows, the newest first."""
+    """Return the schema versions that this release knows, newest first."""
     return tuple(step.revision for step in ScriptDirectory.from_config(config()).walk_revisions())
 
 
 def suits(version: str | None, known: Sequence[str]) -> bool:
     """
-    Tell whether a database at ``version`` suits this release, which knows the versions ``known``, the newest first.
+    Tell whether a database at ``version`` suits this release, which knows the versions ``known``, newest first.
 
     A version that we do not know is the next release's, which suits this one too: its migrations are applied while we
     still serve.
@@ -45,14 +45,14 @@ def suits(version: str | None, known: Sequence[str]) -> bool:
 
 
 async def is_migrated(session: Session) -> bool:
-    """Tell whether no migration is missing."""
+    """Return whether all migrations are applied."""
     if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return False
     return suits(await session.scalar(text("SELECT version_num FROM alembic_version")), _versions())
 
 
 async def oldest_unapplied_age(session: Session) -> timedelta | None:
-    """Return for how long the oldest event has waited, by the database's clock. None: none waits."""
+    """Return the age of the oldest pending event, or None."""
     age: timedelta | None = await session.scalar(
         select(func.now() - func.min(Row.received_at)).where(Row.due_at.is_not(None), Row.state.in_((RECEIVED, FAILED)))
     )
@@ -60,7 +60,7 @@ async def oldest_unapplied_age(session: Session) -> timedelta | None:
 
 
 async def events_by_state(session: Session) -> dict[str, int]:
-    """Return how many events are still open, by state."""
+    """Return the number of open events by state."""
     waiting = select(Row.state, func.count().label("n")).where(Row.due_at.is_not(None)).group_by(Row.state)
     dead = select(Row.state, func.count().label("n")).where(Row.state == DEAD).group_by(Row.state)
     found = {row.state: row.n for row in await session.execute(union_all(waiting, dead))}

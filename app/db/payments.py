@@ -12,7 +12,7 @@ from app.db.models import Subscription, table_of
 from app.domain.subscriptions import Payment
 
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
-_ADD = insert(_ROWS).on_conflict_do_nothing(index_elements=[Row.id])  # built once, and Core's
+_ADD = insert(_ROWS).on_conflict_do_nothing(index_elements=[Row.id])
 _OF_SUBSCRIPTION = (
     select(*_ROWS.c).where(_ROWS.c.subscription_id == bindparam("subscription")).order_by(_ROWS.c.paid_at, _ROWS.c.id)
 )
@@ -25,7 +25,7 @@ _OF_SUBSCRIBER = (
 
 
 async def save(session: Session, subscription_id: str, payments: Sequence[Payment]) -> None:
-    """Keep payments that arrived. What arrived does not change; what goes back is a refund's matter."""
+    """Insert payments. Existing ones stay unchanged; refunds are stored apart."""
     if not payments:
         return
     made = [
@@ -46,15 +46,15 @@ async def save(session: Session, subscription_id: str, payments: Sequence[Paymen
 
 
 async def version(session: Session, payment_id: str) -> int:
-    """Return the version to fence with what is about to be looked up at Stripe; 0: we do not have the payment."""
+    """Return the version that :func:`advance` must match; 0 if the payment is not stored yet."""
     return await session.scalar(select(Row.version).where(Row.id == payment_id)) or 0
 
 
 async def advance(session: Session, payment_id: str, *, if_version: int | None = None) -> bool:
     """
-    Raise the version, since something newer than any look before is about to be saved.
+    Increment the version, because a newer state is about to be saved.
 
-    :param if_version: only if it is still this one. False: it is not, so look again.
+    :param if_version: only if it is still this one; otherwise return False, and the caller fetches again.
     """
     found = update(Row).where(Row.id == payment_id).values(version=Row.version + 1).returning(Row.id)
     if if_version is not None:
@@ -63,18 +63,18 @@ async def advance(session: Session, payment_id: str, *, if_version: int | None =
 
 
 async def by_id(session: Session, payment_id: str) -> Payment | None:
-    """Return the payment of Stripe's payment intent."""
+    """Return the payment with a payment intent id."""
     row = await session.get(Row, payment_id)
     return _payment(row) if row is not None else None
 
 
 async def by_ids(session: Session, ids: Sequence[str]) -> dict[str, Payment]:
-    """Return those that we have of these payment intents, by their ids."""
+    """Return the stored payments with these ids, by id."""
     return {payment.id: payment for payment in await _all(session, Row.id.in_(ids))}
 
 
 async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
-    """Return whose payment it is: the ids of the subscriber and of the subscription."""
+    """Return the ids of the payment's subscriber and subscription."""
     found = (
         await session.execute(
             select(Subscription.subscriber_id, Subscription.id)
@@ -86,17 +86,17 @@ async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
 
 
 async def of_subscription(session: Session, subscription_id: str) -> list[Payment]:
-    """Return a subscription's payments, the earliest first."""
+    """Return a subscription's payments, earliest first."""
     return [_payment(row) for row in await session.execute(_OF_SUBSCRIPTION, {"subscription": subscription_id})]
 
 
 async def of_invoice(session: Session, invoice_id: str) -> list[Payment]:
-    """Return an invoice's payments, the earliest first."""
+    """Return an invoice's payments, earliest first."""
     return await _all(session, Row.invoice_id == invoice_id)
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Payment]:
-    """Return every payment of a subscriber's, the earliest first."""
+    """Return every payment of a subscriber's, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_payment(row) for row in rows]
 

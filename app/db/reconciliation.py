@@ -1,8 +1,8 @@
 """
-Sweeps: comparisons with Stripe's lists, each a row that says how far it came, and what it found.
+Sweeps: comparisons of our data with Stripe's lists. Each is a row with its progress and its differences.
 
-Whoever goes on with one saves a page's findings, the refetches that mend them and the place in one transaction, and only if
-nobody else went on from that place: so a sweep can be cut anywhere, and two workers at once do nothing twice.
+A page's differences, the refetches that repair them and the new position are saved in one transaction, and only if nobody
+else advanced the sweep. So a sweep can be interrupted anywhere, and two workers never repeat a page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ from app.domain.events import IGNORED, RECEIVED, RefetchRequest
 from app.domain.reconciliation import DONE, PAYMENTS, PHASES, RECONCILE, REFUNDS, SUBSCRIPTIONS, Difference
 
 WORK_KEY = "reconcile"
-SCHEDULE = "schedule"  # who began those that begin by themselves
+SCHEDULE = "schedule"  # ``by`` of scheduled sweeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """One comparison, and how far it came. Times are the database's, but ``since``, which is policy time."""
+    """A sweep and its progress. Times are the database's, except ``since``, which is policy time."""
 
     id: str
     kind: str
@@ -44,22 +44,22 @@ class Sweep:
 
     @property
     def scheduled(self) -> bool:
-        """Whether it began by itself."""
+        """Whether it was started by the schedule."""
         return self.by == SCHEDULE
 
 
 async def start(session: Session, *, kind: str, by: str, dry_run: bool, since: datetime | None) -> Sweep:
-    """Write down a sweep that is to begin now, by whoever asks for it."""
+    """Insert a sweep that the caller runs."""
     return await _insert(session, kind=kind, by=by, dry_run=dry_run, since=since, due_in=None)
 
 
 async def schedule(session: Session, *, due_in: timedelta) -> None:
-    """See to it that there is one sweep to come by itself. If there is, its time stays."""
+    """Schedule a sweep unless one is scheduled."""
     await _insert(session, kind=RECONCILE, by=SCHEDULE, dry_run=False, since=None, due_in=due_in)
 
 
 async def unschedule(session: Session) -> None:
-    """Have no sweep begin by itself. One that has begun is finished."""
+    """Cancel the scheduled sweep, unless it has started."""
     await session.execute(
         update(Row)
         .where(Row.by == SCHEDULE, Row.finished_at.is_(None), Row.cursor == {}, Row.phase == PHASES[RECONCILE][0])
@@ -68,7 +68,7 @@ async def unschedule(session: Session) -> None:
 
 
 async def clear_due(session: Session, sweep_id: str) -> None:
-    """Have nothing left to do for a sweep that is finished: whoever was overtaken by its end had put it back."""
+    """Clear the due time of a finished sweep, which a worker that was overtaken may have set again."""
     await session.execute(update(Row).where(Row.id == sweep_id, Row.finished_at.is_not(None)).values(due_at=None))
 
 
@@ -94,20 +94,20 @@ async def _insert(
         .returning(Row)
     )
     row = await session.scalar(made)
-    if row is None:  # the scheduled one is there already
+    if row is None:  # a sweep is scheduled already
         row = await session.scalar(select(Row).where(Row.by == by, Row.finished_at.is_(None)))
     assert row is not None
     return _sweep(row)
 
 
 async def by_id(session: Session, sweep_id: str) -> Sweep | None:
-    """Return a sweep as it stands now."""
+    """Return a sweep with its current state."""
     row = await session.get(Row, sweep_id, populate_existing=True)
     return _sweep(row) if row is not None else None
 
 
 async def unfinished(session: Session, *, kind: str, dry_run: bool, since: datetime | None) -> Sweep | None:
-    """Return the newest sweep like that which somebody began and which did not come to its end."""
+    """Return the newest unfinished sweep of this kind that was not scheduled, from the last week."""
     row = await session.scalar(
         select(Row)
         .where(
@@ -125,7 +125,7 @@ async def unfinished(session: Session, *, kind: str, dry_run: bool, since: datet
 
 
 async def finished_since(session: Session, *, within: timedelta) -> bool:
-    """Tell whether everything was compared to the end not longer ago than that."""
+    """Return whether a complete sweep finished within a period."""
     found = await session.scalar(
         select(Row.id)
         .where(
@@ -151,10 +151,10 @@ async def advance(
     refetch: bool = True,
 ) -> None:
     """
-    Save what a page brought to light, the refetches that mend it, and the place where the sweep goes on.
+    Save the differences of a page, the refetches that repair them, and the new position.
 
-    :param refetch: whether what mends it is to be left here; an event that was taken in is a refetch by itself.
-    :raises ConcurrentUpdate: somebody else went on from there.
+    :param refetch: whether to request refetches; events that were inserted need none.
+    :raises ConcurrentUpdate: if another worker advanced the sweep.
     """
     counts = dict(sweep.counts)
     for name, more in looked_at.items():
@@ -181,7 +181,7 @@ async def advance(
 
 
 async def differences(session: Session, sweep_id: str) -> list[Difference]:
-    """Return what a sweep found, in the order in which it did."""
+    """Return the differences of a sweep, in order."""
     rows = await session.scalars(
         select(DifferenceRow).where(DifferenceRow.sweep_id == sweep_id).order_by(DifferenceRow.id)
     )
@@ -189,7 +189,7 @@ async def differences(session: Session, sweep_id: str) -> list[Difference]:
 
 
 async def differing_objects(session: Session, sweep_id: str, object_ids: Sequence[str]) -> set[str]:
-    """Return which of the objects a sweep has found to differ, and has had looked at."""
+    """Return the ids of the objects for which a sweep found a difference and requested a refetch."""
     found = await session.scalars(
         select(DifferenceRow.object_id).where(
             DifferenceRow.sweep_id == sweep_id,
@@ -201,7 +201,7 @@ async def differing_objects(session: Session, sweep_id: str, object_ids: Sequenc
 
 
 async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:
-    """Return for which keys something has come that is not applied yet: what differs there is about to be mended."""
+    """Return the keys with pending events: their differences are about to disappear."""
     found = await session.scalars(
         select(Event.work_key).where(Event.work_key.in_(keys), Event.due_at.is_not(None)).distinct()
     )
@@ -209,12 +209,12 @@ async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:
 
 
 async def known_events(session: Session, ids: Sequence[str]) -> set[str]:
-    """Return which events are in the inbox."""
+    """Return the ids of these events that are in the inbox."""
     return set(await session.scalars(select(Event.id).where(Event.id.in_(ids))))
 
 
 async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchRequest, str]]) -> None:
-    """Keep events as if a webhook had brought them."""
+    """Insert events as if a webhook had delivered them."""
     for refetch, payload in arrivals:
         await session.execute(
             insert(Event)
@@ -236,7 +236,7 @@ async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchReques
 
 
 async def count_objects(session: Session) -> dict[str, int]:
-    """Return how much of each our own books hold: about how much there is to compare."""
+    """Return the number of stored objects of each kind."""
     found = {}
     for name, model in ((SUBSCRIPTIONS, Subscription), (PAYMENTS, Payment), (REFUNDS, Refund)):
         found[name] = await session.scalar(select(func.count()).select_from(model)) or 0
@@ -244,13 +244,13 @@ async def count_objects(session: Session) -> dict[str, int]:
 
 
 async def known_customers(session: Session, ids: Sequence[str]) -> set[str]:
-    """Return which customers are our subscribers."""
+    """Return the ids of the customers that belong to subscribers."""
     found = await session.scalars(select(Subscriber.stripe_customer_id).where(Subscriber.stripe_customer_id.in_(ids)))
     return {one for one in found if one is not None}
 
 
 async def prune(session: Session, *, kept_for: timedelta) -> int:
-    """Forget sweeps that ended longer ago than that."""
+    """Delete sweeps that finished before a period."""
     old = select(Row.id).where(Row.finished_at < func.now() - bindparam(None, kept_for, type_=INTERVAL))
     await session.execute(delete(DifferenceRow).where(DifferenceRow.sweep_id.in_(old)))
     gone = await session.scalars(delete(Row).where(Row.id.in_(old)).returning(Row.id))

@@ -1,4 +1,4 @@
-"""Refunds: what was asked for, what Stripe answered, what followed."""
+"""Refunds: the request, the result at Stripe, and the follow-up."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from app.db.models import table_of
 from app.domain.refunds import AWAITING, PROCESSING, Refund
 
 _ROWS = table_of(Row)
-_OF_SUBSCRIBER = (  # built once, and Core's: a part of every reader's page
+_OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.created_at, _ROWS.c.id)
 )
 
 
 async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
-    """Record a refund; an unfinished one is due at once for whoever finishes it."""
+    """Insert a refund. An unfinished one is due at once."""
     session.add(
         Row(
             id=refund.id,
@@ -47,18 +47,18 @@ async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
 
 
 def work_key(payment_id: str) -> str:
-    """Return the key under which a payment's refunds are worked on: one at a time for each payment."""
+    """Return the work key of a payment's refunds, so that one worker at a time handles them."""
     return f"payment:{payment_id}"
 
 
 async def by_id(session: Session, refund_id: str) -> Refund | None:
-    """Return the refund, as it stands now."""
+    """Return a refund with its current state."""
     row = await session.get(Row, refund_id, populate_existing=True)
     return _refund(row) if row is not None else None
 
 
 async def at_stripe(session: Session, stripe_id: str, *, ours: str | None, payment_id: str) -> Refund | None:
-    """Return the refund that Stripe knows by an id, or that it says is one of ours, of that payment."""
+    """Return the refund with a Stripe id, or else the one of a payment that Stripe's metadata names."""
     found = await _all(session, Row.stripe_refund_id == stripe_id)
     if not found and ours is not None:
         found = await _all(session, (Row.id == ours) & (Row.payment_id == payment_id) & Row.stripe_refund_id.is_(None))
@@ -66,19 +66,19 @@ async def at_stripe(session: Session, stripe_id: str, *, ours: str | None, payme
 
 
 async def of_payment(session: Session, payment_id: str) -> list[Refund]:
-    """Return a payment's refunds, the earliest first."""
+    """Return a payment's refunds, earliest first."""
     return await _all(session, Row.payment_id == payment_id)
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Refund]:
-    """Return a subscriber's refunds, the earliest first."""
+    """Return a subscriber's refunds, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_refund(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedAct:
-    """What was asked for in one go, and which of it nobody else is at: those payments are leased to ``owner``."""
+    """The refunds of one request, and the ids of those whose payments are now leased to ``owner``."""
 
     act: list[Refund]
     leased: frozenset[str]
@@ -86,7 +86,7 @@ class LeasedAct:
 
 
 async def lease_act(session: Session, act_id: str, *, owner: str, lease: timedelta) -> LeasedAct:
-    """Lease the payments of an act whose money is to move, in the transaction that makes it due: before a worker sees it."""
+    """Lease the payments of a request in the transaction that makes it due, so that no worker takes it."""
     act = await of_act(session, act_id)
     leased = [
         refund.id
@@ -98,19 +98,19 @@ async def lease_act(session: Session, act_id: str, *, owner: str, lease: timedel
 
 
 async def of_act(session: Session, act_id: str) -> list[Refund]:
-    """Return what was asked for in one go, the one that gave the act its name first."""
+    """Return the refunds of one request; the one with the request's id comes first."""
     found = await _all(session, (Row.id == act_id) | (Row.act_id == act_id))
     return sorted(found, key=lambda refund: refund.id != act_id)
 
 
 async def unresolved(session: Session, payment_id: str) -> Refund | None:
-    """Return the refund of a payment that is on its way."""
+    """Return the refund of a payment that is being processed."""
     row = await session.scalar(select(Row).where(Row.payment_id == payment_id, Row.status == PROCESSING))
     return _refund(row) if row is not None else None
 
 
 async def set_credit_note(session: Session, refund_id: str, credit_note_id: str) -> None:
-    """Keep the credit note that records the reversal at Stripe."""
+    """Store the id of the credit note at Stripe."""
     await session.execute(update(Row).where(Row.id == refund_id).values(credit_note_id=credit_note_id, attention=None))
 
 
@@ -122,7 +122,7 @@ async def set_status(
     seen: tuple[str, datetime] | None = None,
     failure_reason: str | None = None,
 ) -> None:
-    """Keep what became of a refund at Stripe. ``seen``: its id there, and when it was made."""
+    """Store the status of a refund at Stripe. ``seen`` is its Stripe id and creation time."""
     values: dict[str, object] = {"status": status, "failure_reason": failure_reason}
     if seen is not None:
         values |= {"stripe_refund_id": seen[0], "made_at": seen[1]}
@@ -130,7 +130,7 @@ async def set_status(
 
 
 async def mark_recorded(session: Session, refund_id: str, *, now: datetime) -> bool:
-    """Note that the consequences are committed with this transaction. False: they were before."""
+    """Mark the follow-up of a refund as done by this transaction. Return False if it was done before."""
     marked = await session.scalar(
         update(Row).where(Row.id == refund_id, Row.recorded_at.is_(None)).values(recorded_at=now).returning(Row.id)
     )
@@ -138,13 +138,13 @@ async def mark_recorded(session: Session, refund_id: str, *, now: datetime) -> b
 
 
 async def finish(session: Session, refund_id: str, *, again_in: timedelta | None = None) -> None:
-    """Nothing is left to do for it; or, while the money is only promised, nothing until it is looked at again."""
+    """Mark the work on a refund as complete, or as due again later while the refund is pending."""
     due = None if again_in is None else func.now() + again_in
     await session.execute(update(Row).where(Row.id == refund_id).values(due_at=due, attempts=0, last_error=None))
 
 
 async def set_attention(session: Session, refund_id: str, *, attention: str, again_in: timedelta | None) -> None:
-    """Show staff what stands in the way, until it is gone or somebody has seen to it; and try again, or not any more."""
+    """Set the reason why a refund needs attention, and when to retry (None: never)."""
     due = None if again_in is None else func.now() + again_in
     await session.execute(
         update(Row).where(Row.id == refund_id).values(due_at=due, attention=attention, last_error=attention)
@@ -152,19 +152,19 @@ async def set_attention(session: Session, refund_id: str, *, attention: str, aga
 
 
 async def make_due(session: Session, refund_id: str) -> None:
-    """Have a worker look at it, if none is to do so already."""
+    """Make a refund due unless it is already."""
     await session.execute(
         update(Row).where(Row.id == refund_id, Row.due_at.is_(None)).values(due_at=func.now(), attempts=0)
     )
 
 
 async def attempts(session: Session, refund_id: str) -> int:
-    """Return how often its worker has tried since it was last put right."""
+    """Return the number of attempts since the last success."""
     return await session.scalar(select(Row.attempts).where(Row.id == refund_id)) or 0
 
 
 async def settle_decision(session: Session, refund_id: str, status: str, *, by: str, now: datetime) -> None:
-    """Keep who decided about it, and what; if it is to be paid, it is due."""
+    """Store a decision and who made it. An approved refund becomes due."""
     due = func.now() if status == PROCESSING else None
     await session.execute(
         update(Row).where(Row.id == refund_id).values(status=status, decided_by=by, decided_at=now, due_at=due)
@@ -172,7 +172,7 @@ async def settle_decision(session: Session, refund_id: str, status: str, *, by: 
 
 
 async def page(session: Session, *, status: str | None, attention: bool, after: str | None, limit: int) -> list[Refund]:
-    """Return some refunds, the newest first, after the one of that id."""
+    """Return refunds after a refund id, newest first."""
     query = select(Row).order_by(Row.created_at.desc(), Row.id.desc()).limit(limit)
     if status is not None:
         query = query.where(Row.status == status)

@@ -21,12 +21,12 @@ _BY_ID = select(*_ROWS.c).where(_ROWS.c.id == bindparam("its_id"))
 
 
 def _search() -> "Select[tuple[Any, ...]]":
-    """Return the statement of a search: one indexed query for each way to be found, since OR would walk the table."""
+    """Return the search statement: one indexed query for each criterion, because OR would scan the table."""
     held, paid, words = table_of(Subscription), table_of(Payment), bindparam("words", type_=Text)
     most, later = bindparam("most", type_=Integer), _ROWS.c.id > bindparam("after", type_=Text)
 
     def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
-        # As a stretch of the index and not as LIKE: a plan that is kept for any words could not use an index for that.
+        # A range of the index instead of LIKE, for which a generic plan can't use the index.
         low, high = bindparam("low", type_=Text), bindparam("high", type_=Text)
         return column.bool_op("~>=~")(low) & column.bool_op("~<~")(high)
 
@@ -48,7 +48,7 @@ def _search() -> "Select[tuple[Any, ...]]":
     return select(*_ROWS.c).where(_ROWS.c.id.in_(select(found.c.id))).order_by(_ROWS.c.id).limit(most)
 
 
-_SEARCH = _search()  # built once: that costs as much as the search
+_SEARCH = _search()  # building it costs as much as running it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Subscriber:
 
 
 async def ensure(session: Session, *, sub: str, email: str | None, name: str | None) -> Subscriber:
-    """Return the subscriber of that ``sub``, made if absent, with the row locked and the newest address and name."""
+    """Return the subscriber with a ``sub``, created if absent, locked, and with the newest email address and name."""
     made = insert(Row).values(id=new_id("rdr"), sub=sub, email=email, name=name)
     row = await session.scalar(
         made.on_conflict_do_update(
@@ -82,39 +82,39 @@ async def ensure(session: Session, *, sub: str, email: str | None, name: str | N
 
 
 async def lock(session: Session, subscriber_id: str) -> Subscriber:
-    """Lock a subscriber's row for this transaction: whatever changes their money or access does so first."""
+    """Lock a subscriber's row. Every transaction that changes their money or access does this first."""
     return _subscriber(await session.get_one(Row, subscriber_id, with_for_update=True, populate_existing=True))
 
 
 async def lock_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:
-    """Lock the subscriber whom Stripe knows as that customer; None: we know nobody of that name."""
+    """Lock the subscriber of a Stripe customer, and return it if there is one."""
     row = (await session.execute(_OF_CUSTOMER, {"customer": stripe_customer_id})).one_or_none()
     return _subscriber(row) if row is not None else None
 
 
 async def by_sub(session: Session, sub: str) -> Subscriber | None:
-    """Return the subscriber of the identity provider's ``sub``."""
+    """Return the subscriber with a ``sub``."""
     return _maybe(await session.scalar(select(Row).where(Row.sub == sub)))
 
 
 async def by_id(session: Reads, subscriber_id: str) -> Subscriber | None:
-    """Return the subscriber of our id."""
+    """Return the subscriber with our id."""
     return next((_subscriber(row) for row in await session.execute(_BY_ID, {"its_id": subscriber_id})), None)
 
 
 async def by_ids(session: Session, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
-    """Return those of our ids that there are."""
+    """Return the subscribers with these ids, by id."""
     rows = await session.scalars(select(Row).where(Row.id.in_(set(subscriber_ids))))
     return {row.id: _subscriber(row) for row in rows}
 
 
 async def by_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:
-    """Return the subscriber whom Stripe knows as that customer."""
+    """Return the subscriber of a Stripe customer."""
     return _maybe(await session.scalar(select(Row).where(Row.stripe_customer_id == stripe_customer_id)))
 
 
 async def set_customer(session: Session, subscriber_id: str, stripe_customer_id: str) -> str:
-    """Tie a subscriber to their customer, once and for all; return the one that counts."""
+    """Set a subscriber's Stripe customer unless it is set, and return the one that is set."""
     await session.execute(
         update(Row)
         .where(Row.id == subscriber_id, Row.stripe_customer_id.is_(None))
@@ -124,12 +124,12 @@ async def set_customer(session: Session, subscriber_id: str, stripe_customer_id:
 
 
 async def unset_customer(session: Session, subscriber_id: str) -> None:
-    """Let a subscriber go on without a customer: Stripe has deleted theirs."""
+    """Remove a subscriber's Stripe customer, which was deleted at Stripe."""
     await session.execute(update(Row).where(Row.id == subscriber_id).values(stripe_customer_id=None))
 
 
 async def set_contact(session: Session, subscriber_id: str, *, email: str | None, name: str | None) -> None:
-    """Keep what a subscriber is called, by whoever knows it best."""
+    """Set a subscriber's email address and name."""
     await session.execute(update(Row).where(Row.id == subscriber_id).values(email=email, name=name))
 
 

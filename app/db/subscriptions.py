@@ -20,7 +20,7 @@ from app.db.models import Term as TermRow
 from app.domain.errors import ConcurrentUpdate
 from app.domain.subscriptions import LIVE, OVER, Adjustment, StripeSubscriptionState, Subscription, Term
 
-# Built once, and Core's: what is looked at for each event should cost no more than it must.
+# Core statements, built once: they run for every event.
 _ROWS, _TERMS, _PAYMENTS = table_of(Row), table_of(TermRow), table_of(Payment)
 _VERSION = select(_ROWS.c.version).where(_ROWS.c.stripe_id == bindparam("its_id"))
 _VERSIONS = select(_ROWS.c.stripe_id, _ROWS.c.version).where(
@@ -55,12 +55,12 @@ _LIVE_OF = _OF_SUBSCRIBER.where(_ROWS.c.status.in_(LIVE), _ROWS.c.ended_here_at.
 
 
 async def version(session: Session, stripe_id: str) -> int:
-    """Return the version to fence a save with: 0 when we do not have the subscription yet."""
+    """Return the version that :func:`save` must match; 0 if the subscription is not stored yet."""
     return await session.scalar(_VERSION, {"its_id": stripe_id}) or 0
 
 
 async def versions(session: Session, stripe_ids: Sequence[str]) -> dict[str, int]:
-    """Return the versions of several, those that we do not have yet included."""
+    """Return the versions of several subscriptions; 0 for those that are not stored yet."""
     found = await session.execute(_VERSIONS, {"their_ids": list(stripe_ids)})
     return dict.fromkeys(stripe_ids, 0) | {row.stripe_id: row.version for row in found}
 
@@ -116,7 +116,7 @@ async def save(
 
 
 async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> None:
-    """Keep the terms that paid invoices opened. What is here already stays as it is."""
+    """Insert the terms that paid invoices opened. Existing terms stay unchanged."""
     if not terms:
         return
     made = [
@@ -135,13 +135,13 @@ async def save_terms(session: Session, subscription_id: str, terms: Sequence[Ter
 
 
 async def terms_of(session: Session, subscription_id: str) -> list[Term]:
-    """Return a subscription's terms with their adjustments, the earliest first."""
+    """Return a subscription's terms with their adjustments, earliest first."""
     rows = await session.execute(_TERMS_OF, {"subscription": subscription_id})
     return [_term(row, row.adjusted or ()) for row in rows]
 
 
 async def terms_by_subscription(session: Reads, subscriber_id: str) -> dict[str, list[Term]]:
-    """Return the same of every subscription of a subscriber's, in one question."""
+    """Return the terms of all subscriptions of a subscriber, by subscription."""
     found: dict[str, list[Term]] = {}
     for row in await session.execute(_TERMS_OF_SUBSCRIBER, {"subscriber": subscriber_id}):
         found.setdefault(row.subscription_id, []).append(_term(row, row.adjusted or ()))
@@ -149,7 +149,7 @@ async def terms_by_subscription(session: Reads, subscriber_id: str) -> dict[str,
 
 
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
-    """Note that a term's money went back: it is never granted again. The first basis stays."""
+    """Mark a term as refunded, so that it is never granted again. The first basis is kept."""
     await session.execute(
         update(TermRow)
         .where(TermRow.invoice_id == invoice_id)
@@ -158,7 +158,7 @@ async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> N
 
 
 async def suspend_term(session: Session, invoice_id: str, reason: str | None) -> bool:
-    """Have a term not granted for the time being; None: granted again. Returns whether that is anything new."""
+    """Suspend a term, or with None resume it. Return whether that changed anything."""
     changed = await session.scalar(
         update(TermRow)
         .where(TermRow.invoice_id == invoice_id, TermRow.suspended_as.is_distinct_from(reason))
@@ -169,7 +169,7 @@ async def suspend_term(session: Session, invoice_id: str, reason: str | None) ->
 
 
 async def restore_term(session: Session, invoice_id: str, reason: str) -> None:
-    """Have a term granted to its end, though it was refunded: the refund came to nothing."""
+    """Restore a refunded term, because the refund failed."""
     await session.execute(update(TermRow).where(TermRow.invoice_id == invoice_id).values(restored_as=reason))
 
 
@@ -189,7 +189,7 @@ async def order_end(session: Session, subscription_id: str, *, by: str, now: dat
 
 
 async def order_close(session: Session, subscription_id: str) -> None:
-    """Make due what is left to do at Stripe for a subscription that is over there."""
+    """Make the cleanup of a subscription that ended at Stripe due."""
     await session.execute(
         update(Row)
         .where(Row.id == subscription_id)
@@ -198,12 +198,12 @@ async def order_close(session: Session, subscription_id: str) -> None:
 
 
 async def due(session: Session, subscription_id: str) -> Subscription | None:
-    """Return a subscription that something is left to do for at Stripe; None: nothing is."""
+    """Return a subscription if it has due work at Stripe."""
     return _maybe(await session.scalar(select(Row).where(Row.id == subscription_id, Row.due_at.is_not(None))))
 
 
 async def close(session: Session, subscription_id: str, *, now: datetime) -> None:
-    """Note that nothing is left to do at Stripe for a subscription that is over."""
+    """Mark the cleanup of an ended subscription as complete."""
     await session.execute(
         update(Row).where(Row.id == subscription_id).values(closed_at=now, due_at=None, attempts=0, last_error=None)
     )
@@ -234,19 +234,19 @@ async def current(session: Session, subscriber_id: str) -> Subscription | None:
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Subscription]:
-    """Return all of a subscriber's, the earliest first."""
+    """Return all subscriptions of a subscriber, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [of_row(row) for row in rows]
 
 
 async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
-    """Return a subscriber's live subscriptions, the earliest first: one, unless two were paid at once."""
+    """Return a subscriber's live subscriptions, earliest first. There is one, unless two were paid at the same time."""
     rows = await session.execute(_LIVE_OF, {"subscriber": subscriber_id})
     return [of_row(row) for row in rows]
 
 
 async def by_id(session: Session, subscription_id: str) -> Subscription | None:
-    """Return the subscription of our id, as it stands now."""
+    """Return the subscription with our id, with its current state."""
     return _maybe(await session.get(Row, subscription_id, populate_existing=True))
 
 
@@ -257,12 +257,12 @@ async def of_payment(session: Session, payment_id: str) -> Subscription | None:
 
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
-    """Return the subscription that Stripe knows by that id."""
+    """Return the subscription with a Stripe id."""
     return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 
 async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str, Subscription]:
-    """Return those that we have of what Stripe knows by these ids, by them."""
+    """Return the stored subscriptions with these Stripe ids, by Stripe id."""
     rows = await session.scalars(
         select(Row).where(Row.stripe_id.in_(stripe_ids)).execution_options(populate_existing=True)
     )
@@ -270,7 +270,7 @@ async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str
 
 
 async def list_created_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
-    """Return Stripe's ids of up to a hundred that were begun after one moment and not after another, the newest first."""
+    """Return the Stripe ids of up to 100 subscriptions created in a period (start excluded), newest first."""
     query = select(Row.stripe_id).order_by(Row.created_at.desc()).limit(100)
     if after is not None:
         query = query.where(Row.created_at > after)
@@ -284,7 +284,7 @@ def _maybe(row: Row | None) -> Subscription | None:
 
 
 def of_row(row: Row | Record) -> Subscription:
-    """Return the subscription that a row of all columns tells of."""
+    """Return the subscription in a row with all columns."""
     return Subscription(
         id=row.id,
         stripe_id=row.stripe_id,

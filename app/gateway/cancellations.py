@@ -1,4 +1,4 @@
-"""What the end of a subscription asks for at Stripe, besides its cancellation: invoices voided, pending items deleted."""
+"""The cleanup of an ended subscription at Stripe: void its invoices and delete its pending items."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from app.gateway.client import Gateway
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingItem:
-    """An amount that waits for the next invoice of a subscription. In minor units; a credit is below zero."""
+    """A pending invoice item of a subscription. The amount is in minor units, negative for a credit."""
 
     id: str
     amount: int
@@ -41,7 +41,7 @@ async def delete_item(gateway: Gateway, item_id: str) -> None:
 
 
 async def finalize(gateway: Gateway, invoice_id: str, *, key: str) -> None:
-    """Make a draft final without collecting it: Stripe deletes no draft of a subscription, and voids no draft."""
+    """Finalize a draft without collecting it, because Stripe can neither delete nor void the draft of a subscription."""
     await gateway.call(
         gateway.sdk.v1.invoices.finalize_invoice_async(invoice_id, {"auto_advance": False}, {"idempotency_key": key})
     )

@@ -1,4 +1,4 @@
-"""Checkout sessions at Stripe, and the promotion codes that can be given to them."""
+"""Checkout sessions and promotion codes at Stripe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from app.gateway.translate import OUR_CHECKOUT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeCheckoutState:
-    """A checkout session as Stripe holds it now."""
+    """The state of a checkout session at Stripe."""
 
     id: str
     status: str  # open, complete, expired
@@ -24,7 +24,7 @@ class StripeCheckoutState:
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> StripeCheckoutState:
-    """Open the session of the recorded intent."""
+    """Create the session of a stored intent."""
     return _seen(
         await gateway.call(
             gateway.sdk.v1.checkout.sessions.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
@@ -33,12 +33,12 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> StripeCheckoutState:
-    """Look at a session."""
+    """Fetch a session."""
     return _seen(await gateway.call(gateway.sdk.v1.checkout.sessions.retrieve_async(stripe_id)))
 
 
 async def find(gateway: Gateway, customer_id: str, *, checkout_id: str) -> StripeCheckoutState | None:
-    """Return the session that was opened for one of our rows after all: for when Stripe's answer was a fault."""
+    """Return the session of one of our rows, if it was created although Stripe answered with an error."""
     listed = await gateway.every(gateway.sdk.v1.checkout.sessions.list_async({"customer": customer_id, "limit": 100}))
     for session in listed:
         if session.metadata and OUR_CHECKOUT in session.metadata and session.metadata[OUR_CHECKOUT] == checkout_id:
@@ -47,12 +47,12 @@ async def find(gateway: Gateway, customer_id: str, *, checkout_id: str) -> Strip
 
 
 async def expire(gateway: Gateway, stripe_id: str, *, key: str) -> None:
-    """Close an open session, so that it can no longer be paid. StripeRefused: it is not open any more."""
+    """Expire an open session. Raises StripeRefused if it is not open."""
     await gateway.call(gateway.sdk.v1.checkout.sessions.expire_async(stripe_id, {}, {"idempotency_key": key}))
 
 
 async def promotion_code(gateway: Gateway, code: str) -> str | None:
-    """Return the id of the active promotion code that a reader typed, or None."""
+    """Return the id of an active promotion code, or None."""
     listed = await gateway.call(gateway.sdk.v1.promotion_codes.list_async({"code": code, "active": True, "limit": 1}))
     return listed.data[0].id if listed.data else None
 

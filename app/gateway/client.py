@@ -31,7 +31,7 @@ class Gone(NotFound):
 
 
 class Plain(dict[str, Any]):
-    """An object of Stripe's as it came: its members are attributes, as they are of the SDK's objects."""
+    """A Stripe object as parsed JSON, with its members as attributes like the SDK's objects."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -41,7 +41,7 @@ class Plain(dict[str, Any]):
 
 
 class Gateway:
-    """One open line to Stripe. ``sdk.v1`` is its surface; :meth:`call` turns its failures into ours."""
+    """The client of Stripe's API. ``sdk.v1`` makes the requests; :meth:`call` translates their errors."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Gateway:
         test_clock: str | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """:param allowance: what may be called when, over all processes; None: as much as anybody likes."""
-        self.test_clock = test_clock  # new customers are put on it, so that their time can be wound
+        """:param rate_limit: the limit that all processes share, or None."""
+        self.test_clock = test_clock  # new customers are created on it
         self._http = RateLimitedClient(RateLimiter(rate_limit), timeout=timeout.total_seconds())
         self.sdk = StripeClient(
             api_key,
@@ -83,22 +83,22 @@ class Gateway:
             raise StripeRefused(_words(refused), stripe_code=refused.code) from refused
         except (stripe.AuthenticationError, stripe.PermissionError) as refused:
             log.error("stripe_key_refused", status=refused.http_status)
-            raise StripeUnavailable("Stripe does not accept our key") from refused
+            raise StripeUnavailable("Stripe rejected the API key") from refused
         except stripe.IdempotencyError as refused:
             raise StripeRefused(_words(refused), stripe_code="idempotency_error") from refused
         except stripe.APIError as failure:
             log.warning("stripe_fault", status=failure.http_status, stripe_code=failure.code)
-            if failure.http_status == 409:  # our own key is being answered on another connection: nothing is lost
-                raise StripeUnavailable("Stripe is still at work on the same request") from failure
-            raise StripeFault("Stripe answered with a fault of its own") from failure
+            if failure.http_status == 409:  # another request with the same idempotency key is running
+                raise StripeUnavailable("Stripe is still processing the same request") from failure
+            raise StripeFault("Stripe returned a server error") from failure
         except stripe.RateLimitError as refused:
-            raise StripeUnavailable("Stripe's limit is reached; please try again") from refused
+            raise StripeUnavailable("Stripe's rate limit is reached; try again") from refused
         except stripe.StripeError as failure:
             log.warning("stripe_unavailable", error=type(failure).__name__, status=failure.http_status)
-            raise StripeUnavailable(f"Stripe did not answer as it should ({type(failure).__name__})") from failure
+            raise StripeUnavailable(f"Stripe returned an unexpected response ({type(failure).__name__})") from failure
 
     async def every(self, request: Awaitable[ListObject[Listed]]) -> list[Listed]:
-        """Await a listing and the pages after it. Raises as :meth:`call` does, on whichever page."""
+        """Return all items of a list, page by page. Raises as :meth:`call` does."""
         page = await self.call(request)
         found = list(page.data)
         while page.has_more:
@@ -116,7 +116,7 @@ class Gateway:
         return json.loads(answer.body, object_hook=Plain)
 
     async def pages(self, path: str, **parameters: Any) -> AsyncIterator[list[Any]]:
-        """GET a listing, page by page, as :meth:`read` does."""
+        """GET a list, page by page, as :meth:`read` does."""
         page = await self.read(path, **parameters)
         yield page.data
         while page.has_more:
@@ -124,12 +124,12 @@ class Gateway:
             yield page.data
 
     async def read_every(self, path: str, **parameters: Any) -> list[Any]:
-        """GET a listing and the pages after it, as :meth:`read` does."""
+        """GET all items of a list, as :meth:`read` does."""
         return [one async for page in self.pages(path, **parameters) for one in page]
 
     async def close(self) -> None:
-        """Hang up."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's own gap
+        """Close the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # untyped in the SDK
 
 
 def _words(error: stripe.StripeError) -> str:

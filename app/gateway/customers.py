@@ -22,7 +22,7 @@ async def fetch(gateway: Gateway, customer_id: str) -> StripeCustomerState:
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
-    """Make the customer of the recorded intent, and return Stripe's id."""
+    """Create the customer of a stored intent, and return its id."""
     made = await gateway.call(
         gateway.sdk.v1.customers.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
     )
@@ -30,12 +30,12 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 
 async def find(gateway: Gateway, *, email: str | None, subscriber_id: str) -> str | None:
-    """Return the customer that was made for a subscriber, if there is one: for when a key may have been forgotten."""
+    """Return the id of a subscriber's customer, if it was created earlier with an expired idempotency key."""
     if email is None:
         return None
     wanted: CustomerListParams = {"email": email, "limit": 100}
     if gateway.test_clock is not None:
-        wanted["test_clock"] = gateway.test_clock  # or Stripe leaves out those that are on one
+        wanted["test_clock"] = gateway.test_clock  # otherwise Stripe omits customers on a test clock
     for customer in await gateway.every(gateway.sdk.v1.customers.list_async(wanted)):
         metadata = customer.metadata
         if metadata and OUR_SUBSCRIBER in metadata and metadata[OUR_SUBSCRIBER] == subscriber_id:

@@ -1,4 +1,4 @@
-"""Disputes and early warnings of fraud at Stripe: only looked at. Evidence is given in Stripe's Dashboard."""
+"""Disputes and early fraud warnings at Stripe. They are only read: evidence is submitted in Stripe's Dashboard."""
 
 from app.domain.disputes import StripeDisputeState, StripeWarningState
 from app.gateway import translate
@@ -6,13 +6,13 @@ from app.gateway.client import Gateway
 
 
 async def of_payment(gateway: Gateway, payment_id: str) -> tuple[StripeDisputeState, ...]:
-    """Return every dispute of a payment."""
+    """Return all disputes of a payment."""
     listed = gateway.sdk.v1.disputes.list_async({"payment_intent": payment_id, "limit": 100})
     return tuple(translate.dispute(dispute) for dispute in await gateway.every(listed))
 
 
 async def warnings_of(gateway: Gateway, payment_id: str) -> tuple[StripeWarningState, ...]:
-    """Return every early warning of fraud about a payment."""
+    """Return all early fraud warnings of a payment."""
     listed = gateway.sdk.v1.radar.early_fraud_warnings.list_async({"payment_intent": payment_id, "limit": 100})
     return tuple(translate.fraud_warning(warning) for warning in await gateway.every(listed))
 

@@ -1,4 +1,4 @@
-"""Invoices as their reader may see them: with the pages that Stripe shows of each."""
+"""Invoices as readers see them, with the links to Stripe's pages."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ PAGE = 100
 
 async def of_customer(gateway: Gateway, customer_id: str, *, after: str | None, limit: int) -> Page[InvoiceSummary]:
     """
-    Return a page of a customer's invoices, the newest first, and where the list goes on. A draft is shown to nobody.
+    Return a page of a customer's invoices, newest first, and where the list goes on. A draft is shown to nobody.
 
     :param after: the id of the last invoice of the page before.
     """

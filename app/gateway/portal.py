@@ -1,4 +1,4 @@
-"""Stripe's customer portal: a link that opens it for one customer."""
+"""Stripe's customer portal."""
 
 from collections.abc import Mapping
 from typing import Any

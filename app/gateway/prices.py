@@ -24,12 +24,12 @@ PLAN, COMPONENT, VERSION = "newsstand_plan", "newsstand_component", "newsstand_v
 
 
 async def purchasable(gateway: Gateway, lookup_keys: Sequence[str]) -> dict[str, StripePrice]:
-    """Return the prices that can be bought, by lookup key. One that is missing cannot be bought just now."""
+    """Return the active prices by lookup key. A missing price can't be bought."""
     return {price.lookup_key: price for price in await holders(gateway, lookup_keys, active=True) if price.lookup_key}
 
 
 async def holders(gateway: Gateway, lookup_keys: Sequence[str], *, active: bool) -> list[StripePrice]:
-    """Return the prices that have these lookup keys: those that can be bought, or those that are archived."""
+    """Return the active or the archived prices with these lookup keys."""
     found: list[StripePrice] = []
     for start in range(0, len(lookup_keys), LOOKUP_KEYS_A_CALL):
         some = list(lookup_keys[start : start + LOOKUP_KEYS_A_CALL])
@@ -38,14 +38,14 @@ async def holders(gateway: Gateway, lookup_keys: Sequence[str], *, active: bool)
 
 
 async def of_product(gateway: Gateway, product_id: str) -> list[StripePrice]:
-    """Return every price of a product. Both kinds are asked for: without, Stripe's reference promises active ones only."""
+    """Return all prices of a product. Active and archived ones are listed apart, as Stripe's reference requires."""
     return [
         price for active in (True, False) async for price in _listed(gateway, {"product": product_id, "active": active})
     ]
 
 
 async def product(gateway: Gateway, product_id: str) -> StripeProduct | None:
-    """Return the product of that id, or None if there is none."""
+    """Return the product with an id, or None."""
     try:
         found = await gateway.call(gateway.sdk.v1.products.retrieve_async(product_id))
     except Gone:
@@ -54,7 +54,7 @@ async def product(gateway: Gateway, product_id: str) -> StripeProduct | None:
 
 
 async def create_product(gateway: Gateway, wanted: StripeProduct) -> None:
-    """Make a product under its own id. That somebody else was quicker is no failure: it is there."""
+    """Create a product with a given id, unless it exists."""
     try:
         await gateway.call(
             gateway.sdk.v1.products.create_async(
@@ -74,7 +74,7 @@ async def create_product(gateway: Gateway, wanted: StripeProduct) -> None:
 
 
 async def update_product(gateway: Gateway, wanted: StripeProduct) -> None:
-    """Give a product the name, tax code and metadata it should have, and let it be sold."""
+    """Update the name, tax code and metadata of a product, and activate it."""
     await gateway.call(
         gateway.sdk.v1.products.update_async(
             wanted.id,
@@ -112,7 +112,7 @@ async def create_price(gateway: Gateway, wanted: CreatePrice, *, attempt: int = 
 
 
 async def archive_price(gateway: Gateway, price_id: str) -> None:
-    """Stop selling a price. Whoever has it keeps it."""
+    """Archive a price. Existing subscriptions keep it."""
     options: stripe.RequestOptions = {"idempotency_key": _passing_key(price_id)}
     await gateway.call(gateway.sdk.v1.prices.update_async(price_id, {"active": False}, options))
 
@@ -167,5 +167,5 @@ def _price(found: stripe.Price) -> StripePrice:
 
 
 def _note(found: stripe.Product | stripe.Price, name: str) -> str | None:
-    # Its type says it is a dict; it has no .get.
+    # It is typed as a dict but has no .get.
     return found.metadata[name] if name in found.metadata else None  # noqa: SIM401

@@ -20,8 +20,8 @@ from app.gateway import translate
 from app.gateway.client import Gateway
 from app.gateway.subscriptions import whole
 
-AT_ONCE = 100  # the most that Stripe lists in a call
-TYPES_AT_ONCE = 20  # the most types of events that Stripe lists in a call
+PAGE_SIZE = 100  # Stripe's maximum
+MAX_EVENT_TYPES = 20  # in one request: Stripe's maximum
 
 
 async def events(
@@ -33,7 +33,7 @@ async def events(
     :param types: at most twenty.
     :param undelivered: only those that an endpoint did not take.
     """
-    wanted: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": AT_ONCE}
+    wanted: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE}
     if undelivered:
         wanted["delivery_success"] = False
     if after is not None:
@@ -46,16 +46,16 @@ async def events(
 async def subscriptions(
     gateway: Gateway, *, after: str | None, with_customers: bool
 ) -> tuple[Page[StripeSubscriptionState], dict[str, StripeCustomerState]]:
-    """List subscriptions in whatever state, without their invoices; and their customers, if they are wanted."""
-    wanted: dict[str, Any] = {"status": "all", "limit": AT_ONCE}
+    """List subscriptions of any status, without their invoices, and their customers if wanted."""
+    wanted: dict[str, Any] = {"status": "all", "limit": PAGE_SIZE}
     if gateway.test_clock is not None:
-        wanted["test_clock"] = gateway.test_clock  # or Stripe leaves out those that are on one
+        wanted["test_clock"] = gateway.test_clock  # otherwise Stripe omits customers on a test clock
     if with_customers:
         wanted["expand"] = ["data.customer"]
     if after is not None:
         wanted["starting_after"] = after
     listed = await gateway.read("/v1/subscriptions", **wanted)
-    whole_ones = [one.customer for one in listed.data if not isinstance(one.customer, str)]  # where they were asked for
+    whole_ones = [one.customer for one in listed.data if not isinstance(one.customer, str)]  # if they were expanded
     customers = {one.id: translate.customer(one) for one in whole_ones}
     seen = [translate.subscription(one, []) for one in listed.data]
     return Page(items=seen, next=listed.data[-1].id if listed.has_more and listed.data else None), customers
@@ -71,8 +71,8 @@ async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionSt
 
 
 async def invoices(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedInvoice]:
-    """List invoices with what was paid on them."""
-    wanted: dict[str, object] = {"expand": ["data.payments"], "limit": AT_ONCE}
+    """List invoices with their payments."""
+    wanted: dict[str, object] = {"expand": ["data.payments"], "limit": PAGE_SIZE}
     if since is not None:
         wanted["created"] = {"gte": int(since.timestamp())}
     if after is not None:
@@ -85,8 +85,8 @@ async def invoices(gateway: Gateway, *, since: datetime | None, after: str | Non
 
 
 async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedRefund]:
-    """List refunds with the payments that they are of."""
-    wanted: RefundListParams = {"limit": AT_ONCE}
+    """List refunds with their payments."""
+    wanted: RefundListParams = {"limit": PAGE_SIZE}
     if since is not None:
         wanted["created"] = {"gte": int(since.timestamp())}
     if after is not None:

@@ -15,14 +15,14 @@ from app.gateway.client import Gateway
 
 
 async def payment_state(gateway: Gateway, payment_id: str) -> StripePaymentState:
-    """Look at whether a payment can still be given back, and at every refund of it. Re-read just before money moves."""
+    """Fetch whether a payment is refundable, and all its refunds. Call it right before a refund."""
     intent, listed, disputes = await asyncio.gather(
         gateway.call(gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})),
         gateway.every(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100})),
         at_stripe.of_payment(gateway, payment_id),
     )
     charge = intent.latest_charge
-    # A dispute's charge can often still be refunded, inquiries above all: Stripe says which.
+    # The charge of a dispute can often still be refunded, especially during an inquiry.
     return StripePaymentState(
         refundable=intent.status == "succeeded" and all(dispute.refundable for dispute in disputes),
         disputed=bool(disputes) or (isinstance(charge, Charge) and charge.disputed),
@@ -43,13 +43,13 @@ async def invoice_of(gateway: Gateway, payment_id: str) -> str:
         )
     )
     if not listed.data:
-        raise ForeignStripeObject("the payment is of no invoice")
+        raise ForeignStripeObject("The payment has no invoice")
     invoice = listed.data[0].invoice
     return invoice if isinstance(invoice, str) else str(invoice.id)
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> StripeRefundState:
-    """Give money back as the recorded intent says."""
+    """Create the refund of a stored intent."""
     return translate.refund(
         await gateway.call(
             gateway.sdk.v1.refunds.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 
 async def invoice_lines(gateway: Gateway, invoice_id: str) -> CreditedInvoice:
-    """Return what an invoice was for, line by line; no lines when there are more than one reply holds."""
+    """Return the lines of an invoice, or none if they don't fit in one response."""
     invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
     lines = (
         () if invoice.lines.has_more else tuple((line.id, line.amount, line.quantity) for line in invoice.lines.data)
@@ -68,7 +68,7 @@ async def invoice_lines(gateway: Gateway, invoice_id: str) -> CreditedInvoice:
 
 
 async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
-    """Record the reversal, tax included, on the invoice; return the credit note's id."""
+    """Create a credit note for a refund, including tax, and return its id."""
     note = await gateway.call(
         gateway.sdk.v1.credit_notes.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
     )
@@ -76,7 +76,7 @@ async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 
 async def credit_note_of(gateway: Gateway, invoice_id: str, stripe_refund_id: str) -> str | None:
-    """Return the credit note that a refund is linked to, if it was made already."""
+    """Return the id of a refund's credit note, if it exists."""
     for note in await gateway.every(gateway.sdk.v1.credit_notes.list_async({"invoice": invoice_id, "limit": 100})):
         if any(_refund_id(linked.refund) == stripe_refund_id for linked in note.refunds):
             return note.id

@@ -12,7 +12,7 @@ from stripe import SignatureVerificationError, WebhookSignature
 
 from app.domain.events import InvalidEvent
 
-TOLERANCE = timedelta(minutes=5)  # Stripe signs each retry anew
+TOLERANCE = timedelta(minutes=5)  # Stripe signs each retry again
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now: datetime) -> str:
@@ -22,18 +22,18 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now: date
     :raises InvalidEvent: no signature, a wrong one, one too old or from the future, or a body that is not UTF-8.
     """
     if not header:
-        raise InvalidEvent("there is no Stripe-Signature header")
+        raise InvalidEvent("The Stripe-Signature header is missing")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidEvent("the body is not UTF-8") from None
+        raise InvalidEvent("The body is not UTF-8") from None
     if not header.isascii():
-        raise InvalidEvent("the signature is not ASCII")
+        raise InvalidEvent("The signature is not ASCII")
     if not any(_signed(text, header, secret) for secret in secrets):
-        raise InvalidEvent("the signature is of none of our secrets")
+        raise InvalidEvent("The signature matches none of the configured secrets")
     age = now - datetime.fromtimestamp(_timestamp(header), now.tzinfo)
     if abs(age) > TOLERANCE:
-        raise InvalidEvent("the signature is too old" if age > TOLERANCE else "the signature is from the future")
+        raise InvalidEvent("The signature is too old" if age > TOLERANCE else "The signature time is in the future")
     return text
 
 
@@ -45,8 +45,8 @@ def _signed(text: str, header: str, secret: str) -> bool:
 
 
 def _timestamp(header: str) -> int:
-    """Return the time that was signed. The header is verified, so it has one; it may still be absurd."""
+    """Return the time in a verified header. It may be out of range."""
     stamp = next(part[2:] for part in header.split(",") if part.startswith("t="))
     if not stamp.isdigit() or int(stamp[:20]) >= 2**33:
-        raise InvalidEvent("the signature's time is none")
+        raise InvalidEvent("Invalid signature timestamp")
     return int(stamp)

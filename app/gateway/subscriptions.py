@@ -1,4 +1,4 @@
-"""Subscriptions at Stripe: looked at, scheduled to end, taken back, ended."""
+"""Subscriptions at Stripe."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -10,7 +10,7 @@ from app.domain.subscriptions import ForeignStripeObject, StripeInvoiceState, St
 from app.gateway import translate
 from app.gateway.client import Gateway
 
-PAGE = 100  # the most that Stripe lists in a call
+PAGE_SIZE = 100  # Stripe's maximum
 A_DAY = 86_400  # seconds, to be on the safe side
 
 
@@ -28,12 +28,12 @@ async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
 
 
 async def whole(gateway: Gateway, invoice: Any) -> Any:
-    """Return an invoice with all of its lines and payments: a listing holds the first of each alone."""
+    """Return an invoice with all its lines and payments; a list contains only the first ones."""
     if invoice.lines.has_more:
         path = f"/v1/invoices/{quote(invoice.id, safe='')}/lines"
-        invoice.lines["data"] = await gateway.read_every(path, limit=PAGE)
+        invoice.lines["data"] = await gateway.read_every(path, limit=PAGE_SIZE)
     if invoice.get("payments") and invoice.payments.has_more:
-        invoice.payments["data"] = await gateway.read_every("/v1/invoice_payments", invoice=invoice.id, limit=PAGE)
+        invoice.payments["data"] = await gateway.read_every("/v1/invoice_payments", invoice=invoice.id, limit=PAGE_SIZE)
     return invoice
 
 
@@ -47,9 +47,9 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
     wanted, found = set(stripe_ids), {}
     oldest = 0
     for clock in clocks:
-        async for page in gateway.pages("/v1/subscriptions", status="all", limit=PAGE, **clock):
+        async for page in gateway.pages("/v1/subscriptions", status="all", limit=PAGE_SIZE, **clock):
             for one in page:
-                if one.id in wanted:  # what is kept is small: the answers themselves are not
+                if one.id in wanted:  # keep the small states, not the large responses
                     found[one.id] = translate.subscription(one, []), translate.invoices_of(one)
                     oldest = min(oldest or one.created, one.created)
             if len(found) == len(wanted):
@@ -58,7 +58,7 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
         return {}
     invoices: dict[str, list[StripeInvoiceState]] = {stripe_id: [] for stripe_id in found}
     since = {"gte": oldest - A_DAY}
-    async for page in gateway.pages("/v1/invoices", created=since, expand=["data.payments"], limit=PAGE):
+    async for page in gateway.pages("/v1/invoices", created=since, expand=["data.payments"], limit=PAGE_SIZE):
         for invoice in page:
             whose = _subscription_of(invoice)
             if whose is not None and whose in found:
@@ -75,7 +75,7 @@ async def of_invoice(gateway: Gateway, invoice_id: str) -> str:
     invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
     whose = _subscription_of(invoice)
     if whose is None:
-        raise ForeignStripeObject("the invoice is of no subscription")
+        raise ForeignStripeObject("The invoice has no subscription")
     return whose
 
 
@@ -87,7 +87,7 @@ def _subscription_of(invoice: Any) -> str | None:
 
 
 async def update(gateway: Gateway, stripe_id: str, parameters: Mapping[str, Any], *, key: str) -> None:
-    """Change a subscription as the recorded intent says."""
+    """Make the update of a stored intent."""
     await gateway.call(
         gateway.sdk.v1.subscriptions.update_async(stripe_id, dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
     )

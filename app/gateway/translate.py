@@ -40,12 +40,12 @@ def refetch_request(text: str) -> RefetchRequest:
     try:
         event = json.loads(text)
     except (ValueError, RecursionError):
-        raise InvalidEvent("the body is not JSON") from None
+        raise InvalidEvent("The body is not JSON") from None
     if not isinstance(event, dict) or event.get("object") != "event":
-        raise InvalidEvent("the body is not an event")
+        raise InvalidEvent("The body is not an event")
     event_id, kind, thing = event.get("id"), event.get("type"), _inside(event, ("data", "object"))
     if not _is_word(event_id) or not _is_word(kind) or not isinstance(thing, dict):
-        raise InvalidEvent("the event lacks its id, its type or its object")
+        raise InvalidEvent("The event lacks its id, type or object")
     key, ignored = _key(kind, thing)
     livemode, version, created = event.get("livemode"), event.get("api_version"), event.get("created")
     return RefetchRequest(
@@ -68,7 +68,9 @@ def _key(event_type: str, thing: dict[str, Any]) -> tuple[str | None, str | None
     kind, found = family.kind, _inside(thing, family.id_path)
     if isinstance(found, dict):  # an expanded object
         found = found.get("id")
-    if found is None and event_type.startswith("charge.dispute."):  # of a charge without a payment intent: none of ours
+    if found is None and event_type.startswith(
+        "charge.dispute."
+    ):  # its charge has no payment intent, so it is not ours
         kind, found = events.DISPUTE, thing.get("id")
     if not _is_word(found):
         return None, f"Not related to a {kind}"
@@ -108,7 +110,7 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
 
 
 def invoices_of(seen: Subscription) -> Callable[[Invoice], StripeInvoiceState]:
-    """Return what translates the invoices of a subscription: their lines may name no more than its items."""
+    """Return a function that translates a subscription's invoices, whose lines may name only its items."""
     components = {item.id: (item.plan, item.component) for item in map(_item, seen["items"].data)}
     return partial(_invoice, components=components, trial_end=seen.trial_end)
 
@@ -127,7 +129,7 @@ def _item(item: SubscriptionItem) -> StripeItemState:
 
 
 def _said(price: Price) -> tuple[str, str] | None:
-    """Return the plan and the component that a price's metadata says: one that was sold before there was a catalogue."""
+    """Return the plan and component in a price's metadata, for prices from before the catalogue."""
     said = price.metadata
     if not said or OUR_PLAN not in said or OUR_COMPONENT not in said:
         return None
@@ -173,7 +175,7 @@ def _invoice(
         tax=sum(tax.amount for tax in invoice.total_taxes or ()),
         currency=invoice.currency,
         components=frozenset(found),
-        plan=plans.pop() if len(plans) == 1 else None,  # of two plans at once it is not guessed which one was bought
+        plan=plans.pop() if len(plans) == 1 else None,  # ambiguous if there are several
         period_start=moment(start),
         period_end=moment(end),
         payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
@@ -184,7 +186,7 @@ def _invoice(
 
 
 def listed_invoice(invoice: Invoice) -> ListedInvoice:
-    """Translate an invoice of a list, with the subscription it is of."""
+    """Translate an invoice of a list, with its subscription."""
     details = invoice.parent.subscription_details if invoice.parent else None
     return ListedInvoice(
         subscription_id=_id(details.subscription) if details else None,
@@ -208,7 +210,7 @@ def _is_proration(line: Any) -> bool:
 
 
 def _payment(payment: InvoicePayment) -> StripeInvoicePayment | None:
-    """Translate money that arrived. What is still open or was canceled is none."""
+    """Translate a successful payment; None for an open or canceled one."""
     if payment.status != "paid" or payment.payment.payment_intent is None:
         return None
     return StripeInvoicePayment(
@@ -219,7 +221,7 @@ def _payment(payment: InvoicePayment) -> StripeInvoicePayment | None:
 
 
 def customer(seen: Customer) -> StripeCustomerState:
-    """Translate a customer, or what Stripe leaves of one that was deleted."""
+    """Translate a customer, which may be deleted."""
     metadata = getattr(seen, "metadata", None) or {}
     return StripeCustomerState(
         id=seen.id,
@@ -262,7 +264,7 @@ def dispute(seen: Dispute) -> StripeDisputeState:
 
 
 def fraud_warning(seen: EarlyFraudWarning) -> StripeWarningState:
-    """Translate an early warning of fraud."""
+    """Translate an early fraud warning."""
     return StripeWarningState(
         id=seen.id,
         charge_id=_id(seen.charge),
@@ -274,17 +276,17 @@ def fraud_warning(seen: EarlyFraudWarning) -> StripeWarningState:
 
 
 def _id(reference: Any) -> str:
-    """Return the id of what is named, expanded or not."""
+    """Return the id of a reference, expanded or not."""
     return reference if isinstance(reference, str) else str(reference.id)
 
 
 def id_or_none(reference: Any) -> str | None:
-    """Return the id of what is named, expanded or not, if anything is."""
+    """Return the id of a reference, expanded or not, or None."""
     return _id(reference) if reference is not None else None
 
 
 def moment(seconds: int) -> datetime:
-    """Return the moment of a timestamp of Stripe's."""
+    """Return the time of a Stripe timestamp."""
     return datetime.fromtimestamp(seconds, UTC)
 
 

@@ -161,7 +161,7 @@ async def run(
 
 async def _events(run: _Run, sweep: Sweep) -> None:
     """Store the events of a page that we have not received."""
-    types = batches(events.TYPES_WITH_EFFECT, of=at_stripe.TYPES_AT_ONCE)
+    types = batches(events.TYPES_WITH_EFFECT, of=at_stripe.MAX_EVENT_TYPES)
     number, after = sweep.cursor.get("types", 0), sweep.cursor.get("after")
     since = max(run.now - EVENT_RETENTION, sweep.since or run.now - EVENT_RETENTION)
     page = await at_stripe.events(
