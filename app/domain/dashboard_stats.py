@@ -1,20 +1,20 @@
-"""The figures of the front page: how many subscribers there are, who came and went, what was given back."""
+"""The figures of the dashboard: subscribers, new and lost subscribers by week, refunds, and unpaid renewals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-WEEKS = 13  # a quarter of a year, this week among them
+WEEKS = 13  # a quarter of a year, including the current week
 REFUND_DAYS = 90
-DUNNING_BANDS = ((0, "under 3 days"), (3, "3 to 6 days"), (7, "7 to 13 days"), (14, "14 days and more"))
-# So counting never takes more than a twentieth of the time, however large the tables grow.
+DUNNING_BANDS = ((0, "under 3 days"), (3, "3 to 6 days"), (7, "7 to 13 days"), (14, "14 days or more"))
+# With these, counting takes at most a twentieth of the time, even if the tables are large.
 MIN_CACHE_AGE, MAX_LOAD_DIVISOR = timedelta(minutes=1), 20
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionCount:
-    """How many subscriptions stand so."""
+    """The number of subscriptions with a status and an edition."""
 
     status: str
     print_edition: bool
@@ -23,7 +23,7 @@ class SubscriptionCount:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """A week of the publisher's calendar, by its Monday."""
+    """The subscriptions that started and ended in a week, which begins on Monday in the publisher's time zone."""
 
     monday: date
     new: int
@@ -32,7 +32,7 @@ class Week:
 
 @dataclass(frozen=True, slots=True)
 class RefundTotal:
-    """What was given back on one basis for one reason. Amounts in minor units."""
+    """The refunds on one basis for one reason. Amounts in minor units."""
 
     basis: str
     reason: str
@@ -43,7 +43,7 @@ class RefundTotal:
 
 @dataclass(frozen=True, slots=True)
 class OverdueTotal:
-    """Subscriptions whose renewal failed, by how long ago it was due. Amounts in minor units."""
+    """The unpaid renewals of one band of days overdue. Amounts in minor units."""
 
     band: str
     count: int
@@ -53,7 +53,7 @@ class OverdueTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardStats:
-    """All of them, as they were counted at one time."""
+    """All figures, counted at the same time."""
 
     held: Sequence[SubscriptionCount]
     weeks: Sequence[Week]
@@ -62,17 +62,17 @@ class DashboardStats:
 
 
 def first_monday(now: datetime, zone: ZoneInfo) -> date:
-    """Return the Monday with which the counted weeks begin."""
+    """Return the Monday of the first counted week."""
     today = now.astimezone(zone).date()
     return today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
 
 
 def weeks_of(first: date, new: dict[date, int], lost: dict[date, int]) -> list[Week]:
-    """Return every counted week, those in which nothing happened among them."""
+    """Return every counted week, including weeks without changes."""
     mondays = [first + timedelta(weeks=number) for number in range(WEEKS)]
     return [Week(monday, new.get(monday, 0), lost.get(monday, 0)) for monday in mondays]
 
 
 def band_of(days: int) -> str:
-    """Return in which band a renewal is that was due so many days ago."""
+    """Return the band of a renewal that is overdue by a number of days."""
     return [name for least, name in DUNNING_BANDS if days >= least or least == 0][-1]
