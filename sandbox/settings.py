@@ -37,8 +37,10 @@ class Settings:
     """Percentage of tax that `automatic_tax` calculates everywhere. 0 collects no tax."""
     retry_days: list[int] = field(default_factory=lambda: [3, 5, 7])
     """Days from each failed renewal payment to the next attempt."""
+    after_first_failure: str = "past_due"
+    """What happens to a subscription after the first failed attempt: `past_due` or `pause`."""
     after_retries: str = "cancel"
-    """Status of a subscription after the last failed attempt: `cancel`, `unpaid` or `past_due`."""
+    """What happens to a subscription after the last failed attempt: `cancel`, `unpaid`, `past_due` or `pause`."""
     payment_methods: list[str] = field(default_factory=lambda: ["card"])
     """Payment method types that checkout offers, as in Stripe's Dashboard. Debits are offered in their own currency."""
     debit_seconds: int = 2
@@ -121,7 +123,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "seed": (_is_whole_number, "a whole number"),
     "tax_rate": (_is_per_cent, "a percentage from 0 to 100"),
     "retry_days": (_are_intervals, "a list of positive numbers of days"),
-    "after_retries": _one_of("cancel", "unpaid", "past_due"),
+    "after_first_failure": _one_of("past_due", "pause"),
+    "after_retries": _one_of("cancel", "unpaid", "past_due", "pause"),
     "payment_methods": (_are_payment_methods, "a list of card, sepa_debit, us_bank_account and bacs_debit"),
     "debit_seconds": (_is_whole_number, "a whole number of seconds"),
     "refund_seconds": (_is_whole_number, "a whole number of seconds"),

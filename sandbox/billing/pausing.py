@@ -12,7 +12,10 @@ from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account
 from sandbox.store.scheduler import job
 
-Why = Literal["pause_requested", "trial_end_without_payment_method"]
+PAYMENT_FAILURES = ("first_payment_failure", "final_payment_failure")
+"""Reasons that end when the open invoice is paid."""
+
+Why = Literal["pause_requested", "trial_end_without_payment_method", "first_payment_failure", "final_payment_failure"]
 
 
 def handle_paused_collection(account: Account, subscription: JsonObject, invoice: JsonObject, *, now: int) -> None:

@@ -122,8 +122,13 @@ def activate_subscription(account: Account, subscription: JsonObject, outcome: O
     ):
         with account.track_changes(subscription, "customer.subscription.updated"):
             subscription["status"] = "active"
-    elif outcome == "paid" and subscription["status"] == "paused" and "_resuming" in subscription:
+    elif outcome == "paid" and subscription["status"] == "paused" and _resumes_when_paid(subscription):
         pausing.resume(account, subscription)
+
+
+def _resumes_when_paid(subscription: JsonObject) -> bool:
+    why = subscription["status_details"]["paused"]["subscription"]["type"]
+    return "_resuming" in subscription or why in pausing.PAYMENT_FAILURES
 
 
 def fail_authentication(account: Account, invoice: JsonObject, attempt: charges.Attempt) -> None:

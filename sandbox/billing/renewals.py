@@ -211,6 +211,12 @@ def on_payment_failure(
     if subscription is None or subscription["status"] in (*cancellation.ENDED_STATUSES, "paused"):
         return
     final = "past_due" if retry is not None else account.settings.after_retries
+    if attempts == 1 and account.settings.after_first_failure == "pause":
+        pausing.pause(account, subscription, why="first_payment_failure")
+        return
+    if final == "pause":
+        pausing.pause(account, subscription, why="final_payment_failure")
+        return
     if final == "cancel":
         cancellation.cancel(account, subscription, reason="payment_failed")
         return

@@ -123,3 +123,24 @@ async def test_refunds_on_a_test_clock_change_status_by_its_time(
     assert (await account.v1.refunds.retrieve_async(refund.id)).status == first
     await account.advance(clock, OPENING + 5 * DAY)
     assert (await account.v1.refunds.retrieve_async(refund.id)).status == later
+
+
+@pytest.mark.parametrize(
+    ("settings", "days", "reason"),
+    [
+        pytest.param({"after_first_failure": "pause"}, 1, "first_payment_failure", id="first failure"),
+        pytest.param({"after_retries": "pause", "retry_days": [2]}, 3, "final_payment_failure", id="last failure"),
+    ],
+)
+async def test_a_failed_payment_can_pause_the_subscription(
+    account: SandboxAccount, settings: dict[str, Any], days: int, reason: str
+) -> None:
+    await account.settings(**settings)
+    clock, subscription = await renewal_with(account, "pm_card_chargeCustomerFail")
+    await account.advance(clock, OPENING + YEAR + days * DAY)
+    paused = await account.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
+    assert (paused.status, paused.status_details.paused.subscription.type) == ("paused", reason)
+    assert paused.latest_invoice.status == "open"
+    good = await account.v1.payment_methods.attach_async("pm_card_visa", {"customer": paused.customer})
+    await account.v1.invoices.pay_async(paused.latest_invoice.id, {"payment_method": good.id})
+    assert (await account.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
