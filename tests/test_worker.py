@@ -1,4 +1,4 @@
-"""The worker: it renews only what it has in hand, and ends when it is told to, whatever it is waiting for."""
+"""The worker renews only its own leases, and stops when it is canceled."""
 
 import asyncio
 from datetime import timedelta

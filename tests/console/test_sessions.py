@@ -23,7 +23,7 @@ def from_cookie(value: str, *, now: datetime) -> StaffSession | None:
 
 
 def is_valid(*, last_used_at: datetime, now: datetime) -> bool:
-    """Tell whether the session of Robin, who signed in at nine, is still valid."""
+    """Return whether the session of Robin, who signed in at nine, is still valid."""
     return from_cookie(ROBIN.to_cookie(CIPHER, now=last_used_at), now=now) is not None
 
 

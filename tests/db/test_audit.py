@@ -24,15 +24,15 @@ async def verified(sessions: Sessions, kept: str | None = None) -> Verification:
 
 
 async def tamper(database: str, *statements: str) -> None:
-    """Do what only the owner of the tables can, past the triggers."""
+    """Run a statement that bypasses the triggers, as the owner of the tables."""
     owner = await asyncpg.connect(database)
     await owner.execute("SET session_replication_role = replica; " + "; ".join(statements))
     await owner.close()
 
 
-async def test_what_commits_late_with_a_lower_id_is_sealed_too(sessions: Sessions) -> None:
+async def test_an_entry_committed_late_with_a_lower_id_is_sealed(sessions: Sessions) -> None:
     async with sessions.begin() as slow:
-        await audit.record(slow, actor="policy", action="dispute.lost", object_id="first")  # its id is given now
+        await audit.record(slow, actor="policy", action="dispute.lost", object_id="first")  # the id is assigned now
         await note(sessions, "second")
         await cases.seal(database_context(sessions))
         assert [one.entry.object_id for one in await _sealed(sessions)] == ["second"]
@@ -51,7 +51,7 @@ async def _sealed(sessions: Sessions) -> list[audit.ListedEntry]:
     return [one for one in page.items if one.hash]
 
 
-async def test_several_that_seal_at_once_make_one_chain(sessions: Sessions) -> None:
+async def test_concurrent_sealing_produces_one_chain(sessions: Sessions) -> None:
     await asyncio.gather(*(note(sessions, *(f"obj_{writer}_{n}" for n in range(25))) for writer in range(4)))
     await asyncio.gather(*(cases.seal(database_context(sessions)) for _ in range(3)))
 
@@ -60,7 +60,7 @@ async def test_several_that_seal_at_once_make_one_chain(sessions: Sessions) -> N
     assert (found.sealed, found.waiting, found.broken, found.holds) == (100, 0, None, True)
 
 
-async def test_what_is_not_sealed_yet_waits_and_is_no_break(sessions: Sessions) -> None:
+async def test_unsealed_entries_do_not_break_the_chain(sessions: Sessions) -> None:
     await note(sessions, "one", "two")
 
     found = await verified(sessions)
@@ -78,7 +78,7 @@ async def test_what_is_not_sealed_yet_waits_and_is_no_break(sessions: Sessions) 
         ("INSERT INTO audit_log (actor, action, object_id) VALUES ('a', 'b', 'put in')", "inserted", "put in"),
     ],
 )
-async def test_what_was_done_past_the_triggers_is_named(
+async def test_a_change_that_bypasses_the_triggers_is_reported(
     sessions: Sessions, database: str, statement: str, what: str, where: str | None
 ) -> None:
     await note(sessions, "one", "two", "three")
@@ -93,7 +93,7 @@ async def test_what_was_done_past_the_triggers_is_named(
     assert where is None or found.audit_id == ids.get(where, max(ids.values()) + 1)
 
 
-async def test_an_entry_removed_before_it_was_sealed_is_missed(sessions: Sessions, database: str) -> None:
+async def test_an_entry_removed_before_sealing_is_detected(sessions: Sessions, database: str) -> None:
     await note(sessions, "one", "two")
     await tamper(database, "DELETE FROM audit_log WHERE object_id = 'one'")
     await cases.seal(database_context(sessions))
@@ -105,13 +105,13 @@ async def test_an_entry_removed_before_it_was_sealed_is_missed(sessions: Session
     assert found.broken.what == "removed"
 
 
-async def test_a_head_kept_elsewhere_shows_that_the_newest_were_cut_off(sessions: Sessions, database: str) -> None:
+async def test_an_external_copy_of_the_head_reveals_removed_newest_entries(sessions: Sessions, database: str) -> None:
     await note(sessions, "one", "two", "three")
     await cases.seal(database_context(sessions))
     kept = (await verified(sessions)).head
     await note(sessions, "four")
     await cases.seal(database_context(sessions))
-    assert (await verified(sessions, kept)).holds, "it has grown since"
+    assert (await verified(sessions, kept)).holds, "the log has grown since"
 
     await tamper(database, "DELETE FROM audit_seals WHERE seq > 2", "DELETE FROM audit_log WHERE id > 2")
 
@@ -119,7 +119,7 @@ async def test_a_head_kept_elsewhere_shows_that_the_newest_were_cut_off(sessions
     assert (found.broken, found.sealed, found.holds) == (None, 2, False)
 
 
-async def test_words_of_people_can_be_erased_and_the_chain_holds(sessions: Sessions, database: str) -> None:
+async def test_personal_notes_can_be_erased_without_breaking_the_chain(sessions: Sessions, database: str) -> None:
     async with sessions.begin() as session:
         await audit.record(
             session, actor="staff:agent", action="comp.given", object_id="cmp_1", reason="other: for Ada Byron"

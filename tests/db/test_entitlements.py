@@ -1,4 +1,4 @@
-"""What is loaded of the entitlement row for one question decides it as the whole row would."""
+"""The loaded part of an entitlement row gives the same result as the whole row."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -27,24 +27,24 @@ accesses = st.builds(
 
 
 @given(accesses, st.sampled_from(NAMES))
-def test_a_part_of_the_row_decides_as_the_whole_row_does(access: EntitlementSet, feature: str) -> None:
+def test_a_partial_row_gives_the_same_result_as_the_whole_row(access: EntitlementSet, feature: str) -> None:
     part = load_feature(feature, dump(access))
 
     assert decide(part, feature, CATALOGUE, now=NOW) == decide(access, feature, CATALOGUE, now=NOW)
 
 
-async def test_a_question_that_comes_as_the_last_lane_rests_is_answered_too(database: str) -> None:
+async def test_a_lookup_is_answered_if_it_arrives_as_the_last_batch_ends(database: str) -> None:
     pool = await open_pool(database, size=2, pooler=False)
     lookup = EntitlementLookup(pool, concurrency=1)
 
-    async with asyncio.timeout(10):  # each comes in the very step in which the one before was answered
+    async with asyncio.timeout(10):  # each arrives in the step in which the one before is answered
         rows = [await lookup.get("nobody") for _ in range(3)]
 
     assert rows == [None, None, None]
     await pool.close()
 
 
-async def test_the_answer_survives_a_restart_of_the_server_whenever_it_is_asked_for(database: str) -> None:
+async def test_lookups_survive_a_restart_of_the_server(database: str) -> None:
     pool = await open_pool(database, size=2, pooler=False)
     lookup, other = EntitlementLookup(pool), await asyncpg.connect(database)
     for _ in range(OFTEN):

@@ -1,4 +1,4 @@
-"""The chain of the audit log: whatever is done to it later is found, and no words of people are in it."""
+"""The hash chain of the audit log: later changes are detected, and it contains no free text."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,13 +68,13 @@ def first_break(rows: Sequence[Row]) -> Break | None:
 
 
 @given(entries)
-def test_a_log_as_it_was_written_holds_whatever_the_order_of_ids(of: list[Entry]) -> None:
+def test_an_unchanged_log_verifies_in_any_order_of_ids(of: list[Entry]) -> None:
     assert first_break(chained(of)) is None
     assert first_break(chained(of[::-1])) is None
 
 
 @given(entries, st.data())
-def test_any_change_of_any_column_is_found_where_it_was_made(of: list[Entry], data: st.DataObject) -> None:
+def test_any_change_of_a_column_is_located(of: list[Entry], data: st.DataObject) -> None:
     rows = chained(of)
     at = data.draw(st.integers(0, len(rows) - 1))
     column = data.draw(st.sampled_from(["actor", "action", "object_id", "subscriber_id", "reason", "request_id"]))
@@ -91,7 +91,7 @@ def test_any_change_of_any_column_is_found_where_it_was_made(of: list[Entry], da
     "change",
     [{"at": datetime(2026, 3, 2, tzinfo=UTC)}, {"after": {"amount": "2"}}, {"after": None}, {"before": {}}, {"id": 9}],
 )
-def test_a_changed_time_fact_or_id_is_found(change: dict[str, object]) -> None:
+def test_a_changed_time_fact_or_id_is_detected(change: dict[str, object]) -> None:
     rows = chained([entry(1), entry(2), entry(3)])
     rows[1] = (rows[1][0], replace(entry(2), **change))  # type: ignore[arg-type]
 
@@ -102,7 +102,7 @@ def test_a_changed_time_fact_or_id_is_found(change: dict[str, object]) -> None:
 
 
 @given(entries, st.data())
-def test_any_removal_is_found(of: list[Entry], data: st.DataObject) -> None:
+def test_any_removal_is_detected(of: list[Entry], data: st.DataObject) -> None:
     rows = chained([*of, entry(99)])
     at = data.draw(st.integers(0, len(of) - 1))
     without_entry = [*rows[:at], (rows[at][0], None), *rows[at + 1 :]]
@@ -119,9 +119,7 @@ def test_any_removal_is_found(of: list[Entry], data: st.DataObject) -> None:
 
 
 @given(entries, st.data())
-def test_any_insertion_is_found_even_with_a_seal_that_follows_on_the_one_before(
-    of: list[Entry], data: st.DataObject
-) -> None:
+def test_any_insertion_is_detected_even_with_a_consistent_seal(of: list[Entry], data: st.DataObject) -> None:
     rows = chained(of)
     at = data.draw(st.integers(0, len(rows) - 1))
     forged = entry(99)
@@ -147,5 +145,5 @@ def test_any_insertion_is_found_even_with_a_seal_that_follows_on_the_one_before(
         ("staff:agent", None, (None, None)),
     ],
 )
-def test_an_entry_keeps_codes_and_words_stand_beside_it(actor: str, reason: str | None, kept: object) -> None:
+def test_free_text_is_stored_apart_from_the_sealed_entry(actor: str, reason: str | None, kept: object) -> None:
     assert split_reason(reason, actor=actor) == kept

@@ -1,4 +1,4 @@
-"""Whom a change of the calendar touches: nobody whose end moves is left out, and few others are looked at."""
+"""Which terms a calendar change affects: every term whose end moves, and few others."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +14,7 @@ from tests.domain.test_issues import CHICAGO, PLAIN, calendars, chains, issue
 
 
 def touched(change: AffectedTerms | None, runs: list[ScheduledTerm]) -> bool:
-    """Tell whether the database's query finds one of a subscription's terms."""
+    """Return whether the database's query finds one of a subscription's terms."""
     if change is None:
         return False
     moments = [run.term.starts_at for run in runs] + [a.at for run in runs for a in run.term.adjustments]
@@ -29,7 +29,7 @@ def touched(change: AffectedTerms | None, runs: list[ScheduledTerm]) -> bool:
 
 @st.composite
 def changed(draw: st.DrawFn) -> tuple[list[Issue], list[Issue]]:
-    """Return a calendar before and after circulation worked on it."""
+    """Return a calendar before and after a change by circulation."""
     before = draw(calendars())
     after = list(before)
     for _ in range(draw(st.integers(1, 3))):
@@ -53,9 +53,7 @@ def changed(draw: st.DrawFn) -> tuple[list[Issue], list[Issue]]:
 
 
 @given(changed(), chains())
-def test_whoever_is_not_found_has_nothing_to_be_derived_anew(
-    both: tuple[list[Issue], list[Issue]], terms: list[Term]
-) -> None:
+def test_a_term_that_the_query_skips_does_not_change(both: tuple[list[Issue], list[Issue]], terms: list[Term]) -> None:
     old, new = (Calendar(issues, CHICAGO) for issues in both)
     before, after = (schedule_terms(SUBSCRIPTION, terms, calendar, CATALOGUE) for calendar in (old, new))
 
@@ -65,13 +63,13 @@ def test_whoever_is_not_found_has_nothing_to_be_derived_anew(
 
 
 @given(changed())
-def test_a_change_is_stored_as_it_was(both: tuple[list[Issue], list[Issue]]) -> None:
+def test_a_stored_change_is_read_unchanged(both: tuple[list[Issue], list[Issue]]) -> None:
     change = affected_terms(*(Calendar(issues, CHICAGO) for issues in both))
 
     assert change is None or AffectedTerms.load(change.dump()) == change
 
 
-def test_a_slip_touches_those_who_end_or_begin_about_it_and_nobody_else() -> None:
+def test_a_delayed_issue_affects_only_terms_that_begin_or_end_near_it() -> None:
     slipped = {**PLAIN, 23: replace(PLAIN[23], actual_mail_date=date(2027, 2, 18))}
 
     change = affected_terms(Calendar(PLAIN.values(), CHICAGO), Calendar(slipped.values(), CHICAGO))
@@ -82,13 +80,13 @@ def test_a_slip_touches_those_who_end_or_begin_about_it_and_nobody_else() -> Non
     )
 
 
-def test_next_years_plan_touches_those_beyond_the_calendar_and_those_who_end_with_its_last_issue() -> None:
+def test_next_years_plan_affects_terms_at_and_beyond_the_end_of_the_calendar() -> None:
     short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)
 
     assert affected_terms(short, Calendar(PLAIN.values(), CHICAGO)) == AffectedTerms(since=20, beyond=True)
 
 
-def test_another_title_touches_nobody() -> None:
+def test_a_changed_title_affects_no_term() -> None:
     renamed = {**PLAIN, 3: replace(PLAIN[3], title="Another")}
 
     assert affected_terms(Calendar(PLAIN.values(), CHICAGO), Calendar(renamed.values(), CHICAGO)) is None

@@ -1,4 +1,4 @@
-"""The calendar as a file: read whole or not at all, each wrong line named; and a year's plan to begin with."""
+"""Calendar files: read completely or rejected with each invalid line, and the generated plan of a year."""
 
 from datetime import date
 from itertools import pairwise
@@ -12,13 +12,13 @@ HEAD = ",".join(COLUMNS)
 GOOD = "7,Lanterns,2026-06-14,2026-06-09,,2026-05-28,1"
 
 
-def test_a_file_that_was_written_is_read_as_it_was() -> None:
+def test_a_written_file_is_read_unchanged() -> None:
     planned = plan_year(2027, first_number=25)
 
     assert [line.issue for line in read(write(planned).encode())] == planned
 
 
-def test_a_spreadsheets_file_is_read_too() -> None:
+def test_a_file_of_a_spreadsheet_is_read() -> None:
     head = "\ufeffTitle, number ,label_cutoff,planned_mail_date,cover_date"
     by_hand = f'{head}\r\n\r\n"Ferries, \nslow",8,2026-06-01,2026-06-09,2026-06-14\r\n'
 
@@ -31,7 +31,7 @@ def test_a_spreadsheets_file_is_read_too() -> None:
 def line(
     *, dates: str = "2026-06-30,2026-06-23,,2026-06-20", number: str = "8", title: str = "X", counts: str = "1"
 ) -> str:
-    """Return a file with a good line, and then this one."""
+    """Return a file with a valid line followed by this one."""
     return f"{HEAD}\n{GOOD}\n{number},{title},{dates},{counts}\n"
 
 
@@ -41,7 +41,7 @@ def line(
         pytest.param(
             line(dates="2026-06-31,2026-06-23,,2026-06-20"),
             "line 3: cover_date must be a day of the calendar such as 2027-01-31, and not '2026-06-31'",
-            id="no such day",
+            id="nonexistent date",
         ),
         pytest.param(line(dates="2026-06-30,23.6.2026,,2026-06-20"), "line 3: planned_mail_date must be", id="no date"),
         pytest.param(
@@ -49,26 +49,26 @@ def line(
             "line 3: issue 8 is mailed on 2026-06-23, so its label cut-off cannot be 2026-06-24",
             id="cut-off after the mailing",
         ),
-        pytest.param(line(number="7"), "line 3: issue 7 stands in line 2 already", id="two of one number"),
+        pytest.param(line(number="7"), "line 3: issue 7 stands in line 2 already", id="duplicate number"),
         pytest.param(line(counts="3"), "line 3: counts_as must be 0 (a special), 1, or 2", id="counts as three"),
         pytest.param(line(number="-8"), "line 3: number must be a number from 1 up", id="negative"),
         pytest.param(line(title=""), "line 3: title must be", id="no title"),
         pytest.param(line(title="a\x00"), "line 3: ", id="NUL"),
         pytest.param(f"{HEAD}\n8,X,2026-06-30,2026-06-23", "line 2: has 4 values for 7 columns", id="too few values"),
-        pytest.param(f'{HEAD}\n8,"X,2026-06-30', "is not CSV", id="a quote that does not end"),
-        pytest.param("number,titel\n", "line 1: 'titel' is no column", id="an unknown column"),
-        pytest.param("number\n", "line 1: the column title is missing", id="a column too few"),
-        pytest.param(HEAD, "line 2: there is no issue", id="no line"),
+        pytest.param(f'{HEAD}\n8,"X,2026-06-30', "is not CSV", id="unterminated quote"),
+        pytest.param("number,titel\n", "line 1: 'titel' is no column", id="unknown column"),
+        pytest.param("number\n", "line 1: the column title is missing", id="missing column"),
+        pytest.param(HEAD, "line 2: there is no issue", id="no lines"),
         pytest.param("", "line 1: the column number is missing", id="nothing"),
     ],
 )
-def test_a_wrong_line_is_named(text: str, said: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number(text: str, said: str) -> None:
     with pytest.raises(BadCalendarFile) as refused:
         read(text.encode())
     assert any(said in problem for problem in refused.value.problems), refused.value.problems
 
 
-def test_what_is_not_utf_8_is_named_by_its_line() -> None:
+def test_a_calendar_encoding_error_is_reported_with_its_line() -> None:
     with pytest.raises(BadCalendarFile, match="line 2: is not UTF-8"):
         read(HEAD.encode() + b"\n8,Caf\xe9")
 

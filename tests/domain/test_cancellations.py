@@ -1,4 +1,4 @@
-"""What ends with what is paid, and until when it is read."""
+"""Previews of cancellations: the end of the subscription and of access."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -23,23 +23,28 @@ TRIAL = replace(RUNS, status="trialing", current_period_end=TRIED, trial_end=TRI
 @pytest.mark.parametrize(
     ("held", "terms", "end"),
     [
-        pytest.param(RUNS, [PAID], EndPreview(YEAR, YEAR), id="it ends with its period, and is read until then"),
+        pytest.param(RUNS, [PAID], EndPreview(YEAR, YEAR), id="ends with its period and access does too"),
         pytest.param(replace(RUNS, cancel_at=EARLY), [PAID], EndPreview(EARLY, EARLY), id="an earlier end stays"),
-        pytest.param(replace(RUNS, cancel_at=YEAR + DAY), [PAID], EndPreview(YEAR, YEAR), id="a later end does not"),
+        pytest.param(replace(RUNS, cancel_at=YEAR + DAY), [PAID], EndPreview(YEAR, YEAR), id="a later end is replaced"),
         pytest.param(
-            replace(RUNS, current_period_end=LATER), [PAID], EndPreview(LATER, YEAR), id="what is unpaid is not read"
+            replace(RUNS, current_period_end=LATER),
+            [PAID],
+            EndPreview(LATER, YEAR),
+            id="an unpaid period grants no access",
         ),
-        pytest.param(RUNS, [GIVEN_BACK], EndPreview(YEAR, None), id="what was given back is not read"),
-        pytest.param(TRIAL, [], EndPreview(TRIED, TRIED), id="a trial is read to its end"),
-        pytest.param(replace(RUNS, current_period_end=None), [], EndPreview(None, None), id="nothing is known yet"),
+        pytest.param(RUNS, [GIVEN_BACK], EndPreview(YEAR, None), id="a refunded term grants no access"),
+        pytest.param(TRIAL, [], EndPreview(TRIED, TRIED), id="a trial grants access to its end"),
+        pytest.param(replace(RUNS, current_period_end=None), [], EndPreview(None, None), id="no terms yet"),
     ],
 )
-def test_what_is_cancelled_ends_with_what_is_paid(held: Subscription, terms: list[Term], end: EndPreview) -> None:
+def test_a_canceled_subscription_ends_with_the_paid_term(
+    held: Subscription, terms: list[Term], end: EndPreview
+) -> None:
     assert preview_period_end(held, terms) == end
 
 
-def test_given_back_by_hand_in_parts_it_buys_nothing_since_the_last_of_them() -> None:
-    """A renewal that was paid between two parts bought something."""
+def test_a_payment_refunded_manually_in_parts_grants_nothing_afterwards() -> None:
+    """A renewal that was paid between two partial refunds still grants access."""
     payment = replace(PAYMENT, invoice_id=PAID.invoice_id, amount=49_00)
     ended = replace(RUNS, status="canceled", ended_at=YEAR)
     parts = [

@@ -1,4 +1,4 @@
-"""The guarantee as dated data: what holds for a payment is what was promised on the day that it was made."""
+"""The dated guarantee: a payment has the terms of the day on which it was made."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -32,7 +32,7 @@ CHANGED = Guarantee(
     terms=GuaranteeTerms(days=60),
     changes=[
         Dated(date(2027, 1, 1), GuaranteeTerms(days=30, renewals=True, once=False)),
-        Dated(FROM, GuaranteeTerms(days=90)),  # the order in the file says nothing
+        Dated(FROM, GuaranteeTerms(days=90)),  # the order in the file does not matter
     ],
 )
 
@@ -47,14 +47,14 @@ def paid_at(moment: str | datetime, guarantee: Guarantee = CHANGED) -> RefundCon
     ("moment", "until"),
     [
         pytest.param("2026-06-30T12:00:00-05:00", "2026-08-30T00:00:00-05:00", id="the day before: sixty days"),
-        pytest.param("2026-06-30T23:59:59-05:00", "2026-08-30T00:00:00-05:00", id="its last second, in Chicago"),
-        pytest.param("2026-07-01T04:59:59+00:00", "2026-08-30T00:00:00-05:00", id="1 July in UTC, and not in Chicago"),
-        pytest.param("2026-07-01T00:00:00-05:00", "2026-09-30T00:00:00-05:00", id="from its first moment: ninety"),
+        pytest.param("2026-06-30T23:59:59-05:00", "2026-08-30T00:00:00-05:00", id="last second of that day in Chicago"),
+        pytest.param("2026-07-01T04:59:59+00:00", "2026-08-30T00:00:00-05:00", id="July 1 in UTC but not in Chicago"),
+        pytest.param("2026-07-01T00:00:00-05:00", "2026-09-30T00:00:00-05:00", id="first moment of the change: ninety"),
         pytest.param("2026-12-31T23:00:00-06:00", "2027-04-01T00:00:00-05:00", id="the last day of ninety"),
-        pytest.param("2027-01-01T00:30:00-06:00", "2027-02-01T00:00:00-06:00", id="and then thirty"),
+        pytest.param("2027-01-01T00:30:00-06:00", "2027-02-01T00:00:00-06:00", id="then thirty"),
     ],
 )
-def test_a_payment_has_the_promise_of_its_own_day(moment: str, until: str) -> None:
+def test_a_payment_has_the_guarantee_of_its_own_date(moment: str, until: str) -> None:
     case = paid_at(moment)
 
     last = quote_guarantee(case, now=at(until) - timedelta(seconds=1), zone=CHICAGO)
@@ -64,15 +64,17 @@ def test_a_payment_has_the_promise_of_its_own_day(moment: str, until: str) -> No
     assert isinstance(over.refusal, GuaranteeExpired)
 
 
-def test_a_change_takes_nothing_from_whoever_paid_before_it_and_gives_them_nothing() -> None:
+def test_a_changed_guarantee_does_not_affect_earlier_payments() -> None:
     before = paid_at("2026-06-15T12:00:00-05:00")
 
     assert quote_guarantee(before, now=at("2026-08-14T12:00:00-05:00"), zone=CHICAGO).allowed
-    assert not quote_guarantee(before, now=at("2026-08-15T12:00:00-05:00"), zone=CHICAGO).allowed, "not ninety days"
+    assert not quote_guarantee(before, now=at("2026-08-15T12:00:00-05:00"), zone=CHICAGO).allowed, (
+        "sixty days, not ninety"
+    )
 
 
 @given(days=st.integers(0, 3650), paid_on=st.dates(date(2024, 1, 1), date(2031, 12, 31)))
-def test_without_a_change_every_day_has_the_same_promise(days: int, paid_on: date) -> None:
+def test_without_changes_every_day_has_the_same_guarantee(days: int, paid_on: date) -> None:
     plain = Guarantee(title="Always", terms=GuaranteeTerms(days=days))
     later = replace(plain, changes=[Dated(date(2032, 1, 1), GuaranteeTerms(days=1))])
 
@@ -87,19 +89,19 @@ def covering(*, renewals: bool, once: bool = True, changes: tuple[Dated[Guarante
     return Guarantee(title="t", terms=GuaranteeTerms(days=60, renewals=renewals, once=once), changes=changes)
 
 
-def test_a_renewal_is_covered_where_the_policy_says_so_and_counts_from_its_own_day() -> None:
+def test_a_covered_renewal_counts_from_its_own_date() -> None:
     first_only = replace(RENEWED, guarantee=covering(renewals=False))
     all_of_them = replace(RENEWED, guarantee=covering(renewals=True))
 
     assert isinstance(quote_guarantee(first_only, now=SOON, zone=CHICAGO).refusal, NotTheFirstPayment)
     quote = quote_guarantee(all_of_them, now=SOON, zone=CHICAGO)
     assert quote.allowed
-    assert [part.payment.id for part in quote.parts] == [RENEWAL.id], "the year before was read, and stays paid"
+    assert [part.payment.id for part in quote.parts] == [RENEWAL.id], "the year before was used and stays paid"
     late = quote_guarantee(all_of_them, now=RENEWAL.paid_at + timedelta(days=61), zone=CHICAGO)
     assert isinstance(late.refusal, GuaranteeExpired)
 
 
-def test_renewals_are_covered_from_the_day_of_the_change_on() -> None:
+def test_renewals_are_covered_from_the_date_of_the_change() -> None:
     too = GuaranteeTerms(days=60, renewals=True)
     day = RENEWAL.paid_at.astimezone(CHICAGO).date()
     since_then = replace(RENEWED, guarantee=covering(renewals=False, changes=(Dated(day, too),)))
@@ -114,17 +116,17 @@ def test_renewals_are_covered_from_the_day_of_the_change_on() -> None:
     [
         pytest.param(GUARANTEE, SUCCEEDED, True, id="given"),
         pytest.param(GUARANTEE, PENDING, True, id="promised"),
-        pytest.param(GUARANTEE, FAILED, False, id="came to nothing"),
-        pytest.param(GUARANTEE, CANCELED, False, id="was called off"),
-        pytest.param(GUARANTEE, REJECTED, False, id="was rejected"),
-        pytest.param(GUARANTEE, WITHDRAWN, False, id="was withdrawn"),
-        pytest.param(GOODWILL, SUCCEEDED, False, id="goodwill is no guarantee"),
-        pytest.param(UNSERVED, SUCCEEDED, False, id="nor are unserved issues"),
-        pytest.param("duplicate", SUCCEEDED, False, id="nor is a double"),
+        pytest.param(GUARANTEE, FAILED, False, id="failed"),
+        pytest.param(GUARANTEE, CANCELED, False, id="canceled"),
+        pytest.param(GUARANTEE, REJECTED, False, id="rejected"),
+        pytest.param(GUARANTEE, WITHDRAWN, False, id="withdrawn"),
+        pytest.param(GOODWILL, SUCCEEDED, False, id="goodwill"),
+        pytest.param(UNSERVED, SUCCEEDED, False, id="unserved issues"),
+        pytest.param("duplicate", SUCCEEDED, False, id="duplicate"),
     ],
 )
-@pytest.mark.parametrize("once", [True, False], ids=["once", "again and again"])
-def test_once_for_each_subscriber_counts_what_was_given_of_any_subscription(
+@pytest.mark.parametrize("once", [True, False], ids=["once", "repeatedly"])
+def test_the_guarantee_counts_refunds_of_all_subscriptions_of_a_reader(
     basis: str, status: str, *, spends: bool, once: bool
 ) -> None:
     earlier = replace(REFUND, payment_id="pi_of_an_earlier_subscription", basis=basis, status=status)
@@ -135,7 +137,7 @@ def test_once_for_each_subscriber_counts_what_was_given_of_any_subscription(
     assert isinstance(refusal, GuaranteeUsed) if spends and once else refusal is None
 
 
-def test_a_reader_is_shown_the_newest_term_that_is_covered() -> None:
+def test_a_reader_sees_the_newest_covered_term() -> None:
     case = replace(RENEWED, payment=PAYMENT, guarantee=covering(renewals=True))
 
     assert guarantee_quote(case, now=SOON, zone=CHICAGO)[0] == RENEWAL.id

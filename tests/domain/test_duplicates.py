@@ -1,4 +1,4 @@
-"""Of two subscriptions at once, which one stays."""
+"""Which of several concurrent subscriptions is kept."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -14,7 +14,7 @@ DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def candidate(name: str, status: str = "active", *, paid: int | None = None, created: int = 0) -> DuplicateCandidate:
-    """Return a live subscription, first paid so many days after the first of March."""
+    """Return a live subscription, first paid a number of days after March 1."""
     return DuplicateCandidate(
         id=f"scr_{name}",
         stripe_id=f"sub_{name}",
@@ -27,19 +27,19 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
 @pytest.mark.parametrize(
     ("live", "stays", "ends"),
     [
-        pytest.param([], None, {}, id="nobody has any"),
-        pytest.param([candidate("a", paid=1)], "a", {}, id="one alone stays"),
+        pytest.param([], None, {}, id="no subscription"),
+        pytest.param([candidate("a", paid=1)], "a", {}, id="a single one is kept"),
         pytest.param(
-            [candidate("a", paid=2), candidate("b", paid=1)], "b", {"a": DUPLICATE}, id="the one that was paid first"
+            [candidate("a", paid=2), candidate("b", paid=1)], "b", {"a": DUPLICATE}, id="the first paid one is kept"
         ),
         pytest.param(
-            [candidate("b", paid=1), candidate("a", paid=1)], "a", {"b": DUPLICATE}, id="paid in one second: by id"
+            [candidate("b", paid=1), candidate("a", paid=1)], "a", {"b": DUPLICATE}, id="paid in the same second: by id"
         ),
         pytest.param(
             [candidate("a", paid=5, created=0), candidate("b", paid=1, created=1)],
             "b",
             {"a": DUPLICATE},
-            id="begun first and paid last, it goes",
+            id="started first but paid last: a duplicate",
         ),
         pytest.param(
             [candidate("a", paid=1), candidate("b", paid=2), candidate("c", paid=3)],
@@ -51,13 +51,13 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
             [candidate("a", "past_due", paid=-365), candidate("b", paid=1)],
             "b",
             {"a": REPLACED},
-            id="a dying one is not preferred",
+            id="a canceled one is not preferred",
         ),
         pytest.param(
-            [candidate("a", "trialing"), candidate("b", paid=1)], "b", {"a": REPLACED}, id="paid beats a trial"
+            [candidate("a", "trialing"), candidate("b", paid=1)], "b", {"a": REPLACED}, id="paid before trial"
         ),
         pytest.param(
-            [candidate("a", paid=None), candidate("b", paid=1)], "b", {"a": REPLACED}, id="active, and never paid"
+            [candidate("a", paid=None), candidate("b", paid=1)], "b", {"a": REPLACED}, id="active but never paid"
         ),
         pytest.param(
             [candidate("b", "trialing", created=0), candidate("a", "trialing", created=1)],
@@ -66,17 +66,19 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
             id="two trials",
         ),
         pytest.param(
-            [candidate("a", "past_due", paid=-1), candidate("b", "past_due", paid=-2)], None, {}, id="two to be mended"
+            [candidate("a", "past_due", paid=-1), candidate("b", "past_due", paid=-2)], None, {}, id="two past due"
         ),
         pytest.param(
             [candidate("a", "past_due", paid=-1), candidate("b", "trialing")],
             "b",
             {},
-            id="to be mended, beside a trial",
+            id="past due beside a trial",
         ),
     ],
 )
-def test_the_earliest_paid_one_stays(live: list[DuplicateCandidate], stays: str | None, ends: dict[str, str]) -> None:
+def test_the_earliest_paid_subscription_is_kept(
+    live: list[DuplicateCandidate], stays: str | None, ends: dict[str, str]
+) -> None:
     verdict = resolve(live)
 
     assert (verdict.stays.id if verdict.stays else None) == (f"scr_{stays}" if stays else None)
@@ -98,7 +100,7 @@ DUPLICATES = st.lists(
 
 
 @given(DUPLICATES, st.randoms(use_true_random=False))
-def test_whatever_order_they_are_told_in_one_stays_and_it_is_a_paid_one_if_any_is(
+def test_one_subscription_is_kept_in_any_order_and_a_paid_one_if_possible(
     live: list[DuplicateCandidate], chance: Random
 ) -> None:
     told = chance.sample(live, len(live))
@@ -116,7 +118,7 @@ def test_whatever_order_they_are_told_in_one_stays_and_it_is_a_paid_one_if_any_i
 
 
 @given(DUPLICATES)
-def test_what_was_judged_once_is_not_judged_otherwise_when_the_losers_are_gone(live: list[DuplicateCandidate]) -> None:
+def test_the_kept_subscription_stays_the_same_without_the_duplicates(live: list[DuplicateCandidate]) -> None:
     verdict = resolve(live)
     left = [one for one in live if one not in {loser for loser, _ in verdict.ends}]
 

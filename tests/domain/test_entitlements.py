@@ -1,4 +1,4 @@
-"""Who may use what, until when, and why, without I/O."""
+"""Entitlements: access, its end and its reason."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -79,45 +79,47 @@ CUT = replace(SUBSCRIPTION, status="canceled", ended_at=START + timedelta(days=1
 @pytest.mark.parametrize(
     ("subscription", "now", "answer"),
     [
-        pytest.param(SUBSCRIPTION, START, (True, PAID_TERM), id="from the first moment of a paid term"),
-        pytest.param(SUBSCRIPTION, END - timedelta(seconds=1), (True, PAID_TERM), id="to its last"),
-        pytest.param(SUBSCRIPTION, END, (True, RENEWAL_PENDING), id="a renewal that is on its way locks nobody out"),
-        pytest.param(SUBSCRIPTION, END + timedelta(days=3), (False, ENDED), id="but not for ever"),
-        pytest.param(SCHEDULED, END - timedelta(seconds=1), (True, PAID_TERM), id="a scheduled end keeps what is paid"),
-        pytest.param(SCHEDULED, END, (False, ENDED), id="and no more"),
+        pytest.param(SUBSCRIPTION, START, (True, PAID_TERM), id="first moment of a paid term"),
+        pytest.param(SUBSCRIPTION, END - timedelta(seconds=1), (True, PAID_TERM), id="last moment of a paid term"),
+        pytest.param(SUBSCRIPTION, END, (True, RENEWAL_PENDING), id="pending renewal keeps access"),
+        pytest.param(SUBSCRIPTION, END + timedelta(days=3), (False, ENDED), id="pending renewal after the allowance"),
+        pytest.param(SCHEDULED, END - timedelta(seconds=1), (True, PAID_TERM), id="scheduled end keeps the paid term"),
+        pytest.param(SCHEDULED, END, (False, ENDED), id="scheduled end has no allowance"),
         pytest.param(
             replace(SUBSCRIPTION, cancel_at=END + timedelta(days=365)),
             END,
             (True, RENEWAL_PENDING),
-            id="an end that is a term away is none for this renewal",
+            id="an end one term later does not affect this renewal",
         ),
-        pytest.param(PAST_DUE, END + timedelta(days=13), (True, GRACE_PERIOD), id="a failed renewal has its grace"),
-        pytest.param(PAST_DUE, END + timedelta(days=14), (False, PAYMENT_FAILED), id="which ends"),
-        pytest.param(CUT, START + timedelta(days=9), (True, PAID_TERM), id="before it was ended at once"),
-        pytest.param(CUT, START + timedelta(days=10), (False, ENDED), id="and after"),
+        pytest.param(
+            PAST_DUE, END + timedelta(days=13), (True, GRACE_PERIOD), id="failed renewal within the grace period"
+        ),
+        pytest.param(PAST_DUE, END + timedelta(days=14), (False, PAYMENT_FAILED), id="after the grace period"),
+        pytest.param(CUT, START + timedelta(days=9), (True, PAID_TERM), id="before an immediate end"),
+        pytest.param(CUT, START + timedelta(days=10), (False, ENDED), id="after an immediate end"),
         pytest.param(
             replace(SUBSCRIPTION, access_ended_at=START),
             START,
             (False, ENDED),
-            id="ended here, while Stripe is still told",
+            id="ended here but not yet at Stripe",
         ),
-        pytest.param(replace(SUBSCRIPTION, status="unpaid"), END, (False, PAYMENT_FAILED), id="given up as unpaid"),
-        pytest.param(replace(SUBSCRIPTION, status="of_2030"), START, (True, PAID_TERM), id="a state of the future"),
+        pytest.param(replace(SUBSCRIPTION, status="unpaid"), END, (False, PAYMENT_FAILED), id="unpaid"),
+        pytest.param(replace(SUBSCRIPTION, status="of_2030"), START, (True, PAID_TERM), id="unknown state"),
     ],
 )
-def test_access_through_the_life_of_a_subscription(
+def test_access_during_the_life_of_a_subscription(
     subscription: Subscription, now: datetime, answer: tuple[bool, str]
 ) -> None:
     assert asked(access(subscription), now) == answer
 
 
-def test_a_refunded_term_is_never_granted_whatever_stripe_says() -> None:
+def test_a_refunded_term_is_never_granted() -> None:
     refunded = replace(TERM, refunded_as="guarantee")
 
     assert asked(access(SUBSCRIPTION, refunded), START) == (False, REFUNDED)
 
 
-def test_a_refunded_term_does_not_take_the_one_before_it() -> None:
+def test_a_refunded_term_does_not_affect_the_one_before() -> None:
     renewal = replace(
         TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365), refunded_as="guarantee"
     )
@@ -125,22 +127,22 @@ def test_a_refunded_term_does_not_take_the_one_before_it() -> None:
     assert asked(access(SUBSCRIPTION, TERM, renewal), START) == (True, PAID_TERM)
 
 
-def test_who_never_subscribed_is_told_so() -> None:
+def test_a_reader_who_never_subscribed_gets_that_reason() -> None:
     assert asked(NO_ENTITLEMENTS, START) == (False, NEVER_SUBSCRIBED)
 
 
-def test_a_subscription_that_was_never_paid_grants_nothing() -> None:
+def test_a_never_paid_subscription_grants_nothing() -> None:
     held = combine_grants([], [denial_reason_of(replace(SUBSCRIPTION, status="incomplete"), [])])
 
     assert asked(held, START) == (False, PAYMENT_INCOMPLETE)
 
 
-def test_print_is_for_those_who_chose_it() -> None:
+def test_print_is_granted_only_with_the_print_edition() -> None:
     assert asked(access(), START, "print_edition") == (False, NOT_INCLUDED)
     assert asked(access(SUBSCRIPTION, replace(TERM, print_edition=True)), START, "print_edition") == (True, PAID_TERM)
 
 
-def test_an_announced_feature_is_nobodys_until_its_date_and_then_theirs_without_a_deployment() -> None:
+def test_an_announced_feature_is_granted_on_its_date() -> None:
     held = access()
     day = START + timedelta(days=30)
     dated = replace(
@@ -156,17 +158,17 @@ def test_an_announced_feature_is_nobodys_until_its_date_and_then_theirs_without_
     assert decide(held, "ad_free", dated, now=day) == Decision(True, PAID_TERM, END, "grt_in_1")
 
 
-def test_an_unknown_feature_is_an_error_and_no_answer() -> None:
+def test_an_unknown_feature_is_an_error() -> None:
     with pytest.raises(UnknownFeature):
         decide(NO_ENTITLEMENTS, "teleport", CATALOGUE, now=START)
 
 
-def test_a_reader_sees_all_that_they_may_use_and_nothing_else() -> None:
+def test_a_reader_sees_exactly_the_granted_features() -> None:
     assert set(allowed(access(), CATALOGUE, now=START)) == {"digital_edition", "exclusive_content", "audio", "archive"}
     assert allowed(access(), CATALOGUE, now=END + timedelta(days=3)) == {}
 
 
-def test_what_is_stored_reads_as_it_was_written() -> None:
+def test_stored_access_is_read_unchanged() -> None:
     held = access(
         SUBSCRIPTION, TERM, replace(TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365))
     )
@@ -190,7 +192,7 @@ grants = st.lists(
 
 
 @given(held=grants, now=moments)
-def test_access_is_the_union_and_ending_one_grant_takes_nothing_another_gives(held: list[Grant], now: datetime) -> None:
+def test_access_is_the_union_of_all_grants(held: list[Grant], now: datetime) -> None:
     for feature in ("archive", "audio"):
         whole = decide(combine_grants(held, [ENDED]), feature, CATALOGUE, now=now).allowed
         each = [decide(combine_grants([grant], [ENDED]), feature, CATALOGUE, now=now).allowed for grant in held]

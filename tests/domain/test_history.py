@@ -1,4 +1,4 @@
-"""The story of a reader, in words."""
+"""The history of a reader in words."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ def words(story: ReaderRecords) -> list[str]:
     return [one.words for one in history_of(story, ZoneInfo("America/Chicago"))]
 
 
-def test_everything_that_we_listen_for_has_words_of_its_own() -> None:
+def test_every_used_event_type_has_a_description() -> None:
     assert set(EVENTS) >= set(events.TYPES)
     assert all("_" not in said and "." not in said for said in EVENTS.values())
 
@@ -41,7 +41,7 @@ def test_everything_that_we_listen_for_has_words_of_its_own() -> None:
             "another mode",
             "Stripe: an invoice was paid, ignored: another mode",
             "told",
-            id="put aside",
+            id="ignored",
         ),
         pytest.param(
             events.FAILED,
@@ -55,17 +55,17 @@ def test_everything_that_we_listen_for_has_words_of_its_own() -> None:
             None,
             "Stripe: an invoice was paid (invoice.paid), failed permanently",
             "waiting",
-            id="given up",
+            id="dead",
         ),
     ],
 )
-def test_a_webhook_is_told_with_what_became_of_it(state: str, why: str | None, said: str, kind: str) -> None:
+def test_an_event_is_described_with_its_result(state: str, why: str | None, said: str, kind: str) -> None:
     story = replace(NOBODY, stripe_events=[replace(PAID, state=state, why=why)])
     (one,) = history_of(story, ZoneInfo("America/Chicago"))
     assert (one.words, one.kind) == (f"March 1, 2026: {said}", kind)
 
 
-def test_what_was_told_stands_among_the_rest_by_its_time() -> None:
+def test_events_are_sorted_by_time_among_other_entries() -> None:
     noted = LoggedAction(at=NOON + timedelta(hours=1), actor="staff:robin", action="subscription.resume", reason=None)
     later = replace(PAID, at=NOON + timedelta(hours=2), type="customer.subscription.updated")
     assert words(replace(NOBODY, stripe_events=[later, PAID], actions=[noted])) == [
@@ -75,7 +75,7 @@ def test_what_was_told_stands_among_the_rest_by_its_time() -> None:
     ]
 
 
-def test_a_knock_of_our_own_and_a_type_that_is_new_to_us_are_told_too() -> None:
+def test_own_refetch_requests_and_unknown_types_are_described() -> None:
     assert describe_event("newsstand.subscription.sweep") == "checked with Stripe"
     assert describe_event("invoice.was_framed") == "Stripe: invoice was framed"
 
@@ -83,12 +83,12 @@ def test_a_knock_of_our_own_and_a_type_that_is_new_to_us_are_told_too() -> None:
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        pytest.param("requested_by_reader", "(requested by reader)", id="of the list"),
+        pytest.param("requested_by_reader", "(requested by reader)", id="reason code"),
         pytest.param("other: Moves to Mars_1.", "(other: Moves to Mars_1.)", id="with a note"),
-        pytest.param("my_own Words", "(my_own Words)", id="their own words alone"),
+        pytest.param("my_own Words", "(my_own Words)", id="free text only"),
     ],
 )
-def test_a_reason_of_the_list_is_said_in_words_and_a_note_as_it_is(reason: str, said: str) -> None:
+def test_a_reason_code_is_shown_in_words_and_a_note_unchanged(reason: str, said: str) -> None:
     noted = LoggedAction(at=NOON, actor="staff:robin", action="subscription.resume", reason=reason)
     assert words(replace(NOBODY, actions=[noted])) == [
         f"March 1, 2026: staff member robin resumed the subscription {said}"
@@ -119,21 +119,23 @@ ASKED, BACK, NOW_ = "cancel_at_period_end", "resume", "cancel_now"
             "cancellation_requested",
             [noted(ASKED, "staff:robin"), noted(BACK, "reader:ada", hour=1), noted(ASKED, "reader:ada", hour=2)],
             " (canceled), by the reader",
-            id="with what was paid",
+            id="at the end of the term",
         ),
         pytest.param(
             None,
             "cancellation_requested",
             [noted(ASKED, "reader:ada"), noted(BACK, "reader:ada", hour=1)],
             " (canceled)",
-            id="taken back here, and cancelled at Stripe",
+            id="resumed here and canceled at Stripe",
         ),
-        pytest.param(None, "payment_failed", [noted(ASKED, "reader:ada")], " (renewal not paid)", id="never mended"),
-        pytest.param("duplicate", None, [], " (duplicate), by policy", id="a double"),
-        pytest.param("dispute_lost", None, [], " (dispute lost), by policy", id="a dispute"),
+        pytest.param(
+            None, "payment_failed", [noted(ASKED, "reader:ada")], " (renewal not paid)", id="renewal not paid"
+        ),
+        pytest.param("duplicate", None, [], " (duplicate), by policy", id="duplicate"),
+        pytest.param("dispute_lost", None, [], " (dispute lost), by policy", id="dispute"),
     ],
 )
-def test_an_end_is_told_with_why_and_who(
+def test_an_end_is_described_with_its_reason_and_actor(
     ended_by: str | None, end_reason: str | None, notes: list[LoggedAction], said: str
 ) -> None:
     held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by=ended_by, end_reason=end_reason)
@@ -144,7 +146,7 @@ def test_an_end_is_told_with_why_and_who(
     assert ended == [f"February 28, 2027: the subscription ended{said}"]
 
 
-def test_an_end_by_a_refund_is_told_with_who_asked_for_the_money() -> None:
+def test_an_end_by_a_refund_names_the_person_who_requested_it() -> None:
     held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by="guarantee")
     refund = replace(REFUND, requested_by="staff:robin", created_at=END)
     story = replace(NOBODY, subscriptions=[(held, [TERM])], payments=[PAYMENT], refunds=[refund])

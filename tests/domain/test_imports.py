@@ -1,4 +1,4 @@
-"""Who an imported customer is: nobody gets what is another's."""
+"""The reader of an imported customer."""
 
 import pytest
 
@@ -13,15 +13,17 @@ def customer(**metadata: str) -> StripeCustomerState:
 @pytest.mark.parametrize(
     ("subs", "metadata", "sub"),
     [
-        pytest.param({"cus_1": "ada"}, {"newsstand_sub": "other"}, "ada", id="the file first"),
-        pytest.param({"cus_2": "ada"}, {"newsstand_sub": " ada "}, "ada", id="else the metadata"),
-        pytest.param({}, {}, "unclaimed:cus_1", id="else nobody yet"),
-        pytest.param({}, {"newsstand_sub": "x" * 256}, "unclaimed:cus_1", id="no sub is so long"),
-        pytest.param({}, {"newsstand_sub": "unclaimed:cus_2"}, "unclaimed:cus_1", id="nor another's placeholder"),
-        pytest.param({}, {"newsstand_sub": "a\x00"}, "unclaimed:cus_1", id="nor anything that cannot be kept"),
+        pytest.param({"cus_1": "ada"}, {"newsstand_sub": "other"}, "ada", id="file first"),
+        pytest.param({"cus_2": "ada"}, {"newsstand_sub": " ada "}, "ada", id="then metadata"),
+        pytest.param({}, {}, "unclaimed:cus_1", id="otherwise unclaimed"),
+        pytest.param({}, {"newsstand_sub": "x" * 256}, "unclaimed:cus_1", id="too long"),
+        pytest.param({}, {"newsstand_sub": "unclaimed:cus_2"}, "unclaimed:cus_1", id="placeholder of another customer"),
+        pytest.param({}, {"newsstand_sub": "a\x00"}, "unclaimed:cus_1", id="characters that can't be stored"),
     ],
 )
-def test_who_a_customer_is(subs: dict[str, str], metadata: dict[str, str], sub: str) -> None:
+def test_a_customer_is_identified_by_file_then_metadata(
+    subs: dict[str, str], metadata: dict[str, str], sub: str
+) -> None:
     assert sub_of(customer(**metadata), subs=subs, metadata_key="newsstand_sub") == sub
 
 
@@ -32,13 +34,15 @@ def one(number: int, *, runs: bool) -> UnclaimedSubscriber:
 @pytest.mark.parametrize(
     ("found", "which"),
     [
-        pytest.param([], None, id="nobody of that address"),
-        pytest.param([one(1, runs=False)], "rdr_1", id="the only one"),
-        pytest.param([one(1, runs=False), one(2, runs=True)], "rdr_2", id="the only one that has something"),
-        pytest.param([one(1, runs=True), one(2, runs=True)], None, id="two that have: nobody can tell"),
-        pytest.param([one(1, runs=False), one(2, runs=False)], None, id="two that have nothing: nobody can tell"),
+        pytest.param([], None, id="no customer with that email"),
+        pytest.param([one(1, runs=False)], "rdr_1", id="one customer"),
+        pytest.param([one(1, runs=False), one(2, runs=True)], "rdr_2", id="one with a subscription"),
+        pytest.param([one(1, runs=True), one(2, runs=True)], None, id="two with a subscription: ambiguous"),
+        pytest.param([one(1, runs=False), one(2, runs=False)], None, id="two without a subscription: ambiguous"),
     ],
 )
-def test_who_is_meant_by_an_address(found: list[UnclaimedSubscriber], which: str | None) -> None:
+def test_an_email_identifies_a_customer_only_if_unambiguous(
+    found: list[UnclaimedSubscriber], which: str | None
+) -> None:
     chosen = only_match(found)
     assert (chosen.id if chosen else None) == which

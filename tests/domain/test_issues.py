@@ -1,4 +1,4 @@
-"""The calendar of issues and the ledger of a term: what was bought, what came, what is still to come."""
+"""The issue calendar and the ledger of a term: issues bought, served and remaining."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -74,7 +74,7 @@ DOUBLE_AND_SLIPPED = {
     10: replace(PLAIN[10], counts_as=2),
     23: replace(PLAIN[23], actual_mail_date=date(2027, 2, 18)),  # planned for the 5th
 }
-# Renewed in April, after two issues had been sent on trust: they count against the new term.
+# Renewed in April after two grace copies, which count for the new term.
 RENEWED = replace(
     BOUGHT,
     invoice_id="in_2",
@@ -87,20 +87,20 @@ RENEWED = replace(
 @pytest.mark.parametrize(
     ("day", "first", "second"),
     [
-        pytest.param(date(2026, 3, 1), (24, 0, 24), (22, 0, 22), id="nothing yet"),
-        pytest.param(date(2026, 3, 5), (24, 1, 23), (22, 0, 22), id="the first issue"),
+        pytest.param(date(2026, 3, 1), (24, 0, 24), (22, 0, 22), id="no issue yet"),
+        pytest.param(date(2026, 3, 5), (24, 1, 23), (22, 0, 22), id="first issue"),
         pytest.param(date(2026, 7, 5), (24, 9, 15), (22, 0, 22), id="nine issues"),
-        pytest.param(date(2026, 7, 20), (24, 11, 13), (22, 0, 22), id="the double one counts as two"),
-        pytest.param(date(2027, 1, 20), (24, 23, 1), (22, 0, 22), id="one to go"),
-        pytest.param(date(2027, 2, 5), (24, 23, 1), (22, 0, 22), id="the last one was planned for today, and slipped"),
-        pytest.param(date(2027, 2, 18), (24, 24, 0), (22, 0, 22), id="it is out: the term is served"),
-        pytest.param(date(2027, 3, 20), (24, 24, 0), (22, 0, 22), id="what is out before the renewal is of no term"),
-        pytest.param(date(2027, 4, 5), (24, 24, 0), (22, 1, 21), id="the first issue of the renewed term"),
-        pytest.param(date(2028, 2, 19), (24, 24, 0), (22, 21, 1), id="the grace copies make it two shorter"),
-        pytest.param(date(2028, 2, 20), (24, 24, 0), (22, 22, 0), id="and it is served"),
+        pytest.param(date(2026, 7, 20), (24, 11, 13), (22, 0, 22), id="the double issue counts as two"),
+        pytest.param(date(2027, 1, 20), (24, 23, 1), (22, 0, 22), id="one remaining"),
+        pytest.param(date(2027, 2, 5), (24, 23, 1), (22, 0, 22), id="the last issue is delayed"),
+        pytest.param(date(2027, 2, 18), (24, 24, 0), (22, 0, 22), id="mailed: the term is served"),
+        pytest.param(date(2027, 3, 20), (24, 24, 0), (22, 0, 22), id="issues before the renewal belong to no term"),
+        pytest.param(date(2027, 4, 5), (24, 24, 0), (22, 1, 21), id="first issue of the renewed term"),
+        pytest.param(date(2028, 2, 19), (24, 24, 0), (22, 21, 1), id="two grace copies shorten the term"),
+        pytest.param(date(2028, 2, 20), (24, 24, 0), (22, 22, 0), id="the renewed term is served"),
     ],
 )
-def test_a_term_of_24_with_a_double_issue_a_slip_and_a_renewal_with_two_grace_copies(
+def test_a_ledger_with_a_double_issue_a_delay_and_two_grace_copies(
     day: date, first: tuple[int, int, int], second: tuple[int, int, int]
 ) -> None:
     told = [ledger(day, BOUGHT, RENEWED, issues=list(DOUBLE_AND_SLIPPED.values()), which=which) for which in (0, 1)]
@@ -110,7 +110,7 @@ def test_a_term_of_24_with_a_double_issue_a_slip_and_a_renewal_with_two_grace_co
     assert [(one.bought, one.adjustments, one.grace_copies) for one in told] == [(24, 0, 0), (24, -2, 2)]
 
 
-def test_a_double_issue_counts_as_one_where_the_plan_says_so() -> None:
+def test_a_double_issue_can_count_as_one() -> None:
     annual = replace(CATALOGUE.plans["annual"], double_issues=1)
     generous = Catalogue(publisher="x", features=CATALOGUE.features, plans={"annual": annual})
     calendar = Calendar(DOUBLE_AND_SLIPPED.values(), CHICAGO)
@@ -120,14 +120,14 @@ def test_a_double_issue_counts_as_one_where_the_plan_says_so() -> None:
     assert (told.served, told.last_issue) == (10, 24)
 
 
-def test_a_special_is_no_copy_of_any_term() -> None:
+def test_a_special_issue_counts_for_no_term() -> None:
     special = [replace(one, counts_as=0) if one.number == 3 else one for one in PLAIN.values()]
 
     assert ledger(date(2026, 4, 20), issues=special).served == 3
     assert ledger(date(2026, 4, 20), issues=special).last_issue == 25
 
 
-def test_a_double_issue_across_the_seam_serves_one_copy_of_each_term() -> None:
+def test_a_double_issue_between_two_terms_counts_once_for_each() -> None:
     following = replace(
         BOUGHT, invoice_id="in_2", starts_at=BOUGHT.ends_at, ends_at=datetime(2028, 3, 1, 18, tzinfo=UTC)
     )
@@ -140,7 +140,7 @@ def test_a_double_issue_across_the_seam_serves_one_copy_of_each_term() -> None:
     assert [(one.served, one.unserved) for one in both] == [(25, 0), (1, 23)]
 
 
-def test_an_issue_comes_out_when_its_day_begins_where_the_publisher_is() -> None:
+def test_an_issue_is_mailed_at_midnight_in_the_publishers_time_zone() -> None:
     midnight = datetime(2026, 3, 5, 6, tzinfo=UTC)  # in Chicago, standard time
     in_summer = datetime(2026, 7, 5, 5, tzinfo=UTC)
 
@@ -153,12 +153,12 @@ def test_an_issue_comes_out_when_its_day_begins_where_the_publisher_is() -> None
 @pytest.mark.parametrize(
     ("joined", "first_served"),
     [
-        pytest.param(at(date(2026, 4, 13)), 4, id="on the day of the cut-off: on the labels"),
-        pytest.param(datetime(2026, 4, 14, 4, 59, tzinfo=UTC), 4, id="in its last minute: on the labels"),
-        pytest.param(datetime(2026, 4, 14, 5, tzinfo=UTC), 5, id="when the day is over: with the next one"),
+        pytest.param(at(date(2026, 4, 13)), 4, id="on the cutoff day: included"),
+        pytest.param(datetime(2026, 4, 14, 4, 59, tzinfo=UTC), 4, id="last minute of the cutoff day: included"),
+        pytest.param(datetime(2026, 4, 14, 5, tzinfo=UTC), 5, id="after the cutoff day: next issue"),
     ],
 )
-def test_a_print_reader_begins_with_the_issue_whose_labels_are_not_cut_off(joined: datetime, first_served: int) -> None:
+def test_a_print_term_begins_with_the_first_issue_before_its_label_cutoff(joined: datetime, first_served: int) -> None:
     printed = replace(BOUGHT, print_edition=True, starts_at=joined, ends_at=joined + timedelta(days=365))
     mailed = PLAIN[first_served].mail_date
 
@@ -167,14 +167,14 @@ def test_a_print_reader_begins_with_the_issue_whose_labels_are_not_cut_off(joine
     assert ledger(date(2026, 4, 20), replace(printed, print_edition=False)).served == 1
 
 
-def test_a_print_reader_who_renews_was_on_the_labels_all_the_time() -> None:
+def test_a_renewed_print_term_has_no_gap() -> None:
     first = replace(BOUGHT, print_edition=True, starts_at=at(date(2026, 2, 20)))
     following = replace(first, invoice_id="in_2", starts_at=first.ends_at, ends_at=datetime(2028, 3, 1, 18, tzinfo=UTC))
 
-    assert ledger(date(2027, 3, 6), first, following, which=1).served == 1  # its labels were cut off in February
+    assert ledger(date(2027, 3, 6), first, following, which=1).served == 1  # its label cutoff was in February
 
 
-def test_print_is_served_when_the_labels_are_frozen() -> None:
+def test_a_print_issue_is_served_at_the_label_cutoff() -> None:
     frozen = [
         replace(one, frozen_at=at(one.label_cutoff + timedelta(days=1))) if one.number == 1 else one
         for one in twice_a_month().values()
@@ -185,7 +185,7 @@ def test_print_is_served_when_the_labels_are_frozen() -> None:
     assert ledger(date(2026, 2, 28), replace(printed, print_edition=False), issues=frozen).served == 0
 
 
-def test_where_the_calendar_ends_issues_stay_owed_and_the_last_one_is_not_known() -> None:
+def test_issues_beyond_the_calendar_stay_owed_without_a_last_issue() -> None:
     short = [PLAIN[number] for number in range(1, 11)]
 
     assert (ledger(date(2027, 6, 1), issues=short).served, ledger(date(2027, 6, 1), issues=short).unserved) == (10, 14)
@@ -200,15 +200,17 @@ PERIOD_ENDED = replace(SUBSCRIPTION, status="canceled", cancel_at=BOUGHT.ends_at
 @pytest.mark.parametrize(
     ("subscription", "term", "counts"),
     [
-        pytest.param(NOW_ENDED, BOUGHT, (3, 0, 21), id="ended at once: the rest is cancelled"),
-        pytest.param(NOW_ENDED, replace(BOUGHT, refunded_as="guarantee"), (3, 0, 21), id="given back"),
+        pytest.param(NOW_ENDED, BOUGHT, (3, 0, 21), id="immediate end: the rest is canceled"),
+        pytest.param(NOW_ENDED, replace(BOUGHT, refunded_as="guarantee"), (3, 0, 21), id="refunded"),
         pytest.param(
             replace(NOW_ENDED, access_ended_at=None, ended_at=at(date(2026, 4, 6))), BOUGHT, (3, 0, 21), id="at Stripe"
         ),
-        pytest.param(PERIOD_ENDED, BOUGHT, (23, 1, 0), id="ended with its period: what is owed is served"),
+        pytest.param(PERIOD_ENDED, BOUGHT, (23, 1, 0), id="end of the period: owed issues are served"),
     ],
 )
-def test_what_an_end_does_to_what_is_owed(subscription: Subscription, term: Term, counts: tuple[int, int, int]) -> None:
+def test_an_end_cancels_or_keeps_the_owed_issues(
+    subscription: Subscription, term: Term, counts: tuple[int, int, int]
+) -> None:
     late = {**PLAIN, 24: replace(PLAIN[24], actual_mail_date=date(2027, 3, 10)), 25: issue(25, date(2027, 3, 12))}
 
     told = ledger(date(2027, 3, 2), term, issues=list(late.values()), subscription=subscription)
@@ -216,7 +218,7 @@ def test_what_an_end_does_to_what_is_owed(subscription: Subscription, term: Term
     assert (told.served, told.unserved, told.cancelled) == counts
 
 
-def test_an_extension_of_a_served_term_comes_from_then_on() -> None:
+def test_an_extension_of_a_served_term_begins_at_that_time() -> None:
     given = Adjustment(kind=CLAIM, issues=2, at=at(date(2027, 4, 10)))
     extended = replace(BOUGHT, adjustments=(given,))
 
@@ -232,13 +234,11 @@ def test_an_extension_of_a_served_term_comes_from_then_on() -> None:
 @pytest.mark.parametrize(
     ("changed", "until"),
     [
-        pytest.param({}, BOUGHT.ends_at, id="all came within the period: until it ends"),
-        pytest.param(
-            {24: date(2027, 3, 12)}, datetime(2027, 3, 20, 5, tzinfo=UTC), id="slipped: until the next is out"
-        ),
+        pytest.param({}, BOUGHT.ends_at, id="all served within the period: until its end"),
+        pytest.param({24: date(2027, 3, 12)}, datetime(2027, 3, 20, 5, tzinfo=UTC), id="delayed: until the next issue"),
     ],
 )
-def test_the_editions_of_a_cancelled_reader_last_until_what_is_owed_was_served(
+def test_a_canceled_reader_keeps_access_until_all_owed_issues_are_served(
     changed: dict[int, date], until: datetime
 ) -> None:
     issues = {
@@ -258,7 +258,7 @@ def test_the_editions_of_a_cancelled_reader_last_until_what_is_owed_was_served(
         assert not decide(access, feature, CATALOGUE, now=expected).allowed
 
 
-def test_nobody_is_shut_out_because_next_year_is_not_planned_yet() -> None:
+def test_a_missing_calendar_for_next_year_ends_no_access() -> None:
     short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)  # to 20 December
 
     (run,) = schedule_terms(PERIOD_ENDED, [replace(BOUGHT, issues_owed=26)], short, CATALOGUE)
@@ -277,21 +277,21 @@ def test_nobody_is_shut_out_because_next_year_is_not_planned_yet() -> None:
             "issue 2 would come out on 2026-03-20, before issue 1 on 2026-03-21",
             id="out of order",
         ),
-        pytest.param([PLAIN[1], PLAIN[1]], DuplicateIssueNumber, "two issues 1", id="two of one number"),
+        pytest.param([PLAIN[1], PLAIN[1]], DuplicateIssueNumber, "two issues 1", id="duplicate number"),
     ],
 )
-def test_a_calendar_that_makes_no_sense_is_refused(issues: list[Issue], error: type[Exception], words: str) -> None:
+def test_an_inconsistent_calendar_is_rejected(issues: list[Issue], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         check_order(issues)
 
 
-def test_labels_cannot_be_cut_off_after_the_mailing() -> None:
+def test_the_label_cutoff_cannot_be_after_the_mailing() -> None:
     with pytest.raises(InconsistentIssueDates, match="mailed on 2026-03-05, so its label cut-off cannot be 2026-03-06"):
         replace(PLAIN[1], label_cutoff=date(2026, 3, 6)).check()
     replace(PLAIN[1], actual_mail_date=date(2026, 3, 6), label_cutoff=date(2026, 3, 6)).check()
 
 
-# Random calendars, terms, adjustments and ends, against a count by hand, copy by copy.
+# Random calendars, terms, adjustments and ends, compared with a count copy by copy.
 
 days = st.integers(0, 900).map(lambda n: date(2026, 1, 1) + timedelta(days=n))
 moments = st.integers(0, 900 * 24).map(lambda n: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n))
@@ -342,7 +342,7 @@ def ends(draw: st.DrawFn) -> Subscription:
 
 
 @given(calendars(), chains(), ends(), moments)
-def test_a_ledger_balances_whatever_the_calendar(
+def test_a_ledger_balances_for_any_calendar(
     issues: list[Issue], terms: list[Term], subscription: Subscription, now: datetime
 ) -> None:
     calendar = Calendar(issues, CHICAGO)
@@ -357,7 +357,9 @@ def test_a_ledger_balances_whatever_the_calendar(
 
 
 @given(calendars(), chains(), moments)
-def test_two_bisections_count_what_a_walk_counts(issues: list[Issue], terms: list[Term], now: datetime) -> None:
+def test_bisection_counts_the_same_issues_as_a_linear_scan(
+    issues: list[Issue], terms: list[Term], now: datetime
+) -> None:
     calendar = Calendar(issues, CHICAGO)
 
     told = ledgers_of(SUBSCRIPTION, terms, calendar, CATALOGUE, now=now)
@@ -366,7 +368,7 @@ def test_two_bisections_count_what_a_walk_counts(issues: list[Issue], terms: lis
 
 
 def walked(calendar: Calendar, terms: list[Term], now: datetime) -> dict[str, int]:
-    """Hand each copy, in the order in which they come out, to the oldest term that is owed one."""
+    """Assign each copy, in order, to the oldest term that is owed one."""
     served = {term.invoice_id: 0 for term in terms}
     copies = [one for one in calendar.issues for _ in range(one.counts_as)]
     for copy in copies:
@@ -395,7 +397,7 @@ def walked(calendar: Calendar, terms: list[Term], now: datetime) -> dict[str, in
 
 
 @given(calendars(), chains(), moments, st.data())
-def test_a_slip_never_makes_more_issues_served(
+def test_a_delay_never_increases_the_served_issues(
     issues: list[Issue], terms: list[Term], now: datetime, data: st.DataObject
 ) -> None:
     if not issues:

@@ -1,4 +1,4 @@
-"""What a plan offers, and to whom."""
+"""Plans and the features they grant."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -63,14 +63,16 @@ CATALOGUE = Catalogue(publisher="The Lantern Review", features=FEATURES, plans={
     ("feature", "now", "granted"),
     [
         pytest.param(FEATURES["archive"], OPENING, True, id="not announced: granted"),
-        pytest.param(AD_FREE, OPENING, False, id="announced without a date: granted to nobody"),
+        pytest.param(AD_FREE, OPENING, False, id="announced without a date: not granted"),
         pytest.param(
             replace(AD_FREE, available_from=OPENING),
             OPENING - timedelta(microseconds=1),
             False,
-            id="announced for a date: not a moment earlier",
+            id="announced with a date: not granted before",
         ),
-        pytest.param(replace(AD_FREE, available_from=OPENING), OPENING, True, id="announced for a date: from then on"),
+        pytest.param(
+            replace(AD_FREE, available_from=OPENING), OPENING, True, id="announced with a date: granted from then on"
+        ),
     ],
 )
 def test_an_announced_feature_is_granted_from_its_date(feature: Feature, now: datetime, granted: bool) -> None:
@@ -80,18 +82,18 @@ def test_an_announced_feature_is_granted_from_its_date(feature: Feature, now: da
 @pytest.mark.parametrize(
     ("print_edition", "components", "features"),
     [
-        pytest.param(False, ["digital"], ("archive", "ad_free"), id="digital alone"),
+        pytest.param(False, ["digital"], ("archive", "ad_free"), id="digital only"),
         pytest.param(True, ["digital", "print"], ("print_edition", "archive", "ad_free"), id="with print"),
     ],
 )
-def test_print_is_paid_for_and_granted_only_when_it_is_chosen(
+def test_print_is_charged_and_granted_only_if_chosen(
     print_edition: bool, components: list[str], features: tuple[str, ...]
 ) -> None:
     assert [price.component for price in ANNUAL.components(print_edition=print_edition)] == components
     assert ANNUAL.features_of(print_edition=print_edition) == features
 
 
-def test_print_of_a_plan_that_has_none_is_refused() -> None:
+def test_print_is_rejected_for_a_digital_plan() -> None:
     only: Mapping[str, Price] = {"digital": PRICES["digital"]}
     plan = replace(ANNUAL, prices=only)
     assert not plan.has_print
@@ -105,7 +107,7 @@ def test_a_plan_and_a_feature_are_found_by_name() -> None:
     assert CATALOGUE.feature("ad_free") is AD_FREE
 
 
-def test_an_unknown_name_is_refused() -> None:
+def test_an_unknown_name_is_rejected() -> None:
     with pytest.raises(UnknownPlan, match="'weekly'"):
         CATALOGUE.plan("weekly")
     with pytest.raises(UnknownFeature, match="'crossword'"):

@@ -1,4 +1,4 @@
-"""What has to be done at Stripe for it to have the catalogue, and nothing more."""
+"""The changes that bring Stripe's prices in line with the catalogue."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,14 +60,14 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
 @pytest.mark.parametrize(
     ("products", "prices", "sentences"),
     [
-        pytest.param([], [], [MADE, ON_SALE], id="nothing there: both are made"),
-        pytest.param([PRODUCT], [], [ON_SALE], id="killed after the product: the price is made"),
-        pytest.param([PRODUCT], [V1], [], id="all is right: nothing"),
+        pytest.param([], [], [MADE, ON_SALE], id="empty account: both created"),
+        pytest.param([PRODUCT], [], [ON_SALE], id="killed after the product: price created"),
+        pytest.param([PRODUCT], [V1], [], id="in line: no change"),
         pytest.param(
             [replace(PRODUCT, name="Digital", tax_code=None)],
             [V1],
             [f"product {KEY}: name 'Digital' becomes 'Digital Edition', tax code none becomes 'txcd_10303002'"],
-            id="another name, no tax code: set",
+            id="other name and no tax code: set",
         ),
         pytest.param(
             [replace(PRODUCT, active=False)], [V1], [f"product {KEY}: active false becomes true"], id="archived product"
@@ -76,7 +76,7 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
             [replace(PRODUCT, plan=None, component=None)],
             [V1],
             [f"product {KEY}: plan none becomes 'annual', component none becomes 'digital'"],
-            id="metadata gone: set",
+            id="no metadata: set",
         ),
         pytest.param(
             [PRODUCT],
@@ -85,7 +85,7 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
                 f"{KEY}: 45.00 usd becomes 49.00 usd from version 2; current subscribers keep version 1",
                 f"{KEY}: version 1 (45.00 usd) cannot be bought any more",
             ],
-            id="another amount: the next version",
+            id="other amount: next version",
         ),
         pytest.param(
             [PRODUCT],
@@ -94,7 +94,7 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
                 f"{KEY}: 4900 jpy becomes 49.00 usd from version 2; current subscribers keep version 1",
                 f"{KEY}: version 1 (4900 jpy) cannot be bought any more",
             ],
-            id="another currency",
+            id="other currency",
         ),
         pytest.param(
             [PRODUCT],
@@ -104,27 +104,27 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
                 "current subscribers keep version 1",
                 V1_ENDS,
             ],
-            id="another interval and tax behaviour",
+            id="other interval and tax behavior",
         ),
-        pytest.param([PRODUCT], [replace(V1, active=False)], [AGAIN], id="archived, of the same terms: made anew"),
-        pytest.param([PRODUCT], [replace(V1, lookup_key=None)], [AGAIN, V1_ENDS], id="its lookup key is gone"),
+        pytest.param([PRODUCT], [replace(V1, active=False)], [AGAIN], id="archived with the same terms: created again"),
+        pytest.param([PRODUCT], [replace(V1, lookup_key=None)], [AGAIN, V1_ENDS], id="no lookup key"),
         pytest.param(
-            [PRODUCT], [replace(V1, lookup_key=None), V2], [V1_ENDS], id="killed before the old one was archived"
+            [PRODUCT], [replace(V1, lookup_key=None), V2], [V1_ENDS], id="killed before the old price was archived"
         ),
         pytest.param(
-            [PRODUCT], [replace(V1, active=False, lookup_key=None), V2], [], id="the past is archived: nothing"
+            [PRODUCT], [replace(V1, active=False, lookup_key=None), V2], [], id="old versions archived: no change"
         ),
         pytest.param(
             [PRODUCT],
             [V1, replace(BY_HAND, lookup_key=None)],
             [],
-            id="a price somebody made by hand for themselves: left alone",
+            id="unrelated manual price: no change",
         ),
         pytest.param(
             [PRODUCT],
             [replace(BY_HAND, amount=4500)],
             [f"{KEY}: 45.00 usd becomes 49.00 usd from version 1; current subscribers keep price_9"],
-            id="made by hand, with our lookup key: the key moves, the price stays",
+            id="manual price with our lookup key: key moved",
         ),
         pytest.param(
             [PRODUCT],
@@ -134,23 +134,23 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
                 "current subscribers keep version 1",
                 "newsstand_yearly_digital: version 1 (49.00 usd) cannot be bought any more",
             ],
-            id="the plan was renamed: the key moves to its new product",
+            id="renamed plan: key moved to the new product",
         ),
     ],
 )
-def test_the_difference_is_what_is_missing(
+def test_the_difference_consists_of_the_missing_changes(
     products: Sequence[StripeProduct], prices: Sequence[StripePrice], sentences: Sequence[str]
 ) -> None:
     assert [str(change) for change in diff(CATALOGUE, products, prices)] == sentences
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_a_lookup_key_of_another_product_of_the_account_is_never_taken(active: bool) -> None:
+def test_a_lookup_key_of_a_foreign_product_is_never_moved(active: bool) -> None:
     with pytest.raises(LookupKeyTaken, match="price_9, a price of prod_tote_bag"):
         diff(CATALOGUE, [PRODUCT], [replace(FOREIGN, active=active)])
 
 
-def test_products_come_before_prices_and_archiving_last() -> None:
+def test_products_precede_prices_and_archiving_is_last() -> None:
     both = replace(CATALOGUE, plans={"annual": ANNUAL})
     changes = diff(both, [], [replace(V1, amount=4500)])
     assert [type(change) for change in changes] == [
@@ -166,18 +166,18 @@ def test_products_come_before_prices_and_archiving_last() -> None:
     ("amount", "currency", "said"),
     [
         pytest.param(4900, "usd", "49.00 usd", id="cents"),
-        pytest.param(4900, "jpy", "4900 jpy", id="yen has none"),
-        pytest.param(4900, "kwd", "4.900 kwd", id="a thousand fils are a dinar"),
+        pytest.param(4900, "jpy", "4900 jpy", id="yen without minor units"),
+        pytest.param(4900, "kwd", "4.900 kwd", id="dinar with three decimals"),
         pytest.param(None, "usd", "a varying sum in usd", id="tiers"),
     ],
 )
-def test_a_sum_is_said_as_people_write_it(amount: int | None, currency: str, said: str) -> None:
+def test_an_amount_is_formatted_for_people(amount: int | None, currency: str, said: str) -> None:
     assert format_price(amount, currency) == said
 
 
 @pytest.mark.parametrize("component", ["digital", "print"])
 @pytest.mark.parametrize("plan", ["annual", "two-years-2027"])
-def test_a_product_id_tells_its_plan_and_component(plan: str, component: str) -> None:
+def test_a_product_id_contains_its_plan_and_component(plan: str, component: str) -> None:
     assert plan_and_component(product_id(plan, component)) == (plan, component)
 
 
@@ -185,7 +185,7 @@ def test_a_product_id_tells_its_plan_and_component(plan: str, component: str) ->
     "other",
     ["prod_123", "newsstand_annual", "newsstand_annual_tote", "newsstand_a_b_print", "newsstand_annual_print\n"],
 )
-def test_another_products_id_is_nobodys(other: str) -> None:
+def test_the_id_of_a_foreign_product_has_no_plan(other: str) -> None:
     assert plan_and_component(other) is None
 
 
@@ -240,7 +240,7 @@ def accounts(draw: st.DrawFn) -> tuple[list[StripeProduct], list[StripePrice]]:
 
 
 class Account:
-    """Stripe, as far as a push can tell: a price that takes a lookup key takes it from the one that had it."""
+    """A model of Stripe's products and prices: a new price takes the lookup key from the old one."""
 
     def __init__(self, products: Sequence[StripeProduct], prices: Sequence[StripePrice]) -> None:
         self.products = {product.id: product for product in products}
@@ -275,7 +275,7 @@ class Account:
 
 
 @given(catalogue=catalogues(), account=accounts(), killed_after=st.integers(0, 12))
-def test_a_push_that_was_killed_anywhere_is_finished_by_the_next(
+def test_the_next_push_completes_an_interrupted_one(
     catalogue: Catalogue, account: tuple[list[StripeProduct], list[StripePrice]], killed_after: int
 ) -> None:
     stripe = Account(*account)

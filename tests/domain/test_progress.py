@@ -1,4 +1,4 @@
-"""How many issues a payment bought, and how many of them were served."""
+"""The number of issues that a payment bought, and how many were served."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -36,7 +36,7 @@ PAID = Payment(
 )
 
 
-def test_a_payment_that_opened_a_term_bought_all_its_issues_and_one_for_print_those_to_come() -> None:
+def test_a_first_payment_buys_all_issues_and_one_for_print_the_remaining_ones() -> None:
     printed = replace(
         PAID,
         id="pi_2",
@@ -49,12 +49,12 @@ def test_a_payment_that_opened_a_term_bought_all_its_issues_and_one_for_print_th
 
     found = progress_of([PAID, printed], [TERM], runs, now=datetime(2026, 9, 1, tzinfo=UTC))
 
-    served, before = 12, 6  # mailed by 1 September, and by 1 June
+    served, before = 12, 6  # mailed by September 1 and by June 1
     assert found == {
         "pi_1": IssueProgress(bought=24, served=served),
         "pi_2": IssueProgress(24 - before, served - before),
     }
 
 
-def test_without_a_calendar_nobody_knows() -> None:
+def test_progress_is_unknown_without_a_calendar() -> None:
     assert progress_of([PAID], [TERM], [], now=TERM.starts_at) == {}

@@ -1,4 +1,4 @@
-"""What a refund is worth on each basis, without I/O."""
+"""Refund quotes on each basis."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -85,14 +85,14 @@ def at(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("now", "allowed"),
     [
-        pytest.param(at("2026-03-01T17:30:00+00:00"), True, id="the moment of the payment"),
+        pytest.param(at("2026-03-01T17:30:00+00:00"), True, id="time of the payment"),
         pytest.param(at("2026-04-30T12:00:00-05:00"), True, id="noon of day 60"),
-        pytest.param(at("2026-04-30T23:59:59-05:00"), True, id="the last second of day 60, in Chicago"),
-        pytest.param(at("2026-05-01T00:00:00-05:00"), False, id="the first moment of day 61, in Chicago"),
-        pytest.param(at("2026-05-01T05:00:00+00:00"), False, id="the same moment, said in UTC"),
+        pytest.param(at("2026-04-30T23:59:59-05:00"), True, id="last second of day 60 in Chicago"),
+        pytest.param(at("2026-05-01T00:00:00-05:00"), False, id="first moment of day 61 in Chicago"),
+        pytest.param(at("2026-05-01T05:00:00+00:00"), False, id="the same moment in UTC"),
     ],
 )
-def test_the_guarantee_holds_to_the_end_of_the_60th_day_in_the_publishers_zone(now: datetime, *, allowed: bool) -> None:
+def test_the_guarantee_ends_with_day_60_in_the_publishers_time_zone(now: datetime, *, allowed: bool) -> None:
     quote = quote_guarantee(CASE, now=now, zone=CHICAGO)
 
     assert quote.allowed is allowed
@@ -103,24 +103,26 @@ def test_the_guarantee_holds_to_the_end_of_the_60th_day_in_the_publishers_zone(n
 @pytest.mark.parametrize(
     ("paid_at", "until"),
     [
-        pytest.param("2026-02-01T12:00:00-06:00", "2026-04-03T00:00:00-05:00", id="summer time begins on the way"),
-        pytest.param("2026-10-01T12:00:00-05:00", "2026-12-01T00:00:00-06:00", id="summer time ends on the way"),
-        pytest.param("2028-01-31T12:00:00-06:00", "2028-04-01T00:00:00-05:00", id="29 February is a day as any other"),
-        pytest.param("2027-01-31T12:00:00-06:00", "2027-04-02T00:00:00-05:00", id="a year without it"),
-        pytest.param("2026-03-02T05:30:00+00:00", "2026-05-01T00:00:00-05:00", id="the day is Chicago's, not UTC's"),
+        pytest.param("2026-02-01T12:00:00-06:00", "2026-04-03T00:00:00-05:00", id="start of daylight saving time"),
+        pytest.param("2026-10-01T12:00:00-05:00", "2026-12-01T00:00:00-06:00", id="end of daylight saving time"),
+        pytest.param("2028-01-31T12:00:00-06:00", "2028-04-01T00:00:00-05:00", id="leap year"),
+        pytest.param("2027-01-31T12:00:00-06:00", "2027-04-02T00:00:00-05:00", id="common year"),
+        pytest.param(
+            "2026-03-02T05:30:00+00:00", "2026-05-01T00:00:00-05:00", id="the day in Chicago rather than in UTC"
+        ),
     ],
 )
-def test_days_are_counted_on_the_wall_calendar(paid_at: str, until: str) -> None:
+def test_days_are_calendar_days(paid_at: str, until: str) -> None:
     assert guaranteed_until(at(paid_at), 60, CHICAGO) == at(until)
 
 
-def test_the_whole_price_comes_back_with_its_tax() -> None:
+def test_the_full_price_is_refunded_with_its_tax() -> None:
     quote = quote_guarantee(CASE, now=PAID_AT, zone=CHICAGO)
 
     assert (quote.money, quote.tax, quote.ends_access) == (Money(53_00, "usd"), 4_00, True)
 
 
-def test_what_was_given_back_before_is_taken_off() -> None:
+def test_earlier_refunds_are_deducted() -> None:
     goodwill = replace(REFUND, basis=DASHBOARD, amount=13_00)
     quote = quote_guarantee(replace(CASE, refunds=[goodwill]), now=PAID_AT, zone=CHICAGO)
 
@@ -128,26 +130,26 @@ def test_what_was_given_back_before_is_taken_off() -> None:
 
 
 @pytest.mark.parametrize("status", [PENDING, REQUIRES_ACTION, SUCCEEDED])
-def test_promised_money_counts_as_given(status: str) -> None:
+def test_pending_refunds_count_as_refunded(status: str) -> None:
     case = replace(CASE, refunds=[replace(REFUND, status=status)])
 
     assert isinstance(quote_guarantee(case, now=PAID_AT, zone=CHICAGO).refusal, NothingToRefund)
 
 
-def test_while_a_refund_is_on_its_way_no_other_is_offered() -> None:
+def test_no_refund_is_offered_while_one_is_processing() -> None:
     case = replace(CASE, refunds=[replace(REFUND, status=PROCESSING, amount=1)])
 
     assert {type(quote.refusal) for quote in quotes(case, now=PAID_AT, zone=CHICAGO)} == {RefundInProgress}
 
 
 @pytest.mark.parametrize("status", [FAILED, CANCELED])
-def test_a_refund_that_came_to_nothing_leaves_the_guarantee_as_it_was(status: str) -> None:
+def test_a_failed_refund_does_not_use_up_the_guarantee(status: str) -> None:
     case = replace(CASE, refunds=[replace(REFUND, status=status)])
 
     assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
 
 
-def test_a_promise_that_came_to_nothing_at_the_bank_is_kept_however_late() -> None:
+def test_a_guarantee_refund_that_failed_at_the_bank_can_be_repeated_late() -> None:
     promised = replace(
         REFUND, status=FAILED, recorded_at=PAID_AT + timedelta(days=59), created_at=PAID_AT + timedelta(days=59)
     )
@@ -167,21 +169,21 @@ def test_a_renewal_is_not_covered() -> None:
     assert isinstance(quote_guarantee(case, now=RENEWAL.paid_at, zone=CHICAGO).refusal, NotTheFirstPayment)
 
 
-def test_it_counts_from_the_first_payment_above_zero() -> None:
+def test_the_guarantee_counts_from_the_first_payment_above_zero() -> None:
     free = replace(PAYMENT, id="pi_0", invoice_id="in_0", amount=0, tax=0, paid_at=PAID_AT - timedelta(days=100))
     case = replace(CASE, payments=[free, PAYMENT])
 
     assert quote_guarantee(case, now=PAID_AT, zone=CHICAGO).allowed
 
 
-def test_it_is_given_once_to_each_reader() -> None:
+def test_the_guarantee_is_limited_to_one_per_reader() -> None:
     before = replace(REFUND, payment_id="pi_of_an_earlier_subscription")
     case = replace(CASE, refunds=[before])
 
     assert isinstance(quote_guarantee(case, now=PAID_AT, zone=CHICAGO).refusal, GuaranteeUsed)
 
 
-def test_a_quote_that_is_worth_something_else_now_is_not_paid() -> None:
+def test_an_outdated_quote_is_not_paid() -> None:
     quote = quote_guarantee(CASE, now=PAID_AT, zone=CHICAGO)
 
     accept(quote, Money(53_00, "usd"))
@@ -196,9 +198,7 @@ def test_a_quote_that_is_worth_something_else_now_is_not_paid() -> None:
     tax=st.integers(0, 10**8),
     given_back=st.lists(st.integers(1, 10**8), max_size=6),
 )
-def test_a_quote_never_exceeds_what_is_left_and_its_tax_never_the_tax(
-    amount: int, tax: int, given_back: list[int]
-) -> None:
+def test_a_quote_never_exceeds_the_refundable_amount_and_tax(amount: int, tax: int, given_back: list[int]) -> None:
     payment = replace(PAYMENT, amount=amount + tax, tax=tax)
     refunds = [replace(REFUND, id=f"rfd_{i}", basis=DASHBOARD, amount=part) for i, part in enumerate(given_back)]
     case = replace(CASE, payment=payment, payments=[payment], refunds=refunds)

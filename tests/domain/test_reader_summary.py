@@ -1,4 +1,4 @@
-"""How a reader stands, in a sentence."""
+"""The summary of a reader in one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,13 +55,13 @@ def said(subscription: Subscription, *terms: Term, **more: object) -> str:
             replace(RUNNING, cancel_at=END),
             [TERM],
             "Paid until March 3, 2027, print and digital; does not renew",
-            id="cancelled with the period",
+            id="canceled at the end of the term",
         ),
         pytest.param(
             replace(RUNNING, cancel_at=datetime(2026, 12, 25, 18, tzinfo=UTC)),
             [TERM],
             "Paid until March 3, 2027, print and digital; ends on December 25, 2026",
-            id="cancelled before it",
+            id="canceled before the end of the term",
         ),
         pytest.param(
             replace(RUNNING, status="past_due"),
@@ -70,25 +70,25 @@ def said(subscription: Subscription, *terms: Term, **more: object) -> str:
             id="renewal unpaid",
         ),
         pytest.param(replace(RUNNING, status="trialing"), [], "Trial until March 3, 2027, digital", id="trial"),
-        pytest.param(RUNNING, [], "Subscribed, not paid yet", id="nothing paid"),
+        pytest.param(RUNNING, [], "Subscribed, not paid yet", id="no payment"),
         pytest.param(
             replace(RUNNING, status="incomplete"),
             [],
             "Checkout started, first payment pending",
-            id="first payment missing",
+            id="first payment pending",
         ),
         pytest.param(replace(RUNNING, status="paused"), [TERM], "Paused: no charges and no copies", id="paused"),
         pytest.param(
             replace(OVER, ended_by="guarantee"),
             [replace(TERM, refunded_as="guarantee")],
             "Ended on May 8, 2026: refunded under the money-back guarantee",
-            id="refunded: the day is the publisher's",
+            id="refunded: date in the publisher's time zone",
         ),
         pytest.param(
             replace(RUNNING, ended_by="cancel_now", access_ended_at=NOW),
             [TERM],
             "Ended on May 31, 2026: canceled immediately",
-            id="ended here before Stripe knows",
+            id="ended here but not yet at Stripe",
         ),
         pytest.param(
             replace(OVER, end_reason="payment_failed"),
@@ -96,20 +96,20 @@ def said(subscription: Subscription, *terms: Term, **more: object) -> str:
             "Ended on May 8, 2026: renewal never paid",
             id="never paid",
         ),
-        pytest.param(OVER, [TERM], "Ended on May 8, 2026: not renewed", id="for no reason that we know"),
+        pytest.param(OVER, [TERM], "Ended on May 8, 2026: not renewed", id="unknown reason"),
     ],
 )
-def test_a_reader_stands_as_their_subscription_does(
+def test_the_summary_of_a_reader_follows_the_subscription(
     subscription: Subscription, terms: Sequence[Term], expected: str
 ) -> None:
     assert said(subscription, *terms) == expected
 
 
-def test_who_never_subscribed_never_did() -> None:
+def test_the_summary_of_a_reader_without_a_subscription() -> None:
     assert summary_of([], now=NOW, zone=ZONE) == "Never subscribed"
 
 
-def test_the_issues_still_to_come_are_told() -> None:
+def test_the_summary_includes_the_remaining_issues() -> None:
     ledger = Ledger(
         invoice_id="in_1",
         bought=24,
@@ -125,15 +125,15 @@ def test_the_issues_still_to_come_are_told() -> None:
     earlier = replace(ledger, invoice_id="in_0", served=23, unserved=1)
     terms = [replace(TERM, invoice_id="in_0", starts_at=START - timedelta(days=365), ends_at=START), TERM]
     late = said(RUNNING, *terms, ledgers={"in_0": earlier, "in_1": replace(ledger, served=0, unserved=24)})
-    assert late.endswith("25 of 48 issues remaining"), "what an earlier term still owes is to come too"
+    assert late.endswith("25 of 48 issues remaining"), "remaining issues of an earlier term count"
 
 
-def test_a_live_subscription_counts_more_than_a_newer_one_that_is_over() -> None:
+def test_an_active_subscription_takes_precedence_over_a_newer_ended_one() -> None:
     later = replace(OVER, id="scr_2", created_at=START + timedelta(days=9))
     assert summary_of([(RUNNING, [TERM]), (later, [])], now=NOW, zone=ZONE).startswith("Paid until")
 
 
-def test_a_guest_reads_until_the_comp_is_over() -> None:
+def test_the_summary_of_a_guest_has_the_end_of_the_comp() -> None:
     until = datetime(2026, 8, 1, 12, tzinfo=UTC)
     assert (
         summary_of([], guest_until=until, now=NOW, zone=ZONE)

@@ -1,4 +1,4 @@
-"""What differs is said in words that an operator understands, and what does not differ is not said."""
+"""Differences between our copy and Stripe's are described in words."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -78,7 +78,7 @@ def said(
     return (found.words, found.key) if found else None
 
 
-def test_what_is_the_same_is_not_said() -> None:
+def test_equal_values_are_not_reported() -> None:
     assert said(HELD, SEEN) is None
 
 
@@ -86,21 +86,21 @@ def test_what_is_the_same_is_not_said() -> None:
     ("seen", "words"),
     [
         pytest.param(replace(SEEN, status="canceled"), "active here, canceled at Stripe", id="status"),
-        pytest.param(replace(SEEN, cancel_at=END), "renews here, ends 2027-03-01 at Stripe", id="a scheduled end"),
+        pytest.param(replace(SEEN, cancel_at=END), "renews here, ends 2027-03-01 at Stripe", id="scheduled end"),
         pytest.param(
             replace(SEEN, status="canceled", ended_at=END),
             "active, not over here, canceled, over since 2027-03-01 at Stripe",
-            id="an end",
+            id="end",
         ),
         pytest.param(
             replace(SEEN, items=(ITEM, PRINT)),
             "without print, 4900 usd here, with print, 7300 usd at Stripe",
-            id="the print edition and with it the price",
+            id="print edition and price",
         ),
         pytest.param(
             replace(SEEN, items=(replace(ITEM, period_start=END, period_end=END + timedelta(days=365)),)),
             "from 2026-03-01 to 2027-03-01 here, from 2027-03-01 to 2028-02-29 at Stripe",
-            id="the period",
+            id="period",
         ),
         pytest.param(
             replace(SEEN, canceled_at=END),
@@ -109,11 +109,11 @@ def test_what_is_the_same_is_not_said() -> None:
         ),
     ],
 )
-def test_each_difference_of_a_subscription_has_its_words(seen: StripeSubscriptionState, words: str) -> None:
+def test_each_difference_of_a_subscription_is_described(seen: StripeSubscriptionState, words: str) -> None:
     assert said(HELD, seen) == (f"subscription sub_1: {words}", "subscription:sub_1")
 
 
-def test_one_that_is_not_here_is_looked_at_if_it_is_a_readers_and_of_the_catalogue() -> None:
+def test_an_unknown_subscription_of_a_reader_is_fetched_if_in_the_catalogue() -> None:
     assert said(None, SEEN) == ("subscription sub_1: unknown here, active at Stripe", "subscription:sub_1")
     foreign = replace(SEEN, items=(replace(ITEM, plan=None, component=None),))
     assert said(None, foreign) is None
@@ -122,24 +122,24 @@ def test_one_that_is_not_here_is_looked_at_if_it_is_a_readers_and_of_the_catalog
 @pytest.mark.parametrize(
     ("held", "seen", "has_owner", "part"),
     [
-        pytest.param(None, SEEN, False, "who is no subscriber", id="nobody's"),
+        pytest.param(None, SEEN, False, "who is no subscriber", id="without a subscriber"),
         pytest.param(
             None,
             replace(SEEN, items=(replace(ITEM, plan="gone"),)),
             True,
             "which the catalogue lacks",
-            id="a plan that is gone",
+            id="unknown plan",
         ),
         pytest.param(
             HELD,
             replace(SEEN, items=(replace(ITEM, plan=None),)),
             True,
             "none of our plans at Stripe",
-            id="no longer ours",
+            id="foreign",
         ),
     ],
 )
-def test_what_no_look_would_mend_is_a_persons(
+def test_a_difference_that_no_refetch_repairs_is_left_to_staff(
     held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, part: str
 ) -> None:
     found = said(held, seen, has_owner=has_owner)
@@ -148,7 +148,7 @@ def test_what_no_look_would_mend_is_a_persons(
     assert found[1] is None
 
 
-def test_one_that_stripe_does_not_have_is_a_persons() -> None:
+def test_a_subscription_missing_at_stripe_is_left_to_staff() -> None:
     assert unknown_at_stripe(HELD).words == "subscription sub_1: active here, unknown at Stripe"
     assert unknown_at_stripe(HELD).key is None
 
@@ -179,7 +179,7 @@ PAYMENT = Payment(
 )
 
 
-def test_payments_that_are_missing_are_looked_at_and_those_that_are_wrong_are_a_persons() -> None:
+def test_missing_payments_are_fetched_and_wrong_ones_are_left_to_staff() -> None:
     assert compare_payments(LISTED, {"pi_1": PAYMENT}) == []
     (missing,) = compare_payments(LISTED, {})
     assert (missing.words, missing.key) == ("payment pi_1: unknown here, 4900 usd at Stripe", "subscription:sub_1")
@@ -212,9 +212,9 @@ SEEN_REFUND = StripeRefundState(
     ("held", "words", "key"),
     [
         pytest.param(REFUND, None, None, id="the same"),
-        pytest.param(replace(REFUND, status="processing", stripe_refund_id=None), None, None, id="on its way"),
+        pytest.param(replace(REFUND, status="processing", stripe_refund_id=None), None, None, id="processing"),
         pytest.param(
-            None, "refund re_1: unknown here, 500 usd of pi_1 succeeded at Stripe", "payment:pi_1", id="not here"
+            None, "refund re_1: unknown here, 500 usd of pi_1 succeeded at Stripe", "payment:pi_1", id="missing"
         ),
         pytest.param(
             replace(REFUND, status="pending"),
@@ -230,7 +230,7 @@ def test_refunds(held: Refund | None, words: str | None, key: str | None) -> Non
     assert (found.words, found.key) == (words, key) if found else words is None
 
 
-def test_a_night_goes_back_as_far_as_something_can_have_changed_and_to_the_beginning_once_a_while() -> None:
+def test_reconciliation_covers_recent_changes_and_occasionally_everything() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     assert comparison_start(since=None, scheduled=True, full_before=True, now=now) == now - LOOKBACK
     assert comparison_start(since=None, scheduled=True, full_before=False, now=now) is None
@@ -241,17 +241,17 @@ def test_a_night_goes_back_as_far_as_something_can_have_changed_and_to_the_begin
 @pytest.mark.parametrize(
     ("now", "hours"),
     [
-        pytest.param(datetime(2026, 6, 1, 7, tzinfo=UTC), 1, id="before it"),
-        pytest.param(datetime(2026, 6, 1, 8, tzinfo=UTC), 24, id="at it: tomorrow"),
-        pytest.param(datetime(2026, 10, 31, 9, tzinfo=UTC), 24, id="over the night on which an hour is set back"),
-        pytest.param(datetime(2026, 3, 8, 3, tzinfo=UTC), 5, id="in the night that lacks an hour"),
+        pytest.param(datetime(2026, 6, 1, 7, tzinfo=UTC), 1, id="before the time"),
+        pytest.param(datetime(2026, 6, 1, 8, tzinfo=UTC), 24, id="at the time: next day"),
+        pytest.param(datetime(2026, 10, 31, 9, tzinfo=UTC), 24, id="end of daylight saving time"),
+        pytest.param(datetime(2026, 3, 8, 3, tzinfo=UTC), 5, id="start of daylight saving time"),
     ],
 )
-def test_the_time_of_a_night_is_the_publishers(now: datetime, hours: int) -> None:
+def test_reconciliation_runs_at_the_publishers_local_time(now: datetime, hours: int) -> None:
     assert until_next(time(3), now=now, zone=ZoneInfo("America/Chicago")) == timedelta(hours=hours)
 
 
-def test_the_phases_follow_one_another_and_types_go_twenty_to_a_call() -> None:
+def test_phases_run_in_order_with_twenty_event_types_per_call() -> None:
     for kind, phases in PHASES.items():
         assert [next_phase(kind, phase) for phase in phases[:-1]] == list(phases[1:])
     assert [len(part) for part in batches([str(n) for n in range(41)], of=20)] == [20, 20, 1]

@@ -1,4 +1,4 @@
-"""Refunds by themselves: what they end, what tax is in them, and who decides."""
+"""Refunds: their effect on access, their tax, and approval."""
 
 import itertools
 from dataclasses import replace
@@ -46,23 +46,27 @@ def back(amount: int, basis: str = DASHBOARD, *, day: int = 1, status: str = SUC
 @pytest.mark.parametrize(
     ("refunds", "ends"),
     [
-        pytest.param([back(53_00, GUARANTEE)], GUARANTEE, id="the guarantee ends the term"),
-        pytest.param([back(1_00, UNSERVED)], UNSERVED, id="so do unserved issues, whatever they are worth"),
-        pytest.param([back(53_00, DUPLICATE)], DUPLICATE, id="a double"),
-        pytest.param([back(53_00, PAID_AFTER_END)], PAID_AFTER_END, id="what was paid after the end"),
-        pytest.param([back(53_00, FRAUD_WARNING)], FRAUD_WARNING, id="a fraud warning"),
-        pytest.param([back(53_00, GOODWILL)], None, id="goodwill never does, though it be the whole"),
-        pytest.param([back(9_00, PRINT_DROPPED)], None, id="dropped print never does"),
-        pytest.param([back(53_00)], DASHBOARD, id="a whole refund by hand does too"),
-        pytest.param([back(52_99)], None, id="a part by hand is goodwill"),
-        pytest.param([back(30_00), back(23_00, day=2)], DASHBOARD, id="two parts by hand that are the whole"),
-        pytest.param([back(5_00, GOODWILL), back(48_00, day=2)], DASHBOARD, id="the rest by hand, after goodwill"),
-        pytest.param([back(5_00, GOODWILL), back(48_00)], DASHBOARD, id="the rest by hand, in the same second"),
-        pytest.param([back(48_00), back(5_00, GOODWILL, day=2)], None, id="goodwill after a part by hand is goodwill"),
-        pytest.param([back(30_00), back(23_00, day=2, status=FAILED)], None, id="what failed did not go back"),
+        pytest.param([back(53_00, GUARANTEE)], GUARANTEE, id="guarantee ends the term"),
+        pytest.param([back(1_00, UNSERVED)], UNSERVED, id="unserved issues end the term"),
+        pytest.param([back(53_00, DUPLICATE)], DUPLICATE, id="duplicate"),
+        pytest.param([back(53_00, PAID_AFTER_END)], PAID_AFTER_END, id="paid after the end"),
+        pytest.param([back(53_00, FRAUD_WARNING)], FRAUD_WARNING, id="fraud warning"),
+        pytest.param([back(53_00, GOODWILL)], None, id="full goodwill keeps the term"),
+        pytest.param([back(9_00, PRINT_DROPPED)], None, id="dropped print keeps the term"),
+        pytest.param([back(53_00)], DASHBOARD, id="full manual refund ends the term"),
+        pytest.param([back(52_99)], None, id="partial manual refund is goodwill"),
+        pytest.param([back(30_00), back(23_00, day=2)], DASHBOARD, id="two manual refunds of the full amount"),
+        pytest.param(
+            [back(5_00, GOODWILL), back(48_00, day=2)], DASHBOARD, id="manual refund of the rest after goodwill"
+        ),
+        pytest.param([back(5_00, GOODWILL), back(48_00)], DASHBOARD, id="manual refund of the rest in the same second"),
+        pytest.param(
+            [back(48_00), back(5_00, GOODWILL, day=2)], None, id="goodwill after a manual partial refund keeps the term"
+        ),
+        pytest.param([back(30_00), back(23_00, day=2, status=FAILED)], None, id="failed refund has no effect"),
     ],
 )
-def test_what_a_refund_does_to_access_whichever_we_hear_of_first(refunds: list[Refund], ends: str | None) -> None:
+def test_the_effect_of_a_refund_on_access_does_not_depend_on_the_order(refunds: list[Refund], ends: str | None) -> None:
     for order in itertools.permutations(refunds):
         known = [order[: n + 1] for n in range(len(order))]
         found = {ending_basis(order[n], 53_00, known[n]) for n in range(len(order)) if order[n].status != FAILED}
@@ -70,24 +74,24 @@ def test_what_a_refund_does_to_access_whichever_we_hear_of_first(refunds: list[R
         assert found - {None} == ({ends} if ends else set())
 
 
-def test_a_refund_by_hand_of_another_than_the_payment_that_opened_the_term_ends_nothing() -> None:
+def test_a_manual_refund_of_a_later_payment_of_a_term_ends_nothing() -> None:
     assert ending_basis(back(4_00), 0, [back(4_00)]) is None
 
 
-def test_every_status_is_either_counted_or_came_to_nothing() -> None:
+def test_every_refund_status_counts_either_as_refunded_or_as_failed() -> None:
     assert set(STATUSES) == COUNTED | UNDONE
     assert not COUNTED & UNDONE
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_promised_and_reserved_money_is_no_longer_left(status: str) -> None:
+def test_pending_and_reserved_amounts_are_not_refundable(status: str) -> None:
     left = refundable_amount(PAYMENT, [replace(REFUND, amount=10_00, status=status)])
 
     assert left == (43_00 if status in COUNTED else 53_00)
 
 
 @given(tax=st.integers(0, 10_000), parts=st.lists(st.integers(1, 5_000), min_size=1, max_size=8))
-def test_the_taxes_of_all_parts_are_the_tax_of_the_whole(tax: int, parts: list[int]) -> None:
+def test_the_taxes_of_partial_refunds_add_up(tax: int, parts: list[int]) -> None:
     payment = replace(PAYMENT, amount=sum(parts), tax=min(tax, sum(parts)))
     refunds: list[Refund] = []
     for number, amount in enumerate(parts):
@@ -98,7 +102,7 @@ def test_the_taxes_of_all_parts_are_the_tax_of_the_whole(tax: int, parts: list[i
     assert sum(refund.tax for refund in refunds) == payment.tax
 
 
-def test_a_second_person_decides_and_only_about_what_waits() -> None:
+def test_a_second_person_decides_only_pending_requests() -> None:
     waiting = replace(REFUND, status=AWAITING, requested_by="staff:ann")
 
     decide(waiting, by="staff:bob")
@@ -109,5 +113,5 @@ def test_a_second_person_decides_and_only_about_what_waits() -> None:
 
 
 @given(whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
-def test_sharing_tax_among_payments_loses_no_cent(whole: int, weights: list[int]) -> None:
+def test_tax_is_split_among_payments_without_a_remainder(whole: int, weights: list[int]) -> None:
     assert sum(allocate(whole, weights)) == (whole if sum(weights) else 0)

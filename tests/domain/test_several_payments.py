@@ -1,4 +1,4 @@
-"""A term that was paid for in several payments, since print was added to it later: its quotes, and what is left of each."""
+"""Quotes of a term with several payments, because print was added later."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -54,8 +54,8 @@ def parts(quote: Quote) -> dict[str, int]:
     return {part.payment.id: part.amount for part in quote.parts}
 
 
-@pytest.mark.parametrize("case", [BOTH, OF_PRINT], ids=["the first is asked about", "the later one is"])
-def test_whichever_payment_is_asked_about_the_guarantee_gives_every_payment_of_the_term_back(
+@pytest.mark.parametrize("case", [BOTH, OF_PRINT], ids=["first payment", "later payment"])
+def test_the_guarantee_quote_of_any_payment_covers_all_payments_of_the_term(
     case: RefundContext,
 ) -> None:
     quote = quote_guarantee(case, now=DAY_55, zone=CHICAGO)
@@ -63,38 +63,38 @@ def test_whichever_payment_is_asked_about_the_guarantee_gives_every_payment_of_t
     assert quote.allowed
     assert parts(quote) == {PAYMENT.id: 53_00, PRINT.id: 22_03}
     assert (quote.amount, quote.tax, quote.stops_print) == (75_03, 5_03, True)
-    assert quote.parts[0].payment is case.payment, "the one that was named comes first"
+    assert quote.parts[0].payment is case.payment, "the requested payment comes first"
 
 
-def test_print_that_was_added_on_day_50_does_not_prolong_the_guarantee() -> None:
+def test_print_added_on_day_50_does_not_extend_the_guarantee() -> None:
     refused = quote_guarantee(OF_PRINT, now=DAY_61, zone=CHICAGO).refusal
 
     assert isinstance(refused, GuaranteeExpired)
 
 
-def test_what_went_back_of_one_payment_lessens_that_part_alone() -> None:
+def test_a_refund_of_one_payment_reduces_only_its_own_part() -> None:
     goodwill = replace(REFUND, payment_id=PRINT.id, basis=GOODWILL, amount=20_00, tax=0)
     quote = quote_guarantee(replace(BOTH, refunds=[goodwill]), now=DAY_55, zone=CHICAGO)
 
     assert parts(quote) == {PAYMENT.id: 53_00, PRINT.id: 2_03}
 
 
-def test_one_payment_back_under_the_guarantee_leaves_the_other_and_both_leave_nothing() -> None:
+def test_a_guarantee_refund_of_one_payment_leaves_the_other_refundable() -> None:
     first = replace(REFUND, basis=GUARANTEE)
     second = replace(REFUND, id="rfd_2", payment_id=PRINT.id, basis=GUARANTEE, amount=22_03, tax=1_03)
 
     rest = quote_guarantee(replace(BOTH, refunds=[first]), now=DAY_55, zone=CHICAGO)
     none = quote_guarantee(replace(OF_PRINT, refunds=[first, second]), now=DAY_55, zone=CHICAGO)
 
-    assert rest.allowed, "it is one guarantee of one term"
+    assert rest.allowed, "the guarantee covers the whole term"
     assert parts(rest) == {PRINT.id: 22_03}
     assert isinstance(none.refusal, NothingToRefund)
 
 
-def test_each_payment_counts_for_the_issues_that_it_bought_and_the_term_is_rounded_once() -> None:
+def test_unserved_issues_of_a_term_are_rounded_once_for_all_payments() -> None:
     quote = quote_unserved(BOTH)
 
-    # Served: 53.00 x 11/24 + 22.03 x 9/22 = 24.2916... + 9.0122... = 33.3039..., rounded down: in the reader's favour.
+    # Served: 53.00 x 11/24 + 22.03 x 9/22 = 24.2916... + 9.0122... = 33.3039..., rounded down, in the reader's favor.
     assert quote.amount == 75_03 - 33_30
     assert parts(quote) == {PAYMENT.id: 53_00 - 24_29, PRINT.id: 22_03 - 9_01}
     assert quote.progress == IssueProgress(bought=24, served=11)
@@ -102,18 +102,20 @@ def test_each_payment_counts_for_the_issues_that_it_bought_and_the_term_is_round
     assert quote_unserved(OF_PRINT).progress == IssueProgress(bought=22, served=9)
 
 
-def test_more_than_its_worth_back_of_one_payment_lessens_what_the_other_gives() -> None:
+def test_an_excess_refund_of_one_payment_reduces_the_other_part() -> None:
     generous = replace(REFUND, payment_id=PRINT.id, basis=GOODWILL, amount=20_00, tax=0)
     quote = quote_unserved(replace(BOTH, refunds=[generous]))
 
     assert parts(quote) == {PAYMENT.id: 75_03 - 33_30 - 20_00}
 
 
-def test_once_all_is_served_nothing_is_unserved_of_any_payment() -> None:
+def test_a_fully_served_term_has_no_unserved_amount() -> None:
     case = replace(BOTH, progress={PAYMENT.id: IssueProgress(24, 24), PRINT.id: IssueProgress(22, 22)})
 
     assert isinstance(quote_unserved(case).refusal, NothingUnserved)
-    assert quote_goodwill(replace(OF_PRINT, progress=case.progress)).amount == 22_03, "goodwill asks for no issues"
+    assert quote_goodwill(replace(OF_PRINT, progress=case.progress)).amount == 22_03, (
+        "goodwill does not depend on issues"
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,13 +124,13 @@ def test_once_all_is_served_nothing_is_unserved_of_any_payment() -> None:
         pytest.param(
             {"refunds": [replace(REFUND, payment_id=PRINT.id, status=PROCESSING, amount=1)]},
             RefundInProgress,
-            id="a refund of one is on its way",
+            id="refund in process",
         ),
-        pytest.param({"disputed": frozenset({PRINT.id})}, PaymentDisputed, id="one is disputed"),
-        pytest.param({"payments": [PAYMENT, replace(PRINT, currency="eur")]}, OtherCurrency, id="of other money"),
+        pytest.param({"disputed": frozenset({PRINT.id})}, PaymentDisputed, id="disputed"),
+        pytest.param({"payments": [PAYMENT, replace(PRINT, currency="eur")]}, OtherCurrency, id="other currency"),
     ],
 )
-def test_what_hinders_one_payment_hinders_the_whole_term_and_not_goodwill_of_the_other(
+def test_an_obstacle_of_one_payment_blocks_the_term_but_not_goodwill(
     change: dict[str, object], error: type[Exception]
 ) -> None:
     case = replace(BOTH, **change)  # type: ignore[arg-type]
@@ -138,7 +140,7 @@ def test_what_hinders_one_payment_hinders_the_whole_term_and_not_goodwill_of_the
     assert quote_goodwill(case).allowed
 
 
-def test_a_payment_of_another_term_is_another_matter() -> None:
+def test_payments_of_other_terms_are_independent() -> None:
     case = replace(BOTH, payments=[PAYMENT, PRINT, RENEWAL], terms=[TERM, NEXT_TERM])
     for_next_year = replace(
         PRINT, id="pi_later", invoice_id="in_later", paid_at=NEXT_TERM.starts_at + timedelta(days=9)
@@ -154,7 +156,7 @@ def test_a_payment_of_another_term_is_another_matter() -> None:
         st.tuples(st.booleans(), st.integers(1, 60_00), st.sampled_from(sorted({*COUNTED} - {PROCESSING}))), max_size=6
     ),
 )
-def test_whatever_went_back_no_quote_exceeds_what_is_left_of_any_payment(
+def test_no_quote_exceeds_the_refundable_amount_of_any_payment(
     served: int, given_back: list[tuple[bool, int, str]]
 ) -> None:
     case = replace(

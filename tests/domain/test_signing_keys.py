@@ -1,4 +1,4 @@
-"""Which key signs, which ones are published, and what is taken back."""
+"""Signing keys: which one signs, which are published, and revocations."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ def key(name: str, *, begins: timedelta, ends: timedelta | None = None, withdraw
     return SigningKey(id=name, public={}, signs_from=NOW + begins, signs_until=until, withdrawn_at=at)
 
 
-def test_a_new_key_is_published_before_it_signs_and_an_old_one_until_its_last_token_is_dead() -> None:
+def test_keys_are_published_before_they_sign_and_until_their_tokens_expire() -> None:
     old, new = key("old", begins=-HOUR, ends=HOUR), key("new", begins=HOUR)
 
     assert signer([old, new], now=NOW) == old
@@ -29,14 +29,14 @@ def test_a_new_key_is_published_before_it_signs_and_an_old_one_until_its_last_to
     assert not old.is_published(NOW + HOUR + LONGEST_LIFE + SKEW)
 
 
-def test_a_withdrawn_key_counts_no_more() -> None:
+def test_a_withdrawn_key_is_no_longer_valid() -> None:
     lost = key("lost", begins=-HOUR, withdrawn=True)
 
     assert signer([lost], now=NOW) is None
     assert not lost.is_published(NOW)
 
 
-def test_no_token_may_be_set_to_live_longer_than_keys_are_published() -> None:
+def test_a_token_lifetime_cannot_exceed_the_publication_of_keys() -> None:
     assert settings.LONGEST_LIFE == LONGEST_LIFE
 
 
@@ -45,7 +45,7 @@ spells = st.lists(st.tuples(hours, hours).map(lambda pair: AccessPeriod(min(pair
 
 
 @given(before=spells, after=spells, since=hours, until=hours)
-def test_access_shrinks_when_a_moment_is_lost_and_only_then(
+def test_access_shrinks_only_if_some_time_of_access_is_lost(
     before: list[AccessPeriod], after: list[AccessPeriod], since: datetime, until: datetime
 ) -> None:
     moments = [NOW + n * HOUR for n in range(13) if since <= NOW + n * HOUR < until]

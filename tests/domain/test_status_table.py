@@ -1,4 +1,4 @@
-"""The table of lives: for each cell what it gives and who is told what; what cannot be is reported and not guessed."""
+"""The status table: the access and notices of each cell, and reports of impossible states."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ E, R, N, C, S, P = Circumstance
 TERM_LAPSES = END
 ALLOWED, GRACED, CUT_AT = END + timedelta(days=3), END + timedelta(days=14), END - timedelta(days=100)
 NOTHING = None
-X = "cannot be"
+X = "impossible"
 
 # Until when the archive is open, for each state (rows) and circumstance (columns).
 #                       ended here  refunded  never paid  set aside  ends with it  goes on
@@ -57,20 +57,20 @@ def life(status: str, circumstance: Circumstance) -> tuple[Subscription, list[Te
 
 
 def open_until(held: Subscription, terms: list[Term]) -> object:
-    """Return until when the archive is open, day by day; None: never."""
+    """Return the end of access to the archive, found day by day, or None without access."""
     access = combine_grants(grants_of(held, terms, CATALOGUE, POLICY), [])
     days = [START + timedelta(days=n) for n in range(500)]
     allowed = [day for day in days if decide(access, "archive", CATALOGUE, now=day).allowed]
     return max(spell.until for spell in access.features["archive"]) if allowed else None
 
 
-def test_every_state_and_every_circumstance_has_a_cell() -> None:
+def test_every_state_and_circumstance_has_a_cell() -> None:
     assert set(TABLE) == set(STATES) == set(EXPECTED)
     assert all(list(row) == list(Circumstance) for row in TABLE.values())
 
 
 @pytest.mark.parametrize(("status", "circumstance", "until"), CELLS)
-def test_a_cell_gives_what_the_table_says_or_is_reported(
+def test_a_cell_grants_the_documented_access_or_is_reported(
     status: str, circumstance: Circumstance, until: object
 ) -> None:
     held, terms = life(status, circumstance)
@@ -84,7 +84,7 @@ def test_a_cell_gives_what_the_table_says_or_is_reported(
         paid = [term.ends_at for term in terms if term.refunded_as is None]
         assert standing.access is AccessRule.TERM
         most = min(paid[0], CUT_AT) if paid and status in OVER else paid[0] if paid else None
-        assert open_until(held, terms) == most, "what is paid for, and nothing guessed beyond it"
+        assert open_until(held, terms) == most, "the paid term and nothing beyond"
     else:
         assert standing.anomaly is None
         assert open_until(held, terms) == until
@@ -95,15 +95,15 @@ def test_a_cell_gives_what_the_table_says_or_is_reported(
     [cell for row in TABLE.values() for cell in row.values() if isinstance(cell, Cell)],
     ids=lambda cell: cell.code,
 )
-def test_each_cell_is_told_to_staff_with_its_source(cell: Cell) -> None:
+def test_each_cell_is_shown_to_staff_with_its_source(cell: Cell) -> None:
     assert cell.staff.endswith(".")
     assert cell.source
     assert not cell.reader or cell.reader.endswith(".")
-    assert cell.action is None or cell.reader, "who is to do something is told what"
+    assert cell.action is None or cell.reader, "a reader who must act is told what to do"
 
 
 @pytest.mark.parametrize("circumstance", [c for c in Circumstance if c is not E])
-def test_a_state_that_does_not_exist_yet_gives_what_is_paid_and_is_reported(circumstance: Circumstance) -> None:
+def test_an_unknown_state_grants_paid_terms_and_is_reported(circumstance: Circumstance) -> None:
     held, terms = life("hibernating", circumstance)
 
     assert classify(held, terms).anomaly == (
@@ -115,13 +115,13 @@ def test_a_state_that_does_not_exist_yet_gives_what_is_paid_and_is_reported(circ
 
 
 @pytest.mark.parametrize("status", sorted(OVER))
-def test_over_and_not_since_when_is_reported(status: str) -> None:
+def test_an_ended_subscription_without_an_end_time_is_reported(status: str) -> None:
     held, terms = life(status, N)
 
     assert classify(replace(held, ended_at=None), terms).anomaly is not None
 
 
-def test_a_trial_gives_what_is_digital_and_the_first_payment_after_it_is_waited_for() -> None:
+def test_a_trial_grants_digital_features_until_its_first_payment_is_due() -> None:
     trial_end = START + timedelta(days=30)
     held = replace(SUBSCRIPTION, status="trialing", print_edition=True, trial_end=trial_end)
 
@@ -133,13 +133,13 @@ def test_a_trial_gives_what_is_digital_and_the_first_payment_after_it_is_waited_
     assert reason(held, "archive", 29) == "trial"
     assert reason(held, "print_edition", 29) is None
     assert reason(replace(held, status="active"), "archive", 31) == "renewal_pending"
-    assert reason(replace(held, status="past_due"), "archive", 31) is None, "a grace period follows what was paid"
+    assert reason(replace(held, status="past_due"), "archive", 31) is None, "the grace period follows the paid term"
     assert reason(replace(held, cancel_at=trial_end), "archive", 31) is None
     ended = replace(held, status="canceled", ended_at=START + timedelta(days=10))
     assert (reason(ended, "archive", 9), reason(ended, "archive", 11)) == ("trial", None)
 
 
-def test_who_is_in_dunning_is_told_why_and_until_when() -> None:
+def test_a_reader_in_dunning_sees_the_reason_and_the_end_of_access() -> None:
     held, terms = life("past_due", P)
 
     notice = notice_of(held, terms, POLICY)
@@ -149,9 +149,7 @@ def test_who_is_in_dunning_is_told_why_and_until_when() -> None:
 
 
 @given(st.sampled_from([*STATES, "hibernating"]), st.sampled_from(list(Circumstance)), st.integers(0, 500))
-def test_nothing_is_open_that_nobody_paid_for_beyond_the_stated_grace(
-    status: str, circumstance: Circumstance, day: int
-) -> None:
+def test_unpaid_access_never_exceeds_the_grace_period(status: str, circumstance: Circumstance, day: int) -> None:
     held, terms = life(status, circumstance)
     access = combine_grants(grants_of(held, terms, CATALOGUE, POLICY), [])
     answer = decide(access, "archive", CATALOGUE, now=START + timedelta(days=day))
@@ -161,5 +159,5 @@ def test_nothing_is_open_that_nobody_paid_for_beyond_the_stated_grace(
         assert START + timedelta(days=day) < END + max(POLICY.grace_period, POLICY.renewal_allowance)
 
 
-def test_the_page_of_the_documentation_is_current() -> None:
+def test_the_documentation_page_is_up_to_date() -> None:
     assert (Path(__file__).parents[2] / "docs/concepts/subscription-states.md").read_text() == page(), "make reference"

@@ -1,4 +1,4 @@
-"""Terms and payments, out of what Stripe says."""
+"""Terms and payments derived from Stripe's state."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,19 +53,19 @@ SEEN = StripeSubscriptionState(
 @pytest.mark.parametrize(
     ("invoice", "opens"),
     [
-        pytest.param(INVOICE, True, id="the first, paid"),
-        pytest.param(replace(INVOICE, billing_reason="subscription_cycle"), True, id="a renewal, paid"),
-        pytest.param(replace(INVOICE, total=0, tax=0, payments=()), True, id="made free by a promotion"),
-        pytest.param(replace(INVOICE, status="open"), False, id="not paid yet"),
+        pytest.param(INVOICE, True, id="first invoice"),
+        pytest.param(replace(INVOICE, billing_reason="subscription_cycle"), True, id="renewal"),
+        pytest.param(replace(INVOICE, total=0, tax=0, payments=()), True, id="free by promotion code"),
+        pytest.param(replace(INVOICE, status="open"), False, id="not paid"),
         pytest.param(replace(INVOICE, status="void"), False, id="voided"),
-        pytest.param(replace(INVOICE, status="uncollectible"), False, id="given up"),
-        pytest.param(replace(INVOICE, billing_reason="subscription_update"), False, id="print paid for later"),
-        pytest.param(replace(INVOICE, billing_reason="manual"), False, id="made by hand"),
-        pytest.param(replace(INVOICE, trial=True), False, id="a trial's"),
-        pytest.param(replace(INVOICE, plan=None), False, id="of something else"),
+        pytest.param(replace(INVOICE, status="uncollectible"), False, id="uncollectible"),
+        pytest.param(replace(INVOICE, billing_reason="subscription_update"), False, id="print added later"),
+        pytest.param(replace(INVOICE, billing_reason="manual"), False, id="manual invoice"),
+        pytest.param(replace(INVOICE, trial=True), False, id="trial"),
+        pytest.param(replace(INVOICE, plan=None), False, id="other products"),
     ],
 )
-def test_which_invoice_opens_a_term(invoice: StripeInvoiceState, *, opens: bool) -> None:
+def test_only_some_paid_invoices_open_a_term(invoice: StripeInvoiceState, *, opens: bool) -> None:
     assert bool(terms_of(replace(SEEN, invoices=(invoice,)), CATALOGUE)) is opens
 
 
@@ -77,7 +77,7 @@ def test_a_term_owes_the_plans_issues_for_the_invoices_period() -> None:
     assert (term.starts_at, term.ends_at, term.issues_owed, term.print_edition) == (START, END, 24, True)
 
 
-def test_an_invoices_tax_is_shared_among_its_payments_without_losing_a_cent() -> None:
+def test_an_invoices_tax_is_split_among_its_payments_exactly() -> None:
     parts = tuple(
         StripeInvoicePayment(id=f"pi_{i}", amount=amount, paid_at=START)
         for i, amount in enumerate((17_67, 17_67, 17_66))
@@ -88,15 +88,15 @@ def test_an_invoices_tax_is_shared_among_its_payments_without_losing_a_cent() ->
     assert sum(payment.tax for payment in shared) == 4_00
 
 
-def test_the_digital_items_period_is_the_subscriptions() -> None:
+def test_a_subscription_has_the_period_of_its_digital_item() -> None:
     assert replace(SEEN, items=(PRINT, DIGITAL)).period == (START, END)
 
 
-def test_a_subscription_of_nothing_of_ours_is_not_ours() -> None:
+def test_a_subscription_without_our_products_is_foreign() -> None:
     with pytest.raises(ForeignStripeObject):
         _ = replace(SEEN, items=(FOREIGN,)).plan
 
 
-def test_two_plans_in_one_subscription_are_not_guessed_at() -> None:
+def test_two_plans_in_one_subscription_are_reported() -> None:
     with pytest.raises(ForeignStripeObject):
         _ = replace(SEEN, items=(DIGITAL, replace(DIGITAL, plan="monthly"))).plan

@@ -1,4 +1,4 @@
-"""From state to state: each road that Stripe knows, and no other. A move without a road is reported and not guessed."""
+"""Transitions between states: those that Stripe allows, and reports of all others."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ CELLS = [
 ]
 
 
-def test_every_state_has_its_steps() -> None:
+def test_every_state_has_transitions() -> None:
     assert list(TRANSITIONS) == list(STATES) == list(EXPECTED)
 
 
 @pytest.mark.parametrize(("before", "after", "kind"), CELLS)
-def test_a_move_has_its_road_or_is_reported_and_not_guessed(before: str, after: str, kind: str) -> None:
+def test_an_impossible_transition_is_reported(before: str, after: str, kind: str) -> None:
     step = TRANSITIONS[before].get(after)
     why = unreachable_reason(before, after)
 
@@ -63,22 +63,20 @@ def test_a_move_has_its_road_or_is_reported_and_not_guessed(before: str, after: 
         assert standing.anomaly is None or standing.anomaly[0] == "impossible_state"
 
 
-def test_what_lives_again_gives_what_is_paid_for_and_nothing_beyond_it() -> None:
+def test_a_revived_subscription_grants_only_paid_terms() -> None:
     again = replace(SUBSCRIPTION, status="active", came_from="canceled")
 
     assert open_until(again, [TERM]) == END, "and no renewal allowance"
 
 
-def test_it_is_reported_until_it_is_what_it_can_be() -> None:
+def test_an_impossible_state_is_reported_until_it_is_corrected() -> None:
     assert unreachable_origin("canceled", "active", None) == "canceled"
     assert unreachable_origin("active", "active", "canceled") == "canceled"
-    assert unreachable_origin("active", "past_due", "canceled") == "canceled", (
-        "nothing that follows from it is believed either"
-    )
+    assert unreachable_origin("active", "past_due", "canceled") == "canceled", "later states are not trusted either"
     assert unreachable_origin("past_due", "canceled", "canceled") is None
 
 
-def test_of_a_state_that_does_not_exist_yet_anything_may_be_true_but_that_what_is_over_goes_on() -> None:
+def test_an_unknown_state_may_follow_any_state_except_an_ended_one() -> None:
     assert unreachable_origin("active", "hibernating", None) is None
     assert unreachable_origin("hibernating", "incomplete", None) is None
     assert unreachable_origin("canceled", "hibernating", None) == "canceled"

@@ -1,4 +1,4 @@
-"""Stripe is met over HTTP, through the real SDK."""
+"""The gateway calls the local Stripe over HTTP, with the real SDK."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,13 +12,13 @@ from tests.support.timeouts import TIMEOUT
 
 @pytest.fixture
 def key(sandbox: Sandbox) -> str:
-    """An account of one's own."""
+    """Provide the key of a new account."""
     return sandbox.key()
 
 
 @pytest.fixture
 async def gateway(sandbox: Sandbox, key: str) -> AsyncIterator[Gateway]:
-    """A line to that account."""
+    """Provide a gateway to that account."""
     line = Gateway(url=sandbox.url, api_key=key, timeout=timedelta(seconds=TIMEOUT))
     yield line
     await line.close()

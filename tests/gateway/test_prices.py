@@ -1,4 +1,4 @@
-"""Products and prices at Stripe, asked for and made through the real SDK."""
+"""Products and prices at Stripe, read and created with the real SDK."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ PRICE = CreatePrice(
 
 
 async def made(gateway: Gateway, price: CreatePrice = PRICE) -> StripePrice:
-    """Make the product, if it is not there, and the price."""
+    """Create the product, unless it exists, and the price."""
     await prices.create_product(gateway, DIGITAL)
     return await prices.create_price(gateway, price)
 
@@ -41,13 +41,13 @@ async def test_a_product_is_found_by_our_own_id(gateway: Gateway) -> None:
     assert await prices.product(gateway, DIGITAL.id) == DIGITAL
 
 
-async def test_a_product_that_somebody_else_was_quicker_to_make_is_there(gateway: Gateway) -> None:
+async def test_a_product_created_concurrently_is_used(gateway: Gateway) -> None:
     await prices.create_product(gateway, DIGITAL)
     await prices.create_product(gateway, replace(DIGITAL, name="Another"))
     assert await prices.product(gateway, DIGITAL.id) == DIGITAL
 
 
-async def test_a_product_can_be_changed_there_and_back_again(gateway: Gateway) -> None:
+async def test_a_product_can_be_changed_and_restored(gateway: Gateway) -> None:
     await prices.create_product(gateway, DIGITAL)
     for name in ("Another", DIGITAL.name, "Another", DIGITAL.name):
         wanted = replace(DIGITAL, name=name)
@@ -55,12 +55,12 @@ async def test_a_product_can_be_changed_there_and_back_again(gateway: Gateway) -
         assert await prices.product(gateway, DIGITAL.id) == wanted
 
 
-async def test_an_unknown_tax_code_is_refused(gateway: Gateway) -> None:
+async def test_an_unknown_tax_code_is_rejected(gateway: Gateway) -> None:
     with pytest.raises(Gone, match="No such tax code"):
         await prices.create_product(gateway, replace(DIGITAL, tax_code="txcd_00000001"))
 
 
-async def test_a_price_is_made_as_it_was_asked_for(gateway: Gateway) -> None:
+async def test_a_price_is_created_as_requested(gateway: Gateway) -> None:
     price = await made(gateway)
     assert price == StripePrice(
         id=price.id,
@@ -76,7 +76,7 @@ async def test_a_price_is_made_as_it_was_asked_for(gateway: Gateway) -> None:
     assert await prices.of_product(gateway, DIGITAL.id) == [price]
 
 
-async def test_the_same_price_asked_for_again_is_the_same_price(gateway: Gateway) -> None:
+async def test_creating_the_same_price_again_returns_it(gateway: Gateway) -> None:
     assert await made(gateway) == await made(gateway)
     assert len(await prices.of_product(gateway, DIGITAL.id)) == 1
 
@@ -99,7 +99,7 @@ async def test_only_an_active_price_can_be_bought(gateway: Gateway) -> None:
     assert await prices.of_product(gateway, DIGITAL.id) == [replace(price, active=False)]
 
 
-async def test_more_lookup_keys_than_one_call_takes(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+async def test_many_lookup_keys_are_fetched_in_several_calls(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     keys = [f"newsstand_annual_{number}" for number in range(23)]
     for lookup_key in keys:
         await made(gateway, replace(PRICE, lookup_key=lookup_key))
@@ -107,13 +107,13 @@ async def test_more_lookup_keys_than_one_call_takes(gateway: Gateway, sandbox: S
     assert len(sandbox.requests(key, "GET", "/v1/prices")) == 3
 
 
-async def test_a_long_list_is_read_to_its_end(gateway: Gateway) -> None:
+async def test_a_long_list_is_read_completely(gateway: Gateway) -> None:
     for number in range(103):
         await made(gateway, replace(PRICE, lookup_key=f"key_{number}", version=number + 1))
     assert {price.version for price in await prices.of_product(gateway, DIGITAL.id)} == set(range(1, 104))
 
 
-async def test_a_price_made_by_hand_is_read_as_what_it_is(gateway: Gateway) -> None:
+async def test_a_manually_created_price_is_read_correctly(gateway: Gateway) -> None:
     await prices.create_product(gateway, DIGITAL)
     await gateway.sdk.v1.prices.create_async({"product": DIGITAL.id, "currency": "usd", "unit_amount": 500})
     await gateway.sdk.v1.prices.create_async(
@@ -132,7 +132,7 @@ async def test_a_price_made_by_hand_is_read_as_what_it_is(gateway: Gateway) -> N
     }
 
 
-async def test_a_product_made_by_hand_is_not_taken_for_ours(gateway: Gateway) -> None:
+async def test_a_manually_created_product_is_foreign(gateway: Gateway) -> None:
     tote = await gateway.sdk.v1.products.create_async({"name": "Tote bag"})
     assert await prices.product(gateway, tote.id) == StripeProduct(
         id=tote.id, name="Tote bag", tax_code=None, active=True, plan=None, component=None

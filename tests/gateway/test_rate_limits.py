@@ -1,4 +1,4 @@
-"""Which of Stripe's endpoints a request is of: its limits are for each."""
+"""The endpoint of a request, for Stripe's rate limit of each endpoint."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever an event lacks or says wrongly, it is understood, put aside with a reason, or refused: never a fault."""
+"""Incomplete and wrong events are applied, ignored with a reason, or rejected, but never cause an error."""
 
 import json
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def changed(whole: dict[str, Any], path: tuple[str, ...], value: object) -> str:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_each_part_of_each_event_may_be_missing_or_wrong(kind: str) -> None:
+def test_an_incomplete_or_wrong_event_never_causes_an_error(kind: str) -> None:
     whole = event(kind)
     right = translate.refetch_request(json.dumps(whole))
     assert (right.key is not None) == (kind in TYPES_WITH_EFFECT)
@@ -77,7 +77,7 @@ def assert_can_be_kept(refetch: RefetchRequest) -> None:
     assert refetch.livemode in (None, True, False)
 
 
-def test_metadata_that_names_our_ids_changes_nothing_of_what_is_looked_at() -> None:
+def test_metadata_with_our_ids_does_not_change_what_is_fetched() -> None:
     whole = event("refund.created")
     whole["data"]["object"]["metadata"] = {"newsstand_refund": "rfd_of_another", "newsstand_subscriber": "rdr_2"}
     assert translate.refetch_request(json.dumps(whole)).key == "payment:pi_1"

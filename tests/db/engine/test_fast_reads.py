@@ -1,4 +1,4 @@
-"""What is read straight of the driver is what a session reads."""
+"""Fast reads through the driver return what a session reads."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ Ask = Callable[[Reads], Awaitable[object]]
 
 @pytest.fixture
 async def reading(database: str) -> AsyncIterator[FastReads]:
-    """Somewhere to read of, with one of everything."""
+    """Provide a database with one row of each kind."""
     owner = await asyncpg.connect(database)
     await owner.execute(ROWS)
     await owner.close()
@@ -63,7 +63,7 @@ async def reading(database: str) -> AsyncIterator[FastReads]:
     await pool.close()
 
 
-async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: FastReads, sessions: Sessions) -> None:
+async def test_fast_reads_and_sessions_return_the_same_page(reading: FastReads, sessions: Sessions) -> None:
     asked: list[Ask] = [
         lambda read: subscribers.by_id(read, "rdr_1"),
         lambda read: subscribers.search(read, "marl", after=None, limit=5),
@@ -87,14 +87,14 @@ async def test_each_part_of_a_page_is_the_same_read_in_either_way(reading: FastR
         assert straight, number
 
 
-async def test_a_reader_of_whom_nothing_is_kept_has_empty_parts(reading: FastReads) -> None:
+async def test_a_reader_without_rows_has_empty_parts(reading: FastReads) -> None:
     assert await subscribers.by_id(reading, "rdr_made_up") is None
     assert await subscriptions.terms_by_subscription(reading, "rdr_made_up") == {}
     assert await inbox.list_by_keys(reading, []) == []
     assert await sign_outs.last(reading, "nobody") is None
 
 
-async def test_reading_survives_a_restart_of_the_server_whenever_it_asks(reading: FastReads, database: str) -> None:
+async def test_fast_reads_survive_a_restart_of_the_server(reading: FastReads, database: str) -> None:
     other = await asyncpg.connect(database)
     for _ in range(OFTEN):
         assert await subscribers.by_id(reading, "rdr_1") is not None
@@ -102,9 +102,7 @@ async def test_reading_survives_a_restart_of_the_server_whenever_it_asks(reading
     await other.close()
 
 
-async def test_a_transaction_whose_connection_ends_is_told_that_and_the_next_one_is_not(
-    sessions: Sessions, database: str
-) -> None:
+async def test_only_the_transaction_of_a_closed_connection_fails(sessions: Sessions, database: str) -> None:
     other = await asyncpg.connect(database)
 
     async def ends() -> None:

@@ -1,4 +1,4 @@
-"""Due work: claimed once, given back, tried again, never for ever."""
+"""Leases of due work: claimed once, released, and retried a limited number of times."""
 
 import asyncio
 from datetime import timedelta
@@ -23,7 +23,7 @@ async def claim(sessions: Sessions, owner: str, *, limit: int = 100, lease: time
         return await leases.claim(session, "events", owner=owner, lease=lease, limit=limit, may_crash=True)
 
 
-async def test_all_due_rows_of_a_key_are_claimed_together_and_the_try_is_counted(sessions: Sessions) -> None:
+async def test_all_due_rows_of_a_key_are_claimed_together(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1", times=3)
 
     (claimed,) = await claim(sessions, "anna")
@@ -31,7 +31,7 @@ async def test_all_due_rows_of_a_key_are_claimed_together_and_the_try_is_counted
     assert (claimed.key, len(claimed.ids), claimed.attempts) == ("subscription:sub_1", 3, 1)
 
 
-async def test_one_worker_at_a_time_works_for_a_key(sessions: Sessions) -> None:
+async def test_a_key_is_leased_to_one_worker_at_a_time(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await claim(sessions, "anna")
     await refetch(sessions, "subscription:sub_1")
@@ -39,7 +39,7 @@ async def test_one_worker_at_a_time_works_for_a_key(sessions: Sessions) -> None:
     assert await claim(sessions, "bert") == []
 
 
-async def test_many_workers_at_once_share_the_keys_without_overlap(sessions: Sessions) -> None:
+async def test_concurrent_workers_claim_different_keys(sessions: Sessions) -> None:
     for number in range(20):
         await refetch(sessions, f"subscription:sub_{number}")
 
@@ -49,7 +49,7 @@ async def test_many_workers_at_once_share_the_keys_without_overlap(sessions: Ses
     assert len(keys) == len(set(keys))
 
 
-async def test_a_dead_workers_work_is_free_when_its_lease_ends(sessions: Sessions) -> None:
+async def test_the_work_of_a_dead_worker_is_free_when_its_lease_expires(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await claim(sessions, "anna", lease=timedelta(milliseconds=1))
 
@@ -58,10 +58,10 @@ async def test_a_dead_workers_work_is_free_when_its_lease_ends(sessions: Session
     assert claimed.attempts == 2
 
 
-async def test_what_kills_its_worker_again_and_again_moves_away_from_its_neighbours(sessions: Sessions) -> None:
+async def test_work_that_kills_its_workers_is_retried_at_different_times(sessions: Sessions) -> None:
     for number in range(20):
         await refetch(sessions, f"subscription:sub_{number}")
-    for _ in range(6):  # each time the worker dies with all it has claimed
+    for _ in range(6):  # each time the worker dies with all its claimed work
         await claim(sessions, "anna", lease=timedelta(milliseconds=1))
         async with sessions.begin() as session:
             await session.execute(text("UPDATE events SET attempts = attempts + 1, due_at = now()"))
@@ -69,10 +69,10 @@ async def test_what_kills_its_worker_again_and_again_moves_away_from_its_neighbo
 
     async with sessions.begin() as session:
         waits = (await session.scalars(text("SELECT extract(epoch FROM due_at - now()) FROM events ORDER BY 1"))).all()
-    assert waits[-1] - waits[0] > 60, "they come back apart, the most of them before the one that kills"
+    assert waits[-1] - waits[0] > 60, "the work is retried at different times, most of it before the fatal one"
 
 
-async def test_a_renewed_lease_holds(sessions: Sessions) -> None:
+async def test_a_renewed_lease_does_not_expire(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await claim(sessions, "anna", lease=timedelta(milliseconds=200))
     async with sessions.begin() as session:
@@ -82,7 +82,7 @@ async def test_a_renewed_lease_holds(sessions: Sessions) -> None:
     assert await claim(sessions, "bert") == []
 
 
-async def test_a_lease_that_is_not_in_hand_is_not_renewed(sessions: Sessions) -> None:
+async def test_renewing_one_lease_does_not_renew_another(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await claim(sessions, "anna", lease=timedelta(milliseconds=1))
     async with sessions.begin() as session:
@@ -91,7 +91,7 @@ async def test_a_lease_that_is_not_in_hand_is_not_renewed(sessions: Sessions) ->
     assert len(await claim(sessions, "bert")) == 1
 
 
-async def test_a_lease_is_given_back_by_its_owner_alone(sessions: Sessions) -> None:
+async def test_only_the_owner_can_release_a_lease(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await claim(sessions, "anna")
     async with sessions.begin() as session:
@@ -104,24 +104,24 @@ async def test_a_lease_is_given_back_by_its_owner_alone(sessions: Sessions) -> N
     assert len(await claim(sessions, "bert")) == 1
 
 
-async def test_what_is_put_back_is_not_due_until_its_pause_is_over(sessions: Sessions) -> None:
+async def test_postponed_work_is_not_due_before_its_delay_ends(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     (claimed,) = await claim(sessions, "anna")
     async with sessions.begin() as session:
-        await leases.reschedule(session, "events", claimed.ids, attempts=1, error="Stripe was away")
+        await leases.reschedule(session, "events", claimed.ids, attempts=1, error="Stripe was down")
         await leases.release(session, claimed.key, owner="anna")
 
     assert await claim(sessions, "anna") == []
 
 
-async def test_a_request_and_a_worker_do_not_work_for_the_same_key(sessions: Sessions) -> None:
+async def test_a_request_and_a_worker_cannot_lease_the_same_key(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         assert await leases.take(session, "payment:pi_1", owner="request", lease=LEASE)
     async with sessions.begin() as session:
         assert not await leases.take(session, "payment:pi_1", owner="worker", lease=LEASE)
 
 
-async def test_only_what_was_read_before_the_fetch_is_closed(sessions: Sessions) -> None:
+async def test_only_events_read_before_the_fetch_are_closed(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     (claimed,) = await claim(sessions, "anna")
     await refetch(sessions, "subscription:sub_1")
@@ -133,7 +133,7 @@ async def test_only_what_was_read_before_the_fetch_is_closed(sessions: Sessions)
     assert set(later.ids).isdisjoint(claimed.ids)
 
 
-async def test_events_are_dead_after_the_last_try_and_visible(sessions: Sessions) -> None:
+async def test_an_event_is_dead_after_the_last_attempt(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     for _ in range(3):
         (claimed,) = await claim(sessions, "anna")
@@ -164,7 +164,7 @@ async def claim_events(sessions: Sessions, owner: str) -> dict[str, tuple[str, .
         return {one.key: one.ids for one in await inbox.claim(session, owner=owner, lease=LEASE, limit=100)}
 
 
-async def test_a_payments_event_joins_those_of_the_subscription_whose_invoice_it_is_of(sessions: Sessions) -> None:
+async def test_a_payment_event_gets_the_key_of_its_subscription(sessions: Sessions) -> None:
     await told(sessions, "evt_1", "in_1", "subscription:sub_1")
     await told(sessions, "evt_2", "inpay_1", "invoice:in_1")
     await told(sessions, "evt_3", "inpay_9", "invoice:in_9")
@@ -173,11 +173,11 @@ async def test_a_payments_event_joins_those_of_the_subscription_whose_invoice_it
 
     assert {key: set(ids) for key, ids in claimed.items()} == {
         "subscription:sub_1": {"evt_1", "evt_2"},
-        "invoice:in_9": {"evt_3"},  # nothing tells whose it is: Stripe has to be asked
+        "invoice:in_9": {"evt_3"},  # its subscription is unknown, so Stripe must be called
     }
 
 
-async def test_a_payments_event_that_comes_while_its_subscription_is_looked_at_waits_for_the_next_look(
+async def test_a_payment_event_during_a_fetch_waits_for_the_next_fetch(
     sessions: Sessions,
 ) -> None:
     await told(sessions, "evt_1", "in_1", "subscription:sub_1")
@@ -192,7 +192,7 @@ async def test_a_payments_event_that_comes_while_its_subscription_is_looked_at_w
     assert await claim_events(sessions, "bert") == {"subscription:sub_1": ("evt_2",)}
 
 
-async def test_what_is_claimed_carries_the_version_that_fences_its_save(sessions: Sessions) -> None:
+async def test_claimed_work_has_the_version_of_its_subscription(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     await refetch(sessions, "payment:pi_1")
     async with sessions.begin() as session:
@@ -201,7 +201,7 @@ async def test_what_is_claimed_carries_the_version_that_fences_its_save(sessions
     assert {one.key: one.version for one in claimed} == {"subscription:sub_1": 0, "payment:pi_1": None}
 
 
-async def test_closing_many_keys_at_once_closes_what_failed_before_of_each_and_nothing_later(
+async def test_closing_many_keys_closes_only_their_earlier_events(
     sessions: Sessions,
 ) -> None:
     for number in (1, 2):

@@ -1,4 +1,4 @@
-"""Stripe's limits: so many calls for all processes together, and a share kept for those that somebody waits for."""
+"""Stripe's rate limits, shared by all processes, with a share reserved for interactive calls."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ async def pools(database: str) -> "AsyncIterator[list[asyncpg.Pool[asyncpg.Recor
         await pool.close()
 
 
-async def test_processes_together_get_no_more_calls_than_one_would(
+async def test_all_processes_together_stay_within_one_rate_limit(
     pools: "list[asyncpg.Pool[asyncpg.Record]]",
 ) -> None:
     began = time.monotonic()
@@ -39,10 +39,10 @@ async def test_processes_together_get_no_more_calls_than_one_would(
     of_a, of_b = sum(shares[0::3]), sum(shares[1::3]) + sum(shares[2::3])
     assert of_a + of_b <= 30 + 60 * took
     assert max(of_a, of_b) <= 20 + 40 * took
-    assert min(of_a, of_b) > 0, "nobody is starved"
+    assert min(of_a, of_b) > 0, "each process gets some calls"
 
 
-async def test_the_backlog_leaves_a_share_for_those_who_wait(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:
+async def test_background_calls_leave_a_share_for_interactive_ones(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:
     ours, theirs = (RateBuckets(pool, overall=100, each=10) for pool in pools[:2])
 
     backlog = await ours.take("GET a", 100, urgent=False)
@@ -54,7 +54,7 @@ async def test_the_backlog_leaves_a_share_for_those_who_wait(pools: "list[asyncp
     assert more.calls or timedelta(0) < more.wait <= timedelta(seconds=0.1)
 
 
-async def test_all_wait_when_stripe_says_so(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:
+async def test_all_processes_wait_after_a_429_of_stripe(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:
     ours, theirs = (RateBuckets(pool, overall=100, each=50) for pool in pools[:2])
     await ours.close("GET a", timedelta(seconds=30))
 
