@@ -196,7 +196,7 @@ def _held(seen: Overview, index: int) -> ReaderSubscriptionOut:
         cancel_at=held.cancel_at,
         ended_at=held.access_ended_at or held.ended_at,
         ended_by=held.ended_by,
-        standing=classify(held, terms).told,
+        standing=classify(held, terms).staff_summary,
         terms=[
             PaidTermOut(
                 invoice=term.invoice_id,

@@ -1,9 +1,9 @@
 """
-The life of a subscription: for each state that Stripe can put one in, and each circumstance of it, one answer.
+The status table: one cell for each Stripe status of a subscription and each circumstance.
 
-A cell says what access it gives, what the reader is told and what staff are told. A cell that cannot be says why; if one is
-met all the same it is reported and not guessed: what is paid for stays, and nothing beyond it is given.
-`docs/concepts/subscription-states.md` is made from this table (``make reference``).
+A cell says what access it gives, and what the reader and staff see. An impossible cell says why. If it occurs anyway, it is
+reported: paid terms keep their access, and nothing beyond them is granted. ``docs/concepts/subscription-states.md`` is
+generated from this table (``make reference``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,41 +19,41 @@ from app.domain.transitions import STATUSES as LIFECYCLE
 
 
 class AccessRule(Enum):
-    """What a cell gives, beside what a trial does."""
+    """The access that a cell gives, in addition to a trial's."""
 
-    NOTHING = "nothing"
-    TERM = "what is paid for, to its end"
-    ALLOWANCE = "what is paid for, and the renewal allowance after it"
-    GRACE = "what is paid for, and the grace period after it"
-    CUT = "what is paid for, to the moment of the end"
+    NOTHING = "none"
+    TERM = "until the end of the paid term"
+    ALLOWANCE = "paid term plus renewal allowance"
+    GRACE = "paid term plus grace period"
+    CUT = "until the subscription ended"
 
 
 class Circumstance(Enum):
     """What else is true of a subscription. The first that applies counts, in this order."""
 
-    ENDED_HERE = "ended by us"
-    REFUNDED = "its newest term given back"
-    NEVER_PAID = "no term paid yet"
+    ENDED_HERE = "ended by Newsstand"
+    REFUNDED = "newest term refunded"
+    NEVER_PAID = "no paid term"
     NOT_COLLECTED = "collection paused"
-    ENDS = "ends with what is paid"
-    PAID = "goes on"
+    ENDS = "ends with the paid term"
+    PAID = "paid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """The answer of one cell."""
+    """What applies in one cell."""
 
     access: AccessRule
     code: str  # stable, for programs
-    reader: str = ""  # what the reader is told; empty: nothing out of the ordinary
-    staff: str
-    action: str | None = None  # what would mend it: update_payment_method, confirm_payment or resume
+    reader: str = ""  # the notice for the reader; empty: none
+    staff: str  # the description for staff
+    action: str | None = None  # what the reader can do: update_payment_method, confirm_payment or resume
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImpossibleState:
-    """A cell that cannot be, and why. Met all the same, it gives what is paid for and nothing beyond."""
+    """An impossible cell, and why. If it occurs anyway, paid terms keep their access and nothing beyond them is granted."""
 
     why: str
     code: str = "impossible_state"
@@ -62,18 +62,18 @@ class ImpossibleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What the reader is told out of the ordinary. ``until``: how long they can read on, as things stand."""
+    """A notice for the reader. ``until`` is when their access ends, if nothing changes."""
 
     code: str
     text: str
     until: datetime | None
     action: str | None
-    pay_url: str | None = None  # where the reader can pay, or confirm what their bank asks about
+    pay_url: str | None = None  # where the reader can pay, or confirm the payment with their bank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """Where a subscription stands: its cell, or what is out of order with it."""
+    """The cell of a subscription."""
 
     status: str
     circumstance: Circumstance
@@ -81,100 +81,100 @@ class Classification:
 
     @property
     def access(self) -> AccessRule:
-        """What it gives."""
+        """The access that the cell gives."""
         return self.cell.access
 
     @property
-    def told(self) -> str:
-        """What staff are told."""
-        return self.cell.staff if isinstance(self.cell, Cell) else f"Out of order: {self.cell.why}."
+    def staff_summary(self) -> str:
+        """The description for staff."""
+        return self.cell.staff if isinstance(self.cell, Cell) else f"Impossible state: {self.cell.why}."
 
     @property
     def anomaly(self) -> tuple[str, str] | None:
-        """What staff have to look at: a code, and why. None: it is as it can be."""
+        """The code and the reason of an impossible state, which staff must check; None if the state is possible."""
         if isinstance(self.cell, Cell):
             return None
         return self.cell.code, f"{self.status}, {self.circumstance.value}: {self.cell.why}"
 
 
-MENDED_BY_PAYING = frozenset({"update_payment_method", "confirm_payment"})
+FIXED_BY_PAYING = frozenset({"update_payment_method", "confirm_payment"})
 COLLECTION = f"{DOCS}/billing/subscriptions/pause-payment"
-# Newsstand's own rules (rules.md), by what they are about.
-PAYERS, REFUNDS, CANCELLING = "a payer is not locked out", "a refunded term is over", "cancel anytime"
+# Newsstand's own rules (rules.md), by subject.
+PAYERS, REFUNDS, CANCELLING = "paying readers keep access", "a refunded term is over", "cancel anytime"
 
 STATES: Mapping[str, str] = {
-    "incomplete": "The first invoice is not paid: the card was declined, or its bank wants 3-D Secure.",
-    "incomplete_expired": "The first invoice was not paid within 23 hours. Stripe voids it; the subscription is over.",
-    "trialing": "A trial: nothing is charged before its end. A billing date that was moved by hand is one, too.",
-    "active": "Paid, or about to be: Stripe charges a renewal an hour after the period has turned.",
-    "past_due": "A renewal failed and is tried again.",
-    "unpaid": "All tries failed, and the account is set to keep such a subscription without collecting.",
-    "paused": "Paused itself: no invoice is made and no period turns until it is resumed.",
-    "canceled": "Over, whoever ended it. Nothing leads back.",
+    "incomplete": "The first invoice is not paid: the card was declined, or the bank requires 3-D Secure.",
+    "incomplete_expired": "The first invoice was not paid within 23 hours. Stripe voided it and ended the subscription.",
+    "trialing": "On a trial: nothing is charged before it ends. A billing date moved manually also counts as a trial.",
+    "active": "Paid, or about to be: Stripe charges a renewal an hour after the new period starts.",
+    "past_due": "A renewal payment failed, and Stripe retries it.",
+    "unpaid": "All retries failed, and the Stripe account is set to keep such subscriptions without collecting.",
+    "paused": "The subscription itself is paused: no invoices and no new periods until it is resumed.",
+    "canceled": "The subscription has ended. This is final.",
 }
 
-_FIRST_IS_OPEN = ImpossibleState("nothing of it can be paid while its first invoice is open")
-_REFUND_ENDS = ImpossibleState("the transaction that records such a refund ends the subscription as well")
-_EXPIRED = ImpossibleState("one that was never paid has no paid term")
-_OVER = ImpossibleState("what is over is no longer scheduled to end")
+_FIRST_IS_OPEN = ImpossibleState("nothing can be paid while the first invoice is open")
+_REFUND_ENDS = ImpossibleState("the transaction that records such a refund also ends the subscription")
+_EXPIRED = ImpossibleState("a subscription that was never paid has no paid term")
+_OVER = ImpossibleState("an ended subscription is not scheduled to end")
 _CLOSING = Cell(
     access=AccessRule.CUT,
     code="ended",
     reader="Your subscription has ended.",
-    staff="Ended by us; Stripe is being told, until it has cancelled, voided what is open and deleted what is pending.",
+    staff="Ended by Newsstand. Canceling it at Stripe: its open invoices are voided and its pending items deleted.",
     source=f"{CANCELLING}; {CANCEL}",
 )
 _ENDED = Cell(
     access=AccessRule.CUT,
     code="ended",
     reader="Your subscription has ended.",
-    staff="Over at Stripe. What was open is voided, what was pending deleted, what is paid after it goes back.",
+    staff="Canceled at Stripe. Open invoices are voided, pending items are deleted, and later payments are refunded.",
     source=f"{CANCEL}; {CANCELLING}; {REFUNDS}",
 )
 _NEVER = Cell(
     access=AccessRule.NOTHING,
     code="never_paid",
-    reader="Your payment never arrived, so the subscription has not begun.",
-    staff="Over before it was ever paid.",
+    reader="We didn't receive your payment, so your subscription didn't start.",
+    staff="Ended without ever being paid.",
     source=LIFECYCLE,
 )
-_DYING = Cell(
+_PAST_DUE = Cell(
     access=AccessRule.GRACE,
     code="payment_failed",
-    reader="Your renewal could not be charged. You can read on for now while it is tried again; please look at your card.",
-    staff="The renewal failed; Stripe tries again, and the grace period runs from the end of what is paid.",
+    reader="We couldn't charge your renewal. You keep access while we try again. Please update your card.",
+    staff="The renewal payment failed. Stripe retries it, and the grace period starts at the end of the paid term.",
     action="update_payment_method",
     source=f"{DUNNING}; {PAYERS}",
 )
-_GAVE_UP = Cell(
+_UNPAID = Cell(
     access=AccessRule.TERM,
     code="unpaid",
-    reader="Your renewal could not be charged, and is no longer tried. Please look after your card.",
-    staff="All tries failed, and the grace period with them. Nothing is collected until somebody pays the open invoice.",
+    reader="We couldn't charge your renewal, and we've stopped trying. Please update your card.",
+    staff="All retries failed and the grace period is over. Nothing is collected until the open invoice is paid.",
     action="update_payment_method",
     source=LIFECYCLE,
 )
-_RESTS = Cell(
+_PAUSED = Cell(
     access=AccessRule.TERM,
     code="paused",
-    reader="Your subscription is paused. What you have paid for stays open to its end.",
-    staff="Paused itself. What is paid for stays open, though Stripe may credit the rest of it; nothing follows it. "
-    "Resumed, a new period begins and is charged.",
+    reader="Your subscription is paused. You keep access until the end of the period you paid for.",
+    staff="The subscription itself is paused. Access continues until the end of the paid term, even if Stripe credits the "
+    "rest of it. Resuming starts and charges a new period.",
     action="resume",
     source=PAUSE,
 )
-_SET_ASIDE = Cell(
+_COLLECTION_PAUSED = Cell(
     access=AccessRule.TERM,
     code="collection_paused",
-    reader="Payments of your subscription are paused. What you have paid for stays open to its end.",
-    staff="Collection is paused: periods turn and their invoices are set aside, so nothing follows what is paid.",
+    reader="Payments for your subscription are paused. You keep access until the end of the period you paid for.",
+    staff="Payment collection is paused: new periods start, but their invoices are not collected and open no term.",
     source=COLLECTION,
 )
-_LEAVES = Cell(
+_ENDS = Cell(
     access=AccessRule.TERM,
     code="ends",
-    reader="Your subscription ends with what is paid, or earlier where you chose so. You can take that back until then.",
-    staff="Scheduled to end, in one of Stripe's three forms. Ended within a period, it gives back nothing by itself.",
+    reader="Your subscription is scheduled to end. You can resume it until then.",
+    staff="Scheduled to end. If it ends within a period, nothing is refunded automatically.",
     action="resume",
     source=f"{CANCEL}; {CANCELLING}",
 )
@@ -187,8 +187,8 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
         _N: Cell(
             access=AccessRule.NOTHING,
             code="payment_incomplete",
-            reader="Your payment is not complete. Your bank may want you to confirm it; it lapses after 23 hours.",
-            staff="The first invoice is open: declined, or waiting for 3-D Secure. Stripe gives it up after 23 hours.",
+            reader="Your payment is incomplete. Your bank may require you to confirm it. It expires after 23 hours.",
+            staff="The first invoice is open: the payment was declined or requires 3-D Secure. It expires after 23 hours.",
             action="confirm_payment",
             source=LIFECYCLE,
         ),
@@ -203,16 +203,16 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
         _N: Cell(
             access=AccessRule.ALLOWANCE,
             code="trial",
-            reader="You are reading on trial; the first payment follows when it ends.",
-            staff="A trial: it gives what is digital until its end and owes no issues. Nothing is paid yet.",
+            reader="You're on a trial. Your first payment is due when it ends.",
+            staff="On a trial: digital access until it ends, and no issues owed. Nothing is paid yet.",
             source=TRIALS,
         ),
-        _C: _SET_ASIDE,
-        _S: _LEAVES,
+        _C: _COLLECTION_PAUSED,
+        _S: _ENDS,
         _P: Cell(
             access=AccessRule.ALLOWANCE,
             code="billing_moved",
-            staff="Paid before, and its next billing date was moved by a trial: what is digital stays open until then.",
+            staff="Paid before. A trial moved the next billing date, and digital access continues until then.",
             source=TRIALS,
         ),
     },
@@ -222,17 +222,17 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
         _N: Cell(
             access=AccessRule.ALLOWANCE,
             code="payment_incomplete",
-            reader="Your first payment has not arrived yet.",
-            staff="Active at Stripe, and no invoice that opens a term is paid: its trial has just ended, which the renewal "
-            "allowance follows; or it is billed by mail, or collection is paused, and it gives nothing.",
+            reader="We haven't received your first payment yet.",
+            staff="Active at Stripe, but no term is paid. If its trial has just ended, the renewal allowance applies. If it "
+            "is billed by mail or its collection is paused, it gives no access.",
             source=LIFECYCLE,
         ),
-        _C: _SET_ASIDE,
-        _S: _LEAVES,
+        _C: _COLLECTION_PAUSED,
+        _S: _ENDS,
         _P: Cell(
             access=AccessRule.ALLOWANCE,
             code="active",
-            staff="Renews at the end of its period. Stripe charges an hour later and its events may come days later still.",
+            staff="Renews at the end of its period. Stripe charges an hour later, and its events may arrive days later.",
             source=f"{LIFECYCLE}; {PAYERS}",
         ),
     },
@@ -242,14 +242,14 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
         _N: Cell(
             access=AccessRule.NOTHING,
             code="payment_failed",
-            reader="Your first payment could not be charged. Please look after your card.",
-            staff="The first payment failed, after a trial say: a grace period follows only what was paid.",
+            reader="We couldn't charge your first payment. Please update your card.",
+            staff="The first payment failed, for example after a trial. Only a paid term is followed by a grace period.",
             action="update_payment_method",
             source=DUNNING,
         ),
-        _C: _DYING,
-        _S: _DYING,
-        _P: _DYING,
+        _C: _PAST_DUE,
+        _S: _PAST_DUE,
+        _P: _PAST_DUE,
     },
     "unpaid": {
         _E: _CLOSING,
@@ -257,14 +257,14 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
         _N: Cell(
             access=AccessRule.NOTHING,
             code="unpaid",
-            reader="Your payment could not be charged. Please look after your card.",
-            staff="Never paid, and no longer tried.",
+            reader="We couldn't charge your payment. Please update your card.",
+            staff="Never paid, and no longer retried.",
             action="update_payment_method",
             source=LIFECYCLE,
         ),
-        _C: _GAVE_UP,
-        _S: _GAVE_UP,
-        _P: _GAVE_UP,
+        _C: _UNPAID,
+        _S: _UNPAID,
+        _P: _UNPAID,
     },
     "paused": {
         _E: _CLOSING,
@@ -272,14 +272,14 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
         _N: Cell(
             access=AccessRule.NOTHING,
             code="paused",
-            reader="Your trial has ended and there is no card to charge. Add one to go on.",
-            staff="Paused at the end of a trial, for want of a card.",
+            reader="Your trial has ended, and we have no card to charge. Add a card to continue.",
+            staff="Paused at the end of a trial, because there is no card.",
             action="update_payment_method",
             source=TRIALS,
         ),
-        _C: _RESTS,
-        _S: _RESTS,
-        _P: _RESTS,
+        _C: _PAUSED,
+        _S: _PAUSED,
+        _P: _PAUSED,
     },
     "canceled": {
         _E: _ENDED,
@@ -287,7 +287,7 @@ TABLE: Mapping[str, Mapping[Circumstance, Cell | ImpossibleState]] = {
             access=AccessRule.CUT,
             code="refunded",
             reader="Your subscription was refunded and has ended.",
-            staff="Over, and its newest term was given back: it is never granted again.",
+            staff="Ended, and the newest term was refunded. It is never granted again.",
             source=REFUNDS,
         ),
         _N: _NEVER,
@@ -316,26 +316,25 @@ def circumstance_of(subscription: Subscription, terms: Sequence[Term]) -> Circum
 
 def classify(subscription: Subscription, terms: Sequence[Term]) -> Classification:
     """
-    Return where a subscription stands.
+    Return the cell of a subscription.
 
-    A state that this release does not know is no cell, nor is one that nothing leads to from where it was: it gives what is
-    paid for, and is reported.
+    A status that this release doesn't know, or one that can't follow the previous status, counts as an impossible state.
     """
     circumstance = circumstance_of(subscription, terms)
     before = subscription.came_from
-    if before is not None and (no_road := unreachable_reason(before, subscription.status)) is not None:
-        cell: Cell | ImpossibleState = ImpossibleState(f"it was {before} before, and {no_road}", "impossible_move")
+    if before is not None and (why := unreachable_reason(before, subscription.status)) is not None:
+        cell: Cell | ImpossibleState = ImpossibleState(f"it was {before} before, and {why}", "impossible_move")
     elif subscription.status in OVER and subscription.ended_at is None and subscription.access_ended_at is None:
-        cell = ImpossibleState("Stripe says that it is over, and not since when")
+        cell = ImpossibleState("Stripe says that it has ended, but not when")
     elif subscription.status not in TABLE:
-        cell = ImpossibleState("this release knows no such state", "unknown_state")
+        cell = ImpossibleState("this release doesn't know the status", "unknown_state")
     else:
         cell = TABLE[subscription.status][circumstance]
     return Classification(status=subscription.status, circumstance=circumstance, cell=cell)
 
 
 def notice_of(subscription: Subscription, terms: Sequence[Term], policy: AccessPolicy) -> Notice | None:
-    """Return what a subscription's reader has to be told; None: it goes on as it should."""
+    """Return the notice for a subscription's reader; None if there is nothing to report."""
     cell = classify(subscription, terms).cell
     if isinstance(cell, ImpossibleState) or not cell.reader:
         return None
@@ -348,5 +347,5 @@ def notice_of(subscription: Subscription, terms: Sequence[Term], policy: AccessP
     ]
     if until is not None and ends and cell.access is not AccessRule.GRACE:
         until = min([until, *ends])
-    pay_url = subscription.pay_url if cell.action in MENDED_BY_PAYING else None
+    pay_url = subscription.pay_url if cell.action in FIXED_BY_PAYING else None
     return Notice(code=cell.code, text=cell.reader, until=until, action=cell.action, pay_url=pay_url)

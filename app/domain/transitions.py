@@ -1,8 +1,9 @@
 """
-From which state Stripe can bring a subscription to which.
+The transitions between the statuses of a Stripe subscription.
 
-We look at it now and then, so that several steps may lie between two looks: what counts is whether any road leads there. A
-move that no road leads to is reported and not guessed: see :func:`app.domain.status_table.classify`.
+A subscription is fetched now and then, so several transitions may happen between two fetches. What counts is whether any
+sequence of them leads to the new status. If none does, the change is reported: see
+:func:`app.domain.status_table.classify`.
 """
 
 from collections.abc import Mapping
@@ -19,16 +20,16 @@ PAUSE = f"{DOCS}/billing/subscriptions/pause"
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What brings a subscription from one state into the next."""
+    """What takes a subscription from one status to another."""
 
     what: str
     source: str
 
 
-_CANCELLED = Transition("it is cancelled, by whoever may", CANCEL)
-_MOVED = Transition("its next billing date is moved by a trial", TRIALS)
-_PAUSED = Transition("it is paused itself", PAUSE)
-_PAID = Transition("what it owes is paid", STATUSES)
+_CANCELLED = Transition("it is canceled", CANCEL)
+_MOVED = Transition("a trial moves its next billing date", TRIALS)
+_PAUSED = Transition("it is paused", PAUSE)
+_PAID = Transition("the open invoice is paid", STATUSES)
 
 TRANSITIONS: Mapping[str, Mapping[str, Transition]] = {
     "incomplete": {
@@ -38,7 +39,7 @@ TRANSITIONS: Mapping[str, Mapping[str, Transition]] = {
     },
     "incomplete_expired": {},
     "trialing": {
-        "active": Transition("the trial ends, and its first invoice is drawn up", TRIALS),
+        "active": Transition("the trial ends, and the first invoice is created", TRIALS),
         "past_due": Transition("the trial ends, and the first payment fails", TRIALS),
         "paused": Transition("the trial ends, and there is no card", TRIALS),
         "canceled": _CANCELLED,
@@ -52,20 +53,20 @@ TRANSITIONS: Mapping[str, Mapping[str, Transition]] = {
     "past_due": {
         "active": _PAID,
         "trialing": _MOVED,
-        "unpaid": Transition("all tries failed, and the account keeps such a subscription", RETRIES),
-        "canceled": Transition("all tries failed, or it is cancelled", RETRIES),
+        "unpaid": Transition("all retries failed, and the account keeps such subscriptions", RETRIES),
+        "canceled": Transition("all retries failed, or it is canceled", RETRIES),
     },
     "unpaid": {"active": _PAID, "trialing": _MOVED, "canceled": _CANCELLED},
     "paused": {"active": Transition("it is resumed", PAUSE), "canceled": _CANCELLED},
     "canceled": {},
 }
-ENDED_IS_FINAL = "what is over stays over: whoever comes back has a new subscription"
-ALREADY_COMPLETE = "only the first invoice leaves it incomplete, and that was decided already"
+ENDED_IS_FINAL = "an ended subscription can't restart"
+ALREADY_COMPLETE = "only a subscription whose first invoice is unpaid is incomplete"
 
 
 @cache
 def reachable_from(state: str) -> frozenset[str]:
-    """Return every state that a road of one step or more leads to."""
+    """Return every status that can be reached by one or more transitions."""
     found: set[str] = set()
     coming = list(TRANSITIONS[state])
     while coming:
@@ -78,9 +79,9 @@ def reachable_from(state: str) -> frozenset[str]:
 
 def unreachable_reason(before: str, after: str) -> str | None:
     """
-    Return why no road leads from one state to another; None: one does, or it stayed.
+    Return why one status can't follow another; None if it can, or if they are the same.
 
-    Of a state that this release does not know anything may be true, but that something leads on from what is over.
+    A status that this release doesn't know may follow any other, except the final ones.
     """
     if before == after or before not in TRANSITIONS:
         return None
@@ -93,9 +94,9 @@ def unreachable_reason(before: str, after: str) -> str | None:
 
 def unreachable_origin(before: str, after: str, last_believed: str | None) -> str | None:
     """
-    Return the state that no road leads on from, to be remembered with the new one; None: all is as it can be.
+    Return the status that the new one can't follow, to be stored with it; None if the transition is possible.
 
-    :param last_believed: what was remembered so far. What follows is held against that, until it can be.
+    :param last_believed: the status stored so far. Later ones are compared with it until one of them is possible.
     """
     origin = last_believed or before
     return origin if unreachable_reason(origin, after) is not None else None

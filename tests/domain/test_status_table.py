@@ -23,7 +23,7 @@ NOTHING = None
 X = "impossible"
 
 # Until when the archive is open, for each state (rows) and circumstance (columns).
-#                       ended here  refunded  never paid  set aside  ends with it  goes on
+#                       ended here  refunded  never paid  paused     ends          paid
 EXPECTED = {
     "incomplete":         (NOTHING, X,        NOTHING,    X,         X,            X),
     "incomplete_expired": (NOTHING, X,        NOTHING,    X,         X,            X),
@@ -108,7 +108,7 @@ def test_an_unknown_state_grants_paid_terms_and_is_reported(circumstance: Circum
 
     assert classify(held, terms).anomaly == (
         "unknown_state",
-        f"hibernating, {circumstance.value}: this release knows no such state",
+        f"hibernating, {circumstance.value}: this release doesn't know the status",
     )
     assert open_until(held, terms) == (END if circumstance not in {N, R} else None)
     assert notice_of(held, terms, POLICY) is None

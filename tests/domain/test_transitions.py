@@ -56,7 +56,7 @@ def test_an_impossible_transition_is_reported(before: str, after: str, kind: str
     if kind == ".":
         assert standing.anomaly == (
             "impossible_move",
-            f"{after}, goes on: it was {before} before, and {why}",
+            f"{after}, paid: it was {before} before, and {why}",
         )
         assert standing.access is AccessRule.TERM
     else:

@@ -329,7 +329,7 @@ async def test_an_unknown_status_or_event_type_is_stored_and_shown(shop: Shop) -
     await shop.wait_until_idle()
 
     held = await only_subscription(shop, ada)
-    assert (held["status"], held["standing"].partition(":")[0]) == ("hibernating", "Out of order")
+    assert (held["status"], held["standing"].partition(":")[0]) == ("hibernating", "Impossible state")
     assert await anomalies(shop) == {stripe_id: {"unknown_state"}}
     assert await shop.may_read(ada), "the paid term stays"
     assert (await shop.stripe_get("/v1/refunds"))["data"] == []
@@ -357,7 +357,7 @@ async def test_a_revived_subscription_is_reported_and_grants_only_paid_terms(sho
     held = await only_subscription(shop, ada)
     assert (held["status"], held["standing"]) == (
         "active",
-        "Out of order: it was canceled before, and what is over stays over: whoever comes back has a new subscription.",
+        "Impossible state: it was canceled before, and an ended subscription can't restart.",
     )
     answer = await shop.check(ada)
     assert (answer["reason"], answer["until"]) == ("paid_term", "2027-03-01T18:00:00Z")
