@@ -192,7 +192,7 @@ def test_the_diff_and_push_commands_report_changes(newsstand: Newsstand) -> None
     second = newsstand("push")
     assert (second.returncode, second.stdout) == (0, "Nothing to do: Stripe matches the catalogue.\n")
     same = newsstand("diff")
-    assert (same.returncode, same.stdout) == (0, "Stripe has what the catalogue says.\n")
+    assert (same.returncode, same.stdout) == (0, "Stripe matches the catalogue.\n")
     assert first.stderr == second.stderr == differs.stderr == same.stderr == ""
 
 
