@@ -90,14 +90,14 @@ def event_handlers(
     :param fetched: the subscription's state, if it was fetched since.
     """
     return {
-        events.SUBSCRIPTION: partial(subscriptions.sync, ctx, now=now, version=version, fetched=fetched),
-        events.INVOICE: partial(subscriptions.redirect_invoice, ctx),
-        events.CREDITED: partial(subscriptions.sync_credited_invoice, ctx, now=now),
-        events.PAYMENT: partial(payments.sync, ctx, now=now),
-        events.DISPUTE: partial(payments.record_unrelated_dispute, ctx, now=now),
-        events.DUPLICATES: partial(duplicates.resolve, ctx, now=now),
-        events.CHECKOUT: partial(checkout.sync, ctx),
-        events.CUSTOMER: partial(customers.sync, ctx),
+        events.RefetchKind.SUBSCRIPTION: partial(subscriptions.sync, ctx, now=now, version=version, fetched=fetched),
+        events.RefetchKind.INVOICE: partial(subscriptions.redirect_invoice, ctx),
+        events.RefetchKind.CREDITED_INVOICE: partial(subscriptions.sync_credited_invoice, ctx, now=now),
+        events.RefetchKind.PAYMENT: partial(payments.sync, ctx, now=now),
+        events.RefetchKind.DISPUTE: partial(payments.record_unrelated_dispute, ctx, now=now),
+        events.RefetchKind.DUPLICATES: partial(duplicates.resolve, ctx, now=now),
+        events.RefetchKind.CHECKOUT: partial(checkout.sync, ctx),
+        events.RefetchKind.CUSTOMER: partial(customers.sync, ctx),
     }
 
 

@@ -13,14 +13,14 @@ import asyncpg
 from app.db import issues
 from app.db.engine.session import make_engine, make_sessions
 from app.domain.calendar_files import plan_year
-from app.domain.entitlements import ENDED, PAID_TERM, RENEWAL_PENDING
+from app.domain.entitlements import AccessReason
 from app.domain.plans import PRINT_FEATURE, Plan
 
 _START_DATE = "LATERAL (SELECT timestamptz '2026-02-01' + n % 90 * interval '1 day' AS at) d"
 _READERS = f"generate_series(0, $1::bigint - 1) n, {_START_DATE}"
 _SPELLS = f"""
 (SELECT jsonb_object_agg(feature, jsonb_build_array(jsonb_build_array(
-    extract(epoch FROM at)::bigint, extract(epoch FROM at + interval '1 year')::bigint, '{PAID_TERM}')))
+    extract(epoch FROM at)::bigint, extract(epoch FROM at + interval '1 year')::bigint, '{AccessReason.PAID_TERM}')))
  FROM unnest($2::text[]) feature)
 """
 _SUBSCRIPTIONS = (
@@ -54,11 +54,11 @@ _SUBSCRIPTIONS = (
 _GRANTS = (
     f"""
     INSERT INTO grants (id, subscriber_id, subscription_id, source, features)
-    SELECT 'grt_in_' || n, 'rdr_' || n, 'scr_' || n, '{PAID_TERM}', {_SPELLS} FROM {_READERS}
+    SELECT 'grt_in_' || n, 'rdr_' || n, 'scr_' || n, '{AccessReason.PAID_TERM}', {_SPELLS} FROM {_READERS}
     """,
     f"""
     INSERT INTO entitlements (sub, subscriber_id, version, access)
-    SELECT 'user-' || n, 'rdr_' || n, 1, jsonb_build_object('otherwise', '{ENDED}', 'features', {_SPELLS}) FROM {_READERS}
+    SELECT 'user-' || n, 'rdr_' || n, 1, jsonb_build_object('otherwise', '{AccessReason.ENDED}', 'features', {_SPELLS}) FROM {_READERS}
     """,
 )
 _REFUNDS = (
@@ -84,16 +84,16 @@ SELECT 'rdr_' || n, {_SUB}, 'reader-' || n || '@example.com' FROM generate_serie
 """
 _ENTITLEMENTS = f"""
 INSERT INTO entitlements (sub, subscriber_id, version, access)
-SELECT {_SUB}, 'rdr_' || n, 2, jsonb_build_object('otherwise', '{ENDED}', 'features', (
+SELECT {_SUB}, 'rdr_' || n, 2, jsonb_build_object('otherwise', '{AccessReason.ENDED}', 'features', (
     SELECT jsonb_object_agg(feature, spells) FROM unnest($2::text[]) feature
     WHERE n % 3 = 0 OR feature <> '{PRINT_FEATURE}'
 ))
 FROM generate_series(0, $1::bigint - 1) n,
 LATERAL (SELECT extract(epoch FROM now())::bigint - 31536000 - 3600 * (n % 8000 + 1) AS begun) b,
 LATERAL (SELECT jsonb_build_array(
-    jsonb_build_array(begun, begun + 31536000, '{PAID_TERM}', 'grt_in_1R' || n),
-    jsonb_build_array(begun + 31536000, begun + 63072000, '{PAID_TERM}', 'grt_in_2R' || n),
-    jsonb_build_array(begun + 63072000, begun + 63331200, '{RENEWAL_PENDING}', 'grt_in_2R' || n)
+    jsonb_build_array(begun, begun + 31536000, '{AccessReason.PAID_TERM}', 'grt_in_1R' || n),
+    jsonb_build_array(begun + 31536000, begun + 63072000, '{AccessReason.PAID_TERM}', 'grt_in_2R' || n),
+    jsonb_build_array(begun + 63072000, begun + 63331200, '{AccessReason.RENEWAL_PENDING}', 'grt_in_2R' || n)
 ) AS spells) s
 """
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from app.context import Context
 from app.db.models import Base
-from app.domain.events import DISPUTE, DUPLICATES, FAMILIES
+from app.domain.events import FAMILIES, RefetchKind
 from app.jobs import ROW_JOBS, event_handlers
 
 
@@ -19,4 +19,4 @@ def test_every_kind_of_object_in_an_event_has_a_handler() -> None:
     handlers = event_handlers(cast("Context", None), now=datetime(2026, 3, 1, tzinfo=UTC))
 
     kinds = {family.kind for family in FAMILIES.values() if family.kind is not None}
-    assert kinds | {DISPUTE, DUPLICATES} == set(handlers)
+    assert kinds | {RefetchKind.DISPUTE, RefetchKind.DUPLICATES} == set(handlers)

@@ -13,7 +13,7 @@ from app.db import payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.cancellations import payable_invoices, refunds_due
-from app.domain.refunds import PAID_AFTER_END, RefundInProgress
+from app.domain.refunds import RefundBasis, RefundInProgress
 from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 
@@ -31,7 +31,7 @@ async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, 
     subscription = await subscriptions.by_id(session, subscription_id)
     if subscription is None:
         return False
-    ended_at_stripe = by == PAID_AFTER_END and subscription.status in OVER
+    ended_at_stripe = by == RefundBasis.PAID_AFTER_END and subscription.status in OVER
     is_new = not ended_at_stripe and await subscriptions.order_end(session, subscription.id, by=by, now=now)
     subscription = await subscriptions.by_id(session, subscription.id) or subscription
     subscriber = await subscribers.by_id(session, subscription.subscriber_id)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from app.db import comps, grants, issues, revocations, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.entitlements import ENDED, Grant, combine_grants, is_reduced
+from app.domain.entitlements import AccessReason, Grant, combine_grants, is_reduced
 from app.domain.grants import denial_reason_of, grants_of
 from app.domain.issues import schedule_terms
 from app.domain.rules import Rules
@@ -97,7 +97,7 @@ async def _lapses(
 ) -> list[str]:
     """Return the reason that each subscription gives when it grants nothing."""
     if not all_subscriptions and await comps.of_subscriber(session, subscriber_id):
-        return [ENDED]  # they had complimentary access
+        return [AccessReason.ENDED]  # they had complimentary access
     return [
         denial_reason_of(
             one, known_terms[one.id] if one.id in known_terms else await subscriptions.terms_of(session, one.id)

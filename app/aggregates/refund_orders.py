@@ -10,7 +10,7 @@ from datetime import datetime
 from app.db import audit, refunds
 from app.db.engine import leases
 from app.db.engine.session import Session, new_id
-from app.domain.refunds import AWAITING, PROCESSING, WITHDRAWN, Refund, RefundInProgress, refundable_amount, tax_part
+from app.domain.refunds import Refund, RefundInProgress, RefundStatus, refundable_amount, tax_part
 from app.domain.subscriptions import Payment
 
 ACTOR = "policy"
@@ -37,7 +37,7 @@ async def refund(
     :raises RefundInProgress: another refund of the payment is in progress; try again when it is resolved.
     """
     existing = await refunds.of_payment(session, payment.id)
-    decided = [r for r in existing if r.status != AWAITING]
+    decided = [r for r in existing if r.status != RefundStatus.AWAITING_APPROVAL]
     left = refundable_amount(payment, decided) if amount is None else min(refundable_amount(payment, decided), amount)
     if left <= 0:
         return None
@@ -58,7 +58,7 @@ async def refund(
         reason=reason,
         note=None,
         requested_by=ACTOR,
-        status=PROCESSING,
+        status=RefundStatus.PROCESSING,
         created_at=now,
     )
     await _insert(session, ordered)
@@ -86,9 +86,9 @@ async def withdraw_requests(
     """Withdraw refunds that await approval, because the payments are refunded on another basis."""
     for payment_id in payment_ids:
         for waiting in await refunds.of_payment(session, payment_id):
-            if waiting.status != AWAITING:
+            if waiting.status != RefundStatus.AWAITING_APPROVAL:
                 continue
-            await refunds.settle_decision(session, waiting.id, WITHDRAWN, by=by, now=now)
+            await refunds.settle_decision(session, waiting.id, RefundStatus.WITHDRAWN, by=by, now=now)
             await audit.record(
                 session,
                 actor=by,
@@ -96,6 +96,6 @@ async def withdraw_requests(
                 object_id=waiting.id,
                 subscriber_id=waiting.subscriber_id,
                 reason=reason,
-                before={"status": AWAITING},
-                after={"status": WITHDRAWN},
+                before={"status": RefundStatus.AWAITING_APPROVAL},
+                after={"status": RefundStatus.WITHDRAWN},
             )

@@ -12,23 +12,22 @@ from app.aggregates import cancellations, grants
 from app.db import audit, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
-from app.domain.disputes import REFUND_FAILED, RESTORE, STAYS_ENDED, policy_at
+from app.domain.disputes import PolicyAction, policy_at
 from app.domain.quotes import term_of
+from app.domain.reasons import RestorationReason
 from app.domain.refunds import (
-    CANCELED,
     CONFIRMED,
-    DASHBOARD,
-    FAILED,
-    GUARANTEE,
-    PROCESSING,
-    UNSERVED,
     Refund,
+    RefundBasis,
+    RefundStatus,
     StripeRefundState,
     ending_basis,
 )
 from app.domain.rules import Rules
 
-RESTORABLE = frozenset({GUARANTEE, DASHBOARD, UNSERVED})  # bases on which the refunded payment had bought a term
+RESTORABLE = frozenset(
+    {RefundBasis.GUARANTEE, RefundBasis.DASHBOARD, RefundBasis.UNSERVED_ISSUES}
+)  # bases on which the refunded payment had bought a term
 
 log = structlog.get_logger()
 
@@ -45,7 +44,7 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
         await refunds.set_status(
             session, refund.id, state.status, seen=(state.id, state.created_at), failure_reason=state.failure_reason
         )
-        if before.status in CONFIRMED and state.status in {FAILED, CANCELED}:
+        if before.status in CONFIRMED and state.status in {RefundStatus.FAILED, RefundStatus.CANCELED}:
             await _record_failure(session, rules, before, state)
     if state.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
         ended = await _end(session, rules, refund, now=now)
@@ -56,7 +55,7 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
             object_id=refund.id,
             subscriber_id=refund.subscriber_id,
             reason=refund.reason,
-            before={"status": PROCESSING},
+            before={"status": RefundStatus.PROCESSING},
             after={"status": state.status, "stripe_refund": state.id, "amount": state.amount, "ended": ended},
         )
         await refunds.make_due(session, refund.id)  # for the credit note, and until the status is final
@@ -90,7 +89,7 @@ async def _record_failure(session: Session, rules: Rules, refund: Refund, state:
     """
     log.error("refund_failed_later", refund=refund.id, reason=state.failure_reason)
     policy = policy_at(rules.catalogue.disputes, refund.created_at).failed_refund
-    restored = policy == RESTORE and refund.basis in RESTORABLE
+    restored = policy == PolicyAction.RESTORE and refund.basis in RESTORABLE
     if restored:
         await _restore(session, rules, refund)
     await audit.record(
@@ -101,7 +100,7 @@ async def _record_failure(session: Session, rules: Rules, refund: Refund, state:
         subscriber_id=refund.subscriber_id,
         reason=state.failure_reason,
         before={"status": refund.status},
-        after={"status": state.status, "access": RESTORE if restored else STAYS_ENDED},
+        after={"status": state.status, "access": PolicyAction.RESTORE if restored else PolicyAction.STAYS_ENDED},
     )
 
 
@@ -111,7 +110,7 @@ async def _restore(session: Session, rules: Rules, refund: Refund) -> None:
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
         return
-    await subscriptions.restore_term(session, payment.invoice_id, REFUND_FAILED)
+    await subscriptions.restore_term(session, payment.invoice_id, RestorationReason.REFUND_FAILED)
     subscription = await subscriptions.by_id(session, owner[1])
     subscriber = await subscribers.by_id(session, owner[0])
     if subscription is not None and subscriber is not None:

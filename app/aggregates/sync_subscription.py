@@ -17,7 +17,7 @@ from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import UNKNOWN_CUSTOMER
 from app.domain.anomalies import item_anomalies as anomalies_of_items
-from app.domain.events import CUSTOMER, DUPLICATES
+from app.domain.events import RefetchKind
 from app.domain.rules import Rules
 from app.domain.status_table import classify
 from app.domain.subscriptions import (
@@ -129,7 +129,7 @@ async def save(
     await cancellations.follow(session, subscription, fetched, now=now)
     all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:
-        await inbox.request_refetch(session, f"{DUPLICATES}:{subscriber.id}", why="double")
+        await inbox.request_refetch(session, f"{RefetchKind.DUPLICATES}:{subscriber.id}", why="double")
     terms = await grants.derive(session, rules, subscriber, subscription, now=now, all_subscriptions=all_subscriptions)
     anomaly = classify(subscription, terms).anomaly
     found = dict([anomaly]) if anomaly else {}
@@ -154,7 +154,7 @@ async def _lock_owner(session: Session, fetched: StripeSubscriptionState) -> Sub
             await subscribers.set_customer(session, named.id, fetched.customer_id)
             owner = await subscribers.lock_customer(session, fetched.customer_id)
             # The customer may have been deleted meanwhile.
-            await inbox.request_refetch(session, f"{CUSTOMER}:{fetched.customer_id}", why="adopted")
+            await inbox.request_refetch(session, f"{RefetchKind.CUSTOMER}:{fetched.customer_id}", why="adopted")
     if owner is None:
         raise UnknownCustomer(f"The customer {fetched.customer_id} is not one of our subscribers")
     return owner

@@ -11,8 +11,8 @@ from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.audit import join_reason
-from app.domain.cancellations import CancelReason, ResumeReason
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
+from app.domain.reasons import CancelReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancellations, support
 from app.services.support import SubscriptionWithSubscriber

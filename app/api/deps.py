@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 from app.api.auth import Authenticator
 from app.context import Context
-from app.domain.callers import ADMIN, CIRCULATION, READ_ENTITLEMENTS, SUPERVISOR, SUPPORT, Reader, ServerKey
+from app.domain.callers import ApiScope, Reader, Role, ServerKey
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
 from app.services.signing_keys import Signer
@@ -92,10 +92,10 @@ def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
 
 
 # The scopes only document, for OpenAPI, which role or API key scope an operation requires.
-SupportAgent = Annotated[Reader, Security(person_with(SUPPORT), scopes=[SUPPORT])]
-Supervisor = Annotated[Reader, Security(person_with(SUPERVISOR), scopes=[SUPERVISOR])]
-Circulation = Annotated[Reader, Security(person_with(CIRCULATION), scopes=[CIRCULATION])]
-Admin = Annotated[Reader, Security(person_with(ADMIN), scopes=[ADMIN])]
+SupportAgent = Annotated[Reader, Security(person_with(Role.SUPPORT), scopes=[Role.SUPPORT])]
+Supervisor = Annotated[Reader, Security(person_with(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
+Circulation = Annotated[Reader, Security(person_with(Role.CIRCULATION), scopes=[Role.CIRCULATION])]
+Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
 
 
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
@@ -107,7 +107,9 @@ def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
     return server
 
 
-EntitlementReader = Annotated[ServerKey, Security(server_with(READ_ENTITLEMENTS), scopes=[READ_ENTITLEMENTS])]
+EntitlementReader = Annotated[
+    ServerKey, Security(server_with(ApiScope.READ_ENTITLEMENTS), scopes=[ApiScope.READ_ENTITLEMENTS])
+]
 
 
 async def _idempotency_key(

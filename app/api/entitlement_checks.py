@@ -18,7 +18,7 @@ from app.api.asgi import JsonEndpoint, json_content, operation, read_body
 from app.api.deps import api_state
 from app.api.models import ApiModel
 from app.api.problems import MalformedBody, ValidationFailed
-from app.domain.callers import LONGEST_SUB, READ_ENTITLEMENTS, NotAllowed, NotAuthenticated
+from app.domain.callers import LONGEST_SUB, ApiScope, NotAllowed, NotAuthenticated
 from app.domain.entitlements import Decision
 from app.domain.errors import DatabaseUnavailable
 from app.domain.plans import UnknownFeature
@@ -76,7 +76,7 @@ class CheckManyOut(ApiModel):
 async def check(request: HTTPConnection, receive: Receive) -> bytes:
     """Check one reader and one feature."""
     api = api_state(request)
-    await api.authenticator.server(request, READ_ENTITLEMENTS)
+    await api.authenticator.server(request, ApiScope.READ_ENTITLEMENTS)
     body = _parse(await read_body(receive), {"subscriber", "feature"}, subscriber=LONGEST_SUB, feature=LONGEST_FEATURE)
     if EARLIER_ERROR in request.scope:
         raise request.scope[EARLIER_ERROR]
@@ -87,7 +87,7 @@ async def check(request: HTTPConnection, receive: Receive) -> bytes:
 async def check_many(request: HTTPConnection, receive: Receive) -> bytes:
     """Check several readers and one feature."""
     api = api_state(request)
-    await api.authenticator.server(request, READ_ENTITLEMENTS)
+    await api.authenticator.server(request, ApiScope.READ_ENTITLEMENTS)
     body = _parse(await read_body(receive), {"subscribers", "feature"}, feature=LONGEST_FEATURE)
     subs: object = body.get("subscribers")
     valid = isinstance(subs, list) and 0 < len(subs) <= MAX_SUBSCRIBERS and all(fits(sub, LONGEST_SUB) for sub in subs)
@@ -161,7 +161,7 @@ def _operation(
         description=f"{description} A reader without a subscription is denied, which is not an error.",
         operationId=operation_id,
         tags=["entitlements"],
-        security=[{"server": [READ_ENTITLEMENTS]}],
+        security=[{"server": [ApiScope.READ_ENTITLEMENTS]}],
         requestBody={"required": True, "content": json_content(request)},
         response=response,
         response_description="The decision" if request is CheckIn else "The decisions",

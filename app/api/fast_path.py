@@ -20,7 +20,7 @@ from app.api.asgi import JSON_TYPE, receive_again, send_response
 from app.api.deps import ApiState
 from app.api.entitlement_checks import EARLIER_ERROR
 from app.api.middleware import REQUEST_ID, REQUESTS, SANE_ID, SECONDS, SLOW
-from app.domain.callers import LONGEST_SUB, READ_ENTITLEMENTS
+from app.domain.callers import LONGEST_SUB, ApiScope
 from app.domain.errors import DatabaseUnavailable
 from app.services.entitlements import CachedDecision
 
@@ -84,7 +84,7 @@ class _Check(_Route):
         started = time.perf_counter()
         if scope["method"] != self._method or scope["query_string"]:
             return receive
-        if self._auth.cached_server(scope["headers"], READ_ENTITLEMENTS) is None:
+        if self._auth.cached_server(scope["headers"], ApiScope.READ_ENTITLEMENTS) is None:
             return receive
         message = await receive()
         body = message.get("body", b"")

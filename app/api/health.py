@@ -21,7 +21,7 @@ from app.api.openapi import Described
 from app.context import Context
 from app.db import attention, health
 from app.domain.errors import DatabaseUnavailable
-from app.domain.events import DEAD
+from app.domain.events import EventState
 
 PATIENCE = timedelta(seconds=3)  # time-out for the database
 
@@ -102,7 +102,7 @@ async def _look(ctx: Context) -> ReadinessOut:
             status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing"
         )
     age = seen.oldest_unapplied or timedelta(0)
-    degraded = age > ctx.settings.degraded_after or seen.events[DEAD] > 0
+    degraded = age > ctx.settings.degraded_after or seen.events[EventState.DEAD] > 0
     return ReadinessOut(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
 
 

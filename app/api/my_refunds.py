@@ -10,14 +10,14 @@ from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.api.refunds import PROCESSING_ANSWER, MoneyIn, QuoteOut, RefundResultOut, give_back
 from app.domain.money import Money, OtherCurrency
+from app.domain.reasons import RefundReason
 from app.domain.refunds import (
-    GUARANTEE,
     GuaranteeExpired,
     GuaranteeUsed,
     NothingToRefund,
     PaymentDisputed,
     QuoteChanged,
-    Reason,
+    RefundBasis,
     RefundInProgress,
 )
 from app.domain.subscriptions import NoSubscription
@@ -77,8 +77,8 @@ async def issue_my_refund(
     payment, _ = await quotes.guarantee_of(ctx, reader.sub, now=now)
     wanted = RefundRequest(
         payment_id=payment,
-        basis=GUARANTEE,
-        reason=Reason.REQUESTED_BY_READER,
+        basis=RefundBasis.GUARANTEE,
+        reason=RefundReason.REQUESTED_BY_READER,
         note=None,
         expected=Money(body.expected_amount.amount, body.expected_amount.currency),
     )

@@ -17,10 +17,8 @@ from app.db.engine.session import new_id
 from app.domain.errors import NotFound
 from app.domain.money import Money, OtherCurrency
 from app.domain.quotes import Quote
+from app.domain.reasons import RefundReason
 from app.domain.refunds import (
-    AWAITING,
-    GOODWILL,
-    PROCESSING,
     GuaranteeExpired,
     GuaranteeUsed,
     NoCalendar,
@@ -30,9 +28,10 @@ from app.domain.refunds import (
     PaidByCredit,
     PaymentDisputed,
     QuoteChanged,
-    Reason,
     Refund,
+    RefundBasis,
     RefundInProgress,
+    RefundStatus,
     RefundTooLarge,
 )
 from app.services import idempotency, quotes, refunds
@@ -61,17 +60,19 @@ class RefundIn(ApiModel):
     model_config = ConfigDict(extra="forbid")
 
     payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE] = Field(examples=["pi_123"])
-    basis: Literal["guarantee", "unserved_issues", "goodwill"] = Field(examples=["guarantee"])
+    basis: Literal[RefundBasis.GUARANTEE, RefundBasis.UNSERVED_ISSUES, RefundBasis.GOODWILL] = Field(
+        examples=["guarantee"]
+    )
     amount: MoneyIn | None = Field(default=None, description="Required for `goodwill`, not allowed otherwise.")
-    reason: Reason = Field(description="`other` requires a note.", examples=["requested_by_reader"])
+    reason: RefundReason = Field(description="`other` requires a note.", examples=["requested_by_reader"])
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
     expected_amount: MoneyIn
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.basis == GOODWILL) != (self.amount is not None):
+        if (self.basis == RefundBasis.GOODWILL) != (self.amount is not None):
             raise ValueError("`amount` is required for goodwill and not allowed otherwise")
-        if self.reason == Reason.OTHER and not self.note:
+        if self.reason == RefundReason.OTHER and not self.note:
             raise ValueError("the reason `other` requires a note")
         return self
 
@@ -225,7 +226,7 @@ class RefundResultOut(RefundOut):
 
 def answered(act: Sequence[Refund]) -> tuple[int, dict[str, Any]]:
     """Return the status and the body: 202 while approval or Stripe's answer is outstanding."""
-    unanswered = any(refund.status in {PROCESSING, AWAITING} for refund in act)
+    unanswered = any(refund.status in {RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL} for refund in act)
     return (202 if unanswered else 201), RefundResultOut.all_of(act).model_dump(mode="json")
 
 
@@ -243,7 +244,8 @@ async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> 
     found = await quotes.of_payment(ctx, payment_id, now=now)
     limits = ctx.rules.catalogue.policies.goodwill_limits(now.astimezone(ctx.rules.zone).date())
     shown = [
-        QuoteOut.of(one, alone=limits.alone.get(one.currency, 0) if one.basis == GOODWILL else None) for one in found
+        QuoteOut.of(one, alone=limits.alone.get(one.currency, 0) if one.basis == RefundBasis.GOODWILL else None)
+        for one in found
     ]
     return QuotesOut(payment=payment_id, quotes=shown)
 

@@ -13,14 +13,14 @@ from app.cli.startup import command_settings, open_database, operator
 from app.cli.times import TIME_FORMATS, parse_time
 from app.clock import SystemClock
 from app.db.events import StoredEvent
-from app.domain.events import REPLAYABLE, STATES, Selection
+from app.domain.events import REPLAYABLE, EventState, Selection
 from app.domain.pages import Page
 from app.services import events
 from app.settings import Settings
 
 T = TypeVar("T")
 Request = Callable[[Settings], Coroutine[None, None, T]]
-State = StrEnum("State", {state: state for state in STATES})  # type: ignore[misc]  # one name for each state
+State = StrEnum("State", {state: state for state in EventState})  # type: ignore[misc]  # one name for each state
 
 cli = typer.Typer(
     name="events",

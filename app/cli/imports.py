@@ -10,7 +10,7 @@ import typer
 from app.cli.startup import command_settings, open_database, operator
 from app.cli.sweeps import NEEDS_REVIEW, print_json, run_sweep, summary
 from app.db.subscribers import Subscriber
-from app.domain.reconciliation import IMPORT
+from app.domain.reconciliation import SweepKind
 from app.services import imports
 from app.services.reconciliation import Importing
 from app.settings import Settings
@@ -59,7 +59,9 @@ def stripe(
     Exit status: 0 if everything was imported; 1 on an error (run it again to continue); 2 if some need review.
     """
     known = Importing(subs=_read(subs) if subs is not None else {}, metadata_key=sub_metadata)
-    report = run_sweep(kind=IMPORT, since=None, dry_run=dry_run, restart=restart, importing=known, quiet=as_json)
+    report = run_sweep(
+        kind=SweepKind.IMPORT, since=None, dry_run=dry_run, restart=restart, importing=known, quiet=as_json
+    )
     if as_json:
         print_json(report)
     else:

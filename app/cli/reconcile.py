@@ -6,7 +6,7 @@ import typer
 
 from app.cli.sweeps import NEEDS_REVIEW, print_json, run_sweep, summary
 from app.cli.times import TIME_FORMATS
-from app.domain.reconciliation import RECONCILE
+from app.domain.reconciliation import SweepKind
 
 
 def reconcile(
@@ -34,7 +34,7 @@ def reconcile(
     Exit status: 0 if nothing differs or all differences are being repaired; 1 on an error (run it again to continue);
     2 if some need review or, with --dry-run, if anything differs.
     """
-    report = run_sweep(kind=RECONCILE, since=since, dry_run=dry_run, restart=restart, quiet=as_json)
+    report = run_sweep(kind=SweepKind.RECONCILE, since=since, dry_run=dry_run, restart=restart, quiet=as_json)
     if as_json:
         print_json(report)
     else:

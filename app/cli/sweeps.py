@@ -15,14 +15,14 @@ from app.cli.times import parse_time
 from app.db.engine import leases
 from app.db.reconciliation import WORK_KEY, Sweep
 from app.domain.errors import ConcurrentUpdate, StripeUnavailable
-from app.domain.reconciliation import PAYMENTS, PHASES, REFUNDS, SUBSCRIPTIONS, AlreadyReconciling
+from app.domain.reconciliation import PHASES, AlreadyReconciling, SweepPhase
 from app.gateway.rate_limits import backlog
 from app.services import catalogue, reconciliation
 from app.services.reconciliation import Importing, Report
 from app.settings import Settings
 
 NEEDS_REVIEW = 2  # exit status
-COMPARED = (SUBSCRIPTIONS, PAYMENTS, REFUNDS)
+COMPARED = (SweepPhase.SUBSCRIPTIONS, SweepPhase.PAYMENTS, SweepPhase.REFUNDS)
 
 
 def run_sweep(

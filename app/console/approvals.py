@@ -5,8 +5,8 @@ from starlette.responses import Response
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
 from app.console.request import ConsoleRequest
-from app.domain.callers import SUPERVISOR
-from app.domain.refunds import AWAITING, QuoteChanged
+from app.domain.callers import Role
+from app.domain.refunds import QuoteChanged, RefundStatus
 from app.services import refunds, support
 
 PAGE_SIZE = 50
@@ -15,7 +15,9 @@ PAGE_SIZE = 50
 async def show(request: ConsoleRequest) -> Response:
     """Show the refunds that await approval, and those that need attention."""
     ctx = request.ctx
-    awaiting = await refunds.page(ctx, status=AWAITING, attention=False, after=None, limit=PAGE_SIZE)
+    awaiting = await refunds.page(
+        ctx, status=RefundStatus.AWAITING_APPROVAL, attention=False, after=None, limit=PAGE_SIZE
+    )
     attention = await refunds.page(ctx, status=None, attention=True, after=None, limit=PAGE_SIZE)
     readers = await support.subscribers_by_id(
         ctx, [refund.subscriber_id for refund in (*awaiting.items, *attention.items)]
@@ -44,7 +46,7 @@ async def reject(request: ConsoleRequest) -> Response:
 
 
 ROUTES = [
-    page_route("/approvals", show, role=SUPERVISOR),
-    form_route("/refunds/{refund}/approve", approve, role=SUPERVISOR),
-    form_route("/refunds/{refund}/reject", reject, role=SUPERVISOR),
+    page_route("/approvals", show, role=Role.SUPERVISOR),
+    form_route("/refunds/{refund}/approve", approve, role=Role.SUPERVISOR),
+    form_route("/refunds/{refund}/reject", reject, role=Role.SUPERVISOR),
 ]

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain.audit import Selection
-from app.domain.callers import ADMIN
+from app.domain.callers import Role
 from app.services import audit
 
 PAGE_SIZE = 50
@@ -48,4 +48,4 @@ def _start_of_day(request: ConsoleRequest, day: date | None) -> datetime | None:
     return datetime.combine(day, time(), request.ctx.settings.zone) if day is not None else None
 
 
-ROUTES = [page_route("/audit", show, role=ADMIN)]
+ROUTES = [page_route("/audit", show, role=Role.ADMIN)]

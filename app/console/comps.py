@@ -9,11 +9,12 @@ from app.console.csrf import check_reader
 from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest, InvalidForm
 from app.db.engine.session import new_id
-from app.domain.callers import SUPPORT, Reader
+from app.domain.callers import Reader, Role
+from app.domain.reasons import CompReason
 from app.domain.text import format_date
 from app.services import comps, idempotency, support
 
-REASONS = reason_labels("goodwill", "copies_missing", "technical_problem", "contributor", "press", "other")
+REASONS = reason_labels(*CompReason)
 FOR_ISSUES, UNTIL_DAY = "issues", "day"
 END_OPTIONS = {FOR_ISSUES: "For a number of issues", UNTIL_DAY: "Until a date"}
 MAX_ISSUES = 48
@@ -106,7 +107,7 @@ def _agent(request: ConsoleRequest) -> Reader:
 
 
 ROUTES = [
-    page_route("/readers/{reader}/comp", show_form, role=SUPPORT),
-    form_route("/readers/{reader}/comp", give, role=SUPPORT),
-    form_route("/comps/{comp}/take-back", revoke, role=SUPPORT),
+    page_route("/readers/{reader}/comp", show_form, role=Role.SUPPORT),
+    form_route("/readers/{reader}/comp", give, role=Role.SUPPORT),
+    form_route("/comps/{comp}/take-back", revoke, role=Role.SUPPORT),
 ]

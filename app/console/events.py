@@ -5,14 +5,14 @@ from starlette.responses import Response
 from app.console.access_control import form_route, page_route
 from app.console.formatting import counted
 from app.console.request import ConsoleRequest
-from app.domain.callers import ADMIN
-from app.domain.events import DEAD, FAILED, Selection, SelectionChanged
+from app.domain.callers import Role
+from app.domain.events import EventState, Selection, SelectionChanged
 from app.services import events
 from app.services.events import BadCursor
 
 PAGE_SIZE = 50
 MAX_COUNT = 99_999_999
-STATES = (FAILED, DEAD)
+STATES = (EventState.FAILED, EventState.DEAD)
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -57,7 +57,7 @@ def _selection(state: str, type_prefix: str) -> Selection:
 
 
 ROUTES = [
-    page_route("/events", show, role=ADMIN),
-    form_route("/events/replay", replay_all, role=ADMIN),
-    form_route("/events/{event}/replay", replay, role=ADMIN),
+    page_route("/events", show, role=Role.ADMIN),
+    form_route("/events/replay", replay_all, role=Role.ADMIN),
+    form_route("/events/{event}/replay", replay, role=Role.ADMIN),
 ]

@@ -4,6 +4,8 @@ Labels of codes on the pages.
 Each begins with a capital letter; the filter ``lower_first`` makes one part of a sentence.
 """
 
+from app.domain.reasons import STAFF_REASONS
+
 LABELS = {
     # reasons for access
     "paid_term": "Paid term",
@@ -36,21 +38,7 @@ LABELS = {
     "paid_after_end": "Paid after cancellation",
     "fraud_warning": "Fraud warning",
     # reasons of refunds, cancellations, extensions and complimentary access
-    "requested_by_reader": "Requested by the reader",
-    "dissatisfied": "Not satisfied with the magazine",
-    "copies_missing": "Missing copies",
-    "copies_damaged": "Damaged copies",
-    "technical_problem": "Technical problem",
-    "billed_by_mistake": "Billed by mistake",
-    "renewal_unwanted": "Unwanted renewal",
-    "hardship": "Financial hardship",
-    "bereavement": "Bereavement",
-    "too_expensive": "Too expensive",
-    "moved": "Moved away",
-    "cancelled_by_mistake": "Canceled by mistake",
-    "contributor": "Contributor to the magazine",
-    "press": "Press or library",
-    "other": "Other",
+    **STAFF_REASONS,
     # statuses of refunds
     "awaiting_approval": "Awaiting approval",
     "rejected": "Rejected",

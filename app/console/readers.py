@@ -9,7 +9,7 @@ from app.console import history
 from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain import reader_summary
-from app.domain.callers import SUPPORT
+from app.domain.callers import Role
 from app.domain.entitlements import Grant
 from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Subscription
@@ -88,6 +88,6 @@ def _comp_until(overview: Overview) -> datetime | None:
 
 
 ROUTES = [
-    page_route("/readers", search, role=SUPPORT),
-    page_route("/readers/{reader}", show, role=SUPPORT),
+    page_route("/readers", search, role=Role.SUPPORT),
+    page_route("/readers/{reader}", show, role=Role.SUPPORT),
 ]

@@ -11,30 +11,31 @@ from app.console.formatting import money, parse_amount
 from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest, InvalidForm
 from app.db.engine.session import new_id
-from app.domain.callers import SUPPORT
+from app.domain.callers import Role
 from app.domain.money import Money
 from app.domain.quotes import Quote, needs_approval
-from app.domain.refunds import AWAITING, GOODWILL, PROCESSING, QuoteChanged, Reason, Refund, RefundTooLarge
+from app.domain.reasons import RefundReason
+from app.domain.refunds import QuoteChanged, Refund, RefundBasis, RefundStatus, RefundTooLarge
 from app.services import idempotency, quotes, refunds, support
 from app.services.refunds import RefundRequest
 
 REASONS = reason_labels(
-    Reason.REQUESTED_BY_READER,
-    Reason.DISSATISFIED,
-    Reason.COPIES_MISSING,
-    Reason.COPIES_DAMAGED,
-    Reason.TECHNICAL_PROBLEM,
-    Reason.BILLED_BY_MISTAKE,
-    Reason.RENEWAL_UNWANTED,
-    Reason.HARDSHIP,
-    Reason.BEREAVEMENT,
-    Reason.OTHER,
+    RefundReason.REQUESTED_BY_READER,
+    RefundReason.DISSATISFIED,
+    RefundReason.COPIES_MISSING,
+    RefundReason.COPIES_DAMAGED,
+    RefundReason.TECHNICAL_PROBLEM,
+    RefundReason.BILLED_BY_MISTAKE,
+    RefundReason.RENEWAL_UNWANTED,
+    RefundReason.HARDSHIP,
+    RefundReason.BEREAVEMENT,
+    RefundReason.OTHER,
 )
 MAX_AMOUNT = 99_999_999  # Stripe's limit, in minor units
 SLOW_AFTER = timedelta(minutes=2)  # a refund that takes longer than this is checked less often
 STATUS_ORDER = (  # the status of several refunds is the first of these that one of them has
-    AWAITING,
-    PROCESSING,
+    RefundStatus.AWAITING_APPROVAL,
+    RefundStatus.PROCESSING,
     "failed",
     "requires_action",
     "pending",
@@ -66,7 +67,7 @@ async def review(request: ConsoleRequest) -> Response:
     if quote.refusal is not None:
         raise quote.refusal
     reason, note = request.reason_and_note(REASONS)
-    amount = _goodwill_amount(request, quote) if quote.basis == GOODWILL else quote.money
+    amount = _goodwill_amount(request, quote) if quote.basis == RefundBasis.GOODWILL else quote.money
     rules = request.ctx.rules
     approval_required = needs_approval(quote.basis, amount, rules.catalogue.policies, now=request.now, zone=rules.zone)
     return request.render(
@@ -90,11 +91,11 @@ async def submit(request: ConsoleRequest) -> Response:
     expected = Money(request.integer("amount", minimum=1, maximum=MAX_AMOUNT), request.text("currency", max_length=3))
     refund_request = RefundRequest(
         payment_id=payment_id,
-        basis=request.choice("basis", dict.fromkeys(("guarantee", "unserved_issues", GOODWILL))),
+        basis=request.choice("basis", dict.fromkeys(("guarantee", "unserved_issues", RefundBasis.GOODWILL))),
         reason=reason,
         note=note,
         expected=expected,
-        amount=expected if basis == GOODWILL else None,
+        amount=expected if basis == RefundBasis.GOODWILL else None,
     )
 
     async def work(refund_id: str) -> tuple[int, dict[str, str]]:
@@ -126,7 +127,7 @@ async def show(request: ConsoleRequest) -> Response:
     refund_id = request.path_param("refund")
     found = await support.refund(request.ctx, refund_id)
     parts = await refunds.get(request.ctx, refund_id)
-    processing = [part for part in parts if part.status == PROCESSING]
+    processing = [part for part in parts if part.status == RefundStatus.PROCESSING]
     return request.render(
         "refund_status.html",
         found=found,
@@ -163,8 +164,8 @@ def _overall_status(parts: Sequence[Refund]) -> str:
 
 
 ROUTES = [
-    page_route("/payments/{payment}/refund", show_form, role=SUPPORT),
-    form_route("/payments/{payment}/refund/confirm", review, role=SUPPORT),
-    form_route("/payments/{payment}/refund", submit, role=SUPPORT),
-    page_route("/refunds/{refund}", show, role=SUPPORT),
+    page_route("/payments/{payment}/refund", show_form, role=Role.SUPPORT),
+    form_route("/payments/{payment}/refund/confirm", review, role=Role.SUPPORT),
+    form_route("/payments/{payment}/refund", submit, role=Role.SUPPORT),
+    page_route("/refunds/{refund}", show, role=Role.SUPPORT),
 ]

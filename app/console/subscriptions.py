@@ -8,15 +8,15 @@ from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest
 from app.db.engine.session import new_id
 from app.domain.audit import join_reason
-from app.domain.callers import SUPPORT
-from app.domain.cancellations import CancelReason, ResumeReason
+from app.domain.callers import Role
+from app.domain.reasons import CancelReason, ExtensionReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancellations, idempotency, issues, support
 from app.services.support import SubscriptionWithSubscriber
 
-CANCEL_REASONS = reason_labels(*(reason.value for reason in CancelReason))
-RESUME_REASONS = reason_labels(*(reason.value for reason in ResumeReason))
-EXTENSION_REASONS = reason_labels("copies_missing", "copies_damaged", "technical_problem", "goodwill", "other")
+CANCEL_REASONS = reason_labels(*CancelReason)
+RESUME_REASONS = reason_labels(*ResumeReason)
+EXTENSION_REASONS = reason_labels(*ExtensionReason)
 END_OPTIONS = {"period_end": "At the end of the paid period", "now": "Immediately"}
 
 
@@ -127,10 +127,10 @@ def _max_issues(request: ConsoleRequest, found: SubscriptionWithSubscriber) -> i
 
 
 ROUTES = [
-    page_route("/subscriptions/{subscription}/cancel", show_cancel_form, role=SUPPORT),
-    form_route("/subscriptions/{subscription}/cancel", cancel, role=SUPPORT),
-    page_route("/subscriptions/{subscription}/resume", show_resume_form, role=SUPPORT),
-    form_route("/subscriptions/{subscription}/resume", resume, role=SUPPORT),
-    page_route("/subscriptions/{subscription}/extend", show_extend_form, role=SUPPORT),
-    form_route("/subscriptions/{subscription}/extend", extend, role=SUPPORT),
+    page_route("/subscriptions/{subscription}/cancel", show_cancel_form, role=Role.SUPPORT),
+    form_route("/subscriptions/{subscription}/cancel", cancel, role=Role.SUPPORT),
+    page_route("/subscriptions/{subscription}/resume", show_resume_form, role=Role.SUPPORT),
+    form_route("/subscriptions/{subscription}/resume", resume, role=Role.SUPPORT),
+    page_route("/subscriptions/{subscription}/extend", show_extend_form, role=Role.SUPPORT),
+    form_route("/subscriptions/{subscription}/extend", extend, role=Role.SUPPORT),
 ]

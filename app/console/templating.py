@@ -14,7 +14,7 @@ from app.console import formatting, labels
 from app.console.cookies import CookieCipher
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE, ConsoleState
-from app.domain.callers import ADMIN, SUPERVISOR, SUPPORT
+from app.domain.callers import Role
 
 FOLDER = Path(__file__).parent
 FLASH_COOKIE = "newsstand_notice"
@@ -22,10 +22,10 @@ FLASH_MAX_AGE = timedelta(minutes=1)
 
 NAVIGATION = (  # title, path, role
     ("Dashboard", "/", ""),
-    ("Readers", "/readers", SUPPORT),
-    ("Approvals", "/approvals", SUPERVISOR),
-    ("Events", "/events", ADMIN),
-    ("Audit log", "/audit", ADMIN),
+    ("Readers", "/readers", Role.SUPPORT),
+    ("Approvals", "/approvals", Role.SUPERVISOR),
+    ("Events", "/events", Role.ADMIN),
+    ("Audit log", "/audit", Role.ADMIN),
 )
 
 environment = Environment(

@@ -14,7 +14,7 @@ from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.inbox_writer import NO_KEY
 from app.db.models import Event as Row
-from app.domain.events import APPLIED, DEAD, FAILED, IGNORED, KINDS, RECEIVED, Selection
+from app.domain.events import EventState, RefetchKind, Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ async def replay(session: Session, ids: Sequence[str]) -> None:
     await session.execute(
         update(Row)
         .where(Row.id.in_(ids), Row.work_key != NO_KEY)
-        .values(state=RECEIVED, due_at=func.now(), attempts=0, reason=None, last_error=None, applied_at=None)
+        .values(state=EventState.RECEIVED, due_at=func.now(), attempts=0, reason=None, last_error=None, applied_at=None)
     )
     await leases.notify(session)
 
@@ -104,7 +104,7 @@ async def prune(session: Session, *, kept_for: timedelta, limit: int) -> int:
         select(Row.id)
         .where(
             Row.received_at < func.now() - bindparam("kept_for", kept_for, type_=INTERVAL),
-            Row.state.in_((APPLIED, IGNORED)),
+            Row.state.in_((EventState.APPLIED, EventState.IGNORED)),
         )
         .order_by(Row.received_at)
         .limit(limit)
@@ -117,13 +117,13 @@ def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.states:
         found.append(Row.state.in_(wanted.states))
-        if set(wanted.states) <= {FAILED, DEAD}:
+        if set(wanted.states) <= {EventState.FAILED, EventState.DEAD}:
             found.append(text("state IN ('failed', 'dead')"))  # type: ignore[arg-type]  # as the index says
     if wanted.type is not None:
         beginning, star, _ = wanted.type.partition("*")
         found.append(Row.type.startswith(beginning, autoescape=True) if star else Row.type == beginning)
     if wanted.object_id is not None:
-        keys = [f"{kind}:{wanted.object_id}" for kind in KINDS]
+        keys = [f"{kind}:{wanted.object_id}" for kind in RefetchKind]
         found.append(or_(Row.object_id == wanted.object_id, Row.work_key.in_(keys)))
     if wanted.key is not None:
         found.append(Row.work_key == wanted.key)

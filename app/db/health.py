@@ -13,9 +13,9 @@ from app.db.engine.schema import config
 from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
 from app.db.models import Event as Row
 from app.domain.errors import DatabaseUnavailable
-from app.domain.events import DEAD, FAILED, RECEIVED
+from app.domain.events import EventState
 
-OPEN_STATES = (RECEIVED, FAILED, DEAD)  # the others are too many to count
+OPEN_STATES = (EventState.RECEIVED, EventState.FAILED, EventState.DEAD)  # the others are too many to count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,9 @@ async def is_migrated(session: Session) -> bool:
 async def oldest_unapplied_age(session: Session) -> timedelta | None:
     """Return the age of the oldest pending event, or None."""
     age: timedelta | None = await session.scalar(
-        select(func.now() - func.min(Row.received_at)).where(Row.due_at.is_not(None), Row.state.in_((RECEIVED, FAILED)))
+        select(func.now() - func.min(Row.received_at)).where(
+            Row.due_at.is_not(None), Row.state.in_((EventState.RECEIVED, EventState.FAILED))
+        )
     )
     return age
 
@@ -62,7 +64,7 @@ async def oldest_unapplied_age(session: Session) -> timedelta | None:
 async def events_by_state(session: Session) -> dict[str, int]:
     """Return the number of open events by state."""
     waiting = select(Row.state, func.count().label("n")).where(Row.due_at.is_not(None)).group_by(Row.state)
-    dead = select(Row.state, func.count().label("n")).where(Row.state == DEAD).group_by(Row.state)
+    dead = select(Row.state, func.count().label("n")).where(Row.state == EventState.DEAD).group_by(Row.state)
     found = {row.state: row.n for row in await session.execute(union_all(waiting, dead))}
     return {state: found.get(state, 0) for state in OPEN_STATES}
 

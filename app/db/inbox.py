@@ -15,7 +15,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Event as Row
 from app.db.models import table_of
-from app.domain.events import DEAD, FAILED, IGNORED, INVOICE, RECEIVED, SUBSCRIPTION
+from app.domain.events import EventState, RefetchKind
 from app.domain.history import StripeEvent
 
 _TEXTS = ARRAY(TEXT)
@@ -81,7 +81,7 @@ async def request_refetch(session: Session, key: str, *, why: str) -> None:
             id=new_id("knk"),
             type=f"newsstand.{kind}.{why}",
             object_id=object_id,
-            state=RECEIVED,
+            state=EventState.RECEIVED,
             payload="{}",
             work_key=key,
             due_at=func.now(),
@@ -100,7 +100,7 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
     """
     leased = await leases.claim(session, "events", owner=owner, lease=lease, limit=limit, may_crash=True)
     claimed = {one.key: one for one in leased}
-    invoices = [key.partition(":")[2] for key in claimed if key.startswith(f"{INVOICE}:")]
+    invoices = [key.partition(":")[2] for key in claimed if key.startswith(f"{RefetchKind.INVOICE}:")]
     if invoices:
         joined = (await session.execute(_JOIN_KNOWN, {"invoices": invoices})).all()
         gone = {row.was for row in joined}
@@ -108,7 +108,7 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
             del claimed[key]
         await leases.release_all(session, gone, owner=owner)
         _add(claimed, joined)
-    bought = [key for key in claimed if key.startswith(f"{SUBSCRIPTION}:")]
+    bought = [key for key in claimed if key.startswith(f"{RefetchKind.SUBSCRIPTION}:")]
     if bought:
         _add(claimed, (await session.execute(_ADOPT, {"keys": bought, "lease": lease})).all())
         held = await subscriptions.versions(session, [key.partition(":")[2] for key in bought])
@@ -165,13 +165,13 @@ async def move(session: Session, ids: Sequence[str], *, key: str) -> None:
 async def ignore(session: Session, ids: Sequence[str], *, reason: str) -> None:
     """Mark events as ignored, with the reason."""
     await session.execute(
-        update(Row).where(Row.id.in_(list(ids))).values(state=IGNORED, reason=reason[:1000], due_at=None)
+        update(Row).where(Row.id.in_(list(ids))).values(state=EventState.IGNORED, reason=reason[:1000], due_at=None)
     )
 
 
 async def mark_waiting(session: Session, ids: Sequence[str]) -> None:
     """Mark events as failed, to be retried without limit, because Stripe or the database is unavailable."""
-    await session.execute(update(Row).where(Row.id.in_(list(ids))).values(state=FAILED))
+    await session.execute(update(Row).where(Row.id.in_(list(ids))).values(state=EventState.FAILED))
 
 
 async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> None:
@@ -193,7 +193,11 @@ async def mark_dead(session: Session, key: str, *, most: int) -> None:
     await session.execute(
         update(Row)
         .where(Row.work_key == key, Row.attempts > most, Row.due_at.is_not(None))
-        .values(state=DEAD, due_at=None, last_error=func.coalesce(Row.last_error, "every attempt crashed the worker"))
+        .values(
+            state=EventState.DEAD,
+            due_at=None,
+            last_error=func.coalesce(Row.last_error, "every attempt crashed the worker"),
+        )
     )
 
 

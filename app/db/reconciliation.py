@@ -20,8 +20,8 @@ from app.db.models import Difference as DifferenceRow
 from app.db.models import Event, Payment, Refund, Subscriber, Subscription
 from app.db.models import Sweep as Row
 from app.domain.errors import ConcurrentUpdate
-from app.domain.events import IGNORED, RECEIVED, RefetchRequest
-from app.domain.reconciliation import DONE, PAYMENTS, PHASES, RECONCILE, REFUNDS, SUBSCRIPTIONS, Difference
+from app.domain.events import EventState, RefetchRequest
+from app.domain.reconciliation import PHASES, Difference, SweepKind, SweepPhase
 
 WORK_KEY = "reconcile"
 SCHEDULE = "schedule"  # ``by`` of scheduled sweeps
@@ -55,15 +55,17 @@ async def start(session: Session, *, kind: str, by: str, dry_run: bool, since: d
 
 async def schedule(session: Session, *, due_in: timedelta) -> None:
     """Schedule a sweep unless one is scheduled."""
-    await _insert(session, kind=RECONCILE, by=SCHEDULE, dry_run=False, since=None, due_in=due_in)
+    await _insert(session, kind=SweepKind.RECONCILE, by=SCHEDULE, dry_run=False, since=None, due_in=due_in)
 
 
 async def unschedule(session: Session) -> None:
     """Cancel the scheduled sweep, unless it has started."""
     await session.execute(
         update(Row)
-        .where(Row.by == SCHEDULE, Row.finished_at.is_(None), Row.cursor == {}, Row.phase == PHASES[RECONCILE][0])
-        .values(due_at=None, finished_at=func.now(), phase=DONE)
+        .where(
+            Row.by == SCHEDULE, Row.finished_at.is_(None), Row.cursor == {}, Row.phase == PHASES[SweepKind.RECONCILE][0]
+        )
+        .values(due_at=None, finished_at=func.now(), phase=SweepPhase.DONE)
     )
 
 
@@ -129,7 +131,7 @@ async def finished_since(session: Session, *, within: timedelta) -> bool:
     found = await session.scalar(
         select(Row.id)
         .where(
-            Row.kind == RECONCILE,
+            Row.kind == SweepKind.RECONCILE,
             Row.dry_run.is_(False),
             Row.since.is_(None),
             Row.finished_at > func.now() - bindparam(None, within, type_=INTERVAL),
@@ -166,7 +168,7 @@ async def advance(
             phase=phase,
             cursor=dict(cursor),
             counts=counts,
-            **({"finished_at": func.now(), "due_at": None} if phase == DONE else {}),
+            **({"finished_at": func.now(), "due_at": None} if phase == SweepPhase.DONE else {}),
         )
         .returning(Row.id)
     )
@@ -225,7 +227,7 @@ async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchReques
                 livemode=refetch.livemode,
                 object_id=refetch.object_id,
                 created_at=refetch.created_at,
-                state=RECEIVED if refetch.ignored is None else IGNORED,
+                state=EventState.RECEIVED if refetch.ignored is None else EventState.IGNORED,
                 reason=refetch.ignored,
                 payload=payload,
                 work_key=refetch.key or NO_KEY,
@@ -237,8 +239,12 @@ async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchReques
 
 async def count_objects(session: Session) -> dict[str, int]:
     """Return the number of stored objects of each kind."""
-    found = {}
-    for name, model in ((SUBSCRIPTIONS, Subscription), (PAYMENTS, Payment), (REFUNDS, Refund)):
+    found: dict[str, int] = {}
+    for name, model in (
+        (SweepPhase.SUBSCRIPTIONS, Subscription),
+        (SweepPhase.PAYMENTS, Payment),
+        (SweepPhase.REFUNDS, Refund),
+    ):
         found[name] = await session.scalar(select(func.count()).select_from(model)) or 0
     return found
 

@@ -10,7 +10,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import Refund as Row
 from app.db.models import table_of
-from app.domain.refunds import AWAITING, PROCESSING, Refund
+from app.domain.refunds import Refund, RefundStatus
 
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (
@@ -91,7 +91,7 @@ async def lease_act(session: Session, act_id: str, *, owner: str, lease: timedel
     leased = [
         refund.id
         for refund in act
-        if refund.status != AWAITING
+        if refund.status != RefundStatus.AWAITING_APPROVAL
         and await leases.take(session, work_key(refund.payment_id), owner=owner, lease=lease)
     ]
     return LeasedAct(act, frozenset(leased), owner)
@@ -105,7 +105,7 @@ async def of_act(session: Session, act_id: str) -> list[Refund]:
 
 async def unresolved(session: Session, payment_id: str) -> Refund | None:
     """Return the refund of a payment that is being processed."""
-    row = await session.scalar(select(Row).where(Row.payment_id == payment_id, Row.status == PROCESSING))
+    row = await session.scalar(select(Row).where(Row.payment_id == payment_id, Row.status == RefundStatus.PROCESSING))
     return _refund(row) if row is not None else None
 
 
@@ -165,7 +165,7 @@ async def attempts(session: Session, refund_id: str) -> int:
 
 async def settle_decision(session: Session, refund_id: str, status: str, *, by: str, now: datetime) -> None:
     """Store a decision and who made it. An approved refund becomes due."""
-    due = func.now() if status == PROCESSING else None
+    due = func.now() if status == RefundStatus.PROCESSING else None
     await session.execute(
         update(Row).where(Row.id == refund_id).values(status=status, decided_by=by, decided_at=now, due_at=due)
     )

@@ -13,34 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.domain.reasons import LISTED_REASONS
+
 GENESIS = "0" * 64  # what the first seal follows on
 CHANGED, REMOVED, INSERTED = "changed", "removed", "inserted"
 
-# Of what people choose and of what is said in their name. Anything else that they give as a reason is words of their own.
-LISTED_REASONS = frozenset(
-    {
-        "bereavement",
-        "billed_by_mistake",
-        "cancelled_by_mistake",
-        "contributor",
-        "copies_damaged",
-        "copies_missing",
-        "dissatisfied",
-        "goodwill",
-        "hardship",
-        "import",
-        "late_copies",
-        "moved",
-        "other",
-        "press",
-        "renewal_unwanted",
-        "requested_by_reader",
-        "support",
-        "technical_problem",
-        "too_expensive",
-        "verified_email",
-    }
-)
 _CODE = re.compile(r"[a-z][a-z0-9_]*(:[a-z0-9_]+)?")
 _LONGEST_CODE = 100  # characters
 _OURS = frozenset({"policy", "stripe"})  # actors that are no people: their reasons are codes of ours or of Stripe's

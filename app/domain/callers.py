@@ -1,21 +1,34 @@
 """Who is calling, and what they may do. How they prove it is the API's affair."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from app.domain.errors import Forbidden, Invalid, Unauthenticated, Unavailable
 
-SUPPORT, SUPERVISOR, CIRCULATION, ADMIN = "support", "supervisor", "circulation", "admin"
-# A role with all that it implies. Whatever else an identity provider calls a role means nothing here.
-IMPLIED_ROLES = {
-    SUPPORT: frozenset({SUPPORT}),
-    SUPERVISOR: frozenset({SUPERVISOR, SUPPORT}),
-    CIRCULATION: frozenset({CIRCULATION}),
-    ADMIN: frozenset({ADMIN, SUPERVISOR, SUPPORT, CIRCULATION}),
+
+class Role(StrEnum):
+    """A role of staff, from the identity provider's claim."""
+
+    SUPPORT = "support"
+    SUPERVISOR = "supervisor"
+    CIRCULATION = "circulation"
+    ADMIN = "admin"
+
+
+IMPLIED_ROLES: Mapping[str, frozenset[str]] = {  # each role with those that it includes
+    Role.SUPPORT: frozenset({Role.SUPPORT}),
+    Role.SUPERVISOR: frozenset({Role.SUPERVISOR, Role.SUPPORT}),
+    Role.CIRCULATION: frozenset({Role.CIRCULATION}),
+    Role.ADMIN: frozenset(Role),
 }
 
-READ_ENTITLEMENTS = "entitlements:read"
-SCOPES = frozenset({READ_ENTITLEMENTS})  # all that a server's key may be for
+
+class ApiScope(StrEnum):
+    """What an API key allows."""
+
+    READ_ENTITLEMENTS = "entitlements:read"
+
 
 LONGEST_SUB = 255  # characters: OpenID Connect Core 1.0, section 2
 
@@ -107,8 +120,8 @@ def known_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     :raises UnknownScope: if one does not exist, or there is none.
     """
     wanted = sorted(set(scopes))
-    unknown = [scope for scope in wanted if scope not in SCOPES]
+    unknown = [scope for scope in wanted if scope not in set(ApiScope)]
     if unknown or not wanted:
-        known = ", ".join(sorted(SCOPES))
+        known = ", ".join(sorted(ApiScope))
         raise UnknownScope(f"{unknown[0]!r} is none of {known}" if unknown else f"a key needs a scope of {known}")
     return tuple(wanted)

@@ -10,27 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.refunds import CONFIRMED, DASHBOARD, DUPLICATE, PAID_AFTER_END, Refund, full_dashboard_refund
+from app.domain.refunds import CONFIRMED, Refund, RefundBasis, full_dashboard_refund
 from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState, Subscription, Term
-
-
-class CancelReason(StrEnum):
-    """Why staff end a subscription for its reader."""
-
-    REQUESTED_BY_READER = "requested_by_reader"
-    DISSATISFIED = "dissatisfied"
-    TOO_EXPENSIVE = "too_expensive"
-    MOVED = "moved"
-    BEREAVEMENT = "bereavement"
-    OTHER = "other"
-
-
-class ResumeReason(StrEnum):
-    """Why staff have a subscription go on that was to end."""
-
-    REQUESTED_BY_READER = "requested_by_reader"
-    CANCELLED_BY_MISTAKE = "cancelled_by_mistake"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +39,18 @@ def _earliest(*moments: datetime | None) -> datetime | None:
     return min((at for at in moments if at is not None), default=None)
 
 
-DRAFT = "draft"
+class InvoiceStatus(StrEnum):
+    """Stripe's status of an invoice."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PAID = "paid"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
+
+
 # An invoice that was written off can still be paid by its link.
-PAYABLE = frozenset({DRAFT, "open", "uncollectible"})
+PAYABLE = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE})
 
 
 def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
@@ -84,7 +74,7 @@ def ended_since(
     for payment in payments:
         basis = bases.get(payment.invoice_id)
         given = [r for r in refunds if r.payment_id == payment.id]
-        if basis == DASHBOARD:  # parts came before it, and those ended nothing
+        if basis == RefundBasis.DASHBOARD:  # parts came before it, and those ended nothing
             whole = full_dashboard_refund(payment.amount, given)
             ends += [whole.created_at] if whole is not None else []
         else:
@@ -104,9 +94,11 @@ def refunds_due(
     since = ended_since(held, terms, payments, refunds)
     if since is None:
         return []
-    double = held.ended_by == DUPLICATE
-    basis = DUPLICATE if double else PAID_AFTER_END
-    ordered = {refund.payment_id for refund in refunds if refund.basis in {DUPLICATE, PAID_AFTER_END}}
+    double = held.ended_by == RefundBasis.DUPLICATE
+    basis = RefundBasis.DUPLICATE if double else RefundBasis.PAID_AFTER_END
+    ordered = {
+        refund.payment_id for refund in refunds if refund.basis in {RefundBasis.DUPLICATE, RefundBasis.PAID_AFTER_END}
+    }
     return [
         (payment, basis)
         for payment in payments

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.domain.entitlements import COMP, AccessPeriod, Grant
+from app.domain.entitlements import AccessPeriod, AccessReason, Grant
 from app.domain.errors import Conflict
 from app.domain.issues import ORDINARY, Calendar
 from app.domain.plans import Catalogue
@@ -61,5 +61,5 @@ def end_of_comp(*, until: datetime | None, issues: int | None, calendar: Calenda
 def grant_of(comp: Comp, catalogue: Catalogue) -> Grant:
     """Return what a comp grants: the digital features of its plan. Copies in print are sent to those who pay for them."""
     names = catalogue.plan(comp.plan).features_of(print_edition=False)
-    spell = AccessPeriod(comp.starts_at, comp.until, COMP)
-    return Grant(id=f"grt_{comp.id}", source=COMP, features=dict.fromkeys(names, (spell,)))
+    spell = AccessPeriod(comp.starts_at, comp.until, AccessReason.COMP)
+    return Grant(id=f"grt_{comp.id}", source=AccessReason.COMP, features=dict.fromkeys(names, (spell,)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import Conflict
-from app.domain.refunds import CANCELED, FAILED, Refund
+from app.domain.refunds import Refund, RefundStatus
 
 
 class CreditNoteRefused(Conflict):
@@ -52,12 +52,12 @@ def reusable_credit_note(refund: Refund, refunds: Sequence[Refund]) -> str | Non
 
     The note stands when its refund fails, and a second one would credit the invoice beyond its total.
     """
-    taken = {r.credit_note_id for r in refunds if r.status not in {FAILED, CANCELED}}
+    taken = {r.credit_note_id for r in refunds if r.status not in {RefundStatus.FAILED, RefundStatus.CANCELED}}
     for earlier in refunds:
         free = earlier.credit_note_id is not None and earlier.credit_note_id not in taken
         if (
             earlier.id != refund.id
-            and earlier.status in {FAILED, CANCELED}
+            and earlier.status in {RefundStatus.FAILED, RefundStatus.CANCELED}
             and free
             and earlier.amount == refund.amount
         ):

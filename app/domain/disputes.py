@@ -13,28 +13,42 @@ Stripe's has one too: nothing is guessed, and staff are shown it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
-# Why a term is not granted, and why a subscription ended.
-DISPUTE_OPEN = "dispute_open"
-DISPUTE_LOST = "dispute_lost"
-FRAUD_WARNING = "fraud_warning"
-REFUND_FAILED = "refund_failed"
-# These end a subscription for the sake of one payment. A term that began before, and was paid with another, runs to its end.
-SPARES_OTHER_TERMS = frozenset({DISPUTE_LOST, FRAUD_WARNING})
+from app.domain.reasons import EndReason
 
-# The policies, and what each may be.
-SUSPEND, KEEP, REFUND, STAYS_ENDED, RESTORE = "suspend", "keep", "refund", "ended", "restore"
+# These end a subscription because of one payment. An earlier term, paid with another payment, runs to its end.
+SPARES_OTHER_TERMS = frozenset({EndReason.DISPUTE_LOST, EndReason.FRAUD_WARNING})
 
-# What a status does to the term that the disputed payment opened.
-KEPT, BY_POLICY, RESTORED, ENDED = "kept", "by_policy", "restored", "ended"
 
-# Why staff have to look at a dispute themselves.
-UNKNOWN_STATUS = "unknown_status"
-UNKNOWN_PAYMENT = "unknown_payment"
-OTHER_CURRENCY = "other_currency"
-IN_PART = "in_part"
-REFUNDED_TOO = "refunded_too"
-WON_AFTER_LOST = "won_after_lost"
+class PolicyAction(StrEnum):
+    """What the publisher's policy does. Values are those of the catalogue."""
+
+    SUSPEND = "suspend"
+    KEEP = "keep"
+    REFUND = "refund"
+    STAYS_ENDED = "ended"
+    RESTORE = "restore"
+
+
+class AccessEffect(StrEnum):
+    """What the status of a dispute does to the term that the disputed payment opened."""
+
+    KEPT = "kept"
+    BY_POLICY = "by_policy"
+    RESTORED = "restored"
+    ENDED = "ended"
+
+
+class DisputeConcern(StrEnum):
+    """Why staff have to review a dispute."""
+
+    UNKNOWN_STATUS = "unknown_status"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    OTHER_CURRENCY = "other_currency"
+    PARTIAL = "in_part"
+    ALREADY_REFUNDED = "refunded_too"
+    WON_AFTER_LOST = "won_after_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +62,11 @@ class DisputePolicy:
     """
 
     since: datetime
-    dispute: str = SUSPEND  # or keep: what an open chargeback does to access
-    fraud_warning: str = REFUND  # or keep: what an actionable warning does
-    failed_refund: str = STAYS_ENDED  # or restore: what becomes of access when a refund fails after it succeeded
+    dispute: str = PolicyAction.SUSPEND  # or keep: what an open chargeback does to access
+    fraud_warning: str = PolicyAction.REFUND  # or keep: what an actionable warning does
+    failed_refund: str = (
+        PolicyAction.STAYS_ENDED
+    )  # or restore: what becomes of access when a refund fails after it succeeded
 
 
 DEFAULT_POLICY = DisputePolicy(since=datetime(1970, 1, 1, tzinfo=UTC))
@@ -110,34 +126,48 @@ class StatusEffect:
 
 STATUS_EFFECTS: Mapping[str, StatusEffect] = {
     "warning_needs_response": StatusEffect(
-        is_open=True, access=KEPT, words="An inquiry: the bank only asks. No money has moved, and access stays."
+        is_open=True,
+        access=AccessEffect.KEPT,
+        words="An inquiry: the bank only asks. No money has moved, and access stays.",
     ),
     "warning_under_review": StatusEffect(
-        is_open=True, access=KEPT, words="The inquiry was answered; the bank looks at it. Access stays."
+        is_open=True, access=AccessEffect.KEPT, words="The inquiry was answered; the bank looks at it. Access stays."
     ),
-    "warning_closed": StatusEffect(is_open=False, access=KEPT, words="The inquiry came to nothing."),
+    "warning_closed": StatusEffect(is_open=False, access=AccessEffect.KEPT, words="The inquiry came to nothing."),
     "needs_response": StatusEffect(
-        is_open=True, access=BY_POLICY, words="A chargeback: the bank has taken the money. Evidence has a deadline."
+        is_open=True,
+        access=AccessEffect.BY_POLICY,
+        words="A chargeback: the bank has taken the money. Evidence has a deadline.",
     ),
-    "under_review": StatusEffect(is_open=True, access=BY_POLICY, words="Evidence was given; the bank looks at it."),
+    "under_review": StatusEffect(
+        is_open=True, access=AccessEffect.BY_POLICY, words="Evidence was given; the bank looks at it."
+    ),
     "appeal_needs_response": StatusEffect(
-        is_open=True, access=BY_POLICY, words="The verdict was appealed, and evidence has a deadline again."
+        is_open=True,
+        access=AccessEffect.BY_POLICY,
+        words="The verdict was appealed, and evidence has a deadline again.",
     ),
-    "appeal_under_review": StatusEffect(is_open=True, access=BY_POLICY, words="The appeal is being looked at."),
+    "appeal_under_review": StatusEffect(
+        is_open=True, access=AccessEffect.BY_POLICY, words="The appeal is being looked at."
+    ),
     "won": StatusEffect(
-        is_open=False, access=RESTORED, words="The money is back here: access is as if nothing had been."
+        is_open=False, access=AccessEffect.RESTORED, words="The money is back here: access is as if nothing had been."
     ),
     "lost": StatusEffect(
         is_open=False,
-        access=ENDED,
+        access=AccessEffect.ENDED,
         words="Counts as refunded: the term and the subscription end, and the payment is never refunded again.",
     ),
     "prevented": StatusEffect(
-        is_open=False, access=KEPT, words="It never became a dispute. A refund that prevented it counts as any other."
+        is_open=False,
+        access=AccessEffect.KEPT,
+        words="It never became a dispute. A refund that prevented it counts as any other.",
     ),
 }
 UNKNOWN = StatusEffect(
-    is_open=True, access=KEPT, words="A status that does not exist yet: nothing is guessed, staff look at it."
+    is_open=True,
+    access=AccessEffect.KEPT,
+    words="A status that does not exist yet: nothing is guessed, staff look at it.",
 )
 
 
@@ -154,7 +184,7 @@ def policy_at(policies: Sequence[DisputePolicy], at: datetime) -> DisputePolicy:
 def suspends(dispute: StripeDisputeState, policies: Sequence[DisputePolicy]) -> bool:
     """Tell whether a dispute keeps its payment's term from being granted. A lost one ends it, which is another thing."""
     policy = policy_at(policies, dispute.opened_at)
-    return effect_of(dispute.status).access == BY_POLICY and policy.dispute == SUSPEND
+    return effect_of(dispute.status).access == AccessEffect.BY_POLICY and policy.dispute == PolicyAction.SUSPEND
 
 
 def attention_reason(
@@ -167,13 +197,15 @@ def attention_reason(
     """
     access = effect_of(dispute.status).access
     if dispute.status not in STATUS_EFFECTS:
-        return UNKNOWN_STATUS
-    if lost_before and access != ENDED:
-        return WON_AFTER_LOST  # an appeal: the money may come back, and the term stays ended until staff say otherwise
+        return DisputeConcern.UNKNOWN_STATUS
+    if lost_before and access != AccessEffect.ENDED:
+        return (
+            DisputeConcern.WON_AFTER_LOST
+        )  # an appeal: the money may come back, and the term stays ended until staff say otherwise
     if dispute.currency != currency:
-        return OTHER_CURRENCY
-    if access in {BY_POLICY, ENDED} and refunded > 0:
-        return REFUNDED_TOO  # the money is on its way twice: the evidence to give is the refund
-    if access == ENDED and dispute.amount < paid:
-        return IN_PART
+        return DisputeConcern.OTHER_CURRENCY
+    if access in {AccessEffect.BY_POLICY, AccessEffect.ENDED} and refunded > 0:
+        return DisputeConcern.ALREADY_REFUNDED  # the money is on its way twice: the evidence to give is the refund
+    if access == AccessEffect.ENDED and dispute.amount < paid:
+        return DisputeConcern.PARTIAL
     return None

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.domain.refunds import DUPLICATE
-
-REPLACED = "replaced"  # unpaid beside a paid one: ended, and nothing is given back
+from app.domain.reasons import EndReason
+from app.domain.refunds import RefundBasis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +48,14 @@ def resolve(live: Sequence[DuplicateCandidate]) -> Resolution:
     if paid:
         others = [candidate for candidate in live if candidate.id != paid[0].id]
         return Resolution(
-            stays=paid[0], ends=tuple((candidate, DUPLICATE if candidate.is_paid else REPLACED) for candidate in others)
+            stays=paid[0],
+            ends=tuple(
+                (candidate, RefundBasis.DUPLICATE if candidate.is_paid else EndReason.REPLACED) for candidate in others
+            ),
         )
     trials = sorted((r for r in live if r.status == "trialing"), key=lambda r: (r.created_at, r.stripe_id))
     return Resolution(
-        stays=trials[0] if trials else None, ends=tuple((candidate, REPLACED) for candidate in trials[1:])
+        stays=trials[0] if trials else None, ends=tuple((candidate, EndReason.REPLACED) for candidate in trials[1:])
     )
 
 

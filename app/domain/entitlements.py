@@ -8,28 +8,34 @@ are granted for. What depends on the time is decided when it is asked: nothing h
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from app.domain import disputes
 from app.domain.errors import Forbidden
 from app.domain.plans import Catalogue
 
-PAID_TERM = "paid_term"
-COMP = "comp"
-TRIAL = "trial"
-RENEWAL_PENDING = "renewal_pending"
-GRACE_PERIOD = "grace_period"
-ISSUES_OWED = "issues_owed"
-NEVER_SUBSCRIBED = "never_subscribed"
-NOT_INCLUDED = "not_included"
-NOT_YET = "not_yet"
-COMING_SOON = "coming_soon"
-ENDED = "ended"
-REFUNDED = "refunded"
-PAYMENT_FAILED = "payment_failed"
-PAYMENT_INCOMPLETE = "payment_incomplete"
-DISPUTE_OPEN = disputes.DISPUTE_OPEN
-DISPUTE_LOST = disputes.DISPUTE_LOST
+
+class AccessReason(StrEnum):
+    """Why a feature may be used, or why not. Values are part of the API."""
+
+    # access, and the sources of grants
+    PAID_TERM = "paid_term"
+    COMP = "comp"
+    TRIAL = "trial"
+    RENEWAL_PENDING = "renewal_pending"
+    GRACE_PERIOD = "grace_period"
+    ISSUES_OWED = "issues_owed"
+    # no access
+    NEVER_SUBSCRIBED = "never_subscribed"
+    NOT_INCLUDED = "not_included"
+    NOT_YET = "not_yet"
+    COMING_SOON = "coming_soon"
+    ENDED = "ended"
+    REFUNDED = "refunded"
+    PAYMENT_FAILED = "payment_failed"
+    PAYMENT_INCOMPLETE = "payment_incomplete"
+    DISPUTE_OPEN = "dispute_open"
+    DISPUTE_LOST = "dispute_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class EntitlementSet:
     """The union of a subscriber's grants, and the reason that counts when none of them does."""
 
     features: Mapping[str, tuple[AccessPeriod, ...]] = field(default_factory=dict)
-    otherwise: str = NEVER_SUBSCRIBED
+    otherwise: str = AccessReason.NEVER_SUBSCRIBED
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def combine_grants(grants: Iterable[Grant], lapses: Sequence[str]) -> Entitlemen
             features.setdefault(name, []).extend(replace(spell, grant=grant.id) for spell in spells)
     return EntitlementSet(
         features={name: tuple(sorted(set(spells), key=_order)) for name, spells in sorted(features.items())},
-        otherwise=lapses[-1] if lapses else NEVER_SUBSCRIBED,
+        otherwise=lapses[-1] if lapses else AccessReason.NEVER_SUBSCRIBED,
     )
 
 
@@ -106,18 +112,18 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
     :raises UnknownFeature: if the catalogue has no such feature.
     """
     if not catalogue.feature(feature).is_granted(now):
-        return Decision(False, COMING_SOON, None)
+        return Decision(False, AccessReason.COMING_SOON, None)
     spells = access.features.get(feature, ())
     running = [spell for spell in spells if spell.covers(now)]
     if running:
         best = max(running, key=lambda spell: spell.until)
         # Unlike what a renewal allowance gives, what is owed beyond the period is certain.
-        owed = (one.until for one in spells if one.reason == ISSUES_OWED and one.starts_at <= best.until)
+        owed = (one.until for one in spells if one.reason == AccessReason.ISSUES_OWED and one.starts_at <= best.until)
         return Decision(True, best.reason, max(best.until, *owed, best.until), best.grant or None)
     if any(spell.starts_at > now for spell in spells):
-        return Decision(False, NOT_YET, None)
+        return Decision(False, AccessReason.NOT_YET, None)
     if not spells and any(spell.covers(now) for others in access.features.values() for spell in others):
-        return Decision(False, NOT_INCLUDED, None)
+        return Decision(False, AccessReason.NOT_INCLUDED, None)
     return Decision(False, access.otherwise, max((spell.until for spell in spells), default=None))
 
 

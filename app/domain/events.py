@@ -8,20 +8,26 @@ overtake one another. A refetch's key names the object whose state is to be fetc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from types import MappingProxyType
 
 from app.domain.errors import Conflict, MalformedRequest, Unavailable
 
-SUBSCRIPTION = "subscription"
-PAYMENT = "payment"  # and the refunds, disputes and warnings of it
-DISPUTE = "dispute"  # of a charge that belongs to no payment
-INVOICE = "invoice"  # the subscription it is of
-CREDITED = "credited"  # an invoice, and the refunds of its payments
-CHECKOUT = "checkout"
+
+class RefetchKind(StrEnum):
+    """What is fetched from Stripe."""
+
+    SUBSCRIPTION = "subscription"
+    PAYMENT = "payment"  # with its refunds, disputes and warnings
+    DISPUTE = "dispute"  # of a charge without a payment
+    INVOICE = "invoice"  # the subscription that it belongs to
+    CREDITED_INVOICE = "credited"  # with the refunds of its payments
+    CHECKOUT = "checkout"
+    CUSTOMER = "customer"
+    DUPLICATES = "rivals"  # a subscriber with several live subscriptions
+
+
 LIST_PAGE_SIZE = 100
-CUSTOMER = "customer"
-DUPLICATES = "rivals"  # a subscriber who has several live subscriptions
-KINDS = (SUBSCRIPTION, PAYMENT, INVOICE, CREDITED, CHECKOUT, CUSTOMER, DUPLICATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +42,11 @@ class EventFamily:
 FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
     {
         "checkout.session": EventFamily(
-            CHECKOUT, ("id",), ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
+            RefetchKind.CHECKOUT, ("id",), ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
         ),
-        "customer": EventFamily(CUSTOMER, ("id",), ("updated", "deleted")),
+        "customer": EventFamily(RefetchKind.CUSTOMER, ("id",), ("updated", "deleted")),
         "customer.subscription": EventFamily(
-            SUBSCRIPTION,
+            RefetchKind.SUBSCRIPTION,
             ("id",),
             (
                 "created",
@@ -54,7 +60,7 @@ FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
             ),
         ),
         "invoice": EventFamily(
-            SUBSCRIPTION,
+            RefetchKind.SUBSCRIPTION,
             ("parent", "subscription_details", "subscription"),
             (
                 "created",
@@ -68,17 +74,17 @@ FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
                 "marked_uncollectible",
             ),
         ),
-        "invoice_payment": EventFamily(INVOICE, ("invoice",), ("paid",)),
-        "refund": EventFamily(PAYMENT, ("payment_intent",), ("created", "updated", "failed")),
-        "charge": EventFamily(PAYMENT, ("payment_intent",), ("refunded",)),
-        "charge.refund": EventFamily(PAYMENT, ("payment_intent",), ()),
-        "credit_note": EventFamily(CREDITED, ("invoice",), ("created", "updated", "voided")),
+        "invoice_payment": EventFamily(RefetchKind.INVOICE, ("invoice",), ("paid",)),
+        "refund": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("created", "updated", "failed")),
+        "charge": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("refunded",)),
+        "charge.refund": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ()),
+        "credit_note": EventFamily(RefetchKind.CREDITED_INVOICE, ("invoice",), ("created", "updated", "voided")),
         "charge.dispute": EventFamily(
-            PAYMENT,
+            RefetchKind.PAYMENT,
             ("payment_intent",),
             ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated"),
         ),
-        "radar.early_fraud_warning": EventFamily(PAYMENT, ("payment_intent",), ("created", "updated")),
+        "radar.early_fraud_warning": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("created", "updated")),
         "payment_method": EventFamily(None, (), ("attached", "automatically_updated", "detached")),
     }
 )
@@ -157,10 +163,17 @@ def with_mode(refetch: RefetchRequest, *, livemode: bool) -> RefetchRequest:
     return refetch
 
 
-# What becomes of an event.
-RECEIVED, APPLIED, FAILED, DEAD, IGNORED = "received", "applied", "failed", "dead", "ignored"
-STATES = (RECEIVED, APPLIED, FAILED, DEAD, IGNORED)
-REPLAYABLE = (FAILED, DEAD)  # what a replay is for, unless told otherwise
+class EventState(StrEnum):
+    """The state of a received event."""
+
+    RECEIVED = "received"  # waiting
+    APPLIED = "applied"
+    FAILED = "failed"  # will be tried again
+    DEAD = "dead"  # failed permanently
+    IGNORED = "ignored"
+
+
+REPLAYABLE = (EventState.FAILED, EventState.DEAD)  # what a replay is for, unless told otherwise
 
 
 class SelectionChanged(Conflict):

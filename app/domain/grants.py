@@ -7,22 +7,14 @@ How grants are united and asked is the matter of :mod:`app.domain.entitlements`.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from app.domain.disputes import DISPUTE_LOST
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
-    ENDED,
-    GRACE_PERIOD,
-    ISSUES_OWED,
-    PAID_TERM,
-    PAYMENT_FAILED,
-    PAYMENT_INCOMPLETE,
-    REFUNDED,
-    RENEWAL_PENDING,
-    TRIAL,
     AccessPeriod,
+    AccessReason,
     Grant,
 )
 from app.domain.plans import EDITIONS, Catalogue
+from app.domain.reasons import EndReason
 from app.domain.status_table import AccessRule, classify
 from app.domain.subscriptions import Subscription, Term
 
@@ -53,7 +45,7 @@ def grants_of(
         if term.suspended_as is not None:
             continue
         cut = _ended_at(subscription, term)
-        spells = [AccessPeriod(term.starts_at, term.ends_at, PAID_TERM)]
+        spells = [AccessPeriod(term.starts_at, term.ends_at, AccessReason.PAID_TERM)]
         if term.ends_at == newest and subscription.access_ended_at is None:
             spells += _after_term(subscription, terms, term.ends_at, policy)
         if cut is not None:
@@ -64,9 +56,9 @@ def grants_of(
             features = dict.fromkeys(names, tuple(spells))
             owed_until = (editions_until or {}).get(term.invoice_id)
             if owed_until is not None:
-                owing = (*spells, AccessPeriod(term.ends_at, owed_until, ISSUES_OWED))
+                owing = (*spells, AccessPeriod(term.ends_at, owed_until, AccessReason.ISSUES_OWED))
                 features |= dict.fromkeys(EDITIONS & features.keys(), owing)
-            grants.append(Grant(id=f"grt_{term.invoice_id}", source=PAID_TERM, features=features))
+            grants.append(Grant(id=f"grt_{term.invoice_id}", source=AccessReason.PAID_TERM, features=features))
     return grants
 
 
@@ -86,18 +78,24 @@ def _trial(
     """Return what a trial grants: what is digital, to its end; the first payment after it is waited for like a renewal's."""
     if subscription.trial_end is None:
         return []
-    spells = [AccessPeriod(subscription.created_at, subscription.trial_end, TRIAL)]
+    spells = [AccessPeriod(subscription.created_at, subscription.trial_end, AccessReason.TRIAL)]
     leaves = subscription.cancel_at is not None and subscription.cancel_at <= subscription.trial_end
     if not leaves and not any(term.ends_at > subscription.trial_end for term in terms):
         spells += [
-            s for s in _after_term(subscription, terms, subscription.trial_end, policy) if s.reason == RENEWAL_PENDING
+            s
+            for s in _after_term(subscription, terms, subscription.trial_end, policy)
+            if s.reason == AccessReason.RENEWAL_PENDING
         ]
     for cut in (subscription.ended_at, subscription.access_ended_at):
         if cut is not None:
             spells = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
     names = catalogue.plan(subscription.plan).features_of(print_edition=False)
     features = dict.fromkeys(names, tuple(spells))
-    return [Grant(id=f"grt_{subscription.stripe_id}_trial", source=TRIAL, features=features)] if spells else []
+    return (
+        [Grant(id=f"grt_{subscription.stripe_id}_trial", source=AccessReason.TRIAL, features=features)]
+        if spells
+        else []
+    )
 
 
 def _after_term(
@@ -106,9 +104,9 @@ def _after_term(
     """Return what is granted after what is paid, as the table of lives says."""
     match classify(subscription, terms).access:
         case AccessRule.GRACE:
-            return [AccessPeriod(ends_at, ends_at + policy.grace_period, GRACE_PERIOD)]
+            return [AccessPeriod(ends_at, ends_at + policy.grace_period, AccessReason.GRACE_PERIOD)]
         case AccessRule.ALLOWANCE:
-            return [AccessPeriod(ends_at, ends_at + policy.renewal_allowance, RENEWAL_PENDING)]
+            return [AccessPeriod(ends_at, ends_at + policy.renewal_allowance, AccessReason.RENEWAL_PENDING)]
         case _:
             return []
 
@@ -117,11 +115,11 @@ def denial_reason_of(subscription: Subscription, terms: Sequence[Term]) -> str:
     """Return why a subscription grants nothing, for the time when it does not."""
     newest = max(terms, key=lambda term: term.ends_at, default=None)
     if newest is not None and newest.is_refunded:
-        return DISPUTE_LOST if newest.refunded_as == DISPUTE_LOST else REFUNDED
+        return EndReason.DISPUTE_LOST if newest.refunded_as == EndReason.DISPUTE_LOST else AccessReason.REFUNDED
     if newest is not None and newest.suspended_as is not None:
         return newest.suspended_as
     if newest is None:
-        return PAYMENT_INCOMPLETE
+        return AccessReason.PAYMENT_INCOMPLETE
     if subscription.end_reason == "payment_failed" or subscription.status in {"past_due", "unpaid"}:
-        return PAYMENT_FAILED
-    return ENDED
+        return AccessReason.PAYMENT_FAILED
+    return AccessReason.ENDED

@@ -15,7 +15,8 @@ from app.domain import events
 from app.domain.comps import Comp
 from app.domain.disputes import Dispute
 from app.domain.money import Money
-from app.domain.refunds import CONFIRMED, FAILED, Refund
+from app.domain.reasons import EndReason
+from app.domain.refunds import CONFIRMED, Refund, RefundStatus
 from app.domain.subscriptions import Payment, Subscription, Term
 from app.domain.text import format_date
 
@@ -197,7 +198,7 @@ def _end(subscription: Subscription, terms: Sequence[Term], records: ReaderRecor
     reason = subscription.ended_by or subscription.end_reason
     why = {
         None: "",
-        "cancel_now": " (canceled immediately)",
+        EndReason.CANCEL_NOW: " (canceled immediately)",
         "cancellation_requested": " (canceled)",
         "payment_failed": " (renewal not paid)",
     }.get(reason, f" ({_plain(str(reason))})")
@@ -217,7 +218,7 @@ def who_ended(subscription: Subscription, terms: Sequence[Term], records: Reader
         asked = [one for one in ours if one.action in {CANCELLED, RESUMED}]
         canceled = asked and asked[-1].action == CANCELLED and subscription.end_reason == "cancellation_requested"
         return asked[-1].actor if canceled else None
-    if subscription.ended_by == "cancel_now":
+    if subscription.ended_by == EndReason.CANCEL_NOW:
         return next((one.actor for one in ours if one.action == CANCELLED_NOW), None)
     invoices = {term.invoice_id for term in terms}
     paid = {payment.id for payment in records.payments if payment.invoice_id in invoices}
@@ -231,7 +232,7 @@ def _refunds(refunds: Iterable[Refund]) -> Entries:
         what = f"refund of {refund.money} ({basis}), requested by {by}"
         if refund.status in CONFIRMED:
             at, words = refund.recorded_at or refund.created_at, f"refunded {refund.money} ({basis}), requested by {by}"
-        elif refund.status == FAILED:
+        elif refund.status == RefundStatus.FAILED:
             at, words = refund.created_at, f"{what}, failed ({refund.failure_reason or 'no reason given'})"
         else:
             at, words = refund.created_at, f"{what}: {_plain(refund.status)}"
@@ -274,12 +275,12 @@ def _stripe_events(received: Iterable[StripeEvent]) -> Entries:
     for event in received:
         what = describe_event(event.type)
         why = f": {event.why}" if event.why else ""
-        if event.state in {events.FAILED, events.DEAD}:
-            outcome = "not applied yet" if event.state == events.FAILED else "failed permanently"
+        if event.state in {events.EventState.FAILED, events.EventState.DEAD}:
+            outcome = "not applied yet" if event.state == events.EventState.FAILED else "failed permanently"
             yield event.at, HistoryKind.PENDING_EVENT, f"{what} ({event.type}), {outcome}{why}"
-        elif event.state == events.RECEIVED:
+        elif event.state == events.EventState.RECEIVED:
             yield event.at, HistoryKind.EVENT, f"{what}, waiting to be applied"
-        elif event.state == events.IGNORED:
+        elif event.state == events.EventState.IGNORED:
             yield event.at, HistoryKind.EVENT, f"{what}, ignored{why}"
         else:
             yield event.at, HistoryKind.EVENT, what

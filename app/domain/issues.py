@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.errors import Conflict, Invalid
 from app.domain.plans import Catalogue
-from app.domain.subscriptions import GRACE_COPIES, Subscription, Term
+from app.domain.subscriptions import AdjustmentKind, Subscription, Term
 
 SPECIAL, ORDINARY, DOUBLE = 0, 1, 2
 LARGEST_NUMBER = 10**9
@@ -264,7 +264,7 @@ class ScheduledTerm:
             invoice_id=self.term.invoice_id,
             bought=self.term.issues_owed,
             adjustments=added,
-            grace_copies=-sum(one.issues for one in self.term.adjustments if one.kind == GRACE_COPIES),
+            grace_copies=-sum(one.issues for one in self.term.adjustments if one.kind == AdjustmentKind.GRACE_COPIES),
             served=served,
             unserved=0 if over else owed - served,
             cancelled=owed - served if over else 0,

@@ -17,16 +17,9 @@ from app.domain.guarantee import Guarantee, guaranteed_until
 from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, OtherCurrency
 from app.domain.refunds import (
-    AWAITING,
-    CANCELED,
     COUNTED,
     ENDING,
-    FAILED,
-    GOODWILL,
-    GUARANTEE,
-    PROCESSING,
     UNDONE,
-    UNSERVED,
     GuaranteeExpired,
     GuaranteeUsed,
     NoCalendar,
@@ -37,7 +30,9 @@ from app.domain.refunds import (
     PaymentDisputed,
     QuoteChanged,
     Refund,
+    RefundBasis,
     RefundInProgress,
+    RefundStatus,
     RefundTooLarge,
     refundable_amount,
     tax_part,
@@ -189,7 +184,7 @@ def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Qu
     goodwill that still waits for a second person takes nothing from it: the guarantee takes its place.
     """
     of_term = payments_of_term(case.payment, case.payments, case.terms)
-    firm = [refund for refund in case.refunds if refund.status != AWAITING]
+    firm = [refund for refund in case.refunds if refund.status != RefundStatus.AWAITING_APPROVAL]
     parts = _parts([(p, refundable_amount(p, firm)) for p in of_term], firm)
     paid = [p for p in case.payments if p.amount > 0]
     first = min(paid, key=lambda p: (p.paid_at, p.id), default=case.payment)
@@ -206,7 +201,7 @@ def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Qu
         refusal = NothingToRefund()
     if refusal is None and now >= until and not _failed_in_time(case, of_term, until):
         refusal = GuaranteeExpired(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
-    return _quote(case, GUARANTEE, parts, refusal, until=until)
+    return _quote(case, RefundBasis.GUARANTEE, parts, refusal, until=until)
 
 
 def guarantee_quote(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> tuple[str, Quote]:
@@ -241,7 +236,7 @@ def quote_unserved(case: RefundContext) -> Quote:
         unknown = not case.progress
         refusal = NoCalendar() if unknown else NothingUnserved() if served >= bought else NothingToRefund()
     own = case.progress.get(case.payment.id)
-    return _quote(case, UNSERVED, parts, refusal, progress=own)
+    return _quote(case, RefundBasis.UNSERVED_ISSUES, parts, refusal, progress=own)
 
 
 def quote_goodwill(case: RefundContext) -> Quote:
@@ -250,7 +245,7 @@ def quote_goodwill(case: RefundContext) -> Quote:
     refusal = _blocking_error(case, [case.payment])
     if refusal is None and not parts:
         refusal = NothingToRefund()
-    return _quote(case, GOODWILL, parts, refusal)
+    return _quote(case, RefundBasis.GOODWILL, parts, refusal)
 
 
 def _quote(
@@ -288,7 +283,7 @@ def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainEr
     if case.payment.amount <= 0:
         return PaidByCredit()
     ids = {payment.id for payment in of_term}
-    if any(r.payment_id in ids and r.status == PROCESSING for r in case.refunds):
+    if any(r.payment_id in ids and r.status == RefundStatus.PROCESSING for r in case.refunds):
         return RefundInProgress()
     if ids & case.disputed:
         return PaymentDisputed()
@@ -299,14 +294,19 @@ def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainEr
 
 def _guarantee_used(case: RefundContext, of_term: Sequence[Payment]) -> bool:
     ids = {payment.id for payment in of_term}
-    return any(r.basis == GUARANTEE and r.status not in UNDONE and r.payment_id not in ids for r in case.refunds)
+    return any(
+        r.basis == RefundBasis.GUARANTEE and r.status not in UNDONE and r.payment_id not in ids for r in case.refunds
+    )
 
 
 def _failed_in_time(case: RefundContext, of_term: Sequence[Payment], until: datetime) -> bool:
     """Tell whether it was given in time and came to nothing at the bank: a promise is kept, however late."""
     ids = {payment.id for payment in of_term}
     return any(
-        r.basis == GUARANTEE and r.status in {FAILED, CANCELED} and r.recorded_at is not None and r.created_at < until
+        r.basis == RefundBasis.GUARANTEE
+        and r.status in {RefundStatus.FAILED, RefundStatus.CANCELED}
+        and r.recorded_at is not None
+        and r.created_at < until
         for r in case.refunds
         if r.payment_id in ids
     )
@@ -347,7 +347,7 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
 def needs_approval(basis: str, money: Money, policies: Policies, *, now: datetime, zone: ZoneInfo) -> bool:
     """Tell whether a refund waits for a second person: goodwill above the limit of the day (rules.md, rule 6)."""
     limits = policies.goodwill_limits(now.astimezone(zone).date())
-    return basis == GOODWILL and limits.needs_second_person(money.amount, money.currency)
+    return basis == RefundBasis.GOODWILL and limits.needs_second_person(money.amount, money.currency)
 
 
 def accept(

@@ -5,18 +5,18 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from app.domain.issues import Ledger
+from app.domain.reasons import EndReason
+from app.domain.refunds import RefundBasis
 from app.domain.subscriptions import Subscription, Term
 from app.domain.text import format_date
 
-ENDED_BY = {
-    "guarantee": "refunded under the money-back guarantee",
-    "unserved_issues": "refunded for unserved issues",
-    "duplicate": "duplicate subscription, refunded",
-    "paid_after_end": "paid after its end, refunded",
-    "fraud_warning": "refunded after a fraud warning",
-    "dashboard": "refunded in Stripe's Dashboard",
-    "cancel_now": "canceled immediately",
-    "dispute": "payment disputed",
+ENDED_BY: Mapping[str, str] = {
+    RefundBasis.GUARANTEE: "refunded under the money-back guarantee",
+    RefundBasis.UNSERVED_ISSUES: "refunded for unserved issues",
+    RefundBasis.DUPLICATE: "duplicate subscription, refunded",
+    RefundBasis.PAID_AFTER_END: "paid after its end, refunded",
+    RefundBasis.DASHBOARD: "refunded in Stripe's Dashboard",
+    **{reason: reason.label for reason in EndReason},
 }
 ENDED_FOR = {
     "payment_failed": "renewal never paid",

@@ -8,12 +8,13 @@ refetch that a webhook leaves. What no look would mend, a person has to see: it 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from app.domain.errors import Conflict
-from app.domain.events import PAYMENT, SUBSCRIPTION
+from app.domain.events import RefetchKind
 from app.domain.plans import Catalogue
-from app.domain.refunds import PROCESSING, Refund, StripeRefundState
+from app.domain.refunds import Refund, RefundStatus, StripeRefundState
 from app.domain.subscriptions import (
     ForeignStripeObject,
     Payment,
@@ -28,11 +29,27 @@ LOOKBACK = timedelta(
 )  # how old an invoice can be that is paid, or a refund that changes, since the night before
 FULL_INTERVAL = timedelta(days=30)  # without a whole comparison for so long, the next one goes back to the beginning
 
-RECONCILE, IMPORT = "reconcile", "import"
-EVENTS, SUBSCRIPTIONS, PAYMENTS, REFUNDS, DONE = "events", "subscriptions", "payments", "refunds", "done"
-PHASES = {
-    RECONCILE: (EVENTS, SUBSCRIPTIONS, PAYMENTS, REFUNDS, DONE),
-    IMPORT: (SUBSCRIPTIONS, PAYMENTS, REFUNDS, DONE),
+
+class SweepKind(StrEnum):
+    """The purpose of a sweep over the objects at Stripe."""
+
+    RECONCILE = "reconcile"
+    IMPORT = "import"
+
+
+class SweepPhase(StrEnum):
+    """The part of a sweep that runs."""
+
+    EVENTS = "events"
+    SUBSCRIPTIONS = "subscriptions"
+    PAYMENTS = "payments"
+    REFUNDS = "refunds"
+    DONE = "done"
+
+
+PHASES: Mapping[str, Sequence[SweepPhase]] = {
+    SweepKind.RECONCILE: tuple(SweepPhase),
+    SweepKind.IMPORT: (SweepPhase.SUBSCRIPTIONS, SweepPhase.PAYMENTS, SweepPhase.REFUNDS, SweepPhase.DONE),
 }
 
 
@@ -82,7 +99,7 @@ def compare_subscription(
 
     :param has_owner: whether its customer is one of our subscribers.
     """
-    key = f"{SUBSCRIPTION}:{seen.id}"
+    key = f"{RefetchKind.SUBSCRIPTION}:{seen.id}"
     try:
         plan = seen.plan
     except ForeignStripeObject:
@@ -138,7 +155,7 @@ def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list
         ours, paid = held.get(payment.id), _format_amount(payment.amount, listed.invoice.currency)
         if ours is None:
             words = f"payment {payment.id}: unknown here, {paid} at Stripe"
-            key: str | None = f"{SUBSCRIPTION}:{listed.subscription_id}"
+            key: str | None = f"{RefetchKind.SUBSCRIPTION}:{listed.subscription_id}"
             found.append(Difference(object_id=payment.id, words=words, key=key))
         elif (ours.amount, ours.currency) != (payment.amount, listed.invoice.currency):
             words = f"payment {payment.id}: {_format_amount(ours.amount, ours.currency)} here, {paid} at Stripe"
@@ -148,12 +165,12 @@ def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list
 
 def compare_refund(held: Refund | None, listed: ListedRefund) -> Difference | None:
     """Return in what a refund of a payment of ours differs. One of ours that is on its way differs in nothing."""
-    seen, key = listed.refund, f"{PAYMENT}:{listed.payment_id}"
+    seen, key = listed.refund, f"{RefetchKind.PAYMENT}:{listed.payment_id}"
     amount = _format_amount(seen.amount, seen.currency)
     if held is None:
         words = f"refund {seen.id}: unknown here, {amount} of {listed.payment_id} {seen.status} at Stripe"
         return Difference(object_id=seen.id, words=words, key=key)
-    if held.status == PROCESSING:
+    if held.status == RefundStatus.PROCESSING:
         return None
     if (held.amount, held.currency) != (seen.amount, seen.currency):
         words = f"refund {seen.id}: {_format_amount(held.amount, held.currency)} here, {amount} at Stripe"

@@ -9,45 +9,60 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.disputes import FRAUD_WARNING, StripeDisputeState
+from app.domain.disputes import StripeDisputeState
 from app.domain.errors import Conflict, Forbidden
 from app.domain.money import Money
 from app.domain.subscriptions import Payment
 
-# What an agent may choose, and a reader the first of.
-GUARANTEE, UNSERVED, GOODWILL = "guarantee", "unserved_issues", "goodwill"
-# What the service itself orders.
-DUPLICATE, PRINT_DROPPED = "duplicate", "print_dropped"
-PAID_AFTER_END = "paid_after_end"
-DASHBOARD = "dashboard"  # made by hand at Stripe, and told to us by a webhook
-ENDING = frozenset({GUARANTEE, UNSERVED, DUPLICATE, PAID_AFTER_END, FRAUD_WARNING})
 
-AWAITING, REJECTED, WITHDRAWN = "awaiting_approval", "rejected", "withdrawn"
-PROCESSING, PENDING, REQUIRES_ACTION = "processing", "pending", "requires_action"
-SUCCEEDED, FAILED, CANCELED = "succeeded", "failed", "canceled"
-STATUSES = (AWAITING, REJECTED, WITHDRAWN, PROCESSING, PENDING, REQUIRES_ACTION, SUCCEEDED, FAILED, CANCELED)
+class RefundBasis(StrEnum):
+    """The rule under which money goes back. It decides the amount and what happens to access."""
+
+    # chosen by staff; the guarantee also by the reader
+    GUARANTEE = "guarantee"
+    UNSERVED_ISSUES = "unserved_issues"
+    GOODWILL = "goodwill"
+    # ordered by the service
+    DUPLICATE = "duplicate"
+    PRINT_DROPPED = "print_dropped"
+    PAID_AFTER_END = "paid_after_end"
+    FRAUD_WARNING = "fraud_warning"
+    # made in Stripe's Dashboard
+    DASHBOARD = "dashboard"
+
+
+class RefundStatus(StrEnum):
+    """The status of a refund. The last five are Stripe's; ``processing`` lasts until Stripe has answered."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    PROCESSING = "processing"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+ENDING = frozenset(  # bases that end the term, and the subscription
+    {
+        RefundBasis.GUARANTEE,
+        RefundBasis.UNSERVED_ISSUES,
+        RefundBasis.DUPLICATE,
+        RefundBasis.PAID_AFTER_END,
+        RefundBasis.FRAUD_WARNING,
+    }
+)
 # Stripe answered: the money is promised, and access ends (rules.md, rule 3).
-CONFIRMED = frozenset({PENDING, REQUIRES_ACTION, SUCCEEDED})
-UNDERWAY = frozenset({PENDING, REQUIRES_ACTION})  # promised, and not there: looked at again
+CONFIRMED = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED})
+IN_TRANSIT = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})  # promised, and not there: looked at again
 # Promised money, money on its way, or reserved until a second person has decided: it counts against what is left.
-COUNTED = CONFIRMED | {PROCESSING, AWAITING}
-UNSENT = frozenset({AWAITING, REJECTED, WITHDRAWN})  # Stripe was never asked for them
-UNDONE = frozenset({FAILED, CANCELED, REJECTED, WITHDRAWN})
-
-
-class Reason(StrEnum):
-    """Why staff give money back. ``other`` needs a note."""
-
-    REQUESTED_BY_READER = "requested_by_reader"
-    DISSATISFIED = "dissatisfied"
-    COPIES_MISSING = "copies_missing"
-    COPIES_DAMAGED = "copies_damaged"
-    TECHNICAL_PROBLEM = "technical_problem"
-    BILLED_BY_MISTAKE = "billed_by_mistake"
-    RENEWAL_UNWANTED = "renewal_unwanted"
-    HARDSHIP = "hardship"
-    BEREAVEMENT = "bereavement"
-    OTHER = "other"
+COUNTED = CONFIRMED | {RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL}
+UNSENT = frozenset(
+    {RefundStatus.AWAITING_APPROVAL, RefundStatus.REJECTED, RefundStatus.WITHDRAWN}
+)  # Stripe was never asked for them
+UNDONE = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED, RefundStatus.REJECTED, RefundStatus.WITHDRAWN})
 
 
 class RefundRefused(Conflict):
@@ -79,7 +94,7 @@ class GuaranteeUsed(RefundRefused):
 
 
 class NothingToRefund(RefundRefused):
-    """This payment has already been refunded in full."""
+    """This payment was already refunded in full."""
 
     code = "nothing_to_refund"
     title = "Nothing left to refund"
@@ -249,7 +264,7 @@ def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | 
     """
     if refund.basis in ENDING:
         return refund.basis
-    return DASHBOARD if full_dashboard_refund(paid, refunds) is not None else None
+    return RefundBasis.DASHBOARD if full_dashboard_refund(paid, refunds) is not None else None
 
 
 def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None:
@@ -257,7 +272,7 @@ def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None
     confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=_created_at)
     for by_hand in confirmed:
         back = sum(one.amount for one in confirmed if _created_at(one) <= _created_at(by_hand))
-        if by_hand.basis == DASHBOARD and back >= paid > 0:
+        if by_hand.basis == RefundBasis.DASHBOARD and back >= paid > 0:
             return by_hand
     return None
 
@@ -275,5 +290,5 @@ def decide(refund: Refund, *, by: str) -> None:
     """
     if refund.requested_by == by:
         raise OwnRequest
-    if refund.status != AWAITING:
+    if refund.status != RefundStatus.AWAITING_APPROVAL:
         raise NotAwaitingApproval(f"the refund is {refund.status.replace('_', ' ')}", status=refund.status)

@@ -8,14 +8,28 @@ Stripe is the authority on money and on the state of a subscription; nothing her
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from app.domain.disputes import SPARES_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 
-LIVE = frozenset({"active", "trialing", "past_due"})
-CANCELED = "canceled"
-OVER = frozenset({CANCELED, "incomplete_expired"})
+
+class SubscriptionStatus(StrEnum):
+    """Stripe's status of a subscription."""
+
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+LIVE = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE})
+OVER = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
 # The invoices that open a term (rules.md): what is paid for print later belongs to the running one.
 TERM_OPENING_REASONS = frozenset({"subscription_create", "subscription_cycle"})
 CHANGED = "subscription_update"
@@ -166,7 +180,12 @@ class StripeSubscriptionState:
         return sum(item.unit_amount for item in self.items)
 
 
-EXTENSION, GRACE_COPIES, CLAIM = "extension", "grace_copies", "claim"
+class AdjustmentKind(StrEnum):
+    """Why a term owes more or fewer issues than were bought."""
+
+    EXTENSION = "extension"
+    GRACE_COPIES = "grace_copies"
+    CLAIM = "claim"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +281,7 @@ class Subscription:
     @property
     def effective_status(self) -> str:
         """Stripe's word for how it stands; what we have ended is told as over before Stripe has cancelled it."""
-        return self.status if self.access_ended_at is None else CANCELED
+        return self.status if self.access_ended_at is None else SubscriptionStatus.CANCELED
 
     @property
     def over_at(self) -> datetime | None:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from app.domain.cancellations import DRAFT
+from app.domain.cancellations import InvoiceStatus
 from app.domain.invoices import InvoiceSummary
 from app.domain.pages import Page
 from app.gateway.client import Gateway
@@ -24,7 +24,7 @@ async def of_customer(gateway: Gateway, customer_id: str, *, after: str | None, 
         gateway.read("/v1/charges", customer=customer_id, limit=PAGE),
     )
     receipts = {id_or_none(one.payment_intent): one.receipt_url for one in charges.data}
-    shown = [_shown(one, receipts) for one in listed.data if one.status != DRAFT]
+    shown = [_shown(one, receipts) for one in listed.data if one.status != InvoiceStatus.DRAFT]
     return Page(items=shown, next=listed.data[-1].id if listed.has_more else None)
 
 

@@ -71,7 +71,7 @@ def _key(event_type: str, thing: dict[str, Any]) -> tuple[str | None, str | None
     if found is None and event_type.startswith(
         "charge.dispute."
     ):  # its charge has no payment intent, so it is not ours
-        kind, found = events.DISPUTE, thing.get("id")
+        kind, found = events.RefetchKind.DISPUTE, thing.get("id")
     if not _is_word(found):
         return None, f"Not related to a {kind}"
     return f"{kind}:{found}", None

@@ -4,7 +4,7 @@ from app.context import Context
 from app.db import inbox, intents, subscribers
 from app.db.engine import leases
 from app.domain import return_urls
-from app.domain.events import CUSTOMER
+from app.domain.events import RefetchKind
 from app.domain.invoices import InvoiceSummary
 from app.domain.pages import Page
 from app.domain.subscriptions import NoSubscription
@@ -35,7 +35,7 @@ async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
         return await portal.open_session(ctx.gateway, intent.parameters, key=intent.key)
     except Gone:
         async with ctx.sessions.begin() as session:
-            await inbox.request_refetch(session, f"{CUSTOMER}:{owner.stripe_customer_id}", why="gone")
+            await inbox.request_refetch(session, f"{RefetchKind.CUSTOMER}:{owner.stripe_customer_id}", why="gone")
             await leases.notify(session)
         raise NoSubscription from None
 

@@ -17,8 +17,9 @@ from app.aggregates import cancellations, sync_subscription
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.cancellations import DRAFT, payable_invoices
+from app.domain.cancellations import InvoiceStatus, payable_invoices
 from app.domain.errors import ConcurrentUpdate, DomainError, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.reasons import EndReason
 from app.domain.subscriptions import (
     OVER,
     AlreadyEnded,
@@ -161,7 +162,7 @@ async def cancel_now(
     """
     async with ctx.sessions.begin() as session:
         subscription = await _lock_live(session, sub, only)
-        await cancellations.end(session, ctx.rules, subscription.id, by="cancel_now", now=now)
+        await cancellations.end(session, ctx.rules, subscription.id, by=EndReason.CANCEL_NOW, now=now)
         await audit.record(
             session,
             actor=by or f"reader:{sub}",
@@ -215,7 +216,7 @@ async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
 
 async def _void(ctx: Context, subscription: Subscription, invoice: StripeInvoiceState) -> None:
     """Void an invoice. If it was paid meanwhile, the payment is refunded when it is synced."""
-    if invoice.status == DRAFT:
+    if invoice.status == InvoiceStatus.DRAFT:
         intent = await _record_intent(ctx, subscription, invoice.id, "finalize", {"amount": invoice.total})
         try:
             await _request(ctx, intent, at_stripe.finalize(ctx.gateway, invoice.id, key=intent.key))

@@ -20,7 +20,7 @@ from app.db.subscribers import Subscriber
 from app.domain import return_urls
 from app.domain.entitlements import allowed
 from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
-from app.domain.events import SUBSCRIPTION
+from app.domain.events import RefetchKind
 from app.domain.plans import Plan, PriceUnavailable
 from app.domain.subscriptions import AlreadySubscribed, ForeignStripeObject
 from app.gateway import checkouts as at_stripe
@@ -180,7 +180,7 @@ async def _save(
         )
         subscription_id = state.stripe_subscription_id
         if subscription_id is not None and await subscriptions.by_stripe_id(session, subscription_id) is None:
-            await inbox.request_refetch(session, f"{SUBSCRIPTION}:{subscription_id}", why="checkout")
+            await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{subscription_id}", why="checkout")
             await leases.notify(session)
     return saved
 

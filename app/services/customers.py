@@ -13,7 +13,7 @@ from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_MISMATCH, address_mismatch
 from app.domain.customers import StripeCustomerState
-from app.domain.events import SUBSCRIPTION
+from app.domain.events import RefetchKind
 from app.domain.imports import UNCLAIMED
 from app.domain.subscriptions import OVER, UnknownCustomer
 from app.gateway import customers as at_stripe
@@ -48,7 +48,7 @@ async def _remove_customer(session: Session, owner: Subscriber, customer_id: str
     all_subscriptions = await subscriptions.of_subscriber(session, owner.id)
     for one in all_subscriptions:
         if one.status not in OVER:
-            await inbox.request_refetch(session, f"{SUBSCRIPTION}:{one.stripe_id}", why="customer_deleted")
+            await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{one.stripe_id}", why="customer_deleted")
     await audit.record(
         session,
         actor="stripe",

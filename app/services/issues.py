@@ -30,7 +30,7 @@ from app.domain.issues import (
 )
 from app.domain.pages import Page, page_of
 from app.domain.rules import Rules
-from app.domain.subscriptions import EXTENSION, AlreadyEnded, Subscription
+from app.domain.subscriptions import AdjustmentKind, AlreadyEnded, Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ async def extend(
             adjustment_id,
             invoice_id=before.invoice_id,
             subscription_id=subscription.id,
-            kind=EXTENSION,
+            kind=AdjustmentKind.EXTENSION,
             issues=more,
             reason=reason,
             note=note,

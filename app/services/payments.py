@@ -18,12 +18,9 @@ from app.context import Context
 from app.db import audit, disputes, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, new_id
 from app.domain.disputes import (
-    DISPUTE_LOST,
-    DISPUTE_OPEN,
-    ENDED,
-    FRAUD_WARNING,
-    KEEP,
-    UNKNOWN_PAYMENT,
+    AccessEffect,
+    DisputeConcern,
+    PolicyAction,
     StripeDisputeState,
     StripeWarningState,
     attention_reason,
@@ -32,11 +29,12 @@ from app.domain.disputes import (
     suspends,
 )
 from app.domain.errors import ConcurrentUpdate, NotFound
-from app.domain.events import INVOICE, RefetchFirst
+from app.domain.events import RefetchFirst, RefetchKind
+from app.domain.reasons import EndReason, SuspensionReason
 from app.domain.refunds import (
     CONFIRMED,
-    DASHBOARD,
     Refund,
+    RefundBasis,
     RefundInProgress,
     StripePaymentState,
     StripeRefundState,
@@ -74,7 +72,7 @@ async def sync(ctx: Context, payment_id: str, *, now: datetime) -> None:
             version = await payments.version(session, payment_id)
         if version == 0:
             await _save_unrelated(ctx, await disputes_at_stripe.of_payment(ctx.gateway, payment_id), now=now)
-            raise RefetchFirst(f"{INVOICE}:{await at_stripe.invoice_of(ctx.gateway, payment_id)}")
+            raise RefetchFirst(f"{RefetchKind.INVOICE}:{await at_stripe.invoice_of(ctx.gateway, payment_id)}")
         state, warnings = await asyncio.gather(
             at_stripe.payment_state(ctx.gateway, payment_id), disputes_at_stripe.warnings_of(ctx.gateway, payment_id)
         )
@@ -103,7 +101,7 @@ async def _save_unrelated(ctx: Context, states: Sequence[StripeDisputeState], *,
     """Save disputes of a payment that is not ours, or that we don't have yet, for staff to see."""
     async with ctx.sessions.begin() as session:
         for state in states:
-            await disputes.save(session, state, subscriber_id=None, concern=UNKNOWN_PAYMENT, now=now)
+            await disputes.save(session, state, subscriber_id=None, concern=DisputeConcern.UNKNOWN_PAYMENT, now=now)
 
 
 async def _lock(session: Session, payment_id: str) -> OwnPayment:
@@ -151,7 +149,9 @@ async def _save_disputes(
             lost_before=before is not None and before.lost_at is not None,
         )
         await disputes.save(session, state, subscriber_id=own.subscriber_id, concern=concern, now=now)
-        if effect_of(state.status).access == ENDED and await disputes.mark_lost(session, state.id, now=now):
+        if effect_of(state.status).access == AccessEffect.ENDED and await disputes.mark_lost(
+            session, state.id, now=now
+        ):
             await _end_after_loss(session, rules, own, state, now=now)
     await _suspend_or_restore(session, rules, own)
 
@@ -161,7 +161,9 @@ async def _suspend_or_restore(session: Session, rules: Rules, own: OwnPayment) -
     payment = own.payment
     all_disputes = await disputes.of_invoice(session, payment.invoice_id)
     suspending = [one.id for one in all_disputes if suspends(one, rules.catalogue.disputes)]
-    if not await subscriptions.suspend_term(session, payment.invoice_id, DISPUTE_OPEN if suspending else None):
+    if not await subscriptions.suspend_term(
+        session, payment.invoice_id, SuspensionReason.DISPUTE_OPEN if suspending else None
+    ):
         return
     await audit.record(
         session,
@@ -169,7 +171,7 @@ async def _suspend_or_restore(session: Session, rules: Rules, own: OwnPayment) -
         action="access.suspended" if suspending else "access.restored",
         object_id=payment.id,
         subscriber_id=own.subscriber_id,
-        reason=DISPUTE_OPEN if suspending else "dispute_over",
+        reason=SuspensionReason.DISPUTE_OPEN if suspending else "dispute_over",
         after={"invoice": payment.invoice_id, "disputes": suspending or [one.id for one in all_disputes]},
     )
     await _derive_grants(session, rules, own)
@@ -179,8 +181,8 @@ async def _end_after_loss(
     session: Session, rules: Rules, own: OwnPayment, state: StripeDisputeState, *, now: datetime
 ) -> None:
     """Treat a lost dispute like a refund: the term ends permanently, and the subscription with it."""
-    await subscriptions.mark_term_refunded(session, own.payment.invoice_id, DISPUTE_LOST)
-    ended = await _end(session, rules, own, by=DISPUTE_LOST, now=now)
+    await subscriptions.mark_term_refunded(session, own.payment.invoice_id, EndReason.DISPUTE_LOST)
+    ended = await _end(session, rules, own, by=EndReason.DISPUTE_LOST, now=now)
     await audit.record(
         session,
         actor=POLICY,
@@ -205,7 +207,7 @@ async def _save_warning(
     if acted or not warning.actionable:
         return True
     refund = None
-    if policy_at(rules.catalogue.disputes, warning.created_at).fraud_warning == KEEP:
+    if policy_at(rules.catalogue.disputes, warning.created_at).fraud_warning == PolicyAction.KEEP:
         action = "kept"
     elif not refundable:
         action = "not_refundable"
@@ -213,12 +215,17 @@ async def _save_warning(
         action = "refunded"
         try:
             refund = await refund_orders.refund(
-                session, payment, subscriber_id=owner, basis=FRAUD_WARNING, reason=warning.fraud_type, now=now
+                session,
+                payment,
+                subscriber_id=owner,
+                basis=RefundBasis.FRAUD_WARNING,
+                reason=warning.fraud_type,
+                now=now,
             )
         except RefundInProgress:
             return False
-        await subscriptions.mark_term_refunded(session, payment.invoice_id, FRAUD_WARNING)
-        await _end(session, rules, own, by=FRAUD_WARNING, now=now)
+        await subscriptions.mark_term_refunded(session, payment.invoice_id, EndReason.FRAUD_WARNING)
+        await _end(session, rules, own, by=EndReason.FRAUD_WARNING, now=now)
     await disputes.mark_acted(session, warning.id, action, now=now)
     await audit.record(
         session,
@@ -261,7 +268,7 @@ async def _find_or_add_refund(session: Session, own: OwnPayment, state: StripeRe
         act_id=refund_id,
         payment_id=own.payment.id,
         subscriber_id=own.subscriber_id,
-        basis=DASHBOARD,
+        basis=RefundBasis.DASHBOARD,
         amount=state.amount,
         tax=tax_part(own.payment, state.amount, existing),
         currency=state.currency,

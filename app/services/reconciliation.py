@@ -23,16 +23,12 @@ from app.domain.errors import NotFound
 from app.domain.events import InvalidEvent, with_mode
 from app.domain.pages import Page
 from app.domain.reconciliation import (
-    DONE,
     EVENT_RETENTION,
-    EVENTS,
     FULL_INTERVAL,
-    IMPORT,
-    PAYMENTS,
-    REFUNDS,
-    SUBSCRIPTIONS,
     Difference,
     ListedRefund,
+    SweepKind,
+    SweepPhase,
     batches,
     compare_payments,
     compare_refund,
@@ -142,7 +138,7 @@ async def run(
         importing=importing or Importing(),
     )
     progress(sweep)
-    while sweep.phase != DONE:
+    while sweep.phase != SweepPhase.DONE:
         await _PHASES[sweep.phase](arguments, sweep)
         async with ctx.sessions.begin() as session:
             updated = await rows.by_id(session, sweep_id)
@@ -195,7 +191,13 @@ async def _events(run: _Run, sweep: Sweep) -> None:
             if number + 1 == len(types):
                 phase, cursor = next_phase(sweep.kind, sweep.phase), {}
         await rows.advance(
-            session, sweep, found, phase=phase, cursor=cursor, looked_at={EVENTS: len(page.items)}, refetch=False
+            session,
+            sweep,
+            found,
+            phase=phase,
+            cursor=cursor,
+            looked_at={SweepPhase.EVENTS: len(page.items)},
+            refetch=False,
         )
 
 
@@ -206,11 +208,11 @@ def _created_at(refetch: events.RefetchRequest) -> str:
 async def _subscriptions(run: _Run, sweep: Sweep) -> None:
     """Compare a page of subscriptions, and find those of ours in the same period that Stripe does not list."""
     page, customers = await at_stripe.subscriptions(
-        run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == IMPORT
+        run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == SweepKind.IMPORT
     )
-    looked_at = {SUBSCRIPTIONS: len(page.items)}
+    looked_at: dict[str, int] = {SweepPhase.SUBSCRIPTIONS: len(page.items)}
     conflicts: list[Difference] = []
-    if sweep.kind == IMPORT:
+    if sweep.kind == SweepKind.IMPORT:
         imported, conflicts = await _customers(run, sweep, page.items, customers)
         looked_at["subscribers"] = imported
     candidates = await _find_differing(run, sweep, page.items)
@@ -251,11 +253,11 @@ async def _find_differing(run: _Run, sweep: Sweep, states: Sequence[StripeSubscr
     async with run.ctx.sessions.begin() as session:
         ours = await subscriptions.by_stripe_ids(session, ids)
         owners = await rows.known_customers(session, [one.customer_id for one in states])
-        pending = await rows.pending_keys(session, [f"{events.SUBSCRIPTION}:{one}" for one in ids])
+        pending = await rows.pending_keys(session, [f"{events.RefetchKind.SUBSCRIPTION}:{one}" for one in ids])
     return [
         one.id
         for one in states
-        if f"{events.SUBSCRIPTION}:{one.id}" not in pending
+        if f"{events.RefetchKind.SUBSCRIPTION}:{one.id}" not in pending
         and _compare(run, sweep, ours.get(one.id), one, has_owner=one.customer_id in owners) is not None
     ]
 
@@ -263,13 +265,13 @@ async def _find_differing(run: _Run, sweep: Sweep, states: Sequence[StripeSubscr
 def _compare(
     run: _Run, sweep: Sweep, ours: Subscription | None, theirs: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
-    has_owner = has_owner or (sweep.kind == IMPORT and sweep.dry_run)  # an import would create the subscriber
+    has_owner = has_owner or (sweep.kind == SweepKind.IMPORT and sweep.dry_run)  # an import would create the subscriber
     return compare_subscription(ours, theirs, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
 async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionState]) -> list[str]:
     """Return our subscriptions from the period of a page that are not on the page."""
-    if sweep.kind == IMPORT:
+    if sweep.kind == SweepKind.IMPORT:
         return []
     bound = sweep.cursor.get("bound")
     until = datetime.fromisoformat(bound) if bound is not None else None
@@ -305,16 +307,19 @@ async def _payments(run: _Run, sweep: Sweep) -> None:
             *(await rows.differing_objects(session, sweep.id, subscription_ids)),
         }
         our_payments = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
-        pending = await rows.pending_keys(session, [f"{events.SUBSCRIPTION}:{one}" for one in subscription_ids])
+        pending = await rows.pending_keys(
+            session, [f"{events.RefetchKind.SUBSCRIPTION}:{one}" for one in subscription_ids]
+        )
         found = [
             difference
             for one in listed
-            if one.subscription_id in known_ids and f"{events.SUBSCRIPTION}:{one.subscription_id}" not in pending
+            if one.subscription_id in known_ids
+            and f"{events.RefetchKind.SUBSCRIPTION}:{one.subscription_id}" not in pending
             for difference in compare_payments(one, our_payments)
         ]
         phase, cursor = _next_position(sweep, page.next)
         paid = sum(len(one.invoice.payments) for one in listed)
-        await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={PAYMENTS: paid})
+        await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.PAYMENTS: paid})
 
 
 async def _refunds(run: _Run, sweep: Sweep) -> None:
@@ -327,17 +332,19 @@ async def _refunds(run: _Run, sweep: Sweep) -> None:
             *(await payments.by_ids(session, payment_ids)),
             *(await rows.differing_objects(session, sweep.id, payment_ids)),
         }
-        pending = await rows.pending_keys(session, [f"{events.PAYMENT}:{one}" for one in payment_ids])
+        pending = await rows.pending_keys(session, [f"{events.RefetchKind.PAYMENT}:{one}" for one in payment_ids])
     found = []
     for one in listed:
-        is_relevant = one.payment_id in known_ids or sweep.kind == IMPORT
-        if is_relevant and f"{events.PAYMENT}:{one.payment_id}" not in pending:
+        is_relevant = one.payment_id in known_ids or sweep.kind == SweepKind.IMPORT
+        if is_relevant and f"{events.RefetchKind.PAYMENT}:{one.payment_id}" not in pending:
             difference = await _refund(run, one)
             if difference is not None:
                 found.append(difference)
     async with run.ctx.sessions.begin() as session:
         phase, cursor = _next_position(sweep, page.next)
-        await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={REFUNDS: len(listed)})
+        await rows.advance(
+            session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.REFUNDS: len(listed)}
+        )
 
 
 async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
@@ -359,8 +366,8 @@ def _next_position(sweep: Sweep, following: str | None) -> tuple[str, dict[str, 
 
 
 _PHASES: dict[str, Callable[[_Run, Sweep], Awaitable[None]]] = {
-    EVENTS: _events,
-    SUBSCRIPTIONS: _subscriptions,
-    PAYMENTS: _payments,
-    REFUNDS: _refunds,
+    SweepPhase.EVENTS: _events,
+    SweepPhase.SUBSCRIPTIONS: _subscriptions,
+    SweepPhase.PAYMENTS: _payments,
+    SweepPhase.REFUNDS: _refunds,
 }

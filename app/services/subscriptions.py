@@ -14,7 +14,7 @@ from app.context import Context
 from app.db import inbox, issues, payments, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.domain.cancellations import EndPreview, preview_period_end
-from app.domain.events import PAYMENT, SUBSCRIPTION, RefetchInstead
+from app.domain.events import RefetchInstead, RefetchKind
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.quotes import Quote, guarantee_quote
 from app.domain.status_table import Notice, notice_of
@@ -70,7 +70,7 @@ async def redirect_invoice(ctx: Context, invoice_id: str) -> None:
     :raises RefetchInstead: always.
     :raises ForeignStripeObject: the invoice has no subscription.
     """
-    raise RefetchInstead(f"{SUBSCRIPTION}:{await at_stripe.of_invoice(ctx.gateway, invoice_id)}")
+    raise RefetchInstead(f"{RefetchKind.SUBSCRIPTION}:{await at_stripe.of_invoice(ctx.gateway, invoice_id)}")
 
 
 async def sync_credited_invoice(ctx: Context, invoice_id: str, *, now: datetime) -> None:
@@ -78,7 +78,7 @@ async def sync_credited_invoice(ctx: Context, invoice_id: str, *, now: datetime)
     await sync(ctx, await at_stripe.of_invoice(ctx.gateway, invoice_id), now=now)
     async with ctx.sessions.begin() as session:
         for payment in await payments.of_invoice(session, invoice_id):
-            await inbox.request_refetch(session, f"{PAYMENT}:{payment.id}", why="credited")
+            await inbox.request_refetch(session, f"{RefetchKind.PAYMENT}:{payment.id}", why="credited")
 
 
 async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetails:

@@ -195,9 +195,13 @@ def _keys(reader: Subscriber, own: list[tuple[Subscription, list[Term]]], own_pa
         term.invoice_id for _, terms in own for term in terms
     }
     return [
-        f"{events.DUPLICATES}:{reader.id}",
-        f"{events.CUSTOMER}:{reader.stripe_customer_id}",
-        *(f"{events.SUBSCRIPTION}:{one.stripe_id}" for one, _ in own),
-        *(f"{kind}:{invoice}" for kind in (events.INVOICE, events.CREDITED) for invoice in sorted(invoices)),
-        *(f"{events.PAYMENT}:{payment.id}" for payment in own_payments),
+        f"{events.RefetchKind.DUPLICATES}:{reader.id}",
+        f"{events.RefetchKind.CUSTOMER}:{reader.stripe_customer_id}",
+        *(f"{events.RefetchKind.SUBSCRIPTION}:{one.stripe_id}" for one, _ in own),
+        *(
+            f"{kind}:{invoice}"
+            for kind in (events.RefetchKind.INVOICE, events.RefetchKind.CREDITED_INVOICE)
+            for invoice in sorted(invoices)
+        ),
+        *(f"{events.RefetchKind.PAYMENT}:{payment.id}" for payment in own_payments),
     ]

@@ -20,7 +20,7 @@ from app import main, observability
 from app.clock import SystemClock
 from app.console.sessions import StaffSession
 from app.console.state import sign_in_config
-from app.domain.callers import SUPPORT, Reader
+from app.domain.callers import Reader, Role
 from app.settings import Settings
 from bench import query_recorder
 from bench.environment import Environment
@@ -66,7 +66,7 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     if sign_in is None:
         raise RuntimeError("the console is off")
     now = SystemClock().real()
-    staff = StaffSession.start(Reader(sub="bench", name="Bench", roles=frozenset({SUPPORT})), now=now)
+    staff = StaffSession.start(Reader(sub="bench", name="Bench", roles=frozenset({Role.SUPPORT})), now=now)
     page = partial(_page, app, path, staff.to_cookie(sign_in.session_cipher, now=now))
     for _ in range(3):  # fill the caches
         await page()

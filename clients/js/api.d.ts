@@ -1349,7 +1349,7 @@ export interface components {
         };
         /**
          * CancelReason
-         * @description Why staff end a subscription for its reader.
+         * @description Why staff cancel a subscription.
          * @enum {string}
          */
         CancelReason: "requested_by_reader" | "dissatisfied" | "too_expensive" | "moved" | "bereavement" | "other";
@@ -3072,7 +3072,7 @@ export interface components {
          *         {
          *           "at": "2026-03-01T18:00:00Z",
          *           "kind": "paid",
-         *           "words": "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027"
+         *           "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
          *         }
          *       ]
          *     }
@@ -3872,12 +3872,6 @@ export interface components {
             why: string | null;
         };
         /**
-         * Reason
-         * @description Why staff give money back. ``other`` needs a note.
-         * @enum {string}
-         */
-        Reason: "requested_by_reader" | "dissatisfied" | "copies_missing" | "copies_damaged" | "technical_problem" | "billed_by_mistake" | "renewal_unwanted" | "hardship" | "bereavement" | "other";
-        /**
          * RefundIn
          * @description The refund to issue. ``expected_amount`` is the quoted amount. If it has changed, nothing is refunded.
          *
@@ -3914,7 +3908,7 @@ export interface components {
              * @description `other` requires a note.
              * @example requested_by_reader
              */
-            reason: components["schemas"]["Reason"];
+            reason: components["schemas"]["RefundReason"];
             /** Note */
             note?: string | null;
             expected_amount: components["schemas"]["MoneyIn"];
@@ -4014,6 +4008,12 @@ export interface components {
              */
             created_at: string;
         };
+        /**
+         * RefundReason
+         * @description Why staff refund a payment.
+         * @enum {string}
+         */
+        RefundReason: "requested_by_reader" | "dissatisfied" | "copies_missing" | "copies_damaged" | "technical_problem" | "billed_by_mistake" | "renewal_unwanted" | "hardship" | "bereavement" | "other";
         /**
          * RefundResultOut
          * @description The refund of the requested payment, with all refunds of the same request: one for each payment of the term.
@@ -4270,7 +4270,7 @@ export interface components {
         };
         /**
          * ResumeReason
-         * @description Why staff have a subscription go on that was to end.
+         * @description Why staff resume a subscription that was scheduled to end.
          * @enum {string}
          */
         ResumeReason: "requested_by_reader" | "cancelled_by_mistake" | "other";
@@ -4574,7 +4574,7 @@ export interface components {
          * @example {
          *       "at": "2026-03-01T18:00:00Z",
          *       "kind": "paid",
-         *       "words": "1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027"
+         *       "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
          *     }
          */
         TimelineEntryOut: {
@@ -4591,7 +4591,7 @@ export interface components {
             kind: string;
             /**
              * Words
-             * @example 1 March 2026: paid 49.00 USD for 24 issues; access until 1 March 2027
+             * @example March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027
              */
             words: string;
         };

@@ -12,19 +12,10 @@ from app.db.engine.session import Session, Sessions
 from app.db.models import AuditEntry
 from app.db.models import Refund as Row
 from app.domain.refunds import (
-    AWAITING,
-    DASHBOARD,
-    DUPLICATE,
-    FAILED,
-    GOODWILL,
-    PENDING,
-    PRINT_DROPPED,
-    PROCESSING,
-    REQUIRES_ACTION,
-    SUCCEEDED,
-    WITHDRAWN,
     Refund,
+    RefundBasis,
     RefundInProgress,
+    RefundStatus,
     refundable_amount,
 )
 from app.domain.subscriptions import Payment
@@ -54,12 +45,12 @@ async def create_payment(sessions: Sessions, *before: tuple[str, str, int]) -> t
                 tax=0,
                 created_at=NOW - timedelta(days=1),
             )
-            await refunds.insert(session, asked, unfinished=status == PROCESSING)
+            await refunds.insert(session, asked, unfinished=status == RefundStatus.PROCESSING)
     return payment, owner.id
 
 
 async def order_refund(
-    sessions: Sessions, payment: Payment, owner: str, *, basis: str = DUPLICATE, amount: int | None = None
+    sessions: Sessions, payment: Payment, owner: str, *, basis: str = RefundBasis.DUPLICATE, amount: int | None = None
 ) -> Refund | None:
     async with sessions.begin() as session:
         await subscribers.lock(session, owner)
@@ -78,14 +69,35 @@ async def refund_states(session: Session, payment: Payment) -> list[tuple[str, s
         pytest.param([], None, 53_00, id="no refund yet: full amount"),
         pytest.param([], 24_00, 24_00, id="no refund yet: ordered amount"),
         pytest.param([], 60_00, 53_00, id="more than paid: full amount"),
-        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], None, 23_00, id="partly refunded: the rest"),
-        pytest.param([(GOODWILL, SUCCEEDED, 30_00)], 20_00, 20_00, id="partly refunded: ordered amount remains"),
-        pytest.param([(GOODWILL, SUCCEEDED, 40_00)], 24_00, 13_00, id="earlier request of a person: the rest"),
-        pytest.param([(GOODWILL, PENDING, 40_00)], 24_00, 13_00, id="pending refund counts"),
-        pytest.param([(GOODWILL, REQUIRES_ACTION, 40_00)], None, 13_00, id="refund that requires action counts"),
-        pytest.param([(DASHBOARD, SUCCEEDED, 53_00)], 24_00, None, id="fully refunded manually: nothing"),
-        pytest.param([(GOODWILL, SUCCEEDED, 53_00)], None, None, id="fully refunded: nothing"),
-        pytest.param([(GOODWILL, FAILED, 53_00)], 24_00, 24_00, id="failed refund does not count"),
+        pytest.param(
+            [(RefundBasis.GOODWILL, RefundStatus.SUCCEEDED, 30_00)], None, 23_00, id="partly refunded: the rest"
+        ),
+        pytest.param(
+            [(RefundBasis.GOODWILL, RefundStatus.SUCCEEDED, 30_00)],
+            20_00,
+            20_00,
+            id="partly refunded: ordered amount remains",
+        ),
+        pytest.param(
+            [(RefundBasis.GOODWILL, RefundStatus.SUCCEEDED, 40_00)],
+            24_00,
+            13_00,
+            id="earlier request of a person: the rest",
+        ),
+        pytest.param([(RefundBasis.GOODWILL, RefundStatus.PENDING, 40_00)], 24_00, 13_00, id="pending refund counts"),
+        pytest.param(
+            [(RefundBasis.GOODWILL, RefundStatus.REQUIRES_ACTION, 40_00)],
+            None,
+            13_00,
+            id="refund that requires action counts",
+        ),
+        pytest.param(
+            [(RefundBasis.DASHBOARD, RefundStatus.SUCCEEDED, 53_00)], 24_00, None, id="fully refunded manually: nothing"
+        ),
+        pytest.param([(RefundBasis.GOODWILL, RefundStatus.SUCCEEDED, 53_00)], None, None, id="fully refunded: nothing"),
+        pytest.param(
+            [(RefundBasis.GOODWILL, RefundStatus.FAILED, 53_00)], 24_00, 24_00, id="failed refund does not count"
+        ),
     ],
 )
 async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
@@ -93,7 +105,7 @@ async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
 ) -> None:
     payment, owner = await create_payment(sessions, *before)
 
-    made = await order_refund(sessions, payment, owner, basis=PRINT_DROPPED, amount=amount)
+    made = await order_refund(sessions, payment, owner, basis=RefundBasis.PRINT_DROPPED, amount=amount)
 
     async with sessions.begin() as session:
         known = await refunds.of_payment(session, payment.id)
@@ -103,7 +115,7 @@ async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
         assert (made, due) == (None, [])
         return
     assert made is not None
-    assert (made.amount, made.status, made.requested_by) == (ordered, PROCESSING, "policy")
+    assert (made.amount, made.status, made.requested_by) == (ordered, RefundStatus.PROCESSING, "policy")
     assert due == [made.id], "a worker processes the refund"
 
 
@@ -119,7 +131,7 @@ async def test_an_ordered_refund_never_exceeds_the_refundable_amount(
 async def test_a_pending_approval_is_dropped_if_an_ordered_refund_leaves_too_little(
     sessions: Sessions, waiting: int, amount: int | None, *, gives_way: bool
 ) -> None:
-    payment, owner = await create_payment(sessions, (GOODWILL, AWAITING, waiting))
+    payment, owner = await create_payment(sessions, (RefundBasis.GOODWILL, RefundStatus.AWAITING_APPROVAL, waiting))
 
     made = await order_refund(sessions, payment, owner, amount=amount)
 
@@ -129,36 +141,47 @@ async def test_a_pending_approval_is_dropped_if_an_ordered_refund_leaves_too_lit
         (asked, ordered) = await refund_states(session, payment)
         actions = (await session.execute(select(AuditEntry.action, AuditEntry.reason).order_by(AuditEntry.id))).all()
         decided = await refunds.by_id(session, "rfd_0")
-    assert asked == (GOODWILL, WITHDRAWN if gives_way else AWAITING, waiting)
-    assert ordered == (DUPLICATE, PROCESSING, made.amount)
-    withdrawn = [("refund.withdrawn", DUPLICATE)] if gives_way else []
+    assert asked == (
+        RefundBasis.GOODWILL,
+        RefundStatus.WITHDRAWN if gives_way else RefundStatus.AWAITING_APPROVAL,
+        waiting,
+    )
+    assert ordered == (RefundBasis.DUPLICATE, RefundStatus.PROCESSING, made.amount)
+    withdrawn = [("refund.withdrawn", RefundBasis.DUPLICATE)] if gives_way else []
     assert [tuple(row) for row in actions] == [*withdrawn, ("refund.requested", "policy")]
     assert decided is not None
     assert decided.decided_by == ("policy" if gives_way else None)
 
 
 async def test_no_refund_is_ordered_while_another_one_is_processing(sessions: Sessions) -> None:
-    payment, owner = await create_payment(sessions, (GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00))
+    payment, owner = await create_payment(
+        sessions,
+        (RefundBasis.GOODWILL, RefundStatus.PROCESSING, 10_00),
+        (RefundBasis.GOODWILL, RefundStatus.AWAITING_APPROVAL, 40_00),
+    )
 
     with pytest.raises(RefundInProgress):
         await order_refund(sessions, payment, owner)
 
     async with sessions.begin() as session:
-        assert await refund_states(session, payment) == [(GOODWILL, PROCESSING, 10_00), (GOODWILL, AWAITING, 40_00)]
+        assert await refund_states(session, payment) == [
+            (RefundBasis.GOODWILL, RefundStatus.PROCESSING, 10_00),
+            (RefundBasis.GOODWILL, RefundStatus.AWAITING_APPROVAL, 40_00),
+        ]
         assert (await session.scalars(select(AuditEntry.action))).all() == []
 
 
 async def test_a_repeated_order_adds_no_refund(sessions: Sessions) -> None:
     payment, owner = await create_payment(sessions)
-    first = await order_refund(sessions, payment, owner, basis=PRINT_DROPPED, amount=17_01)
+    first = await order_refund(sessions, payment, owner, basis=RefundBasis.PRINT_DROPPED, amount=17_01)
     assert first is not None
     async with sessions.begin() as session:
-        await refunds.set_status(session, first.id, SUCCEEDED)
+        await refunds.set_status(session, first.id, RefundStatus.SUCCEEDED)
 
     rest = await order_refund(sessions, payment, owner)
     assert rest is not None
     async with sessions.begin() as session:
-        await refunds.set_status(session, rest.id, PENDING)
+        await refunds.set_status(session, rest.id, RefundStatus.PENDING)
     again = await order_refund(sessions, payment, owner)
 
     assert again is None

@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from app.api.auth import Authenticator, ExpiringCache
 from app.db.engine.session import make_engine, make_sessions
-from app.domain.callers import READ_ENTITLEMENTS, IssuerUnavailable, NotAuthenticated
+from app.domain.callers import ApiScope, IssuerUnavailable, NotAuthenticated
 from app.services import api_keys
 from tests.support.authentication import AdjustableClock, make_authenticator, make_request
 from tests.support.contexts import database_context
@@ -314,7 +314,7 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
 async def test_concurrent_requests_with_one_api_key_share_one_query(database: str, clock: AdjustableClock) -> None:
     engine = make_engine(database, pool_size=2)
     sessions = make_sessions(engine)
-    key = await api_keys.create(database_context(sessions), name="the site", scopes=[READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), name="the site", scopes=[ApiScope.READ_ENTITLEMENTS])
     auth = make_authenticator("http://127.0.0.1:9", clock, sessions)
     asked: list[str] = []
     event.listen(
@@ -324,7 +324,7 @@ async def test_concurrent_requests_with_one_api_key_share_one_query(database: st
     )
 
     async def authenticate_once() -> str:
-        return (await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)).id
+        return (await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)).id
 
     leaves, *stay = [asyncio.create_task(authenticate_once()) for _ in range(32)]
     await asyncio.sleep(0)  # all requests have started

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.api import deps, problems
 from app.db.engine.session import Sessions
-from app.domain.callers import READ_ENTITLEMENTS, NotAllowed, NotAuthenticated, UnknownScope
+from app.domain.callers import ApiScope, NotAllowed, NotAuthenticated, UnknownScope
 from app.domain.errors import NotFound
 from app.services import api_keys
 from tests.support.authentication import AdjustableClock, make_authenticator, make_request
@@ -24,26 +24,26 @@ def clock() -> AdjustableClock:
 
 
 async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(sessions: Sessions, clock: AdjustableClock) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
     assert key.startswith("nsk_")
     assert len(key) == 47
     asked = make_request(f"Bearer {key}")
     auth = make_authenticator("http://issuer.test", clock, sessions)
-    server = await auth.server(asked, READ_ENTITLEMENTS)
-    assert server.scopes == {READ_ENTITLEMENTS}
+    server = await auth.server(asked, ApiScope.READ_ENTITLEMENTS)
+    assert server.scopes == {ApiScope.READ_ENTITLEMENTS}
     assert asked.scope["caller"] == "server"
     with pytest.raises(NotAllowed):
         await auth.server(asked, "refunds:write")
 
 
 async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: AdjustableClock) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
     auth = make_authenticator("http://issuer.test", clock, sessions)
-    server = await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)
+    server = await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)
     await api_keys.revoke(database_context(sessions), server.id)
     clock.ahead = timedelta(seconds=1)
     with pytest.raises(NotAuthenticated):
-        await auth.server(make_request(f"Bearer {key}"), READ_ENTITLEMENTS)
+        await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)
     with pytest.raises(NotFound):
         await api_keys.revoke(database_context(sessions), server.id)
 
@@ -52,7 +52,7 @@ async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, cloc
 async def test_an_unknown_api_key_is_rejected(sessions: Sessions, clock: AdjustableClock, key: str) -> None:
     with pytest.raises(NotAuthenticated):
         await make_authenticator("http://issuer.test", clock, sessions).server(
-            make_request(f"Bearer {key}"), READ_ENTITLEMENTS
+            make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS
         )
 
 
@@ -122,9 +122,9 @@ async def test_a_request_without_credentials_gets_401_with_the_required_kind(
 
 
 async def test_an_api_key_grants_access_to_a_server_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [READ_ENTITLEMENTS])
+    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
     response = await client.get("/server", headers={"Authorization": f"Bearer {key}"})
-    assert response.json() == [READ_ENTITLEMENTS]
+    assert response.json() == [ApiScope.READ_ENTITLEMENTS]
 
 
 @pytest.mark.parametrize(

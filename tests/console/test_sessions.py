@@ -6,7 +6,7 @@ import pytest
 
 from app.console.cookies import CookieCipher
 from app.console.sessions import StaffSession
-from app.domain.callers import SUPPORT, Reader
+from app.domain.callers import Reader, Role
 from demo.browser import Browser
 from tests.console.conftest import SESSION_KEY, OpenConsole
 from tests.support.shop import Shop
@@ -15,7 +15,7 @@ STARTED_AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 LIFETIME, IDLE = timedelta(hours=8), timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 CIPHER = CookieCipher(SESSION_KEY, purpose="staff")
-ROBIN = StaffSession.start(Reader(sub="robin", name="Robin", roles=frozenset({SUPPORT})), now=STARTED_AT)
+ROBIN = StaffSession.start(Reader(sub="robin", name="Robin", roles=frozenset({Role.SUPPORT})), now=STARTED_AT)
 
 
 def from_cookie(value: str, *, now: datetime) -> StaffSession | None:
@@ -65,7 +65,7 @@ def test_session_from_the_future_or_of_another_key_is_invalid() -> None:
 def cookie_of(age: timedelta, idle_for: timedelta) -> str:
     """Return the cookie of a session of this age that was last used some time ago."""
     now = datetime.now(UTC)
-    staff = StaffSession.start(Reader(sub="staff-agent", name="Robin", roles=frozenset({SUPPORT})), now=now - age)
+    staff = StaffSession.start(Reader(sub="staff-agent", name="Robin", roles=frozenset({Role.SUPPORT})), now=now - age)
     return staff.to_cookie(CIPHER, now=now - idle_for)
 
 

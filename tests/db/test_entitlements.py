@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.db.engine.pool import open_pool
 from app.db.entitlements import EntitlementLookup, load_feature
-from app.domain.entitlements import ENDED, GRACE_PERIOD, PAID_TERM, AccessPeriod, EntitlementSet, decide, dump
+from app.domain.entitlements import AccessPeriod, AccessReason, EntitlementSet, decide, dump
 from app.domain.plans import Catalogue, Feature
 from tests.support.database import END_THE_OTHERS, OFTEN
 
@@ -18,11 +18,11 @@ NAMES = ("archive", "audio", "print_edition")
 CATALOGUE = Catalogue(publisher="", plans={}, features={name: Feature(name=name, title=name) for name in NAMES})
 
 days = st.integers(-3, 3).map(lambda days: NOW + timedelta(days=days))
-spells = st.builds(AccessPeriod, days, days, st.sampled_from([PAID_TERM, GRACE_PERIOD]))
+spells = st.builds(AccessPeriod, days, days, st.sampled_from([AccessReason.PAID_TERM, AccessReason.GRACE_PERIOD]))
 accesses = st.builds(
     EntitlementSet,
     features=st.dictionaries(st.sampled_from(NAMES), st.lists(spells, max_size=3).map(tuple)),
-    otherwise=st.just(ENDED),
+    otherwise=st.just(AccessReason.ENDED),
 )
 
 

@@ -3,13 +3,10 @@
 import pytest
 
 from app.domain.callers import (
-    ADMIN,
-    CIRCULATION,
-    READ_ENTITLEMENTS,
-    SUPERVISOR,
-    SUPPORT,
+    ApiScope,
     NotAllowed,
     Reader,
+    Role,
     ServerKey,
     UnknownScope,
     known_scopes,
@@ -21,10 +18,12 @@ from app.domain.callers import (
     ("given", "has"),
     [
         pytest.param([], set(), id="reader: none"),
-        pytest.param([SUPPORT], {SUPPORT}, id="support"),
-        pytest.param([SUPERVISOR], {SUPERVISOR, SUPPORT}, id="supervisor includes support"),
-        pytest.param([CIRCULATION], {CIRCULATION}, id="circulation excludes support"),
-        pytest.param([ADMIN], {ADMIN, SUPERVISOR, SUPPORT, CIRCULATION}, id="admin includes all"),
+        pytest.param([Role.SUPPORT], {Role.SUPPORT}, id="support"),
+        pytest.param([Role.SUPERVISOR], {Role.SUPERVISOR, Role.SUPPORT}, id="supervisor includes support"),
+        pytest.param([Role.CIRCULATION], {Role.CIRCULATION}, id="circulation excludes support"),
+        pytest.param(
+            [Role.ADMIN], {Role.ADMIN, Role.SUPERVISOR, Role.SUPPORT, Role.CIRCULATION}, id="admin includes all"
+        ),
         pytest.param(["offline_access", "Admin", ""], set(), id="unknown role: none"),
     ],
 )
@@ -33,31 +32,31 @@ def test_a_role_includes_the_roles_it_implies(given: list[str], has: set[str]) -
 
 
 def test_a_missing_role_is_named() -> None:
-    agent = Reader(sub="staff-agent", roles=with_implied_roles([SUPPORT]))
-    agent.require(SUPPORT)
+    agent = Reader(sub="staff-agent", roles=with_implied_roles([Role.SUPPORT]))
+    agent.require(Role.SUPPORT)
     with pytest.raises(NotAllowed) as refused:
-        agent.require(SUPERVISOR)
+        agent.require(Role.SUPERVISOR)
     assert refused.value.facts == {"role": "supervisor"}
 
 
 def test_a_key_allows_only_its_scopes() -> None:
-    ServerKey(id="key_1", scopes=frozenset({READ_ENTITLEMENTS})).require(READ_ENTITLEMENTS)
+    ServerKey(id="key_1", scopes=frozenset({ApiScope.READ_ENTITLEMENTS})).require(ApiScope.READ_ENTITLEMENTS)
     with pytest.raises(NotAllowed) as refused:
-        ServerKey(id="key_2").require(READ_ENTITLEMENTS)
+        ServerKey(id="key_2").require(ApiScope.READ_ENTITLEMENTS)
     assert refused.value.facts == {"scope": "entitlements:read"}
 
 
 def test_the_audit_log_distinguishes_readers_staff_and_servers() -> None:
     assert Reader(sub="user-1").actor == "reader:user-1"
-    assert Reader(sub="user-2", roles=frozenset({SUPPORT})).actor == "staff:user-2"
+    assert Reader(sub="user-2", roles=frozenset({Role.SUPPORT})).actor == "staff:user-2"
     assert ServerKey(id="key_1").actor == "key:key_1"
 
 
 def test_a_key_has_distinct_known_scopes() -> None:
-    assert known_scopes([READ_ENTITLEMENTS, READ_ENTITLEMENTS]) == (READ_ENTITLEMENTS,)
+    assert known_scopes([ApiScope.READ_ENTITLEMENTS, ApiScope.READ_ENTITLEMENTS]) == (ApiScope.READ_ENTITLEMENTS,)
 
 
-@pytest.mark.parametrize("scopes", [[], ["refunds:write"], [READ_ENTITLEMENTS, "*"]])
+@pytest.mark.parametrize("scopes", [[], ["refunds:write"], [ApiScope.READ_ENTITLEMENTS, "*"]])
 def test_a_key_without_scopes_or_with_an_unknown_one_is_rejected(scopes: list[str]) -> None:
     with pytest.raises(UnknownScope, match="entitlements:read"):
         known_scopes(scopes)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.cancellations import EndPreview, ended_since, preview_period_end
-from app.domain.refunds import DASHBOARD, GOODWILL
+from app.domain.refunds import RefundBasis
 from app.domain.subscriptions import Subscription, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
@@ -50,9 +50,13 @@ def test_a_payment_refunded_manually_in_parts_grants_nothing_afterwards() -> Non
     parts = [
         replace(REFUND, id=f"rfd_{n}", basis=basis, amount=amount, created_at=at, made_at=at)
         for n, (basis, amount, at) in enumerate(
-            [(GOODWILL, 5_00, BEGAN), (DASHBOARD, 9_00, BEGAN + DAY), (DASHBOARD, 35_00, BEGAN + 9 * DAY)]
+            [
+                (RefundBasis.GOODWILL, 5_00, BEGAN),
+                (RefundBasis.DASHBOARD, 9_00, BEGAN + DAY),
+                (RefundBasis.DASHBOARD, 35_00, BEGAN + 9 * DAY),
+            ]
         )
     ]
 
-    assert ended_since(ended, [replace(PAID, refunded_as=DASHBOARD)], [payment], parts) == BEGAN + 9 * DAY
+    assert ended_since(ended, [replace(PAID, refunded_as=RefundBasis.DASHBOARD)], [payment], parts) == BEGAN + 9 * DAY
     assert ended_since(ended, [PAID], [payment], parts[:2]) == YEAR

@@ -11,18 +11,11 @@ from app.domain.dated_policies import Dated
 from app.domain.guarantee import Guarantee, GuaranteeTerms
 from app.domain.quotes import RefundContext, guarantee_quote, quote_guarantee
 from app.domain.refunds import (
-    CANCELED,
-    FAILED,
-    GOODWILL,
-    GUARANTEE,
-    PENDING,
-    REJECTED,
-    SUCCEEDED,
-    UNSERVED,
-    WITHDRAWN,
     GuaranteeExpired,
     GuaranteeUsed,
     NotTheFirstPayment,
+    RefundBasis,
+    RefundStatus,
 )
 from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAYMENT, REFUND, RENEWAL, TERM, at
 
@@ -114,15 +107,15 @@ def test_renewals_are_covered_from_the_date_of_the_change() -> None:
 @pytest.mark.parametrize(
     ("basis", "status", "spends"),
     [
-        pytest.param(GUARANTEE, SUCCEEDED, True, id="given"),
-        pytest.param(GUARANTEE, PENDING, True, id="promised"),
-        pytest.param(GUARANTEE, FAILED, False, id="failed"),
-        pytest.param(GUARANTEE, CANCELED, False, id="canceled"),
-        pytest.param(GUARANTEE, REJECTED, False, id="rejected"),
-        pytest.param(GUARANTEE, WITHDRAWN, False, id="withdrawn"),
-        pytest.param(GOODWILL, SUCCEEDED, False, id="goodwill"),
-        pytest.param(UNSERVED, SUCCEEDED, False, id="unserved issues"),
-        pytest.param("duplicate", SUCCEEDED, False, id="duplicate"),
+        pytest.param(RefundBasis.GUARANTEE, RefundStatus.SUCCEEDED, True, id="given"),
+        pytest.param(RefundBasis.GUARANTEE, RefundStatus.PENDING, True, id="promised"),
+        pytest.param(RefundBasis.GUARANTEE, RefundStatus.FAILED, False, id="failed"),
+        pytest.param(RefundBasis.GUARANTEE, RefundStatus.CANCELED, False, id="canceled"),
+        pytest.param(RefundBasis.GUARANTEE, RefundStatus.REJECTED, False, id="rejected"),
+        pytest.param(RefundBasis.GUARANTEE, RefundStatus.WITHDRAWN, False, id="withdrawn"),
+        pytest.param(RefundBasis.GOODWILL, RefundStatus.SUCCEEDED, False, id="goodwill"),
+        pytest.param(RefundBasis.UNSERVED_ISSUES, RefundStatus.SUCCEEDED, False, id="unserved issues"),
+        pytest.param("duplicate", RefundStatus.SUCCEEDED, False, id="duplicate"),
     ],
 )
 @pytest.mark.parametrize("once", [True, False], ids=["once", "repeatedly"])

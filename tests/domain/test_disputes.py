@@ -8,12 +8,11 @@ import pytest
 import stripe
 
 from app.domain.disputes import (
-    BY_POLICY,
     DEFAULT_POLICY,
-    KEEP,
     STATUS_EFFECTS,
-    SUSPEND,
+    AccessEffect,
     DisputePolicy,
+    PolicyAction,
     StripeDisputeState,
     attention_reason,
     effect_of,
@@ -34,8 +33,8 @@ DISPUTE = StripeDisputeState(
     refundable=False,
     opened_at=OPENED,
 )
-SUSPENDING = DisputePolicy(since=OPENED - timedelta(days=100), dispute=SUSPEND)
-KEEPING = DisputePolicy(since=OPENED + timedelta(days=1), dispute=KEEP)
+SUSPENDING = DisputePolicy(since=OPENED - timedelta(days=100), dispute=PolicyAction.SUSPEND)
+KEEPING = DisputePolicy(since=OPENED + timedelta(days=1), dispute=PolicyAction.KEEP)
 
 
 def test_every_dispute_status_of_stripe_is_handled() -> None:
@@ -64,7 +63,7 @@ def test_a_dispute_status_has_one_result(status: str, is_open: bool, suspended: 
     dispute = replace(DISPUTE, status=status)
     assert effect_of(status).is_open == is_open
     assert suspends(dispute, [SUSPENDING]) == suspended
-    assert not suspends(dispute, [replace(SUSPENDING, dispute=KEEP)])
+    assert not suspends(dispute, [replace(SUSPENDING, dispute=PolicyAction.KEEP)])
 
 
 def test_the_policy_of_the_day_a_dispute_was_opened_applies() -> None:
@@ -100,5 +99,5 @@ def test_undecided_disputes_are_shown_to_staff(
 
 
 def test_only_chargebacks_depend_on_the_policy() -> None:
-    by_policy = {status for status, answer in STATUS_EFFECTS.items() if answer.access == BY_POLICY}
+    by_policy = {status for status, answer in STATUS_EFFECTS.items() if answer.access == AccessEffect.BY_POLICY}
     assert by_policy == {"needs_response", "under_review", "appeal_needs_response", "appeal_under_review"}

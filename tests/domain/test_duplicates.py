@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.duplicates import REPLACED, DuplicateCandidate, resolve
-from app.domain.refunds import DUPLICATE
+from app.domain.duplicates import DuplicateCandidate, resolve
+from app.domain.reasons import EndReason
+from app.domain.refunds import RefundBasis
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -30,39 +31,48 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
         pytest.param([], None, {}, id="no subscription"),
         pytest.param([candidate("a", paid=1)], "a", {}, id="a single one is kept"),
         pytest.param(
-            [candidate("a", paid=2), candidate("b", paid=1)], "b", {"a": DUPLICATE}, id="the first paid one is kept"
+            [candidate("a", paid=2), candidate("b", paid=1)],
+            "b",
+            {"a": RefundBasis.DUPLICATE},
+            id="the first paid one is kept",
         ),
         pytest.param(
-            [candidate("b", paid=1), candidate("a", paid=1)], "a", {"b": DUPLICATE}, id="paid in the same second: by id"
+            [candidate("b", paid=1), candidate("a", paid=1)],
+            "a",
+            {"b": RefundBasis.DUPLICATE},
+            id="paid in the same second: by id",
         ),
         pytest.param(
             [candidate("a", paid=5, created=0), candidate("b", paid=1, created=1)],
             "b",
-            {"a": DUPLICATE},
+            {"a": RefundBasis.DUPLICATE},
             id="started first but paid last: a duplicate",
         ),
         pytest.param(
             [candidate("a", paid=1), candidate("b", paid=2), candidate("c", paid=3)],
             "a",
-            {"b": DUPLICATE, "c": DUPLICATE},
+            {"b": RefundBasis.DUPLICATE, "c": RefundBasis.DUPLICATE},
             id="three tabs",
         ),
         pytest.param(
             [candidate("a", "past_due", paid=-365), candidate("b", paid=1)],
             "b",
-            {"a": REPLACED},
+            {"a": EndReason.REPLACED},
             id="a canceled one is not preferred",
         ),
         pytest.param(
-            [candidate("a", "trialing"), candidate("b", paid=1)], "b", {"a": REPLACED}, id="paid before trial"
+            [candidate("a", "trialing"), candidate("b", paid=1)], "b", {"a": EndReason.REPLACED}, id="paid before trial"
         ),
         pytest.param(
-            [candidate("a", paid=None), candidate("b", paid=1)], "b", {"a": REPLACED}, id="active but never paid"
+            [candidate("a", paid=None), candidate("b", paid=1)],
+            "b",
+            {"a": EndReason.REPLACED},
+            id="active but never paid",
         ),
         pytest.param(
             [candidate("b", "trialing", created=0), candidate("a", "trialing", created=1)],
             "b",
-            {"a": REPLACED},
+            {"a": EndReason.REPLACED},
             id="two trials",
         ),
         pytest.param(

@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
-    COMING_SOON,
-    ENDED,
-    GRACE_PERIOD,
-    NEVER_SUBSCRIBED,
     NO_ENTITLEMENTS,
-    NOT_INCLUDED,
-    PAID_TERM,
-    PAYMENT_FAILED,
-    PAYMENT_INCOMPLETE,
-    REFUNDED,
-    RENEWAL_PENDING,
     AccessPeriod,
+    AccessReason,
     Decision,
     EntitlementSet,
     Grant,
@@ -79,32 +70,48 @@ CUT = replace(SUBSCRIPTION, status="canceled", ended_at=START + timedelta(days=1
 @pytest.mark.parametrize(
     ("subscription", "now", "answer"),
     [
-        pytest.param(SUBSCRIPTION, START, (True, PAID_TERM), id="first moment of a paid term"),
-        pytest.param(SUBSCRIPTION, END - timedelta(seconds=1), (True, PAID_TERM), id="last moment of a paid term"),
-        pytest.param(SUBSCRIPTION, END, (True, RENEWAL_PENDING), id="pending renewal keeps access"),
-        pytest.param(SUBSCRIPTION, END + timedelta(days=3), (False, ENDED), id="pending renewal after the allowance"),
-        pytest.param(SCHEDULED, END - timedelta(seconds=1), (True, PAID_TERM), id="scheduled end keeps the paid term"),
-        pytest.param(SCHEDULED, END, (False, ENDED), id="scheduled end has no allowance"),
+        pytest.param(SUBSCRIPTION, START, (True, AccessReason.PAID_TERM), id="first moment of a paid term"),
+        pytest.param(
+            SUBSCRIPTION, END - timedelta(seconds=1), (True, AccessReason.PAID_TERM), id="last moment of a paid term"
+        ),
+        pytest.param(SUBSCRIPTION, END, (True, AccessReason.RENEWAL_PENDING), id="pending renewal keeps access"),
+        pytest.param(
+            SUBSCRIPTION, END + timedelta(days=3), (False, AccessReason.ENDED), id="pending renewal after the allowance"
+        ),
+        pytest.param(
+            SCHEDULED,
+            END - timedelta(seconds=1),
+            (True, AccessReason.PAID_TERM),
+            id="scheduled end keeps the paid term",
+        ),
+        pytest.param(SCHEDULED, END, (False, AccessReason.ENDED), id="scheduled end has no allowance"),
         pytest.param(
             replace(SUBSCRIPTION, cancel_at=END + timedelta(days=365)),
             END,
-            (True, RENEWAL_PENDING),
+            (True, AccessReason.RENEWAL_PENDING),
             id="an end one term later does not affect this renewal",
         ),
         pytest.param(
-            PAST_DUE, END + timedelta(days=13), (True, GRACE_PERIOD), id="failed renewal within the grace period"
+            PAST_DUE,
+            END + timedelta(days=13),
+            (True, AccessReason.GRACE_PERIOD),
+            id="failed renewal within the grace period",
         ),
-        pytest.param(PAST_DUE, END + timedelta(days=14), (False, PAYMENT_FAILED), id="after the grace period"),
-        pytest.param(CUT, START + timedelta(days=9), (True, PAID_TERM), id="before an immediate end"),
-        pytest.param(CUT, START + timedelta(days=10), (False, ENDED), id="after an immediate end"),
+        pytest.param(
+            PAST_DUE, END + timedelta(days=14), (False, AccessReason.PAYMENT_FAILED), id="after the grace period"
+        ),
+        pytest.param(CUT, START + timedelta(days=9), (True, AccessReason.PAID_TERM), id="before an immediate end"),
+        pytest.param(CUT, START + timedelta(days=10), (False, AccessReason.ENDED), id="after an immediate end"),
         pytest.param(
             replace(SUBSCRIPTION, access_ended_at=START),
             START,
-            (False, ENDED),
+            (False, AccessReason.ENDED),
             id="ended here but not yet at Stripe",
         ),
-        pytest.param(replace(SUBSCRIPTION, status="unpaid"), END, (False, PAYMENT_FAILED), id="unpaid"),
-        pytest.param(replace(SUBSCRIPTION, status="of_2030"), START, (True, PAID_TERM), id="unknown state"),
+        pytest.param(replace(SUBSCRIPTION, status="unpaid"), END, (False, AccessReason.PAYMENT_FAILED), id="unpaid"),
+        pytest.param(
+            replace(SUBSCRIPTION, status="of_2030"), START, (True, AccessReason.PAID_TERM), id="unknown state"
+        ),
     ],
 )
 def test_access_during_the_life_of_a_subscription(
@@ -116,7 +123,7 @@ def test_access_during_the_life_of_a_subscription(
 def test_a_refunded_term_is_never_granted() -> None:
     refunded = replace(TERM, refunded_as="guarantee")
 
-    assert asked(access(SUBSCRIPTION, refunded), START) == (False, REFUNDED)
+    assert asked(access(SUBSCRIPTION, refunded), START) == (False, AccessReason.REFUNDED)
 
 
 def test_a_refunded_term_does_not_affect_the_one_before() -> None:
@@ -124,22 +131,25 @@ def test_a_refunded_term_does_not_affect_the_one_before() -> None:
         TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365), refunded_as="guarantee"
     )
 
-    assert asked(access(SUBSCRIPTION, TERM, renewal), START) == (True, PAID_TERM)
+    assert asked(access(SUBSCRIPTION, TERM, renewal), START) == (True, AccessReason.PAID_TERM)
 
 
 def test_a_reader_who_never_subscribed_gets_that_reason() -> None:
-    assert asked(NO_ENTITLEMENTS, START) == (False, NEVER_SUBSCRIBED)
+    assert asked(NO_ENTITLEMENTS, START) == (False, AccessReason.NEVER_SUBSCRIBED)
 
 
 def test_a_never_paid_subscription_grants_nothing() -> None:
     held = combine_grants([], [denial_reason_of(replace(SUBSCRIPTION, status="incomplete"), [])])
 
-    assert asked(held, START) == (False, PAYMENT_INCOMPLETE)
+    assert asked(held, START) == (False, AccessReason.PAYMENT_INCOMPLETE)
 
 
 def test_print_is_granted_only_with_the_print_edition() -> None:
-    assert asked(access(), START, "print_edition") == (False, NOT_INCLUDED)
-    assert asked(access(SUBSCRIPTION, replace(TERM, print_edition=True)), START, "print_edition") == (True, PAID_TERM)
+    assert asked(access(), START, "print_edition") == (False, AccessReason.NOT_INCLUDED)
+    assert asked(access(SUBSCRIPTION, replace(TERM, print_edition=True)), START, "print_edition") == (
+        True,
+        AccessReason.PAID_TERM,
+    )
 
 
 def test_an_announced_feature_is_granted_on_its_date() -> None:
@@ -153,9 +163,9 @@ def test_an_announced_feature_is_granted_on_its_date() -> None:
         },
     )
 
-    assert asked(held, START, "ad_free") == (False, COMING_SOON)
-    assert decide(held, "ad_free", dated, now=day - timedelta(seconds=1)).reason == COMING_SOON
-    assert decide(held, "ad_free", dated, now=day) == Decision(True, PAID_TERM, END, "grt_in_1")
+    assert asked(held, START, "ad_free") == (False, AccessReason.COMING_SOON)
+    assert decide(held, "ad_free", dated, now=day - timedelta(seconds=1)).reason == AccessReason.COMING_SOON
+    assert decide(held, "ad_free", dated, now=day) == Decision(True, AccessReason.PAID_TERM, END, "grt_in_1")
 
 
 def test_an_unknown_feature_is_an_error() -> None:
@@ -178,7 +188,7 @@ def test_stored_access_is_read_unchanged() -> None:
 
 moments = st.integers(0, 400).map(lambda days: START + timedelta(days=days))
 spells = st.tuples(moments, st.integers(1, 400)).map(
-    lambda pair: AccessPeriod(pair[0], pair[0] + timedelta(days=pair[1]), PAID_TERM)
+    lambda pair: AccessPeriod(pair[0], pair[0] + timedelta(days=pair[1]), AccessReason.PAID_TERM)
 )
 grants = st.lists(
     st.builds(
@@ -194,7 +204,9 @@ grants = st.lists(
 @given(held=grants, now=moments)
 def test_access_is_the_union_of_all_grants(held: list[Grant], now: datetime) -> None:
     for feature in ("archive", "audio"):
-        whole = decide(combine_grants(held, [ENDED]), feature, CATALOGUE, now=now).allowed
-        each = [decide(combine_grants([grant], [ENDED]), feature, CATALOGUE, now=now).allowed for grant in held]
+        whole = decide(combine_grants(held, [AccessReason.ENDED]), feature, CATALOGUE, now=now).allowed
+        each = [
+            decide(combine_grants([grant], [AccessReason.ENDED]), feature, CATALOGUE, now=now).allowed for grant in held
+        ]
 
         assert whole == any(each)

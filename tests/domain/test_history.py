@@ -13,7 +13,7 @@ from tests.domain.test_quotes import PAYMENT, REFUND
 
 NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)
 NOBODY = ReaderRecords(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), actions=(), stripe_events=())
-PAID = StripeEvent(at=NOON, type="invoice.paid", state=events.APPLIED, why=None)
+PAID = StripeEvent(at=NOON, type="invoice.paid", state=events.EventState.APPLIED, why=None)
 
 
 def words(story: ReaderRecords) -> list[str]:
@@ -28,30 +28,30 @@ def test_every_used_event_type_has_a_description() -> None:
 @pytest.mark.parametrize(
     ("state", "why", "said", "kind"),
     [
-        pytest.param(events.APPLIED, None, "Stripe: an invoice was paid", "told", id="applied"),
+        pytest.param(events.EventState.APPLIED, None, "Stripe: an invoice was paid", "told", id="applied"),
         pytest.param(
-            events.RECEIVED,
+            events.EventState.RECEIVED,
             None,
             "Stripe: an invoice was paid, waiting to be applied",
             "told",
             id="new",
         ),
         pytest.param(
-            events.IGNORED,
+            events.EventState.IGNORED,
             "another mode",
             "Stripe: an invoice was paid, ignored: another mode",
             "told",
             id="ignored",
         ),
         pytest.param(
-            events.FAILED,
+            events.EventState.FAILED,
             "Boom",
             "Stripe: an invoice was paid (invoice.paid), not applied yet: Boom",
             "waiting",
             id="failed",
         ),
         pytest.param(
-            events.DEAD,
+            events.EventState.DEAD,
             None,
             "Stripe: an invoice was paid (invoice.paid), failed permanently",
             "waiting",

@@ -23,7 +23,7 @@ from app.domain.issues import (
     schedule_terms,
 )
 from app.domain.plans import Catalogue
-from app.domain.subscriptions import CLAIM, EXTENSION, GRACE_COPIES, Adjustment, Subscription, Term
+from app.domain.subscriptions import Adjustment, AdjustmentKind, Subscription, Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -80,7 +80,7 @@ RENEWED = replace(
     invoice_id="in_2",
     starts_at=datetime(2027, 4, 1, 18, tzinfo=UTC),
     ends_at=datetime(2028, 4, 1, 18, tzinfo=UTC),
-    adjustments=(Adjustment(kind=GRACE_COPIES, issues=-2, at=datetime(2027, 4, 1, 18, tzinfo=UTC)),),
+    adjustments=(Adjustment(kind=AdjustmentKind.GRACE_COPIES, issues=-2, at=datetime(2027, 4, 1, 18, tzinfo=UTC)),),
 )
 
 
@@ -133,7 +133,7 @@ def test_a_double_issue_between_two_terms_counts_once_for_each() -> None:
     )
     seam = [replace(one, counts_as=2) if one.number == 25 else one for one in PLAIN.values()]
     late = [replace(one, actual_mail_date=date(2027, 3, 5)) if one.number == 24 else one for one in seam]
-    odd = replace(BOUGHT, adjustments=(Adjustment(kind=EXTENSION, issues=1, at=NOON),))
+    odd = replace(BOUGHT, adjustments=(Adjustment(kind=AdjustmentKind.EXTENSION, issues=1, at=NOON),))
 
     both = [ledger(date(2027, 3, 6), odd, following, issues=late, which=which) for which in (0, 1)]
 
@@ -219,7 +219,7 @@ def test_an_end_cancels_or_keeps_the_owed_issues(
 
 
 def test_an_extension_of_a_served_term_begins_at_that_time() -> None:
-    given = Adjustment(kind=CLAIM, issues=2, at=at(date(2027, 4, 10)))
+    given = Adjustment(kind=AdjustmentKind.CLAIM, issues=2, at=at(date(2027, 4, 10)))
     extended = replace(BOUGHT, adjustments=(given,))
 
     told = {
@@ -313,11 +313,17 @@ def chains(draw: st.DrawFn) -> list[Term]:
         ends = starts + timedelta(days=draw(st.integers(20, 400)))
         owed = draw(st.integers(2, 26))
         given = (
-            [Adjustment(kind=GRACE_COPIES, issues=-draw(st.integers(1, 2)), at=starts)] if draw(st.booleans()) else []
+            [Adjustment(kind=AdjustmentKind.GRACE_COPIES, issues=-draw(st.integers(1, 2)), at=starts)]
+            if draw(st.booleans())
+            else []
         )
         if draw(st.booleans()):
             hours = draw(st.integers(0, int((ends - starts) / timedelta(hours=1))))
-            given.append(Adjustment(kind=EXTENSION, issues=draw(st.integers(1, 4)), at=starts + timedelta(hours=hours)))
+            given.append(
+                Adjustment(
+                    kind=AdjustmentKind.EXTENSION, issues=draw(st.integers(1, 4)), at=starts + timedelta(hours=hours)
+                )
+            )
         terms.append(
             replace(
                 BOUGHT,

@@ -17,21 +17,15 @@ from app.domain.quotes import (
     quotes,
 )
 from app.domain.refunds import (
-    CANCELED,
-    DASHBOARD,
-    FAILED,
-    GUARANTEE,
-    PENDING,
-    PROCESSING,
-    REQUIRES_ACTION,
-    SUCCEEDED,
     GuaranteeExpired,
     GuaranteeUsed,
     NothingToRefund,
     NotTheFirstPayment,
     QuoteChanged,
     Refund,
+    RefundBasis,
     RefundInProgress,
+    RefundStatus,
     refundable_amount,
 )
 from app.domain.subscriptions import Payment, Term
@@ -55,14 +49,14 @@ REFUND = Refund(
     act_id="rfd_1",
     payment_id="pi_1",
     subscriber_id="rdr_1",
-    basis=GUARANTEE,
+    basis=RefundBasis.GUARANTEE,
     amount=53_00,
     tax=4_00,
     currency="usd",
     reason="requested_by_reader",
     note=None,
     requested_by="staff:agent",
-    status=SUCCEEDED,
+    status=RefundStatus.SUCCEEDED,
     created_at=PAID_AT,
 )
 TERM = Term(
@@ -123,13 +117,13 @@ def test_the_full_price_is_refunded_with_its_tax() -> None:
 
 
 def test_earlier_refunds_are_deducted() -> None:
-    goodwill = replace(REFUND, basis=DASHBOARD, amount=13_00)
+    goodwill = replace(REFUND, basis=RefundBasis.DASHBOARD, amount=13_00)
     quote = quote_guarantee(replace(CASE, refunds=[goodwill]), now=PAID_AT, zone=CHICAGO)
 
     assert quote.amount == 40_00
 
 
-@pytest.mark.parametrize("status", [PENDING, REQUIRES_ACTION, SUCCEEDED])
+@pytest.mark.parametrize("status", [RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED])
 def test_pending_refunds_count_as_refunded(status: str) -> None:
     case = replace(CASE, refunds=[replace(REFUND, status=status)])
 
@@ -137,12 +131,12 @@ def test_pending_refunds_count_as_refunded(status: str) -> None:
 
 
 def test_no_refund_is_offered_while_one_is_processing() -> None:
-    case = replace(CASE, refunds=[replace(REFUND, status=PROCESSING, amount=1)])
+    case = replace(CASE, refunds=[replace(REFUND, status=RefundStatus.PROCESSING, amount=1)])
 
     assert {type(quote.refusal) for quote in quotes(case, now=PAID_AT, zone=CHICAGO)} == {RefundInProgress}
 
 
-@pytest.mark.parametrize("status", [FAILED, CANCELED])
+@pytest.mark.parametrize("status", [RefundStatus.FAILED, RefundStatus.CANCELED])
 def test_a_failed_refund_does_not_use_up_the_guarantee(status: str) -> None:
     case = replace(CASE, refunds=[replace(REFUND, status=status)])
 
@@ -151,7 +145,10 @@ def test_a_failed_refund_does_not_use_up_the_guarantee(status: str) -> None:
 
 def test_a_guarantee_refund_that_failed_at_the_bank_can_be_repeated_late() -> None:
     promised = replace(
-        REFUND, status=FAILED, recorded_at=PAID_AT + timedelta(days=59), created_at=PAID_AT + timedelta(days=59)
+        REFUND,
+        status=RefundStatus.FAILED,
+        recorded_at=PAID_AT + timedelta(days=59),
+        created_at=PAID_AT + timedelta(days=59),
     )
     too_late = replace(promised, created_at=PAID_AT + timedelta(days=80))
     never_confirmed = replace(promised, recorded_at=None)
@@ -200,7 +197,9 @@ def test_an_outdated_quote_is_not_paid() -> None:
 )
 def test_a_quote_never_exceeds_the_refundable_amount_and_tax(amount: int, tax: int, given_back: list[int]) -> None:
     payment = replace(PAYMENT, amount=amount + tax, tax=tax)
-    refunds = [replace(REFUND, id=f"rfd_{i}", basis=DASHBOARD, amount=part) for i, part in enumerate(given_back)]
+    refunds = [
+        replace(REFUND, id=f"rfd_{i}", basis=RefundBasis.DASHBOARD, amount=part) for i, part in enumerate(given_back)
+    ]
     case = replace(CASE, payment=payment, payments=[payment], refunds=refunds)
     quote = quote_guarantee(case, now=PAID_AT, zone=CHICAGO)
 

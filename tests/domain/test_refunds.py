@@ -8,24 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.disputes import FRAUD_WARNING
 from app.domain.refunds import (
-    AWAITING,
     COUNTED,
-    DASHBOARD,
-    DUPLICATE,
-    FAILED,
-    GOODWILL,
-    GUARANTEE,
-    PAID_AFTER_END,
-    PRINT_DROPPED,
-    STATUSES,
-    SUCCEEDED,
     UNDONE,
-    UNSERVED,
     NotAwaitingApproval,
     OwnRequest,
     Refund,
+    RefundBasis,
+    RefundStatus,
     decide,
     ending_basis,
     refundable_amount,
@@ -35,7 +25,9 @@ from app.domain.subscriptions import allocate
 from tests.domain.test_quotes import PAYMENT, REFUND
 
 
-def back(amount: int, basis: str = DASHBOARD, *, day: int = 1, status: str = SUCCEEDED) -> Refund:
+def back(
+    amount: int, basis: str = RefundBasis.DASHBOARD, *, day: int = 1, status: str = RefundStatus.SUCCEEDED
+) -> Refund:
     """Return a refund of a payment of 53.00."""
     at = REFUND.created_at + timedelta(days=day)
     return replace(
@@ -46,30 +38,46 @@ def back(amount: int, basis: str = DASHBOARD, *, day: int = 1, status: str = SUC
 @pytest.mark.parametrize(
     ("refunds", "ends"),
     [
-        pytest.param([back(53_00, GUARANTEE)], GUARANTEE, id="guarantee ends the term"),
-        pytest.param([back(1_00, UNSERVED)], UNSERVED, id="unserved issues end the term"),
-        pytest.param([back(53_00, DUPLICATE)], DUPLICATE, id="duplicate"),
-        pytest.param([back(53_00, PAID_AFTER_END)], PAID_AFTER_END, id="paid after the end"),
-        pytest.param([back(53_00, FRAUD_WARNING)], FRAUD_WARNING, id="fraud warning"),
-        pytest.param([back(53_00, GOODWILL)], None, id="full goodwill keeps the term"),
-        pytest.param([back(9_00, PRINT_DROPPED)], None, id="dropped print keeps the term"),
-        pytest.param([back(53_00)], DASHBOARD, id="full manual refund ends the term"),
+        pytest.param([back(53_00, RefundBasis.GUARANTEE)], RefundBasis.GUARANTEE, id="guarantee ends the term"),
+        pytest.param(
+            [back(1_00, RefundBasis.UNSERVED_ISSUES)], RefundBasis.UNSERVED_ISSUES, id="unserved issues end the term"
+        ),
+        pytest.param([back(53_00, RefundBasis.DUPLICATE)], RefundBasis.DUPLICATE, id="duplicate"),
+        pytest.param([back(53_00, RefundBasis.PAID_AFTER_END)], RefundBasis.PAID_AFTER_END, id="paid after the end"),
+        pytest.param([back(53_00, RefundBasis.FRAUD_WARNING)], RefundBasis.FRAUD_WARNING, id="fraud warning"),
+        pytest.param([back(53_00, RefundBasis.GOODWILL)], None, id="full goodwill keeps the term"),
+        pytest.param([back(9_00, RefundBasis.PRINT_DROPPED)], None, id="dropped print keeps the term"),
+        pytest.param([back(53_00)], RefundBasis.DASHBOARD, id="full manual refund ends the term"),
         pytest.param([back(52_99)], None, id="partial manual refund is goodwill"),
-        pytest.param([back(30_00), back(23_00, day=2)], DASHBOARD, id="two manual refunds of the full amount"),
         pytest.param(
-            [back(5_00, GOODWILL), back(48_00, day=2)], DASHBOARD, id="manual refund of the rest after goodwill"
+            [back(30_00), back(23_00, day=2)], RefundBasis.DASHBOARD, id="two manual refunds of the full amount"
         ),
-        pytest.param([back(5_00, GOODWILL), back(48_00)], DASHBOARD, id="manual refund of the rest in the same second"),
         pytest.param(
-            [back(48_00), back(5_00, GOODWILL, day=2)], None, id="goodwill after a manual partial refund keeps the term"
+            [back(5_00, RefundBasis.GOODWILL), back(48_00, day=2)],
+            RefundBasis.DASHBOARD,
+            id="manual refund of the rest after goodwill",
         ),
-        pytest.param([back(30_00), back(23_00, day=2, status=FAILED)], None, id="failed refund has no effect"),
+        pytest.param(
+            [back(5_00, RefundBasis.GOODWILL), back(48_00)],
+            RefundBasis.DASHBOARD,
+            id="manual refund of the rest in the same second",
+        ),
+        pytest.param(
+            [back(48_00), back(5_00, RefundBasis.GOODWILL, day=2)],
+            None,
+            id="goodwill after a manual partial refund keeps the term",
+        ),
+        pytest.param(
+            [back(30_00), back(23_00, day=2, status=RefundStatus.FAILED)], None, id="failed refund has no effect"
+        ),
     ],
 )
 def test_the_effect_of_a_refund_on_access_does_not_depend_on_the_order(refunds: list[Refund], ends: str | None) -> None:
     for order in itertools.permutations(refunds):
         known = [order[: n + 1] for n in range(len(order))]
-        found = {ending_basis(order[n], 53_00, known[n]) for n in range(len(order)) if order[n].status != FAILED}
+        found = {
+            ending_basis(order[n], 53_00, known[n]) for n in range(len(order)) if order[n].status != RefundStatus.FAILED
+        }
 
         assert found - {None} == ({ends} if ends else set())
 
@@ -79,11 +87,11 @@ def test_a_manual_refund_of_a_later_payment_of_a_term_ends_nothing() -> None:
 
 
 def test_every_refund_status_counts_either_as_refunded_or_as_failed() -> None:
-    assert set(STATUSES) == COUNTED | UNDONE
+    assert set(RefundStatus) == COUNTED | UNDONE
     assert not COUNTED & UNDONE
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", RefundStatus)
 def test_pending_and_reserved_amounts_are_not_refundable(status: str) -> None:
     left = refundable_amount(PAYMENT, [replace(REFUND, amount=10_00, status=status)])
 
@@ -103,7 +111,7 @@ def test_the_taxes_of_partial_refunds_add_up(tax: int, parts: list[int]) -> None
 
 
 def test_a_second_person_decides_only_pending_requests() -> None:
-    waiting = replace(REFUND, status=AWAITING, requested_by="staff:ann")
+    waiting = replace(REFUND, status=RefundStatus.AWAITING_APPROVAL, requested_by="staff:ann")
 
     decide(waiting, by="staff:bob")
     with pytest.raises(OwnRequest):

@@ -18,16 +18,14 @@ from app.domain.quotes import (
     quote_unserved,
 )
 from app.domain.refunds import (
-    AWAITING,
     COUNTED,
-    GOODWILL,
-    GUARANTEE,
-    PROCESSING,
     GuaranteeExpired,
     NothingToRefund,
     NothingUnserved,
     PaymentDisputed,
+    RefundBasis,
     RefundInProgress,
+    RefundStatus,
     refundable_amount,
 )
 from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAID_AT, PAYMENT, REFUND, RENEWAL, TERM
@@ -73,15 +71,15 @@ def test_print_added_on_day_50_does_not_extend_the_guarantee() -> None:
 
 
 def test_a_refund_of_one_payment_reduces_only_its_own_part() -> None:
-    goodwill = replace(REFUND, payment_id=PRINT.id, basis=GOODWILL, amount=20_00, tax=0)
+    goodwill = replace(REFUND, payment_id=PRINT.id, basis=RefundBasis.GOODWILL, amount=20_00, tax=0)
     quote = quote_guarantee(replace(BOTH, refunds=[goodwill]), now=DAY_55, zone=CHICAGO)
 
     assert parts(quote) == {PAYMENT.id: 53_00, PRINT.id: 2_03}
 
 
 def test_a_guarantee_refund_of_one_payment_leaves_the_other_refundable() -> None:
-    first = replace(REFUND, basis=GUARANTEE)
-    second = replace(REFUND, id="rfd_2", payment_id=PRINT.id, basis=GUARANTEE, amount=22_03, tax=1_03)
+    first = replace(REFUND, basis=RefundBasis.GUARANTEE)
+    second = replace(REFUND, id="rfd_2", payment_id=PRINT.id, basis=RefundBasis.GUARANTEE, amount=22_03, tax=1_03)
 
     rest = quote_guarantee(replace(BOTH, refunds=[first]), now=DAY_55, zone=CHICAGO)
     none = quote_guarantee(replace(OF_PRINT, refunds=[first, second]), now=DAY_55, zone=CHICAGO)
@@ -103,7 +101,7 @@ def test_unserved_issues_of_a_term_are_rounded_once_for_all_payments() -> None:
 
 
 def test_an_excess_refund_of_one_payment_reduces_the_other_part() -> None:
-    generous = replace(REFUND, payment_id=PRINT.id, basis=GOODWILL, amount=20_00, tax=0)
+    generous = replace(REFUND, payment_id=PRINT.id, basis=RefundBasis.GOODWILL, amount=20_00, tax=0)
     quote = quote_unserved(replace(BOTH, refunds=[generous]))
 
     assert parts(quote) == {PAYMENT.id: 75_03 - 33_30 - 20_00}
@@ -122,7 +120,7 @@ def test_a_fully_served_term_has_no_unserved_amount() -> None:
     ("change", "error"),
     [
         pytest.param(
-            {"refunds": [replace(REFUND, payment_id=PRINT.id, status=PROCESSING, amount=1)]},
+            {"refunds": [replace(REFUND, payment_id=PRINT.id, status=RefundStatus.PROCESSING, amount=1)]},
             RefundInProgress,
             id="refund in process",
         ),
@@ -153,7 +151,10 @@ def test_payments_of_other_terms_are_independent() -> None:
 @given(
     served=st.integers(0, 24),
     given_back=st.lists(
-        st.tuples(st.booleans(), st.integers(1, 60_00), st.sampled_from(sorted({*COUNTED} - {PROCESSING}))), max_size=6
+        st.tuples(
+            st.booleans(), st.integers(1, 60_00), st.sampled_from(sorted({*COUNTED} - {RefundStatus.PROCESSING}))
+        ),
+        max_size=6,
     ),
 )
 def test_no_quote_exceeds_the_refundable_amount_of_any_payment(
@@ -169,10 +170,16 @@ def test_no_quote_exceeds_the_refundable_amount_of_any_payment(
         part = min(amount, refundable_amount(payment, case.refunds))
         if part > 0:
             refund = replace(
-                REFUND, id=f"rfd_{number}", payment_id=payment.id, basis=GOODWILL, amount=part, tax=0, status=status
+                REFUND,
+                id=f"rfd_{number}",
+                payment_id=payment.id,
+                basis=RefundBasis.GOODWILL,
+                amount=part,
+                tax=0,
+                status=status,
             )
             case = replace(case, refunds=[*case.refunds, refund])
-    firm = [refund for refund in case.refunds if refund.status != AWAITING]
+    firm = [refund for refund in case.refunds if refund.status != RefundStatus.AWAITING_APPROVAL]
 
     for asked in (case, replace(case, payment=PRINT)):
         for quote, counted in (

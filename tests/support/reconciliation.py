@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from app import main
-from app.domain.reconciliation import RECONCILE
+from app.domain.reconciliation import SweepKind
 from app.services import catalogue, reconciliation
 from app.services.reconciliation import Importing, Report
 from tests.support.shop import Shop
@@ -13,7 +13,7 @@ from tests.support.shop import Shop
 async def reconcile(
     shop: Shop,
     *,
-    kind: str = RECONCILE,
+    kind: str = SweepKind.RECONCILE,
     dry_run: bool = False,
     back: timedelta | None = None,
     importing: Importing | None = None,

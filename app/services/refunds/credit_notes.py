@@ -8,7 +8,7 @@ from app.context import Context
 from app.db import attention, intents, refunds, subscribers
 from app.domain.credit_notes import CreditNoteRefused, parameter_variants, reusable_credit_note
 from app.domain.errors import StripeFault, StripeRefused
-from app.domain.refunds import UNDERWAY, Refund
+from app.domain.refunds import IN_TRANSIT, Refund
 from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
 from app.gateway.translate import OUR_REFUND
@@ -72,7 +72,7 @@ async def _report_refusal(ctx: Context, refund: Refund, reason: str) -> None:
     async with ctx.sessions.begin() as session:
         if await refunds.attempts(session, refund.id) < MAX_ATTEMPTS:
             raise CreditNoteRefused(reason)
-        dismissed = refund.status not in UNDERWAY and await attention.is_dismissed(session, refund.id)
+        dismissed = refund.status not in IN_TRANSIT and await attention.is_dismissed(session, refund.id)
         await refunds.set_attention(
             session,
             refund.id,

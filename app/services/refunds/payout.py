@@ -19,13 +19,12 @@ from app.domain.errors import ConcurrentUpdate, NotFound, StripeFault, StripeRef
 from app.domain.refunds import (
     CONFIRMED,
     COUNTED,
-    FAILED,
-    PROCESSING,
-    UNDERWAY,
+    IN_TRANSIT,
     NothingToRefund,
     PaymentDisputed,
     Refund,
     RefundRefused,
+    RefundStatus,
     StripePaymentState,
     StripeRefundState,
 )
@@ -71,7 +70,7 @@ async def pay(ctx: Context, taken: refunds.LeasedAct, *, now: datetime) -> list[
 async def _wait_for_leases(ctx: Context, taken: refunds.LeasedAct) -> refunds.LeasedAct:
     """Wait a moment for payments that a worker has leased: it is probably processing an event that just arrived."""
     for _ in range(LEASE_ATTEMPTS):
-        if all(refund.id in taken.leased or refund.status != PROCESSING for refund in taken.act):
+        if all(refund.id in taken.leased or refund.status != RefundStatus.PROCESSING for refund in taken.act):
             break
         await asyncio.sleep(LEASE_WAIT_SECONDS)
         async with ctx.sessions.begin() as session:
@@ -93,15 +92,15 @@ async def finish(ctx: Context, refund_id: str, *, now: datetime) -> None:
         payment = await payments.by_id(session, refund.payment_id) if refund else None
     if refund is None or payment is None:
         raise NotFound("There is no such refund")
-    if refund.status == PROCESSING:
+    if refund.status == RefundStatus.PROCESSING:
         refund = await _settle(ctx, refund, payment, now=now)
-    elif refund.status in UNDERWAY:
+    elif refund.status in IN_TRANSIT:
         refund = await _check(ctx, refund, now=now)
     needs_note = refund.status in CONFIRMED and refund.credit_note_id is None
     if needs_note and not await credit_notes.create(ctx, refund, payment):
         return
     async with ctx.sessions.begin() as session:
-        await refunds.finish(session, refund.id, again_in=CHECK_INTERVAL if refund.status in UNDERWAY else None)
+        await refunds.finish(session, refund.id, again_in=CHECK_INTERVAL if refund.status in IN_TRANSIT else None)
 
 
 async def _check(ctx: Context, refund: Refund, *, now: datetime) -> Refund:
@@ -219,7 +218,7 @@ def _check_refundable(state: StripePaymentState, refund: Refund, payment: Paymen
 
 
 async def _fail(session: Session, refund: Refund, reason: str) -> None:
-    await refunds.set_status(session, refund.id, FAILED, failure_reason=reason)
+    await refunds.set_status(session, refund.id, RefundStatus.FAILED, failure_reason=reason)
     await refunds.finish(session, refund.id)
     await audit.record(
         session,
@@ -229,5 +228,5 @@ async def _fail(session: Session, refund: Refund, reason: str) -> None:
         subscriber_id=refund.subscriber_id,
         reason=reason,
         before={"status": refund.status},
-        after={"status": FAILED},
+        after={"status": RefundStatus.FAILED},
     )

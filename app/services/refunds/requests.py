@@ -12,13 +12,11 @@ from app.domain.money import Money
 from app.domain.pages import Page, page_of
 from app.domain.quotes import accept, needs_approval, payments_of_term, quote
 from app.domain.refunds import (
-    AWAITING,
-    GUARANTEE,
-    PROCESSING,
-    REJECTED,
     UNDONE,
     QuoteChanged,
     Refund,
+    RefundBasis,
+    RefundStatus,
     RefundTooLarge,
     decide,
 )
@@ -89,10 +87,10 @@ async def reject(ctx: Context, refund_id: str, *, by: str, note: str | None, now
     """
     async with ctx.sessions.begin() as session:
         refund = await _locked(session, refund_id)
-        if refund.decided_by == by and refund.status == REJECTED:
+        if refund.decided_by == by and refund.status == RefundStatus.REJECTED:
             return refund
         decide(refund, by=by)
-        await _record_decision(session, refund, REJECTED, "refund.rejected", by=by, reason=note, now=now)
+        await _record_decision(session, refund, RefundStatus.REJECTED, "refund.rejected", by=by, reason=note, now=now)
         return await _find(session, refund_id)
 
 
@@ -131,9 +129,9 @@ async def _create(
     parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
     money = request.amount or quoted.money
     needs_second_person = needs_approval(request.basis, money, rules.catalogue.policies, now=now, zone=rules.zone)
-    if request.basis == GUARANTEE:
+    if request.basis == RefundBasis.GUARANTEE:
         whole_term = [payment.id for payment in payments_of_term(case.payment, case.payments, case.terms)]
-        await refund_orders.withdraw_requests(session, whole_term, by=by, reason=GUARANTEE, now=now)
+        await refund_orders.withdraw_requests(session, whole_term, by=by, reason=RefundBasis.GUARANTEE, now=now)
     for index, part in enumerate(parts):
         refund = Refund(
             id=refund_id if index == 0 else new_id("rfd"),
@@ -147,14 +145,14 @@ async def _create(
             reason=request.reason,
             note=request.note,
             requested_by=by,
-            status=AWAITING if needs_second_person else PROCESSING,
+            status=RefundStatus.AWAITING_APPROVAL if needs_second_person else RefundStatus.PROCESSING,
             created_at=now,
         )
         await _insert(session, refund)
 
 
 async def _insert(session: Session, refund: Refund) -> None:
-    is_due = refund.status != AWAITING
+    is_due = refund.status != RefundStatus.AWAITING_APPROVAL
     await refunds.insert(session, refund, unfinished=is_due)
     if is_due:
         await intents.record(session, refund.id, "refund", payout.parameters_of(refund))
@@ -190,7 +188,9 @@ async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, n
             expected=refund.amount,
             amount=quoted.amount,
         ) from too_large
-    await _record_decision(session, refund, PROCESSING, "refund.approved", by=by, reason=refund.reason, now=now)
+    await _record_decision(
+        session, refund, RefundStatus.PROCESSING, "refund.approved", by=by, reason=refund.reason, now=now
+    )
 
 
 async def _find(session: Session, refund_id: str) -> Refund:
@@ -217,6 +217,6 @@ async def _record_decision(
         object_id=refund.id,
         subscriber_id=refund.subscriber_id,
         reason=reason,
-        before={"status": AWAITING},
+        before={"status": RefundStatus.AWAITING_APPROVAL},
         after={"status": status, "amount": refund.amount},
     )

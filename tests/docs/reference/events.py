@@ -19,12 +19,12 @@ LIST = """\
 ```text
 """
 FETCHED = {
-    events.SUBSCRIPTION: "the subscription, its invoices and their payments",
-    events.PAYMENT: "the payment, its refunds, disputes and fraud warnings",
-    events.INVOICE: "the invoice, then its subscription",
-    events.CREDITED: "the invoice, and the refunds of its payments",
-    events.CHECKOUT: "the checkout session",
-    events.CUSTOMER: "the customer",
+    events.RefetchKind.SUBSCRIPTION: "the subscription, its invoices and their payments",
+    events.RefetchKind.PAYMENT: "the payment, its refunds, disputes and fraud warnings",
+    events.RefetchKind.INVOICE: "the invoice, then its subscription",
+    events.RefetchKind.CREDITED_INVOICE: "the invoice, and the refunds of its payments",
+    events.RefetchKind.CHECKOUT: "the checkout session",
+    events.RefetchKind.CUSTOMER: "the customer",
 }
 IDS = {  # of an object that names every other one
     "id": "obj_1",

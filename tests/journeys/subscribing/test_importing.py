@@ -4,7 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from app.domain.reconciliation import IMPORT
+from app.domain.reconciliation import SweepKind
 from app.services.reconciliation import Importing, Report
 from tests.journeys.webhooks.test_inbox import newsstand
 from tests.support.reconciliation import reconcile
@@ -33,7 +33,7 @@ def sign_in(shop: Shop, sub: str, email: str, **claims: object) -> Person:
 
 async def run_import(shop: Shop, **subs: str) -> Report:
     return await reconcile(
-        shop, kind=IMPORT, importing=Importing(subs={customer: sub for sub, customer in subs.items()})
+        shop, kind=SweepKind.IMPORT, importing=Importing(subs={customer: sub for sub, customer in subs.items()})
     )
 
 
@@ -48,7 +48,7 @@ async def test_subscribers_are_imported_by_file_metadata_or_verified_email(shop:
     file = tmp_path / "subs.csv"
     file.write_text(f"customer,sub\n{by_file},fay\n")
 
-    preview = await reconcile(shop, kind=IMPORT, dry_run=True)
+    preview = await reconcile(shop, kind=SweepKind.IMPORT, dry_run=True)
     assert await shop.rows("SELECT * FROM subscribers") == []
     status, said, wrong = await newsstand(shop.settings, "import", "stripe", "--json", "--subs", str(file))
     assert said, wrong
