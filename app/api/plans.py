@@ -84,8 +84,41 @@ class PlanOut(ApiModel):
     code: str = Field(examples=["annual"])
     title: str = Field(examples=["24 Issues Per Year"])
     term: PlanTermOut
-    prices: list[DigitalPriceOut | PrintPriceOut]
-    features: list[FeatureOut]
+    prices: list[DigitalPriceOut | PrintPriceOut] = Field(
+        examples=[
+            [
+                {
+                    "component": "digital",
+                    "title": "Digital Edition",
+                    "optional": False,
+                    "price": {"amount": 4900, "currency": "usd"},
+                },
+                {
+                    "component": "print",
+                    "title": "Print Edition",
+                    "optional": True,
+                    "price": {"amount": 2400, "currency": "usd"},
+                    "ships_to": ["US"],
+                    "postage_band": "domestic",
+                },
+            ]
+        ]
+    )
+    features: list[FeatureOut] = Field(
+        examples=[
+            [
+                {"name": name, "title": title, "status": status, "optional": optional, "available_from": None}
+                for name, title, status, optional in (
+                    ("print_edition", "Optional Print Edition", "granted", True),
+                    ("digital_edition", "Digital Edition Access", "granted", False),
+                    ("exclusive_content", "Exclusive Subscriber Content", "granted", False),
+                    ("audio", "Audio provided for all articles", "granted", False),
+                    ("archive", "Unlimited access to past issues", "granted", False),
+                    ("ad_free", "Coming Soon! Ad FREE", "coming_soon", False),
+                )
+            ]
+        ]
+    )
     guarantee: PlanGuaranteeOut
     cancellation: CancellationOut
     offer: list[str] = Field(
