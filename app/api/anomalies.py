@@ -20,7 +20,7 @@ class AnomalyOut(ApiModel):
 
     object: str = Field(description="Id of the Stripe object.", examples=["sub_123"])
     code: str = Field(examples=["quantity"])
-    reason: str = Field(examples=["40 of digital: a subscription is for one reader, who has it once whatever is paid"])
+    reason: str = Field(examples=["The quantity is not 1 (digital: 40). A subscription is for one reader."])
     subscriber: str | None = Field(description="null if the subscriber is unknown.", examples=["rdr_0c5e"])
     seen_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
 

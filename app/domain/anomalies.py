@@ -1,8 +1,8 @@
 """
-What is out of order with a subscription, found when Stripe was looked at: kept with the reason, shown to staff, not guessed.
+Anomalies: states at Stripe that no rule expects. They are stored with the reason and shown to staff.
 
-Hands in Stripe's Dashboard can make what the catalogue does not know. Money that arrived stays what it is; what cannot be
-understood grants nothing by itself.
+A manual change in Stripe's Dashboard can create something that the catalogue doesn't contain. Payments stay as they are;
+whatever can't be interpreted grants nothing.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from datetime import datetime
 from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import StripeSubscriptionState
 
-UNKNOWN_CUSTOMER = "stranger"  # it is of our offer, and of a customer who is none of our subscribers
-ADDRESS_MISMATCH = "address_differs"  # a customer has another than their reader
+UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
+ADDRESS_MISMATCH = "address_differs"  # the customer's e-mail address differs from the reader's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly:
-    """Something that staff have to look at."""
+    """A state at Stripe that staff must check."""
 
-    object_id: str  # Stripe's: a subscription, a customer
+    object_id: str  # of a Stripe subscription or customer
     code: str
     reason: str
     subscriber_id: str | None
@@ -29,34 +29,38 @@ class Anomaly:
 
 
 def item_anomalies(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mapping[str, str]:
-    """Return what is out of order with what a subscription is of, each with the reason in a sentence."""
+    """Return the anomalies of a subscription's items: the reason of each, by code."""
     found = {}
     ours = [item for item in seen.items if item.plan is not None]
     plans = sorted({item.plan for item in ours if item.plan is not None})
     foreign = len(seen.items) - len(ours)
     if len(plans) > 1:
         found["two_plans"] = (
-            f"it mixes the plans {', '.join(plans)}; its plan stays what it was, and new terms are none"
+            f"The subscription mixes the plans {', '.join(plans)}. Its plan stays unchanged, and it opens no new terms."
         )
     if not ours:
-        found["none_of_ours"] = "no item of it is of our catalogue any more; what was paid for before stays"
+        found["none_of_ours"] = "No item of the subscription is in the catalogue anymore. Paid terms stay unchanged."
     elif foreign:
-        found["foreign_item"] = f"{foreign} of its items are of another product; they count for nothing here"
+        items = "1 item belongs" if foreign == 1 else f"{foreign} items belong"
+        found["foreign_item"] = f"{items} to another product and grant nothing."
     if ours and not any(item.component == DIGITAL for item in ours):
-        found["no_digital"] = "it has no digital edition, which every plan has"
+        found["no_digital"] = "The subscription has no digital edition, which every plan includes."
     if many := [item for item in ours if item.quantity != 1]:
-        told = ", ".join(f"{item.quantity} of {item.component}" for item in many)
-        found["quantity"] = f"{told}: a subscription is for one reader, who has it once whatever is paid"
+        quantities = ", ".join(f"{item.component}: {item.quantity}" for item in many)
+        found["quantity"] = f"The quantity is not 1 ({quantities}). A subscription is for one reader."
     priced = {
         p.price.currency for code in plans if code in catalogue.plans for p in catalogue.plan(code).prices.values()
     }
     if priced and seen.currency not in priced:
-        found["other_currency"] = f"it is paid in {seen.currency}, and the catalogue has {', '.join(sorted(priced))}"
+        currencies = ", ".join(sorted(priced))
+        found["other_currency"] = (
+            f"The subscription is paid in {seen.currency}, but the catalogue has prices in {currencies}."
+        )
     return found
 
 
 def address_mismatch(ours: str | None, theirs: str | None) -> str | None:
-    """Return why an address at Stripe is to be looked at; None: it is the reader's own, or one of both is not known."""
+    """Return how the e-mail address at Stripe differs from the reader's; None if it doesn't, or if one is unknown."""
     if ours is None or theirs is None or ours.casefold() == theirs.casefold():
         return None
-    return f"Stripe has the address {theirs}, and the identity provider says {ours}: receipts go to Stripe's"
+    return f"The e-mail address is {theirs} at Stripe and {ours} at the identity provider. Receipts go to {theirs}."

@@ -1,9 +1,9 @@
 """
-Which terms a change of the calendar touches: those whose end moves, and no others.
+Which terms a change of the issue calendar affects: only those whose dates move.
 
-Each term is noted with the issue that ends it (``terms.last_issue``), as of when its grants were derived. An issue that
-slips moves the ends of the terms that end with it or with the one before, and the beginnings of those that begin
-meanwhile; one that counts otherwise, or is new, moves all that end with it or later.
+Each term stores the issue that ends it (``terms.last_issue``) as of when its grants were derived. A delayed issue moves the
+end of each term that ends with it or with the issue before, and the start of each term that starts in between. A new issue,
+or one that counts differently, moves the end of each term that ends with it or later.
 """
 
 from bisect import bisect_left
@@ -19,7 +19,12 @@ Interval = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffectedTerms:
-    """Terms that end with one of ``last``, or with ``since`` or later, or beyond the calendar; or that begin within."""
+    """
+    The terms that a change affects.
+
+    They end with an issue in ``last``, with issue ``since`` or later, or (``beyond``) after the last issue of the calendar;
+    or they start within an interval of ``begun``.
+    """
 
     last: frozenset[int] = frozenset()
     since: int | None = None
@@ -27,7 +32,7 @@ class AffectedTerms:
     begun: tuple[Interval, ...] = ()
 
     def dump(self) -> dict[str, object]:
-        """Return it as it is stored."""
+        """Return the stored form."""
         return {
             "last": sorted(self.last),
             "since": self.since,
@@ -37,7 +42,7 @@ class AffectedTerms:
 
     @classmethod
     def load(cls, stored: dict[str, object]) -> Self:
-        """Return what was stored."""
+        """Return the affected terms from the stored form."""
         last, since, begun = stored["last"], stored["since"], stored["begun"]
         assert isinstance(last, list)
         assert isinstance(begun, list)
@@ -50,7 +55,7 @@ class AffectedTerms:
 
 
 def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
-    """Return which terms are touched when ``new`` takes the place of ``old``; None: no term is."""
+    """Return the terms that are affected when ``new`` replaces ``old``; None if there are none."""
     before = {issue.number: issue for issue in old.issues}
     after = {issue.number: issue for issue in new.issues}
     last: set[int] = set()
@@ -66,8 +71,8 @@ def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
             recounted.append(_before(old, number))
             beyond = True
         elif counts and was and is_ and was != is_:
-            spells = list(_moved(old, new, was, is_))
-            begun += spells
+            intervals = list(_moved(old, new, was, is_))
+            begun += intervals
             if was.mail_date != is_.mail_date:
                 last |= {number, _before(old, number)}
                 beyond = beyond or number == newest
@@ -78,7 +83,7 @@ def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
 
 
 def _before(calendar: Calendar, number: int) -> int:
-    """Return the number of the last issue before ``number`` that counts, or else ``number``: no term ends earlier."""
+    """Return the number of the last counted issue before ``number``; without one, ``number``, as no term ends earlier."""
     index = bisect_left([issue.number for issue in calendar.issues], number)
     return next((issue.number for issue in reversed(calendar.issues[:index]) if issue.counts_as), number)
 

@@ -1,7 +1,7 @@
 """
-The calendar as a file: CSV with a line for each issue, as a spreadsheet writes it; and a year's plan to begin with.
+The issue calendar as a CSV file with one line per issue, and a default plan for a year.
 
-A file is read whole or not at all. Everything that is wrong with it is said at once, each with its line.
+A file is imported as a whole or not at all. All its errors are reported together, each with its line.
 """
 
 import csv
@@ -25,12 +25,12 @@ NUMBER, TITLE, COVER, PLANNED, ACTUAL, CUTOFF, COUNTS = COLUMNS = (
 )
 REQUIRED = (NUMBER, TITLE, COVER, PLANNED, CUTOFF)
 ISSUES_A_YEAR = 24
-TUESDAY, CHRISTMAS = 1, 9  # a day of the week; days without an issue at the end of the year
+TUESDAY, CHRISTMAS = 1, 9  # a weekday; the number of days without an issue at the end of the year
 T = TypeVar("T")
 
 
 class BadCalendarFile(Exception):
-    """The file is wrong. Each problem begins with its line."""
+    """The file is invalid. Each problem begins with its line."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -39,7 +39,7 @@ class BadCalendarFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One issue of a file, and where it stands."""
+    """An issue in a file, and its line number."""
 
     number: int
     issue: Issue
@@ -49,13 +49,13 @@ def read(raw: bytes) -> list[Line]:
     """
     Return the issues of a file.
 
-    :raises BadCalendarFile: with every line that is wrong.
+    :raises BadCalendarFile: the file is invalid; it names every invalid line.
     """
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
         line = raw.count(b"\n", 0, wrong.start) + 1
-        raise BadCalendarFile(f"line {line}: is not UTF-8") from None
+        raise BadCalendarFile(f"line {line}: not UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     problems: list[str] = []
     lines: list[Line] = []
@@ -73,10 +73,10 @@ def read(raw: bytes) -> list[Line]:
                     problems.append(f"line {begins}: {wrong}")
             begins = reader.line_num + 1
     except csv.Error as wrong:
-        problems.append(f"line {reader.line_num}: is not CSV: {wrong}")
+        problems.append(f"line {reader.line_num}: invalid CSV: {wrong}")
     problems += _duplicate_numbers(lines)
     if not lines and not problems:
-        problems.append("line 2: there is no issue in the file")
+        problems.append("line 2: the file has no issues")
     if problems:
         raise BadCalendarFile(*problems)
     return lines
@@ -85,8 +85,8 @@ def read(raw: bytes) -> list[Line]:
 def _check_names(names: list[str]) -> None:
     problems = [f"line 1: the column {name} is missing" for name in REQUIRED if name not in names]
     unknown = [name for name in names if name not in COLUMNS]
-    problems += [f"line 1: {name!r} is no column; they are {', '.join(COLUMNS)}" for name in unknown]
-    problems += [f"line 1: the column {name} is there twice" for name in COLUMNS if names.count(name) > 1]
+    problems += [f"line 1: unknown column {name!r}; the columns are {', '.join(COLUMNS)}" for name in unknown]
+    problems += [f"line 1: duplicate column {name}" for name in COLUMNS if names.count(name) > 1]
     if problems:
         raise BadCalendarFile(*problems)
 
@@ -95,8 +95,8 @@ def _issue(names: list[str], values: list[str]) -> Issue:
     """
     Return the issue of one line.
 
-    :raises ValueError: saying which column is wrong.
-    :raises IssueDatesWrong: the dates contradict each other.
+    :raises ValueError: a column is invalid.
+    :raises InconsistentIssueDates: the dates contradict each other.
     """
     if len(values) != len(names):
         raise ValueError(f"has {len(values)} values for {len(names)} columns")
@@ -118,12 +118,12 @@ def _value(found: dict[str, str], name: str, read_as: Callable[[str], T]) -> T:
     try:
         return read_as(found[name])
     except ValueError as wrong:
-        raise ValueError(f"{name} {wrong}, and not {found[name][:60]!r}") from None
+        raise ValueError(f"{name} {wrong}, not {found[name][:60]!r}") from None
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LARGEST_NUMBER):
-        raise ValueError("must be a number from 1 up")
+        raise ValueError("must be a positive number")
     return int(text)
 
 
@@ -139,12 +139,12 @@ def _date(text: str) -> date:
             raise ValueError
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError("must be a day of the calendar such as 2027-01-31") from None
+        raise ValueError("must be a date such as 2027-01-31") from None
 
 
 def _counts(text: str) -> int:
     if text not in {"0", "1", "2"}:
-        raise ValueError(f"must be {SPECIAL} (a special), 1, or {DOUBLE} (a double issue)")
+        raise ValueError(f"must be {SPECIAL} (special issue), 1 or {DOUBLE} (double issue)")
     return int(text)
 
 
@@ -153,11 +153,11 @@ def _duplicate_numbers(lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
         before = first.setdefault(line.issue.number, line.number)
         if before != line.number:
-            yield f"line {line.number}: issue {line.issue.number} stands in line {before} already"
+            yield f"line {line.number}: issue {line.issue.number} is already in line {before}"
 
 
 def write(issues: Iterable[Issue]) -> str:
-    """Return issues as a file that :func:`read` takes."""
+    """Return issues as a file that :func:`read` accepts."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -168,9 +168,9 @@ def write(issues: Iterable[Issue]) -> str:
 
 def plan_year(year: int, *, first_number: int) -> list[Issue]:
     """
-    Return a plan of 24 issues for a year, to be moved by hand: on Tuesdays two or three weeks apart, none at Christmas.
+    Return a default plan of 24 issues for a year: on Tuesdays, two or three weeks apart, with none at Christmas.
 
-    The cover date is the Sunday after, and labels are cut off twelve days before the mailing.
+    The cover date is the following Sunday, and the label cut-off is twelve days before the mail date.
     """
     days = (date(year + 1, 1, 1) - date(year, 1, 1)).days - CHRISTMAS
     issues = []

@@ -1,7 +1,7 @@
 """
-The money-back guarantee, "60-Day money back guarantee!": for which payments it holds, and until when (rules.md, rule 5).
+The money-back guarantee, "60-Day money back guarantee!": which payments it covers, and until when (rules.md, rule 5).
 
-The number of days is the plan's, in ``catalogue.toml``. What a refund under it pays is in :mod:`app.domain.quotes`.
+The number of days (60) belongs to the plan, in ``catalogue.toml``. :mod:`app.domain.quotes` computes the refund.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from app.domain.dated_policies import Dated, value_on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuaranteeTerms:
-    """Money back within ``days``: of a subscription's first payment only, or of each renewal's too."""
+    """A refund within ``days`` of a subscription's first payment or, with ``renewals``, of each payment."""
 
     days: int
     renewals: bool = False
-    once: bool = True  # for each subscriber
+    once: bool = True  # per subscriber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarantee:
     """
-    The promise of money back. A reader has what was promised on the day they paid, whatever changed since.
+    A plan's guarantee. The terms of the day of the payment apply, even if they have changed since.
 
-    ``changes`` hold from their day, on the publisher's calendar.
+    Each entry of ``changes`` applies from its date, in the publisher's time zone.
     """
 
     title: str
@@ -34,15 +34,15 @@ class Guarantee:
     changes: Sequence[Dated[GuaranteeTerms]] = ()
 
     def on(self, day: date) -> GuaranteeTerms:
-        """Return what was promised to whoever paid on ``day``."""
+        """Return the terms for a payment on ``day``."""
         return value_on(self.changes, day, self.terms)
 
 
 def guaranteed_until(paid_at: datetime, days: int, zone: ZoneInfo) -> datetime:
     """
-    Return the end (excluded) of the guarantee: midnight after the ``days``-th day, on the publisher's calendar.
+    Return the end (exclusive) of the guarantee: midnight after the ``days``-th day, in the publisher's time zone.
 
-    Days are those of the wall calendar, so a change of clocks neither adds nor takes an hour from the last one.
+    Days are calendar days, so a daylight saving change doesn't shorten or extend the last one.
     """
     last_day = paid_at.astimezone(zone).date() + timedelta(days=days)
     return datetime.combine(last_day + timedelta(days=1), time(), tzinfo=zone)

@@ -1,11 +1,10 @@
 """
-Subscribers who subscribed before there was Newsstand: who they are, and how they get what they paid for.
+Imported subscribers: matching existing Stripe customers to readers.
 
-Stripe knows a customer by their address, Newsstand a reader by their identity provider's ``sub``. The publisher's own file
-or the customer's metadata says which belong together. Where neither does, the subscriber is kept under a placeholder, and is
-*claimed*: by the reader who signs in with that very address, if the identity provider says that it has verified it and one
-subscription alone can be meant; else by support, who ask the reader. An address nobody has verified claims nothing, or
-whoever types another's into a sign-up would read at their cost.
+Stripe identifies a customer by e-mail address, and Newsstand a reader by the identity provider's ``sub``. The publisher's
+file or the customer's metadata connects the two. Otherwise the subscriber gets a placeholder and is *claimed* later: by a
+reader who signs in with that address, if the identity provider has verified it and only one subscriber matches; else by
+support. An unverified address claims nothing, because anyone could sign up with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from app.domain.callers import LONGEST_SUB
 from app.domain.customers import StripeCustomerState
 from app.domain.errors import Conflict
 
-UNCLAIMED = "unclaimed:"  # how the ``sub`` begins of a subscriber of whom nobody knows who they are
+UNCLAIMED = "unclaimed:"  # prefix of the placeholder ``sub``
 
 
 class NotClaimable(Conflict):
@@ -27,25 +26,26 @@ class NotClaimable(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnclaimedSubscriber:
-    """A subscriber under a placeholder."""
+    """A subscriber with a placeholder ``sub``."""
 
     id: str
     placeholder: str
-    runs: bool  # has a subscription that is not over
+    runs: bool  # has a subscription that has not ended
 
 
 def sub_of(customer: StripeCustomerState, *, subs: Mapping[str, str], metadata_key: str) -> str:
-    """Return the ``sub`` of a customer: as the publisher's file says, else their metadata; else a placeholder."""
-    told = (subs.get(customer.id) or customer.metadata.get(metadata_key) or "").strip()
-    usable = told and len(told) <= LONGEST_SUB and told.isprintable() and not told.startswith(UNCLAIMED)
-    return told if usable else f"{UNCLAIMED}{customer.id}"
+    """Return the ``sub`` of a customer: from the publisher's file, else from their metadata, else a placeholder."""
+    sub = (subs.get(customer.id) or customer.metadata.get(metadata_key) or "").strip()
+    usable = sub and len(sub) <= LONGEST_SUB and sub.isprintable() and not sub.startswith(UNCLAIMED)
+    return sub if usable else f"{UNCLAIMED}{customer.id}"
 
 
 def only_match(found: Sequence[UnclaimedSubscriber]) -> UnclaimedSubscriber | None:
     """
-    Return the one subscriber that can be meant by an address; None: there is none, or nobody can tell.
+    Return the only subscriber that an address can mean; None if there is none or more than one.
 
-    Many customers of one address are common, for each purchase may have made one: the only one that has something counts.
+    Several customers with one address are common, because each purchase may have created one. The only one with a
+    subscription counts.
     """
     running = [one for one in found if one.runs]
     if len(running) == 1:

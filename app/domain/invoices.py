@@ -1,4 +1,4 @@
-"""What a reader is shown of an invoice. The invoice itself is Stripe's."""
+"""Invoices as readers see them. The invoice itself is at Stripe."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceSummary:
-    """An invoice, and where to read it. Amounts in minor units."""
+    """An invoice and its links. Amounts in minor units."""
 
     id: str
     number: str | None
@@ -17,4 +17,4 @@ class InvoiceSummary:
     created_at: datetime
     hosted_url: str | None
     pdf_url: str | None
-    receipt_url: str | None  # None: nothing was charged for it
+    receipt_url: str | None  # None: nothing was charged

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.domain.errors import Invalid
 
-# How many digits of a currency are behind the point, as Stripe counts them; two, if it is not here.
+# The number of decimal places of a currency's major unit, as Stripe defines it. Other currencies have two.
 _NONE = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"
 _THREE = "bhd jod kwd omr tnd"
 DIGITS = dict.fromkeys(_NONE.split(), 0) | dict.fromkeys(_THREE.split(), 3)
@@ -25,7 +25,7 @@ class Money:
     currency: str
 
     def __str__(self) -> str:
-        """Return the sum as people read it: ``49.00 USD``."""
+        """Return the amount for people, as in ``49.00 USD``."""
         digits = DIGITS.get(self.currency, 2)
         whole, part = divmod(abs(self.amount), 10**digits)
         sign = "-" if self.amount < 0 else ""
@@ -33,10 +33,10 @@ class Money:
 
     def same_as(self, other: "Money") -> bool:
         """
-        Tell whether both are the same sum.
+        Return whether both amounts are equal.
 
-        :raises OtherCurrency: if they cannot be compared.
+        :raises OtherCurrency: the currencies differ.
         """
         if self.currency != other.currency:
-            raise OtherCurrency(f"{other.currency} was given where {self.currency} is meant")
+            raise OtherCurrency(f"Expected an amount in {self.currency}, not {other.currency}")
         return self.amount == other.amount

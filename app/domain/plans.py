@@ -1,8 +1,8 @@
 """
 The publisher's offer, as data: features, editions, prices and promises. See ``catalogue.toml``.
 
-Whether a feature is granted or only announced is asked at the time of reading, so a feature announced for a date is
-there on that date for all who have the plan, without a deployment.
+Whether a feature is granted or only announced is decided at each check, so an announced feature becomes available on its
+date to everyone with the plan, without a deployment.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from app.domain.money import Money
 
 DIGITAL, PRINT = "digital", "print"
 PRINT_FEATURE = "print_edition"
-EDITIONS = frozenset({"digital_edition", PRINT_FEATURE})  # they last until the issues that are owed are served
+EDITIONS = frozenset({"digital_edition", PRINT_FEATURE})  # available until all owed issues are served
 
 
 class UnknownPlan(Invalid):
@@ -51,7 +51,7 @@ class BadCatalogue(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """Something a subscriber may use. An announced one is shown, and granted to nobody before ``available_from``."""
+    """Something a subscriber may use. An announced feature is shown, but not granted before ``available_from``."""
 
     name: str
     title: str
@@ -59,13 +59,13 @@ class Feature:
     available_from: datetime | None = None
 
     def is_granted(self, now: datetime) -> bool:
-        """Tell whether those who have the plan may use it at ``now``."""
+        """Return whether subscribers of the plan may use the feature at ``now``."""
         return not self.announced or (self.available_from is not None and self.available_from <= now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one component of a plan costs for one term, and how Stripe knows it."""
+    """The price of one component of a plan for one term."""
 
     component: str  # digital or print
     title: str
@@ -79,44 +79,44 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What can be subscribed to."""
+    """A plan that readers can subscribe to."""
 
     code: str
     title: str
     issues: int  # owed in one term
     interval: str  # "year" or "month": how often it is billed, in advance
-    offer: tuple[str, ...]  # the lines of the plan card
+    offer: tuple[str, ...]  # the bullet points of the plan
     features: Mapping[str, Feature]
     prices: Mapping[str, Price]  # by component
     guarantee: Guarantee
     cancellation_title: str
-    retired: bool = False  # no longer sold; whoever has it keeps it
+    retired: bool = False  # no longer sold; current subscribers keep it
     double_issues: int = 2  # how many of the issues owed a double issue serves
 
     @property
     def has_print(self) -> bool:
-        """Whether a printed copy can be chosen."""
+        """Whether the print edition is available."""
         return PRINT in self.prices
 
     def components(self, *, print_edition: bool) -> tuple[Price, ...]:
         """
-        Return what a subscriber pays for.
+        Return the prices that a subscriber pays.
 
-        :raises PriceUnavailable: if print is wanted of a plan that has none.
+        :raises PriceUnavailable: ``print_edition`` is requested, but the plan has none.
         """
         if print_edition and not self.has_print:
-            raise PriceUnavailable(f"the plan {self.code} has no print edition", plan=self.code)
+            raise PriceUnavailable(f"The plan {self.code!r} has no print edition", plan=self.code)
         chosen = (DIGITAL, PRINT) if print_edition else (DIGITAL,)
         return tuple(self.prices[component] for component in chosen)
 
     def features_of(self, *, print_edition: bool) -> tuple[str, ...]:
-        """Return the names of the features that a term includes, announced ones among them."""
+        """Return the names of the features that a term includes, including announced ones."""
         return tuple(name for name in self.features if print_edition or name != PRINT_FEATURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Every plan and feature there is."""
+    """All plans, features and policies."""
 
     publisher: str
     features: Mapping[str, Feature]
@@ -126,31 +126,31 @@ class Catalogue:
 
     def plan(self, code: str) -> Plan:
         """
-        Return the plan of that code.
+        Return the plan with a code.
 
-        :raises UnknownPlan: if there is none.
+        :raises UnknownPlan: there is none.
         """
         if code not in self.plans:
-            raise UnknownPlan(f"there is no plan {code!r}", plan=code)
+            raise UnknownPlan(f"Unknown plan {code!r}", plan=code)
         return self.plans[code]
 
     def on_sale(self, code: str) -> Plan:
         """
-        Return the plan of that code, if it can be bought.
+        Return the plan with a code, if it is sold.
 
-        :raises UnknownPlan: if there is none, or it is retired.
+        :raises UnknownPlan: there is none, or it is retired.
         """
         plan = self.plan(code)
         if plan.retired:
-            raise UnknownPlan(f"the plan {code!r} is no longer sold", plan=code)
+            raise UnknownPlan(f"The plan {code!r} is no longer sold", plan=code)
         return plan
 
     def feature(self, name: str) -> Feature:
         """
-        Return the feature of that name.
+        Return the feature with a name.
 
-        :raises UnknownFeature: if there is none.
+        :raises UnknownFeature: there is none.
         """
         if name not in self.features:
-            raise UnknownFeature(f"there is no feature {name!r}", feature=name)
+            raise UnknownFeature(f"Unknown feature {name!r}", feature=name)
         return self.features[name]

@@ -1,9 +1,9 @@
 """
-What the catalogue asks of Stripe's Products and Prices, and what is missing there.
+The differences between the catalogue and the Products and Prices at Stripe.
 
-A product is one component of a plan, under an id of our own choosing, so that it is found again without a search. A
-price at Stripe never changes: other terms are a new price, the next version, to which the lookup key moves in the
-moment it is made. The price before it is archived: it cannot be bought any more, and whoever has it keeps paying it.
+Each component of a plan is a product with an ID that we choose, so it is found without a search. A price at Stripe never
+changes: a change in the catalogue creates a new price, the next version, which takes over the lookup key. The previous
+price is archived: nobody can buy it anymore, but current subscribers keep paying it.
 """
 
 import re
@@ -31,56 +31,56 @@ class CatalogueStillDiffers(StripeRefused):
 
 
 def product_id(plan: str, component: str) -> str:
-    """Return the id that the product of a plan's component has at Stripe."""
+    """Return the Stripe product ID of a plan's component."""
     return f"newsstand_{plan}_{component}"
 
 
 def plan_and_component(product_id: str) -> tuple[str, str] | None:
-    """Return whose product it is: the inverse of :func:`product_id`. None if it is not one of ours."""
+    """Return the plan and component of a product ID; None if it is not ours. The inverse of :func:`product_id`."""
     found = _PRODUCT_ID.fullmatch(product_id)
     return (found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeProduct:
-    """A product as Stripe has it."""
+    """A product at Stripe."""
 
     id: str
     name: str
     tax_code: str | None
     active: bool
-    plan: str | None  # as its metadata says, likewise the component
+    plan: str | None  # from its metadata, like the component
     component: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripePrice:
-    """A price as Stripe has it."""
+    """A price at Stripe."""
 
     id: str
     product_id: str
     lookup_key: str | None
-    amount: int | None  # minor units; None: tiered, or a fraction of one
+    amount: int | None  # in minor units; None: tiered, or not a whole number
     currency: str
-    interval: str | None  # "year", "month"; None: not a fixed sum billed once in each
+    interval: str | None  # "year" or "month"; None: not a fixed amount per interval
     active: bool  # can be bought
-    version: int | None  # None: not made by us
+    version: int | None  # None: not created by Newsstand
     tax_behavior: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateProduct:
-    """The product is not there."""
+    """Create a missing product."""
 
     product: StripeProduct
 
     def __str__(self) -> str:
-        return f"product {self.product.id}: {self.product.name!r} is made, with tax code {self.product.tax_code}"
+        return f"product {self.product.id}: create {self.product.name!r} with tax code {self.product.tax_code}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateProduct:
-    """The product differs from the catalogue."""
+    """Update a product that differs from the catalogue."""
 
     product: StripeProduct
     before: StripeProduct
@@ -89,17 +89,17 @@ class UpdateProduct:
         old_and_new = [
             (f.name, getattr(self.before, f.name), getattr(self.product, f.name)) for f in fields(self.product)
         ]
-        said = [
-            f"{name.replace('_', ' ')} {_format_value(old)} becomes {_format_value(new)}"
+        changes = [
+            f"{name.replace('_', ' ')} from {_format_value(old)} to {_format_value(new)}"
             for name, old, new in old_and_new
             if old != new
         ]
-        return f"product {self.product.id}: {', '.join(said)}"
+        return f"product {self.product.id}: change {', '.join(changes)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePrice:
-    """The terms of the catalogue have no price that can be bought. The lookup key moves to the new one as it is made."""
+    """Create a price as in the catalogue. The lookup key moves to it from the previous price."""
 
     product_id: str
     lookup_key: str
@@ -108,29 +108,29 @@ class CreatePrice:
     interval: str
     tax_behavior: str
     version: int
-    replaces: StripePrice | None  # which has the lookup key so far
+    replaces: StripePrice | None  # the price that has the lookup key now
 
     def __str__(self) -> str:
         new, old = format_price(self.amount, self.currency), self.replaces
         if old is None or not old.active:
             again = "" if self.version == 1 else " again"
-            return f"{self.lookup_key}: {new} is put on sale{again} as version {self.version}"
+            return f"{self.lookup_key}: create {new}{again} as version {self.version}"
         keep = f"version {old.version}" if old.version else old.id
         was = format_price(old.amount, old.currency)
-        if was == new:  # then it is how it is billed that differs
+        if was == new:  # then the interval or the tax behavior differs
             was, new = f"{was} {_format_billing(old)}", f"{new} {_format_billing(self)}"
-        return f"{self.lookup_key}: {was} becomes {new} from version {self.version}; current subscribers keep {keep}"
+        return f"{self.lookup_key}: change {was} to {new} as version {self.version}; current subscribers keep {keep}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivePrice:
-    """A price that we made can still be bought though another has taken its place."""
+    """Archive a price of ours that was replaced but is still active."""
 
     price: StripePrice
 
     def __str__(self) -> str:
         what = format_price(self.price.amount, self.price.currency)
-        return f"{self.price.product_id}: version {self.price.version} ({what}) cannot be bought any more"
+        return f"{self.price.product_id}: archive version {self.price.version} ({what})"
 
 
 Change = CreateProduct | UpdateProduct | CreatePrice | ArchivePrice
@@ -138,11 +138,11 @@ Change = CreateProduct | UpdateProduct | CreatePrice | ArchivePrice
 
 def diff(catalogue: Catalogue, products: Iterable[StripeProduct], prices: Iterable[StripePrice]) -> list[Change]:
     """
-    Return what has to be done at Stripe, in this order, for it to have what the catalogue says. Nothing: it has.
+    Return the changes that make Stripe match the catalogue, in order. None are needed if it already does.
 
-    :param products: those there are of the catalogue's products.
-    :param prices: every price of these, archived ones too, and whichever prices have the catalogue's lookup keys.
-    :raises LookupKeyTaken: if a lookup key belongs to a product that is not Newsstand's.
+    :param products: the catalogue's products that exist at Stripe.
+    :param prices: all their prices, including archived ones, and all prices with a lookup key of the catalogue.
+    :raises LookupKeyTaken: a lookup key belongs to a product that is not Newsstand's.
     """
     there = {product.id: product for product in products}
     known = {price.id: price for price in prices}
@@ -159,9 +159,9 @@ def diff(catalogue: Catalogue, products: Iterable[StripeProduct], prices: Iterab
 
 
 def format_price(amount: int | None, currency: str) -> str:
-    """Return the sum as a person writes it: ``49.00 usd``."""
+    """Return the amount for people, as in ``49.00 usd``."""
     if amount is None:
-        return f"a varying sum in {currency}"
+        return f"a variable amount in {currency}"
     places = 0 if currency in _NO_DECIMALS.split() else 3 if currency in _THREE_DECIMALS.split() else 2
     return f"{amount / 10**places:.{places}f} {currency}"
 
@@ -189,8 +189,8 @@ def _new_price(plan: Plan, price: Price, known: Mapping[str, StripePrice]) -> Cr
     holder = next((p for p in known.values() if p.lookup_key == price.lookup_key), None)
     if holder and plan_and_component(holder.product_id) is None:
         raise LookupKeyTaken(
-            f"{price.lookup_key} is the lookup key of {holder.id}, a price of {holder.product_id}, which is not "
-            "Newsstand's: choose another lookup_key for the plan",
+            f"The lookup key {price.lookup_key} belongs to {holder.id}, a price of {holder.product_id}, which is not "
+            "Newsstand's. Choose another lookup_key for the plan.",
             lookup_key=price.lookup_key,
             price=holder.id,
         )
@@ -218,7 +218,7 @@ def _matches(found: StripePrice, product: str, plan: Plan, price: Price) -> bool
 def _replaced_prices(
     plan: Plan, price: Price, known: Mapping[str, StripePrice], new: CreatePrice | None
 ) -> Iterable[StripePrice]:
-    """Ours that can be bought and is not the one: a push that was killed before it archived leaves such a price."""
+    """Yield our active prices that were replaced. An interrupted push can leave one."""
     product = product_id(plan.code, price.component)
     for found in known.values():
         is_ours = found.version is not None and (found.product_id == product or (new and found == new.replaces))

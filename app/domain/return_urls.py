@@ -1,4 +1,4 @@
-"""Where a hosted page may send a reader back to: the hosts that the publisher allows, and no other."""
+"""The URLs that a hosted page may return a reader to: only hosts that the publisher allows."""
 
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from app.domain.errors import Invalid
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_USUAL_PORT = {"https": 443, "http": 80}
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class ReturnUrlNotAllowed(Invalid):
@@ -18,16 +18,16 @@ class ReturnUrlNotAllowed(Invalid):
 
 def check(url: str, allowed: Collection[str], *, field: str) -> None:
     """
-    Let a return address through if it leads to an allowed host over HTTPS (or HTTP on this machine).
+    Check that a return URL uses HTTPS (or HTTP on this machine) and an allowed host.
 
-    :param allowed: ``host`` or ``host:port``; a host alone means the scheme's usual port.
-    :raises ReturnUrlNotAllowed: anything else, user names, control characters and backslashes included.
+    :param allowed: ``host`` or ``host:port``; a host alone means the scheme's default port.
+    :raises ReturnUrlNotAllowed: it doesn't, or it contains a user name, a control character or a backslash.
     """
-    if not _leads_to(url, {entry.lower() for entry in allowed}):
-        raise ReturnUrlNotAllowed(f"{field} must lead to an allowed host over https", field=field)
+    if not _is_allowed(url, {entry.lower() for entry in allowed}):
+        raise ReturnUrlNotAllowed(f"{field} must be an HTTPS URL with an allowed host", field=field)
 
 
-def _leads_to(url: str, allowed: Collection[str]) -> bool:
+def _is_allowed(url: str, allowed: Collection[str]) -> bool:
     if any(c.isspace() or ord(c) < 32 or c == "\\" for c in url):
         return False
     try:
@@ -35,11 +35,11 @@ def _leads_to(url: str, allowed: Collection[str]) -> bool:
         host, port = parts.hostname, parts.port
     except ValueError:
         return False
-    if host is None or parts.scheme not in _USUAL_PORT or parts.username is not None or parts.password is not None:
+    if host is None or parts.scheme not in _DEFAULT_PORTS or parts.username is not None or parts.password is not None:
         return False
     if parts.scheme == "http" and host not in LOOPBACK:
         return False
     named = f"[{host}]" if ":" in host else host
-    if port is None or port == _USUAL_PORT[parts.scheme]:
-        return named in allowed or f"{named}:{_USUAL_PORT[parts.scheme]}" in allowed
+    if port is None or port == _DEFAULT_PORTS[parts.scheme]:
+        return named in allowed or f"{named}:{_DEFAULT_PORTS[parts.scheme]}" in allowed
     return f"{named}:{port}" in allowed

@@ -1,4 +1,4 @@
-"""Whose access shrank: for whoever remembers answers, or tokens, to forget them at once."""
+"""Revocations: subscribers who lost access, so that caches of decisions and tokens can drop them immediately."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """Tokens and answers about ``sub`` of a version below ``version`` no longer hold."""
+    """Tokens and decisions for ``sub`` with a lower version than ``version`` are no longer valid."""
 
     id: int
     sub: str

@@ -1,4 +1,4 @@
-"""What decides, besides the facts: the offer, the publisher's policies and the zone of their calendar."""
+"""The publisher's rules: the catalogue, the access policy and the time zone."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ from app.domain.plans import Catalogue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Handed to every use case, so that none reads a setting or a file."""
+    """Passed to every use case, so that none reads a setting or a file."""
 
     catalogue: Catalogue
     access: AccessPolicy

@@ -1,8 +1,8 @@
 """
-Which key signs entitlement tokens, and which ones whoever checks them has to know.
+The lifetime of the keys that sign entitlement tokens. The signing itself is in :mod:`app.services.signing_keys`.
 
-A new key is published before it signs, so that everybody has it when the first token of it arrives; an old one stays
-published until the last token of it is dead. Times are real ones: other machines measure them too.
+A new key is published before it signs, so that every verifier has it when its first token arrives. An old key stays
+published until its last token has expired. Times are real, not policy times, because other machines compare them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from app.domain.errors import Unavailable
 
-SKEW = timedelta(minutes=1)  # between our clock and that of whoever checks a token
-CACHED_FOR = timedelta(minutes=5)  # how long anyone may keep the published keys without asking again
+SKEW = timedelta(minutes=1)  # between our clock and a verifier's
+CACHED_FOR = timedelta(minutes=5)  # how long verifiers may cache the published keys
 LEAD = 2 * CACHED_FOR + SKEW  # from the publication of a key to its first signature
-LONGEST_LIFE = timedelta(hours=1)  # of a token: no setting allows more
+LONGEST_LIFE = timedelta(hours=1)  # the maximum lifetime of a token in any setting
 
 
 class NoSigningKey(Unavailable):
@@ -26,24 +26,24 @@ class NoSigningKey(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKey:
-    """One key, without its secret half. ``signs_until`` None: until another one is told to follow it."""
+    """A key without its private half. ``signs_until`` is None until another key replaces it."""
 
     id: str
     public: Mapping[str, str]  # the JWK
     signs_from: datetime
     signs_until: datetime | None = None
-    withdrawn_at: datetime | None = None  # its secret may be known to others: nothing it signed counts
+    withdrawn_at: datetime | None = None  # the private key may be compromised: its tokens are invalid
 
     def signs(self, now: datetime) -> bool:
-        """Tell whether new tokens may be signed with it."""
+        """Return whether the key may sign new tokens."""
         return self.withdrawn_at is None and self.signs_from <= now and (not self.signs_until or now < self.signs_until)
 
     def is_published(self, now: datetime) -> bool:
-        """Tell whether a token of it may still be alive, or may be soon."""
+        """Return whether a token signed with the key may be valid now or soon."""
         gone = self.signs_until is not None and self.signs_until + LONGEST_LIFE + SKEW <= now
         return self.withdrawn_at is None and not gone
 
 
 def signer(keys: Iterable[SigningKey], *, now: datetime) -> SigningKey | None:
-    """Return the key to sign with: the newest of those that may."""
+    """Return the key to sign with: the newest that may sign."""
     return max((key for key in keys if key.signs(now)), key=lambda key: (key.signs_from, key.id), default=None)

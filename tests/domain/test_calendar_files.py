@@ -40,7 +40,7 @@ def line(
     [
         pytest.param(
             line(dates="2026-06-31,2026-06-23,,2026-06-20"),
-            "line 3: cover_date must be a day of the calendar such as 2027-01-31, and not '2026-06-31'",
+            "line 3: cover_date must be a date such as 2027-01-31, not '2026-06-31'",
             id="nonexistent date",
         ),
         pytest.param(line(dates="2026-06-30,23.6.2026,,2026-06-20"), "line 3: planned_mail_date must be", id="no date"),
@@ -49,16 +49,16 @@ def line(
             "line 3: issue 8 is mailed on 2026-06-23, so its label cut-off cannot be 2026-06-24",
             id="cut-off after the mailing",
         ),
-        pytest.param(line(number="7"), "line 3: issue 7 stands in line 2 already", id="duplicate number"),
-        pytest.param(line(counts="3"), "line 3: counts_as must be 0 (a special), 1, or 2", id="counts as three"),
-        pytest.param(line(number="-8"), "line 3: number must be a number from 1 up", id="negative"),
+        pytest.param(line(number="7"), "line 3: issue 7 is already in line 2", id="duplicate number"),
+        pytest.param(line(counts="3"), "line 3: counts_as must be 0 (special issue), 1 or 2", id="counts as three"),
+        pytest.param(line(number="-8"), "line 3: number must be a positive number", id="negative"),
         pytest.param(line(title=""), "line 3: title must be", id="no title"),
         pytest.param(line(title="a\x00"), "line 3: ", id="NUL"),
         pytest.param(f"{HEAD}\n8,X,2026-06-30,2026-06-23", "line 2: has 4 values for 7 columns", id="too few values"),
-        pytest.param(f'{HEAD}\n8,"X,2026-06-30', "is not CSV", id="unterminated quote"),
-        pytest.param("number,titel\n", "line 1: 'titel' is no column", id="unknown column"),
+        pytest.param(f'{HEAD}\n8,"X,2026-06-30', "invalid CSV", id="unterminated quote"),
+        pytest.param("number,titel\n", "line 1: unknown column 'titel'", id="unknown column"),
         pytest.param("number\n", "line 1: the column title is missing", id="missing column"),
-        pytest.param(HEAD, "line 2: there is no issue", id="no lines"),
+        pytest.param(HEAD, "line 2: the file has no issues", id="no lines"),
         pytest.param("", "line 1: the column number is missing", id="nothing"),
     ],
 )
@@ -69,7 +69,7 @@ def test_an_invalid_line_is_reported_with_its_number(text: str, said: str) -> No
 
 
 def test_a_calendar_encoding_error_is_reported_with_its_line() -> None:
-    with pytest.raises(BadCalendarFile, match="line 2: is not UTF-8"):
+    with pytest.raises(BadCalendarFile, match="line 2: not UTF-8"):
         read(HEAD.encode() + b"\n8,Caf\xe9")
 
 

@@ -51,10 +51,10 @@ V2 = replace(V1, id="price_2", version=2)
 BY_HAND = replace(V1, id="price_9", version=None)
 FOREIGN = replace(BY_HAND, product_id="prod_tote_bag")
 
-MADE = "product newsstand_annual_digital: 'Digital Edition' is made, with tax code txcd_10303002"
-ON_SALE = f"{KEY}: 49.00 usd is put on sale as version 1"
-AGAIN = f"{KEY}: 49.00 usd is put on sale again as version 2"
-V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
+MADE = "product newsstand_annual_digital: create 'Digital Edition' with tax code txcd_10303002"
+ON_SALE = f"{KEY}: create 49.00 usd as version 1"
+AGAIN = f"{KEY}: create 49.00 usd again as version 2"
+V1_ENDS = f"{KEY}: archive version 1 (49.00 usd)"
 
 
 @pytest.mark.parametrize(
@@ -66,24 +66,27 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
         pytest.param(
             [replace(PRODUCT, name="Digital", tax_code=None)],
             [V1],
-            [f"product {KEY}: name 'Digital' becomes 'Digital Edition', tax code none becomes 'txcd_10303002'"],
+            [f"product {KEY}: change name from 'Digital' to 'Digital Edition', tax code from none to 'txcd_10303002'"],
             id="other name and no tax code: set",
         ),
         pytest.param(
-            [replace(PRODUCT, active=False)], [V1], [f"product {KEY}: active false becomes true"], id="archived product"
+            [replace(PRODUCT, active=False)],
+            [V1],
+            [f"product {KEY}: change active from false to true"],
+            id="archived product",
         ),
         pytest.param(
             [replace(PRODUCT, plan=None, component=None)],
             [V1],
-            [f"product {KEY}: plan none becomes 'annual', component none becomes 'digital'"],
+            [f"product {KEY}: change plan from none to 'annual', component from none to 'digital'"],
             id="no metadata: set",
         ),
         pytest.param(
             [PRODUCT],
             [replace(V1, amount=4500)],
             [
-                f"{KEY}: 45.00 usd becomes 49.00 usd from version 2; current subscribers keep version 1",
-                f"{KEY}: version 1 (45.00 usd) cannot be bought any more",
+                f"{KEY}: change 45.00 usd to 49.00 usd as version 2; current subscribers keep version 1",
+                f"{KEY}: archive version 1 (45.00 usd)",
             ],
             id="other amount: next version",
         ),
@@ -91,8 +94,8 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
             [PRODUCT],
             [replace(V1, currency="jpy")],
             [
-                f"{KEY}: 4900 jpy becomes 49.00 usd from version 2; current subscribers keep version 1",
-                f"{KEY}: version 1 (4900 jpy) cannot be bought any more",
+                f"{KEY}: change 4900 jpy to 49.00 usd as version 2; current subscribers keep version 1",
+                f"{KEY}: archive version 1 (4900 jpy)",
             ],
             id="other currency",
         ),
@@ -100,7 +103,7 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
             [PRODUCT],
             [replace(V1, interval="month", tax_behavior="inclusive")],
             [
-                f"{KEY}: 49.00 usd (per month, tax inclusive) becomes 49.00 usd (per year, tax exclusive) from version 2; "
+                f"{KEY}: change 49.00 usd (per month, tax inclusive) to 49.00 usd (per year, tax exclusive) as version 2; "
                 "current subscribers keep version 1",
                 V1_ENDS,
             ],
@@ -123,16 +126,16 @@ V1_ENDS = f"{KEY}: version 1 (49.00 usd) cannot be bought any more"
         pytest.param(
             [PRODUCT],
             [replace(BY_HAND, amount=4500)],
-            [f"{KEY}: 45.00 usd becomes 49.00 usd from version 1; current subscribers keep price_9"],
+            [f"{KEY}: change 45.00 usd to 49.00 usd as version 1; current subscribers keep price_9"],
             id="manual price with our lookup key: key moved",
         ),
         pytest.param(
             [PRODUCT],
             [replace(V1, product_id="newsstand_yearly_digital")],
             [
-                f"{KEY}: 49.00 usd (per year, tax exclusive) becomes 49.00 usd (per year, tax exclusive) from version 1; "
+                f"{KEY}: change 49.00 usd (per year, tax exclusive) to 49.00 usd (per year, tax exclusive) as version 1; "
                 "current subscribers keep version 1",
-                "newsstand_yearly_digital: version 1 (49.00 usd) cannot be bought any more",
+                "newsstand_yearly_digital: archive version 1 (49.00 usd)",
             ],
             id="renamed plan: key moved to the new product",
         ),
@@ -168,7 +171,7 @@ def test_products_precede_prices_and_archiving_is_last() -> None:
         pytest.param(4900, "usd", "49.00 usd", id="cents"),
         pytest.param(4900, "jpy", "4900 jpy", id="yen without minor units"),
         pytest.param(4900, "kwd", "4.900 kwd", id="dinar with three decimals"),
-        pytest.param(None, "usd", "a varying sum in usd", id="tiers"),
+        pytest.param(None, "usd", "a variable amount in usd", id="tiers"),
     ],
 )
 def test_an_amount_is_formatted_for_people(amount: int | None, currency: str, said: str) -> None:

@@ -49,10 +49,10 @@ async def versions(
 
 async def test_the_first_push_creates_two_products_with_prices_and_tax_codes(gateway: Gateway) -> None:
     assert await push(gateway) == [
-        "product newsstand_annual_digital: 'Digital Edition' is made, with tax code txcd_10303002",
-        "product newsstand_annual_print: 'Print Edition' is made, with tax code txcd_35020200",
-        "newsstand_annual_digital: 49.00 usd is put on sale as version 1",
-        "newsstand_annual_print: 24.00 usd is put on sale as version 1",
+        "product newsstand_annual_digital: create 'Digital Edition' with tax code txcd_10303002",
+        "product newsstand_annual_print: create 'Print Edition' with tax code txcd_35020200",
+        "newsstand_annual_digital: create 49.00 usd as version 1",
+        "newsstand_annual_print: create 24.00 usd as version 1",
     ]
     for price in CATALOGUE.plan("annual").prices.values():
         product = await at_stripe.product(gateway, product_id("annual", price.component))
@@ -73,8 +73,8 @@ async def test_a_second_push_changes_nothing(gateway: Gateway, sandbox: Sandbox,
 async def test_another_amount_creates_a_new_version_for_new_subscribers(gateway: Gateway) -> None:
     await push(gateway)
     assert await push(gateway, priced(5200)) == [
-        f"{DIGITAL}: 49.00 usd becomes 52.00 usd from version 2; current subscribers keep version 1",
-        f"{DIGITAL}: version 1 (49.00 usd) cannot be bought any more",
+        f"{DIGITAL}: change 49.00 usd to 52.00 usd as version 2; current subscribers keep version 1",
+        f"{DIGITAL}: archive version 1 (49.00 usd)",
     ]
     assert await versions(gateway) == {1: (4900, False, None), 2: (5200, True, DIGITAL)}
 
@@ -94,7 +94,7 @@ async def test_a_manually_archived_price_is_created_again(gateway: Gateway) -> N
     await push(gateway)
     (bought,) = (await at_stripe.purchasable(gateway, [DIGITAL])).values()
     await at_stripe.archive_price(gateway, bought.id)
-    assert await push(gateway) == [f"{DIGITAL}: 49.00 usd is put on sale again as version 2"]
+    assert await push(gateway) == [f"{DIGITAL}: create 49.00 usd again as version 2"]
     assert await versions(gateway) == {1: (4900, False, None), 2: (4900, True, DIGITAL)}
 
 
@@ -113,7 +113,7 @@ async def test_the_next_push_completes_one_interrupted_by_an_outage(
     )  # the SDK tries three times
     with pytest.raises(StripeUnavailable):
         await push(gateway)
-    assert await push(gateway) == [f"{PRINT}: 24.00 usd is put on sale as version 1"]
+    assert await push(gateway) == [f"{PRINT}: create 24.00 usd as version 1"]
     assert await versions(gateway) == {1: (4900, True, DIGITAL)}
 
 
