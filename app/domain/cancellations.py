@@ -1,8 +1,9 @@
 """
-What follows from the end of a subscription, whoever ended it: nothing stays payable that buys nothing (rules.md, rule 8).
+The end of a subscription: which invoices to void and which payments to refund (rules.md, rules 4 and 8).
 
-Stripe leaves open invoices payable by their link after a cancellation, and bills what is pending later; see
-docs.stripe.com/billing/subscriptions/cancel. What is paid all the same is given back (rules.md, rule 4).
+After a cancellation, Stripe's open invoices can still be paid by their link, and pending items are billed later; see
+docs.stripe.com/billing/subscriptions/cancel. Payments that arrive after the end are refunded. The reasons for a cancellation
+are in :mod:`app.domain.reasons`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscrip
 
 @dataclass(frozen=True, slots=True)
 class EndPreview:
-    """When a subscription would end (None: nobody knows yet), and until when it would be read (None: it is not)."""
+    """When a subscription would end (None: unknown), and until when the reader would have access (None: no access)."""
 
     at: datetime | None
     access_until: datetime | None
@@ -24,9 +25,9 @@ class EndPreview:
 
 def preview_period_end(held: Subscription, terms: Sequence[Term]) -> EndPreview:
     """
-    Return what would follow if a subscription were cancelled now, to end with what is paid.
+    Return what would happen if a subscription were canceled now, to end at the end of the paid period.
 
-    One that was to end earlier still does. What was given back is read no longer, and a trial to its own end at most.
+    If it is already scheduled to end earlier, that date stays. Refunded terms don't count. A trial counts until it ends.
     """
     at = _earliest(held.current_period_end, held.cancel_at)
     paid = [term.ends_at for term in terms if not term.is_refunded]
@@ -54,7 +55,7 @@ PAYABLE = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN, InvoiceStatus.UNCO
 
 
 def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
-    """Return the invoices of a subscription that somebody could still be asked to pay."""
+    """Return the invoices of a subscription that can still be paid."""
     return tuple(invoice for invoice in seen.invoices if invoice.status in PAYABLE)
 
 
@@ -62,10 +63,10 @@ def ended_since(
     held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
 ) -> datetime | None:
     """
-    Return since when a subscription has bought nothing; None while it runs.
+    Return since when payments of a subscription buy nothing; None if it has not ended.
 
-    That is the earliest of its end at Stripe, of our order, and of the refund that ended it: a Dashboard refund is told of
-    late, and a renewal that was paid in between buys nothing either.
+    This is the earliest of the end at Stripe, our cancellation, and the refund that ended it. A Dashboard refund may become
+    known late, and a renewal paid in between buys nothing either.
     """
     ends = [at for at in (held.ended_at, held.access_ended_at) if at is not None]
     if not ends:
@@ -74,7 +75,7 @@ def ended_since(
     for payment in payments:
         basis = bases.get(payment.invoice_id)
         given = [r for r in refunds if r.payment_id == payment.id]
-        if basis == RefundBasis.DASHBOARD:  # parts came before it, and those ended nothing
+        if basis == RefundBasis.DASHBOARD:  # earlier partial refunds didn't end the subscription
             whole = full_dashboard_refund(payment.amount, given)
             ends += [whole.created_at] if whole is not None else []
         else:
@@ -86,21 +87,21 @@ def refunds_due(
     held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
 ) -> list[tuple[Payment, str]]:
     """
-    Return the payments of a subscription that is over which have to go back, each with the basis.
+    Return the payments of an ended subscription that must be refunded, each with the basis.
 
-    All of a double's; else what was paid after the end (what was paid in its very second bought something). One that was
-    ordered back on that basis is not again, whatever came of it: a refund that fails is for people to look at.
+    For a duplicate, these are all payments; otherwise those after the end (a payment in the same second still counts). A
+    payment that was already refunded on such a basis is left out, even if that refund failed: staff handle those.
     """
     since = ended_since(held, terms, payments, refunds)
     if since is None:
         return []
-    double = held.ended_by == RefundBasis.DUPLICATE
-    basis = RefundBasis.DUPLICATE if double else RefundBasis.PAID_AFTER_END
+    is_duplicate = held.ended_by == RefundBasis.DUPLICATE
+    basis = RefundBasis.DUPLICATE if is_duplicate else RefundBasis.PAID_AFTER_END
     ordered = {
         refund.payment_id for refund in refunds if refund.basis in {RefundBasis.DUPLICATE, RefundBasis.PAID_AFTER_END}
     }
     return [
         (payment, basis)
         for payment in payments
-        if payment.amount > 0 and payment.id not in ordered and (double or payment.paid_at > since)
+        if payment.amount > 0 and payment.id not in ordered and (is_duplicate or payment.paid_at > since)
     ]

@@ -61,5 +61,5 @@ def end_of_comp(*, until: datetime | None, issues: int | None, calendar: Calenda
 def grant_of(comp: Comp, catalogue: Catalogue) -> Grant:
     """Return what a comp grants: the digital features of its plan. Copies in print are sent to those who pay for them."""
     names = catalogue.plan(comp.plan).features_of(print_edition=False)
-    spell = AccessPeriod(comp.starts_at, comp.until, AccessReason.COMP)
-    return Grant(id=f"grt_{comp.id}", source=AccessReason.COMP, features=dict.fromkeys(names, (spell,)))
+    period = AccessPeriod(comp.starts_at, comp.until, AccessReason.COMP)
+    return Grant(id=f"grt_{comp.id}", source=AccessReason.COMP, features=dict.fromkeys(names, (period,)))

@@ -1,8 +1,8 @@
 """
-Who may use what, until when, and why; or why not.
+Entitlements: which features a reader may use, until when and why.
 
-Access is the union of grants. A grant holds, for each feature, *spells*: half-open times and the reason they
-are granted for. What depends on the time is decided when it is asked: nothing has to happen for access to end.
+Access is the union of all grants. A grant has access periods for each feature: half-open intervals with a reason. Whether a
+period applies is decided at each check, so access ends by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ class AccessReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccessPeriod:
-    """From ``starts_at`` (included) to ``until`` (not), granted for ``reason``; in a union, by which grant."""
+    """Access from ``starts_at`` (inclusive) to ``until`` (exclusive) for ``reason``. ``grant`` is its ID, once combined."""
 
     starts_at: datetime
     until: datetime
@@ -48,13 +48,13 @@ class AccessPeriod:
     grant: str = ""
 
     def covers(self, now: datetime) -> bool:
-        """Tell whether ``now`` lies within."""
+        """Return whether ``now`` is within the period."""
         return self.starts_at <= now < self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """One source of entitlements. Ending one never takes what another gives."""
+    """One source of entitlements. Ending a grant doesn't affect the access that others give."""
 
     id: str
     source: str
@@ -63,7 +63,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementSet:
-    """The union of a subscriber's grants, and the reason that counts when none of them does."""
+    """The union of a subscriber's grants. ``otherwise`` is the reason when none of them applies."""
 
     features: Mapping[str, tuple[AccessPeriod, ...]] = field(default_factory=dict)
     otherwise: str = AccessReason.NEVER_SUBSCRIBED
@@ -71,7 +71,7 @@ class EntitlementSet:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to "may this reader open this?". ``grant`` is what allows it."""
+    """Whether a reader may use a feature, and why. ``grant`` is the ID of the grant that allows it."""
 
     allowed: bool
     reason: str
@@ -90,19 +90,19 @@ NO_ENTITLEMENTS = EntitlementSet()
 
 
 def combine_grants(grants: Iterable[Grant], lapses: Sequence[str]) -> EntitlementSet:
-    """Return the union of all grants; ``lapses`` are the reasons of the subscriptions, the newest last."""
+    """Return the union of all grants. ``lapses`` are the denial reasons of the subscriptions, the newest last."""
     features: dict[str, list[AccessPeriod]] = {}
     for grant in grants:
-        for name, spells in grant.features.items():
-            features.setdefault(name, []).extend(replace(spell, grant=grant.id) for spell in spells)
+        for name, periods in grant.features.items():
+            features.setdefault(name, []).extend(replace(period, grant=grant.id) for period in periods)
     return EntitlementSet(
-        features={name: tuple(sorted(set(spells), key=_order)) for name, spells in sorted(features.items())},
+        features={name: tuple(sorted(set(periods), key=_order)) for name, periods in sorted(features.items())},
         otherwise=lapses[-1] if lapses else AccessReason.NEVER_SUBSCRIBED,
     )
 
 
-def _order(spell: AccessPeriod) -> tuple[datetime, datetime, str, str]:
-    return spell.starts_at, spell.until, spell.reason, spell.grant
+def _order(period: AccessPeriod) -> tuple[datetime, datetime, str, str]:
+    return period.starts_at, period.until, period.reason, period.grant
 
 
 def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: datetime) -> Decision:
@@ -113,18 +113,18 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
     """
     if not catalogue.feature(feature).is_granted(now):
         return Decision(False, AccessReason.COMING_SOON, None)
-    spells = access.features.get(feature, ())
-    running = [spell for spell in spells if spell.covers(now)]
+    periods = access.features.get(feature, ())
+    running = [period for period in periods if period.covers(now)]
     if running:
-        best = max(running, key=lambda spell: spell.until)
+        best = max(running, key=lambda period: period.until)
         # Unlike what a renewal allowance gives, what is owed beyond the period is certain.
-        owed = (one.until for one in spells if one.reason == AccessReason.ISSUES_OWED and one.starts_at <= best.until)
+        owed = (one.until for one in periods if one.reason == AccessReason.ISSUES_OWED and one.starts_at <= best.until)
         return Decision(True, best.reason, max(best.until, *owed, best.until), best.grant or None)
-    if any(spell.starts_at > now for spell in spells):
+    if any(period.starts_at > now for period in periods):
         return Decision(False, AccessReason.NOT_YET, None)
-    if not spells and any(spell.covers(now) for others in access.features.values() for spell in others):
+    if not periods and any(period.covers(now) for others in access.features.values() for period in others):
         return Decision(False, AccessReason.NOT_INCLUDED, None)
-    return Decision(False, access.otherwise, max((spell.until for spell in spells), default=None))
+    return Decision(False, access.otherwise, max((period.until for period in periods), default=None))
 
 
 def decisions(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
@@ -143,9 +143,11 @@ def next_change(
     """
     Return until when the answers for ``features`` stand, if nothing new is granted or ended; None: for ever.
 
-    All spells count, for those of others decide whether a feature is not included or over.
+    All periods count, for those of others decide whether a feature is not included or over.
     """
-    moments = [at for spells in access.features.values() for spell in spells for at in (spell.starts_at, spell.until)]
+    moments = [
+        at for periods in access.features.values() for period in periods for at in (period.starts_at, period.until)
+    ]
     moments += [opens for name in features if (opens := catalogue.feature(name).available_from) is not None]
     return min((at for at in moments if at > now), default=None)
 
@@ -156,8 +158,8 @@ def is_reduced(before: EntitlementSet, after: EntitlementSet, *, since: datetime
 
     Then whatever was told to last that long has to be taken back (the feed of revocations).
     """
-    for name, spells in before.features.items():
-        left = [(max(s.starts_at, since), min(s.until, until)) for s in spells]
+    for name, periods in before.features.items():
+        left = [(max(s.starts_at, since), min(s.until, until)) for s in periods]
         for kept in after.features.get(name, ()):
             left = [part for begin, end in left for part in _remainder(begin, end, kept)]
         if any(begin < end for begin, end in left):
@@ -165,8 +167,8 @@ def is_reduced(before: EntitlementSet, after: EntitlementSet, *, since: datetime
     return False
 
 
-def _remainder(begin: datetime, end: datetime, spell: AccessPeriod) -> list[tuple[datetime, datetime]]:
-    return [(begin, min(end, spell.starts_at)), (max(begin, spell.until), end)] if begin < end else []
+def _remainder(begin: datetime, end: datetime, period: AccessPeriod) -> list[tuple[datetime, datetime]]:
+    return [(begin, min(end, period.starts_at)), (max(begin, period.until), end)] if begin < end else []
 
 
 def dump(access: EntitlementSet) -> dict[str, object]:
@@ -175,24 +177,24 @@ def dump(access: EntitlementSet) -> dict[str, object]:
 
 
 def dump_features(features: Mapping[str, Sequence[AccessPeriod]]) -> dict[str, object]:
-    """Return spells as they are stored: ``[from, until, reason]``, and the grant where it is told apart."""
+    """Return periods as they are stored: ``[from, until, reason]``, and the grant where it is told apart."""
     return {
         name: [
             [int(s.starts_at.timestamp()), int(s.until.timestamp()), s.reason, *([s.grant] if s.grant else [])]
-            for s in spells
+            for s in periods
         ]
-        for name, spells in features.items()
+        for name, periods in features.items()
     }
 
 
 def load_features(stored: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, tuple[AccessPeriod, ...]]:
-    """Return stored spells as they were."""
+    """Return stored periods as they were."""
     return {
         name: tuple(
             AccessPeriod(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), *told)
-            for start, until, *told in spells
+            for start, until, *told in periods
         )
-        for name, spells in stored.items()
+        for name, periods in stored.items()
     }
 
 

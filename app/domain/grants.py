@@ -1,7 +1,7 @@
 """
-What a subscription grants: the spells that follow from its paid terms, and the reason when there are none.
+The grants of a subscription: the access periods of its paid terms, and the reason when there are none.
 
-How grants are united and asked is the matter of :mod:`app.domain.entitlements`.
+:mod:`app.domain.entitlements` combines the grants of a reader.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ def grants_of(
     editions_until: Mapping[str, datetime] | None = None,
 ) -> list[Grant]:
     """
-    Return what a subscription's paid terms grant.
+    Return the grants of a subscription's paid terms.
 
-    The newest term of a subscription that neither ends nor failed outlives its period by the renewal allowance, and one
-    whose renewal failed by the grace period: a payer is not locked out by Stripe's timing (rules.md, rule 3). What
-    was ended early, by a refund or at once, is cut there; a refunded term is never granted, whatever Stripe says. One
-    whose payment is disputed may be suspended; the allowance and the grace period go with the newest term all the same.
+    If the subscription renews, access continues after the newest term for the renewal allowance; if the renewal failed, for
+    the grace period. So Stripe's timing doesn't lock out a paying reader (rules.md, rule 3). If the subscription ended
+    early, access ends then. A refunded term grants nothing, whatever the status at Stripe. A term with a disputed payment
+    may be suspended; the allowance and the grace period apply even so.
 
-    :param editions_until: by invoice, until when a term's editions stay open beyond its period because issues are owed
-        (rules.md, rule 8); of terms that were ended early there are none.
+    :param editions_until: by invoice, until when a term's editions stay available after its period because issues are owed
+        (rules.md, rule 8). Terms that ended early have none.
     """
     counted = [term for term in terms if not term.is_refunded]
     newest = max((term.ends_at for term in counted), default=None)
@@ -45,25 +45,25 @@ def grants_of(
         if term.suspended_as is not None:
             continue
         cut = _ended_at(subscription, term)
-        spells = [AccessPeriod(term.starts_at, term.ends_at, AccessReason.PAID_TERM)]
+        periods = [AccessPeriod(term.starts_at, term.ends_at, AccessReason.PAID_TERM)]
         if term.ends_at == newest and subscription.access_ended_at is None:
-            spells += _after_term(subscription, terms, term.ends_at, policy)
+            periods += _after_term(subscription, terms, term.ends_at, policy)
         if cut is not None:
-            spells = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
-        if spells:
+            periods = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in periods if s.starts_at < cut]
+        if periods:
             plan = catalogue.plan(term.plan)
             names = plan.features_of(print_edition=term.print_edition)
-            features = dict.fromkeys(names, tuple(spells))
+            features = dict.fromkeys(names, tuple(periods))
             owed_until = (editions_until or {}).get(term.invoice_id)
             if owed_until is not None:
-                owing = (*spells, AccessPeriod(term.ends_at, owed_until, AccessReason.ISSUES_OWED))
+                owing = (*periods, AccessPeriod(term.ends_at, owed_until, AccessReason.ISSUES_OWED))
                 features |= dict.fromkeys(EDITIONS & features.keys(), owing)
             grants.append(Grant(id=f"grt_{term.invoice_id}", source=AccessReason.PAID_TERM, features=features))
     return grants
 
 
 def _ended_at(subscription: Subscription, term: Term) -> datetime | None:
-    """Return when the end of the subscription ends a term of it."""
+    """Return when a term ended because its subscription ended; None if it runs until its own end."""
     if term.is_spared_by(subscription):
         return None
     return min((at for at in (subscription.ended_at, subscription.access_ended_at) if at is not None), default=None)
@@ -75,25 +75,25 @@ def _trial(
     catalogue: Catalogue,
     policy: AccessPolicy,
 ) -> list[Grant]:
-    """Return what a trial grants: what is digital, to its end; the first payment after it is waited for like a renewal's."""
+    """Return a trial's grant: digital access until it ends, and then the allowance for the first payment."""
     if subscription.trial_end is None:
         return []
-    spells = [AccessPeriod(subscription.created_at, subscription.trial_end, AccessReason.TRIAL)]
+    periods = [AccessPeriod(subscription.created_at, subscription.trial_end, AccessReason.TRIAL)]
     leaves = subscription.cancel_at is not None and subscription.cancel_at <= subscription.trial_end
     if not leaves and not any(term.ends_at > subscription.trial_end for term in terms):
-        spells += [
+        periods += [
             s
             for s in _after_term(subscription, terms, subscription.trial_end, policy)
             if s.reason == AccessReason.RENEWAL_PENDING
         ]
     for cut in (subscription.ended_at, subscription.access_ended_at):
         if cut is not None:
-            spells = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in spells if s.starts_at < cut]
+            periods = [AccessPeriod(s.starts_at, min(s.until, cut), s.reason) for s in periods if s.starts_at < cut]
     names = catalogue.plan(subscription.plan).features_of(print_edition=False)
-    features = dict.fromkeys(names, tuple(spells))
+    features = dict.fromkeys(names, tuple(periods))
     return (
         [Grant(id=f"grt_{subscription.stripe_id}_trial", source=AccessReason.TRIAL, features=features)]
-        if spells
+        if periods
         else []
     )
 
@@ -101,7 +101,7 @@ def _trial(
 def _after_term(
     subscription: Subscription, terms: Sequence[Term], ends_at: datetime, policy: AccessPolicy
 ) -> list[AccessPeriod]:
-    """Return what is granted after what is paid, as the table of lives says."""
+    """Return the access period after a term, according to the status table."""
     match classify(subscription, terms).access:
         case AccessRule.GRACE:
             return [AccessPeriod(ends_at, ends_at + policy.grace_period, AccessReason.GRACE_PERIOD)]
@@ -112,7 +112,7 @@ def _after_term(
 
 
 def denial_reason_of(subscription: Subscription, terms: Sequence[Term]) -> str:
-    """Return why a subscription grants nothing, for the time when it does not."""
+    """Return the reason to show when a subscription grants nothing."""
     newest = max(terms, key=lambda term: term.ends_at, default=None)
     if newest is not None and newest.is_refunded:
         return EndReason.DISPUTE_LOST if newest.refunded_as == EndReason.DISPUTE_LOST else AccessReason.REFUNDED

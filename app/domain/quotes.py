@@ -41,12 +41,12 @@ from app.domain.subscriptions import Payment, Term
 
 ENDS = "Access ends immediately and the subscription is canceled."
 ENDS_PRINT = "Access ends immediately, the subscription is canceled, and no more copies are sent."
-GOES_ON = "Only the payment is refunded. The subscription, access and copies continue."
+CONTINUES = "Only the payment is refunded. The subscription, access and copies continue."
 
 
 @dataclass(frozen=True, slots=True)
 class IssueProgress:
-    """How many of the issues that a payment bought have been served."""
+    """How many issues a payment bought, and how many of them have been served."""
 
     bought: int
     served: int
@@ -54,7 +54,7 @@ class IssueProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundContext:
-    """All that a quote depends on."""
+    """Everything that a quote depends on."""
 
     payment: Payment
     payments: Sequence[Payment]  # every payment of the same subscription
@@ -62,12 +62,12 @@ class RefundContext:
     refunds: Sequence[Refund]  # every refund of the subscriber's
     guarantee: Guarantee
     progress: Mapping[str, IssueProgress] = field(default_factory=dict)  # by payment
-    disputed: frozenset[str] = frozenset()  # payments that the reader's bank has taken back
+    disputed: frozenset[str] = frozenset()  # IDs of disputed payments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotePart:
-    """What goes back of one payment."""
+    """The refund of one payment."""
 
     payment: Payment
     amount: int
@@ -76,66 +76,66 @@ class QuotePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What a refund on one basis would pay, and why, or why it would not. Of goodwill: what could be given at most."""
+    """The refund on one basis, or the reason for refusal. For goodwill, the maximum amount."""
 
     basis: str
     currency: str
     parts: tuple[QuotePart, ...]
     refusal: DomainError | None
-    until: datetime | None = None  # until when the basis holds
-    prints: bool = False  # whether printed copies belong to the term
+    until: datetime | None = None  # when the basis expires
+    prints: bool = False  # whether the term includes printed copies
     progress: IssueProgress | None = None
 
     @property
     def amount(self) -> int:
-        """What all parts come to."""
+        """The sum of all parts."""
         return sum(part.amount for part in self.parts)
 
     @property
     def tax(self) -> int:
-        """The tax within it."""
+        """The tax included in the amount."""
         return sum(part.tax for part in self.parts)
 
     @property
     def money(self) -> Money:
-        """What would be given back."""
+        """The amount with its currency."""
         return Money(self.amount, self.currency)
 
     @property
     def allowed(self) -> bool:
-        """Whether it may be paid."""
+        """Whether the refund is possible."""
         return self.refusal is None
 
     @property
     def ends_access(self) -> bool:
-        """Whether access, and the subscription with it, ends with the refund."""
+        """Whether the refund ends the subscription and access."""
         return self.basis in ENDING
 
     @property
     def stops_print(self) -> bool:
-        """Whether copies that were to come are not sent."""
+        """Whether the refund stops printed copies."""
         return self.ends_access and self.prints
 
     @property
     def effect(self) -> str:
-        """What it does besides giving money back, in words."""
+        """The effect of the refund, as a sentence for people."""
         if not self.ends_access:
-            return GOES_ON
+            return CONTINUES
         return ENDS_PRINT if self.prints else ENDS
 
 
 def quotes(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
-    """Return what each basis that a person may choose is worth."""
+    """Return a quote for each basis that a person may choose."""
     return [quote_guarantee(case, now=now, zone=zone), quote_unserved(case), quote_goodwill(case)]
 
 
 def quote(case: RefundContext, basis: str, *, now: datetime, zone: ZoneInfo) -> Quote:
-    """Return what one of these bases is worth."""
+    """Return the quote for one of these bases."""
     return next(found for found in quotes(case, now=now, zone=zone) if found.basis == basis)
 
 
 def term_of(payment: Payment, terms: Sequence[Term]) -> Term | None:
-    """Return the term that a payment opened, or else the one that ran when it was made: print is added to that."""
+    """Return the term that a payment opened; otherwise the current term at that time, to which print was added."""
     opened = next((term for term in terms if term.invoice_id == payment.invoice_id), None)
     if opened is not None:
         return opened
@@ -144,9 +144,9 @@ def term_of(payment: Payment, terms: Sequence[Term]) -> Term | None:
 
 
 def payments_of_term(payment: Payment, payments: Sequence[Payment], terms: Sequence[Term]) -> list[Payment]:
-    """Return every payment above zero of the same term, the one that is asked about first."""
-    whose = _term_key(payment, terms)
-    same = [p for p in payments if p.amount > 0 and _term_key(p, terms) == whose]
+    """Return all payments above zero of the same term, starting with the given one."""
+    key = _term_key(payment, terms)
+    same = [p for p in payments if p.amount > 0 and _term_key(p, terms) == key]
     return sorted(same, key=lambda p: (p.id != payment.id, p.paid_at, p.id))
 
 
@@ -159,9 +159,9 @@ def progress_of(
     payments: Sequence[Payment], terms: Sequence[Term], runs: Sequence[ScheduledTerm], *, now: datetime
 ) -> dict[str, IssueProgress]:
     """
-    Return, by payment, how many of the issues that it bought have been served.
+    Return the progress of each payment, by payment ID.
 
-    One that opened a term bought all of its issues; one that came later in it, for print, bought those still to come.
+    A payment that opened a term bought all its issues. A later payment, for print, bought the issues remaining at that time.
     """
     laid = {run.term.invoice_id: run for run in runs}
     found = {}
@@ -178,10 +178,10 @@ def progress_of(
 
 def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Quote:
     """
-    Return what the money-back guarantee is worth: all that is left of every payment of the term (rules.md, rule 5).
+    Return the quote for the money-back guarantee: the refundable amount of every payment of the term (rules.md, rule 5).
 
-    It counts from the first payment above zero, by the policy of that day, and mailed copies do not lessen it. A request for
-    goodwill that still waits for a second person takes nothing from it: the guarantee takes its place.
+    The guarantee starts with the first payment above zero, with the terms of that day. Mailed copies don't reduce it, nor
+    does a goodwill refund that is awaiting approval, because the guarantee replaces it.
     """
     of_term = payments_of_term(case.payment, case.payments, case.terms)
     firm = [refund for refund in case.refunds if refund.status != RefundStatus.AWAITING_APPROVAL]
@@ -200,31 +200,31 @@ def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Qu
     if refusal is None and not parts:
         refusal = NothingToRefund()
     if refusal is None and now >= until and not _failed_in_time(case, of_term, until):
-        refusal = GuaranteeExpired(f"the guarantee ended at {until.isoformat()}", until=until.isoformat())
+        refusal = GuaranteeExpired(f"The guarantee ended at {until.isoformat()}", until=until.isoformat())
     return _quote(case, RefundBasis.GUARANTEE, parts, refusal, until=until)
 
 
 def guarantee_quote(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> tuple[str, Quote]:
     """
-    Return the payment that a reader's guarantee is about, and the quote: of the newest term it holds for, else the first.
+    Return the payment and the quote of a reader's guarantee: for the newest term that it covers, else for the first term.
 
-    It is about whole terms, so any payment of a term stands for it; the first is named.
+    The guarantee covers whole terms. The returned payment is the first of its term.
     """
-    asked: dict[str, tuple[Payment, Quote]] = {}
+    found: dict[str, tuple[Payment, Quote]] = {}
     for payment in sorted((p for p in case.payments if p.amount > 0), key=lambda p: (p.paid_at, p.id)):
         first = min(payments_of_term(payment, case.payments, case.terms), key=lambda p: (p.paid_at, p.id))
-        asked[first.id] = first, quote_guarantee(replace(case, payment=first), now=now, zone=zone)
-    holding = [found for found in asked.values() if found[1].allowed]
-    payment, quote = holding[-1] if holding else next(iter(asked.values()))
+        found[first.id] = first, quote_guarantee(replace(case, payment=first), now=now, zone=zone)
+    covered = [one for one in found.values() if one[1].allowed]
+    payment, quote = covered[-1] if covered else next(iter(found.values()))
     return payment.id, quote
 
 
 def quote_unserved(case: RefundContext) -> Quote:
     """
-    Return what the issues of the term that were not served are worth (rules.md, rule 6).
+    Return the quote for the unserved issues of the term (rules.md, rule 6).
 
-    What was paid, less the share of the served issues, less what was refunded earlier. All payments of the term are
-    reckoned together and rounded once, in the reader's favour; each payment counts for the issues that it bought.
+    The amount is what was paid, minus the value of the served issues, minus earlier refunds. All payments of the term are
+    computed together and rounded once, in the reader's favor. Each payment counts for the issues that it bought.
     """
     of_term = payments_of_term(case.payment, case.payments, case.terms)
     values = _unserved_values(case, of_term)
@@ -240,7 +240,7 @@ def quote_unserved(case: RefundContext) -> Quote:
 
 
 def quote_goodwill(case: RefundContext) -> Quote:
-    """Return what could be given of the one payment at most, for no better reason than that somebody thinks it right."""
+    """Return the quote for a goodwill refund of one payment: the maximum amount."""
     parts = _parts([(case.payment, refundable_amount(case.payment, case.refunds))], case.refunds)
     refusal = _blocking_error(case, [case.payment])
     if refusal is None and not parts:
@@ -279,7 +279,7 @@ def _parts(values: Sequence[tuple[Payment, int]], refunds: Sequence[Refund]) -> 
 
 
 def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainError | None:
-    """Return what stands in the way of any refund of these payments."""
+    """Return the reason why none of these payments can be refunded; None if there is none."""
     if case.payment.amount <= 0:
         return PaidByCredit()
     ids = {payment.id for payment in of_term}
@@ -288,7 +288,7 @@ def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainEr
     if ids & case.disputed:
         return PaymentDisputed()
     if any(payment.currency != case.payment.currency for payment in of_term):
-        return OtherCurrency("the term was paid in several currencies: each payment has to be looked at by itself")
+        return OtherCurrency("The term was paid in several currencies. Refund each payment separately.")
     return None
 
 
@@ -300,7 +300,7 @@ def _guarantee_used(case: RefundContext, of_term: Sequence[Payment]) -> bool:
 
 
 def _failed_in_time(case: RefundContext, of_term: Sequence[Payment], until: datetime) -> bool:
-    """Tell whether it was given in time and came to nothing at the bank: a promise is kept, however late."""
+    """Return whether a guarantee refund was requested in time but failed at the bank: it can be repeated later."""
     ids = {payment.id for payment in of_term}
     return any(
         r.basis == RefundBasis.GUARANTEE
@@ -318,10 +318,10 @@ def _progress_list(case: RefundContext, of_term: Sequence[Payment]) -> list[Issu
 
 def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[int]:
     """
-    Return what each payment of a term gives back for its unserved issues.
+    Return the refund of each payment of a term for its unserved issues.
 
-    The worth of what was served is rounded down over the whole term, once. A payment of which more went back already than
-    its unserved issues are worth lessens what the others give.
+    The value of the served issues is rounded down once, over the whole term. If more of a payment was already refunded than
+    its unserved issues are worth, the difference reduces the other refunds.
     """
     exact, floored = Fraction(0), 0
     wanted, owed = [], 0
@@ -345,7 +345,7 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
 
 
 def needs_approval(basis: str, money: Money, policies: Policies, *, now: datetime, zone: ZoneInfo) -> bool:
-    """Tell whether a refund waits for a second person: goodwill above the limit of the day (rules.md, rule 6)."""
+    """Return whether a second person must approve the refund: goodwill above the limit of the day (rules.md, rule 6)."""
     limits = policies.goodwill_limits(now.astimezone(zone).date())
     return basis == RefundBasis.GOODWILL and limits.needs_second_person(money.amount, money.currency)
 
@@ -354,16 +354,15 @@ def accept(
     quote: Quote, expected: Money, *, amount: Money | None = None, refunds: Sequence[Refund] = ()
 ) -> tuple[QuotePart, ...]:
     """
-    Let a quoted refund through, if it may be paid and is still worth what the asker was shown.
+    Check that a quoted refund is possible and still has the expected amount, and return the refund of each payment.
 
-    :param amount: of goodwill, how much; ``expected`` is then that amount, or what the quote said could be given at most.
-    :param refunds: those that were made before, for the tax within an amount.
-    :returns: what goes back of each payment.
-    :raises RefundRefused: the basis does not hold; the subclass says why.
-    :raises RefundInProgress: another refund is on its way.
-    :raises RefundTooLarge: more is asked for than is left.
-    :raises QuoteChanged: it is worth something else now.
-    :raises OtherCurrency: an amount is of another currency.
+    :param amount: the goodwill amount. ``expected`` is then that amount or the quoted maximum.
+    :param refunds: earlier refunds, to compute the tax.
+    :raises RefundRefused: the basis does not apply; the subclass says why.
+    :raises RefundInProgress: another refund is in progress.
+    :raises RefundTooLarge: the amount exceeds the refundable amount.
+    :raises QuoteChanged: the refundable amount has changed.
+    :raises OtherCurrency: an amount is in another currency.
     """
     for given in (expected, amount):
         if given is not None:
@@ -372,12 +371,14 @@ def accept(
         raise quote.refusal
     if amount is not None and amount.amount > quote.amount:
         raise RefundTooLarge(
-            f"{amount.amount} was asked for, and {quote.amount} is left", asked=amount.amount, left=quote.amount
+            f"Only {quote.amount} of the requested {amount.amount} can be refunded",
+            asked=amount.amount,
+            left=quote.amount,
         )
     worth = {quote.amount} if amount is None else {quote.amount, amount.amount}
     if expected.amount not in worth:
         raise QuoteChanged(
-            f"the refund is worth {quote.amount} now, and {expected.amount} was expected",
+            f"The refundable amount is now {quote.amount}, not {expected.amount}",
             expected=expected.amount,
             amount=quote.amount,
         )

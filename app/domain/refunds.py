@@ -1,7 +1,7 @@
 """
-Refunds: one action on one payment each, on a basis that says why and what it does to access. Amounts in minor units.
+Refunds: each refunds one payment, on a basis that determines its effect on access. Amounts in minor units.
 
-What a refund on a basis would be worth is the matter of :mod:`app.domain.quotes`.
+:mod:`app.domain.quotes` computes the amount of each basis.
 """
 
 from collections.abc import Iterable, Sequence
@@ -165,7 +165,7 @@ class OwnRequest(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """One action on one payment. Those that were asked for in one go, of several payments of a term, are one *act*."""
+    """A refund of one payment. Refunds of several payments that were requested together have the same ``act_id``."""
 
     id: str
     act_id: str
@@ -182,22 +182,22 @@ class Refund:
     stripe_refund_id: str | None = None
     credit_note_id: str | None = None
     failure_reason: str | None = None
-    attention: str | None = None  # what a person has to look at
+    attention: str | None = None  # what staff must check
     decided_by: str | None = None
     decided_at: datetime | None = None
     created_at: datetime
-    made_at: datetime | None = None  # at Stripe; None: not yet, or not known
+    made_at: datetime | None = None  # when Stripe created it; None: not yet, or unknown
     recorded_at: datetime | None = None
 
     @property
     def money(self) -> Money:
-        """What is given back."""
+        """The refunded amount with its currency."""
         return Money(self.amount, self.currency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeRefundState:
-    """A refund as Stripe holds it now."""
+    """The current state of a refund at Stripe."""
 
     id: str  # re_…
     amount: int
@@ -209,10 +209,10 @@ class StripeRefundState:
 
     def is_of(self, refund: Refund) -> bool:
         """
-        Tell whether it is this refund of ours.
+        Return whether this is the given refund of ours.
 
-        Whoever works in Stripe's Dashboard may write our metadata, so that a name alone is no proof: the sum must be the
-        same, and the refund one that was sent.
+        Metadata alone proves nothing, because anyone with access to Stripe's Dashboard can set it. So the amount must match,
+        and our refund must have been sent.
         """
         if refund.stripe_refund_id is not None:
             return refund.stripe_refund_id == self.id
@@ -222,7 +222,7 @@ class StripeRefundState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripePaymentState:
-    """What Stripe says of a payment's way back, re-read just before money moves."""
+    """The refunds and disputes of a payment at Stripe, fetched just before a refund."""
 
     refundable: bool
     disputed: bool
@@ -231,17 +231,17 @@ class StripePaymentState:
 
 
 def refundable_amount(payment: Payment, refunds: Sequence[Refund]) -> int:
-    """Return what is left of a payment once every promised or reserved refund of it is taken off."""
+    """Return the amount of a payment minus its confirmed, pending and reserved refunds."""
     given = sum(r.amount for r in refunds if r.payment_id == payment.id and r.status in COUNTED)
     return payment.amount - given
 
 
 def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
     """
-    Return the tax within the next ``amount`` that is given back.
+    Return the tax included in the next refund of ``amount``.
 
-    Each part has its share, reckoned from the whole of what is given back by then, so the parts of a payment never add up
-    to more than its tax, and to all of it once all of it is back. The remainder of a rounding stays for the last part.
+    The share is computed from the total refunded so far. So the parts never add up to more than the payment's tax, and to
+    exactly the tax when everything is refunded. The last part gets the remainder of the rounding.
     """
     if payment.amount <= 0:
         return 0
@@ -253,14 +253,14 @@ def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
 
 def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | None:
     """
-    Return the basis on which a confirmed refund ends the term and the subscription; None: it does not (rules.md, rule 4).
+    Return the basis on which a confirmed refund ends the term and the subscription; None if it doesn't (rules.md, rule 4).
 
-    One made in Stripe's Dashboard does when it left nothing of the payment; else it counts as goodwill, and so does what
-    goes back as goodwill later. That is told by when Stripe made them, and not by when we heard of each: so it is looked at
-    again with every refund of the payment.
+    A refund made in Stripe's Dashboard does if it completes the refund of the payment; otherwise it counts as goodwill. What
+    counts is the order in which Stripe created the refunds, not the order in which we received them, so this is decided
+    again with each refund of the payment.
 
-    :param paid: the payment that opened the term, in minor units; 0: it is another one, which no hand ends.
-    :param refunds: all of that payment.
+    :param paid: the amount of the payment that opened the term, in minor units; 0 for any other payment.
+    :param refunds: all refunds of that payment.
     """
     if refund.basis in ENDING:
         return refund.basis
@@ -268,7 +268,7 @@ def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | 
 
 
 def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None:
-    """Return the first refund made by hand that left nothing of a payment, with what had gone back until then."""
+    """Return the first Dashboard refund that, with all earlier refunds, covers the whole payment."""
     confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=_created_at)
     for by_hand in confirmed:
         back = sum(one.amount for one in confirmed if _created_at(one) <= _created_at(by_hand))
@@ -283,12 +283,12 @@ def _created_at(refund: Refund) -> datetime:
 
 def decide(refund: Refund, *, by: str) -> None:
     """
-    Let somebody decide about a refund that waits for a second person.
+    Check that ``by`` may approve or reject a refund.
 
-    :raises OwnRequest: they asked for it themselves.
-    :raises NotAwaitingApproval: it does not wait.
+    :raises OwnRequest: they requested it themselves.
+    :raises NotAwaitingApproval: the refund is not awaiting approval.
     """
     if refund.requested_by == by:
         raise OwnRequest
     if refund.status != RefundStatus.AWAITING_APPROVAL:
-        raise NotAwaitingApproval(f"the refund is {refund.status.replace('_', ' ')}", status=refund.status)
+        raise NotAwaitingApproval(f"The refund is {refund.status.replace('_', ' ')}", status=refund.status)
