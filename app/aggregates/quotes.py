@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.db import disputes, issues, payments, refunds, subscriptions
+from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.domain.issues import schedule_terms
 from app.domain.quotes import RefundContext, progress_of
@@ -24,7 +25,7 @@ class LoadedCase:
     subscription_id: str
 
 
-async def of_payment(session: Session, rules: Rules, payment_id: str, *, now: datetime) -> LoadedCase | None:
+async def of_payment(session: Reads, rules: Rules, payment_id: str, *, now: datetime) -> LoadedCase | None:
     """Return the case of a payment, or None if there is no such payment."""
     subscription = await subscriptions.of_payment(session, payment_id)
     return await _load(session, rules, subscription, payment_id, now=now) if subscription is not None else None
@@ -37,14 +38,14 @@ async def of_subscription(session: Session, rules: Rules, subscription_id: str, 
 
 
 async def _load(
-    session: Session, rules: Rules, subscription: Subscription, payment_id: str | None, *, now: datetime
+    session: Reads, rules: Rules, subscription: Subscription, payment_id: str | None, *, now: datetime
 ) -> LoadedCase | None:
     paid = await payments.of_subscription(session, subscription.id)
     payment = next((p for p in paid if (p.amount > 0 if payment_id is None else p.id == payment_id)), None)
     if payment is None:
         return None
     terms = await subscriptions.terms_of(session, subscription.id)
-    calendar = await issues.calendar(session, rules.zone)
+    calendar = await issues.calendar_now(session, rules.zone)
     runs = schedule_terms(subscription, terms, calendar, rules.catalogue) if len(calendar) else []
     case = RefundContext(
         payment=payment,

@@ -79,7 +79,7 @@ async def of_invoice(session: Session, invoice_id: str) -> list[Dispute]:
     return await _all(session, Row.payment_id.in_(paid))
 
 
-async def unrefundable_payments(session: Session, subscriber_id: str) -> frozenset[str]:
+async def unrefundable_payments(session: Reads, subscriber_id: str) -> frozenset[str]:
     """Return the ids of a subscriber's payments that can't be refunded because the bank returned the money."""
     found = await session.execute(_UNREFUNDABLE, {"subscriber": subscriber_id})
     return frozenset(row.payment_id for row in found)

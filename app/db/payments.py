@@ -85,7 +85,7 @@ async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
     return (found[0], found[1]) if found is not None else None
 
 
-async def of_subscription(session: Session, subscription_id: str) -> list[Payment]:
+async def of_subscription(session: Reads, subscription_id: str) -> list[Payment]:
     """Return a subscription's payments, earliest first."""
     return [_payment(row) for row in await session.execute(_OF_SUBSCRIPTION, {"subscription": subscription_id})]
 

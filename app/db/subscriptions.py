@@ -134,7 +134,7 @@ async def save_terms(session: Session, subscription_id: str, terms: Sequence[Ter
     await session.execute(_ADD_TERMS, made)
 
 
-async def terms_of(session: Session, subscription_id: str) -> list[Term]:
+async def terms_of(session: Reads, subscription_id: str) -> list[Term]:
     """Return a subscription's terms with their adjustments, earliest first."""
     rows = await session.execute(_TERMS_OF, {"subscription": subscription_id})
     return [_term(row, row.adjusted or ()) for row in rows]
@@ -250,10 +250,9 @@ async def by_id(session: Session, subscription_id: str) -> Subscription | None:
     return _maybe(await session.get(Row, subscription_id, populate_existing=True))
 
 
-async def of_payment(session: Session, payment_id: str) -> Subscription | None:
+async def of_payment(session: Reads, payment_id: str) -> Subscription | None:
     """Return the subscription of a payment."""
-    row = (await session.execute(_OF_PAYMENT, {"payment": payment_id})).one_or_none()
-    return of_row(row) if row is not None else None
+    return next((of_row(row) for row in await session.execute(_OF_PAYMENT, {"payment": payment_id})), None)
 
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:

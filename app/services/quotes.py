@@ -5,6 +5,7 @@ from datetime import datetime
 from app.aggregates import quotes as cases
 from app.context import Context
 from app.db import subscribers, subscriptions
+from app.db.engine.fast_reads import FastReads
 from app.domain.errors import NotFound
 from app.domain.quotes import Quote, guarantee_quote, quotes
 from app.domain.subscriptions import NoSubscription
@@ -16,8 +17,7 @@ async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Qu
 
     :raises NotFound: there is no such payment.
     """
-    async with ctx.sessions.begin() as session:
-        quotable = await cases.of_payment(session, ctx.rules, payment_id, now=now)
+    quotable = await cases.of_payment(FastReads(ctx.pool), ctx.rules, payment_id, now=now)
     if quotable is None:
         raise NotFound("There is no such payment")
     return quotes(quotable.case, now=now, zone=ctx.rules.zone)
