@@ -1,5 +1,7 @@
 # A fresh machine needs python3 (3.11 to 3.13) and make, nothing else. `make setup PYTHON=python3.13` chooses a version.
 PYTHON ?= python3
+# Without compiled modules, every process that starts would compile the service and its libraries again: 5 seconds of CPU time.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -25,7 +27,7 @@ $(STAMP): requirements/bootstrap.lock requirements/dev.lock pyproject.toml $(REP
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "python3 has no working venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/bootstrap.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync -q --require-hashes requirements/dev.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync -q --compile-bytecode --require-hashes requirements/dev.lock
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 

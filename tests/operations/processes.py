@@ -75,7 +75,7 @@ class Process:
         def answer() -> httpx2.Response | None:
             assert self.is_alive(), self.said()
             with contextlib.suppress(httpx2.HTTPError):
-                found = httpx2.get(url, trust_env=False, timeout=TIMEOUT)
+                found = httpx2.get(url, trust_env=False, timeout=5)
                 return found if found.status_code == status else None
             return None
 

@@ -117,9 +117,9 @@ def test_the_services_start_and_stop_as_the_compose_file_describes(project: Proj
     sandbox = project.start("sandbox")
     assert "The database schema is at head." in project.run("migrate")
     api, worker = project.start("api"), project.start("worker")
+    ready = api.wait_for(f"http://{LOCAL}:{project.api}/readyz").json()
     assert "changes were made." in project.run("catalogue")
 
-    ready = api.wait_for(f"http://{LOCAL}:{project.api}/readyz").json()
     assert ready["status"] == "ok"
     assert project.is_healthy("api")
     sandbox.wait_for(f"http://{LOCAL}:{project.sandbox}/_sandbox/health")
