@@ -1,9 +1,9 @@
 """
-The audit log's rules: what an entry may hold, and the chain that shows when one was changed, removed or put in.
+The audit log: what an entry may contain, and the hash chain that reveals changed, removed and inserted entries.
 
-An entry never changes, so it holds ids and codes only: what a person wrote in their own words may have to be erased, and
-stands beside the chain. Each seal is a hash over one entry and the seal before it. Seals have a sequence of their own,
-because entries commit in another order than they get their ids in.
+An entry never changes, so it contains only IDs and codes. Free text may have to be erased, so it is stored outside the
+chain. Each seal is a hash of an entry and the previous seal. Seals have their own sequence, because entries are not
+committed in the order of their IDs.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from app.domain.reasons import LISTED_REASONS
 
-GENESIS = "0" * 64  # what the first seal follows on
+GENESIS = "0" * 64  # the hash before the first seal
 CHANGED, REMOVED, INSERTED = "changed", "removed", "inserted"
 
 _CODE = re.compile(r"[a-z][a-z0-9_]*(:[a-z0-9_]+)?")
@@ -25,7 +25,7 @@ _OURS = frozenset({"policy", "stripe"})  # actors that are no people: their reas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Who did what, when, to what, why, with what before and after. Ids and codes, no words of people."""
+    """Who did what to which object, when and why, with the state before and after. Only IDs and codes, no free text."""
 
     id: int
     at: datetime
@@ -41,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """What fixes one entry and its place in the chain."""
+    """The seal of an entry, which fixes its content and its place in the chain."""
 
     seq: int  # from 1, without a gap
     audit_id: int
@@ -51,7 +51,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """The first place where the log is not as it was written."""
+    """The first place where the chain is broken."""
 
     audit_id: int | None
     seq: int | None
@@ -61,10 +61,10 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Entries that match all that is given."""
+    """A filter for entries. All given fields must match."""
 
     actor: str | None = None
-    action: str | None = None  # whole, or its beginning and a star
+    action: str | None = None  # exact, or a prefix with a star
     object_id: str | None = None
     subscriber_id: str | None = None
     since: datetime | None = None
@@ -74,7 +74,7 @@ class Selection:
 def split_reason(
     reason: str | None, *, actor: str, listed: frozenset[str] = LISTED_REASONS
 ) -> tuple[str | None, str | None]:
-    """Return the code that an entry keeps as its reason, and the words that stand beside it."""
+    """Return the code that an entry stores as its reason, and the free text that is stored outside the chain."""
     if not reason:
         return None, None
     if len(reason) <= _LONGEST_CODE and (reason in listed or (actor in _OURS and _CODE.fullmatch(reason))):
@@ -86,13 +86,13 @@ def split_reason(
 
 
 def join_reason(reason: str | None, words: str | None) -> str | None:
-    """Return a code and somebody's words as people read them; :func:`split_reason` parts them again."""
+    """Return a code and free text as one string for people: the inverse of :func:`split_reason`."""
     return ": ".join(part for part in (reason, words) if part) or None
 
 
 def digest(entry: Entry, *, seq: int, previous: str) -> str:
     """Return the hash of an entry at its place: SHA-256 over JSON with sorted keys, in UTF-8, as lower-case hex."""
-    told = {
+    content = {
         "id": entry.id,
         "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
         "actor": entry.actor,
@@ -106,25 +106,25 @@ def digest(entry: Entry, *, seq: int, previous: str) -> str:
         "seq": seq,
         "previous": previous,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def seal(entry: Entry, *, after: Seal | None) -> Seal:
-    """Return the seal of an entry that follows on another; None: on nothing."""
+    """Return the seal of an entry. ``after`` is the previous seal; None for the first entry."""
     seq, previous = (after.seq + 1, after.hash) if after else (1, GENESIS)
     return Seal(seq=seq, audit_id=entry.id, hash=digest(entry, seq=seq, previous=previous), previous=previous)
 
 
 def find_break(found: Seal, entry: Entry | None, *, after: Seal | None) -> Break | None:
-    """Return what is wrong with a seal that was found after another, and with its entry; None: nothing."""
+    """Return how a seal or its entry breaks the chain after the previous seal; None if it doesn't."""
     seq, previous = (after.seq + 1, after.hash) if after else (1, GENESIS)
     if found.seq != seq:
-        return Break(audit_id=None, seq=seq, what=REMOVED, words=f"seal {seq} is not there")
+        return Break(audit_id=None, seq=seq, what=REMOVED, words=f"seal {seq} is missing")
     if entry is None:
         return Break(audit_id=found.audit_id, seq=seq, what=REMOVED, words=f"entry {found.audit_id} was removed")
     if found.previous != previous:
         words = (
-            f"seal {seq}, of entry {found.audit_id}, does not follow on the one before it: one was put in or taken out"
+            f"seal {seq} of entry {found.audit_id} does not match the previous seal: an entry was inserted or removed"
         )
         return Break(audit_id=found.audit_id, seq=seq, what=INSERTED, words=words)
     if found.hash != digest(entry, seq=seq, previous=previous):

@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do. How they prove it is the API's affair."""
+"""Callers and their permissions. The API authenticates them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,66 +62,67 @@ class UnknownScope(Invalid):
 
 
 def with_implied_roles(roles: Iterable[str]) -> frozenset[str]:
-    """Return the roles that mean something here, and those that they imply."""
+    """Return the known roles, with the roles that they imply."""
     return frozenset().union(*(IMPLIED_ROLES.get(role, frozenset()) for role in roles))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """A person, by the identity provider's word: a reader, or staff when they have a role."""
+    """A person signed in at the identity provider: a reader, or staff if they have a role."""
 
     sub: str
     email: str | None = None
     name: str | None = None
-    email_verified: bool = False  # the identity provider's word, and nobody else's
-    roles: frozenset[str] = frozenset()  # implied ones among them
+    email_verified: bool = False  # according to the identity provider
+    roles: frozenset[str] = frozenset()  # including implied ones
 
     @property
     def actor(self) -> str:
-        """How the audit log calls them."""
+        """The actor in the audit log."""
         return f"{'staff' if self.roles else 'reader'}:{self.sub}"
 
     def require(self, role: str) -> None:
         """
-        Let the caller through if they have the role.
+        Check that the caller has a role.
 
-        :raises NotAllowed: if they have not.
+        :raises NotAllowed: they don't.
         """
         if role not in self.roles:
-            raise NotAllowed(f"this needs the role {role}", role=role)
+            raise NotAllowed(f"This requires the role {role}", role=role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerKey:
-    """A server, by its API key."""
+    """A server, identified by its API key."""
 
     id: str
     scopes: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> str:
-        """How the audit log calls it."""
+        """The actor in the audit log."""
         return f"key:{self.id}"
 
     def require(self, scope: str) -> None:
         """
-        Let the caller through if the key is for that.
+        Check that the key has a scope.
 
-        :raises NotAllowed: if it is not.
+        :raises NotAllowed: it doesn't.
         """
         if scope not in self.scopes:
-            raise NotAllowed(f"this needs a key with the scope {scope}", scope=scope)
+            raise NotAllowed(f"This requires an API key with the scope {scope}", scope=scope)
 
 
 def known_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """
-    Return the scopes in order, each once.
+    Return the scopes in order, without duplicates.
 
-    :raises UnknownScope: if one does not exist, or there is none.
+    :raises UnknownScope: a scope does not exist, or none is given.
     """
     wanted = sorted(set(scopes))
     unknown = [scope for scope in wanted if scope not in set(ApiScope)]
     if unknown or not wanted:
         known = ", ".join(sorted(ApiScope))
-        raise UnknownScope(f"{unknown[0]!r} is none of {known}" if unknown else f"a key needs a scope of {known}")
+        problem = f"Unknown scope {unknown[0]!r}" if unknown else "At least one scope is required"
+        raise UnknownScope(f"{problem}. The scopes are: {known}")
     return tuple(wanted)

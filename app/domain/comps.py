@@ -1,4 +1,4 @@
-"""Comps: access to a plan that nobody pays for, given by support for a reason, until a time or for some issues."""
+"""Comps: complimentary access to a plan, given by support for a reason, until a date or for a number of issues."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ class CalendarTooShort(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comp:
-    """One comp. Taken back, it grants nothing; what it was is kept."""
+    """A comp. A revoked comp grants nothing, but is kept."""
 
     id: str
     subscriber_id: str
@@ -51,15 +51,15 @@ def end_of_comp(*, until: datetime | None, issues: int | None, calendar: Calenda
         index = calendar.reaching(begin + issues, doubles=ORDINARY)
         if index is None:
             planned = issues - calendar.left_over(begin + issues, doubles=ORDINARY)
-            raise CalendarTooShort(f"only {planned} more issues are planned", planned=planned)
+            raise CalendarTooShort(f"Only {planned} more issues are planned", planned=planned)
         until = calendar.comes_out(index)
     if until is None or until <= now:
-        raise CompIsOver("a comp must end later than now")
+        raise CompIsOver
     return until
 
 
 def grant_of(comp: Comp, catalogue: Catalogue) -> Grant:
-    """Return what a comp grants: the digital features of its plan. Copies in print are sent to those who pay for them."""
+    """Return the grant of a comp: the digital features of its plan. Printed copies require a subscription."""
     names = catalogue.plan(comp.plan).features_of(print_edition=False)
     period = AccessPeriod(comp.starts_at, comp.until, AccessReason.COMP)
     return Grant(id=f"grt_{comp.id}", source=AccessReason.COMP, features=dict.fromkeys(names, (period,)))

@@ -1,4 +1,4 @@
-"""Credit notes: how a refund is written on the invoice that was paid."""
+"""Credit notes: how a refund is recorded on the paid invoice at Stripe."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class CreditNoteRefused(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditedInvoice:
-    """An invoice, line by line, with what was credited of it before. Amounts in minor units."""
+    """An invoice with its lines and the amount credited so far. Amounts in minor units."""
 
     id: str
     total: int
@@ -26,10 +26,10 @@ class CreditedInvoice:
 
 def parameter_variants(refund: Refund, invoice: CreditedInvoice) -> Iterator[dict[str, object]]:
     """
-    Return the parameters of the credit note, the best form first.
+    Yield the parameters of the credit note, the preferred form first.
 
-    The whole invoice is credited line by line, so that each line has back the tax that was charged on it. A part is an
-    amount, of which Stripe reckons the tax; so is the whole, should Stripe refuse the lines.
+    A whole invoice is credited line by line, so that the tax of each line is credited exactly. A part is credited as an
+    amount, for which Stripe computes the tax. So is a whole invoice, if Stripe declines the lines.
     """
     linked = {
         "invoice": invoice.id,
@@ -48,9 +48,9 @@ def parameter_variants(refund: Refund, invoice: CreditedInvoice) -> Iterator[dic
 
 def reusable_credit_note(refund: Refund, refunds: Sequence[Refund]) -> str | None:
     """
-    Return the credit note of an earlier refund that came to nothing at the bank, if this one takes its place.
+    Return the credit note of an earlier failed refund, if this refund replaces it.
 
-    The note stands when its refund fails, and a second one would credit the invoice beyond its total.
+    A credit note stays valid when its refund fails, and a second one would credit more than the invoice's total.
     """
     taken = {r.credit_note_id for r in refunds if r.status not in {RefundStatus.FAILED, RefundStatus.CANCELED}}
     for earlier in refunds:

@@ -1,4 +1,4 @@
-"""A customer of Stripe's, as far as anything follows from one."""
+"""Stripe customers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeCustomerState:
-    """A customer as Stripe holds them now. Of one that was deleted nothing else is told."""
+    """The current state of a customer at Stripe. A deleted customer has no other data."""
 
     id: str
     email: str | None

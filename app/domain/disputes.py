@@ -1,13 +1,12 @@
 """
-Disputes and warnings of fraud: what follows when a bank takes a reader's side about a payment.
+Disputes and early fraud warnings, and their effect on access.
 
-A dispute concerns the payment that it names, never "the latest order": what is suspended or ended is the term which that
-payment opened. What other payments bought is another matter, so a term that another payment opened runs to its own end,
-even after a loss has ended the subscription. Amounts are kept and shown, and nothing is decided by them: banks dispute
-parts, and in currencies of their own.
+A dispute suspends or ends only the term that the disputed payment opened. A term opened by another payment runs to its own
+end, even if a lost dispute has ended the subscription. The disputed amount is stored and shown, but decides nothing: banks
+dispute parts of a payment, and in other currencies.
 
-Statuses are Stripe's (docs.stripe.com/api/disputes/object); each has one answer in :data:`STATUS_EFFECTS`. A new one of
-Stripe's has one too: nothing is guessed, and staff are shown it.
+Statuses are Stripe's (docs.stripe.com/api/disputes/object). :data:`STATUS_EFFECTS` has the effect of each; an unknown status
+has no effect and is shown to staff.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,19 +53,17 @@ class DisputeConcern(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputePolicy:
     """
-    What the publisher does by policy, for whatever begins from ``since`` on (rules.md, rule 12).
+    The publisher's policy for disputes, warnings and failed refunds from ``since`` on (rules.md, rule 12).
 
-    By default a chargeback suspends: the bank has taken the money back, copies cost postage, and a reader who did not mean
-    it withdraws it sooner. An actionable warning refunds and cancels, which costs less than the dispute that would follow. A
-    reader whose refund came to nothing was told that it is over, so access stays ended, and staff give the money back again.
+    By default, a chargeback suspends access: the bank has withdrawn the money, copies cost postage, and a reader who
+    disputed by mistake withdraws the dispute sooner. An actionable fraud warning refunds and cancels, which costs less than
+    the dispute that would follow. If a refund fails, access stays ended and staff repeat the refund.
     """
 
     since: datetime
     dispute: str = PolicyAction.SUSPEND  # or keep: what an open chargeback does to access
     fraud_warning: str = PolicyAction.REFUND  # or keep: what an actionable warning does
-    failed_refund: str = (
-        PolicyAction.STAYS_ENDED
-    )  # or restore: what becomes of access when a refund fails after it succeeded
+    failed_refund: str = PolicyAction.STAYS_ENDED  # or restore: access after a succeeded refund has failed
 
 
 DEFAULT_POLICY = DisputePolicy(since=datetime(1970, 1, 1, tzinfo=UTC))
@@ -74,7 +71,7 @@ DEFAULT_POLICY = DisputePolicy(since=datetime(1970, 1, 1, tzinfo=UTC))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeDisputeState:
-    """A dispute as Stripe holds it now."""
+    """The current state of a dispute at Stripe."""
 
     id: str  # dp_…, du_…
     charge_id: str
@@ -83,8 +80,8 @@ class StripeDisputeState:
     amount: int
     currency: str
     reason: str
-    due_by: datetime | None  # until when the bank takes evidence
-    refundable: bool  # whether the charge can be given back all the same
+    due_by: datetime | None  # deadline for evidence
+    refundable: bool  # whether the charge can still be refunded
     opened_at: datetime
 
 
@@ -92,20 +89,20 @@ class StripeDisputeState:
 class Dispute(StripeDisputeState):
     """Our copy of a dispute."""
 
-    subscriber_id: str | None  # None: of a payment that is none of ours
-    concern: str | None  # why staff have to look at it
-    lost_at: datetime | None  # when a loss had its consequences here
+    subscriber_id: str | None  # None: the payment is not ours
+    concern: str | None  # why staff must review it
+    lost_at: datetime | None  # when the loss was applied to access
     closed_at: datetime | None
 
     @property
     def is_open(self) -> bool:
-        """Whether it is undecided."""
+        """Whether the dispute is undecided."""
         return effect_of(self.status).is_open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeWarningState:
-    """An early fraud warning as Stripe holds it now."""
+    """The current state of an early fraud warning at Stripe."""
 
     id: str  # issfr_…
     charge_id: str
@@ -117,7 +114,7 @@ class StripeWarningState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusEffect:
-    """What follows from one status of a dispute."""
+    """The effect of a dispute's status. ``words`` describes it for staff."""
 
     is_open: bool
     access: str
@@ -128,61 +125,65 @@ STATUS_EFFECTS: Mapping[str, StatusEffect] = {
     "warning_needs_response": StatusEffect(
         is_open=True,
         access=AccessEffect.KEPT,
-        words="An inquiry: the bank only asks. No money has moved, and access stays.",
+        words="Inquiry: the bank asks for information. No money has moved, and access continues.",
     ),
     "warning_under_review": StatusEffect(
-        is_open=True, access=AccessEffect.KEPT, words="The inquiry was answered; the bank looks at it. Access stays."
+        is_open=True,
+        access=AccessEffect.KEPT,
+        words="The bank is reviewing the response to the inquiry. Access continues.",
     ),
-    "warning_closed": StatusEffect(is_open=False, access=AccessEffect.KEPT, words="The inquiry came to nothing."),
+    "warning_closed": StatusEffect(
+        is_open=False, access=AccessEffect.KEPT, words="The inquiry was closed without a dispute."
+    ),
     "needs_response": StatusEffect(
         is_open=True,
         access=AccessEffect.BY_POLICY,
-        words="A chargeback: the bank has taken the money. Evidence has a deadline.",
+        words="Chargeback: the bank has withdrawn the money. Submit evidence before the deadline.",
     ),
     "under_review": StatusEffect(
-        is_open=True, access=AccessEffect.BY_POLICY, words="Evidence was given; the bank looks at it."
+        is_open=True, access=AccessEffect.BY_POLICY, words="The bank is reviewing the evidence."
     ),
     "appeal_needs_response": StatusEffect(
         is_open=True,
         access=AccessEffect.BY_POLICY,
-        words="The verdict was appealed, and evidence has a deadline again.",
+        words="The decision was appealed. Submit evidence before the deadline.",
     ),
     "appeal_under_review": StatusEffect(
-        is_open=True, access=AccessEffect.BY_POLICY, words="The appeal is being looked at."
+        is_open=True, access=AccessEffect.BY_POLICY, words="The bank is reviewing the appeal."
     ),
     "won": StatusEffect(
-        is_open=False, access=AccessEffect.RESTORED, words="The money is back here: access is as if nothing had been."
+        is_open=False, access=AccessEffect.RESTORED, words="The bank returned the money. Access is restored."
     ),
     "lost": StatusEffect(
         is_open=False,
         access=AccessEffect.ENDED,
-        words="Counts as refunded: the term and the subscription end, and the payment is never refunded again.",
+        words="The payment counts as refunded: the term and the subscription end, and it can't be refunded again.",
     ),
     "prevented": StatusEffect(
         is_open=False,
         access=AccessEffect.KEPT,
-        words="It never became a dispute. A refund that prevented it counts as any other.",
+        words="The dispute was prevented. A refund that prevented it counts like any other.",
     ),
 }
 UNKNOWN = StatusEffect(
     is_open=True,
     access=AccessEffect.KEPT,
-    words="A status that does not exist yet: nothing is guessed, staff look at it.",
+    words="Unknown status: access continues, and staff must check it.",
 )
 
 
 def effect_of(status: str) -> StatusEffect:
-    """Return what follows from a status, known or not."""
+    """Return the effect of a status, known or unknown."""
     return STATUS_EFFECTS.get(status, UNKNOWN)
 
 
 def policy_at(policies: Sequence[DisputePolicy], at: datetime) -> DisputePolicy:
-    """Return the policy for what began at ``at``: the newest that had begun by then."""
+    """Return the policy that applied at ``at``: the newest that had begun."""
     return max((p for p in policies if p.since <= at), key=lambda p: p.since, default=DEFAULT_POLICY)
 
 
 def suspends(dispute: StripeDisputeState, policies: Sequence[DisputePolicy]) -> bool:
-    """Tell whether a dispute keeps its payment's term from being granted. A lost one ends it, which is another thing."""
+    """Return whether a dispute suspends the term of its payment. A lost dispute ends the term instead."""
     policy = policy_at(policies, dispute.opened_at)
     return effect_of(dispute.status).access == AccessEffect.BY_POLICY and policy.dispute == PolicyAction.SUSPEND
 
@@ -191,9 +192,10 @@ def attention_reason(
     dispute: StripeDisputeState, *, paid: int, currency: str, refunded: int, lost_before: bool
 ) -> str | None:
     """
-    Return why staff have to look at a dispute of a payment of ours, besides answering it in time; None: they have not to.
+    Return why staff must review a dispute of one of our payments, apart from responding in time; None if they need not.
 
-    :param paid: what the payment was, in minor units of ``currency``; ``refunded``: what of it was given back.
+    :param paid: the amount of the payment, in minor units of ``currency``.
+    :param refunded: the refunded part of it.
     """
     access = effect_of(dispute.status).access
     if dispute.status not in STATUS_EFFECTS:

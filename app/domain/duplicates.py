@@ -1,8 +1,8 @@
 """
-Two subscriptions at once: which one stays (rules.md, rule 9).
+Duplicate subscriptions: which one stays (rules.md, rule 9).
 
-Nobody is charged twice for the same magazine. The earliest paid one stays, whichever we hear of first; one whose renewal
-failed is dying and never preferred, and neither is a trial, which nobody has paid for.
+A reader is never charged twice for the same magazine. The subscription that was paid first stays, in whatever order the
+events arrive. One whose renewal failed is never preferred, and neither is an unpaid trial.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from app.domain.refunds import RefundBasis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateCandidate:
-    """A live subscription beside others of the same reader."""
+    """One of several live subscriptions of a reader."""
 
     id: str  # scr_…
-    stripe_id: str  # decides ties, since it does not depend on which one we heard of first
+    stripe_id: str  # decides ties, because it doesn't depend on the order of events
     status: str
     created_at: datetime
     paid_at: datetime | None  # when it was first paid, by money or by a promotion that made it free
 
     @property
     def is_paid(self) -> bool:
-        """Whether what it gives now is paid for."""
+        """Whether the current term is paid."""
         return self.status == "active" and self.paid_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """Which one stays, and what ends each of the others. None stays alone while none is paid."""
+    """The subscription that stays, and the reason for ending each other one. ``stays`` is None if none is chosen yet."""
 
     stays: DuplicateCandidate | None
     ends: tuple[tuple[DuplicateCandidate, str], ...] = ()
@@ -41,8 +41,8 @@ def resolve(live: Sequence[DuplicateCandidate]) -> Resolution:
     """
     Return which of a reader's live subscriptions stays.
 
-    The earliest paid one; all others end beside it. While none is paid, the earliest trial stays, so that two trials
-    do not both come to be charged, and one whose renewal failed is left to be mended.
+    The one that was paid first stays, and all others end. If none is paid, the earliest trial stays, so that no two trials
+    are charged. One whose renewal failed is left alone, because it may still be paid.
     """
     paid = sorted((r for r in live if r.is_paid and r.paid_at is not None), key=_first_paid)
     if paid:

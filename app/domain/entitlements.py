@@ -107,9 +107,9 @@ def _order(period: AccessPeriod) -> tuple[datetime, datetime, str, str]:
 
 def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: datetime) -> Decision:
     """
-    Answer whether ``feature`` may be used at ``now``, for which reason, and until when.
+    Return whether ``feature`` may be used at ``now``, why, and until when.
 
-    :raises UnknownFeature: if the catalogue has no such feature.
+    :raises UnknownFeature: the catalogue doesn't have the feature.
     """
     if not catalogue.feature(feature).is_granted(now):
         return Decision(False, AccessReason.COMING_SOON, None)
@@ -117,7 +117,7 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
     running = [period for period in periods if period.covers(now)]
     if running:
         best = max(running, key=lambda period: period.until)
-        # Unlike what a renewal allowance gives, what is owed beyond the period is certain.
+        # Owed issues extend access for certain, unlike a renewal allowance.
         owed = (one.until for one in periods if one.reason == AccessReason.ISSUES_OWED and one.starts_at <= best.until)
         return Decision(True, best.reason, max(best.until, *owed, best.until), best.grant or None)
     if any(period.starts_at > now for period in periods):
@@ -128,12 +128,12 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
 
 
 def decisions(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
-    """Return the answer for every feature there is."""
+    """Return the decision for each feature of the catalogue."""
     return {name: decide(access, name, catalogue, now=now) for name in catalogue.features}
 
 
 def allowed(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
-    """Return every feature that may be used at ``now``."""
+    """Return the decisions for the features that may be used at ``now``."""
     return {name: answer for name, answer in decisions(access, catalogue, now=now).items() if answer.allowed}
 
 
@@ -141,9 +141,9 @@ def next_change(
     access: EntitlementSet, catalogue: Catalogue, features: Iterable[str], *, now: datetime
 ) -> datetime | None:
     """
-    Return until when the answers for ``features`` stand, if nothing new is granted or ended; None: for ever.
+    Return when a decision for one of ``features`` changes, if no grant changes; None: never.
 
-    All periods count, for those of others decide whether a feature is not included or over.
+    The periods of all features count, because they decide whether a feature is not included or has ended.
     """
     moments = [
         at for periods in access.features.values() for period in periods for at in (period.starts_at, period.until)
@@ -154,9 +154,9 @@ def next_change(
 
 def is_reduced(before: EntitlementSet, after: EntitlementSet, *, since: datetime, until: datetime) -> bool:
     """
-    Tell whether ``after`` gives less than ``before`` at any moment from ``since`` to ``until``.
+    Return whether ``after`` gives less access than ``before`` at any time from ``since`` to ``until``.
 
-    Then whatever was told to last that long has to be taken back (the feed of revocations).
+    If so, decisions and tokens valid for that time must be revoked.
     """
     for name, periods in before.features.items():
         left = [(max(s.starts_at, since), min(s.until, until)) for s in periods]
@@ -172,12 +172,12 @@ def _remainder(begin: datetime, end: datetime, period: AccessPeriod) -> list[tup
 
 
 def dump(access: EntitlementSet) -> dict[str, object]:
-    """Return ``access`` as it is stored: times as epoch seconds."""
+    """Return the stored form of ``access``. Times are epoch seconds."""
     return {"otherwise": access.otherwise, "features": dump_features(access.features)}
 
 
 def dump_features(features: Mapping[str, Sequence[AccessPeriod]]) -> dict[str, object]:
-    """Return periods as they are stored: ``[from, until, reason]``, and the grant where it is told apart."""
+    """Return the stored form of periods: ``[from, until, reason]``, then the grant's ID if there is one."""
     return {
         name: [
             [int(s.starts_at.timestamp()), int(s.until.timestamp()), s.reason, *([s.grant] if s.grant else [])]
@@ -188,16 +188,16 @@ def dump_features(features: Mapping[str, Sequence[AccessPeriod]]) -> dict[str, o
 
 
 def load_features(stored: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, tuple[AccessPeriod, ...]]:
-    """Return stored periods as they were."""
+    """Return the periods from their stored form."""
     return {
         name: tuple(
-            AccessPeriod(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), *told)
-            for start, until, *told in periods
+            AccessPeriod(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(until, UTC), *rest)
+            for start, until, *rest in periods
         )
         for name, periods in stored.items()
     }
 
 
 def load(stored: Mapping[str, Any]) -> EntitlementSet:
-    """Return stored access as it was."""
+    """Return the entitlements from their stored form."""
     return EntitlementSet(features=load_features(stored["features"]), otherwise=stored["otherwise"])

@@ -1,8 +1,8 @@
 """
-What an event is for: a request to refetch an object, never news about it.
+Stripe events. An event is only a request to refetch an object from Stripe.
 
-An event tells which object to look at; what it says of that object is not believed, since deliveries repeat and
-overtake one another. A refetch's key names the object whose state is to be fetched.
+The content of an event is not trusted, because deliveries repeat and arrive in any order. The key of a refetch names the
+object to fetch.
 """
 
 from collections.abc import Mapping
@@ -100,7 +100,7 @@ TYPES_WITH_EFFECT = tuple(name for name in TYPES if (family := family_of(name)) 
 
 
 class RefetchFirst(Exception):
-    """Another object has to be looked at before this one can be understood: its parent is not here yet."""
+    """Another object must be fetched first, because this object's parent is not stored yet."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -108,7 +108,7 @@ class RefetchFirst(Exception):
 
 
 class RefetchInstead(Exception):
-    """What was knocked for is a part of something else, which is to be looked at instead: by one worker at a time."""
+    """The object is part of another one, which must be fetched instead, by one worker at a time."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -131,7 +131,7 @@ class EventNotStored(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefetchRequest:
-    """An event, as far as it matters. ``key`` is ``<kind>:<id>``; None when nothing follows from it."""
+    """The used parts of an event. ``key`` is ``<kind>:<id>``, or None if the event is ignored."""
 
     event_id: str
     type: str
@@ -140,26 +140,26 @@ class RefetchRequest:
     object_id: str | None
     created_at: datetime | None
     key: str | None
-    ignored: str | None  # the reason, when nothing follows
+    ignored: str | None  # why the event is ignored
 
 
 def should_list(waiting: int, known: int, *, above: int) -> bool:
     """
-    Tell whether so many waiting subscriptions are better looked up by listing all there are than one by one.
+    Return whether listing all subscriptions takes fewer calls than fetching the waiting ones individually.
 
-    A call lists a hundred, needed or not; so for a few of many it is cheaper to ask for each.
+    A call lists 100 subscriptions, needed or not, so fetching a few of many individually is cheaper.
 
-    :param known: how many there are to list, of subscriptions or of invoices, whichever are more.
-    :param above: how many have to wait for it to be thought of.
+    :param known: the number of subscriptions or of invoices, whichever is larger.
+    :param above: the number of waiting subscriptions above which listing is considered.
     """
     return waiting > above and waiting * LIST_PAGE_SIZE > max(known, waiting)
 
 
 def with_mode(refetch: RefetchRequest, *, livemode: bool) -> RefetchRequest:
-    """Return the refetch, ignored when it comes from the other mode: test events do not open live doors."""
+    """Return the refetch, ignored if the event is from the other mode (test or live)."""
     if refetch.ignored is None and refetch.livemode is not None and refetch.livemode != livemode:
         other = "live" if refetch.livemode else "test"
-        return replace(refetch, key=None, ignored=f"an event of {other} mode")
+        return replace(refetch, key=None, ignored=f"the event is from {other} mode")
     return refetch
 
 
@@ -185,17 +185,17 @@ class SelectionChanged(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which events of the inbox are meant. A part that is None, or empty, leaves nothing out."""
+    """A filter for stored events. A field that is None or empty matches all."""
 
     states: tuple[str, ...] = ()
-    type: str | None = None  # whole, or a beginning with a star: customer.subscription.*
-    object_id: str | None = None  # what it is about, or what is looked at for it
+    type: str | None = None  # exact, or a prefix with a star: customer.subscription.*
+    object_id: str | None = None  # of the event's object, or of the object that is fetched for it
     key: str | None = None  # <kind>:<id>, as it is worked on
     since: datetime | None = None  # received then or later
     until: datetime | None = None  # received before
 
     def facts(self) -> dict[str, object]:
-        """Return what was asked for, for the audit log."""
+        """Return the filter for the audit log."""
         return {
             name: value
             for name, value in (

@@ -1,13 +1,13 @@
 """
-The calendar of issues, and the ledger of a term: what was bought, what came, what is still to come.
+The issue calendar, and the ledger of a term: its bought, served and unserved issues.
 
-A ledger is never stored: it follows from the calendar, the terms and their adjustments, so it moves by itself when an issue
-slips. Issues are counted in *copies owed*: an ordinary one is one, a double issue two (or one, where the plan says so), a
-special none. The calendar is one line of such counts in the order in which issues come out, and a term is a stretch of it,
-so that a ledger is two bisections, however many issues there are.
+A ledger is never stored. It is computed from the calendar, the terms and their adjustments, so it follows every change of
+the calendar. Issues are counted in *copies*: an ordinary issue is one copy, a double issue two (or one, if the plan says so)
+and a special issue none. The calendar is a sequence of copies in the order in which issues come out, and a term is a range
+of it. So a ledger takes two binary searches, however many issues there are.
 
-Issues serve the oldest term first (rules.md, rule 8): a term begins where the one before it ends, and not before its own
-start. A double issue across the seam serves one copy of each.
+Issues serve the oldest term first (rules.md, rule 8): a term starts where the previous one ends, but not before its own
+start. A double issue between two terms serves one copy of each.
 """
 
 from bisect import bisect_left, bisect_right
@@ -41,7 +41,7 @@ class IssueOutOfOrder(Conflict):
 
     def __init__(self, issue: "Issue", before: "Issue") -> None:
         super().__init__(
-            f"issue {issue.number} would come out on {issue.mail_date}, "
+            f"Issue {issue.number} would come out on {issue.mail_date}, "
             f"before issue {before.number} on {before.mail_date}",
             number=issue.number,
             before=before.number,
@@ -74,20 +74,20 @@ class Issue:
     actual_mail_date: date | None = None
     label_cutoff: date
     counts_as: int = ORDINARY
-    frozen_at: datetime | None = None  # when its label run was frozen for print; none as long as there are no runs
+    frozen_at: datetime | None = None  # when its label run was frozen for print
 
     @property
     def id(self) -> str:
-        """How it is called elsewhere."""
+        """The ID in the API."""
         return f"iss_{self.number}"
 
     @property
     def mail_date(self) -> date:
-        """The day on which it comes out: the actual one, else the planned one."""
+        """The date on which the issue comes out: the actual mail date, else the planned one."""
         return self.actual_mail_date or self.planned_mail_date
 
     def as_facts(self) -> dict[str, object]:
-        """Return what the audit log keeps of it."""
+        """Return the values for the audit log."""
         return {
             "title": self.title,
             "cover_date": str(self.cover_date),
@@ -99,13 +99,13 @@ class Issue:
 
     def check(self) -> None:
         """
-        Let it pass if it makes sense by itself.
+        Check the dates of the issue.
 
-        :raises IssueDatesWrong: if its labels would be cut off after it was mailed.
+        :raises InconsistentIssueDates: the label cut-off is after the mail date.
         """
         if self.label_cutoff > self.mail_date:
             raise InconsistentIssueDates(
-                f"issue {self.number} is mailed on {self.mail_date}, so its label cut-off cannot be {self.label_cutoff}",
+                f"Issue {self.number} is mailed on {self.mail_date}, so its label cut-off can't be {self.label_cutoff}",
                 number=self.number,
                 label_cutoff=str(self.label_cutoff),
                 mail_date=str(self.mail_date),
@@ -114,35 +114,35 @@ class Issue:
 
 def check_order(issues: Iterable[Issue]) -> None:
     """
-    Let a calendar pass if its issues come out in the order of their numbers.
+    Check that issues come out in the order of their numbers.
 
-    :raises IssueTwice: two issues have one number.
-    :raises IssueOutOfOrder: an issue would come out before one with a lower number; the facts name both.
+    :raises DuplicateIssueNumber: two issues have the same number.
+    :raises IssueOutOfOrder: an issue would come out before one with a lower number. The facts name both.
     """
     before: Issue | None = None
     for issue in sorted(issues, key=lambda one: one.number):
         if before is not None and before.number == issue.number:
-            raise DuplicateIssueNumber(f"there are two issues {issue.number}", number=issue.number)
+            raise DuplicateIssueNumber(f"Duplicate issue number {issue.number}", number=issue.number)
         if before is not None and issue.mail_date < before.mail_date:
             raise IssueOutOfOrder(issue, before)
         before = issue
 
 
 class Calendar:
-    """Every issue in the order in which it comes out, with running counts, so that questions need no walk."""
+    """All issues in the order in which they come out, with running counts for fast lookups."""
 
     def __init__(self, issues: Iterable[Issue], zone: ZoneInfo) -> None:
         """
-        Count once.
+        Sort and count the issues.
 
-        :param zone: the publisher's: an issue comes out when the day of its mail date begins there.
+        :param zone: the publisher's time zone. An issue comes out when its mail date begins there.
         """
         self.issues: Sequence[Issue] = tuple(sorted(issues, key=lambda issue: issue.number))
         self.zone = zone
         self._mailed = [self.begins(issue.mail_date) for issue in self.issues]
         printed = [i.frozen_at or at for i, at in zip(self.issues, self._mailed, strict=True)]
         self._printed = list(accumulate(printed, max))
-        # Whoever is there before the day after the cut-off begins is on the labels.
+        # Readers who subscribe before the end of the cut-off day are on the labels.
         closing = [self.ends(issue.label_cutoff) for issue in self.issues]
         self._closing = list(accumulate(closing, max))
         self._counts = {
@@ -151,36 +151,36 @@ class Calendar:
         }
 
     def __len__(self) -> int:
-        """Return how many issues there are."""
+        """Return the number of issues."""
         return len(self.issues)
 
     def begins(self, day: date) -> datetime:
-        """Return when a day begins where the publisher is."""
+        """Return when a day begins in the publisher's time zone."""
         return datetime.combine(day, time(), self.zone).astimezone(UTC)
 
     def ends(self, day: date) -> datetime:
-        """Return when a day is over where the publisher is."""
+        """Return when a day ends in the publisher's time zone."""
         return self.begins(day + timedelta(days=1))
 
     def out(self, now: datetime, *, doubles: int = DOUBLE, print_edition: bool = False) -> int:
-        """Return how many copies were served up to ``now``, since the first issue of the calendar."""
+        """Return how many copies were served until ``now``, from the first issue of the calendar."""
         times = self._printed if print_edition else self._mailed
         return self._counts[doubles][bisect_right(times, now)]
 
     def begin(self, at: datetime, *, doubles: int = DOUBLE, print_edition: bool = False) -> int:
-        """Return where a reader begins who comes at ``at``: before the first issue that can still reach them."""
+        """Return the position of a reader who starts at ``at``: before the first issue that they can still receive."""
         index = bisect_left(self._mailed, at)
         if print_edition:
             index = max(index, bisect_left(self._printed, at), bisect_right(self._closing, at))
         return self._counts[doubles][index]
 
     def reaching(self, count: int, *, doubles: int = DOUBLE) -> int | None:
-        """Return the index of the issue with which ``count`` copies are served; None: the calendar ends before."""
+        """Return the index of the issue that completes ``count`` copies; None if the calendar ends before."""
         index = bisect_left(self._counts[doubles], count)
         return index - 1 if 0 < index <= len(self.issues) else None
 
     def newest(self, *, doubles: int = DOUBLE) -> int | None:
-        """Return the index of the last issue that counts; None: there is none."""
+        """Return the index of the last issue that counts; None if there is none."""
         return self.reaching(self._counts[doubles][-1], doubles=doubles)
 
     def comes_out(self, index: int, *, print_edition: bool = False) -> datetime:
@@ -188,30 +188,30 @@ class Calendar:
         return (self._printed if print_edition else self._mailed)[index]
 
     def followed(self, index: int) -> datetime | None:
-        """Return when the next issue that counts comes out after the one at ``index``; None: the calendar ends."""
+        """Return when the next issue that counts after ``index`` comes out; None if the calendar ends before."""
         counts = self._counts[ORDINARY]
         later = bisect_right(counts, counts[index + 1])
         return self._mailed[later - 1] if later <= len(self.issues) else None
 
     def left_over(self, count: int, *, doubles: int = DOUBLE) -> int:
-        """Return how many of ``count`` copies lie beyond the end of the calendar."""
+        """Return how many of ``count`` copies are after the end of the calendar."""
         return max(0, count - self._counts[doubles][-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """
-    The issues of one term at one moment. ``owed`` = ``served`` + ``unserved`` + ``cancelled``, always.
+    The issues of a term at a point in time. ``owed`` always equals ``served`` + ``unserved`` + ``cancelled``.
 
-    :param adjustments: what was added (an extension, a granted claim), less the grace copies that came before it.
-    :param cancelled: what will not come any more, because the subscription was ended early or the term given back.
-    :param last_issue: the number that ends the term, if it is within the calendar and nothing was cancelled.
+    :param adjustments: the added issues (an extension, a granted claim) minus the grace copies sent before the term.
+    :param cancelled: the issues that are no longer owed, because the subscription ended early or the term was refunded.
+    :param last_issue: the number of the issue that ends the term, if it is in the calendar and nothing was canceled.
     """
 
     invoice_id: str
     bought: int
     adjustments: int
-    grace_copies: int  # the part of the adjustments that was sent before the term, counted from zero up
+    grace_copies: int  # copies sent before the term, as a positive number; part of the adjustments
     served: int
     unserved: int
     cancelled: int
@@ -219,45 +219,45 @@ class Ledger:
 
     @property
     def owed(self) -> int:
-        """Return what the term owes in all, served or not."""
+        """Return all issues that the term owes, served or not."""
         return self.bought + self.adjustments
 
     @property
     def received(self) -> int:
-        """Return what the reader got for the term's money: a grace copy was sent before it, and is worth as much."""
+        """Return the issues that the reader received for the term's payment, including grace copies."""
         return self.served + self.grace_copies
 
     @property
     def sold(self) -> int:
-        """Return what the term's money is spread over: ``received`` of it came."""
+        """Return the issues that the term's payment covers, including grace copies."""
         return self.owed + self.grace_copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledTerm:
-    """A term laid on the calendar: stretches of copies, from (included) and to (not), in order."""
+    """A term's place in the calendar: ranges of copies, start (inclusive) to end (exclusive), in order."""
 
     term: Term
-    stretches: tuple[tuple[int, int], ...]
-    ended_at: datetime | None  # when the rest was cancelled
+    ranges: tuple[tuple[int, int], ...]
+    ended_at: datetime | None  # when the remaining issues were canceled
     doubles: int
     calendar: Calendar
 
     @property
     def end(self) -> int:
-        """Return where the next term may begin: what was cancelled stands in nobody's way."""
+        """Return where the next term may start. Canceled copies don't count."""
         if self.ended_at is None:
-            return self.stretches[-1][1]
+            return self.ranges[-1][1]
         out = self.calendar.out(self.ended_at, doubles=self.doubles, print_edition=self.term.print_edition)
-        return max(self.stretches[0][0], min(out, self.stretches[-1][1]))
+        return max(self.ranges[0][0], min(out, self.ranges[-1][1]))
 
     def ledger(self, now: datetime) -> Ledger:
-        """Return what the term's ledger says at ``now``."""
+        """Return the term's ledger at ``now``."""
         over = self.ended_at is not None and self.ended_at <= now
         until = self.ended_at if over and self.ended_at is not None else now
         out = self.calendar.out(until, doubles=self.doubles, print_edition=self.term.print_edition)
-        served = sum(min(max(out, start), end) - start for start, end in self.stretches)
-        owed = sum(end - start for start, end in self.stretches)
+        served = sum(min(max(out, start), end) - start for start, end in self.ranges)
+        owed = sum(end - start for start, end in self.ranges)
         added = sum(one.issues for one in self.term.adjustments)
         last = self.last_index if self.ended_at is None else None
         return Ledger(
@@ -273,13 +273,13 @@ class ScheduledTerm:
 
     @property
     def last_index(self) -> int | None:
-        """Return the index of the issue that ends it; None: beyond the calendar, or nothing is owed."""
-        start, end = self.stretches[-1]
+        """Return the index of the issue that ends the term; None if it is after the calendar, or nothing is owed."""
+        start, end = self.ranges[-1]
         return self.calendar.reaching(end, doubles=self.doubles) if end > start else None
 
     def noted(self) -> int | None:
-        """Return what is noted of it, to find it by when the calendar changes: see the column ``terms.last_issue``."""
-        start, end = self.stretches[-1]
+        """Return the value of ``terms.last_issue``, by which the terms affected by a calendar change are found."""
+        start, end = self.ranges[-1]
         if self.ended_at is not None or end <= start:
             return 0
         index = self.last_index
@@ -287,10 +287,10 @@ class ScheduledTerm:
 
     def editions_until(self) -> datetime | None:
         """
-        Return until when the term's editions stay open beyond its period, because issues are owed; None: they do not.
+        Return until when the term's editions stay available after its period because issues are owed; None if they don't.
 
-        The last issue stays open until the next one is out. What lies beyond the calendar is guessed by the pace of the
-        term, so that nobody is shut out of what they paid for because next year is not planned yet.
+        The last issue stays available until the next one comes out. Dates after the end of the calendar are estimated from
+        the pace of the term, so that readers keep access even if next year is not planned yet.
         """
         newest = self.calendar.newest(doubles=self.doubles)
         if self.ended_at is not None or newest is None:
@@ -301,7 +301,7 @@ class ScheduledTerm:
             out = self.calendar.comes_out(index, print_edition=self.term.print_edition)
             closes = self.calendar.followed(index) or out + pace
         else:
-            missing = self.calendar.left_over(self.stretches[-1][1], doubles=self.doubles)
+            missing = self.calendar.left_over(self.ranges[-1][1], doubles=self.doubles)
             if missing == 0:
                 return None  # nothing is owed
             out = max(self.calendar.comes_out(newest), self.term.starts_at) + pace * missing
@@ -312,19 +312,19 @@ class ScheduledTerm:
 def schedule_terms(
     subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue
 ) -> list[ScheduledTerm]:
-    """Lay a subscription's terms on the calendar, the oldest first."""
+    """Return the place of each of a subscription's terms in the calendar, the oldest first."""
     ordered = sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
     runs: list[ScheduledTerm] = []
     position, ended_before = 0, None
     for index, term in enumerate(ordered):
         doubles = catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
-        # Whoever renews without a gap was on the labels all the time: no cut-off stands in their way.
+        # A reader who renews without a gap is on the labels already, so the cut-off doesn't apply.
         joins = term.print_edition and ended_before != term.starts_at
         start = max(position, calendar.begin(term.starts_at, doubles=doubles, print_edition=joins))
         following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
         run = ScheduledTerm(
             term=term,
-            stretches=_stretches(term, start, calendar, doubles, following),
+            ranges=_ranges(term, start, calendar, doubles, following),
             ended_at=_ended_at(subscription, term, ordered),
             doubles=doubles,
             calendar=calendar,
@@ -334,28 +334,28 @@ def schedule_terms(
     return runs
 
 
-def _stretches(
+def _ranges(
     term: Term, start: int, calendar: Calendar, doubles: int, following: datetime | None
 ) -> tuple[tuple[int, int], ...]:
-    """Return where a term's copies lie. What is added to a term that is served already comes from then on."""
+    """Return the ranges of a term's copies. Issues added to a fully served term start when they are added."""
     taken = sum(one.issues for one in term.adjustments if one.issues < 0)
-    stretches = [(start, start + max(0, term.issues_owed + taken))]
+    ranges = [(start, start + max(0, term.issues_owed + taken))]
     for one in sorted((one for one in term.adjustments if one.issues > 0), key=lambda one: one.at):
         at = min(one.at, following) if following is not None else one.at
         out = calendar.out(at, doubles=doubles, print_edition=term.print_edition)
-        first, last = stretches[-1]
+        first, last = ranges[-1]
         if out > last:
-            stretches.append((out, out + one.issues))
+            ranges.append((out, out + one.issues))
         else:
-            stretches[-1] = (first, last + one.issues)
-    return tuple(stretches)
+            ranges[-1] = (first, last + one.issues)
+    return tuple(ranges)
 
 
 def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> datetime | None:
     """
-    Return when what was left of a term was cancelled; None: it is still owed.
+    Return when the remaining issues of a term were canceled; None if they are still owed.
 
-    An end at once, ours or Stripe's, cancels what is left. An end with the period does not: what was paid for is served.
+    An immediate end, by us or at Stripe, cancels them. An end at the end of the period doesn't: paid issues are served.
     """
     if term.is_spared_by(subscription):
         return None

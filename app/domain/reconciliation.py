@@ -1,8 +1,8 @@
 """
-In what our books differ from Stripe's, in words.
+Reconciliation: the differences between our records and Stripe's.
 
-Stripe is the authority on money and on the state of a subscription, so what differs is looked at anew there, by the same
-refetch that a webhook leaves. What no look would mend, a person has to see: it is said, and nothing is changed.
+Stripe is the authority on money and on the state of a subscription, so an object that differs is fetched again, like after a
+webhook. A difference that this can't resolve is reported to staff, and nothing is changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ EVENT_RETENTION = timedelta(days=30)  # for how long Stripe lists its events
 LOOKBACK = timedelta(
     days=90
 )  # how old an invoice can be that is paid, or a refund that changes, since the night before
-FULL_INTERVAL = timedelta(days=30)  # without a whole comparison for so long, the next one goes back to the beginning
+FULL_INTERVAL = timedelta(days=30)  # if the last full comparison is older, the next one is full again
 
 
 class SweepKind(StrEnum):
@@ -62,7 +62,7 @@ class AlreadyReconciling(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One difference. ``key`` is what is looked at to mend it; None: a person has to look."""
+    """A difference. ``key`` is the refetch that resolves it; None: staff must check it."""
 
     object_id: str
     words: str
@@ -71,7 +71,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedInvoice:
-    """An invoice of a list, with the subscription it is of, if it is of one."""
+    """A listed invoice, with the ID of its subscription if it has one."""
 
     subscription_id: str | None
     invoice: StripeInvoiceState
@@ -79,14 +79,14 @@ class ListedInvoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedRefund:
-    """A refund of a list, with the payment it is of, if Stripe says of which."""
+    """A listed refund, with the ID of its payment if Stripe returns one."""
 
     refund: StripeRefundState
     payment_id: str | None
 
 
 def next_phase(kind: str, phase: str) -> str:
-    """Return what comes after a phase."""
+    """Return the phase that follows."""
     phases = PHASES[kind]
     return phases[phases.index(phase) + 1]
 
@@ -95,7 +95,7 @@ def compare_subscription(
     held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, catalogue: Catalogue
 ) -> Difference | None:
     """
-    Return in what a subscription differs.
+    Return how our copy of a subscription differs from Stripe's; None if it doesn't.
 
     :param has_owner: whether its customer is one of our subscribers.
     """
@@ -105,13 +105,13 @@ def compare_subscription(
     except ForeignStripeObject:
         if held is None:
             return None  # of another product on the account
-        return _difference(seen.id, held.status, "none of our plans", key=None)
+        return _difference(seen.id, held.status, "not one of our plans", key=None)
     if held is None:
         if not has_owner:
-            words = f"nobody's here, {seen.status} at Stripe for the customer {seen.customer_id}, who is no subscriber"
+            words = f"unknown here, {seen.status} at Stripe for {seen.customer_id}, which is not a known customer"
             return Difference(object_id=seen.id, words=f"subscription {seen.id}: {words}", key=None)
         if plan not in catalogue.plans:
-            return _difference(seen.id, "unknown", f"of the plan {plan}, which the catalogue lacks", key=None)
+            return _difference(seen.id, "unknown", f"plan {plan}, which is not in the catalogue,", key=None)
         return _difference(seen.id, "unknown", seen.status, key=key)
     pairs = [(ours, theirs) for ours, theirs in _compared(held, seen) if ours != theirs]
     if pairs:
@@ -119,12 +119,13 @@ def compare_subscription(
             seen.id, ", ".join(ours for ours, _ in pairs), ", ".join(theirs for _, theirs in pairs), key=key
         )
     if (held.canceled_at, held.end_reason, held.created_at) != (seen.canceled_at, seen.end_reason, seen.created_at):
-        return _difference(seen.id, "another date or reason of its end or beginning", "than", key=key)
+        words = f"subscription {seen.id}: the start date, cancellation date or end reason differs"
+        return Difference(object_id=seen.id, words=words, key=key)
     return None
 
 
 def unknown_at_stripe(held: Subscription) -> Difference:
-    """Return what is to be said of a subscription that Stripe does not have: perhaps the key is of another account."""
+    """Return the difference for a subscription that Stripe doesn't have, perhaps because the key is for another account."""
     return _difference(held.stripe_id, held.status, "unknown", key=None)
 
 
@@ -149,7 +150,7 @@ def _compared(held: Subscription, seen: StripeSubscriptionState) -> list[tuple[s
 
 
 def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list[Difference]:
-    """Return in what the payments of an invoice of ours differ. ``held``: those that we have, by id."""
+    """Return how the payments of an invoice differ from our copies. ``held`` has our copies by ID."""
     found = []
     for payment in listed.invoice.payments:
         ours, paid = held.get(payment.id), _format_amount(payment.amount, listed.invoice.currency)
@@ -164,7 +165,7 @@ def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list
 
 
 def compare_refund(held: Refund | None, listed: ListedRefund) -> Difference | None:
-    """Return in what a refund of a payment of ours differs. One of ours that is on its way differs in nothing."""
+    """Return how a refund differs from our copy; None if it doesn't, or while we process it."""
     seen, key = listed.refund, f"{RefetchKind.PAYMENT}:{listed.payment_id}"
     amount = _format_amount(seen.amount, seen.currency)
     if held is None:
@@ -183,9 +184,9 @@ def compare_refund(held: Refund | None, listed: ListedRefund) -> Difference | No
 
 def comparison_start(*, since: datetime | None, scheduled: bool, full_before: bool, now: datetime) -> datetime | None:
     """
-    Return how far back payments and refunds are compared; None: to the beginning.
+    Return from when on payments and refunds are compared; None: from the beginning.
 
-    A night compares what can have changed since the night before, if there was a whole comparison not long ago.
+    A scheduled reconciliation compares only what can have changed, if there was a full comparison recently.
     """
     if since is not None:
         return since
@@ -193,7 +194,7 @@ def comparison_start(*, since: datetime | None, scheduled: bool, full_before: bo
 
 
 def until_next(at: time, *, now: datetime, zone: ZoneInfo) -> timedelta:
-    """Return how long it is until a time of day in the publisher's zone."""
+    """Return the time until the next ``at`` in the publisher's time zone."""
     today = now.astimezone(zone).date()
     coming = datetime.combine(today, at, zone).astimezone(UTC)
     if coming <= now:
@@ -202,7 +203,7 @@ def until_next(at: time, *, now: datetime, zone: ZoneInfo) -> timedelta:
 
 
 def batches(types: Sequence[str], *, of: int) -> list[Sequence[str]]:
-    """Return types of events in as many calls as they need."""
+    """Split event types into batches of ``of``, one for each call."""
     return [types[start : start + of] for start in range(0, len(types), of)]
 
 
@@ -211,7 +212,7 @@ def _format_end(at: datetime | None) -> str:
 
 
 def _format_ended(at: datetime | None) -> str:
-    return f"over since {_format_time(at)}" if at is not None else "not over"
+    return f"ended {_format_time(at)}" if at is not None else "not ended"
 
 
 def _format_print(wanted: object) -> str:

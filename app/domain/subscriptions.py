@@ -1,8 +1,8 @@
 """
-What Stripe says of a subscription, and what follows from it.
+Subscriptions: their state at Stripe, our copy, and the terms and payments that follow from it.
 
-Stripe is the authority on money and on the state of a subscription; nothing here guesses it. The dataclasses are what
-``gateway.translate`` makes of Stripe's words; the functions decide what they mean for a reader.
+Stripe is the authority on money and on the state of a subscription. ``gateway.translate`` converts Stripe's objects to the
+``Stripe…State`` classes; the functions derive our records from them.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class SubscriptionStatus(StrEnum):
 
 LIVE = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE})
 OVER = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
-# The invoices that open a term (rules.md): what is paid for print later belongs to the running one.
+# The billing reasons of invoices that open a term (rules.md). A later invoice for print belongs to the current term.
 TERM_OPENING_REASONS = frozenset({"subscription_create", "subscription_cycle"})
 CHANGED = "subscription_update"
 
@@ -82,7 +82,7 @@ class StripeItemState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeInvoicePayment:
-    """Money that arrived on an invoice."""
+    """A payment of an invoice."""
 
     id: str  # pi_…
     amount: int
@@ -91,7 +91,7 @@ class StripeInvoicePayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeInvoiceState:
-    """An invoice with what was paid on it. The period is that of its digital line."""
+    """An invoice with its payments. The period is that of its digital line."""
 
     id: str
     status: str
@@ -106,7 +106,7 @@ class StripeInvoiceState:
     payments: tuple[StripeInvoicePayment, ...]
     trial: bool = False
     number: str | None = None  # as readers see it
-    new_period: bool = False  # it bills a whole period of the digital edition, and no change in the midst of one
+    new_period: bool = False  # it bills a whole period of the digital edition, not a change within one
     pay_url: str | None = (
         None  # Stripe's page of it, where it can be paid with any card, and confirmed where a bank asks
     )
@@ -114,7 +114,7 @@ class StripeInvoiceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeSubscriptionState:
-    """A subscription as Stripe holds it now, with its invoices."""
+    """The current state of a subscription at Stripe, with its invoices."""
 
     id: str
     customer_id: str
@@ -122,29 +122,29 @@ class StripeSubscriptionState:
     currency: str
     created_at: datetime
     items: tuple[StripeItemState, ...]
-    cancel_at: datetime | None  # one answer for Stripe's three forms of a scheduled end
-    ends_by_flag: bool = False  # which form: cancel_at_period_end, else cancel_at
+    cancel_at: datetime | None  # the scheduled end, in any of Stripe's three forms
+    ends_by_flag: bool = False  # the form: cancel_at_period_end, else cancel_at
     canceled_at: datetime | None
     ended_at: datetime | None
     end_reason: str | None
     invoices: tuple[StripeInvoiceState, ...]
     trial_end: datetime | None = None
-    collection_paused: str | None = None  # what becomes of its invoices while their collection is paused
+    collection_paused: str | None = None  # the treatment of invoices while collection is paused
     subscriber_id: str | None = None  # ours, from its metadata
-    known_as: str | None = None  # the plan that we know it by, for when its items no longer tell
+    known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
 
     @property
     def pay_url(self) -> str | None:
-        """Where its reader pays what is open, the newest first; None: nothing is."""
+        """The payment page of the newest open invoice; None if there is none."""
         owed = [invoice for invoice in self.invoices if invoice.status == "open" and invoice.pay_url is not None]
         return max(owed, key=lambda invoice: (invoice.period_start, invoice.id)).pay_url if owed else None
 
     @property
     def plan(self) -> str:
         """
-        The code of the plan it is of; of one that we know, the old one while its items tell none.
+        The code of the plan. If the items don't identify one, the plan in our copy.
 
-        :raises ForeignStripeObject: if none of its items is ours, or two plans are mixed.
+        :raises ForeignStripeObject: there is no copy, and no item is ours or the items belong to several plans.
         """
         plans = {item.plan for item in self.items if item.plan is not None}
         if len(plans) == 1:
@@ -152,17 +152,17 @@ class StripeSubscriptionState:
         if self.known_as is not None:
             return self.known_as
         if not plans:
-            raise ForeignStripeObject("no item of the subscription is of our catalogue")
-        raise ForeignStripeObject(f"the subscription mixes the plans {', '.join(sorted(plans))}")
+            raise ForeignStripeObject("No item of the subscription is in the catalogue")
+        raise ForeignStripeObject(f"The subscription mixes the plans {', '.join(sorted(plans))}")
 
     @property
     def print_edition(self) -> bool:
-        """Whether printed copies are part of it from now on."""
+        """Whether the subscription includes print."""
         return any(item.component == PRINT for item in self.items)
 
     @property
     def period(self) -> tuple[datetime, datetime] | None:
-        """The current period: that of the digital item, since Stripe's items may differ."""
+        """The current period: that of the digital item, because items can have different periods."""
         for item in self.items:
             if item.component == DIGITAL:
                 return item.period_start, item.period_end
@@ -170,13 +170,13 @@ class StripeSubscriptionState:
 
     @property
     def ends_with_what_is_paid(self) -> bool:
-        """Whether it is to end with the current period, or before; a later end would be charged for once more."""
+        """Whether it is scheduled to end by the end of the current period, before the next charge."""
         period = self.period
         return self.cancel_at is not None and (period is None or self.cancel_at <= period[1])
 
     @property
     def price(self) -> int:
-        """What the next term costs, before tax and discounts, in minor units."""
+        """The price of the next term before tax and discounts, in minor units."""
         return sum(item.unit_amount for item in self.items)
 
 
@@ -190,7 +190,7 @@ class AdjustmentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjustment:
-    """Issues that a term owes beyond what was bought, or (below zero) fewer of them. ``at``: from when on it counts."""
+    """A change of the number of issues that a term owes: positive or negative. It applies from ``at``."""
 
     kind: str
     issues: int
@@ -199,30 +199,30 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """One paid period, owing issues."""
+    """One paid period of a subscription, which owes issues."""
 
     invoice_id: str
     plan: str
     print_edition: bool
     starts_at: datetime
     ends_at: datetime
-    issues_owed: int  # bought with it
+    issues_owed: int  # as bought, without adjustments
     refunded_as: str | None = None
-    suspended_as: str | None = None  # why it is not granted for the time being: its payment is disputed
-    restored_as: str | None = None  # why it is granted all the same: the refund that ended it came to nothing
+    suspended_as: str | None = None  # why it is suspended: its payment is disputed
+    restored_as: str | None = None  # why it is granted again: the refund that ended it failed
     adjustments: tuple[Adjustment, ...] = ()
 
     @property
     def is_refunded(self) -> bool:
-        """Whether it is never granted again."""
+        """Whether the term was refunded, so that it is never granted again."""
         return self.refunded_as is not None and self.restored_as is None
 
     def is_spared_by(self, subscription: "Subscription") -> bool:
         """
-        Tell whether it is served to its own end, though the subscription has ended.
+        Return whether the term is served to its own end although the subscription has ended.
 
-        A lost dispute and a warning of fraud end that for one payment's sake: what began before, paid with another, is
-        another matter. So is a term whose refund came to nothing, where the policy restores it.
+        A lost dispute or a fraud warning concerns one payment, so terms that started earlier with another payment continue.
+        So does a term that the policy restored because its refund failed.
         """
         if self.restored_as is not None:
             return True
@@ -269,32 +269,32 @@ class Subscription:
     access_ended_at: datetime | None = None
     trial_end: datetime | None = None
     collection_paused: str | None = None
-    closed_at: datetime | None = None  # when all was done at Stripe that its end asks for
-    pay_url: str | None = None  # Stripe's page of what is open of it
-    came_from: str | None = None  # the state it was in before, if nothing leads from there to this one
+    closed_at: datetime | None = None  # when its cancellation was completed at Stripe
+    pay_url: str | None = None  # Stripe's payment page of the open invoice
+    came_from: str | None = None  # the previous status, if the transition from it is impossible
 
     @property
     def is_live(self) -> bool:
-        """Whether it runs, as far as Stripe goes and as far as we do."""
+        """Whether the subscription is live at Stripe and was not ended by us."""
         return self.status in LIVE and self.access_ended_at is None
 
     @property
     def effective_status(self) -> str:
-        """Stripe's word for how it stands; what we have ended is told as over before Stripe has cancelled it."""
+        """The status at Stripe; ``canceled`` once we have ended it, even if Stripe has not canceled it yet."""
         return self.status if self.access_ended_at is None else SubscriptionStatus.CANCELED
 
     @property
     def over_at(self) -> datetime | None:
-        """When it ended, by our order or at Stripe; None: it runs."""
+        """When the subscription ended, by us or at Stripe; None if it has not."""
         return self.access_ended_at or self.ended_at
 
 
 def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
     """
-    Return the terms that its paid invoices opened, the earliest first.
+    Return the terms that the paid invoices opened, the earliest first.
 
-    An invoice made free by a promotion is paid too, and opens one; a trial's opens none. So does one for a change that began
-    a whole new period: a subscription that was resumed, or whose billing date was moved to now, is paid for anew.
+    An invoice that a promotion made free counts as paid and opens a term; a trial's invoice doesn't. An invoice for a change
+    that started a whole new period, such as a resumed subscription or a reset billing date, opens a term too.
     """
     terms = [
         Term(
@@ -319,9 +319,9 @@ def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
 
 def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
     """
-    Return every payment of its invoices, the earliest first.
+    Return all payments of the invoices, the earliest first.
 
-    An invoice's tax is shared among its payments by their amounts; the last one gets the remainder.
+    An invoice's tax is allocated to its payments by amount. The last payment gets the remainder.
     """
     found = []
     for invoice in seen.invoices:
@@ -343,7 +343,7 @@ def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
 
 
 def allocate(whole: int, weights: Sequence[int]) -> list[int]:
-    """Share ``whole`` minor units by ``weights``; the remainder of the rounding goes to the last."""
+    """Split ``whole`` minor units by ``weights``. The last part gets the remainder of the rounding."""
     total = sum(weights)
     if not weights or total <= 0:
         return [0] * len(weights)

@@ -46,7 +46,7 @@ def line(
         pytest.param(line(dates="2026-06-30,23.6.2026,,2026-06-20"), "line 3: planned_mail_date must be", id="no date"),
         pytest.param(
             line(dates="2026-06-30,2026-06-23,,2026-06-24"),
-            "line 3: issue 8 is mailed on 2026-06-23, so its label cut-off cannot be 2026-06-24",
+            "line 3: Issue 8 is mailed on 2026-06-23, so its label cut-off can't be 2026-06-24",
             id="cut-off after the mailing",
         ),
         pytest.param(line(number="7"), "line 3: issue 7 is already in line 2", id="duplicate number"),

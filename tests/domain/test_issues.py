@@ -274,10 +274,10 @@ def test_a_missing_calendar_for_next_year_ends_no_access() -> None:
         pytest.param(
             [PLAIN[2], replace(PLAIN[1], planned_mail_date=date(2026, 3, 21))],
             IssueOutOfOrder,
-            "issue 2 would come out on 2026-03-20, before issue 1 on 2026-03-21",
+            "Issue 2 would come out on 2026-03-20, before issue 1 on 2026-03-21",
             id="out of order",
         ),
-        pytest.param([PLAIN[1], PLAIN[1]], DuplicateIssueNumber, "two issues 1", id="duplicate number"),
+        pytest.param([PLAIN[1], PLAIN[1]], DuplicateIssueNumber, "Duplicate issue number 1", id="duplicate number"),
     ],
 )
 def test_an_inconsistent_calendar_is_rejected(issues: list[Issue], error: type[Exception], words: str) -> None:
@@ -286,7 +286,7 @@ def test_an_inconsistent_calendar_is_rejected(issues: list[Issue], error: type[E
 
 
 def test_the_label_cutoff_cannot_be_after_the_mailing() -> None:
-    with pytest.raises(InconsistentIssueDates, match="mailed on 2026-03-05, so its label cut-off cannot be 2026-03-06"):
+    with pytest.raises(InconsistentIssueDates, match="mailed on 2026-03-05, so its label cut-off can't be 2026-03-06"):
         replace(PLAIN[1], label_cutoff=date(2026, 3, 6)).check()
     replace(PLAIN[1], actual_mail_date=date(2026, 3, 6), label_cutoff=date(2026, 3, 6)).check()
 

@@ -89,7 +89,7 @@ def test_equal_values_are_not_reported() -> None:
         pytest.param(replace(SEEN, cancel_at=END), "renews here, ends 2027-03-01 at Stripe", id="scheduled end"),
         pytest.param(
             replace(SEEN, status="canceled", ended_at=END),
-            "active, not over here, canceled, over since 2027-03-01 at Stripe",
+            "active, not ended here, canceled, ended 2027-03-01 at Stripe",
             id="end",
         ),
         pytest.param(
@@ -104,7 +104,7 @@ def test_equal_values_are_not_reported() -> None:
         ),
         pytest.param(
             replace(SEEN, canceled_at=END),
-            "another date or reason of its end or beginning here, than at Stripe",
+            "the start date, cancellation date or end reason differs",
             id="rest",
         ),
     ],
@@ -122,19 +122,19 @@ def test_an_unknown_subscription_of_a_reader_is_fetched_if_in_the_catalogue() ->
 @pytest.mark.parametrize(
     ("held", "seen", "has_owner", "part"),
     [
-        pytest.param(None, SEEN, False, "who is no subscriber", id="without a subscriber"),
+        pytest.param(None, SEEN, False, "which is not a known customer", id="without a subscriber"),
         pytest.param(
             None,
             replace(SEEN, items=(replace(ITEM, plan="gone"),)),
             True,
-            "which the catalogue lacks",
+            "which is not in the catalogue",
             id="unknown plan",
         ),
         pytest.param(
             HELD,
             replace(SEEN, items=(replace(ITEM, plan=None),)),
             True,
-            "none of our plans at Stripe",
+            "not one of our plans at Stripe",
             id="foreign",
         ),
     ],

@@ -115,7 +115,7 @@ async def test_a_difference_that_a_refetch_cannot_repair_is_left_to_staff(shop: 
 
     assert len(report.for_people) == len(report.differences) == 2
     assert any(w == "subscription sub_of_another_account: active here, unknown at Stripe" for w in report_lines(report))
-    assert any("who is no subscriber" in words for words in report_lines(report))
+    assert any("which is not a known customer" in words for words in report_lines(report))
     assert await stripe_copy(shop) == before
     assert await shop.may_read(ada)
 
