@@ -1,9 +1,9 @@
 """
-The only reader of the time; everything else is told it as ``now``.
+The only module that reads the time. Everything else takes it as the parameter ``now``.
 
-There are two times. *Policy* time decides about terms, guarantees and access; it follows a Stripe test clock when
-``NEWSSTAND_CLOCK_URL`` is set, so that a year can be wound through in a test. *Real* time is for tokens, signatures and
-time-outs, which another machine measures too. Leases and due times use the database's clock, never this one.
+There are two times. *Policy* time is for terms, guarantees and access. It follows a Stripe test clock if
+``NEWSSTAND_CLOCK_URL`` is set, so that a test can advance it by a year. *Real* time is for tokens, signatures and
+time-outs, which other machines measure too. Leases and due times use the database's clock, never this one.
 """
 
 from datetime import UTC, datetime
@@ -16,19 +16,19 @@ log = structlog.get_logger()
 
 
 class Clock(Protocol):
-    """Where the time comes from."""
+    """A source of the time."""
 
     def real(self) -> datetime:
         """Return the time of the wall clock, UTC."""
 
     def at_hand(self) -> datetime | None:
-        """Return policy time if nobody has to be asked for it. Questions come by the million."""
+        """Return policy time if no request is needed for it, else None. Entitlement checks call this very often."""
 
     async def policy(self) -> datetime:
-        """Return the time by which terms, guarantees and access are judged, UTC."""
+        """Return the policy time, UTC."""
 
     async def close(self) -> None:
-        """Give back what the clock holds."""
+        """Close the clock's connections."""
 
 
 class SystemClock:
@@ -48,7 +48,7 @@ class SystemClock:
 
 
 class StripeTestClock(SystemClock):
-    """Policy time is a Stripe test clock's ``frozen_time``. When it cannot be asked, the last answer stands."""
+    """Policy time is a Stripe test clock's ``frozen_time``. If the clock is unreachable, the last known time is used."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self._url = url

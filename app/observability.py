@@ -1,4 +1,4 @@
-"""Logs as JSON lines, with the ids that tie them together and without what must not be kept; counts of several floors."""
+"""Structured logs without secrets, and metrics that several layers share."""
 
 import logging
 import re
@@ -9,19 +9,19 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 
-REFUSALS = Counter("newsstand_refusals", "Requests refused, by the code of the problem", ["code"])
+REFUSALS = Counter("newsstand_refusals", "Requests refused, by problem code", ["code"])
 EVENT_TRIES = Counter(
     "newsstand_event_tries_total",
-    "Events that a worker took, by what came of it: applied, ignored, failed, waits (it is Stripe or the database), dead",
+    "Attempts to apply an event, by outcome: applied, ignored, failed, waits (Stripe or the database is unavailable), dead",
     ["outcome"],
 )
 EVENT_LAG = Histogram(
     "newsstand_event_lag_seconds",
-    "From an event's arrival until it was applied",
+    "Time from receiving an event to applying it",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400),
 )
 
-# Whatever looks like a secret or a card number is cut out of every line, wherever it stands in it.
+# Anything that looks like a secret or a card number is redacted, wherever it is in a log line.
 _SECRET = re.compile(
     r"(?:sk|rk)_(?:live|test)_\w+|whsec_\w+|nsk_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*"
     r"|://[^/\s:@]+:[^/\s@]+@|\b\d(?:[ -]?\d){12,18}\b"
@@ -36,7 +36,7 @@ def redact(value: object, *, also: frozenset[str] = frozenset()) -> object:
     """
     Return ``value`` without secrets, tokens and card numbers, to any depth.
 
-    :param also: further names whose values are cut out, if there are any.
+    :param also: additional names whose values are redacted.
     """
     if isinstance(value, str):
         return _SECRET.sub(REDACTED, value)
@@ -60,7 +60,7 @@ def _redact_line(_: object, __: str, event: MutableMapping[str, Any]) -> Mutable
 
 
 def configure(level: str = "INFO") -> None:
-    """Send every log line, ours and the libraries', to standard error as one JSON object."""
+    """Write every log line, including those of libraries, to standard error as a JSON object."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -18,7 +18,7 @@ from typing import Self
 from app.context import DatabaseContext
 from app.db.engine import embedded, schema
 from app.db.engine.session import make_engine, make_sessions
-from app.domain.callers import Scope
+from app.domain.callers import ApiScope
 from app.domain.plans import Plan
 from app.services import api_keys, catalogue
 from app.settings import Settings
@@ -286,7 +286,7 @@ async def _create_api_key(dsn: str) -> str:
     engine = make_engine(dsn, pool_size=1)
     ctx = DatabaseContext(settings=Settings(), sessions=make_sessions(engine))
     try:
-        return await api_keys.create(ctx, "benchmark", [Scope.READ_ENTITLEMENTS])
+        return await api_keys.create(ctx, "benchmark", [ApiScope.READ_ENTITLEMENTS])
     finally:
         await engine.dispose()
 

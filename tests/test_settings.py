@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from app.settings import SANDBOX_WEBHOOK_SECRET, BadSettings, Settings, load
 
@@ -105,3 +106,31 @@ def test_durations_are_iso_8601(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_printed_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "51real" not in repr(with_these(monkeypatch, LIVE))
+
+
+VERBS = {
+    "Set",
+    "Use",
+    "Enable",
+    "Disable",
+    "Let",
+    "Make",
+    "Have",
+    "Turn",
+    "How",
+    "What",
+    "Which",
+    "Who",
+    "Whose",
+    "When",
+    "Where",
+}
+
+
+@pytest.mark.parametrize(("name", "field"), Settings.model_fields.items(), ids=Settings.model_fields)
+def test_each_description_is_a_noun_phrase(name: str, field: FieldInfo) -> None:
+    description = (field.description or "").strip()
+    assert description, name
+    assert description[0].isupper()
+    assert description.endswith(".")
+    assert description.split()[0] not in VERBS

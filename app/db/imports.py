@@ -38,9 +38,9 @@ async def claimable(session: Session, email: str) -> list[UnclaimedSubscriber]:
         Subscription.ended_here_at.is_(None),
     )
     found = await session.execute(
-        select(Row.id, Row.sub, running)
+        select(Row.id, running)
         .where(func.lower(Row.email) == email.lower(), Row.sub.startswith(UNCLAIMED, autoescape=True))
         .order_by(Row.id)
         .limit(100)
     )
-    return [UnclaimedSubscriber(id=row[0], placeholder=row[1], runs=row[2]) for row in found]
+    return [UnclaimedSubscriber(id=row[0], runs=row[1]) for row in found]

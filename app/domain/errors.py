@@ -28,8 +28,9 @@ class DomainError(Exception):
 
     @classmethod
     def default_detail(cls) -> str:
-        """Return the first line of the class's docstring."""
-        return (cls.__doc__ or "").strip().splitlines()[0]
+        """Return the first line of the class's docstring; a single sentence without its final period."""
+        line = (cls.__doc__ or "").strip().splitlines()[0]
+        return line if ". " in line else line.removesuffix(".")
 
 
 class MalformedRequest(DomainError):

@@ -29,7 +29,6 @@ class UnclaimedSubscriber:
     """A subscriber with a placeholder ``sub``."""
 
     id: str
-    placeholder: str
     runs: bool  # has a subscription that has not ended
 
 

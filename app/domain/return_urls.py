@@ -10,7 +10,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class ReturnUrlNotAllowed(Invalid):
-    """The return URL must use HTTPS and an allowed host."""
+    """The return URL must use HTTPS and an allowed host"""
 
     code = "return_url_not_allowed"
     title = "Return URL not allowed"

@@ -108,7 +108,7 @@ def test_each_error_has_a_category_a_code_and_a_plain_title(error: type[DomainEr
     assert not error.title.endswith((".", "?", "!"))
     assert not error.title.startswith(("Whose", "What", "Who ", "Nobody", "Not like", "There is no", "It "))
     assert len(error.title) <= 60
-    assert error.default_detail().endswith(".")
+    assert error.default_detail()[0].isupper()
 
 
 def test_codes_and_titles_are_unique() -> None:

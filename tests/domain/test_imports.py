@@ -28,7 +28,7 @@ def test_a_customer_is_identified_by_file_then_metadata(
 
 
 def one(number: int, *, runs: bool) -> UnclaimedSubscriber:
-    return UnclaimedSubscriber(id=f"rdr_{number}", placeholder=f"unclaimed:cus_{number}", runs=runs)
+    return UnclaimedSubscriber(id=f"rdr_{number}", runs=runs)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ LIST = """\
 
 ```text
 """
-FETCHED = {
+FETCHED: dict[str, str] = {
     events.RefetchKind.SUBSCRIPTION: "the subscription, its invoices and their payments",
     events.RefetchKind.PAYMENT: "the payment, its refunds, disputes and fraud warnings",
     events.RefetchKind.INVOICE: "the invoice, then its subscription",
