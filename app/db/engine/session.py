@@ -77,10 +77,19 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     if not isinstance(context.original_exception, Exception):
         return None
     cause = context.original_exception.__cause__ or context.original_exception
-    context.is_disconnect = context.is_disconnect or isinstance(cause, CONNECTION_LOST)
+    context.is_disconnect = context.is_disconnect or isinstance(cause, CONNECTION_LOST) or _is_closed(context)
     if context.is_disconnect and not context.is_pre_ping:
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
+
+
+def _is_closed(context: ExceptionContext) -> bool:
+    """Return whether the connection is closed: asyncpg then fails with any error, even an AttributeError."""
+    connection = context.connection
+    if connection is None or connection.closed or connection.invalidated:
+        return False
+    driver = connection.connection.driver_connection
+    return driver is not None and driver.is_closed()
 
 
 def is_unreachable(error: BaseException) -> bool:
