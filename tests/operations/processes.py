@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import httpx2
 
+from tests.support.commands import run_command
 from tests.support.timeouts import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,11 @@ def run(
         timeout=TIMEOUT,
         check=False,
     )
+
+
+def run_newsstand(words: Sequence[str], settings: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a command of ``newsstand`` to its end."""
+    return run_command(words, environment(settings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.operations.processes import run
+from tests.operations.processes import run_newsstand
 
 
 def newsstand(database: str, *arguments: str) -> tuple[int, str, str]:
-    done = run(["-m", "app", "issues", *arguments], {"NEWSSTAND_DATABASE_URL": database})
+    done = run_newsstand(["issues", *arguments], {"NEWSSTAND_DATABASE_URL": database})
     return done.returncode, done.stdout, done.stderr
 
 

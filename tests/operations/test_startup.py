@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.settings import SANDBOX_WEBHOOK_SECRET
-from tests.operations.processes import ROOT, run
+from tests.operations.processes import ROOT, run_newsstand
 
 WRONG, BAD_SETTINGS = 1, 2
 LIVE_KEY = "sk_live_51madeup"
@@ -79,7 +79,7 @@ GOOD = ROOT / "catalogue.toml"
 def test_an_invalid_setting_is_named_without_its_value_at_startup(
     command: tuple[str, ...], settings: Mapping[str, str], named: str, tmp_path: Path
 ) -> None:
-    refused = run(["-m", "app", *command], {"NEWSSTAND_DATA_DIR": str(tmp_path), **settings})
+    refused = run_newsstand(command, {"NEWSSTAND_DATA_DIR": str(tmp_path), **settings})
 
     assert refused.returncode == BAD_SETTINGS, refused.stderr
     assert f"{named}: " in refused.stderr
@@ -95,7 +95,7 @@ def test_an_invalid_catalogue_key_is_named_at_startup(command: str, tmp_path: Pa
     bad, data = tmp_path / "catalogue.toml", tmp_path / "var"
     bad.write_text(GOOD.read_text().replace('interval = "year"', 'interval = "fortnight"'))
 
-    refused = run(["-m", "app", command], {"NEWSSTAND_DATA_DIR": str(data), "NEWSSTAND_CATALOGUE": str(bad)})
+    refused = run_newsstand([command], {"NEWSSTAND_DATA_DIR": str(data), "NEWSSTAND_CATALOGUE": str(bad)})
 
     assert refused.returncode == BAD_SETTINGS, refused.stderr
     assert "plans.annual.interval: " in refused.stderr
@@ -105,7 +105,7 @@ def test_an_invalid_catalogue_key_is_named_at_startup(command: str, tmp_path: Pa
 
 @pytest.mark.parametrize("command", ["keys list", "migrate"])
 def test_a_command_without_its_database_prints_one_line(command: str) -> None:
-    refused = run(["-m", "app", *command.split()], {"NEWSSTAND_DATABASE_URL": "postgresql://us:secret@127.0.0.1:9/x"})
+    refused = run_newsstand(command.split(), {"NEWSSTAND_DATABASE_URL": "postgresql://us:secret@127.0.0.1:9/x"})
 
     assert (refused.returncode, refused.stdout) == (WRONG, "")
     assert refused.stderr.count("\n") == 1
@@ -119,7 +119,7 @@ async def test_a_command_with_an_empty_database_names_the_migrate_command(databa
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()
 
-    refused = await asyncio.to_thread(run, ["-m", "app", "events", "list"], {"NEWSSTAND_DATABASE_URL": database})
+    refused = await asyncio.to_thread(run_newsstand, ["events", "list"], {"NEWSSTAND_DATABASE_URL": database})
 
     assert (refused.returncode, refused.stdout) == (WRONG, "")
     assert refused.stderr == "The database lacks tables of this release. Run newsstand migrate.\n"

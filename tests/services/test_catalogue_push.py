@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from app.gateway import prices as at_stripe
 from app.gateway.client import Gateway
 from app.services import catalogue_push
 from app.services.catalogue import load
+from tests.support.commands import run_command
 from tests.support.sandbox import Sandbox
-from tests.support.timeouts import TIMEOUT
 
 FILE = Path(__file__).parents[2] / "catalogue.toml"
 CATALOGUE = load(FILE)
@@ -177,8 +176,7 @@ def newsstand(sandbox: Sandbox, key: str) -> Newsstand:
             "NEWSSTAND_CATALOGUE": str(file),
             **settings,
         }
-        call = [sys.executable, "-m", "app", "catalogue", *command.split()]
-        return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        return run_command(["catalogue", *command.split()], environment)
 
     return run
 

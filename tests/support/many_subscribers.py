@@ -1,8 +1,6 @@
 """Create many subscribers at Stripe and in the database, and run workers to sync them."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +8,8 @@ from typing import Any
 import asyncpg
 
 from app.settings import Settings
-from tests.support.processes import ROOT, environment
+from tests.support.commands import Command
+from tests.support.processes import environment
 from tests.support.shop import Shop
 
 CONCURRENCY = 8
@@ -73,11 +72,10 @@ async def rate_limit_counts(shop: Shop) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings) -> AsyncIterator["subprocess.Popen[bytes]"]:
+async def worker_process(settings: Settings) -> AsyncIterator[Command]:
     """Run ``newsstand worker`` in its own process."""
-    process = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environment(settings))
+    process = Command(["worker"], environment(settings))
     try:
         yield process
     finally:
         process.kill()
-        process.wait()

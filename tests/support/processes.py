@@ -3,18 +3,14 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import httpx2
 from pydantic import SecretStr
 
 from app.settings import PREFIX, Settings
+from tests.support.commands import Command
 from tests.support.timeouts import TIMEOUT
-
-ROOT = Path(__file__).parents[2]
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -40,17 +36,14 @@ class Service:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._environment, self._url = environment(settings), url
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Command | None = None
 
     async def start(self) -> None:
         """Start the service, and wait until it is ready."""
-        port = self._url.rpartition(":")[2]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--port", port], cwd=ROOT, env=self._environment
-        )
+        self._process = Command(["serve", "--port", self._url.rpartition(":")[2]], self._environment)
         async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient() as http:
             while True:
-                assert self._process.poll() is None, "the service exited unexpectedly"
+                assert self._process.is_running(), self._process.output()[1]
                 try:
                     if (await http.get(f"{self._url}/readyz")).status_code == 200:
                         return
@@ -61,5 +54,4 @@ class Service:
         """Kill the service with SIGKILL."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
             self._process = None

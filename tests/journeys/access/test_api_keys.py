@@ -1,8 +1,6 @@
 """``newsstand keys`` rotates, lists and revokes signing keys while the service runs."""
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,25 +8,20 @@ import httpx2
 import jwt
 from newsstand_edge import Edge
 
-from tests.support.processes import ROOT, environment
+from tests.support.commands import run_command
+from tests.support.processes import environment
 from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
 from tests.support.timeouts import TIMEOUT
-
-# Several commands run in one process, because starting a process is slow.
-RUN = "import json, sys; from app.cli.api_keys import cli; [cli(c, standalone_mode=False) for c in json.loads(sys.argv[1])]"
 
 
 async def commands(shop: Shop, *each: Sequence[str]) -> list[str]:
     """Run commands of `newsstand keys` one after the other, and return the lines of their output."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", RUN, json.dumps(each)),
-        cwd=ROOT,
-        env=environment(shop.settings),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 0
-    return said.decode().splitlines()
+    lines = []
+    for words in each:
+        done = await asyncio.to_thread(run_command, ["keys", *words], environment(shop.settings))
+        assert done.returncode == 0, done.stderr
+        lines += done.stdout.splitlines()
+    return lines
 
 
 def key_states(listed: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,10 @@
 """Reconciliation finds, reports and repairs what differs from Stripe, and changes nothing else."""
 
-import subprocess
-import sys
 from typing import Any
 
 from app.services.reconciliation import Report
 from tests.journeys.webhooks.test_inbox import newsstand
-from tests.operations.processes import ROOT
+from tests.support.commands import Command
 from tests.support.crashes import wait_until_hit
 from tests.support.processes import environment
 from tests.support.reconciliation import reconcile
@@ -125,12 +123,10 @@ async def test_a_killed_reconciliation_resumes_where_it_stopped(shop: Shop) -> N
     await shop.subscribe(ada)
     await shop.execute("UPDATE subscriptions SET status = 'past_due'")
     fault = await shop.add_fault(method="GET", path="/v1/refunds", when="before", action="hold", times=100)
-    command = [sys.executable, "-m", "app", "reconcile", "--json"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(shop.settings), stdout=subprocess.DEVNULL)
+    process = Command(["reconcile", "--json"], environment(shop.settings))
     await wait_until_hit(shop, fault)
     at_once, _, why = await newsstand(shop.settings, "reconcile", "--json")
     process.kill()
-    process.wait()
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.wait_until("SELECT NOT EXISTS (SELECT FROM leases WHERE key = 'reconcile' AND until > now())")
     await shop.stripe.delete("/_sandbox/requests")

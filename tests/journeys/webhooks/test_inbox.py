@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.settings import Settings
-from tests.operations.processes import run
+from tests.operations.processes import run_newsstand
 from tests.support.processes import environment
 from tests.support.shop import Person, Shop
 
@@ -20,7 +20,7 @@ def admin_of(shop: Shop) -> Person:
 async def newsstand(settings: Settings, *words: str) -> tuple[int, str, str]:
     """Run a command, and return its exit status and output."""
     wanted = {name: value for name, value in environment(settings).items() if name.startswith("NEWSSTAND_")}
-    done = await asyncio.to_thread(run, ["-m", "app", *words], wanted)
+    done = await asyncio.to_thread(run_newsstand, words, wanted)
     return done.returncode, done.stdout, done.stderr
 
 
