@@ -27,7 +27,6 @@ SHORTEST_SECRET = 32  # characters
 LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid for that long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
 CONSOLE = "/console"  # path of the console
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _seconds(value: object) -> object:

@@ -92,8 +92,8 @@ async def test_a_plain_route_is_logged_by_its_pattern_and_an_unknown_path_by_non
         await client.get("/v1/readers/readers/plain")
         await client.get("/v1/nowhere/4242")
     assert [(line["route"], line["status"], line["caller"]) for line in lines] == [
-        ("/v1/readers/{sub}/plain", 200, "nobody"),
-        ("unmatched", 404, "nobody"),
+        ("/v1/readers/{sub}/plain", 200, "anonymous"),
+        ("unmatched", 404, "anonymous"),
     ]
 
 
