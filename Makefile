@@ -39,7 +39,7 @@ $(TYPESCRIPT): $(JS)/package-lock.json $(STAMP)
 demo: setup ## start the whole shop: database, local Stripe, sign-in, service, worker, magazine site
 	@$(BIN)/python -m demo
 
-tour: setup ## walk the main path by itself: subscribe, read, refund, read no more
+tour: setup ## run the main journey automatically: subscribe, read, refund, lose access
 	@$(BIN)/python -m demo.tour
 
 packages: ## install the Debian packages that the tests use: Chromium, nginx, Caddy, PostgreSQL 15
@@ -91,7 +91,7 @@ lock: ## recompile the locks after pyproject.toml changed
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q --all-extras pyproject.toml requirements/build.in -o requirements/dev.lock
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q requirements/bootstrap.in -o requirements/bootstrap.lock
 
-types: setup $(TYPESCRIPT) ## write the API's TypeScript types anew, after the OpenAPI document changed
+types: setup $(TYPESCRIPT) ## regenerate the API's TypeScript types, after the OpenAPI document changed
 	@cd $(JS) && $(NPM) run --silent types
 
 clean: ## remove what setup, demo and tests made

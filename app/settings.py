@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     events_kept: Duration = timedelta(days=30)
     """Retention period of events that were applied or ignored, from their receipt."""
     reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)
-    """Time of the nightly reconciliation with Stripe, in the publisher's time zone; `never` to run it only by hand."""
+    """Time of the nightly reconciliation with Stripe, in the publisher's time zone; `never` to run it only manually."""
     claim_by_email: bool = True
     """Whether a reader with a verified email address receives the subscription that was imported for it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

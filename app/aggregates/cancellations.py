@@ -1,5 +1,5 @@
 """
-The end of a subscription on our side, in the transaction of whatever ended it.
+The end of a subscription on our side, in the transaction that ends it.
 
 Several use cases end a subscription: a cancellation, a refund, a duplicate, a lost dispute. All of them call :func:`end`.
 Stripe also ends subscriptions, by itself or in its Dashboard; :func:`follow` handles those. What is left to do at Stripe is

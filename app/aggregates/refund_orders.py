@@ -1,7 +1,7 @@
 """
 Refunds that the service orders by policy: of a duplicate, of a payment after the end, after a fraud warning.
 
-A refund is ordered in the transaction of whatever made it necessary, and a worker pays it like any other.
+A refund is ordered in the transaction that makes it necessary, and a worker pays it like any other.
 """
 
 from collections.abc import Collection
@@ -27,7 +27,7 @@ async def refund(
     amount: int | None = None,
 ) -> Refund | None:
     """
-    Order the refund of what is left of a payment. The caller holds the subscriber's lock.
+    Order the refund of a payment's refundable amount. The caller holds the subscriber's lock.
 
     A repeated call orders nothing more, because nothing is left; with ``amount`` the caller must not repeat it. A request
     that awaits approval is withdrawn if both would exceed the payment, because this refund is owed.

@@ -85,7 +85,7 @@ async def _record_failure(session: Session, rules: Rules, refund: Refund, state:
     """
     Record that a confirmed refund failed: the reader's bank returned the money. Staff see it and can refund again.
 
-    Access stays ended, as the reader was told, unless the policy restores it.
+    Access stays ended, unless the policy restores it.
     """
     log.error("refund_failed_later", refund=refund.id, reason=state.failure_reason)
     policy = policy_at(rules.catalogue.disputes, refund.created_at).failed_refund

@@ -143,7 +143,7 @@ async def _lock_owner(session: Session, fetched: StripeSubscriptionState) -> Sub
     Lock and return the subscriber of a subscription that is new to us: of its customer, or the one its metadata names.
 
     A subscription that staff created at Stripe with a new customer is adopted if its metadata names a subscriber without a
-    customer. An email address does not prove who somebody is, so it is not used.
+    customer. An email address does not prove a person's identity, so it is not used.
 
     :raises UnknownCustomer: there is none.
     """
@@ -169,7 +169,7 @@ async def _report_foreign(
     owner = await subscribers.by_customer(session, fetched.customer_id)
     found = dict(anomalies_of_items(fetched, rules.catalogue))
     if isinstance(refusal, UnknownCustomer):
-        found[UNKNOWN_CUSTOMER] = f"{refusal}; it gives access to nobody"
+        found[UNKNOWN_CUSTOMER] = f"{refusal}. The subscription gives no access."
     if fetched.status not in OVER:
         await anomalies.report(session, fetched.id, found, subscriber_id=owner.id if owner else None)
     else:

@@ -117,7 +117,7 @@ def unexpected(error: Exception) -> Response:
     """
     Log an unexpected error, and return a problem document that reveals nothing of it.
 
-    A lost connection to the database is not a bug: the caller is told to try again.
+    A lost connection to the database is not a bug: the response says to try again.
     """
     if is_unreachable(error):
         log.warning("database_unavailable", error=type(error).__name__)

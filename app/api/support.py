@@ -84,7 +84,7 @@ class ReaderSubscriptionOut(ApiModel):
     ended_by: str | None = Field(examples=["guarantee"])
     standing: str = Field(
         description="What the status means, for staff. The documentation lists all of them.",
-        examples=["Ended by us; Stripe is being told, until it has cancelled."],
+        examples=["Renews at the end of its period."],
     )
     terms: list[PaidTermOut]
 

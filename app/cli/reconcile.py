@@ -23,7 +23,7 @@ def reconcile(
 
     First, events that Stripe could not deliver are stored; with --since, all missing events since then. Then Stripe's
     lists are read, 100 objects a call. Each difference is printed, and workers fetch the object again as if a webhook had
-    arrived. This runs automatically every night; run it by hand after an outage (see the runbook).
+    arrived. This runs automatically every night; run it manually after an outage (see the runbook).
 
     You can stop it at any time; the next run continues. If nothing differs, it changes nothing.
 

@@ -55,7 +55,7 @@ def table_of(model: type[Base]) -> Table:
 
 
 class Due:
-    """A row that may ask for work. ``due_at`` NULL: nothing to do. Times are the database's."""
+    """A row that may need work. ``due_at`` NULL: nothing to do. Times are the database's."""
 
     work_key: Mapped[str]  # one worker at a time for each key
     due_at: Mapped[datetime | None]
@@ -64,7 +64,7 @@ class Due:
 
 
 class Lease(Base):
-    """Who works on a key, until when. Saves work twice done; correctness comes from versions."""
+    """Which worker holds a key, and until when. Leases avoid duplicate work; correctness comes from versions."""
 
     __tablename__ = "leases"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -73,15 +73,15 @@ class Lease(Base):
 
 
 class Bucket(Base):
-    """Calls to Stripe that may be made now: one bucket for each endpoint and one for all, shared by all processes.
+    """The rate limits for calls to Stripe: one bucket for each endpoint and one for all, shared by all processes.
 
-    Not worth a disk's time: after a crash it is full again, and that is true by then.
+    The table is unlogged: after a crash the buckets are full, as they would be by then.
     """
 
     __tablename__ = "buckets"
     name: Mapped[str] = mapped_column(primary_key=True)
-    tokens: Mapped[float] = mapped_column(Double)  # there were so many
-    at: Mapped[datetime]  # at this time; in the future while Stripe told us to wait
+    tokens: Mapped[float] = mapped_column(Double)  # at the time ``at``
+    at: Mapped[datetime]  # in the future if Stripe requested a pause
     __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
@@ -108,7 +108,7 @@ for _found_by in (Subscriber.email, Subscriber.name):  # by their beginning, in 
 
 
 class Intent(Base):
-    """A POST that Stripe is about to get: its key and parameters are stored before the call, and repeated with it."""
+    """A POST to Stripe. Its key and parameters are stored before the call, and reused when it is repeated."""
 
     __tablename__ = "intents"
     key: Mapped[str] = mapped_column(primary_key=True)  # <row>:<action>:<attempt>
@@ -148,7 +148,7 @@ class Checkout(Base):
 
 
 class Subscription(Base, Due):
-    """Our copy of a subscription at Stripe. ``version`` fences every save; ``due_at`` orders what its end asks for there."""
+    """Our copy of a subscription. ``version`` fences every save; ``due_at`` is set if its cancellation must be completed."""
 
     __tablename__ = "subscriptions"
     id: Mapped[str] = mapped_column(primary_key=True)  # scr_…
@@ -158,22 +158,22 @@ class Subscription(Base, Due):
     plan: Mapped[str]
     print_edition: Mapped[bool]
     status: Mapped[str]  # Stripe's word
-    price_amount: Mapped[int]  # what the next term costs, before tax and discounts
+    price_amount: Mapped[int]  # price of the next term, before tax and discounts
     currency: Mapped[str]
     created_at: Mapped[datetime]
     current_period_start: Mapped[datetime | None]
     current_period_end: Mapped[datetime | None]
-    cancel_at: Mapped[datetime | None]  # scheduled to end, whichever form Stripe holds it in
+    cancel_at: Mapped[datetime | None]  # the scheduled end, in any of Stripe's forms
     canceled_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None]  # Stripe's cancellation_details.reason
-    ended_by: Mapped[str | None]  # our order to end it: cancel_now, or a refund's basis
-    ended_here_at: Mapped[datetime | None]  # when that order took access away
+    ended_by: Mapped[str | None]  # why we ended it: cancel_now, or a refund's basis
+    ended_here_at: Mapped[datetime | None]  # when we ended access
     trial_end: Mapped[datetime | None]
-    collection_paused: Mapped[str | None]  # what Stripe does with invoices meanwhile: void, keep_as_draft, …
-    closed_at: Mapped[datetime | None]  # when all was done at Stripe that its end asks for
-    pay_url: Mapped[str | None]  # Stripe's page of what is open of it
-    came_from: Mapped[str | None]  # the state before, if nothing leads from there to this one
+    collection_paused: Mapped[str | None]  # what Stripe does with its invoices: void, keep_as_draft, …
+    closed_at: Mapped[datetime | None]  # when its cancellation was completed at Stripe
+    pay_url: Mapped[str | None]  # Stripe's payment page of the open invoice
+    came_from: Mapped[str | None]  # the previous status, if the transition from it is impossible
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order
@@ -181,16 +181,16 @@ class Subscription(Base, Due):
 
 
 class Anomaly(Base):
-    """What is out of order and staff have to look at: kept with the reason, once for each object and kind."""
+    """A state at Stripe that staff must check, with the reason: one row for each object and code."""
 
     __tablename__ = "anomalies"
     id: Mapped[str] = mapped_column(primary_key=True)  # ano_…
-    object_id: Mapped[str]  # Stripe's: a subscription, a customer
+    object_id: Mapped[str]  # of a Stripe subscription or customer
     code: Mapped[str]
     reason: Mapped[str]
     subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())  # first
-    gone_at: Mapped[datetime | None]  # in order again
+    gone_at: Mapped[datetime | None]  # when it was resolved
     __table_args__ = (
         Index("anomalies_object_id_code_idx", "object_id", "code", unique=True),
         Index("anomalies_open_idx", "id", postgresql_where=text("gone_at IS NULL")),
@@ -198,7 +198,7 @@ class Anomaly(Base):
 
 
 class Term(Base):
-    """One paid period, owing issues. Opened by one paid invoice."""
+    """One paid period, which owes issues. A paid invoice opens it."""
 
     __tablename__ = "terms"
     invoice_id: Mapped[str] = mapped_column(primary_key=True)  # in_…
@@ -209,9 +209,9 @@ class Term(Base):
     ends_at: Mapped[datetime]
     issues_owed: Mapped[int]
     refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
-    suspended_as: Mapped[str | None]  # not granted for the time being: dispute_open
-    restored_as: Mapped[str | None]  # granted all the same, by policy: refund_failed
-    # The issue that ends it, as of when its grants were derived. NULL: beyond the calendar; 0: nothing is owed any more.
+    suspended_as: Mapped[str | None]  # why it is suspended: dispute_open
+    restored_as: Mapped[str | None]  # why the policy restored it: refund_failed
+    # The issue that ends it, as of when its grants were derived. NULL: after the calendar; 0: nothing is owed anymore.
     last_issue: Mapped[int | None] = mapped_column(index=True)
 
 
@@ -236,7 +236,7 @@ class Issue(Base):
 
 
 class CalendarEdition(Base):
-    """One row: which edition of the calendar holds. A change writes a new token, so that a process knows its own copy."""
+    """One row: the version of the calendar. Each change writes a new token, so that processes notice an outdated copy."""
 
     __tablename__ = "calendar_edition"
     id: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
@@ -245,7 +245,7 @@ class CalendarEdition(Base):
 
 
 class IssueAdjustment(Base):
-    """Issues that a term owes beyond (or, below zero, short of) what was bought. Appended to, and never changed."""
+    """A change of the number of issues that a term owes: positive or negative. Append-only."""
 
     __tablename__ = "issue_adjustments"
     id: Mapped[str] = mapped_column(primary_key=True)  # adj_…
@@ -261,12 +261,12 @@ class IssueAdjustment(Base):
 
 
 class CalendarWork(Base, Due):
-    """What a change of the calendar leaves to do: the change itself (``cal_…``), then each subscription it touches."""
+    """Work after a change of the calendar: the change itself (``cal_…``), then each subscription that it affects."""
 
     __tablename__ = "calendar_work"
     id: Mapped[str] = mapped_column(primary_key=True)  # cal_…, or a subscription's scr_…
-    told: Mapped[int] = mapped_column(server_default="1")  # rises when it is to be looked at again
-    change: Mapped[JSON | None]  # which terms it touches; see app.domain.issues.Change
+    told: Mapped[int] = mapped_column(server_default="1")  # rises when the work must be repeated
+    change: Mapped[JSON | None]  # the affected terms; see app.domain.calendar_changes.AffectedTerms
     __table_args__ = (
         Index("calendar_work_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("calendar_work_work_key_idx", "work_key"),
@@ -290,11 +290,11 @@ class Payment(Base):
 
 
 class Refund(Base, Due):
-    """One action on one payment, with its intents' keys. ``due_at`` is set while it is unfinished."""
+    """A refund of one payment, with the keys of its intents. ``due_at`` is set while it is unfinished."""
 
     __tablename__ = "refunds"
     id: Mapped[str] = mapped_column(primary_key=True)  # rfd_…
-    act_id: Mapped[str | None]  # the first of those that were asked for in one go; NULL: it is alone
+    act_id: Mapped[str | None]  # the first of the refunds that were requested together; NULL: there is only one
     payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
     subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
     basis: Mapped[str]
@@ -308,12 +308,12 @@ class Refund(Base, Due):
     stripe_refund_id: Mapped[str | None] = mapped_column(unique=True)
     credit_note_id: Mapped[str | None]
     failure_reason: Mapped[str | None]
-    attention: Mapped[str | None]  # what a person has to look at
+    attention: Mapped[str | None]  # what staff must check
     decided_by: Mapped[str | None]  # who approved or rejected it
     decided_at: Mapped[datetime | None]  # policy time
     created_at: Mapped[datetime]  # policy time
-    made_at: Mapped[datetime | None]  # when Stripe made it; NULL: not yet, or it was not kept
-    recorded_at: Mapped[datetime | None]  # when its consequences were committed; policy time
+    made_at: Mapped[datetime | None]  # when Stripe created it; NULL: not yet, or unknown
+    recorded_at: Mapped[datetime | None]  # when its result was recorded; policy time
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),
@@ -330,12 +330,12 @@ class Dispute(Base):
     """
     Our copy of a dispute at Stripe, fenced by the version of its payment.
 
-    One of a payment that is none of ours is kept too, without a subscriber: staff are shown it, and nothing follows.
+    A dispute of a payment that is not ours is stored without a subscriber. Staff see it, and it has no effect.
     """
 
     __tablename__ = "disputes"
     id: Mapped[str] = mapped_column(primary_key=True)  # dp_…, du_…
-    payment_id: Mapped[str | None] = mapped_column(index=True)  # no foreign key: it may be none of ours
+    payment_id: Mapped[str | None] = mapped_column(index=True)  # no foreign key: the payment may not be ours
     charge_id: Mapped[str]
     subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
     status: Mapped[str]  # Stripe's word
@@ -346,8 +346,8 @@ class Dispute(Base):
     is_charge_refundable: Mapped[bool]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]  # policy time; NULL while it is undecided
-    lost_at: Mapped[datetime | None]  # when a loss had its consequences; policy time
-    concern: Mapped[str | None]  # why staff have to look at it
+    lost_at: Mapped[datetime | None]  # when the loss was applied to access; policy time
+    concern: Mapped[str | None]  # why staff must review it
     __table_args__ = (
         Index("disputes_open_idx", "due_by", "id", postgresql_where=text("closed_at IS NULL")),
         Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),
@@ -355,7 +355,7 @@ class Dispute(Base):
 
 
 class FraudWarning(Base):
-    """An early warning of fraud, and what was done about it by policy, once."""
+    """An early fraud warning, and the action that the policy took."""
 
     __tablename__ = "fraud_warnings"
     id: Mapped[str] = mapped_column(primary_key=True)  # issfr_…
@@ -364,7 +364,7 @@ class FraudWarning(Base):
     actionable: Mapped[bool]
     fraud_type: Mapped[str]
     created_at: Mapped[datetime]
-    acted_as: Mapped[str | None]  # refunded, kept, not_refundable; NULL: it never asked for anything
+    acted_as: Mapped[str | None]  # refunded, kept, not_refundable; NULL: it was never actionable
     acted_at: Mapped[datetime | None]
     __table_args__ = (
         Index(
@@ -376,7 +376,7 @@ class FraudWarning(Base):
 
 
 class Dismissal(Base):
-    """Something that staff were shown, and somebody has seen to."""
+    """An item that needed attention, and was dismissed by staff."""
 
     __tablename__ = "dismissals"
     object_id: Mapped[str] = mapped_column(primary_key=True)
@@ -386,7 +386,7 @@ class Dismissal(Base):
 
 
 class Grant(Base):
-    """One source of entitlements. ``features``: name to spells ``[from, until, reason]``, in epoch seconds."""
+    """One source of entitlements. ``features``: name to periods ``[from, until, reason]``, in epoch seconds."""
 
     __tablename__ = "grants"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -397,13 +397,13 @@ class Grant(Base):
 
 
 class Comp(Base):
-    """Access that nobody pays for. Its grant is in the table of grants for as long as it was not taken back."""
+    """Complimentary access. Its grant is in the table of grants until it is revoked."""
 
     __tablename__ = "comps"
     id: Mapped[str] = mapped_column(primary_key=True)  # cmp_…
     subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
     plan: Mapped[str]
-    issues: Mapped[int | None]  # given for so many
+    issues: Mapped[int | None]  # the number of issues, if it was given for issues
     starts_at: Mapped[datetime]  # policy time
     until: Mapped[datetime]
     reason: Mapped[str]
@@ -413,7 +413,7 @@ class Comp(Base):
 
 
 class Entitlement(Base):
-    """The union of a subscriber's grants, written when one changed, read by every check: by ``sub``."""
+    """The union of a subscriber's grants, by ``sub``. Written when a grant changes, and read by every check."""
 
     __tablename__ = "entitlements"
     sub: Mapped[str] = mapped_column(primary_key=True)
@@ -423,17 +423,17 @@ class Entitlement(Base):
 
 
 class Revocation(Base):
-    """Access that shrank, in the order in which it did: the ids are given out one transaction at a time."""
+    """Revocations in the order of their commits: only one transaction at a time assigns IDs."""
 
     __tablename__ = "revocations"
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     sub: Mapped[str]
-    version: Mapped[int]  # of the entitlement, from then on
+    version: Mapped[int]  # of the entitlement, since the revocation
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
 
 
 class SigningKey(Base):
-    """A key that signs entitlement tokens. Its secret half is encrypted with what the settings hold."""
+    """A key that signs entitlement tokens. The private key is encrypted with a secret from the settings."""
 
     __tablename__ = "signing_keys"
     id: Mapped[str] = mapped_column(primary_key=True)  # the kid
@@ -446,7 +446,7 @@ class SigningKey(Base):
 
 
 class Event(Base, Due):
-    """The inbox: each verified event once, kept with what became of it."""
+    """The inbox: each verified event once, with its state."""
 
     __tablename__ = "events"
     id: Mapped[str] = mapped_column(primary_key=True)  # evt_…; knk_… for a refetch of our own
@@ -454,7 +454,7 @@ class Event(Base, Due):
     api_version: Mapped[str | None]
     livemode: Mapped[bool | None]
     object_id: Mapped[str | None]
-    created_at: Mapped[datetime | None]  # Stripe's, whole seconds: tells nothing of the order
+    created_at: Mapped[datetime | None]  # Stripe's, in whole seconds: doesn't determine the order
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     applied_at: Mapped[datetime | None]
     state: Mapped[str]  # received, applied, failed, dead, ignored
@@ -462,7 +462,7 @@ class Event(Base, Due):
     payload: Mapped[str]
     __table_args__ = (
         Index("events_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-        Index("events_key_idx", "work_key"),  # for workers, and for whoever looks what became of an object's events
+        Index("events_key_idx", "work_key"),  # for workers, and to find an object's events
         Index("events_received_at_idx", "received_at"),
         Index("events_object_id_idx", "object_id", postgresql_where=text("object_id IS NOT NULL")),
         Index("events_unapplied_idx", "work_key", postgresql_where=text("state IN ('failed', 'dead')")),
@@ -471,17 +471,17 @@ class Event(Base, Due):
 
 
 class Sweep(Base, Due):
-    """A comparison of our books with Stripe's lists, and how far it came. ``due_at``: it is to begin by itself."""
+    """A reconciliation or an import, and its progress. ``due_at`` is set if it is scheduled."""
 
     __tablename__ = "sweeps"
     id: Mapped[str] = mapped_column(primary_key=True)  # swp_…
     kind: Mapped[str]  # reconcile, import
-    by: Mapped[str]  # schedule, or whoever typed the command
+    by: Mapped[str]  # schedule, or the user who ran the command
     dry_run: Mapped[bool]
     since: Mapped[datetime | None]  # policy time
     phase: Mapped[str]
-    cursor: Mapped[JSON]  # where the phase goes on
-    counts: Mapped[JSON]  # what was looked at
+    cursor: Mapped[JSON]  # where the phase continues
+    counts: Mapped[JSON]  # the number of compared objects
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
     __table_args__ = (
@@ -496,19 +496,19 @@ class Sweep(Base, Due):
 
 
 class Difference(Base):
-    """In what a sweep found our books to differ from Stripe's."""
+    """A difference from Stripe that a sweep found."""
 
     __tablename__ = "differences"
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id"))
     object_id: Mapped[str]
     words: Mapped[str]
-    key: Mapped[str | None]  # what is looked at to mend it; NULL: a person has to look
+    key: Mapped[str | None]  # the refetch that resolves it; NULL: staff must check it
     __table_args__ = (Index("differences_sweep_id_object_id_idx", "sweep_id", "object_id"),)
 
 
 class AuditEntry(Base):
-    """Who did what, when, why, with what before and after. Rows hold ids, never names; nothing may change them."""
+    """The audit log: who did what, when and why, with the state before and after. Only IDs, no names. Append-only."""
 
     __tablename__ = "audit_log"
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -524,7 +524,7 @@ class AuditEntry(Base):
 
 
 class AuditNote(Base):
-    """What a person gave as their reason in words of their own: beside the chain, so that it can be erased."""
+    """The free text of a reason, stored outside the chain so that it can be erased."""
 
     __tablename__ = "audit_notes"
     audit_id: Mapped[int] = mapped_column(ForeignKey("audit_log.id"), primary_key=True, autoincrement=False)
@@ -532,7 +532,7 @@ class AuditNote(Base):
 
 
 class AuditUnsealed(Base, Due):
-    """An entry that waits for its seal. A trigger puts it here with the entry, whoever writes that."""
+    """An entry that waits for its seal. A trigger inserts it together with the entry."""
 
     __tablename__ = "audit_unsealed"
     id: Mapped[str] = mapped_column(primary_key=True)  # the entry's
@@ -540,13 +540,13 @@ class AuditUnsealed(Base, Due):
 
 
 class AuditSeal(Base):
-    """The chain: one seal for each entry, in the order of sealing. Nothing may change them; see app.domain.audit."""
+    """The chain: one seal for each entry, in the order of sealing. Append-only; see app.domain.audit."""
 
     __tablename__ = "audit_seals"
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     audit_id: Mapped[int] = mapped_column(unique=True)
     hash: Mapped[str]
-    previous: Mapped[str] = mapped_column(unique=True)  # no two follow on one
+    previous: Mapped[str] = mapped_column(unique=True)  # no two seals have the same predecessor
 
 
 class Figures(Base, Due):
@@ -554,14 +554,14 @@ class Figures(Base, Due):
 
     __tablename__ = "figures"
     id: Mapped[str] = mapped_column(primary_key=True)
-    content: Mapped[JSON | None]  # NULL until they were counted for the first time
+    content: Mapped[JSON | None]  # NULL until they are counted for the first time
     taken_at: Mapped[datetime | None]
     took: Mapped[float] = mapped_column(server_default="0")  # seconds
     __table_args__ = (Index("figures_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
 class SignOut(Base):
-    """When one of the staff signed out of the console last: sessions of theirs that began before count no more."""
+    """The last time a staff member signed out of the console. Their earlier sessions are invalid."""
 
     __tablename__ = "sign_outs"
     sub: Mapped[str] = mapped_column(primary_key=True)
@@ -569,7 +569,7 @@ class SignOut(Base):
 
 
 class ApiKey(Base):
-    """A server's key, kept as the hash of 256 random bits. Shown once, when it is made."""
+    """An API key, stored as the hash of 256 random bits. It is shown only once, when it is created."""
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(primary_key=True)  # key_…
@@ -581,15 +581,15 @@ class ApiKey(Base):
 
 
 class IdempotentRequest(Base):
-    """A request that moves money, by caller, route and key, with the object it made and the first answer."""
+    """A request that moves money, by caller, route and key, with the ID of its object and the first response."""
 
     __tablename__ = "idempotent_requests"
     caller: Mapped[str] = mapped_column(primary_key=True)
     route: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     body_hash: Mapped[str]
-    object_id: Mapped[str]  # chosen before the work, so that whoever takes over does the same work
-    running_until: Mapped[datetime | None]  # NULL once answered
+    object_id: Mapped[str]  # chosen before the work, so that a takeover continues the same work
+    running_until: Mapped[datetime | None]  # NULL after the response
     status: Mapped[int | None]
     answer: Mapped[JSON | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

@@ -1,7 +1,7 @@
 """
 The line to Stripe: the official SDK over aiohttp, and what its failures mean to us.
 
-Each noun's calls stand in a file of their own beside this one. Every POST carries an idempotency key, stored before
+The calls for each noun are in a separate file of this package. Every POST has an idempotency key, stored before
 it (an intent's); a repeat of the key gets the first answer. The SDK's own retries repeat the same key as well.
 """
 
@@ -110,7 +110,7 @@ class Gateway:
         """
         GET something, in the shape of the SDK's types and without building its objects, which costs more than the call.
 
-        What comes is plain JSON whose members can be read as attributes. Raises as :meth:`call` does.
+        The result is plain JSON with its members as attributes. Raises as :meth:`call` does.
         """
         answer: StripeResponse = await self.call(self.sdk.raw_request_async("get", path, **parameters))
         return json.loads(answer.body, object_hook=Plain)

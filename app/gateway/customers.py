@@ -14,9 +14,9 @@ from app.gateway.translate import OUR_SUBSCRIBER
 
 async def fetch(gateway: Gateway, customer_id: str) -> StripeCustomerState:
     """
-    Look at a customer.
+    Fetch a customer.
 
-    :raises Gone: Stripe never had one of that id.
+    :raises Gone: it never existed.
     """
     return translate.customer(await gateway.read(f"/v1/customers/{quote(customer_id, safe='')}"))
 

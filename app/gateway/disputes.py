@@ -19,8 +19,8 @@ async def warnings_of(gateway: Gateway, payment_id: str) -> tuple[StripeWarningS
 
 async def fetch(gateway: Gateway, dispute_id: str) -> StripeDisputeState:
     """
-    Look at one dispute.
+    Fetch a dispute.
 
-    :raises Gone: Stripe has none of that id.
+    :raises Gone: it does not exist.
     """
     return translate.dispute(await gateway.call(gateway.sdk.v1.disputes.retrieve_async(dispute_id)))

@@ -14,9 +14,9 @@ PAGE = 100
 
 async def of_customer(gateway: Gateway, customer_id: str, *, after: str | None, limit: int) -> Page[InvoiceSummary]:
     """
-    Return a page of a customer's invoices, newest first, and where the list goes on. A draft is shown to nobody.
+    Return a page of a customer's invoices, newest first, without drafts, and the cursor of the next page.
 
-    :param after: the id of the last invoice of the page before.
+    :param after: the ID of the last invoice of the previous page.
     """
     more = {"starting_after": after} if after is not None else {}
     listed, charges = await asyncio.gather(

@@ -1,7 +1,7 @@
 """
 Stripe's lists, a hundred a call: what a comparison with our books goes through, page by page.
 
-Each function returns one page and where the next begins, so that a comparison can go on where it was cut.
+Each function returns one page and the cursor of the next, so that an interrupted comparison can continue.
 """
 
 import json
@@ -28,10 +28,10 @@ async def events(
     gateway: Gateway, types: Sequence[str], *, since: datetime, undelivered: bool, after: str | None
 ) -> Page[str]:
     """
-    List what Stripe told of, as it would have sent it: JSON texts. It remembers thirty days.
+    List Stripe's events of the last 30 days, as JSON texts like in a webhook.
 
-    :param types: at most twenty.
-    :param undelivered: only those that an endpoint did not take.
+    :param types: at most 20.
+    :param undelivered: only events that could not be delivered to an endpoint.
     """
     wanted: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE}
     if undelivered:
@@ -46,7 +46,7 @@ async def events(
 async def subscriptions(
     gateway: Gateway, *, after: str | None, with_customers: bool
 ) -> tuple[Page[StripeSubscriptionState], dict[str, StripeCustomerState]]:
-    """List subscriptions of any status, without their invoices, and their customers if wanted."""
+    """List subscriptions of any status, without their invoices, and with their customers if requested."""
     wanted: dict[str, Any] = {"status": "all", "limit": PAGE_SIZE}
     if gateway.test_clock is not None:
         wanted["test_clock"] = gateway.test_clock  # otherwise Stripe omits customers on a test clock
@@ -63,9 +63,9 @@ async def subscriptions(
 
 async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
     """
-    Look at one subscription, without its invoices.
+    Fetch a subscription without its invoices.
 
-    :raises Gone: Stripe has none of that id.
+    :raises Gone: it does not exist.
     """
     return translate.subscription(await gateway.call(gateway.sdk.v1.subscriptions.retrieve_async(stripe_id)), [])
 
@@ -103,8 +103,8 @@ async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None
 
 async def refund(gateway: Gateway, stripe_id: str) -> StripeRefundState:
     """
-    Look at one refund.
+    Fetch a refund.
 
-    :raises Gone: Stripe has none of that id.
+    :raises Gone: it does not exist.
     """
     return translate.refund(await gateway.call(gateway.sdk.v1.refunds.retrieve_async(stripe_id)))

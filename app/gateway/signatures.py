@@ -1,8 +1,8 @@
 """
-Telling Stripe's webhooks from anything else.
+The check of webhook signatures.
 
-The signature is checked by the SDK's HMAC, without building the SDK's objects (bench: ``ingest_vs_minimal``); the age by the
-time that is passed in, in both directions, since the SDK lets a time in the future pass.
+The SDK verifies the HMAC, without building its objects (bench: ``ingest_vs_minimal``). The age is checked here, in both
+directions, because the SDK accepts a time in the future.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ TOLERANCE = timedelta(minutes=5)  # Stripe signs each retry again
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], *, now: datetime) -> str:
     """
-    Return the body as text, if one of ``secrets`` signed it just now.
+    Return the body as text, if one of ``secrets`` signed it within :data:`TOLERANCE` of ``now``.
 
-    :raises InvalidEvent: no signature, a wrong one, one too old or from the future, or a body that is not UTF-8.
+    :raises InvalidEvent: the signature is missing, invalid, too old or from the future, or the body is not UTF-8.
     """
     if not header:
         raise InvalidEvent("The Stripe-Signature header is missing")

@@ -11,14 +11,14 @@ from app.gateway import translate
 from app.gateway.client import Gateway
 
 PAGE_SIZE = 100  # Stripe's maximum
-A_DAY = 86_400  # seconds, to be on the safe side
+A_DAY = 86_400  # seconds, a safety margin
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
     """
-    Look at a subscription, with its invoices and their payments.
+    Fetch a subscription with its invoices and their payments.
 
-    :raises Gone: Stripe has none of that id.
+    :raises Gone: it does not exist.
     """
     seen, listed = await asyncio.gather(
         gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"),
@@ -39,9 +39,9 @@ async def whole(gateway: Gateway, invoice: Any) -> Any:
 
 async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, StripeSubscriptionState]:
     """
-    Look at many subscriptions by listing all there are, a hundred in a call; one that is not listed is left out.
+    Fetch many subscriptions by listing all, 100 in a call. Those that are not listed are left out.
 
-    Subscriptions on a test clock are listed only when it is named; their invoices are listed all the same.
+    Subscriptions on a test clock are listed only if the clock is given; their invoices are always listed.
     """
     clocks: list[dict[str, str]] = [{}, *([{"test_clock": gateway.test_clock}] if gateway.test_clock else [])]
     wanted, found = set(stripe_ids), {}
@@ -60,23 +60,23 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
     since = {"gte": oldest - A_DAY}
     async for page in gateway.pages("/v1/invoices", created=since, expand=["data.payments"], limit=PAGE_SIZE):
         for invoice in page:
-            whose = _subscription_of(invoice)
-            if whose is not None and whose in found:
-                invoices[whose].append(found[whose][1](await whole(gateway, invoice)))
+            subscription_id = _subscription_of(invoice)
+            if subscription_id is not None and subscription_id in found:
+                invoices[subscription_id].append(found[subscription_id][1](await whole(gateway, invoice)))
     return {one: replace(seen, invoices=tuple(invoices[one])) for one, (seen, _) in found.items()}
 
 
 async def of_invoice(gateway: Gateway, invoice_id: str) -> str:
     """
-    Return the subscription an invoice is of.
+    Return the ID of an invoice's subscription.
 
-    :raises ForeignStripeObject: it is of none.
+    :raises ForeignStripeObject: it has none.
     """
     invoice = await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))
-    whose = _subscription_of(invoice)
-    if whose is None:
+    subscription_id = _subscription_of(invoice)
+    if subscription_id is None:
         raise ForeignStripeObject("The invoice has no subscription")
-    return whose
+    return subscription_id
 
 
 def _subscription_of(invoice: Any) -> str | None:
@@ -95,8 +95,8 @@ async def update(gateway: Gateway, stripe_id: str, parameters: Mapping[str, Any]
 
 async def cancel(gateway: Gateway, stripe_id: str) -> None:
     """
-    End a subscription at once. Nothing is prorated: what is given back is a refund's matter, never a credit's.
+    Cancel a subscription immediately, without proration: readers get refunds, never credits.
 
-    DELETE takes no key: it can be repeated, and the second time Stripe answers that it is gone.
+    DELETE takes no idempotency key. If it is repeated, Stripe responds that the subscription no longer exists.
     """
     await gateway.call(gateway.sdk.v1.subscriptions.cancel_async(stripe_id))

@@ -1,7 +1,7 @@
 """
-Stripe's words into ours. Pure: nothing is asked, nothing is kept.
+Convert Stripe's objects to ours. Pure functions: no requests and no state.
 
-The shapes are those of the pinned API version: periods stand on subscription items, an invoice names its subscription
+Objects have the form of the pinned API version: subscription items have the periods, and an invoice has its subscription
 under ``parent`` and its payments under ``payments``.
 """
 
@@ -33,9 +33,9 @@ OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
 def refetch_request(text: str) -> RefetchRequest:
     """
-    Return what an event is a refetch for. Only its ids are used, so its API version does not matter.
+    Return the refetch that an event requests. Only the event's IDs are used, so its API version does not matter.
 
-    :raises InvalidEvent: if it is not an event.
+    :raises InvalidEvent: the text is not an event.
     """
     try:
         event = json.loads(text)
@@ -138,7 +138,7 @@ def _said(price: Price) -> tuple[str, str] | None:
 
 def _scheduled_end(seen: Subscription, items: tuple[StripeItemState, ...]) -> datetime | None:
     """
-    Return when the subscription is to end, in whichever form Stripe holds it.
+    Return when the subscription is scheduled to end, in any of Stripe's forms.
 
     The API and the Dashboard set ``cancel_at_period_end``; in flexible billing the portal sets ``cancel_at`` alone.
     """

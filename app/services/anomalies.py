@@ -1,4 +1,4 @@
-"""Anomalies: states that should not occur, for staff to look at."""
+"""Anomalies: states that should not occur and that staff must check."""
 
 from app.context import Context
 from app.db import anomalies

@@ -10,7 +10,7 @@ from app.domain.pages import Page, page_of
 
 
 async def page(ctx: Context, *, after: str | None, limit: int) -> Page[Item]:
-    """Return the cases that nobody has dismissed."""
+    """Return the cases that have not been dismissed."""
     async with ctx.sessions.begin() as session:
         found = await attention.list_page(session, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda item: item.object_id)

@@ -181,7 +181,7 @@ async def cancel_now(
 
 async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
     """
-    Complete the end of a subscription at Stripe, whichever steps are left.
+    Complete the remaining steps of a cancellation at Stripe.
 
     :raises StripeUnavailable: some are still left; call again.
     """
@@ -215,7 +215,7 @@ async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
 
 
 async def _void(ctx: Context, subscription: Subscription, invoice: StripeInvoiceState) -> None:
-    """Void an invoice. If it was paid meanwhile, the payment is refunded when it is synced."""
+    """Void an invoice. If it has been paid in the meantime, the payment is refunded when it is synced."""
     if invoice.status == InvoiceStatus.DRAFT:
         intent = await _record_intent(ctx, subscription, invoice.id, "finalize", {"amount": invoice.total})
         try:

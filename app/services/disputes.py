@@ -8,7 +8,7 @@ from app.domain.pages import Page, page_of
 
 async def page(ctx: Context, *, is_open: bool | None, after: str | None, limit: int) -> Page[Dispute]:
     """
-    Return disputes, those first whose evidence is due first.
+    Return disputes, in the order of their evidence deadlines.
 
     :param is_open: only open ones, only closed ones, or (None) all.
     """

@@ -1,7 +1,7 @@
 """
 Refunds: requested, approved, and each paid once.
 
-A refund has phases that can each be repeated, whichever process was stopped in between:
+A refund has phases that can each be repeated, even if a process stops in between:
 
 1. Under the subscriber's lock the quote is checked and the intent is stored, one refund for each payment (:mod:`.requests`).
 2. Stripe is called, after a check whether it has made the refund already (:mod:`.payout`).

@@ -81,7 +81,7 @@ async def _wait_for_leases(ctx: Context, taken: refunds.LeasedAct) -> refunds.Le
 
 async def finish(ctx: Context, refund_id: str, *, now: datetime) -> None:
     """
-    Complete a stored refund, whichever phase it is in. The caller holds the payment's lease.
+    Complete a stored refund, in any phase. The caller holds the payment's lease.
 
     :raises StripeUnavailable: call again later.
     :raises RefundRefused: Stripe declined; the refund has failed.
