@@ -58,7 +58,8 @@ _GRANTS = (
     """,
     f"""
     INSERT INTO entitlements (sub, subscriber_id, version, access)
-    SELECT 'user-' || n, 'rdr_' || n, 1, jsonb_build_object('otherwise', '{AccessReason.ENDED}', 'features', {_SPELLS}) FROM {_READERS}
+    SELECT 'user-' || n, 'rdr_' || n, 1,
+        jsonb_build_object('otherwise', '{AccessReason.ENDED}', 'features', {_SPELLS}) FROM {_READERS}
     """,
 )
 _REFUNDS = (
