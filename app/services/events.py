@@ -16,7 +16,7 @@ from app.gateway import translate
 
 BATCH_SIZE = 1000  # events in one transaction
 LINKS = frozenset({"url", "hosted_invoice_url", "invoice_pdf", "receipt_url", "hosted_voucher_url"})
-UNKNOWN = "There is no such event, or it was deleted after its retention period"
+UNKNOWN = "The event does not exist, or was deleted after its retention period"
 
 
 class BadCursor(Invalid):

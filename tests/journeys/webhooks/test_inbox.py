@@ -152,7 +152,7 @@ async def test_an_operator_lists_and_replays_events_by_command(shop: Shop) -> No
     assert unasked == 1
     assert still == [{"state": "dead"}]
     assert replayed.endswith("1 event is queued.\n")
-    assert (missing, why) == (1, "there is no such event, or it was applied long ago and forgotten\n")
+    assert (missing, why) == (1, "The event does not exist, or was deleted after its retention period\n")
     (entry,) = await shop.rows("SELECT actor, after FROM audit_log WHERE action = 'event.replay_all'")
     assert entry["actor"].startswith("operator:")
     assert json.loads(entry["after"]) == {"states": ["dead"], "events": 1}
