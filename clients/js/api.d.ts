@@ -990,7 +990,7 @@ export interface components {
          *         {
          *           "code": "quantity",
          *           "object": "sub_123",
-         *           "reason": "40 of digital: a subscription is for one reader, who has it once whatever is paid",
+         *           "reason": "The quantity is not 1 (digital: 40). A subscription is for one reader.",
          *           "seen_at": "2026-03-01T18:00:00Z",
          *           "subscriber": "rdr_0c5e"
          *         }
@@ -1012,7 +1012,7 @@ export interface components {
          * @example {
          *       "code": "quantity",
          *       "object": "sub_123",
-         *       "reason": "40 of digital: a subscription is for one reader, who has it once whatever is paid",
+         *       "reason": "The quantity is not 1 (digital: 40). A subscription is for one reader.",
          *       "seen_at": "2026-03-01T18:00:00Z",
          *       "subscriber": "rdr_0c5e"
          *     }
@@ -1031,7 +1031,7 @@ export interface components {
             code: string;
             /**
              * Reason
-             * @example 40 of digital: a subscription is for one reader, who has it once whatever is paid
+             * @example The quantity is not 1 (digital: 40). A subscription is for one reader.
              */
             reason: string;
             /**
@@ -3044,7 +3044,7 @@ export interface components {
          *           "id": "scr_0c5e",
          *           "plan": "annual",
          *           "print_edition": false,
-         *           "standing": "Ended by us; Stripe is being told, until it has cancelled.",
+         *           "standing": "Renews at the end of its period.",
          *           "status": "canceled",
          *           "stripe_id": "sub_123",
          *           "terms": [
@@ -3313,6 +3313,36 @@ export interface components {
          *           "optional": true,
          *           "status": "granted",
          *           "title": "Optional Print Edition"
+         *         },
+         *         {
+         *           "name": "digital_edition",
+         *           "optional": false,
+         *           "status": "granted",
+         *           "title": "Digital Edition Access"
+         *         },
+         *         {
+         *           "name": "exclusive_content",
+         *           "optional": false,
+         *           "status": "granted",
+         *           "title": "Exclusive Subscriber Content"
+         *         },
+         *         {
+         *           "name": "audio",
+         *           "optional": false,
+         *           "status": "granted",
+         *           "title": "Audio provided for all articles"
+         *         },
+         *         {
+         *           "name": "archive",
+         *           "optional": false,
+         *           "status": "granted",
+         *           "title": "Unlimited access to past issues"
+         *         },
+         *         {
+         *           "name": "ad_free",
+         *           "optional": false,
+         *           "status": "coming_soon",
+         *           "title": "Coming Soon! Ad FREE"
          *         }
          *       ],
          *       "guarantee": {
@@ -3339,6 +3369,19 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "title": "Digital Edition"
+         *         },
+         *         {
+         *           "component": "print",
+         *           "optional": true,
+         *           "postage_band": "domestic",
+         *           "price": {
+         *             "amount": 2400,
+         *             "currency": "usd"
+         *           },
+         *           "ships_to": [
+         *             "US"
+         *           ],
+         *           "title": "Print Edition"
          *         }
          *       ],
          *       "term": {
@@ -3361,9 +3404,75 @@ export interface components {
              */
             title: string;
             term: components["schemas"]["PlanTermOut"];
-            /** Prices */
+            /**
+             * Prices
+             * @example [
+             *       {
+             *         "component": "digital",
+             *         "optional": false,
+             *         "price": {
+             *           "amount": 4900,
+             *           "currency": "usd"
+             *         },
+             *         "title": "Digital Edition"
+             *       },
+             *       {
+             *         "component": "print",
+             *         "optional": true,
+             *         "postage_band": "domestic",
+             *         "price": {
+             *           "amount": 2400,
+             *           "currency": "usd"
+             *         },
+             *         "ships_to": [
+             *           "US"
+             *         ],
+             *         "title": "Print Edition"
+             *       }
+             *     ]
+             */
             prices: (components["schemas"]["DigitalPriceOut"] | components["schemas"]["PrintPriceOut"])[];
-            /** Features */
+            /**
+             * Features
+             * @example [
+             *       {
+             *         "name": "print_edition",
+             *         "optional": true,
+             *         "status": "granted",
+             *         "title": "Optional Print Edition"
+             *       },
+             *       {
+             *         "name": "digital_edition",
+             *         "optional": false,
+             *         "status": "granted",
+             *         "title": "Digital Edition Access"
+             *       },
+             *       {
+             *         "name": "exclusive_content",
+             *         "optional": false,
+             *         "status": "granted",
+             *         "title": "Exclusive Subscriber Content"
+             *       },
+             *       {
+             *         "name": "audio",
+             *         "optional": false,
+             *         "status": "granted",
+             *         "title": "Audio provided for all articles"
+             *       },
+             *       {
+             *         "name": "archive",
+             *         "optional": false,
+             *         "status": "granted",
+             *         "title": "Unlimited access to past issues"
+             *       },
+             *       {
+             *         "name": "ad_free",
+             *         "optional": false,
+             *         "status": "coming_soon",
+             *         "title": "Coming Soon! Ad FREE"
+             *       }
+             *     ]
+             */
             features: components["schemas"]["FeatureOut"][];
             guarantee: components["schemas"]["PlanGuaranteeOut"];
             cancellation: components["schemas"]["CancellationOut"];
@@ -3431,6 +3540,36 @@ export interface components {
          *               "optional": true,
          *               "status": "granted",
          *               "title": "Optional Print Edition"
+         *             },
+         *             {
+         *               "name": "digital_edition",
+         *               "optional": false,
+         *               "status": "granted",
+         *               "title": "Digital Edition Access"
+         *             },
+         *             {
+         *               "name": "exclusive_content",
+         *               "optional": false,
+         *               "status": "granted",
+         *               "title": "Exclusive Subscriber Content"
+         *             },
+         *             {
+         *               "name": "audio",
+         *               "optional": false,
+         *               "status": "granted",
+         *               "title": "Audio provided for all articles"
+         *             },
+         *             {
+         *               "name": "archive",
+         *               "optional": false,
+         *               "status": "granted",
+         *               "title": "Unlimited access to past issues"
+         *             },
+         *             {
+         *               "name": "ad_free",
+         *               "optional": false,
+         *               "status": "coming_soon",
+         *               "title": "Coming Soon! Ad FREE"
          *             }
          *           ],
          *           "guarantee": {
@@ -3457,6 +3596,19 @@ export interface components {
          *                 "currency": "usd"
          *               },
          *               "title": "Digital Edition"
+         *             },
+         *             {
+         *               "component": "print",
+         *               "optional": true,
+         *               "postage_band": "domestic",
+         *               "price": {
+         *                 "amount": 2400,
+         *                 "currency": "usd"
+         *               },
+         *               "ships_to": [
+         *                 "US"
+         *               ],
+         *               "title": "Print Edition"
          *             }
          *           ],
          *           "term": {
@@ -3751,7 +3903,7 @@ export interface components {
          *       "id": "scr_0c5e",
          *       "plan": "annual",
          *       "print_edition": false,
-         *       "standing": "Ended by us; Stripe is being told, until it has cancelled.",
+         *       "standing": "Renews at the end of its period.",
          *       "status": "canceled",
          *       "stripe_id": "sub_123",
          *       "terms": [
@@ -3830,7 +3982,7 @@ export interface components {
             /**
              * Standing
              * @description What the status means, for staff. The documentation lists all of them.
-             * @example Ended by us; Stripe is being told, until it has cancelled.
+             * @example Renews at the end of its period.
              */
             standing: string;
             /** Terms */
