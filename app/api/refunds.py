@@ -286,7 +286,7 @@ async def issue_refund(
 async def give_back(
     ctx: Context, wanted: RefundRequest, request: Request, *, by: str, key: str, now: datetime
 ) -> JSONResponse:
-    """Issue a refund once for a caller's key, and answer as the first time when it is asked for again."""
+    """Issue a refund once for a caller's key. A repeated request gets the first response."""
 
     async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
         act = await refunds.issue(ctx, wanted, refund_id=refund_id, by=by, now=now)

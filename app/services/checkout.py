@@ -297,7 +297,7 @@ def _shipping_parameters(plan: Plan, choice: Choice, *, automatic_tax: bool) -> 
 
 async def result(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> CheckoutResult:
     """
-    Return the result of a reader's session. Stripe is asked, because the reader may return before the webhook arrives.
+    Return the result of a reader's checkout session, fetched from Stripe: the reader may return before the webhook arrives.
 
     :raises NotFound: there is no such session, or it is another reader's.
     """
