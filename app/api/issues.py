@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.api.deps import Circulation, Ctx, Now, SupportAgent
 from app.api.models import STORABLE, ApiModel, Day
@@ -31,6 +31,15 @@ router = APIRouter(prefix="/v1", route_class=Described)
 Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 
 
+def _not_a_boolean(value: object) -> object:
+    if isinstance(value, bool):  # for Python, false is 0, and a literal accepts it
+        raise ValueError("must be 0, 1 or 2")
+    return value
+
+
+CountsAs = Annotated[Literal[0, 1, 2], BeforeValidator(_not_a_boolean, json_schema_input_type=Literal[0, 1, 2])]
+
+
 class IssueIn(ApiModel):
     """An issue. Dates are in the publisher's time zone; the label cut-off is on or before the mail date."""
 
@@ -43,7 +52,7 @@ class IssueIn(ApiModel):
     planned_mail_date: Day = Field(examples=["2026-06-09"])
     actual_mail_date: Day | None = Field(default=None, examples=[None])
     label_cutoff: Day = Field(examples=["2026-05-28"])
-    counts_as: Literal[0, 1, 2] = Field(
+    counts_as: CountsAs = Field(
         default=1, description="0 for a special issue, 1, or 2 for a double issue.", examples=[1]
     )
 

@@ -153,6 +153,7 @@ async def test_circulation_staff_can_edit_the_calendar(shop: Shop) -> None:
     assert {code: answer.json()["code"] for code, answer in refusals.items()} == {code: code for code in refusals}
     for wrong in (
         {"counts_as": 3},
+        {"counts_as": False},
         {"planned_mail_date": "2026-02-30"},
         {"title": ""},
         {"title": "a\x00b"},
