@@ -129,7 +129,7 @@ async def test_incomplete_form_is_refused_with_the_field_to_correct(shop: Shop, 
     assert await refunds_at_stripe(shop, payment) == []
 
 
-async def test_refund_confirmationof_an_erased_reader_is_not_found(shop: Shop, open_console: OpenConsole) -> None:
+async def test_refund_confirmation_of_an_erased_reader_is_not_found(shop: Shop, open_console: OpenConsole) -> None:
     payment, robin = await subscribe(shop), await open_console("agent@example.com")
     confirmation = await review(robin, payment)
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
