@@ -193,7 +193,7 @@ async def test_the_service_is_not_ready_while_the_database_is_down(line: tuple[L
 
         await asyncio.to_thread(service.terminate)
 
-    assert away.json()["why"] == "the database does not answer"
+    assert away.json()["why"] == "the database is not responding"
     assert alive.status_code == 200
     assert unstored.status_code >= 500  # so that Stripe retries the delivery
     assert back.json()["status"] == "ok"

@@ -46,7 +46,7 @@ async def test_reconciliation_imports_what_was_never_delivered(shop: Shop) -> No
     again = await reconcile(shop)
 
     assert report_lines(preview)[: len(report_lines(report))] == report_lines(report)  # and the rows derived from them
-    assert any("customer.subscription.updated): not here" in words for words in report_lines(report))
+    assert any("customer.subscription.updated): not received" in words for words in report_lines(report))
     assert await shop.may_read(bob)
     assert (await shop.overview(ada))["subscriptions"][0]["cancel_at"] is not None
     assert again.differences == []
@@ -134,7 +134,7 @@ async def test_a_killed_reconciliation_resumes_where_it_stopped(shop: Shop) -> N
     await shop.wait_until_idle()
 
     assert status == 0
-    assert (at_once, why) == (1, "Another comparison with Stripe is under way.\n")
+    assert (at_once, why) == (1, "Another reconciliation is running\n")
     assert "past_due here, active at Stripe" in said
     assert await shop.stripe_requests("GET", "/v1/subscriptions") == []
     assert len(await shop.stripe_requests("GET", "/v1/refunds")) == 1

@@ -77,4 +77,4 @@ async def test_an_event_that_kills_every_worker_is_marked_dead(sessions: Session
     async with sessions.begin() as session:
         (row,) = (await session.execute(text("SELECT state, due_at, last_error FROM events"))).all()
     assert looked_at == []
-    assert tuple(row) == ("dead", None, "every worker that tried the event was killed")
+    assert tuple(row) == ("dead", None, "every attempt crashed the worker")

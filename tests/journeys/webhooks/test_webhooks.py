@@ -122,11 +122,11 @@ async def test_a_body_over_a_megabyte_is_rejected(shop: Shop) -> None:
     ("change", "reason"),
     [
         pytest.param({"livemode": True}, "live mode", id="other mode"),
-        pytest.param({"type": "issuing_card.created"}, "nothing follows", id="unused type"),
-        pytest.param({"type": "of.a.future"}, "nothing follows", id="unknown type"),
+        pytest.param({"type": "issuing_card.created"}, "Event type is not used", id="unused type"),
+        pytest.param({"type": "of.a.future"}, "Event type is not used", id="unknown type"),
         pytest.param(
             {"type": "invoice.paid", "data": {"object": {"id": "in_1"}}},
-            "no subscription",
+            "Not related to a subscription",
             id="not related to a subscription",
         ),
     ],
