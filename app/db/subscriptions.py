@@ -1,7 +1,7 @@
 """
 Subscriptions and their terms: our copy of what Stripe holds.
 
-Every save is fenced: whoever fetched from Stripe saves only if nobody saved since they looked (:class:`ConcurrentUpdate`),
+Every save is fenced: a state is saved only if no other was saved since its fetch began (:class:`ConcurrentUpdate`),
 so an older state never replaces a newer one, however long a worker slept.
 """
 

@@ -149,7 +149,7 @@ async def renewing(sessions: Sessions, keys: Collection[str], *, owner: str, lea
 
 
 async def keep_renewing(sessions: Sessions, keys: Collection[str], *, owner: str, lease: timedelta) -> None:
-    """Renew the leases of ``keys``, whatever they are at the time, three times in each lease, until cancelled."""
+    """Renew the leases of ``keys``, as they are at the time, three times in each lease, until canceled."""
     while True:
         await asyncio.sleep(lease.total_seconds() / 3)
         if not keys:
