@@ -1,0 +1,76 @@
+"""
+The schema, a file for each chapter.
+
+Money is integer minor units with its currency. Rows never leave ``app.db``: queries return dataclasses. Rows that need
+work carry :class:`Due`: when it is due, and how often it was tried; see :mod:`app.db.engine.leases`.
+"""
+
+from app.db.models.audit import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
+from app.db.models.base import JSON, Base, Due, table_of
+from app.db.models.billing import (
+    Anomaly,
+    Checkout,
+    Dismissal,
+    Dispute,
+    FraudWarning,
+    Intent,
+    Payment,
+    Refund,
+    Subscription,
+    Term,
+)
+from app.db.models.issues import CalendarEdition, CalendarWork, Issue, IssueAdjustment
+from app.db.models.operations import (
+    ApiKey,
+    Bucket,
+    Difference,
+    Event,
+    Figures,
+    IdempotentRequest,
+    Lease,
+    SigningKey,
+    SignOut,
+    Sweep,
+)
+from app.db.models.readers import LAST_NAME, Comp, Entitlement, Grant, Revocation, Subscriber
+
+__all__ = [
+    "JSON",
+    "LAST_NAME",
+    "Anomaly",
+    "ApiKey",
+    "AuditEntry",
+    "AuditNote",
+    "AuditSeal",
+    "AuditUnsealed",
+    "Base",
+    "Bucket",
+    "CalendarEdition",
+    "CalendarWork",
+    "Checkout",
+    "Comp",
+    "Difference",
+    "Dismissal",
+    "Dispute",
+    "Due",
+    "Entitlement",
+    "Event",
+    "Figures",
+    "FraudWarning",
+    "Grant",
+    "IdempotentRequest",
+    "Intent",
+    "Issue",
+    "IssueAdjustment",
+    "Lease",
+    "Payment",
+    "Refund",
+    "Revocation",
+    "SignOut",
+    "SigningKey",
+    "Subscriber",
+    "Subscription",
+    "Sweep",
+    "Term",
+    "table_of",
+]

@@ -1,0 +1,50 @@
+"""The audit log and its chain of seals."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.models.base import JSON, Base, Due
+
+
+class AuditEntry(Base):
+    """The audit log: who did what, when and why, with the state before and after. Only IDs, no names. Append-only."""
+
+    __tablename__ = "audit_log"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    actor: Mapped[str] = mapped_column(index=True)
+    action: Mapped[str]
+    object_id: Mapped[str] = mapped_column(index=True)
+    subscriber_id: Mapped[str | None] = mapped_column(index=True)
+    reason: Mapped[str | None]
+    before: Mapped[JSON | None]
+    after: Mapped[JSON | None]
+    request_id: Mapped[str | None]
+
+
+class AuditNote(Base):
+    """The free text of a reason, stored outside the chain so that it can be erased."""
+
+    __tablename__ = "audit_notes"
+    audit_id: Mapped[int] = mapped_column(ForeignKey("audit_log.id"), primary_key=True, autoincrement=False)
+    words: Mapped[str]
+
+
+class AuditUnsealed(Base, Due):
+    """An entry that waits for its seal. A trigger inserts it together with the entry."""
+
+    __tablename__ = "audit_unsealed"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the entry's
+    __table_args__ = (Index("audit_unsealed_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+
+
+class AuditSeal(Base):
+    """The chain: one seal for each entry, in the order of sealing. Append-only; see app.domain.audit."""
+
+    __tablename__ = "audit_seals"
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    audit_id: Mapped[int] = mapped_column(unique=True)
+    hash: Mapped[str]
+    previous: Mapped[str] = mapped_column(unique=True)  # no two seals have the same predecessor

@@ -1,0 +1,231 @@
+"""Billing: subscriptions with their terms, payments, refunds and disputes, and requests to Stripe."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.models.base import JSON, Base, Due
+
+
+class Intent(Base):
+    """A POST to Stripe. Its key and parameters are stored before the call, and reused when it is repeated."""
+
+    __tablename__ = "intents"
+    key: Mapped[str] = mapped_column(primary_key=True)  # <row>:<action>:<attempt>
+    row_id: Mapped[str]
+    action: Mapped[str]
+    attempt: Mapped[int]
+    parameters: Mapped[JSON]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    settled_at: Mapped[datetime | None]
+    __table_args__ = (Index("intents_row_id_action_idx", "row_id", "action", "attempt", unique=True),)
+
+
+class Checkout(Base):
+    """A checkout session: one open for each subscriber."""
+
+    __tablename__ = "checkouts"
+    id: Mapped[str] = mapped_column(primary_key=True)  # chk_…
+    stripe_id: Mapped[str | None] = mapped_column(unique=True)  # cs_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    plan: Mapped[str]
+    print_edition: Mapped[bool]
+    promotion_code: Mapped[str | None]
+    status: Mapped[str]  # opening, open, complete, expired, failed
+    payment_status: Mapped[str] = mapped_column(server_default="unpaid")
+    url: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    stripe_subscription_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        Index(
+            "checkouts_one_open_idx",
+            "subscriber_id",
+            unique=True,
+            postgresql_where=text("status IN ('opening', 'open')"),
+        ),
+    )
+
+
+class Subscription(Base, Due):
+    """Our copy of a subscription. ``version`` fences every save; ``due_at`` is set if its cancellation must be completed."""
+
+    __tablename__ = "subscriptions"
+    id: Mapped[str] = mapped_column(primary_key=True)  # scr_…
+    stripe_id: Mapped[str] = mapped_column(unique=True)  # sub_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    version: Mapped[int]
+    plan: Mapped[str]
+    print_edition: Mapped[bool]
+    status: Mapped[str]  # Stripe's word
+    price_amount: Mapped[int]  # price of the next term, before tax and discounts
+    currency: Mapped[str]
+    created_at: Mapped[datetime]
+    current_period_start: Mapped[datetime | None]
+    current_period_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]  # the scheduled end, in any of Stripe's forms
+    canceled_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]  # Stripe's cancellation_details.reason
+    ended_by: Mapped[str | None]  # why we ended it: cancel_now, or a refund's basis
+    ended_here_at: Mapped[datetime | None]  # when we ended access
+    trial_end: Mapped[datetime | None]
+    collection_paused: Mapped[str | None]  # what Stripe does with its invoices: void, keep_as_draft, …
+    closed_at: Mapped[datetime | None]  # when its cancellation was completed at Stripe
+    pay_url: Mapped[str | None]  # Stripe's payment page of the open invoice
+    came_from: Mapped[str | None]  # the previous status, if the transition from it is impossible
+    __table_args__ = (
+        Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order
+    )
+
+
+class Anomaly(Base):
+    """A state at Stripe that staff must check, with the reason: one row for each object and code."""
+
+    __tablename__ = "anomalies"
+    id: Mapped[str] = mapped_column(primary_key=True)  # ano_…
+    object_id: Mapped[str]  # of a Stripe subscription or customer
+    code: Mapped[str]
+    reason: Mapped[str]
+    subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())  # first
+    gone_at: Mapped[datetime | None]  # when it was resolved
+    __table_args__ = (
+        Index("anomalies_object_id_code_idx", "object_id", "code", unique=True),
+        Index("anomalies_open_idx", "id", postgresql_where=text("gone_at IS NULL")),
+    )
+
+
+class Term(Base):
+    """One paid period, which owes issues. A paid invoice opens it."""
+
+    __tablename__ = "terms"
+    invoice_id: Mapped[str] = mapped_column(primary_key=True)  # in_…
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    plan: Mapped[str]
+    print_edition: Mapped[bool]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    issues_owed: Mapped[int]
+    refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
+    suspended_as: Mapped[str | None]  # why it is suspended: dispute_open
+    restored_as: Mapped[str | None]  # why the policy restored it: refund_failed
+    # The issue that ends it, as of when its grants were derived. NULL: after the calendar; 0: nothing is owed anymore.
+    last_issue: Mapped[int | None] = mapped_column(index=True)
+
+
+Index("terms_starts_at_idx", Term.starts_at)
+
+
+class Payment(Base):
+    """One payment of one invoice. The id is Stripe's payment intent's."""
+
+    __tablename__ = "payments"
+    id: Mapped[str] = mapped_column(primary_key=True)  # pi_…
+    invoice_id: Mapped[str] = mapped_column(index=True)
+    invoice_number: Mapped[str | None] = mapped_column(index=True)  # as readers see it on their invoice
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    amount: Mapped[int]
+    tax: Mapped[int]
+    currency: Mapped[str]
+    paid_at: Mapped[datetime]
+    billing_reason: Mapped[str]
+    version: Mapped[int] = mapped_column(server_default="1")
+
+
+class Refund(Base, Due):
+    """A refund of one payment, with the keys of its intents. ``due_at`` is set while it is unfinished."""
+
+    __tablename__ = "refunds"
+    id: Mapped[str] = mapped_column(primary_key=True)  # rfd_…
+    act_id: Mapped[str | None]  # the first of the refunds that were requested together; NULL: there is only one
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    basis: Mapped[str]
+    amount: Mapped[int]
+    tax: Mapped[int]
+    currency: Mapped[str]
+    reason: Mapped[str]
+    note: Mapped[str | None]
+    requested_by: Mapped[str]
+    status: Mapped[str]  # awaiting_approval, rejected, withdrawn, processing, or Stripe's word
+    stripe_refund_id: Mapped[str | None] = mapped_column(unique=True)
+    credit_note_id: Mapped[str | None]
+    failure_reason: Mapped[str | None]
+    attention: Mapped[str | None]  # what staff must check
+    decided_by: Mapped[str | None]  # who approved or rejected it
+    decided_at: Mapped[datetime | None]  # policy time
+    created_at: Mapped[datetime]  # policy time
+    made_at: Mapped[datetime | None]  # when Stripe created it; NULL: not yet, or unknown
+    recorded_at: Mapped[datetime | None]  # when its result was recorded; policy time
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),
+        Index("refunds_act_id_idx", "act_id", postgresql_where=text("act_id IS NOT NULL")),
+        Index("refunds_status_idx", "status", "created_at", "id"),
+        Index("refunds_created_at_idx", "created_at", "id"),
+        Index("refunds_attention_idx", "created_at", "id", postgresql_where=text("attention IS NOT NULL")),
+        Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("refunds_failed_idx", "id", postgresql_where=text("status IN ('failed', 'canceled')")),
+    )
+
+
+class Dispute(Base):
+    """
+    Our copy of a dispute at Stripe, fenced by the version of its payment.
+
+    A dispute of a payment that is not ours is stored without a subscriber. Staff see it, and it has no effect.
+    """
+
+    __tablename__ = "disputes"
+    id: Mapped[str] = mapped_column(primary_key=True)  # dp_…, du_…
+    payment_id: Mapped[str | None] = mapped_column(index=True)  # no foreign key: the payment may not be ours
+    charge_id: Mapped[str]
+    subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    status: Mapped[str]  # Stripe's word
+    amount: Mapped[int]
+    currency: Mapped[str]
+    reason: Mapped[str]
+    due_by: Mapped[datetime | None]
+    is_charge_refundable: Mapped[bool]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]  # policy time; NULL while it is undecided
+    lost_at: Mapped[datetime | None]  # when the loss was applied to access; policy time
+    concern: Mapped[str | None]  # why staff must review it
+    __table_args__ = (
+        Index("disputes_open_idx", "due_by", "id", postgresql_where=text("closed_at IS NULL")),
+        Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),
+    )
+
+
+class FraudWarning(Base):
+    """An early fraud warning, and the action that the policy took."""
+
+    __tablename__ = "fraud_warnings"
+    id: Mapped[str] = mapped_column(primary_key=True)  # issfr_…
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    actionable: Mapped[bool]
+    fraud_type: Mapped[str]
+    created_at: Mapped[datetime]
+    acted_as: Mapped[str | None]  # refunded, kept, not_refundable; NULL: it was never actionable
+    acted_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(
+            "fraud_warnings_left_idx",
+            "id",
+            postgresql_where=text("actionable AND acted_as IN ('kept', 'not_refundable')"),
+        ),
+    )
+
+
+class Dismissal(Base):
+    """An item that needed attention, and was dismissed by staff."""
+
+    __tablename__ = "dismissals"
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    dismissed_at: Mapped[datetime]
+    dismissed_by: Mapped[str]
+    reason: Mapped[str]

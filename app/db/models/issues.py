@@ -1,0 +1,63 @@
+"""Issues: the calendar, and the issues that terms owe."""
+
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.models.base import JSON, Base, Due
+
+
+class Issue(Base):
+    """One number of the magazine. Dates are those of the publisher's calendar."""
+
+    __tablename__ = "issues"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str]
+    cover_date: Mapped[date]
+    planned_mail_date: Mapped[date]
+    actual_mail_date: Mapped[date | None]
+    label_cutoff: Mapped[date]
+    counts_as: Mapped[int]
+    __table_args__ = (
+        CheckConstraint("counts_as IN (0, 1, 2)", name="counts_as_known"),
+        CheckConstraint("label_cutoff <= coalesce(actual_mail_date, planned_mail_date)", name="cutoff_before_mailing"),
+    )
+
+
+class CalendarEdition(Base):
+    """One row: the version of the calendar. Each change writes a new token, so that processes notice an outdated copy."""
+
+    __tablename__ = "calendar_edition"
+    id: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
+    token: Mapped[str]
+    __table_args__ = (CheckConstraint("id", name="one_row"),)
+
+
+class IssueAdjustment(Base):
+    """A change of the number of issues that a term owes: positive or negative. Append-only."""
+
+    __tablename__ = "issue_adjustments"
+    id: Mapped[str] = mapped_column(primary_key=True)  # adj_…
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("terms.invoice_id"), index=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    kind: Mapped[str]  # extension, grace_copies, claim
+    issues: Mapped[int]
+    reason: Mapped[str]
+    note: Mapped[str | None]
+    by: Mapped[str]
+    created_at: Mapped[datetime]  # policy time
+    __table_args__ = (CheckConstraint("issues <> 0", name="issues_not_zero"),)
+
+
+class CalendarWork(Base, Due):
+    """Work after a change of the calendar: the change itself (``cal_…``), then each subscription that it affects."""
+
+    __tablename__ = "calendar_work"
+    id: Mapped[str] = mapped_column(primary_key=True)  # cal_…, or a subscription's scr_…
+    told: Mapped[int] = mapped_column(server_default="1")  # rises when the work must be repeated
+    change: Mapped[JSON | None]  # the affected terms; see app.domain.calendar_changes.AffectedTerms
+    __table_args__ = (
+        Index("calendar_work_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("calendar_work_work_key_idx", "work_key"),
+    )
