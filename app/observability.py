@@ -85,6 +85,6 @@ def configure(level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("uvicorn.access").disabled = True  # our own middleware logs each request, with its id
+    logging.getLogger("uvicorn.access").disabled = True  # our own middleware logs each request, with its ID
     for noisy in ("alembic", "stripe", "aiohttp", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

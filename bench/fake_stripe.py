@@ -1,8 +1,8 @@
 """
-A fake Stripe that responds immediately, with the same bytes for every subscription except the ids.
+A fake Stripe that responds immediately, with the same bytes for every subscription except the IDs.
 
 ``python -m bench.fake_stripe --port 4299 --template template.json``. The template holds the local Stripe's responses for
-one subscription. Its ids contain an eight-digit number, which is replaced by the number in the path of each request.
+one subscription. Its IDs contain an eight-digit number, which is replaced by the number in the path of each request.
 """
 
 import argparse
@@ -19,20 +19,20 @@ import uvloop
 from bench import load_generator
 from bench.environment import Environment
 
-PLACEHOLDER = "00000000"  # the number in the template's ids
+PLACEHOLDER = "00000000"  # the number in the template's IDs
 API_KEY = "sk_test_bench_template"
 _REQUEST_LINE = re.compile(rb"[A-Z]+ /v1/([a-z_]+)[^ ]*?(\d{8})(?:[^ \d][^ ]*)? HTTP/1\.1\r\n")
 _ID = re.compile(r"\b(sub|cus|in|pi|inpay|si|il|ch|pm|price)_(?!newsstand)[A-Za-z0-9]{8,}\b")
 
 
 def with_number(text: str, number: int) -> str:
-    """Return a text of the template with the ids of the subscription with this number."""
+    """Return a text of the template with the IDs of the subscription with this number."""
     return text.replace(PLACEHOLDER, f"{number:08d}")
 
 
 @functools.cache
 def response_template(environment: Environment) -> dict[str, str]:
-    """Return the local Stripe's responses for a subscription with print, with ids that contain the placeholder."""
+    """Return the local Stripe's responses for a subscription with print, with IDs that contain the placeholder."""
     port = environment.sandbox()
     subscription = asyncio.run(_subscribe(port))
     paths = {
@@ -44,7 +44,7 @@ def response_template(environment: Environment) -> dict[str, str]:
     def placeholder_id(found: re.Match[str]) -> str:
         return replaced.setdefault(found[0], f"{found[1]}_{len(replaced)}n{PLACEHOLDER}")
 
-    _ID.sub(placeholder_id, subscription)  # first, so that the baseline knows its id: sub_0n00000000
+    _ID.sub(placeholder_id, subscription)  # first, so that the baseline knows its ID: sub_0n00000000
     return {
         kind: _ID.sub(placeholder_id, load_generator.send(port, _get_request(path)).decode())
         for kind, path in paths.items()
@@ -56,7 +56,7 @@ def _get_request(path: str) -> bytes:
 
 
 async def _subscribe(port: int) -> str:
-    """Create a subscription to the annual plan with print, with the product ids that the catalogue uses."""
+    """Create a subscription to the annual plan with print, with the product IDs that the catalogue uses."""
     http = stripe.AIOHTTPClient()
     v1: Any = stripe.StripeClient(
         API_KEY, base_addresses={"api": f"http://{load_generator.HOST}:{port}"}, http_client=http

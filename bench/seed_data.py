@@ -86,7 +86,7 @@ SELECT 'rdr_' || n, {_SUB}, 'reader-' || n || '@example.com' FROM generate_serie
 _ENTITLEMENTS = f"""
 INSERT INTO entitlements (sub, subscriber_id, version, access)
 SELECT {_SUB}, 'rdr_' || n, 2, jsonb_build_object('otherwise', '{AccessReason.ENDED}', 'features', (
-    SELECT jsonb_object_agg(feature, spells) FROM unnest($2::text[]) feature
+    SELECT jsonb_object_agg(feature, periods) FROM unnest($2::text[]) feature
     WHERE n % 3 = 0 OR feature <> '{PRINT_FEATURE}'
 ))
 FROM generate_series(0, $1::bigint - 1) n,
@@ -95,7 +95,7 @@ LATERAL (SELECT jsonb_build_array(
     jsonb_build_array(begun, begun + 31536000, '{AccessReason.PAID_TERM}', 'grt_in_1R' || n),
     jsonb_build_array(begun + 31536000, begun + 63072000, '{AccessReason.PAID_TERM}', 'grt_in_2R' || n),
     jsonb_build_array(begun + 63072000, begun + 63331200, '{AccessReason.RENEWAL_PENDING}', 'grt_in_2R' || n)
-) AS spells) s
+) AS periods) s
 """
 
 

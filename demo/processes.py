@@ -128,7 +128,7 @@ class Processes:
         return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:])
 
     def pids(self) -> dict[str, int]:
-        """Return the process id of each server."""
+        """Return the process ID of each server."""
         return {started.name: started.process.pid for started in self._all if started.is_server}
 
     def _start(

@@ -40,5 +40,5 @@ class Runtime:
 def _faults_of_event(event: JsonObject) -> list[str]:
     inner = responses.object_errors(event["data"]["object"])
     if event["type"] == "invoice.upcoming":
-        inner = [fault for fault in inner if fault != "Invoice.id: missing"]  # an upcoming invoice has no id
+        inner = [fault for fault in inner if fault != "Invoice.id: missing"]  # an upcoming invoice has no ID
     return [*responses.object_errors(event), *inner]

@@ -18,7 +18,7 @@ from app.domain.subscriptions import Subscription
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedCase:
-    """A case, and the ids of its subscriber and subscription."""
+    """A case, and the IDs of its subscriber and subscription."""
 
     case: RefundContext
     subscriber_id: str

@@ -27,7 +27,7 @@ from app.services import api_keys
 TOKEN_CACHE_SIZE = 20_000  # about 20 MB
 KEY_CACHE_SIZE = 1_000
 KEY_CACHED_FOR = timedelta(seconds=1)
-COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of unknown key ids
+COOLDOWN = timedelta(seconds=10)  # between fetches of the issuer's keys because of unknown key IDs
 CALLER = "caller"  # key in the ASGI scope: the kind of caller, for the log
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Authenticator:
         """
         Accept the access tokens of the configured issuer.
 
-        :param cooldown: the least time between two fetches of the issuer's keys because of unknown key ids.
+        :param cooldown: the least time between two fetches of the issuer's keys because of unknown key IDs.
         :param on_sign_in: called with the reader of each token that is seen for the first time.
         """
         self._on_sign_in = on_sign_in

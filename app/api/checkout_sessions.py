@@ -24,7 +24,7 @@ Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
 
 
 class CheckoutIn(ApiModel):
-    """What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's id."""
+    """What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's ID."""
 
     model_config = ConfigDict(extra="forbid")
 

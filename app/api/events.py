@@ -27,7 +27,7 @@ class EventOut(ApiModel):
     """A Stripe event and its state."""
 
     id: str = Field(
-        description="Stripe's id; `knk_…` is a refetch that Newsstand requested itself.", examples=["evt_123"]
+        description="Stripe's ID; `knk_…` is a refetch that Newsstand requested itself.", examples=["evt_123"]
     )
     type: str = Field(examples=["customer.subscription.updated"])
     state: State = Field(examples=["dead"])
@@ -37,7 +37,7 @@ class EventOut(ApiModel):
     )
     object: str | None = Field(description="Id of the Stripe object.", examples=["sub_123"])
     key: str | None = Field(
-        description="The object that is fetched, as kind and id; null if the event is not used.",
+        description="The object that is fetched, as kind and ID; null if the event is not used.",
         examples=["subscription:sub_123"],
     )
     api_version: str | None = Field(examples=["2026-10-28.endive"])
@@ -138,7 +138,7 @@ async def list_events(
     type: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `invoice.*`.")] = None,  # noqa: A002
     object: Annotated[Word | None, Query(description="Id of the Stripe object, or of the fetched object.")] = None,  # noqa: A002
     key: Annotated[
-        Word | None, Query(description="The object that is fetched, as kind and id: `subscription:sub_123`.")
+        Word | None, Query(description="The object that is fetched, as kind and ID: `subscription:sub_123`.")
     ] = None,
     since: Annotated[Moment | None, Query(description="Received at or after this time.")] = None,
     until: Annotated[Moment | None, Query(description="Received before this time.")] = None,

@@ -46,7 +46,7 @@ class _Route:
         self._count, self._duration = REQUESTS.labels(method, path, status), SECONDS.labels(path)
 
     def _request_id(self, scope: Scope) -> bytes:
-        """Return the caller's request id if it is valid, otherwise a new one."""
+        """Return the caller's request ID if it is valid, otherwise a new one."""
         for name, value in scope["headers"]:
             if name == REQUEST_ID and SANE_ID.fullmatch(value):
                 return bytes(value)

@@ -1,5 +1,5 @@
 """
-Middleware around every request: the request id, the limit of the body, the log line and the metrics.
+Middleware around every request: the request ID, the limit of the body, the log line and the metrics.
 
 It is plain ASGI, because a wrapped response object costs more than all of this. The limit of the body is here and not in
 ``FastAPI(max_body_size=…)``, whose 413 is plain text and is not logged.
@@ -54,7 +54,7 @@ def install(app: FastAPI, *, max_body: int = MAX_BODY, direct: Sequence[Route] =
 
 
 class RequestContext:
-    """Gives each request an id, turns unexpected errors into a problem document, and writes the log line."""
+    """Gives each request an ID, turns unexpected errors into a problem document, and writes the log line."""
 
     def __init__(self, app: ASGIApp, *, max_body: int = MAX_BODY, direct: Sequence[Route] = ()) -> None:
         self.app, self.max_body = app, max_body
@@ -110,7 +110,7 @@ class BodyTooLarge(HTTPException):
 
 
 def _read_headers(scope: Scope) -> tuple[str, int]:
-    """Return the request id, the caller's if it is valid, and the Content-Length."""
+    """Return the request ID, the caller's if it is valid, and the Content-Length."""
     request_id, length = "", 0
     for name, value in scope["headers"]:
         if name == REQUEST_ID and SANE_ID.fullmatch(value):
@@ -136,7 +136,7 @@ def _limited(receive: Receive, max_body: int) -> Receive:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the path template of a request, so that logs and metrics contain no ids."""
+    """Return the path template of a request, so that logs and metrics contain no IDs."""
     route = scope.get("route")
     if route is not None:
         mount: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))  # of a mounted application

@@ -134,7 +134,7 @@ class GrantOut(ApiModel):
     def of(cls, grant: Grant) -> "GrantOut":
         """Return the body for a grant."""
         features = {
-            name: [GrantPeriodOut.model_validate(one) for one in spells] for name, spells in grant.features.items()
+            name: [GrantPeriodOut.model_validate(one) for one in periods] for name, periods in grant.features.items()
         }
         return cls(id=grant.id, source=grant.source, features=features)
 
@@ -236,13 +236,11 @@ def _payments(seen: Overview) -> list[PaymentOut]:
 async def find_subscribers(
     _: SupportAgent,
     ctx: Ctx,
-    q: Annotated[
-        str, Query(max_length=200, description="Beginning of an e-mail address or name, or an exact id.")
-    ] = "",
+    q: Annotated[str, Query(max_length=200, description="Beginning of an email address or name, or an exact ID.")] = "",
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> SubscribersOut:
-    """Search readers by e-mail address, name, ``sub``, Stripe id or invoice number."""
+    """Search readers by email address, name, ``sub``, Stripe ID or invoice number."""
     page = await support.search(ctx, q, after=after, limit=limit)
     return SubscribersOut(data=[SubscriberOut.of(found) for found in page.items], next=page.next)
 

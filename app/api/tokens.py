@@ -47,7 +47,7 @@ class IssuerKeys:
     """
     The issuer's keys, found by OpenID Connect discovery.
 
-    An unknown key id triggers a new fetch, but at most one per ``cooldown``, however many invented ids arrive. While the
+    An unknown key ID triggers a new fetch, but at most one per ``cooldown``, however many invented IDs arrive. While the
     issuer is unreachable, the fetched keys stay usable.
     """
 
@@ -64,9 +64,9 @@ class IssuerKeys:
 
     async def find(self, kid: str | None, algorithm: str, *, now: datetime) -> tuple[str, jwt.PyJWK]:
         """
-        Return the issuer's exact name, and its key with an id for an algorithm.
+        Return the issuer's exact name, and its key with an ID for an algorithm.
 
-        :param kid: the key id; None for the only key of the algorithm.
+        :param kid: the key ID; None for the only key of the algorithm.
         :raises IssuerUnavailable: if the keys can't be fetched.
         :raises NotAuthenticated: if the issuer has no such key.
         """

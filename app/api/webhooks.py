@@ -16,7 +16,7 @@ from app.services import webhooks
 
 
 class EventIn(ApiModel):
-    """A Stripe event. Only its ids are used; the current state is fetched from Stripe."""
+    """A Stripe event. Only its IDs are used; the current state is fetched from Stripe."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -45,7 +45,7 @@ def list_keys() -> None:
 
 
 @cli.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as shown by `newsstand keys list`.")]) -> None:
+def revoke(key_id: Annotated[str, typer.Argument(help="The key's ID, as shown by `newsstand keys list`.")]) -> None:
     """Revoke an API key. Every process refuses it within a second."""
     with command_settings() as settings:
         asyncio.run(_revoke(settings, key_id))

@@ -34,8 +34,8 @@ Entries form a hash chain, so a changed, removed or inserted entry is detected."
 def list_entries(
     actor: Annotated[str | None, typer.Option(help="The exact actor: staff:user-7.")] = None,
     action: Annotated[str | None, typer.Option(help="The exact action, or a prefix and a star: 'refund.*'.")] = None,
-    about: Annotated[str | None, typer.Option("--object", help="The id of the changed object.")] = None,
-    subscriber: Annotated[str | None, typer.Option(help="The subscriber's id: rdr_...")] = None,
+    about: Annotated[str | None, typer.Option("--object", help="The ID of the changed object.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="The subscriber's ID: rdr_...")] = None,
     since: Annotated[str | None, typer.Option(help=f"At or after: {TIME_FORMATS}")] = None,
     until: Annotated[str | None, typer.Option(help="Before; same formats.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries.")] = 20,

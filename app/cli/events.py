@@ -45,7 +45,7 @@ Replaying is always safe: the object's current state is fetched from Stripe.""",
 )
 States = Annotated[list[State] | None, typer.Option("--state", help="Can be repeated.")]
 Kind = Annotated[str | None, typer.Option("--type", help="The exact type, or a prefix and a star: 'invoice.*'.")]
-About = Annotated[str | None, typer.Option("--object", help="The id of the Stripe object: sub_..., pi_..., in_...")]
+About = Annotated[str | None, typer.Option("--object", help="The ID of the Stripe object: sub_..., pi_..., in_...")]
 Key = Annotated[str | None, typer.Option("--key", help="The object that is fetched for them: subscription:sub_123.")]
 Since = Annotated[str | None, typer.Option("--since", help=f"Received at or after: {TIME_FORMATS}")]
 Until = Annotated[str | None, typer.Option("--until", help="Received before; same formats.")]

@@ -50,12 +50,12 @@ as refunded in full |
 | collection or subscription paused | see above; paid terms keep their access |
 | customer deleted | Stripe cancels their subscriptions, which is followed and recorded in the audit log; their next \
 checkout creates a new customer |
-| customer's e-mail address changed | not followed, because the identity provider says who a reader is. Staff see the \
+| customer's email address changed | not followed, because the identity provider says who a reader is. Staff see the \
 difference while it exists. For an imported customer who has not signed in yet, the change is followed |
 | customers merged | Stripe moves no subscription: ended ones are followed; new ones count as created manually |
 | subscription created for a reader's customer | treated like one from checkout; beside another paid one it is a duplicate |
 | subscription created for another customer | adopted if its metadata names a reader who has no customer \
-(`newsstand_subscriber`); otherwise it grants nothing and staff see it. E-mail addresses are not used for matching, because \
+(`newsstand_subscriber`); otherwise it grants nothing and staff see it. Email addresses are not used for matching, because \
 they prove nothing |
 | two plans in one, a foreign product, a quantity, another currency | the payment stays as it is; staff see it; of two \
 plans on one invoice, neither is granted |

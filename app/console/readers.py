@@ -79,7 +79,7 @@ def _extendable(overview: Overview) -> Subscription | None:
 
 def _grant_until(grant: Grant) -> datetime | None:
     """Return when the last feature of a grant ends."""
-    return max((spell.until for spells in grant.features.values() for spell in spells), default=None)
+    return max((period.until for periods in grant.features.values() for period in periods), default=None)
 
 
 def _comp_until(overview: Overview) -> datetime | None:

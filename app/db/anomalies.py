@@ -62,7 +62,7 @@ async def report(
 
 
 async def list_open(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:
-    """Return the open anomalies with their ids."""
+    """Return the open anomalies with their IDs."""
     rows = await session.scalars(
         select(Row).where(Row.gone_at.is_(None), Row.id > (after or "")).order_by(Row.id).limit(limit)
     )

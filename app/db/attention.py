@@ -88,7 +88,7 @@ def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
 
 
 async def list_page(session: Session, *, after: str | None, limit: int) -> list[Item]:
-    """Return items after an id, in the order of their ids."""
+    """Return items after an ID, in the order of their IDs."""
     found = union_all(*_items()).subquery()
     rows = await session.execute(
         select(found).where(found.c.object_id > (after or "")).order_by(found.c.object_id).limit(limit)

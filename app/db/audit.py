@@ -57,7 +57,7 @@ async def record(
     :param actor: ``reader:<sub>``, ``staff:<sub>``, ``operator:<user>``, ``key:<id>``, ``stripe`` or ``policy``.
     :param reason: a code. Free text, or the text after a code and a colon, becomes the note.
     :param note: free text. It is not part of the chain and can be erased.
-    :param before: like ``after``, only ids, codes, times and numbers: no names, addresses or free text.
+    :param before: like ``after``, only IDs, codes, times and numbers: no names, addresses or free text.
     """
     request_id = get_contextvars().get("request_id")
     code, words = rules.split_reason(reason, actor=actor)
@@ -94,7 +94,7 @@ async def list_for_subscriber(session: Reads, subscriber_id: str, *, limit: int 
 
 
 async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[ListedEntry]:
-    """Return the selected entries before an id, newest first."""
+    """Return the selected entries before an ID, newest first."""
     query = (
         select(AuditEntry, AuditNote.words, AuditSeal.hash)
         .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)

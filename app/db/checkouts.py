@@ -92,7 +92,7 @@ async def give_up(session: Session, checkout_id: str) -> None:
 
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Checkout | None:
-    """Return the session with a Stripe id."""
+    """Return the session with a Stripe ID."""
     return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 

@@ -54,7 +54,7 @@ async def remove(session: Session, comp_id: str, grant_id: str, *, by: str, at: 
 
 
 async def by_id(session: Session, comp_id: str) -> Comp | None:
-    """Return the comp with an id."""
+    """Return the comp with an ID."""
     row = await session.get(Row, comp_id, populate_existing=True)
     return _comp(row) if row is not None else None
 

@@ -31,7 +31,7 @@ from app.domain.dashboard_stats import (
 )
 from app.domain.refunds import COUNTED
 
-FRONT = "front"  # the id of the only row
+FRONT = "front"  # the ID of the only row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

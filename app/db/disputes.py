@@ -80,7 +80,7 @@ async def of_invoice(session: Session, invoice_id: str) -> list[Dispute]:
 
 
 async def unrefundable_payments(session: Reads, subscriber_id: str) -> frozenset[str]:
-    """Return the ids of a subscriber's payments that can't be refunded because the bank returned the money."""
+    """Return the IDs of a subscriber's payments that can't be refunded because the bank returned the money."""
     found = await session.execute(_UNREFUNDABLE, {"subscriber": subscriber_id})
     return frozenset(row.payment_id for row in found)
 
@@ -92,7 +92,7 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Dispute]:
 
 
 async def list_page(session: Session, *, is_open: bool | None, after: str | None, limit: int) -> list[Dispute]:
-    """Return disputes after an id, in the order in which their evidence is due."""
+    """Return disputes after an ID, in the order in which their evidence is due."""
     due = func.coalesce(Row.due_by, literal_column("'infinity'::timestamptz"))
     wanted = select(Row).order_by(due, Row.id).limit(limit)
     if is_open is not None:

@@ -53,12 +53,12 @@ def load_feature(feature: str, stored: Mapping[str, Any]) -> EntitlementSet:
     """
     Return the part of the stored access that decides about one feature.
 
-    A feature without spells of its own may still be included in another feature, so all features are loaded then.
+    A feature without periods of its own may still be included in another feature, so all features are loaded then.
     """
     features = stored["features"]
-    spells = features.get(feature)
+    periods = features.get(feature)
     return EntitlementSet(
-        features=load_features({feature: spells} if spells else features), otherwise=stored["otherwise"]
+        features=load_features({feature: periods} if periods else features), otherwise=stored["otherwise"]
     )
 
 

@@ -91,10 +91,10 @@ def _as_stored(grant: Grant) -> Grant:
     features = {
         name: tuple(
             replace_of(
-                spell, starts_at=spell.starts_at.replace(microsecond=0), until=spell.until.replace(microsecond=0)
+                period, starts_at=period.starts_at.replace(microsecond=0), until=period.until.replace(microsecond=0)
             )
-            for spell in spells
+            for period in periods
         )
-        for name, spells in grant.features.items()
+        for name, periods in grant.features.items()
     }
     return replace_of(grant, features=features)

@@ -28,7 +28,7 @@ class KeyName:
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key that this request holds, and the id of the object to create. ``taken_over``: an earlier request crashed."""
+    """A key that this request holds, and the ID of the object to create. ``taken_over``: an earlier request crashed."""
 
     name: KeyName
     object_id: str
@@ -52,7 +52,7 @@ _FORGET = text(
       AND (running_until IS NULL OR running_until <= clock_timestamp())
     """
 ).bindparams(bindparam("kept_for", type_=INTERVAL))
-# xmax is 0 in a row that this statement inserted, and its own id in one that it took over.
+# xmax is 0 in a row that this statement inserted, and its own ID in one that it took over.
 _TAKE = text(
     """
     INSERT INTO idempotent_requests (caller, route, key, body_hash, object_id, running_until)

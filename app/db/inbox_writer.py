@@ -99,7 +99,7 @@ class InboxWriter:
 async def insert(
     pool: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]", events: Sequence[ReceivedEvent]
 ) -> set[str]:
-    """Insert events in one commit, and return the ids of the new ones."""
+    """Insert events in one commit, and return the IDs of the new ones."""
     refetches = [event.refetch for event in events]
     rows = await pool.fetch(
         _INSERT,

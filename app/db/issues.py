@@ -129,7 +129,7 @@ async def complete_work(session: Session, todo: CalendarTask) -> None:
 
 async def queue_subscriptions(session: Session, change: AffectedTerms) -> int:
     """Queue the subscriptions that a change affects, and return their number."""
-    starts, ends = [spell[0] for spell in change.begun], [spell[1] for spell in change.begun]
+    starts, ends = [period[0] for period in change.begun], [period[1] for period in change.begun]
     found = await session.execute(
         text(_SPREAD).bindparams(
             bindparam("last", type_=ARRAY(BigInteger)),

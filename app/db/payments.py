@@ -63,18 +63,18 @@ async def advance(session: Session, payment_id: str, *, if_version: int | None =
 
 
 async def by_id(session: Session, payment_id: str) -> Payment | None:
-    """Return the payment with a payment intent id."""
+    """Return the payment with a payment intent ID."""
     row = await session.get(Row, payment_id)
     return _payment(row) if row is not None else None
 
 
 async def by_ids(session: Session, ids: Sequence[str]) -> dict[str, Payment]:
-    """Return the stored payments with these ids, by id."""
+    """Return the stored payments with these IDs, by ID."""
     return {payment.id: payment for payment in await _all(session, Row.id.in_(ids))}
 
 
 async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:
-    """Return the ids of the payment's subscriber and subscription."""
+    """Return the IDs of the payment's subscriber and subscription."""
     found = (
         await session.execute(
             select(Subscription.subscriber_id, Subscription.id)

@@ -191,7 +191,7 @@ async def differences(session: Session, sweep_id: str) -> list[Difference]:
 
 
 async def differing_objects(session: Session, sweep_id: str, object_ids: Sequence[str]) -> set[str]:
-    """Return the ids of the objects for which a sweep found a difference and requested a refetch."""
+    """Return the IDs of the objects for which a sweep found a difference and requested a refetch."""
     found = await session.scalars(
         select(DifferenceRow.object_id).where(
             DifferenceRow.sweep_id == sweep_id,
@@ -211,7 +211,7 @@ async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:
 
 
 async def known_events(session: Session, ids: Sequence[str]) -> set[str]:
-    """Return the ids of these events that are in the inbox."""
+    """Return the IDs of these events that are in the inbox."""
     return set(await session.scalars(select(Event.id).where(Event.id.in_(ids))))
 
 
@@ -250,7 +250,7 @@ async def count_objects(session: Session) -> dict[str, int]:
 
 
 async def known_customers(session: Session, ids: Sequence[str]) -> set[str]:
-    """Return the ids of the customers that belong to subscribers."""
+    """Return the IDs of the customers that belong to subscribers."""
     found = await session.scalars(select(Subscriber.stripe_customer_id).where(Subscriber.stripe_customer_id.in_(ids)))
     return {one for one in found if one is not None}
 

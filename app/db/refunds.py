@@ -58,7 +58,7 @@ async def by_id(session: Session, refund_id: str) -> Refund | None:
 
 
 async def at_stripe(session: Session, stripe_id: str, *, ours: str | None, payment_id: str) -> Refund | None:
-    """Return the refund with a Stripe id, or else the one of a payment that Stripe's metadata names."""
+    """Return the refund with a Stripe ID, or else the one of a payment that Stripe's metadata names."""
     found = await _all(session, Row.stripe_refund_id == stripe_id)
     if not found and ours is not None:
         found = await _all(session, (Row.id == ours) & (Row.payment_id == payment_id) & Row.stripe_refund_id.is_(None))
@@ -78,7 +78,7 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Refund]:
 
 @dataclass(frozen=True, slots=True)
 class LeasedAct:
-    """The refunds of one request, and the ids of those whose payments are now leased to ``owner``."""
+    """The refunds of one request, and the IDs of those whose payments are now leased to ``owner``."""
 
     act: list[Refund]
     leased: frozenset[str]
@@ -98,7 +98,7 @@ async def lease_act(session: Session, act_id: str, *, owner: str, lease: timedel
 
 
 async def of_act(session: Session, act_id: str) -> list[Refund]:
-    """Return the refunds of one request; the one with the request's id comes first."""
+    """Return the refunds of one request; the one with the request's ID comes first."""
     found = await _all(session, (Row.id == act_id) | (Row.act_id == act_id))
     return sorted(found, key=lambda refund: refund.id != act_id)
 
@@ -110,7 +110,7 @@ async def unresolved(session: Session, payment_id: str) -> Refund | None:
 
 
 async def set_credit_note(session: Session, refund_id: str, credit_note_id: str) -> None:
-    """Store the id of the credit note at Stripe."""
+    """Store the ID of the credit note at Stripe."""
     await session.execute(update(Row).where(Row.id == refund_id).values(credit_note_id=credit_note_id, attention=None))
 
 
@@ -122,7 +122,7 @@ async def set_status(
     seen: tuple[str, datetime] | None = None,
     failure_reason: str | None = None,
 ) -> None:
-    """Store the status of a refund at Stripe. ``seen`` is its Stripe id and creation time."""
+    """Store the status of a refund at Stripe. ``seen`` is its Stripe ID and creation time."""
     values: dict[str, object] = {"status": status, "failure_reason": failure_reason}
     if seen is not None:
         values |= {"stripe_refund_id": seen[0], "made_at": seen[1]}
@@ -172,7 +172,7 @@ async def settle_decision(session: Session, refund_id: str, status: str, *, by: 
 
 
 async def page(session: Session, *, status: str | None, attention: bool, after: str | None, limit: int) -> list[Refund]:
-    """Return refunds after a refund id, newest first."""
+    """Return refunds after a refund ID, newest first."""
     query = select(Row).order_by(Row.created_at.desc(), Row.id.desc()).limit(limit)
     if status is not None:
         query = query.where(Row.status == status)

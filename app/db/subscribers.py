@@ -98,12 +98,12 @@ async def by_sub(session: Session, sub: str) -> Subscriber | None:
 
 
 async def by_id(session: Reads, subscriber_id: str) -> Subscriber | None:
-    """Return the subscriber with our id."""
+    """Return the subscriber with our ID."""
     return next((_subscriber(row) for row in await session.execute(_BY_ID, {"its_id": subscriber_id})), None)
 
 
 async def by_ids(session: Session, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
-    """Return the subscribers with these ids, by id."""
+    """Return the subscribers with these IDs, by ID."""
     rows = await session.scalars(select(Row).where(Row.id.in_(set(subscriber_ids))))
     return {row.id: _subscriber(row) for row in rows}
 
@@ -135,7 +135,7 @@ async def set_contact(session: Session, subscriber_id: str, *, email: str | None
 
 async def search(session: Reads, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
     """
-    Find subscribers by the beginning of an address, a name or a last name, or by something whole: a ``sub``, an id of
+    Find subscribers by the beginning of an address, a name or a last name, or by something whole: a ``sub``, an ID of
     ours or of Stripe's, or the number of an invoice.
     """
     low = words.lower()

@@ -246,7 +246,7 @@ async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
 
 
 async def by_id(session: Session, subscription_id: str) -> Subscription | None:
-    """Return the subscription with our id, with its current state."""
+    """Return the subscription with our ID, with its current state."""
     return _maybe(await session.get(Row, subscription_id, populate_existing=True))
 
 
@@ -256,12 +256,12 @@ async def of_payment(session: Reads, payment_id: str) -> Subscription | None:
 
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
-    """Return the subscription with a Stripe id."""
+    """Return the subscription with a Stripe ID."""
     return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 
 async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str, Subscription]:
-    """Return the stored subscriptions with these Stripe ids, by Stripe id."""
+    """Return the stored subscriptions with these Stripe IDs, by Stripe ID."""
     rows = await session.scalars(
         select(Row).where(Row.stripe_id.in_(stripe_ids)).execution_options(populate_existing=True)
     )
@@ -269,7 +269,7 @@ async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str
 
 
 async def list_created_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
-    """Return the Stripe ids of up to 100 subscriptions created in a period (start excluded), newest first."""
+    """Return the Stripe IDs of up to 100 subscriptions created in a period (start excluded), newest first."""
     query = select(Row.stripe_id).order_by(Row.created_at.desc()).limit(100)
     if after is not None:
         query = query.where(Row.created_at > after)

@@ -13,7 +13,7 @@ from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import StripeSubscriptionState
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
-ADDRESS_MISMATCH = "address_differs"  # the customer's e-mail address differs from the reader's
+ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def item_anomalies(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mappi
 
 
 def address_mismatch(ours: str | None, theirs: str | None) -> str | None:
-    """Return how the e-mail address at Stripe differs from the reader's; None if it doesn't, or if one is unknown."""
+    """Return how the email address at Stripe differs from the reader's; None if it doesn't, or if one is unknown."""
     if ours is None or theirs is None or ours.casefold() == theirs.casefold():
         return None
-    return f"The e-mail address is {theirs} at Stripe and {ours} at the identity provider. Receipts go to {theirs}."
+    return f"The email address is {theirs} at Stripe and {ours} at the identity provider. Receipts go to {theirs}."

@@ -21,7 +21,7 @@ class CreditedInvoice:
     id: str
     total: int
     credited: int
-    lines: tuple[tuple[str, int, int | None], ...]  # id, amount, quantity
+    lines: tuple[tuple[str, int, int | None], ...]  # ID, amount, quantity
 
 
 def parameter_variants(refund: Refund, invoice: CreditedInvoice) -> Iterator[dict[str, object]]:

@@ -115,7 +115,7 @@ class LoggedAction:
     actor: str
     action: str
     reason: str | None
-    about: str | None = None  # the id of the object
+    about: str | None = None  # the ID of the object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """
 Imported subscribers: matching existing Stripe customers to readers.
 
-Stripe identifies a customer by e-mail address, and Newsstand a reader by the identity provider's ``sub``. The publisher's
+Stripe identifies a customer by email address, and Newsstand a reader by the identity provider's ``sub``. The publisher's
 file or the customer's metadata connects the two. Otherwise the subscriber gets a placeholder and is *claimed* later: by a
 reader who signs in with that address, if the identity provider has verified it and only one subscriber matches; else by
 support. An unverified address claims nothing, because anyone could sign up with it.

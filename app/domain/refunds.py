@@ -203,7 +203,7 @@ class StripeRefundState:
     amount: int
     currency: str
     status: str
-    ours: str | None  # our refund's id, from its metadata
+    ours: str | None  # our refund's ID, from its metadata
     failure_reason: str | None
     created_at: datetime
 

@@ -52,7 +52,7 @@ async def expire(gateway: Gateway, stripe_id: str, *, key: str) -> None:
 
 
 async def promotion_code(gateway: Gateway, code: str) -> str | None:
-    """Return the id of an active promotion code, or None."""
+    """Return the ID of an active promotion code, or None."""
     listed = await gateway.call(gateway.sdk.v1.promotion_codes.list_async({"code": code, "active": True, "limit": 1}))
     return listed.data[0].id if listed.data else None
 

@@ -22,7 +22,7 @@ async def fetch(gateway: Gateway, customer_id: str) -> StripeCustomerState:
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
-    """Create the customer of a stored intent, and return its id."""
+    """Create the customer of a stored intent, and return its ID."""
     made = await gateway.call(
         gateway.sdk.v1.customers.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
     )
@@ -30,7 +30,7 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 
 async def find(gateway: Gateway, *, email: str | None, subscriber_id: str) -> str | None:
-    """Return the id of a subscriber's customer, if it was created earlier with an expired idempotency key."""
+    """Return the ID of a subscriber's customer, if it was created earlier with an expired idempotency key."""
     if email is None:
         return None
     wanted: CustomerListParams = {"email": email, "limit": 100}

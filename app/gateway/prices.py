@@ -45,7 +45,7 @@ async def of_product(gateway: Gateway, product_id: str) -> list[StripePrice]:
 
 
 async def product(gateway: Gateway, product_id: str) -> StripeProduct | None:
-    """Return the product with an id, or None."""
+    """Return the product with an ID, or None."""
     try:
         found = await gateway.call(gateway.sdk.v1.products.retrieve_async(product_id))
     except Gone:
@@ -54,7 +54,7 @@ async def product(gateway: Gateway, product_id: str) -> StripeProduct | None:
 
 
 async def create_product(gateway: Gateway, wanted: StripeProduct) -> None:
-    """Create a product with a given id, unless it exists."""
+    """Create a product with a given ID, unless it exists."""
     try:
         await gateway.call(
             gateway.sdk.v1.products.create_async(

@@ -68,7 +68,7 @@ async def invoice_lines(gateway: Gateway, invoice_id: str) -> CreditedInvoice:
 
 
 async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
-    """Create a credit note for a refund, including tax, and return its id."""
+    """Create a credit note for a refund, including tax, and return its ID."""
     note = await gateway.call(
         gateway.sdk.v1.credit_notes.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
     )
@@ -76,7 +76,7 @@ async def credit(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
 
 
 async def credit_note_of(gateway: Gateway, invoice_id: str, stripe_refund_id: str) -> str | None:
-    """Return the id of a refund's credit note, if it exists."""
+    """Return the ID of a refund's credit note, if it exists."""
     for note in await gateway.every(gateway.sdk.v1.credit_notes.list_async({"invoice": invoice_id, "limit": 100})):
         if any(_refund_id(linked.refund) == stripe_refund_id for linked in note.refunds):
             return note.id

@@ -45,7 +45,7 @@ def refetch_request(text: str) -> RefetchRequest:
         raise InvalidEvent("The body is not an event")
     event_id, kind, thing = event.get("id"), event.get("type"), _inside(event, ("data", "object"))
     if not _is_word(event_id) or not _is_word(kind) or not isinstance(thing, dict):
-        raise InvalidEvent("The event lacks its id, type or object")
+        raise InvalidEvent("The event lacks its ID, type or object")
     key, ignored = _key(kind, thing)
     livemode, version, created = event.get("livemode"), event.get("api_version"), event.get("created")
     return RefetchRequest(
@@ -276,12 +276,12 @@ def fraud_warning(seen: EarlyFraudWarning) -> StripeWarningState:
 
 
 def _id(reference: Any) -> str:
-    """Return the id of a reference, expanded or not."""
+    """Return the ID of a reference, expanded or not."""
     return reference if isinstance(reference, str) else str(reference.id)
 
 
 def id_or_none(reference: Any) -> str | None:
-    """Return the id of a reference, expanded or not, or None."""
+    """Return the ID of a reference, expanded or not, or None."""
     return _id(reference) if reference is not None else None
 
 

@@ -33,7 +33,7 @@ class _Client:
 
 
 async def _subscribe(port: int) -> str:
-    """Create a subscription, and return its id."""
+    """Create a subscription, and return its ID."""
     client = _Client(port)
     v1: Any = client.sdk.v1
     try:

@@ -496,8 +496,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Search readers by e-mail address, name, ``sub``, Stripe id or invoice number
-         * @description Search readers by e-mail address, name, ``sub``, Stripe id or invoice number.
+         * Search readers by email address, name, ``sub``, Stripe ID or invoice number
+         * @description Search readers by email address, name, ``sub``, Stripe ID or invoice number.
          */
         get: operations["find_subscribers"];
         put?: never;
@@ -1401,7 +1401,7 @@ export interface components {
         };
         /**
          * CheckoutIn
-         * @description What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's id.
+         * @description What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's ID.
          * @example {
          *       "cancel_url": "http://localhost:8080/subscribe",
          *       "plan": "annual",
@@ -1864,7 +1864,7 @@ export interface components {
         EventOut: {
             /**
              * Id
-             * @description Stripe's id; `knk_…` is a refetch that Newsstand requested itself.
+             * @description Stripe's ID; `knk_…` is a refetch that Newsstand requested itself.
              * @example evt_123
              */
             id: string;
@@ -1899,7 +1899,7 @@ export interface components {
             object: string | null;
             /**
              * Key
-             * @description The object that is fetched, as kind and id; null if the event is not used.
+             * @description The object that is fetched, as kind and ID; null if the event is not used.
              * @example subscription:sub_123
              */
             key: string | null;
@@ -1971,7 +1971,7 @@ export interface components {
         EventWithPayloadOut: {
             /**
              * Id
-             * @description Stripe's id; `knk_…` is a refetch that Newsstand requested itself.
+             * @description Stripe's ID; `knk_…` is a refetch that Newsstand requested itself.
              * @example evt_123
              */
             id: string;
@@ -2006,7 +2006,7 @@ export interface components {
             object: string | null;
             /**
              * Key
-             * @description The object that is fetched, as kind and id; null if the event is not used.
+             * @description The object that is fetched, as kind and ID; null if the event is not used.
              * @example subscription:sub_123
              */
             key: string | null;
@@ -4930,7 +4930,7 @@ export interface components {
         };
         /**
          * EventIn
-         * @description A Stripe event. Only its ids are used; the current state is fetched from Stripe.
+         * @description A Stripe event. Only its IDs are used; the current state is fetched from Stripe.
          * @example {
          *       "id": "evt_1",
          *       "type": "invoice.paid"
@@ -7004,7 +7004,7 @@ export interface operations {
     find_subscribers: {
         parameters: {
             query?: {
-                /** @description Beginning of an e-mail address or name, or an exact id. */
+                /** @description Beginning of an email address or name, or an exact ID. */
                 q?: string;
                 after?: string | null;
                 limit?: number;
@@ -8054,7 +8054,7 @@ export interface operations {
                 type?: string | null;
                 /** @description Id of the Stripe object, or of the fetched object. */
                 object?: string | null;
-                /** @description The object that is fetched, as kind and id: `subscription:sub_123`. */
+                /** @description The object that is fetched, as kind and ID: `subscription:sub_123`. */
                 key?: string | null;
                 /** @description Received at or after this time. */
                 since?: string | null;

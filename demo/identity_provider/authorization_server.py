@@ -160,7 +160,7 @@ class IdTokens(OpenIDCode):  # type: ignore[misc]
         return self._keys.signing_key()
 
     def get_encode_header(self, client: Client) -> dict[str, str]:
-        """Return the JOSE header with the key id."""
+        """Return the JOSE header with the key ID."""
         return {"alg": "RS256", "kid": str(self._keys.signing_key().kid)}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class AccessTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
         self._audience, self._keys = audience, keys
 
     def get_jwks(self) -> KeySet:
-        """Return the signing key as a set of one, which makes joserfc put its id into the header."""
+        """Return the signing key as a set of one, which makes joserfc put its ID into the header."""
         return KeySet([self._keys.signing_key()])
 
     def get_audiences(self, client: Client, user: User, scope: str) -> str:

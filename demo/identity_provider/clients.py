@@ -23,7 +23,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
     secret: str | None = None
 
     def get_client_id(self) -> str:
-        """Return the client id."""
+        """Return the client ID."""
         return self.client_id
 
     def get_default_redirect_uri(self) -> str | None:

@@ -40,8 +40,8 @@ class TokenRequest(BaseModel):
     expires_in: int = TOKEN_LIFETIME  # seconds; a negative number gives an expired token
     typ: str = "at+jwt"
     alg: str = "RS256"  # RS256 or ES256; for attacks, HS256 (keyed with the public key) or none
-    kid: str | None = None  # replaces the key id in the header
-    forged: bool = False  # sign with another key under the id of the real one
+    kid: str | None = None  # replaces the key ID in the header
+    forged: bool = False  # sign with another key under the ID of the real one
     claims: dict[str, Any] = {}
 
 

@@ -20,7 +20,7 @@ class KeyRing:
         self.rotate()
 
     def rotate(self, *, forget: bool = False) -> str:
-        """Add a new pair of keys and return the RSA key's id. With ``forget``, stop publishing all older pairs."""
+        """Add a new pair of keys and return the RSA key's ID. With ``forget``, stop publishing all older pairs."""
         rsa = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
         ec = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)
         self._pairs = [] if forget else self._pairs

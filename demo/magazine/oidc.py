@@ -23,7 +23,7 @@ class SignInFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """A signed-in reader. The access token stays on the server; the browser only has a session id."""
+    """A signed-in reader. The access token stays on the server; the browser only has a session ID."""
 
     sub: str
     name: str

@@ -1,7 +1,7 @@
 """
 Sign-in sessions, in the memory of this process.
 
-The signed session cookie holds a random session id and the CSRF token. A site with several processes would keep its
+The signed session cookie holds a random session ID and the CSRF token. A site with several processes would keep its
 sessions in a database.
 """
 
@@ -16,7 +16,7 @@ ATTEMPT_LIFETIME = 600  # seconds to complete the sign-in form
 
 
 class Sessions:
-    """Signed-in readers by session id, and pending sign-in attempts by browser and state."""
+    """Signed-in readers by session ID, and pending sign-in attempts by browser and state."""
 
     def __init__(self) -> None:
         self._readers: dict[str, Reader] = {}
@@ -43,7 +43,7 @@ class Sessions:
         return self._attempts.pop((str(request.session.get("browser")), state), None)
 
     def sign_in(self, request: Request, reader: Reader) -> None:
-        """Start a session with a new id, which prevents session fixation."""
+        """Start a session with a new ID, which prevents session fixation."""
         self.sign_out(request)
         request.session["sid"] = session_id = secrets.token_urlsafe(32)
         self._readers[session_id] = reader

@@ -17,7 +17,7 @@ class LineAmounts:
     quantity: int
     subtotal: int = 0
     discounts: dict[str, int] = field(default_factory=dict)
-    """Amount taken off, by discount id."""
+    """Amount taken off, by discount ID."""
     tax: int = 0
     tax_behavior: str = "exclusive"
     rate: float = 0.0
@@ -51,7 +51,7 @@ def compute_lines(
     Return the amounts of the lines of an invoice or a checkout.
 
     :param prices: prices and quantities.
-    :param coupons: coupons by discount id, in the order they apply.
+    :param coupons: coupons by discount ID, in the order they apply.
     """
     lines = [
         LineAmounts(price=price, quantity=quantity, subtotal=price["unit_amount"] * quantity)

@@ -51,7 +51,7 @@ def create(
 
 
 def of_charge(account: Account, charge: JsonObject, *, now: int) -> str:
-    """Create the balance transaction of a successful charge and return its id."""
+    """Create the balance transaction of a successful charge and return its ID."""
     fee = round_half_up(Decimal(charge["amount"]) * Decimal("0.029")) + 30
     kind = "charge" if charge["id"].startswith("ch_") else "payment"
     made = create(account, charge, kind=kind, amount=charge["amount"], fee=min(fee, charge["amount"]), now=now)
@@ -59,7 +59,7 @@ def of_charge(account: Account, charge: JsonObject, *, now: int) -> str:
 
 
 def of_refund(account: Account, refund: JsonObject, *, now: int) -> str:
-    """Create the balance transaction of a refund and return its id. Fees are not returned."""
+    """Create the balance transaction of a refund and return its ID. Fees are not returned."""
     return str(create(account, refund, kind="refund", amount=-refund["amount"], fee=0, now=now)["id"])
 
 

@@ -8,7 +8,7 @@ from sandbox.store.accounts import Account, new_id
 
 def coupon_of(account: Account, given: JsonObject, *, customer_id: str | None, param: str) -> tuple[str, str | None]:
     """
-    Return the ids of the coupon and the promotion code in one entry of `discounts[]`.
+    Return the IDs of the coupon and the promotion code in one entry of `discounts[]`.
 
     :raises StripeError: 400 if the entry has both or neither, or if they cannot be redeemed.
     """
@@ -114,7 +114,7 @@ def active_discounts(account: Account, discount_ids: list[str], at: int) -> list
 
 
 def coupons_of(account: Account, discount_ids: list[str]) -> dict[str, JsonObject]:
-    """Return coupons by discount id. A deleted coupon is returned as it was."""
+    """Return coupons by discount ID. A deleted coupon is returned as it was."""
     found = {}
     for discount_id in discount_ids:
         coupon_id = account.get("discount", discount_id)["source"]["coupon"]

@@ -15,7 +15,7 @@ def attach(account: Account, invoice: JsonObject, *, kind: str, reference: str, 
     """
     Attach a completed payment to an open invoice. The invoice is paid when nothing remains.
 
-    :param kind: `payment_intent`, `charge` or `payment_record`; `reference` is its id.
+    :param kind: `payment_intent`, `charge` or `payment_record`; `reference` is its ID.
     :param amount: in minor units. What exceeds the remaining amount becomes the customer's credit.
     :raises StripeError: 400 unless the invoice is open.
     """

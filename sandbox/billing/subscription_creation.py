@@ -30,7 +30,7 @@ class SubscriptionSpec:
     """Price, quantity and metadata of each item."""
     metadata: dict[str, str] = field(default_factory=dict)
     discounts: list[tuple[str, str | None]] = field(default_factory=list)
-    """Coupon ids, and the promotion codes they come from."""
+    """Coupon IDs, and the promotion codes they come from."""
     default_payment_method: str | None = None
     automatic_tax: bool = False
     description: str | None = None

@@ -167,7 +167,7 @@ def by_method(method_id: str) -> BankAccount | None:
 
 
 def methods() -> list[str]:
-    """Return the ids of all test payment methods with a bank account."""
+    """Return the IDs of all test payment methods with a bank account."""
     return list(_BY_METHOD)
 
 

@@ -69,7 +69,7 @@ def _variables_last(shape: tuple[tuple[str, ...], str]) -> tuple[bool, ...]:
 
 
 def match(method: str, path: str) -> tuple[ContractRoute, dict[str, str]] | None:
-    """Return the route of a concrete path and the ids in it, or None if Stripe has no such route."""
+    """Return the route of a concrete path and the IDs in it, or None if Stripe has no such route."""
     parts = path.split("/")
     if len(parts) < 3:
         return None

@@ -1,7 +1,7 @@
 """
 Simulations: events outside Stripe that a test can trigger, such as a bank's decision on a dispute.
 
-Each is a function of an account, an object's id and the JSON body. `sandbox.control.routes` serves them below `/_sandbox`.
+Each is a function of an account, an object's ID and the JSON body. `sandbox.control.routes` serves them below `/_sandbox`.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sandbox.store.accounts import Account
 Simulation = Callable[[Account, str, JsonObject], JsonObject]
 
 SIMULATIONS: dict[str, Simulation] = {}
-"""By path below `/_sandbox/`, with `{id}` for the object's id."""
+"""By path below `/_sandbox/`, with `{id}` for the object's ID."""
 
 
 def simulation(path: str) -> Callable[[Simulation], Simulation]:

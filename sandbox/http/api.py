@@ -191,7 +191,7 @@ async def _apply_fault(state: _RequestState, reply: Reply, fault: Fault) -> Resp
 
 
 def _parse(state: _RequestState, text: str) -> tuple[ContractRoute, dict[str, str], JsonObject]:
-    """Return the route, the ids in the path and the validated parameters."""
+    """Return the route, the IDs in the path and the validated parameters."""
     request = state.request
     version = request.headers.get("stripe-version")
     if version not in (None, API_VERSION):

@@ -1,4 +1,4 @@
-"""`expand[]`: replace ids by their objects, up to four levels deep, and include fields that are otherwise left out."""
+"""`expand[]`: replace IDs by their objects, up to four levels deep, and include fields that are otherwise left out."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ _KINDS = {
     "tax_code": "tax_code",
     "promotion_code": "promotion_code",
 }
-"""Fields whose ids can be chosen by the caller, so the id alone does not identify the kind."""
+"""Fields whose IDs can be chosen by the caller, so the ID alone does not identify the kind."""
 
 
 def check(route: ContractRoute, paths: list[str]) -> None:

@@ -14,7 +14,7 @@ from sandbox.json_types import JsonObject
 
 @dataclass(kw_only=True)
 class Reply:
-    """A stored response: status, JSON body, and the id of the request that caused it."""
+    """A stored response: status, JSON body, and the ID of the request that caused it."""
 
     status: int
     body: JsonObject

@@ -13,7 +13,7 @@ _LISTS = frozenset({"limit", "starting_after", "ending_before"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A validated API request: account, converted parameters and the ids in the path."""
+    """A validated API request: account, converted parameters and the IDs in the path."""
 
     account: Account
     params: JsonObject

@@ -126,7 +126,7 @@ def _finish(request: Request, account: Account, session: JsonObject, payer: Paye
 
 
 def _find(request: Request) -> tuple[Account, JsonObject] | None:
-    """Return the session in the path and its account. The session's id is secret, so it needs no key."""
+    """Return the session in the path and its account. The session's ID is secret, so it needs no key."""
     runtime: Runtime = request.app.state.runtime
     for account in list(runtime.accounts.by_key.values()):
         session = account.find("checkout.session", request.path_params["session"])

@@ -18,7 +18,7 @@ _CREATE = (
 
 @route("POST", "/v1/coupons", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Create a coupon, optionally with a given id."""
+    """Create a coupon, optionally with a given ID."""
     account, params = call.account, call.params
     _check(params)
     coupon_id = params.get("id") or new_id("", length=8)[1:]

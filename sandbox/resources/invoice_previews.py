@@ -55,7 +55,7 @@ def _of_change(account: Account, subscription: JsonObject, details: JsonObject) 
         raise unsupported("previews of a different billing interval")
     worth = [] if terms.behavior == "none" else prorations.for_changes(account, subscription, changes, at=terms.at)
     for entry in worth:
-        # Stripe's previews contain ids of objects that are never created, too.
+        # Stripe's previews contain IDs of objects that are never created, too.
         entry.invoice_item = new_id("ii")
         entry.subscription_item = entry.subscription_item or new_id("si", length=14)
     pending = invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"])

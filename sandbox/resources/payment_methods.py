@@ -1,4 +1,4 @@
-"""Payment methods, created from Stripe's test ids or on the checkout page."""
+"""Payment methods, created from Stripe's test IDs or on the checkout page."""
 
 from sandbox.billing import test_bank_accounts, test_cards
 from sandbox.billing.test_bank_accounts import BankAccount
@@ -56,7 +56,7 @@ def _blank(account: Account, kind: str, *, billing: JsonObject | None, now: int 
 
 
 def usable(account: Account, method_id: str, *, param: str, status: int = 400) -> JsonObject:
-    """Return a payment method. A test id such as `pm_card_visa` creates a new one, as at Stripe."""
+    """Return a payment method. A test ID such as `pm_card_visa` creates a new one, as at Stripe."""
     card, bank = test_cards.by_method(method_id), test_bank_accounts.by_method(method_id)
     if bank is not None:
         return make_debit(account, bank)
@@ -190,7 +190,7 @@ def update(call: Call) -> JsonObject:
 
 @route("POST", "/v1/payment_methods/{payment_method}/attach", takes="customer")
 def attach(call: Call) -> JsonObject:
-    """Attach a payment method to a customer. A test id creates a new payment method."""
+    """Attach a payment method to a customer. A test ID creates a new payment method."""
     account = call.account
     if "customer" not in call.params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")

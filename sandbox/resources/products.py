@@ -15,7 +15,7 @@ _TEXTS = "active description images marketing_features name shippable statement_
 
 @route("POST", "/v1/products", takes=f"id type metadata {_TEXTS}")
 def create(call: Call) -> JsonObject:
-    """Create a product, optionally with a given id."""
+    """Create a product, optionally with a given ID."""
     account, params = call.account, call.params
     product_id = params.get("id") or new_id("prod", length=14)
     if account.find_with_deleted("product", product_id):
@@ -67,7 +67,7 @@ def update(call: Call) -> JsonObject:
 
 @route("GET", "/v1/products", takes="active ids type shippable url created")
 def list_all(call: Call) -> Page:
-    """List products by id, `active` and other fields."""
+    """List products by ID, `active` and other fields."""
     params = call.params
     wanted = {name: params[name] for name in ("active", "type", "shippable", "url") if name in params}
     return Page(

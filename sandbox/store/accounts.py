@@ -2,7 +2,7 @@
 The store: one account for each secret key, in memory.
 
 Objects are stored as the API returns them, plus private fields that begin with `_` and are never returned. Renderers can
-add computed fields. References are stored as ids; `expand` follows them.
+add computed fields. References are stored as IDs; `expand` follows them.
 """
 
 import functools
@@ -46,7 +46,7 @@ _KINDS_WITH_ABSENT_FIELDS = {"payment_method", "refund", "account"}
 
 
 def new_id(prefix: str, *, length: int = 24) -> str:
-    """Return a new id such as `cus_…`."""
+    """Return a new ID such as `cus_…`."""
     return f"{prefix}_{''.join(_ALPHABET[byte % len(_ALPHABET)] for byte in secrets.token_bytes(length))}"
 
 
@@ -87,7 +87,7 @@ class Account:
         return self.now(self.clock_of(customer_id))
 
     def clock_of(self, customer_id: str | None) -> str | None:
-        """Return the id of a customer's test clock, if any."""
+        """Return the ID of a customer's test clock, if any."""
         customer = self._by_kind.get("customer", {}).get(customer_id or "")
         return customer.get("test_clock") if customer else None
 
@@ -104,7 +104,7 @@ class Account:
         """
         Return an object that exists and is not deleted.
 
-        :raises StripeError: `resource_missing`. 404 is for an id in the path; pass 400 for one in a parameter.
+        :raises StripeError: `resource_missing`. 404 is for an ID in the path; pass 400 for one in a parameter.
         """
         found = self.find(kind, object_id)
         if found is None:
@@ -121,7 +121,7 @@ class Account:
         return self._by_kind.get(kind, {}).get(object_id)
 
     def find_by_id(self, object_id: str) -> JsonObject | None:
-        """Return the object of any kind with this id, or None."""
+        """Return the object of any kind with this ID, or None."""
         for objects in self._by_kind.values():
             if object_id in objects:
                 return objects[object_id]
@@ -138,7 +138,7 @@ class Account:
         return stub
 
     def copy_objects(self, source: "Account") -> None:
-        """Replace the objects of this account with copies of another's, with the same ids."""
+        """Replace the objects of this account with copies of another's, with the same IDs."""
         self._by_kind = {
             kind: {object_id: _copy_of(obj) for object_id, obj in objects.items()}
             for kind, objects in source._by_kind.items()

@@ -1,7 +1,7 @@
 """
 Scheduled jobs, such as the end of a period, the retry of a payment or the expiry of a checkout session.
 
-Each account has a queue for real time and one for each test clock. A job is a name and an object's id. It checks the
+Each account has a queue for real time and one for each test clock. A job is a name and an object's ID. It checks the
 object's current state first, so an obsolete job does nothing.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sandbox.store.accounts import Account
 
 Job = Callable[["Account", str, int], None]
-"""Takes the account, the object's id and the time the job was due, in seconds since the epoch."""
+"""Takes the account, the object's ID and the time the job was due, in seconds since the epoch."""
 
 JOBS: dict[str, Job] = {}
 
@@ -42,7 +42,7 @@ class Scheduler:
         heapq.heappush(self._due.setdefault(clock_id, []), (at, next(self._order), name, object_id))
 
     def pop_due(self, clock_id: str | None, until: int) -> tuple[int, str, str] | None:
-        """Remove and return the first job due until a time, as time, name and object id; None if there is none."""
+        """Remove and return the first job due until a time, as time, name and object ID; None if there is none."""
         due = self._due.get(clock_id)
         if not due or due[0][0] > until:
             return None

@@ -120,11 +120,11 @@ async def test_a_refunded_term_stays_refunded_after_another_sync(sessions: Sessi
 
 
 async def test_ending_one_subscription_keeps_the_grants_of_another(sessions: Sessions) -> None:
-    spell = AccessPeriod(NOW, NOW + timedelta(days=30), AccessReason.PAID_TERM)
+    period = AccessPeriod(NOW, NOW + timedelta(days=30), AccessReason.PAID_TERM)
     async with sessions.begin() as session:
         owner, held = await create_subscription(session)
         other = await subscriptions.save(session, owner.id, replace(SEEN, id="sub_2"), if_version=0)
-        mine = Grant(id="grt_other", source=AccessReason.PAID_TERM, features={"audio": (spell,)})
+        mine = Grant(id="grt_other", source=AccessReason.PAID_TERM, features={"audio": (period,)})
         await stored_grants.replace(session, owner.id, other.id, [mine])
         await stored_grants.replace(session, owner.id, held.id, [])
         await grants.rebuild(session, owner)

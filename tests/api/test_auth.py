@@ -63,7 +63,7 @@ async def test_a_token_signed_with_an_elliptic_curve_key_is_accepted(auth: Authe
     [
         pytest.param({"alg": "none"}, "algorithm", id="unsigned"),
         pytest.param({"alg": "HS256"}, "algorithm", id="signed with the public key as a shared secret"),
-        pytest.param({"forged": True}, "signature", id="signed with another key under the issuer's key id"),
+        pytest.param({"forged": True}, "signature", id="signed with another key under the issuer's key ID"),
         pytest.param({"audience": "another-api"}, "audience", id="for another audience"),
         pytest.param({"audience": []}, "lacks the claim aud", id="for no audience"),
         pytest.param({"issuer": "http://evil.example"}, "issuer", id="of another issuer"),

@@ -40,7 +40,7 @@ async def held(sessions: Sessions, *, makes: str = "rfd_1", lease: timedelta = t
 
 
 class Desk:
-    """Issues refunds with one key, and records the id of each attempt."""
+    """Issues refunds with one key, and records the ID of each attempt."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions

@@ -1,4 +1,4 @@
-"""Each request has an id, one log line and one metric sample."""
+"""Each request has an ID, one log line and one metric sample."""
 
 from collections.abc import AsyncIterator
 

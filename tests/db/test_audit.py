@@ -32,7 +32,7 @@ async def tamper(database: str, *statements: str) -> None:
 
 async def test_an_entry_committed_late_with_a_lower_id_is_sealed(sessions: Sessions) -> None:
     async with sessions.begin() as slow:
-        await audit.record(slow, actor="policy", action="dispute.lost", object_id="first")  # the id is assigned now
+        await audit.record(slow, actor="policy", action="dispute.lost", object_id="first")  # the ID is assigned now
         await note(sessions, "second")
         await cases.seal(database_context(sessions))
         assert [one.entry.object_id for one in await _sealed(sessions)] == ["second"]

@@ -18,10 +18,10 @@ NAMES = ("archive", "audio", "print_edition")
 CATALOGUE = Catalogue(publisher="", plans={}, features={name: Feature(name=name, title=name) for name in NAMES})
 
 days = st.integers(-3, 3).map(lambda days: NOW + timedelta(days=days))
-spells = st.builds(AccessPeriod, days, days, st.sampled_from([AccessReason.PAID_TERM, AccessReason.GRACE_PERIOD]))
+periods = st.builds(AccessPeriod, days, days, st.sampled_from([AccessReason.PAID_TERM, AccessReason.GRACE_PERIOD]))
 accesses = st.builds(
     EntitlementSet,
-    features=st.dictionaries(st.sampled_from(NAMES), st.lists(spells, max_size=3).map(tuple)),
+    features=st.dictionaries(st.sampled_from(NAMES), st.lists(periods, max_size=3).map(tuple)),
     otherwise=st.just(AccessReason.ENDED),
 )
 

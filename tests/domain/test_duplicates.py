@@ -40,7 +40,7 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
             [candidate("b", paid=1), candidate("a", paid=1)],
             "a",
             {"b": RefundBasis.DUPLICATE},
-            id="paid in the same second: by id",
+            id="paid in the same second: by ID",
         ),
         pytest.param(
             [candidate("a", paid=5, created=0), candidate("b", paid=1, created=1)],

@@ -187,7 +187,7 @@ def test_stored_access_is_read_unchanged() -> None:
 
 
 moments = st.integers(0, 400).map(lambda days: START + timedelta(days=days))
-spells = st.tuples(moments, st.integers(1, 400)).map(
+periods = st.tuples(moments, st.integers(1, 400)).map(
     lambda pair: AccessPeriod(pair[0], pair[0] + timedelta(days=pair[1]), AccessReason.PAID_TERM)
 )
 grants = st.lists(
@@ -195,7 +195,7 @@ grants = st.lists(
         Grant,
         id=st.uuids().map(str),
         source=st.just("paid_term"),
-        features=st.dictionaries(st.sampled_from(["archive", "audio"]), st.tuples(spells), max_size=2),
+        features=st.dictionaries(st.sampled_from(["archive", "audio"]), st.tuples(periods), max_size=2),
     ),
     max_size=5,
 )

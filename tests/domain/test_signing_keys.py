@@ -41,10 +41,12 @@ def test_a_token_lifetime_cannot_exceed_the_publication_of_keys() -> None:
 
 
 hours = st.integers(0, 12).map(lambda n: NOW + n * HOUR)
-spells = st.lists(st.tuples(hours, hours).map(lambda pair: AccessPeriod(min(pair), max(pair), "paid_term")), max_size=4)
+periods = st.lists(
+    st.tuples(hours, hours).map(lambda pair: AccessPeriod(min(pair), max(pair), "paid_term")), max_size=4
+)
 
 
-@given(before=spells, after=spells, since=hours, until=hours)
+@given(before=periods, after=periods, since=hours, until=hours)
 def test_access_shrinks_only_if_some_time_of_access_is_lost(
     before: list[AccessPeriod], after: list[AccessPeriod], since: datetime, until: datetime
 ) -> None:

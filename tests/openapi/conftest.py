@@ -19,7 +19,7 @@ class RunningService:
     url: str
     session: requests.Session
     headers: Mapping[str, Mapping[str, str]]  # by caller
-    known: Mapping[str, str]  # ids of existing objects, by path parameter
+    known: Mapping[str, str]  # IDs of existing objects, by path parameter
     fitting: Mapping[str, Mapping[str, object]]  # values that pass the rules, by operation
     webhook_secret: str
 

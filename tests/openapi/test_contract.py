@@ -80,7 +80,7 @@ def test_every_response_conforms_in_a_long_run(
 
 
 def asks(case: schemathesis.Case[Any], service: RunningService, caller: str) -> None:
-    """Send the generated request and, if it is valid, also with the ids of existing objects."""
+    """Send the generated request and, if it is valid, also with the IDs of existing objects."""
     ask(case, service, caller)
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return

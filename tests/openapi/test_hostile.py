@@ -100,7 +100,7 @@ BODIES = [
 
 
 def label(operation: tuple[str, str]) -> str:
-    """Return the id of an operation's test."""
+    """Return the ID of an operation's test."""
     return " ".join(operation)
 
 

@@ -55,7 +55,7 @@ def test_without_settings_the_service_starts_and_stops_its_own_database(data_dir
 
 
 def postmaster(data_dir: Path) -> int:
-    """Return the process id of the embedded server."""
+    """Return the process ID of the embedded server."""
     (file,) = data_dir.rglob("postmaster.pid")
     return int(file.read_text().split()[0])
 

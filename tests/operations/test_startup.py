@@ -56,7 +56,7 @@ GOOD = ROOT / "catalogue.toml"
             ("serve",),
             {"NEWSSTAND_OIDC_CLIENT_SECRET": "the-secret-of-a-client"},
             "NEWSSTAND_OIDC_CLIENT_ID",
-            id="client secret of the console without a client id",
+            id="client secret of the console without a client ID",
         ),
         pytest.param(
             ("serve",),

@@ -135,7 +135,7 @@ class SandboxAccount:
         return dict(answer.json())
 
     async def fault(self, **wanted: Any) -> str:
-        """Add a fault and return its id."""
+        """Add a fault and return its ID."""
         answer = await self.control.post("/_sandbox/faults", json=wanted)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])

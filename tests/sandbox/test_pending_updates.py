@@ -11,7 +11,7 @@ MONTHLY = {"interval": "month"}
 
 
 async def upgrade(account: SandboxAccount, card: str) -> tuple[Any, Any, str]:
-    """Upgrade a subscription in the middle of its year, with another card. Return clock, subscription and item id."""
+    """Upgrade a subscription in the middle of its year, with another card. Return clock, subscription and item ID."""
     clock = await account.clock()
     customer = await account.customer(test_clock=clock.id)
     subscription = await account.subscribe(customer=customer)

@@ -10,7 +10,7 @@ from tests.sandbox.client import SandboxAccount
 
 
 async def paid_invoice(account: SandboxAccount, method: str = "pm_card_visa", **more: Any) -> tuple[str, str]:
-    """Return the ids of a paid invoice and its payment intent."""
+    """Return the IDs of a paid invoice and its payment intent."""
     subscription = await account.subscribe(customer=await account.customer(method=method), **more)
     return subscription.latest_invoice, (await account.payment_intent_of(subscription.latest_invoice)).id
 

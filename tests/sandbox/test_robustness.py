@@ -20,7 +20,7 @@ _REQUESTS = 400
 
 
 class Sender:
-    """Generates random requests from the SDK's types and the ids seen so far."""
+    """Generates random requests from the SDK's types and the IDs seen so far."""
 
     def __init__(self, client: httpx2.AsyncClient, seed: int) -> None:
         self.client = client

@@ -278,7 +278,7 @@ async def _paid_until(shop: Shop, sub: str) -> datetime | None:
 
 async def _access_until(shop: Shop, sub: str) -> datetime:
     (row,) = await shop.rows("SELECT access FROM entitlements WHERE sub = $1", sub)
-    return max(spell.until for spell in load(json.loads(row["access"])).features["archive"])
+    return max(period.until for period in load(json.loads(row["access"])).features["archive"])
 
 
 async def all_differences(shop: Shop, stripe_ids: Iterable[str]) -> list[str]:

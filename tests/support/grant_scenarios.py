@@ -55,7 +55,7 @@ def write_two_plan_catalogue(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class GivenSubscription:
-    """A subscription of a reader: its id and its invoices."""
+    """A subscription of a reader: its ID and its invoices."""
 
     id: str
     invoices: Sequence[str]

@@ -17,7 +17,7 @@ CONCURRENCY = 8
 
 async def create_subscribers(shop: Shop, size: int, *, clock: str | None = None) -> list[str]:
     """
-    Create subscribers, each with a paid subscription. Return the Stripe ids.
+    Create subscribers, each with a paid subscription. Return the Stripe IDs.
 
     No webhooks are delivered from now on: see :func:`add_events`.
     """

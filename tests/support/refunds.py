@@ -11,7 +11,7 @@ PAID_STATUSES = {"pending", "requires_action", "succeeded"}  # pending or paid
 
 
 async def payment_ids(shop: Shop, reader: Person) -> list[str]:
-    """Return the ids of a reader's payments, earliest first."""
+    """Return the IDs of a reader's payments, earliest first."""
     return [str(one["id"]) for one in (await shop.overview(reader))["payments"]]
 
 

@@ -135,7 +135,7 @@ class Shop:
         )
 
     async def subscribe(self, by: Person, *, print_edition: bool = False, **more: object) -> str:
-        """Subscribe, pay, and wait until all events are processed. Return the id of the session."""
+        """Subscribe, pay, and wait until all events are processed. Return the ID of the session."""
         opened = await self.open_checkout(by, print_edition=print_edition, **more)
         assert opened.status_code == 201, opened.text
         paid = await self.pay_checkout(opened.json()["url"], address=ADDRESS if print_edition else None)
@@ -203,7 +203,7 @@ class Shop:
         return [c for c in asked if c["method"] == method and c["path"] == path and not c["replayed"]]
 
     async def add_fault(self, **fault: object) -> str:
-        """Add a fault to the sandbox, and return its id."""
+        """Add a fault to the sandbox, and return its ID."""
         answer = await self.stripe.post("/_sandbox/faults", json=fault)
         assert answer.status_code < 300, answer.text
         return str(answer.json()["id"])

@@ -138,5 +138,5 @@ def make_sessions(engine: AsyncEngine) -> Sessions:
 
 
 def new_id(prefix: str) -> str:
-    """Return an opaque id: ``prefix``, an underscore and 120 random bits."""
+    """Return an opaque ID: ``prefix``, an underscore and 120 random bits."""
     return f"{prefix}_{secrets.token_hex(15)}"

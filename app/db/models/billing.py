@@ -120,7 +120,7 @@ Index("terms_starts_at_idx", Term.starts_at)
 
 
 class Payment(Base):
-    """One payment of one invoice. The id is Stripe's payment intent's."""
+    """One payment of one invoice. The ID is Stripe's payment intent's."""
 
     __tablename__ = "payments"
     id: Mapped[str] = mapped_column(primary_key=True)  # pi_…

@@ -25,7 +25,7 @@ async def commands(shop: Shop, *each: Sequence[str]) -> list[str]:
 
 
 def key_states(listed: Sequence[str]) -> dict[str, str]:
-    """Return the state of each key in the list, by its id."""
+    """Return the state of each key in the list, by its ID."""
     return {words[0]: words[1] for words in (line.split("  ") for line in listed)}
 
 

@@ -60,8 +60,8 @@ class World:
         for row in rows:
             if but in {row["id"], row["subscription_id"]} and but is not None:
                 continue
-            for name, spells in json.loads(row["features"]).items():
-                found[name] += [(starts, until, reason) for starts, until, reason, *_ in spells]
+            for name, periods in json.loads(row["features"]).items():
+                found[name] += [(starts, until, reason) for starts, until, reason, *_ in periods]
         return found
 
     async def check_all(self, reader: Person, at: datetime) -> dict[str, CheckResult]:
@@ -73,7 +73,7 @@ class World:
             one = said["check"]
             assert not methods_that_differ(said), (at, name, said)
             now = int(at.timestamp())
-            running = [spell for spell in granted[name] if spell[0] <= now < spell[1]]
+            running = [period for period in granted[name] if period[0] <= now < period[1]]
             if name == "ad_free" and at < ANNOUNCED_DATE:
                 assert (one.allowed, one.reason) == (False, "coming_soon"), at
                 continue
@@ -114,9 +114,9 @@ async def add_random_grants(world: World, reader: Person, rng: random.Random) ->
     return held
 
 
-def random_times(spells: Iterable[Periods], rng: random.Random, most: int) -> list[datetime]:
+def random_times(periods: Iterable[Periods], rng: random.Random, most: int) -> list[datetime]:
     """Return times to check: at the start and end of periods, just before them, and in between."""
-    edges = {at for some in spells for start, until, _ in some for at in (start, until)}
+    edges = {at for some in periods for start, until, _ in some for at in (start, until)}
     around = sorted({at - back for at in edges for back in (0, 1)} | {int(ANNOUNCED_DATE.timestamp()) - 1})
     within = [int((FIRST_DAY + timedelta(days=rng.randrange(DAYS))).timestamp()) for _ in range(2)]
     chosen = rng.sample(around, min(most, len(around))) + within
@@ -147,8 +147,8 @@ async def check_random_reader(world: World, number: int, seed: int, most: int) -
     assert await world.periods(reader, but=name) == others
     for at in times[:3] + times[-1:]:
         said = await world.check_all(reader, at)
-        for feature, spells in others.items():
-            if any(start <= at.timestamp() < until for start, until, _ in spells):
+        for feature, periods in others.items():
+            if any(start <= at.timestamp() < until for start, until, _ in periods):
                 assert said[feature].allowed or said[feature].reason == "coming_soon", (at, feature, said, others)
 
 
@@ -198,8 +198,8 @@ async def subscribe_before_announced_date(world: World, reader: Person, rng: ran
     while True:
         given = await add_subscription(world.sessions, world.offer, reader.sub, rng, kind="active")
         day = int(ANNOUNCED_DATE.timestamp())
-        spells = (await world.periods(reader))["ad_free"]
+        periods = (await world.periods(reader))["ad_free"]
         if given and any(
-            start < day - 86_400 and until > day and reason == "paid_term" for start, until, reason in spells
+            start < day - 86_400 and until > day and reason == "paid_term" for start, until, reason in periods
         ):
             return

@@ -20,7 +20,7 @@ async def invoices_of(shop: Shop, stripe_id: str) -> list[str]:
 
 
 async def make_past_due(shop: Shop, ada: Person) -> tuple[str, str]:
-    """Make a reader whose renewal failed and who has a pending invoice item; return the ids of both."""
+    """Make a reader whose renewal failed and who has a pending invoice item; return the IDs of both."""
     await shop.subscribe(ada)
     held = await only_subscription(shop, ada)
     (customer,) = await shop.stripe_customers()

@@ -14,7 +14,7 @@ WARNS = "4000000000005423"
 
 
 async def subscribe(shop: Shop, by: Person, *, card: str = VISA) -> str:
-    """Subscribe a reader, and return the id of their payment."""
+    """Subscribe a reader, and return the ID of their payment."""
     opened = await shop.open_checkout(by)
     assert opened.status_code == 201, opened.text
     paid = await shop.pay_checkout(opened.json()["url"], card=card)
@@ -37,7 +37,7 @@ async def bank_action(shop: Shop, path: str, **wanted: object) -> dict[str, Any]
 
 
 async def open_dispute(shop: Shop, payment: str, **wanted: object) -> str:
-    """Dispute a payment; return the id of the dispute."""
+    """Dispute a payment; return the ID of the dispute."""
     return str((await bank_action(shop, f"charges/{await charge_of(shop, payment)}/dispute", **wanted))["id"])
 
 

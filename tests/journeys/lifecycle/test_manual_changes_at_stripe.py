@@ -19,7 +19,7 @@ async def only_subscription(shop: Shop, reader: Person) -> dict[str, Any]:
 
 
 async def subscribe(shop: Shop, *names: str) -> list[tuple[Person, str]]:
-    """Subscribe readers; return each with the id of their subscription at Stripe."""
+    """Subscribe readers; return each with the ID of their subscription at Stripe."""
     found = []
     for name in names:
         reader = shop.person(name)
@@ -29,7 +29,7 @@ async def subscribe(shop: Shop, *names: str) -> list[tuple[Person, str]]:
 
 
 async def anomalies(shop: Shop) -> dict[str, set[str]]:
-    """Return the codes of the anomalies shown to staff, by Stripe id. Each has a reason."""
+    """Return the codes of the anomalies shown to staff, by Stripe ID. Each has a reason."""
     seen: dict[str, set[str]] = {}
     for one in (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]:
         assert len(one["reason"]) > 20
@@ -58,7 +58,7 @@ async def our_item(shop: Shop, stripe_id: str) -> dict[str, Any]:
 
 
 async def create_customer(shop: Shop, email: str) -> tuple[str, str]:
-    """Create a customer with a card at Stripe; return both ids."""
+    """Create a customer with a card at Stripe; return both IDs."""
     made = await shop.stripe_post("/v1/customers", email=email, test_clock=shop.clock)
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=made["id"])
     return made["id"], card["id"]

@@ -34,7 +34,7 @@ async def notice(shop: Shop, reader: Person) -> dict[str, Any] | None:
 
 
 async def replace_card(shop: Shop, stripe_id: str, method: str) -> str:
-    """Replace the card of a subscription; return the id of the card."""
+    """Replace the card of a subscription; return the ID of the card."""
     held = await shop.stripe_get(f"/v1/subscriptions/{stripe_id}")
     card = await shop.stripe_post(f"/v1/payment_methods/{method}/attach", customer=held["customer"])
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", default_payment_method=card["id"])
@@ -42,7 +42,7 @@ async def replace_card(shop: Shop, stripe_id: str, method: str) -> str:
 
 
 async def subscribe_and_replace_card(shop: Shop, reader: Person, method: str) -> str:
-    """Subscribe a reader and replace their card; return the Stripe id of the subscription."""
+    """Subscribe a reader and replace their card; return the Stripe ID of the subscription."""
     await shop.subscribe(reader)
     stripe_id = str((await only_subscription(shop, reader))["stripe_id"])
     await replace_card(shop, stripe_id, method)

@@ -1,4 +1,4 @@
-"""Metadata with our ids is trusted only where it can be true, because any user of the Dashboard can write it."""
+"""Metadata with our IDs is trusted only where it can be true, because any user of the Dashboard can write it."""
 
 from tests.support.refunds import GOODWILL, GUARANTEE, check_books, decide_refund, payment_ids, request_refund
 from tests.support.shop import Shop

@@ -11,7 +11,7 @@ DAY_60_ENDS = START_TIME.replace(month=5, day=1, hour=5)  # midnight in Chicago,
 
 
 async def subscribe(shop: Shop, name: str = "ada", **more: object) -> str:
-    """Subscribe a reader, and return the id of their payment."""
+    """Subscribe a reader, and return the ID of their payment."""
     await shop.subscribe(shop.person(name), **more)  # type: ignore[arg-type]
     (payment,) = (await shop.overview(shop.person(name)))["payments"]
     return str(payment["id"])

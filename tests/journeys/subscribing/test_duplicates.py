@@ -27,7 +27,7 @@ async def pay_in_another_tab(shop: Shop, customer: str, held: str) -> str:
 
 
 async def by_stripe_id(shop: Shop, reader: Person) -> dict[str, Any]:
-    """Return the support view of a reader's subscriptions, by Stripe id."""
+    """Return the support view of a reader's subscriptions, by Stripe ID."""
     return {one["stripe_id"]: one for one in (await shop.overview(reader))["subscriptions"]}
 
 

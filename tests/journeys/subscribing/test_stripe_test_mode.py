@@ -78,7 +78,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
 
 
 async def pay(shop: Shop, by: Person) -> str:
-    """Create the subscription that the hosted page would. Return its Stripe id."""
+    """Create the subscription that the hosted page would. Return its Stripe ID."""
     opened = (await shop.open_checkout(by)).json()
     session = await shop.stripe_get(f"/v1/checkout/sessions/{opened['id']}", **{"expand[0]": "line_items"})
     await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=session["customer"])

@@ -41,19 +41,19 @@ def expected_access(books: StripeRecords, customer: str, *, now: int, ended_by_b
     :param ended_by_bank: the subscriptions that a lost dispute or a fraud warning ended. The terms of other payments
         run to their end. Stripe's records do not say why a subscription was canceled.
     """
-    spells = [
-        spell
+    periods = [
+        period
         for subscription in books.subscriptions.get(customer, [])
-        for spell in _spells(books, subscription, by_bank=subscription["id"] in ended_by_bank)
+        for period in _periods(books, subscription, by_bank=subscription["id"] in ended_by_bank)
     ]
-    running = [until for starts, until in spells if starts <= now < until]
+    running = [until for starts, until in periods if starts <= now < until]
     reach = max(running, default=0)
-    for starts, until in sorted(spells):
+    for starts, until in sorted(periods):
         reach = max(reach, until) if starts <= reach else reach
     return ExpectedAccess(bool(running), max(running, default=None), reach)
 
 
-def _spells(books: StripeRecords, subscription: Json, *, by_bank: bool) -> Iterator[tuple[int, int]]:
+def _periods(books: StripeRecords, subscription: Json, *, by_bank: bool) -> Iterator[tuple[int, int]]:
     terms = list(_terms(books, subscription))
     counted = [term for term in terms if term.gone is None]
     newest = max((term.ends for term in counted), default=0)
@@ -62,10 +62,10 @@ def _spells(books: StripeRecords, subscription: Json, *, by_bank: bool) -> Itera
         if term.suspended:
             continue
         until = term.ends
-        spells = [(term.starts, until)]
+        periods = [(term.starts, until)]
         if term.ends == newest and ended is None:
-            spells += _beyond(subscription, term.ends)
-        for starts, until in spells:
+            periods += _beyond(subscription, term.ends)
+        for starts, until in periods:
             if ended is None or (by_bank and term.starts < ended):
                 yield starts, until
             elif starts < ended:
