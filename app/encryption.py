@@ -68,8 +68,8 @@ def signing_key_cipher(secrets: Sequence[SecretStr], folder: Path) -> Cipher:
     :param secrets: NEWSSTAND_TOKEN_SECRETS. If empty, a secret is generated in ``folder``, which suffices while all
         processes share that folder.
     """
-    given = [secret.get_secret_value() for secret in secrets]
-    return Cipher(lambda: given or [_read_or_create_secret(folder)], purpose="newsstand signing keys")
+    values = [secret.get_secret_value() for secret in secrets]
+    return Cipher(lambda: values or [_read_or_create_secret(folder)], purpose="newsstand signing keys")
 
 
 def _read_or_create_secret(folder: Path) -> str:

@@ -37,7 +37,7 @@ async def derive(
     :returns: the subscription's terms, the earliest first.
     """
     terms = await subscriptions.terms_of(session, subscription.id)
-    calendar = await issues.calendar(session, rules.zone, held=True)
+    calendar = await issues.calendar(session, rules.zone, locked=True)
     runs = schedule_terms(subscription, terms, calendar, rules.catalogue)
     ends = {run.term.invoice_id: run.editions_until() for run in runs}
     granted = grants_of(

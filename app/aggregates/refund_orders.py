@@ -48,7 +48,7 @@ async def refund(
     refund_id = new_id("rfd")
     ordered = Refund(
         id=refund_id,
-        act_id=refund_id,
+        group_id=refund_id,
         payment_id=payment.id,
         subscriber_id=subscriber_id,
         basis=basis,

@@ -223,12 +223,12 @@ def type_of(schema: Mapping[str, Any]) -> Type:
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """Return a JSON value that fits a schema: its own example, or one made of its members' examples."""
-    for given in ("examples", "enum"):
-        if schema.get(given):
-            return schema[given][0]
-    for given in ("example", "const", "default"):
-        if schema.get(given) is not None:
-            return schema[given]
+    for member in ("examples", "enum"):
+        if schema.get(member):
+            return schema[member][0]
+    for member in ("example", "const", "default"):
+        if schema.get(member) is not None:
+            return schema[member]
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     if alternatives := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):

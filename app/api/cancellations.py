@@ -60,15 +60,15 @@ class SubscriptionEndOut(ApiModel):
     @classmethod
     def of(cls, found: SubscriptionWithSubscriber) -> "SubscriptionEndOut":
         """Return the body for a subscription's end."""
-        held = found.subscription
+        subscription = found.subscription
         return cls(
-            id=held.id,
+            id=subscription.id,
             subscriber=found.subscriber.sub,
-            status=held.effective_status,
-            current_period_end=held.current_period_end,
-            cancel_at=held.cancel_at if held.is_live else None,
-            ended_at=held.over_at,
-            ended_by=held.ended_by,
+            status=subscription.effective_status,
+            current_period_end=subscription.current_period_end,
+            cancel_at=subscription.cancel_at if subscription.is_live else None,
+            ended_at=subscription.over_at,
+            ended_by=subscription.ended_by,
         )
 
 

@@ -52,9 +52,14 @@ class CheckoutOut(ApiModel):
     expires_at: datetime | None = Field(examples=["2026-03-02T18:00:00Z"])
 
     @classmethod
-    def of(cls, held: Checkout) -> "CheckoutOut":
+    def of(cls, checkout_session: Checkout) -> "CheckoutOut":
         """Return the body for a session."""
-        return cls(id=held.stripe_id or "", url=held.url, status=held.status, expires_at=held.expires_at)
+        return cls(
+            id=checkout_session.stripe_id or "",
+            url=checkout_session.url,
+            status=checkout_session.status,
+            expires_at=checkout_session.expires_at,
+        )
 
 
 class CheckoutResultOut(ApiModel):
@@ -76,8 +81,8 @@ class CheckoutResultOut(ApiModel):
 async def start_checkout(body: CheckoutIn, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutOut:
     """Create a checkout session. Returns the open session for the same choice; a different choice expires it first."""
     buyer = Reader(sub=reader.sub, email=reader.email, name=reader.name)
-    held = await checkout.start(ctx, body.to_request(), reader=buyer, now=now)
-    return CheckoutOut.of(held)
+    checkout_session = await checkout.start(ctx, body.to_request(), reader=buyer, now=now)
+    return CheckoutOut.of(checkout_session)
 
 
 @router.get("/{session_id}", responses=problems(NotFound))

@@ -61,10 +61,10 @@ class CompOut(ApiModel):
 @router.post("", status_code=201, responses=problems(UnknownPlan, CompIsOver, CalendarTooShort))
 async def give_comp(body: CompIn, agent: SupportAgent, ctx: Ctx, now: Now) -> CompOut:
     """Give complimentary access. The reader does not need an existing account."""
-    given = await comps.give(
+    comp = await comps.give(
         ctx, body.subscriber, plan=body.plan, until=body.until, count=body.issues, reason=body.reason, by=agent, now=now
     )
-    return CompOut.of(given)
+    return CompOut.of(comp)
 
 
 @router.delete("/{comp_id}")

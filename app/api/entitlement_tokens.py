@@ -43,8 +43,10 @@ class KeysOut(ApiModel):
 @router.post("/v1/me/entitlement-tokens", responses=problems(DatabaseUnavailable, NoSigningKey))
 async def mint_entitlement_token(reader: CurrentReader, api: Api, now: Now, real_now: RealNow) -> TokenOut:
     """Create an entitlement token. Edge servers verify it themselves; it expires within minutes."""
-    held = await api.entitlements.all_features(reader.sub, now=now)
-    minted = await api.signer.mint(held.sub, held.features, held.version, lasts=held.valid_for, now=real_now)
+    granted = await api.entitlements.all_features(reader.sub, now=now)
+    minted = await api.signer.mint(
+        granted.sub, granted.features, granted.version, lasts=granted.valid_for, now=real_now
+    )
     return TokenOut(token=minted.token, expires_at=minted.expires_at)
 
 

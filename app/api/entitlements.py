@@ -41,13 +41,13 @@ class EntitlementsOut(ApiModel):
     version: int = Field(examples=[1])
 
     @classmethod
-    def of(cls, held: AllFeatures) -> "EntitlementsOut":
+    def of(cls, granted: AllFeatures) -> "EntitlementsOut":
         """Return the body for a reader's entitlements."""
         features = {
-            n: GrantedFeatureOut(until=d.until, reason=d.reason, grant=d.grant) for n, d in held.features.items()
+            n: GrantedFeatureOut(until=d.until, reason=d.reason, grant=d.grant) for n, d in granted.features.items()
         }
-        refused = {name: DeniedFeatureOut(until=d.until, reason=d.reason) for name, d in held.refused.items()}
-        return cls(subscriber=held.sub, features=features, refused=refused, version=held.version)
+        refused = {name: DeniedFeatureOut(until=d.until, reason=d.reason) for name, d in granted.refused.items()}
+        return cls(subscriber=granted.sub, features=features, refused=refused, version=granted.version)
 
 
 @router.get("/v1/me/entitlements", responses=problems(DatabaseUnavailable))

@@ -73,9 +73,9 @@ class EventWithPayloadOut(EventOut):
     )
 
     @classmethod
-    def all_of(cls, told: EventWithPayload) -> "EventWithPayloadOut":
+    def all_of(cls, found: EventWithPayload) -> "EventWithPayloadOut":
         """Return the body for an event with its payload."""
-        return cls(**_fields(told.event), payload=told.payload)
+        return cls(**_fields(found.event), payload=found.payload)
 
 
 class ReplayIn(ApiModel):

@@ -207,7 +207,7 @@ def _cacheable(answer: BaseModel, known: str | None) -> Response:
     body = answer.model_dump_json().encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"Cache-Control": CACHING, "ETag": tag}
-    held = {one.strip().removeprefix("W/") for one in (known or "").split(",")}
-    if held & {tag, "*"}:
+    known_tags = {one.strip().removeprefix("W/") for one in (known or "").split(",")}
+    if known_tags & {tag, "*"}:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

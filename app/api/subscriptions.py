@@ -104,19 +104,19 @@ class SubscriptionOut(ApiModel):
     @classmethod
     def of(cls, details: SubscriptionDetails) -> "SubscriptionOut":
         """Return the body for a subscription."""
-        held, term, quote = details.subscription, details.term, details.guarantee
-        ends_at = held.over_at or held.cancel_at
+        subscription, term, quote = details.subscription, details.term, details.guarantee
+        ends_at = subscription.over_at or subscription.cancel_at
         return cls(
-            id=held.id,
-            status=held.effective_status,
-            plan=held.plan,
-            editions=["digital", "print"] if held.print_edition else ["digital"],
+            id=subscription.id,
+            status=subscription.effective_status,
+            plan=subscription.plan,
+            editions=["digital", "print"] if subscription.print_edition else ["digital"],
             term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,
             issues=IssuesOut.of(term, details.ledger) if term else None,
-            renews_at=held.current_period_end if held.is_live and ends_at is None else None,
+            renews_at=subscription.current_period_end if subscription.is_live and ends_at is None else None,
             ends_at=ends_at,
-            ended_by=held.ended_by,
-            price=MoneyOut(amount=held.price, currency=held.currency),
+            ended_by=subscription.ended_by,
+            price=MoneyOut(amount=subscription.price, currency=subscription.currency),
             guarantee=GuaranteeOut.of(quote),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
         )

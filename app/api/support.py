@@ -169,7 +169,7 @@ class OverviewOut(SubscriberOut):
         """Return the body for a reader's overview."""
         return cls(
             **SubscriberOut.of(seen.subscriber).model_dump(),
-            subscriptions=[_held(seen, index) for index in range(len(seen.subscriptions))],
+            subscriptions=[_subscription(seen, index) for index in range(len(seen.subscriptions))],
             payments=_payments(seen),
             refunds=[RefundOut.of(refund) for refund in seen.refunds],
             disputes=[DisputeOut.of(dispute) for dispute in seen.disputes],
@@ -183,20 +183,20 @@ class OverviewOut(SubscriberOut):
         )
 
 
-def _held(seen: Overview, index: int) -> ReaderSubscriptionOut:
-    held, terms = seen.subscriptions[index]
+def _subscription(seen: Overview, index: int) -> ReaderSubscriptionOut:
+    subscription, terms = seen.subscriptions[index]
     return ReaderSubscriptionOut(
-        id=held.id,
-        stripe_id=held.stripe_id,
-        plan=held.plan,
-        status=held.status,
-        print_edition=held.print_edition,
-        created_at=held.created_at,
-        current_period_end=held.current_period_end,
-        cancel_at=held.cancel_at,
-        ended_at=held.access_ended_at or held.ended_at,
-        ended_by=held.ended_by,
-        standing=classify(held, terms).staff_summary,
+        id=subscription.id,
+        stripe_id=subscription.stripe_id,
+        plan=subscription.plan,
+        status=subscription.status,
+        print_edition=subscription.print_edition,
+        created_at=subscription.created_at,
+        current_period_end=subscription.current_period_end,
+        cancel_at=subscription.cancel_at,
+        ended_at=subscription.access_ended_at or subscription.ended_at,
+        ended_by=subscription.ended_by,
+        standing=classify(subscription, terms).staff_summary,
         terms=[
             PaidTermOut(
                 invoice=term.invoice_id,
@@ -214,17 +214,17 @@ def _held(seen: Overview, index: int) -> ReaderSubscriptionOut:
 
 
 def _payments(seen: Overview) -> list[PaymentOut]:
-    given: dict[str, int] = {}
+    refunded: dict[str, int] = {}
     for refund in seen.refunds:
         if refund.status in CONFIRMED:
-            given[refund.payment_id] = given.get(refund.payment_id, 0) + refund.amount
+            refunded[refund.payment_id] = refunded.get(refund.payment_id, 0) + refund.amount
     return [
         PaymentOut(
             id=payment.id,
             invoice=payment.invoice_id,
             amount=MoneyOut(amount=payment.amount, currency=payment.currency),
             tax=MoneyOut(amount=payment.tax, currency=payment.currency),
-            refunded=MoneyOut(amount=given.get(payment.id, 0), currency=payment.currency),
+            refunded=MoneyOut(amount=refunded.get(payment.id, 0), currency=payment.currency),
             paid_at=payment.paid_at,
             billing_reason=payment.billing_reason,
         )

@@ -96,8 +96,8 @@ def show(event_id: Annotated[str, typer.Argument(metavar="EVENT", help="evt_..."
     """
     from app.api.events import EventWithPayloadOut
 
-    told = _run(lambda settings: _show(settings, event_id))
-    shown = EventWithPayloadOut.all_of(told).model_dump(mode="json")
+    found = _run(lambda settings: _show(settings, event_id))
+    shown = EventWithPayloadOut.all_of(found).model_dump(mode="json")
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
         return

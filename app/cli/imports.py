@@ -103,8 +103,8 @@ def claim(
     newsstand import claim cus_123 user-1
     """
     with command_settings() as settings:
-        given = asyncio.run(_claim(settings, customer, sub))
-    typer.echo(f"{customer} is assigned to {given.sub}.")
+        subscriber = asyncio.run(_claim(settings, customer, sub))
+    typer.echo(f"{customer} is assigned to {subscriber.sub}.")
 
 
 async def _claim(settings: Settings, customer: str, sub: str) -> Subscriber:

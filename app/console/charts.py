@@ -196,8 +196,8 @@ def _round_numbers() -> Iterator[int]:
 
 def subscribers(figures: DashboardStats) -> Chart:
     """Return the subscribers by status and edition. Canceled subscriptions are left out."""
-    statuses = list(dict.fromkeys(one.status for one in figures.held if one.status != "canceled"))
-    counts = {(one.status, one.print_edition): one.count for one in figures.held}
+    statuses = list(dict.fromkeys(one.status for one in figures.subscriptions if one.status != "canceled"))
+    counts = {(one.status, one.print_edition): one.count for one in figures.subscriptions}
     return Chart(
         title="Subscribers by status and edition",
         categories=[label(status) for status in statuses],
@@ -224,12 +224,12 @@ def weeks(figures: DashboardStats) -> Chart:
 
 def refunds(figures: DashboardStats) -> Chart:
     """Return the number of refunds by basis and reason. They are counted, since amounts may have several currencies."""
-    bases = list(dict.fromkeys(one.basis for one in figures.given))
-    reasons = list(dict.fromkeys(one.reason for one in figures.given))
+    bases = list(dict.fromkeys(one.basis for one in figures.refunds))
+    reasons = list(dict.fromkeys(one.reason for one in figures.refunds))
     if len(reasons) > MAX_SERIES:
         reasons = [*reasons[: MAX_SERIES - 1], OTHER_REASONS]
     counts: dict[tuple[str, str], int] = {}
-    for one in figures.given:
+    for one in figures.refunds:
         key = one.basis, one.reason if one.reason in reasons else OTHER_REASONS
         counts[key] = counts.get(key, 0) + one.count
     return Chart(

@@ -30,7 +30,7 @@ async def show(request: ConsoleRequest) -> Response:
         events=front.events,
         oldest_event=front.oldest_event,
         by_status=_by_status(figures),
-        active=sum(one.count for one in figures.held if one.status == "active") if figures else 0,
+        active=sum(one.count for one in figures.subscriptions if one.status == "active") if figures else 0,
         unpaid=sum(one.count for one in figures.unpaid) if figures else 0,
         pending=sum(front.events.values()),
         charts={
@@ -43,10 +43,10 @@ async def show(request: ConsoleRequest) -> Response:
 
 def _by_status(figures: DashboardStats | None) -> dict[str, dict[bool, int]]:
     """Return the number of subscriptions by status, and by whether they include the print edition."""
-    held = sorted(figures.held, key=lambda one: one.status) if figures else []
+    subscriptions = sorted(figures.subscriptions, key=lambda one: one.status) if figures else []
     return {
         status: {one.print_edition: one.count for one in rows}
-        for status, rows in groupby(held, key=lambda one: one.status)
+        for status, rows in groupby(subscriptions, key=lambda one: one.status)
     }
 
 

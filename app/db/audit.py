@@ -73,8 +73,8 @@ async def record(
     )
     session.add(entry)
     await session.flush()
-    if told := rules.join_reason(words, note):
-        session.add(AuditNote(audit_id=entry.id, words=told))
+    if joined := rules.join_reason(words, note):
+        session.add(AuditNote(audit_id=entry.id, words=joined))
         await session.flush()
 
 

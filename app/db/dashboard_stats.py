@@ -75,13 +75,13 @@ async def request_refresh(session: Session) -> bool:
 async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime) -> DashboardStats:
     """Count the figures. Scans the tables of subscriptions and refunds."""
     return DashboardStats(
-        held=await _held(session),
+        subscriptions=await _subscriptions(session),
         weeks=weeks_of(
             first,
             await _by_week(session, Subscription.created_at, first, zone),
             await _by_week(session, func.coalesce(Subscription.ended_here_at, Subscription.ended_at), first, zone),
         ),
-        given=await _given(session, since=now - timedelta(days=REFUND_DAYS)),
+        refunds=await _refunds(session, since=now - timedelta(days=REFUND_DAYS)),
         unpaid=await _unpaid(session, now),
     )
 
@@ -90,6 +90,7 @@ async def save(session: Session, figures: DashboardStats) -> None:
     """Store figures, and how long this transaction took to count them."""
     seconds = func.extract("epoch", func.clock_timestamp() - func.now())
     content = asdict(figures)
+    content["held"], content["given"] = content.pop("subscriptions"), content.pop("refunds")  # stored names stay
     content["weeks"] = [{**week, "monday": week["monday"].isoformat()} for week in content["weeks"]]
     await session.execute(
         update(Row)
@@ -98,13 +99,13 @@ async def save(session: Session, figures: DashboardStats) -> None:
     )
 
 
-async def _held(session: Session) -> list[SubscriptionCount]:
+async def _subscriptions(session: Session) -> list[SubscriptionCount]:
     status = case((Subscription.ended_here_at.is_not(None), "canceled"), else_=Subscription.status).label("as_shown")
     rows = await session.execute(
         select(status, Subscription.print_edition, func.count()).group_by(status, Subscription.print_edition)
     )
     return sorted(
-        (SubscriptionCount(*row) for row in rows), key=lambda held: (-held.count, held.status, held.print_edition)
+        (SubscriptionCount(*row) for row in rows), key=lambda one: (-one.count, one.status, one.print_edition)
     )
 
 
@@ -119,13 +120,13 @@ async def _by_week(session: Session, at: Any, first: date, zone: ZoneInfo) -> di
     return {row[0]: row[1] for row in rows}
 
 
-async def _given(session: Session, *, since: datetime) -> list[RefundTotal]:
+async def _refunds(session: Session, *, since: datetime) -> list[RefundTotal]:
     rows = await session.execute(
         select(Refund.basis, Refund.reason, func.count(), cast(func.sum(Refund.amount), Integer), Refund.currency)
         .where(Refund.created_at >= since, Refund.status.in_(COUNTED))
         .group_by(Refund.basis, Refund.reason, Refund.currency)
     )
-    return sorted((RefundTotal(*row) for row in rows), key=lambda given: (-given.amount, given.basis, given.reason))
+    return sorted((RefundTotal(*row) for row in rows), key=lambda one: (-one.amount, one.basis, one.reason))
 
 
 async def _unpaid(session: Session, now: datetime) -> list[OverdueTotal]:
@@ -145,8 +146,8 @@ async def _unpaid(session: Session, now: datetime) -> list[OverdueTotal]:
 
 def _load(content: dict[str, Any]) -> DashboardStats:
     return DashboardStats(
-        held=[SubscriptionCount(**one) for one in content["held"]],
+        subscriptions=[SubscriptionCount(**one) for one in content["held"]],
         weeks=[Week(**{**one, "monday": date.fromisoformat(one["monday"])}) for one in content["weeks"]],
-        given=[RefundTotal(**one) for one in content["given"]],
+        refunds=[RefundTotal(**one) for one in content["given"]],
         unpaid=[OverdueTotal(**one) for one in content["unpaid"]],
     )

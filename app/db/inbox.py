@@ -48,11 +48,11 @@ _JOIN_KNOWN = text(
 ).bindparams(bindparam("invoices", type_=_TEXTS))
 _ADOPT = text(
     """
-    WITH told AS (
+    WITH arrived AS (
         SELECT DISTINCT object_id, work_key FROM events
         WHERE work_key = ANY(:keys) AND due_at IS NOT NULL AND object_id LIKE 'in!_%' ESCAPE '!')
-    UPDATE events e SET work_key = told.work_key, attempts = attempts + 1, due_at = now() + :lease
-    FROM told WHERE e.work_key = 'invoice:' || told.object_id AND e.due_at <= now()
+    UPDATE events e SET work_key = arrived.work_key, attempts = attempts + 1, due_at = now() + :lease
+    FROM arrived WHERE e.work_key = 'invoice:' || arrived.object_id AND e.due_at <= now()
         AND NOT EXISTS (SELECT FROM leases l WHERE l.key = e.work_key AND l.until > now())
     RETURNING e.id, e.work_key AS key
     """
@@ -111,9 +111,9 @@ async def claim(session: Session, *, owner: str, lease: timedelta, limit: int) -
     bought = [key for key in claimed if key.startswith(f"{RefetchKind.SUBSCRIPTION}:")]
     if bought:
         _add(claimed, (await session.execute(_ADOPT, {"keys": bought, "lease": lease})).all())
-        held = await subscriptions.versions(session, [key.partition(":")[2] for key in bought])
+        known = await subscriptions.versions(session, [key.partition(":")[2] for key in bought])
         for key in bought:
-            claimed[key] = replace(claimed[key], version=held[key.partition(":")[2]])
+            claimed[key] = replace(claimed[key], version=known[key.partition(":")[2]])
     return list(claimed.values())
 
 

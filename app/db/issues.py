@@ -28,13 +28,13 @@ _HOLD = select(func.pg_advisory_xact_lock_shared(LOCK))
 _TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)
 
 
-async def calendar(session: Session, zone: ZoneInfo, *, held: bool = False) -> Calendar:
+async def calendar(session: Session, zone: ZoneInfo, *, locked: bool = False) -> Calendar:
     """
     Return the current calendar, with one small query unless it changed.
 
-    :param held: whether to lock it until this transaction ends, because what is written depends on it.
+    :param locked: whether to lock it until this transaction ends, because what is written depends on it.
     """
-    if held:
+    if locked:
         await session.execute(_HOLD, {})
     return await calendar_now(session, zone)
 
@@ -100,7 +100,7 @@ async def save(session: Session, issues: Iterable[Issue]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarTask:
-    """What is left to do: a change to spread, or (None) one subscription to derive anew."""
+    """Queued work: a change to apply to subscriptions, or (None) one subscription to derive again."""
 
     id: str
     told: int
@@ -114,7 +114,7 @@ async def add_change(session: Session, change: AffectedTerms) -> None:
 
 
 async def find_work(session: Session, work_id: str) -> CalendarTask | None:
-    """Return what is left to do; None: it was done meanwhile."""
+    """Return queued work; None if another worker has completed it."""
     row = await session.get(CalendarWork, work_id, populate_existing=True)
     if row is None:
         return None
@@ -123,7 +123,7 @@ async def find_work(session: Session, work_id: str) -> CalendarTask | None:
 
 
 async def complete_work(session: Session, todo: CalendarTask) -> None:
-    """Take it off the list, unless it was told of again."""
+    """Delete completed work, unless it was queued again."""
     await session.execute(delete(CalendarWork).where(CalendarWork.id == todo.id, CalendarWork.told == todo.told))
 
 

@@ -23,7 +23,7 @@ async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
     session.add(
         Row(
             id=refund.id,
-            act_id=refund.act_id if refund.act_id != refund.id else None,
+            act_id=refund.group_id if refund.group_id != refund.id else None,
             payment_id=refund.payment_id,
             subscriber_id=refund.subscriber_id,
             basis=refund.basis,
@@ -77,30 +77,30 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Refund]:
 
 
 @dataclass(frozen=True, slots=True)
-class LeasedAct:
-    """The refunds of one request, and the IDs of those whose payments are now leased to ``owner``."""
+class LeasedGroup:
+    """Refunds that were requested together, and the IDs of those whose payments are now leased to ``owner``."""
 
-    act: list[Refund]
+    refunds: list[Refund]
     leased: frozenset[str]
     owner: str
 
 
-async def lease_act(session: Session, act_id: str, *, owner: str, lease: timedelta) -> LeasedAct:
+async def lease_group(session: Session, group_id: str, *, owner: str, lease: timedelta) -> LeasedGroup:
     """Lease the payments of a request in the transaction that makes it due, so that no worker takes it."""
-    act = await of_act(session, act_id)
+    group = await of_group(session, group_id)
     leased = [
         refund.id
-        for refund in act
+        for refund in group
         if refund.status != RefundStatus.AWAITING_APPROVAL
         and await leases.take(session, work_key(refund.payment_id), owner=owner, lease=lease)
     ]
-    return LeasedAct(act, frozenset(leased), owner)
+    return LeasedGroup(group, frozenset(leased), owner)
 
 
-async def of_act(session: Session, act_id: str) -> list[Refund]:
-    """Return the refunds of one request; the one with the request's ID comes first."""
-    found = await _all(session, (Row.id == act_id) | (Row.act_id == act_id))
-    return sorted(found, key=lambda refund: refund.id != act_id)
+async def of_group(session: Session, group_id: str) -> list[Refund]:
+    """Return the refunds of one request; the one that gives the group its ID comes first."""
+    found = await _all(session, (Row.id == group_id) | (Row.act_id == group_id))
+    return sorted(found, key=lambda refund: refund.id != group_id)
 
 
 async def unresolved(session: Session, payment_id: str) -> Refund | None:
@@ -194,7 +194,7 @@ async def _all(session: Session, condition: ColumnElement[bool]) -> list[Refund]
 def _refund(row: Row | Record) -> Refund:
     return Refund(
         id=row.id,
-        act_id=row.act_id or row.id,
+        group_id=row.act_id or row.id,
         payment_id=row.payment_id,
         subscriber_id=row.subscriber_id,
         basis=row.basis,

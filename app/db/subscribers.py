@@ -22,7 +22,7 @@ _BY_ID = select(*_ROWS.c).where(_ROWS.c.id == bindparam("its_id"))
 
 def _search() -> "Select[tuple[Any, ...]]":
     """Return the search statement: one indexed query for each criterion, because OR would scan the table."""
-    held, paid, words = table_of(Subscription), table_of(Payment), bindparam("words", type_=Text)
+    owned, paid, words = table_of(Subscription), table_of(Payment), bindparam("words", type_=Text)
     most, later = bindparam("most", type_=Integer), _ROWS.c.id > bindparam("after", type_=Text)
 
     def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
@@ -30,7 +30,7 @@ def _search() -> "Select[tuple[Any, ...]]":
         low, high = bindparam("low", type_=Text), bindparam("high", type_=Text)
         return column.bool_op("~>=~")(low) & column.bool_op("~<~")(high)
 
-    payers = select(held.c.subscriber_id).join(paid, paid.c.subscription_id == held.c.id)
+    payers = select(owned.c.subscriber_id).join(paid, paid.c.subscription_id == owned.c.id)
     ways = (
         begins(func.lower(_ROWS.c.email)),
         begins(func.lower(_ROWS.c.name)),
@@ -38,7 +38,7 @@ def _search() -> "Select[tuple[Any, ...]]":
         _ROWS.c.sub == words,
         _ROWS.c.id == words,
         _ROWS.c.stripe_customer_id == words,
-        _ROWS.c.id.in_(select(held.c.subscriber_id).where(held.c.stripe_id == words)),
+        _ROWS.c.id.in_(select(owned.c.subscriber_id).where(owned.c.stripe_id == words)),
         _ROWS.c.id.in_(payers.where(paid.c.id == words)),
         _ROWS.c.id.in_(payers.where(paid.c.invoice_id == words)),
         _ROWS.c.id.in_(payers.where(paid.c.invoice_number == bindparam("upper", type_=Text))),

@@ -23,15 +23,15 @@ class EndPreview:
     access_until: datetime | None
 
 
-def preview_period_end(held: Subscription, terms: Sequence[Term]) -> EndPreview:
+def preview_period_end(subscription: Subscription, terms: Sequence[Term]) -> EndPreview:
     """
     Return what would happen if a subscription were canceled now, to end at the end of the paid period.
 
     If it is already scheduled to end earlier, that date stays. Refunded terms don't count. A trial counts until it ends.
     """
-    at = _earliest(held.current_period_end, held.cancel_at)
+    at = _earliest(subscription.current_period_end, subscription.cancel_at)
     paid = [term.ends_at for term in terms if not term.is_refunded]
-    tried = [held.trial_end] if held.trial_end is not None else []
+    tried = [subscription.trial_end] if subscription.trial_end is not None else []
     readable = max(paid + tried, default=None)
     return EndPreview(at, _earliest(at, readable) if readable is not None else None)
 
@@ -60,7 +60,7 @@ def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState,
 
 
 def ended_since(
-    held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
+    subscription: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
 ) -> datetime | None:
     """
     Return since when payments of a subscription buy nothing; None if it has not ended.
@@ -68,23 +68,23 @@ def ended_since(
     This is the earliest of the end at Stripe, our cancellation, and the refund that ended it. A Dashboard refund may become
     known late, and a renewal paid in between buys nothing either.
     """
-    ends = [at for at in (held.ended_at, held.access_ended_at) if at is not None]
+    ends = [at for at in (subscription.ended_at, subscription.access_ended_at) if at is not None]
     if not ends:
         return None
     bases = {term.invoice_id: term.refunded_as for term in terms if term.is_refunded}
     for payment in payments:
         basis = bases.get(payment.invoice_id)
-        given = [r for r in refunds if r.payment_id == payment.id]
+        of_payment = [r for r in refunds if r.payment_id == payment.id]
         if basis == RefundBasis.DASHBOARD:  # earlier partial refunds didn't end the subscription
-            whole = full_dashboard_refund(payment.amount, given)
+            whole = full_dashboard_refund(payment.amount, of_payment)
             ends += [whole.created_at] if whole is not None else []
         else:
-            ends += [r.created_at for r in given if r.status in CONFIRMED and r.basis == basis]
+            ends += [r.created_at for r in of_payment if r.status in CONFIRMED and r.basis == basis]
     return min(ends)
 
 
 def refunds_due(
-    held: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
+    subscription: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
 ) -> list[tuple[Payment, str]]:
     """
     Return the payments of an ended subscription that must be refunded, each with the basis.
@@ -92,10 +92,10 @@ def refunds_due(
     For a duplicate, these are all payments; otherwise those after the end (a payment in the same second still counts). A
     payment that was already refunded on such a basis is left out, even if that refund failed: staff handle those.
     """
-    since = ended_since(held, terms, payments, refunds)
+    since = ended_since(subscription, terms, payments, refunds)
     if since is None:
         return []
-    is_duplicate = held.ended_by == RefundBasis.DUPLICATE
+    is_duplicate = subscription.ended_by == RefundBasis.DUPLICATE
     basis = RefundBasis.DUPLICATE if is_duplicate else RefundBasis.PAID_AFTER_END
     ordered = {
         refund.payment_id for refund in refunds if refund.basis in {RefundBasis.DUPLICATE, RefundBasis.PAID_AFTER_END}

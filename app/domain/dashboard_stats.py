@@ -55,9 +55,9 @@ class OverdueTotal:
 class DashboardStats:
     """All figures, counted at the same time."""
 
-    held: Sequence[SubscriptionCount]
+    subscriptions: Sequence[SubscriptionCount]
     weeks: Sequence[Week]
-    given: Sequence[RefundTotal]
+    refunds: Sequence[RefundTotal]
     unpaid: Sequence[OverdueTotal]
 
 

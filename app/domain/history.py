@@ -172,7 +172,7 @@ Entries = Iterator[tuple[datetime, HistoryKind, str]]
 
 
 def _payments(records: ReaderRecords, zone: ZoneInfo) -> Entries:
-    terms = {term.invoice_id: term for _, held in records.subscriptions for term in held}
+    terms = {term.invoice_id: term for _, terms in records.subscriptions for term in terms}
     for payment in records.payments:
         term = terms.pop(payment.invoice_id, None)
         amount = Money(payment.amount, payment.currency)
@@ -181,9 +181,9 @@ def _payments(records: ReaderRecords, zone: ZoneInfo) -> Entries:
     for term in terms.values():
         words = f"received {_issues(term)} free of charge; access until {format_date(term.ends_at, zone)}"
         yield term.starts_at, HistoryKind.PAID, words
-    for subscription, held in records.subscriptions:
-        if subscription.status in {"past_due", "unpaid"} and held:
-            over = max(term.ends_at for term in held)
+    for subscription, bought in records.subscriptions:
+        if subscription.status in {"past_due", "unpaid"} and bought:
+            over = max(term.ends_at for term in bought)
             yield over, HistoryKind.PAYMENT_FAILED, "the renewal payment failed"
 
 

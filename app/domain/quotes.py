@@ -332,8 +332,8 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
         else:
             exact += payment.amount  # it bought no issues that could be unserved
         served, floored = int(exact) - floored, int(exact)
-        given = sum(r.amount for r in case.refunds if r.payment_id == payment.id and r.status in COUNTED)
-        value = payment.amount - served - given
+        refunded = sum(r.amount for r in case.refunds if r.payment_id == payment.id and r.status in COUNTED)
+        value = payment.amount - served - refunded
         owed += value
         wanted.append(max(value, 0))
     too_much = sum(wanted) - max(owed, 0)
@@ -364,9 +364,9 @@ def accept(
     :raises QuoteChanged: the refundable amount has changed.
     :raises OtherCurrency: an amount is in another currency.
     """
-    for given in (expected, amount):
-        if given is not None:
-            quote.money.same_as(given)
+    for one in (expected, amount):
+        if one is not None:
+            quote.money.same_as(one)
     if quote.refusal is not None:
         raise quote.refusal
     if amount is not None and amount.amount > quote.amount:

@@ -26,14 +26,14 @@ ENDED_FOR = {
 
 
 def current_subscription(
-    held: Sequence[tuple[Subscription, Sequence[Term]]],
+    subscriptions: Sequence[tuple[Subscription, Sequence[Term]]],
 ) -> tuple[Subscription, Sequence[Term]] | None:
     """Return the newest live subscription with its terms, else the newest one; None: there is none."""
-    return max(held, key=lambda one: (one[0].is_live, one[0].created_at, one[0].id), default=None)
+    return max(subscriptions, key=lambda one: (one[0].is_live, one[0].created_at, one[0].id), default=None)
 
 
 def summary_of(
-    held: Sequence[tuple[Subscription, Sequence[Term]]],
+    subscriptions: Sequence[tuple[Subscription, Sequence[Term]]],
     *,
     ledgers: Mapping[str, Ledger] | None = None,
     guest_until: datetime | None = None,
@@ -43,11 +43,11 @@ def summary_of(
     """
     Return one sentence about a reader's subscription.
 
-    :param held: the reader's subscriptions, each with its terms.
+    :param subscriptions: the reader's subscriptions, each with its terms.
     :param ledgers: ledgers of the terms, by invoice.
     :param guest_until: end of access from another source than a subscription, such as a comp.
     """
-    chosen = current_subscription(held)
+    chosen = current_subscription(subscriptions)
     if chosen is None or not chosen[0].is_live:
         if guest_until is not None and guest_until > now:
             why = "no subscription" if chosen is None else "subscription ended"

@@ -92,7 +92,7 @@ def next_phase(kind: str, phase: str) -> str:
 
 
 def compare_subscription(
-    held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, catalogue: Catalogue
+    subscription: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, catalogue: Catalogue
 ) -> Difference | None:
     """
     Return how our copy of a subscription differs from Stripe's; None if it doesn't.
@@ -103,57 +103,58 @@ def compare_subscription(
     try:
         plan = seen.plan
     except ForeignStripeObject:
-        if held is None:
+        if subscription is None:
             return None  # of another product on the account
-        return _difference(seen.id, held.status, "not one of our plans", key=None)
-    if held is None:
+        return _difference(seen.id, subscription.status, "not one of our plans", key=None)
+    if subscription is None:
         if not has_owner:
             words = f"unknown here, {seen.status} at Stripe for {seen.customer_id}, which is not a known customer"
             return Difference(object_id=seen.id, words=f"subscription {seen.id}: {words}", key=None)
         if plan not in catalogue.plans:
             return _difference(seen.id, "unknown", f"plan {plan}, which is not in the catalogue,", key=None)
         return _difference(seen.id, "unknown", seen.status, key=key)
-    pairs = [(ours, theirs) for ours, theirs in _compared(held, seen) if ours != theirs]
+    pairs = [(ours, theirs) for ours, theirs in _compared(subscription, seen) if ours != theirs]
     if pairs:
         return _difference(
             seen.id, ", ".join(ours for ours, _ in pairs), ", ".join(theirs for _, theirs in pairs), key=key
         )
-    if (held.canceled_at, held.end_reason, held.created_at) != (seen.canceled_at, seen.end_reason, seen.created_at):
+    dates_and_reason = (subscription.canceled_at, subscription.end_reason, subscription.created_at)
+    if dates_and_reason != (seen.canceled_at, seen.end_reason, seen.created_at):
         words = f"subscription {seen.id}: the start date, cancellation date or end reason differs"
         return Difference(object_id=seen.id, words=words, key=key)
     return None
 
 
-def unknown_at_stripe(held: Subscription) -> Difference:
+def unknown_at_stripe(subscription: Subscription) -> Difference:
     """Return the difference for a subscription that Stripe doesn't have, perhaps because the key is for another account."""
-    return _difference(held.stripe_id, held.status, "unknown", key=None)
+    return _difference(subscription.stripe_id, subscription.status, "unknown", key=None)
 
 
 def _difference(stripe_id: str, ours: str, theirs: str, *, key: str | None) -> Difference:
     return Difference(object_id=stripe_id, words=f"subscription {stripe_id}: {ours} here, {theirs} at Stripe", key=key)
 
 
-def _compared(held: Subscription, seen: StripeSubscriptionState) -> list[tuple[str, str]]:
+def _compared(subscription: Subscription, seen: StripeSubscriptionState) -> list[tuple[str, str]]:
     period = seen.period
     return [
-        (held.status, seen.status),
-        (_format_end(held.cancel_at), _format_end(seen.cancel_at)),
-        (_format_ended(held.ended_at), _format_ended(seen.ended_at)),
-        (f"plan {held.plan}", f"plan {seen.plan}"),
-        (_format_print(held.print_edition), _format_print(seen.print_edition)),
-        (_format_amount(held.price, held.currency), _format_amount(seen.price, seen.currency)),
+        (subscription.status, seen.status),
+        (_format_end(subscription.cancel_at), _format_end(seen.cancel_at)),
+        (_format_ended(subscription.ended_at), _format_ended(seen.ended_at)),
+        (f"plan {subscription.plan}", f"plan {seen.plan}"),
+        (_format_print(subscription.print_edition), _format_print(seen.print_edition)),
+        (_format_amount(subscription.price, subscription.currency), _format_amount(seen.price, seen.currency)),
         (
-            _format_period(held.current_period_start, held.current_period_end),
+            _format_period(subscription.current_period_start, subscription.current_period_end),
             _format_period(*period) if period else _format_period(None, None),
         ),
     ]
 
 
-def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list[Difference]:
-    """Return how the payments of an invoice differ from our copies. ``held`` has our copies by ID."""
+def compare_payments(listed: ListedInvoice, stored: Mapping[str, Payment]) -> list[Difference]:
+    """Return how the payments of an invoice differ from our copies. ``stored`` has our copies by ID."""
     found = []
     for payment in listed.invoice.payments:
-        ours, paid = held.get(payment.id), _format_amount(payment.amount, listed.invoice.currency)
+        ours, paid = stored.get(payment.id), _format_amount(payment.amount, listed.invoice.currency)
         if ours is None:
             words = f"payment {payment.id}: unknown here, {paid} at Stripe"
             key: str | None = f"{RefetchKind.SUBSCRIPTION}:{listed.subscription_id}"
@@ -164,20 +165,20 @@ def compare_payments(listed: ListedInvoice, held: Mapping[str, Payment]) -> list
     return found
 
 
-def compare_refund(held: Refund | None, listed: ListedRefund) -> Difference | None:
+def compare_refund(stored: Refund | None, listed: ListedRefund) -> Difference | None:
     """Return how a refund differs from our copy; None if it doesn't, or while we process it."""
     seen, key = listed.refund, f"{RefetchKind.PAYMENT}:{listed.payment_id}"
     amount = _format_amount(seen.amount, seen.currency)
-    if held is None:
+    if stored is None:
         words = f"refund {seen.id}: unknown here, {amount} of {listed.payment_id} {seen.status} at Stripe"
         return Difference(object_id=seen.id, words=words, key=key)
-    if held.status == RefundStatus.PROCESSING:
+    if stored.status == RefundStatus.PROCESSING:
         return None
-    if (held.amount, held.currency) != (seen.amount, seen.currency):
-        words = f"refund {seen.id}: {_format_amount(held.amount, held.currency)} here, {amount} at Stripe"
+    if (stored.amount, stored.currency) != (seen.amount, seen.currency):
+        words = f"refund {seen.id}: {_format_amount(stored.amount, stored.currency)} here, {amount} at Stripe"
         return Difference(object_id=seen.id, words=words, key=None)
-    if held.status != seen.status:
-        words = f"refund {seen.id}: {held.status} here, {seen.status} at Stripe"
+    if stored.status != seen.status:
+        words = f"refund {seen.id}: {stored.status} here, {seen.status} at Stripe"
         return Difference(object_id=seen.id, words=words, key=key)
     return None
 

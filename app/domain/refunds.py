@@ -165,10 +165,10 @@ class OwnRequest(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """A refund of one payment. Refunds of several payments that were requested together have the same ``act_id``."""
+    """A refund of one payment. Refunds that were requested together have the same ``group_id``, the ID of the first."""
 
     id: str
-    act_id: str
+    group_id: str
     payment_id: str
     subscriber_id: str
     basis: str
@@ -232,8 +232,8 @@ class StripePaymentState:
 
 def refundable_amount(payment: Payment, refunds: Sequence[Refund]) -> int:
     """Return the amount of a payment minus its confirmed, pending and reserved refunds."""
-    given = sum(r.amount for r in refunds if r.payment_id == payment.id and r.status in COUNTED)
-    return payment.amount - given
+    refunded = sum(r.amount for r in refunds if r.payment_id == payment.id and r.status in COUNTED)
+    return payment.amount - refunded
 
 
 def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:

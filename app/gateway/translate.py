@@ -116,7 +116,7 @@ def invoices_of(seen: Subscription) -> Callable[[Invoice], StripeInvoiceState]:
 
 
 def _item(item: SubscriptionItem) -> StripeItemState:
-    ours = plan_and_component(_id(item.price.product)) or _said(item.price)
+    ours = plan_and_component(_id(item.price.product)) or _plan_in_metadata(item.price)
     return StripeItemState(
         id=item.id,
         plan=ours[0] if ours else None,
@@ -128,12 +128,12 @@ def _item(item: SubscriptionItem) -> StripeItemState:
     )
 
 
-def _said(price: Price) -> tuple[str, str] | None:
+def _plan_in_metadata(price: Price) -> tuple[str, str] | None:
     """Return the plan and component in a price's metadata, for prices from before the catalogue."""
-    said = price.metadata
-    if not said or OUR_PLAN not in said or OUR_COMPONENT not in said:
+    metadata = price.metadata
+    if not metadata or OUR_PLAN not in metadata or OUR_COMPONENT not in metadata:
         return None
-    return said[OUR_PLAN], said[OUR_COMPONENT]
+    return metadata[OUR_PLAN], metadata[OUR_COMPONENT]
 
 
 def _scheduled_end(seen: Subscription, items: tuple[StripeItemState, ...]) -> datetime | None:

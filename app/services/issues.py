@@ -257,7 +257,7 @@ async def _newest_term(session: Session, rules: Rules, subscription: Subscriptio
 
     :raises AlreadyEnded: no issues are owed.
     """
-    calendar = await issues.calendar(session, rules.zone, held=True)
+    calendar = await issues.calendar(session, rules.zone, locked=True)
     runs = schedule_terms(
         subscription, await subscriptions.terms_of(session, subscription.id), calendar, rules.catalogue
     )

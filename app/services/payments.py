@@ -265,7 +265,7 @@ async def _find_or_add_refund(session: Session, own: OwnPayment, state: StripeRe
     refund_id = new_id("rfd")
     refund = Refund(
         id=refund_id,
-        act_id=refund_id,
+        group_id=refund_id,
         payment_id=own.payment.id,
         subscriber_id=own.subscriber_id,
         basis=RefundBasis.DASHBOARD,

@@ -175,8 +175,8 @@ async def rotate(ctx: DatabaseContext, cipher: Cipher, *, now: datetime, comprom
     made = make(cipher, signs_from=now if compromised else now + LEAD)
     async with ctx.sessions.begin() as session:
         await signing_keys.lock(session)
-        held = await signing_keys.list_all(session)
-        if not any(one.key.signs(now) for one in held):  # so there are no tokens yet
+        stored = await signing_keys.list_all(session)
+        if not any(one.key.signs(now) for one in stored):  # so there are no tokens yet
             made = StoredKey(key=replace(made.key, signs_from=now), private=made.private)
         await signing_keys.add(session, made)
         await signing_keys.retire_others(session, made.key.id, at=made.key.signs_from)

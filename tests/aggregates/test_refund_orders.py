@@ -36,7 +36,7 @@ async def create_payment(sessions: Sessions, *before: tuple[str, str, int]) -> t
             asked = replace(
                 REFUND,
                 id=f"rfd_{number}",
-                act_id=f"rfd_{number}",
+                group_id=f"rfd_{number}",
                 payment_id=payment.id,
                 subscriber_id=owner.id,
                 basis=basis,

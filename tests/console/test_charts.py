@@ -11,17 +11,17 @@ from app.domain.dashboard_stats import DashboardStats, OverdueTotal, RefundTotal
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = DashboardStats(
-    held=[
+    subscriptions=[
         SubscriptionCount("active", False, 1200),
         SubscriptionCount("active", True, 800),
         SubscriptionCount("past_due", False, 3),
         SubscriptionCount("canceled", True, 9),
     ],
     weeks=[Week(date(2026, 1, 5 + 7 * number), number * 10, number) for number in range(3)],
-    given=[RefundTotal("guarantee", "other", 2, 9800, "usd"), RefundTotal("goodwill", "hardship", 1, 500, "usd")],
+    refunds=[RefundTotal("guarantee", "other", 2, 9800, "usd"), RefundTotal("goodwill", "hardship", 1, 500, "usd")],
     unpaid=[OverdueTotal("3 to 6 days", 4, 19600, "usd")],
 )
-EMPTY = DashboardStats(held=[], weeks=[], given=[], unpaid=[])
+EMPTY = DashboardStats(subscriptions=[], weeks=[], refunds=[], unpaid=[])
 
 
 @pytest.mark.parametrize("name", charts.FIGURES)

@@ -46,7 +46,7 @@ RENEWAL = replace(
 )
 REFUND = Refund(
     id="rfd_1",
-    act_id="rfd_1",
+    group_id="rfd_1",
     payment_id="pi_1",
     subscriber_id="rdr_1",
     basis=RefundBasis.GUARANTEE,

@@ -188,7 +188,7 @@ def test_missing_payments_are_fetched_and_wrong_ones_are_left_to_staff() -> None
 
 
 REFUND = Refund(
-    act_id="act_1",
+    group_id="rfd_1",
     id="rfd_1",
     payment_id="pi_1",
     subscriber_id="rdr_1",

@@ -39,7 +39,7 @@ CHECK_INTERVAL = timedelta(hours=1)  # of a refund that is not final, in case it
 log = structlog.get_logger()
 
 
-async def pay(ctx: Context, taken: refunds.LeasedAct, *, now: datetime) -> list[Refund]:
+async def pay(ctx: Context, taken: refunds.LeasedGroup, *, now: datetime) -> list[Refund]:
     """
     Pay the refunds of a request, as far as Stripe responds now. A worker completes the rest.
 
@@ -48,7 +48,7 @@ async def pay(ctx: Context, taken: refunds.LeasedAct, *, now: datetime) -> list[
     taken = await _wait_for_leases(ctx, taken)
     refusals: list[RefundRefused] = []
     async with AsyncExitStack() as stack:
-        ours = [refund for refund in taken.act if refund.id in taken.leased]
+        ours = [refund for refund in taken.refunds if refund.id in taken.leased]
         for refund in ours:
             key = refunds.work_key(refund.payment_id)
             await stack.enter_async_context(
@@ -61,20 +61,20 @@ async def pay(ctx: Context, taken: refunds.LeasedAct, *, now: datetime) -> list[
                 refusals.append(refusal)
             except (StripeUnavailable, ConcurrentUpdate, CreditNoteRefused):
                 log.warning("refund_unfinished", refund=refund.id)  # its row is due, so a worker completes it
-    if refusals and len(refusals) == len(taken.act):
+    if refusals and len(refusals) == len(taken.refunds):
         raise refusals[0]
     async with ctx.sessions.begin() as session:
-        return await refunds.of_act(session, taken.act[0].id)
+        return await refunds.of_group(session, taken.refunds[0].id)
 
 
-async def _wait_for_leases(ctx: Context, taken: refunds.LeasedAct) -> refunds.LeasedAct:
+async def _wait_for_leases(ctx: Context, taken: refunds.LeasedGroup) -> refunds.LeasedGroup:
     """Wait a moment for payments that a worker has leased: it is probably processing an event that just arrived."""
     for _ in range(LEASE_ATTEMPTS):
-        if all(refund.id in taken.leased or refund.status != RefundStatus.PROCESSING for refund in taken.act):
+        if all(refund.id in taken.leased or refund.status != RefundStatus.PROCESSING for refund in taken.refunds):
             break
         await asyncio.sleep(LEASE_WAIT_SECONDS)
         async with ctx.sessions.begin() as session:
-            more = await refunds.lease_act(session, taken.act[0].id, owner=taken.owner, lease=ctx.settings.lease)
+            more = await refunds.lease_group(session, taken.refunds[0].id, owner=taken.owner, lease=ctx.settings.lease)
         taken = replace(more, leased=taken.leased | more.leased)
     return taken
 

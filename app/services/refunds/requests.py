@@ -53,7 +53,7 @@ async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str
     async with ctx.sessions.begin() as session:
         if await refunds.by_id(session, refund_id) is None:
             await _create(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
-        taken = await refunds.lease_act(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
+        taken = await refunds.lease_group(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
 
 
@@ -73,7 +73,7 @@ async def approve(ctx: Context, refund_id: str, *, by: str, now: datetime) -> li
         refund = await _locked(session, refund_id)
         if refund.decided_by != by or refund.status in UNDONE:
             await _approve(session, ctx.rules, refund, by=by, now=now)
-        taken = await refunds.lease_act(session, refund.act_id, owner=new_id("own"), lease=ctx.settings.lease)
+        taken = await refunds.lease_group(session, refund.group_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
 
 
@@ -109,7 +109,7 @@ async def get(ctx: Context, refund_id: str) -> list[Refund]:
     """
     async with ctx.sessions.begin() as session:
         refund = await _find(session, refund_id)
-        all_refunds = await refunds.of_act(session, refund.act_id)
+        all_refunds = await refunds.of_group(session, refund.group_id)
     return sorted(all_refunds, key=lambda one: one.id != refund_id)
 
 
@@ -135,7 +135,7 @@ async def _create(
     for index, part in enumerate(parts):
         refund = Refund(
             id=refund_id if index == 0 else new_id("rfd"),
-            act_id=refund_id,
+            group_id=refund_id,
             payment_id=part.payment.id,
             subscriber_id=quotable.subscriber_id,
             basis=request.basis,
