@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 async def retry_on_conflict(attempt: Callable[[], Awaitable[T]], *, what: str) -> T:
     """
-    Run ``attempt`` until it succeeds without a conflict: it fetches, and saves if nobody saved since the fetch began.
+    Run ``attempt`` until it has no conflict. It fetches, and saves if our copy has not changed since the fetch began.
 
     :param what: the object, for the error.
     :raises ConcurrentUpdate: every attempt had a conflict.

@@ -1,8 +1,8 @@
 """
 Syncing a subscription with Stripe: our copy, its terms and payments, its grants, and what follows from its end.
 
-Several use cases fetch a subscription and save what they fetched. A state is saved only if nobody has saved since the fetch
-began; otherwise it is fetched again. Stripe is never called inside a transaction, so :func:`sync` and
+Several use cases fetch a subscription and save what they fetched. A state is saved only if our copy has not changed
+since the fetch began; otherwise it is fetched again. Stripe is never called inside a transaction, so :func:`sync` and
 :func:`fetch_and_save` open their own; :func:`save` uses the caller's.
 """
 
@@ -49,7 +49,7 @@ async def sync(
 
     :raises ForeignStripeObject: it is for another product, or its customer is not one of our subscribers.
     :raises UnknownPlan: the catalogue no longer has its plan.
-    :raises ConcurrentUpdate: others kept saving it.
+    :raises ConcurrentUpdate: our copy kept changing.
     """
     last = fetched
 
@@ -74,34 +74,52 @@ async def fetch_and_save(
     fetch: Fetch,
     *,
     now: datetime,
-    check_duplicates: bool = True,
     version: int | None = None,
     fetched: StripeSubscriptionState | None = None,
 ) -> Subscription:
     """
-    Fetch a subscription and save it, with its terms, payments and grants.
+    Fetch a subscription and save it, with its terms, payments and grants. Repeat this after a conflict.
 
-    :param check_duplicates: False if the caller is syncing all subscriptions of the subscriber.
     :param version: of our copy, if the caller has just read it.
     :param fetched: the subscription's state, if the caller has fetched it since.
     :raises ForeignStripeObject: it is for another product, or its customer is not one of our subscribers.
     :raises UnknownPlan: the catalogue no longer has its plan.
-    :raises ConcurrentUpdate: others kept saving it.
+    :raises ConcurrentUpdate: our copy kept changing.
     """
 
     async def attempt() -> Subscription:
         nonlocal version, fetched
         known_version, state, version, fetched = version, fetched, None, None  # the caller's are good for one attempt
-        if known_version is None:
-            async with sessions.begin() as session:
-                known_version = await subscriptions.version(session, stripe_id)
-        state = state or await fetch()
-        async with sessions.begin() as session:
-            return await save(
-                session, rules, state, if_version=known_version, now=now, check_duplicates=check_duplicates
-            )
+        return await fetch_and_save_once(
+            sessions, rules, stripe_id, fetch, now=now, version=known_version, fetched=state
+        )
 
     return await retry_on_conflict(attempt, what=f"The subscription {stripe_id}")
+
+
+async def fetch_and_save_once(
+    sessions: Sessions,
+    rules: Rules,
+    stripe_id: str,
+    fetch: Fetch,
+    *,
+    now: datetime,
+    check_duplicates: bool = True,
+    version: int | None = None,
+    fetched: StripeSubscriptionState | None = None,
+) -> Subscription:
+    """
+    Do as :func:`fetch_and_save`, in one attempt.
+
+    :param check_duplicates: False if the caller is syncing all subscriptions of the subscriber.
+    :raises ConcurrentUpdate: another process has saved it since the fetch began.
+    """
+    if version is None:
+        async with sessions.begin() as session:
+            version = await subscriptions.version(session, stripe_id)
+    state = fetched or await fetch()
+    async with sessions.begin() as session:
+        return await save(session, rules, state, if_version=version, now=now, check_duplicates=check_duplicates)
 
 
 async def save(
@@ -116,7 +134,7 @@ async def save(
     """
     Save what was fetched, under the subscriber's lock.
 
-    :raises ConcurrentUpdate: somebody has saved since ``if_version`` was read.
+    :raises ConcurrentUpdate: our copy has changed since ``if_version`` was read.
     """
     known = await subscriptions.by_stripe_id(session, fetched.id) if if_version else None
     subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _lock_owner(session, fetched))
@@ -153,7 +171,7 @@ async def _lock_owner(session: Session, fetched: StripeSubscriptionState) -> Sub
         if named is not None and named.stripe_customer_id is None:
             await subscribers.set_customer(session, named.id, fetched.customer_id)
             owner = await subscribers.lock_customer(session, fetched.customer_id)
-            # The customer may have been deleted meanwhile.
+            # The customer may have been deleted in the meantime.
             await inbox.request_refetch(session, f"{RefetchKind.CUSTOMER}:{fetched.customer_id}", why="adopted")
     if owner is None:
         raise UnknownCustomer(f"The customer {fetched.customer_id} is not one of our subscribers")

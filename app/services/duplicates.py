@@ -29,7 +29,7 @@ async def resolve(ctx: Context, subscriber_id: str, *, now: datetime) -> None:
     """
     Sync all live subscriptions of a subscriber, and end the duplicates.
 
-    :raises ConcurrentUpdate: others kept saving them.
+    :raises ConcurrentUpdate: our copies kept changing.
     """
 
     async def attempt() -> None:
@@ -40,7 +40,7 @@ async def resolve(ctx: Context, subscriber_id: str, *, now: datetime) -> None:
             versions[subscription.id] = None
             fetch = partial(at_stripe.fetch, ctx.gateway, subscription.stripe_id)
             with suppress(ForeignStripeObject, Gone):
-                saved = await sync_subscription.fetch_and_save(
+                saved = await sync_subscription.fetch_and_save_once(
                     ctx.sessions, ctx.rules, subscription.stripe_id, fetch, now=now, check_duplicates=False
                 )
                 versions[subscription.id] = saved.version
