@@ -7,13 +7,13 @@ Callers that pay a refund hold the subscriber's lock; callers that only show a q
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import disputes, issues, payments, refunds, subscriptions
+from app.db import disputes, issues, payments, refunds, subscribers, subscriptions
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.domain.issues import schedule_terms
 from app.domain.quotes import RefundContext, progress_of
 from app.domain.rules import Rules
-from app.domain.subscriptions import Subscription
+from app.domain.subscriptions import NoSubscription, Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class LoadedCase:
 
 
 async def of_payment(session: Reads, rules: Rules, payment_id: str, *, now: datetime) -> LoadedCase | None:
-    """Return the case of a payment, or None if there is no such payment."""
+    """Return the case of a payment, or None if the payment is unknown."""
     subscription = await subscriptions.of_payment(session, payment_id)
     return await _load(session, rules, subscription, payment_id, now=now) if subscription is not None else None
 
@@ -35,6 +35,20 @@ async def of_subscription(session: Session, rules: Rules, subscription_id: str, 
     """Return the case of a subscription's first payment above zero, or None if nothing was paid."""
     subscription = await subscriptions.by_id(session, subscription_id)
     return await _load(session, rules, subscription, None, now=now) if subscription is not None else None
+
+
+async def of_reader(session: Session, rules: Rules, sub: str, *, now: datetime) -> LoadedCase:
+    """
+    Return the case of a reader's current subscription.
+
+    :raises NoSubscription: the reader has no paid subscription.
+    """
+    subscriber = await subscribers.by_sub(session, sub)
+    subscription = await subscriptions.current(session, subscriber.id) if subscriber else None
+    found = await of_subscription(session, rules, subscription.id, now=now) if subscription else None
+    if found is None:
+        raise NoSubscription
+    return found
 
 
 async def _load(

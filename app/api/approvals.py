@@ -10,7 +10,7 @@ from app.api.deps import Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, RefundOut, RefundResultOut, answered
+from app.api.refunds import PROCESSING_ANSWER, RefundOut, RefundResultOut, status_and_body
 from app.domain.errors import NotFound
 from app.domain.refunds import (
     NotAwaitingApproval,
@@ -104,7 +104,7 @@ async def approve_refund(
     """Approve a refund. The amount is quoted again before it is paid."""
 
     async def decide(chosen: str) -> tuple[int, dict[str, Any]]:
-        return answered(await refunds.approve(ctx, chosen, by=supervisor.actor, now=now))
+        return status_and_body(await refunds.approve(ctx, chosen, by=supervisor.actor, now=now))
 
     answer = await idempotency.once(
         ctx,

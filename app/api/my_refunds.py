@@ -8,22 +8,19 @@ from app.api.deps import Ctx, CurrentReader, IdempotencyKey, Now
 from app.api.models import ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
-from app.api.refunds import PROCESSING_ANSWER, MoneyIn, QuoteOut, RefundResultOut, give_back
+from app.api.refunds import PROCESSING_ANSWER, MoneyIn, QuoteOut, RefundResultOut, issue_once
 from app.domain.money import Money, OtherCurrency
-from app.domain.reasons import RefundReason
 from app.domain.refunds import (
     GuaranteeExpired,
     GuaranteeUsed,
     NothingToRefund,
     PaymentDisputed,
     QuoteChanged,
-    RefundBasis,
     RefundInProgress,
 )
 from app.domain.subscriptions import NoSubscription
-from app.services import quotes
+from app.services import quotes, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
-from app.services.refunds import RefundRequest
 
 router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 
@@ -74,12 +71,6 @@ async def issue_my_refund(
     body: MyRefundIn, request: Request, reader: CurrentReader, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Request my guarantee refund. It ends the subscription."""
-    payment, _ = await quotes.guarantee_of(ctx, reader.sub, now=now)
-    wanted = RefundRequest(
-        payment_id=payment,
-        basis=RefundBasis.GUARANTEE,
-        reason=RefundReason.REQUESTED_BY_READER,
-        note=None,
-        expected=Money(body.expected_amount.amount, body.expected_amount.currency),
-    )
-    return await give_back(ctx, wanted, request, by=f"reader:{reader.sub}", key=key, now=now)
+    expected = Money(body.expected_amount.amount, body.expected_amount.currency)
+    wanted = await refunds.guarantee_request(ctx, reader.sub, expected=expected, now=now)
+    return await issue_once(ctx, wanted, request, by=f"reader:{reader.sub}", key=key, now=now)

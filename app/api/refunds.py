@@ -215,19 +215,19 @@ class RefundResultOut(RefundOut):
     parts: list[RefundOut] = Field(description="All refunds of the same request, including this one.")
 
     @classmethod
-    def all_of(cls, act: Sequence[Refund]) -> "RefundResultOut":
+    def all_of(cls, parts: Sequence[Refund]) -> "RefundResultOut":
         """Return the body for the refunds of one request; the first is the one for the requested payment."""
         return cls(
-            **RefundOut.of(act[0]).model_dump(),
-            total=MoneyOut(amount=sum(refund.amount for refund in act), currency=act[0].currency),
-            parts=[RefundOut.of(refund) for refund in act],
+            **RefundOut.of(parts[0]).model_dump(),
+            total=MoneyOut(amount=sum(refund.amount for refund in parts), currency=parts[0].currency),
+            parts=[RefundOut.of(refund) for refund in parts],
         )
 
 
-def answered(act: Sequence[Refund]) -> tuple[int, dict[str, Any]]:
+def status_and_body(parts: Sequence[Refund]) -> tuple[int, dict[str, Any]]:
     """Return the status and the body: 202 while approval or Stripe's answer is outstanding."""
-    unanswered = any(refund.status in {RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL} for refund in act)
-    return (202 if unanswered else 201), RefundResultOut.all_of(act).model_dump(mode="json")
+    is_outstanding = any(refund.status in {RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL} for refund in parts)
+    return (202 if is_outstanding else 201), RefundResultOut.all_of(parts).model_dump(mode="json")
 
 
 PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
@@ -280,17 +280,17 @@ async def issue_refund(
     body: RefundIn, request: Request, agent: SupportAgent, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Refund a payment. The quoted amount must still be valid."""
-    return await give_back(ctx, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)
+    return await issue_once(ctx, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)
 
 
-async def give_back(
+async def issue_once(
     ctx: Context, wanted: RefundRequest, request: Request, *, by: str, key: str, now: datetime
 ) -> JSONResponse:
     """Issue a refund once for a caller's key. A repeated request gets the first response."""
 
     async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
-        act = await refunds.issue(ctx, wanted, refund_id=refund_id, by=by, now=now)
-        return answered(act)
+        issued = await refunds.issue(ctx, wanted, refund_id=refund_id, by=by, now=now)
+        return status_and_body(issued)
 
     answer = await idempotency.once(
         ctx,

@@ -4,11 +4,9 @@ from datetime import datetime
 
 from app.aggregates import quotes as cases
 from app.context import Context
-from app.db import subscribers, subscriptions
 from app.db.engine.fast_reads import FastReads
 from app.domain.errors import NotFound
 from app.domain.quotes import Quote, guarantee_quote, quotes
-from app.domain.subscriptions import NoSubscription
 
 
 async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Quote]:
@@ -30,9 +28,5 @@ async def guarantee_of(ctx: Context, sub: str, *, now: datetime) -> tuple[str, Q
     :raises NoSubscription: the reader has no paid subscription.
     """
     async with ctx.sessions.begin() as session:
-        subscriber = await subscribers.by_sub(session, sub)
-        subscription = await subscriptions.current(session, subscriber.id) if subscriber else None
-        quotable = await cases.of_subscription(session, ctx.rules, subscription.id, now=now) if subscription else None
-    if quotable is None:
-        raise NoSubscription
+        quotable = await cases.of_reader(session, ctx.rules, sub, now=now)
     return guarantee_quote(quotable.case, now=now, zone=ctx.rules.zone)

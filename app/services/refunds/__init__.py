@@ -11,6 +11,6 @@ A refund has phases that can each be repeated, even if a process stops in betwee
 """
 
 from app.services.refunds.payout import finish
-from app.services.refunds.requests import RefundRequest, approve, get, issue, page, reject
+from app.services.refunds.requests import RefundRequest, approve, get, guarantee_request, issue, page, reject
 
-__all__ = ["RefundRequest", "approve", "finish", "get", "issue", "page", "reject"]
+__all__ = ["RefundRequest", "approve", "finish", "get", "guarantee_request", "issue", "page", "reject"]

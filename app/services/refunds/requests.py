@@ -10,7 +10,8 @@ from app.db.engine.session import Session, new_id
 from app.domain.errors import NotFound
 from app.domain.money import Money
 from app.domain.pages import Page, page_of
-from app.domain.quotes import accept, needs_approval, payments_of_term, quote
+from app.domain.quotes import accept, guarantee_quote, needs_approval, payments_of_term, quote
+from app.domain.reasons import RefundReason
 from app.domain.refunds import (
     UNDONE,
     QuoteChanged,
@@ -32,8 +33,26 @@ class RefundRequest:
     basis: str
     reason: str
     note: str | None
-    expected: Money  # what the quote said
+    expected: Money  # the quoted amount
     amount: Money | None = None  # of goodwill only
+
+
+async def guarantee_request(ctx: Context, sub: str, *, expected: Money, now: datetime) -> RefundRequest:
+    """
+    Return the request for a reader's guarantee refund.
+
+    :raises NoSubscription: the reader has no paid subscription.
+    """
+    async with ctx.sessions.begin() as session:
+        quotable = await quotes.of_reader(session, ctx.rules, sub, now=now)
+    payment_id, _ = guarantee_quote(quotable.case, now=now, zone=ctx.rules.zone)
+    return RefundRequest(
+        payment_id=payment_id,
+        basis=RefundBasis.GUARANTEE,
+        reason=RefundReason.REQUESTED_BY_READER,
+        note=None,
+        expected=expected,
+    )
 
 
 async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str, now: datetime) -> list[Refund]:
