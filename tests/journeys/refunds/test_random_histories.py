@@ -2,7 +2,7 @@
 Random concurrent actions of readers, staff, banks and Dashboard users: each refund is paid once, refunds never exceed
 the payment, and our records match Stripe's.
 
-A failing test prints its seed; set NEWSSTAND_SEED to repeat it.
+A failing test prints its seed; set NEWSSTAND_TEST_SEED to repeat it.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 Events in any order lead to Stripe's state, and nothing happens twice.
 
 The test holds back Stripe's events and delivers them itself. Four workers apply them concurrently, and one of them is
-stopped for longer than its leases. A failing test prints its seed; set NEWSSTAND_SEED to repeat it.
+stopped for longer than its leases. A failing test prints its seed; set NEWSSTAND_TEST_SEED to repeat it.
 """
 
 import asyncio
