@@ -12,7 +12,7 @@ from app.db.models import Base
 
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "15min"
-ADVISORY_LOCK = 5_720_240_115  # any number, as long as it is ours: two `migrate` at once take turns
+ADVISORY_LOCK = 5_720_240_115  # any number that no other lock uses; two runs of `migrate` wait for each other
 
 
 def run_online(connection: Connection) -> None:

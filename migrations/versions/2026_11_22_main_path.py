@@ -1,7 +1,7 @@
 """
-The tables of the main path, and an audit log that nothing may change.
+The tables of the main path, and an append-only audit log.
 
-Locks: every table is new, so nothing waits; the foreign keys lock only tables of this same migration.
+Locks: every table is new, so nothing waits. The foreign keys lock only tables of this migration.
 """
 
 import sqlalchemy as sa

@@ -1,10 +1,10 @@
 """
-Keys that sign entitlement tokens, the feed of revocations, and a notice whenever an entitlement changes.
+The signing keys of entitlement tokens, the feed of revocations, and a notification of each changed entitlement.
 
-The notice is sent by a trigger, so that no writer can forget it: not a migration, an import, nor somebody at a prompt.
+A trigger sends the notification, so that it is sent for every change: by Newsstand, a migration, an import or a manual command.
 
-Locks: both tables are new. CREATE TRIGGER takes SHARE ROW EXCLUSIVE on entitlements for a moment: reads go on, writes wait,
-and it looks at no row.
+Locks: both tables are new. CREATE TRIGGER takes SHARE ROW EXCLUSIVE on entitlements for a moment: reads continue, writes wait,
+and no row is scanned.
 """
 
 import sqlalchemy as sa

@@ -1,10 +1,10 @@
 """
-The audit log's chain: seals, the entries that wait for one, and people's own words beside it.
+The audit log's chain: seals, the entries that wait for one, and the free text of reasons, stored outside the chain.
 
-Locks: the three tables are new, so nothing waits; a foreign key and a trigger lock the audit log (SHARE ROW EXCLUSIVE: who
-writes to it waits, who reads does not) while the entries that are there already are put down for sealing: a short insert
-for each. The indexes of the audit log are built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and writes go on), outside a
-transaction; a build that was cut short is dropped first, so that it can be repeated.
+Locks: the three tables are new, so nothing waits. A foreign key and a trigger take SHARE ROW EXCLUSIVE on the audit log (writes
+wait, reads continue) while existing entries are queued for sealing: a short insert for each. The indexes of the audit log are
+built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and writes continue), outside a transaction. An incomplete index is dropped
+first, so that the step can be repeated.
 """
 
 import sqlalchemy as sa

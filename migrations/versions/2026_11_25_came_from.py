@@ -1,7 +1,7 @@
 """
-The state a subscription was in before, where nothing leads from there to the one it is in.
+The previous status of a subscription, if the transition from it is impossible.
 
-Locks: ACCESS EXCLUSIVE on subscriptions for the moment of adding a column without a default, which rewrites nothing.
+Locks: ACCESS EXCLUSIVE on subscriptions for a moment, to add a column without a default. No row is rewritten.
 """
 
 import sqlalchemy as sa

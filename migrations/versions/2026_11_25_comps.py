@@ -1,7 +1,7 @@
 """
-Comps: access that nobody pays for.
+Comps: complimentary access.
 
-Locks: the table is new; its foreign key takes SHARE ROW EXCLUSIVE on subscribers for a moment and looks at no row.
+Locks: the table is new. Its foreign key takes SHARE ROW EXCLUSIVE on subscribers for a moment, and no row is scanned.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
 """
-The console: figures of its front page, and two more ways to find a reader: by last name and by invoice number.
+The console: the figures of its front page, and two more ways to find a reader: by last name and by invoice number.
 
-Locks: ``figures`` is new. The new column of ``payments`` is NULL for what is there, so adding it takes ACCESS EXCLUSIVE for a
-moment and rewrites nothing. The indexes are built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and writes go on), each after
-an earlier broken-off build of it was dropped, so this can be repeated.
+Locks: ``figures`` is new. The new column of ``payments`` is NULL in existing rows, so adding it takes ACCESS EXCLUSIVE for a
+moment and rewrites nothing. The indexes are built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and writes continue). An
+incomplete index is dropped first, so that the step can be repeated.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
 """
-Disputes, warnings of fraud and what staff have seen to; a term says why it is suspended, or restored.
+Disputes, fraud warnings and dismissed attention items. A term says why it is suspended or restored.
 
-Locks: three tables are new, so nothing waits; their foreign keys take SHARE ROW EXCLUSIVE on subscribers and payments for a
-moment, and check nothing, since no row is there. Two columns of ``terms`` are added without a default: ACCESS EXCLUSIVE for a
-moment, no rewrite. The index on ``refunds`` is built CONCURRENTLY, in an autocommit block, and can be repeated.
+Locks: three tables are new, so nothing waits. Their foreign keys take SHARE ROW EXCLUSIVE on subscribers and payments for a
+moment, and scan nothing, because the tables are empty. Two columns of ``terms`` are added without a default: ACCESS EXCLUSIVE
+for a moment, without a rewrite. The index on ``refunds`` is built CONCURRENTLY, in an autocommit block, and can be repeated.
 """
 
 import sqlalchemy as sa
@@ -71,7 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("object_id", name=op.f("dismissals_pkey")),
     )
     with op.get_context().autocommit_block():
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS refunds_failed_idx")  # what a run that was cut short left
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS refunds_failed_idx")  # an incomplete index of an earlier run
         op.create_index("refunds_failed_idx", "refunds", ["id"], postgresql_concurrently=True, postgresql_where=FAILED)
 
 

@@ -1,9 +1,8 @@
 """
-When all was done at Stripe that the end of a subscription asks for.
+When the cancellation of an ended subscription was completed at Stripe.
 
-Locks: ACCESS EXCLUSIVE on subscriptions for the moment of adding a column without a default, which rewrites nothing. The
-release that is running does not know the column; to the next, a subscription that ended before is one to be looked through
-when it is next told of.
+Locks: ACCESS EXCLUSIVE on subscriptions for a moment, to add a column without a default. No row is rewritten. The running
+release does not use the column. The next one completes the cancellation of a subscription that ended before when it syncs it.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
 """
-Events are found by what is looked at for them, whatever became of them.
+Find all events by the object that is refetched for them, in every state.
 
-Locks: the index is built, and the narrower one that it replaces is dropped, CONCURRENTLY: SHARE UPDATE EXCLUSIVE, under which
-events keep coming and being applied. Each step can be repeated; a build that was cut short is dropped first. The release
-that is running asks by ``work_key`` as well, and the wider index answers it.
+Locks: the index is built, and the narrower one that it replaces is dropped, CONCURRENTLY: SHARE UPDATE EXCLUSIVE, so events
+are still received and applied. Each step can be repeated; an incomplete index is dropped first. The running release queries by
+``work_key`` too, and can use the wider index.
 """
 
 from alembic import op

@@ -1,9 +1,9 @@
 """
-The calendar of issues, the adjustments of terms, and what a change of the calendar leaves to do.
+The calendar of issues, the adjustments of terms, and the work that a change of the calendar queues.
 
-Locks: the new tables are nobody's yet; their foreign keys take SHARE ROW EXCLUSIVE on terms and subscriptions for the moment
-of an empty check. Adding the nullable column terms.last_issue takes ACCESS EXCLUSIVE for the moment of a catalogue change and
-rewrites nothing. The indexes on terms are built CONCURRENTLY, which lets writers go on, and can be repeated.
+Locks: the new tables are empty. Their foreign keys take SHARE ROW EXCLUSIVE on terms and subscriptions for a moment. Adding the
+nullable column terms.last_issue takes ACCESS EXCLUSIVE for a moment and rewrites nothing. The indexes on terms are built
+CONCURRENTLY, so writes continue, and can be repeated.
 """
 
 import sqlalchemy as sa

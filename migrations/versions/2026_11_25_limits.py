@@ -1,8 +1,8 @@
 """
-RateBuckets for Stripe's limits, and finding events by what they are about.
+Buckets for Stripe's rate limits, and an index of events by their object.
 
 Locks: the table is new, so nothing waits. The index on events is built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and
-writes go on), outside a transaction; a build that was cut off is dropped first, so that it can be repeated.
+writes continue), outside a transaction. An incomplete index is dropped first, so that the step can be repeated.
 """
 
 import sqlalchemy as sa

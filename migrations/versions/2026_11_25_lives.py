@@ -1,8 +1,8 @@
 """
-Trials and pauses of a subscription, and what is out of order with one.
+Trials and pauses of a subscription, and its anomalies.
 
-Locks: ACCESS EXCLUSIVE on subscriptions for the moment of adding two columns without a default, which rewrites nothing. The
-table of anomalies is new; its foreign key takes SHARE ROW EXCLUSIVE on subscribers for a moment, and checks no row.
+Locks: ACCESS EXCLUSIVE on subscriptions for a moment, to add two columns without a default. No row is rewritten. The table of
+anomalies is new. Its foreign key takes SHARE ROW EXCLUSIVE on subscribers for a moment, and scans nothing.
 """
 
 import sqlalchemy as sa

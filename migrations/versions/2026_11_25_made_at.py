@@ -1,7 +1,7 @@
 """
-When Stripe made a refund: whether one by hand left nothing of its payment is told by that.
+When Stripe created a refund. This determines whether a refund in the Dashboard completed the full amount.
 
-Locks: ACCESS EXCLUSIVE on refunds for the moment of adding a column without a default, which rewrites nothing.
+Locks: ACCESS EXCLUSIVE on refunds for a moment, to add a column without a default. No row is rewritten.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """
-Where a reader pays what is open of a subscription.
+The payment page of a subscription's open invoice.
 
-Locks: ACCESS EXCLUSIVE on subscriptions for the moment of adding a column without a default, which rewrites nothing.
+Locks: ACCESS EXCLUSIVE on subscriptions for a moment, to add a column without a default. No row is rewritten.
 """
 
 import sqlalchemy as sa

@@ -1,8 +1,8 @@
 """
-Sweeps through Stripe's lists, and what they found.
+Sweeps through Stripe's lists, and the differences they found.
 
 Locks: both tables are new, so nothing waits. The index on subscriptions is built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads
-and writes go on), outside a transaction; a build that was cut short is dropped first, so that it can be repeated.
+and writes continue), outside a transaction. An incomplete index is dropped first, so that the step can be repeated.
 """
 
 import sqlalchemy as sa

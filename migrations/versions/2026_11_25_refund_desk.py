@@ -1,10 +1,10 @@
 """
-Refunds of several payments in one act, those that wait for a second person, and those that a person has to look at.
+Refunds of several payments in one request, refunds that wait for approval, and refunds that need attention.
 
-Locks: the new columns may be null and have no default, so each takes its lock for an instant and rewrites nothing. The
-indexes are built, and the old one is dropped, CONCURRENTLY: nothing waits, and each step can be repeated. The index that goes
-held that a payment is given back under the guarantee once; but what is left after an earlier goodwill failed at the bank is
-due under the same guarantee, so the rule is the subscriber's lock and what is left.
+Locks: the new columns are nullable and have no default, so each takes its lock for a moment and rewrites nothing. The
+indexes are built, and the old one is dropped, CONCURRENTLY: nothing waits, and each step can be repeated. The dropped index
+enforced one guarantee refund for each payment. But what remains after an earlier goodwill refund failed at the bank is due under
+the same guarantee, so the rule is now enforced by the subscriber's lock and the refundable amount.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """
-When somebody signed out of the console, which ends every session of theirs that began before.
+When a staff member signed out of the console. This ends all of their sessions that began before.
 
-Locks: the table is new, and refers to none.
+Locks: the table is new, and has no foreign key.
 """
 
 import sqlalchemy as sa
