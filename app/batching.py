@@ -1,5 +1,5 @@
 """
-Run an operation on many items at once.
+Run an operation on many items together.
 
 A commit costs a disk flush, however many rows it contains, and a statement costs a round trip to the server. Items that are
 submitted while a batch is running are collected for the next one, so batches grow with the load and a single item never

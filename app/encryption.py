@@ -73,7 +73,7 @@ def signing_key_cipher(secrets: Sequence[SecretStr], folder: Path) -> Cipher:
 
 
 def _read_or_create_secret(folder: Path) -> str:
-    """Return the secret in a folder. A new one appears at once, so that no other process reads half of it."""
+    """Return the secret in a folder. A new one is created atomically, so that no other process reads an incomplete file."""
     path = folder / FILE
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

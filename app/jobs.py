@@ -46,7 +46,7 @@ class RowUseCase(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowJob:
-    """What is done for each due row of a table."""
+    """The job for each due row of a table."""
 
     table: str
     use_case: RowUseCase
@@ -154,7 +154,7 @@ class Jobs:
             return await webhooks.catch_up(self._ctx, partial(subscriptions.fetch_all, self._ctx), apply, owner=owner)
 
     async def housekeeping(self) -> None:
-        """Delete what is past its retention period, and schedule the next reconciliation."""
+        """Delete rows that are past their retention period, and schedule the next reconciliation."""
         await idempotency.prune(self._ctx)
         await revocations.prune(self._ctx)
         await inbox_events.prune(self._ctx)

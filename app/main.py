@@ -57,7 +57,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
     """Build the context of a process from the settings and the catalogue, and close it again."""
     async with AsyncExitStack() as stack:
         dsn = await find_dsn(settings)
-        if settings.database_url is None:  # nobody else migrates the embedded database
+        if settings.database_url is None:  # no operator migrates the embedded database
             await schema.migrate(dsn)
         engine = make_engine(dsn, pool_size=settings.database_pool_size, pooler=settings.database_pooler)
         stack.push_async_callback(engine.dispose)
@@ -100,7 +100,7 @@ def make_gateway(settings: Settings, pool: Pool) -> Gateway:
 
 @asynccontextmanager
 async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
-    """Build what only the API has, and listen for changes of entitlements meanwhile."""
+    """Build what only the API has, and listen for changes of entitlements while it runs."""
     settings = ctx.settings
     authenticator = Authenticator(
         ctx, ctx.clock, on_sign_in=partial(imports.claim_by_email, ctx) if settings.claim_by_email else None

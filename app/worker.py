@@ -37,7 +37,7 @@ class Claim(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is done for the due rows of a table. ``run`` gets the claimed rows of a key and the worker's name."""
+    """The job for the due rows of a table. ``run`` gets the claimed rows of a key and the worker's name."""
 
     table: str
     run: Callable[[leases.Claimed, str], Awaitable[None]]  # releases the key and never raises
@@ -160,7 +160,7 @@ class Worker:
                 await asyncio.sleep(POLL_SECONDS * 2)
             except Exception as failure:
                 log.warning("catch_up_failed", error=describe(failure))
-                await asyncio.sleep(POLL_SECONDS * 30)  # meanwhile the backlog is processed one key at a time
+                await asyncio.sleep(POLL_SECONDS * 30)  # until then the backlog is processed one key at a time
 
     async def _run_housekeeping(self) -> None:
         while True:

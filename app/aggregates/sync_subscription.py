@@ -132,7 +132,7 @@ async def save(
     check_duplicates: bool = True,
 ) -> Subscription:
     """
-    Save what was fetched, under the subscriber's lock.
+    Save a fetched state, under the subscriber's lock.
 
     :raises ConcurrentUpdate: our copy has changed since ``if_version`` was read.
     """
@@ -163,7 +163,7 @@ async def _lock_owner(session: Session, fetched: StripeSubscriptionState) -> Sub
     A subscription that staff created at Stripe with a new customer is adopted if its metadata names a subscriber without a
     customer. An email address does not prove a person's identity, so it is not used.
 
-    :raises UnknownCustomer: there is none.
+    :raises UnknownCustomer: the customer is not one of our subscribers.
     """
     owner = await subscribers.lock_customer(session, fetched.customer_id)
     if owner is None and fetched.subscriber_id is not None:

@@ -30,7 +30,7 @@ class PortalIn(ApiModel):
 
 
 class PortalOut(ApiModel):
-    """A short-lived link to Stripe's billing portal. Redirect the reader at once and don't store it."""
+    """A short-lived link to Stripe's billing portal. Redirect the reader immediately and don't store it."""
 
     url: str = Field(examples=["https://billing.stripe.com/p/session/test_123"])
 

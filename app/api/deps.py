@@ -23,7 +23,7 @@ from app.services.signing_keys import Signer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiState:
-    """What the API works with: the context, and what only the API has. Set by the composition root on ``app.state.api``."""
+    """The context, and the parts that only the API has. Set by the composition root on ``app.state.api``."""
 
     ctx: Context
     authenticator: Authenticator

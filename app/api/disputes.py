@@ -105,7 +105,7 @@ class AttentionListOut(ApiModel):
 
 
 class DismissalIn(ApiModel):
-    """What was done about the item."""
+    """The action that staff took."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -140,5 +140,5 @@ async def list_attention(
 
 @router.post("/attention/{object_id}/dismiss", status_code=204, responses=problems(NotFound))
 async def dismiss_attention(object_id: str, body: DismissalIn, agent: SupportAgent, ctx: Ctx, now: Now) -> None:
-    """Dismiss an item, with what was done about it."""
+    """Dismiss an item, with the action that was taken."""
     await attention.dismiss(ctx, object_id, by=f"staff:{agent.sub}", reason=body.reason, now=now)

@@ -176,5 +176,5 @@ async def replay_events(body: ReplayIn, admin: Admin, ctx: Ctx) -> ReplayResultO
 
 @router.post("/{event_id}/replay", responses=problems(NotFound))
 async def replay_event(event_id: str, admin: Admin, ctx: Ctx) -> EventOut:
-    """Replay an event, whatever its state."""
+    """Replay an event in any state."""
     return EventOut.of(await events.replay_one(ctx, event_id, by=admin.actor))

@@ -1,8 +1,8 @@
 """
 Middleware around every request: the request ID, the limit of the body, the log line and the metrics.
 
-It is plain ASGI, because a wrapped response object costs more than all of this. The limit of the body is here and not in
-``FastAPI(max_body_size=…)``, whose 413 is plain text and is not logged.
+It is plain ASGI, because wrapping the response object would cost more than the whole middleware. The limit of
+the body is here and not in ``FastAPI(max_body_size=…)``, whose 413 is plain text and is not logged.
 """
 
 import re

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 
 
 class MyQuoteOut(QuoteOut):
-    """What the guarantee would pay now. All payments of the term are refunded together."""
+    """The amount that the guarantee would pay now. All payments of the term are refunded together."""
 
     payment: str = Field(examples=["pi_123"])
 

@@ -1,5 +1,5 @@
 """
-What the OpenAPI document says about every operation, so that no route repeats or forgets it.
+The parts of the OpenAPI document that all operations share, so that no route repeats or omits them.
 
 A :class:`Described` route has a readable operation ID and documents the errors that can occur before its own code runs:
 authentication and malformed requests. 405 is in none of them, since it is the answer to methods that are not

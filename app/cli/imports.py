@@ -48,11 +48,11 @@ def stripe(
 ) -> None:
     """Create a subscriber for each Stripe customer who has a subscription of the catalogue.
 
-    The file, else the customer's metadata, tells which reader a customer is. If neither does, the subscriber gets a
+    The file, or else the customer's metadata, names the reader of a customer. If neither does, the subscriber gets a
     placeholder: the reader who signs in with the same verified email address claims it, if exactly one matches, or you
     assign it with `newsstand import claim`. Run the command again with a more complete file to assign the rest.
 
-    You can stop it at any time and run it again. A line of the file never removes access from anybody.
+    You can stop it at any time and run it again. A line of the file never removes access.
 
     \b
     newsstand import stripe --subs subs.csv

@@ -12,7 +12,7 @@ from app.settings import CONSOLE, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleState:
-    """What the console works with: the context, and what only the console has."""
+    """The context, and the parts that only the console has."""
 
     ctx: Context
     authenticate: Callable[[str], Awaitable[Reader]]  # returns the person that an access token was issued to

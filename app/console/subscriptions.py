@@ -122,7 +122,7 @@ async def extend(request: ConsoleRequest) -> Response:
 
 
 def _max_issues(request: ConsoleRequest, found: SubscriptionWithSubscriber) -> int:
-    """Return how many issues may be added at once: as many as a term of the plan has."""
+    """Return how many issues may be added in one step: as many as a term of the plan has."""
     return request.ctx.rules.catalogue.plan(found.subscription.plan).issues
 
 

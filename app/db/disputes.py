@@ -26,9 +26,9 @@ async def save(
     session: Session, seen: StripeDisputeState, *, subscriber_id: str | None, concern: str | None, now: datetime
 ) -> None:
     """
-    Keep what Stripe says of a dispute. The caller has fenced it by its payment's version, if the payment is ours.
+    Save a dispute's state at Stripe. The caller has fenced it by its payment's version, if the payment is ours.
 
-    What was once known to be of a subscriber of ours stays so.
+    A dispute that belongs to a subscriber keeps its subscriber.
     """
     closed = None if effect_of(seen.status).is_open else now
     values = {

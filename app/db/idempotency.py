@@ -89,7 +89,7 @@ async def answer(session: Session, begun: HeldKey, *, status: int, body: Mapping
 
 
 async def end_lease(session: Session, begun: HeldKey) -> bool:
-    """Let the next request with the same key and body take over at once. Return False if one did already."""
+    """Let the next request with the same key and body take over immediately. Return False if one has already taken over."""
     return await _change(session, begun, running_until=func.clock_timestamp())
 
 

@@ -154,7 +154,7 @@ async def close(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]
 
 
 async def move(session: Session, ids: Sequence[str], *, key: str) -> None:
-    """Move events to another key, due at once. It does not count as an attempt."""
+    """Move events to another key, due immediately. It does not count as an attempt."""
     await session.execute(
         update(Row)
         .where(Row.id.in_(list(ids)))
@@ -189,7 +189,7 @@ async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> Non
 
 
 async def mark_dead(session: Session, key: str, *, most: int) -> None:
-    """Mark events as dead whose every attempt crashed the worker."""
+    """Mark events as dead if every attempt crashed the worker."""
     await session.execute(
         update(Row)
         .where(Row.work_key == key, Row.attempts > most, Row.due_at.is_not(None))

@@ -19,7 +19,7 @@ _OF_SUBSCRIBER = (
 
 
 async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
-    """Insert a refund. An unfinished one is due at once."""
+    """Insert a refund. An unfinished one is due immediately."""
     session.add(
         Row(
             id=refund.id,

@@ -211,9 +211,9 @@ async def close(session: Session, subscription_id: str, *, now: datetime) -> Non
 
 async def clear_due(session: Session, subscription_id: str) -> None:
     """
-    Note that nothing is to be done at Stripe for a subscription that is not over, nor ordered to end.
+    Record that a subscription needs no work at Stripe, unless it has ended or its end was ordered.
 
-    What was ordered, or seen to be over, since it was looked at stays due.
+    A subscription that ended, or was ordered to end, since it was read stays due.
     """
     await session.execute(
         update(Row)

@@ -2,7 +2,7 @@
 Anomalies: states at Stripe that no rule expects. They are stored with the reason and shown to staff.
 
 A manual change in Stripe's Dashboard can create something that the catalogue doesn't contain. Payments stay as they are;
-whatever can't be interpreted grants nothing.
+a state that can't be interpreted grants nothing.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 """
-Which terms a change of the issue calendar affects: only those whose dates move.
+The terms that a change of the issue calendar affects: only those with dates that move.
 
 Each term stores the issue that ends it (``terms.last_issue``) as of when its grants were derived. A delayed issue moves the
 end of each term that ends with it or with the issue before, and the start of each term that starts in between. A new issue,

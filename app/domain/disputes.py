@@ -21,7 +21,7 @@ SPARES_OTHER_TERMS = frozenset({EndReason.DISPUTE_LOST, EndReason.FRAUD_WARNING}
 
 
 class PolicyAction(StrEnum):
-    """What the publisher's policy does. Values are those of the catalogue."""
+    """An action of the publisher's policy. Values are those of the catalogue."""
 
     SUSPEND = "suspend"
     KEEP = "keep"
@@ -31,7 +31,7 @@ class PolicyAction(StrEnum):
 
 
 class AccessEffect(StrEnum):
-    """What the status of a dispute does to the term that the disputed payment opened."""
+    """The effect of a dispute's status on the term that the disputed payment opened."""
 
     KEPT = "kept"
     BY_POLICY = "by_policy"

@@ -1,8 +1,8 @@
 """
 Duplicate subscriptions: which one stays (rules.md, rule 9).
 
-A reader is never charged twice for the same magazine. The subscription that was paid first stays, in whatever order the
-events arrive. One whose renewal failed is never preferred, and neither is an unpaid trial.
+A reader is never charged twice for the same magazine. The subscription that was paid first stays, in any order of
+events. One whose renewal failed is never preferred, and neither is an unpaid trial.
 """
 
 from collections.abc import Sequence

@@ -63,7 +63,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementSet:
-    """The union of a subscriber's grants. ``otherwise`` is the reason when none of them applies."""
+    """The union of a subscriber's grants. ``otherwise`` is the reason if none of them applies."""
 
     features: Mapping[str, tuple[AccessPeriod, ...]] = field(default_factory=dict)
     otherwise: str = AccessReason.NEVER_SUBSCRIBED

@@ -15,7 +15,7 @@ from app.domain.errors import Conflict, MalformedRequest, Unavailable
 
 
 class RefetchKind(StrEnum):
-    """What is fetched from Stripe."""
+    """The kind of object that is fetched from Stripe."""
 
     SUBSCRIPTION = "subscription"
     PAYMENT = "payment"  # with its refunds, disputes and warnings
@@ -173,7 +173,7 @@ class EventState(StrEnum):
     IGNORED = "ignored"
 
 
-REPLAYABLE = (EventState.FAILED, EventState.DEAD)  # what a replay is for, unless told otherwise
+REPLAYABLE = (EventState.FAILED, EventState.DEAD)  # the default states of a replay
 
 
 class SelectionChanged(Conflict):

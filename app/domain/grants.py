@@ -32,8 +32,8 @@ def grants_of(
 
     If the subscription renews, access continues after the newest term for the renewal allowance; if the renewal failed, for
     the grace period. So Stripe's timing doesn't lock out a paying reader (rules.md, rule 3). If the subscription ended
-    early, access ends then. A refunded term grants nothing, whatever the status at Stripe. A term with a disputed payment
-    may be suspended; the allowance and the grace period apply even so.
+    early, access ends then. A refunded term grants nothing, in any status at Stripe. A term with a disputed payment may be
+    suspended; the allowance and the grace period still apply.
 
     :param editions_until: by invoice, until when a term's editions stay available after its period because issues are owed
         (rules.md, rule 8). Terms that ended early have none.

@@ -3,7 +3,7 @@ The differences between the catalogue and the Products and Prices at Stripe.
 
 Each component of a plan is a product with an ID that we choose, so it is found without a search. A price at Stripe never
 changes: a change in the catalogue creates a new price, the next version, which takes over the lookup key. The previous
-price is archived: nobody can buy it anymore, but current subscribers keep paying it.
+price is archived: it can no longer be bought, but current subscribers keep paying it.
 """
 
 import re

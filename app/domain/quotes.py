@@ -1,5 +1,5 @@
 """
-Refund quotes: what a refund on each basis would pay, what it would do, and why it is allowed or not.
+Refund quotes: the amount and the effects of a refund on each basis, and why it is allowed or not.
 
 Amounts are in minor units, tax included. A quote is a pure function of a :class:`RefundContext`, and does not look at single
 issues. It has one part for each payment of the term (print added later is paid separately); each part becomes a refund.

@@ -28,7 +28,7 @@ ENDED_FOR = {
 def current_subscription(
     subscriptions: Sequence[tuple[Subscription, Sequence[Term]]],
 ) -> tuple[Subscription, Sequence[Term]] | None:
-    """Return the newest live subscription with its terms, else the newest one; None: there is none."""
+    """Return the newest live subscription with its terms, else the newest one; None if there are no subscriptions."""
     return max(subscriptions, key=lambda one: (one[0].is_live, one[0].created_at, one[0].id), default=None)
 
 

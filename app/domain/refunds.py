@@ -56,7 +56,9 @@ ENDING = frozenset(  # bases that end the term, and the subscription
 )
 # Stripe answered: the money is promised, and access ends (rules.md, rule 3).
 CONFIRMED = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED})
-IN_TRANSIT = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION})  # promised, and not there: looked at again
+IN_TRANSIT = frozenset(
+    {RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION}
+)  # promised, but not paid yet: checked again
 # Promised money, money on its way, or reserved until a second person has decided: it counts against what is left.
 COUNTED = CONFIRMED | {RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL}
 UNSENT = frozenset(

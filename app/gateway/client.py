@@ -68,7 +68,7 @@ class Gateway:
         """
         Await one request of the SDK's.
 
-        :raises Gone: there is no such object.
+        :raises Gone: the object does not exist.
         :raises StripeUnavailable: no answer, or a limit: a repeat with the same key is safe.
         :raises StripeFault: a fault of Stripe's, which the same key would repeat: look up what happened.
         :raises StripeRefused: Stripe understood and will not; nothing happened. Carries Stripe's code.

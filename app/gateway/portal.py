@@ -10,7 +10,7 @@ async def open_session(gateway: Gateway, parameters: Mapping[str, Any], *, key: 
     """
     Make the link of the recorded intent, and return it. It is good for minutes.
 
-    :raises Gone: there is no such customer any more.
+    :raises Gone: the customer was deleted.
     """
     made = await gateway.call(
         gateway.sdk.v1.billing_portal.sessions.create_async(dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ async def verify(
     """
     Verify the chain from its first entry to its last, and stop at the first break.
 
-    :param known_hash: a former head that was kept elsewhere. Whoever owns the tables can write a new chain or cut off its
+    :param known_hash: a former head that was kept elsewhere. The owner of the tables can write a new chain or cut off its
         end, but no other chain contains that hash.
     :param progress: called with the number of entries that were verified so far.
     """

@@ -28,7 +28,7 @@ async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
         if owner.stripe_customer_id is None:
             raise NoSubscription
         parameters = {"customer": owner.stripe_customer_id, "return_url": return_url}
-        # Settled at once, because each click opens a new portal session.
+        # Settled immediately, because each click opens a new portal session.
         intent = await intents.record(session, owner.id, "portal", parameters)
         await intents.settle(session, intent.key)
     try:

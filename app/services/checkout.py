@@ -142,7 +142,7 @@ async def _close(ctx: Context, checkout: Checkout, intent: intents.Intent, *, ac
     """
     Close a session that was opened for another choice.
 
-    :raises AlreadySubscribed: it was paid meanwhile.
+    :raises AlreadySubscribed: it was paid in the meantime.
     """
     if action == "open":  # another request began to open it and may have stopped: open it, so that it can be closed
         await _open(ctx, checkout, intent)

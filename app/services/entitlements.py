@@ -3,8 +3,8 @@ Entitlement checks: may this reader use this feature? One indexed row, cached, a
 
 A cached row is never outdated by more than :data:`MAX_STALENESS` seconds: it is used only if it was read recently, or if
 every change that was committed until recently has been received (see :mod:`app.db.engine.change_feed`). While the database
-is unavailable, readers with recent access keep it for the outage allowance, and nobody is refused: a check without a usable
-row raises an error.
+is unavailable, readers with recent access keep it for the outage allowance, and a check without a usable row raises
+an error instead of refusing access.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 Payments: their refunds, disputes and fraud warnings, synced with Stripe.
 
 They are fetched together and saved in one commit with what follows from them by rule and by policy, under the subscriber's
-lock, and only if nobody has saved since the fetch began.
+lock, and only if our copy has not changed since the fetch began.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ async def _save(
     *,
     now: datetime,
 ) -> bool:
-    """Save what was fetched, and what follows from it. Return False if a refund has to wait for another one."""
+    """Save the fetched state and its consequences. Return False if a refund has to wait for another one."""
     for refund_state in state.refunds:
         refund = await _find_or_add_refund(session, own, refund_state)
         await refund_results.record(session, rules, refund, refund_state, now=now)

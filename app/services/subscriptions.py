@@ -1,7 +1,7 @@
 """
 Subscriptions: synced with Stripe, and shown to their reader.
 
-An event only says that a subscription may have changed: its state is fetched, and saved if nobody has saved meanwhile.
+An event only says that a subscription may have changed: its state is fetched, and saved if our copy has not changed since.
 """
 
 from collections.abc import Collection, Mapping

@@ -138,7 +138,7 @@ async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str]) -> dict
 
 
 async def search(ctx: Context, query: str, *, after: str | None, limit: int) -> Page[Subscriber]:
-    """Find readers by the start of an email address or a name, or by an ID. An empty query finds nobody."""
+    """Find readers by the start of an email address or a name, or by an ID. An empty query finds no reader."""
     query = query.strip()
     if not query:
         return Page(items=[], next=None)

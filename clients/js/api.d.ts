@@ -618,8 +618,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Dismiss an item, with what was done about it
-         * @description Dismiss an item, with what was done about it.
+         * Dismiss an item, with the action that was taken
+         * @description Dismiss an item, with the action that was taken.
          */
         post: operations["dismiss_attention"];
         delete?: never;
@@ -782,8 +782,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Replay an event, whatever its state
-         * @description Replay an event, whatever its state.
+         * Replay an event in any state
+         * @description Replay an event in any state.
          */
         post: operations["replay_event"];
         delete?: never;
@@ -1652,7 +1652,7 @@ export interface components {
         };
         /**
          * DismissalIn
-         * @description What was done about the item.
+         * @description The action that staff took.
          * @example {
          *       "reason": "paid by cheque"
          *     }
@@ -2777,7 +2777,7 @@ export interface components {
         };
         /**
          * MyQuoteOut
-         * @description What the guarantee would pay now. All payments of the term are refunded together.
+         * @description The amount that the guarantee would pay now. All payments of the term are refunded together.
          * @example {
          *       "allowed": true,
          *       "amount": {
@@ -3646,7 +3646,7 @@ export interface components {
         };
         /**
          * PortalOut
-         * @description A short-lived link to Stripe's billing portal. Redirect the reader at once and don't store it.
+         * @description A short-lived link to Stripe's billing portal. Redirect the reader immediately and don't store it.
          * @example {
          *       "url": "https://billing.stripe.com/p/session/test_123"
          *     }

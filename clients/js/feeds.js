@@ -1,5 +1,5 @@
 // The two feeds that keep an edge up to date: signing keys and revocations. During an outage the last known state stays in
-// use; tokens expire within minutes, so nobody keeps lost access for longer than that.
+// use; tokens expire within minutes, so a reader keeps lost access for that time at most.
 
 const KEYS_PATH = "/.well-known/jwks.json";
 const REVOCATIONS_PATH = "/v1/revocations";

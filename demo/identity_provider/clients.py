@@ -15,7 +15,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
     """
     An OAuth client: public without a secret, confidential with one. PKCE is required of both.
 
-    A loopback redirect URI matches on any port (RFC 8252, section 7.3), because the demo uses whichever port is free.
+    A loopback redirect URI matches on any port (RFC 8252, section 7.3), because the demo uses any free port.
     """
 
     client_id: str

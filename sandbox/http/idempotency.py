@@ -1,5 +1,5 @@
 """
-Idempotency keys: the first response to a key is stored and replayed, whatever its status.
+Idempotency keys: the first response to a key is stored and replayed, with any status.
 
 Requests that fail validation, or conflict with a running request of the same key, are not stored.
 """

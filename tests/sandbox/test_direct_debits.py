@@ -12,7 +12,7 @@ CURRENCY = {"sepa_debit": "eur", "us_bank_account": "usd", "bacs_debit": "gbp"}
 
 
 async def intent_of(account: SandboxAccount, invoice: str) -> Any:
-    """Return the payment intent of an invoice, whatever its status."""
+    """Return the payment intent of an invoice in any status."""
     payments = await account.v1.invoice_payments.list_async({"invoice": invoice})
     return await account.v1.payment_intents.retrieve_async(payments.data[0].payment.payment_intent)
 

@@ -122,7 +122,7 @@ async def _toggle_print(shop: Shop, path: str) -> None:
 
 
 async def _update_in_dashboard(shop: Shop, path: str, **fields: str) -> None:
-    """Change a subscription in the Dashboard. Stripe declines if the service has ended it meanwhile."""
+    """Change a subscription in the Dashboard. Stripe declines if the service has already ended it."""
     answer = await shop.stripe.post(path, data=fields)
     assert answer.status_code == 200 or "A canceled subscription" in answer.text, answer.text
 

@@ -3,7 +3,7 @@ The embedded PostgreSQL, from a wheel: the default if no database URL is set, in
 
 Each process that uses the server holds a shared lock on a file. A detached supervisor, the parent of the server, tries to
 get the exclusive lock: while it can't, it restarts the server if it was killed, and once it can, it stops the server and
-exits. So no process is left behind, whichever was killed, and in whatever order.
+exits. So no process is left behind, even if several are killed, in any order.
 """
 
 import fcntl

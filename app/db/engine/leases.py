@@ -2,9 +2,9 @@
 Work that is due: rows that say so, taken by any worker through this one module.
 
 A row is due when its ``due_at`` has passed, by the database's clock. A worker leases the row's *key*, so one worker at a
-time works for each key, whatever tables its rows stand in; a dead worker's lease ends within seconds. Attempts are counted
-before the try, so that work which kills its worker ends as dead and does not repeat for ever. No row lock is held while
-work is done, and no session lock at all, so a transaction pooler may stand between.
+time works for each key, even if its rows are in several tables. A crashed worker's lease ends within seconds. Attempts are
+counted before the work, so that work which crashes its worker ends as dead instead of repeating forever. No row lock is held
+during the work, and no session lock at all, so a transaction pooler can be used.
 """
 
 import asyncio
@@ -74,12 +74,12 @@ _RELEASE = text("DELETE FROM leases WHERE key = ANY(:keys) AND owner = :owner").
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A leased key, with the rows that were due when it was leased and the most often any of them was tried."""
+    """A leased key, the rows that were due when it was leased, and the highest number of attempts of any of them."""
 
     key: str
     ids: tuple[str, ...]
     attempts: int
-    version: int | None = None  # of what the key is about, if that has one: read before any look at Stripe
+    version: int | None = None  # of the subscription, if the key is for one; read before the fetch
 
 
 async def claim(
@@ -107,7 +107,7 @@ async def claim(
 
 
 async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> bool:
-    """Lease one key, due or not: for a request that does by itself what a worker would do. False: somebody has it."""
+    """Lease one key, due or not, for a request that does a worker's job. Return False if it is leased by another process."""
     got = await session.scalar(
         text(
             """
@@ -137,7 +137,7 @@ async def renewing(sessions: Sessions, keys: Collection[str], *, owner: str, lea
     """
     Renew the leases of ``keys`` while the block runs. The block may add and remove keys.
 
-    Only what is in hand is renewed. If the database is unreachable when a key is released, or when a claim is committed,
+    Only these keys are renewed. If the database is unreachable when a key is released, or when a claim is committed,
     the row of its lease is left behind; it must expire, so that any worker can claim the key again.
     """
     task = asyncio.create_task(keep_renewing(sessions, keys, owner=owner, lease=lease))
@@ -167,12 +167,12 @@ async def renew(session: Session, keys: Collection[str], *, owner: str, lease: t
 
 
 async def release(session: Session, key: str, *, owner: str) -> None:
-    """Give a key back, if it is still ours."""
+    """Release a key, if this owner still holds it."""
     await session.execute(text("DELETE FROM leases WHERE key = :key AND owner = :owner"), {"key": key, "owner": owner})
 
 
 async def release_all(session: Session, keys: Collection[str], *, owner: str) -> None:
-    """Give several keys back, those that are still ours."""
+    """Release the keys that this owner still holds."""
     await session.execute(_RELEASE, {"keys": list(keys), "owner": owner})
 
 

@@ -2,7 +2,7 @@
 Wake workers: with NOTIFY in other processes, with an event in this one.
 
 NOTIFY makes commits wait for one another, so accepting an event does not send one. A notification is sent a moment later,
-for all events that arrived meanwhile. If it is lost, workers find the work when they poll.
+for all events that arrived in the meantime. If it is lost, workers find the work when they poll.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 Stripe's rate limits, shared by all processes: a token bucket for each endpoint and one for all, one token for each call.
 
 Both buckets of a call are locked and updated in one statement, in the order of their names. A process takes tokens for all
-its waiting calls at once, so there are at most as many writes as calls. Times are the database's. The table is UNLOGGED, so
+its waiting calls together, so there are at most as many writes as calls. Times are the database's. The table is UNLOGGED, so
 its commits do not wait for the disk.
 """
 
@@ -64,7 +64,7 @@ class RateBuckets:
         """
         Take tokens for up to ``calls`` calls of an endpoint.
 
-        :param urgent: whether somebody is waiting for the answer, so that the reserved tokens may be used.
+        :param urgent: whether a person is waiting for the response, so that the reserved tokens may be used.
         """
         names, rates = [ALL, endpoint], [self._overall, self._each]
         bursts = [max(1.0, rate * BURST) for rate in rates]

@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, types of columns, and :class:`Due`, a row that asks for work."""
+"""Shared by all tables: names of constraints, types of columns, and :class:`Due`, a row that may need work."""
 
 from datetime import datetime
 from typing import Any, ClassVar, cast
@@ -32,7 +32,7 @@ class Base(DeclarativeBase):
 
 
 def table_of(model: type[Base]) -> Table:
-    """Return the table of rows, for statements that name columns: they cost half of what those of classes do."""
+    """Return the table of rows, for statements that name columns: they cost half as much as ORM statements."""
     return cast("Table", model.__table__)
 
 

@@ -27,7 +27,7 @@ class Bucket(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     tokens: Mapped[float] = mapped_column(Double)  # at the time ``at``
     at: Mapped[datetime]  # in the future if Stripe requested a pause
-    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - as SQLAlchemy wants it
+    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - as SQLAlchemy expects it
 
 
 class SigningKey(Base):

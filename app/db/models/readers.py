@@ -1,4 +1,4 @@
-"""Readers: who they are, and what they may open."""
+"""Readers, their grants and their entitlements."""
 
 from datetime import datetime
 

@@ -2,7 +2,7 @@
 The two feeds that keep an edge up to date: signing keys and revocations.
 
 Background threads poll both, so that no reader waits for Newsstand. During an outage the last known state stays in use;
-tokens expire within minutes, so nobody keeps lost access for longer than that.
+tokens expire within minutes, so a reader keeps lost access for that time at most.
 """
 
 import json

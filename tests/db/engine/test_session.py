@@ -1,4 +1,4 @@
-"""Sessions: an error of a closed connection is an outage, whatever asyncpg raises."""
+"""Sessions: an error of a closed connection is an outage, with every exception that asyncpg raises."""
 
 import pytest
 from sqlalchemy import text

@@ -85,7 +85,7 @@ async def click_until_accepted(shop: Shop, payment: str) -> None:
 
 
 async def wait_until_no_work(shop: Shop) -> None:
-    """Wait until no work is due, even if the database restarts meanwhile."""
+    """Wait until no work is due, even if the database restarts during the wait."""
     async with asyncio.timeout(TIMEOUT):
         while True:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -199,7 +199,7 @@ async def test_an_email_changed_at_stripe_is_shown_but_not_adopted(shop: Shop) -
     ((ada, _),) = await subscribe(shop, "ada")
     theirs = await customer_of(shop, ada)
 
-    await shop.stripe_post(f"/v1/customers/{theirs}", email="other@example.com", name="Somebody Else")
+    await shop.stripe_post(f"/v1/customers/{theirs}", email="other@example.com", name="Someone Else")
     await shop.wait_until_idle()
 
     assert await anomalies(shop) == {theirs: {"address_differs"}}
