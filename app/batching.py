@@ -65,7 +65,7 @@ class Batcher(Generic[Item, Result]):
         try:
             while batch := self._next_batch():
                 await self._run_batch(batch)
-        finally:  # without an await after the last look at the queue, or an item submitted in between would be left there
+        finally:  # without an await after the last check of the queue, or an item submitted in between would be left there
             self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _next_batch(self) -> "list[tuple[Item, asyncio.Future[Result]]]":

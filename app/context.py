@@ -1,7 +1,7 @@
 """
-What use cases work with, built once for each process.
+The context of use cases, built once for each process.
 
-A use case takes a :class:`Context` as its first argument. The time is no part of it: ``now`` is a parameter, so that one
+A use case takes a :class:`Context` as its first argument. The time is not part of it: ``now`` is a parameter, so that one
 request or job has one time.
 """
 
@@ -32,7 +32,7 @@ class DatabaseContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context(DatabaseContext):
-    """What use cases work with."""
+    """The settings, connections and rules that use cases need."""
 
     clock: Clock
     dsn: str  # of the database, which the embedded server chooses at its start

@@ -45,7 +45,7 @@ class Job:
 
 
 class Worker:
-    """Runs the jobs of due rows until it is cancelled."""
+    """Runs the jobs of due rows until it is canceled."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Worker:
             wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled. After any error, a database outage included, start again."""
+        """Work until canceled. After any error, a database outage included, start again."""
         while True:
             try:
                 await self._run()

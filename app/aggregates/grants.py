@@ -30,7 +30,7 @@ async def derive(
     all_subscriptions: Sequence[Subscription] | None = None,
 ) -> list[Term]:
     """
-    Replace what a subscription grants with what follows from its terms and the calendar, and rebuild the entitlement.
+    Derive a subscription's grants from its terms and the calendar, and rebuild the entitlement.
 
     :param now: policy time, see :func:`rebuild`.
     :param all_subscriptions: the subscriber's, if the caller has just read them.
@@ -60,7 +60,7 @@ async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | N
     """
     Rebuild a subscriber's entitlement from all grants.
 
-    If it changes, its version increases and every process that has cached it is notified at commit. If it is_reduced, a
+    If it changes, its version increases and every process that has cached it is notified at commit. If access is reduced, a
     revocation is published too.
 
     :param now: policy time. With it, no revocation is published for access that only ends after every token issued by now

@@ -72,7 +72,7 @@ def _conflict(sub: str, existing: Subscriber | None, other: Subscriber | None) -
 
 async def claim(session: Session, subscriber: Subscriber, *, sub: str, by: str, reason: str) -> Subscriber:
     """
-    Assign a subscriber with a placeholder, and everything they have, to the reader that they are.
+    Assign a subscriber with a placeholder, and everything they have, to their reader.
 
     :raises NotClaimable: the subscriber is already a known reader, or the reader is already a subscriber.
     """

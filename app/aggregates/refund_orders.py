@@ -32,7 +32,7 @@ async def refund(
     A repeated call orders nothing more, because nothing is left; with ``amount`` the caller must not repeat it. A request
     that awaits approval is withdrawn if both would exceed the payment, because this refund is owed.
 
-    :param amount: the most to refund; None: all that is left.
+    :param amount: the maximum to refund; None: the refundable amount.
     :returns: the refund, which is due; None if nothing is left.
     :raises RefundInProgress: another refund of the payment is in progress; try again when it is resolved.
     """

@@ -1,4 +1,4 @@
-"""Anomalies that staff must look at: one row for each object and code, closed when the anomaly is gone."""
+"""Anomalies that staff must check: one row for each object and code, closed when the anomaly is gone."""
 
 from collections.abc import Collection, Mapping
 
@@ -17,7 +17,7 @@ _OF_SUBSCRIBER = (
     .where(_ROWS.c.subscriber_id == bindparam("subscriber"), _ROWS.c.gone_at.is_(None))
     .order_by(_ROWS.c.seen_at, _ROWS.c.id)
 )
-# Run whenever a subscription is fetched, and nearly always without effect.
+# Runs whenever a subscription is fetched, and rarely changes anything.
 _OTHERS_ARE_GONE = (
     update(_ROWS)
     .where(

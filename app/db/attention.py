@@ -1,4 +1,4 @@
-"""Items that need the attention of staff, because no policy decides them, until staff dismiss them."""
+"""Items that need attention because no policy decides them, until staff dismiss them."""
 
 from dataclasses import dataclass
 from datetime import datetime

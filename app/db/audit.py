@@ -1,7 +1,7 @@
 """
 The audit log: what people and policies did to a reader's money or access. Entries are appended and never changed.
 
-A worker adds entries to the hash chain (seals them) later, so that writers need not wait for one another. Ids are assigned
+A worker adds entries to the hash chain (seals them) later, so that writers need not wait for one another. IDs are assigned
 before the commit, so an entry may become visible after a later one was sealed. Unsealed entries are therefore listed in a
 table of their own, and none is skipped.
 """

@@ -20,7 +20,7 @@ from app.domain.entitlements import NO_ENTITLEMENTS, EntitlementSet, load, load_
 
 BATCH = 200  # rows in one statement
 CONCURRENCY = 2  # statements: while one is at the server, the rows of the other are read
-RETRY_AFTER = 1.0  # seconds after a time-out, during which lookups fail at once instead of waiting as well
+RETRY_AFTER = 1.0  # seconds after a time-out, during which lookups fail immediately instead of waiting as well
 _READ = "SELECT access, version FROM entitlements WHERE sub = $1"
 _READ_MANY = "SELECT sub, access, version FROM entitlements WHERE sub = ANY($1::text[])"
 

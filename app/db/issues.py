@@ -108,7 +108,7 @@ class CalendarTask:
 
 
 async def add_change(session: Session, change: AffectedTerms) -> None:
-    """Leave it to a worker to find whom a change of the calendar touches."""
+    """Queue a change of the calendar. A worker finds the affected subscriptions."""
     session.add(CalendarWork(id=new_id("cal"), told=1, change=change.dump(), work_key="calendar", due_at=func.now()))
     await session.flush()
 

@@ -96,7 +96,7 @@ async def of_invoice(session: Session, invoice_id: str) -> list[Payment]:
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Payment]:
-    """Return every payment of a subscriber's, earliest first."""
+    """Return a subscriber's payments, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_payment(row) for row in rows]
 

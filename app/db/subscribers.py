@@ -135,7 +135,7 @@ async def set_contact(session: Session, subscriber_id: str, *, email: str | None
 
 async def search(session: Reads, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
     """
-    Find subscribers by the beginning of an address, a name or a last name, or by something whole: a ``sub``, an ID of
+    Find subscribers by the beginning of an address, a name or a last name, or by a complete value: a ``sub``, an ID of
     ours or of Stripe's, or the number of an invoice.
     """
     low = words.lower()

@@ -74,9 +74,9 @@ async def save(
     came_from: str | None = None,
 ) -> Subscription:
     """
-    Keep what Stripe says of a subscription.
+    Save a subscription's state at Stripe.
 
-    :param came_from: the state it was in before, if nothing leads from there to the one it is in.
+    :param came_from: the previous status, if the transition from it is impossible.
     :raises ConcurrentUpdate: if the version is no longer ``if_version``.
     """
     period = seen.period
@@ -175,7 +175,7 @@ async def restore_term(session: Session, invoice_id: str, reason: str) -> None:
 
 async def order_end(session: Session, subscription_id: str, *, by: str, now: datetime) -> bool:
     """
-    End a subscription on our side, and make its cancellation at Stripe due. Told twice, it counts once.
+    End a subscription on our side, and make its cancellation at Stripe due. A repeated call has no effect.
 
     :returns: whether it was not ordered before.
     """

@@ -128,7 +128,7 @@ class Catalogue:
         """
         Return the plan with a code.
 
-        :raises UnknownPlan: there is none.
+        :raises UnknownPlan: the plan does not exist.
         """
         if code not in self.plans:
             raise UnknownPlan(f"Unknown plan {code!r}", plan=code)
@@ -138,7 +138,7 @@ class Catalogue:
         """
         Return the plan with a code, if it is sold.
 
-        :raises UnknownPlan: there is none, or it is retired.
+        :raises UnknownPlan: the plan does not exist, or is retired.
         """
         plan = self.plan(code)
         if plan.retired:
@@ -149,7 +149,7 @@ class Catalogue:
         """
         Return the feature with a name.
 
-        :raises UnknownFeature: there is none.
+        :raises UnknownFeature: the feature does not exist.
         """
         if name not in self.features:
             raise UnknownFeature(f"Unknown feature {name!r}", feature=name)

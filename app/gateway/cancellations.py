@@ -16,9 +16,9 @@ class PendingItem:
 
 async def pending_items(gateway: Gateway, customer_id: str, subscription_id: str) -> list[PendingItem]:
     """
-    Return what waits for the next invoice of a subscription. What waits for the customer alone is another matter's.
+    Return the items that are pending for a subscription's next invoice. A customer's other pending items are left out.
 
-    :raises Gone: the customer was deleted, and with them all that was pending.
+    :raises Gone: the customer was deleted, and all pending items with them.
     """
     items = await gateway.every(
         gateway.sdk.v1.invoice_items.list_async({"customer": customer_id, "pending": True, "limit": 100})
@@ -33,9 +33,10 @@ async def pending_items(gateway: Gateway, customer_id: str, subscription_id: str
 
 async def delete_item(gateway: Gateway, item_id: str) -> None:
     """
-    Delete a pending item. DELETE takes no key: the second time Stripe answers that it is gone.
+    Delete a pending item. DELETE takes no idempotency key. If it is repeated, Stripe responds that the item no
+    longer exists.
 
-    :raises Gone: it is deleted already.
+    :raises Gone: it was already deleted.
     """
     await gateway.call(gateway.sdk.v1.invoice_items.delete_async(item_id))
 
@@ -51,6 +52,6 @@ async def void(gateway: Gateway, invoice_id: str, *, key: str) -> None:
     """
     Void an invoice that is open or was written off.
 
-    :raises StripeRefused: it is neither any more: paid, say.
+    :raises StripeRefused: it is in another state by now, for example paid.
     """
     await gateway.call(gateway.sdk.v1.invoices.void_invoice_async(invoice_id, {}, {"idempotency_key": key}))

@@ -1,8 +1,8 @@
 """
-The line to Stripe: the official SDK over aiohttp, and what its failures mean to us.
+The client of Stripe: the official SDK over aiohttp, with its errors translated into ours.
 
-The calls for each noun are in a separate file of this package. Every POST has an idempotency key, stored before
-it (an intent's); a repeat of the key gets the first answer. The SDK's own retries repeat the same key as well.
+The calls for each noun are in a separate file of this package. Every POST has an idempotency key that was stored before (an
+intent's). A repeated key gets the first response. The SDK's own retries use the same key as well.
 """
 
 import json
@@ -66,12 +66,12 @@ class Gateway:
 
     async def call(self, request: Awaitable[T]) -> T:
         """
-        Await one request of the SDK's.
+        Await a request of the SDK.
 
         :raises Gone: the object does not exist.
-        :raises StripeUnavailable: no answer, or a limit: a repeat with the same key is safe.
-        :raises StripeFault: a fault of Stripe's, which the same key would repeat: look up what happened.
-        :raises StripeRefused: Stripe understood and will not; nothing happened. Carries Stripe's code.
+        :raises StripeUnavailable: there was no response, or a rate limit was reached. Repeating the same key is safe.
+        :raises StripeFault: a server error at Stripe, which the same key would get again. Look up the result.
+        :raises StripeRefused: Stripe declined the request, and nothing was changed. Has Stripe's code.
         """
         try:
             return await request
@@ -108,7 +108,7 @@ class Gateway:
 
     async def read(self, path: str, **parameters: Any) -> Any:
         """
-        GET something, in the shape of the SDK's types and without building its objects, which costs more than the call.
+        GET an object in the form of the SDK's types, without building the SDK's objects, which costs more than the call.
 
         The result is plain JSON with its members as attributes. Raises as :meth:`call` does.
         """

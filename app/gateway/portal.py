@@ -8,7 +8,7 @@ from app.gateway.client import Gateway
 
 async def open_session(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:
     """
-    Make the link of the recorded intent, and return it. It is good for minutes.
+    Create the portal session of a stored intent, and return its URL. It expires after some minutes.
 
     :raises Gone: the customer was deleted.
     """

@@ -1,10 +1,10 @@
 """
 Products and prices at Stripe.
 
-Making a price twice would show, so the key of that POST is made of what it does and of what was there before it: a
-repeat after a lost reply is answered with the first one's price, and the same terms at another time, from another state,
-have another key. Setting a value twice is setting it once, so those keys need hold for the SDK's own retries only: a
-lasting one would answer a change there and back again with what was true in between.
+A price must not be created twice, so the idempotency key of that POST is derived from its parameters and from the previous
+state. A repeat after a lost response gets the first price; the same parameters at a later time, from another state, have
+another key. Updates can be repeated without harm, so their keys are random and only cover the SDK's own retries. A derived
+key would return an outdated response when a value is changed back.
 """
 
 import hashlib
@@ -63,9 +63,9 @@ async def create_product(gateway: Gateway, wanted: StripeProduct) -> None:
                     "name": wanted.name,
                     "tax_code": wanted.tax_code or "",
                     "active": wanted.active,
-                    "metadata": _whose(wanted.id),
+                    "metadata": _owner_metadata(wanted.id),
                 },
-                {"idempotency_key": _passing_key(wanted.id)},
+                {"idempotency_key": _random_key(wanted.id)},
             )
         )
     except StripeRefused as refused:
@@ -82,18 +82,18 @@ async def update_product(gateway: Gateway, wanted: StripeProduct) -> None:
                 "name": wanted.name,
                 "tax_code": wanted.tax_code or "",
                 "active": wanted.active,
-                "metadata": _whose(wanted.id),
+                "metadata": _owner_metadata(wanted.id),
             },
-            {"idempotency_key": _passing_key(wanted.id)},
+            {"idempotency_key": _random_key(wanted.id)},
         )
     )
 
 
 async def create_price(gateway: Gateway, wanted: CreatePrice, *, attempt: int = 1) -> StripePrice:
     """
-    Make the next version of a price; the lookup key moves to it in the same moment.
+    Create the next version of a price. The lookup key moves to it in the same call.
 
-    :param attempt: raised after a fault of Stripe's that the same key would repeat, and only if no price was made.
+    :param attempt: incremented after a server error that the same key would get again, if no price was created.
     """
     parameters: PriceCreateParams = {
         "product": wanted.product_id,
@@ -103,7 +103,7 @@ async def create_price(gateway: Gateway, wanted: CreatePrice, *, attempt: int = 
         "tax_behavior": wanted.tax_behavior,
         "lookup_key": wanted.lookup_key,
         "transfer_lookup_key": True,
-        "metadata": {**_whose(wanted.product_id), VERSION: str(wanted.version)},
+        "metadata": {**_owner_metadata(wanted.product_id), VERSION: str(wanted.version)},
     }
     state = [parameters, wanted.replaces.id if wanted.replaces else None, wanted.replaces and wanted.replaces.active]
     sha = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:24]
@@ -113,7 +113,7 @@ async def create_price(gateway: Gateway, wanted: CreatePrice, *, attempt: int = 
 
 async def archive_price(gateway: Gateway, price_id: str) -> None:
     """Archive a price. Existing subscriptions keep it."""
-    options: stripe.RequestOptions = {"idempotency_key": _passing_key(price_id)}
+    options: stripe.RequestOptions = {"idempotency_key": _random_key(price_id)}
     await gateway.call(gateway.sdk.v1.prices.update_async(price_id, {"active": False}, options))
 
 
@@ -128,12 +128,12 @@ async def _listed(gateway: Gateway, parameters: PriceListParams) -> AsyncIterato
         parameters["starting_after"] = page.data[-1].id
 
 
-def _whose(product_id: str) -> dict[str, str]:
+def _owner_metadata(product_id: str) -> dict[str, str]:
     plan, component = plan_and_component(product_id) or ("", "")
     return {PLAN: plan, COMPONENT: component}
 
 
-def _passing_key(about: str) -> str:
+def _random_key(about: str) -> str:
     return f"catalogue:{about}:{secrets.token_hex(12)}"
 
 

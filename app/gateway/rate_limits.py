@@ -111,7 +111,7 @@ class RateLimiter:
         try:
             granted = await limit.take(endpoint, len(waiting), urgent=urgent)
         except Exception as error:
-            # Without the database nothing is held back: readers can still subscribe, and a 429 does no harm.
+            # Without the database no request is delayed: readers can still subscribe, and a 429 does no harm.
             log.warning("stripe_rate_limit_unknown", error=type(error).__name__)
             return [None] * len(waiting)
         if not granted.calls:

@@ -1,5 +1,5 @@
 """
-Stripe's lists, a hundred a call: what a comparison with our books goes through, page by page.
+Stripe's lists, 100 objects in a call, which a reconciliation compares with our records.
 
 Each function returns one page and the cursor of the next, so that an interrupted comparison can continue.
 """

@@ -35,7 +35,7 @@ async def invoice_of(gateway: Gateway, payment_id: str) -> str:
     """
     Return the invoice a payment was made on.
 
-    :raises ForeignStripeObject: on none: it bought nothing of ours.
+    :raises ForeignStripeObject: it has no invoice, so it is for another product.
     """
     listed = await gateway.call(
         gateway.sdk.v1.invoice_payments.list_async(

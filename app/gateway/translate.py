@@ -110,7 +110,7 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
 
 
 def invoices_of(seen: Subscription) -> Callable[[Invoice], StripeInvoiceState]:
-    """Return a function that translates a subscription's invoices, whose lines may name only its items."""
+    """Return a function that translates a subscription's invoices, where lines may name only the subscription's items."""
     components = {item.id: (item.plan, item.component) for item in map(_item, seen["items"].data)}
     return partial(_invoice, components=components, trial_end=seen.trial_end)
 

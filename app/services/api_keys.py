@@ -20,7 +20,7 @@ async def create(ctx: DatabaseContext, name: str, scopes: Iterable[str]) -> str:
     Create a key and return it. Only its hash is stored, so it cannot be shown again.
 
     :param name: a label for people.
-    :raises UnknownScope: a scope does not exist, or there is none.
+    :raises UnknownScope: a scope does not exist, or none is given.
     """
     wanted = known_scopes(scopes)
     key = PREFIX + secrets.token_urlsafe(32)
@@ -45,7 +45,7 @@ async def revoke(ctx: DatabaseContext, key_id: str) -> None:
     """
     Revoke a key. Every process rejects it within a second.
 
-    :raises NotFound: there is no such key, or it was already revoked.
+    :raises NotFound: the key does not exist, or it was already revoked.
     """
     async with ctx.sessions.begin() as session:
         if not await api_keys.revoke(session, key_id):

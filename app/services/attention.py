@@ -20,7 +20,7 @@ async def dismiss(ctx: Context, object_id: str, *, by: str, reason: str, now: da
     """
     Dismiss a case that staff have dealt with.
 
-    :raises NotFound: there is no such case, or it was already dismissed.
+    :raises NotFound: the case does not exist, or it was already dismissed.
     """
     async with ctx.sessions.begin() as session:
         item = await attention.find(session, object_id)

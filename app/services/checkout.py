@@ -72,7 +72,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     """
     Open a hosted checkout, or return the open one for the same choice. One for another choice is closed first.
 
-    :raises UnknownPlan: there is no such plan.
+    :raises UnknownPlan: the plan does not exist.
     :raises ReturnUrlNotAllowed: a return URL is not on an allowed host.
     :raises PriceUnavailable: Stripe's price is archived, missing or different from the catalogue's.
     :raises PromotionCodeInvalid: the code isn't valid.
@@ -299,7 +299,7 @@ async def result(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> Ch
     """
     Return the result of a reader's checkout session, fetched from Stripe: the reader may return before the webhook arrives.
 
-    :raises NotFound: there is no such session, or it is another reader's.
+    :raises NotFound: the session does not exist, or it is another reader's.
     """
     new_subscription = await _sync_own(ctx, stripe_id, sub=sub)
     if new_subscription is not None:
@@ -331,7 +331,7 @@ async def _find_own(session: Session, stripe_id: str, sub: str) -> Checkout:
     checkout = await checkouts.by_stripe_id(session, stripe_id)
     subscriber = await subscribers.by_sub(session, sub)
     if checkout is None or subscriber is None or checkout.subscriber_id != subscriber.id:
-        raise NotFound("There is no such checkout session")
+        raise NotFound("No such checkout session")
     return checkout
 
 

@@ -30,7 +30,7 @@ async def give(
     :param sub: the reader's, at the identity provider.
     :param count: the number of issues, instead of ``until``.
     :param comp_id: the ID of the comp; a repeated call with it has no further effect.
-    :raises UnknownPlan: there is no such plan.
+    :raises UnknownPlan: the plan does not exist.
     :raises CompIsOver: ``until`` has passed.
     :raises CalendarTooShort: fewer issues are planned.
     """
@@ -70,12 +70,12 @@ async def get(ctx: Context, comp_id: str) -> Comp:
     """
     Return a comp.
 
-    :raises NotFound: there is no such comp.
+    :raises NotFound: the comp does not exist.
     """
     async with ctx.sessions.begin() as session:
         comp = await comps.by_id(session, comp_id)
     if comp is None:
-        raise NotFound("There is no such complimentary access")
+        raise NotFound("No such complimentary access")
     return comp
 
 
@@ -83,12 +83,12 @@ async def revoke(ctx: Context, comp_id: str, *, reason: str | None, by: Reader, 
     """
     Revoke complimentary access, immediately. Other grants are not affected.
 
-    :raises NotFound: there is no such comp, or it was already revoked.
+    :raises NotFound: the comp does not exist, or it was already revoked.
     """
     async with ctx.sessions.begin() as session:
         comp = await comps.by_id(session, comp_id)
         if comp is None:
-            raise NotFound("There is no such complimentary access")
+            raise NotFound("No such complimentary access")
         reader = await subscribers.lock(session, comp.subscriber_id)
         grant = grant_of(comp, ctx.rules.catalogue)
         if not await comps.remove(session, comp.id, grant.id, by=by.actor, at=now):

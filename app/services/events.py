@@ -59,7 +59,7 @@ async def get(ctx: DatabaseContext, event_id: str) -> EventWithPayload:
     """
     Return one event with its payload.
 
-    :raises NotFound: there is no such event, or it was deleted after its retention period.
+    :raises NotFound: the event does not exist, or it was deleted after its retention period.
     """
     async with ctx.sessions.begin() as session:
         found = await events.by_id(session, event_id)
@@ -78,7 +78,7 @@ async def replay_one(ctx: DatabaseContext, event_id: str, *, by: str) -> StoredE
     """
     Replay an event in any state. Its object is fetched again, so this is always safe.
 
-    :raises NotFound: there is no such event, or it was deleted after its retention period.
+    :raises NotFound: the event does not exist, or it was deleted after its retention period.
     """
     async with ctx.sessions.begin() as session:
         found = await events.by_id(session, event_id)

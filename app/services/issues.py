@@ -188,14 +188,14 @@ async def extend(
     """
     Add issues to the newest term of a subscription, once for each ``adjustment_id``. Access is extended accordingly.
 
-    :raises NotFound: there is no such subscription.
+    :raises NotFound: the subscription does not exist.
     :raises AlreadyEnded: it was canceled immediately or refunded, so no issues are owed.
     :raises ExtensionTooLarge: it is more than a term has.
     """
     async with ctx.sessions.begin() as session:
         locked = await _lock(session, subscription_id)
         if locked is None:
-            raise NotFound("There is no such subscription")
+            raise NotFound("No such subscription")
         subscriber, subscription = locked
         before = (await _newest_term(session, ctx.rules, subscription)).ledger(now)
         most = ctx.rules.catalogue.plan(subscription.plan).issues

@@ -108,7 +108,7 @@ async def _lock(session: Session, payment_id: str) -> OwnPayment:
     owner = await payments.owner_of(session, payment_id)
     payment = await payments.by_id(session, payment_id)
     if owner is None or payment is None:
-        raise NotFound("There is no such payment")
+        raise NotFound("No such payment")
     await subscribers.lock(session, owner[0])
     return OwnPayment(payment=payment, subscriber_id=owner[0], subscription_id=owner[1])
 

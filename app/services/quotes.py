@@ -13,11 +13,11 @@ async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Qu
     """
     Return the quote of a payment on each basis, with the reason if it does not apply.
 
-    :raises NotFound: there is no such payment.
+    :raises NotFound: the payment does not exist.
     """
     quotable = await cases.of_payment(FastReads(ctx.pool), ctx.rules, payment_id, now=now)
     if quotable is None:
-        raise NotFound("There is no such payment")
+        raise NotFound("No such payment")
     return quotes(quotable.case, now=now, zone=ctx.rules.zone)
 
 

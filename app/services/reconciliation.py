@@ -121,7 +121,7 @@ async def run(
     Run a sweep to its end, from its saved position.
 
     :param progress: called after each page.
-    :raises NotFound: there is no such sweep.
+    :raises NotFound: the sweep does not exist.
     :raises ConcurrentUpdate: another process is running it.
     :raises StripeUnavailable: the sweep can be continued; what was found is saved.
     """
@@ -129,7 +129,7 @@ async def run(
         sweep = await rows.by_id(session, sweep_id)
         full_before = await rows.finished_since(session, within=FULL_INTERVAL)
     if sweep is None:
-        raise NotFound("There is no such sweep")
+        raise NotFound("No such sweep")
     since = comparison_start(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
     arguments = _Run(
         ctx=ctx,
@@ -143,7 +143,7 @@ async def run(
         async with ctx.sessions.begin() as session:
             updated = await rows.by_id(session, sweep_id)
         if updated is None:
-            raise NotFound("There is no such sweep")
+            raise NotFound("No such sweep")
         sweep = updated
         progress(sweep)
     async with ctx.sessions.begin() as session:

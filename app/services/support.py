@@ -79,12 +79,12 @@ async def reader(ctx: Context, subscriber_id: str) -> Subscriber:
     """
     Return a reader.
 
-    :raises NotFound: there is no such reader.
+    :raises NotFound: the reader does not exist.
     """
     async with ctx.sessions.begin() as session:
         found = await subscribers.by_id(session, subscriber_id)
     if found is None:
-        raise NotFound("There is no such reader")
+        raise NotFound("No such reader")
     return found
 
 
@@ -92,13 +92,13 @@ async def subscription(ctx: Context, subscription_id: str) -> SubscriptionWithSu
     """
     Return a subscription and its subscriber.
 
-    :raises NotFound: there is no such subscription.
+    :raises NotFound: the subscription does not exist.
     """
     async with ctx.sessions.begin() as session:
         found = await subscriptions.by_id(session, subscription_id)
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
-        raise NotFound("There is no such subscription")
+        raise NotFound("No such subscription")
     return SubscriptionWithSubscriber(subscription=found, subscriber=subscriber)
 
 
@@ -106,14 +106,14 @@ async def payment(ctx: Context, payment_id: str) -> PaymentWithSubscriber:
     """
     Return a payment and its subscriber.
 
-    :raises NotFound: there is no such payment.
+    :raises NotFound: the payment does not exist.
     """
     async with ctx.sessions.begin() as session:
         found = await payments.by_id(session, payment_id)
         owner = await payments.owner_of(session, payment_id)
         subscriber = await subscribers.by_id(session, owner[0]) if owner else None
     if found is None or subscriber is None:
-        raise NotFound("There is no such payment")
+        raise NotFound("No such payment")
     return PaymentWithSubscriber(payment=found, subscriber=subscriber)
 
 
@@ -121,13 +121,13 @@ async def refund(ctx: Context, refund_id: str) -> RefundWithSubscriber:
     """
     Return a refund and its subscriber.
 
-    :raises NotFound: there is no such refund.
+    :raises NotFound: the refund does not exist.
     """
     async with ctx.sessions.begin() as session:
         found = await refunds.by_id(session, refund_id)
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
-        raise NotFound("There is no such refund")
+        raise NotFound("No such refund")
     return RefundWithSubscriber(refund=found, subscriber=subscriber)
 
 
@@ -150,12 +150,12 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
     """
     Return everything about one reader.
 
-    :raises NotFound: there is no such reader.
+    :raises NotFound: the reader does not exist.
     """
     read = FastReads(ctx.pool)
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
-        raise NotFound("There is no such reader")
+        raise NotFound("No such reader")
     terms = await subscriptions.terms_by_subscription(read, subscriber.id)
     own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
     own_payments = await payments.of_subscriber(read, subscriber.id)

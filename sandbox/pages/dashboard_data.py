@@ -102,7 +102,7 @@ def format_time(second: float) -> str:
 
 
 def outline(account: Account, value: Json, *, depth: int = 0) -> list[tuple[int, str, Cell]]:
-    """Return an object as lines of depth, name and value. Ids of other objects are links."""
+    """Return an object as lines of depth, name and value. IDs of other objects are links."""
     numbered = {f"[{index}]": inner for index, inner in enumerate(value)} if isinstance(value, list) else {}
     pairs = value.items() if isinstance(value, dict) else numbered.items()
     lines: list[tuple[int, str, Cell]] = []

@@ -25,7 +25,7 @@ HEARTBEAT = 0.25  # seconds
 RECONNECT_AFTER = 3.0  # seconds without a heartbeat
 FIRST_BACKOFF, MAX_BACKOFF = 0.25, 10.0  # seconds before reconnecting
 CONNECT_TIMEOUT = 5.0  # seconds
-POLL, POLL_WITHOUT_FEED = 5.0, 0.5  # seconds between looks for revocations, in case a notification is missed
+POLL, POLL_WITHOUT_FEED = 5.0, 0.5  # seconds between queries for revocations, in case a notification is missed
 log = structlog.get_logger()
 
 

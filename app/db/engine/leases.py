@@ -1,5 +1,5 @@
 """
-Work that is due: rows that say so, taken by any worker through this one module.
+Due work: rows with a due time, leased by workers through this module only.
 
 A row is due when its ``due_at`` has passed, by the database's clock. A worker leases the row's *key*, so one worker at a
 time works for each key, even if its rows are in several tables. A crashed worker's lease ends within seconds. Attempts are
@@ -180,9 +180,10 @@ async def reschedule(
     session: Session, table: str, ids: Sequence[str], *, attempts: int, error: str, counts: bool = True
 ) -> None:
     """
-    Put rows back for another try, after a pause that grows with ``attempts``.
+    Schedule another attempt for rows, after a pause that grows with ``attempts``.
 
-    :param counts: whether it was a try at all; when Stripe is away it was none, and however long that lasts, nothing dies.
+    :param counts: whether the last attempt counts. It doesn't while Stripe is unavailable, so that an outage
+        ends no work as dead.
     """
     wait = retry_delay(attempts, jitter=random.random(), outage=not counts)  # noqa: S311 - it only spreads the load
     await session.execute(

@@ -21,7 +21,7 @@ class DatabaseUnreachable(OSError):
     """The database can't be reached or does not answer."""
 
 
-# asyncpg raises InternalClientError, which is none of its usual classes, when a connection ends in the middle of a call
+# asyncpg raises InternalClientError, which is not one of its usual classes, when a connection ends in the middle of a call
 # (MagicStack/asyncpg, issue 1069).
 CONNECTION_LOST = (
     ConnectionError,

@@ -58,7 +58,7 @@ class Subscription(Base, Due):
     version: Mapped[int]
     plan: Mapped[str]
     print_edition: Mapped[bool]
-    status: Mapped[str]  # Stripe's word
+    status: Mapped[str]  # as at Stripe
     price_amount: Mapped[int]  # price of the next term, before tax and discounts
     currency: Mapped[str]
     created_at: Mapped[datetime]
@@ -150,7 +150,7 @@ class Refund(Base, Due):
     reason: Mapped[str]
     note: Mapped[str | None]
     requested_by: Mapped[str]
-    status: Mapped[str]  # awaiting_approval, rejected, withdrawn, processing, or Stripe's word
+    status: Mapped[str]  # awaiting_approval, rejected, withdrawn, processing, or Stripe's status
     stripe_refund_id: Mapped[str | None] = mapped_column(unique=True)
     credit_note_id: Mapped[str | None]
     failure_reason: Mapped[str | None]
@@ -184,7 +184,7 @@ class Dispute(Base):
     payment_id: Mapped[str | None] = mapped_column(index=True)  # no foreign key: the payment may not be ours
     charge_id: Mapped[str]
     subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
-    status: Mapped[str]  # Stripe's word
+    status: Mapped[str]  # as at Stripe
     amount: Mapped[int]
     currency: Mapped[str]
     reason: Mapped[str]

@@ -91,7 +91,7 @@ async def finish(ctx: Context, refund_id: str, *, now: datetime) -> None:
         refund = await refunds.by_id(session, refund_id)
         payment = await payments.by_id(session, refund.payment_id) if refund else None
     if refund is None or payment is None:
-        raise NotFound("There is no such refund")
+        raise NotFound("No such refund")
     if refund.status == RefundStatus.PROCESSING:
         refund = await _settle(ctx, refund, payment, now=now)
     elif refund.status in IN_TRANSIT:

@@ -81,7 +81,7 @@ async def approve(ctx: Context, refund_id: str, *, by: str, now: datetime) -> li
     Approve a refund if it is still worth what was requested, and pay it. A repeated approval has no further effect.
 
     :returns: the refunds of the request, as :func:`issue` does.
-    :raises NotFound: there is no such refund.
+    :raises NotFound: the refund does not exist.
     :raises OwnRequest: the approver has requested it.
     :raises NotAwaitingApproval: it was already decided.
     :raises QuoteChanged: less can be refunded by now.
@@ -100,7 +100,7 @@ async def reject(ctx: Context, refund_id: str, *, by: str, note: str | None, now
     """
     Reject a refund, so that its amount can be refunded otherwise. A repeated rejection has no further effect.
 
-    :raises NotFound: there is no such refund.
+    :raises NotFound: the refund does not exist.
     :raises OwnRequest: the one who rejects it has requested it.
     :raises NotAwaitingApproval: it was already decided.
     """
@@ -124,7 +124,7 @@ async def get(ctx: Context, refund_id: str) -> list[Refund]:
     """
     Return a refund, and after it the others of the same request.
 
-    :raises NotFound: there is no such refund.
+    :raises NotFound: the refund does not exist.
     """
     async with ctx.sessions.begin() as session:
         refund = await _find(session, refund_id)
@@ -138,11 +138,11 @@ async def _create(
     """Check the request against a new quote and store its refunds."""
     owner = await payments.owner_of(session, request.payment_id)
     if owner is None:
-        raise NotFound("There is no such payment")
+        raise NotFound("No such payment")
     await subscribers.lock(session, owner[0])
     quotable = await quotes.of_payment(session, rules, request.payment_id, now=now)
     if quotable is None:
-        raise NotFound("There is no such payment")
+        raise NotFound("No such payment")
     case = quotable.case
     quoted = quote(case, request.basis, now=now, zone=rules.zone)
     parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
@@ -215,7 +215,7 @@ async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, n
 async def _find(session: Session, refund_id: str) -> Refund:
     refund = await refunds.by_id(session, refund_id)
     if refund is None:
-        raise NotFound("There is no such refund")
+        raise NotFound("No such refund")
     return refund
 
 
