@@ -26,8 +26,8 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
     ],
 )
 def test_a_secret_is_redacted_within_a_sentence(secret: str) -> None:
-    said = redact(f"it was {secret} that failed")
-    assert said == f"it was {REDACTED} that failed"
+    redacted = redact(f"it was {secret} that failed")
+    assert redacted == f"it was {REDACTED} that failed"
 
 
 @pytest.mark.parametrize("harmless", ["sub_1AbC", "evt_1AbC", "pi_3AbC", "2027-03-01T00:00:00Z", "4900 usd", "in_0001"])
@@ -36,8 +36,8 @@ def test_ids_times_and_amounts_are_not_redacted(harmless: str) -> None:
 
 
 def test_secrets_are_redacted_at_any_depth() -> None:
-    said = redact({"headers": [{"Authorization": "Bearer x"}, f"cookie={TOKEN}"], "amount": 4900})
-    assert said == {"headers": [{"Authorization": REDACTED}, f"cookie={REDACTED}"], "amount": 4900}
+    redacted = redact({"headers": [{"Authorization": "Bearer x"}, f"cookie={TOKEN}"], "amount": 4900})
+    assert redacted == {"headers": [{"Authorization": REDACTED}, f"cookie={REDACTED}"], "amount": 4900}
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_a_librarys_log_lines_and_tracebacks_have_no_secrets(capfd: pytest.Captu
         raise ValueError("the key sk_live_51AbC is wrong")
     except ValueError:
         logging.getLogger("some.library").exception("could not connect to postgresql://u:hunter2@db/x")
-    said = capfd.readouterr().err
-    line = json.loads(said)
+    output = capfd.readouterr().err
+    line = json.loads(output)
     assert "ValueError" in line["exception"]
-    assert "51AbC" not in said
-    assert "hunter2" not in said
+    assert "51AbC" not in output
+    assert "hunter2" not in output

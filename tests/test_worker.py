@@ -42,7 +42,7 @@ async def test_a_key_whose_release_was_lost_is_processed_again(sessions: Session
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_key_in_hand_stays_leased_for_longer_than_one_lease(sessions: Sessions) -> None:
+async def test_a_key_in_progress_stays_leased_for_longer_than_one_lease(sessions: Sessions) -> None:
     started, finish = asyncio.Event(), asyncio.Event()
 
     async def run(_: leases.Claimed, __: str) -> None:

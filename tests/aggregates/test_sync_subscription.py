@@ -144,12 +144,12 @@ async def test_a_reader_has_at_most_one_open_checkout(sessions: Sessions) -> Non
 
 
 async def test_an_older_response_does_not_reopen_a_completed_checkout(sessions: Sessions) -> None:
-    told = {"stripe_id": "cs_1", "payment_status": "unpaid", "url": None, "expires_at": None}
+    other_fields = {"stripe_id": "cs_1", "payment_status": "unpaid", "url": None, "expires_at": None}
     async with sessions.begin() as session:
         owner = await create_reader(session)
         held = await checkouts.start(session, owner.id, CHOICE)
-        await checkouts.save(session, held.id, status="complete", stripe_subscription_id="sub_1", **told)  # type: ignore[arg-type]
-        after = await checkouts.save(session, held.id, status="open", stripe_subscription_id=None, **told)  # type: ignore[arg-type]
+        await checkouts.save(session, held.id, status="complete", stripe_subscription_id="sub_1", **other_fields)  # type: ignore[arg-type]
+        after = await checkouts.save(session, held.id, status="open", stripe_subscription_id=None, **other_fields)  # type: ignore[arg-type]
 
     assert (after.status, after.stripe_subscription_id) == ("complete", "sub_1")
 

@@ -87,7 +87,9 @@ async def test_a_request_is_logged_with_its_route_but_without_ids_and_queries(cl
     assert "eyJ" not in str(line)
 
 
-async def test_a_plain_route_is_logged_by_its_pattern_and_an_unknown_path_by_none(client: httpx2.AsyncClient) -> None:
+async def test_a_plain_route_is_logged_by_its_pattern_and_an_unknown_path_without_one(
+    client: httpx2.AsyncClient,
+) -> None:
     with capture_logs() as lines:
         await client.get("/v1/readers/readers/plain")
         await client.get("/v1/nowhere/4242")

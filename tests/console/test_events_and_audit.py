@@ -62,8 +62,8 @@ async def test_history_on_the_page_and_in_the_api_lists_stripe_events(shop: Shop
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
     await shop.subscribe(ada)
     seen = await shop.overview(ada)
-    said = {one["words"].partition(": ")[2] for one in seen["timeline"] if one["kind"] == "told"}
-    assert {"Stripe: the subscription was created", "Stripe: an invoice was paid"} <= said
+    descriptions = {one["words"].partition(": ")[2] for one in seen["timeline"] if one["kind"] == "told"}
+    assert {"Stripe: the subscription was created", "Stripe: an invoice was paid"} <= descriptions
     await shop.execute("UPDATE events SET state = 'dead', last_error = 'Boom <b>' WHERE type = 'invoice.paid'")
     page = await robin.open(f"/readers/{seen['id']}")
     assert "the subscription was created" in page.text.lower()  # under the line that says who told, or after it

@@ -129,10 +129,10 @@ async def test_html_in_names_addresses_notes_and_searches_is_shown_as_text(
     confirmation = await review(robin, payment, basis="goodwill", much="45", reason="other", note=SCRIPT)
     asked = await robin.submit(confirmation, "/refund")
     form = await robin.open(f"/readers/{ada}/comp")
-    given = await robin.submit(form, "/comp", ends="day", day="2026-06-30", reason="other", note=SCRIPT)
+    submitted = await robin.submit(form, "/comp", ends="day", day="2026-06-30", reason="other", note=SCRIPT)
     await shop.execute(f"UPDATE events SET state = 'dead', last_error = '{SCRIPT}' WHERE type = 'invoice.paid'")
     held = await subscription_of(shop, "ada")
-    pages = [confirmation, asked, given, *[await robin.open(path) for path in (
+    pages = [confirmation, asked, submitted, *[await robin.open(path) for path in (
         f"/readers/{ada}", f"/readers?q={SCRIPT}", f"/readers?part=1&q={SCRIPT}", f"/subscriptions/{held}/cancel",
         f"/subscriptions/{held}/extend", f"/payments/{payment}/refund",
     )]]  # fmt: skip

@@ -36,7 +36,7 @@ def line(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         pytest.param(
             line(dates="2026-06-31,2026-06-23,,2026-06-20"),
@@ -62,10 +62,10 @@ def line(
         pytest.param("", "line 1: the column number is missing", id="nothing"),
     ],
 )
-def test_an_invalid_line_is_reported_with_its_number(text: str, said: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number(text: str, message: str) -> None:
     with pytest.raises(BadCalendarFile) as refused:
         read(text.encode())
-    assert any(said in problem for problem in refused.value.problems), refused.value.problems
+    assert any(message in problem for problem in refused.value.problems), refused.value.problems
 
 
 def test_a_calendar_encoding_error_is_reported_with_its_line() -> None:

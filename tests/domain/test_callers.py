@@ -15,7 +15,7 @@ from app.domain.callers import (
 
 
 @pytest.mark.parametrize(
-    ("given", "has"),
+    ("roles", "has"),
     [
         pytest.param([], set(), id="reader: none"),
         pytest.param([Role.SUPPORT], {Role.SUPPORT}, id="support"),
@@ -27,8 +27,8 @@ from app.domain.callers import (
         pytest.param(["offline_access", "Admin", ""], set(), id="unknown role: none"),
     ],
 )
-def test_a_role_includes_the_roles_it_implies(given: list[str], has: set[str]) -> None:
-    assert with_implied_roles(given) == has
+def test_a_role_includes_the_roles_it_implies(roles: list[str], has: set[str]) -> None:
+    assert with_implied_roles(roles) == has
 
 
 def test_a_missing_role_is_named() -> None:

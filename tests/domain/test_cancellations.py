@@ -21,7 +21,7 @@ TRIAL = replace(RUNS, status="trialing", current_period_end=TRIED, trial_end=TRI
 
 
 @pytest.mark.parametrize(
-    ("held", "terms", "end"),
+    ("subscription", "terms", "end"),
     [
         pytest.param(RUNS, [PAID], EndPreview(YEAR, YEAR), id="ends with its period and access does too"),
         pytest.param(replace(RUNS, cancel_at=EARLY), [PAID], EndPreview(EARLY, EARLY), id="an earlier end stays"),
@@ -38,9 +38,9 @@ TRIAL = replace(RUNS, status="trialing", current_period_end=TRIED, trial_end=TRI
     ],
 )
 def test_a_canceled_subscription_ends_with_the_paid_term(
-    held: Subscription, terms: list[Term], end: EndPreview
+    subscription: Subscription, terms: list[Term], end: EndPreview
 ) -> None:
-    assert preview_period_end(held, terms) == end
+    assert preview_period_end(subscription, terms) == end
 
 
 def test_a_payment_refunded_manually_in_parts_grants_nothing_afterwards() -> None:

@@ -113,9 +113,9 @@ DUPLICATES = st.lists(
 def test_one_subscription_is_kept_in_any_order_and_a_paid_one_if_possible(
     live: list[DuplicateCandidate], chance: Random
 ) -> None:
-    told = chance.sample(live, len(live))
+    shuffled = chance.sample(live, len(live))
     verdict = resolve(live)
-    again = resolve(told)
+    again = resolve(shuffled)
 
     assert verdict.stays == again.stays
     assert set(verdict.ends) == set(again.ends)

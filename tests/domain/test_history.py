@@ -22,11 +22,11 @@ def words(story: ReaderRecords) -> list[str]:
 
 def test_every_used_event_type_has_a_description() -> None:
     assert set(EVENTS) >= set(events.TYPES)
-    assert all("_" not in said and "." not in said for said in EVENTS.values())
+    assert all("_" not in description and "." not in description for description in EVENTS.values())
 
 
 @pytest.mark.parametrize(
-    ("state", "why", "said", "kind"),
+    ("state", "why", "description", "kind"),
     [
         pytest.param(events.EventState.APPLIED, None, "Stripe: an invoice was paid", "told", id="applied"),
         pytest.param(
@@ -59,10 +59,10 @@ def test_every_used_event_type_has_a_description() -> None:
         ),
     ],
 )
-def test_an_event_is_described_with_its_result(state: str, why: str | None, said: str, kind: str) -> None:
+def test_an_event_is_described_with_its_result(state: str, why: str | None, description: str, kind: str) -> None:
     story = replace(NOBODY, stripe_events=[replace(PAID, state=state, why=why)])
     (one,) = history_of(story, ZoneInfo("America/Chicago"))
-    assert (one.words, one.kind) == (f"March 1, 2026: {said}", kind)
+    assert (one.words, one.kind) == (f"March 1, 2026: {description}", kind)
 
 
 def test_events_are_sorted_by_time_among_other_entries() -> None:
@@ -81,17 +81,17 @@ def test_own_refetch_requests_and_unknown_types_are_described() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "description"),
     [
         pytest.param("requested_by_reader", "(requested by reader)", id="reason code"),
         pytest.param("other: Moves to Mars_1.", "(other: Moves to Mars_1.)", id="with a note"),
         pytest.param("my_own Words", "(my_own Words)", id="free text only"),
     ],
 )
-def test_a_reason_code_is_shown_in_words_and_a_note_unchanged(reason: str, said: str) -> None:
+def test_a_reason_code_is_shown_in_words_and_a_note_unchanged(reason: str, description: str) -> None:
     noted = LoggedAction(at=NOON, actor="staff:robin", action="subscription.resume", reason=reason)
     assert words(replace(NOBODY, actions=[noted])) == [
-        f"March 1, 2026: staff member robin resumed the subscription {said}"
+        f"March 1, 2026: staff member robin resumed the subscription {description}"
     ]
 
 
@@ -104,7 +104,7 @@ ASKED, BACK, NOW_ = "cancel_at_period_end", "resume", "cancel_now"
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "end_reason", "notes", "said"),
+    ("ended_by", "end_reason", "notes", "description"),
     [
         pytest.param(NOW_, None, [noted(NOW_, "reader:ada")], " (canceled immediately), by the reader", id="reader"),
         pytest.param(
@@ -136,20 +136,20 @@ ASKED, BACK, NOW_ = "cancel_at_period_end", "resume", "cancel_now"
     ],
 )
 def test_an_end_is_described_with_its_reason_and_actor(
-    ended_by: str | None, end_reason: str | None, notes: list[LoggedAction], said: str
+    ended_by: str | None, end_reason: str | None, notes: list[LoggedAction], description: str
 ) -> None:
-    held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by=ended_by, end_reason=end_reason)
-    story = replace(NOBODY, subscriptions=[(held, ())], actions=notes)
+    subscription = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by=ended_by, end_reason=end_reason)
+    story = replace(NOBODY, subscriptions=[(subscription, ())], actions=notes)
 
     ended = [one.words for one in history_of(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
 
-    assert ended == [f"February 28, 2027: the subscription ended{said}"]
+    assert ended == [f"February 28, 2027: the subscription ended{description}"]
 
 
 def test_an_end_by_a_refund_names_the_person_who_requested_it() -> None:
-    held = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by="guarantee")
+    subscription = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by="guarantee")
     refund = replace(REFUND, requested_by="staff:robin", created_at=END)
-    story = replace(NOBODY, subscriptions=[(held, [TERM])], payments=[PAYMENT], refunds=[refund])
+    story = replace(NOBODY, subscriptions=[(subscription, [TERM])], payments=[PAYMENT], refunds=[refund])
 
     (ended,) = [one.words for one in history_of(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
 

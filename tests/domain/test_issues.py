@@ -103,11 +103,11 @@ RENEWED = replace(
 def test_a_ledger_with_a_double_issue_a_delay_and_two_grace_copies(
     day: date, first: tuple[int, int, int], second: tuple[int, int, int]
 ) -> None:
-    told = [ledger(day, BOUGHT, RENEWED, issues=list(DOUBLE_AND_SLIPPED.values()), which=which) for which in (0, 1)]
+    ledgers = [ledger(day, BOUGHT, RENEWED, issues=list(DOUBLE_AND_SLIPPED.values()), which=which) for which in (0, 1)]
 
-    assert [(one.owed, one.served, one.unserved) for one in told] == [first, second]
-    assert [one.last_issue for one in told] == [23, 48]
-    assert [(one.bought, one.adjustments, one.grace_copies) for one in told] == [(24, 0, 0), (24, -2, 2)]
+    assert [(one.owed, one.served, one.unserved) for one in ledgers] == [first, second]
+    assert [one.last_issue for one in ledgers] == [23, 48]
+    assert [(one.bought, one.adjustments, one.grace_copies) for one in ledgers] == [(24, 0, 0), (24, -2, 2)]
 
 
 def test_a_double_issue_can_count_as_one() -> None:
@@ -115,9 +115,9 @@ def test_a_double_issue_can_count_as_one() -> None:
     generous = Catalogue(publisher="x", features=CATALOGUE.features, plans={"annual": annual})
     calendar = Calendar(DOUBLE_AND_SLIPPED.values(), CHICAGO)
 
-    (told,) = ledgers_of(SUBSCRIPTION, [BOUGHT], calendar, generous, now=at(date(2026, 7, 20)))
+    (found,) = ledgers_of(SUBSCRIPTION, [BOUGHT], calendar, generous, now=at(date(2026, 7, 20)))
 
-    assert (told.served, told.last_issue) == (10, 24)
+    assert (found.served, found.last_issue) == (10, 24)
 
 
 def test_a_special_issue_counts_for_no_term() -> None:
@@ -213,22 +213,22 @@ def test_an_end_cancels_or_keeps_the_owed_issues(
 ) -> None:
     late = {**PLAIN, 24: replace(PLAIN[24], actual_mail_date=date(2027, 3, 10)), 25: issue(25, date(2027, 3, 12))}
 
-    told = ledger(date(2027, 3, 2), term, issues=list(late.values()), subscription=subscription)
+    found = ledger(date(2027, 3, 2), term, issues=list(late.values()), subscription=subscription)
 
-    assert (told.served, told.unserved, told.cancelled) == counts
+    assert (found.served, found.unserved, found.cancelled) == counts
 
 
 def test_an_extension_of_a_served_term_begins_at_that_time() -> None:
     given = Adjustment(kind=AdjustmentKind.CLAIM, issues=2, at=at(date(2027, 4, 10)))
     extended = replace(BOUGHT, adjustments=(given,))
 
-    told = {
+    ledgers = {
         day: ledger(day, extended, subscription=PERIOD_ENDED)
         for day in (date(2027, 4, 10), date(2027, 4, 20), date(2027, 5, 5))
     }
 
-    assert [one.unserved for one in told.values()] == [2, 1, 0]
-    assert told[date(2027, 5, 5)].last_issue == PLAIN[29].number  # 5 May 2027
+    assert [one.unserved for one in ledgers.values()] == [2, 1, 0]
+    assert ledgers[date(2027, 5, 5)].last_issue == PLAIN[29].number  # 5 May 2027
 
 
 @pytest.mark.parametrize(
@@ -352,14 +352,14 @@ def test_a_ledger_balances_for_any_calendar(
     issues: list[Issue], terms: list[Term], subscription: Subscription, now: datetime
 ) -> None:
     calendar = Calendar(issues, CHICAGO)
-    told = ledgers_of(subscription, terms, calendar, CATALOGUE, now=now)
+    ledgers = ledgers_of(subscription, terms, calendar, CATALOGUE, now=now)
 
-    for one, term in zip(told, terms, strict=True):
+    for one, term in zip(ledgers, terms, strict=True):
         added = sum(a.issues for a in term.adjustments)
         assert one.bought + added == one.owed == one.served + one.unserved + one.cancelled
         assert min(one.served, one.unserved, one.cancelled) >= 0
     out = calendar.out(now) - calendar.begin(terms[0].starts_at)
-    assert sum(one.served for one in told) <= max(0, out), "no copy serves two terms"
+    assert sum(one.served for one in ledgers) <= max(0, out), "no copy serves two terms"
 
 
 @given(calendars(), chains(), moments)
@@ -368,9 +368,9 @@ def test_bisection_counts_the_same_issues_as_a_linear_scan(
 ) -> None:
     calendar = Calendar(issues, CHICAGO)
 
-    told = ledgers_of(SUBSCRIPTION, terms, calendar, CATALOGUE, now=now)
+    ledgers = ledgers_of(SUBSCRIPTION, terms, calendar, CATALOGUE, now=now)
 
-    assert {one.invoice_id: one.served for one in told} == walked(calendar, terms, now)
+    assert {one.invoice_id: one.served for one in ledgers} == walked(calendar, terms, now)
 
 
 def walked(calendar: Calendar, terms: list[Term], now: datetime) -> dict[str, int]:

@@ -166,7 +166,7 @@ def test_products_precede_prices_and_archiving_is_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "said"),
+    ("amount", "currency", "text"),
     [
         pytest.param(4900, "usd", "49.00 usd", id="cents"),
         pytest.param(4900, "jpy", "4900 jpy", id="yen without minor units"),
@@ -174,8 +174,8 @@ def test_products_precede_prices_and_archiving_is_last() -> None:
         pytest.param(None, "usd", "a variable amount in usd", id="tiers"),
     ],
 )
-def test_an_amount_is_formatted_for_people(amount: int | None, currency: str, said: str) -> None:
-    assert format_price(amount, currency) == said
+def test_an_amount_is_formatted_for_people(amount: int | None, currency: str, text: str) -> None:
+    assert format_price(amount, currency) == text
 
 
 @pytest.mark.parametrize("component", ["digital", "print"])

@@ -36,7 +36,7 @@ TERM = Term(invoice_id="in_1", plan="annual", print_edition=True, starts_at=STAR
 OVER = replace(RUNNING, status="canceled", ended_at=datetime(2026, 5, 9, 3, tzinfo=UTC))
 
 
-def said(subscription: Subscription, *terms: Term, **more: object) -> str:
+def summary(subscription: Subscription, *terms: Term, **more: object) -> str:
     return summary_of([(subscription, terms)], now=NOW, zone=ZONE, **more)  # type: ignore[arg-type]
 
 
@@ -102,7 +102,7 @@ def said(subscription: Subscription, *terms: Term, **more: object) -> str:
 def test_the_summary_of_a_reader_follows_the_subscription(
     subscription: Subscription, terms: Sequence[Term], expected: str
 ) -> None:
-    assert said(subscription, *terms) == expected
+    assert summary(subscription, *terms) == expected
 
 
 def test_the_summary_of_a_reader_without_a_subscription() -> None:
@@ -121,10 +121,10 @@ def test_the_summary_includes_the_remaining_issues() -> None:
         last_issue=None,
     )
     expected = "Paid until March 3, 2027, print and digital, 17 of 24 issues remaining"
-    assert said(RUNNING, TERM, ledgers={"in_1": ledger}) == expected
+    assert summary(RUNNING, TERM, ledgers={"in_1": ledger}) == expected
     earlier = replace(ledger, invoice_id="in_0", served=23, unserved=1)
     terms = [replace(TERM, invoice_id="in_0", starts_at=START - timedelta(days=365), ends_at=START), TERM]
-    late = said(RUNNING, *terms, ledgers={"in_0": earlier, "in_1": replace(ledger, served=0, unserved=24)})
+    late = summary(RUNNING, *terms, ledgers={"in_0": earlier, "in_1": replace(ledger, served=0, unserved=24)})
     assert late.endswith("25 of 48 issues remaining"), "remaining issues of an earlier term count"
 
 
@@ -139,5 +139,5 @@ def test_the_summary_of_a_guest_has_the_end_of_the_comp() -> None:
         summary_of([], guest_until=until, now=NOW, zone=ZONE)
         == "Complimentary access until August 1, 2026 (no subscription)"
     )
-    assert said(OVER, TERM, guest_until=until).endswith("(subscription ended)")
-    assert said(OVER, TERM, guest_until=NOW).startswith("Ended on")
+    assert summary(OVER, TERM, guest_until=until).endswith("(subscription ended)")
+    assert summary(OVER, TERM, guest_until=NOW).startswith("Ended on")

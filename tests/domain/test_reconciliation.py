@@ -71,15 +71,15 @@ HELD = Subscription(
 PRINT = replace(ITEM, id="si_2", component="print", unit_amount=2400)
 
 
-def said(
-    held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool = True
+def compared(
+    subscription: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool = True
 ) -> tuple[str, str | None] | None:
-    found = compare_subscription(held, seen, has_owner=has_owner, catalogue=CATALOGUE)
+    found = compare_subscription(subscription, seen, has_owner=has_owner, catalogue=CATALOGUE)
     return (found.words, found.key) if found else None
 
 
 def test_equal_values_are_not_reported() -> None:
-    assert said(HELD, SEEN) is None
+    assert compared(HELD, SEEN) is None
 
 
 @pytest.mark.parametrize(
@@ -110,17 +110,17 @@ def test_equal_values_are_not_reported() -> None:
     ],
 )
 def test_each_difference_of_a_subscription_is_described(seen: StripeSubscriptionState, words: str) -> None:
-    assert said(HELD, seen) == (f"subscription sub_1: {words}", "subscription:sub_1")
+    assert compared(HELD, seen) == (f"subscription sub_1: {words}", "subscription:sub_1")
 
 
 def test_an_unknown_subscription_of_a_reader_is_fetched_if_in_the_catalogue() -> None:
-    assert said(None, SEEN) == ("subscription sub_1: unknown here, active at Stripe", "subscription:sub_1")
+    assert compared(None, SEEN) == ("subscription sub_1: unknown here, active at Stripe", "subscription:sub_1")
     foreign = replace(SEEN, items=(replace(ITEM, plan=None, component=None),))
-    assert said(None, foreign) is None
+    assert compared(None, foreign) is None
 
 
 @pytest.mark.parametrize(
-    ("held", "seen", "has_owner", "part"),
+    ("subscription", "seen", "has_owner", "part"),
     [
         pytest.param(None, SEEN, False, "which is not a known customer", id="without a subscriber"),
         pytest.param(
@@ -140,9 +140,9 @@ def test_an_unknown_subscription_of_a_reader_is_fetched_if_in_the_catalogue() ->
     ],
 )
 def test_a_difference_that_no_refetch_repairs_is_left_to_staff(
-    held: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, part: str
+    subscription: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, part: str
 ) -> None:
-    found = said(held, seen, has_owner=has_owner)
+    found = compared(subscription, seen, has_owner=has_owner)
     assert found is not None
     assert part in found[0]
     assert found[1] is None
@@ -209,7 +209,7 @@ SEEN_REFUND = StripeRefundState(
 
 
 @pytest.mark.parametrize(
-    ("held", "words", "key"),
+    ("stored", "words", "key"),
     [
         pytest.param(REFUND, None, None, id="the same"),
         pytest.param(replace(REFUND, status="processing", stripe_refund_id=None), None, None, id="processing"),
@@ -225,8 +225,8 @@ SEEN_REFUND = StripeRefundState(
         pytest.param(replace(REFUND, amount=5), "refund re_1: 5 usd here, 500 usd at Stripe", None, id="amount"),
     ],
 )
-def test_refunds(held: Refund | None, words: str | None, key: str | None) -> None:
-    found = compare_refund(held, ListedRefund(refund=SEEN_REFUND, payment_id="pi_1"))
+def test_refunds(stored: Refund | None, words: str | None, key: str | None) -> None:
+    found = compare_refund(stored, ListedRefund(refund=SEEN_REFUND, payment_id="pi_1"))
     assert (found.words, found.key) == (words, key) if found else words is None
 
 

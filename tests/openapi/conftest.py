@@ -43,7 +43,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
     seen = await shop.overview(reader)
     payment = seen["payments"][0]
     comp = {"subscriber": reader.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": "a copy lost"}
-    given = await shop.post("/v1/support/comps", shop.agent, comp)
+    created_comp = await shop.post("/v1/support/comps", shop.agent, comp)
     kindness = await shop.post(
         "/v1/support/refunds",
         shop.agent,
@@ -73,7 +73,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "session_id": bought,
             "sub": reader.sub,
             "subscriber_id": seen["id"],
-            "comp_id": given.json()["id"],
+            "comp_id": created_comp.json()["id"],
             "payment_id": payment["id"],
             "refund_id": kindness.json()["id"],
             "object_id": kindness.json()["id"],

@@ -93,9 +93,9 @@ def test_each_operation_documents_its_errors(path: str, operation: dict[str, Any
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
 def test_each_body_of_an_operation_has_a_valid_example(path: str, operation: dict[str, Any]) -> None:
-    said = [response for status, response in operation["responses"].items() if status < "300"]
+    successful = [response for status, response in operation["responses"].items() if status < "300"]
     bodies = [
-        content for one in [operation.get("requestBody", {}), *said] for content in one.get("content", {}).items()
+        content for one in [operation.get("requestBody", {}), *successful] for content in one.get("content", {}).items()
     ]
     assert bodies or "204" in operation["responses"]
     for media_type, content in bodies:

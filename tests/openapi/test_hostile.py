@@ -214,8 +214,8 @@ def test_only_signed_webhooks_are_accepted_and_none_causes_a_server_error(servic
     event = example("POST", "/webhooks/stripe")
     path = ("POST", "/webhooks/stripe")
     assert ask(service, *path, json=event).json()["code"] == "not_genuine"
-    said = [json.dumps(one).encode() for one in with_one_odd_field(event)]
-    for body in [*said, *(one.values[0] for one in BODIES)]:
+    variants = [json.dumps(one).encode() for one in with_one_odd_field(event)]
+    for body in [*variants, *(one.values[0] for one in BODIES)]:
         assert isinstance(body, bytes)
         now = int(time.time())
         mac = hmac.new(service.webhook_secret.encode(), b"%d." % now + body, hashlib.sha256).hexdigest()

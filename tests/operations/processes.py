@@ -56,7 +56,7 @@ class Process:
     popen: "subprocess.Popen[bytes]"
     log: Path
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the output so far."""
         return self.log.read_text(errors="replace")
 
@@ -73,20 +73,20 @@ class Process:
 
     def stopped_well(self) -> bool:
         """Return whether the process exited because of SIGTERM and not because of an error."""
-        return self.popen.returncode in (0, -signal.SIGTERM) and "Traceback" not in self.said()
+        return self.popen.returncode in (0, -signal.SIGTERM) and "Traceback" not in self.output()
 
     def wait_for(self, url: str, status: int = 200) -> httpx2.Response:
         """Repeat a request until the response has a status, and return the response."""
 
         def answer() -> httpx2.Response | None:
-            assert self.is_alive(), self.said()
+            assert self.is_alive(), self.output()
             with contextlib.suppress(httpx2.HTTPError):
                 found = httpx2.get(url, trust_env=False, timeout=5)
                 return found if found.status_code == status else None
             return None
 
         found = until(answer)
-        assert found is not None, f"{url} never responded with {status}:\n{self.said()}"
+        assert found is not None, f"{url} never responded with {status}:\n{self.output()}"
         return found
 
 

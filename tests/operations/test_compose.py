@@ -127,10 +127,10 @@ def test_the_services_start_and_stop_as_the_compose_file_describes(project: Proj
 
     assert_every_webhook_arrived(project)
 
-    assert worker.is_alive(), worker.said()
+    assert worker.is_alive(), worker.output()
     for process in (worker, api, sandbox):
-        assert process.terminate() < QUICKLY, process.said()
-        assert process.stopped_well(), (process.popen.returncode, process.said())
+        assert process.terminate() < QUICKLY, process.output()
+        assert process.stopped_well(), (process.popen.returncode, process.output())
 
 
 def assert_every_webhook_arrived(project: Project) -> None:
@@ -176,8 +176,8 @@ def test_nothing_listens_beyond_this_machine() -> None:
 
 def test_settings_in_env_override_the_addresses_of_the_file() -> None:
     mine = {f"{PREFIX}STRIPE_URL": "https://api.stripe.com", f"{PREFIX}DATABASE_URL": "", "POSTGRES_PASSWORD": "other"}
-    given = filled_in(FILE["services"]["api"]["environment"], mine)
-    assert given == {
+    environment = filled_in(FILE["services"]["api"]["environment"], mine)
+    assert environment == {
         f"{PREFIX}STRIPE_URL": "https://api.stripe.com",
         f"{PREFIX}DATABASE_URL": "postgresql://newsstand:other@postgres:5432/newsstand",
     }
@@ -188,7 +188,7 @@ def test_the_file_names_only_settings_that_exist() -> None:
     assert named <= {name.upper() for name in Settings.model_fields}
 
 
-def test_the_build_context_has_only_what_the_image_copies() -> None:
+def test_the_build_context_has_only_files_that_the_image_copies() -> None:
     ignored, *kept = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
     ]

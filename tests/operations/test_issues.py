@@ -25,13 +25,13 @@ def test_a_year_of_issues_is_planned_imported_and_listed(database: str, tmp_path
     head, first = planned.splitlines()[:2]
 
     bad = first.replace(first.split(",")[3], "2027-01-32")
-    for line, said in (
+    for line, message in (
         (bad, "line 2: planned_mail_date must be"),
         (last.replace("24,", "1,"), "line 2: Issue 2 would"),
     ):
         file.write_text(f"{head}\n{line}\n25,New,2028-01-09,2028-01-04,,2028-01-01,1\n")
         status, out, err = newsstand(database, "import", str(file))
         assert (status, out) == (1, "")
-        assert said in err
+        assert message in err
         assert "Nothing was imported." in err
     assert newsstand(database, "list")[1] == planned

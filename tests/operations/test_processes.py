@@ -50,7 +50,7 @@ def test_without_settings_the_service_starts_and_stops_its_own_database(data_dir
     assert ready == {"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
     assert seconds < QUICKLY
-    assert service.stopped_well(), service.said()
+    assert service.stopped_well(), service.output()
     assert until(lambda: not is_running(database)), "the embedded PostgreSQL is still running"
 
 
@@ -85,11 +85,11 @@ def test_the_log_is_json_with_request_ids_and_without_secrets(database: str, tmp
         server = client.get("/v1/subscribers/ada/entitlements", headers={"Authorization": f"Bearer {key}"})
         webhook = client.post("/webhooks/stripe", headers={"Stripe-Signature": signature}, content="{}")
         service.terminate()
-        said = service.said()
+        output = service.output()
 
     assert mine.headers["X-Request-Id"] == "trace-1"
     assert (reader.status_code, server.status_code, webhook.status_code) == (503, 401, 400)
-    lines = [json.loads(line) for line in said.splitlines()]  # every line, including uvicorn's
+    lines = [json.loads(line) for line in output.splitlines()]  # every line, including uvicorn's
     of_request = {line["request_id"]: line for line in lines if line["event"] == "request"}
     assert of_request["trace-1"]["route"] == "/v1/plans/{code}"
     for answer, route in ((reader, "/v1/me/subscription"), (webhook, "/webhooks/stripe")):
@@ -97,7 +97,7 @@ def test_the_log_is_json_with_request_ids_and_without_secrets(database: str, tmp
         assert (line["route"], line["status"]) == (route, answer.status_code)
     signed_with = re.findall(r"v1=(\w+)", signature)
     for secret in (token, token.split(".")[1], key, SANDBOX_WEBHOOK_SECRET, *signed_with):
-        assert secret not in said
+        assert secret not in output
 
 
 def test_a_keep_alive_connection_of_a_proxy_stays_open(database: str, tmp_path: Path) -> None:
@@ -198,4 +198,4 @@ async def test_the_service_is_not_ready_while_the_database_is_down(line: tuple[L
     assert unstored.status_code >= 500  # so that Stripe retries the delivery
     assert back.json()["status"] == "ok"
     assert stored.status_code == 200
-    assert service.popen.returncode in (0, -signal.SIGTERM), service.said()
+    assert service.popen.returncode in (0, -signal.SIGTERM), service.output()

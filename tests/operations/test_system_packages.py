@@ -39,7 +39,7 @@ def calls(root: Path) -> list[str]:
     return [line.partition("Timeout=600 ")[2] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_root_on_debian_12_installs_what_is_missing(root: Path) -> None:
+def test_root_on_debian_12_installs_missing_packages(root: Path) -> None:
     assert main([], Machine(root, ROOT_USER)) == 0
     assert calls(root) == ["update", f"install -y --no-install-recommends {' '.join(PACKAGES)}"]
 

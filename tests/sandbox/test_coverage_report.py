@@ -45,6 +45,6 @@ def test_supported_routes_list_their_unsupported_parameters() -> None:
 
 def test_the_report_option_prints_the_report_and_exits() -> None:
     command = [sys.executable, "-m", "sandbox", "--report"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for words in ("SUPPORTED", "NOT SUPPORTED", "checkout.sessions: ", "    POST /v1/refunds\n", "routes supported"):
-        assert words in said
+        assert words in output

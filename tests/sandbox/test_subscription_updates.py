@@ -263,8 +263,8 @@ async def test_a_new_billing_interval_starts_a_new_period_immediately(account: S
 async def test_a_discount_can_be_added_to_a_subscription_and_removed(account: SandboxAccount) -> None:
     clock, subscription = await subscription_on_clock(account)
     coupon = await account.v1.coupons.create_async({"percent_off": 10, "duration": "forever"})
-    given = await account.v1.subscriptions.update_async(subscription.id, {"discounts": [{"coupon": coupon.id}]})
-    assert len(given.discounts) == 1
+    updated = await account.v1.subscriptions.update_async(subscription.id, {"discounts": [{"coupon": coupon.id}]})
+    assert len(updated.discounts) == 1
     preview = await account.v1.invoices.create_preview_async({"subscription": subscription.id})
     assert preview.total == 4410
     assert (await account.v1.subscriptions.delete_discount_async(subscription.id)).deleted

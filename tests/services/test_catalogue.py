@@ -139,7 +139,7 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
 )  # fmt: skip
 def test_an_invalid_value_is_reported_with_its_key(path: Path, valid: str, old: str, new: str, problem: str) -> None:
     assert old in valid
-    assert any(said.startswith(problem) for said in problems(path, valid.replace(old, new)))
+    assert any(message.startswith(problem) for message in problems(path, valid.replace(old, new)))
 
 
 def test_an_empty_catalogue_reports_every_required_key(path: Path) -> None:
@@ -156,14 +156,16 @@ def test_an_empty_catalogue_reports_every_required_key(path: Path) -> None:
 
 def test_a_print_feature_without_a_print_price_is_rejected(path: Path, valid: str) -> None:
     digital = valid[: valid.index("[plans.annual.prices.print]")]
-    (said,) = problems(path, digital)
-    assert said.startswith("plans.annual.features: 'print_edition' is listed, but the plan has no print price (line ")
+    (message,) = problems(path, digital)
+    assert message.startswith(
+        "plans.annual.features: 'print_edition' is listed, but the plan has no print price (line "
+    )
 
 
 def test_two_plans_cannot_share_a_lookup_key(path: Path, valid: str) -> None:
     plan = valid[valid.index("[plans.annual]") : valid.index("[[policies.disputes]]")]
-    said = problems(path, valid + "\n" + plan.replace("plans.annual", "plans.monthly"))
-    assert [one.split(" (line")[0] for one in said] == [
+    messages = problems(path, valid + "\n" + plan.replace("plans.annual", "plans.monthly"))
+    assert [one.split(" (line")[0] for one in messages] == [
         f"plans.monthly.prices.{component}.lookup_key: 'newsstand_annual_{component}' is already the lookup key of "
         f"plans.annual.prices.{component}"
         for component in ("digital", "print")
@@ -190,9 +192,9 @@ def test_a_file_that_cannot_be_read_is_named(path: Path) -> None:
 
 
 def test_a_toml_syntax_error_is_reported_with_its_line(path: Path) -> None:
-    (said,) = problems(path, 'publisher = "P"\nplans = \n')
-    assert said.startswith(f"{path}: is not valid TOML: ")
-    assert "at line 2" in said
+    (message,) = problems(path, 'publisher = "P"\nplans = \n')
+    assert message.startswith(f"{path}: is not valid TOML: ")
+    assert "at line 2" in message
 
 
 def test_an_encoding_error_is_reported_with_its_line(path: Path) -> None:

@@ -88,10 +88,10 @@ def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, valid: str) 
 )
 def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, valid: str, new: str, problem: str) -> None:
     line = next(n for n, text in enumerate(valid.splitlines(), 1) if text.startswith("guarantee"))
-    (said,) = problems(path, valid.replace(OLD, f"{new}, {OLD}"))
+    (message,) = problems(path, valid.replace(OLD, f"{new}, {OLD}"))
 
-    assert said.startswith(problem)
-    assert said.endswith(f"(line {line})")
+    assert message.startswith(problem)
+    assert message.endswith(f"(line {line})")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,6 @@ def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, valid: str, n
 )
 def test_an_invalid_policy_is_reported_with_its_key(path: Path, valid: str, old: str, new: str, problem: str) -> None:
     assert old in valid
-    (said,) = problems(path, valid.replace(old, new, 1))
+    (message,) = problems(path, valid.replace(old, new, 1))
 
-    assert said.startswith(problem), said
+    assert message.startswith(problem), message

@@ -33,8 +33,10 @@ class MintedTokens:
         """Mint a token in both processes, and record the keys they publish."""
         made = await asyncio.gather(*(p.mint("ada", MAY, 1, lasts=None, now=now) for p in self.processes))
         self.tokens += [(now, one.token) for one in made]
-        said = [await p.published(now=now) for p in self.processes]
-        self.published[now] = {key["kid"]: key for key in said[0] if key in said[1]}  # an edge may call either process
+        served = [await p.published(now=now) for p in self.processes]
+        self.published[now] = {
+            key["kid"]: key for key in served[0] if key in served[1]
+        }  # an edge may call either process
 
     def signing_key_ids(self, since: datetime, until: datetime) -> set[str]:
         """Return the keys that signed within a period."""

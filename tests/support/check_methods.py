@@ -58,9 +58,9 @@ class Checker:
             held = answer.json()
             for name in self._features:
                 found[name][way] = _result(name in held["features"], (held["features"] | held["refused"])[name])
-        for way, said in (await self._at_edges(token.json()["token"])).items():
+        for way, results in (await self._at_edges(token.json()["token"])).items():
             for name in self._features:
-                found[name][way] = said[name]
+                found[name][way] = results[name]
         return found
 
     async def _by_feature(self, reader: Person, name: str) -> dict[str, CheckResult]:
@@ -70,23 +70,25 @@ class Checker:
         )
         gate = await self._shop.get("/v1/gate", reader, feature=name)
         row = next(row for row in many.json()["data"] if row["subscriber"] == reader.sub)
-        told = {key: gate.headers[f"x-newsstand-{key}"] or None for key in ("reason", "until")}
+        fields = {key: gate.headers[f"x-newsstand-{key}"] or None for key in ("reason", "until")}
         assert gate.status_code in {204, 403}, gate.text
         return {
             "check": _result(one["allowed"], one),
             "check-many": _result(row["allowed"], row),
-            "gate": _result(gate.status_code == 204, told),
+            "gate": _result(gate.status_code == 204, fields),
         }
 
     async def _at_edges(self, token: str) -> dict[str, dict[str, CheckResult]]:
         assert self._javascript.stdin is not None
         assert self._javascript.stdout is not None
         self._javascript.stdin.write(json.dumps({"token": token, "features": self._features}).encode() + b"\n")
-        told = json.loads(await self._javascript.stdout.readline())
+        decisions = json.loads(await self._javascript.stdout.readline())
         python = {name: self._python.may_token(token, name) for name in self._features}
         return {
             "python": {name: CheckResult(a.allowed, None, _whole(a.until)) for name, a in python.items()},
-            "javascript": {name: CheckResult(a["allowed"], None, _whole(a.get("until"))) for name, a in told.items()},
+            "javascript": {
+                name: CheckResult(a["allowed"], None, _whole(a.get("until"))) for name, a in decisions.items()
+            },
         }
 
     async def _server(self, method: str, path: str, body: object = None) -> Any:
@@ -96,18 +98,18 @@ class Checker:
         return answer
 
 
-def _result(allowed: bool, told: Mapping[str, Any]) -> CheckResult:
-    until = told["until"]
-    return CheckResult(allowed, told["reason"], int(datetime.fromisoformat(until).timestamp()) if until else None)
+def _result(allowed: bool, fields: Mapping[str, Any]) -> CheckResult:
+    until = fields["until"]
+    return CheckResult(allowed, fields["reason"], int(datetime.fromisoformat(until).timestamp()) if until else None)
 
 
 def _whole(until: float | None) -> int | None:
     return int(until) if until is not None else None
 
 
-def methods_that_differ(said: Mapping[str, CheckResult]) -> Sequence[str]:
+def methods_that_differ(results: Mapping[str, CheckResult]) -> Sequence[str]:
     """Return the methods whose result differs from that of the check endpoint."""
-    return [way for way, one in said.items() if not one.agrees_with(said["check"])]
+    return [way for way, one in results.items() if not one.agrees_with(results["check"])]
 
 
 @asynccontextmanager

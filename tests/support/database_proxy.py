@@ -60,10 +60,10 @@ class DatabaseProxy:
 
     async def _copy(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, listens: bool = False) -> None:
         with contextlib.suppress(OSError):
-            while said := await source.read(65_536):
+            while received := await source.read(65_536):
                 if listens:
                     await self._heard.wait()
-                to.write(said)
+                to.write(received)
                 await to.drain()
         to.close()
 

@@ -129,8 +129,8 @@ async def _update_in_dashboard(shop: Shop, path: str, **fields: str) -> None:
 
 async def _refund_in_dashboard(shop: Shop, stripe_id: str, *, whole: bool) -> None:
     for payment, amount in (await StripeRecords.of(shop, stripe_id)).payments.items():
-        given = await refunds_at_stripe(shop, payment)
-        left = amount - sum(given.values())
+        refunded = await refunds_at_stripe(shop, payment)
+        left = amount - sum(refunded.values())
         if left > 1_00:
             await shop.stripe_post("/v1/refunds", payment_intent=payment, amount=str(left if whole else 1_00))
 
@@ -147,7 +147,7 @@ class StripeRecords:
 
     seen: Mapping[str, Any]
     invoices: Sequence[Mapping[str, Any]]
-    given: Mapping[str, Mapping[str, int]]  # refunds, by payment
+    refunded: Mapping[str, Mapping[str, int]]  # refunds, by payment
 
     @classmethod
     async def of(cls, shop: Shop, stripe_id: str) -> "StripeRecords":
@@ -171,7 +171,7 @@ class StripeRecords:
     @property
     def refunds(self) -> list[tuple[str, int]]:
         """Every refund and its amount."""
-        return sorted(pair for refunds in self.given.values() for pair in refunds.items())
+        return sorted(pair for refunds in self.refunded.values() for pair in refunds.items())
 
     @property
     def terms(self) -> dict[str, tuple[datetime, datetime]]:
@@ -199,7 +199,7 @@ class StripeRecords:
     @property
     def paid_until(self) -> datetime | None:
         """The end of the paid access, or None without access."""
-        over = any(sum(self.given[payment].values()) >= amount for payment, amount in self.payments.items())
+        over = any(sum(self.refunded[payment].values()) >= amount for payment, amount in self.payments.items())
         if self.seen["status"] == "canceled" or over:
             return None
         return max(until for _, until in self.terms.values())

@@ -151,18 +151,18 @@ def _changes(kind: str, chance: random.Random, begun: datetime, ends: datetime) 
 
 
 async def end_subscription(
-    sessions: Sessions, offer: Catalogue, sub: str, given: GivenSubscription, chance: random.Random
+    sessions: Sessions, offer: Catalogue, sub: str, scenario: GivenSubscription, chance: random.Random
 ) -> str:
     """End the grants of a subscription by a refund, a dispute, or an immediate end. Return which."""
     how = chance.choice(("refunded", "disputed", "immediate"))
     async with sessions.begin() as session:
         reader = await _locked(session, sub)
-        for invoice in given.invoices:
+        for invoice in scenario.invoices:
             if how == "refunded":
                 await subscriptions.mark_term_refunded(session, invoice, "guarantee")
             if how == "disputed":
                 await subscriptions.suspend_term(session, invoice, "dispute_open")
-        kept = await subscriptions.by_id(session, given.id)
+        kept = await subscriptions.by_id(session, scenario.id)
         assert kept is not None
         if how == "immediate":
             kept = replace(kept, access_ended_at=FIRST_DAY)

@@ -71,12 +71,12 @@ async def check_books(shop: Shop, payment: str) -> int:
         "SELECT object_id FROM audit_log WHERE action = 'refund.confirmed' GROUP BY object_id HAVING count(*) > 1"
     )
     assert twice == []
-    given = sum(one["amount"] for one in flowing)
-    assert given <= paid["amount"]
+    refunded = sum(one["amount"] for one in flowing)
+    assert refunded <= paid["amount"]
     reserved = [one for one in here if one["status"] in {"awaiting_approval", "processing"}]
     ours = [*reserved, *(one for one in flowing if one["basis"] != "dashboard")]
     assert sum(one["amount"] for one in ours) <= paid["amount"], "only a Dashboard refund may use reserved amounts"
-    return int(given)
+    return int(refunded)
 
 
 def _facts(refunds: list[dict[str, Any]], id_: str) -> list[tuple[object, ...]]:

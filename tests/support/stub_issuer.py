@@ -48,8 +48,8 @@ class StubIssuer:
 
     async def serve_discovery(self, _: web.Request) -> web.Response:
         self.asked += 1
-        said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.discovery}
-        return web.json_response(said, status=self.status)
+        document = {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.discovery}
+        return web.json_response(document, status=self.status)
 
     async def serve_keys(self, _: web.Request) -> web.Response:
         return web.json_response({"keys": self.keys}, status=self.status)
@@ -57,9 +57,9 @@ class StubIssuer:
     def token(self, key: PrivateKey, algorithm: str, *, kid: str | None = None, **claims: Any) -> str:
         """Return a valid token with changed claims. A claim of None is omitted."""
         now = int(time.time())
-        said = {"iss": self.url, "aud": "newsstand", "sub": "user-1", "iat": now, "exp": now + 600} | claims
+        payload = {"iss": self.url, "aud": "newsstand", "sub": "user-1", "iat": now, "exp": now + 600} | claims
         headers = {"typ": "at+jwt"} | ({"kid": kid} if kid else {})
-        return jwt.encode({k: v for k, v in said.items() if v is not None}, key, algorithm, headers=headers)
+        return jwt.encode({k: v for k, v in payload.items() if v is not None}, key, algorithm, headers=headers)
 
 
 @asynccontextmanager
@@ -84,5 +84,5 @@ async def stub_issuer() -> AsyncIterator[StubIssuer]:
 def unsigned(token: str, **header: str) -> str:
     """Return a token with another header and the same signature."""
     _, claims, signature = token.split(".")
-    said = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
-    return f"{said}.{claims}.{signature}"
+    encoded = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
+    return f"{encoded}.{claims}.{signature}"

@@ -148,7 +148,7 @@ async def test_an_event_is_dead_after_the_last_attempt(sessions: Sessions) -> No
     assert tuple(row) == ("dead", None, "no", 3)
 
 
-async def told(sessions: Sessions, event_id: str, object_id: str, key: str) -> None:
+async def insert_event(sessions: Sessions, event_id: str, object_id: str, key: str) -> None:
     async with sessions.begin() as session:
         await session.execute(
             text(
@@ -165,9 +165,9 @@ async def claim_events(sessions: Sessions, owner: str) -> dict[str, tuple[str, .
 
 
 async def test_a_payment_event_gets_the_key_of_its_subscription(sessions: Sessions) -> None:
-    await told(sessions, "evt_1", "in_1", "subscription:sub_1")
-    await told(sessions, "evt_2", "inpay_1", "invoice:in_1")
-    await told(sessions, "evt_3", "inpay_9", "invoice:in_9")
+    await insert_event(sessions, "evt_1", "in_1", "subscription:sub_1")
+    await insert_event(sessions, "evt_2", "inpay_1", "invoice:in_1")
+    await insert_event(sessions, "evt_3", "inpay_9", "invoice:in_9")
 
     claimed = await claim_events(sessions, "anna")
 
@@ -180,9 +180,9 @@ async def test_a_payment_event_gets_the_key_of_its_subscription(sessions: Sessio
 async def test_a_payment_event_during_a_fetch_waits_for_the_next_fetch(
     sessions: Sessions,
 ) -> None:
-    await told(sessions, "evt_1", "in_1", "subscription:sub_1")
+    await insert_event(sessions, "evt_1", "in_1", "subscription:sub_1")
     await claim_events(sessions, "anna")
-    await told(sessions, "evt_2", "inpay_1", "invoice:in_1")
+    await insert_event(sessions, "evt_2", "inpay_1", "invoice:in_1")
 
     assert await claim_events(sessions, "bert") == {}
 
@@ -205,13 +205,13 @@ async def test_closing_many_keys_closes_only_their_earlier_events(
     sessions: Sessions,
 ) -> None:
     for number in (1, 2):
-        await told(sessions, f"evt_{number}_early", "x", f"subscription:sub_{number}")
+        await insert_event(sessions, f"evt_{number}_early", "x", f"subscription:sub_{number}")
     async with sessions.begin() as session:
         await session.execute(text("UPDATE events SET state = 'dead', due_at = NULL"))
     for number in (1, 2):
-        await told(sessions, f"evt_{number}", "x", f"subscription:sub_{number}")
+        await insert_event(sessions, f"evt_{number}", "x", f"subscription:sub_{number}")
     for number in (1, 2):
-        await told(sessions, f"evt_{number}_late", "x", f"subscription:sub_{number}")
+        await insert_event(sessions, f"evt_{number}_late", "x", f"subscription:sub_{number}")
 
     async with sessions.begin() as session:
         looked_at = [(f"subscription:sub_{number}", [f"evt_{number}"]) for number in (1, 2)]

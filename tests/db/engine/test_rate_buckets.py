@@ -58,12 +58,12 @@ async def test_all_processes_wait_after_a_429_of_stripe(pools: "list[asyncpg.Poo
     ours, theirs = (RateBuckets(pool, overall=100, each=50) for pool in pools[:2])
     await ours.close("GET a", timedelta(seconds=30))
 
-    told = await theirs.take("GET a", 1, urgent=True)
+    granted = await theirs.take("GET a", 1, urgent=True)
     other = await theirs.take("GET b", 1, urgent=True)
     await ours.close(None, timedelta(seconds=60))
     after = await theirs.take("GET b", 1, urgent=True)
 
-    assert told.calls == 0
-    assert timedelta(seconds=5) < told.wait < timedelta(seconds=31)
+    assert granted.calls == 0
+    assert timedelta(seconds=5) < granted.wait < timedelta(seconds=31)
     assert other.calls == 1
     assert after.calls == 0

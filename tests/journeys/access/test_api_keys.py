@@ -49,9 +49,9 @@ async def test_signing_keys_are_rotated_while_the_service_runs(shop: Shop) -> No
     token = (await shop.post("/v1/me/entitlement-tokens", ada)).json()["token"]
     old = jwt.get_unverified_header(token)["kid"]
 
-    said, *listed = await commands(shop, ["rotate"], ["list"])
+    output, *listed = await commands(shop, ["rotate"], ["list"])
 
-    new, _, when = said.partition(" ")
+    new, _, when = output.partition(" ")
     assert when.startswith("signs from "), when
     before = key_states(listed)
     (api_key,) = [key for key, state in before.items() if state == "active"]
@@ -63,9 +63,9 @@ async def test_signing_keys_are_rotated_while_the_service_runs(shop: Shop) -> No
         later = await http.post("/v1/me/entitlement-tokens", headers=dict(ada.headers))
         assert edge.may_token(later.json()["token"], "archive")
 
-    said, *listed = await commands(shop, ["rotate", "--compromised"], ["revoke", api_key], ["list"])
+    output, *listed = await commands(shop, ["rotate", "--compromised"], ["revoke", api_key], ["list"])
 
-    newest = said.partition(" ")[0]
+    newest = output.partition(" ")[0]
     after = key_states(listed)
     assert after.keys() == {api_key, newest}
     assert after[api_key].startswith("revoked ")

@@ -69,9 +69,9 @@ class World:
         self.hands.moment = at
         granted = await self.periods(reader)
         answers = await self.asker.all_methods(reader)
-        for name, said in answers.items():
-            one = said["check"]
-            assert not methods_that_differ(said), (at, name, said)
+        for name, results in answers.items():
+            one = results["check"]
+            assert not methods_that_differ(results), (at, name, results)
             now = int(at.timestamp())
             running = [period for period in granted[name] if period[0] <= now < period[1]]
             if name == "ad_free" and at < ANNOUNCED_DATE:
@@ -82,7 +82,7 @@ class World:
                 assert one.reason in {reason for *_, reason in running}, (at, name, one)
                 assert one.until is not None
                 assert one.until >= max(until for _, until, _ in running), (at, name, one)
-        return {name: said["check"] for name, said in answers.items()}
+        return {name: results["check"] for name, results in answers.items()}
 
 
 @pytest.fixture
@@ -146,10 +146,15 @@ async def check_random_reader(world: World, number: int, seed: int, most: int) -
     await world.wait_until_known(reader)
     assert await world.periods(reader, but=name) == others
     for at in times[:3] + times[-1:]:
-        said = await world.check_all(reader, at)
+        results = await world.check_all(reader, at)
         for feature, periods in others.items():
             if any(start <= at.timestamp() < until for start, until, _ in periods):
-                assert said[feature].allowed or said[feature].reason == "coming_soon", (at, feature, said, others)
+                assert results[feature].allowed or results[feature].reason == "coming_soon", (
+                    at,
+                    feature,
+                    results,
+                    others,
+                )
 
 
 async def test_all_check_methods_agree_after_a_grant_ends(
@@ -186,9 +191,9 @@ async def test_an_announced_feature_is_granted_on_its_date_without_a_deployment(
     day = timedelta(days=1)
     for at, granted in ((ANNOUNCED_DATE - day, False), (ANNOUNCED_DATE - day / 86_400, False), (ANNOUNCED_DATE, True)):
         for reader, reason in ((ada, "paid_term"), (bob, "comp"), (cyd, "never_subscribed")):
-            said = (await world.check_all(reader, at))["ad_free"]
+            result = (await world.check_all(reader, at))["ad_free"]
             expected = (granted and reader is not cyd, reason if granted else "coming_soon")
-            assert (said.allowed, said.reason) == expected, (at, reader.sub)
+            assert (result.allowed, result.reason) == expected, (at, reader.sub)
         shown = (await world.shop.http.get("/v1/plans/annual")).json()["features"]
         assert {f["name"]: f["status"] for f in shown}["ad_free"] == ("granted" if granted else "coming_soon")
 
@@ -196,10 +201,10 @@ async def test_an_announced_feature_is_granted_on_its_date_without_a_deployment(
 async def subscribe_before_announced_date(world: World, reader: Person, rng: random.Random) -> None:
     """Subscribe a reader so that the announced date is within the paid term."""
     while True:
-        given = await add_subscription(world.sessions, world.offer, reader.sub, rng, kind="active")
+        subscription = await add_subscription(world.sessions, world.offer, reader.sub, rng, kind="active")
         day = int(ANNOUNCED_DATE.timestamp())
         periods = (await world.periods(reader))["ad_free"]
-        if given and any(
+        if subscription and any(
             start < day - 86_400 and until > day and reason == "paid_term" for start, until, reason in periods
         ):
             return

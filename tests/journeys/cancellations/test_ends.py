@@ -191,8 +191,8 @@ async def test_a_payment_made_after_the_end_is_refunded_once(shop: Shop) -> None
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
     await shop.wait_until_idle()
 
-    (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
-    assert given["amount"] == 49_00
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 49_00
     (ours,) = (await shop.overview(ada))["refunds"]
     assert (ours["basis"], ours["status"]) == ("paid_after_end", "succeeded")
     assert (await shop.check(ada))["allowed"] is False

@@ -151,10 +151,10 @@ async def pay_twice_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
         assert await shop.may_read(reader)
         (ours,) = (await shop.overview(reader))["refunds"]
         assert (ours["basis"], ours["status"], ours["amount"]["amount"]) == ("duplicate", "succeeded", 49_00)
-        given = (await shop.stripe_get("/v1/refunds", limit="100"))["data"]
-        assert [r["amount"] for r in given] == [49_00] * number, (method, path, when)
+        refunds = (await shop.stripe_get("/v1/refunds", limit="100"))["data"]
+        assert [r["amount"] for r in refunds] == [49_00] * number, (method, path, when)
         notes = (await shop.stripe_get("/v1/credit_notes", limit="100"))["data"]
-        assert [n["refunds"][0]["refund"] for n in notes] == [r["id"] for r in given]
+        assert [n["refunds"][0]["refund"] for n in notes] == [r["id"] for r in refunds]
         held = {s["id"] for s in (await by_stripe_id(shop, reader)).values()}
         entries = await shop.rows(
             "SELECT action FROM audit_log WHERE action IN ('subscription.duplicate', 'refund.confirmed')"

@@ -67,10 +67,10 @@ async def test_a_fraud_warning_is_refunded_once_if_killed_between_steps(
     await kill_at_step(killable_shop, f"charges/{charge}/warn", {}, {"method": method, "path": path, "when": when})
 
     assert (await access_reason(killable_shop, ada))[0] is False
-    (given,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
-    assert given["amount"] == 49_00
+    (refund,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 49_00
     (ours,) = await killable_shop.rows("SELECT basis, status, stripe_refund_id FROM refunds")
-    assert tuple(ours.values()) == ("fraud_warning", "succeeded", given["id"])
+    assert tuple(ours.values()) == ("fraud_warning", "succeeded", refund["id"])
     (held,) = (await killable_shop.overview(ada))["subscriptions"]
     assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     actions = [action for action, _, _ in await policy_entries(killable_shop)]

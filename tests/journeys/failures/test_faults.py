@@ -42,24 +42,24 @@ class ProcessChecks:
         checked = await self.http.post(
             "/v1/entitlements/check", json={"subscriber": reader.sub, "feature": "archive"}, headers=self._server
         )
-        said = {
+        decisions = {
             (await self.gate(reader))[0] == 204,
             bool(checked.json()["allowed"]),
             "archive" in mine.json()["features"],
             "archive" in theirs.json()["features"],
         }
-        assert len(said) == 1, said
-        return True in said
+        assert len(decisions) == 1, decisions
+        return True in decisions
 
 
-async def test_an_hour_without_stripe_worker_and_notifications_refuses_nobody(
+async def test_an_hour_without_stripe_worker_and_notifications_refuses_no_reader(
     shop: Shop,
 ) -> None:
     ada, bob, cyd = shop.person("ada"), shop.person("bob"), shop.person("cyd")
     await shop.subscribe(ada)
     until = TERM_ENDS + timedelta(days=9)
-    given = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": until.isoformat()}
-    comp = (await shop.post("/v1/support/comps", shop.agent, given)).json()["id"]
+    comp_body = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": until.isoformat()}
+    comp = (await shop.post("/v1/support/comps", shop.agent, comp_body)).json()["id"]
     async with (
         database_proxy(shop.dsn) as listening,
         manual_clock(TERM_ENDS - timedelta(minutes=30)) as hands,

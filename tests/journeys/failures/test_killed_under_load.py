@@ -125,8 +125,8 @@ async def check_nothing_lost(shop: Shop, kill: Callable[[], Awaitable[None]], ch
         await deliver_until_accepted(shop, event)
     await wait_until_no_work(shop)
     assert not (wrong := await all_differences(shop, made)), wrong
-    given = {payment: await refunds_at_stripe(shop, payment) for payment in refunded}
-    assert [list(amounts.values()) for amounts in given.values()] == [[49_00]] * len(refunded)
+    amounts_by_payment = {payment: await refunds_at_stripe(shop, payment) for payment in refunded}
+    assert [list(amounts.values()) for amounts in amounts_by_payment.values()] == [[49_00]] * len(refunded)
     lost = await shop.rows("SELECT id, state FROM events WHERE state NOT IN ('applied', 'ignored')")
     assert lost == []
     kept = {row["id"] for row in await shop.rows("SELECT id FROM events")}

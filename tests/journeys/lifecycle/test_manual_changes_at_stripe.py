@@ -94,8 +94,8 @@ async def test_goodwill_can_refund_the_rest_after_a_manual_partial_refund(shop: 
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}", **{"metadata[looked]": "again"})
     await shop.wait_until_idle()
 
-    given = {(r["basis"], r["status"], r["amount"]["amount"]) for r in (await shop.overview(ada))["refunds"]}
-    assert given == {("dashboard", "succeeded", 45_00), ("goodwill", "succeeded", 4_00)}
+    reported = {(r["basis"], r["status"], r["amount"]["amount"]) for r in (await shop.overview(ada))["refunds"]}
+    assert reported == {("dashboard", "succeeded", 45_00), ("goodwill", "succeeded", 4_00)}
     assert (await shop.check(ada))["reason"] == "paid_term"
     assert (await shop.stripe_get(f"/v1/subscriptions/{stripe_id}"))["status"] == "active"
 

@@ -30,7 +30,7 @@ async def stripe_copy(shop: Shop) -> list[list[dict[str, Any]]]:
     ]
 
 
-async def test_reconciliation_imports_what_was_never_delivered(shop: Shop) -> None:
+async def test_reconciliation_imports_undelivered_events(shop: Shop) -> None:
     ada, bob = shop.person(), shop.person("bob")
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
@@ -102,7 +102,7 @@ async def test_reconciliation_finds_lost_payments_of_a_correct_subscription(shop
     assert await stripe_copy(shop) == right
 
 
-async def test_a_difference_that_a_refetch_cannot_repair_is_left_to_staff(shop: Shop) -> None:
+async def test_staff_see_a_difference_that_a_refetch_cannot_repair(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.execute("UPDATE subscriptions SET stripe_id = 'sub_of_another_account'")
@@ -130,12 +130,12 @@ async def test_a_killed_reconciliation_resumes_where_it_stopped(shop: Shop) -> N
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.wait_until("SELECT NOT EXISTS (SELECT FROM leases WHERE key = 'reconcile' AND until > now())")
     await shop.stripe.delete("/_sandbox/requests")
-    status, said, _ = await newsstand(shop.settings, "reconcile")
+    status, output, _ = await newsstand(shop.settings, "reconcile")
     await shop.wait_until_idle()
 
     assert status == 0
     assert (at_once, why) == (1, "Another reconciliation is running\n")
-    assert "past_due here, active at Stripe" in said
+    assert "past_due here, active at Stripe" in output
     assert await shop.stripe_requests("GET", "/v1/subscriptions") == []
     assert len(await shop.stripe_requests("GET", "/v1/refunds")) == 1
     (sweep,) = await shop.rows("SELECT finished_at FROM sweeps WHERE by LIKE 'operator:%'")

@@ -33,9 +33,9 @@ async def test_a_manual_refund_naming_another_payments_refund_affects_only_its_o
     await shop.subscribe(ada)
     await shop.subscribe(bob)
     (hers,), (his,) = await payment_ids(shop, ada), await payment_ids(shop, bob)
-    given = (await request_refund(shop, hers, GOODWILL, 5_00, key="given")).json()["id"]
+    refund_id = (await request_refund(shop, hers, GOODWILL, 5_00, key="given")).json()["id"]
 
-    await shop.stripe_post("/v1/refunds", payment_intent=his, amount="500", **{OURS: given})
+    await shop.stripe_post("/v1/refunds", payment_intent=his, amount="500", **{OURS: refund_id})
     await shop.wait_until_idle()
 
     assert (await check_books(shop, hers), await check_books(shop, his)) == (5_00, 5_00)

@@ -138,8 +138,8 @@ async def test_an_automatic_refund_replaces_pending_goodwill(shop: Shop) -> None
     await shop.wait_until_idle()
 
     assert await matching_refunds(shop, payment) == 49_00
-    given = await shop.rows("SELECT basis, amount, status FROM refunds ORDER BY created_at, id")
-    assert sorted(tuple(row.values()) for row in given) == [
+    rows = await shop.rows("SELECT basis, amount, status FROM refunds ORDER BY created_at, id")
+    assert sorted(tuple(row.values()) for row in rows) == [
         ("fraud_warning", 39_00, "succeeded"),
         ("goodwill", 10_00, "succeeded"),
         ("goodwill", 30_00, "withdrawn"),

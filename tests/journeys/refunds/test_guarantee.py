@@ -102,11 +102,11 @@ async def test_fifty_clicks_of_two_agents_cause_one_refund(shop: Shop) -> None:
     )
     await shop.wait_until_idle()
 
-    given = [
+    accepted = [
         a for a in answers if a.status_code in {201, 202}
     ]  # 202: the request took longer than a lease, and a worker continued
-    assert len(given) == 1
-    assert {a.json()["code"] for a in answers if a not in given} <= {"refund_in_progress", "nothing_to_refund"}
+    assert len(accepted) == 1
+    assert {a.json()["code"] for a in answers if a not in accepted} <= {"refund_in_progress", "nothing_to_refund"}
     assert await matching_refunds(shop, payment) == 49_00
     assert len(await shop.stripe_requests("POST", "/v1/refunds")) == 1
 

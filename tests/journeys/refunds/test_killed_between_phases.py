@@ -32,12 +32,12 @@ async def test_a_refund_is_completed_once_if_killed_between_two_phases(
     await killable_shop.wait_until_idle()
 
     assert again.status_code in {201, 202} or again.json()["code"] == "idempotency_key_in_use", again.text
-    (given,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
-    assert given["amount"] == 49_00
+    (refund,) = (await killable_shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 49_00
     (note,) = (await killable_shop.stripe_get("/v1/credit_notes"))["data"]
-    assert note["refunds"][0]["refund"] == given["id"]
+    assert note["refunds"][0]["refund"] == refund["id"]
     (ours,) = await killable_shop.rows("SELECT status, amount, stripe_refund_id, credit_note_id FROM refunds")
-    assert tuple(ours.values()) == ("succeeded", 49_00, given["id"], note["id"])
+    assert tuple(ours.values()) == ("succeeded", 49_00, refund["id"], note["id"])
     (held,) = (await killable_shop.overview(ada))["subscriptions"]
     assert (await killable_shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
     assert (await killable_shop.check(ada))["reason"] == "refunded"

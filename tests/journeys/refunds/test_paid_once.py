@@ -138,9 +138,9 @@ async def test_only_one_of_several_concurrent_decisions_counts(shop: Shop) -> No
         assert shown["status"] in {"succeeded", "rejected"}
         paid = shown["status"] == "succeeded"
         assert await check_books(shop, payment) == (30_00 if paid else 0)
-        said = {"approve"} if paid else {"reject"}
+        expected = {"approve"} if paid else {"reject"}
         for (verdict, by), answer in zip(words, answers, strict=True):
-            heard = verdict in said and f"staff:{by.sub}" == shown["decided_by"]
+            heard = verdict in expected and f"staff:{by.sub}" == shown["decided_by"]
             assert (answer.status_code < 300) == heard or _still(answer), (verdict, by.sub, answer.text)
         decisions = await shop.rows(
             "SELECT action FROM audit_log WHERE object_id = $1 AND action IN ('refund.approved', 'refund.rejected')",

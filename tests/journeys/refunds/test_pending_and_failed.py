@@ -100,13 +100,13 @@ async def test_a_failed_refund_is_shown_to_staff_and_can_be_repeated(
     assert [(item["kind"], item["id"]) for item in await support_list(shop, "attention")] == [("refund_failed", refund)]
     assert await access_reason(shop, ada) == (False, "refunded"), "matches what the reader was shown"
     assert (await get_quotes(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
-    given = await request_refund(shop, payment, GUARANTEE, 49_00, key="again")
+    response = await request_refund(shop, payment, GUARANTEE, 49_00, key="again")
     await shop.wait_until_idle()
-    assert given.status_code == 201, given.text
+    assert response.status_code == 201, response.text
     assert await support_list(shop, "attention") == []
     # The credit note of the first refund stays and serves for the second.
     (note,) = (await shop.stripe_get("/v1/credit_notes"))["data"]
-    assert (await read_refund(shop, given.json()["id"]))["credit_note"] == note["id"]
+    assert (await read_refund(shop, response.json()["id"]))["credit_note"] == note["id"]
     assert sorted(r["status"] for r in (await shop.stripe_get("/v1/refunds"))["data"]) == sorted([end, "pending"])
     entries = await shop.rows("SELECT action FROM audit_log WHERE object_id = $1 ORDER BY id", refund)
     assert [row["action"] for row in entries] == ["refund.requested", "refund.confirmed", "refund.failed"]

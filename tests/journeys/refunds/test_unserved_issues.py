@@ -45,8 +45,8 @@ async def test_a_refund_of_unserved_issues_ends_the_subscription(shop: Shop) -> 
     stale = await refund_unserved(shop, payment["id"], worth + 1, shop.agent)
     assert (stale["http"], stale["code"]) == (409, "quote_changed")
     assert await shop.may_read(ada)
-    given = await refund_unserved(shop, payment["id"], worth, shop.agent)
-    assert (given["http"], given["basis"]) == (201, "unserved_issues")
+    refund = await refund_unserved(shop, payment["id"], worth, shop.agent)
+    assert (refund["http"], refund["basis"]) == (201, "unserved_issues")
 
     assert not await shop.may_read(ada)
     assert (await shop.check(ada, "digital_edition"))["reason"] == "refunded"

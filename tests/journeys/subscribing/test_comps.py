@@ -19,8 +19,8 @@ async def revoke_comp(shop: Shop, comp: str, by: Person) -> int:
 
 
 async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
-    given = await give_comp(shop, "ada", until="2026-06-01T05:00:00Z")
-    assert given.status_code == 201, given.text
+    comp = await give_comp(shop, "ada", until="2026-06-01T05:00:00Z")
+    assert comp.status_code == 201, comp.text
     ada = shop.person()
     assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": "2026-06-01T05:00:00Z"}
     assert (await shop.check(ada, "print_edition"))["reason"] == "not_included"
@@ -36,7 +36,7 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
     assert await revoke_comp(shop, second["id"], ada) == 403
     assert await revoke_comp(shop, second["id"], shop.agent) == 200
     assert await revoke_comp(shop, second["id"], shop.agent) == 404
-    assert await revoke_comp(shop, given.json()["id"], shop.agent) == 200
+    assert await revoke_comp(shop, comp.json()["id"], shop.agent) == 200
 
     assert (await shop.check(ada))["reason"] == "paid_term"
     server = {"Authorization": f"Bearer {shop.server_key}"}
@@ -45,8 +45,8 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
     seen = await shop.overview(ada)
     assert [comp["removed_by"] for comp in seen["comps"]] == ["staff:agent", "staff:agent"]
     assert [grant["source"] for grant in seen["grants"]] == ["paid_term"]
-    told = [one["words"] for one in seen["timeline"] if one["kind"] in {"paid", "comp"}]
-    assert sorted(told) == [  # the clock did not advance
+    entries = [one["words"] for one in seen["timeline"] if one["kind"] in {"paid", "comp"}]
+    assert sorted(entries) == [  # the clock did not advance
         "March 1, 2026: complimentary access revoked by staff member agent",
         "March 1, 2026: complimentary access revoked by staff member agent",
         "March 1, 2026: complimentary access until December 31, 2027, given by staff member agent (a copy that never came)",
@@ -56,9 +56,9 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
 
 
 async def test_revoking_a_readers_only_comp_is_reported_to_edges(shop: Shop) -> None:
-    given = (await give_comp(shop, "bob", until="2027-01-01T00:00:00Z")).json()
+    comp = (await give_comp(shop, "bob", until="2027-01-01T00:00:00Z")).json()
 
-    assert await revoke_comp(shop, given["id"], shop.agent) == 200
+    assert await revoke_comp(shop, comp["id"], shop.agent) == 200
 
     assert (await shop.check(shop.person("bob")))["reason"] == "ended"
     feed = await shop.http.get("/v1/revocations", headers={"Authorization": f"Bearer {shop.server_key}"})
@@ -87,9 +87,9 @@ async def test_the_history_of_a_refunded_reader_is_in_plain_words(shop: Shop) ->
     assert (await shop.request_refund(payment)).status_code == 201
     await shop.wait_until_idle()
 
-    told = [one["words"] for one in (await shop.overview(ada))["timeline"] if one["kind"] not in {"noted", "told"}]
+    entries = [one["words"] for one in (await shop.overview(ada))["timeline"] if one["kind"] not in {"noted", "told"}]
 
-    assert told == [
+    assert entries == [
         "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027",
         "March 1, 2026: the subscription and access ended (guarantee), by staff member agent",
         "March 1, 2026: refunded 49.00 USD (guarantee), requested by staff member agent",
@@ -98,8 +98,8 @@ async def test_the_history_of_a_refunded_reader_is_in_plain_words(shop: Shop) ->
 
 async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(shop: Shop) -> None:
     await two_years(shop)
-    given = await give_comp(shop, "ada", issues=3)
-    assert given.status_code == 201, given.text
+    comp = await give_comp(shop, "ada", issues=3)
+    assert comp.status_code == 201, comp.text
     ada, mailed = shop.person(), {}
     for number in (5, 6, 7):  # issue 5 is the first after March 1
         issue = await shop.get(f"/v1/issues/{number}", circulation(shop))
@@ -107,9 +107,9 @@ async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(sho
             tzinfo=shop.settings.zone
         )
     assert mailed[5] > START_TIME
-    ends = datetime.fromisoformat(given.json()["until"])
-    assert (given.json()["issues"], ends) == (3, mailed[7])
-    assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": given.json()["until"]}
+    ends = datetime.fromisoformat(comp.json()["until"])
+    assert (comp.json()["issues"], ends) == (3, mailed[7])
+    assert await shop.check(ada) == {"allowed": True, "reason": "comp", "until": comp.json()["until"]}
     await shop.advance_to(ends - timedelta(seconds=1))
     assert await shop.may_read(ada)
     await shop.advance_to(ends)
@@ -119,7 +119,7 @@ async def test_a_comp_of_a_number_of_issues_ends_when_the_last_one_is_mailed(sho
     assert (too_many.status_code, too_many.json()["code"]) == (409, "calendar_too_short")
     assert too_many.json()["planned"] == 48 - 6
     admin = shop.person("root", roles=("admin",))
-    written = (await shop.get("/v1/support/audit", admin, object=given.json()["id"])).json()["data"]
+    written = (await shop.get("/v1/support/audit", admin, object=comp.json()["id"])).json()["data"]
     assert [(row["action"], row["actor"], row["after"]["issues"]) for row in written] == [
         ("comp.given", "staff:agent", 3)
     ]
@@ -132,8 +132,8 @@ async def test_the_history_and_the_audit_log_name_the_staff_and_reason_of_a_comp
     gone = await shop.http.delete(path, params={"reason": "given by mistake"}, headers=dict(shop.agent.headers))
     assert gone.status_code == 200, gone.text
 
-    told = [one["words"] for one in (await shop.overview(shop.person("ada")))["timeline"] if one["kind"] == "comp"]
-    assert told == [
+    entries = [one["words"] for one in (await shop.overview(shop.person("ada")))["timeline"] if one["kind"] == "comp"]
+    assert entries == [
         "March 1, 2026: complimentary access until June 1, 2026, given by staff member agent (a copy that never came)",
         "March 1, 2026: complimentary access revoked by staff member agent",
     ]

@@ -41,8 +41,8 @@ async def test_one_of_two_subscriptions_paid_in_two_tabs_is_refunded(shop: Shop)
     second = await pay_in_another_tab(shop, customer["id"], first)
     await shop.wait_until_idle()
 
-    (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
-    assert given["amount"] == 49_00
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 49_00
     assert (await shop.stripe_get(f"/v1/subscriptions/{first}"))["status"] == "active"
     assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "canceled"
     assert (await shop.check(ada))["reason"] == "paid_term"
@@ -77,8 +77,8 @@ async def test_the_earlier_duplicate_is_kept_even_if_its_event_arrives_last(shop
 
     assert (await shop.stripe_get(f"/v1/subscriptions/{first['id']}"))["status"] == "active"
     assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "canceled"
-    (given,) = (await shop.stripe_get("/v1/refunds"))["data"]
-    assert given["amount"] == 49_00
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 49_00
     assert await shop.may_read(ada)
 
 

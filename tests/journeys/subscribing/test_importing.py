@@ -50,13 +50,13 @@ async def test_subscribers_are_imported_by_file_metadata_or_verified_email(shop:
 
     preview = await reconcile(shop, kind=SweepKind.IMPORT, dry_run=True)
     assert await shop.rows("SELECT * FROM subscribers") == []
-    status, said, wrong = await newsstand(shop.settings, "import", "stripe", "--json", "--subs", str(file))
-    assert said, wrong
+    status, output, wrong = await newsstand(shop.settings, "import", "stripe", "--json", "--subs", str(file))
+    assert output, wrong
     await shop.wait_until_idle()
     again = await run_import(shop, fay=by_file)
 
     assert status == 0
-    done = json.loads(said)["looked_at"]
+    done = json.loads(output)["looked_at"]
     assert [counts["subscribers"] for counts in (preview.sweep.counts, done, again.sweep.counts)] == [4, 4, 0]
     fay, mel, rex = (sign_in(shop, sub, f"{sub}@example.com") for sub in ("fay", "mel", "rex"))
     assert (await shop.may_read(fay), await shop.may_read(mel)) == (True, True)
@@ -99,10 +99,10 @@ async def test_no_reader_gets_another_readers_subscription(shop: Shop) -> None:
     }
     assert unclaimed == {alone, *twice}
 
-    given = await newsstand(shop.settings, "import", "claim", twice[0], "d-1")
+    claimed = await newsstand(shop.settings, "import", "claim", twice[0], "d-1")
     taken = await newsstand(shop.settings, "import", "claim", twice[0], "d-2")
     known = await newsstand(shop.settings, "import", "claim", alone, ada.sub)
-    assert [status for status, _, _ in (given, taken, known)] == [0, 1, 1]
+    assert [status for status, _, _ in (claimed, taken, known)] == [0, 1, 1]
     assert await shop.may_read(readers[4])
 
 

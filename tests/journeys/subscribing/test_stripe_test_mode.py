@@ -120,8 +120,8 @@ async def test_a_refund_ends_the_access_of_a_subscriber(shop: Shop) -> None:
     async with asyncio.timeout(TIMEOUT):
         while (await shop.stripe_get(f"/v1/subscriptions/{bought}"))["status"] != "canceled":
             await asyncio.sleep(1)
-    given = (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"]
-    assert [one["amount"] for one in given] == [49_00]
+    refunds = (await shop.stripe_get("/v1/refunds", payment_intent=payment))["data"]
+    assert [one["amount"] for one in refunds] == [49_00]
 
 
 async def test_a_cancellation_can_be_resumed(shop: Shop) -> None:

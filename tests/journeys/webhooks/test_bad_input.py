@@ -129,9 +129,9 @@ async def test_the_gate_encodes_the_subject_reversibly_in_ascii(shop: Shop) -> N
         answer = await shop.http.get(
             "/v1/gate", params={"feature": "archive"}, headers={"Authorization": f"Bearer {token}"}
         )
-        said = answer.headers["x-newsstand-subscriber"]
-        assert (answer.status_code, said) == (403, quote(sub, safe="")), sub
-        assert re.fullmatch(r"[A-Za-z0-9%._~-]+", said)
+        returned = answer.headers["x-newsstand-subscriber"]
+        assert (answer.status_code, returned) == (403, quote(sub, safe="")), sub
+        assert re.fullmatch(r"[A-Za-z0-9%._~-]+", returned)
         assert "x-evil" not in answer.headers
 
 
@@ -151,8 +151,8 @@ async def test_request_input_adds_no_header_to_the_gates_response(shop: Shop) ->
             assert answer.headers["x-newsstand-reason"] == "unknown_feature"
             assert answer.headers["x-newsstand-subscriber"] in {"", "ada"}
     answer = await shop.http.get("/v1/gate?feature=archive", headers={**lies, **ada.headers})
-    said = {name: answer.headers[name] for name in lies}
-    assert said == {
+    returned = {name: answer.headers[name] for name in lies}
+    assert returned == {
         "X-Newsstand-Subscriber": "ada",
         "X-Newsstand-Reason": "never_subscribed",
         "X-Newsstand-Until": "",

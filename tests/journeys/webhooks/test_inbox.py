@@ -43,7 +43,7 @@ async def test_replaying_a_dead_event_records_the_admin(shop: Shop) -> None:
     ada, admin = shop.person(), admin_of(shop)
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
-    told = {"object": "event", "data": {"object": {"id": held["stripe_id"], **SECRETS}}}
+    stored_event = {"object": "event", "data": {"object": {"id": held["stripe_id"], **SECRETS}}}
     await put(
         shop,
         "evt_dead",
@@ -51,7 +51,7 @@ async def test_replaying_a_dead_event_records_the_admin(shop: Shop) -> None:
         object_id=held["stripe_id"],
         work_key=f"subscription:{held['stripe_id']}",
         last_error="StripeRefused: the key sk_live_51Abc may not",
-        payload=json.dumps(told),
+        payload=json.dumps(stored_event),
     )
 
     listed = (await shop.get("/v1/support/events", admin, state="dead")).json()

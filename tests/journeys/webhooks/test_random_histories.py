@@ -85,15 +85,15 @@ async def run_at_random(shop: Shop, histories: int, chance: random.Random) -> No
     made = await create_subscribers(shop, histories, clock=shop.clock)
     before: set[str] = set()
     waiting: list[Any] = []
-    told: dict[str | None, int] = {}
+    delivered: dict[str | None, int] = {}
     for _ in range(3):
         await asyncio.gather(*(change_at_random(shop, one, chance) for one in made if chance.random() < 0.7))
         for event in await list_events(shop):
             if event["id"] not in before:
                 before.add(event["id"])
                 of = subscription_of(event)
-                told[of] = told.get(of, 0) + 1
-                if chance.random() < 0.85 and (of is None or told[of] <= MOST):
+                delivered[of] = delivered.get(of, 0) + 1
+                if chance.random() < 0.85 and (of is None or delivered[of] <= MOST):
                     waiting += [event] * (2 if chance.random() < 0.2 else 1)
         chance.shuffle(waiting)
         late = waiting[len(waiting) // 2 :]

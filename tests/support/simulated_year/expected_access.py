@@ -104,11 +104,11 @@ def _terms(books: StripeRecords, subscription: Json) -> Iterator[_Term]:
 
 def _ended_by_refund(books: StripeRecords, intent: str, paid: int) -> str | None:
     # A refund ended the term even if it failed later: by policy, access stays ended.
-    given = books.refunds.get(intent, [])
-    for refund in given:
+    refunds = books.refunds.get(intent, [])
+    for refund in refunds:
         if refund["metadata"].get("newsstand_basis") in ENDING:
             return str(refund["metadata"]["newsstand_basis"])
-    back = [refund for refund in given if refund["status"] != "failed"]
+    back = [refund for refund in refunds if refund["status"] != "failed"]
     for by_hand in (refund for refund in back if "newsstand_refund" not in refund["metadata"]):
         if sum(r["amount"] for r in back if r["created"] <= by_hand["created"]) >= paid > 0:
             return "by_hand"

@@ -165,10 +165,10 @@ class Simulation:
         }
         theirs = {intent: (invoice["id"], paid, invoice["currency"]) for intent, (invoice, paid) in seen.paid().items()}
         assert ours == theirs
-        given = await self.shop.rows(
+        stored = await self.shop.rows(
             "SELECT stripe_refund_id, payment_id, amount, status FROM refunds WHERE stripe_refund_id IS NOT NULL"
         )
-        assert {r["stripe_refund_id"]: (r["payment_id"], r["amount"], r["status"]) for r in given} == {
+        assert {r["stripe_refund_id"]: (r["payment_id"], r["amount"], r["status"]) for r in stored} == {
             r["id"]: (intent, r["amount"], r["status"]) for intent, each in seen.refunds.items() for r in each
         }
         disputed = await self.shop.rows("SELECT id, payment_id, amount, status FROM disputes")
