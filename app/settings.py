@@ -146,9 +146,9 @@ class Settings(BaseSettings):
     """Time zone of the dates that people see, and of the day on which a guarantee ends."""
 
     renewal_allowance: Duration = timedelta(days=3)
-    """Time for which access outlives a term while the renewal's payment is pending."""
+    """Time for which access continues after a term while the renewal's payment is pending."""
     grace_period: Duration = timedelta(days=14)
-    """Time for which access outlives a term after the renewal's payment failed."""
+    """Time for which access continues after a term if the renewal's payment failed."""
     worker_concurrency: int = Field(default=10, ge=1, le=100)
     """Number of subscriptions that a worker handles at the same time. The connection pool should not be smaller."""
     backlog_threshold: int = Field(default=500, ge=1)

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/support/anomalies", tags=["support"], route_class
 class AnomalyOut(ApiModel):
     """An unusual state of an object at Stripe. It disappears from the list once it is resolved."""
 
-    object: str = Field(description="Id of the Stripe object.", examples=["sub_123"])
+    object: str = Field(description="ID of the Stripe object.", examples=["sub_123"])
     code: str = Field(examples=["quantity"])
     reason: str = Field(examples=["The quantity is not 1 (digital: 40). A subscription is for one reader."])
     subscriber: str | None = Field(description="null if the subscriber is unknown.", examples=["rdr_0c5e"])

@@ -27,8 +27,8 @@ class AuditEntryOut(ApiModel):
         description="`reader:…`, `staff:…`, `operator:…`, `key:…`, `stripe` or `policy`", examples=["staff:user-7"]
     )
     action: str = Field(examples=["refund.requested"])
-    object: str = Field(description="Id of the changed object.", examples=["rfd_123"])
-    subscriber: str | None = Field(description="Id of the subscriber.", examples=["rdr_123"])
+    object: str = Field(description="ID of the changed object.", examples=["rfd_123"])
+    subscriber: str | None = Field(description="ID of the subscriber.", examples=["rdr_123"])
     reason: str | None = Field(description="Reason code.", examples=["other"])
     note: str | None = Field(
         description="Free text. It is not part of the hash chain, so it can be erased.", examples=["a torn copy"]
@@ -74,8 +74,8 @@ async def list_audit(
     ctx: Ctx,
     actor: Annotated[Word | None, Query(description="Exact match: `staff:user-7`.")] = None,
     action: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `refund.*`.")] = None,
-    object: Annotated[Word | None, Query(description="Id of the changed object.")] = None,  # noqa: A002
-    subscriber: Annotated[Word | None, Query(description="Id of the subscriber: `rdr_123`.")] = None,
+    object: Annotated[Word | None, Query(description="ID of the changed object.")] = None,  # noqa: A002
+    subscriber: Annotated[Word | None, Query(description="ID of the subscriber: `rdr_123`.")] = None,
     since: Annotated[Moment | None, Query(description="At or after this time.")] = None,
     until: Annotated[Moment | None, Query(description="Before this time.")] = None,
     after: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page.")] = None,

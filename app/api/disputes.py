@@ -24,7 +24,7 @@ class DisputeOut(ApiModel):
     id: str = Field(examples=["dp_123"])
     payment: str | None = Field(examples=["pi_123"])
     subscriber: str | None = Field(
-        description="Id of the subscriber; null if the payment does not belong to this service.", examples=["rdr_0c5e"]
+        description="ID of the subscriber; null if the payment does not belong to this service.", examples=["rdr_0c5e"]
     )
     status: str = Field(description="Stripe's dispute status.", examples=["needs_response"])
     answer: str = Field(

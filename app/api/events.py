@@ -35,7 +35,7 @@ class EventOut(ApiModel):
     last_error: str | None = Field(
         description="The last error.", examples=["UnknownPlan: the catalogue has no plan quarterly"]
     )
-    object: str | None = Field(description="Id of the Stripe object.", examples=["sub_123"])
+    object: str | None = Field(description="ID of the Stripe object.", examples=["sub_123"])
     key: str | None = Field(
         description="The object that is fetched, as kind and ID; null if the event is not used.",
         examples=["subscription:sub_123"],
@@ -136,7 +136,7 @@ async def list_events(
     ctx: Ctx,
     state: Annotated[list[State] | None, Query(max_length=5, description="Any of these states.")] = None,
     type: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `invoice.*`.")] = None,  # noqa: A002
-    object: Annotated[Word | None, Query(description="Id of the Stripe object, or of the fetched object.")] = None,  # noqa: A002
+    object: Annotated[Word | None, Query(description="ID of the Stripe object, or of the fetched object.")] = None,  # noqa: A002
     key: Annotated[
         Word | None, Query(description="The object that is fetched, as kind and ID: `subscription:sub_123`.")
     ] = None,

@@ -166,7 +166,7 @@ class QuotesOut(ApiModel):
 
 class RefundOut(ApiModel):
     """
-    A refund. ``awaiting_approval``: a second person must approve it. ``processing``: Stripe has not answered yet; the
+    A refund. ``awaiting_approval``: a second person must approve it. ``processing``: Stripe has not responded yet; the
     request is repeated automatically. ``pending`` and ``requires_action``: accepted by Stripe, but not paid out yet.
     """
 
@@ -233,7 +233,7 @@ def status_and_body(parts: Sequence[Refund]) -> tuple[int, dict[str, Any]]:
 PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
     202: {
         "model": RefundResultOut,
-        "description": "Stripe has not answered yet (the request is repeated automatically), or approval is needed",
+        "description": "Stripe has not responded yet (the request is repeated automatically), or approval is needed",
     }
 }
 

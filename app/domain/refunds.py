@@ -32,7 +32,7 @@ class RefundBasis(StrEnum):
 
 
 class RefundStatus(StrEnum):
-    """The status of a refund. The last five are Stripe's; ``processing`` lasts until Stripe has answered."""
+    """The status of a refund. The last five are Stripe's; ``processing`` lasts until Stripe has responded."""
 
     AWAITING_APPROVAL = "awaiting_approval"
     REJECTED = "rejected"
@@ -54,7 +54,7 @@ ENDING = frozenset(  # bases that end the term, and the subscription
         RefundBasis.FRAUD_WARNING,
     }
 )
-# Stripe answered: the money is promised, and access ends (rules.md, rule 3).
+# Stripe responded: the money is promised, and access ends (rules.md, rule 3).
 CONFIRMED = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED})
 IN_TRANSIT = frozenset(
     {RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION}

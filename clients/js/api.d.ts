@@ -1020,7 +1020,7 @@ export interface components {
         AnomalyOut: {
             /**
              * Object
-             * @description Id of the Stripe object.
+             * @description ID of the Stripe object.
              * @example sub_123
              */
             object: string;
@@ -1163,13 +1163,13 @@ export interface components {
             action: string;
             /**
              * Object
-             * @description Id of the changed object.
+             * @description ID of the changed object.
              * @example rfd_123
              */
             object: string;
             /**
              * Subscriber
-             * @description Id of the subscriber.
+             * @description ID of the subscriber.
              * @example rdr_123
              */
             subscriber: string | null;
@@ -1697,7 +1697,7 @@ export interface components {
             payment: string | null;
             /**
              * Subscriber
-             * @description Id of the subscriber; null if the payment does not belong to this service.
+             * @description ID of the subscriber; null if the payment does not belong to this service.
              * @example rdr_0c5e
              */
             subscriber: string | null;
@@ -1893,7 +1893,7 @@ export interface components {
             last_error: string | null;
             /**
              * Object
-             * @description Id of the Stripe object.
+             * @description ID of the Stripe object.
              * @example sub_123
              */
             object: string | null;
@@ -2000,7 +2000,7 @@ export interface components {
             last_error: string | null;
             /**
              * Object
-             * @description Id of the Stripe object.
+             * @description ID of the Stripe object.
              * @example sub_123
              */
             object: string | null;
@@ -4067,7 +4067,7 @@ export interface components {
         };
         /**
          * RefundOut
-         * @description A refund. ``awaiting_approval``: a second person must approve it. ``processing``: Stripe has not answered yet; the
+         * @description A refund. ``awaiting_approval``: a second person must approve it. ``processing``: Stripe has not responded yet; the
          *     request is repeated automatically. ``pending`` and ``requires_action``: accepted by Stripe, but not paid out yet.
          * @example {
          *       "amount": {
@@ -6184,7 +6184,7 @@ export interface operations {
                     "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
-            /** @description Stripe has not answered yet (the request is repeated automatically), or approval is needed */
+            /** @description Stripe has not responded yet (the request is repeated automatically), or approval is needed */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -6452,7 +6452,7 @@ export interface operations {
                     "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
-            /** @description Stripe has not answered yet (the request is repeated automatically), or approval is needed */
+            /** @description Stripe has not responded yet (the request is repeated automatically), or approval is needed */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -6646,7 +6646,7 @@ export interface operations {
                     "application/json": components["schemas"]["RefundResultOut"];
                 };
             };
-            /** @description Stripe has not answered yet (the request is repeated automatically), or approval is needed */
+            /** @description Stripe has not responded yet (the request is repeated automatically), or approval is needed */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -8052,7 +8052,7 @@ export interface operations {
                 state?: ("received" | "applied" | "failed" | "dead" | "ignored")[] | null;
                 /** @description Exact match, or a prefix and a star: `invoice.*`. */
                 type?: string | null;
-                /** @description Id of the Stripe object, or of the fetched object. */
+                /** @description ID of the Stripe object, or of the fetched object. */
                 object?: string | null;
                 /** @description The object that is fetched, as kind and ID: `subscription:sub_123`. */
                 key?: string | null;
@@ -8399,9 +8399,9 @@ export interface operations {
                 actor?: string | null;
                 /** @description Exact match, or a prefix and a star: `refund.*`. */
                 action?: string | null;
-                /** @description Id of the changed object. */
+                /** @description ID of the changed object. */
                 object?: string | null;
-                /** @description Id of the subscriber: `rdr_123`. */
+                /** @description ID of the subscriber: `rdr_123`. */
                 subscriber?: string | null;
                 /** @description At or after this time. */
                 since?: string | null;
