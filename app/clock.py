@@ -21,7 +21,7 @@ class Clock(Protocol):
     def real(self) -> datetime:
         """Return the time of the wall clock, UTC."""
 
-    def at_hand(self) -> datetime | None:
+    def known_policy_time(self) -> datetime | None:
         """Return policy time if no request is needed for it, else None. Entitlement checks call this very often."""
 
     async def policy(self) -> datetime:
@@ -37,7 +37,7 @@ class SystemClock:
     def real(self) -> datetime:
         return datetime.now(UTC)
 
-    def at_hand(self) -> datetime | None:
+    def known_policy_time(self) -> datetime | None:
         return datetime.now(UTC)
 
     async def policy(self) -> datetime:
@@ -56,7 +56,7 @@ class StripeTestClock(SystemClock):
         self._session: aiohttp.ClientSession | None = None
         self._last: datetime | None = None
 
-    def at_hand(self) -> datetime | None:
+    def known_policy_time(self) -> datetime | None:
         return None
 
     async def policy(self) -> datetime:

@@ -48,7 +48,7 @@ async def derive(
         editions_until={invoice_id: at for invoice_id, at in ends.items() if at is not None},
     )
     all_grants = await grants.replace(session, subscriber.id, subscription.id, granted)
-    await issues.save_last_issues(session, {run.term.invoice_id: run.noted() for run in runs})
+    await issues.save_last_issues(session, {run.term.invoice_id: run.stored_last_issue() for run in runs})
     if all_subscriptions is None:
         all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: terms})

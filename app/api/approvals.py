@@ -55,7 +55,7 @@ class RejectionIn(ApiModel):
     )
 
 
-NOTHING_MORE = RejectionIn()
+NO_NOTE = RejectionIn()
 
 
 @router.get("")
@@ -120,7 +120,7 @@ async def approve_refund(
 
 @router.post("/{refund_id}/reject", responses=problems(NotFound, OwnRequest, NotAwaitingApproval))
 async def reject_refund(
-    refund_id: str, supervisor: Supervisor, ctx: Ctx, now: Now, body: RejectionIn = NOTHING_MORE
+    refund_id: str, supervisor: Supervisor, ctx: Ctx, now: Now, body: RejectionIn = NO_NOTE
 ) -> RefundOut:
     """Reject a refund. The reserved amount becomes available again."""
     return RefundOut.of(await refunds.reject(ctx, refund_id, by=supervisor.actor, note=body.note, now=now))

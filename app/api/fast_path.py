@@ -19,7 +19,7 @@ from app.api import entitlement_checks, gate
 from app.api.asgi import JSON_TYPE, receive_again, send_response
 from app.api.deps import ApiState
 from app.api.entitlement_checks import EARLIER_ERROR
-from app.api.middleware import REQUEST_ID, REQUESTS, SANE_ID, SECONDS, SLOW
+from app.api.middleware import REQUEST_ID, REQUESTS, SECONDS, SLOW, VALID_REQUEST_ID
 from app.domain.callers import LONGEST_SUB, ApiScope
 from app.domain.errors import DatabaseUnavailable
 from app.services.entitlements import CachedDecision
@@ -48,13 +48,13 @@ class _Route:
     def _request_id(self, scope: Scope) -> bytes:
         """Return the caller's request ID if it is valid, otherwise a new one."""
         for name, value in scope["headers"]:
-            if name == REQUEST_ID and SANE_ID.fullmatch(value):
+            if name == REQUEST_ID and VALID_REQUEST_ID.fullmatch(value):
                 return bytes(value)
         return f"req_{secrets.token_hex(12)}".encode()
 
     async def _decide(self, scope: Scope, sub: str, feature: str) -> CachedDecision | None:
         """Return the decision, or None if the database is unreachable; the error is kept for the slow path."""
-        now = self._clock.at_hand() or await self._clock.policy()
+        now = self._clock.known_policy_time() or await self._clock.policy()
         known = self._entitlements.cached(sub)
         try:
             if known is None:

@@ -23,7 +23,7 @@ from app.db import attention, health
 from app.domain.errors import DatabaseUnavailable
 from app.domain.events import EventState
 
-PATIENCE = timedelta(seconds=3)  # time-out for the database
+DATABASE_TIMEOUT = timedelta(seconds=3)  # time-out for the database
 
 OLDEST = Gauge(
     "newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that is not applied yet; 0 if there is none"
@@ -85,14 +85,14 @@ async def healthz() -> HealthOut:
 )
 async def readyz(ctx: Ctx) -> JSONResponse:
     """Readiness probe. It also reports a backlog of events as degraded."""
-    ready = await _look(ctx)
+    ready = await _readiness(ctx)
     return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
 
 
-async def _look(ctx: Context) -> ReadinessOut:
+async def _readiness(ctx: Context) -> ReadinessOut:
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            seen = await health.look(ctx.sessions)
+        async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
+            seen = await health.read_inbox(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError) as failure:
         log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
         why = "the database is not responding"
@@ -110,8 +110,8 @@ async def _look(ctx: Context) -> ReadinessOut:
 async def metrics(ctx: Ctx) -> Response:
     """Metrics for Prometheus. Values from the database are NaN while it is unreachable."""
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            seen = await health.look(ctx.sessions)
+        async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
+            seen = await health.read_inbox(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError):
         seen = None
     age = seen.oldest_unapplied or timedelta(0) if seen else None

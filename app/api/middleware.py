@@ -29,7 +29,7 @@ RARELY_LOGGED = frozenset(
     {"/v1/entitlements/check", "/v1/subscribers/{sub}/entitlements", "/v1/gate", "/healthz", "/readyz", "/metrics"}
 )
 SLOW = 1.0  # seconds
-SANE_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
+VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 
 REQUESTS = Counter("newsstand_http_requests", "HTTP requests", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -113,7 +113,7 @@ def _read_headers(scope: Scope) -> tuple[str, int]:
     """Return the request ID, the caller's if it is valid, and the Content-Length."""
     request_id, length = "", 0
     for name, value in scope["headers"]:
-        if name == REQUEST_ID and SANE_ID.fullmatch(value):
+        if name == REQUEST_ID and VALID_REQUEST_ID.fullmatch(value):
             request_id = value.decode()
         elif name == b"content-length" and value.isdigit():
             length = int(value[:20])

@@ -85,7 +85,7 @@ class IssuerKeys:
 
     def keep_fresh(self, *, now: datetime) -> None:
         """Fetch the keys again in the background if they are no longer fresh."""
-        if self._published is None or now - self._published.fetched_at <= FRESH_FOR or not self._may_try(now):
+        if self._published is None or now - self._published.fetched_at <= FRESH_FOR or not self._may_refetch(now):
             return
         if self._refresh is None or self._refresh.done():
             self._tried_at = now
@@ -97,7 +97,7 @@ class IssuerKeys:
             self._refresh.cancel()
             await asyncio.gather(self._refresh, return_exceptions=True)
 
-    def _may_try(self, now: datetime) -> bool:
+    def _may_refetch(self, now: datetime) -> bool:
         pause = RETRY if self._published is None else self._cooldown
         return self._tried_at is None or not timedelta(0) <= now - self._tried_at < pause
 
@@ -123,7 +123,7 @@ class IssuerKeys:
         async with self._fetch_lock:
             if (
                 self._tried_at == before
-                and self._may_try(now)
+                and self._may_refetch(now)
                 and (not self._published or not self._key(kid, algorithm))
             ):
                 self._tried_at = now

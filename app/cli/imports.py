@@ -65,13 +65,13 @@ def stripe(
     if as_json:
         print_json(report)
     else:
-        for one in report.for_people:
+        for one in report.for_review:
             typer.echo(one.words)
         typer.echo(summary(report), err=True)
         made, would = report.sweep.counts.get("subscribers", 0), "would be " if dry_run else ""
-        review = f"{len(report.for_people)} need review"
+        review = f"{len(report.for_review)} need review"
         typer.echo(f"{made} {would}imported or assigned to their reader; {review}.", err=True)
-    if report.for_people:
+    if report.for_review:
         raise typer.Exit(NEEDS_REVIEW)
 
 

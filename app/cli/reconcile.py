@@ -41,15 +41,15 @@ def reconcile(
         for one in report.differences:
             typer.echo(one.words + ("" if one.key is not None else "  (needs review; nothing was changed)"))
         typer.echo(summary(report), err=True)
-        typer.echo(_result(len(report.differences), len(report.for_people), dry_run=dry_run), err=True)
-    if report.for_people or (dry_run and report.differences):
+        typer.echo(_result(len(report.differences), len(report.for_review), dry_run=dry_run), err=True)
+    if report.for_review or (dry_run and report.differences):
         raise typer.Exit(NEEDS_REVIEW)
 
 
-def _result(differences: int, for_people: int, *, dry_run: bool) -> str:
+def _result(differences: int, for_review: int, *, dry_run: bool) -> str:
     if not differences:
         return "Nothing differs from Stripe."
     if dry_run:
         return f"{differences} would be fetched again or need review."
-    refetched = differences - for_people
-    return f"{refetched} will be fetched again; {for_people} {'needs' if for_people == 1 else 'need'} review."
+    refetched = differences - for_review
+    return f"{refetched} will be fetched again; {for_review} {'needs' if for_review == 1 else 'need'} review."

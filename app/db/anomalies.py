@@ -18,7 +18,7 @@ _OF_SUBSCRIBER = (
     .order_by(_ROWS.c.seen_at, _ROWS.c.id)
 )
 # Runs whenever a subscription is fetched, and rarely changes anything.
-_OTHERS_ARE_GONE = (
+_CLOSE_OTHERS = (
     update(_ROWS)
     .where(
         _ROWS.c.object_id == bindparam("its_object"),
@@ -27,7 +27,7 @@ _OTHERS_ARE_GONE = (
     )
     .values(gone_at=func.now())
 )
-_SOME_ARE_GONE = _OTHERS_ARE_GONE.where(_ROWS.c.code == any_(bindparam("among", type_=ARRAY(Text))))
+_CLOSE_OTHERS_AMONG = _CLOSE_OTHERS.where(_ROWS.c.code == any_(bindparam("among", type_=ARRAY(Text))))
 
 
 async def report(
@@ -56,9 +56,9 @@ async def report(
         )
     meant = {"its_object": object_id, "found": list(found)}
     if among is None:
-        await session.execute(_OTHERS_ARE_GONE, meant)
+        await session.execute(_CLOSE_OTHERS, meant)
     else:
-        await session.execute(_SOME_ARE_GONE, {**meant, "among": list(among)})
+        await session.execute(_CLOSE_OTHERS_AMONG, {**meant, "among": list(among)})
 
 
 async def list_open(session: Session, *, after: str | None, limit: int) -> list[tuple[str, Anomaly]]:

@@ -38,7 +38,7 @@ class Checkout:
 
 async def find_open(session: Session, subscriber_id: str) -> Checkout | None:
     """Return the subscriber's session that is open or being opened. The caller has locked the subscriber."""
-    return _maybe(
+    return _or_none(
         await session.scalar(select(Row).where(Row.subscriber_id == subscriber_id, Row.status.in_(UNDECIDED)))
     )
 
@@ -93,10 +93,10 @@ async def give_up(session: Session, checkout_id: str) -> None:
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Checkout | None:
     """Return the session with a Stripe ID."""
-    return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
+    return _or_none(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 
-def _maybe(row: Row | None) -> Checkout | None:
+def _or_none(row: Row | None) -> Checkout | None:
     return _checkout(row) if row is not None else None
 
 

@@ -34,12 +34,14 @@ def _versions() -> tuple[str, ...]:
     return tuple(step.revision for step in ScriptDirectory.from_config(config()).walk_revisions())
 
 
-def suits(version: str | None, known: Sequence[str]) -> bool:
+def is_compatible(version: str | None, known: Sequence[str]) -> bool:
     """
-    Tell whether a database at ``version`` suits this release, which knows the versions ``known``, newest first.
+    Return whether a database at ``version`` is compatible with this release.
 
-    A version that we do not know is the next release's, which suits this one too: its migrations are applied while we
-    still serve.
+    An unknown version is the next release's, which is compatible too: its migrations are applied while this release
+    still serves.
+
+    :param known: the versions that this release knows, newest first.
     """
     return version is not None and version not in known[1:]
 
@@ -48,7 +50,7 @@ async def is_migrated(session: Session) -> bool:
     """Return whether all migrations are applied."""
     if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return False
-    return suits(await session.scalar(text("SELECT version_num FROM alembic_version")), _versions())
+    return is_compatible(await session.scalar(text("SELECT version_num FROM alembic_version")), _versions())
 
 
 async def oldest_unapplied_age(session: Session) -> timedelta | None:
@@ -69,9 +71,9 @@ async def events_by_state(session: Session) -> dict[str, int]:
     return {state: found.get(state, 0) for state in OPEN_STATES}
 
 
-async def look(sessions: Sessions) -> Inbox | None:
+async def read_inbox(sessions: Sessions) -> Inbox | None:
     """
-    Return how the inbox stands. None: a migration is missing.
+    Return the state of the inbox, or None if a migration is missing.
 
     :raises DatabaseUnavailable: the database could not be queried.
     """

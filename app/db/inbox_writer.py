@@ -17,7 +17,7 @@ CONCURRENCY = 2  # batches
 BATCH_BYTES = 2_000_000
 COUNTED_AS = 10_000  # bytes at least, for each event, so that a batch has at most 200
 MAX_PENDING_BYTES = 32_000_000  # so that a slow disk does not fill the memory
-ONE_EVENTS_FAULT = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
+SINGLE_EVENT_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
 NO_KEY = "-"  # the event is not about an object that we follow
 
 _INSERT = """
@@ -58,7 +58,7 @@ class InboxWriter:
             concurrency=concurrency,
             size=lambda event: max(len(event.payload), COUNTED_AS),
             max_size=BATCH_BYTES,
-            retry_singly=ONE_EVENTS_FAULT,
+            retry_singly=SINGLE_EVENT_ERRORS,
         )
 
     async def store(self, event: ReceivedEvent) -> bool:
@@ -86,7 +86,7 @@ class InboxWriter:
         try:
             new = await insert(self._pool, events)
         except Exception as error:
-            if len(events) == 1 or not isinstance(error, ONE_EVENTS_FAULT):
+            if len(events) == 1 or not isinstance(error, SINGLE_EVENT_ERRORS):
                 log.error("events_not_stored", events=len(events), error=type(error).__name__)
             raise
         results = []

@@ -24,7 +24,7 @@ from app.domain.issues import Calendar, Issue
 
 LOCK = 5_720_240_116  # of the advisory lock; any number that no other lock uses
 _calendars: LRUCache[tuple[str, str], Calendar] = LRUCache(maxsize=8)  # by token and time zone
-_HOLD = select(func.pg_advisory_xact_lock_shared(LOCK))
+_LOCK_SHARED = select(func.pg_advisory_xact_lock_shared(LOCK))
 _TOKEN, _ALL = select(table_of(CalendarEdition).c.token), select(*table_of(Row).c)
 
 
@@ -35,7 +35,7 @@ async def calendar(session: Session, zone: ZoneInfo, *, locked: bool = False) ->
     :param locked: whether to lock it until this transaction ends, because what is written depends on it.
     """
     if locked:
-        await session.execute(_HOLD, {})
+        await session.execute(_LOCK_SHARED, {})
     return await calendar_now(session, zone)
 
 
@@ -131,7 +131,7 @@ async def queue_subscriptions(session: Session, change: AffectedTerms) -> int:
     """Queue the subscriptions that a change affects, and return their number."""
     starts, ends = [period[0] for period in change.begun], [period[1] for period in change.begun]
     found = await session.execute(
-        text(_SPREAD).bindparams(
+        text(_QUEUE_AFFECTED).bindparams(
             bindparam("last", type_=ARRAY(BigInteger)),
             bindparam("since", type_=BigInteger),
             bindparam("starts", type_=ARRAY(TIMESTAMP(timezone=True))),
@@ -143,7 +143,7 @@ async def queue_subscriptions(session: Session, change: AffectedTerms) -> int:
 
 
 # One indexed query for each way to be affected, because OR would scan the table.
-_SPREAD = """
+_QUEUE_AFFECTED = """
 INSERT INTO calendar_work (id, work_key, due_at)
 SELECT subscription_id, 'ledger:' || subscription_id, now() FROM (
     SELECT subscription_id FROM terms WHERE last_issue = ANY(:last)

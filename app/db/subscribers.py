@@ -94,7 +94,7 @@ async def lock_customer(session: Session, stripe_customer_id: str) -> Subscriber
 
 async def by_sub(session: Session, sub: str) -> Subscriber | None:
     """Return the subscriber with a ``sub``."""
-    return _maybe(await session.scalar(select(Row).where(Row.sub == sub)))
+    return _or_none(await session.scalar(select(Row).where(Row.sub == sub)))
 
 
 async def by_id(session: Reads, subscriber_id: str) -> Subscriber | None:
@@ -110,7 +110,7 @@ async def by_ids(session: Session, subscriber_ids: Sequence[str]) -> dict[str, S
 
 async def by_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:
     """Return the subscriber of a Stripe customer."""
-    return _maybe(await session.scalar(select(Row).where(Row.stripe_customer_id == stripe_customer_id)))
+    return _or_none(await session.scalar(select(Row).where(Row.stripe_customer_id == stripe_customer_id)))
 
 
 async def set_customer(session: Session, subscriber_id: str, stripe_customer_id: str) -> str:
@@ -143,7 +143,7 @@ async def search(session: Reads, words: str, *, after: str | None, limit: int) -
     return [_subscriber(row) for row in await session.execute(_SEARCH, {**asked, "upper": words.upper()})]
 
 
-def _maybe(row: Row | None) -> Subscriber | None:
+def _or_none(row: Row | None) -> Subscriber | None:
     return _subscriber(row) if row is not None else None
 
 

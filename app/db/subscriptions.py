@@ -199,7 +199,7 @@ async def order_close(session: Session, subscription_id: str) -> None:
 
 async def due(session: Session, subscription_id: str) -> Subscription | None:
     """Return a subscription if it has due work at Stripe."""
-    return _maybe(await session.scalar(select(Row).where(Row.id == subscription_id, Row.due_at.is_not(None))))
+    return _or_none(await session.scalar(select(Row).where(Row.id == subscription_id, Row.due_at.is_not(None))))
 
 
 async def close(session: Session, subscription_id: str, *, now: datetime) -> None:
@@ -230,7 +230,7 @@ async def current(session: Session, subscriber_id: str) -> Subscription | None:
         .order_by((Row.status.in_(LIVE) & Row.ended_here_at.is_(None)).desc(), Row.created_at.desc(), Row.id)
         .limit(1)
     )
-    return _maybe(row)
+    return _or_none(row)
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Subscription]:
@@ -247,7 +247,7 @@ async def live_of(session: Session, subscriber_id: str) -> list[Subscription]:
 
 async def by_id(session: Session, subscription_id: str) -> Subscription | None:
     """Return the subscription with our ID, with its current state."""
-    return _maybe(await session.get(Row, subscription_id, populate_existing=True))
+    return _or_none(await session.get(Row, subscription_id, populate_existing=True))
 
 
 async def of_payment(session: Reads, payment_id: str) -> Subscription | None:
@@ -257,7 +257,7 @@ async def of_payment(session: Reads, payment_id: str) -> Subscription | None:
 
 async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
     """Return the subscription with a Stripe ID."""
-    return _maybe(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
+    return _or_none(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 
 async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str, Subscription]:
@@ -278,7 +278,7 @@ async def list_created_between(session: Session, after: datetime | None, until: 
     return list(await session.scalars(query))
 
 
-def _maybe(row: Row | None) -> Subscription | None:
+def _or_none(row: Row | None) -> Subscription | None:
     return of_row(row) if row is not None else None
 
 

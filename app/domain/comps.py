@@ -48,11 +48,11 @@ def end_of_comp(*, until: datetime | None, issues: int | None, calendar: Calenda
     """
     if issues is not None:
         begin = calendar.begin(now, doubles=ORDINARY)
-        index = calendar.reaching(begin + issues, doubles=ORDINARY)
+        index = calendar.index_of_copy(begin + issues, doubles=ORDINARY)
         if index is None:
-            planned = issues - calendar.left_over(begin + issues, doubles=ORDINARY)
+            planned = issues - calendar.missing_copies(begin + issues, doubles=ORDINARY)
             raise CalendarTooShort(f"Only {planned} more issues are planned", planned=planned)
-        until = calendar.comes_out(index)
+        until = calendar.served_at(index)
     if until is None or until <= now:
         raise CompIsOver
     return until

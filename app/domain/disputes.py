@@ -17,7 +17,7 @@ from enum import StrEnum
 from app.domain.reasons import EndReason
 
 # These end a subscription because of one payment. An earlier term, paid with another payment, runs to its end.
-SPARES_OTHER_TERMS = frozenset({EndReason.DISPUTE_LOST, EndReason.FRAUD_WARNING})
+KEEPS_OTHER_TERMS = frozenset({EndReason.DISPUTE_LOST, EndReason.FRAUD_WARNING})
 
 
 class PolicyAction(StrEnum):

@@ -64,7 +64,7 @@ def grants_of(
 
 def _ended_at(subscription: Subscription, term: Term) -> datetime | None:
     """Return when a term ended because its subscription ended; None if it runs until its own end."""
-    if term.is_spared_by(subscription):
+    if term.outlives(subscription):
         return None
     return min((at for at in (subscription.ended_at, subscription.access_ended_at) if at is not None), default=None)
 

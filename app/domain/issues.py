@@ -162,7 +162,7 @@ class Calendar:
         """Return when a day ends in the publisher's time zone."""
         return self.begins(day + timedelta(days=1))
 
-    def out(self, now: datetime, *, doubles: int = DOUBLE, print_edition: bool = False) -> int:
+    def copies_served(self, now: datetime, *, doubles: int = DOUBLE, print_edition: bool = False) -> int:
         """Return how many copies were served until ``now``, from the first issue of the calendar."""
         times = self._printed if print_edition else self._mailed
         return self._counts[doubles][bisect_right(times, now)]
@@ -174,26 +174,26 @@ class Calendar:
             index = max(index, bisect_left(self._printed, at), bisect_right(self._closing, at))
         return self._counts[doubles][index]
 
-    def reaching(self, count: int, *, doubles: int = DOUBLE) -> int | None:
+    def index_of_copy(self, count: int, *, doubles: int = DOUBLE) -> int | None:
         """Return the index of the issue that completes ``count`` copies; None if the calendar ends before."""
         index = bisect_left(self._counts[doubles], count)
         return index - 1 if 0 < index <= len(self.issues) else None
 
     def newest(self, *, doubles: int = DOUBLE) -> int | None:
         """Return the index of the last issue that counts; None if there is none."""
-        return self.reaching(self._counts[doubles][-1], doubles=doubles)
+        return self.index_of_copy(self._counts[doubles][-1], doubles=doubles)
 
-    def comes_out(self, index: int, *, print_edition: bool = False) -> datetime:
+    def served_at(self, index: int, *, print_edition: bool = False) -> datetime:
         """Return when the issue at ``index`` is served."""
         return (self._printed if print_edition else self._mailed)[index]
 
-    def followed(self, index: int) -> datetime | None:
+    def next_issue_at(self, index: int) -> datetime | None:
         """Return when the next issue that counts after ``index`` comes out; None if the calendar ends before."""
         counts = self._counts[ORDINARY]
         later = bisect_right(counts, counts[index + 1])
         return self._mailed[later - 1] if later <= len(self.issues) else None
 
-    def left_over(self, count: int, *, doubles: int = DOUBLE) -> int:
+    def missing_copies(self, count: int, *, doubles: int = DOUBLE) -> int:
         """Return how many of ``count`` copies are after the end of the calendar."""
         return max(0, count - self._counts[doubles][-1])
 
@@ -248,14 +248,14 @@ class ScheduledTerm:
         """Return where the next term may start. Canceled copies don't count."""
         if self.ended_at is None:
             return self.ranges[-1][1]
-        out = self.calendar.out(self.ended_at, doubles=self.doubles, print_edition=self.term.print_edition)
+        out = self.calendar.copies_served(self.ended_at, doubles=self.doubles, print_edition=self.term.print_edition)
         return max(self.ranges[0][0], min(out, self.ranges[-1][1]))
 
     def ledger(self, now: datetime) -> Ledger:
         """Return the term's ledger at ``now``."""
         over = self.ended_at is not None and self.ended_at <= now
         until = self.ended_at if over and self.ended_at is not None else now
-        out = self.calendar.out(until, doubles=self.doubles, print_edition=self.term.print_edition)
+        out = self.calendar.copies_served(until, doubles=self.doubles, print_edition=self.term.print_edition)
         served = sum(min(max(out, start), end) - start for start, end in self.ranges)
         owed = sum(end - start for start, end in self.ranges)
         added = sum(one.issues for one in self.term.adjustments)
@@ -275,9 +275,9 @@ class ScheduledTerm:
     def last_index(self) -> int | None:
         """Return the index of the issue that ends the term; None if it is after the calendar, or nothing is owed."""
         start, end = self.ranges[-1]
-        return self.calendar.reaching(end, doubles=self.doubles) if end > start else None
+        return self.calendar.index_of_copy(end, doubles=self.doubles) if end > start else None
 
-    def noted(self) -> int | None:
+    def stored_last_issue(self) -> int | None:
         """Return the value of ``terms.last_issue``, by which the terms affected by a calendar change are found."""
         start, end = self.ranges[-1]
         if self.ended_at is not None or end <= start:
@@ -298,13 +298,13 @@ class ScheduledTerm:
         pace = (self.term.ends_at - self.term.starts_at) / max(1, self.term.issues_owed)
         index = self.last_index
         if index is not None:
-            out = self.calendar.comes_out(index, print_edition=self.term.print_edition)
-            closes = self.calendar.followed(index) or out + pace
+            out = self.calendar.served_at(index, print_edition=self.term.print_edition)
+            closes = self.calendar.next_issue_at(index) or out + pace
         else:
-            missing = self.calendar.left_over(self.ranges[-1][1], doubles=self.doubles)
+            missing = self.calendar.missing_copies(self.ranges[-1][1], doubles=self.doubles)
             if missing == 0:
                 return None  # nothing is owed
-            out = max(self.calendar.comes_out(newest), self.term.starts_at) + pace * missing
+            out = max(self.calendar.served_at(newest), self.term.starts_at) + pace * missing
             closes = out + pace
         return closes if out > self.term.ends_at else None
 
@@ -342,7 +342,7 @@ def _ranges(
     ranges = [(start, start + max(0, term.issues_owed + taken))]
     for one in sorted((one for one in term.adjustments if one.issues > 0), key=lambda one: one.at):
         at = min(one.at, following) if following is not None else one.at
-        out = calendar.out(at, doubles=doubles, print_edition=term.print_edition)
+        out = calendar.copies_served(at, doubles=doubles, print_edition=term.print_edition)
         first, last = ranges[-1]
         if out > last:
             ranges.append((out, out + one.issues))
@@ -357,7 +357,7 @@ def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> 
 
     An immediate end, by us or at Stripe, cancels them. An end at the end of the period doesn't: paid issues are served.
     """
-    if term.is_spared_by(subscription):
+    if term.outlives(subscription):
         return None
     times = [subscription.access_ended_at] if subscription.access_ended_at is not None else []
     paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)

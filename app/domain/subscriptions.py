@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.disputes import SPARES_OTHER_TERMS
+from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 
@@ -169,7 +169,7 @@ class StripeSubscriptionState:
         return None
 
     @property
-    def ends_with_what_is_paid(self) -> bool:
+    def ends_by_period_end(self) -> bool:
         """Whether it is scheduled to end by the end of the current period, before the next charge."""
         period = self.period
         return self.cancel_at is not None and (period is None or self.cancel_at <= period[1])
@@ -217,7 +217,7 @@ class Term:
         """Whether the term was refunded, so that it is never granted again."""
         return self.refunded_as is not None and self.restored_as is None
 
-    def is_spared_by(self, subscription: "Subscription") -> bool:
+    def outlives(self, subscription: "Subscription") -> bool:
         """
         Return whether the term is served to its own end although the subscription has ended.
 
@@ -227,7 +227,7 @@ class Term:
         if self.restored_as is not None:
             return True
         order = subscription.access_ended_at
-        for_one = subscription.ended_by in SPARES_OTHER_TERMS and order is not None and self.starts_at < order
+        for_one = subscription.ended_by in KEEPS_OTHER_TERMS and order is not None and self.starts_at < order
         return for_one and not self.is_refunded
 
 

@@ -61,7 +61,7 @@ async def cancel_at_period_end(
         parameters["cancellation_details"] = {"comment": comment}
 
     def change(state: StripeSubscriptionState) -> _Change | None:
-        if state.ends_with_what_is_paid:
+        if state.ends_by_period_end:
             return None
         period = state.period
         return _Change("schedule_end", "subscription.cancel_at_period_end", parameters, period[1] if period else None)

@@ -63,7 +63,7 @@ class Report:
     differences: list[Difference]
 
     @property
-    def for_people(self) -> list[Difference]:
+    def for_review(self) -> list[Difference]:
         """The differences that a refetch does not repair."""
         return [one for one in self.differences if one.key is None]
 

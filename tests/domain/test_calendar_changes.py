@@ -18,7 +18,7 @@ def touched(change: AffectedTerms | None, runs: list[ScheduledTerm]) -> bool:
     if change is None:
         return False
     moments = [run.term.starts_at for run in runs] + [a.at for run in runs for a in run.term.adjustments]
-    noted = [run.noted() for run in runs]
+    noted = [run.stored_last_issue() for run in runs]
     return (
         any(last in change.last for last in noted)
         or (change.since is not None and any(last is not None and last >= change.since for last in noted))
@@ -58,7 +58,7 @@ def test_a_term_that_the_query_skips_does_not_change(both: tuple[list[Issue], li
     before, after = (schedule_terms(SUBSCRIPTION, terms, calendar, CATALOGUE) for calendar in (old, new))
 
     if not touched(affected_terms(old, new), before):
-        assert [run.noted() for run in after] == [run.noted() for run in before]
+        assert [run.stored_last_issue() for run in after] == [run.stored_last_issue() for run in before]
         assert [run.editions_until() for run in after] == [run.editions_until() for run in before]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT = 60.0  # seconds
 POLL_INTERVAL = 0.2  # seconds
-LINGER = 2.0  # seconds between the exit of the last user and the stop of the server
+STOP_DELAY = 2.0  # seconds between the exit of the last user and the stop of the server
 _locks: dict[Path, int] = {}  # open lock files, which are closed when the process exits, even if it is killed
 
 
@@ -126,7 +126,7 @@ def supervise(home: Path, options: Sequence[str]) -> None:
                 child = start()
             if not _is_unused(holders):
                 idle = 0.0
-            elif idle < LINGER:
+            elif idle < STOP_DELAY:
                 fcntl.flock(holders, fcntl.LOCK_UN)  # a process that starts now finds the server running
                 idle += POLL_INTERVAL
             else:

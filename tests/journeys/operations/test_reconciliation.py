@@ -73,7 +73,7 @@ async def test_reconciliation_repairs_changed_rows_and_reports_each_difference(s
     await shop.execute("UPDATE refunds SET status = 'pending'")
     report = await reconcile(shop)
 
-    assert report.for_people == []
+    assert report.for_review == []
     assert set(report_lines(report)) == {
         f"subscription {hers['stripe_id']}: past_due here, active at Stripe",
         f"subscription {his['stripe_id']}: without print here, with print at Stripe",
@@ -111,7 +111,7 @@ async def test_staff_see_a_difference_that_a_refetch_cannot_repair(shop: Shop) -
 
     report = await reconcile(shop)
 
-    assert len(report.for_people) == len(report.differences) == 2
+    assert len(report.for_review) == len(report.differences) == 2
     assert any(w == "subscription sub_of_another_account: active here, unknown at Stripe" for w in report_lines(report))
     assert any("which is not a known customer" in words for words in report_lines(report))
     assert await stripe_copy(shop) == before

@@ -79,7 +79,7 @@ async def test_no_reader_gets_another_readers_subscription(shop: Shop) -> None:
     lying = await create_former_subscriber(shop, "liar@example.com", newsstand_sub="ada")
     report = await run_import(shop)
 
-    conflict, its_subscription = report.for_people
+    conflict, its_subscription = report.for_review
     assert conflict.object_id == lying
     assert "who has the customer" in conflict.words
     assert "which is not a known customer" in its_subscription.words
