@@ -64,7 +64,7 @@ def test_every_question_has_an_answer() -> None:
 
 
 @pytest.mark.parametrize(("question", "file", "name"), ANSWERS, ids=QUESTIONS)
-def test_an_answer_is_where_it_says(question: str, file: str, name: str) -> None:
+def test_each_answer_is_defined_in_its_file(question: str, file: str, name: str) -> None:
     assert name in set(defined_in(file)), question
 
 

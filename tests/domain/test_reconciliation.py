@@ -225,7 +225,7 @@ SEEN_REFUND = StripeRefundState(
         pytest.param(replace(REFUND, amount=5), "refund re_1: 5 usd here, 500 usd at Stripe", None, id="amount"),
     ],
 )
-def test_refunds(stored: Refund | None, words: str | None, key: str | None) -> None:
+def test_the_difference_of_a_refund_is_described(stored: Refund | None, words: str | None, key: str | None) -> None:
     found = compare_refund(stored, ListedRefund(refund=SEEN_REFUND, payment_id="pi_1"))
     assert (found.words, found.key) == (words, key) if found else words is None
 
