@@ -51,7 +51,7 @@ screenshots: setup ## take the pictures in docs/pictures again
 
 test: setup $(TYPESCRIPT) ## run every test except the slow ones
 	@$(PACKAGES) || true
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 test-slow: setup ## run the slow tests: small benchmark runs, and kills under load
 	@$(BIN)/python -m pytest -n 2 -m 'slow and not soak'

@@ -1,15 +1,13 @@
 """Health checks: whether the database is reachable and migrated, and whether work piles up."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text, union_all
 
 from app.db import attention, disputes
-from app.db.engine.schema import config
+from app.db.engine.schema import older_versions
 from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
 from app.db.models import Event as Row
 from app.domain.errors import DatabaseUnavailable
@@ -28,29 +26,23 @@ class Inbox:
     attention: dict[str, int]  # by kind
 
 
-@functools.cache
-def _versions() -> tuple[str, ...]:
-    """Return the schema versions that this release knows, newest first."""
-    return tuple(step.revision for step in ScriptDirectory.from_config(config()).walk_revisions())
-
-
-def is_compatible(version: str | None, known: Sequence[str]) -> bool:
+def is_compatible(version: str | None, older: Collection[str]) -> bool:
     """
     Return whether a database at ``version`` is compatible with this release.
 
     An unknown version is the next release's, which is compatible too: its migrations are applied while this release
     still serves.
 
-    :param known: the versions that this release knows, newest first.
+    :param older: the versions before this release's.
     """
-    return version is not None and version not in known[1:]
+    return version is not None and version not in older
 
 
 async def is_migrated(session: Session) -> bool:
     """Return whether all migrations are applied."""
     if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return False
-    return is_compatible(await session.scalar(text("SELECT version_num FROM alembic_version")), _versions())
+    return is_compatible(await session.scalar(text("SELECT version_num FROM alembic_version")), older_versions())
 
 
 async def oldest_unapplied_age(session: Session) -> timedelta | None:

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from app.db.engine import schema
@@ -41,6 +42,12 @@ async def test_migrations_can_be_undone_and_repeated(empty: str) -> None:
     await schema.migrate(empty)
     await schema.migrate(empty)
     assert await tables(empty) == full
+
+
+def test_the_older_versions_are_all_of_alembics_but_the_newest() -> None:
+    newest, *older = (step.revision for step in ScriptDirectory.from_config(schema.config()).walk_revisions())
+    assert schema.older_versions() == set(older)
+    assert newest not in schema.older_versions()
 
 
 async def test_the_migrations_produce_the_schema_of_the_models(database: str) -> None:

@@ -11,14 +11,17 @@ import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from app.db.engine import embedded, schema
 
 # No data outlives the tests, so none has to reach the disk.
-OPTIONS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+OPTIONS = (
+    *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"),
+    *("-c", "max_wal_size=256MB"),  # the folder may be in memory
+)
 
 # Ends connections as a restart of the server does, but for one database. A query that runs at that moment gets one of
 # several errors. The rarest occurs one time in five, so tests repeat this often.
@@ -27,6 +30,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 OFTEN = 60
 
 HOMES = "newsstand-tests-"
+IN_MEMORY, MEMORY_NEEDED = Path("/dev/shm"), 2 * 1024**3  # bytes
 ELSEWHERE = "NEWSSTAND_TEST_DATABASE_URL"  # another server's maintenance database: see tests/oldest_postgres.py
 
 
@@ -35,15 +39,23 @@ def home_of(run: Path) -> Path:
     Return the folder of the server of one test run.
 
     The folder is beside pytest's own directory, because pytest makes that one private to its user at every start, and a
-    server started by root runs as another user. Folders of former runs are removed.
+    server started by root runs as another user. It is in memory if there is room: each test's database is 300 files, and
+    creating and removing them on a disk took a third of the suite's time. Folders of former runs are removed.
     """
-    mine = Path(tempfile.gettempdir()) / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
+    mine = _base() / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
     for home in mine.parent.glob(f"{HOMES}*"):
         if home != mine and not _is_used(home):
             shutil.rmtree(embedded.socket_dir((home / "postgres").resolve()), ignore_errors=True)
             shutil.rmtree(home, ignore_errors=True)
     mine.mkdir(exist_ok=True)
     return mine
+
+
+def _base() -> Path:
+    """Return the folder for servers: in memory if the system offers enough, else the one for temporary files."""
+    if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= MEMORY_NEEDED:
+        return IN_MEMORY
+    return Path(tempfile.gettempdir())
 
 
 def _is_used(home: Path) -> bool:
@@ -81,7 +93,10 @@ class Postgres:
     async def create(self, *, empty: bool = False) -> str:
         """Return the URL of a new database, either migrated or empty."""
         name = f"test_{secrets.token_hex(6)}"
-        return await schema.create_database(self.maintenance_dsn, name, template=None if empty else self.template)
+        # In memory, copying files takes two thirds of the time of copying through the write-ahead log.
+        copied = "" if empty else f' TEMPLATE "{self.template}" STRATEGY FILE_COPY'
+        await self._run(f'CREATE DATABASE "{name}"{copied}')
+        return urlunsplit(urlsplit(self.maintenance_dsn)._replace(path=f"/{name}"))
 
     async def drop(self, dsn: str) -> None:
         """Drop a database, even if clients are still connected."""

@@ -51,4 +51,4 @@ def sandbox() -> Iterator[Sandbox]:
             assert line.startswith(GREETING), line
             yield Sandbox(line.removeprefix(GREETING).split()[0])
         finally:
-            process.terminate()
+            process.kill()  # it keeps nothing, and a graceful stop waits for deliveries
