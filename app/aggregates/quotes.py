@@ -7,11 +7,13 @@ Callers that pay a refund hold the subscriber's lock; callers that only show a q
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.db import disputes, issues, payments, refunds, subscribers, subscriptions
+from app.aggregates import current_subscription
+from app.db import disputes, grants, issues, payments, refunds, subscribers, subscriptions
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
+from app.domain.entitlements import OtherAccess, other_access_of
 from app.domain.issues import schedule_terms
-from app.domain.quotes import RefundContext, progress_of
+from app.domain.quotes import Quote, RefundContext, guarantee_quote, progress_of, uncharged_quote
 from app.domain.rules import Rules
 from app.domain.subscriptions import NoSubscription, Subscription
 
@@ -37,18 +39,47 @@ async def of_subscription(session: Session, rules: Rules, subscription_id: str, 
     return await _load(session, rules, subscription, None, now=now) if subscription is not None else None
 
 
-async def of_reader(session: Session, rules: Rules, sub: str, *, now: datetime) -> LoadedCase:
+async def guarantee_of(session: Session, rules: Rules, sub: str, *, now: datetime) -> tuple[str | None, Quote]:
     """
-    Return the case of a reader's current subscription.
+    Return the payment that the guarantee covers for a reader, and its quote.
 
-    :raises NoSubscription: the reader has no paid subscription.
+    The payment is None if nothing was charged for the reader's subscription: a promotion made it free, or it is a trial.
+
+    :raises NoSubscription: the reader has no subscription, or has not paid for it yet.
     """
     subscriber = await subscribers.by_sub(session, sub)
-    subscription = await subscriptions.current(session, subscriber.id) if subscriber else None
-    found = await of_subscription(session, rules, subscription.id, now=now) if subscription else None
-    if found is None:
+    current = await current_subscription.find(session, subscriber.id) if subscriber else None
+    if current is None:
         raise NoSubscription
-    return found
+    subscription, terms = current
+    found = await of_subscription(session, rules, subscription.id, now=now)
+    if found is not None:
+        return guarantee_quote(found.case, now=now, zone=rules.zone)
+    if not terms and subscription.trial_end is None:
+        raise NoSubscription
+    access = await access_by_source(session, rules, subscription.subscriber_id, subscription.id, now=now)
+    return None, uncharged_quote(subscription, access.other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessBySource:
+    """The access that a subscription gives a reader, and what they have apart from it."""
+
+    is_open: bool  # whether the subscription gives any, now or later
+    other: OtherAccess | None
+
+
+async def access_by_source(
+    session: Reads, rules: Rules, subscriber_id: str, subscription_id: str | None, *, now: datetime
+) -> AccessBySource:
+    """Return a subscriber's access from a subscription, and from other sources."""
+    found = await grants.by_subscription(session, subscriber_id)
+    own = found.pop(subscription_id, []) if subscription_id is not None else []
+    others = [grant for others in found.values() for grant in others]
+    return AccessBySource(
+        is_open=any(spell.until > now for grant in own for spells in grant.features.values() for spell in spells),
+        other=other_access_of(others, rules.catalogue, now=now),
+    )
 
 
 async def _load(
@@ -61,6 +92,7 @@ async def _load(
     terms = await subscriptions.terms_of(session, subscription.id)
     calendar = await issues.calendar_now(session, rules.zone)
     runs = schedule_terms(subscription, terms, calendar, rules.catalogue) if len(calendar) else []
+    access = await access_by_source(session, rules, subscription.subscriber_id, subscription.id, now=now)
     case = RefundContext(
         payment=payment,
         payments=paid,
@@ -68,6 +100,8 @@ async def _load(
         refunds=await refunds.of_subscriber(session, subscription.subscriber_id),
         guarantee=rules.catalogue.plan(subscription.plan).guarantee,
         progress=progress_of(paid, terms, runs, now=now),
+        is_over=subscription.over_at is not None and not access.is_open,
+        other_access=access.other,
         disputed=await disputes.unrefundable_payments(session, subscription.subscriber_id),
     )
     return LoadedCase(case=case, subscriber_id=subscription.subscriber_id, subscription_id=subscription.id)

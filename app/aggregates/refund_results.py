@@ -13,7 +13,7 @@ from app.db import audit, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.disputes import PolicyAction, policy_at
-from app.domain.quotes import term_of
+from app.domain.quotes import payments_of_term, term_of
 from app.domain.reasons import RestorationReason
 from app.domain.refunds import (
     CONFIRMED,
@@ -21,6 +21,7 @@ from app.domain.refunds import (
     RefundBasis,
     RefundStatus,
     StripeRefundState,
+    any_failed_since,
     ending_basis,
 )
 from app.domain.rules import Rules
@@ -71,27 +72,33 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
         return False
-    term = term_of(payment, await subscriptions.terms_of(session, owner[1]))
+    terms = await subscriptions.terms_of(session, owner[1])
+    term = term_of(payment, terms)
     opened_term = term is None or term.invoice_id == payment.invoice_id
     all_refunds = await refunds.of_payment(session, refund.payment_id)
     basis = ending_basis(refund, payment.amount if opened_term else 0, all_refunds)
     if basis is None:
         return False
-    await subscriptions.mark_term_refunded(session, term.invoice_id if term else payment.invoice_id, basis)
+    invoice_id = term.invoice_id if term else payment.invoice_id
+    await subscriptions.mark_term_refunded(session, invoice_id, basis)
+    if term is not None and term.refund_failed:
+        of_term = payments_of_term(payment, await payments.of_subscription(session, owner[1]), terms)
+        its_refunds = [one for paid in of_term for one in await refunds.of_payment(session, paid.id)]
+        await subscriptions.mark_refund_failed(session, invoice_id, failed=any_failed_since(its_refunds))
     return await cancellations.end(session, rules, owner[1], by=basis, now=now)
 
 
 async def _record_failure(session: Session, rules: Rules, refund: Refund, state: StripeRefundState) -> None:
     """
-    Record that a confirmed refund failed: the reader's bank returned the money. Staff see it and can refund again.
+    Record that a confirmed refund failed: the reader's bank returned the money. Reader and staff see it, and it can be
+    repeated.
 
     Access stays ended, unless the policy restores it.
     """
     log.error("refund_failed_later", refund=refund.id, reason=state.failure_reason)
     policy = policy_at(rules.catalogue.disputes, refund.created_at).failed_refund
     restored = policy == PolicyAction.RESTORE and refund.basis in RESTORABLE
-    if restored:
-        await _restore(session, rules, refund)
+    await _mark_failure(session, rules, refund, restored=restored)
     await audit.record(
         session,
         actor="stripe",
@@ -104,13 +111,19 @@ async def _record_failure(session: Session, rules: Rules, refund: Refund, state:
     )
 
 
-async def _restore(session: Session, rules: Rules, refund: Refund) -> None:
-    """Restore the term that the refund ended."""
+async def _mark_failure(session: Session, rules: Rules, refund: Refund, *, restored: bool) -> None:
+    """Mark the term of a failed refund, so that it isn't shown as refunded, and restore it if the policy does."""
     payment = await payments.by_id(session, refund.payment_id)
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
         return
-    await subscriptions.restore_term(session, payment.invoice_id, RestorationReason.REFUND_FAILED)
+    terms = await subscriptions.terms_of(session, owner[1])
+    term = term_of(payment, terms)
+    if term is None or not term.is_refunded:
+        return  # it ended nothing
+    await subscriptions.mark_refund_failed(session, term.invoice_id, failed=True)
+    if restored:
+        await subscriptions.restore_term(session, term.invoice_id, RestorationReason.REFUND_FAILED)
     subscription = await subscriptions.by_id(session, owner[1])
     subscriber = await subscribers.by_id(session, owner[0])
     if subscription is not None and subscriber is not None:

@@ -1,7 +1,7 @@
 """What the bodies of requests and answers share: the base class, money, times and dates."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from app.domain.entitlements import OtherAccess
 from app.domain.money import Money
 from app.domain.text import is_storable
 
@@ -91,3 +92,18 @@ class MoneyOut(ApiModel):
     def of(cls, money: Money) -> Self:
         """Return the amount as a body shows it."""
         return cls(amount=money.amount, currency=money.currency)
+
+
+class OtherAccessOut(ApiModel):
+    """Access from another source than the subscription, such as complimentary access, and when the last of it ends."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    features: list[str] = Field(examples=[["archive", "digital_edition"]])
+    until: datetime = Field(examples=["2026-06-01T18:00:00Z"])
+    reason: str = Field(examples=["comp"])
+
+    @classmethod
+    def of(cls, access: OtherAccess | None) -> Self | None:
+        """Return the body, or None if there is no other access."""
+        return cls.model_validate(access) if access is not None else None

@@ -14,6 +14,7 @@ from app.domain.refunds import (
     GuaranteeExpired,
     GuaranteeUsed,
     NothingToRefund,
+    PaidByCredit,
     PaymentDisputed,
     QuoteChanged,
     RefundInProgress,
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/v1/me", tags=["refunds"], route_class=Described)
 class MyQuoteOut(QuoteOut):
     """The amount that the guarantee would pay now. All payments of the term are refunded together."""
 
-    payment: str = Field(examples=["pi_123"])
+    payment: str | None = Field(description="null if nothing was charged for the subscription.", examples=["pi_123"])
 
 
 class MyRefundIn(ApiModel):
@@ -57,6 +58,7 @@ async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteO
         GuaranteeExpired,
         GuaranteeUsed,
         NothingToRefund,
+        PaidByCredit,
         PaymentDisputed,
         QuoteChanged,
         RefundInProgress,

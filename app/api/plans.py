@@ -69,6 +69,9 @@ class PlanGuaranteeOut(ApiModel):
 
     days: int = Field(examples=[60])
     title: str = Field(examples=["60-Day money back guarantee!"])
+    available: bool = Field(
+        default=True, description="false if the reader has already used it, and it applies only once.", examples=[True]
+    )
 
 
 class CancellationOut(ApiModel):
@@ -139,8 +142,8 @@ class PlanOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, plan: Plan, *, now: datetime, zone: ZoneInfo) -> Self:
-        """Return the plan as offered at ``now``."""
+    def of(cls, plan: Plan, *, guaranteed: bool = True, now: datetime, zone: ZoneInfo) -> Self:
+        """Return the plan as offered at ``now``. ``guaranteed``: whether the guarantee would apply."""
         return cls(
             code=plan.code,
             title=plan.title,
@@ -148,10 +151,12 @@ class PlanOut(ApiModel):
             prices=[_price(price) for price in plan.prices.values()],
             features=[_feature(feature, now=now) for feature in plan.features.values()],
             guarantee=PlanGuaranteeOut(
-                days=plan.guarantee.on(now.astimezone(zone).date()).days, title=plan.guarantee.title
+                days=plan.guarantee.on(now.astimezone(zone).date()).days,
+                title=plan.guarantee.title,
+                available=guaranteed,
             ),
             cancellation=CancellationOut(title=plan.cancellation_title),
-            offer=list(plan.offer),
+            offer=list(plan.offer_lines(guaranteed=guaranteed)),
         )
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.deps import Ctx, IdempotencyKey, Now, SupportAgent
-from app.api.models import STORABLE, ApiModel, MoneyOut
+from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.context import Context
@@ -118,10 +118,15 @@ class QuoteOut(ApiModel):
         description="For `unserved_issues`: the issues the amount is calculated from."
     )
     until: datetime | None = Field(description="When the basis expires (exclusive).", examples=["2026-04-30T18:00:00Z"])
-    ends_access: bool = Field(description="Whether the refund ends access and the subscription.", examples=[True])
+    ends_access: bool = Field(
+        description="Whether the refund ends the subscription and the access that it gives.", examples=[True]
+    )
     stops_print: bool = Field(description="Whether the refund stops the remaining print copies.", examples=[False])
     effect: str = Field(
         description="The effect in a sentence.", examples=["Access ends immediately and the subscription is canceled."]
+    )
+    other_access: OtherAccessOut | None = Field(
+        default=None, description="What the reader keeps from other sources if the subscription ends."
     )
     approval_above: MoneyOut | None = Field(
         description="For `goodwill`: larger amounts need a second person's approval; null if none do."
@@ -153,6 +158,7 @@ class QuoteOut(ApiModel):
             ends_access=quote.ends_access,
             stops_print=quote.stops_print,
             effect=quote.effect,
+            other_access=OtherAccessOut.of(quote.other_access),
             approval_above=MoneyOut(amount=alone, currency=quote.currency) if alone is not None else None,
         )
 

@@ -14,6 +14,7 @@ from app.api import (
     events,
     health,
     issues,
+    my_plans,
     my_refunds,
     plans,
     refunds,
@@ -26,6 +27,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         plans,
+        my_plans,
         checkout_sessions,
         subscriptions,
         billing,

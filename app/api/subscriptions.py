@@ -7,12 +7,13 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, CurrentReader, Now
-from app.api.models import STORABLE, ApiModel, MoneyOut
+from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.issues import Ledger
 from app.domain.quotes import Quote
+from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
 from app.services import cancellations, subscriptions
 from app.services.subscriptions import SubscriptionDetails
@@ -60,11 +61,12 @@ class GuaranteeOut(ApiModel):
 
     @classmethod
     def of(cls, quote: Quote | None) -> "GuaranteeOut":
-        """Return the body for a guarantee quote."""
+        """Return the body for a guarantee quote. A guarantee that doesn't exist has neither an end nor an amount."""
+        none = quote is None or isinstance(quote.refusal, GuaranteeUsed | PaidByCredit)
         return cls(
             eligible=quote is not None and quote.allowed,
-            until=quote.until.astimezone(UTC) if quote and quote.until else None,
-            amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote else None,
+            until=quote.until.astimezone(UTC) if quote and quote.until and not none else None,
+            amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote and not none else None,
             reason=quote.refusal.code if quote and quote.refusal else None,
         )
 
@@ -100,6 +102,7 @@ class SubscriptionOut(ApiModel):
     price: MoneyOut
     guarantee: GuaranteeOut
     notice: NoticeOut | None = Field(default=None, description="null if there is nothing to tell the reader.")
+    other_access: OtherAccessOut | None = Field(default=None, description="null if only the subscription gives access.")
 
     @classmethod
     def of(cls, details: SubscriptionDetails) -> "SubscriptionOut":
@@ -119,6 +122,7 @@ class SubscriptionOut(ApiModel):
             price=MoneyOut(amount=subscription.price, currency=subscription.currency),
             guarantee=GuaranteeOut.of(quote),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
+            other_access=OtherAccessOut.of(details.other_access),
         )
 
 
@@ -138,16 +142,25 @@ class CancelPreviewOut(ApiModel):
     period_end: CancelEffectOut
     now: CancelEffectOut
     refund: GuaranteeOut = Field(description="What POST /v1/me/refunds would refund. It ends the subscription, too.")
+    notice: NoticeOut | None = Field(
+        default=None, description="The subscription's notice, such as `dispute_open`: access is on hold."
+    )
+    other_access: OtherAccessOut | None = Field(
+        default=None, description="What the reader keeps from other sources, however they cancel."
+    )
 
     @classmethod
     def of(cls, details: SubscriptionDetails, *, now: datetime) -> "CancelPreviewOut":
         """Return the body for a cancellation preview."""
         end = details.period_end
-        left = details.ledger.unserved if details.ledger else None
+        # Whether the issues of a disputed term will be served is unknown until the dispute is settled.
+        left = details.ledger.unserved if details.ledger and not details.on_hold else None
         return cls(
             period_end=CancelEffectOut(ends_at=end.at, access_until=end.access_until, issues_kept=left),
             now=CancelEffectOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
             refund=GuaranteeOut.of(details.guarantee),
+            notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
+            other_access=OtherAccessOut.of(details.other_access),
         )
 
 

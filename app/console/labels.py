@@ -20,6 +20,7 @@ LABELS = {
     "coming_soon": "Coming soon",
     "ended": "Subscription ended",
     "refunded": "Refunded",
+    "refund_failed": "Refund failed",
     "payment_failed": "Renewal payment failed",
     "payment_incomplete": "First payment incomplete",
     "dispute_open": "Payment disputed",

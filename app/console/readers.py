@@ -10,6 +10,7 @@ from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain import reader_summary
 from app.domain.callers import Role
+from app.domain.current_subscription import current_subscription
 from app.domain.entitlements import Grant
 from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Subscription
@@ -49,7 +50,7 @@ async def show(request: ConsoleRequest) -> Response:
             zone=ctx.rules.zone,
         ),
         extendable=_extendable(overview),
-        live=next((one for one, _ in reversed(overview.subscriptions) if one.is_live), None),
+        live=_live(overview),
         now=request.now,
         plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
@@ -68,9 +69,15 @@ def _refunded_amounts(refunds: Sequence[Refund]) -> dict[str, int]:
     return amounts
 
 
+def _live(overview: Overview) -> Subscription | None:
+    """Return the current subscription, if it is live."""
+    chosen = current_subscription(overview.subscriptions)
+    return chosen[0] if chosen is not None and chosen[0].is_live else None
+
+
 def _extendable(overview: Overview) -> Subscription | None:
     """Return the subscription that can be extended: a live one, whose newest term still owes issues."""
-    chosen = reader_summary.current_subscription(overview.subscriptions)
+    chosen = current_subscription(overview.subscriptions)
     if chosen is None or not chosen[1]:
         return None
     ledger = overview.ledgers.get(chosen[1][-1].invoice_id)

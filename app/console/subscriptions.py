@@ -11,7 +11,7 @@ from app.domain.audit import join_reason
 from app.domain.callers import Role
 from app.domain.reasons import CancelReason, ExtensionReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
-from app.services import cancellations, idempotency, issues, support
+from app.services import cancellations, idempotency, issues, subscriptions, support
 from app.services.support import SubscriptionWithSubscriber
 
 CANCEL_REASONS = reason_labels(*CancelReason)
@@ -23,7 +23,13 @@ END_OPTIONS = {"period_end": "At the end of the paid period", "now": "Immediatel
 async def show_cancel_form(request: ConsoleRequest) -> Response:
     """Show the form: when the subscription ends, and the reason."""
     found = await _live_subscription(request)
-    return request.render("cancel_subscription.html", found=found, reasons=CANCEL_REASONS)
+    details = await subscriptions.current(request.ctx, found.subscriber.sub, now=request.now)
+    return request.render(
+        "cancel_subscription.html",
+        found=found,
+        details=details if details.subscription.id == found.subscription.id else None,
+        reasons=CANCEL_REASONS,
+    )
 
 
 async def cancel(request: ConsoleRequest) -> Response:

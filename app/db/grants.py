@@ -60,6 +60,14 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Grant]:
     return [_grant(row) for row in await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})]
 
 
+async def by_subscription(session: Reads, subscriber_id: str) -> dict[str | None, list[Grant]]:
+    """Return all current grants of a subscriber by their subscription; None: they have none, such as a comp."""
+    found: dict[str | None, list[Grant]] = {}
+    for row in await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id}):
+        found.setdefault(row.subscription_id, []).append(_grant(row))
+    return found
+
+
 async def save_entitlement(
     session: Session, subscriber: Subscriber, access: EntitlementSet
 ) -> StoredEntitlement | None:

@@ -173,6 +173,11 @@ async def restore_term(session: Session, invoice_id: str, reason: str) -> None:
     await session.execute(update(TermRow).where(TermRow.invoice_id == invoice_id).values(restored_as=reason))
 
 
+async def mark_refund_failed(session: Session, invoice_id: str, *, failed: bool) -> None:
+    """Mark whether the refund that ended a term failed later."""
+    await session.execute(update(TermRow).where(TermRow.invoice_id == invoice_id).values(refund_failed=failed))
+
+
 async def order_end(session: Session, subscription_id: str, *, by: str, now: datetime) -> bool:
     """
     End a subscription on our side, and make its cancellation at Stripe due. A repeated call has no effect.
@@ -220,17 +225,6 @@ async def clear_due(session: Session, subscription_id: str) -> None:
         .where(Row.id == subscription_id, Row.ended_here_at.is_(None), Row.status.not_in(OVER))
         .values(due_at=None, attempts=0, last_error=None)
     )
-
-
-async def current(session: Session, subscriber_id: str) -> Subscription | None:
-    """Return the subscription a reader means by "mine": a live one before an ended one, then the newest."""
-    row = await session.scalar(
-        select(Row)
-        .where(Row.subscriber_id == subscriber_id)
-        .order_by((Row.status.in_(LIVE) & Row.ended_here_at.is_(None)).desc(), Row.created_at.desc(), Row.id)
-        .limit(1)
-    )
-    return _or_none(row)
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Subscription]:
@@ -322,6 +316,7 @@ def _term(row: Record, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
         refunded_as=row.refunded_as,
         suspended_as=row.suspended_as,
         restored_as=row.restored_as,
+        refund_failed=row.refund_failed,
         adjustments=tuple(
             sorted(
                 (Adjustment(kind=kind, issues=n, at=datetime.fromisoformat(at)) for kind, n, at in adjusted),

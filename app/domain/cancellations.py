@@ -27,10 +27,11 @@ def preview_period_end(subscription: Subscription, terms: Sequence[Term]) -> End
     """
     Return what would happen if a subscription were canceled now, to end at the end of the paid period.
 
-    If it is already scheduled to end earlier, that date stays. Refunded terms don't count. A trial counts until it ends.
+    If it is already scheduled to end earlier, that date stays. Refunded terms don't count, nor do terms that are suspended
+    because of a dispute. A trial counts until it ends.
     """
     at = _earliest(subscription.current_period_end, subscription.cancel_at)
-    paid = [term.ends_at for term in terms if not term.is_refunded]
+    paid = [term.ends_at for term in terms if not term.is_refunded and term.suspended_as is None]
     tried = [subscription.trial_end] if subscription.trial_end is not None else []
     readable = max(paid + tried, default=None)
     return EndPreview(at, _earliest(at, readable) if readable is not None else None)

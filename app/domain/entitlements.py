@@ -32,6 +32,7 @@ class AccessReason(StrEnum):
     COMING_SOON = "coming_soon"
     ENDED = "ended"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
     PAYMENT_FAILED = "payment_failed"
     PAYMENT_INCOMPLETE = "payment_incomplete"
     DISPUTE_OPEN = "dispute_open"
@@ -77,6 +78,15 @@ class Decision:
     reason: str
     until: datetime | None
     grant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherAccess:
+    """The access that a reader has apart from one subscription. ``until`` and ``reason`` are those of the last to end."""
+
+    features: tuple[str, ...]
+    until: datetime
+    reason: str
 
 
 class NotEntitled(Forbidden):
@@ -135,6 +145,20 @@ def decisions(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) ->
 def allowed(access: EntitlementSet, catalogue: Catalogue, *, now: datetime) -> dict[str, Decision]:
     """Return the decisions for the features that may be used at ``now``."""
     return {name: answer for name, answer in decisions(access, catalogue, now=now).items() if answer.allowed}
+
+
+def other_access_of(grants: Iterable[Grant], catalogue: Catalogue, *, now: datetime) -> OtherAccess | None:
+    """
+    Return what remains open to a reader whose subscription doesn't count; None if nothing does.
+
+    :param grants: those of other sources, such as complimentary access or another subscription.
+    """
+    kept = allowed(combine_grants(grants, ()), catalogue, now=now)
+    ends = [(decision.until, decision.reason) for decision in kept.values() if decision.until is not None]
+    if not ends:
+        return None
+    until, reason = max(ends)
+    return OtherAccess(features=tuple(kept), until=until, reason=reason)
 
 
 def next_change(

@@ -115,7 +115,9 @@ def denial_reason_of(subscription: Subscription, terms: Sequence[Term]) -> str:
     """Return the reason to show when a subscription grants nothing."""
     newest = max(terms, key=lambda term: term.ends_at, default=None)
     if newest is not None and newest.is_refunded:
-        return EndReason.DISPUTE_LOST if newest.refunded_as == EndReason.DISPUTE_LOST else AccessReason.REFUNDED
+        if newest.refunded_as == EndReason.DISPUTE_LOST:
+            return EndReason.DISPUTE_LOST
+        return AccessReason.REFUND_FAILED if newest.refund_failed else AccessReason.REFUNDED
     if newest is not None and newest.suspended_as is not None:
         return newest.suspended_as
     if newest is None:

@@ -98,6 +98,10 @@ class Plan:
         """Whether the print edition is available."""
         return PRINT in self.prices
 
+    def offer_lines(self, *, guaranteed: bool) -> tuple[str, ...]:
+        """Return the bullet points, without the guarantee if it would not apply."""
+        return tuple(line for line in self.offer if guaranteed or line != self.guarantee.title)
+
     def components(self, *, print_edition: bool) -> tuple[Price, ...]:
         """
         Return the prices that a subscriber pays.

@@ -12,14 +12,15 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from app.domain.dated_policies import Policies
+from app.domain.entitlements import OtherAccess
 from app.domain.errors import DomainError
 from app.domain.guarantee import Guarantee, guaranteed_until
 from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, OtherCurrency
+from app.domain.refund_effects import describe
 from app.domain.refunds import (
     COUNTED,
     ENDING,
-    UNDONE,
     GuaranteeExpired,
     GuaranteeUsed,
     NoCalendar,
@@ -34,14 +35,11 @@ from app.domain.refunds import (
     RefundInProgress,
     RefundStatus,
     RefundTooLarge,
+    guarantee_used,
     refundable_amount,
     tax_part,
 )
-from app.domain.subscriptions import Payment, Term
-
-ENDS = "Access ends immediately and the subscription is canceled."
-ENDS_PRINT = "Access ends immediately, the subscription is canceled, and no more copies are sent."
-CONTINUES = "Only the payment is refunded. The subscription, access and copies continue."
+from app.domain.subscriptions import Payment, Subscription, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,8 @@ class RefundContext:
     guarantee: Guarantee
     progress: Mapping[str, IssueProgress] = field(default_factory=dict)  # by payment
     disputed: frozenset[str] = frozenset()  # IDs of disputed payments
+    is_over: bool = False  # whether the subscription has ended, and gives no access anymore
+    other_access: OtherAccess | None = None  # what stays open if the subscription ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,8 @@ class Quote:
     until: datetime | None = None  # when the basis expires
     prints: bool = False  # whether the term includes printed copies
     progress: IssueProgress | None = None
+    is_over: bool = False  # whether the subscription has ended already, and gives no access anymore
+    other_access: OtherAccess | None = None  # what stays open when the refund ends the subscription
 
     @property
     def amount(self) -> int:
@@ -108,8 +110,8 @@ class Quote:
 
     @property
     def ends_access(self) -> bool:
-        """Whether the refund ends the subscription and access."""
-        return self.basis in ENDING
+        """Whether the refund ends the subscription and the access that it gives."""
+        return self.basis in ENDING and not self.is_over
 
     @property
     def stops_print(self) -> bool:
@@ -119,9 +121,7 @@ class Quote:
     @property
     def effect(self) -> str:
         """The effect of the refund, as a sentence for people."""
-        if not self.ends_access:
-            return CONTINUES
-        return ENDS_PRINT if self.prints else ENDS
+        return describe(is_over=self.is_over, ends=self.ends_access, prints=self.prints, other=self.other_access)
 
 
 def quotes(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
@@ -193,15 +193,16 @@ def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Qu
     policy = case.guarantee.on(since.paid_at.astimezone(zone).date())
     until = guaranteed_until(since.paid_at, policy.days, zone)
     refusal = _blocking_error(case, of_term)
-    if refusal is None and policy.once and _guarantee_used(case, of_term):
+    if refusal is None and policy.once and guarantee_used(case.refunds, besides={p.id for p in of_term}):
         refusal = GuaranteeUsed()
     if refusal is None and not is_first and not policy.renewals:
         refusal = NotTheFirstPayment()
     if refusal is None and not parts:
         refusal = NothingToRefund()
-    if refusal is None and now >= until and not _failed_in_time(case, of_term, until):
+    is_repeat = now >= until and _failed_in_time(case, of_term, until)
+    if refusal is None and now >= until and not is_repeat:
         refusal = GuaranteeExpired(f"The guarantee ended at {until.isoformat()}", until=until.isoformat())
-    return _quote(case, RefundBasis.GUARANTEE, parts, refusal, until=until)
+    return _quote(case, RefundBasis.GUARANTEE, parts, refusal, until=None if is_repeat else until)
 
 
 def guarantee_quote(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> tuple[str, Quote]:
@@ -267,6 +268,21 @@ def _quote(
         until=until,
         prints=prints or len(payments_of_term(case.payment, case.payments, case.terms)) > 1,
         progress=progress,
+        is_over=case.is_over,
+        other_access=case.other_access,
+    )
+
+
+def uncharged_quote(subscription: Subscription, other_access: OtherAccess | None) -> Quote:
+    """Return the guarantee's quote for a subscription for which nothing was charged."""
+    return Quote(
+        basis=RefundBasis.GUARANTEE,
+        currency=subscription.currency,
+        parts=(),
+        refusal=PaidByCredit(),
+        prints=subscription.print_edition,
+        is_over=subscription.over_at is not None,
+        other_access=other_access,
     )
 
 
@@ -290,13 +306,6 @@ def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainEr
     if any(payment.currency != case.payment.currency for payment in of_term):
         return OtherCurrency("The term was paid in several currencies. Refund each payment separately.")
     return None
-
-
-def _guarantee_used(case: RefundContext, of_term: Sequence[Payment]) -> bool:
-    ids = {payment.id for payment in of_term}
-    return any(
-        r.basis == RefundBasis.GUARANTEE and r.status not in UNDONE and r.payment_id not in ids for r in case.refunds
-    )
 
 
 def _failed_in_time(case: RefundContext, of_term: Sequence[Payment], until: datetime) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from app.domain.current_subscription import current_subscription
 from app.domain.issues import Ledger
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
@@ -23,13 +24,6 @@ ENDED_FOR = {
     "payment_disputed": "payment disputed",
     "cancellation_requested": "canceled",
 }
-
-
-def current_subscription(
-    subscriptions: Sequence[tuple[Subscription, Sequence[Term]]],
-) -> tuple[Subscription, Sequence[Term]] | None:
-    """Return the newest live subscription with its terms, else the newest one; None if there are no subscriptions."""
-    return max(subscriptions, key=lambda one: (one[0].is_live, one[0].created_at, one[0].id), default=None)
 
 
 def summary_of(
@@ -52,7 +46,7 @@ def summary_of(
         if guest_until is not None and guest_until > now:
             why = "no subscription" if chosen is None else "subscription ended"
             return f"Complimentary access until {format_date(guest_until, zone)} ({why})"
-        return "Never subscribed" if chosen is None else _ended_summary(chosen[0], now, zone)
+        return "Never subscribed" if chosen is None else _ended_summary(*chosen, now, zone)
     subscription, terms = chosen
     counted = [term for term in terms if term.refunded_as is None]
     last = max(counted, key=lambda term: term.ends_at, default=None)
@@ -65,6 +59,8 @@ def summary_of(
     owed, unserved = _issues_to_come(last, counted, ledgers or {})
     if owed:
         text += f", {unserved} of {owed} issues remaining"
+    if last.suspended_as is not None:
+        text += "; payment disputed, access on hold"
     if subscription.cancel_at is not None:
         ends = subscription.cancel_at
         text += "; does not renew" if ends >= last.ends_at else f"; ends on {format_date(ends, zone)}"
@@ -93,7 +89,7 @@ def _unpaid_summary(subscription: Subscription, zone: ZoneInfo) -> str:
     return "Subscribed, not paid yet"
 
 
-def _ended_summary(subscription: Subscription, now: datetime, zone: ZoneInfo) -> str:
+def _ended_summary(subscription: Subscription, terms: Sequence[Term], now: datetime, zone: ZoneInfo) -> str:
     if subscription.status == "incomplete":
         return "Checkout started, first payment pending"
     if subscription.status == "incomplete_expired":
@@ -102,6 +98,11 @@ def _ended_summary(subscription: Subscription, now: datetime, zone: ZoneInfo) ->
         return "Paused: no charges and no copies"
     if subscription.status == "unpaid":
         return "Renewal never paid"
-    why = ENDED_BY.get(subscription.ended_by or "") or ENDED_FOR.get(subscription.end_reason or "", "not renewed")
+    failed = any(term.refund_failed and term.is_refunded for term in terms)
+    why = (
+        "refund failed"
+        if failed
+        else ENDED_BY.get(subscription.ended_by or "") or ENDED_FOR.get(subscription.end_reason or "", "not renewed")
+    )
     ended = subscription.access_ended_at or subscription.ended_at
     return f"Ended on {format_date(ended, zone)}: {why}" if ended is not None else f"Ended: {why}"

@@ -4,14 +4,15 @@ Refunds: each refunds one payment, on a basis that determines its effect on acce
 :mod:`app.domain.quotes` computes the amount of each basis.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from app.domain.disputes import StripeDisputeState
 from app.domain.errors import Conflict, Forbidden
 from app.domain.money import Money
+from app.domain.plans import Plan
 from app.domain.subscriptions import Payment
 
 
@@ -277,6 +278,36 @@ def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None
         if by_hand.basis == RefundBasis.DASHBOARD and back >= paid > 0:
             return by_hand
     return None
+
+
+def any_failed_since(refunds: Iterable[Refund]) -> bool:
+    """Return whether a confirmed refund of one of the payments failed later, and none of that payment is confirmed since."""
+    by_payment: dict[str, list[Refund]] = {}
+    for refund in refunds:
+        by_payment.setdefault(refund.payment_id, []).append(refund)
+    return any(_has_failed(of_payment) for of_payment in by_payment.values())
+
+
+def _has_failed(refunds: Sequence[Refund]) -> bool:
+    """Return whether a payment's confirmed refund failed later, and none is confirmed since."""
+    failed = [one for one in refunds if one.status in {RefundStatus.FAILED, RefundStatus.CANCELED} and one.recorded_at]
+    if not failed:
+        return False
+    newest = max(failed, key=_created_at)
+    return not any(one.status in CONFIRMED and _created_at(one) >= _created_at(newest) for one in refunds)
+
+
+def guarantee_used(refunds: Iterable[Refund], *, besides: Collection[str] = ()) -> bool:
+    """Return whether a subscriber has used the guarantee, for other payments than ``besides``."""
+    return any(
+        refund.basis == RefundBasis.GUARANTEE and refund.status not in UNDONE and refund.payment_id not in besides
+        for refund in refunds
+    )
+
+
+def is_guaranteed(plan: Plan, refunds: Iterable[Refund], *, on: date) -> bool:
+    """Return whether the guarantee would cover a subscription that a reader with these refunds buys on a day."""
+    return not (plan.guarantee.on(on).once and guarantee_used(refunds))
 
 
 def _created_at(refund: Refund) -> datetime:

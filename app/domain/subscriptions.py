@@ -210,6 +210,7 @@ class Term:
     refunded_as: str | None = None
     suspended_as: str | None = None  # why it is suspended: its payment is disputed
     restored_as: str | None = None  # why it is granted again: the refund that ended it failed
+    refund_failed: bool = False  # the refund that ended it failed later, and none has succeeded since
     adjustments: tuple[Adjustment, ...] = ()
 
     @property

@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from app.aggregates import cancellations, sync_subscription
+from app.aggregates import cancellations, current_subscription, sync_subscription
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
@@ -286,7 +286,8 @@ async def _lock_live(session: Session, sub: str, only: str | None = None) -> Sub
         raise NoSubscription
     await subscribers.lock(session, subscriber.id)
     if only is None:
-        subscription = await subscriptions.current(session, subscriber.id)
+        current = await current_subscription.find(session, subscriber.id)
+        subscription = current[0] if current is not None else None
     else:
         subscription = await subscriptions.by_id(session, only)
     if subscription is None or subscription.subscriber_id != subscriber.id:

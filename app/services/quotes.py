@@ -6,7 +6,7 @@ from app.aggregates import quotes as cases
 from app.context import Context
 from app.db.engine.fast_reads import FastReads
 from app.domain.errors import NotFound
-from app.domain.quotes import Quote, guarantee_quote, quotes
+from app.domain.quotes import Quote, quotes
 
 
 async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Quote]:
@@ -21,12 +21,7 @@ async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Qu
     return quotes(quotable.case, now=now, zone=ctx.rules.zone)
 
 
-async def guarantee_of(ctx: Context, sub: str, *, now: datetime) -> tuple[str, Quote]:
-    """
-    Return the payment that the guarantee covers for a reader, and its quote.
-
-    :raises NoSubscription: the reader has no paid subscription.
-    """
+async def guarantee_of(ctx: Context, sub: str, *, now: datetime) -> tuple[str | None, Quote]:
+    """Return a reader's guarantee quote; see :func:`app.aggregates.quotes.guarantee_of`."""
     async with ctx.sessions.begin() as session:
-        quotable = await cases.of_reader(session, ctx.rules, sub, now=now)
-    return guarantee_quote(quotable.case, now=now, zone=ctx.rules.zone)
+        return await cases.guarantee_of(session, ctx.rules, sub, now=now)

@@ -8,15 +8,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from zoneinfo import ZoneInfo
 
-from app.aggregates import quotes, sync_subscription
+from app.aggregates import current_subscription, quotes, sync_subscription
 from app.context import Context
-from app.db import inbox, issues, payments, subscribers, subscriptions
-from app.db.engine.session import Session
+from app.db import disputes, inbox, issues, payments, subscribers
 from app.domain.cancellations import EndPreview, preview_period_end
+from app.domain.current_subscription import HeldSubscription, pending_checkout
+from app.domain.current_subscription import current_subscription as choose_current
+from app.domain.dunning import AccessPolicy
+from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.events import RefetchInstead, RefetchKind
 from app.domain.issues import Ledger, ledgers_of
-from app.domain.quotes import Quote, guarantee_quote
+from app.domain.notices import is_on_hold, notice_for
+from app.domain.quotes import Quote, guarantee_quote, uncharged_quote
 from app.domain.status_table import Notice, notice_of
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState, Subscription, Term
 from app.gateway import subscriptions as at_stripe
@@ -31,7 +36,9 @@ class SubscriptionDetails:
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None while the calendar is empty
     notice: Notice | None
+    on_hold: bool  # whether access is suspended, because the payment is disputed
     period_end: EndPreview  # the effect of canceling at the end of the period
+    other_access: OtherAccess | None  # apart from this subscription
 
 
 async def sync(
@@ -85,31 +92,70 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
     """
     Return a reader's current subscription.
 
-    :raises NoSubscription: the reader has never had one.
+    :raises NoSubscription: the reader has never had one. It says which other access they have.
     """
     async with ctx.sessions.begin() as session:
-        subscription = await _current(session, sub)
-        terms = await subscriptions.terms_of(session, subscription.id)
+        subscriber = await subscribers.by_sub(session, sub)
+        held = await current_subscription.all_of(session, subscriber.id) if subscriber else []
+        chosen = choose_current(held)
+        subscription_id = chosen[0].id if chosen is not None else None
+        access = (
+            await quotes.access_by_source(session, ctx.rules, subscriber.id, subscription_id, now=now)
+            if subscriber
+            else None
+        )
+        if subscriber is None or chosen is None or access is None:
+            raise _no_subscription(access.other if access else None)
+        subscription, terms = chosen
         quotable = await quotes.of_subscription(session, ctx.rules, subscription.id, now=now)
         calendar = await issues.calendar(session, ctx.rules.zone)
+        all_disputes = await disputes.of_subscriber(session, subscriber.id)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
-    guarantee = guarantee_quote(quotable.case, now=now, zone=ctx.rules.zone)[1] if quotable is not None else None
     term = next(reversed(running or terms), None)
     ledgers = ledgers_of(subscription, terms, calendar, ctx.rules.catalogue, now=now) if len(calendar) else []
-    ledger = next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None)
     return SubscriptionDetails(
         subscription=subscription,
         term=term,
-        guarantee=guarantee,
-        ledger=ledger,
-        notice=notice_of(subscription, terms, ctx.rules.access),
+        guarantee=_guarantee(quotable, chosen, access.other, zone=ctx.rules.zone, now=now),
+        ledger=next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None),
+        notice=notice_for(
+            subscription,
+            terms,
+            quotable.case.payments if quotable is not None else (),
+            all_disputes,
+            by_status=_notice_by_status(chosen, pending_checkout(held), ctx.rules.access),
+            now=now,
+        ),
+        on_hold=is_on_hold(terms, now=now),
         period_end=preview_period_end(subscription, terms),
+        other_access=access.other,
     )
 
 
-async def _current(session: Session, sub: str) -> Subscription:
-    subscriber = await subscribers.by_sub(session, sub)
-    subscription = await subscriptions.current(session, subscriber.id) if subscriber else None
-    if subscription is None:
-        raise NoSubscription
-    return subscription
+def _no_subscription(other: OtherAccess | None) -> NoSubscription:
+    if other is None:
+        return NoSubscription()
+    source = "complimentary access" if other.reason == AccessReason.COMP else "access"
+    facts = {"until": other.until.isoformat(), "reason": other.reason, "features": list(other.features)}
+    return NoSubscription(f"You have {source} without a subscription", other_access=facts)
+
+
+def _guarantee(
+    quotable: quotes.LoadedCase | None,
+    chosen: HeldSubscription,
+    other: OtherAccess | None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> Quote | None:
+    if quotable is not None:
+        return guarantee_quote(quotable.case, now=now, zone=zone)[1]
+    return uncharged_quote(chosen[0], other) if chosen[1] or chosen[0].trial_end is not None else None
+
+
+def _notice_by_status(
+    chosen: HeldSubscription, pending: HeldSubscription | None, access: AccessPolicy
+) -> Notice | None:
+    """Return the notice of the current subscription or, if that is over, of a checkout that can still be completed."""
+    told = pending if pending is not None and chosen[0].over_at is not None else chosen
+    return notice_of(*told, access)

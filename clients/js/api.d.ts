@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plans as they apply to me
+         * @description List plans as they apply to me. A guarantee that I have used is not offered again.
+         */
+        get: operations["list_my_plans"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/checkout-sessions": {
         parameters: {
             query?: never;
@@ -1321,10 +1341,24 @@ export interface components {
          * CancelPreviewOut
          * @description The effect of each way to cancel. Canceling refunds nothing; a refund is a separate request.
          * @example {
+         *       "notice": {
+         *         "action": "update_payment_method",
+         *         "code": "payment_failed",
+         *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
+         *         "until": "2027-03-15T18:00:00Z"
+         *       },
          *       "now": {
          *         "access_until": "2027-03-01T18:00:00Z",
          *         "ends_at": "2027-03-01T18:00:00Z",
          *         "issues_kept": 20
+         *       },
+         *       "other_access": {
+         *         "features": [
+         *           "archive",
+         *           "digital_edition"
+         *         ],
+         *         "reason": "comp",
+         *         "until": "2026-06-01T18:00:00Z"
          *       },
          *       "period_end": {
          *         "access_until": "2027-03-01T18:00:00Z",
@@ -1346,6 +1380,10 @@ export interface components {
             now: components["schemas"]["CancelEffectOut"];
             /** @description What POST /v1/me/refunds would refund. It ends the subscription, too. */
             refund: components["schemas"]["GuaranteeOut"];
+            /** @description The subscription's notice, such as `dispute_open`: access is on hold. */
+            notice?: components["schemas"]["NoticeOut"] | null;
+            /** @description What the reader keeps from other sources, however they cancel. */
+            other_access?: components["schemas"]["OtherAccessOut"] | null;
         };
         /**
          * CancelReason
@@ -1403,6 +1441,7 @@ export interface components {
          * CheckoutIn
          * @description What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's ID.
          * @example {
+         *       "allow_duplicate": false,
          *       "cancel_url": "http://localhost:8080/subscribe",
          *       "plan": "annual",
          *       "print_edition": true,
@@ -1433,12 +1472,20 @@ export interface components {
             cancel_url: string;
             /** Promotion Code */
             promotion_code?: string | null;
+            /**
+             * Allow Duplicate
+             * @description Continue although another account with the same verified email address is subscribed (`possible_duplicate`).
+             * @default false
+             * @example false
+             */
+            allow_duplicate: boolean;
         };
         /**
          * CheckoutOut
          * @description A checkout session. Redirect the reader to ``url``.
          * @example {
          *       "expires_at": "2026-03-02T18:00:00Z",
+         *       "guaranteed": true,
          *       "id": "cs_test_a1b2c3",
          *       "status": "open",
          *       "url": "https://checkout.stripe.com/c/pay/cs_test_a1b2c3"
@@ -1465,6 +1512,12 @@ export interface components {
              * @example 2026-03-02T18:00:00Z
              */
             expires_at: string | null;
+            /**
+             * Guaranteed
+             * @description Whether the money-back guarantee covers the subscription; false if the reader has used it already.
+             * @example true
+             */
+            guaranteed: boolean;
         };
         /**
          * CheckoutResultOut
@@ -2796,6 +2849,14 @@ export interface components {
          *         "served": 7,
          *         "unserved": 17
          *       },
+         *       "other_access": {
+         *         "features": [
+         *           "archive",
+         *           "digital_edition"
+         *         ],
+         *         "reason": "comp",
+         *         "until": "2026-06-01T18:00:00Z"
+         *       },
          *       "parts": [
          *         {
          *           "amount": {
@@ -2860,7 +2921,7 @@ export interface components {
             until: string | null;
             /**
              * Ends Access
-             * @description Whether the refund ends access and the subscription.
+             * @description Whether the refund ends the subscription and the access that it gives.
              * @example true
              */
             ends_access: boolean;
@@ -2876,13 +2937,16 @@ export interface components {
              * @example Access ends immediately and the subscription is canceled.
              */
             effect: string;
+            /** @description What the reader keeps from other sources if the subscription ends. */
+            other_access?: components["schemas"]["OtherAccessOut"] | null;
             /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
             approval_above: components["schemas"]["MoneyOut"] | null;
             /**
              * Payment
+             * @description null if nothing was charged for the subscription.
              * @example pi_123
              */
-            payment: string;
+            payment: string | null;
         };
         /**
          * MyRefundIn
@@ -2935,6 +2999,39 @@ export interface components {
             pay_url?: string | null;
         };
         /**
+         * OtherAccessOut
+         * @description Access from another source than the subscription, such as complimentary access, and when the last of it ends.
+         * @example {
+         *       "features": [
+         *         "archive",
+         *         "digital_edition"
+         *       ],
+         *       "reason": "comp",
+         *       "until": "2026-06-01T18:00:00Z"
+         *     }
+         */
+        OtherAccessOut: {
+            /**
+             * Features
+             * @example [
+             *       "archive",
+             *       "digital_edition"
+             *     ]
+             */
+            features: string[];
+            /**
+             * Until
+             * Format: date-time
+             * @example 2026-06-01T18:00:00Z
+             */
+            until: string;
+            /**
+             * Reason
+             * @example comp
+             */
+            reason: string;
+        };
+        /**
          * OverviewOut
          * @description Everything about a reader.
          * @example {
@@ -2976,6 +3073,7 @@ export interface components {
          *         }
          *       ],
          *       "email": "ada@example.com",
+         *       "formerly": [],
          *       "grants": [
          *         {
          *           "features": {
@@ -3033,6 +3131,7 @@ export interface components {
          *           }
          *         }
          *       ],
+         *       "same_address": [],
          *       "stripe_customer": "cus_123",
          *       "subscriber": "user-1",
          *       "subscriptions": [
@@ -3062,6 +3161,7 @@ export interface components {
          *                 "unserved": 19
          *               },
          *               "print_edition": false,
+         *               "refund_failed": false,
          *               "refunded_as": "guarantee",
          *               "starts_at": "2026-03-01T18:00:00Z"
          *             }
@@ -3098,6 +3198,13 @@ export interface components {
              * @example Ada Invented
              */
             name: string | null;
+            /**
+             * Formerly
+             * @description Former email addresses and names.
+             * @default []
+             * @example []
+             */
+            formerly: string[];
             /**
              * Stripe Customer
              * @example cus_123
@@ -3144,6 +3251,13 @@ export interface components {
              * @example []
              */
             anomalies: components["schemas"]["AnomalyOut"][];
+            /**
+             * Same Address
+             * @description Other readers with the same email address.
+             * @default []
+             * @example []
+             */
+            same_address: components["schemas"]["SubscriberOut"][];
         };
         /**
          * PaidTermOut
@@ -3162,6 +3276,7 @@ export interface components {
          *         "unserved": 19
          *       },
          *       "print_edition": false,
+         *       "refund_failed": false,
          *       "refunded_as": "guarantee",
          *       "starts_at": "2026-03-01T18:00:00Z"
          *     }
@@ -3205,6 +3320,13 @@ export interface components {
              * @example null
              */
             suspended_as: string | null;
+            /**
+             * Refund Failed
+             * @description Whether the refund that ended the term failed later, so that its money is not back.
+             * @default false
+             * @example false
+             */
+            refund_failed: boolean;
         };
         /**
          * PartOut
@@ -3282,6 +3404,7 @@ export interface components {
          * PlanGuaranteeOut
          * @description The money-back guarantee, in days from the first payment.
          * @example {
+         *       "available": true,
          *       "days": 60,
          *       "title": "60-Day money back guarantee!"
          *     }
@@ -3297,6 +3420,13 @@ export interface components {
              * @example 60-Day money back guarantee!
              */
             title: string;
+            /**
+             * Available
+             * @description false if the reader has already used it, and it applies only once.
+             * @default true
+             * @example true
+             */
+            available: boolean;
         };
         /**
          * PlanOut
@@ -3346,6 +3476,7 @@ export interface components {
          *         }
          *       ],
          *       "guarantee": {
+         *         "available": true,
          *         "days": 60,
          *         "title": "60-Day money back guarantee!"
          *       },
@@ -3573,6 +3704,7 @@ export interface components {
          *             }
          *           ],
          *           "guarantee": {
+         *             "available": true,
          *             "days": 60,
          *             "title": "60-Day money back guarantee!"
          *           },
@@ -3728,6 +3860,14 @@ export interface components {
          *         "served": 7,
          *         "unserved": 17
          *       },
+         *       "other_access": {
+         *         "features": [
+         *           "archive",
+         *           "digital_edition"
+         *         ],
+         *         "reason": "comp",
+         *         "until": "2026-06-01T18:00:00Z"
+         *       },
          *       "parts": [
          *         {
          *           "amount": {
@@ -3791,7 +3931,7 @@ export interface components {
             until: string | null;
             /**
              * Ends Access
-             * @description Whether the refund ends access and the subscription.
+             * @description Whether the refund ends the subscription and the access that it gives.
              * @example true
              */
             ends_access: boolean;
@@ -3807,6 +3947,8 @@ export interface components {
              * @example Access ends immediately and the subscription is canceled.
              */
             effect: string;
+            /** @description What the reader keeps from other sources if the subscription ends. */
+            other_access?: components["schemas"]["OtherAccessOut"] | null;
             /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
             approval_above: components["schemas"]["MoneyOut"] | null;
         };
@@ -3859,6 +4001,14 @@ export interface components {
          *             "owed": 24,
          *             "served": 7,
          *             "unserved": 17
+         *           },
+         *           "other_access": {
+         *             "features": [
+         *               "archive",
+         *               "digital_edition"
+         *             ],
+         *             "reason": "comp",
+         *             "until": "2026-06-01T18:00:00Z"
          *           },
          *           "parts": [
          *             {
@@ -3921,6 +4071,7 @@ export interface components {
          *             "unserved": 19
          *           },
          *           "print_edition": false,
+         *           "refund_failed": false,
          *           "refunded_as": "guarantee",
          *           "starts_at": "2026-03-01T18:00:00Z"
          *         }
@@ -4496,6 +4647,7 @@ export interface components {
          * @example {
          *       "created_at": "2026-03-01T18:00:00Z",
          *       "email": "ada@example.com",
+         *       "formerly": [],
          *       "id": "rdr_0c5e",
          *       "name": "Ada Invented",
          *       "stripe_customer": "cus_123",
@@ -4524,6 +4676,13 @@ export interface components {
              */
             name: string | null;
             /**
+             * Formerly
+             * @description Former email addresses and names.
+             * @default []
+             * @example []
+             */
+            formerly: string[];
+            /**
              * Stripe Customer
              * @example cus_123
              */
@@ -4543,6 +4702,7 @@ export interface components {
          *         {
          *           "created_at": "2026-03-01T18:00:00Z",
          *           "email": "ada@example.com",
+         *           "formerly": [],
          *           "id": "rdr_0c5e",
          *           "name": "Ada Invented",
          *           "stripe_customer": "cus_123",
@@ -4639,6 +4799,14 @@ export interface components {
          *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
          *         "until": "2027-03-15T18:00:00Z"
          *       },
+         *       "other_access": {
+         *         "features": [
+         *           "archive",
+         *           "digital_edition"
+         *         ],
+         *         "reason": "comp",
+         *         "until": "2026-06-01T18:00:00Z"
+         *       },
          *       "plan": "annual",
          *       "price": {
          *         "amount": 4900,
@@ -4697,6 +4865,8 @@ export interface components {
             guarantee: components["schemas"]["GuaranteeOut"];
             /** @description null if there is nothing to tell the reader. */
             notice?: components["schemas"]["NoticeOut"] | null;
+            /** @description null if only the subscription gives access. */
+            other_access?: components["schemas"]["OtherAccessOut"] | null;
         };
         /**
          * TermOut
@@ -5141,6 +5311,62 @@ export interface operations {
             };
             /** @description Unprocessable Content */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_my_plans: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlansOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -11,6 +11,7 @@ PAYWALL_REASONS = {
     "never_subscribed": SUBSCRIBERS_ONLY,
     "ended": "Your subscription has ended. Subscribe again to keep reading.",
     "refunded": "Your subscription was refunded. Subscribe again to keep reading.",
+    "refund_failed": "We couldn’t refund you, and your subscription has ended. Please contact us.",
     "dispute_open": "Your bank is disputing your payment, so your access is on hold until the dispute is settled.",
     "dispute_lost": "Your bank returned your payment to you, so your subscription has ended.",
     "payment_failed": "We couldn’t charge your card. You can read this article again once your payment goes through.",
@@ -31,6 +32,9 @@ STATUSES = {
     "paused": "Your subscription is paused.",
 }
 
+URGENT_NOTICES = frozenset(
+    {"payment_disputed", "dispute_open", "dispute_lost", "refund_failed"}
+)  # the service's own words
 ENDING_REFUNDS = frozenset({"guarantee", "unserved_issues", "duplicate"})  # refund bases that end the subscription
 
 ERRORS = {
@@ -52,7 +56,9 @@ def paywall(reason: str) -> str:
 
 def subscription_status(subscription: dict[str, Any], timezone: str) -> str:
     """Return the status of a subscription and what happens next, in one or two sentences."""
-    status = str(subscription.get("status"))
+    status, notice = str(subscription.get("status")), subscription.get("notice") or {}
+    if notice.get("code") in URGENT_NOTICES:
+        return str(notice.get("text")).replace("'", "’")
     message = STATUSES.get(status, f"Your subscription is {status.replace('_', ' ')}.")
     renews, ends = date(subscription.get("renews_at"), timezone), date(subscription.get("ends_at"), timezone)
     if subscription.get("ended_by") in ENDING_REFUNDS:
@@ -66,6 +72,19 @@ def subscription_status(subscription: dict[str, Any], timezone: str) -> str:
     if renews and status in ("active", "trialing"):
         return f"{message} It renews on {renews}."
     return message
+
+
+def is_on_hold(subscription: dict[str, Any] | None) -> bool:
+    """Return whether access is on hold, because the payment is disputed: the access has no end date then."""
+    return ((subscription or {}).get("notice") or {}).get("code") == "dispute_open"
+
+
+def other_access(access: dict[str, Any] | None, timezone: str) -> str | None:
+    """Return what the reader may read apart from a subscription, as a sentence."""
+    if not access:
+        return None
+    source = "complimentary access" if access.get("reason") == "comp" else "access from another subscription"
+    return f"You have {source} until {date(access.get('until'), timezone)}."
 
 
 def refund_status(refund: dict[str, Any]) -> str:

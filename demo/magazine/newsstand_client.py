@@ -20,9 +20,10 @@ DOUBLE_CLICK_WAIT = 15.0  # seconds that a second click waits for the result of 
 class Problem(Exception):
     """The service rejected the request (RFC 9457)."""
 
-    def __init__(self, *, status: int, code: str, title: str, detail: str) -> None:
+    def __init__(self, *, status: int, code: str, title: str, detail: str, facts: Json | None = None) -> None:
         super().__init__(f"{status} {code}: {detail or title}")
         self.status, self.code, self.title, self.detail = status, code, title, detail
+        self.facts = facts or {}  # the whole problem document
 
 
 class Unreachable(Exception):
@@ -49,9 +50,10 @@ class NewsstandClient:
     def __init__(self, http: httpx2.AsyncClient, *, url: str, api_key: str) -> None:
         self._http, self._url, self._api_key = http, url, api_key
 
-    async def plan(self) -> Json | None:
-        """Return the plan on sale."""
-        plans = (await self._call("GET", "/v1/plans", timeout=ARTICLE_TIMEOUT)).get("data") or []
+    async def plan(self, token: str | None = None) -> Json | None:
+        """Return the plan on sale. With a reader's token, it leaves out what does not apply to them."""
+        path = "/v1/me/plans" if token else "/v1/plans"
+        plans = (await self._call("GET", path, token=token, timeout=ARTICLE_TIMEOUT)).get("data") or []
         return dict(plans[0]) if plans else None
 
     async def check_access(self, sub: str, feature: str) -> Access:
@@ -87,14 +89,19 @@ class NewsstandClient:
         """Return the status of a checkout."""
         return await self._call("GET", f"/v1/checkout-sessions/{_path_segment(session_id)}", token=token)
 
-    async def subscription(self, token: str) -> Json | None:
-        """Return the reader's subscription, or None if they never had one."""
+    async def subscription(self, token: str) -> tuple[Json | None, Json | None]:
+        """Return the reader's subscription, or None if they never had one, and their access from other sources."""
         try:
-            return await self._call("GET", "/v1/me/subscription", token=token)
+            found = await self._call("GET", "/v1/me/subscription", token=token)
         except Problem as problem:
             if problem.code == "no_subscription":
-                return None
+                return None, problem.facts.get("other_access")
             raise
+        return found, found.get("other_access")
+
+    async def cancel_preview(self, token: str) -> Json:
+        """Return what each way to cancel would do."""
+        return await self._call("GET", "/v1/me/subscription/cancel-preview", token=token)
 
     async def cancel(self, token: str) -> None:
         """Cancel the reader's subscription at the end of the paid period."""
@@ -179,6 +186,7 @@ class NewsstandClient:
                 code=str(found.get("code") or ""),
                 title=str(found.get("title") or "Request rejected"),
                 detail=str(found.get("detail") or ""),
+                facts=found,
             )
         return found
 

@@ -22,6 +22,7 @@ from app.domain.entitlements import (
     decide,
     dump,
     load_features,
+    other_access_of,
 )
 from app.domain.grants import denial_reason_of, grants_of
 from app.domain.plans import Feature, UnknownFeature
@@ -124,6 +125,26 @@ def test_a_refunded_term_is_never_granted() -> None:
     refunded = replace(TERM, refunded_as="guarantee")
 
     assert asked(access(SUBSCRIPTION, refunded), START) == (False, AccessReason.REFUNDED)
+
+
+def test_a_failed_refund_is_not_called_refunded() -> None:
+    failed = replace(TERM, refunded_as="guarantee", refund_failed=True)
+
+    assert asked(access(SUBSCRIPTION, failed), START) == (False, AccessReason.REFUND_FAILED)
+
+
+def test_other_access_lists_what_is_open_now_and_the_last_end() -> None:
+    short = AccessPeriod(START, START + timedelta(days=5), AccessReason.PAID_TERM)
+    comp = AccessPeriod(START, START + timedelta(days=30), AccessReason.COMP)
+    grants = [
+        Grant(id="grt_1", source="paid_term", features={"audio": (short,)}),
+        Grant(id="grt_2", source="comp", features={"archive": (comp,), "ad_free": (comp,)}),
+    ]
+    found = other_access_of(grants, CATALOGUE, now=START)
+    assert found is not None
+    assert (set(found.features), found.until, found.reason) == ({"archive", "audio"}, comp.until, AccessReason.COMP)
+    assert other_access_of(grants, CATALOGUE, now=comp.until) is None
+    assert other_access_of([], CATALOGUE, now=START) is None
 
 
 def test_a_refunded_term_does_not_affect_the_one_before() -> None:

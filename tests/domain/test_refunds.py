@@ -16,13 +16,18 @@ from app.domain.refunds import (
     Refund,
     RefundBasis,
     RefundStatus,
+    any_failed_since,
     decide,
     ending_basis,
+    guarantee_used,
+    is_guaranteed,
     refundable_amount,
     tax_part,
 )
 from app.domain.subscriptions import allocate
+from app.services.catalogue import load
 from tests.domain.test_quotes import PAYMENT, REFUND
+from tests.support.shop import CATALOGUE
 
 
 def back(
@@ -123,3 +128,48 @@ def test_a_second_person_decides_only_pending_requests() -> None:
 @given(whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
 def test_tax_is_split_among_payments_without_a_remainder(whole: int, weights: list[int]) -> None:
     assert sum(allocate(whole, weights)) == (whole if sum(weights) else 0)
+
+
+FAILED = replace(back(53_00, RefundBasis.GUARANTEE), status=RefundStatus.FAILED, recorded_at=REFUND.created_at)
+AGAIN = replace(back(53_00, RefundBasis.GUARANTEE, day=9), recorded_at=REFUND.created_at + timedelta(days=9))
+
+
+@pytest.mark.parametrize(
+    ("refunds", "failed"),
+    [
+        pytest.param([], False, id="no refund"),
+        pytest.param([back(53_00)], False, id="succeeded"),
+        pytest.param([FAILED], True, id="failed after it was confirmed"),
+        pytest.param([replace(FAILED, status=RefundStatus.CANCELED)], True, id="canceled after it was confirmed"),
+        pytest.param([replace(FAILED, recorded_at=None)], False, id="declined at once: nothing was shown as refunded"),
+        pytest.param([FAILED, AGAIN], False, id="repeated with success"),
+        pytest.param([FAILED, replace(AGAIN, status=RefundStatus.PROCESSING)], True, id="being repeated"),
+        pytest.param([FAILED, replace(AGAIN, status=RefundStatus.FAILED)], True, id="failed twice"),
+        pytest.param([back(53_00), replace(FAILED, payment_id="pi_2")], True, id="of another payment of the term"),
+    ],
+)
+def test_a_refund_counts_as_failed_until_another_is_confirmed(refunds: list[Refund], failed: bool) -> None:
+    for order in itertools.permutations(refunds):
+        assert any_failed_since(order) is failed
+
+
+@pytest.mark.parametrize(
+    ("refunds", "used"),
+    [
+        pytest.param([], False, id="never"),
+        pytest.param([back(53_00, RefundBasis.GUARANTEE)], True, id="paid"),
+        pytest.param([back(53_00, RefundBasis.GUARANTEE, status=RefundStatus.PROCESSING)], True, id="on its way"),
+        pytest.param([FAILED], False, id="failed"),
+        pytest.param([back(53_00, RefundBasis.DUPLICATE)], False, id="a duplicate does not use it"),
+    ],
+)
+def test_a_used_guarantee_is_not_sold_again(refunds: list[Refund], used: bool) -> None:
+    plan = load(CATALOGUE).plan("annual")
+    today = REFUND.created_at.date()
+    assert guarantee_used(refunds) is used
+    assert guarantee_used(refunds, besides={"pi_1"}) is False
+    assert is_guaranteed(plan, refunds, on=today) is not used
+    lines = plan.offer_lines(guaranteed=is_guaranteed(plan, refunds, on=today))
+    assert (plan.guarantee.title in lines) is not used
+    each_time = replace(plan, guarantee=replace(plan.guarantee, terms=replace(plan.guarantee.terms, once=False)))
+    assert is_guaranteed(each_time, refunds, on=today)

@@ -112,6 +112,7 @@ class Term(Base):
     refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
     suspended_as: Mapped[str | None]  # why it is suspended: dispute_open
     restored_as: Mapped[str | None]  # why the policy restored it: refund_failed
+    refund_failed: Mapped[bool] = mapped_column(server_default=text("false"))  # later, and none is confirmed since
     # The issue that ends it, as of when its grants were derived. NULL: after the calendar; 0: nothing is owed anymore.
     last_issue: Mapped[int | None] = mapped_column(index=True)
 

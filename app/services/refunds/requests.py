@@ -10,10 +10,11 @@ from app.db.engine.session import Session, new_id
 from app.domain.errors import NotFound
 from app.domain.money import Money
 from app.domain.pages import Page, page_of
-from app.domain.quotes import accept, guarantee_quote, needs_approval, payments_of_term, quote
+from app.domain.quotes import accept, needs_approval, payments_of_term, quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import (
     UNDONE,
+    PaidByCredit,
     QuoteChanged,
     Refund,
     RefundBasis,
@@ -42,10 +43,12 @@ async def guarantee_request(ctx: Context, sub: str, *, expected: Money, now: dat
     Return the request for a reader's guarantee refund.
 
     :raises NoSubscription: the reader has no paid subscription.
+    :raises PaidByCredit: nothing was charged for it.
     """
     async with ctx.sessions.begin() as session:
-        quotable = await quotes.of_reader(session, ctx.rules, sub, now=now)
-    payment_id, _ = guarantee_quote(quotable.case, now=now, zone=ctx.rules.zone)
+        payment_id, _ = await quotes.guarantee_of(session, ctx.rules, sub, now=now)
+    if payment_id is None:
+        raise PaidByCredit
     return RefundRequest(
         payment_id=payment_id,
         basis=RefundBasis.GUARANTEE,

@@ -39,14 +39,19 @@ class AccountPages:
         reader = self._context.reader(request)
         if reader is None:
             return redirect_to_sign_in("/account")
-        subscription = await self._context.newsstand.subscription(reader.token)
+        subscription, other_access = await self._context.newsstand.subscription(reader.token)
         timezone = self._context.settings.timezone
+        live = subscription is not None and subscription.get("status") in LIVE_STATUSES
+        cancelable = live and not (subscription or {}).get("ends_at")
         return self._context.render(
             request, "account.html",
             subscription=subscription,
             status_message=messages.subscription_status(subscription, timezone) if subscription else None,
             editions=formatting.editions(subscription.get("editions")) if subscription else None,
-            live=subscription is not None and subscription.get("status") in LIVE_STATUSES,
+            live=live,
+            on_hold=messages.is_on_hold(subscription),
+            other_access=messages.other_access(other_access, timezone),
+            preview=await self._context.newsstand.cancel_preview(reader.token) if cancelable else None,
         )  # fmt: skip
 
     async def cancel(self, request: Request) -> Response:

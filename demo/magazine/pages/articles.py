@@ -42,7 +42,7 @@ class ArticlePages:
             lead=articles[0],
             current=[article for article in articles[1:] if article.feature != "archive"],
             archive=[article for article in articles if article.feature == "archive"],
-            plan=None if subscribed else await self._plan(), subscribed=subscribed,
+            plan=None if subscribed else await self._plan(reader), subscribed=subscribed,
         )  # fmt: skip
 
     async def article(self, request: Request) -> Response:
@@ -58,7 +58,7 @@ class ArticlePages:
             request, "article.html", status=503 if unavailable else 200,
             article=article,
             paywall=paywall,
-            plan=await self._plan() if paywall and not unavailable else None,
+            plan=await self._plan(reader) if paywall and not unavailable else None,
             others=[other for other in self._context.articles if other is not article][:3],
         )  # fmt: skip
         if article.feature and paywall is None and not allowed_by_token and reader is not None:
@@ -101,9 +101,9 @@ class ArticlePages:
             log.warning("cannot get entitlements: %s", error)
             return False
 
-    async def _plan(self) -> dict[str, Any] | None:
+    async def _plan(self, reader: Reader | None) -> dict[str, Any] | None:
         try:
-            return await self._context.newsstand.plan()
+            return await self._context.newsstand.plan(reader.token if reader else None)
         except (Unreachable, Problem) as error:
             log.warning("cannot get the plan: %s", error)
             return None

@@ -219,7 +219,7 @@ async def test_a_refund_that_fails_after_a_week_can_be_repeated(slow_refund_shop
     (item,) = await support_list(slow_refund_shop, "attention")
     assert (item["kind"], item["payment"], item["why"]) == ("refund_failed", payment, "expired_or_canceled_card")
     assert 'newsstand_attention{kind="refund_failed"} 1.0' in (await slow_refund_shop.http.get("/metrics")).text
-    assert await access_reason(slow_refund_shop, ada) == (False, "refunded"), "matches what the reader was shown"
+    assert await access_reason(slow_refund_shop, ada) == (False, "refund_failed"), "as the reader is notified"
     failed = await slow_refund_shop.rows("SELECT after FROM audit_log WHERE action = 'refund.failed'")
     assert '"access": "ended"' in failed[0]["after"]
     assert (await slow_refund_shop.request_refund(payment, key="again")).status_code == 201

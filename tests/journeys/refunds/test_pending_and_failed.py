@@ -98,7 +98,7 @@ async def test_a_failed_refund_is_shown_to_staff_and_can_be_repeated(
 
     assert (await read_refund(shop, refund))["status"] == end
     assert [(item["kind"], item["id"]) for item in await support_list(shop, "attention")] == [("refund_failed", refund)]
-    assert await access_reason(shop, ada) == (False, "refunded"), "matches what the reader was shown"
+    assert await access_reason(shop, ada) == (False, "refund_failed"), "as the reader is notified"
     assert (await get_quotes(shop, payment))[GUARANTEE]["amount"]["amount"] == 49_00
     response = await request_refund(shop, payment, GUARANTEE, 49_00, key="again")
     await shop.wait_until_idle()
