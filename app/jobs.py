@@ -22,6 +22,7 @@ from app.services import (
     audit,
     cancellations,
     checkout,
+    contacts,
     customers,
     dashboard_stats,
     duplicates,
@@ -63,6 +64,11 @@ async def update_dashboard(ctx: Context, _row_id: str, /, *, now: datetime) -> N
     await dashboard_stats.update(ctx, now=now)
 
 
+async def push_contact(ctx: Context, change_id: str, /, *, now: datetime) -> None:
+    """Update a reader's customer at Stripe after their address or name changed."""
+    await contacts.push(ctx, change_id)
+
+
 async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
     """Run a scheduled reconciliation, and schedule the next one."""
     with backlog():
@@ -73,6 +79,7 @@ async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
 ROW_JOBS = (
     RowJob(table="refunds", use_case=refunds.finish),
     RowJob(table="subscriptions", use_case=cancellations.finish),
+    RowJob(table="contact_changes", use_case=push_contact),
     RowJob(table="calendar_work", use_case=issues.apply_calendar_change),
     RowJob(table="audit_unsealed", use_case=seal_audit_log, all_rows_at_once=True),
     RowJob(table="figures", use_case=update_dashboard),

@@ -39,11 +39,12 @@ from app.db.engine.rate_buckets import RateBuckets
 from app.db.engine.session import make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter
+from app.domain.callers import Reader
 from app.domain.plans import Catalogue
 from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
 from app.jobs import make_worker
-from app.services import imports
+from app.services import contacts, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
@@ -102,9 +103,7 @@ def make_gateway(settings: Settings, pool: Pool) -> Gateway:
 async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     """Build what only the API has, and listen for changes of entitlements while it runs."""
     settings = ctx.settings
-    authenticator = Authenticator(
-        ctx, ctx.clock, on_sign_in=partial(imports.claim_by_email, ctx) if settings.claim_by_email else None
-    )
+    authenticator = Authenticator(ctx, ctx.clock, on_sign_in=partial(follow_sign_in, ctx))
     entitlements = Entitlements(EntitlementLookup(ctx.pool), ctx.catalogue, outage_allowance=settings.outage_allowance)
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
@@ -120,6 +119,13 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     finally:
         await stop(listening)
         await authenticator.close()
+
+
+async def follow_sign_in(ctx: Context, reader: Reader) -> None:
+    """Do what a new token of a reader's makes necessary. Never fails."""
+    if ctx.settings.claim_by_email:
+        await imports.claim_by_email(ctx, reader)
+    await contacts.follow_token(ctx, reader)
 
 
 async def stop(*tasks: asyncio.Task[None]) -> None:

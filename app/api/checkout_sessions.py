@@ -11,12 +11,13 @@ from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
+from app.domain.duplicates import PossibleDuplicate
 from app.domain.errors import NotFound, StripeUnavailable
 from app.domain.plans import PriceUnavailable, UnknownPlan
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import AlreadySubscribed
-from app.services import checkout
-from app.services.checkout import CheckoutRequest, PromotionCodeInvalid, Reader
+from app.services import checkout, plans
+from app.services.checkout import CheckoutRequest, PromotionCodeInvalid
 
 router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"], route_class=Described)
 
@@ -33,6 +34,12 @@ class CheckoutIn(ApiModel):
     success_url: Url = Field(examples=["http://localhost:8080/welcome?session_id={CHECKOUT_SESSION_ID}"])
     cancel_url: Url = Field(examples=["http://localhost:8080/subscribe"])
     promotion_code: Annotated[str, StringConstraints(min_length=1, max_length=100), STORABLE] | None = None
+    allow_duplicate: StrictBool = Field(
+        default=False,
+        description="Continue although another account with the same verified email address is subscribed "
+        "(`possible_duplicate`).",
+        examples=[False],
+    )
 
     def to_request(self) -> CheckoutRequest:
         """Return the request for the service."""
@@ -40,6 +47,7 @@ class CheckoutIn(ApiModel):
             choice=Choice(plan=self.plan, print_edition=self.print_edition, promotion_code=self.promotion_code),
             success_url=self.success_url,
             cancel_url=self.cancel_url,
+            allow_duplicate=self.allow_duplicate,
         )
 
 
@@ -50,15 +58,20 @@ class CheckoutOut(ApiModel):
     url: str | None = Field(examples=["https://checkout.stripe.com/c/pay/cs_test_a1b2c3"])
     status: str = Field(examples=["open"])
     expires_at: datetime | None = Field(examples=["2026-03-02T18:00:00Z"])
+    guaranteed: bool = Field(
+        description="Whether the money-back guarantee covers the subscription; false if the reader has used it already.",
+        examples=[True],
+    )
 
     @classmethod
-    def of(cls, checkout_session: Checkout) -> "CheckoutOut":
+    def of(cls, checkout_session: Checkout, *, guaranteed: bool) -> "CheckoutOut":
         """Return the body for a session."""
         return cls(
             id=checkout_session.stripe_id or "",
             url=checkout_session.url,
             status=checkout_session.status,
             expires_at=checkout_session.expires_at,
+            guaranteed=guaranteed,
         )
 
 
@@ -75,14 +88,20 @@ class CheckoutResultOut(ApiModel):
     "",
     status_code=201,
     responses=problems(
-        UnknownPlan, ReturnUrlNotAllowed, PriceUnavailable, PromotionCodeInvalid, AlreadySubscribed, StripeUnavailable
+        UnknownPlan,
+        ReturnUrlNotAllowed,
+        PriceUnavailable,
+        PromotionCodeInvalid,
+        AlreadySubscribed,
+        PossibleDuplicate,
+        StripeUnavailable,
     ),
 )
 async def start_checkout(body: CheckoutIn, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutOut:
     """Create a checkout session. Returns the open session for the same choice; a different choice expires it first."""
-    buyer = Reader(sub=reader.sub, email=reader.email, name=reader.name)
-    checkout_session = await checkout.start(ctx, body.to_request(), reader=buyer, now=now)
-    return CheckoutOut.of(checkout_session)
+    checkout_session = await checkout.start(ctx, body.to_request(), reader=reader, now=now)
+    guaranteed = await plans.is_guaranteed_for(ctx, reader.sub, body.plan, now=now)
+    return CheckoutOut.of(checkout_session, guaranteed=guaranteed)
 
 
 @router.get("/{session_id}", responses=problems(NotFound))

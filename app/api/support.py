@@ -33,6 +33,7 @@ class SubscriberOut(ApiModel):
     subscriber: str = Field(examples=["user-1"])
     email: str | None = Field(examples=["ada@example.com"])
     name: str | None = Field(examples=["Ada Invented"])
+    formerly: list[str] = Field(default=[], description="Former email addresses and names.", examples=[[]])
     stripe_customer: str | None = Field(examples=["cus_123"])
     created_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
 
@@ -44,6 +45,7 @@ class SubscriberOut(ApiModel):
             subscriber=found.sub,
             email=found.email,
             name=found.name,
+            formerly=list(found.formerly),
             stripe_customer=found.stripe_customer_id,
             created_at=found.created_at,
         )
@@ -67,6 +69,11 @@ class PaidTermOut(ApiModel):
     print_edition: bool = Field(examples=[False])
     refunded_as: str | None = Field(examples=["guarantee"])
     suspended_as: str | None = Field(examples=[None])
+    refund_failed: bool = Field(
+        default=False,
+        description="Whether the refund that ended the term failed later, so that its money is not back.",
+        examples=[False],
+    )
 
 
 class ReaderSubscriptionOut(ApiModel):
@@ -163,6 +170,9 @@ class OverviewOut(SubscriberOut):
     )
     timeline: list[TimelineEntryOut] = Field(description="History of the reader's access, oldest first.")
     anomalies: list[AnomalyOut] = Field(examples=[[]])
+    same_address: list[SubscriberOut] = Field(
+        default=[], description="Other readers with the same email address.", examples=[[]]
+    )
 
     @classmethod
     def all_of(cls, seen: Overview) -> "OverviewOut":
@@ -180,6 +190,7 @@ class OverviewOut(SubscriberOut):
                 name: AccessOut(allowed=d.allowed, reason=d.reason, until=d.until) for name, d in seen.access.items()
             },
             anomalies=[AnomalyOut.of(found) for found in seen.anomalies],
+            same_address=[SubscriberOut.of(one) for one in seen.same_address],
         )
 
 
@@ -207,6 +218,7 @@ def _subscription(seen: Overview, index: int) -> ReaderSubscriptionOut:
                 print_edition=term.print_edition,
                 refunded_as=term.refunded_as if term.is_refunded else None,
                 suspended_as=term.suspended_as,
+                refund_failed=term.refund_failed,
             )
             for term in terms
         ],

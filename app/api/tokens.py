@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -261,6 +261,7 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
         name=_text(claims.get("name")),
         email_verified=claims.get("email_verified") is True,
         roles=with_implied_roles(_roles(claims, roles_claim)),
+        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
     )
 
 

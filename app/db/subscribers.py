@@ -1,7 +1,7 @@
 """Subscribers: people known by the identity provider's ``sub``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +10,19 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
-from app.db.models import LAST_NAME, Payment, Subscription, table_of
+from app.db.models import FORMER_LAST_NAME, LAST_NAME, ContactChange, Payment, Subscription, table_of
 from app.db.models import Subscriber as Row
 
 _ROWS = table_of(Row)
 _OF_CUSTOMER = select(*_ROWS.c).where(_ROWS.c.stripe_customer_id == bindparam("customer")).with_for_update()
 
 
+_WITH_EMAIL = (
+    select(*_ROWS.c)
+    .where(func.lower(_ROWS.c.email) == bindparam("address", type_=Text))
+    .order_by(_ROWS.c.created_at, _ROWS.c.id)
+    .limit(20)
+)
 _BY_ID = select(*_ROWS.c).where(_ROWS.c.id == bindparam("its_id"))
 
 
@@ -29,6 +35,18 @@ def _search() -> "Select[tuple[Any, ...]]":
         # A range of the index instead of LIKE, for which a generic plan can't use the index.
         low, high = bindparam("low", type_=Text), bindparam("high", type_=Text)
         return column.bool_op("~>=~")(low) & column.bool_op("~<~")(high)
+
+    former = table_of(ContactChange)
+
+    def formerly(condition: ColumnElement[bool]) -> "Select[tuple[Any, ...]]":
+        of = former.c.subscriber_id
+        return (
+            select(of.label("id"))
+            .distinct()
+            .where(condition, of > bindparam("after", type_=Text))
+            .order_by(of)
+            .limit(most)
+        )
 
     payers = select(owned.c.subscriber_id).join(paid, paid.c.subscription_id == owned.c.id)
     ways = (
@@ -43,9 +61,18 @@ def _search() -> "Select[tuple[Any, ...]]":
         _ROWS.c.id.in_(payers.where(paid.c.invoice_id == words)),
         _ROWS.c.id.in_(payers.where(paid.c.invoice_number == bindparam("upper", type_=Text))),
     )
-    each = [select(_ROWS.c.id).where(way, later).order_by(_ROWS.c.id).limit(most).subquery() for way in ways]
+    selects = [select(_ROWS.c.id).where(way, later).order_by(_ROWS.c.id).limit(most) for way in ways]
+    former_ways = (begins(func.lower(former.c.email)), begins(func.lower(former.c.name)), begins(FORMER_LAST_NAME))
+    each = [one.subquery() for one in (*selects, *map(formerly, former_ways))]
     found = union(*(select(one.c.id) for one in each)).subquery()
-    return select(*_ROWS.c).where(_ROWS.c.id.in_(select(found.c.id))).order_by(_ROWS.c.id).limit(most)
+    theirs = former.c.subscriber_id == _ROWS.c.id
+    said = func.array_cat(func.array_agg(former.c.email), func.array_agg(former.c.name))
+    return (
+        select(*_ROWS.c, select(said).where(theirs).scalar_subquery().label("formerly"))
+        .where(_ROWS.c.id.in_(select(found.c.id)))
+        .order_by(_ROWS.c.id)
+        .limit(most)
+    )
 
 
 _SEARCH = _search()  # building it costs as much as running it
@@ -61,19 +88,15 @@ class Subscriber:
     name: str | None
     stripe_customer_id: str | None
     created_at: datetime
+    email_verified: bool = False  # according to the identity provider
+    formerly: tuple[str, ...] = ()  # former addresses and names, of the results of a search
 
 
 async def ensure(session: Session, *, sub: str, email: str | None, name: str | None) -> Subscriber:
-    """Return the subscriber with a ``sub``, created if absent, locked, and with the newest email address and name."""
+    """Return the subscriber with a ``sub``, locked. If absent, it is created with that email address and name."""
     made = insert(Row).values(id=new_id("rdr"), sub=sub, email=email, name=name)
     row = await session.scalar(
-        made.on_conflict_do_update(
-            index_elements=[Row.sub],
-            set_={
-                "email": func.coalesce(made.excluded.email, Row.email),
-                "name": func.coalesce(made.excluded.name, Row.name),
-            },
-        ).returning(Row),
+        made.on_conflict_do_update(index_elements=[Row.sub], set_={"sub": made.excluded.sub}).returning(Row),
         execution_options={"populate_existing": True},
     )
     if row is None:
@@ -128,19 +151,25 @@ async def unset_customer(session: Session, subscriber_id: str) -> None:
     await session.execute(update(Row).where(Row.id == subscriber_id).values(stripe_customer_id=None))
 
 
-async def set_contact(session: Session, subscriber_id: str, *, email: str | None, name: str | None) -> None:
-    """Set a subscriber's email address and name."""
-    await session.execute(update(Row).where(Row.id == subscriber_id).values(email=email, name=name))
-
-
 async def search(session: Reads, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
     """
-    Find subscribers by the beginning of an address, a name or a last name, or by a complete value: a ``sub``, an ID of
-    ours or of Stripe's, or the number of an invoice.
+    Find subscribers by the beginning of an address, a name or a last name, present or former, or by a complete value: a
+    ``sub``, an ID of ours or of Stripe's, or the number of an invoice.
     """
     low = words.lower()
     asked = {"words": words, "low": low, "high": low + "\U0010ffff", "after": after or "", "most": limit}
-    return [_subscriber(row) for row in await session.execute(_SEARCH, {**asked, "upper": words.upper()})]
+    rows = await session.execute(_SEARCH, {**asked, "upper": words.upper()})
+    return [replace(_subscriber(row), formerly=_formerly(row)) for row in rows]
+
+
+async def with_email(session: Reads, email: str) -> list[Subscriber]:
+    """Return up to 20 subscribers with an email address, in any case."""
+    return [_subscriber(row) for row in await session.execute(_WITH_EMAIL, {"address": email.lower()})]
+
+
+def _formerly(row: Record) -> tuple[str, ...]:
+    said = dict.fromkeys(one for one in row.formerly or () if one is not None)
+    return tuple(one for one in said if one not in {row.email, row.name})
 
 
 def _or_none(row: Row | None) -> Subscriber | None:
@@ -155,4 +184,5 @@ def _subscriber(row: Row | Record) -> Subscriber:
         name=row.name,
         stripe_customer_id=row.stripe_customer_id,
         created_at=row.created_at,
+        email_verified=row.email_verified,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from app.domain.errors import Forbidden, Invalid, Unauthenticated, Unavailable
@@ -75,6 +76,7 @@ class Reader:
     name: str | None = None
     email_verified: bool = False  # according to the identity provider
     roles: frozenset[str] = frozenset()  # including implied ones
+    issued_at: datetime | None = None  # of the token; None: unknown
 
     @property
     def actor(self) -> str:

@@ -9,8 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.errors import Conflict
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
+
+
+class PossibleDuplicate(Conflict):
+    """Another account with your email address is already subscribed. Sign in with it, or confirm a second subscription."""
+
+    code = "possible_duplicate"
+    title = "Another account may already be subscribed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

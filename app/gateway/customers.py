@@ -29,6 +29,13 @@ async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -
     return made.id
 
 
+async def update(gateway: Gateway, customer_id: str, parameters: Mapping[str, Any], *, key: str) -> None:
+    """Update a customer with the parameters of a stored intent."""
+    await gateway.call(
+        gateway.sdk.v1.customers.update_async(customer_id, dict(parameters), {"idempotency_key": key})  # type: ignore[arg-type]
+    )
+
+
 async def find(gateway: Gateway, *, email: str | None, subscriber_id: str) -> str | None:
     """Return the ID of a subscriber's customer, if it was created earlier with an expired idempotency key."""
     if email is None:

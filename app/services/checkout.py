@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from app.aggregates import sync_subscription
+from app.aggregates import contacts, current_subscription, possible_duplicates, sync_subscription
 from app.context import Context
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
@@ -18,6 +18,8 @@ from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain import return_urls
+from app.domain.callers import Reader
+from app.domain.contacts import stripe_fields
 from app.domain.entitlements import allowed
 from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.events import RefetchKind
@@ -31,7 +33,6 @@ from app.gateway.translate import OUR_CHECKOUT, OUR_SUBSCRIBER
 
 # Stripe may delete a key after 24 hours. Before an older one is used again, we check whether the request succeeded.
 KEY_LIFETIME = timedelta(hours=20)
-MAX_NAME_LENGTH = 256  # of a customer's name at Stripe
 MAX_ATTEMPTS = 3
 
 
@@ -49,15 +50,7 @@ class CheckoutRequest:
     choice: Choice
     success_url: str
     cancel_url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """The buyer, as the identity provider describes them."""
-
-    sub: str
-    email: str | None
-    name: str | None
+    allow_duplicate: bool = False  # although another account of the same person may have a subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +70,15 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     :raises PriceUnavailable: Stripe's price is archived, missing or different from the catalogue's.
     :raises PromotionCodeInvalid: the code isn't valid.
     :raises AlreadySubscribed: the reader has a live subscription.
+    :raises PossibleDuplicate: another account with the same verified address has one, and the request doesn't allow it.
     """
     plan = ctx.rules.catalogue.on_sale(request.choice.plan)
     return_urls.check(request.success_url, ctx.settings.allowed_return_hosts, field="success_url")
     return_urls.check(request.cancel_url, ctx.settings.allowed_return_hosts, field="cancel_url")
     price_ids = await _price_ids(ctx.gateway, plan, request.choice)
     promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
+    async with ctx.sessions.begin() as session:
+        await possible_duplicates.check(session, reader, allow=request.allow_duplicate)
     customer_id, subscriber = await _customer(ctx, reader, now=now)
     metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": plan.code}
     automatic_tax = ctx.settings.automatic_tax
@@ -113,9 +109,9 @@ def _is_reusable(checkout: Checkout, choice: Choice, now: datetime) -> bool:
 
 
 async def _check_not_subscribed(session: Session, subscriber: Subscriber) -> None:
-    current = await subscriptions.current(session, subscriber.id)
-    if current is not None and current.is_live:
-        raise AlreadySubscribed(subscription=current.id)
+    current = await current_subscription.find(session, subscriber.id)
+    if current is not None and current[0].is_live:
+        raise AlreadySubscribed(subscription=current[0].id)
 
 
 async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent) -> Checkout:
@@ -217,15 +213,16 @@ async def _customer(ctx: Context, reader: Reader, *, now: datetime) -> tuple[str
     """Return the Stripe customer of a reader, created if necessary, and the subscriber."""
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.ensure(session, sub=reader.sub, email=reader.email, name=reader.name)
+        if await contacts.update(session, subscriber, reader):
+            subscriber = await subscribers.lock(session, subscriber.id)
         if subscriber.stripe_customer_id is not None:
             return subscriber.stripe_customer_id, subscriber
-        optional = {
-            "email": reader.email,
-            "name": reader.name and reader.name[:MAX_NAME_LENGTH],
-            "test_clock": ctx.gateway.test_clock,
+        parameters: dict[str, object] = {
+            "metadata": {OUR_SUBSCRIBER: subscriber.id},
+            **stripe_fields(subscriber.email, subscriber.name),
         }
-        parameters: dict[str, object] = {"metadata": {OUR_SUBSCRIBER: subscriber.id}}
-        parameters |= {name: value for name, value in optional.items() if value}
+        if ctx.gateway.test_clock:
+            parameters["test_clock"] = ctx.gateway.test_clock
         intent = await intents.record(session, subscriber.id, "customer", parameters)
     customer_id = None
     if now - intent.created_at > KEY_LIFETIME:
@@ -233,8 +230,13 @@ async def _customer(ctx: Context, reader: Reader, *, now: datetime) -> tuple[str
     if customer_id is None:
         customer_id = await _create_customer(ctx, subscriber, intent)
     async with ctx.sessions.begin() as session:
+        current = await subscribers.lock(session, subscriber.id)
         saved_id = await subscribers.set_customer(session, subscriber.id, customer_id)
         await intents.settle(session, intent.key)
+        if any(
+            intent.parameters.get(name) != said for name, said in stripe_fields(current.email, current.name).items()
+        ):
+            await contacts.push_again(session, subscriber.id)  # it has changed since the intent was stored
     return saved_id, subscriber
 
 

@@ -6,12 +6,15 @@ not saved. For an imported reader who has not signed in yet, Stripe's data is sa
 canceled their subscriptions, which are fetched again, and the reader's next checkout creates another customer.
 """
 
+from dataclasses import replace
+
 from app.context import Context
-from app.db import anomalies, audit, inbox, subscribers, subscriptions
+from app.db import anomalies, audit, contacts, inbox, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_MISMATCH, address_mismatch
+from app.domain.contacts import Contact
 from app.domain.customers import StripeCustomerState
 from app.domain.events import RefetchKind
 from app.domain.imports import UNCLAIMED
@@ -34,7 +37,10 @@ async def sync(ctx: Context, customer_id: str) -> None:
             await _remove_customer(session, owner, customer_id)
             return
         if owner.sub.startswith(UNCLAIMED):
-            await subscribers.set_contact(session, owner.id, email=state.email, name=state.name)
+            known = Contact(email=owner.email, name=owner.name, email_verified=False)
+            await contacts.save(
+                session, owner.id, replace(known, email=state.email, name=state.name), known=known, push=False
+            )
             return
         await anomalies.report(
             session, customer_id, _differences(owner, state), subscriber_id=owner.id, among=[ADDRESS_MISMATCH]

@@ -1,7 +1,7 @@
 """Readers as support sees them: the search, and everything about one reader."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.context import Context
@@ -9,6 +9,7 @@ from app.db import (
     anomalies,
     audit,
     comps,
+    contacts,
     disputes,
     entitlements,
     grants,
@@ -49,6 +50,7 @@ class Overview:
     access: dict[str, Decision]
     timeline: list[HistoryEntry]
     anomalies: list[Anomaly]
+    same_address: Sequence[Subscriber] = ()  # other readers with the same email address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,8 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
         raise NotFound("No such reader")
+    subscriber = replace(subscriber, formerly=await contacts.formerly(read, subscriber))
+    same_address = await subscribers.with_email(read, subscriber.email) if subscriber.email else []
     terms = await subscriptions.terms_by_subscription(read, subscriber.id)
     own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
     own_payments = await payments.of_subscriber(read, subscriber.id)
@@ -186,6 +190,7 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
         anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
         timeline=history_of(records, ctx.rules.zone),
+        same_address=[one for one in same_address if one.id != subscriber.id],
     )
 
 

@@ -32,9 +32,19 @@ from app.db.models.operations import (
     SignOut,
     Sweep,
 )
-from app.db.models.readers import LAST_NAME, Comp, Entitlement, Grant, Revocation, Subscriber
+from app.db.models.readers import (
+    FORMER_LAST_NAME,
+    LAST_NAME,
+    Comp,
+    ContactChange,
+    Entitlement,
+    Grant,
+    Revocation,
+    Subscriber,
+)
 
 __all__ = [
+    "FORMER_LAST_NAME",
     "JSON",
     "LAST_NAME",
     "Anomaly",
@@ -49,6 +59,7 @@ __all__ = [
     "CalendarWork",
     "Checkout",
     "Comp",
+    "ContactChange",
     "Difference",
     "Dismissal",
     "Dispute",

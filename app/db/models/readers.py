@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Identity, Index, func
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Function, Identity, Index, func, text
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
-from app.db.models.base import JSON, Base
+from app.db.models.base import JSON, Base, Due
 
 
 class Subscriber(Base):
@@ -18,17 +18,33 @@ class Subscriber(Base):
     name: Mapped[str | None]
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    email_verified: Mapped[bool] = mapped_column(server_default=text("false"))  # according to the identity provider
+    contact_as_of: Mapped[datetime | None]  # when the newest token with this contact was issued
 
 
-LAST_NAME = func.lower(func.regexp_replace(Subscriber.name, r"^.*\s", ""))
+class ContactChange(Base, Due):
+    """A reader's former email address and name. ``due_at`` is set until Stripe's customer has the new ones."""
+
+    __tablename__ = "contact_changes"
+    id: Mapped[str] = mapped_column(primary_key=True)  # ctc_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    email: Mapped[str | None]
+    name: Mapped[str | None]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    __table_args__ = (Index("contact_changes_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
-Index("subscribers_last_name_idx", LAST_NAME.label("last_name"), postgresql_ops={"last_name": "text_pattern_ops"})
+def last_name_of(name: InstrumentedAttribute[str | None]) -> Function[str]:
+    """Return the last word of a name, in lowercase."""
+    return func.lower(func.regexp_replace(name, r"^.*\s", ""))
 
 
-for _found_by in (Subscriber.email, Subscriber.name):  # by their beginning, in any case
+LAST_NAME, FORMER_LAST_NAME = last_name_of(Subscriber.name), last_name_of(ContactChange.name)
+for _table, _last_name in (("subscribers", LAST_NAME), ("contact_changes", FORMER_LAST_NAME)):
+    Index(f"{_table}_last_name_idx", _last_name.label("last_name"), postgresql_ops={"last_name": "text_pattern_ops"})
+for _found_by in (Subscriber.email, Subscriber.name, ContactChange.email, ContactChange.name):  # by their beginning
     Index(
-        f"subscribers_{_found_by.key}_prefix_idx",
+        f"{_found_by.class_.__tablename__}_{_found_by.key}_prefix_idx",
         func.lower(_found_by).label("beginning"),
         postgresql_ops={"beginning": "text_pattern_ops"},
     )

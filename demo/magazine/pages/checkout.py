@@ -11,7 +11,7 @@ from demo.forms import text_field
 from demo.magazine.context import Context, redirect_to_sign_in, see_other
 from demo.magazine.newsstand_client import Json, Problem
 
-INVALID_CODE = "promotion_code_invalid"
+INVALID_CODE, POSSIBLE_DUPLICATE = "promotion_code_invalid", "possible_duplicate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,13 @@ class CheckoutPages:
         }
         if choice.code:
             order["promotion_code"] = choice.code
+        if text_field(form, "allow_duplicate") == "yes":
+            order["allow_duplicate"] = True
         try:
             checkout = await self._context.newsstand.start_checkout(reader.token, order)
         except Problem as problem:
+            if problem.code == POSSIBLE_DUPLICATE:
+                return await self._plan_card(request, choice, status=problem.status, possible_duplicate=True)
             if problem.code != INVALID_CODE:
                 raise
             message = f"The code “{choice.code}” isn’t valid or has expired."
@@ -89,13 +93,22 @@ class CheckoutPages:
         return self._context.render(request, "welcome.html", checkout=checkout, article=article)
 
     async def _plan_card(
-        self, request: Request, choice: Choice, *, left: bool = False, status: int = 200, problem: str = ""
+        self,
+        request: Request,
+        choice: Choice,
+        *,
+        left: bool = False,
+        status: int = 200,
+        problem: str = "",
+        possible_duplicate: bool = False,
     ) -> Response:
+        reader = self._context.reader(request)
         return self._context.render(
             request, "subscribe.html", status=status,
-            plan=await self._context.newsstand.plan(),
+            plan=await self._context.newsstand.plan(reader.token if reader else None),
             article=self._context.article(choice.slug),
             print_chosen=choice.print, code=choice.code, left=left, problem=problem,
+            possible_duplicate=possible_duplicate,
         )  # fmt: skip
 
     def _url(self, path: str) -> str:

@@ -1,0 +1,40 @@
+"""A warning before a reader subscribes with a second account."""
+
+from app.db import audit, subscribers, subscriptions
+from app.db.engine.session import Session
+from app.domain.callers import Reader
+from app.domain.duplicates import PossibleDuplicate
+from app.domain.imports import UNCLAIMED
+
+
+async def check(session: Session, reader: Reader, *, allow: bool) -> None:
+    """
+    Warn a reader whose verified email address is also that of another account with a subscription.
+
+    An address that the identity provider has not verified proves nothing, so nothing is said about other accounts. An
+    imported subscriber has the address that Stripe has sent receipts to. With ``allow``, the reader has seen the warning,
+    which is recorded for staff.
+
+    :raises PossibleDuplicate: there is one, and ``allow`` is false.
+    """
+    if reader.email is None or not reader.email_verified:
+        return
+    same = await subscribers.with_email(session, reader.email)
+    own = await subscribers.by_sub(session, reader.sub)
+    if own is not None and await subscriptions.live_of(session, own.id):
+        return  # that is what they are told
+    others = [one for one in same if one.sub != reader.sub and (one.email_verified or one.sub.startswith(UNCLAIMED))]
+    subscribed = [one.id for one in others if await subscriptions.live_of(session, one.id)]
+    if not subscribed:
+        return
+    if not allow:
+        raise PossibleDuplicate
+    buyer = await subscribers.ensure(session, sub=reader.sub, email=reader.email, name=reader.name)
+    await audit.record(
+        session,
+        actor=reader.actor,
+        action="checkout.duplicate_allowed",
+        object_id=buyer.id,
+        subscriber_id=buyer.id,
+        after={"subscribers": subscribed},
+    )
