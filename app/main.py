@@ -5,7 +5,7 @@ Nothing else imports every layer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -13,8 +13,10 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -51,6 +53,9 @@ from app.services.signing_keys import Minting, Signer
 from app.settings import CONSOLE, Settings
 
 VERSION = "0.1.0"
+RESTART_SECONDS = 1.0  # before a background task that ended is started again
+TASK_RESTARTS = Counter("newsstand_task_restarts_total", "Background tasks that ended unexpectedly", ["task"])
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -107,7 +112,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     entitlements = Entitlements(EntitlementLookup(ctx.pool), ctx.catalogue, outage_allowance=settings.outage_allowance)
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
-    listening = asyncio.create_task(change_feed.run())
+    listening = asyncio.create_task(keep_running(change_feed.run, name="change_feed"))
     try:
         yield ApiState(
             ctx=ctx,
@@ -126,6 +131,18 @@ async def follow_sign_in(ctx: Context, reader: Reader) -> None:
     if ctx.settings.claim_by_email:
         await imports.claim_by_email(ctx, reader)
     await contacts.follow_token(ctx, reader)
+
+
+async def keep_running(run: Callable[[], Awaitable[None]], *, name: str) -> None:
+    """Run a background task until it is canceled. One that ends by itself is logged and started again."""
+    while True:
+        try:
+            await run()
+            log.error("background_task_ended", task=name)
+        except Exception:
+            log.exception("background_task_failed", task=name)
+        TASK_RESTARTS.labels(name).inc()
+        await asyncio.sleep(RESTART_SECONDS)
 
 
 async def stop(*tasks: asyncio.Task[None]) -> None:
@@ -166,7 +183,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
             pages.state.console = ConsoleState(
                 ctx=ctx, authenticate=api.authenticator.reader_of, sign_in=sign_in_config(settings)
             )
-            worker = [asyncio.create_task(make_worker(ctx).run())] if with_worker else []
+            worker = [asyncio.create_task(keep_running(make_worker(ctx).run, name="worker"))] if with_worker else []
             try:
                 yield
             finally:

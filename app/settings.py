@@ -161,6 +161,8 @@ class Settings(BaseSettings):
     """Time after which the work of a crashed worker is free for another."""
     degraded_after: Duration = timedelta(minutes=5)
     """Age of the oldest unapplied event at which `/readyz` reports `degraded`."""
+    drain_delay: Duration = timedelta(seconds=3)
+    """Time after SIGTERM in which `newsstand serve` still handles requests while `/readyz` answers 503."""
     events_kept: Duration = timedelta(days=30)
     """Retention period of events that were applied or ignored, from their receipt."""
     reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)

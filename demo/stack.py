@@ -168,6 +168,7 @@ class Stack:
             "NEWSSTAND_WEBHOOK_SECRETS": SIGNING_SECRET,
             "NEWSSTAND_OIDC_ISSUER": self.issuer,
             "NEWSSTAND_OIDC_AUDIENCE": "newsstand",
+            "NEWSSTAND_DRAIN_DELAY": "PT0S",  # there is no load balancer
             "NEWSSTAND_GATE_COOKIE": "slow_ferry_token",
             "NEWSSTAND_OIDC_CLIENT_ID": CONSOLE_CLIENT_ID,
             "NEWSSTAND_OIDC_CLIENT_SECRET": CONSOLE_CLIENT_SECRET,

@@ -1,8 +1,9 @@
 """
 ``/healthz``, ``/readyz``, ``/metrics``: probes and metrics for operators.
 
-Not ready means only that the database is unreachable or a migration is missing. A backlog in the inbox is reported as
-degraded: if a load balancer removed every replica for it, paying readers would be locked out.
+Not ready means only that the database is unreachable, a migration is missing, or the process is about to stop. A backlog in
+the inbox and a read-only database are reported as degraded: if a load balancer removed every replica for it, paying readers
+would be locked out.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import Field
+from starlette.applications import Starlette
 
 from app.api.deps import Ctx
 from app.api.models import ApiModel
@@ -21,13 +23,13 @@ from app.api.openapi import Described
 from app.context import Context
 from app.db import attention, health
 from app.domain.errors import DatabaseUnavailable
-from app.domain.events import EventState
 
 DATABASE_TIMEOUT = timedelta(seconds=3)  # time-out for the database
 
 OLDEST = Gauge(
     "newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that is not applied yet; 0 if there is none"
 )
+WRITABLE = Gauge("newsstand_database_writable", "1 if the database accepts writes, 0 if it is read-only")
 DISPUTES = Gauge("newsstand_open_disputes", "Open disputes")
 ATTENTION = Gauge("newsstand_attention", "Items that need a decision by staff, by kind", ["kind"])
 EVENTS = Gauge("newsstand_events", "Events that are not settled yet, by state", ["state"])
@@ -47,7 +49,13 @@ class ReadinessOut(ApiModel):
 
     status: Literal["ok", "unavailable"] = Field(examples=["ok"])
     degraded: bool = Field(
-        description="Whether events are overdue or have failed permanently and need attention.", examples=[False]
+        description="Whether events are overdue, have failed permanently and need attention, or can't be applied "
+        "because the database is read-only.",
+        examples=[False],
+    )
+    writable: bool | None = Field(
+        description="Whether the database accepts writes; null if unknown. During a failover it may be read-only.",
+        examples=[True],
     )
     oldest_unapplied_event: float | None = Field(
         description="Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.",
@@ -57,7 +65,10 @@ class ReadinessOut(ApiModel):
 
 
 _UNREADY: dict[int | str, dict[str, Any]] = {
-    503: {"model": ReadinessOut, "description": "The database is unreachable, or migrations are missing"}
+    503: {
+        "model": ReadinessOut,
+        "description": "The database is unreachable, migrations are missing, or the process is stopping",
+    }
 }
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {
@@ -78,32 +89,45 @@ async def healthz() -> HealthOut:
     return HealthOut()
 
 
-@router.get(
-    "/readyz",
-    response_model=ReadinessOut,
-    responses={503: {"model": ReadinessOut, "description": "The database is unreachable, or migrations are missing"}},
-)
-async def readyz(ctx: Ctx) -> JSONResponse:
-    """Readiness probe. It also reports a backlog of events as degraded."""
-    ready = await _readiness(ctx)
+@router.get("/readyz", response_model=ReadinessOut, responses=_UNREADY)
+async def readyz(ctx: Ctx, request: Request) -> JSONResponse:
+    """Readiness probe. It also reports a backlog of events, and a read-only database, as degraded."""
+    ready = _unready("the process is stopping") if is_draining(request.app) else await _readiness(ctx)
     return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
+
+
+def drain(app: Starlette) -> None:
+    """Make the readiness probe fail, so that load balancers send no more requests."""
+    app.state.draining = True
+
+
+def is_draining(app: Starlette) -> bool:
+    """Return whether the process is about to stop."""
+    return bool(getattr(app.state, "draining", False))
+
+
+def _unready(why: str) -> ReadinessOut:
+    return ReadinessOut(status="unavailable", degraded=True, writable=None, oldest_unapplied_event=None, why=why)
 
 
 async def _readiness(ctx: Context) -> ReadinessOut:
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
-            seen = await health.read_inbox(ctx.sessions)
+            seen = await health.read_readiness(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError) as failure:
         log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
-        why = "the database is not responding"
-        return ReadinessOut(status="unavailable", degraded=True, oldest_unapplied_event=None, why=why)
+        return _unready("the database is not responding")
     if seen is None:
-        return ReadinessOut(
-            status="unavailable", degraded=True, oldest_unapplied_event=None, why="migrations are missing"
-        )
+        return _unready("migrations are missing")
     age = seen.oldest_unapplied or timedelta(0)
-    degraded = age > ctx.settings.degraded_after or seen.events[EventState.DEAD] > 0
-    return ReadinessOut(status="ok", degraded=degraded, oldest_unapplied_event=age.total_seconds(), why=None)
+    degraded = age > ctx.settings.degraded_after or seen.has_dead_events or not seen.writable
+    return ReadinessOut(
+        status="ok",
+        degraded=degraded,
+        writable=seen.writable,
+        oldest_unapplied_event=age.total_seconds(),
+        why=None,
+    )
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
@@ -111,13 +135,14 @@ async def metrics(ctx: Ctx) -> Response:
     """Metrics for Prometheus. Values from the database are NaN while it is unreachable."""
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
-            seen = await health.read_inbox(ctx.sessions)
+            seen = await health.read_backlog(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError):
         seen = None
     age = seen.oldest_unapplied or timedelta(0) if seen else None
     OLDEST.set(age.total_seconds() if age is not None else float("nan"))
     for state in health.OPEN_STATES:
         EVENTS.labels(state).set(seen.events[state] if seen else float("nan"))
+    WRITABLE.set(seen.writable if seen else float("nan"))
     DISPUTES.set(seen.open_disputes if seen else float("nan"))
     for kind in attention.KINDS:
         ATTENTION.labels(kind).set(seen.attention[kind] if seen else float("nan"))

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import prometheus_client
@@ -17,6 +18,7 @@ from app.settings import Settings
 # Seconds. Longer than proxies and load balancers keep an idle connection (usually 60): if the service closed it first, a
 # request sent at that moment would be lost.
 KEEP_ALIVE = 75
+STARTUP_FAILED = 3  # exit status, as uvicorn's own command has it
 
 
 def serve(
@@ -33,20 +35,29 @@ def serve(
     import uvicorn
 
     from app import main  # imported here to keep the other commands fast
+    from app.api import health
+    from app.cli import draining
 
     with command_settings() as settings:
         app = main.application(settings, with_worker=not no_worker)
         _freeze_objects()
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            proxy_headers=True,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=10,
+        server = draining.Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                log_config=None,
+                access_log=False,
+                proxy_headers=True,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=10,
+            ),
+            drain=partial(health.drain, app),
+            delay=settings.drain_delay,
         )
+        server.run()
+        if not server.started:
+            raise typer.Exit(STARTUP_FAILED)
 
 
 def worker(

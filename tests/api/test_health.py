@@ -69,7 +69,13 @@ async def metrics(client: httpx2.AsyncClient) -> dict[tuple[str, str], float]:
 async def test_a_service_with_its_database_is_ready(client: httpx2.AsyncClient) -> None:
     response = await client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}
+    assert response.json() == {
+        "status": "ok",
+        "degraded": False,
+        "writable": True,
+        "oldest_unapplied_event": 0.0,
+        "why": None,
+    }
 
 
 @pytest.mark.parametrize("state", ["received", "failed"])

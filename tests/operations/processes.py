@@ -25,7 +25,8 @@ T = TypeVar("T")
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return our environment with ``settings`` and without other settings of Newsstand."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")}
-    return inherited | {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost"} | dict(settings)
+    ours = {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1,localhost", "NEWSSTAND_DRAIN_DELAY": "PT0S"}
+    return inherited | ours | dict(settings)
 
 
 def run(

@@ -47,7 +47,7 @@ def test_without_settings_the_service_starts_and_stops_its_own_database(data_dir
 
         seconds = service.terminate()
 
-    assert ready == {"status": "ok", "degraded": False, "oldest_unapplied_event": 0.0, "why": None}
+    assert ready == {"status": "ok", "degraded": False, "writable": True, "oldest_unapplied_event": 0.0, "why": None}
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
     assert seconds < QUICKLY
     assert service.stopped_well(), service.output()
@@ -115,6 +115,25 @@ def test_a_keep_alive_connection_of_a_proxy_stays_open(database: str, tmp_path: 
                 assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
                 time.sleep(pause)
         service.terminate()
+
+
+def test_a_stopping_service_leaves_the_load_balancer_before_it_closes_its_port(database: str, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    settings = {
+        "NEWSSTAND_DATABASE_URL": database,
+        "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9",
+        "NEWSSTAND_DRAIN_DELAY": "PT5S",
+    }
+    with running([*SERVE, str(port)], settings, tmp_path / "log") as service:
+        service.wait_for(f"{url}/readyz")
+        service.popen.send_signal(signal.SIGTERM)
+        draining = service.wait_for(f"{url}/readyz", 503).json()
+        handled = httpx2.get(f"{url}/v1/plans", trust_env=False)
+        service.popen.wait(timeout=TIMEOUT)
+
+    assert (draining["status"], draining["why"]) == ("unavailable", "the process is stopping")
+    assert handled.status_code == 200
+    assert service.stopped_well(), service.output()
 
 
 def deliver(url: str) -> httpx2.Response:

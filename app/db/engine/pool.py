@@ -5,12 +5,15 @@ Only single statements run on it.
 """
 
 import asyncio
+import time
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
 from app.db.engine.session import CLOSED, QUERY_TIMEOUT
 
 Pool = asyncpg.Pool
+READ_ONLY_SECONDS = 2.0  # for which a connection to a read-only server is kept
 
 
 async def open_pool(dsn: str, *, size: int, pooler: bool) -> "Pool[asyncpg.Record]":
@@ -20,18 +23,39 @@ async def open_pool(dsn: str, *, size: int, pooler: bool) -> "Pool[asyncpg.Recor
     Single statements leave no session state behind, so a connection is not reset when it is released: that would cost a
     second round trip for each query.
     """
+    # A connection to a read-only server is replaced, because after a failover another server accepts writes.
     return await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
         statement_cache_size=0 if pooler else 100,
         command_timeout=10,
-        reset=_no_reset,
+        init=_remember_opening,
+        reset=_close_if_read_only,
     )
 
 
-async def _no_reset(_: object) -> None:
-    """Do nothing. asyncpg itself rolls back an open transaction."""
+_opened_at: "WeakKeyDictionary[object, float]" = WeakKeyDictionary()  # by connection, in monotonic seconds
+
+
+async def _remember_opening(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    _opened_at[connection] = time.monotonic()
+
+
+async def _close_if_read_only(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """
+    Close a released connection if its server is read-only. asyncpg itself rolls back an open transaction.
+
+    The server reports both settings when they change, so this costs no query. A young connection is kept, so that a server
+    that stays read-only isn't connected to for each query.
+    """
+    settings = connection.get_settings()
+    is_read_only = "on" in (
+        getattr(settings, "in_hot_standby", "off"),
+        getattr(settings, "default_transaction_read_only", "off"),
+    )
+    if is_read_only and time.monotonic() - _opened_at.get(connection, 0.0) > READ_ONLY_SECONDS:
+        connection.terminate()
 
 
 async def fetch_in_time(pool: "Pool[asyncpg.Record]", statement: str, *parameters: object) -> "list[asyncpg.Record]":

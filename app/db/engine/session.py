@@ -69,7 +69,8 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
 
 def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     """
-    Treat every error of a lost connection as a disconnect, so that the pool discards the connection.
+    Treat every error of a lost connection as a disconnect, so that the pool discards its connections. A read-only server
+    counts as lost: after a failover, another one accepts writes.
 
     A cancellation ends a connection as well, but stays a cancellation: as an error it would be handled, and the task that
     was to end would go on.
@@ -77,10 +78,22 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     if not isinstance(context.original_exception, Exception):
         return None
     cause = context.original_exception.__cause__ or context.original_exception
-    context.is_disconnect = context.is_disconnect or isinstance(cause, CONNECTION_LOST) or _is_closed(context)
+    lost = isinstance(cause, CONNECTION_LOST) or is_read_only(cause) or _is_closed(context)
+    context.is_disconnect = context.is_disconnect or lost
     if context.is_disconnect and not context.is_pre_ping:
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
+
+
+def is_read_only(error: BaseException) -> bool:
+    """
+    Return whether the server refused a write because it is read-only, as a standby or during a failover.
+
+    A standby also refuses unlogged tables, as a feature that is not supported during recovery.
+    """
+    if isinstance(error, asyncpg.FeatureNotSupportedError):
+        return "recovery" in str(error)
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
 
 
 def _is_closed(context: ExceptionContext) -> bool:

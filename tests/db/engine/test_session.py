@@ -32,3 +32,12 @@ async def test_the_pool_gives_a_new_connection_after_an_outage(sessions: Session
         await query(sessions, "SELECT 1", after_closing=True)
 
     assert await query(sessions, "SELECT 1") == 1
+
+
+async def test_a_connection_to_a_read_only_server_is_replaced(sessions: Sessions) -> None:
+    write = "INSERT INTO buckets (name, tokens, at) VALUES ('test', 1, now()) RETURNING tokens"
+    await query(sessions, "SELECT set_config('default_transaction_read_only', 'on', false)")
+    with pytest.raises(DatabaseUnreachable, match="ReadOnly"):
+        await query(sessions, write)
+
+    assert await query(sessions, write) == 1
