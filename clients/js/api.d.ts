@@ -861,7 +861,7 @@ export interface paths {
         };
         /**
          * Readiness probe
-         * @description Readiness probe. It also reports a backlog of events as degraded.
+         * @description Readiness probe. It also reports a backlog of events, and a read-only database, as degraded.
          */
         get: operations["readyz"];
         put?: never;
@@ -4145,7 +4145,8 @@ export interface components {
          * @example {
          *       "degraded": false,
          *       "oldest_unapplied_event": 0,
-         *       "status": "ok"
+         *       "status": "ok",
+         *       "writable": true
          *     }
          */
         ReadinessOut: {
@@ -4157,10 +4158,16 @@ export interface components {
             status: "ok" | "unavailable";
             /**
              * Degraded
-             * @description Whether events are overdue or have failed permanently and need attention.
+             * @description Whether events are overdue, have failed permanently and need attention, or can't be applied because the database is read-only.
              * @example false
              */
             degraded: boolean;
+            /**
+             * Writable
+             * @description Whether the database accepts writes; null if unknown. During a failover it may be read-only.
+             * @example true
+             */
+            writable: boolean | null;
             /**
              * Oldest Unapplied Event
              * @description Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.
@@ -8782,7 +8789,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The database is unreachable, or migrations are missing */
+            /** @description The database is unreachable, migrations are missing, or the process is stopping */
             503: {
                 headers: {
                     [name: string]: unknown;
