@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import aiohttp
 import stripe
 import structlog
 from prometheus_client import Counter, Histogram
@@ -157,10 +158,29 @@ class RateLimitedClient(stripe.AIOHTTPClient):
         endpoint, attempts = endpoint_of(method, url), 0
         while True:
             await self._limiter.wait(endpoint)
-            body, status, answered = await super().request_async(method, url, headers, post_data)
+            body, status, answered = await self._send(method, url, headers, post_data)
             if status != TOO_MANY_REQUESTS:
                 CALLS.labels(endpoint, status).inc()
                 return body, status, answered
             attempts += 1
             if not await self._limiter.should_retry(endpoint, answered, attempts):
                 return body, status, answered
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: object
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        """
+        Send a request and read the whole response.
+
+        The SDK translates the errors of the transport only until the headers have arrived, and doesn't close the connection
+        of a response that breaks off.
+
+        :raises stripe.APIConnectionError: there was no whole response. The SDK repeats the request.
+        """
+        arguments, options = self._get_request_args_kwargs(method, url, headers, post_data)
+        try:
+            async with self._session.request(*arguments, **options) as response:
+                return await response.read(), response.status, response.headers
+        except (TimeoutError, aiohttp.ClientError, OSError) as failure:
+            message = f"No complete response from Stripe ({type(failure).__name__})"
+            raise stripe.APIConnectionError(message, should_retry=True) from failure  # type: ignore[no-untyped-call]

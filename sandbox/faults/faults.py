@@ -21,11 +21,13 @@ ACTIONS = {
     "status": "returns a Stripe error",
     "html": "returns an HTML page instead of JSON, like a proxy in front of Stripe",
     "truncate": "returns half of the JSON",
+    "cut": "closes the connection after half of the body",
+    "stall": "sends half of the body, and then nothing for `seconds`, or until the fault is deleted",
     "slow": "sends the response in small chunks for `seconds`",
     "outage": "returns an error to every call, for `seconds` or until the fault is deleted",
 }
 """Actions and their descriptions."""
-_RESPONSE_ACTIONS = ("truncate", "slow")
+_RESPONSE_ACTIONS = ("truncate", "cut", "stall", "slow")
 """Actions on the real response. They always happen after the effect."""
 
 

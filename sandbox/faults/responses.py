@@ -29,6 +29,23 @@ def html_page(fault: Fault) -> Response:
     return HTMLResponse(fault.html(), fault.status, fault.headers)
 
 
+class BrokenOffResponse(Response):
+    """A response whose connection is closed after half of the body, at once or (stalled) after a while."""
+
+    def __init__(self, whole: Response, *, stalled: Fault | None = None) -> None:
+        super().__init__(bytes(whole.body), whole.status_code, dict(whole.headers))
+        self._stalled = stalled
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send half of the body, and close the connection."""
+        half = bytes(self.body)[: len(self.body) // 2]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        if self._stalled is not None:
+            await self._stalled.hold()
+        await DroppedConnection()(scope, receive, send)
+
+
 def truncated(response: Response) -> Response:
     """Return the first half of a response with a matching length."""
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}

@@ -187,6 +187,8 @@ async def _apply_fault(state: _RequestState, reply: Reply, fault: Fault) -> Resp
     whole = _response(reply.status, reply.body, _headers(state, fault))
     if fault.action == "truncate":
         return responses.truncated(whole)
+    if fault.action in ("cut", "stall"):
+        return responses.BrokenOffResponse(whole, stalled=fault if fault.action == "stall" else None)
     return responses.slow(whole, fault) if fault.action == "slow" else whole
 
 

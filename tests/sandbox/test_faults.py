@@ -82,6 +82,16 @@ async def test_a_held_call_has_its_effect_even_if_the_client_disconnects(account
     assert await names(account) == ["Ada"]
 
 
+@pytest.mark.parametrize("action", ["cut", "stall"])
+async def test_a_response_can_break_off_in_the_middle_of_its_body(account: SandboxAccount, action: str) -> None:
+    await account.fault(method="POST", path="/v1/customers", action=action, seconds=0.3)
+    send: dict[str, Any] = {"data": {"name": "Ada"}, "headers": {"Idempotency-Key": "broken"}}
+    with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+        await account.request("POST", "/v1/customers", **send)
+    assert await names(account) == ["Ada"], "the request had its effect"
+    assert (await account.request("POST", "/v1/customers", **send)).json()["name"] == "Ada"
+
+
 async def test_a_fault_applies_the_given_number_of_times(account: SandboxAccount) -> None:
     await account.fault(method="GET", path="/v1/account", action="status", times=2)
     statuses = [(await account.request("GET", "/v1/account")).status_code for _ in range(3)]
