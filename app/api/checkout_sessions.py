@@ -14,10 +14,11 @@ from app.db.checkouts import Checkout, Choice
 from app.domain.duplicates import PossibleDuplicate
 from app.domain.errors import NotFound, StripeUnavailable
 from app.domain.plans import PriceUnavailable, UnknownPlan
+from app.domain.promotion_codes import PromotionCodeInvalid
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import AlreadySubscribed
 from app.services import checkout, plans
-from app.services.checkout import CheckoutRequest, PromotionCodeInvalid
+from app.services.checkout import CheckoutRequest
 
 router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"], route_class=Described)
 

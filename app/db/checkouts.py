@@ -91,6 +91,13 @@ async def give_up(session: Session, checkout_id: str) -> None:
     await session.execute(update(Row).where(Row.id == checkout_id, Row.status == OPENING).values(status=FAILED))
 
 
+async def abandon(session: Session, subscriber_id: str) -> None:
+    """Mark a subscriber's open session as expired: its customer was deleted, so it can't be paid."""
+    await session.execute(
+        update(Row).where(Row.subscriber_id == subscriber_id, Row.status.in_(UNDECIDED)).values(status=EXPIRED)
+    )
+
+
 async def by_stripe_id(session: Session, stripe_id: str) -> Checkout | None:
     """Return the session with a Stripe ID."""
     return _or_none(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))

@@ -7,8 +7,11 @@ from typing import Any
 
 from stripe.checkout import Session as StripeSession
 
+from app.domain.errors import StripeRefused
+from app.domain.money import Money
+from app.domain.promotion_codes import StripePromotionCode
 from app.gateway.client import Gateway
-from app.gateway.translate import OUR_CHECKOUT
+from app.gateway.translate import OUR_CHECKOUT, id_or_none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +54,25 @@ async def expire(gateway: Gateway, stripe_id: str, *, key: str) -> None:
     await gateway.call(gateway.sdk.v1.checkout.sessions.expire_async(stripe_id, {}, {"idempotency_key": key}))
 
 
-async def promotion_code(gateway: Gateway, code: str) -> str | None:
-    """Return the ID of an active promotion code, or None."""
-    listed = await gateway.call(gateway.sdk.v1.promotion_codes.list_async({"code": code, "active": True, "limit": 1}))
-    return listed.data[0].id if listed.data else None
+async def promotion_code(gateway: Gateway, code: str) -> StripePromotionCode | None:
+    """Return an active promotion code, or None. Stripe also declines codes with characters that no code has."""
+    try:
+        listed = await gateway.read(
+            "/v1/promotion_codes", code=code, active=True, limit=1, expand=["data.promotion.coupon"]
+        )
+    except StripeRefused:
+        return None
+    if not listed.data:
+        return None
+    found = listed.data[0]
+    amount, currency = found.restrictions.minimum_amount, found.restrictions.minimum_amount_currency
+    coupon = found.promotion.coupon
+    return StripePromotionCode(
+        id=found.id,
+        currency=coupon.currency if coupon is not None else None,
+        minimum=Money(amount, currency) if amount is not None and currency is not None else None,
+        customer_id=id_or_none(found.customer),
+    )
 
 
 def _seen(session: StripeSession) -> StripeCheckoutState:

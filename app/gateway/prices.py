@@ -107,8 +107,12 @@ async def create_price(gateway: Gateway, wanted: CreatePrice, *, attempt: int = 
     }
     state = [parameters, wanted.replaces.id if wanted.replaces else None, wanted.replaces and wanted.replaces.active]
     sha = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:24]
-    key = f"catalogue:{wanted.lookup_key}:v{wanted.version}:{sha}:{attempt}"
-    return _price(await gateway.call(gateway.sdk.v1.prices.create_async(parameters, {"idempotency_key": key})))
+    keys = [f"catalogue:{wanted.lookup_key}:v{wanted.version}:{sha}:{attempt}", _random_key(wanted.lookup_key)]
+    try:
+        return _price(await gateway.call(gateway.sdk.v1.prices.create_async(parameters, {"idempotency_key": keys[0]})))
+    except StripeRefused:
+        # Stripe repeats a refusal to the same key for a day, also after its cause is gone. Nothing was created.
+        return _price(await gateway.call(gateway.sdk.v1.prices.create_async(parameters, {"idempotency_key": keys[1]})))
 
 
 async def archive_price(gateway: Gateway, price_id: str) -> None:

@@ -5,12 +5,14 @@ Each request to Stripe is stored with its idempotency key before it is sent, so 
 with the same key and get the same session.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
-from app.aggregates import contacts, current_subscription, possible_duplicates, sync_subscription
+from app.aggregates import current_subscription, customers, possible_duplicates, sync_subscription
+from app.aggregates.intents import send
 from app.context import Context
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
@@ -19,28 +21,20 @@ from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain import return_urls
 from app.domain.callers import Reader
-from app.domain.contacts import stripe_fields
 from app.domain.entitlements import allowed
-from app.domain.errors import Conflict, NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.events import RefetchKind
+from app.domain.money import Money
 from app.domain.plans import Plan, PriceUnavailable
+from app.domain.promotion_codes import PromotionCodeInvalid, PromotionRefusal, StripePromotionCode
 from app.domain.subscriptions import AlreadySubscribed, ForeignStripeObject
 from app.gateway import checkouts as at_stripe
-from app.gateway import customers, prices
+from app.gateway import prices
 from app.gateway import subscriptions as subscriptions_at_stripe
-from app.gateway.client import Gateway
+from app.gateway.client import Gateway, Gone
 from app.gateway.translate import OUR_CHECKOUT, OUR_SUBSCRIBER
 
-# Stripe may delete a key after 24 hours. Before an older one is used again, we check whether the request succeeded.
-KEY_LIFETIME = timedelta(hours=20)
 MAX_ATTEMPTS = 3
-
-
-class PromotionCodeInvalid(Conflict):
-    """The promotion code isn't valid or has expired."""
-
-    code = "promotion_code_invalid"
-    title = "Invalid promotion code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +62,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     :raises UnknownPlan: the plan does not exist.
     :raises ReturnUrlNotAllowed: a return URL is not on an allowed host.
     :raises PriceUnavailable: Stripe's price is archived, missing or different from the catalogue's.
-    :raises PromotionCodeInvalid: the code isn't valid.
+    :raises PromotionCodeInvalid: the code isn't valid, or not for this order or reader.
     :raises AlreadySubscribed: the reader has a live subscription.
     :raises PossibleDuplicate: another account with the same verified address has one, and the request doesn't allow it.
     """
@@ -79,11 +73,46 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
     async with ctx.sessions.begin() as session:
         await possible_duplicates.check(session, reader, allow=request.allow_duplicate)
-    customer_id, subscriber = await _customer(ctx, reader, now=now)
-    metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": plan.code}
+    order = _Order(plan=plan, price_ids=price_ids, promotion=promotion, request=request)
+    for _ in range(MAX_ATTEMPTS):
+        customer_id, subscriber = await customers.ensure(ctx.sessions, ctx.gateway, reader, now=now)
+        try:
+            return await _open_for(ctx, order, subscriber, customer_id, now=now)
+        except Gone:  # the customer was deleted at Stripe, and the event has not arrived yet
+            if not await customers.remove_if_deleted(ctx.sessions, ctx.gateway, customer_id):
+                raise
+    raise StripeUnavailable("Too many concurrent attempts; try again")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What a reader chose, with Stripe's prices and promotion code for it."""
+
+    plan: Plan
+    price_ids: Sequence[str]
+    promotion: StripePromotionCode | None
+    request: CheckoutRequest
+
+    @property
+    def total(self) -> Money:
+        """The price before discounts and tax."""
+        found = [price.price for price in self.plan.components(print_edition=self.request.choice.print_edition)]
+        return Money(sum(one.amount for one in found), found[0].currency)
+
+
+async def _open_for(
+    ctx: Context, order: _Order, subscriber: Subscriber, customer_id: str, *, now: datetime
+) -> Checkout:
+    """
+    Open a session for a customer, or return the open one for the same choice.
+
+    :raises Gone: the customer does not exist.
+    """
+    request = order.request
+    metadata = {OUR_SUBSCRIBER: subscriber.id, "newsstand_plan": order.plan.code}
     automatic_tax = ctx.settings.automatic_tax
-    parameters = _parameters(request, metadata, customer_id, price_ids, promotion, automatic_tax=automatic_tax)
-    parameters |= _shipping_parameters(plan, request.choice, automatic_tax=automatic_tax)
+    parameters = _parameters(order, metadata, customer_id, automatic_tax=automatic_tax)
+    parameters |= _shipping_parameters(order.plan, request.choice, automatic_tax=automatic_tax)
     for _ in range(MAX_ATTEMPTS):
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber.id)
@@ -98,9 +127,24 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
             else:
                 action, intent = "expire", await intents.record(session, checkout.id, "expire", {})
         if action == "open" and checkout.choice == request.choice:
-            return await _open(ctx, checkout, intent)
+            try:
+                return await _open(ctx, checkout, intent)
+            except StripeRefused as refusal:
+                raise _reader_refusal(refusal, order, customer_id) from refusal
         await _close(ctx, checkout, intent, action=action)
     raise StripeUnavailable("Too many concurrent attempts; try again")
+
+
+def _reader_refusal(refusal: StripeRefused, order: _Order, customer_id: str) -> StripeRefused | PromotionCodeInvalid:
+    """Return the error for the reader. Stripe's own sentence about a promotion code is not shown."""
+    param, code = str(refusal.facts.get("param") or ""), order.request.choice.promotion_code
+    if order.promotion is None or code is None or not param.startswith(("discounts", "promotion_code")):
+        return refusal
+    stripe_code = refusal.facts.get("stripe_code")
+    reason = order.promotion.refusal(
+        order.total, customer_id=customer_id, stripe_code=stripe_code if isinstance(stripe_code, str) else None
+    )
+    return PromotionCodeInvalid(code, reason)
 
 
 def _is_reusable(checkout: Checkout, choice: Choice, now: datetime) -> bool:
@@ -115,22 +159,15 @@ async def _check_not_subscribed(session: Session, subscriber: Subscriber) -> Non
 
 
 async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent) -> Checkout:
-    try:
-        state = await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
-    except StripeRefused:
-        async with ctx.sessions.begin() as session:
-            await subscribers.lock(session, checkout.subscriber_id)
-            await intents.settle(session, intent.key)
-            await checkouts.give_up(session, checkout.id)
-        raise
-    except StripeFault:
-        # The same key would get the same response. Another key is used next time if the request had no effect.
-        found = await at_stripe.find(ctx.gateway, str(intent.parameters["customer"]), checkout_id=checkout.id)
-        if found is None:
-            async with ctx.sessions.begin() as session:
-                await intents.settle(session, intent.key)
-            raise
-        state = found
+    async def find() -> at_stripe.StripeCheckoutState | None:
+        return await at_stripe.find(ctx.gateway, str(intent.parameters["customer"]), checkout_id=checkout.id)
+
+    async def give_up(session: Session, _refusal: StripeRefused | Gone) -> None:
+        await subscribers.lock(session, checkout.subscriber_id)
+        await checkouts.give_up(session, checkout.id)
+
+    request = at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
+    state = await send(ctx.sessions, intent, request, find=find, on_refusal=give_up)
     return await _save(ctx, checkout, state, settle=intent.key)
 
 
@@ -139,12 +176,14 @@ async def _close(ctx: Context, checkout: Checkout, intent: intents.Intent, *, ac
     Close a session that was opened for another choice.
 
     :raises AlreadySubscribed: it was paid in the meantime.
+    :raises Gone: its customer does not exist.
     """
     if action == "open":  # another request began to open it and may have stopped: open it, so that it can be closed
-        await _open(ctx, checkout, intent)
+        with suppress(StripeRefused):  # it can't be opened, so there is nothing to close
+            await _open(ctx, checkout, intent)
         return
     assert checkout.stripe_id is not None
-    with suppress(StripeRefused, StripeFault):  # the session is fetched next
+    with suppress(StripeRefused, StripeFault, Gone):  # the session is fetched next
         await at_stripe.expire(ctx.gateway, checkout.stripe_id, key=intent.key)
     state = await at_stripe.fetch(ctx.gateway, checkout.stripe_id)
     await _save(ctx, checkout, state, settle=intent.key)
@@ -200,89 +239,32 @@ async def _price_ids(gateway: Gateway, plan: Plan, choice: Choice) -> list[str]:
     return ids
 
 
-async def _promotion(gateway: Gateway, code: str | None) -> str | None:
+async def _promotion(gateway: Gateway, code: str | None) -> StripePromotionCode | None:
     if code is None:
         return None
     found = await at_stripe.promotion_code(gateway, code)
     if found is None:
-        raise PromotionCodeInvalid(f"The code {code!r} isn't valid or has expired", promotion_code=code)
+        raise PromotionCodeInvalid(code, PromotionRefusal.NOT_FOUND)
     return found
 
 
-async def _customer(ctx: Context, reader: Reader, *, now: datetime) -> tuple[str, Subscriber]:
-    """Return the Stripe customer of a reader, created if necessary, and the subscriber."""
-    async with ctx.sessions.begin() as session:
-        subscriber = await subscribers.ensure(session, sub=reader.sub, email=reader.email, name=reader.name)
-        if await contacts.update(session, subscriber, reader):
-            subscriber = await subscribers.lock(session, subscriber.id)
-        if subscriber.stripe_customer_id is not None:
-            return subscriber.stripe_customer_id, subscriber
-        parameters: dict[str, object] = {
-            "metadata": {OUR_SUBSCRIBER: subscriber.id},
-            **stripe_fields(subscriber.email, subscriber.name),
-        }
-        if ctx.gateway.test_clock:
-            parameters["test_clock"] = ctx.gateway.test_clock
-        intent = await intents.record(session, subscriber.id, "customer", parameters)
-    customer_id = None
-    if now - intent.created_at > KEY_LIFETIME:
-        customer_id = await _find_customer(ctx, subscriber, intent)
-    if customer_id is None:
-        customer_id = await _create_customer(ctx, subscriber, intent)
-    async with ctx.sessions.begin() as session:
-        current = await subscribers.lock(session, subscriber.id)
-        saved_id = await subscribers.set_customer(session, subscriber.id, customer_id)
-        await intents.settle(session, intent.key)
-        if any(
-            intent.parameters.get(name) != said for name, said in stripe_fields(current.email, current.name).items()
-        ):
-            await contacts.push_again(session, subscriber.id)  # it has changed since the intent was stored
-    return saved_id, subscriber
-
-
-async def _create_customer(ctx: Context, subscriber: Subscriber, intent: intents.Intent) -> str:
-    try:
-        return await customers.create(ctx.gateway, intent.parameters, key=intent.key)
-    except (StripeFault, StripeRefused):
-        # The same key would get the same fault. A refusal may be due to the reader's current name or address.
-        found = await _find_customer(ctx, subscriber, intent)
-        if found is None:
-            async with ctx.sessions.begin() as session:
-                await intents.settle(session, intent.key)
-            raise
-        return found
-
-
-async def _find_customer(ctx: Context, subscriber: Subscriber, intent: intents.Intent) -> str | None:
-    email = intent.parameters.get("email")
-    return await customers.find(ctx.gateway, email=str(email) if email else None, subscriber_id=subscriber.id)
-
-
-def _parameters(
-    request: CheckoutRequest,
-    metadata: dict[str, str],
-    customer_id: str,
-    price_ids: list[str],
-    promotion: str | None,
-    *,
-    automatic_tax: bool,
-) -> dict[str, object]:
+def _parameters(order: _Order, metadata: dict[str, str], customer_id: str, *, automatic_tax: bool) -> dict[str, object]:
     """Return the parameters of a session. The subscription needs its own metadata, because Stripe copies none."""
     parameters: dict[str, object] = {
         "mode": "subscription",
         "customer": customer_id,
         "client_reference_id": metadata[OUR_SUBSCRIBER],
-        "line_items": [{"price": price_id, "quantity": 1} for price_id in price_ids],
-        "success_url": request.success_url,
-        "cancel_url": request.cancel_url,
+        "line_items": [{"price": price_id, "quantity": 1} for price_id in order.price_ids],
+        "success_url": order.request.success_url,
+        "cancel_url": order.request.cancel_url,
         "metadata": metadata,
         "subscription_data": {"metadata": metadata},
     }
     if automatic_tax:
         parameters["automatic_tax"] = {"enabled": True}
         parameters["customer_update"] = {"address": "auto"}
-    if promotion is not None:
-        parameters["discounts"] = [{"promotion_code": promotion}]
+    if order.promotion is not None:
+        parameters["discounts"] = [{"promotion_code": order.promotion.id}]
     return parameters
 
 

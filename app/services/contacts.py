@@ -7,13 +7,14 @@ Receipts and invoices are sent to the address at Stripe, so it follows the ident
 import structlog
 
 from app.aggregates import contacts as aggregate
+from app.aggregates.intents import send
 from app.context import Context
 from app.db import anomalies, contacts, intents, subscribers
 from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import QUERY_TIMEOUT, with_timeout
 from app.domain.callers import Reader
 from app.domain.contacts import CONTACT_REFUSED, follow, stripe_fields
-from app.domain.errors import StripeFault, StripeRefused
+from app.domain.errors import StripeRefused
 from app.gateway import customers as at_stripe
 from app.gateway.client import Gone
 
@@ -61,15 +62,11 @@ async def push(ctx: Context, change_id: str) -> None:
         intent = await intents.record(session, change_id, "push", stripe_fields(subscriber.email, subscriber.name))
     refusal: StripeRefused | None = None
     try:
-        await at_stripe.update(ctx.gateway, customer_id, intent.parameters, key=intent.key)
+        await send(ctx.sessions, intent, at_stripe.update(ctx.gateway, customer_id, intent.parameters, key=intent.key))
     except Gone:
         log.info("contact_of_deleted_customer", customer=customer_id)
     except StripeRefused as declined:
         refusal = declined
-    except StripeFault:
-        async with ctx.sessions.begin() as session:
-            await intents.settle(session, intent.key)  # the same key would get the same fault
-        raise
     reason = f"Stripe declined the reader's new contact details: {refusal}" if refusal is not None else None
     async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)

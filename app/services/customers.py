@@ -8,17 +8,15 @@ canceled their subscriptions, which are fetched again, and the reader's next che
 
 from dataclasses import replace
 
+from app.aggregates import customers
 from app.context import Context
-from app.db import anomalies, audit, contacts, inbox, subscribers, subscriptions
-from app.db.engine import leases
-from app.db.engine.session import Session
+from app.db import anomalies, contacts, subscribers
 from app.db.subscribers import Subscriber
 from app.domain.anomalies import ADDRESS_MISMATCH, address_mismatch
-from app.domain.contacts import Contact
+from app.domain.contacts import CONTACT_REFUSED, Contact
 from app.domain.customers import StripeCustomerState
-from app.domain.events import RefetchKind
 from app.domain.imports import UNCLAIMED
-from app.domain.subscriptions import OVER, UnknownCustomer
+from app.domain.subscriptions import UnknownCustomer
 from app.gateway import customers as at_stripe
 
 
@@ -34,7 +32,7 @@ async def sync(ctx: Context, customer_id: str) -> None:
         if owner is None:
             raise UnknownCustomer(f"The customer {customer_id} is not one of our subscribers")
         if state.deleted:
-            await _remove_customer(session, owner, customer_id)
+            await customers.remove(session, owner, customer_id)
             return
         if owner.sub.startswith(UNCLAIMED):
             known = Contact(email=owner.email, name=owner.name, email_verified=False)
@@ -42,28 +40,9 @@ async def sync(ctx: Context, customer_id: str) -> None:
                 session, owner.id, replace(known, email=state.email, name=state.name), known=known, push=False
             )
             return
-        await anomalies.report(
-            session, customer_id, _differences(owner, state), subscriber_id=owner.id, among=[ADDRESS_MISMATCH]
-        )
-
-
-async def _remove_customer(session: Session, owner: Subscriber, customer_id: str) -> None:
-    """Remove a deleted customer from its subscriber, and request a refetch of the subscriptions that Stripe has canceled."""
-    await subscribers.unset_customer(session, owner.id)
-    await anomalies.report(session, customer_id, {}, subscriber_id=owner.id)
-    all_subscriptions = await subscriptions.of_subscriber(session, owner.id)
-    for one in all_subscriptions:
-        if one.status not in OVER:
-            await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{one.stripe_id}", why="customer_deleted")
-    await audit.record(
-        session,
-        actor="stripe",
-        action="customer.deleted",
-        object_id=customer_id,
-        subscriber_id=owner.id,
-        before={"subscriptions": [one.id for one in all_subscriptions if one.status not in OVER]},
-    )
-    await leases.notify(session)
+        found = _differences(owner, state)
+        resolved = [ADDRESS_MISMATCH] if found or state.email is None else [ADDRESS_MISMATCH, CONTACT_REFUSED]
+        await anomalies.report(session, customer_id, found, subscriber_id=owner.id, among=resolved)
 
 
 def _differences(owner: Subscriber, state: StripeCustomerState) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import StripeFault, StripeUnavailable
+from app.domain.errors import StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
 from app.domain.plans import Catalogue
 from app.domain.prices import LookupKeyTaken, StripePrice, product_id
@@ -132,6 +132,17 @@ async def test_the_next_push_completes_one_killed_at_any_point(gateway: Gateway,
 async def test_an_error_that_stripe_repeats_for_a_key_is_overcome(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
     sandbox.fault(key, method="POST", path="/v1/prices", when="before", action="status", status=500, times=1)
     assert len(await push(gateway)) == 4
+    assert await versions(gateway) == {1: (4900, True, DIGITAL)}
+
+
+async def test_a_refusal_that_stripe_repeats_for_a_key_is_overcome(
+    gateway: Gateway, sandbox: Sandbox, key: str
+) -> None:
+    body = {"error": {"type": "invalid_request_error", "message": "Not now."}}
+    sandbox.fault(key, method="POST", path="/v1/prices", when="before", action="status", status=400, times=2, body=body)
+    with pytest.raises(StripeRefused):
+        await push(gateway)
+    assert len(await push(gateway)) == 2
     assert await versions(gateway) == {1: (4900, True, DIGITAL)}
 
 

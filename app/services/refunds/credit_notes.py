@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import structlog
 
+from app.aggregates.intents import send
 from app.context import Context
 from app.db import attention, intents, refunds, subscribers
 from app.domain.credit_notes import CreditNoteRefused, parameter_variants, reusable_credit_note
-from app.domain.errors import StripeFault, StripeRefused
+from app.domain.errors import StripeRefused
 from app.domain.refunds import IN_TRANSIT, Refund
 from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
@@ -54,12 +55,8 @@ async def _request(ctx: Context, refund: Refund, parameters: dict[str, object]) 
     async with ctx.sessions.begin() as session:
         await subscribers.lock(session, refund.subscriber_id)
         intent = await intents.record(session, refund.id, "credit_note", parameters)
-    try:
-        return await at_stripe.credit(ctx.gateway, intent.parameters, key=intent.key)
-    except (StripeFault, StripeRefused):
-        async with ctx.sessions.begin() as session:
-            await intents.settle(session, intent.key)  # the next attempt looks for a note first, and uses another key
-        raise
+    # The next attempt looks for a note first.
+    return await send(ctx.sessions, intent, at_stripe.credit(ctx.gateway, intent.parameters, key=intent.key))
 
 
 async def _report_refusal(ctx: Context, refund: Refund, reason: str) -> None:

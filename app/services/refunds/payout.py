@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.aggregates import refund_results
+from app.aggregates.intents import send
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
 from app.db import audit, intents, payments, refunds, subscribers
@@ -159,17 +160,13 @@ async def _pay(ctx: Context, refund: Refund, payment: Payment) -> StripeRefundSt
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
             intent = await intents.record(session, refund.id, "refund", parameters_of(refund))
+        request = at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
         try:
-            return await at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
+            return await send(ctx.sessions, intent, request, find=lambda: _find(ctx, refund, others))
         except StripeRefused as declined:
-            if existing := await _find(ctx, refund, others):
-                return existing
             raise _refusal(declined) from declined
         except StripeFault:
-            # The same key would get the same response. Another key is used only if the fault had no effect.
-            if await _find(ctx, refund, others) is None:
-                async with ctx.sessions.begin() as session:
-                    await intents.settle(session, intent.key)
+            continue  # nothing was refunded
     raise StripeUnavailable("Stripe keeps failing")
 
 
