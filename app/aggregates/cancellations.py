@@ -74,6 +74,8 @@ async def _order_refunds(session: Session, subscription: Subscription, *, now: d
     cause = subscription.ended_by or subscription.end_reason or subscription.status
     all_ordered = True
     for payment, basis in refunds_due(subscription, terms, paid, existing):
+        if basis == RefundBasis.PAID_AFTER_END:  # it opens no term, not even until the refund is confirmed
+            await subscriptions.mark_term_refunded(session, payment.invoice_id, basis)
         try:
             await refund_orders.refund(
                 session,

@@ -53,7 +53,8 @@ class SubscriptionEndOut(ApiModel):
     )
     ended_at: datetime | None = Field(examples=[None])
     ended_by: str | None = Field(
-        description="What ended it: `cancel_now` or a refund's basis; null if it has not ended, or Stripe ended it.",
+        description="What ended it: `cancel_now`, `not_renewed` (canceled while the current period was not paid) or a "
+        "refund's basis; null if it has not ended, or Stripe ended it.",
         examples=[None],
     )
 
@@ -66,7 +67,7 @@ class SubscriptionEndOut(ApiModel):
             subscriber=found.subscriber.sub,
             status=subscription.effective_status,
             current_period_end=subscription.current_period_end,
-            cancel_at=subscription.cancel_at if subscription.is_live else None,
+            cancel_at=subscription.cancel_at if subscription.can_be_canceled else None,
             ended_at=subscription.over_at,
             ended_by=subscription.ended_by,
         )

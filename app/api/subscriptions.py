@@ -15,7 +15,8 @@ from app.domain.issues import Ledger
 from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
-from app.services import cancellations, subscriptions
+from app.services import cancel_previews, cancellations, subscriptions
+from app.services.cancel_previews import CancelPreview
 from app.services.subscriptions import SubscriptionDetails
 
 router = APIRouter(prefix="/v1/me/subscription", tags=["subscription"], route_class=Described)
@@ -97,7 +98,9 @@ class SubscriptionOut(ApiModel):
     renews_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     ends_at: datetime | None = Field(examples=[None])
     ended_by: str | None = Field(
-        description="What ended the subscription: `cancel_now` or the basis of a refund.", examples=[None]
+        description="What ended the subscription: `cancel_now`, `not_renewed` (canceled while the current period was not "
+        "paid; paid access continues to its end) or the basis of a refund.",
+        examples=[None],
     )
     price: MoneyOut
     guarantee: GuaranteeOut
@@ -134,6 +137,29 @@ class CancelEffectOut(ApiModel):
     issues_kept: int | None = Field(
         description="Number of remaining issues that will still be served; null if unknown.", examples=[20]
     )
+    editions_until: datetime | None = Field(
+        default=None,
+        description="Until when the digital and print editions stay available after `access_until`, because issues are "
+        "owed; null if no later.",
+        examples=["2027-03-20T05:00:00Z"],
+    )
+    can_resume: bool = Field(
+        default=False,
+        description="Whether the reader can resume the subscription until it ends. If the current period is not paid or "
+        "an invoice is open, canceling ends the subscription at Stripe at once, and paid access continues without it.",
+        examples=[True],
+    )
+
+
+class OpenInvoiceOut(ApiModel):
+    """An unpaid invoice of the subscription."""
+
+    number: str | None = Field(description="null while the invoice is a draft.", examples=["A1B2C3D4-0002"])
+    amount: MoneyOut
+    processing: bool = Field(
+        description="A payment of it is already processing and can't be stopped. It is refunded when it arrives.",
+        examples=[False],
+    )
 
 
 class CancelPreviewOut(ApiModel):
@@ -141,6 +167,9 @@ class CancelPreviewOut(ApiModel):
 
     period_end: CancelEffectOut
     now: CancelEffectOut
+    open_invoices: list[OpenInvoiceOut] = Field(
+        default=[], description="Invoices that canceling voids, whichever way: nothing is charged afterwards."
+    )
     refund: GuaranteeOut = Field(description="What POST /v1/me/refunds would refund. It ends the subscription, too.")
     notice: NoticeOut | None = Field(
         default=None, description="The subscription's notice, such as `dispute_open`: access is on hold."
@@ -150,14 +179,28 @@ class CancelPreviewOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, details: SubscriptionDetails, *, now: datetime) -> "CancelPreviewOut":
+    def of(cls, details: SubscriptionDetails, preview: CancelPreview, *, now: datetime) -> "CancelPreviewOut":
         """Return the body for a cancellation preview."""
-        end = details.period_end
+        end = preview.period_end
         # Whether the issues of a disputed term will be served is unknown until the dispute is settled.
         left = details.ledger.unserved if details.ledger and not details.on_hold else None
         return cls(
-            period_end=CancelEffectOut(ends_at=end.at, access_until=end.access_until, issues_kept=left),
+            period_end=CancelEffectOut(
+                ends_at=end.at,
+                access_until=end.access_until,
+                issues_kept=left,
+                editions_until=preview.editions_until,
+                can_resume=not end.is_final,
+            ),
             now=CancelEffectOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
+            open_invoices=[
+                OpenInvoiceOut(
+                    number=invoice.number,
+                    amount=MoneyOut(amount=invoice.money.amount, currency=invoice.money.currency),
+                    processing=invoice.processing,
+                )
+                for invoice in preview.open_invoices
+            ],
             refund=GuaranteeOut.of(details.guarantee),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
             other_access=OtherAccessOut.of(details.other_access),
@@ -184,18 +227,22 @@ async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> Subscrip
 async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> CancelPreviewOut:
     """Preview a cancellation. Nothing is changed."""
     details = await subscriptions.current(ctx, reader.sub, now=now)
-    if not details.subscription.is_live:
-        raise AlreadyEnded
-    return CancelPreviewOut.of(details, now=now)
+    effects = await cancel_previews.preview(ctx, details.subscription, now=now)
+    return CancelPreviewOut.of(details, effects, now=now)
 
 
-@router.post("/cancel", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
+@router.post("/cancel", responses=problems(NoSubscription, StripeUnavailable))
 async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
-    """Cancel my subscription, at the end of the paid period or immediately."""
-    if body.when == "now":
-        await cancellations.cancel_now(ctx, reader.sub, reason=body.reason, now=now)
-    else:
-        await cancellations.cancel_at_period_end(ctx, reader.sub, reason=body.reason, comment=body.comment, now=now)
+    """Cancel my subscription, at the end of the paid period or immediately. One that has ended stays as it is."""
+    try:
+        if body.when == "now":
+            await cancellations.cancel_now(ctx, reader.sub, reason=body.reason, now=now)
+        else:
+            await cancellations.cancel_at_period_end(ctx, reader.sub, reason=body.reason, comment=body.comment, now=now)
+    except AlreadyEnded:
+        pass
+    except StripeRefused as refusal:
+        raise StripeUnavailable("Stripe declined the cancellation; try again") from refusal
     return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
 
 

@@ -56,7 +56,10 @@ LABELS = {
     "incomplete": "Incomplete",
     "incomplete_expired": "Expired",
     "trialing": "Trial",
+    "unpaid": "Unpaid",
+    "paused": "Paused",
     "cancel_now": "Canceled immediately",
+    "not_renewed": "Canceled before the next period was paid",
     # states of events
     "event:received": "Waiting to be applied",
     "event:failed": "Failed, will be retried",

@@ -11,7 +11,7 @@ from app.domain.audit import join_reason
 from app.domain.callers import Role
 from app.domain.reasons import CancelReason, ExtensionReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
-from app.services import cancellations, idempotency, issues, subscriptions, support
+from app.services import cancel_previews, cancellations, idempotency, issues, subscriptions, support
 from app.services.support import SubscriptionWithSubscriber
 
 CANCEL_REASONS = reason_labels(*CancelReason)
@@ -22,19 +22,20 @@ END_OPTIONS = {"period_end": "At the end of the paid period", "now": "Immediatel
 
 async def show_cancel_form(request: ConsoleRequest) -> Response:
     """Show the form: when the subscription ends, and the reason."""
-    found = await _live_subscription(request)
+    found = await _open_subscription(request)
     details = await subscriptions.current(request.ctx, found.subscriber.sub, now=request.now)
     return request.render(
         "cancel_subscription.html",
         found=found,
         details=details if details.subscription.id == found.subscription.id else None,
+        effects=await cancel_previews.preview(request.ctx, found.subscription, now=request.now),
         reasons=CANCEL_REASONS,
     )
 
 
 async def cancel(request: ConsoleRequest) -> Response:
     """Cancel the subscription, at the end of the paid period or immediately. A repeated request counts once."""
-    ctx, found = request.ctx, await _live_subscription(request)
+    ctx, found = request.ctx, await _open_subscription(request)
     await check_reader(request, found.subscriber.id)
     when, reason = request.choice("when", END_OPTIONS), join_reason(*request.reason_and_note(CANCEL_REASONS))
     sub = found.subscriber.sub
@@ -46,18 +47,23 @@ async def cancel(request: ConsoleRequest) -> Response:
         await cancellations.cancel_at_period_end(
             ctx, sub, reason=reason, comment=None, by=by, only=only, now=request.now
         )
-        message = "Subscription canceled. It ends at the end of the paid period."
+        ended = (await support.subscription(ctx, only)).subscription.access_ended_at is not None
+        message = (
+            "Subscription canceled. Its open invoices are voided, and paid access continues to its end."
+            if ended
+            else "Subscription canceled. It ends at the end of the paid period."
+        )
     return request.redirect(f"/readers/{found.subscriber.id}", flash=message)
 
 
 async def show_resume_form(request: ConsoleRequest) -> Response:
     """Show the form: the reason."""
-    return request.render("resume_subscription.html", found=await _live_subscription(request), reasons=RESUME_REASONS)
+    return request.render("resume_subscription.html", found=await _open_subscription(request), reasons=RESUME_REASONS)
 
 
 async def resume(request: ConsoleRequest) -> Response:
     """Resume a subscription that was set to end."""
-    ctx, found = request.ctx, await _live_subscription(request)
+    ctx, found = request.ctx, await _open_subscription(request)
     await check_reader(request, found.subscriber.id)
     reason = join_reason(*request.reason_and_note(RESUME_REASONS))
     sub = found.subscriber.sub
@@ -67,14 +73,14 @@ async def resume(request: ConsoleRequest) -> Response:
     return request.redirect(f"/readers/{found.subscriber.id}", flash="Subscription resumed. It will renew as usual.")
 
 
-async def _live_subscription(request: ConsoleRequest) -> SubscriptionWithSubscriber:
+async def _open_subscription(request: ConsoleRequest) -> SubscriptionWithSubscriber:
     """
     Return the subscription.
 
     :raises AlreadyEnded: if it has ended. The reader's other subscriptions are not considered.
     """
     found = await support.subscription(request.ctx, request.path_param("subscription"))
-    if not found.subscription.is_live:
+    if not found.subscription.can_be_canceled:
         raise AlreadyEnded
     return found
 

@@ -11,34 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from app.domain.money import Money
 from app.domain.refunds import CONFIRMED, Refund, RefundBasis, full_dashboard_refund
-from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState, Subscription, Term
+from app.domain.subscriptions import (
+    TERM_OPENING_REASONS,
+    Payment,
+    StripeInvoiceState,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionStatus,
+    Term,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class EndPreview:
-    """When a subscription would end (None: unknown), and until when the reader would have access (None: no access)."""
-
-    at: datetime | None
-    access_until: datetime | None
-
-
-def preview_period_end(subscription: Subscription, terms: Sequence[Term]) -> EndPreview:
-    """
-    Return what would happen if a subscription were canceled now, to end at the end of the paid period.
-
-    If it is already scheduled to end earlier, that date stays. Refunded terms don't count, nor do terms that are suspended
-    because of a dispute. A trial counts until it ends.
-    """
-    at = _earliest(subscription.current_period_end, subscription.cancel_at)
-    paid = [term.ends_at for term in terms if not term.is_refunded and term.suspended_as is None]
-    tried = [subscription.trial_end] if subscription.trial_end is not None else []
-    readable = max(paid + tried, default=None)
-    return EndPreview(at, _earliest(at, readable) if readable is not None else None)
-
-
-def _earliest(*moments: datetime | None) -> datetime | None:
-    return min((at for at in moments if at is not None), default=None)
+# Nothing renews in these statuses, but a payment may be collected later: see docs.stripe.com/billing/subscriptions/pause.
+COLLECTS_LATER = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAUSED, SubscriptionStatus.UNPAID})
 
 
 class InvoiceStatus(StrEnum):
@@ -53,6 +39,75 @@ class InvoiceStatus(StrEnum):
 
 # An invoice that was written off can still be paid by its link.
 PAYABLE = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE})
+
+
+def must_end_now(seen: StripeSubscriptionState) -> bool:
+    """
+    Return whether a subscription that is canceled "at the end of the paid period" must end at Stripe now.
+
+    Stripe's flag ends it with its current period and goes on collecting until then. That is right only if the current period
+    is paid and no invoice is open. Otherwise the flag would mean the end of an unpaid period, and the reader would be
+    charged after canceling: while a renewal is a draft, failed or processing. Stripe starts a period before it is paid.
+    """
+    if seen.status in COLLECTS_LATER or any(invoice.status == InvoiceStatus.OPEN for invoice in seen.invoices):
+        return True
+    period = seen.period
+    bills = [i for i in seen.invoices if period is not None and _bills_period(i) and i.period_end >= period[1]]
+    return bool(bills) and all(invoice.status != InvoiceStatus.PAID for invoice in bills)
+
+
+def _bills_period(invoice: StripeInvoiceState) -> bool:
+    return invoice.new_period or invoice.billing_reason in TERM_OPENING_REASONS
+
+
+def probably_must_end_now(subscription: Subscription, terms: Sequence[Term]) -> bool:
+    """Do as :func:`must_end_now` with our copy, which may be out of date: for a preview while Stripe is unavailable."""
+    known = [term.ends_at for term in terms] + ([subscription.trial_end] if subscription.trial_end is not None else [])
+    period_end = subscription.current_period_end
+    is_unpaid = bool(known) and period_end is not None and period_end > max(known)
+    return subscription.status in COLLECTS_LATER or subscription.status == SubscriptionStatus.PAST_DUE or is_unpaid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndPreview:
+    """The effect of canceling at the end of the paid period."""
+
+    at: datetime | None  # when the subscription ends; None: unknown
+    access_until: datetime | None  # None: no access
+    is_final: bool = False  # it ends at Stripe now, so it can't be resumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenInvoice:
+    """An unpaid invoice of a subscription. It is voided when the subscription ends."""
+
+    number: str | None  # None: it is a draft
+    money: Money
+    processing: bool  # a payment is on its way and can't be stopped: it is refunded when it arrives
+
+
+def preview_period_end(
+    subscription: Subscription, terms: Sequence[Term], *, ends_now: bool, now: datetime
+) -> EndPreview:
+    """
+    Return what would happen if a subscription were canceled now, to end at the end of the paid period.
+
+    If it is already scheduled to end earlier, that date stays. Refunded terms don't count, nor do terms that are suspended
+    because of a dispute. A trial counts until it ends.
+
+    :param ends_now: the result of :func:`must_end_now`.
+    """
+    paid = [term.ends_at for term in terms if not term.is_refunded and term.suspended_as is None]
+    tried = [subscription.trial_end] if subscription.trial_end is not None else []
+    readable = max(paid + tried, default=None)
+    if ends_now:
+        return EndPreview(at=now, access_until=max(readable, now) if readable is not None else None, is_final=True)
+    at = _earliest(subscription.current_period_end, subscription.cancel_at)
+    return EndPreview(at=at, access_until=_earliest(at, readable) if readable is not None else None)
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((at for at in moments if at is not None), default=None)
 
 
 def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:

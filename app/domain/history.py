@@ -5,7 +5,7 @@ It is derived from the records that exist anyway, so nothing is stored for it, a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -41,11 +41,15 @@ CANCELLED, CANCELLED_NOW, RESUMED = (
     "subscription.cancel_now",
     "subscription.resume",
 )
+# The action that ends a subscription for each reason that is a cancellation.
+CANCELED_AS: Mapping[str, str] = {EndReason.CANCEL_NOW: CANCELLED_NOW, EndReason.NOT_RENEWED: CANCELLED}
 # Actions that only the audit log knows. Others follow from the records that they changed.
 ACTIONS = {
     CANCELLED: "scheduled the subscription to end",
     CANCELLED_NOW: "ended the subscription immediately",
     RESUMED: "resumed the subscription",
+    f"{CANCELLED}.refused": "declined to schedule the end of the subscription",
+    f"{RESUMED}.refused": "declined to resume the subscription",
     "subscription.extend": "extended the subscription",
     "refund.requested": "requested a refund",
     "refund.rejected": "rejected a refund",
@@ -201,11 +205,13 @@ def _end(subscription: Subscription, terms: Sequence[Term], records: ReaderRecor
     why = {
         None: "",
         EndReason.CANCEL_NOW: " (canceled immediately)",
+        EndReason.NOT_RENEWED: " (canceled before the next period was paid)",
         "cancellation_requested": " (canceled)",
         "payment_failed": " (renewal not paid)",
     }.get(reason, f" ({_plain(str(reason))})")
     by = who_ended(subscription, terms, records)
-    what = "the subscription and access ended" if any(term.ends_at > at for term in terms) else "the subscription ended"
+    cut = any(term.ends_at > at and not term.outlives(subscription) for term in terms)
+    what = "the subscription and access ended" if cut else "the subscription ended"
     yield at, HistoryKind.ENDED, f"{what}{why}" + (f", by {who(by)}" if by else "")
 
 
@@ -220,8 +226,9 @@ def who_ended(subscription: Subscription, terms: Sequence[Term], records: Reader
         asked = [one for one in ours if one.action in {CANCELLED, RESUMED}]
         canceled = asked and asked[-1].action == CANCELLED and subscription.end_reason == "cancellation_requested"
         return asked[-1].actor if canceled else None
-    if subscription.ended_by == EndReason.CANCEL_NOW:
-        return next((one.actor for one in ours if one.action == CANCELLED_NOW), None)
+    asked_for = CANCELED_AS.get(subscription.ended_by)
+    if asked_for is not None:
+        return next((one.actor for one in reversed(ours) if one.action == asked_for), None)
     invoices = {term.invoice_id for term in terms}
     paid = {payment.id for payment in records.payments if payment.invoice_id in invoices}
     ended = [r for r in records.refunds if r.payment_id in paid and r.basis == subscription.ended_by]

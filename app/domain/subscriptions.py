@@ -13,6 +13,7 @@ from enum import StrEnum
 from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
 from app.domain.plans import DIGITAL, PRINT, Catalogue
+from app.domain.reasons import EndReason
 
 
 class SubscriptionStatus(StrEnum):
@@ -131,6 +132,7 @@ class StripeSubscriptionState:
     trial_end: datetime | None = None
     collection_paused: str | None = None  # the treatment of invoices while collection is paused
     subscriber_id: str | None = None  # ours, from its metadata
+    schedule_id: str | None = None  # of the subscription schedule that manages it
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
 
     @property
@@ -223,10 +225,13 @@ class Term:
         Return whether the term is served to its own end although the subscription has ended.
 
         A lost dispute or a fraud warning concerns one payment, so terms that started earlier with another payment continue.
-        So does a term that the policy restored because its refund failed.
+        So do all paid terms if the subscription was canceled before the next period was paid, and a term that the policy
+        restored because its refund failed.
         """
         if self.restored_as is not None:
             return True
+        if subscription.ended_by == EndReason.NOT_RENEWED:
+            return not self.is_refunded
         order = subscription.access_ended_at
         for_one = subscription.ended_by in KEEPS_OTHER_TERMS and order is not None and self.starts_at < order
         return for_one and not self.is_refunded
@@ -278,6 +283,11 @@ class Subscription:
     def is_live(self) -> bool:
         """Whether the subscription is live at Stripe and was not ended by us."""
         return self.status in LIVE and self.access_ended_at is None
+
+    @property
+    def can_be_canceled(self) -> bool:
+        """Whether it has not ended: a paused or unpaid subscription is not live, and may collect a payment later."""
+        return self.status not in OVER and self.access_ended_at is None
 
     @property
     def effective_status(self) -> str:

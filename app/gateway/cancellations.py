@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from app.domain.cancellations import OpenInvoice, payable_invoices
+from app.domain.money import Money
+from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway.client import Gateway
 
 
@@ -55,3 +58,26 @@ async def void(gateway: Gateway, invoice_id: str, *, key: str) -> None:
     :raises StripeRefused: it is in another state by now, for example paid.
     """
     await gateway.call(gateway.sdk.v1.invoices.void_invoice_async(invoice_id, {}, {"idempotency_key": key}))
+
+
+async def release_schedule(gateway: Gateway, schedule_id: str, *, key: str) -> None:
+    """
+    Release a subscription from its schedule: it goes on as it is, without the schedule's later phases or end.
+
+    :raises StripeRefused: the schedule has ended or was released already.
+    """
+    await gateway.call(gateway.sdk.v1.subscription_schedules.release_async(schedule_id, {}, {"idempotency_key": key}))
+
+
+async def open_invoices(gateway: Gateway, seen: StripeSubscriptionState) -> list[OpenInvoice]:
+    """Return the unpaid invoices of a subscription, and which of them have a payment on its way."""
+    found = []
+    for invoice in payable_invoices(seen):
+        tried = await gateway.read_every(
+            "/v1/invoice_payments", invoice=invoice.id, status="open", expand=["data.payment.payment_intent"], limit=100
+        )
+        attempts = [one.payment.get("payment_intent") for one in tried]
+        processing = any(attempt is not None and attempt.status == "processing" for attempt in attempts)
+        money = Money(invoice.total, invoice.currency)
+        found.append(OpenInvoice(number=invoice.number, money=money, processing=processing))
+    return found

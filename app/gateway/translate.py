@@ -105,6 +105,7 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         invoices=tuple(read(invoice) for invoice in invoices),
         trial_end=_moment_or_none(seen.trial_end),
         collection_paused=seen.pause_collection.behavior if seen.pause_collection else None,
+        schedule_id=id_or_none(seen.schedule),
         subscriber_id=seen.metadata[OUR_SUBSCRIBER] if seen.metadata and OUR_SUBSCRIBER in seen.metadata else None,
     )
 

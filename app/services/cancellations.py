@@ -14,10 +14,11 @@ from functools import partial
 import structlog
 
 from app.aggregates import cancellations, current_subscription, sync_subscription
+from app.aggregates.intents import RecordedAction, send
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.cancellations import InvoiceStatus, payable_invoices
+from app.domain.cancellations import InvoiceStatus, must_end_now, payable_invoices
 from app.domain.errors import ConcurrentUpdate, DomainError, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
 from app.domain.subscriptions import (
@@ -49,13 +50,26 @@ async def cancel_at_period_end(
     """
     Cancel a subscription at the end of the paid period. The reader has access until then and can resume it.
 
-    A repeated call has no further effect. A later end that was scheduled in the portal is replaced. No offer comes between
-    (rules.md, rule 8).
+    If the current period is not paid, or an invoice is open, the subscription ends at Stripe now, so that nothing is charged
+    afterwards. Paid terms keep their access and their issues (rules.md, rules 8 and 13).
+
+    A repeated call has no further effect. A later end that was scheduled in the portal is replaced. No offer comes between.
 
     :param by: the actor, as in the audit log; None: the reader.
     :param only: the ID of the subscription; None: the reader's current one.
     :raises AlreadyEnded: it has ended, or the reader has another one by now.
+    :raises StripeRefused: Stripe declined. A new attempt uses a new key.
     """
+    async with ctx.sessions.begin() as session:
+        subscription = await _lock_open(session, sub, only)
+    try:
+        state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+    except Gone:  # nothing can be charged; it has yet to end here
+        state = None
+    if state is None or must_end_now(state):
+        ended = _End(EndReason.NOT_RENEWED, "subscription.cancel_at_period_end", note=comment)
+        await _end(ctx, sub, ended, reason=reason, by=by, only=subscription.id, now=now)
+        return
     parameters: dict[str, object] = {"cancel_at_period_end": True}
     if comment:
         parameters["cancellation_details"] = {"comment": comment}
@@ -66,7 +80,7 @@ async def cancel_at_period_end(
         period = state.period
         return _Change("schedule_end", "subscription.cancel_at_period_end", parameters, period[1] if period else None)
 
-    subscription = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
+    subscription = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
     if subscription.cancel_at is None and subscription.is_live:
         raise StripeUnavailable("Stripe did not accept the cancellation; try again")
 
@@ -88,7 +102,11 @@ async def resume(
         parameters = {"cancel_at_period_end": False} if state.ends_by_flag else {"cancel_at": ""}
         return _Change("resume", "subscription.resume", parameters, None)
 
-    subscription = await _reschedule(ctx, sub, change, reason=reason, by=by, only=only, now=now)
+    async with ctx.sessions.begin() as session:
+        subscription = await _lock_open(session, sub, only)
+    # Our copy may be older than a change in the portal.
+    state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+    subscription = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
     if subscription.cancel_at is not None and subscription.is_live:
         raise StripeUnavailable("Stripe did not resume the subscription; try again")
 
@@ -106,35 +124,33 @@ class _Change:
 async def _reschedule(
     ctx: Context,
     sub: str,
+    state: StripeSubscriptionState,
     change: Callable[[StripeSubscriptionState], _Change | None],
     *,
     reason: str | None,
     by: str | None,
-    only: str | None,
+    only: str,
     now: datetime,
 ) -> Subscription:
     """Change the scheduled end of a subscription, if its state at Stripe requires it. Return the synced subscription."""
-    async with ctx.sessions.begin() as session:
-        subscription = await _lock_live(session, sub, only)
-    # Our copy may be older than a change in the portal.
-    state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
     wanted = change(state)
     if wanted is not None:
+        if state.schedule_id is not None:  # Stripe declines any other change of the end while a schedule is attached
+            await _release(ctx, sub, only, state.schedule_id)
         async with ctx.sessions.begin() as session:
-            subscription = await _lock_live(session, sub, subscription.id)
+            subscription = await _lock_open(session, sub, only)
             intent = await intents.record(session, subscription.id, wanted.intent, wanted.parameters)
-            await audit.record(
-                session,
+            action = RecordedAction(
                 actor=by or f"reader:{sub}",
-                action=wanted.action,
+                name=wanted.action,
                 object_id=subscription.id,
                 subscriber_id=subscription.subscriber_id,
-                reason=reason,
                 before={"ends_at": _isoformat(state.cancel_at)},
                 after={"ends_at": _isoformat(wanted.ends_at)},
             )
-        await _update(ctx, subscription, intent)
-    return await _sync(ctx, subscription.stripe_id, now=now)
+            await action.record(session, reason=reason)
+        await _update(ctx, subscription, intent, action)
+    return await _sync(ctx, state.id, now=now)
 
 
 async def _sync(ctx: Context, stripe_id: str, *, now: datetime) -> Subscription:
@@ -142,10 +158,27 @@ async def _sync(ctx: Context, stripe_id: str, *, now: datetime) -> Subscription:
     return await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, stripe_id, fetch, now=now)
 
 
-async def _update(ctx: Context, subscription: Subscription, intent: intents.Intent) -> None:
-    """Send an intent. After a fault the caller syncs the subscription, and a new attempt uses another key."""
-    with suppress(StripeFault):
-        await subscriptions_at_stripe.update(ctx.gateway, subscription.stripe_id, intent.parameters, key=intent.key)
+async def _release(ctx: Context, sub: str, only: str, schedule_id: str) -> None:
+    """Release a subscription from its schedule. If that has happened already, there is nothing to do."""
+    async with ctx.sessions.begin() as session:
+        await _lock_open(session, sub, only)
+        intent = await intents.record(session, schedule_id, "release", {})
+    released = at_stripe.release_schedule(ctx.gateway, schedule_id, key=intent.key)
+    with suppress(StripeRefused, StripeFault, Gone):  # then Stripe declines the update that follows
+        await send(ctx.sessions, intent, released)
+    async with ctx.sessions.begin() as session:
+        await intents.settle(session, intent.key)
+
+
+async def _update(ctx: Context, subscription: Subscription, intent: intents.Intent, action: RecordedAction) -> None:
+    """
+    Send an intent. After a fault the caller syncs the subscription, and a new attempt uses another key.
+
+    :raises StripeRefused: Stripe declined; the audit log says so.
+    """
+    request = subscriptions_at_stripe.update(ctx.gateway, subscription.stripe_id, intent.parameters, key=intent.key)
+    with suppress(StripeFault, Gone):
+        await send(ctx.sessions, intent, request, on_refusal=action.record_refusal)
     async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)
 
@@ -160,16 +193,34 @@ async def cancel_now(
 
     :raises AlreadyEnded: it has ended.
     """
+    ended = _End(EndReason.CANCEL_NOW, "subscription.cancel_now")
+    await _end(ctx, sub, ended, reason=reason, by=by, only=only, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a subscription ends, and the entry of the audit log."""
+
+    by: EndReason
+    action: str
+    note: str | None = None
+
+
+async def _end(
+    ctx: Context, sub: str, ended: _End, *, reason: str | None, by: str | None, only: str | None, now: datetime
+) -> None:
+    """End a subscription with a commit, and at Stripe if it responds; otherwise a worker does that."""
     async with ctx.sessions.begin() as session:
-        subscription = await _lock_live(session, sub, only)
-        await cancellations.end(session, ctx.rules, subscription.id, by=EndReason.CANCEL_NOW, now=now)
+        subscription = await _lock_open(session, sub, only)
+        await cancellations.end(session, ctx.rules, subscription.id, by=ended.by, now=now)
         await audit.record(
             session,
             actor=by or f"reader:{sub}",
-            action="subscription.cancel_now",
+            action=ended.action,
             object_id=subscription.id,
             subscriber_id=subscription.subscriber_id,
             reason=reason,
+            note=ended.note,
             before={"status": subscription.status},
             after={"ended_at": now.isoformat()},
         )
@@ -273,9 +324,9 @@ async def _request(ctx: Context, intent: intents.Intent, request: Awaitable[None
         raise error
 
 
-async def _lock_live(session: Session, sub: str, only: str | None = None) -> Subscription:
+async def _lock_open(session: Session, sub: str, only: str | None = None) -> Subscription:
     """
-    Lock a reader, and return their live subscription.
+    Lock a reader, and return their subscription if it has not ended. It may be paused or unpaid.
 
     :param only: the ID of the subscription; None: the current one.
     :raises NoSubscription: the reader has no such subscription.
@@ -292,7 +343,7 @@ async def _lock_live(session: Session, sub: str, only: str | None = None) -> Sub
         subscription = await subscriptions.by_id(session, only)
     if subscription is None or subscription.subscriber_id != subscriber.id:
         raise NoSubscription
-    if not subscription.is_live:
+    if not subscription.can_be_canceled:
         raise AlreadyEnded
     return subscription
 

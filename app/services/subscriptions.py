@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 from app.aggregates import current_subscription, quotes, sync_subscription
 from app.context import Context
 from app.db import disputes, inbox, issues, payments, subscribers
-from app.domain.cancellations import EndPreview, preview_period_end
 from app.domain.current_subscription import HeldSubscription, pending_checkout
 from app.domain.current_subscription import current_subscription as choose_current
 from app.domain.dunning import AccessPolicy
@@ -37,7 +36,6 @@ class SubscriptionDetails:
     ledger: Ledger | None  # of the term; None while the calendar is empty
     notice: Notice | None
     on_hold: bool  # whether access is suspended, because the payment is disputed
-    period_end: EndPreview  # the effect of canceling at the end of the period
     other_access: OtherAccess | None  # apart from this subscription
 
 
@@ -127,7 +125,6 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
             now=now,
         ),
         on_hold=is_on_hold(terms, now=now),
-        period_end=preview_period_end(subscription, terms),
         other_access=access.other,
     )
 

@@ -155,7 +155,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel my subscription, at the end of the paid period or immediately
-         * @description Cancel my subscription, at the end of the paid period or immediately.
+         * @description Cancel my subscription, at the end of the paid period or immediately. One that has ended stays as it is.
          */
         post: operations["cancel_subscription"];
         delete?: never;
@@ -1296,6 +1296,8 @@ export interface components {
          * @description The effect of one way to cancel. ``access_until`` is when paid or trial access ends.
          * @example {
          *       "access_until": "2027-03-01T18:00:00Z",
+         *       "can_resume": true,
+         *       "editions_until": "2027-03-20T05:00:00Z",
          *       "ends_at": "2027-03-01T18:00:00Z",
          *       "issues_kept": 20
          *     }
@@ -1317,6 +1319,19 @@ export interface components {
              * @example 20
              */
             issues_kept: number | null;
+            /**
+             * Editions Until
+             * @description Until when the digital and print editions stay available after `access_until`, because issues are owed; null if no later.
+             * @example 2027-03-20T05:00:00Z
+             */
+            editions_until?: string | null;
+            /**
+             * Can Resume
+             * @description Whether the reader can resume the subscription until it ends. If the current period is not paid or an invoice is open, canceling ends the subscription at Stripe at once, and paid access continues without it.
+             * @default false
+             * @example true
+             */
+            can_resume: boolean;
         };
         /**
          * CancelIn
@@ -1349,9 +1364,21 @@ export interface components {
          *       },
          *       "now": {
          *         "access_until": "2027-03-01T18:00:00Z",
+         *         "can_resume": true,
+         *         "editions_until": "2027-03-20T05:00:00Z",
          *         "ends_at": "2027-03-01T18:00:00Z",
          *         "issues_kept": 20
          *       },
+         *       "open_invoices": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "number": "A1B2C3D4-0002",
+         *           "processing": false
+         *         }
+         *       ],
          *       "other_access": {
          *         "features": [
          *           "archive",
@@ -1362,6 +1389,8 @@ export interface components {
          *       },
          *       "period_end": {
          *         "access_until": "2027-03-01T18:00:00Z",
+         *         "can_resume": true,
+         *         "editions_until": "2027-03-20T05:00:00Z",
          *         "ends_at": "2027-03-01T18:00:00Z",
          *         "issues_kept": 20
          *       },
@@ -1378,6 +1407,12 @@ export interface components {
         CancelPreviewOut: {
             period_end: components["schemas"]["CancelEffectOut"];
             now: components["schemas"]["CancelEffectOut"];
+            /**
+             * Open Invoices
+             * @description Invoices that canceling voids, whichever way: nothing is charged afterwards.
+             * @default []
+             */
+            open_invoices: components["schemas"]["OpenInvoiceOut"][];
             /** @description What POST /v1/me/refunds would refund. It ends the subscription, too. */
             refund: components["schemas"]["GuaranteeOut"];
             /** @description The subscription's notice, such as `dispute_open`: access is on hold. */
@@ -2997,6 +3032,33 @@ export interface components {
              * @description Stripe page where the reader pays the open invoice or confirms the payment.
              */
             pay_url?: string | null;
+        };
+        /**
+         * OpenInvoiceOut
+         * @description An unpaid invoice of the subscription.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "number": "A1B2C3D4-0002",
+         *       "processing": false
+         *     }
+         */
+        OpenInvoiceOut: {
+            /**
+             * Number
+             * @description null while the invoice is a draft.
+             * @example A1B2C3D4-0002
+             */
+            number: string | null;
+            amount: components["schemas"]["MoneyOut"];
+            /**
+             * Processing
+             * @description A payment of it is already processing and can't be stopped. It is refunded when it arrives.
+             * @example false
+             */
+            processing: boolean;
         };
         /**
          * OtherAccessOut
@@ -4773,7 +4835,7 @@ export interface components {
             ended_at: string | null;
             /**
              * Ended By
-             * @description What ended it: `cancel_now` or a refund's basis; null if it has not ended, or Stripe ended it.
+             * @description What ended it: `cancel_now`, `not_renewed` (canceled while the current period was not paid) or a refund's basis; null if it has not ended, or Stripe ended it.
              * @example null
              */
             ended_by: string | null;
@@ -4864,7 +4926,7 @@ export interface components {
             ends_at: string | null;
             /**
              * Ended By
-             * @description What ended the subscription: `cancel_now` or the basis of a refund.
+             * @description What ended the subscription: `cancel_now`, `not_renewed` (canceled while the current period was not paid; paid access continues to its end) or the basis of a refund.
              * @example null
              */
             ended_by: string | null;
@@ -5718,15 +5780,6 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
