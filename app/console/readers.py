@@ -38,6 +38,8 @@ async def show(request: ConsoleRequest) -> Response:
     ctx = request.ctx
     overview = await support.overview(ctx, request.path_param("reader"), now=request.now)
     refunded = _refunded_amounts(overview.refunds)
+    disputed = {dispute.payment_id for dispute in overview.disputes if not dispute.refundable}
+    refundable = [one for one in overview.payments if one.amount > refunded.get(one.id, 0) and one.id not in disputed]
     return request.render(
         "reader.html",
         overview=overview,
@@ -56,7 +58,7 @@ async def show(request: ConsoleRequest) -> Response:
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
         history=history.days(overview.timeline, ctx.rules.zone),
         refunded=refunded,
-        refundable=next((one for one in reversed(overview.payments) if one.amount > refunded.get(one.id, 0)), None),
+        refundable=refundable,
     )
 
 

@@ -56,7 +56,7 @@ ACTIONS = {
     "subscription.duplicate": "ended the subscription as a duplicate",
     "customer.deleted": "deleted the customer",
     "subscriber.contact_changed": "changed their email address or name",
-    "checkout.duplicate_allowed": "subscribed although another account with the same email address is subscribed",
+    "checkout.duplicate_allowed": "started a checkout although another account with the same email address is subscribed",
     "fraud_warning.acted": "acted on an early fraud warning",
     "attention.dismissed": "dismissed an item that needed attention",
 }

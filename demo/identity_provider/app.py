@@ -42,7 +42,7 @@ def discovery_document(url: str) -> dict[str, Any]:
         "id_token_signing_alg_values_supported": ["RS256"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
         "code_challenge_methods_supported": ["S256"],
-        "claims_supported": ["sub", "email", "name", "roles"],
+        "claims_supported": ["sub", "email", "email_verified", "name", "roles"],
     }
 
 

@@ -189,7 +189,12 @@ class AccessTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
 
     def get_extra_claims(self, client: Client, grant_type: str, user: User, scope: str) -> dict[str, Any]:
         """Return the user's email address, name and roles."""
-        return {"email": user.email, "name": user.name, "roles": list(user.roles)}
+        return {
+            "email": user.email,
+            "email_verified": user.email_verified,
+            "name": user.name,
+            "roles": list(user.roles),
+        }
 
 
 class IdentityProvider(AuthorizationServer):  # type: ignore[misc]

@@ -17,6 +17,7 @@ class User:
     email: str
     name: str
     roles: tuple[str, ...] = ()
+    email_verified: bool = True
 
     def get_user_id(self) -> str:
         """Return the subject of the user's tokens (called by Authlib)."""
@@ -58,7 +59,8 @@ class Users:
         """
         if email.casefold() in self._by_email:
             raise EmailTaken
-        user = User(sub=f"reader-{secrets.token_hex(6)}", email=email.casefold(), name=name)
+        sub = f"reader-{secrets.token_hex(6)}"
+        user = User(sub=sub, email=email.casefold(), name=name, email_verified=False)  # nothing is sent to the address
         self._add(user, password)
         return user
 

@@ -120,6 +120,7 @@ async def test_a_second_account_with_the_same_verified_address_is_warned(shop: S
 
 
 async def test_a_reader_with_unclaimed_imported_subscriptions_is_warned(shop: Shop) -> None:
+    await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
     for _ in range(2):  # two customers with one address: neither can be claimed
         await create_former_subscriber(shop, "dup@example.com")
     await run_import(shop)
