@@ -189,7 +189,7 @@ class CancelPreviewOut(ApiModel):
                 ends_at=end.at,
                 access_until=end.access_until,
                 issues_kept=left,
-                editions_until=preview.editions_until,
+                editions_until=preview.editions_until if not details.on_hold else None,
                 can_resume=not end.is_final,
             ),
             now=CancelEffectOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
