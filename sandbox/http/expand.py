@@ -54,7 +54,7 @@ def _walk(account: Account, node: JsonObject, parts: list[str], path: str) -> No
     if name not in node:
         includable = EXPANDABLE_FIELDS.get((str(node.get("object")), name))
         if includable is None:
-            if node.get("deleted"):
+            if node.get("deleted") or node.get("type", name) != name:  # such as a payment of another type
                 return
             raise _not_expandable(path)
         node[name] = includable(account, node)
