@@ -99,6 +99,7 @@ def event_handlers(
     return {
         events.RefetchKind.SUBSCRIPTION: partial(subscriptions.sync, ctx, now=now, version=version, fetched=fetched),
         events.RefetchKind.INVOICE: partial(subscriptions.redirect_invoice, ctx),
+        events.RefetchKind.PENDING_PAYMENT: partial(subscriptions.redirect_payment, ctx),
         events.RefetchKind.CREDITED_INVOICE: partial(subscriptions.sync_credited_invoice, ctx, now=now),
         events.RefetchKind.PAYMENT: partial(payments.sync, ctx, now=now),
         events.RefetchKind.DISPUTE: partial(payments.record_unrelated_dispute, ctx, now=now),

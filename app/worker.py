@@ -23,7 +23,7 @@ from app.domain.refunds import RefundRefused
 
 CONCURRENCY = 10  # keys of one job that a worker processes at the same time
 POLL_SECONDS = 1.0  # between queries for due rows when no notification arrives
-HOUSEKEEPING_SECONDS = 3600.0  # between two runs of the housekeeping
+HOUSEKEEPING_SECONDS = 1800.0  # between two runs of the housekeeping; an overdue renewal is reported within an hour
 log = structlog.get_logger()
 
 

@@ -15,11 +15,11 @@ from app.aggregates.retries import retry_on_conflict
 from app.db import anomalies, inbox, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
+from app.domain.access_status import access_status
 from app.domain.anomalies import UNKNOWN_CUSTOMER
 from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.events import RefetchKind
 from app.domain.rules import Rules
-from app.domain.status_table import classify
 from app.domain.subscriptions import (
     OVER,
     ForeignStripeObject,
@@ -149,8 +149,10 @@ async def save(
     if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:
         await inbox.request_refetch(session, f"{RefetchKind.DUPLICATES}:{subscriber.id}", why="double")
     terms = await grants.derive(session, rules, subscriber, subscription, now=now, all_subscriptions=all_subscriptions)
-    anomaly = classify(subscription, terms).anomaly
-    found = dict([anomaly]) if anomaly else {}
+    status = access_status(subscription, terms, rules.access, now=now)
+    if status.check_at != subscription.check_at:
+        await subscriptions.set_check(session, subscription.id, status.check_at)
+    found = dict(status.anomalies)
     found |= anomalies_of_items(fetched, rules.catalogue) if subscription.status not in OVER else {}
     await anomalies.report(session, subscription.stripe_id, found, subscriber_id=subscriber.id)
     return subscription

@@ -49,7 +49,9 @@ class CheckOut(ApiModel):
 
     allowed: bool = Field(examples=[True])
     reason: str = Field(examples=["paid_term"])
-    until: str | None = Field(description="When the access ends or ended.", examples=["2027-03-01T00:00:00Z"])
+    until: str | None = Field(
+        description="When the access ends or ended; null if no end is known.", examples=["2027-03-01T00:00:00Z"]
+    )
 
 
 class CheckManyIn(ApiModel):

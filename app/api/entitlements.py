@@ -16,7 +16,7 @@ router = APIRouter(tags=["entitlements"], route_class=Described)
 
 
 class GrantedFeatureOut(ApiModel):
-    """A feature the reader may use: until when (exclusive) and why."""
+    """A feature the reader may use: until when (exclusive; null if no end is known) and why."""
 
     until: datetime | None = Field(examples=["2027-03-01T00:00:00Z"])
     reason: str = Field(examples=["paid_term"])

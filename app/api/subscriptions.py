@@ -14,6 +14,7 @@ from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.issues import Ledger
 from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
+from app.domain.status_cells import ReaderAction
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
 from app.services import cancel_previews, cancellations, subscriptions
 from app.services.cancel_previews import CancelPreview
@@ -73,21 +74,27 @@ class GuaranteeOut(ApiModel):
 
 
 class NoticeOut(ApiModel):
-    """A notice to show to the reader, such as a failed renewal or a pause. ``until`` is when access ends."""
+    """
+    A notice to show to the reader, such as a failed renewal or a pause.
+
+    ``until`` is when access ends, or when it ended; null if no end is known, as while a payment is processing.
+    """
 
     code: str = Field(examples=["payment_failed"])
     text: str = Field(examples=["We couldn't charge your card. You keep access until March 15, 2027."])
     until: datetime | None = Field(examples=["2027-03-15T18:00:00Z"])
-    action: Literal["update_payment_method", "confirm_payment", "resume"] | None = Field(
-        description="What the reader can do about it."
-    )
+    action: ReaderAction | None = Field(description="What the reader can do about it.")
     pay_url: str | None = Field(
         default=None, description="Stripe page where the reader pays the open invoice or confirms the payment."
     )
 
 
 class SubscriptionOut(ApiModel):
-    """A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set."""
+    """
+    A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set.
+
+    If access has ended because the renewal was not paid, ``ends_at`` is when, whatever the status is at Stripe.
+    """
 
     id: str = Field(examples=["scr_0c5e"])
     status: str = Field(examples=["active"])
@@ -111,7 +118,8 @@ class SubscriptionOut(ApiModel):
     def of(cls, details: SubscriptionDetails) -> "SubscriptionOut":
         """Return the body for a subscription."""
         subscription, term, quote = details.subscription, details.term, details.guarantee
-        ends_at = subscription.over_at or subscription.cancel_at
+        status = details.status
+        ends_at = subscription.over_at or (status.until if status.has_lapsed else subscription.cancel_at)
         return cls(
             id=subscription.id,
             status=subscription.effective_status,

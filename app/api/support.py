@@ -19,7 +19,6 @@ from app.db.subscribers import Subscriber
 from app.domain.entitlements import Grant
 from app.domain.errors import NotFound
 from app.domain.refunds import CONFIRMED
-from app.domain.status_table import classify
 from app.services import support
 from app.services.support import Overview
 
@@ -117,7 +116,11 @@ class AccessOut(ApiModel):
 
 
 class GrantPeriodOut(ApiModel):
-    """A period for which a feature is granted: from ``starts_at`` (inclusive) to ``until`` (exclusive)."""
+    """
+    A period for which a feature is granted: from ``starts_at`` (inclusive) to ``until`` (exclusive).
+
+    ``until`` is in the year 9999 while no end is known, as while a payment is processing.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -207,7 +210,7 @@ def _subscription(seen: Overview, index: int) -> ReaderSubscriptionOut:
         cancel_at=subscription.cancel_at,
         ended_at=subscription.access_ended_at or subscription.ended_at,
         ended_by=subscription.ended_by,
-        standing=classify(subscription, terms).staff_summary,
+        standing=seen.access_statuses[subscription.id].staff_summary,
         terms=[
             PaidTermOut(
                 invoice=term.invoice_id,

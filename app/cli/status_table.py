@@ -1,10 +1,13 @@
 """``newsstand status-table``: the documentation page about every subscription status."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import typer
 
-from app.domain.status_table import STATES, TABLE, Cell, Circumstance
+from app.domain.status_cells import AccessRule, Cell, Circumstance
+from app.domain.status_table import STATES, TABLE
+from app.domain.subscriptions import SubscriptionStatus
 from app.domain.transitions import TRANSITIONS, reachable_from, unreachable_reason
 
 INTRODUCTION = """\
@@ -17,8 +20,14 @@ A subscription can be in several circumstances at once; the first of these count
 {circumstances}.
 
 A *paid term* is a term whose payment was not refunded. The **renewal allowance** (`NEWSSTAND_RENEWAL_ALLOWANCE`) and the
-**grace period** (`NEWSSTAND_GRACE_PERIOD`) start at the end of the newest paid term. A trial gives digital access until it
-ends; after that, the first payment is awaited like a renewal. A dispute suspends or ends its own term, in any status.
+**grace period** (`NEWSSTAND_GRACE_PERIOD`) start at the end of the newest paid term. For an invoice sent by mail, the grace
+period starts at its due date. A trial gives digital access until it ends; after that, the first payment is awaited like a
+renewal. A dispute suspends or ends its own term, in any status.
+
+The *renewal* is the unpaid invoice for the next term. Its payment is *processing* while a bank debit is on its way.
+It is *held back* if Stripe does nothing until somebody acts: its invoice is kept as a draft, could not be finalized, is open
+but not collected, or was voided or marked as uncollectible. Rows that begin with *after that* say what applies once the
+access of the row above has ended. Then the reader can subscribe again, and the old subscription is ended first.
 
 If an **impossible** combination occurs anyway, or a status that this release doesn't know, it is reported: paid terms keep
 their access, nothing beyond them is granted, and staff see the reason (`GET /v1/support/anomalies`).
@@ -83,7 +92,7 @@ def _transitions() -> Iterator[str]:
     yield ""
 
 
-def _transition(before: str, after: str) -> str:
+def _transition(before: SubscriptionStatus, after: SubscriptionStatus) -> str:
     step = TRANSITIONS[before].get(after)
     if step is not None:
         return f"[{step.what}]({step.source})"
@@ -96,14 +105,23 @@ def _states() -> Iterator[str]:
     for status, words in STATES.items():
         yield f"## `{status}`\n\n{words}\n"
         yield "| | access | the reader sees | staff see | source |\n|---|---|---|---|---|"
+        impossible: dict[str, list[str]] = {}
         for circumstance in Circumstance:
             cell = TABLE[status][circumstance]
             if isinstance(cell, Cell):
-                reader = cell.reader + (f" (`{cell.action}`)" if cell.action else "")
-                yield _row(circumstance.value, cell.access.value, reader, cell.staff, _links(cell.source))
+                yield _cell(circumstance.value, cell)
+                if cell.after is not None:
+                    yield _cell("*after that*", replace(cell.after, access=AccessRule.NOTHING))
             else:
-                yield _row(circumstance.value, "**impossible**", "", cell.why, "")
+                impossible.setdefault(cell.why, []).append(circumstance.value)
+        for why, names in impossible.items():
+            yield _row(", ".join(names), "**impossible**", "", why, "")
         yield ""
+
+
+def _cell(name: str, cell: Cell) -> str:
+    reader = cell.reader + (f" (`{cell.action}`)" if cell.action else "")
+    return _row(name, cell.access.value, reader, cell.staff, _links(cell.source))
 
 
 def _row(*fields: str) -> str:

@@ -11,7 +11,7 @@ from app.console.request import ConsoleRequest
 from app.domain import reader_summary
 from app.domain.callers import Role
 from app.domain.current_subscription import current_subscription
-from app.domain.entitlements import Grant
+from app.domain.entitlements import OPEN_ENDED, Grant
 from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Subscription
 from app.services import support
@@ -48,8 +48,8 @@ async def show(request: ConsoleRequest) -> Response:
             overview.subscriptions,
             ledgers=overview.ledgers,
             guest_until=_comp_until(overview),
+            policy=ctx.rules.access,
             now=request.now,
-            zone=ctx.rules.zone,
         ),
         extendable=_extendable(overview),
         live=_live(overview),
@@ -87,8 +87,9 @@ def _extendable(overview: Overview) -> Subscription | None:
 
 
 def _grant_until(grant: Grant) -> datetime | None:
-    """Return when the last feature of a grant ends."""
-    return max((period.until for periods in grant.features.values() for period in periods), default=None)
+    """Return when the last feature of a grant ends; None if no end is known."""
+    until = max((period.until for periods in grant.features.values() for period in periods), default=None)
+    return until if until != OPEN_ENDED else None
 
 
 def _comp_until(overview: Overview) -> datetime | None:

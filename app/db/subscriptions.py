@@ -6,7 +6,9 @@ so an older state never replaces a newer one, however long a worker slept.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, insert
@@ -18,6 +20,7 @@ from app.db.models import Payment, table_of
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.domain.errors import ConcurrentUpdate
+from app.domain.renewals import Pause, Renewal
 from app.domain.subscriptions import LIVE, OVER, Adjustment, StripeSubscriptionState, Subscription, Term
 
 # Core statements, built once: they run for every event.
@@ -95,6 +98,8 @@ async def save(
         "end_reason": seen.end_reason,
         "trial_end": seen.trial_end,
         "collection_paused": seen.collection_paused,
+        "pause": _dump(seen.pause),
+        "renewal": _dump(seen.renewal),
         "pay_url": seen.pay_url,
         "came_from": came_from,
         "version": if_version + 1,
@@ -262,6 +267,20 @@ async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str
     return {row.stripe_id: of_row(row) for row in rows}
 
 
+async def set_check(session: Session, subscription_id: str, at: datetime | None) -> None:
+    """Set when a subscription is fetched again if nothing is heard of it."""
+    await session.execute(update(Row).where(Row.id == subscription_id).values(check_at=at))
+
+
+async def take_checks(session: Session, *, now: datetime, limit: int) -> list[str]:
+    """Return the Stripe IDs of up to ``limit`` subscriptions that must be fetched again, and clear their times."""
+    found = (
+        select(Row.id).where(Row.check_at <= now).order_by(Row.check_at).limit(limit).with_for_update(skip_locked=True)
+    )
+    taken = update(Row).where(Row.id.in_(found)).values(check_at=None).returning(Row.stripe_id)
+    return list(await session.scalars(taken))
+
+
 async def list_created_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
     """Return the Stripe IDs of up to 100 subscriptions created in a period (start excluded), newest first."""
     query = select(Row.stripe_id).order_by(Row.created_at.desc()).limit(100)
@@ -299,10 +318,29 @@ def of_row(row: Row | Record) -> Subscription:
         access_ended_at=row.ended_here_at,
         trial_end=row.trial_end,
         collection_paused=row.collection_paused,
+        pause=Pause(**_parsed(row.pause, "since")) if row.pause is not None else None,
+        renewal=_renewal(row.renewal) if row.renewal is not None else None,
+        check_at=row.check_at,
         closed_at=row.closed_at,
         pay_url=row.pay_url,
         came_from=row.came_from,
     )
+
+
+def _dump(facts: Pause | Renewal | None) -> dict[str, Any] | None:
+    """Return the stored form of a pause or a renewal. Times are in ISO 8601."""
+    if facts is None:
+        return None
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(facts).items()}
+
+
+def _renewal(stored: dict[str, Any]) -> Renewal:
+    return Renewal(**_parsed(stored, "starts_at", "due_at", "payment_at"))
+
+
+def _parsed(stored: dict[str, Any], *times: str) -> dict[str, Any]:
+    parsed = {name: datetime.fromisoformat(stored[name]) for name in times if stored[name] is not None}
+    return {**stored, **parsed}
 
 
 def _term(row: Record, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:

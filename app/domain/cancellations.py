@@ -9,8 +9,8 @@ are in :mod:`app.domain.reasons`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
 from app.domain.refunds import CONFIRMED, Refund, RefundBasis, full_dashboard_refund
 from app.domain.subscriptions import (
@@ -25,16 +25,6 @@ from app.domain.subscriptions import (
 
 # Nothing renews in these statuses, but a payment may be collected later: see docs.stripe.com/billing/subscriptions/pause.
 COLLECTS_LATER = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAUSED, SubscriptionStatus.UNPAID})
-
-
-class InvoiceStatus(StrEnum):
-    """Stripe's status of an invoice."""
-
-    DRAFT = "draft"
-    OPEN = "open"
-    PAID = "paid"
-    UNCOLLECTIBLE = "uncollectible"
-    VOID = "void"
 
 
 # An invoice that was written off can still be paid by its link.

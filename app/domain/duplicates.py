@@ -12,6 +12,7 @@ from datetime import datetime
 from app.domain.errors import Conflict
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
+from app.domain.subscriptions import SubscriptionStatus
 
 
 class PossibleDuplicate(Conflict):
@@ -30,11 +31,12 @@ class DuplicateCandidate:
     status: str
     created_at: datetime
     paid_at: datetime | None  # when it was first paid, by money or by a promotion that made it free
+    has_lapsed: bool = False  # its renewal was never paid, and its access has ended
 
     @property
     def is_paid(self) -> bool:
         """Whether the current term is paid."""
-        return self.status == "active" and self.paid_at is not None
+        return self.status == SubscriptionStatus.ACTIVE and self.paid_at is not None and not self.has_lapsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,9 @@ def resolve(live: Sequence[DuplicateCandidate]) -> Resolution:
                 (candidate, RefundBasis.DUPLICATE if candidate.is_paid else EndReason.REPLACED) for candidate in others
             ),
         )
-    trials = sorted((r for r in live if r.status == "trialing"), key=lambda r: (r.created_at, r.stripe_id))
+    trials = sorted(
+        (r for r in live if r.status == SubscriptionStatus.TRIALING), key=lambda r: (r.created_at, r.stripe_id)
+    )
     return Resolution(
         stays=trials[0] if trials else None, ends=tuple((candidate, EndReason.REPLACED) for candidate in trials[1:])
     )

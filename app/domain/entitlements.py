@@ -14,6 +14,9 @@ from typing import Any
 from app.domain.errors import Forbidden
 from app.domain.plans import Catalogue
 
+# The end of access that lasts until something happens, such as the outcome of a payment. Answers show no end then.
+OPEN_ENDED = datetime(9999, 12, 31, tzinfo=UTC)
+
 
 class AccessReason(StrEnum):
     """Why a feature may be used, or why not. Values are part of the API."""
@@ -72,7 +75,12 @@ class EntitlementSet:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a reader may use a feature, and why. ``grant`` is the ID of the grant that allows it."""
+    """
+    Whether a reader may use a feature, and why.
+
+    :param until: when access ends or ended; None: it never started, or no end is known.
+    :param grant: the ID of the grant that allows it.
+    """
 
     allowed: bool
     reason: str
@@ -129,7 +137,8 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
         best = max(running, key=lambda period: period.until)
         # Owed issues extend access for certain, unlike a renewal allowance.
         owed = (one.until for one in periods if one.reason == AccessReason.ISSUES_OWED and one.starts_at <= best.until)
-        return Decision(True, best.reason, max(best.until, *owed, best.until), best.grant or None)
+        until = max(best.until, *owed, best.until)
+        return Decision(True, best.reason, until if until < OPEN_ENDED else None, best.grant or None)
     if any(period.starts_at > now for period in periods):
         return Decision(False, AccessReason.NOT_YET, None)
     if not periods and any(period.covers(now) for others in access.features.values() for period in others):

@@ -19,6 +19,7 @@ class RefetchKind(StrEnum):
 
     SUBSCRIPTION = "subscription"
     PAYMENT = "payment"  # with its refunds, disputes and warnings
+    PENDING_PAYMENT = "pending_payment"  # the subscription of its invoice
     DISPUTE = "dispute"  # of a charge without a payment
     INVOICE = "invoice"  # the subscription that it belongs to
     CREDITED_INVOICE = "credited"  # with the refunds of its payments
@@ -72,9 +73,12 @@ FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
                 "upcoming",
                 "voided",
                 "marked_uncollectible",
+                "updated",
+                "overdue",
             ),
         ),
         "invoice_payment": EventFamily(RefetchKind.INVOICE, ("invoice",), ("paid",)),
+        "payment_intent": EventFamily(RefetchKind.PENDING_PAYMENT, ("id",), ("processing",)),
         "refund": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("created", "updated", "failed")),
         "charge": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("refunded",)),
         "charge.refund": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ()),

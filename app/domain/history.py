@@ -17,7 +17,7 @@ from app.domain.disputes import Dispute
 from app.domain.money import Money
 from app.domain.reasons import EndReason
 from app.domain.refunds import CONFIRMED, Refund, RefundStatus
-from app.domain.subscriptions import Payment, Subscription, Term
+from app.domain.subscriptions import UNPAID, Payment, Subscription, Term
 from app.domain.text import format_date
 
 
@@ -50,6 +50,7 @@ ACTIONS = {
     RESUMED: "resumed the subscription",
     f"{CANCELLED}.refused": "declined to schedule the end of the subscription",
     f"{RESUMED}.refused": "declined to resume the subscription",
+    "subscription.subscribe_again": "subscribed again, which ended the unpaid subscription",
     "subscription.extend": "extended the subscription",
     "refund.requested": "requested a refund",
     "refund.rejected": "rejected a refund",
@@ -85,10 +86,12 @@ EVENTS = {
     "invoice.upcoming": "the next renewal is coming up",
     "invoice.payment_succeeded": "an invoice payment succeeded",
     "invoice.updated": "an invoice was updated",
+    "invoice.overdue": "an invoice is overdue",
     "invoice.voided": "an invoice was voided",
     "invoice.marked_uncollectible": "an invoice was marked uncollectible",
     "invoice_payment.paid": "a payment arrived",
     "payment_intent.created": "a payment was started",
+    "payment_intent.processing": "a payment is processing",
     "payment_intent.succeeded": "a payment succeeded",
     "payment_intent.payment_failed": "a payment failed",
     "charge.succeeded": "a charge succeeded",
@@ -188,7 +191,7 @@ def _payments(records: ReaderRecords, zone: ZoneInfo) -> Entries:
         words = f"received {_issues(term)} free of charge; access until {format_date(term.ends_at, zone)}"
         yield term.starts_at, HistoryKind.PAID, words
     for subscription, bought in records.subscriptions:
-        if subscription.status in {"past_due", "unpaid"} and bought:
+        if subscription.status in UNPAID and bought:
             over = max(term.ends_at for term in bought)
             yield over, HistoryKind.PAYMENT_FAILED, "the renewal payment failed"
 

@@ -1,7 +1,18 @@
-"""Invoices as readers see them. The invoice itself is at Stripe."""
+"""Invoices: Stripe's status of one, and one as readers see it. The invoice itself is at Stripe."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class InvoiceStatus(StrEnum):
+    """Stripe's status of an invoice."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PAID = "paid"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

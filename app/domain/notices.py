@@ -1,16 +1,16 @@
 """
 What a reader is told about their subscription: the most urgent of what its status, its disputes and its refunds say.
 
-The notices of the statuses are in :mod:`app.domain.status_table`.
+The notices of the statuses are in :mod:`app.domain.access_status`.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from app.domain.access_status import Notice
 from app.domain.disputes import AccessEffect, Dispute, effect_of
 from app.domain.entitlements import AccessReason
 from app.domain.reasons import EndReason
-from app.domain.status_table import Notice
 from app.domain.subscriptions import Payment, Subscription, Term
 
 DISPUTED_CODE = "payment_disputed"  # access continues; the other codes are the reasons that the access checks give

@@ -87,6 +87,7 @@ class EndReason(Reason):
     CANCEL_NOW = "cancel_now", "canceled immediately"
     NOT_RENEWED = "not_renewed", "canceled before the next period was paid"
     REPLACED = "replaced", "unpaid beside a paid subscription"
+    SUBSCRIBED_AGAIN = "subscribed_again", "renewal not paid, and the reader subscribed again"
     DISPUTE_LOST = "dispute_lost", "payment disputed"
     FRAUD_WARNING = "fraud_warning", "refunded after a fraud warning"
 

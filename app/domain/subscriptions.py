@@ -12,8 +12,10 @@ from enum import StrEnum
 
 from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
+from app.domain.invoices import InvoiceStatus
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 from app.domain.reasons import EndReason
+from app.domain.renewals import CollectionMethod, Pause, PaymentStatus, PendingPayment, Renewal, precedence
 
 
 class SubscriptionStatus(StrEnum):
@@ -30,6 +32,7 @@ class SubscriptionStatus(StrEnum):
 
 
 LIVE = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE})
+UNPAID = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
 OVER = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
 # The billing reasons of invoices that open a term (rules.md). A later invoice for print belongs to the current term.
 TERM_OPENING_REASONS = frozenset({"subscription_create", "subscription_cycle"})
@@ -108,9 +111,36 @@ class StripeInvoiceState:
     trial: bool = False
     number: str | None = None  # as readers see it
     new_period: bool = False  # it bills a whole period of the digital edition, not a change within one
-    pay_url: str | None = (
-        None  # Stripe's page of it, where it can be paid with any card, and confirmed where a bank asks
-    )
+    pay_url: str | None = None  # Stripe's page of it, where it can be paid with any card, and confirmed
+    collection_method: str = CollectionMethod.CHARGE_AUTOMATICALLY
+    due_at: datetime | None = None  # if it was sent by mail
+    auto_advance: bool = True  # whether Stripe finalizes and collects it by itself
+    attempted: bool = False
+    finalization_error: str | None = None
+    pending_payments: tuple[PendingPayment, ...] = ()
+
+    @property
+    def opens_term(self) -> bool:
+        """Whether it opens a term once it is paid."""
+        changed = self.billing_reason == CHANGED and self.new_period
+        return (changed or self.billing_reason in TERM_OPENING_REASONS) and not self.trial
+
+    @property
+    def renewal(self) -> Renewal:
+        """The invoice as a renewal that is not paid. Of several pending payments, a processing one counts."""
+        payment = max(self.pending_payments, key=lambda one: one.status == PaymentStatus.PROCESSING, default=None)
+        return Renewal(
+            invoice_id=self.id,
+            status=self.status,
+            starts_at=self.period_start,
+            collection_method=self.collection_method,
+            due_at=self.due_at,
+            auto_advance=self.auto_advance,
+            attempted=self.attempted,
+            finalization_error=self.finalization_error,
+            payment=payment.status if payment else None,
+            payment_at=payment.started_at if payment else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +161,7 @@ class StripeSubscriptionState:
     invoices: tuple[StripeInvoiceState, ...]
     trial_end: datetime | None = None
     collection_paused: str | None = None  # the treatment of invoices while collection is paused
+    pause: Pause | None = None  # set while the subscription itself is paused
     subscriber_id: str | None = None  # ours, from its metadata
     schedule_id: str | None = None  # of the subscription schedule that manages it
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
@@ -140,6 +171,18 @@ class StripeSubscriptionState:
         """The payment page of the newest open invoice; None if there is none."""
         owed = [invoice for invoice in self.invoices if invoice.status == "open" and invoice.pay_url is not None]
         return max(owed, key=lambda invoice: (invoice.period_start, invoice.id)).pay_url if owed else None
+
+    @property
+    def renewal(self) -> Renewal | None:
+        """The invoice for the next term, after what is paid; None if there is none, or it is paid."""
+        whole = [invoice for invoice in self.invoices if invoice.opens_term]
+        paid_until = max((one.period_end for one in whole if one.status == InvoiceStatus.PAID), default=None)
+        unpaid = [
+            one.renewal
+            for one in whole
+            if one.status != InvoiceStatus.PAID and (paid_until is None or one.period_end > paid_until)
+        ]
+        return max(unpaid, key=precedence, default=None)
 
     @property
     def plan(self) -> str:
@@ -226,13 +269,15 @@ class Term:
 
         A lost dispute or a fraud warning concerns one payment, so terms that started earlier with another payment continue.
         So do all paid terms if the subscription was canceled before the next period was paid, and a term that the policy
-        restored because its refund failed.
+        restored because its refund failed. When the reader subscribes again, terms that are over still owe their issues.
         """
         if self.restored_as is not None:
             return True
         if subscription.ended_by == EndReason.NOT_RENEWED:
             return not self.is_refunded
         order = subscription.access_ended_at
+        if subscription.ended_by == EndReason.SUBSCRIBED_AGAIN and order is not None:
+            return self.ends_at <= order and not self.is_refunded
         for_one = subscription.ended_by in KEEPS_OTHER_TERMS and order is not None and self.starts_at < order
         return for_one and not self.is_refunded
 
@@ -275,6 +320,9 @@ class Subscription:
     access_ended_at: datetime | None = None
     trial_end: datetime | None = None
     collection_paused: str | None = None
+    pause: Pause | None = None
+    renewal: Renewal | None = None  # the invoice for the next term, while it is not paid
+    check_at: datetime | None = None  # when it is fetched again, if nothing is heard of it
     closed_at: datetime | None = None  # when its cancellation was completed at Stripe
     pay_url: str | None = None  # Stripe's payment page of the open invoice
     came_from: str | None = None  # the previous status, if the transition from it is impossible
@@ -317,11 +365,8 @@ def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
             issues_owed=catalogue.plan(invoice.plan).issues,
         )
         for invoice in seen.invoices
-        if invoice.status == "paid"
-        and (
-            invoice.billing_reason in TERM_OPENING_REASONS or (invoice.billing_reason == CHANGED and invoice.new_period)
-        )
-        and not invoice.trial
+        if invoice.status == InvoiceStatus.PAID
+        and invoice.opens_term
         and invoice.plan is not None
         and invoice.plan in catalogue.plans
     ]

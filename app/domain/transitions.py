@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from app.domain.subscriptions import SubscriptionStatus
+
 DOCS = "https://docs.stripe.com"
 STATUSES = f"{DOCS}/billing/subscriptions/overview#subscription-statuses"
 RETRIES = f"{DOCS}/billing/revenue-recovery/smart-retries"
@@ -28,47 +30,52 @@ class Transition:
 
 _CANCELLED = Transition("it is canceled", CANCEL)
 _MOVED = Transition("a trial moves its next billing date", TRIALS)
-_PAUSED = Transition("it is paused", PAUSE)
-_PAID = Transition("the open invoice is paid", STATUSES)
+_PAID = Transition("the open invoice is paid or voided", STATUSES)
 
-TRANSITIONS: Mapping[str, Mapping[str, Transition]] = {
-    "incomplete": {
-        "active": Transition("its first invoice is paid", STATUSES),
-        "incomplete_expired": Transition("its first invoice was not paid within 23 hours", STATUSES),
-        "canceled": _CANCELLED,
+_S = SubscriptionStatus
+TRANSITIONS: Mapping[SubscriptionStatus, Mapping[SubscriptionStatus, Transition]] = {
+    _S.INCOMPLETE: {
+        _S.ACTIVE: Transition("its first invoice is paid, or its bank debit is processing", STATUSES),
+        _S.INCOMPLETE_EXPIRED: Transition("its first invoice was not paid within 23 hours", STATUSES),
+        _S.CANCELED: _CANCELLED,
     },
-    "incomplete_expired": {},
-    "trialing": {
-        "active": Transition("the trial ends, and the first invoice is created", TRIALS),
-        "past_due": Transition("the trial ends, and the first payment fails", TRIALS),
-        "paused": Transition("the trial ends, and there is no card", TRIALS),
-        "canceled": _CANCELLED,
+    _S.INCOMPLETE_EXPIRED: {},
+    _S.TRIALING: {
+        _S.ACTIVE: Transition("the trial ends, and the first invoice is created", TRIALS),
+        _S.PAST_DUE: Transition("the trial ends, and the first payment fails", TRIALS),
+        _S.PAUSED: Transition("the trial ends, and there is no card, or it is paused", TRIALS),
+        _S.CANCELED: _CANCELLED,
     },
-    "active": {
-        "trialing": _MOVED,
-        "past_due": Transition("a renewal fails", STATUSES),
-        "paused": _PAUSED,
-        "canceled": _CANCELLED,
+    _S.ACTIVE: {
+        _S.TRIALING: _MOVED,
+        _S.PAST_DUE: Transition("a renewal fails, or an invoice sent by mail is overdue", STATUSES),
+        _S.PAUSED: Transition("it is paused, or a renewal fails and the account is set to pause it", PAUSE),
+        _S.CANCELED: _CANCELLED,
     },
-    "past_due": {
-        "active": _PAID,
-        "trialing": _MOVED,
-        "unpaid": Transition("all retries failed, and the account keeps such subscriptions", RETRIES),
-        "canceled": Transition("all retries failed, or it is canceled", RETRIES),
+    _S.PAST_DUE: {
+        _S.ACTIVE: _PAID,
+        _S.TRIALING: _MOVED,
+        _S.UNPAID: Transition("all retries failed, and the account keeps such subscriptions", RETRIES),
+        _S.PAUSED: Transition("all retries failed, and the account is set to pause it, or it is paused", PAUSE),
+        _S.CANCELED: Transition("all retries failed, or it is canceled", RETRIES),
     },
-    "unpaid": {"active": _PAID, "trialing": _MOVED, "canceled": _CANCELLED},
-    "paused": {"active": Transition("it is resumed", PAUSE), "canceled": _CANCELLED},
-    "canceled": {},
+    _S.UNPAID: {_S.ACTIVE: _PAID, _S.TRIALING: _MOVED, _S.CANCELED: _CANCELLED},
+    _S.PAUSED: {
+        _S.ACTIVE: Transition("it is resumed, or the open invoice is paid", PAUSE),
+        _S.PAST_DUE: Transition("it is resumed, and the payment fails", PAUSE),
+        _S.CANCELED: _CANCELLED,
+    },
+    _S.CANCELED: {},
 }
 ENDED_IS_FINAL = "an ended subscription can't restart"
 ALREADY_COMPLETE = "only a subscription whose first invoice is unpaid is incomplete"
 
 
 @cache
-def reachable_from(state: str) -> frozenset[str]:
+def reachable_from(status: SubscriptionStatus) -> frozenset[SubscriptionStatus]:
     """Return every status that can be reached by one or more transitions."""
-    found: set[str] = set()
-    coming = list(TRANSITIONS[state])
+    found: set[SubscriptionStatus] = set()
+    coming = list(TRANSITIONS[status])
     while coming:
         one = coming.pop()
         if one not in found:
@@ -85,9 +92,10 @@ def unreachable_reason(before: str, after: str) -> str | None:
     """
     if before == after or before not in TRANSITIONS:
         return None
-    if not TRANSITIONS[before]:
+    origin = SubscriptionStatus(before)
+    if not TRANSITIONS[origin]:
         return ENDED_IS_FINAL
-    if after not in TRANSITIONS or after in reachable_from(before):
+    if after not in TRANSITIONS or after in reachable_from(origin):
         return None
     return ALREADY_COMPLETE
 

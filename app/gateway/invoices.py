@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-from app.domain.cancellations import InvoiceStatus
-from app.domain.invoices import InvoiceSummary
+from app.domain.invoices import InvoiceStatus, InvoiceSummary
 from app.domain.pages import Page
 from app.gateway.client import Gateway
 from app.gateway.translate import id_or_none, moment

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+from app.domain.invoices import InvoiceStatus
+from app.domain.renewals import PauseReason
 from app.domain.subscriptions import ForeignStripeObject, StripeInvoiceState, StripeSubscriptionState
 from app.gateway import translate
-from app.gateway.client import Gateway
+from app.gateway.client import Gateway, Gone
 
 PAGE_SIZE = 100  # Stripe's maximum
 A_DAY = 86_400  # seconds, a safety margin
+A_MOMENT = timedelta(minutes=1)  # the most that lies between two effects of one request
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
@@ -24,7 +28,8 @@ async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
         gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"),
         gateway.read_every("/v1/invoices", subscription=stripe_id, expand=["data.payments"], limit=100),
     )
-    return translate.subscription(seen, [await whole(gateway, invoice) for invoice in listed])
+    invoices = [await _with_pending_payments(gateway, await whole(gateway, invoice)) for invoice in listed]
+    return await _with_pause(gateway, translate.subscription(seen, invoices))
 
 
 async def whole(gateway: Gateway, invoice: Any) -> Any:
@@ -62,8 +67,39 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
         for invoice in page:
             subscription_id = _subscription_of(invoice)
             if subscription_id is not None and subscription_id in found:
-                invoices[subscription_id].append(found[subscription_id][1](await whole(gateway, invoice)))
-    return {one: replace(seen, invoices=tuple(invoices[one])) for one, (seen, _) in found.items()}
+                complete = await _with_pending_payments(gateway, await whole(gateway, invoice))
+                invoices[subscription_id].append(found[subscription_id][1](complete))
+    states = {one: replace(seen, invoices=tuple(invoices[one])) for one, (seen, _) in found.items()}
+    return {one: await _with_pause(gateway, state) for one, state in states.items()}
+
+
+async def _with_pending_payments(gateway: Gateway, invoice: Any) -> Any:
+    """Return an invoice with the payment intents of its payments if it is open: they say whether one is processing."""
+    if invoice.status == InvoiceStatus.OPEN and invoice.get("payments"):
+        expand = ["data.payment.payment_intent.latest_charge"]
+        invoice.payments["data"] = await gateway.read_every(
+            "/v1/invoice_payments", invoice=invoice.id, expand=expand, limit=PAGE_SIZE
+        )
+    return invoice
+
+
+async def _with_pause(gateway: Gateway, state: StripeSubscriptionState) -> StripeSubscriptionState:
+    """Return a subscription with whether its unused time was credited, if its pause was requested: by default it is."""
+    pause = state.pause
+    if pause is None or pause.reason != PauseReason.PAUSE_REQUESTED:
+        return state
+    try:
+        items = await gateway.read_every("/v1/invoiceitems", customer=state.customer_id, limit=PAGE_SIZE)
+    except Gone:  # the customer was deleted meanwhile
+        return state
+    credited = any(
+        item.proration
+        and item.amount < 0
+        and _subscription_of(item) == state.id
+        and abs(translate.moment(item.date) - pause.since) <= A_MOMENT
+        for item in items
+    )
+    return replace(state, pause=replace(pause, credited=credited))
 
 
 async def of_invoice(gateway: Gateway, invoice_id: str) -> str:

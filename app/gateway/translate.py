@@ -22,7 +22,14 @@ from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
 from app.domain.refunds import StripeRefundState
-from app.domain.subscriptions import StripeInvoicePayment, StripeInvoiceState, StripeItemState, StripeSubscriptionState
+from app.domain.renewals import Pause, PendingPayment
+from app.domain.subscriptions import (
+    StripeInvoicePayment,
+    StripeInvoiceState,
+    StripeItemState,
+    StripeSubscriptionState,
+    SubscriptionStatus,
+)
 from app.domain.text import is_storable
 
 OUR_REFUND = "newsstand_refund"
@@ -105,9 +112,19 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         invoices=tuple(read(invoice) for invoice in invoices),
         trial_end=_moment_or_none(seen.trial_end),
         collection_paused=seen.pause_collection.behavior if seen.pause_collection else None,
+        pause=_pause(seen),
         schedule_id=id_or_none(seen.schedule),
         subscriber_id=seen.metadata[OUR_SUBSCRIBER] if seen.metadata and OUR_SUBSCRIBER in seen.metadata else None,
     )
+
+
+def _pause(seen: Subscription) -> Pause | None:
+    """Return why a subscription is paused. Whether its unused time was credited is known from its pending items."""
+    details = getattr(seen, "status_details", None)
+    paused = details.paused if details else None
+    if seen.status != SubscriptionStatus.PAUSED or paused is None or paused.subscription is None:
+        return None
+    return Pause(reason=paused.subscription.type, since=moment(paused.transitioned_at))
 
 
 def invoices_of(seen: Subscription) -> Callable[[Invoice], StripeInvoiceState]:
@@ -183,7 +200,20 @@ def _invoice(
         trial=trial_end is not None and end <= trial_end,
         new_period=whole,
         pay_url=invoice.hosted_invoice_url,
+        collection_method=invoice.collection_method,
+        due_at=_moment_or_none(invoice.due_date),
+        auto_advance=bool(invoice.auto_advance),
+        attempted=invoice.attempted,
+        finalization_error=_finalization_error(invoice),
+        pending_payments=tuple(
+            p for p in map(_pending_payment, invoice.payments.data if invoice.payments else ()) if p is not None
+        ),
     )
+
+
+def _finalization_error(invoice: Invoice) -> str | None:
+    error = invoice.last_finalization_error
+    return (getattr(error, "code", None) or error.type) if error else None
 
 
 def listed_invoice(invoice: Invoice) -> ListedInvoice:
@@ -219,6 +249,16 @@ def _payment(payment: InvoicePayment) -> StripeInvoicePayment | None:
         amount=payment.amount_paid or 0,
         paid_at=moment(payment.status_transitions.paid_at or payment.created),
     )
+
+
+def _pending_payment(payment: InvoicePayment) -> PendingPayment | None:
+    """Translate an open payment, if its payment intent was fetched with it."""
+    intent = payment.payment.payment_intent
+    if payment.status != "open" or intent is None or isinstance(intent, str):
+        return None
+    charge = intent.latest_charge
+    started_at = moment(charge.created) if charge is not None and not isinstance(charge, str) else None
+    return PendingPayment(status=intent.status, started_at=started_at)
 
 
 def customer(seen: Customer) -> StripeCustomerState:

@@ -18,8 +18,9 @@ from app.aggregates.intents import RecordedAction, send
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.cancellations import InvoiceStatus, must_end_now, payable_invoices
+from app.domain.cancellations import must_end_now, payable_invoices
 from app.domain.errors import ConcurrentUpdate, DomainError, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.invoices import InvoiceStatus
 from app.domain.reasons import EndReason
 from app.domain.subscriptions import (
     OVER,

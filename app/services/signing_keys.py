@@ -73,7 +73,11 @@ class Signer:
         life = self._minting.life if lasts is None else min(lasts, self._minting.life)
         issued = int(now.timestamp())
         expires = max(issued + 1, int((now + life).timestamp()))
-        ends = {name: int(answer.until.timestamp()) for name, answer in features.items() if answer.until is not None}
+        # A feature without a known end lasts as long as the token.
+        ends = {
+            name: int(answer.until.timestamp()) if answer.until is not None else expires
+            for name, answer in features.items()
+        }
         claims = {
             "iss": self._minting.issuer,
             "aud": self._minting.audience,

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from app.aggregates import current_subscription, quotes, sync_subscription
 from app.context import Context
-from app.db import disputes, inbox, issues, payments, subscribers
+from app.db import disputes, inbox, issues, payments, subscribers, subscriptions
+from app.domain.access_status import AccessStatus, Notice, access_status
 from app.domain.current_subscription import HeldSubscription, pending_checkout
 from app.domain.current_subscription import current_subscription as choose_current
 from app.domain.dunning import AccessPolicy
@@ -21,9 +22,11 @@ from app.domain.events import RefetchInstead, RefetchKind
 from app.domain.issues import Ledger, ledgers_of
 from app.domain.notices import is_on_hold, notice_for
 from app.domain.quotes import Quote, guarantee_quote, uncharged_quote
-from app.domain.status_table import Notice, notice_of
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState, Subscription, Term
 from app.gateway import subscriptions as at_stripe
+from app.gateway.refunds import invoice_of as invoice_of_payment
+
+CHECKS = 500  # requested in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class SubscriptionDetails:
     term: Term | None  # the current one, or the newest
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None while the calendar is empty
+    status: AccessStatus
     notice: Notice | None
     on_hold: bool  # whether access is suspended, because the payment is disputed
     other_access: OtherAccess | None  # apart from this subscription
@@ -66,6 +70,33 @@ async def sync(
 async def fetch_all(ctx: Context, stripe_ids: Collection[str]) -> Mapping[str, StripeSubscriptionState]:
     """Return the states of many subscriptions by listing; see :func:`app.gateway.subscriptions.fetch_all`."""
     return await at_stripe.fetch_all(ctx.gateway, stripe_ids)
+
+
+async def request_checks(ctx: Context, *, now: datetime) -> int:
+    """
+    Request a refetch of the subscriptions of which nothing was heard when their renewal was due; return how many.
+
+    Stripe sends no event when nothing happens, for example when it holds an invoice back. The refetch reports that.
+    """
+    total = 0
+    while True:
+        async with ctx.sessions.begin() as session:
+            taken = await subscriptions.take_checks(session, now=now, limit=CHECKS)
+            for stripe_id in taken:
+                await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{stripe_id}", why="check")
+        total += len(taken)
+        if len(taken) < CHECKS:
+            return total
+
+
+async def redirect_payment(ctx: Context, payment_id: str) -> None:
+    """
+    Redirect an event about a payment that has not succeeded to the subscription of its invoice.
+
+    :raises RefetchInstead: always.
+    :raises ForeignStripeObject: the payment has no invoice, or the invoice no subscription.
+    """
+    await redirect_invoice(ctx, await invoice_of_payment(ctx.gateway, payment_id))
 
 
 async def redirect_invoice(ctx: Context, invoice_id: str) -> None:
@@ -116,12 +147,13 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         term=term,
         guarantee=_guarantee(quotable, chosen, access.other, zone=ctx.rules.zone, now=now),
         ledger=next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None),
+        status=access_status(subscription, terms, ctx.rules.access, now=now),
         notice=notice_for(
             subscription,
             terms,
             quotable.case.payments if quotable is not None else (),
             all_disputes,
-            by_status=_notice_by_status(chosen, pending_checkout(held), ctx.rules.access),
+            by_status=_notice_by_status(chosen, pending_checkout(held), ctx.rules.access, now=now),
             now=now,
         ),
         on_hold=is_on_hold(terms, now=now),
@@ -151,8 +183,8 @@ def _guarantee(
 
 
 def _notice_by_status(
-    chosen: HeldSubscription, pending: HeldSubscription | None, access: AccessPolicy
+    chosen: HeldSubscription, pending: HeldSubscription | None, access: AccessPolicy, *, now: datetime
 ) -> Notice | None:
     """Return the notice of the current subscription or, if that is over, of a checkout that can still be completed."""
     told = pending if pending is not None and chosen[0].over_at is not None else chosen
-    return notice_of(*told, access)
+    return access_status(*told, access, now=now).notice

@@ -23,6 +23,7 @@ from app.db import (
 from app.db.engine.fast_reads import FastReads
 from app.db.subscribers import Subscriber
 from app.domain import events
+from app.domain.access_status import AccessStatus, access_status
 from app.domain.anomalies import Anomaly
 from app.domain.comps import Comp
 from app.domain.disputes import Dispute
@@ -41,6 +42,7 @@ class Overview:
 
     subscriber: Subscriber
     subscriptions: list[tuple[Subscription, list[Term]]]
+    access_statuses: dict[str, AccessStatus]  # by subscription
     ledgers: dict[str, Ledger]  # by the term's invoice
     payments: list[Payment]
     refunds: Sequence[Refund]
@@ -177,6 +179,7 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
     return Overview(
         subscriber=subscriber,
         subscriptions=own,
+        access_statuses={one.id: access_status(one, its_terms, ctx.rules.access, now=now) for one, its_terms in own},
         ledgers={
             ledger.invoice_id: ledger
             for one, its_terms in own

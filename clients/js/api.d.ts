@@ -2360,6 +2360,8 @@ export interface components {
         /**
          * GrantPeriodOut
          * @description A period for which a feature is granted: from ``starts_at`` (inclusive) to ``until`` (exclusive).
+         *
+         *     ``until`` is in the year 9999 while no end is known, as while a payment is processing.
          * @example {
          *       "reason": "paid_term",
          *       "starts_at": "2026-03-01T18:00:00Z",
@@ -2387,7 +2389,7 @@ export interface components {
         };
         /**
          * GrantedFeatureOut
-         * @description A feature the reader may use: until when (exclusive) and why.
+         * @description A feature the reader may use: until when (exclusive; null if no end is known) and why.
          * @example {
          *       "grant": "grt_in_123",
          *       "reason": "paid_term",
@@ -2998,9 +3000,10 @@ export interface components {
         };
         /**
          * NoticeOut
-         * @description A notice to show to the reader, such as a failed renewal or a pause. ``until`` is when access ends.
+         * @description A notice to show to the reader, such as a failed renewal or a pause.
+         *
+         *     ``until`` is when access ends, or when it ended; null if no end is known, as while a payment is processing.
          * @example {
-         *       "action": "update_payment_method",
          *       "code": "payment_failed",
          *       "text": "We couldn't charge your card. You keep access until March 15, 2027.",
          *       "until": "2027-03-15T18:00:00Z"
@@ -3022,11 +3025,8 @@ export interface components {
              * @example 2027-03-15T18:00:00Z
              */
             until: string | null;
-            /**
-             * Action
-             * @description What the reader can do about it.
-             */
-            action: ("update_payment_method" | "confirm_payment" | "resume") | null;
+            /** @description What the reader can do about it. */
+            action: components["schemas"]["ReaderAction"] | null;
             /**
              * Pay Url
              * @description Stripe page where the reader pays the open invoice or confirms the payment.
@@ -4105,6 +4105,12 @@ export interface components {
             quotes: components["schemas"]["QuoteOut"][];
         };
         /**
+         * ReaderAction
+         * @description What a reader can do about a notice. Values are part of the API.
+         * @enum {string}
+         */
+        ReaderAction: "update_payment_method" | "confirm_payment" | "pay_invoice" | "resume" | "subscribe";
+        /**
          * ReaderSubscriptionOut
          * @description A subscription with its terms.
          * @example {
@@ -4843,6 +4849,8 @@ export interface components {
         /**
          * SubscriptionOut
          * @description A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set.
+         *
+         *     If access has ended because the renewal was not paid, ``ends_at`` is when, whatever the status is at Stripe.
          * @example {
          *       "editions": [
          *         "digital"
@@ -4863,7 +4871,6 @@ export interface components {
          *         "unserved": 17
          *       },
          *       "notice": {
-         *         "action": "update_payment_method",
          *         "code": "payment_failed",
          *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
          *         "until": "2027-03-15T18:00:00Z"
@@ -5050,7 +5057,7 @@ export interface components {
             reason: string;
             /**
              * Until
-             * @description When the access ends or ended.
+             * @description When the access ends or ended; null if no end is known.
              * @example 2027-03-01T00:00:00Z
              */
             until: string | null;
@@ -5104,7 +5111,7 @@ export interface components {
             reason: string;
             /**
              * Until
-             * @description When the access ends or ended.
+             * @description When the access ends or ended; null if no end is known.
              * @example 2027-03-01T00:00:00Z
              */
             until: string | null;
@@ -5155,7 +5162,7 @@ export interface components {
                     reason: string;
                     /**
                      * Until
-                     * @description When the access ends or ended.
+                     * @description When the access ends or ended; null if no end is known.
                      * @example 2027-03-01T00:00:00Z
                      */
                     until: string | null;

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from app.domain.access_status import Notice
 from app.domain.disputes import Dispute
 from app.domain.notices import is_on_hold, notice_for
-from app.domain.status_table import Notice
 from app.domain.subscriptions import Subscription, Term
 from tests.domain.test_disputes import DISPUTE
 from tests.domain.test_quotes import PAYMENT

@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.domain.dunning import AccessPolicy
 from app.domain.issues import Ledger
 from app.domain.reader_summary import summary_of
 from app.domain.subscriptions import Subscription, Term
 
 ZONE = ZoneInfo("America/Chicago")
+POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZONE)
 START, END = datetime(2026, 3, 3, 18, tzinfo=UTC), datetime(2027, 3, 3, 18, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 RUNNING = Subscription(
@@ -37,7 +39,7 @@ OVER = replace(RUNNING, status="canceled", ended_at=datetime(2026, 5, 9, 3, tzin
 
 
 def summary(subscription: Subscription, *terms: Term, **more: object) -> str:
-    return summary_of([(subscription, terms)], now=NOW, zone=ZONE, **more)  # type: ignore[arg-type]
+    return summary_of([(subscription, terms)], now=NOW, policy=POLICY, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def summary(subscription: Subscription, *terms: Term, **more: object) -> str:
         pytest.param(
             replace(RUNNING, status="past_due"),
             [TERM],
-            "Paid until March 3, 2027, print and digital; the renewal payment failed",
+            "Paid until March 3, 2027, print and digital; the renewal payment failed; access until March 17, 2027",
             id="renewal unpaid",
         ),
         pytest.param(replace(RUNNING, status="trialing"), [], "Trial until March 3, 2027, digital", id="trial"),
@@ -77,7 +79,12 @@ def summary(subscription: Subscription, *terms: Term, **more: object) -> str:
             "Checkout started, first payment pending",
             id="first payment pending",
         ),
-        pytest.param(replace(RUNNING, status="paused"), [TERM], "Paused: no charges and no copies", id="paused"),
+        pytest.param(
+            replace(RUNNING, status="paused"),
+            [TERM],
+            "Paid until March 3, 2027, print and digital; paused; access until March 3, 2027",
+            id="paused",
+        ),
         pytest.param(
             replace(OVER, ended_by="guarantee"),
             [replace(TERM, refunded_as="guarantee")],
@@ -106,7 +113,7 @@ def test_the_summary_of_a_reader_follows_the_subscription(
 
 
 def test_the_summary_of_a_reader_without_a_subscription() -> None:
-    assert summary_of([], now=NOW, zone=ZONE) == "Never subscribed"
+    assert summary_of([], now=NOW, policy=POLICY) == "Never subscribed"
 
 
 def test_the_summary_includes_the_remaining_issues() -> None:
@@ -130,13 +137,13 @@ def test_the_summary_includes_the_remaining_issues() -> None:
 
 def test_an_active_subscription_takes_precedence_over_a_newer_ended_one() -> None:
     later = replace(OVER, id="scr_2", created_at=START + timedelta(days=9))
-    assert summary_of([(RUNNING, [TERM]), (later, [])], now=NOW, zone=ZONE).startswith("Paid until")
+    assert summary_of([(RUNNING, [TERM]), (later, [])], now=NOW, policy=POLICY).startswith("Paid until")
 
 
 def test_the_summary_of_a_guest_has_the_end_of_the_comp() -> None:
     until = datetime(2026, 8, 1, 12, tzinfo=UTC)
     assert (
-        summary_of([], guest_until=until, now=NOW, zone=ZONE)
+        summary_of([], guest_until=until, now=NOW, policy=POLICY)
         == "Complimentary access until August 1, 2026 (no subscription)"
     )
     assert summary(OVER, TERM, guest_until=until).endswith("(subscription ended)")

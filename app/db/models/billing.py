@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -72,11 +73,15 @@ class Subscription(Base, Due):
     ended_here_at: Mapped[datetime | None]  # when we ended access
     trial_end: Mapped[datetime | None]
     collection_paused: Mapped[str | None]  # what Stripe does with its invoices: void, keep_as_draft, …
+    pause: Mapped[JSON | None] = mapped_column(JSONB(none_as_null=True))  # why and since when it is paused
+    renewal: Mapped[JSON | None] = mapped_column(JSONB(none_as_null=True))  # the unpaid invoice for the next term
+    check_at: Mapped[datetime | None]  # policy time: when it is fetched again if nothing is heard of it
     closed_at: Mapped[datetime | None]  # when its cancellation was completed at Stripe
     pay_url: Mapped[str | None]  # Stripe's payment page of the open invoice
     came_from: Mapped[str | None]  # the previous status, if the transition from it is impossible
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("subscriptions_check_at_idx", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order
     )
 

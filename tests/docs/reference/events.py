@@ -22,6 +22,7 @@ FETCHED: dict[str, str] = {
     events.RefetchKind.SUBSCRIPTION: "the subscription, its invoices and their payments",
     events.RefetchKind.PAYMENT: "the payment, its refunds, disputes and fraud warnings",
     events.RefetchKind.INVOICE: "the invoice, then its subscription",
+    events.RefetchKind.PENDING_PAYMENT: "the invoice of the payment, then its subscription",
     events.RefetchKind.CREDITED_INVOICE: "the invoice, and the refunds of its payments",
     events.RefetchKind.CHECKOUT: "the checkout session",
     events.RefetchKind.CUSTOMER: "the customer",
