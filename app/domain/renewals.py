@@ -61,6 +61,18 @@ class PendingPayment:
     started_at: datetime | None  # when it was last attempted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """How an invoice is collected, and how far Stripe has come."""
+
+    method: str = CollectionMethod.CHARGE_AUTOMATICALLY
+    due_at: datetime | None = None  # of an invoice that was sent by mail
+    auto_advance: bool = True  # whether Stripe finalizes and collects it by itself
+    attempted: bool = False
+    finalization_error: str | None = None  # Stripe's code
+    pending_payments: tuple[PendingPayment, ...] = ()
+
+
 class RenewalOutcome(StrEnum):
     """What has become of a renewal invoice."""
 
@@ -86,6 +98,23 @@ class Renewal:
     finalization_error: str | None = None  # Stripe's code
     payment: str | None = None  # the status of its payment intent
     payment_at: datetime | None = None  # when the payment was started
+
+    @classmethod
+    def of(cls, invoice_id: str, status: str, starts_at: datetime, collection: Collection) -> "Renewal":
+        """Return the renewal of an invoice. Of several pending payments, a processing one counts."""
+        payment = max(collection.pending_payments, key=lambda one: one.status == PaymentStatus.PROCESSING, default=None)
+        return cls(
+            invoice_id=invoice_id,
+            status=status,
+            starts_at=starts_at,
+            collection_method=collection.method,
+            due_at=collection.due_at,
+            auto_advance=collection.auto_advance,
+            attempted=collection.attempted,
+            finalization_error=collection.finalization_error,
+            payment=payment.status if payment else None,
+            payment_at=payment.started_at if payment else None,
+        )
 
     @property
     def outcome(self) -> RenewalOutcome:

@@ -6,7 +6,7 @@ Stripe is the authority on money and on the state of a subscription. ``gateway.t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ from app.domain.errors import Conflict, NotFound
 from app.domain.invoices import InvoiceStatus
 from app.domain.plans import DIGITAL, PRINT, Catalogue
 from app.domain.reasons import EndReason
-from app.domain.renewals import CollectionMethod, Pause, PaymentStatus, PendingPayment, Renewal, precedence
+from app.domain.renewals import Collection, Pause, Renewal, precedence
 
 
 class SubscriptionStatus(StrEnum):
@@ -112,35 +112,13 @@ class StripeInvoiceState:
     number: str | None = None  # as readers see it
     new_period: bool = False  # it bills a whole period of the digital edition, not a change within one
     pay_url: str | None = None  # Stripe's page of it, where it can be paid with any card, and confirmed
-    collection_method: str = CollectionMethod.CHARGE_AUTOMATICALLY
-    due_at: datetime | None = None  # if it was sent by mail
-    auto_advance: bool = True  # whether Stripe finalizes and collects it by itself
-    attempted: bool = False
-    finalization_error: str | None = None
-    pending_payments: tuple[PendingPayment, ...] = ()
+    collection: Collection = field(default_factory=Collection)
 
     @property
     def opens_term(self) -> bool:
         """Whether it opens a term once it is paid."""
         changed = self.billing_reason == CHANGED and self.new_period
         return (changed or self.billing_reason in TERM_OPENING_REASONS) and not self.trial
-
-    @property
-    def renewal(self) -> Renewal:
-        """The invoice as a renewal that is not paid. Of several pending payments, a processing one counts."""
-        payment = max(self.pending_payments, key=lambda one: one.status == PaymentStatus.PROCESSING, default=None)
-        return Renewal(
-            invoice_id=self.id,
-            status=self.status,
-            starts_at=self.period_start,
-            collection_method=self.collection_method,
-            due_at=self.due_at,
-            auto_advance=self.auto_advance,
-            attempted=self.attempted,
-            finalization_error=self.finalization_error,
-            payment=payment.status if payment else None,
-            payment_at=payment.started_at if payment else None,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +156,7 @@ class StripeSubscriptionState:
         whole = [invoice for invoice in self.invoices if invoice.opens_term]
         paid_until = max((one.period_end for one in whole if one.status == InvoiceStatus.PAID), default=None)
         unpaid = [
-            one.renewal
+            Renewal.of(one.id, one.status, one.period_start, one.collection)
             for one in whole
             if one.status != InvoiceStatus.PAID and (paid_until is None or one.period_end > paid_until)
         ]

@@ -22,7 +22,7 @@ from app.domain.plans import DIGITAL
 from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
 from app.domain.refunds import StripeRefundState
-from app.domain.renewals import Pause, PendingPayment
+from app.domain.renewals import Collection, Pause, PendingPayment
 from app.domain.subscriptions import (
     StripeInvoicePayment,
     StripeInvoiceState,
@@ -200,13 +200,15 @@ def _invoice(
         trial=trial_end is not None and end <= trial_end,
         new_period=whole,
         pay_url=invoice.hosted_invoice_url,
-        collection_method=invoice.collection_method,
-        due_at=_moment_or_none(invoice.due_date),
-        auto_advance=bool(invoice.auto_advance),
-        attempted=invoice.attempted,
-        finalization_error=_finalization_error(invoice),
-        pending_payments=tuple(
-            p for p in map(_pending_payment, invoice.payments.data if invoice.payments else ()) if p is not None
+        collection=Collection(
+            method=invoice.collection_method,
+            due_at=_moment_or_none(invoice.due_date),
+            auto_advance=bool(invoice.auto_advance),
+            attempted=invoice.attempted,
+            finalization_error=_finalization_error(invoice),
+            pending_payments=tuple(
+                p for p in map(_pending_payment, invoice.payments.data if invoice.payments else ()) if p is not None
+            ),
         ),
     )
 

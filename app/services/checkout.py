@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from app.aggregates import current_subscription, customers, possible_duplicates, sync_subscription
+from app.aggregates import customers, lapsed_subscriptions, possible_duplicates, sync_subscription
 from app.aggregates.intents import send
 from app.context import Context
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
@@ -63,7 +63,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     :raises ReturnUrlNotAllowed: a return URL is not on an allowed host.
     :raises PriceUnavailable: Stripe's price is archived, missing or different from the catalogue's.
     :raises PromotionCodeInvalid: the code isn't valid, or not for this order or reader.
-    :raises AlreadySubscribed: the reader has a live subscription.
+    :raises AlreadySubscribed: the reader has access through a subscription, or a payment of one is on its way.
     :raises PossibleDuplicate: another account with the same verified address has one, and the request doesn't allow it.
     """
     plan = ctx.rules.catalogue.on_sale(request.choice.plan)
@@ -116,7 +116,7 @@ async def _open_for(
     for _ in range(MAX_ATTEMPTS):
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, subscriber.id)
-            await _check_not_subscribed(session, subscriber)
+            await lapsed_subscriptions.end_all(session, ctx.rules, subscriber, now=now)
             checkout = await checkouts.find_open(session, subscriber.id)
             if checkout is not None and _is_reusable(checkout, request.choice, now):
                 return checkout
@@ -150,12 +150,6 @@ def _reader_refusal(refusal: StripeRefused, order: _Order, customer_id: str) -> 
 def _is_reusable(checkout: Checkout, choice: Choice, now: datetime) -> bool:
     is_open = checkout.status == OPEN and checkout.expires_at is not None and checkout.expires_at > now
     return is_open and checkout.choice == choice
-
-
-async def _check_not_subscribed(session: Session, subscriber: Subscriber) -> None:
-    current = await current_subscription.find(session, subscriber.id)
-    if current is not None and current[0].is_live:
-        raise AlreadySubscribed(subscription=current[0].id)
 
 
 async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent) -> Checkout:

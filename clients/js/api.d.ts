@@ -1357,7 +1357,6 @@ export interface components {
          * @description The effect of each way to cancel. Canceling refunds nothing; a refund is a separate request.
          * @example {
          *       "notice": {
-         *         "action": "update_payment_method",
          *         "code": "payment_failed",
          *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
          *         "until": "2027-03-15T18:00:00Z"

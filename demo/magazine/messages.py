@@ -67,6 +67,9 @@ def subscription_status(subscription: dict[str, Any], timezone: str) -> str:
         return f"Your subscription ended on {ends}." if ends else message
     if status == "incomplete_expired":
         return message
+    notice = subscription.get("notice") or {}
+    if notice.get("action") == "subscribe":  # access has ended, although the subscription has not
+        return str(notice.get("text"))
     if ends:
         return f"Canceled. You have access until {ends}."
     if renews and status in ("active", "trialing"):

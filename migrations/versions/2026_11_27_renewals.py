@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "renewals"
-down_revision = "contacts"
+down_revision = "inbox_backlog"
 branch_labels = None
 depends_on = None
 

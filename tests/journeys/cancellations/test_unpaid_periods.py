@@ -157,7 +157,8 @@ async def test_a_paused_or_unpaid_subscription_can_be_canceled(shop: Shop, statu
     if status == "paused":
         await shop.subscribe(ada)
         held = await only_subscription(shop, ada)
-        await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}/pause")
+        not_credited = {"bill_for[unused_time_from][type]": "none"}
+        await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}/pause", **not_credited)
     else:
         await shop.stripe.put("/_sandbox/settings", json={"after_retries": "unpaid", "retry_days": [2]})
         await make_past_due(shop, ada)
