@@ -52,7 +52,7 @@ async def show(request: ConsoleRequest) -> Response:
             now=request.now,
         ),
         extendable=_extendable(overview),
-        live=_live(overview),
+        cancelable=_cancelable(overview),
         now=request.now,
         plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
@@ -71,10 +71,10 @@ def _refunded_amounts(refunds: Sequence[Refund]) -> dict[str, int]:
     return amounts
 
 
-def _live(overview: Overview) -> Subscription | None:
-    """Return the current subscription, if it is live."""
+def _cancelable(overview: Overview) -> Subscription | None:
+    """Return the current subscription, if it has not ended. It may be paused or unpaid."""
     chosen = current_subscription(overview.subscriptions)
-    return chosen[0] if chosen is not None and chosen[0].is_live else None
+    return chosen[0] if chosen is not None and chosen[0].can_be_canceled else None
 
 
 def _extendable(overview: Overview) -> Subscription | None:

@@ -44,6 +44,20 @@ ERRORS = {
 }
 
 
+PROMOTION_CODE_REFUSALS = {
+    "first_time_only": "The code “{code}” is only for new subscribers.",
+    "below_minimum": "The code “{code}” is only for larger orders.",
+    "other_currency": "The code “{code}” isn’t valid in your currency.",
+    "other_customer": "The code “{code}” was made for another reader.",
+    "not_applicable": "The code “{code}” can’t be used for this subscription.",
+}
+
+
+def promotion_code(code: str, reason: str) -> str:
+    """Return why a promotion code can't be used."""
+    return PROMOTION_CODE_REFUSALS.get(reason, "The code “{code}” isn’t valid or has expired.").format(code=code)
+
+
 def error(problem: Problem) -> str:
     """Return the message for an error: ours if we have one for its code, otherwise the service's."""
     return sentence(ERRORS.get(problem.code) or problem.detail or problem.title)

@@ -13,8 +13,9 @@ from demo.magazine.context import Context, redirect_to_sign_in, see_other
 from demo.magazine.newsstand_client import Problem
 
 LIVE_STATUSES = frozenset({"active", "trialing", "past_due"})
+CANCELABLE_STATUSES = LIVE_STATUSES | {"paused", "unpaid"}
 
-CANCELED = "Your subscription won’t renew. You can resume it anytime before it ends."
+CANCELED = "Your subscription is canceled. You won’t be charged again."
 RESUMED = "Your subscription will renew as usual."
 
 
@@ -41,14 +42,16 @@ class AccountPages:
             return redirect_to_sign_in("/account")
         subscription, other_access = await self._context.newsstand.subscription(reader.token)
         timezone = self._context.settings.timezone
-        live = subscription is not None and subscription.get("status") in LIVE_STATUSES
-        cancelable = live and not (subscription or {}).get("ends_at")
+        status = subscription.get("status") if subscription is not None else None
+        ends = (subscription or {}).get("ends_at") is not None
+        cancelable = status == "past_due" or (status in CANCELABLE_STATUSES and not ends)
         return self._context.render(
             request, "account.html",
             subscription=subscription,
             status_message=messages.subscription_status(subscription, timezone) if subscription else None,
             editions=formatting.editions(subscription.get("editions")) if subscription else None,
-            live=live,
+            live=status in LIVE_STATUSES,
+            resumable=ends and status in LIVE_STATUSES,
             on_hold=messages.is_on_hold(subscription),
             other_access=messages.other_access(other_access, timezone),
             preview=await self._context.newsstand.cancel_preview(reader.token) if cancelable else None,

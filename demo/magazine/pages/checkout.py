@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo.forms import text_field
+from demo.magazine import messages
 from demo.magazine.context import Context, redirect_to_sign_in, see_other
 from demo.magazine.newsstand_client import Json, Problem
 
@@ -77,7 +78,7 @@ class CheckoutPages:
                 return await self._plan_card(request, choice, status=problem.status, possible_duplicate=True)
             if problem.code != INVALID_CODE:
                 raise
-            message = f"The code “{choice.code}” isn’t valid or has expired."
+            message = messages.promotion_code(choice.code, str(problem.facts.get("reason")))
             return await self._plan_card(request, choice, status=problem.status, problem=message)
         return see_other(str(checkout["url"]))
 
