@@ -57,8 +57,10 @@ async def expire(gateway: Gateway, stripe_id: str, *, key: str) -> None:
 async def promotion_code(gateway: Gateway, code: str) -> StripePromotionCode | None:
     """Return an active promotion code, or None. Stripe also declines codes with characters that no code has."""
     try:
-        listed = await gateway.read(
-            "/v1/promotion_codes", code=code, active=True, limit=1, expand=["data.promotion.coupon"]
+        listed = await gateway.call(
+            gateway.sdk.v1.promotion_codes.list_async(
+                {"code": code, "active": True, "limit": 1, "expand": ["data.promotion.coupon"]}
+            )
         )
     except StripeRefused:
         return None
@@ -69,7 +71,7 @@ async def promotion_code(gateway: Gateway, code: str) -> StripePromotionCode | N
     coupon = found.promotion.coupon
     return StripePromotionCode(
         id=found.id,
-        currency=coupon.currency if coupon is not None else None,
+        currency=coupon.currency if coupon is not None and not isinstance(coupon, str) else None,
         minimum=Money(amount, currency) if amount is not None and currency is not None else None,
         customer_id=id_or_none(found.customer),
     )
