@@ -5,14 +5,23 @@ A migration that cannot get its lock within ``lock_timeout`` fails and is run ag
 before every reader of the table. ``newsstand migrate`` hands the connection over in ``config.attributes``.
 """
 
+import time
+from typing import Any
+
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from app.db.models import Base
 
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "15min"
-ADVISORY_LOCK = 5_720_240_115  # any number that no other lock uses; two runs of `migrate` wait for each other
+ADVISORY_LOCK = 5_720_240_115  # any number that no other lock uses
+POLL_SECONDS = 0.5
+INVALID_INDEXES = """
+SELECT format('%I.%I', n.nspname, c.relname)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND n.nspname = current_schema() AND c.relkind = 'i'
+"""
 
 
 def run_online(connection: Connection) -> None:
@@ -23,17 +32,65 @@ def run_online(connection: Connection) -> None:
         transaction_per_migration=True,
         compare_server_default=True,
     )
-    connection.execute(text(f"SELECT pg_advisory_lock({ADVISORY_LOCK})"))
-    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-    connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
+    _take_turn(connection)
+    _set_timeouts(connection, LOCK_TIMEOUT, STATEMENT_TIMEOUT)
     connection.commit()
+    event.listen(connection, "before_cursor_execute", _lift_timeouts)
+    event.listen(connection, "after_cursor_execute", _restore_timeouts)
     try:
         with context.begin_transaction():
             context.run_migrations()
+        connection.rollback()
+        _rebuild_invalid_indexes(connection)
     finally:
         connection.rollback()
         connection.execute(text(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})"))
         connection.commit()
+
+
+def _take_turn(connection: Connection) -> None:
+    """
+    Wait until no other migration runs.
+
+    The lock is polled: a run that waited inside a statement would keep its snapshot. An index that the other run builds
+    concurrently waits for that snapshot, so both would deadlock.
+    """
+    while not connection.scalar(text(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})")):
+        connection.rollback()
+        time.sleep(POLL_SECONDS)
+    connection.commit()
+
+
+def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
+    connection.execute(text(f"SET lock_timeout = '{lock}'"))
+    connection.execute(text(f"SET statement_timeout = '{statement}'"))
+
+
+def _lift_timeouts(_: Connection, cursor: Any, statement: str, *__: object) -> None:
+    """
+    Let an index that is built or dropped concurrently wait for as long as it takes.
+
+    It blocks nobody while it waits for older transactions, and a time-out would leave it invalid.
+    """
+    if "CONCURRENTLY" in statement:
+        cursor.execute("SET lock_timeout = 0")
+        cursor.execute("SET statement_timeout = 0")
+
+
+def _restore_timeouts(_: Connection, cursor: Any, statement: str, *__: object) -> None:
+    if "CONCURRENTLY" in statement:
+        cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+
+
+def _rebuild_invalid_indexes(connection: Connection) -> None:
+    """Rebuild the indexes that an interrupted build left invalid: every write maintains them, and no query uses them."""
+    invalid = list(connection.scalars(text(INVALID_INDEXES)))
+    connection.commit()
+    with context.get_context().autocommit_block():
+        for index in invalid:
+            print(f"Rebuilding the index {index}, which an interrupted build left invalid ...", flush=True)
+            connection.execute(text(f"REINDEX INDEX CONCURRENTLY {index}"))
 
 
 def run_offline() -> None:

@@ -18,8 +18,8 @@ def migrate(
 
     \b
     Uses NEWSSTAND_MIGRATION_DATABASE_URL, else NEWSSTAND_DATABASE_URL, else the embedded server.
-    Concurrent runs wait for each other. Each step waits up to five seconds for a lock. If it times out, run the
-    command again.
+    Concurrent runs take turns. Each step waits up to five seconds for a lock. If it times out, run the command again.
+    Indexes are built without blocking writes, however long that takes. Invalid ones are rebuilt.
     """
     with command_settings() as settings:
         asyncio.run(_migrate(settings, revision))
