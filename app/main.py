@@ -38,7 +38,7 @@ from app.db.engine.dsn import find_dsn, listen_dsn
 from app.db.engine.notifications import Notifier
 from app.db.engine.pool import Pool, open_pool
 from app.db.engine.rate_buckets import RateBuckets
-from app.db.engine.session import make_engine, make_sessions
+from app.db.engine.session import ServerTimeouts, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter
 from app.domain.callers import Reader
@@ -65,7 +65,12 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         dsn = await find_dsn(settings)
         if settings.database_url is None:  # no operator migrates the embedded database
             await schema.migrate(dsn)
-        engine = make_engine(dsn, pool_size=settings.database_pool_size, pooler=settings.database_pooler)
+        engine = make_engine(
+            dsn,
+            pool_size=settings.database_pool_size,
+            pooler=settings.database_pooler,
+            timeouts=ServerTimeouts(),
+        )
         stack.push_async_callback(engine.dispose)
         pool = await open_pool(dsn, size=settings.database_pool_size, pooler=settings.database_pooler)
         stack.push_async_callback(pool.close)

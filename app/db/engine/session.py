@@ -3,6 +3,8 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
@@ -28,9 +30,11 @@ CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.CannotConnectNowError,
     asyncpg.InternalClientError,
 )
+SERVER_TIMEOUTS = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)  # trying again helps
 # Raised for a closed connection; for invalid input too, but then the error is a ValueError as well.
 CLOSED = (*CONNECTION_LOST, asyncpg.InterfaceError)
 UNAVAILABLE = (OSError, OperationalError, InterfaceError)  # the database is at fault, not the statement
@@ -41,17 +45,45 @@ Session = AsyncSession
 Record = Row[*tuple[Any, ...]]  # the row of a statement on columns, which costs half as much as a mapped class
 
 
-def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> AsyncEngine:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTimeouts:
+    """
+    Time-outs that the server applies to a connection, so that one client that hangs doesn't delay the others.
+
+    A transaction pooler refuses them as start-up options. Set them for the role then: see the deployment guide.
+    """
+
+    idle_in_transaction: timedelta = timedelta(seconds=30)  # a client that sleeps with locks in hand
+    lock: timedelta = timedelta(seconds=10)
+    statement: timedelta = timedelta(minutes=5)
+
+    def as_options(self) -> dict[str, str]:
+        """Return the start-up options, in milliseconds."""
+        named = {
+            "idle_in_transaction_session_timeout": self.idle_in_transaction,
+            "lock_timeout": self.lock,
+            "statement_timeout": self.statement,
+        }
+        return {name: str(int(value / timedelta(milliseconds=1))) for name, value in named.items()}
+
+
+def make_engine(
+    dsn: str, *, pool_size: int = 10, pooler: bool = False, timeouts: ServerTimeouts | None = None
+) -> AsyncEngine:
     """
     Return an engine over asyncpg for any libpq-style DSN, including TLS settings and several hosts.
 
     :param pooler: whether a transaction pooler stands in between; then no prepared statement outlives its use.
+    :param timeouts: None: those of the server.
     """
     cached = 0 if pooler else 100
+    options = timeouts.as_options() if timeouts is not None and not pooler else None
 
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            return await asyncpg.connect(dsn, statement_cache_size=cached, timeout=CONNECT_TIMEOUT)
+            return await asyncpg.connect(
+                dsn, statement_cache_size=cached, timeout=CONNECT_TIMEOUT, server_settings=options
+            )
         except DRIVER_FAILURES as error:
             raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
 
@@ -70,7 +102,8 @@ def make_engine(dsn: str, *, pool_size: int = 10, pooler: bool = False) -> Async
 def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     """
     Treat every error of a lost connection as a disconnect, so that the pool discards its connections. A read-only server
-    counts as lost: after a failover, another one accepts writes.
+    counts as lost: after a failover, another one accepts writes. A time-out of the server is an outage too, but keeps the
+    connection.
 
     A cancellation ends a connection as well, but stays a cancellation: as an error it would be handled, and the task that
     was to end would go on.
@@ -80,7 +113,8 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     cause = context.original_exception.__cause__ or context.original_exception
     lost = isinstance(cause, CONNECTION_LOST) or is_read_only(cause) or _is_closed(context)
     context.is_disconnect = context.is_disconnect or lost
-    if context.is_disconnect and not context.is_pre_ping:
+    is_timeout = isinstance(cause, SERVER_TIMEOUTS)
+    if is_timeout or (context.is_disconnect and not context.is_pre_ping):
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
 

@@ -1,10 +1,13 @@
 """Sessions: an error of a closed connection is an outage, with every exception that asyncpg raises."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from app.db.engine.session import DatabaseUnreachable, Sessions
+from app.db.engine.session import DatabaseUnreachable, ServerTimeouts, Sessions, make_engine, make_sessions
 
 
 async def query(sessions: Sessions, statement: str, *, after_closing: bool = False) -> object:
@@ -41,3 +44,48 @@ async def test_a_connection_to_a_read_only_server_is_replaced(sessions: Sessions
         await query(sessions, write)
 
     assert await query(sessions, write) == 1
+
+
+LOCK = "SELECT pg_advisory_xact_lock(1)::text"
+SHORT = timedelta(milliseconds=100)
+
+
+async def test_a_client_that_sleeps_in_a_transaction_loses_its_locks(database: str) -> None:
+    engine = make_engine(database, pool_size=2, timeouts=ServerTimeouts(idle_in_transaction=SHORT))
+    sessions, locked, checked = make_sessions(engine), asyncio.Event(), asyncio.Event()
+
+    async def sleep_with_the_lock() -> None:
+        async with sessions.begin() as session:
+            await session.execute(text(LOCK))
+            locked.set()
+            await checked.wait()
+            await session.execute(text("SELECT 1"))
+
+    sleeper = asyncio.create_task(sleep_with_the_lock())
+    await locked.wait()
+    await query(sessions, LOCK)  # as soon as the server has ended the sleeper's session
+    checked.set()
+
+    with pytest.raises(DatabaseUnreachable):
+        await sleeper
+    await engine.dispose()
+
+
+async def test_a_lock_that_is_not_free_in_time_is_an_outage_and_the_connection_stays_usable(database: str) -> None:
+    engine = make_engine(database, pool_size=2, timeouts=ServerTimeouts(lock=SHORT))
+    sessions = make_sessions(engine)
+    async with sessions.begin() as session:
+        await session.execute(text(LOCK))
+        with pytest.raises(DatabaseUnreachable, match="LockNotAvailable"):
+            await query(sessions, LOCK)
+
+    assert await query(sessions, "SELECT 1") == 1
+    await engine.dispose()
+
+
+async def test_a_statement_that_takes_too_long_is_canceled(database: str) -> None:
+    engine = make_engine(database, pool_size=1, timeouts=ServerTimeouts(statement=SHORT))
+
+    with pytest.raises(DatabaseUnreachable, match="QueryCanceled"):
+        await query(make_sessions(engine), "SELECT pg_sleep(120)")
+    await engine.dispose()
