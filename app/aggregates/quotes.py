@@ -13,7 +13,8 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.domain.entitlements import OtherAccess, other_access_of
 from app.domain.issues import schedule_terms
-from app.domain.quotes import Quote, RefundContext, guarantee_quote, progress_of, uncharged_quote
+from app.domain.progress import progress_of
+from app.domain.quotes import Quote, RefundContext, guarantee_quote, uncharged_quote
 from app.domain.rules import Rules
 from app.domain.subscriptions import NoSubscription, Subscription
 

@@ -13,7 +13,8 @@ from app.db import audit, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.disputes import PolicyAction, policy_at
-from app.domain.quotes import payments_of_term, term_of
+from app.domain.progress import term_of
+from app.domain.quotes import payments_of_term
 from app.domain.reasons import RestorationReason
 from app.domain.refunds import (
     CONFIRMED,

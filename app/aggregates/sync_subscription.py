@@ -27,8 +27,8 @@ from app.domain.subscriptions import (
     Subscription,
     UnknownCustomer,
     payments_of,
-    terms_of,
 )
+from app.domain.terms import terms_of
 from app.domain.transitions import unreachable_origin
 
 Fetch = Callable[[], Awaitable[StripeSubscriptionState]]

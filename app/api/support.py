@@ -66,6 +66,10 @@ class PaidTermOut(ApiModel):
     issues_owed: int = Field(examples=[24])
     ledger: LedgerOut
     print_edition: bool = Field(examples=[False])
+    print_from: datetime | None = Field(
+        examples=[None], description="When print starts within the term; null: with it."
+    )
+    print_until: datetime | None = Field(examples=[None], description="When print ends within the term; null: with it.")
     refunded_as: str | None = Field(examples=["guarantee"])
     suspended_as: str | None = Field(examples=[None])
     refund_failed: bool = Field(
@@ -105,6 +109,10 @@ class PaymentOut(ApiModel):
     refunded: MoneyOut
     paid_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     billing_reason: str = Field(examples=["subscription_create"])
+    kind: str = Field(
+        examples=["payment_intent"],
+        description="payment_intent, charge (without a payment intent), payment_record or out_of_band (outside Stripe).",
+    )
 
 
 class AccessOut(ApiModel):
@@ -219,6 +227,8 @@ def _subscription(seen: Overview, index: int) -> ReaderSubscriptionOut:
                 issues_owed=term.issues_owed,
                 ledger=LedgerOut.model_validate(seen.ledgers[term.invoice_id]),
                 print_edition=term.print_edition,
+                print_from=term.print_from,
+                print_until=term.print_until,
                 refunded_as=term.refunded_as if term.is_refunded else None,
                 suspended_as=term.suspended_as,
                 refund_failed=term.refund_failed,
@@ -242,6 +252,7 @@ def _payments(seen: Overview) -> list[PaymentOut]:
             refunded=MoneyOut(amount=refunded.get(payment.id, 0), currency=payment.currency),
             paid_at=payment.paid_at,
             billing_reason=payment.billing_reason,
+            kind=payment.kind,
         )
         for payment in seen.payments
     ]

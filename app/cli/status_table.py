@@ -53,8 +53,17 @@ as refunded in full |
 | price changed to another price of the same edition | the next term costs the new price; paid terms stay as they are |
 | price changed to a price of another product | staff see it; paid terms stay to their end, and no term follows |
 | coupon added | the next invoice is smaller; a free invoice opens a term as well |
-| print added or removed | counts from the next paid term; staff can add it to the current term through the API |
-| plan changed to another plan of the catalogue | counts from the next paid term |
+| print added | with an invoice for the rest of the term: from when that is paid; otherwise from the next paid term |
+| print removed | not in the next term; if the rest of the term was credited, until then |
+| plan changed to another plan of the catalogue | the current term continues with it once the change is paid for; otherwise \
+it counts from the next paid term |
+| interval changed | a new term, once its invoice is paid; the old one ends where its rest is credited, or is served \
+to its end |
+| price of our product with another interval | each term owes its share of the plan's issues; staff see an interval that \
+splits issues |
+| billing date moved with a trial | the paid term stays, and a trial fills the time until the new date |
+| invoice paid by bank transfer, outside Stripe or in parts | each part is a payment; what was paid outside Stripe can't be \
+refunded by Stripe |
 | billing period restarted, or resumed from a pause | a new term, once its invoice is paid |
 | collection or subscription paused | see above; paid terms keep their access |
 | customer deleted | Stripe cancels their subscriptions, which is followed and recorded in the audit log; their next \

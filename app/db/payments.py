@@ -2,17 +2,26 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, bindparam, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import Payment as Row
 from app.db.models import Subscription, table_of
-from app.domain.subscriptions import Payment
+from app.domain.subscriptions import Payment, PaymentKind
 
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
-_ADD = insert(_ROWS).on_conflict_do_nothing(index_elements=[Row.id])
+_NEW = insert(_ROWS)
+_CHANGED = {name: _NEW.excluded[name] for name in ("tax", "kind", "print_from", "print_until")}
+_ADD = _NEW.on_conflict_do_update(
+    index_elements=[Row.id],
+    set_=_CHANGED,
+    where=and_(
+        _ROWS.c.invoice_id == _NEW.excluded.invoice_id,
+        tuple_(*(_ROWS.c[name] for name in _CHANGED)).is_distinct_from(tuple_(*_CHANGED.values())),
+    ),
+)
 _OF_SUBSCRIPTION = (
     select(*_ROWS.c).where(_ROWS.c.subscription_id == bindparam("subscription")).order_by(_ROWS.c.paid_at, _ROWS.c.id)
 )
@@ -25,7 +34,7 @@ _OF_SUBSCRIBER = (
 
 
 async def save(session: Session, subscription_id: str, payments: Sequence[Payment]) -> None:
-    """Insert payments. Existing ones stay unchanged; refunds are stored apart."""
+    """Insert payments. Of existing ones, only what follows from the whole invoice changes; refunds are stored apart."""
     if not payments:
         return
     made = [
@@ -39,6 +48,9 @@ async def save(session: Session, subscription_id: str, payments: Sequence[Paymen
             "paid_at": payment.paid_at,
             "billing_reason": payment.billing_reason,
             "invoice_number": payment.invoice_number,
+            "kind": payment.kind,
+            "print_from": payment.print_from,
+            "print_until": payment.print_until,
         }
         for payment in payments
     ]
@@ -116,4 +128,7 @@ def _payment(row: Row | Record) -> Payment:
         paid_at=row.paid_at,
         billing_reason=row.billing_reason,
         invoice_number=row.invoice_number,
+        kind=PaymentKind(row.kind),
+        print_from=row.print_from,
+        print_until=row.print_until,
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, case, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, insert
 
 from app.db.engine.fast_reads import Reads
@@ -35,7 +35,23 @@ _SAVE = (
     .where(_ROWS.c.stripe_id == bindparam("its_id"), _ROWS.c.version == bindparam("its_version"))
     .returning(*_ROWS.c)
 )
-_ADD_TERMS = insert(_TERMS).on_conflict_do_nothing(index_elements=[TermRow.invoice_id])
+_NEW_TERMS = insert(_TERMS)
+_SWITCHED = _TERMS.c.plan != _NEW_TERMS.excluded.plan
+_CHANGED_TERM = {
+    "plan": _NEW_TERMS.excluded.plan,
+    # What was bought stays, whatever the catalogue says now, unless the term continues with another plan.
+    "issues_owed": case((_SWITCHED, _NEW_TERMS.excluded.issues_owed), else_=_TERMS.c.issues_owed),
+    "print_edition": or_(_TERMS.c.print_edition, _NEW_TERMS.excluded.print_edition),
+    "print_from": _NEW_TERMS.excluded.print_from,
+    "print_until": _NEW_TERMS.excluded.print_until,
+    "ends_at": _NEW_TERMS.excluded.ends_at,
+    "credited_at": _NEW_TERMS.excluded.credited_at,
+}
+_ADD_TERMS = _NEW_TERMS.on_conflict_do_update(
+    index_elements=[TermRow.invoice_id],
+    set_=_CHANGED_TERM,
+    where=tuple_(*(_TERMS.c[name] for name in _CHANGED_TERM)).is_distinct_from(tuple_(*_CHANGED_TERM.values())),
+)
 _ADJUSTED = (
     select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at), type_=JSONB))
     .where(Adjusted.invoice_id == _TERMS.c.invoice_id)
@@ -121,7 +137,12 @@ async def save(
 
 
 async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> None:
-    """Insert the terms that paid invoices opened. Existing terms stay unchanged."""
+    """
+    Insert the terms that paid invoices opened, and save what later invoices changed: their print, plan or end.
+
+    Print that was once granted is never removed from a term, only ended within it, because an old line may not name its
+    product anymore.
+    """
     if not terms:
         return
     made = [
@@ -133,6 +154,9 @@ async def save_terms(session: Session, subscription_id: str, terms: Sequence[Ter
             "starts_at": term.starts_at,
             "ends_at": term.ends_at,
             "issues_owed": term.issues_owed,
+            "print_from": term.print_from,
+            "print_until": term.print_until,
+            "credited_at": term.credited_at,
         }
         for term in terms
     ]
@@ -351,6 +375,9 @@ def _term(row: Record, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         issues_owed=row.issues_owed,
+        print_from=row.print_from,
+        print_until=row.print_until,
+        credited_at=row.credited_at,
         refunded_as=row.refunded_as,
         suspended_as=row.suspended_as,
         restored_as=row.restored_as,

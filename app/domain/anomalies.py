@@ -11,6 +11,7 @@ from datetime import datetime
 
 from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import StripeSubscriptionState
+from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
 ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
@@ -48,6 +49,13 @@ def item_anomalies(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mappi
     if many := [item for item in ours if item.quantity != 1]:
         quantities = ", ".join(f"{item.component}: {item.quantity}" for item in many)
         found["quantity"] = f"The quantity is not 1 ({quantities}). A subscription is for one reader."
+    for item in ours:
+        plan = catalogue.plans.get(item.plan or "")
+        if plan is not None and (every := uneven_interval(item, plan)) is not None:
+            found["uneven_interval"] = (
+                f"The {item.component} price is billed every {every}, by which the issues of the plan can't be divided "
+                "evenly. Each term grants access and owes its share of the issues, rounded."
+            )
     priced = {
         p.price.currency for code in plans if code in catalogue.plans for p in catalogue.plan(code).prices.values()
     }

@@ -10,7 +10,7 @@ from datetime import datetime
 from app.domain.access_status import periods_by_term
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import AccessPeriod, AccessReason, Grant
-from app.domain.plans import EDITIONS, Catalogue
+from app.domain.plans import EDITIONS, PRINT_FEATURE, Catalogue
 from app.domain.reasons import EndReason
 from app.domain.renewals import PAYMENT_FAILURES
 from app.domain.subscriptions import UNPAID, Subscription, Term
@@ -45,8 +45,20 @@ def grants_of(
         if owed_until is not None:
             owing = (*periods, AccessPeriod(term.ends_at, owed_until, AccessReason.ISSUES_OWED))
             features |= dict.fromkeys(EDITIONS & features.keys(), owing)
+        if PRINT_FEATURE in features:
+            features[PRINT_FEATURE] = _while_printed(term, features[PRINT_FEATURE])
         grants.append(Grant(id=f"grt_{term.invoice_id}", source=AccessReason.PAID_TERM, features=features))
     return grants
+
+
+def _while_printed(term: Term, periods: Sequence[AccessPeriod]) -> tuple[AccessPeriod, ...]:
+    """Return the periods of a term, limited to when print is paid for."""
+    since, until = term.print_from or term.starts_at, term.print_until
+    limited = (
+        AccessPeriod(max(one.starts_at, since), min(one.until, until) if until is not None else one.until, one.reason)
+        for one in periods
+    )
+    return tuple(one for one in limited if one.starts_at < one.until)
 
 
 def denial_reason_of(subscription: Subscription, terms: Sequence[Term]) -> str:

@@ -243,19 +243,22 @@ class ScheduledTerm:
     doubles: int
     calendar: Calendar
 
+    def copies_served(self, now: datetime) -> int:
+        """Return how many copies were served until ``now``, from the first issue of the calendar."""
+        return _copies_served(self.term, self.calendar, self.doubles, now)
+
     @property
     def end(self) -> int:
         """Return where the next term may start. Canceled copies don't count."""
         if self.ended_at is None:
             return self.ranges[-1][1]
-        out = self.calendar.copies_served(self.ended_at, doubles=self.doubles, print_edition=self.term.print_edition)
-        return max(self.ranges[0][0], min(out, self.ranges[-1][1]))
+        return max(self.ranges[0][0], min(self.copies_served(self.ended_at), self.ranges[-1][1]))
 
     def ledger(self, now: datetime) -> Ledger:
         """Return the term's ledger at ``now``."""
         over = self.ended_at is not None and self.ended_at <= now
         until = self.ended_at if over and self.ended_at is not None else now
-        out = self.calendar.copies_served(until, doubles=self.doubles, print_edition=self.term.print_edition)
+        out = self.copies_served(until)
         served = sum(min(max(out, start), end) - start for start, end in self.ranges)
         owed = sum(end - start for start, end in self.ranges)
         added = sum(one.issues for one in self.term.adjustments)
@@ -298,7 +301,8 @@ class ScheduledTerm:
         pace = (self.term.ends_at - self.term.starts_at) / max(1, self.term.issues_owed)
         index = self.last_index
         if index is not None:
-            out = self.calendar.served_at(index, print_edition=self.term.print_edition)
+            printed = self.term.print_edition and self.term.print_until is None
+            out = self.calendar.served_at(index, print_edition=printed)
             closes = self.calendar.next_issue_at(index) or out + pace
         else:
             missing = self.calendar.missing_copies(self.ranges[-1][1], doubles=self.doubles)
@@ -315,11 +319,11 @@ def schedule_terms(
     """Return the place of each of a subscription's terms in the calendar, the oldest first."""
     ordered = sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
     runs: list[ScheduledTerm] = []
-    position, ended_before = 0, None
+    position, labeled_until = 0, None
     for index, term in enumerate(ordered):
         doubles = catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
         # A reader who renews without a gap is on the labels already, so the cut-off doesn't apply.
-        joins = term.print_edition and ended_before != term.starts_at
+        joins = term.print_edition and term.print_from is None and labeled_until != term.starts_at
         start = max(position, calendar.begin(term.starts_at, doubles=doubles, print_edition=joins))
         following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
         run = ScheduledTerm(
@@ -330,7 +334,8 @@ def schedule_terms(
             calendar=calendar,
         )
         runs.append(run)
-        position, ended_before = run.end, term.ends_at
+        position = run.end
+        labeled_until = term.ends_at if term.print_edition and term.print_until is None else None
     return runs
 
 
@@ -342,7 +347,7 @@ def _ranges(
     ranges = [(start, start + max(0, term.issues_owed + taken))]
     for one in sorted((one for one in term.adjustments if one.issues > 0), key=lambda one: one.at):
         at = min(one.at, following) if following is not None else one.at
-        out = calendar.copies_served(at, doubles=doubles, print_edition=term.print_edition)
+        out = _copies_served(term, calendar, doubles, at)
         first, last = ranges[-1]
         if out > last:
             ranges.append((out, out + one.issues))
@@ -351,15 +356,34 @@ def _ranges(
     return tuple(ranges)
 
 
+def _copies_served(term: Term, calendar: Calendar, doubles: int, now: datetime) -> int:
+    """Return the copies served until ``now``: by label runs while print is paid for, otherwise by mail dates."""
+    digital = calendar.copies_served(now, doubles=doubles)
+    if not term.print_edition:
+        return digital
+    printed = calendar.copies_served(now, doubles=doubles, print_edition=True)
+    if term.print_from is None and term.print_until is None:
+        return printed
+    first = calendar.begin(term.print_from, doubles=doubles, print_edition=True) if term.print_from is not None else 0
+    if digital <= first:
+        return digital
+    out = max(first, printed)
+    if term.print_until is None:
+        return out
+    last = calendar.begin(term.print_until, doubles=doubles, print_edition=True)
+    return out if out < last else max(last, digital)
+
+
 def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> datetime | None:
     """
     Return when the remaining issues of a term were canceled; None if they are still owed.
 
-    An immediate end, by us or at Stripe, cancels them. An end at the end of the period doesn't: paid issues are served.
+    An immediate end, by us or at Stripe, cancels them, and so does a credit of the rest. An end at the end of the period
+    doesn't: paid issues are served.
     """
     if term.outlives(subscription):
-        return None
-    times = [subscription.access_ended_at] if subscription.access_ended_at is not None else []
+        return term.credited_at
+    times = [at for at in (subscription.access_ended_at, term.credited_at) if at is not None]
     paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)
     if subscription.ended_at is not None and subscription.ended_at < paid_until:
         times.append(subscription.ended_at)

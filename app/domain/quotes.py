@@ -15,8 +15,8 @@ from app.domain.dated_policies import Policies
 from app.domain.entitlements import OtherAccess
 from app.domain.errors import DomainError
 from app.domain.guarantee import Guarantee, guaranteed_until
-from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, OtherCurrency
+from app.domain.progress import IssueProgress, term_of
 from app.domain.refund_effects import describe
 from app.domain.refunds import (
     COUNTED,
@@ -28,6 +28,7 @@ from app.domain.refunds import (
     NothingUnserved,
     NotTheFirstPayment,
     PaidByCredit,
+    PaidOutsideStripe,
     PaymentDisputed,
     QuoteChanged,
     Refund,
@@ -40,14 +41,6 @@ from app.domain.refunds import (
     tax_part,
 )
 from app.domain.subscriptions import Payment, Subscription, Term
-
-
-@dataclass(frozen=True, slots=True)
-class IssueProgress:
-    """How many issues a payment bought, and how many of them have been served."""
-
-    bought: int
-    served: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,15 +127,6 @@ def quote(case: RefundContext, basis: str, *, now: datetime, zone: ZoneInfo) -> 
     return next(found for found in quotes(case, now=now, zone=zone) if found.basis == basis)
 
 
-def term_of(payment: Payment, terms: Sequence[Term]) -> Term | None:
-    """Return the term that a payment opened; otherwise the current term at that time, to which print was added."""
-    opened = next((term for term in terms if term.invoice_id == payment.invoice_id), None)
-    if opened is not None:
-        return opened
-    begun = [term for term in terms if term.starts_at <= payment.paid_at]
-    return max(begun, key=lambda term: (term.starts_at, term.invoice_id), default=None)
-
-
 def payments_of_term(payment: Payment, payments: Sequence[Payment], terms: Sequence[Term]) -> list[Payment]:
     """Return all payments above zero of the same term, starting with the given one."""
     key = _term_key(payment, terms)
@@ -153,27 +137,6 @@ def payments_of_term(payment: Payment, payments: Sequence[Payment], terms: Seque
 def _term_key(payment: Payment, terms: Sequence[Term]) -> str:
     term = term_of(payment, terms)
     return term.invoice_id if term is not None else payment.invoice_id
-
-
-def progress_of(
-    payments: Sequence[Payment], terms: Sequence[Term], runs: Sequence[ScheduledTerm], *, now: datetime
-) -> dict[str, IssueProgress]:
-    """
-    Return the progress of each payment, by payment ID.
-
-    A payment that opened a term bought all its issues. A later payment, for print, bought the issues remaining at that time.
-    """
-    laid = {run.term.invoice_id: run for run in runs}
-    found = {}
-    for payment in payments:
-        term = term_of(payment, terms)
-        run = laid.get(term.invoice_id) if term is not None else None
-        if term is None or run is None:
-            continue
-        ledger = run.ledger(now)
-        before = 0 if payment.invoice_id == term.invoice_id else run.ledger(payment.paid_at).served
-        found[payment.id] = IssueProgress(bought=ledger.owed - before, served=ledger.served - before)
-    return found
 
 
 def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Quote:
@@ -266,7 +229,7 @@ def _quote(
         parts=parts,
         refusal=refusal,
         until=until,
-        prints=prints or len(payments_of_term(case.payment, case.payments, case.terms)) > 1,
+        prints=prints or any(p.print_from for p in payments_of_term(case.payment, case.payments, case.terms)),
         progress=progress,
         is_over=case.is_over,
         other_access=case.other_access,
@@ -303,6 +266,8 @@ def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainEr
         return RefundInProgress()
     if ids & case.disputed:
         return PaymentDisputed()
+    if any(payment.is_outside_stripe and refundable_amount(payment, case.refunds) > 0 for payment in of_term):
+        return PaidOutsideStripe()
     if any(payment.currency != case.payment.currency for payment in of_term):
         return OtherCurrency("The term was paid in several currencies. Refund each payment separately.")
     return None

@@ -124,6 +124,13 @@ class PaidByCredit(RefundRefused):
     title = "No charge to refund"
 
 
+class PaidOutsideStripe(RefundRefused):
+    """The payment was made outside Stripe. Return it the same way, and record that with a credit note at Stripe."""
+
+    code = "paid_outside_stripe"
+    title = "Paid outside Stripe"
+
+
 class PaymentDisputed(RefundRefused):
     """The reader's bank is disputing this payment, so it can't be refunded."""
 

@@ -5,15 +5,15 @@ Stripe is the authority on money and on the state of a subscription. ``gateway.t
 ``Stripe…State`` classes; the functions derive our records from them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
+from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, effect_of
 from app.domain.invoices import InvoiceStatus
-from app.domain.plans import DIGITAL, PRINT, Catalogue
+from app.domain.plans import DIGITAL, PRINT
 from app.domain.reasons import EndReason
 from app.domain.renewals import Collection, Pause, Renewal, precedence
 
@@ -34,9 +34,18 @@ class SubscriptionStatus(StrEnum):
 LIVE = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE})
 UNPAID = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
 OVER = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
-# The billing reasons of invoices that open a term (rules.md). A later invoice for print belongs to the current term.
-TERM_OPENING_REASONS = frozenset({"subscription_create", "subscription_cycle"})
-CHANGED = "subscription_update"
+
+
+class PaymentKind(StrEnum):
+    """How a payment of an invoice was made. The first three are Stripe's."""
+
+    PAYMENT_INTENT = "payment_intent"
+    CHARGE = "charge"  # a charge without a payment intent, such as an old bank transfer
+    PAYMENT_RECORD = "payment_record"  # made outside Stripe, and reported to it
+    OUT_OF_BAND = "out_of_band"  # made outside Stripe: the invoice was marked as paid
+
+
+OUTSIDE_STRIPE = frozenset({PaymentKind.PAYMENT_RECORD, PaymentKind.OUT_OF_BAND})
 
 
 class NoSubscription(NotFound):
@@ -80,22 +89,25 @@ class StripeItemState:
     component: str | None
     unit_amount: int
     quantity: int = 1
+    interval: str | None = None  # "day", "week", "month" or "year": how often it is billed, with the count
+    interval_count: int = 1
     period_start: datetime
     period_end: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeInvoicePayment:
-    """A payment of an invoice."""
+    """A payment of an invoice, or the part of a payment that was for this invoice."""
 
-    id: str  # pi_…
+    id: str  # pi_…, ch_… or py_…, pr_…, or oob_ and the invoice
+    kind: PaymentKind = PaymentKind.PAYMENT_INTENT
     amount: int
     paid_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeInvoiceState:
-    """An invoice with its payments. The period is that of its digital line."""
+    """An invoice with its lines and payments. The total and the tax are in minor units."""
 
     id: str
     status: str
@@ -103,22 +115,19 @@ class StripeInvoiceState:
     total: int
     tax: int
     currency: str
-    components: frozenset[str]
-    plan: str | None
+    lines: tuple[InvoiceLine, ...]
     period_start: datetime
     period_end: datetime
+    paid_at: datetime | None = None
     payments: tuple[StripeInvoicePayment, ...]
-    trial: bool = False
     number: str | None = None  # as readers see it
-    new_period: bool = False  # it bills a whole period of the digital edition, not a change within one
     pay_url: str | None = None  # Stripe's page of it, where it can be paid with any card, and confirmed
     collection: Collection = field(default_factory=Collection)
 
     @property
-    def opens_term(self) -> bool:
-        """Whether it opens a term once it is paid."""
-        changed = self.billing_reason == CHANGED and self.new_period
-        return (changed or self.billing_reason in TERM_OPENING_REASONS) and not self.trial
+    def effect(self) -> InvoiceEffect:
+        """What the invoice changes once it is paid."""
+        return effect_of(self.lines, paid_at=self.paid_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +162,12 @@ class StripeSubscriptionState:
     @property
     def renewal(self) -> Renewal | None:
         """The invoice for the next term, after what is paid; None if there is none, or it is paid."""
-        whole = [invoice for invoice in self.invoices if invoice.opens_term]
-        paid_until = max((one.period_end for one in whole if one.status == InvoiceStatus.PAID), default=None)
+        whole = [(invoice, span) for invoice in self.invoices if (span := invoice.effect.span) is not None]
+        paid_until = max((span.ends_at for one, span in whole if one.status == InvoiceStatus.PAID), default=None)
         unpaid = [
-            Renewal.of(one.id, one.status, one.period_start, one.collection)
-            for one in whole
-            if one.status != InvoiceStatus.PAID and (paid_until is None or one.period_end > paid_until)
+            Renewal.of(one.id, one.status, span.starts_at, one.collection)
+            for one, span in whole
+            if one.status != InvoiceStatus.PAID and (paid_until is None or span.ends_at > paid_until)
         ]
         return max(unpaid, key=precedence, default=None)
 
@@ -230,6 +239,9 @@ class Term:
     starts_at: datetime
     ends_at: datetime
     issues_owed: int  # as bought, without adjustments
+    print_from: datetime | None = None  # when print starts within the term; None: with it
+    print_until: datetime | None = None  # when print ends within the term; None: with it
+    credited_at: datetime | None = None  # when the term ended because the rest of it was credited
     refunded_as: str | None = None
     suspended_as: str | None = None  # why it is suspended: its payment is disputed
     restored_as: str | None = None  # why it is granted again: the refund that ended it failed
@@ -272,6 +284,14 @@ class Payment:
     paid_at: datetime
     billing_reason: str
     invoice_number: str | None = None
+    kind: PaymentKind = PaymentKind.PAYMENT_INTENT
+    print_from: datetime | None = None  # if it paid only for print: from when
+    print_until: datetime | None = None
+
+    @property
+    def is_outside_stripe(self) -> bool:
+        """Whether the money did not go through Stripe, so that Stripe can't refund it."""
+        return self.kind in OUTSIDE_STRIPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,61 +346,40 @@ class Subscription:
         return self.access_ended_at or self.ended_at
 
 
-def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
-    """
-    Return the terms that the paid invoices opened, the earliest first.
-
-    An invoice that a promotion made free counts as paid and opens a term; a trial's invoice doesn't. An invoice for a change
-    that started a whole new period, such as a resumed subscription or a reset billing date, opens a term too.
-    """
-    terms = [
-        Term(
-            invoice_id=invoice.id,
-            plan=invoice.plan,
-            print_edition=PRINT in invoice.components,
-            starts_at=invoice.period_start,
-            ends_at=invoice.period_end,
-            issues_owed=catalogue.plan(invoice.plan).issues,
-        )
-        for invoice in seen.invoices
-        if invoice.status == InvoiceStatus.PAID
-        and invoice.opens_term
-        and invoice.plan is not None
-        and invoice.plan in catalogue.plans
-    ]
-    return sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
-
-
 def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
-    """
-    Return all payments of the invoices, the earliest first.
-
-    An invoice's tax is allocated to its payments by amount. The last payment gets the remainder.
-    """
-    found = []
-    for invoice in seen.invoices:
-        taxes = allocate(invoice.tax, [payment.amount for payment in invoice.payments])
-        for payment, tax in zip(invoice.payments, taxes, strict=True):
-            found.append(
-                Payment(
-                    id=payment.id,
-                    invoice_id=invoice.id,
-                    amount=payment.amount,
-                    tax=tax,
-                    currency=invoice.currency,
-                    paid_at=payment.paid_at,
-                    billing_reason=invoice.billing_reason,
-                    invoice_number=invoice.number,
-                )
-            )
+    """Return all payments of the invoices, the earliest first."""
+    found = [payment for invoice in seen.invoices for payment in _payments_of(invoice)]
     return sorted(found, key=lambda payment: (payment.paid_at, payment.id))
 
 
-def allocate(whole: int, weights: Sequence[int]) -> list[int]:
-    """Split ``whole`` minor units by ``weights``. The last part gets the remainder of the rounding."""
-    total = sum(weights)
-    if not weights or total <= 0:
-        return [0] * len(weights)
-    parts = [whole * weight // total for weight in weights]
-    parts[-1] += whole - sum(parts)
-    return parts
+def _payments_of(invoice: StripeInvoiceState) -> list[Payment]:
+    """
+    Return the payments of an invoice, the earliest first.
+
+    The tax of a payment follows from what was paid before and with it, not from later payments, so it doesn't change when
+    the next part arrives. The payment that completes the total gets the remainder of the rounding. The customer balance pays
+    its share of the tax.
+    """
+    effect = invoice.effect
+    printed = effect.print_added[0] if effect.span is None and effect.print_added else None
+    found, paid, taxed = [], 0, 0
+    for payment in sorted(invoice.payments, key=lambda one: (one.paid_at, one.id)):
+        paid = min(paid + payment.amount, max(invoice.total, 0))
+        tax = invoice.tax * paid // invoice.total - taxed if invoice.total > 0 else 0
+        taxed += tax
+        found.append(
+            Payment(
+                id=payment.id,
+                invoice_id=invoice.id,
+                amount=payment.amount,
+                tax=tax,
+                currency=invoice.currency,
+                paid_at=payment.paid_at,
+                billing_reason=invoice.billing_reason,
+                invoice_number=invoice.number,
+                kind=payment.kind,
+                print_from=printed.starts_at if printed else None,
+                print_until=printed.ends_at if printed else None,
+            )
+        )
+    return found

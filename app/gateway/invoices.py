@@ -22,13 +22,14 @@ async def of_customer(gateway: Gateway, customer_id: str, *, after: str | None, 
         gateway.read("/v1/invoices", customer=customer_id, expand=["data.payments"], limit=limit, **more),
         gateway.read("/v1/charges", customer=customer_id, limit=PAGE),
     )
-    receipts = {id_or_none(one.payment_intent): one.receipt_url for one in charges.data}
+    receipts = {id_or_none(one.payment_intent) or one.id: one.receipt_url for one in charges.data}
     shown = [_shown(one, receipts) for one in listed.data if one.status != InvoiceStatus.DRAFT]
     return Page(items=shown, next=listed.data[-1].id if listed.has_more else None)
 
 
 def _shown(invoice: Any, receipts: dict[str | None, str | None]) -> InvoiceSummary:
-    paid = [one.payment.get("payment_intent") for one in (invoice.payments.data if invoice.get("payments") else ())]
+    payments = [one.payment for one in (invoice.payments.data if invoice.get("payments") else ())]
+    paid = [one.get("payment_intent") or one.get("charge") for one in payments]
     found = (receipts.get(id_or_none(one)) for one in paid if one is not None)
     return InvoiceSummary(
         id=invoice.id,

@@ -18,7 +18,7 @@ from app.domain.refunds import StripeRefundState
 from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway import translate
 from app.gateway.client import Gateway
-from app.gateway.subscriptions import whole
+from app.gateway.subscriptions import EXPANDED, whole
 
 PAGE_SIZE = 100  # Stripe's maximum
 MAX_EVENT_TYPES = 20  # in one request: Stripe's maximum
@@ -72,7 +72,7 @@ async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionSt
 
 async def invoices(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedInvoice]:
     """List invoices with their payments."""
-    wanted: dict[str, object] = {"expand": ["data.payments"], "limit": PAGE_SIZE}
+    wanted: dict[str, object] = {"expand": list(EXPANDED), "limit": PAGE_SIZE}
     if since is not None:
         wanted["created"] = {"gte": int(since.timestamp())}
     if after is not None:
@@ -94,7 +94,10 @@ async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None
     listed = await gateway.call(gateway.sdk.v1.refunds.list_async(wanted))
     return Page(
         items=[
-            ListedRefund(refund=translate.refund(refund), payment_id=translate.id_or_none(refund.payment_intent))
+            ListedRefund(
+                refund=translate.refund(refund),
+                payment_id=translate.id_or_none(refund.payment_intent) or translate.id_or_none(refund.charge),
+            )
             for refund in listed.data
         ],
         next=listed.data[-1].id if listed.has_more and listed.data else None,

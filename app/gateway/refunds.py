@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stripe import Charge
+from stripe.params import RefundListParams
 
 from app.domain.credit_notes import CreditedInvoice
 from app.domain.refunds import StripePaymentState, StripeRefundState
@@ -12,31 +13,54 @@ from app.domain.subscriptions import ForeignStripeObject
 from app.gateway import disputes as at_stripe
 from app.gateway import translate
 from app.gateway.client import Gateway
+from app.gateway.disputes import is_charge
 
 
 async def payment_state(gateway: Gateway, payment_id: str) -> StripePaymentState:
     """Fetch whether a payment is refundable, and all its refunds. Call it right before a refund."""
-    intent, listed, disputes = await asyncio.gather(
-        gateway.call(gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})),
-        gateway.every(gateway.sdk.v1.refunds.list_async({"payment_intent": payment_id, "limit": 100})),
+    wanted: RefundListParams = {"charge": payment_id} if is_charge(payment_id) else {"payment_intent": payment_id}
+    charge, listed, disputes = await asyncio.gather(
+        _charge(gateway, payment_id),
+        gateway.every(gateway.sdk.v1.refunds.list_async({**wanted, "limit": 100})),
         at_stripe.of_payment(gateway, payment_id),
     )
-    charge = intent.latest_charge
     # The charge of a dispute can often still be refunded, especially during an inquiry.
+    succeeded = charge is not None and charge.status == "succeeded"
     return StripePaymentState(
-        refundable=intent.status == "succeeded" and all(dispute.refundable for dispute in disputes),
-        disputed=bool(disputes) or (isinstance(charge, Charge) and charge.disputed),
+        refundable=succeeded and all(dispute.refundable for dispute in disputes),
+        disputed=bool(disputes) or (charge is not None and charge.disputed),
         refunds=tuple(translate.refund(refund) for refund in listed),
         disputes=disputes,
     )
 
 
+async def _charge(gateway: Gateway, payment_id: str) -> Charge | None:
+    """Return the newest charge of a payment; None if there is none."""
+    if is_charge(payment_id):
+        return await gateway.call(gateway.sdk.v1.charges.retrieve_async(payment_id))
+    intent = await gateway.call(
+        gateway.sdk.v1.payment_intents.retrieve_async(payment_id, {"expand": ["latest_charge"]})
+    )
+    return intent.latest_charge if isinstance(intent.latest_charge, Charge) else None
+
+
 async def invoice_of(gateway: Gateway, payment_id: str) -> str:
     """
-    Return the invoice a payment was made on.
+    Return the invoice a payment was made on. Stripe can't look it up by a charge, so the customer's invoices are searched.
 
     :raises ForeignStripeObject: it has no invoice, so it is for another product.
     """
+    if is_charge(payment_id):
+        charge = await gateway.call(gateway.sdk.v1.charges.retrieve_async(payment_id))
+        invoices = gateway.pages(
+            "/v1/invoices", customer=translate.id_or_none(charge.customer), expand=["data.payments"], limit=100
+        )
+        if charge.customer is not None:
+            async for page in invoices:
+                for invoice in page:
+                    if any(one.payment.get("charge") == payment_id for one in invoice.payments.data):
+                        return str(invoice.id)
+        raise ForeignStripeObject("The charge has no invoice")
     listed = await gateway.call(
         gateway.sdk.v1.invoice_payments.list_async(
             {"payment": {"type": "payment_intent", "payment_intent": payment_id}, "limit": 1}

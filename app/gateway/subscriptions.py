@@ -16,6 +16,7 @@ from app.gateway.client import Gateway, Gone
 PAGE_SIZE = 100  # Stripe's maximum
 A_DAY = 86_400  # seconds, a safety margin
 A_MOMENT = timedelta(minutes=1)  # the most that lies between two effects of one request
+EXPANDED = ("data.payments", "data.amount_paid_off_stripe")  # of listed invoices
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
@@ -26,7 +27,7 @@ async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
     """
     seen, listed = await asyncio.gather(
         gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"),
-        gateway.read_every("/v1/invoices", subscription=stripe_id, expand=["data.payments"], limit=100),
+        gateway.read_every("/v1/invoices", subscription=stripe_id, expand=list(EXPANDED), limit=100),
     )
     invoices = [await _with_pending_payments(gateway, await whole(gateway, invoice)) for invoice in listed]
     return await _with_pause(gateway, translate.subscription(seen, invoices))
@@ -63,7 +64,7 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
         return {}
     invoices: dict[str, list[StripeInvoiceState]] = {stripe_id: [] for stripe_id in found}
     since = {"gte": oldest - A_DAY}
-    async for page in gateway.pages("/v1/invoices", created=since, expand=["data.payments"], limit=PAGE_SIZE):
+    async for page in gateway.pages("/v1/invoices", created=since, expand=list(EXPANDED), limit=PAGE_SIZE):
         for invoice in page:
             subscription_id = _subscription_of(invoice)
             if subscription_id is not None and subscription_id in found:

@@ -6,24 +6,25 @@ under ``parent`` and its payments under ``payments``.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
 
-from stripe import Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
+from stripe import Customer, Dispute, Invoice, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
 from app.domain import events
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState, StripeWarningState
 from app.domain.events import InvalidEvent, RefetchRequest
-from app.domain.plans import DIGITAL
+from app.domain.invoice_lines import InvoiceLine, Span
 from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
 from app.domain.refunds import StripeRefundState
 from app.domain.renewals import Collection, Pause, PendingPayment
 from app.domain.subscriptions import (
+    PaymentKind,
     StripeInvoicePayment,
     StripeInvoiceState,
     StripeItemState,
@@ -32,6 +33,7 @@ from app.domain.subscriptions import (
 )
 from app.domain.text import is_storable
 
+Components = Mapping[str, tuple[str | None, str | None]]  # the plan and the component of each subscription item
 OUR_REFUND = "newsstand_refund"
 OUR_SUBSCRIBER = "newsstand_subscriber"
 OUR_CHECKOUT = "newsstand_checkout"
@@ -73,12 +75,12 @@ def _key(event_type: str, thing: dict[str, Any]) -> tuple[str | None, str | None
     if family is None or family.kind is None:
         return None, "Event type is not used"
     kind, found = family.kind, _inside(thing, family.id_path)
+    if found is None and event_type.startswith("charge.dispute."):  # of a charge without a payment intent
+        kind, found = events.RefetchKind.DISPUTE, thing.get("id")
+    elif found is None and kind == events.RefetchKind.PAYMENT:  # the charge is the payment
+        found = thing.get("id") if thing.get("object") == "charge" else thing.get("charge")
     if isinstance(found, dict):  # an expanded object
         found = found.get("id")
-    if found is None and event_type.startswith(
-        "charge.dispute."
-    ):  # its charge has no payment intent, so it is not ours
-        kind, found = events.RefetchKind.DISPUTE, thing.get("id")
     if not _is_word(found):
         return None, f"Not related to a {kind}"
     return f"{kind}:{found}", None
@@ -128,9 +130,11 @@ def _pause(seen: Subscription) -> Pause | None:
 
 
 def invoices_of(seen: Subscription) -> Callable[[Invoice], StripeInvoiceState]:
-    """Return a function that translates a subscription's invoices, where lines may name only the subscription's items."""
-    components = {item.id: (item.plan, item.component) for item in map(_item, seen["items"].data)}
-    return partial(_invoice, components=components, trial_end=seen.trial_end)
+    """Return a function that translates a subscription's invoices, whose lines may name only its items."""
+    items = list(seen["items"].data)
+    components = {item.id: (item.plan, item.component) for item in map(_item, items)}
+    free_prices = frozenset(item.price.id for item in items if item.price.unit_amount == 0)
+    return partial(_invoice, components=components, free_prices=free_prices)
 
 
 def _item(item: SubscriptionItem) -> StripeItemState:
@@ -141,6 +145,8 @@ def _item(item: SubscriptionItem) -> StripeItemState:
         component=ours[1] if ours else None,
         unit_amount=(item.price.unit_amount or 0) * (item.quantity or 1),
         quantity=1 if item.quantity is None else item.quantity,
+        interval=item.price.recurring.interval if item.price.recurring else None,
+        interval_count=item.price.recurring.interval_count if item.price.recurring else 1,
         period_start=moment(item.current_period_start),
         period_end=moment(item.current_period_end),
     )
@@ -170,20 +176,10 @@ def _scheduled_end(seen: Subscription, items: tuple[StripeItemState, ...]) -> da
 
 
 def _invoice(
-    invoice: Invoice, *, components: dict[str, tuple[str | None, str | None]], trial_end: int | None
+    invoice: Invoice, *, components: Components, free_prices: frozenset[str] = frozenset()
 ) -> StripeInvoiceState:
-    plans, found, period, whole = set(), set(), None, False
-    for line in invoice.lines.data:
-        ours = _line_of(line, components)
-        if ours is None:
-            continue
-        plans.add(ours[0])
-        found.add(ours[1])
-        bills_period = ours[1] == DIGITAL and not _is_proration(line)
-        if bills_period or period is None or (ours[1] == DIGITAL and not whole):
-            period = line.period
-        whole = whole or bills_period
-    start, end = (period.start, period.end) if period else (invoice.period_start, invoice.period_end)
+    transitions = _field(invoice, "status_transitions")
+    paid_at = _moment_or_none(_field(transitions, "paid_at"))
     return StripeInvoiceState(
         id=invoice.id,
         status=invoice.status or "draft",
@@ -192,13 +188,11 @@ def _invoice(
         total=invoice.total,
         tax=sum(tax.amount for tax in invoice.total_taxes or ()),
         currency=invoice.currency,
-        components=frozenset(found),
-        plan=plans.pop() if len(plans) == 1 else None,  # ambiguous if there are several
-        period_start=moment(start),
-        period_end=moment(end),
-        payments=tuple(p for p in map(_payment, invoice.payments.data if invoice.payments else ()) if p is not None),
-        trial=trial_end is not None and end <= trial_end,
-        new_period=whole,
+        lines=tuple(invoice_line(line, components=components, free_prices=free_prices) for line in invoice.lines.data),
+        period_start=moment(invoice.period_start),
+        period_end=moment(invoice.period_end),
+        paid_at=paid_at,
+        payments=_payments(invoice, paid_at),
         pay_url=invoice.hosted_invoice_url,
         collection=Collection(
             method=invoice.collection_method,
@@ -223,44 +217,93 @@ def listed_invoice(invoice: Invoice) -> ListedInvoice:
     details = invoice.parent.subscription_details if invoice.parent else None
     return ListedInvoice(
         subscription_id=_id(details.subscription) if details else None,
-        invoice=_invoice(invoice, components={}, trial_end=None),
+        invoice=_invoice(invoice, components={}),
     )
 
 
-def _line_of(line: Any, components: dict[str, tuple[str | None, str | None]]) -> tuple[str, str] | None:
-    """Return the plan and the component an invoice line is for: by its product, else by its subscription item."""
-    details = line.pricing.price_details if line.pricing else None
-    ours = plan_and_component(_id(details.product)) if details else None
-    if ours is None and line.parent and line.parent.subscription_item_details:
-        plan, component = components.get(line.parent.subscription_item_details.subscription_item, (None, None))
+def invoice_line(line: Any, *, components: Components, free_prices: frozenset[str] = frozenset()) -> InvoiceLine:
+    """
+    Translate an invoice line. It is for the plan and the component of its product, else of its subscription item.
+
+    Lines of API versions before 2025-03-31 have the price, the subscription item and ``proration`` at the top level.
+
+    :param components: of the subscription's items, by ID.
+    :param free_prices: the IDs of its prices that are zero.
+    """
+    parent = _field(line, "parent")
+    of_item = _field(parent, "subscription_item_details")
+    details = of_item or _field(parent, "invoice_item_details")
+    item_id = _field(of_item, "subscription_item") if parent else _field(line, "subscription_item")
+    proration = bool(_field(details, "proration") if parent else _field(line, "proration"))
+    credited = _field(_field(details if parent else line, "proration_details"), "credited_items")
+    price_id, product_id = _price_of(line)
+    ours = plan_and_component(product_id) if product_id else None
+    if ours is None:
+        plan, component = components.get(item_id or "", (None, None))
         ours = (plan, component) if plan and component else None
-    return ours
-
-
-def _is_proration(line: Any) -> bool:
-    details = line.parent.subscription_item_details if line.parent else None
-    return bool(details and details.proration)
-
-
-def _payment(payment: InvoicePayment) -> StripeInvoicePayment | None:
-    """Translate a successful payment; None for an open or canceled one."""
-    if payment.status != "paid" or payment.payment.payment_intent is None:
-        return None
-    return StripeInvoicePayment(
-        id=_id(payment.payment.payment_intent),
-        amount=payment.amount_paid or 0,
-        paid_at=moment(payment.status_transitions.paid_at or payment.created),
+    return InvoiceLine(
+        plan=ours[0] if ours else None,
+        component=ours[1] if ours else None,
+        amount=line.amount,
+        span=Span(moment(line.period.start), moment(line.period.end)),
+        of_subscription=item_id is not None or (proration and _field(details or line, "subscription") is not None),
+        proration=proration,
+        credits_lines=credited is not None,
+        free_price=price_id in free_prices,
     )
 
 
 def _pending_payment(payment: InvoicePayment) -> PendingPayment | None:
     """Translate an open payment, if its payment intent was fetched with it."""
-    intent = payment.payment.payment_intent
+    intent = _field(payment.payment, "payment_intent")
     if payment.status != "open" or intent is None or isinstance(intent, str):
         return None
     charge = intent.latest_charge
     started_at = moment(charge.created) if charge is not None and not isinstance(charge, str) else None
     return PendingPayment(status=intent.status, started_at=started_at)
+
+
+def _price_of(line: Any) -> tuple[str | None, str | None]:
+    """Return the IDs of the price and the product of an invoice line."""
+    details = _field(_field(line, "pricing"), "price_details")
+    if details is not None:
+        return id_or_none(_field(details, "price")), id_or_none(_field(details, "product"))
+    price = _field(line, "price")
+    return id_or_none(_field(price, "id")), id_or_none(_field(price, "product"))
+
+
+def _field(thing: Any, name: str) -> Any:
+    """Return a field of a Stripe object; None if the object or the field is absent."""
+    return thing[name] if thing is not None and name in thing else None
+
+
+def _payments(invoice: Invoice, paid_at: datetime | None) -> tuple[StripeInvoicePayment, ...]:
+    """
+    Translate the successful payments of an invoice.
+
+    What was paid outside Stripe without a payment record has no payment at Stripe. It is one payment of ours, made when the
+    invoice was marked as paid.
+    """
+    found = []
+    for one in invoice.payments.data if invoice.payments else ():
+        reference = _field(one.payment, one.payment.type)
+        if one.status == "paid" and reference is not None and one.payment.type in set(PaymentKind):
+            made_at = moment(one.status_transitions.paid_at or one.created)
+            found.append(
+                StripeInvoicePayment(
+                    id=_id(reference), kind=PaymentKind(one.payment.type), amount=one.amount_paid or 0, paid_at=made_at
+                )
+            )
+    if invoice.status == "paid" and paid_at is not None:
+        uncovered = invoice.amount_due - sum(payment.amount for payment in found)
+        outside = min(_field(invoice, "amount_paid_off_stripe") or 0, uncovered)
+        if outside > 0:
+            found.append(
+                StripeInvoicePayment(
+                    id=f"oob_{invoice.id}", kind=PaymentKind.OUT_OF_BAND, amount=outside, paid_at=paid_at
+                )
+            )
+    return tuple(found)
 
 
 def customer(seen: Customer) -> StripeCustomerState:

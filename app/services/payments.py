@@ -29,7 +29,7 @@ from app.domain.disputes import (
     suspends,
 )
 from app.domain.errors import ConcurrentUpdate, NotFound
-from app.domain.events import RefetchFirst, RefetchKind
+from app.domain.events import RefetchFirst, RefetchInstead, RefetchKind
 from app.domain.reasons import EndReason, SuspensionReason
 from app.domain.refunds import (
     CONFIRMED,
@@ -70,6 +70,9 @@ async def sync(ctx: Context, payment_id: str, *, now: datetime) -> None:
     async def attempt() -> bool:
         async with ctx.sessions.begin() as session:
             version = await payments.version(session, payment_id)
+            known = await payments.by_id(session, payment_id)
+        if known is not None and known.is_outside_stripe:
+            return True  # it has no refunds or disputes at Stripe
         if version == 0:
             await _save_unrelated(ctx, await disputes_at_stripe.of_payment(ctx.gateway, payment_id), now=now)
             raise RefetchFirst(f"{RefetchKind.INVOICE}:{await at_stripe.invoice_of(ctx.gateway, payment_id)}")
@@ -88,11 +91,15 @@ async def sync(ctx: Context, payment_id: str, *, now: datetime) -> None:
 
 async def record_unrelated_dispute(ctx: Context, dispute_id: str, *, now: datetime) -> None:
     """
-    Save a dispute of a charge without a payment, so that staff see it.
+    Save a dispute of a charge without a payment intent, so that staff see it.
 
-    :raises ForeignStripeObject: always, after it was saved.
+    :raises RefetchInstead: the charge paid one of our invoices.
+    :raises ForeignStripeObject: otherwise, after the dispute was saved.
     """
     dispute = await disputes_at_stripe.fetch(ctx.gateway, dispute_id)
+    async with ctx.sessions.begin() as session:
+        if await payments.by_id(session, dispute.charge_id) is not None:
+            raise RefetchInstead(f"{RefetchKind.PAYMENT}:{dispute.charge_id}")
     await _save_unrelated(ctx, [dispute], now=now)
     raise ForeignStripeObject(f"The charge {dispute.charge_id} does not belong to a payment of ours")
 

@@ -3161,6 +3161,7 @@ export interface components {
          *           "billing_reason": "subscription_create",
          *           "id": "pi_123",
          *           "invoice": "in_123",
+         *           "kind": "payment_intent",
          *           "paid_at": "2026-03-01T18:00:00Z",
          *           "refunded": {
          *             "amount": 4900,
@@ -3372,6 +3373,18 @@ export interface components {
              */
             print_edition: boolean;
             /**
+             * Print From
+             * @description When print starts within the term; null: with it.
+             * @example null
+             */
+            print_from: string | null;
+            /**
+             * Print Until
+             * @description When print ends within the term; null: with it.
+             * @example null
+             */
+            print_until: string | null;
+            /**
              * Refunded As
              * @example guarantee
              */
@@ -3424,6 +3437,7 @@ export interface components {
          *       "billing_reason": "subscription_create",
          *       "id": "pi_123",
          *       "invoice": "in_123",
+         *       "kind": "payment_intent",
          *       "paid_at": "2026-03-01T18:00:00Z",
          *       "refunded": {
          *         "amount": 4900,
@@ -3460,6 +3474,12 @@ export interface components {
              * @example subscription_create
              */
             billing_reason: string;
+            /**
+             * Kind
+             * @description payment_intent, charge (without a payment intent), payment_record or out_of_band (outside Stripe).
+             * @example payment_intent
+             */
+            kind: string;
         };
         /**
          * PlanGuaranteeOut

@@ -245,20 +245,30 @@ def restart_period(account: Account, subscription: JsonObject, *, now: int) -> N
 
 def reset_anchor(account: Account, subscription: JsonObject, terms: BillingTerms) -> None:
     """Reset the billing cycle to now. Credits the rest of the old period unless `proration_behavior` is `none`."""
-    now = account.now_for(subscription["customer"])
     if terms.behavior != "none" and subscription["status"] != "trialing":
-        for item in renewals.items_of(account, subscription):
-            entry = prorations.credit_for_item(account, subscription, item, at=terms.at)
-            if entry.amount:
-                pending_items.create(account, entry, subscription["customer"], now=now)
-    restart_period(account, subscription, now=now)
+        _credit_items(account, subscription, terms)
+    restart_period(account, subscription, now=account.now_for(subscription["customer"]))
 
 
-def change_trial(account: Account, subscription: JsonObject, wanted: int | str) -> None:
+def _credit_items(account: Account, subscription: JsonObject, terms: BillingTerms) -> None:
+    """Credit the time left of each item on the next invoice."""
+    for item in renewals.items_of(account, subscription):
+        entry = prorations.credit_for_item(account, subscription, item, at=terms.at)
+        if entry.amount:
+            pending_items.create(
+                account, entry, subscription["customer"], now=account.now_for(subscription["customer"])
+            )
+
+
+def change_trial(account: Account, subscription: JsonObject, wanted: int | str, terms: BillingTerms) -> None:
     """
     Change the end of a trial, or end it now, which invoices the first period.
 
-    :raises StripeError: 400 for a time in the past, 501 for a trial that starts in the middle of a paid period.
+    On a paid subscription, a trial moves the billing date: it starts now, is invoiced for zero, and the unused time of the
+    paid period is credited unless `proration_behavior` is `none`.
+    (https://docs.stripe.com/billing/subscriptions/billing-cycle#using-a-trial)
+
+    :raises StripeError: 400 for a time in the past, 501 for a status other than trialing or active.
     """
     now = account.now_for(subscription["customer"])
     if wanted == "now":
@@ -268,11 +278,25 @@ def change_trial(account: Account, subscription: JsonObject, wanted: int | str) 
             restart_period(account, subscription, now=now)
         return
     end = trials.end_of({"trial_end": wanted}, now=now)
-    if subscription["status"] != "trialing" or end is None:
-        raise unsupported("trial_end on a subscription that is not trialing")
+    if subscription["status"] not in ("trialing", "active") or end is None:
+        raise unsupported(f"trial_end on a subscription whose status is {subscription['status']}")
+    moves = subscription["status"] == "active"
+    if moves and terms.behavior != "none":
+        _credit_items(account, subscription, terms)
     subscription["trial_end"] = subscription["billing_cycle_anchor"] = end
-    for item in renewals.items_of(account, subscription):
+    items = renewals.items_of(account, subscription)
+    began = items[0]["current_period_start"]
+    for item in items:
+        item["current_period_start"] = now if moves else item["current_period_start"]
         item["current_period_end"] = end
+    if moves:
+        subscription["status"], subscription["trial_start"] = "trialing", now
+        lines = [
+            *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
+            *invoice_lines.for_subscription_items(account, subscription, trial=True),
+        ]
+        spec = invoicing.InvoiceSpec(reason="subscription_update", period=(began, now), created_at=now, entries=lines)
+        renewals.invoice_now(account, subscription, spec)
     if subscription["cancel_at_period_end"]:
         cancellation.schedule_cancellation(account, subscription, end)
     renewals.schedule_renewal(account, subscription)

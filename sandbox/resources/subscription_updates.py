@@ -52,7 +52,7 @@ def update(call: Call) -> JsonObject:
             schedule_end(account, subscription, params)
             set_cancellation_details(subscription, params)
             if "trial_end" in params:
-                subscription_updates.change_trial(account, subscription, params["trial_end"])
+                subscription_updates.change_trial(account, subscription, params["trial_end"], terms)
             if chosen is not None:
                 _redeem(account, subscription, chosen)
             if changes:

@@ -155,7 +155,7 @@ def test_the_permissions_cover_every_call_to_stripe() -> None:
         for resource, _ in calls
     }
     assert needed.items() <= documented.items()
-    assert documented.keys() - needed.keys() == {"charges"}  # read with their payment intent
+    assert documented.keys() == needed.keys()
 
 
 def test_stripe_accepts_every_event_type_of_the_endpoint(sandbox: Any) -> None:

@@ -231,3 +231,12 @@ def test_access_is_the_union_of_all_grants(held: list[Grant], now: datetime) -> 
         ]
 
         assert whole == any(each)
+
+
+def test_print_is_granted_only_while_it_is_paid_for() -> None:
+    june, autumn = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC)
+    held = access(SUBSCRIPTION, replace(TERM, print_edition=True, print_from=june, print_until=autumn))
+
+    days = (START, june, autumn - timedelta(days=1), autumn, END + timedelta(days=1))
+    assert [asked(held, day, "print_edition")[0] for day in days] == [False, True, True, False, False]
+    assert all(asked(held, day)[0] for day in days)

@@ -4,9 +4,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from app.domain.issues import Calendar, Issue, schedule_terms
-from app.domain.quotes import IssueProgress, progress_of
-from app.domain.subscriptions import Payment
+from app.domain.progress import IssueProgress, progress_of, term_of
+from app.domain.subscriptions import Payment, Term
 from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION, TERM
 
 ZONE = ZoneInfo("America/Chicago")
@@ -58,3 +61,57 @@ def test_a_first_payment_buys_all_issues_and_one_for_print_the_remaining_ones() 
 
 def test_progress_is_unknown_without_a_calendar() -> None:
     assert progress_of([PAID], [TERM], [], now=TERM.starts_at) == {}
+
+
+JUNE, SEPTEMBER = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC)
+ADDED = replace(TERM, print_edition=True, print_from=JUNE)
+FOR_PRINT = replace(
+    PAID, id="pi_2", invoice_id="in_later", paid_at=JUNE, billing_reason="subscription_update", print_from=JUNE
+)
+
+
+def progress(payment: Payment, term: Term, now: datetime) -> IssueProgress:
+    runs = schedule_terms(SUBSCRIPTION, [term], CALENDAR, CATALOGUE)
+    return progress_of([PAID, payment], [term], runs, now=now)[payment.id]
+
+
+def test_only_copies_after_the_next_label_cutoff_count_as_print_copies() -> None:
+    # By June 1, 6 issues were mailed and the labels of the 7th are closed: print starts with the 8th.
+    assert progress(FOR_PRINT, ADDED, JUNE) == IssueProgress(bought=17, served=0)
+    assert progress(FOR_PRINT, ADDED, SEPTEMBER) == IssueProgress(bought=17, served=5)
+    assert progress(PAID, ADDED, SEPTEMBER) == IssueProgress(bought=24, served=12)
+
+
+def test_print_by_the_month_buys_only_the_copies_of_its_month() -> None:
+    month = replace(FOR_PRINT, print_until=datetime(2026, 7, 1, tzinfo=UTC))
+    monthly = replace(ADDED, print_until=month.print_until)
+
+    assert progress(month, monthly, JUNE) == IssueProgress(bought=2, served=0)
+    assert progress(month, monthly, SEPTEMBER) == IssueProgress(bought=2, served=2), "nothing is left of a past month"
+
+
+def test_a_replaced_term_has_nothing_left_because_its_rest_was_credited() -> None:
+    credited = replace(TERM, ends_at=JUNE, credited_at=JUNE)
+    (run,) = schedule_terms(SUBSCRIPTION, [credited], CALENDAR, CATALOGUE)
+
+    assert (run.ledger(SEPTEMBER).served, run.ledger(SEPTEMBER).cancelled) == (6, 18)
+    assert progress(PAID, credited, SEPTEMBER) == IssueProgress(bought=24, served=24)
+
+
+def test_the_first_part_of_a_renewal_does_not_belong_to_the_term_before() -> None:
+    part = replace(PAID, id="pi_3", invoice_id="in_renewal", billing_reason="subscription_cycle", paid_at=TERM.ends_at)
+
+    assert term_of(part, [TERM]) is None
+    assert term_of(FOR_PRINT, [TERM]) is TERM
+
+
+@given(since=st.integers(0, 400), until=st.integers(0, 400), now=st.integers(0, 500), later=st.integers(0, 500))
+def test_a_term_with_print_for_a_time_serves_each_copy_once(since: int, until: int, now: int, later: int) -> None:
+    start = TERM.starts_at
+    first, last = sorted((start + timedelta(days=since), start + timedelta(days=until)))
+    term = replace(TERM, print_edition=True, print_from=first, print_until=last)
+    (run,) = schedule_terms(SUBSCRIPTION, [term], CALENDAR, CATALOGUE)
+    early, late = sorted((start + timedelta(days=now), start + timedelta(days=later)))
+
+    assert run.ledger(early).served <= run.ledger(late).served <= 24
+    assert run.ledger(late).owed == 24

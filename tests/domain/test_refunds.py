@@ -24,7 +24,6 @@ from app.domain.refunds import (
     refundable_amount,
     tax_part,
 )
-from app.domain.subscriptions import allocate
 from app.services.catalogue import load
 from tests.domain.test_quotes import PAYMENT, REFUND
 from tests.support.shop import CATALOGUE
@@ -123,11 +122,6 @@ def test_a_second_person_decides_only_pending_requests() -> None:
         decide(waiting, by="staff:ann")
     with pytest.raises(NotAwaitingApproval):
         decide(replace(waiting, status="succeeded"), by="staff:bob")
-
-
-@given(whole=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
-def test_tax_is_split_among_payments_without_a_remainder(whole: int, weights: list[int]) -> None:
-    assert sum(allocate(whole, weights)) == (whole if sum(weights) else 0)
 
 
 FAILED = replace(back(53_00, RefundBasis.GUARANTEE), status=RefundStatus.FAILED, recorded_at=REFUND.created_at)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.money import OtherCurrency
+from app.domain.progress import IssueProgress
 from app.domain.quotes import (
-    IssueProgress,
     Quote,
     RefundContext,
     payments_of_term,
@@ -22,12 +22,14 @@ from app.domain.refunds import (
     GuaranteeExpired,
     NothingToRefund,
     NothingUnserved,
+    PaidOutsideStripe,
     PaymentDisputed,
     RefundBasis,
     RefundInProgress,
     RefundStatus,
     refundable_amount,
 )
+from app.domain.subscriptions import PaymentKind
 from tests.domain.test_quotes import CASE, CHICAGO, NEXT_TERM, PAID_AT, PAYMENT, REFUND, RENEWAL, TERM
 
 PRINT = replace(
@@ -38,6 +40,8 @@ PRINT = replace(
     tax=1_03,
     paid_at=PAID_AT + timedelta(days=50),
     billing_reason="subscription_update",
+    print_from=PAID_AT + timedelta(days=50),
+    print_until=TERM.ends_at,
 )
 BOTH = replace(
     CASE,
@@ -191,3 +195,13 @@ def test_no_quote_exceeds_the_refundable_amount_of_any_payment(
                 assert 0 < part_.amount <= refundable_amount(part_.payment, counted)
                 assert 0 <= part_.tax <= part_.amount
     assert quote_unserved(case).amount == quote_unserved(replace(case, payment=PRINT)).amount
+
+
+def test_a_payment_outside_stripe_can_not_be_refunded_by_stripe() -> None:
+    by_hand = replace(PRINT, kind=PaymentKind.PAYMENT_RECORD)
+    case = replace(BOTH, payments=[PAYMENT, by_hand])
+
+    assert isinstance(quote_guarantee(case, now=DAY_55, zone=CHICAGO).refusal, PaidOutsideStripe)
+    assert isinstance(quote_unserved(case).refusal, PaidOutsideStripe)
+    assert quote_goodwill(case).allowed, "of the payment that went through Stripe"
+    assert isinstance(quote_goodwill(replace(case, payment=by_hand)).refusal, PaidOutsideStripe)

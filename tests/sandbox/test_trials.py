@@ -69,6 +69,30 @@ async def test_the_end_of_a_trial_can_be_changed(account: SandboxAccount) -> Non
     assert (ended.latest_invoice.status, ended.latest_invoice.total) == ("paid", 4900)
 
 
+@pytest.mark.parametrize(("behavior", "total"), [("none", 0), ("create_prorations", -24_50)])
+async def test_a_trial_moves_the_billing_date_of_a_paid_subscription(
+    account: SandboxAccount, behavior: str, total: int
+) -> None:
+    clock = await account.clock()
+    customer = await account.customer(test_clock=clock.id)
+    subscription = await account.subscribe(customer=customer)
+    half = (subscription["items"].data[0].current_period_end - OPENING) // 2
+    await account.advance(clock, OPENING + half)
+    end = OPENING + 3 * half
+    moved = await account.v1.subscriptions.update_async(
+        subscription.id, {"trial_end": end, "proration_behavior": behavior, "expand": ["latest_invoice"]}
+    )
+
+    assert (moved.status, moved.trial_start, moved.trial_end) == ("trialing", OPENING + half, end)
+    assert (moved.billing_cycle_anchor, moved["items"].data[0].current_period_end) == (end, end)
+    invoice = moved.latest_invoice
+    assert (invoice.status, invoice.billing_reason, invoice.total) == ("paid", "subscription_update", total)
+    assert invoice.lines.data[-1].amount == 0
+    await account.advance(clock, end + 2 * 3600)
+    renewed = await account.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["latest_invoice"]})
+    assert (renewed.status, renewed.latest_invoice.total) == ("active", 49_00)
+
+
 async def test_a_canceled_trial_ends_without_a_charge(account: SandboxAccount) -> None:
     clock, subscription = await trial_on_clock(account)
     await account.v1.subscriptions.update_async(subscription.id, {"cancel_at_period_end": True})

@@ -114,6 +114,9 @@ class Term(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     issues_owed: Mapped[int]
+    print_from: Mapped[datetime | None]  # when print starts within the term; NULL: with it
+    print_until: Mapped[datetime | None]  # when print ends within the term; NULL: with it
+    credited_at: Mapped[datetime | None]  # when it ended because the rest of it was credited
     refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
     suspended_as: Mapped[str | None]  # why it is suspended: dispute_open
     restored_as: Mapped[str | None]  # why the policy restored it: refund_failed
@@ -126,7 +129,7 @@ Index("terms_starts_at_idx", Term.starts_at)
 
 
 class Payment(Base):
-    """One payment of one invoice. The ID is Stripe's payment intent's."""
+    """One payment of one invoice. The ID is Stripe's; a payment outside Stripe may have only ours."""
 
     __tablename__ = "payments"
     id: Mapped[str] = mapped_column(primary_key=True)  # pi_…
@@ -138,6 +141,9 @@ class Payment(Base):
     currency: Mapped[str]
     paid_at: Mapped[datetime]
     billing_reason: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="payment_intent")
+    print_from: Mapped[datetime | None]  # if it paid only for print: from when
+    print_until: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(server_default="1")
 
 

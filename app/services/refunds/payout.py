@@ -22,6 +22,7 @@ from app.domain.refunds import (
     COUNTED,
     IN_TRANSIT,
     NothingToRefund,
+    PaidOutsideStripe,
     PaymentDisputed,
     Refund,
     RefundRefused,
@@ -31,6 +32,7 @@ from app.domain.refunds import (
 )
 from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
+from app.gateway.disputes import is_charge
 from app.gateway.translate import OUR_REFUND
 from app.services.refunds import credit_notes
 
@@ -149,7 +151,13 @@ async def _lock(session: Session, refund: Refund, payment: Payment, version: int
 
 
 async def _pay(ctx: Context, refund: Refund, payment: Payment) -> StripeRefundState:
-    """Phase 2: create the refund at Stripe. Before each attempt check whether an earlier one succeeded after all."""
+    """
+    Phase 2: create the refund at Stripe. Before each attempt check whether an earlier one succeeded after all.
+
+    :raises PaidOutsideStripe: the money did not go through Stripe; staff must return it.
+    """
+    if payment.is_outside_stripe:
+        raise PaidOutsideStripe
     async with ctx.sessions.begin() as session:
         others = {one.stripe_refund_id for one in await refunds.of_payment(session, payment.id) if one.id != refund.id}
     for _ in range(MAX_STRIPE_FAULTS):
@@ -173,7 +181,7 @@ async def _pay(ctx: Context, refund: Refund, payment: Payment) -> StripeRefundSt
 def parameters_of(refund: Refund) -> dict[str, object]:
     """Return the parameters of the refund at Stripe."""
     return {
-        "payment_intent": refund.payment_id,
+        "charge" if is_charge(refund.payment_id) else "payment_intent": refund.payment_id,
         "amount": refund.amount,
         "reason": "requested_by_customer",
         "metadata": {OUR_REFUND: refund.id, "newsstand_basis": refund.basis},

@@ -1,0 +1,66 @@
+"""What the lines of an invoice bill, and what a paid invoice changes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, LineKind, Span, effect_of, print_spans
+
+START, MID, END, LATER = (
+    datetime(year, month, 1, tzinfo=UTC) for year, month in ((2026, 3), (2026, 9), (2027, 3), (2028, 3))
+)
+YEAR, REST, NEXT = Span(START, END), Span(MID, END), Span(END, LATER)
+DIGITAL = InvoiceLine(plan="annual", component="digital", amount=49_00, span=YEAR)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        pytest.param(DIGITAL, LineKind.PERIOD, id="period"),
+        pytest.param(replace(DIGITAL, amount=0), LineKind.TRIAL, id="free although the price is not"),
+        pytest.param(replace(DIGITAL, amount=0, free_price=True), LineKind.PERIOD, id="free price"),
+        pytest.param(replace(DIGITAL, proration=True), LineKind.REMAINING, id="charged proration"),
+        pytest.param(
+            replace(DIGITAL, proration=True, amount=0), LineKind.REMAINING, id="proration made free by a coupon"
+        ),
+        pytest.param(replace(DIGITAL, proration=True, amount=-1), LineKind.UNUSED, id="credit of an older version"),
+        pytest.param(
+            replace(DIGITAL, proration=True, amount=0, credits_lines=True),
+            LineKind.UNUSED,
+            id="credit of a free period",
+        ),
+        pytest.param(replace(DIGITAL, of_subscription=False), LineKind.ONE_OFF, id="one-off item for our product"),
+        pytest.param(replace(DIGITAL, plan=None, component=None), LineKind.FOREIGN, id="other product"),
+    ],
+)
+def test_a_line_is_classified_by_price_period_and_parent(line: InvoiceLine, kind: LineKind) -> None:
+    assert line.kind is kind
+
+
+def test_a_credit_and_a_charge_for_the_same_time_end_and_add_nothing() -> None:
+    printed = replace(DIGITAL, component="print", proration=True, span=REST)
+    lines = [replace(printed, amount=-12_00, credits_lines=True), replace(printed, amount=24_00)]
+
+    assert effect_of(lines, paid_at=MID) == InvoiceEffect()
+
+
+def test_print_added_within_a_term_starts_when_it_is_paid() -> None:
+    line = replace(DIGITAL, component="print", proration=True, span=REST)
+    paid_at = datetime(2026, 10, 15, tzinfo=UTC)
+
+    assert effect_of([line], paid_at=MID).print_added == (REST,)
+    assert effect_of([line], paid_at=paid_at).print_added == (Span(paid_at, END),)
+    assert effect_of([line], paid_at=END).print_added == (), "copies of the past can't be sent"
+
+
+def test_periods_of_print_are_merged_and_cut_in_order_of_time() -> None:
+    effects = [
+        InvoiceEffect(print_added=(YEAR,)),
+        InvoiceEffect(print_added=(NEXT,)),
+        InvoiceEffect(print_ended=(REST,)),
+    ]
+
+    assert print_spans(effects[:2]) == [Span(START, LATER)]
+    assert print_spans(effects) == [Span(START, MID), NEXT]
+    assert print_spans([*effects, InvoiceEffect(print_added=(REST,))]) == [Span(START, LATER)], "added again"
