@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.invoice_lines import billed_period
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
 from app.domain.refunds import CONFIRMED, Refund, RefundBasis, full_dashboard_refund
 from app.domain.subscriptions import (
-    TERM_OPENING_REASONS,
     Payment,
     StripeInvoiceState,
     StripeSubscriptionState,
@@ -42,12 +42,13 @@ def must_end_now(seen: StripeSubscriptionState) -> bool:
     if seen.status in COLLECTS_LATER or any(invoice.status == InvoiceStatus.OPEN for invoice in seen.invoices):
         return True
     period = seen.period
-    bills = [i for i in seen.invoices if period is not None and _bills_period(i) and i.period_end >= period[1]]
+    bills = [i for i in seen.invoices if period is not None and _billed_until(i, seen.created_at) >= period[1]]
     return bool(bills) and all(invoice.status != InvoiceStatus.PAID for invoice in bills)
 
 
-def _bills_period(invoice: StripeInvoiceState) -> bool:
-    return invoice.new_period or invoice.billing_reason in TERM_OPENING_REASONS
+def _billed_until(invoice: StripeInvoiceState, otherwise: datetime) -> datetime:
+    billed = billed_period(invoice.lines)
+    return billed.ends_at if billed is not None else otherwise
 
 
 def probably_must_end_now(subscription: Subscription, terms: Sequence[Term]) -> bool:

@@ -111,6 +111,14 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
     )
 
 
+def billed_period(lines: Sequence[InvoiceLine]) -> Span | None:
+    """Return the newest period of the digital edition that an invoice bills, a trial's included."""
+    whole = (LineKind.PERIOD, LineKind.TRIAL)
+    digital = [line for line in lines if line.component == DIGITAL]
+    spans = [line.span for line in digital if line.kind in whole] or _unmatched(digital, LineKind.REMAINING)
+    return max(spans, key=lambda span: span.ends_at, default=None)
+
+
 def _opened(digital: Sequence[InvoiceLine]) -> tuple[str | None, Span | None]:
     """Return the plan and period of the term that digital lines open. Lines of several plans open none."""
     periods = [(line.plan, line.span) for line in digital if line.kind is LineKind.PERIOD]

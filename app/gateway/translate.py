@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
 
-from stripe import Customer, Dispute, Invoice, Price, Refund, Subscription, SubscriptionItem
+from stripe import Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
 from app.domain import events

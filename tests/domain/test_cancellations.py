@@ -14,12 +14,13 @@ from app.domain.cancellations import (
     preview_period_end,
     probably_must_end_now,
 )
+from app.domain.invoice_lines import Span
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState, Subscription, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
-from tests.domain.test_subscriptions import DIGITAL, INVOICE, SEEN
+from tests.domain.test_subscriptions import DIGITAL, INVOICE, LINE, SEEN
 
 BEGAN, YEAR, RUNS, PAID = START, END, SUBSCRIPTION, TERM
 DAY = timedelta(days=1)
@@ -86,9 +87,7 @@ RENEWAL = replace(
     id="in_2",
     status="open",
     billing_reason="subscription_cycle",
-    period_start=NEXT.period_start,
-    period_end=NEXT.period_end,
-    new_period=True,
+    lines=(replace(LINE, span=Span(NEXT.period_start, NEXT.period_end)),),
     payments=(),
 )
 RENEWED = replace(SEEN, items=(NEXT,), invoices=(INVOICE, RENEWAL))
@@ -99,8 +98,10 @@ def with_renewal(invoice_status: str, **more: Any) -> StripeSubscriptionState:
     return replace(RENEWED, invoices=(INVOICE, replace(RENEWAL, status=invoice_status)), **more)
 
 
-UPDATE = replace(RENEWAL, billing_reason="subscription_update", new_period=False)
-WRITTEN_OFF = replace(INVOICE, id="in_0", status="uncollectible", period_end=DIGITAL.period_start)
+UPDATE = replace(RENEWAL, lines=(replace(LINE, component="print", proration=True),))
+BEFORE = replace(LINE, span=Span(BEGAN - 365 * DAY, BEGAN))
+WRITTEN_OFF = replace(INVOICE, id="in_0", status="uncollectible", lines=(BEFORE,))
+FREE = replace(INVOICE, lines=(replace(LINE, amount=0),), total=0)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,9 @@ WRITTEN_OFF = replace(INVOICE, id="in_0", status="uncollectible", period_end=DIG
         pytest.param(replace(RENEWED, invoices=(INVOICE,)), False, id="nothing says that the period is unpaid"),
         pytest.param(replace(SEEN, items=(), invoices=(INVOICE,)), False, id="no digital item"),
         pytest.param(
-            replace(SEEN, status="trialing", invoices=(replace(INVOICE, trial=True, total=0),)), False, id="trial"
+            replace(SEEN, status="trialing", invoices=(FREE,)),
+            False,
+            id="trial",
         ),
     ],
 )

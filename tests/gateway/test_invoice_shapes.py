@@ -134,6 +134,7 @@ def seen(*invoices: Json, items: Sequence[Json] = (), **more: Any) -> StripeSubs
         "cancellation_details": None,
         "trial_end": None,
         "pause_collection": None,
+        "schedule": None,
         "metadata": {},
         **more,
     }
