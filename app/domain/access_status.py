@@ -7,7 +7,7 @@ is possible all come from here, so they can't contradict each other. Grants are 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.dunning import AccessPolicy
@@ -20,6 +20,7 @@ from app.domain.text import format_date
 
 PROCESSING_LONG = "payment_processing"  # the code of the anomaly
 NO_ACCESS, NO_ACCESS_TEXT = "no_access", "Your subscription gives you no access at the moment. Please contact us."
+KEEPS_ACCESS = "You keep access until the end of the period you paid for."  # although the subscription has ended
 KEPT = frozenset({SubscriptionStatus.UNPAID, SubscriptionStatus.PAUSED})  # not live, but not over either
 _FIRST_PAYMENT = frozenset({None, RenewalOutcome.PENDING, RenewalOutcome.SENT})
 
@@ -74,6 +75,8 @@ def access_status(
     cell = found.cell
     if isinstance(cell, Cell) and cell.after is not None and ends_at is not None and not lasts:
         cell = cell.after
+    if isinstance(cell, Cell) and cell.access is AccessRule.CUT and lasts:
+        cell = replace(cell, reader=f"{cell.reader} {KEEPS_ACCESS}")
     # An allowance that has not begun is not promised.
     promised = [one for one in granted if one.reason != AccessReason.RENEWAL_PENDING or one.starts_at <= now]
     until = _end_of_access(promised, now)

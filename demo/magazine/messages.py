@@ -78,6 +78,8 @@ def subscription_status(subscription: dict[str, Any], timezone: str) -> str:
     if subscription.get("ended_by") in ENDING_REFUNDS:
         return f"Your subscription was refunded and ended on {ends}." if ends else "Your subscription was refunded."
     if status == "canceled":
+        if str(notice.get("until") or "") > str(subscription.get("ends_at") or ""):  # what was paid outlives it
+            return f"Canceled. You have access until {date(notice.get('until'), timezone)}."
         return f"Your subscription ended on {ends}." if ends else message
     if status == "incomplete_expired":
         return message

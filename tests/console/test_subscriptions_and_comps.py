@@ -110,3 +110,22 @@ async def test_extension_form_sent_twice_adds_issues_once(shop: Shop, open_conso
     assert await audit_entries(shop, "subscription.extend") == [("staff:staff-agent", "copies_missing")]
     assert (await robin.submit(form, "/extend", issues="0")).status == 422
     assert (await robin.submit(form, "/extend", issues="1000")).status == 422
+
+
+async def test_a_paused_subscription_shows_what_canceling_does_and_is_canceled(
+    shop: Shop, open_console: OpenConsole
+) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribe(ada)
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}/pause")
+    await shop.wait_until_idle()
+    assert "Cancel subscription" in (await robin.open(await reader_page(shop, robin))).text
+
+    form = await robin.open(f"/subscriptions/{held['id']}/cancel")
+    assert "The subscription ends at Stripe now, so that nothing more is charged." in form.text
+    assert "Paid access continues until March 1, 2027" in form.text
+    page = await robin.submit(form, "/cancel", reason="requested_by_reader")
+
+    assert "Its open invoices are voided, and paid access continues to its end." in page.text
+    assert await shop.may_read(ada)

@@ -177,6 +177,8 @@ async def test_a_paused_or_unpaid_subscription_can_be_canceled(shop: Shop, statu
 
     assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled"), canceled.text
     assert await shop.may_read(ada) is readable is (status == "paused"), "paid access continues"
+    notice = (await shop.get("/v1/me/subscription", ada)).json()["notice"]
+    assert ("You keep access until" in notice["text"]) is readable
     await check_ended_with_what_was_paid(shop, ada, held["stripe_id"], payments=1)
 
 
