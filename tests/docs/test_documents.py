@@ -171,12 +171,13 @@ def test_stripe_accepts_every_event_type_of_the_endpoint(sandbox: Any) -> None:
 
 
 async def test_the_documented_role_can_change_neither_schema_nor_audit_log(database: str) -> None:
-    (statements,) = blocks(DOCUMENTS["docs/operate/deploy.md"], "sql")
+    statements = "\n".join(blocks(DOCUMENTS["docs/operate/deploy.md"], "sql"))
     owner = await asyncpg.connect(database)
     try:
         await owner.execute(statements)
         service = await asyncpg.connect(database, user="newsstand_service")
         try:
+            assert await service.fetchval("SELECT current_setting('idle_in_transaction_session_timeout')") == "30s"
             tables = await service.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             for (table,) in tables:
                 await service.fetch(f'SELECT FROM "{table}"')
