@@ -82,12 +82,19 @@ async def create_debtors(shop: Shop, count: int) -> list[Debtor]:
     return found
 
 
-async def check_ended_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> None:
-    """Check that a subscription ended and no step of it happened twice."""
+ENDED_AS = {
+    "now": ("cancel_now", ["subscription.cancel_now"]),
+    "period_end": ("not_renewed", ["subscription.cancel_at_period_end"]),
+}  # by what the reader chose: what ended the subscription, and the entries of the audit log
+
+
+async def check_ended_once(shop: Shop, debtor: Debtor, *, when: str | None) -> None:
+    """Check that a subscription ended and no step of it happened twice. ``when`` is what the reader chose, if they did."""
+    ended_by, ordered = ENDED_AS[when] if when is not None else (None, [])
     overview = await shop.overview(debtor.reader)
     (held,) = overview["subscriptions"]
     assert overview["refunds"] == [], "a cancellation causes no refund"
-    assert held["ended_by"] == ("cancel_now" if by_reader else None)
+    assert held["ended_by"] == ended_by
     assert (await shop.stripe_get(f"/v1/subscriptions/{debtor.subscription}"))["status"] == "canceled"
     assert await invoices_of(shop, debtor.subscription) == ["void", "paid"]
     assert (await shop.stripe_get("/v1/invoiceitems", customer=debtor.customer, pending="true"))["data"] == []
@@ -100,22 +107,21 @@ async def check_ended_once(shop: Shop, debtor: Debtor, *, by_reader: bool) -> No
         "SELECT action FROM audit_log WHERE object_id = ANY($1) ORDER BY action",
         [held["id"], debtor.invoice, debtor.item],
     )
-    ordered = ["subscription.cancel_now"] if by_reader else []
     assert [row["action"] for row in entries] == ["invoice.void", "pending_item.delete", *ordered]
 
 
-async def cancel_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
+async def cancel_at_steps(shop: Shop, moments: Sequence[Step], *, when: str = "now") -> None:
     """For each step, cancel a reader's subscription, kill the service there, and click again."""
     for debtor, moment in zip(await create_debtors(shop, len(moments)), moments, strict=True):
         fault = await shop.add_fault(**debtor.fault_at(moment))
-        leaves = asyncio.create_task(shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"}))
+        leaves = asyncio.create_task(shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": when}))
         await kill_and_restart(shop, fault)
         with contextlib.suppress(httpx2.TransportError):
             await leaves
-        again = await shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": "now"})
+        again = await shop.post("/v1/me/subscription/cancel", debtor.reader, {"when": when})
         await shop.wait_until_idle()
         assert (again.status_code, again.json()["status"]) == (200, "canceled"), moment
-        await check_ended_once(shop, debtor, by_reader=True)
+        await check_ended_once(shop, debtor, when=when)
 
 
 async def end_at_stripe_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
@@ -125,7 +131,7 @@ async def end_at_stripe_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
         await shop.stripe.delete(f"/v1/subscriptions/{debtor.subscription}")
         await kill_and_restart(shop, fault)
         await shop.wait_until_idle()
-        await check_ended_once(shop, debtor, by_reader=False)
+        await check_ended_once(shop, debtor, when=None)
 
 
 async def pay_twice_at_steps(shop: Shop, moments: Sequence[Step]) -> None:
@@ -172,10 +178,15 @@ async def test_a_subscription_ends_once_if_killed_when_its_invoice_is_voided(kil
     await cancel_at_steps(killable_shop, [VOIDED])
 
 
+async def test_an_unpaid_subscription_ends_once_if_killed_when_it_is_canceled_at_stripe(killable_shop: Shop) -> None:
+    await cancel_at_steps(killable_shop, [CANCELLED], when="period_end")
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-async def test_a_subscription_ends_once_if_killed_at_any_step(killable_shop: Shop) -> None:
-    await cancel_at_steps(killable_shop, CANCELLATION)
+@pytest.mark.parametrize("when", ENDED_AS)
+async def test_a_subscription_ends_once_if_killed_at_any_step(killable_shop: Shop, when: str) -> None:
+    await cancel_at_steps(killable_shop, CANCELLATION, when=when)
 
 
 @pytest.mark.soak
