@@ -13,6 +13,7 @@ from tests.operations.processes import ROOT
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 QUESTIONS = [
     "the 60-day rule",
+    "until when a subscription gives access, and what its reader is told",
     "the grace period",
     "the signature check",
     "a new webhook type",

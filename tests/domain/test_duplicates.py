@@ -1,5 +1,6 @@
 """Which of several concurrent subscriptions is kept."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.duplicates import DuplicateCandidate, resolve
+from app.domain.duplicates import DuplicateCandidate, Resolution, resolve
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
 
@@ -134,3 +135,9 @@ def test_the_kept_subscription_stays_the_same_without_the_duplicates(live: list[
 
     assert resolve(left).stays == verdict.stays
     assert resolve(left).ends == ()
+
+
+def test_a_subscription_whose_renewal_was_never_paid_gives_way_to_a_paid_one() -> None:
+    lapsed, new = replace(candidate("a", paid=1), has_lapsed=True), candidate("b", paid=400)
+
+    assert resolve([lapsed, new]) == Resolution(stays=new, ends=((lapsed, EndReason.REPLACED),))

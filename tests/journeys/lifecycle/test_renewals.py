@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
 
 from app.domain.events import TYPES
@@ -316,3 +317,14 @@ async def test_a_first_bank_debit_gives_access_when_it_succeeds(shop: Shop) -> N
     await finish_debit(shop, made["id"], "succeed")
     assert (await access_of(shop, ada))[0] == "paid_term"
     assert await notice(shop, ada) is None
+
+
+async def test_a_token_is_valid_while_a_bank_debit_is_processing(shop: Shop) -> None:
+    ada, _ = await subscribe(shop, method=DEBIT)
+    await shop.advance_to(A_YEAR + 9 * DAY)
+
+    minted = await shop.post("/v1/me/entitlement-tokens", ada)
+
+    assert minted.status_code in {200, 201}, minted.text
+    claims = jwt.decode(minted.json()["token"], options={"verify_signature": False})
+    assert claims["features"]["archive"] == claims["exp"], "no end is known, so the feature lasts as long as the token"
