@@ -18,5 +18,6 @@ def test_every_table_with_due_rows_has_a_job() -> None:
 def test_every_kind_of_object_in_an_event_has_a_handler() -> None:
     handlers = event_handlers(cast("Context", None), now=datetime(2026, 3, 1, tzinfo=UTC))
 
-    kinds = {family.kind for family in FAMILIES.values() if family.kind is not None}
-    assert kinds | {RefetchKind.DISPUTE, RefetchKind.DUPLICATES} == set(handlers)
+    kinds = {kind for family in FAMILIES.values() for kind, _ in family.places}
+    kinds |= {family.unknown_shape for family in FAMILIES.values() if family.unknown_shape is not None}
+    assert kinds | {RefetchKind.DUPLICATES} == set(handlers)

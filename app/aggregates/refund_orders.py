@@ -10,6 +10,7 @@ from datetime import datetime
 from app.db import audit, refunds
 from app.db.engine import leases
 from app.db.engine.session import Session, new_id
+from app.domain.money import step
 from app.domain.refunds import Refund, RefundInProgress, RefundStatus, refundable_amount, tax_part
 from app.domain.subscriptions import Payment
 
@@ -38,7 +39,10 @@ async def refund(
     """
     existing = await refunds.of_payment(session, payment.id)
     decided = [r for r in existing if r.status != RefundStatus.AWAITING_APPROVAL]
-    left = refundable_amount(payment, decided) if amount is None else min(refundable_amount(payment, decided), amount)
+    by = step(payment.currency)
+    left = refundable_amount(payment, decided) // by * by
+    if amount is not None:
+        left = min(left, -(-amount // by) * by)  # rounded up, in the reader's favor
     if left <= 0:
         return None
     if await refunds.unresolved(session, payment.id) is not None:

@@ -1,15 +1,17 @@
 """``/v1/support/comps``: give and revoke complimentary access."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
 from app.api.deps import Ctx, Now, SupportAgent
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
 from app.api.problems import problems
+from app.domain.approvals import ApprovalRequest, OwnAccount
 from app.domain.comps import CalendarTooShort, Comp, CompIsOver
 from app.domain.plans import UnknownPlan
 from app.services import comps
@@ -38,11 +40,10 @@ class CompIn(ApiModel):
 
 
 class CompOut(ApiModel):
-    """Complimentary access. After it is revoked it grants nothing."""
-
-    model_config = ConfigDict(from_attributes=True)
+    """Complimentary access. After it is revoked, and until it is approved, it grants nothing."""
 
     id: str = Field(examples=["cmp_0c5e"])
+    status: str = Field(description="`given`, `revoked` or `awaiting_approval`.", examples=["given"])
     plan: str = Field(examples=["annual"])
     issues: int | None = Field(examples=[None])
     starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
@@ -55,16 +56,57 @@ class CompOut(ApiModel):
     @classmethod
     def of(cls, comp: Comp) -> "CompOut":
         """Return the body for a comp."""
-        return cls.model_validate(comp)
+        return cls(
+            id=comp.id,
+            status="given" if comp.removed_at is None else "revoked",
+            plan=comp.plan,
+            issues=comp.issues,
+            starts_at=comp.starts_at,
+            until=comp.until,
+            reason=comp.reason,
+            given_by=comp.given_by,
+            removed_at=comp.removed_at,
+            removed_by=comp.removed_by,
+        )
+
+    @classmethod
+    def of_request(cls, request: ApprovalRequest) -> "CompOut":
+        """Return the body for a request that waits for a second person."""
+        assert request.plan is not None
+        assert request.until is not None
+        return cls(
+            id=request.id,
+            status=request.status,
+            plan=request.plan,
+            issues=request.issues,
+            starts_at=request.created_at,
+            until=request.until,
+            reason=request.reason,
+            given_by=request.requested_by,
+            removed_at=None,
+            removed_by=None,
+        )
 
 
-@router.post("", status_code=201, responses=problems(UnknownPlan, CompIsOver, CalendarTooShort))
-async def give_comp(body: CompIn, agent: SupportAgent, ctx: Ctx, now: Now) -> CompOut:
-    """Give complimentary access. The reader does not need an existing account."""
-    comp = await comps.give(
+AWAITING_APPROVAL: dict[int | str, dict[str, Any]] = {
+    202: {"model": CompOut, "description": "Above the limit: a second person must approve it"}
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=CompOut,
+    responses=AWAITING_APPROVAL | problems(UnknownPlan, CompIsOver, CalendarTooShort, OwnAccount),
+)
+async def give_comp(body: CompIn, agent: SupportAgent, ctx: Ctx, now: Now) -> JSONResponse:
+    """Give complimentary access. The reader does not need an existing account. Above the limit it must be approved."""
+    given = await comps.give(
         ctx, body.subscriber, plan=body.plan, until=body.until, count=body.issues, reason=body.reason, by=agent, now=now
     )
-    return CompOut.of(comp)
+    if isinstance(given, ApprovalRequest):
+        return JSONResponse(CompOut.of_request(given).model_dump(mode="json"), 202)
+    return JSONResponse(CompOut.of(given).model_dump(mode="json"), 201)
 
 
 @router.delete("/{comp_id}")

@@ -12,6 +12,7 @@ from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
 from app.db.engine.session import new_id
+from app.domain.approvals import OwnAccount
 from app.domain.errors import NotFound
 from app.domain.issues import (
     LARGEST_NUMBER,
@@ -122,9 +123,10 @@ class ExtendIn(ApiModel):
 
 
 class ExtensionOut(ApiModel):
-    """Issues added to a subscription's newest term, and the term's updated ledger."""
+    """Issues added to a subscription's newest term, and the term's updated ledger. Above the limit they need approval."""
 
     id: str = Field(examples=["adj_0c5e"])
+    status: str = Field(description="`added` or `awaiting_approval`.", examples=["added"])
     subscription: str = Field(examples=["scr_0c5e"])
     term: str = Field(description="The invoice that opened the term.", examples=["in_123"])
     issues: int = Field(examples=[2])
@@ -139,6 +141,7 @@ class ExtensionOut(ApiModel):
         """Return the body for an extension."""
         return cls(
             id=made.id,
+            status="awaiting_approval" if made.awaits_approval else "added",
             subscription=made.subscription.id,
             term=made.ledger.invoice_id,
             issues=made.issues,
@@ -148,6 +151,11 @@ class ExtensionOut(ApiModel):
             created_at=made.created_at,
             ledger=LedgerOut.model_validate(made.ledger),
         )
+
+
+AWAITING_APPROVAL: dict[int | str, dict[str, Any]] = {
+    202: {"model": ExtensionOut, "description": "Above the limit: a second person must approve it"}
+}
 
 
 @router.get("/issues", tags=["issues"])
@@ -185,7 +193,8 @@ async def keep_issue(number: Number, body: IssueIn, agent: Circulation, ctx: Ctx
     status_code=201,
     response_model=ExtensionOut,
     openapi_extra=MAY_HAVE_KEY,
-    responses=problems(NotFound, AlreadyEnded, ExtensionTooLarge, KeyInvalid, KeyReused, KeyInUse),
+    responses=AWAITING_APPROVAL
+    | problems(NotFound, AlreadyEnded, ExtensionTooLarge, OwnAccount, KeyInvalid, KeyReused, KeyInUse),
 )
 async def extend_subscription(
     subscription_id: str,
@@ -209,7 +218,7 @@ async def extend_subscription(
             by=agent.actor,
             now=now,
         )
-        return 201, ExtensionOut.of(made).model_dump(mode="json")
+        return 202 if made.awaits_approval else 201, ExtensionOut.of(made).model_dump(mode="json")
 
     if key is None:
         status, answer = await extend(new_id("adj"))

@@ -27,6 +27,7 @@ TAGS = {
     "subscription": "The reader's own subscription, invoices and payment methods.",
     "entitlements": "What a reader may use.",
     "refunds": "Quoting, issuing and approving refunds.",
+    "approvals": "Refunds, complimentary access and extensions that need a second person.",
     "support": "Readers, their subscriptions and complimentary access, for staff.",
     "issues": "The issue calendar, for circulation staff.",
     "webhooks": "Events from Stripe.",

@@ -14,8 +14,9 @@ from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.context import Context
 from app.db.engine.session import new_id
+from app.domain.approvals import OwnAccount
 from app.domain.errors import NotFound
-from app.domain.money import Money, OtherCurrency
+from app.domain.money import InvalidAmount, Money, OtherCurrency
 from app.domain.quotes import Quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import (
@@ -130,7 +131,8 @@ class QuoteOut(ApiModel):
         default=None, description="What the reader keeps from other sources if the subscription ends."
     )
     approval_above: MoneyOut | None = Field(
-        description="For `goodwill`: larger amounts need a second person's approval; null if none do."
+        description="For `goodwill`: what you may still refund alone, after what was given on this payment, to this reader "
+        "and by you today. Larger amounts need a second person's approval; null for other bases."
     )
 
     @classmethod
@@ -246,14 +248,11 @@ PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/payments/{payment_id}/refund-quote", responses=problems(NotFound))
-async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> QuotesOut:
+async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now) -> QuotesOut:
     """Quote a refund on each basis."""
     found = await quotes.of_payment(ctx, payment_id, now=now)
-    limits = ctx.rules.catalogue.policies.goodwill_limits(now.astimezone(ctx.rules.zone).date())
-    shown = [
-        QuoteOut.of(one, alone=limits.alone.get(one.currency, 0) if one.basis == RefundBasis.GOODWILL else None)
-        for one in found
-    ]
+    alone = await quotes.goodwill_left(ctx, payment_id, by=agent.actor, now=now)
+    shown = [QuoteOut.of(one, alone=alone if one.basis == RefundBasis.GOODWILL else None) for one in found]
     return QuotesOut(payment=payment_id, quotes=shown)
 
 
@@ -275,9 +274,11 @@ async def refund_quote(payment_id: str, _: SupportAgent, ctx: Ctx, now: Now) -> 
         PaidOutsideStripe,
         PaymentDisputed,
         RefundTooLarge,
+        OwnAccount,
         QuoteChanged,
         RefundInProgress,
         OtherCurrency,
+        InvalidAmount,
         KeyRequired,
         KeyInvalid,
         KeyReused,

@@ -1,28 +1,62 @@
-"""Refunds that a second person must approve, and refunds that need attention."""
+"""Refunds, complimentary access and extensions that a second person must approve, and refunds that need attention."""
 
 from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
 from app.console.request import ConsoleRequest
+from app.domain.approvals import ApprovalKind
 from app.domain.callers import Role
-from app.domain.refunds import QuoteChanged, RefundStatus
-from app.services import refunds, support
+from app.domain.refunds import QuoteChanged
+from app.services import approvals, comps, issues, refunds, support
 
 PAGE_SIZE = 50
 
 
 async def show(request: ConsoleRequest) -> Response:
-    """Show the refunds that await approval, and those that need attention."""
+    """Show what awaits approval, and refunds that need attention."""
     ctx = request.ctx
-    awaiting = await refunds.page(
-        ctx, status=RefundStatus.AWAITING_APPROVAL, attention=False, after=None, limit=PAGE_SIZE
-    )
+    pending = await approvals.pending(ctx, after=request.query("after", max_length=100) or None, limit=PAGE_SIZE)
     attention = await refunds.page(ctx, status=None, attention=True, after=None, limit=PAGE_SIZE)
     readers = await support.subscribers_by_id(
-        ctx, [refund.subscriber_id for refund in (*awaiting.items, *attention.items)]
+        ctx, [one.subscriber_id for one in pending.items] + [refund.subscriber_id for refund in attention.items]
     )
-    return request.render("approvals.html", awaiting=awaiting.items, attention=attention.items, readers=readers)
+    return request.render("approvals.html", pending=pending, attention=attention.items, readers=readers)
+
+
+async def show_request(request: ConsoleRequest) -> Response:
+    """Show a request for complimentary access or an extension, and the decision about it."""
+    ctx = request.ctx
+    wanted = await approvals.get(ctx, request.path_param("request"))
+    return request.render(
+        "approval_request.html",
+        wanted=wanted,
+        reader=await support.reader(ctx, wanted.subscriber_id),
+        plan=next((one.title for one in ctx.rules.catalogue.plans.values() if one.code == wanted.plan), wanted.plan),
+        requested_by_me=wanted.requested_by == request.staff.actor,
+    )
+
+
+async def approve_request(request: ConsoleRequest) -> Response:
+    """Give the complimentary access, or add the issues, that another person requested."""
+    ctx, request_id = request.ctx, request.path_param("request")
+    wanted = await approvals.get(ctx, request_id)
+    await check_reader(request, wanted.subscriber_id)
+    if wanted.kind == ApprovalKind.COMP:
+        await comps.approve(ctx, request_id, by=request.staff.actor, now=request.now)
+        message = "Approved. The complimentary access has started."
+    else:
+        await issues.approve_extension(ctx, request_id, by=request.staff.actor, now=request.now)
+        message = "Approved. The issues were added."
+    return request.redirect(f"/readers/{wanted.subscriber_id}", flash=message)
+
+
+async def reject_request(request: ConsoleRequest) -> Response:
+    """Reject a request for complimentary access or an extension."""
+    ctx, request_id, note = request.ctx, request.path_param("request"), request.text("note") or None
+    await check_reader(request, (await approvals.get(ctx, request_id)).subscriber_id)
+    await approvals.reject(ctx, request_id, by=request.staff.actor, note=note, now=request.now)
+    return request.redirect(f"/approvals/{request_id}", flash="Request rejected. Nothing was given.")
 
 
 async def approve(request: ConsoleRequest) -> Response:
@@ -47,6 +81,9 @@ async def reject(request: ConsoleRequest) -> Response:
 
 ROUTES = [
     page_route("/approvals", show, role=Role.SUPERVISOR),
+    page_route("/approvals/{request}", show_request, role=Role.SUPPORT),
+    form_route("/approvals/{request}/approve", approve_request, role=Role.SUPERVISOR),
+    form_route("/approvals/{request}/reject", reject_request, role=Role.SUPERVISOR),
     form_route("/refunds/{refund}/approve", approve, role=Role.SUPERVISOR),
     form_route("/refunds/{refund}/reject", reject, role=Role.SUPERVISOR),
 ]

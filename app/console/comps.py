@@ -9,6 +9,7 @@ from app.console.csrf import check_reader
 from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest, InvalidForm
 from app.db.engine.session import new_id
+from app.domain.approvals import ApprovalRequest
 from app.domain.callers import Reader, Role
 from app.domain.reasons import CompReason
 from app.domain.text import format_date
@@ -50,7 +51,7 @@ async def give(request: ConsoleRequest) -> Response:
     reason, note = request.reason_and_note(REASONS)
 
     async def work(comp_id: str) -> tuple[int, dict[str, str]]:
-        comp = await comps.give(
+        given = await comps.give(
             ctx,
             reader.sub,
             plan=plan,
@@ -61,7 +62,9 @@ async def give(request: ConsoleRequest) -> Response:
             now=request.now,
             comp_id=comp_id,
         )
-        return 201, {"until": format_date(comp.until, ctx.rules.zone)}
+        if isinstance(given, ApprovalRequest):
+            return 202, {"request": given.id}
+        return 201, {"until": format_date(given.until, ctx.rules.zone)}
 
     answer = await idempotency.once(
         ctx,
@@ -72,6 +75,8 @@ async def give(request: ConsoleRequest) -> Response:
         new_object_id=new_id("cmp"),
         work=work,
     )
+    if "request" in answer.body:
+        return request.redirect(f"/approvals/{answer.body['request']}")
     return request.redirect(f"/readers/{reader.id}", flash=f"Complimentary access until {answer.body['until']}.")
 
 

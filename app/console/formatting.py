@@ -7,32 +7,28 @@ from zoneinfo import ZoneInfo
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from app.domain.money import exponent
 from app.domain.text import format_date
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
-ZERO_DECIMAL_CURRENCIES = frozenset({"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd",
-                                     "vuv", "xaf", "xof", "xpf"})  # fmt: skip
 
 
 def money(amount: int, currency: str) -> str:
     """Return an amount in minor units as a price: ``$49`` or ``$49.50``."""
-    symbol = SYMBOLS.get(currency, f"{currency.upper()} ")
-    if currency in ZERO_DECIMAL_CURRENCIES:
-        return f"{symbol}{amount:,}"
-    whole, cents = divmod(abs(amount), 100)
-    sign = "−" if amount < 0 else ""
-    return f"{sign}{symbol}{whole:,}" + (f".{cents:02}" if cents else "")
+    digits = exponent(currency)
+    whole, part = divmod(abs(amount), 10**digits)
+    sign, symbol = "−" if amount < 0 else "", SYMBOLS.get(currency, f"{currency.upper()} ")
+    return f"{sign}{symbol}{whole:,}" + (f".{part:0{digits}}" if part else "")
 
 
 def parse_amount(text: str, currency: str) -> int | None:
     """Return an amount that was typed, such as ``10``, ``10.5`` or ``$10.50``, in minor units. None: it is invalid."""
-    digits = 0 if currency in ZERO_DECIMAL_CURRENCIES else 2
-    bare = text.strip().removeprefix(SYMBOLS.get(currency, "")).strip()
-    if not re.fullmatch(rf"[0-9]{{1,9}}(\.[0-9]{{1,{digits}}})?" if digits else r"[0-9]{1,9}", bare):
+    digits = exponent(currency)
+    bare = text.strip().removeprefix(SYMBOLS.get(currency, currency.upper())).strip()
+    if not re.fullmatch(rf"[0-9]{{1,12}}(\.[0-9]{{1,{digits}}})?" if digits else r"[0-9]{1,12}", bare):
         return None
     whole, _, fraction = bare.partition(".")
-    scale: int = 10**digits
-    return int(whole) * scale + int((fraction + "00")[:digits] or 0)
+    return int(whole + fraction.ljust(digits, "0"))
 
 
 def format_time(at: datetime, zone: ZoneInfo) -> str:

@@ -43,6 +43,7 @@ LABELS = {
     # statuses of refunds
     "awaiting_approval": "Awaiting approval",
     "rejected": "Rejected",
+    "approved": "Approved",
     "withdrawn": "Withdrawn",
     "processing": "Processing",
     "pending": "Pending",

@@ -12,8 +12,8 @@ from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest, InvalidForm
 from app.db.engine.session import new_id
 from app.domain.callers import Role
-from app.domain.money import Money
-from app.domain.quotes import Quote, needs_approval
+from app.domain.money import Money, maximum, step
+from app.domain.quotes import Quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import QuoteChanged, Refund, RefundBasis, RefundStatus, RefundTooLarge
 from app.services import idempotency, quotes, refunds, support
@@ -31,7 +31,6 @@ REASONS = reason_labels(
     RefundReason.BEREAVEMENT,
     RefundReason.OTHER,
 )
-MAX_AMOUNT = 99_999_999  # Stripe's limit, in minor units
 SLOW_AFTER = timedelta(minutes=2)  # a refund that takes longer than this is checked less often
 STATUS_ORDER = (  # the status of several refunds is the first of these that one of them has
     RefundStatus.AWAITING_APPROVAL,
@@ -68,8 +67,10 @@ async def review(request: ConsoleRequest) -> Response:
         raise quote.refusal
     reason, note = request.reason_and_note(REASONS)
     amount = _goodwill_amount(request, quote) if quote.basis == RefundBasis.GOODWILL else quote.money
-    rules = request.ctx.rules
-    approval_required = needs_approval(quote.basis, amount, rules.catalogue.policies, now=request.now, zone=rules.zone)
+    is_goodwill = quote.basis == RefundBasis.GOODWILL
+    approval_required = is_goodwill and amount.amount > await quotes.goodwill_left(
+        request.ctx, payment_id, by=request.staff.actor, now=request.now
+    )
     return request.render(
         "refund_review.html",
         found=found,
@@ -88,7 +89,8 @@ async def submit(request: ConsoleRequest) -> Response:
     await check_reader(request, (await support.payment(ctx, payment_id)).subscriber.id)
     reason, note = request.reason_and_note(REASONS)
     basis = request.text("basis", max_length=40)
-    expected = Money(request.integer("amount", minimum=1, maximum=MAX_AMOUNT), request.text("currency", max_length=3))
+    currency = request.text("currency", max_length=3)
+    expected = Money(request.integer("amount", minimum=1, maximum=maximum(currency)), currency)
     refund_request = RefundRequest(
         payment_id=payment_id,
         basis=request.choice("basis", dict.fromkeys(("guarantee", "unserved_issues", RefundBasis.GOODWILL))),
@@ -149,8 +151,11 @@ def _goodwill_amount(request: ConsoleRequest, quote: Quote) -> Money:
     :raises RefundTooLarge: if it is more than can still be refunded.
     """
     amount = parse_amount(request.text("much", max_length=20), quote.currency)
-    if amount is None or not 0 < amount <= MAX_AMOUNT:
+    if amount is None or not 0 < amount <= maximum(quote.currency):
         raise InvalidForm("Enter an amount such as 10 or 10.50.", field="amount")
+    if amount % step(quote.currency):
+        smallest = money(step(quote.currency), quote.currency)
+        raise InvalidForm(f"Enter a multiple of {smallest}: Stripe pays no smaller fractions.", field="amount")
     if amount > quote.amount:
         raise RefundTooLarge(
             f"Only {money(quote.amount, quote.currency)} can still be refunded.", asked=amount, left=quote.amount

@@ -1,5 +1,7 @@
 """Canceling, resuming and extending a subscription. Each has a form that says what will happen and asks for a reason."""
 
+from typing import Any
+
 from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
@@ -105,7 +107,7 @@ async def extend(request: ConsoleRequest) -> Response:
     more = request.integer("issues", minimum=1, maximum=_max_issues(request, found))
     reason, note = request.reason_and_note(EXTENSION_REASONS)
 
-    async def work(adjustment_id: str) -> tuple[int, dict[str, int]]:
+    async def work(adjustment_id: str) -> tuple[int, dict[str, Any]]:
         extension = await issues.extend(
             ctx,
             subscription_id,
@@ -116,6 +118,8 @@ async def extend(request: ConsoleRequest) -> Response:
             by=request.staff.actor,
             now=request.now,
         )
+        if extension.awaits_approval:
+            return 202, {"request": extension.id}
         return 201, {"unserved": extension.ledger.unserved}
 
     answer = await idempotency.once(
@@ -127,6 +131,8 @@ async def extend(request: ConsoleRequest) -> Response:
         new_object_id=new_id("adj"),
         work=work,
     )
+    if "request" in answer.body:
+        return request.redirect(f"/approvals/{answer.body['request']}")
     added = f"{more} {'issue' if more == 1 else 'issues'} added"
     return request.redirect(
         f"/readers/{found.subscriber.id}", flash=f"{added}. {answer.body['unserved']} issues remain."

@@ -205,6 +205,11 @@ async def add_adjustment(
     return made is not None
 
 
+async def has_adjustment(session: Session, adjustment_id: str) -> bool:
+    """Return whether an adjustment exists."""
+    return await session.get(IssueAdjustment, adjustment_id) is not None
+
+
 def _issue(row: Row | Record) -> Issue:
     return Issue(
         number=row.number,

@@ -1,5 +1,6 @@
 """Refunds: the request, the result at Stripe, and the follow-up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,6 +56,11 @@ async def by_id(session: Session, refund_id: str) -> Refund | None:
     """Return a refund with its current state."""
     row = await session.get(Row, refund_id, populate_existing=True)
     return _refund(row) if row is not None else None
+
+
+async def by_ids(session: Session, ids: Sequence[str]) -> dict[str, Refund]:
+    """Return the refunds with these ids, by id."""
+    return {refund.id: refund for refund in await _all(session, Row.id.in_(ids))}
 
 
 async def at_stripe(session: Session, stripe_id: str, *, ours: str | None, payment_id: str) -> Refund | None:

@@ -177,6 +177,11 @@ async def terms_by_subscription(session: Reads, subscriber_id: str) -> dict[str,
     return found
 
 
+async def known_terms(session: Session, invoice_ids: Sequence[str]) -> set[str]:
+    """Return which of these invoices opened a term that is stored."""
+    return set(await session.scalars(select(TermRow.invoice_id).where(TermRow.invoice_id.in_(invoice_ids))))
+
+
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
     """Mark a term as refunded, so that it is never granted again. The first basis is kept."""
     await session.execute(

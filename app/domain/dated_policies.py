@@ -7,7 +7,7 @@ zone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -27,23 +27,56 @@ def value_on(entries: Sequence[Dated[T]], day: date, otherwise: T) -> T:
     return max(begun, key=lambda entry: entry.since).value if begun else otherwise
 
 
+DAYS, ISSUES = "days", "issues"  # the units of complimentary access and of extensions; goodwill's is a currency
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GoodwillLimits:
-    """The goodwill that one person may give alone, in minor units by currency. In other currencies: nothing."""
+class Given:
+    """What was given before, in one unit."""
 
-    alone: Mapping[str, int] = field(default_factory=dict)
+    on_payment: int = 0  # on the same payment
+    to_reader: int = 0  # to the same reader
+    today: int = 0  # by the same person on the same day, without a second person
 
-    def needs_second_person(self, amount: int, currency: str) -> bool:
-        """Return whether a second person must approve."""
-        return amount > self.alone.get(currency, 0)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivingLimits:
+    """
+    What one person may give alone, by unit: a currency (in minor units), days or issues. In other units: nothing.
+
+    What was given is added up, so that several small requests are not approved more easily than a large one.
+    """
+
+    alone: Mapping[str, int] = field(default_factory=dict)  # on one payment, and to one reader
+    in_a_day: Mapping[str, int] | None = None  # by one person on one day; None: as much as to one reader
+    reader_days: int | None = None  # for how long what a reader got counts; None: forever
+
+    def left(self, unit: str, given: Given) -> int:
+        """Return how much one person may still give alone."""
+        alone, in_a_day = self.alone.get(unit, 0), (self.alone if self.in_a_day is None else self.in_a_day).get(unit, 0)
+        return max(0, min(alone - given.on_payment, alone - given.to_reader, in_a_day - given.today))
+
+    def counts_since(self, now: datetime) -> datetime | None:
+        """Return since when what a reader got counts; None: since ever."""
+        return now - timedelta(days=self.reader_days) if self.reader_days is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
     """The publisher's policies. Without an entry, the strictest value applies."""
 
-    goodwill: Sequence[Dated[GoodwillLimits]] = ()
+    goodwill: Sequence[Dated[GivingLimits]] = ()
+    comps: Sequence[Dated[GivingLimits]] = ()
+    extensions: Sequence[Dated[GivingLimits]] = ()
 
-    def goodwill_limits(self, day: date) -> GoodwillLimits:
-        """Return the limits that apply on ``day``."""
-        return value_on(self.goodwill, day, GoodwillLimits())
+    def goodwill_limits(self, day: date) -> GivingLimits:
+        """Return the limits of goodwill refunds that apply on ``day``."""
+        return value_on(self.goodwill, day, GivingLimits())
+
+    def comp_limits(self, day: date) -> GivingLimits:
+        """Return the limits of complimentary access that apply on ``day``."""
+        return value_on(self.comps, day, GivingLimits())
+
+    def extension_limits(self, day: date) -> GivingLimits:
+        """Return the limits of extensions that apply on ``day``."""
+        return value_on(self.extensions, day, GivingLimits())

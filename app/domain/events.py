@@ -20,7 +20,8 @@ class RefetchKind(StrEnum):
     SUBSCRIPTION = "subscription"
     PAYMENT = "payment"  # with its refunds, disputes and warnings
     PENDING_PAYMENT = "pending_payment"  # the subscription of its invoice
-    DISPUTE = "dispute"  # of a charge without a payment
+    CHARGE = "charge"  # the payment that it belongs to
+    DISPUTE = "dispute"  # the payment that it belongs to, or none of ours
     INVOICE = "invoice"  # the subscription that it belongs to
     CREDITED_INVOICE = "credited"  # with the refunds of its payments
     CHECKOUT = "checkout"
@@ -31,24 +32,37 @@ class RefetchKind(StrEnum):
 LIST_PAGE_SIZE = 100
 
 
+Place = tuple[RefetchKind, tuple[str, ...]]  # what is fetched, and the path to its ID in the object of the event
+
+
 @dataclass(frozen=True, slots=True)
 class EventFamily:
     """The event types about one type of Stripe object, such as ``invoice.*``."""
 
-    kind: str | None  # which kind of object is fetched again; None: nothing, the events are only stored
-    id_path: tuple[str, ...]  # where the payload has the ID of that object
+    # Where an object has the ID of what is fetched again, in the shape of any API version: the first place that has one
+    # counts. Empty: nothing is fetched, the events are only stored.
+    places: tuple[Place, ...]
     actions: tuple[str, ...]  # of the types that the webhook endpoint subscribes to; others that arrive count too
+    unknown_shape: RefetchKind | None = None  # fetched by the object's own ID if it has none of the places
+
+    @property
+    def kind(self) -> str | None:
+        """What is fetched in the current version."""
+        return self.places[0][0] if self.places else None
 
 
+_OF_LINES = ("lines", "data")
+_PAYMENT: Place = (RefetchKind.PAYMENT, ("payment_intent",))
+_CHARGE: Place = (RefetchKind.CHARGE, ("charge",))
 FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
     {
         "checkout.session": EventFamily(
-            RefetchKind.CHECKOUT, ("id",), ("completed", "expired", "async_payment_succeeded", "async_payment_failed")
+            ((RefetchKind.CHECKOUT, ("id",)),),
+            ("completed", "expired", "async_payment_succeeded", "async_payment_failed"),
         ),
-        "customer": EventFamily(RefetchKind.CUSTOMER, ("id",), ("updated", "deleted")),
+        "customer": EventFamily(((RefetchKind.CUSTOMER, ("id",)),), ("updated", "deleted")),
         "customer.subscription": EventFamily(
-            RefetchKind.SUBSCRIPTION,
-            ("id",),
+            ((RefetchKind.SUBSCRIPTION, ("id",)),),
             (
                 "created",
                 "updated",
@@ -60,9 +74,27 @@ FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
                 "pending_update_expired",
             ),
         ),
+        "subscription_schedule": EventFamily(
+            (
+                (RefetchKind.SUBSCRIPTION, ("subscription",)),
+                (RefetchKind.SUBSCRIPTION, ("released_subscription",)),
+            ),
+            (),
+        ),
         "invoice": EventFamily(
-            RefetchKind.SUBSCRIPTION,
-            ("parent", "subscription_details", "subscription"),
+            (
+                (
+                    RefetchKind.SUBSCRIPTION,
+                    ("parent", "subscription_details", "subscription"),
+                ),  # since 2025-03-31.basil
+                (RefetchKind.SUBSCRIPTION, ("subscription",)),
+                (
+                    RefetchKind.SUBSCRIPTION,
+                    (*_OF_LINES, "parent", "subscription_item_details", "subscription"),
+                ),
+                (RefetchKind.SUBSCRIPTION, (*_OF_LINES, "parent", "invoice_item_details", "subscription")),
+                (RefetchKind.SUBSCRIPTION, (*_OF_LINES, "subscription")),
+            ),
             (
                 "created",
                 "finalized",
@@ -76,20 +108,31 @@ FAMILIES: Mapping[str, EventFamily] = MappingProxyType(
                 "updated",
                 "overdue",
             ),
+            unknown_shape=RefetchKind.INVOICE,
         ),
-        "invoice_payment": EventFamily(RefetchKind.INVOICE, ("invoice",), ("paid",)),
-        "payment_intent": EventFamily(RefetchKind.PENDING_PAYMENT, ("id",), ("processing",)),
-        "refund": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("created", "updated", "failed")),
-        "charge": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("refunded",)),
-        "charge.refund": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ()),
-        "credit_note": EventFamily(RefetchKind.CREDITED_INVOICE, ("invoice",), ("created", "updated", "voided")),
+        "invoice_payment": EventFamily(((RefetchKind.INVOICE, ("invoice",)),), ("paid",)),
+        "payment_intent": EventFamily(
+            ((RefetchKind.INVOICE, ("invoice",)),),  # until 2025-03-31.basil
+            ("processing",),
+            unknown_shape=RefetchKind.PENDING_PAYMENT,
+        ),
+        "refund": EventFamily((_PAYMENT, _CHARGE), ("created", "updated", "failed")),
+        "charge": EventFamily(
+            (
+                _PAYMENT,
+                (RefetchKind.CREDITED_INVOICE, ("invoice",)),  # until 2025-03-31.basil
+                (RefetchKind.CHARGE, ("id",)),
+            ),
+            ("refunded",),
+        ),
+        "charge.refund": EventFamily((_PAYMENT, _CHARGE), ()),
+        "credit_note": EventFamily(((RefetchKind.CREDITED_INVOICE, ("invoice",)),), ("created", "updated", "voided")),
         "charge.dispute": EventFamily(
-            RefetchKind.PAYMENT,
-            ("payment_intent",),
+            (_PAYMENT, (RefetchKind.PAYMENT, ("charge", "payment_intent")), (RefetchKind.DISPUTE, ("id",))),
             ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated"),
         ),
-        "radar.early_fraud_warning": EventFamily(RefetchKind.PAYMENT, ("payment_intent",), ("created", "updated")),
-        "payment_method": EventFamily(None, (), ("attached", "automatically_updated", "detached")),
+        "radar.early_fraud_warning": EventFamily((_PAYMENT, _CHARGE), ("created", "updated")),
+        "payment_method": EventFamily((), ("attached", "automatically_updated", "detached")),
     }
 )
 TYPES = tuple(f"{name}.{action}" for name, family in FAMILIES.items() for action in family.actions)

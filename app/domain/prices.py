@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from app.domain.errors import Conflict, StripeRefused
+from app.domain.money import Money
 from app.domain.plans import DIGITAL, PRINT, Catalogue, Plan, Price
 
 _PRODUCT_ID = re.compile(rf"newsstand_([a-z][a-z0-9-]*)_({DIGITAL}|{PRINT})")
-# Currencies whose minor unit is not a hundredth: https://docs.stripe.com/currencies#zero-decimal
-_NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
-_THREE_DECIMALS = "bhd jod kwd omr tnd"
 
 
 class LookupKeyTaken(Conflict):
@@ -162,8 +160,7 @@ def format_price(amount: int | None, currency: str) -> str:
     """Return the amount for people, as in ``49.00 usd``."""
     if amount is None:
         return f"a variable amount in {currency}"
-    places = 0 if currency in _NO_DECIMALS.split() else 3 if currency in _THREE_DECIMALS.split() else 2
-    return f"{amount / 10**places:.{places}f} {currency}"
+    return str(Money(amount, currency)).removesuffix(currency.upper()) + currency
 
 
 def _product_of(plan: Plan, price: Price) -> StripeProduct:

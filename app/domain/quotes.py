@@ -11,11 +11,10 @@ from datetime import datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from app.domain.dated_policies import Policies
 from app.domain.entitlements import OtherAccess
 from app.domain.errors import DomainError
 from app.domain.guarantee import Guarantee, guaranteed_until
-from app.domain.money import Money, OtherCurrency
+from app.domain.money import Money, OtherCurrency, step
 from app.domain.progress import IssueProgress, term_of
 from app.domain.refund_effects import describe
 from app.domain.refunds import (
@@ -250,9 +249,11 @@ def uncharged_quote(subscription: Subscription, other_access: OtherAccess | None
 
 
 def _parts(values: Sequence[tuple[Payment, int]], refunds: Sequence[Refund]) -> tuple[QuotePart, ...]:
+    """Return the refund of each payment. What is left of one may not be a multiple of the currency's step."""
+    payable = [(payment, amount - amount % step(payment.currency)) for payment, amount in values]
     return tuple(
         QuotePart(payment=payment, amount=amount, tax=tax_part(payment, amount, refunds))
-        for payment, amount in values
+        for payment, amount in payable
         if amount > 0
     )
 
@@ -294,10 +295,10 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
     """
     Return the refund of each payment of a term for its unserved issues.
 
-    The value of the served issues is rounded down once, over the whole term. If more of a payment was already refunded than
-    its unserved issues are worth, the difference reduces the other refunds.
+    The value of the served issues is rounded down once, over the whole term, to a multiple of the currency's step. If more
+    of a payment was already refunded than its unserved issues are worth, the difference reduces the other refunds.
     """
-    exact, floored = Fraction(0), 0
+    exact, floored, by = Fraction(0), 0, step(case.payment.currency)
     wanted, owed = [], 0
     for payment in of_term:
         progress = case.progress.get(payment.id)
@@ -305,7 +306,7 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
             exact += Fraction(payment.amount * min(progress.served, progress.bought), progress.bought)
         else:
             exact += payment.amount  # it bought no issues that could be unserved
-        served, floored = int(exact) - floored, int(exact)
+        served, floored = int(exact) // by * by - floored, int(exact) // by * by
         refunded = sum(r.amount for r in case.refunds if r.payment_id == payment.id and r.status in COUNTED)
         value = payment.amount - served - refunded
         owed += value
@@ -316,12 +317,6 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
         wanted[index] -= less
         too_much -= less
     return wanted
-
-
-def needs_approval(basis: str, money: Money, policies: Policies, *, now: datetime, zone: ZoneInfo) -> bool:
-    """Return whether a second person must approve the refund: goodwill above the limit of the day (rules.md, rule 6)."""
-    limits = policies.goodwill_limits(now.astimezone(zone).date())
-    return basis == RefundBasis.GOODWILL and limits.needs_second_person(money.amount, money.currency)
 
 
 def accept(
@@ -337,12 +332,15 @@ def accept(
     :raises RefundTooLarge: the amount exceeds the refundable amount.
     :raises QuoteChanged: the refundable amount has changed.
     :raises OtherCurrency: an amount is in another currency.
+    :raises InvalidAmount: the currency has no such amount.
     """
     for one in (expected, amount):
         if one is not None:
             quote.money.same_as(one)
     if quote.refusal is not None:
         raise quote.refusal
+    if amount is not None:
+        amount.check_step()
     if amount is not None and amount.amount > quote.amount:
         raise RefundTooLarge(
             f"Only {quote.amount} of the requested {amount.amount} can be refunded",

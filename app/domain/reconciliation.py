@@ -21,6 +21,7 @@ from app.domain.subscriptions import (
     StripeInvoiceState,
     StripeSubscriptionState,
     Subscription,
+    Term,
 )
 
 EVENT_RETENTION = timedelta(days=30)  # for how long Stripe lists its events
@@ -163,6 +164,21 @@ def compare_payments(listed: ListedInvoice, stored: Mapping[str, Payment]) -> li
             words = f"payment {payment.id}: {_format_amount(ours.amount, ours.currency)} here, {paid} at Stripe"
             found.append(Difference(object_id=payment.id, words=words, key=None))
     return found
+
+
+def may_open_term(invoice: StripeInvoiceState, subscription: Subscription | None) -> bool:
+    """Return whether a listed invoice without a payment may open a term: it is ours, and for a time after the trial."""
+    if subscription is None:
+        return False
+    trial_end = subscription.trial_end
+    return trial_end is None or any(line.span.ends_at > trial_end for line in invoice.lines)
+
+
+def missing_term(term: Term, subscription_id: str) -> Difference:
+    """Return the difference for a term that we don't have, whose invoice was paid without a payment."""
+    period = _format_period(term.starts_at, term.ends_at)
+    words = f"invoice {term.invoice_id}: no term here, paid without a payment at Stripe, {period}"
+    return Difference(object_id=term.invoice_id, words=words, key=f"{RefetchKind.SUBSCRIPTION}:{subscription_id}")
 
 
 def compare_refund(stored: Refund | None, listed: ListedRefund) -> Difference | None:

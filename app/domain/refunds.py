@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from app.domain.disputes import StripeDisputeState
-from app.domain.errors import Conflict, Forbidden
+from app.domain.errors import Conflict
 from app.domain.money import Money
 from app.domain.plans import Plan
 from app.domain.subscriptions import Payment
@@ -159,20 +159,6 @@ class QuoteChanged(Conflict):
     title = "Refund quote has changed"
 
 
-class NotAwaitingApproval(Conflict):
-    """The refund is not awaiting approval: it was already decided, or needs no approval."""
-
-    code = "not_awaiting_approval"
-    title = "Refund is not awaiting approval"
-
-
-class OwnRequest(Forbidden):
-    """You can't approve or reject your own request. A second person must decide."""
-
-    code = "own_request"
-    title = "You can't approve your own request"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
     """A refund of one payment. Refunds that were requested together have the same ``group_id``, the ID of the first."""
@@ -319,16 +305,3 @@ def is_guaranteed(plan: Plan, refunds: Iterable[Refund], *, on: date) -> bool:
 
 def _created_at(refund: Refund) -> datetime:
     return refund.made_at or refund.created_at
-
-
-def decide(refund: Refund, *, by: str) -> None:
-    """
-    Check that ``by`` may approve or reject a refund.
-
-    :raises OwnRequest: they requested it themselves.
-    :raises NotAwaitingApproval: the refund is not awaiting approval.
-    """
-    if refund.requested_by == by:
-        raise OwnRequest
-    if refund.status != RefundStatus.AWAITING_APPROVAL:
-        raise NotAwaitingApproval(f"The refund is {refund.status.replace('_', ' ')}", status=refund.status)

@@ -72,6 +72,12 @@ async def invoice_of(gateway: Gateway, payment_id: str) -> str:
     return invoice if isinstance(invoice, str) else str(invoice.id)
 
 
+async def payment_of(gateway: Gateway, charge_id: str) -> str:
+    """Return the ID of the payment that a charge belongs to: of its payment intent, or its own if it has none."""
+    charge = await gateway.call(gateway.sdk.v1.charges.retrieve_async(charge_id))
+    return translate.id_or_none(charge.payment_intent) or charge_id
+
+
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> StripeRefundState:
     """Create the refund of a stored intent."""
     return translate.refund(

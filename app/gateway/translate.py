@@ -5,19 +5,16 @@ Objects have the form of the pinned API version: subscription items have the per
 under ``parent`` and its payments under ``payments``.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 from stripe import Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
-from app.domain import events
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState, StripeWarningState
-from app.domain.events import InvalidEvent, RefetchRequest
 from app.domain.invoice_lines import InvoiceLine, Span
 from app.domain.prices import plan_and_component
 from app.domain.reconciliation import ListedInvoice
@@ -31,69 +28,12 @@ from app.domain.subscriptions import (
     StripeSubscriptionState,
     SubscriptionStatus,
 )
-from app.domain.text import is_storable
 
 Components = Mapping[str, tuple[str | None, str | None]]  # the plan and the component of each subscription item
 OUR_REFUND = "newsstand_refund"
 OUR_SUBSCRIBER = "newsstand_subscriber"
 OUR_CHECKOUT = "newsstand_checkout"
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
-
-
-def refetch_request(text: str) -> RefetchRequest:
-    """
-    Return the refetch that an event requests. Only the event's IDs are used, so its API version does not matter.
-
-    :raises InvalidEvent: the text is not an event.
-    """
-    try:
-        event = json.loads(text)
-    except (ValueError, RecursionError):
-        raise InvalidEvent("The body is not JSON") from None
-    if not isinstance(event, dict) or event.get("object") != "event":
-        raise InvalidEvent("The body is not an event")
-    event_id, kind, thing = event.get("id"), event.get("type"), _inside(event, ("data", "object"))
-    if not _is_word(event_id) or not _is_word(kind) or not isinstance(thing, dict):
-        raise InvalidEvent("The event lacks its ID, type or object")
-    key, ignored = _key(kind, thing)
-    livemode, version, created = event.get("livemode"), event.get("api_version"), event.get("created")
-    return RefetchRequest(
-        event_id=event_id,
-        type=kind,
-        api_version=version if _is_word(version) else None,
-        livemode=livemode if isinstance(livemode, bool) else None,
-        object_id=thing["id"] if _is_word(thing.get("id")) else None,
-        created_at=moment(created) if isinstance(created, int) and 0 <= created < 2**33 else None,
-        key=key,
-        ignored=ignored,
-    )
-
-
-def _key(event_type: str, thing: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return the key of the object to fetch, or the reason why there is none."""
-    family = events.family_of(event_type)
-    if family is None or family.kind is None:
-        return None, "Event type is not used"
-    kind, found = family.kind, _inside(thing, family.id_path)
-    if found is None and event_type.startswith("charge.dispute."):  # of a charge without a payment intent
-        kind, found = events.RefetchKind.DISPUTE, thing.get("id")
-    elif found is None and kind == events.RefetchKind.PAYMENT:  # the charge is the payment
-        found = thing.get("id") if thing.get("object") == "charge" else thing.get("charge")
-    if isinstance(found, dict):  # an expanded object
-        found = found.get("id")
-    if not _is_word(found):
-        return None, f"Not related to a {kind}"
-    return f"{kind}:{found}", None
-
-
-def _inside(thing: object, path: tuple[str, ...]) -> Any:
-    for step in path:
-        thing = thing.get(step) if isinstance(thing, dict) else None
-    return thing
-
-
-def _is_word(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= 255 and is_storable(value)
 
 
 def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscriptionState:

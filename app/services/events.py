@@ -1,6 +1,5 @@
 """The event inbox, for operators: listed, replayed and pruned."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from app.db.events import StoredEvent
 from app.domain.errors import Invalid, NotFound
 from app.domain.events import Selection, SelectionChanged, with_mode
 from app.domain.pages import Page, page_of
-from app.gateway import translate
+from app.gateway import events as at_stripe
 
 BATCH_SIZE = 1000  # events in one transaction
 LINKS = frozenset({"url", "hosted_invoice_url", "invoice_pdf", "receipt_url", "hosted_voucher_url"})
@@ -65,7 +64,9 @@ async def get(ctx: DatabaseContext, event_id: str) -> EventWithPayload:
         found = await events.by_id(session, event_id)
     if found is None:
         raise NotFound(UNKNOWN)
-    return EventWithPayload(event=found[0], payload=observability.redact(json.loads(found[1]), also=LINKS))
+    return EventWithPayload(
+        event=found[0], payload=observability.redact(at_stripe.readable_payload(found[1]), also=LINKS)
+    )
 
 
 async def count(ctx: DatabaseContext, selection: Selection) -> int:
@@ -122,7 +123,7 @@ async def _replay(session: Session, batch: list[StoredEvent], *, livemode: bool)
     for event in batch:
         if event.key is None:
             payload = await events.payload_of(session, event.id) or ""
-            refetch = with_mode(translate.refetch_request(payload), livemode=livemode)
+            refetch = with_mode(at_stripe.refetch_request(payload), livemode=livemode)
             await events.rekey(session, event.id, key=refetch.key, reason=refetch.ignored)
             if refetch.key is None:
                 continue

@@ -5,16 +5,18 @@ A change is one short transaction. Workers then find the affected subscriptions 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from app.aggregates import grants
+from app.aggregates import approvals, grants
 from app.context import Context, DatabaseContext
+from app.db import approvals as approvals_db
 from app.db import audit, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
+from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, check_beneficiary
 from app.domain.calendar_changes import affected_terms
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
@@ -44,7 +46,7 @@ class SavedIssues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """Issues that were added to the newest term of a subscription, and the ledger that includes them."""
+    """Issues added to the newest term of a subscription, or requested for it, and the term's ledger."""
 
     id: str
     subscription: Subscription
@@ -53,7 +55,8 @@ class Extension:
     note: str | None
     by: str
     created_at: datetime
-    ledger: Ledger
+    ledger: Ledger  # includes the issues once they are added
+    awaits_approval: bool = False
 
 
 async def page(ctx: Context, *, after: int, limit: int) -> Page[Issue]:
@@ -188,67 +191,120 @@ async def extend(
     """
     Add issues to the newest term of a subscription, once for each ``adjustment_id``. Access is extended accordingly.
 
+    :returns: the extension; above the limit it waits for a second person.
     :raises NotFound: the subscription does not exist.
     :raises AlreadyEnded: it was canceled immediately or refunded, so no issues are owed.
     :raises ExtensionTooLarge: it is more than a term has.
+    :raises OwnAccount: the subscriber is the member of staff.
     """
     async with ctx.sessions.begin() as session:
+        await approvals_db.lock_person(session, by)
         locked = await _lock(session, subscription_id)
         if locked is None:
             raise NotFound("No such subscription")
         subscriber, subscription = locked
-        before = (await _newest_term(session, ctx.rules, subscription)).ledger(now)
-        most = ctx.rules.catalogue.plan(subscription.plan).issues
-        if more > most:
-            raise ExtensionTooLarge(f"At most {most} issues can be added at a time", most=most)
-        is_new = await issues.add_adjustment(
-            session,
-            adjustment_id,
-            invoice_id=before.invoice_id,
-            subscription_id=subscription.id,
-            kind=AdjustmentKind.EXTENSION,
+        check_beneficiary(subscriber.sub, by=by)
+        wanted = Extension(
+            id=adjustment_id,
+            subscription=subscription,
             issues=more,
             reason=reason,
             note=note,
             by=by,
-            now=now,
+            created_at=now,
+            ledger=(await _newest_term(session, ctx.rules, subscription)).ledger(now),
         )
-        after = (await _newest_term(session, ctx.rules, subscription)).ledger(now)
-        if is_new:
-            await grants.derive(session, ctx.rules, subscriber, subscription, now=now)
-            await _record_extension(session, subscription, adjustment_id, before, after, by=by, reason=reason)
-    return Extension(
-        id=adjustment_id,
-        subscription=subscription,
-        issues=more,
-        reason=reason,
-        note=note,
-        by=by,
-        created_at=now,
-        ledger=after,
+        most = ctx.rules.catalogue.plan(subscription.plan).issues
+        if more > most:
+            raise ExtensionTooLarge(f"At most {most} issues can be added at a time", most=most)
+        if not await issues.has_adjustment(session, adjustment_id):
+            is_requested = await approvals_db.by_id(session, adjustment_id) is not None
+            left = await approvals.issues_left(session, ctx.rules, subscriber.id, by=by, now=now)
+            if more > left and not is_requested:
+                await approvals.request(session, _request_of(wanted))
+            if more > left or is_requested:
+                return replace(wanted, awaits_approval=True)
+        return await _add(session, ctx.rules, subscriber, wanted, approved_by=None, now=now)
+
+
+async def approve_extension(ctx: Context, request_id: str, *, by: str, now: datetime) -> Extension:
+    """
+    Add the requested issues to the newest term. A repeated approval has no further effect.
+
+    :raises NotFound: there is no such request.
+    :raises OwnRequest: the approver has requested it.
+    :raises OwnAccount: the approver would get it.
+    :raises NotAwaitingApproval: it was already decided.
+    :raises AlreadyEnded: the subscription has ended meanwhile.
+    """
+    async with ctx.sessions.begin() as session:
+        await approvals.approve(session, request_id, ApprovalKind.EXTENSION, by=by, now=now)
+        request = await approvals_db.by_id(session, request_id)
+        assert request is not None
+        locked = await _lock(session, request.subscription_id or "")
+        if locked is None:
+            raise NotFound("No such subscription")
+        wanted = Extension(
+            id=request.id,
+            subscription=locked[1],
+            issues=request.amount,
+            reason=request.reason,
+            note=request.note,
+            by=request.requested_by,
+            created_at=now,
+            ledger=(await _newest_term(session, ctx.rules, locked[1])).ledger(now),
+        )
+        return await _add(session, ctx.rules, locked[0], wanted, approved_by=by, now=now)
+
+
+def _request_of(wanted: Extension) -> ApprovalRequest:
+    return ApprovalRequest(
+        id=wanted.id,
+        kind=ApprovalKind.EXTENSION,
+        subscriber_id=wanted.subscription.subscriber_id,
+        subscription_id=wanted.subscription.id,
+        amount=wanted.issues,
+        issues=wanted.issues,
+        reason=wanted.reason,
+        note=wanted.note,
+        requested_by=wanted.by,
+        status=ApprovalStatus.AWAITING_APPROVAL,
+        created_at=wanted.created_at,
     )
 
 
-async def _record_extension(
-    session: Session,
-    subscription: Subscription,
-    adjustment_id: str,
-    before: Ledger,
-    after: Ledger,
-    *,
-    by: str,
-    reason: str,
-) -> None:
-    await audit.record(
+async def _add(
+    session: Session, rules: Rules, subscriber: Subscriber, wanted: Extension, *, approved_by: str | None, now: datetime
+) -> Extension:
+    """Add the issues, unless that was done before, and return the extension with the ledger that includes them."""
+    before, subscription = wanted.ledger, wanted.subscription
+    is_new = await issues.add_adjustment(
         session,
-        actor=by,
-        action="subscription.extend",
-        object_id=subscription.id,
-        subscriber_id=subscription.subscriber_id,
-        reason=reason,
-        before={"term": before.invoice_id, "owed": before.owed, "last_issue": before.last_issue},
-        after={"adjustment": adjustment_id, "owed": after.owed, "last_issue": after.last_issue},
+        wanted.id,
+        invoice_id=before.invoice_id,
+        subscription_id=subscription.id,
+        kind=AdjustmentKind.EXTENSION,
+        issues=wanted.issues,
+        reason=wanted.reason,
+        note=wanted.note,
+        by=wanted.by,
+        now=now,
     )
+    after = (await _newest_term(session, rules, subscription)).ledger(now)
+    if is_new:
+        await grants.derive(session, rules, subscriber, subscription, now=now)
+        approval = {"requested_by": wanted.by} if approved_by is not None else {}
+        await audit.record(
+            session,
+            actor=approved_by or wanted.by,
+            action="subscription.extend",
+            object_id=subscription.id,
+            subscriber_id=subscription.subscriber_id,
+            reason=wanted.reason,
+            before={"term": before.invoice_id, "owed": before.owed, "last_issue": before.last_issue},
+            after={"adjustment": wanted.id, "owed": after.owed, "last_issue": after.last_issue, **approval},
+        )
+    return replace(wanted, ledger=after)
 
 
 async def _newest_term(session: Session, rules: Rules, subscription: Subscription) -> ScheduledTerm:

@@ -89,14 +89,25 @@ async def sync(ctx: Context, payment_id: str, *, now: datetime) -> None:
         raise RefundInProgress
 
 
-async def record_unrelated_dispute(ctx: Context, dispute_id: str, *, now: datetime) -> None:
+async def redirect_charge(ctx: Context, charge_id: str) -> None:
     """
-    Save a dispute of a charge without a payment intent, so that staff see it.
+    Redirect an event about a charge to its payment: the payment intent, or the charge itself if it has none.
 
-    :raises RefetchInstead: the charge paid one of our invoices.
+    :raises RefetchInstead: always.
+    """
+    raise RefetchInstead(f"{RefetchKind.PAYMENT}:{await at_stripe.payment_of(ctx.gateway, charge_id)}")
+
+
+async def redirect_dispute(ctx: Context, dispute_id: str, *, now: datetime) -> None:
+    """
+    Redirect an event about a dispute that does not name a payment intent. If it has no payment of ours, save it for staff.
+
+    :raises RefetchInstead: it has a payment intent, or its charge paid one of our invoices.
     :raises ForeignStripeObject: otherwise, after the dispute was saved.
     """
     dispute = await disputes_at_stripe.fetch(ctx.gateway, dispute_id)
+    if dispute.payment_id is not None:
+        raise RefetchInstead(f"{RefetchKind.PAYMENT}:{dispute.payment_id}")
     async with ctx.sessions.begin() as session:
         if await payments.by_id(session, dispute.charge_id) is not None:
             raise RefetchInstead(f"{RefetchKind.PAYMENT}:{dispute.charge_id}")

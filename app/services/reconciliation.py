@@ -9,10 +9,11 @@ and a difference counts only if it is still there when the object is fetched by 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
-from app.aggregates import imports
+from app.aggregates import imports, missing_terms
 from app.context import Context
 from app.db import payments, refunds, subscriptions
 from app.db import reconciliation as rows
@@ -39,8 +40,9 @@ from app.domain.reconciliation import (
 )
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import reconciliation as at_stripe
-from app.gateway import translate
+from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
+from app.gateway.events import refetch_request, storable_payload
 
 RETENTION = timedelta(days=90)  # of completed sweeps
 Progress = Callable[[Sweep], None]
@@ -166,12 +168,12 @@ async def _events(run: _Run, sweep: Sweep) -> None:
     missed = []
     for text in page.items:
         try:
-            refetch = with_mode(translate.refetch_request(text), livemode=run.ctx.settings.livemode)
+            refetch = with_mode(refetch_request(text), livemode=run.ctx.settings.livemode)
         except InvalidEvent:  # the phases that follow do not need it
             log.warning("event_malformed")
             continue
         if refetch.ignored is None:
-            missed.append((refetch, text))
+            missed.append((refetch, storable_payload(text)))
     async with run.ctx.sessions.begin() as session:
         stored_ids = await rows.known_events(session, [refetch.event_id for refetch, _ in missed])
         new = [(refetch, text) for refetch, text in missed if refetch.event_id not in stored_ids]
@@ -297,8 +299,17 @@ async def _compare_again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference 
 
 
 async def _payments(run: _Run, sweep: Sweep) -> None:
-    """Compare the payments of a page of invoices. Missing subscriptions were found in the phase before."""
+    """
+    Compare the payments of a page of invoices, and the terms of those that were paid without a payment.
+
+    Missing subscriptions were found in the phase before.
+    """
     page = await at_stripe.invoices(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
+    async with run.ctx.sessions.begin() as session:
+        unpaid = await missing_terms.candidates(session, page.items)
+    missing = await missing_terms.find(
+        run.ctx.sessions, run.ctx.rules, unpaid, partial(subscriptions_at_stripe.fetch, run.ctx.gateway)
+    )
     listed = [one for one in page.items if one.subscription_id is not None and one.invoice.payments]
     subscription_ids = [str(one.subscription_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
@@ -308,9 +319,12 @@ async def _payments(run: _Run, sweep: Sweep) -> None:
         }
         our_payments = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
         pending = await rows.pending_keys(
-            session, [f"{events.RefetchKind.SUBSCRIPTION}:{one}" for one in subscription_ids]
+            session,
+            [f"{events.RefetchKind.SUBSCRIPTION}:{one}" for one in subscription_ids]
+            + [str(one.key) for one in missing],
         )
-        found = [
+        found = [one for one in missing if one.key not in pending]
+        found += [
             difference
             for one in listed
             if one.subscription_id in known_ids

@@ -23,7 +23,8 @@ from app.domain import events
 from app.domain.errors import ConcurrentUpdate, StripeUnavailable
 from app.domain.events import RefetchFirst, RefetchInstead
 from app.domain.subscriptions import ForeignStripeObject, StripeSubscriptionState
-from app.gateway import signatures, translate
+from app.gateway import events as at_stripe
+from app.gateway import signatures
 from app.gateway.client import Gone
 
 Handler = Callable[[str], Awaitable[object]]  # gets the ID of the object
@@ -44,8 +45,8 @@ async def accept(ctx: Context, body: bytes, signature: str | None, *, now: datet
     """
     secrets = [secret.get_secret_value() for secret in ctx.settings.webhook_secrets]
     text = signatures.verify(body, signature, secrets, now=now)
-    refetch = events.with_mode(translate.refetch_request(text), livemode=ctx.settings.livemode)
-    stored = await ctx.inbox_writer.store(ReceivedEvent(refetch, text))
+    refetch = events.with_mode(at_stripe.refetch_request(text), livemode=ctx.settings.livemode)
+    stored = await ctx.inbox_writer.store(ReceivedEvent(refetch, at_stripe.storable_payload(text)))
     return stored and refetch.ignored is None
 
 

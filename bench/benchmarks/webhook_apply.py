@@ -25,7 +25,7 @@ import uvloop
 from app.db import inbox_writer
 from app.db.engine.leases import CHANNEL
 from app.db.inbox_writer import ReceivedEvent
-from app.gateway import translate
+from app.gateway.events import refetch_request
 from bench import load_generator
 from bench.environment import Environment
 from bench.fake_stripe import response_template, with_number
@@ -68,7 +68,7 @@ def events(bodies: dict[str, str], number: int, per_subscription: int) -> Iterat
             "type": event_type,
         }
         text = with_number(json.dumps(event, indent=2), number)
-        yield ReceivedEvent(translate.refetch_request(text), text)
+        yield ReceivedEvent(refetch_request(text), text)
 
 
 async def deliver(dsn: str, arrivals: Sequence[ReceivedEvent], customers: Sequence[str]) -> datetime:

@@ -468,6 +468,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the requests that await approval, newest first
+         * @description List the requests that await approval, newest first.
+         */
+        get: operations["list_approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/approvals/{request_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a request that needs or needed a second person
+         * @description Retrieve a request that needs or needed a second person.
+         */
+        get: operations["show_approval"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/approvals/{request_id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve a request
+         * @description Approve a request. What it gives is checked again first.
+         */
+        post: operations["approve_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/approvals/{request_id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject a request
+         * @description Reject a request. A refund's reserved amount becomes available again.
+         */
+        post: operations["reject_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/comps": {
         parameters: {
             query?: never;
@@ -479,7 +559,7 @@ export interface paths {
         put?: never;
         /**
          * Give complimentary access
-         * @description Give complimentary access. The reader does not need an existing account.
+         * @description Give complimentary access. The reader does not need an existing account. Above the limit it must be approved.
          */
         post: operations["give_comp"];
         delete?: never;
@@ -1068,6 +1148,153 @@ export interface components {
             seen_at: string;
         };
         /**
+         * ApprovalKind
+         * @description What is requested.
+         * @enum {string}
+         */
+        ApprovalKind: "refund" | "comp" | "extension";
+        /**
+         * ApprovalOut
+         * @description A request above the limit of one person, and the decision about it. Fields of other kinds are null.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "created_at": "2026-03-08T18:00:00Z",
+         *       "id": "rfd_0c5e",
+         *       "kind": "refund",
+         *       "payment": "pi_123",
+         *       "reason": "copies_missing",
+         *       "requested_by": "staff:agent-1",
+         *       "status": "awaiting_approval",
+         *       "subscriber": "rdr_0c5e"
+         *     }
+         */
+        ApprovalOut: {
+            /**
+             * Id
+             * @description ID of the refund, the complimentary access or the extension.
+             * @example rfd_0c5e
+             */
+            id: string;
+            /** @example refund */
+            kind: components["schemas"]["ApprovalKind"];
+            /**
+             * Status
+             * @description `awaiting_approval`, `approved` or `rejected`; of a decided refund, its own status.
+             * @example awaiting_approval
+             */
+            status: string;
+            /**
+             * Subscriber
+             * @description ID of the reader who would get it.
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Payment
+             * @description For refunds.
+             * @example pi_123
+             */
+            payment: string | null;
+            /** @description For refunds. */
+            amount: components["schemas"]["MoneyOut"] | null;
+            /**
+             * Plan
+             * @description For complimentary access.
+             * @example null
+             */
+            plan: string | null;
+            /**
+             * Until
+             * @description For complimentary access.
+             * @example null
+             */
+            until: string | null;
+            /**
+             * Days
+             * @description For complimentary access: what counts for the limit.
+             * @example null
+             */
+            days: number | null;
+            /**
+             * Subscription
+             * @description For extensions.
+             * @example null
+             */
+            subscription: string | null;
+            /**
+             * Issues
+             * @description For extensions, and for complimentary access for a number of issues.
+             * @example null
+             */
+            issues: number | null;
+            /**
+             * Reason
+             * @example copies_missing
+             */
+            reason: string;
+            /**
+             * Note
+             * @example null
+             */
+            note: string | null;
+            /**
+             * Requested By
+             * @example staff:agent-1
+             */
+            requested_by: string;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Decided By
+             * @description Who approved or rejected it.
+             * @example null
+             */
+            decided_by: string | null;
+            /**
+             * Decided At
+             * @example null
+             */
+            decided_at: string | null;
+        };
+        /**
+         * ApprovalsOut
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "id": "rfd_0c5e",
+         *           "kind": "refund",
+         *           "payment": "pi_123",
+         *           "reason": "copies_missing",
+         *           "requested_by": "staff:agent-1",
+         *           "status": "awaiting_approval",
+         *           "subscriber": "rdr_0c5e"
+         *         }
+         *       ]
+         *     }
+         */
+        ApprovalsOut: {
+            /** Data */
+            data: components["schemas"]["ApprovalOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
          * AttentionListOut
          * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
@@ -1625,13 +1852,14 @@ export interface components {
         };
         /**
          * CompOut
-         * @description Complimentary access. After it is revoked it grants nothing.
+         * @description Complimentary access. After it is revoked, and until it is approved, it grants nothing.
          * @example {
          *       "given_by": "staff:agent-1",
          *       "id": "cmp_0c5e",
          *       "plan": "annual",
          *       "reason": "a copy that never came",
          *       "starts_at": "2026-03-01T18:00:00Z",
+         *       "status": "given",
          *       "until": "2026-06-01T05:00:00Z"
          *     }
          */
@@ -1641,6 +1869,12 @@ export interface components {
              * @example cmp_0c5e
              */
             id: string;
+            /**
+             * Status
+             * @description `given`, `revoked` or `awaiting_approval`.
+             * @example given
+             */
+            status: string;
             /**
              * Plan
              * @example annual
@@ -2206,7 +2440,7 @@ export interface components {
         };
         /**
          * ExtensionOut
-         * @description Issues added to a subscription's newest term, and the term's updated ledger.
+         * @description Issues added to a subscription's newest term, and the term's updated ledger. Above the limit they need approval.
          * @example {
          *       "by": "staff:agent-1",
          *       "created_at": "2026-06-08T18:00:00Z",
@@ -2222,6 +2456,7 @@ export interface components {
          *         "unserved": 19
          *       },
          *       "reason": "late_copies",
+         *       "status": "added",
          *       "subscription": "scr_0c5e",
          *       "term": "in_123"
          *     }
@@ -2232,6 +2467,12 @@ export interface components {
              * @example adj_0c5e
              */
             id: string;
+            /**
+             * Status
+             * @description `added` or `awaiting_approval`.
+             * @example added
+             */
+            status: string;
             /**
              * Subscription
              * @example scr_0c5e
@@ -2975,7 +3216,7 @@ export interface components {
             effect: string;
             /** @description What the reader keeps from other sources if the subscription ends. */
             other_access?: components["schemas"]["OtherAccessOut"] | null;
-            /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
+            /** @description For `goodwill`: what you may still refund alone, after what was given on this payment, to this reader and by you today. Larger amounts need a second person's approval; null for other bases. */
             approval_above: components["schemas"]["MoneyOut"] | null;
             /**
              * Payment
@@ -3111,6 +3352,7 @@ export interface components {
          *           "plan": "annual",
          *           "reason": "a copy that never came",
          *           "starts_at": "2026-03-01T18:00:00Z",
+         *           "status": "given",
          *           "until": "2026-06-01T05:00:00Z"
          *         }
          *       ],
@@ -4030,7 +4272,7 @@ export interface components {
             effect: string;
             /** @description What the reader keeps from other sources if the subscription ends. */
             other_access?: components["schemas"]["OtherAccessOut"] | null;
-            /** @description For `goodwill`: larger amounts need a second person's approval; null if none do. */
+            /** @description For `goodwill`: what you may still refund alone, after what was given on this payment, to this reader and by you today. Larger amounts need a second person's approval; null for other bases. */
             approval_above: components["schemas"]["MoneyOut"] | null;
         };
         /**
@@ -4574,7 +4816,7 @@ export interface components {
         };
         /**
          * RejectionIn
-         * @description An optional note on why the refund is rejected.
+         * @description An optional note on why the request is rejected.
          * @example {
          *       "note": "Was credited by phone."
          *     }
@@ -7139,6 +7381,375 @@ export interface operations {
             };
         };
     };
+    list_approvals: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_approval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_request: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key": string;
+            };
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalOut"];
+                };
+            };
+            /** @description Stripe has not answered the refund yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RejectionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     give_comp: {
         parameters: {
             query?: never;
@@ -7154,6 +7765,15 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompOut"];
+                };
+            };
+            /** @description Above the limit: a second person must approve it */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8199,6 +8819,15 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExtensionOut"];
+                };
+            };
+            /** @description Above the limit: a second person must approve it */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };

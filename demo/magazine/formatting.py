@@ -5,7 +5,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
-ZERO_DECIMAL_CURRENCIES = {"jpy", "krw", "vnd", "clp", "isk"}
+# How many decimals the minor units of a currency are, as Stripe counts them: two, but for these.
+# (https://docs.stripe.com/currencies#minor-units)
+_NO_DECIMALS = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_THREE_DECIMALS = "bhd jod kwd omr tnd"
+DECIMALS = dict.fromkeys(_NO_DECIMALS.split(), 0) | dict.fromkeys(_THREE_DECIMALS.split(), 3)
 
 
 def money(amount: dict[str, Any] | None) -> str:
@@ -14,10 +18,9 @@ def money(amount: dict[str, Any] | None) -> str:
         return ""
     minor, currency = int(amount["amount"]), str(amount.get("currency", "")).lower()
     symbol = SYMBOLS.get(currency, f"{currency.upper()} ")
-    if currency in ZERO_DECIMAL_CURRENCIES:
-        return f"{symbol}{minor:,}"
-    whole, cents = divmod(minor, 100)
-    return f"{symbol}{whole:,}.{cents:02}" if cents else f"{symbol}{whole:,}"
+    decimals = DECIMALS.get(currency, 2)
+    whole, part = divmod(minor, 10**decimals)
+    return f"{symbol}{whole:,}.{part:0{decimals}}" if part else f"{symbol}{whole:,}"
 
 
 def date(timestamp: str | None, timezone: str) -> str:

@@ -171,6 +171,7 @@ def test_products_precede_prices_and_archiving_is_last() -> None:
         pytest.param(4900, "usd", "49.00 usd", id="cents"),
         pytest.param(4900, "jpy", "4900 jpy", id="yen without minor units"),
         pytest.param(4900, "kwd", "4.900 kwd", id="dinar with three decimals"),
+        pytest.param(490_000, "ugx", "4900.00 ugx", id="UGX is counted in hundredths"),
         pytest.param(None, "usd", "a variable amount in usd", id="tiers"),
     ],
 )

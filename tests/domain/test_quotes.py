@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,13 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.guarantee import Guarantee, GuaranteeTerms, guaranteed_until
-from app.domain.money import Money, OtherCurrency
-from app.domain.quotes import (
-    RefundContext,
-    accept,
-    quote_guarantee,
-    quotes,
-)
+from app.domain.money import InvalidAmount, Money, OtherCurrency, step
+from app.domain.progress import IssueProgress
+from app.domain.quotes import RefundContext, accept, quote_guarantee, quote_unserved, quotes
 from app.domain.refunds import (
     GuaranteeExpired,
     GuaranteeUsed,
@@ -207,3 +204,50 @@ def test_a_quote_never_exceeds_the_refundable_amount_and_tax(amount: int, tax: i
     assert 0 <= quote.tax <= min(tax, quote.amount) or quote.amount == 0
     if not given_back:
         assert (quote.amount, quote.tax) == (payment.amount, tax)
+
+
+@given(
+    currency=st.sampled_from(["usd", "jpy", "isk", "ugx", "kwd"]),
+    units=st.integers(min_value=1, max_value=10_000),
+    served=st.integers(min_value=0, max_value=24),
+    refunded_units=st.integers(min_value=0, max_value=10_000),
+)
+def test_quotes_respect_the_step_of_the_currency_in_the_readers_favor(
+    currency: str, units: int, served: int, refunded_units: int
+) -> None:
+    by = step(currency)
+    paid, refunded = units * by, min(refunded_units, units) * by
+    payment = replace(PAYMENT, amount=paid, tax=0, currency=currency)
+    earlier = [replace(REFUND, basis=RefundBasis.GOODWILL, amount=refunded, currency=currency)] if refunded else []
+    case = replace(
+        CASE,
+        payment=payment,
+        payments=[payment],
+        refunds=earlier,
+        progress={payment.id: IssueProgress(bought=24, served=served)},
+    )
+
+    for found in quotes(case, now=PAID_AT, zone=CHICAGO):
+        assert found.amount % by == 0
+        assert found.amount <= paid - refunded
+    unserved = quote_unserved(case).amount
+    exact = Fraction(paid * (24 - served), 24) - refunded
+    assert unserved >= exact, "rounded in the reader's favor"
+    assert unserved - exact < by or unserved == 0, "by less than one step"
+
+
+def test_a_goodwill_amount_must_be_one_that_the_currency_has() -> None:
+    payment = replace(PAYMENT, amount=500_00, tax=0, currency="ugx")
+    goodwill = quotes(replace(CASE, payment=payment, payments=[payment]), now=PAID_AT, zone=CHICAGO)[2]
+
+    with pytest.raises(InvalidAmount, match="UGX must be a multiple of 100"):
+        accept(goodwill, Money(1_50, "ugx"), amount=Money(1_50, "ugx"))
+    (part,) = accept(goodwill, Money(1_00, "ugx"), amount=Money(1_00, "ugx"))
+    assert part.amount == 1_00
+
+
+def test_a_quote_leaves_out_what_the_currency_has_no_amount_for() -> None:
+    payment = replace(PAYMENT, amount=500_50, tax=0, currency="isk")  # paid outside of Stripe, for example
+    assert (
+        quote_guarantee(replace(CASE, payment=payment, payments=[payment]), now=PAID_AT, zone=CHICAGO).amount == 500_00
+    )

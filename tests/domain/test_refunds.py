@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from app.domain.refunds import (
     COUNTED,
     UNDONE,
-    NotAwaitingApproval,
-    OwnRequest,
     Refund,
     RefundBasis,
     RefundStatus,
     any_failed_since,
-    decide,
     ending_basis,
     guarantee_used,
     is_guaranteed,
@@ -112,16 +109,6 @@ def test_the_taxes_of_partial_refunds_add_up(tax: int, parts: list[int]) -> None
         refunds.append(replace(REFUND, id=f"rfd_{number}", amount=amount, tax=within))
 
     assert sum(refund.tax for refund in refunds) == payment.tax
-
-
-def test_a_second_person_decides_only_pending_requests() -> None:
-    waiting = replace(REFUND, status=RefundStatus.AWAITING_APPROVAL, requested_by="staff:ann")
-
-    decide(waiting, by="staff:bob")
-    with pytest.raises(OwnRequest):
-        decide(waiting, by="staff:ann")
-    with pytest.raises(NotAwaitingApproval):
-        decide(replace(waiting, status="succeeded"), by="staff:bob")
 
 
 FAILED = replace(back(53_00, RefundBasis.GUARANTEE), status=RefundStatus.FAILED, recorded_at=REFUND.created_at)

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.events import TYPES, TYPES_WITH_EFFECT, InvalidEvent, RefetchRequest
 from app.domain.text import is_storable
-from app.gateway import translate
+from app.gateway import events
 
 IDS = {
     "customer.subscription": {"id": "sub_1", "object": "subscription"},
@@ -58,12 +58,12 @@ def changed(whole: dict[str, Any], path: tuple[str, ...], value: object) -> str:
 @pytest.mark.parametrize("kind", TYPES)
 def test_an_incomplete_or_wrong_event_never_causes_an_error(kind: str) -> None:
     whole = event(kind)
-    right = translate.refetch_request(json.dumps(whole))
+    right = events.refetch_request(json.dumps(whole))
     assert (right.key is not None) == (kind in TYPES_WITH_EFFECT)
     for path in paths(whole):
         for value in (GONE, *WRONG):
             try:
-                refetch = translate.refetch_request(changed(whole, path, value))
+                refetch = events.refetch_request(changed(whole, path, value))
             except InvalidEvent:
                 assert path[0] in {"id", "object", "type", "data"}, path
                 continue
@@ -80,4 +80,4 @@ def assert_can_be_kept(refetch: RefetchRequest) -> None:
 def test_metadata_with_our_ids_does_not_change_what_is_fetched() -> None:
     whole = event("refund.created")
     whole["data"]["object"]["metadata"] = {"newsstand_refund": "rfd_of_another", "newsstand_subscriber": "rdr_2"}
-    assert translate.refetch_request(json.dumps(whole)).key == "payment:pi_1"
+    assert events.refetch_request(json.dumps(whole)).key == "payment:pi_1"

@@ -42,8 +42,11 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
     bought = await shop.subscribe(reader)
     seen = await shop.overview(reader)
     payment = seen["payments"][0]
-    comp = {"subscriber": reader.sub, "plan": "annual", "until": "2029-01-01T00:00:00Z", "reason": "a copy lost"}
+    comp = {"subscriber": reader.sub, "plan": "annual", "until": "2026-04-01T00:00:00Z", "reason": "a copy lost"}
     created_comp = await shop.post("/v1/support/comps", shop.agent, comp)
+    above_the_limit = {**comp, "until": "2029-01-01T00:00:00Z"}
+    requested_comp = await shop.post("/v1/support/comps", shop.agent, above_the_limit)
+    assert (created_comp.status_code, requested_comp.status_code) == (201, 202), requested_comp.text
     kindness = await shop.post(
         "/v1/support/refunds",
         shop.agent,
@@ -74,6 +77,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "sub": reader.sub,
             "subscriber_id": seen["id"],
             "comp_id": created_comp.json()["id"],
+            "request_id": requested_comp.json()["id"],
             "payment_id": payment["id"],
             "refund_id": kindness.json()["id"],
             "object_id": kindness.json()["id"],

@@ -116,7 +116,7 @@ def test_operations_that_move_money_require_an_idempotency_key() -> None:
         for operation in item.values()
         if any(one["name"] == "Idempotency-Key" and one["required"] for one in operation.get("parameters", []))
     }
-    assert with_key == {"issue_refund", "issue_my_refund", "approve_refund"}
+    assert with_key == {"issue_refund", "issue_my_refund", "approve_refund", "approve_request"}
 
 
 def assert_fits(value: object, schema: dict[str, Any]) -> None:

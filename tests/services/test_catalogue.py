@@ -80,7 +80,9 @@ MUST_BE_MONEY = f"{PRICES}.digital.amount: must be a whole number of minor units
         ("amount = 4900", "amount = 49.00", MUST_BE_MONEY),
         ("amount = 4900", "amount = true", MUST_BE_MONEY),
         ("amount = 4900", 'amount = "4900"', MUST_BE_MONEY),
-        ("amount = 4900", "amount = 100000000", MUST_BE_MONEY),
+        ("amount = 4900", "amount = 100000000", f"{PRICES}.digital.amount: must be at most 99999999, the largest usd"),
+        ("amount = 4900", "amount = 99999999", f"{PRICES}: add up to more than 99999999, the largest amount that Stripe"),
+        ("amount = 4900", "amount = 49", f"{PRICES}.digital.amount: must be at least 50, the smallest usd amount"),
         ("amount = 4900", "", f"{PRICES}.digital.amount: is missing"),
         ("amount = 4900", "amuont = 4900", f"{PRICES}.digital.amuont: unknown key; did you mean amount?"),
         ("amount = 4900", "amount = 4900\nqqqq = 1", f"{PRICES}.digital.qqqq: unknown key"),
@@ -208,3 +210,34 @@ def test_the_countries_are_those_that_stripe_ships_to() -> None:
     (one_of,) = get_args(hints["allowed_countries"])
     listed = {code for part in get_args(one_of) for code in get_args(part)}
     assert listed - {"ZZ"} == COUNTRIES
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "problem"),
+    [
+        pytest.param("xyz", 4900, "currency: 'xyz' is not a currency that Stripe supports", id="unknown currency"),
+        pytest.param(
+            "gbp", 29, "amount: must be at least 30, the smallest gbp amount that Stripe charges", id="minimum"
+        ),
+        pytest.param("jpy", 100_000_000, "amount: must be at most 99999999, the largest jpy", id="maximum"),
+        pytest.param("isk", 4950, "amount: must be a multiple of 100, because isk has no smaller", id="ISK"),
+        pytest.param("ugx", 4950, "amount: must be a multiple of 100, because ugx has no smaller", id="UGX"),
+        pytest.param(
+            "kwd", 10_505, "amount: must be a multiple of 10, because kwd has no smaller", id="three decimals"
+        ),
+        pytest.param("idr", 999_999_999_999, None, id="the maximum differs by currency"),
+        pytest.param("isk", 4900, None, id="ISK without decimals"),
+        pytest.param("kwd", 10_500, None, id="dinar"),
+    ],
+)
+def test_a_price_must_be_one_that_stripe_can_charge(
+    path: Path, valid: str, currency: str, amount: int, problem: str | None
+) -> None:
+    digital = valid[: valid.index("# Print is a separate product")].replace('["print_edition", ', "[")
+    text = digital.replace('amount = 4900\ncurrency = "usd"', f'amount = {amount}\ncurrency = "{currency}"')
+    if problem is None:
+        path.write_text(text)
+        assert load(path).plan("annual").prices["digital"].price == Money(amount, currency)
+    else:
+        (found,) = problems(path, text)
+        assert found.startswith(f"{PRICES}.digital.{problem}")

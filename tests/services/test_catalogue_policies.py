@@ -1,10 +1,11 @@
 """Dated policies in the catalogue file: their effective dates, and problems reported by key."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from app.domain.dated_policies import Given
 from app.domain.guarantee import GuaranteeTerms
 from app.services.catalogue import load
 from tests.services.test_catalogue import problems
@@ -45,16 +46,32 @@ def test_a_goodwill_limit_changes_on_its_effective_date(path: Path, valid: str) 
     path.write_text(valid.replace("[features.print_edition]", more))
     policies = load(path).policies
 
-    for day, amount, currency, waits in (
-        (date(2025, 12, 31), 1, "usd", True),
-        (date(2026, 12, 31), 25_00, "usd", False),
-        (date(2026, 12, 31), 25_01, "usd", True),
-        (date(2026, 12, 31), 1, "eur", True),
-        (date(2027, 1, 1), 50_00, "usd", False),
-        (date(2027, 1, 1), 40_00, "eur", False),
-        (date(2027, 1, 1), 40_01, "eur", True),
+    for day, currency, alone in (
+        (date(2025, 12, 31), "usd", 0),
+        (date(2026, 12, 31), "usd", 25_00),
+        (date(2026, 12, 31), "eur", 0),
+        (date(2027, 1, 1), "usd", 50_00),
+        (date(2027, 1, 1), "eur", 40_00),
     ):
-        assert policies.goodwill_limits(day).needs_second_person(amount, currency) is waits, (day, amount, currency)
+        assert policies.goodwill_limits(day).left(currency, Given()) == alone, (day, currency)
+
+
+def test_limits_of_access_and_extensions_are_dated_too(path: Path, valid: str) -> None:
+    more = (
+        "[[policies.comps]]\nfrom = 2027-01-01\nalone = { days = 30 }\nin_a_day = { days = 90 }\n"
+        "[[policies.extensions]]\nfrom = 2027-01-01\nalone = { issues = 2 }\nin_a_day = { issues = 4 }\n"
+        "[features.print_edition]"
+    )
+    path.write_text(valid.replace("[features.print_edition]", more))
+    policies = load(path).policies
+
+    old, new = date(2026, 12, 31), date(2027, 1, 1)
+    assert [policies.comp_limits(day).left("days", Given(today=20)) for day in (old, new)] == [72, 30]
+    assert [policies.extension_limits(day).left("issues", Given(today=1)) for day in (old, new)] == [5, 2]
+    assert policies.comp_limits(date(2025, 1, 1)).left("days", Given()) == 0, "without a policy all of it is approved"
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert policies.comp_limits(old).counts_since(now) == now - timedelta(days=365)
+    assert policies.comp_limits(new).counts_since(now) is None
 
 
 @pytest.mark.parametrize(
@@ -102,6 +119,12 @@ def test_an_invalid_guarantee_is_reported_with_its_key(path: Path, valid: str, n
         ("alone = { usd = 2500 }", "alone = 2500", "policies.goodwill.0.alone: must be a table"),
         ("usd = 2500", "usd = -1", "policies.goodwill.0.alone.usd: must be a table of amounts"),
         ("usd = 2500", "usd = 25.0", "policies.goodwill.0.alone.usd: must be a table of amounts"),
+        ("usd = 2500", "xyz = 2500", "policies.goodwill.0.alone.xyz: 'xyz' is not a currency that Stripe supports"),
+        ("{ days = 92 }", "92", "policies.comps.0.alone: must be a table"),
+        ("{ days = 92 }", "{ days = -1 }", "policies.comps.0.alone.days: must be a whole number of days"),
+        ("{ days = 92 }", "{ days = 92, issues = 1 }", "policies.comps.0.alone.issues: unknown key"),
+        ("{ issues = 6 }", "{ issues = 0 }", "policies.extensions.0.alone.issues: must be a whole number of issues"),
+        ("reader_days = 365", "reader_days = 0", "policies.goodwill.0.reader_days: must be a whole number of days"),
         ("usd = 2500", "USD = 2500", "policies.goodwill.0.alone.USD: must be a table of amounts"),
         ('dispute = "suspend"', 'dispute = "shrug"', 'policies.disputes.0.dispute: must be "suspend" or "keep"'),
         (

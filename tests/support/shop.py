@@ -106,6 +106,16 @@ class Shop:
         """A member of the support staff."""
         return self.person("agent", roles=("support",))
 
+    @property
+    def supervisor(self) -> Person:
+        """A member of the staff who may approve what others requested."""
+        return self.person("supervisor", roles=("supervisor",))
+
+    async def approve(self, request_id: str, by: Person | None = None) -> httpx2.Response:
+        """Approve a request as the second person."""
+        key = {"Idempotency-Key": f"approve-{request_id}"}
+        return await self.post(f"/v1/support/approvals/{request_id}/approve", by or self.supervisor, **key)
+
     async def get(self, path: str, by: Person, **query: str) -> httpx2.Response:
         """Send a GET request to the service."""
         return await self.http.get(path, headers=dict(by.headers), params=query)
@@ -316,12 +326,20 @@ async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool
 
 @asynccontextmanager
 async def open_shop(
-    dsn: str, sandbox: Any, issuer: Any, *, opening: datetime = START_TIME, separate_process: bool = False, **more: Any
+    dsn: str,
+    sandbox: Any,
+    issuer: Any,
+    *,
+    opening: datetime = START_TIME,
+    separate_process: bool = False,
+    endpoint_version: str | None = None,
+    **more: Any,
 ) -> AsyncIterator[Shop]:
     """
     Open a shop: an account at the sandbox with the catalogue pushed, and the service beside it.
 
     :param separate_process: run the service in its own process, so that a test can kill it.
+    :param endpoint_version: the API version of the webhook endpoint; None: the account's.
     """
     bound = free_socket()
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -339,7 +357,8 @@ async def open_shop(
         asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool,
     ):
         await shop_template.copy_catalogue(stripe, sandbox)
-        settings, clock = await _settings(stripe, dsn, url, key, sandbox.url, issuer.url, opening, more)
+        secret = await _webhook_secret(stripe, url, endpoint_version)
+        settings, clock = await _settings(stripe, dsn, secret, key, sandbox.url, issuer.url, opening, more)
         server_key = await shop_template.add_api_key(pool)
         await stripe.delete("/_sandbox/requests")
         async with serving_in_process(settings, bound, url) if separate_process else serving(settings, bound) as server:
@@ -373,21 +392,24 @@ async def serving_in_process(settings: Settings, bound: socket.socket, url: str)
         service.kill()
 
 
+async def _webhook_secret(stripe: httpx2.AsyncClient, url: str, version: str | None) -> str:
+    """Create a webhook endpoint, and return its secret."""
+    fields = {"url": f"{url}/webhooks/stripe", **{f"enabled_events[{i}]": e for i, e in enumerate(EVENTS)}}
+    made = await stripe.post("/v1/webhook_endpoints", data=fields | ({"api_version": version} if version else {}))
+    assert made.status_code == 200, made.text
+    return str(made.json()["secret"])
+
+
 async def _settings(
     stripe: httpx2.AsyncClient,
     dsn: str,
-    url: str,
+    secret: str,
     key: str,
     sandbox_url: str,
     issuer_url: str,
     opening: datetime,
     more: Mapping[str, Any],
 ) -> tuple[Settings, str]:
-    made = await stripe.post(
-        "/v1/webhook_endpoints",
-        data={"url": f"{url}/webhooks/stripe", **{f"enabled_events[{i}]": e for i, e in enumerate(EVENTS)}},
-    )
-    assert made.status_code == 200, made.text
     clock = await stripe.post("/v1/test_helpers/test_clocks", data={"frozen_time": str(int(opening.timestamp()))})
     assert clock.status_code == 200, clock.text
     clock_id = str(clock.json()["id"])
@@ -399,7 +421,7 @@ async def _settings(
         "stripe_timeout": timedelta(seconds=30),
         "stripe_rate_limit": 1000,  # high enough not to delay a test
         "stripe_endpoint_rate_limit": 1000,
-        "webhook_secrets": (SecretStr(made.json()["secret"]),),
+        "webhook_secrets": (SecretStr(secret),),
         "oidc_issuer": issuer_url,
         "oidc_audience": "newsstand",
         "allowed_return_hosts": ("127.0.0.1:8080",),

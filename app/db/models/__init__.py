@@ -5,6 +5,7 @@ Money is integer minor units with its currency. Rows never leave ``app.db``: que
 work carry :class:`Due`: when it is due, and how often it was tried; see :mod:`app.db.engine.leases`.
 """
 
+from app.db.models.approvals import ApprovalRequest
 from app.db.models.audit import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
 from app.db.models.base import JSON, Base, Due, table_of
 from app.db.models.billing import (
@@ -49,6 +50,7 @@ __all__ = [
     "LAST_NAME",
     "Anomaly",
     "ApiKey",
+    "ApprovalRequest",
     "AuditEntry",
     "AuditNote",
     "AuditSeal",

@@ -178,6 +178,7 @@ class Refund(Base, Due):
         Index("refunds_act_id_idx", "act_id", postgresql_where=text("act_id IS NOT NULL")),
         Index("refunds_status_idx", "status", "created_at", "id"),
         Index("refunds_created_at_idx", "created_at", "id"),
+        Index("refunds_requested_by_idx", "requested_by", "created_at"),  # what one person gave in a day
         Index("refunds_attention_idx", "created_at", "id", postgresql_where=text("attention IS NOT NULL")),
         Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("refunds_failed_idx", "id", postgresql_where=text("status IN ('failed', 'canceled')")),

@@ -47,7 +47,10 @@ class IssueAdjustment(Base):
     note: Mapped[str | None]
     by: Mapped[str]
     created_at: Mapped[datetime]  # policy time
-    __table_args__ = (CheckConstraint("issues <> 0", name="issues_not_zero"),)
+    __table_args__ = (
+        CheckConstraint("issues <> 0", name="issues_not_zero"),
+        Index("issue_adjustments_by_idx", "by", "created_at"),  # what one person gave in a day
+    )
 
 
 class CalendarWork(Base, Due):

@@ -75,6 +75,7 @@ class Comp(Base):
     given_by: Mapped[str]
     removed_at: Mapped[datetime | None]
     removed_by: Mapped[str | None]
+    __table_args__ = (Index("comps_given_by_idx", "given_by", "starts_at"),)  # what one person gave in a day
 
 
 class Entitlement(Base):

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.aggregates import quotes, refund_orders
+from app.aggregates import approvals, quotes, refund_orders
 from app.context import Context
+from app.db import approvals as approvals_db
 from app.db import audit, intents, payments, refunds, subscribers
 from app.db.engine.session import Session, new_id
+from app.domain.approvals import check_beneficiary, check_decision
 from app.domain.errors import NotFound
 from app.domain.money import Money
 from app.domain.pages import Page, page_of
-from app.domain.quotes import accept, needs_approval, payments_of_term, quote
+from app.domain.quotes import accept, payments_of_term, quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import (
     UNDONE,
@@ -20,7 +22,6 @@ from app.domain.refunds import (
     RefundBasis,
     RefundStatus,
     RefundTooLarge,
-    decide,
 )
 from app.domain.rules import Rules
 from app.services.refunds import payout
@@ -71,6 +72,7 @@ async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str
     :raises QuoteChanged: the amount differs from the expected one.
     :raises RefundTooLarge: the amount is larger than what can be refunded.
     :raises RefundInProgress: another refund of the payment is in progress.
+    :raises OwnAccount: a member of staff requests it for themselves.
     """
     async with ctx.sessions.begin() as session:
         if await refunds.by_id(session, refund_id) is None:
@@ -86,14 +88,16 @@ async def approve(ctx: Context, refund_id: str, *, by: str, now: datetime) -> li
     :returns: the refunds of the request, as :func:`issue` does.
     :raises NotFound: the refund does not exist.
     :raises OwnRequest: the approver has requested it.
+    :raises OwnAccount: the approver would get it.
     :raises NotAwaitingApproval: it was already decided.
     :raises QuoteChanged: less can be refunded by now.
     :raises RefundRefused: it is no longer possible, or Stripe declined.
     :raises RefundInProgress: another refund of the payment is in progress.
     """
     async with ctx.sessions.begin() as session:
-        refund = await _locked(session, refund_id)
+        refund, sub = await _locked(session, refund_id)
         if refund.decided_by != by or refund.status in UNDONE:
+            check_decision(requested_by=refund.requested_by, status=refund.status, sub=sub, by=by)
             await _approve(session, ctx.rules, refund, by=by, now=now)
         taken = await refunds.lease_group(session, refund.group_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
@@ -105,13 +109,14 @@ async def reject(ctx: Context, refund_id: str, *, by: str, note: str | None, now
 
     :raises NotFound: the refund does not exist.
     :raises OwnRequest: the one who rejects it has requested it.
+    :raises OwnAccount: the one who rejects it would get it.
     :raises NotAwaitingApproval: it was already decided.
     """
     async with ctx.sessions.begin() as session:
-        refund = await _locked(session, refund_id)
+        refund, sub = await _locked(session, refund_id)
         if refund.decided_by == by and refund.status == RefundStatus.REJECTED:
             return refund
-        decide(refund, by=by)
+        check_decision(requested_by=refund.requested_by, status=refund.status, sub=sub, by=by)
         await _record_decision(session, refund, RefundStatus.REJECTED, "refund.rejected", by=by, reason=note, now=now)
         return await _find(session, refund_id)
 
@@ -142,15 +147,19 @@ async def _create(
     owner = await payments.owner_of(session, request.payment_id)
     if owner is None:
         raise NotFound("No such payment")
-    await subscribers.lock(session, owner[0])
+    if request.basis == RefundBasis.GOODWILL:
+        await approvals_db.lock_person(session, by)
+    subscriber = await subscribers.lock(session, owner[0])
+    check_beneficiary(subscriber.sub, by=by)
     quotable = await quotes.of_payment(session, rules, request.payment_id, now=now)
     if quotable is None:
         raise NotFound("No such payment")
     case = quotable.case
     quoted = quote(case, request.basis, now=now, zone=rules.zone)
     parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
-    money = request.amount or quoted.money
-    needs_second_person = needs_approval(request.basis, money, rules.catalogue.policies, now=now, zone=rules.zone)
+    needs_second_person = request.amount is not None and request.amount.amount > await approvals.goodwill_left(
+        session, rules, case, by=by, now=now
+    )
     if request.basis == RefundBasis.GUARANTEE:
         whole_term = [payment.id for payment in payments_of_term(case.payment, case.payments, case.terms)]
         await refund_orders.withdraw_requests(session, whole_term, by=by, reason=RefundBasis.GUARANTEE, now=now)
@@ -197,7 +206,6 @@ async def _insert(session: Session, refund: Refund) -> None:
 
 async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, now: datetime) -> None:
     """Quote the refund again, as if it had not been requested yet, and make it due."""
-    decide(refund, by=by)
     quotable = await quotes.of_payment(session, rules, refund.payment_id, now=now)
     assert quotable is not None
     others = [other for other in quotable.case.refunds if other.id != refund.id]
@@ -222,10 +230,10 @@ async def _find(session: Session, refund_id: str) -> Refund:
     return refund
 
 
-async def _locked(session: Session, refund_id: str) -> Refund:
-    """Return a refund under its subscriber's lock."""
-    await subscribers.lock(session, (await _find(session, refund_id)).subscriber_id)
-    return await _find(session, refund_id)
+async def _locked(session: Session, refund_id: str) -> tuple[Refund, str]:
+    """Return a refund under its subscriber's lock, and the subscriber's ``sub``."""
+    subscriber = await subscribers.lock(session, (await _find(session, refund_id)).subscriber_id)
+    return await _find(session, refund_id), subscriber.sub
 
 
 async def _record_decision(

@@ -3,7 +3,7 @@
 import json
 
 from app.domain import events
-from app.gateway import translate
+from app.gateway.events import refetch_request
 from tests.docs.reference.markdown import NOTE, table
 
 INTRODUCTION = """\
@@ -21,6 +21,7 @@ LIST = """\
 FETCHED: dict[str, str] = {
     events.RefetchKind.SUBSCRIPTION: "the subscription, its invoices and their payments",
     events.RefetchKind.PAYMENT: "the payment, its refunds, disputes and fraud warnings",
+    events.RefetchKind.CHARGE: "the charge, then its payment",
     events.RefetchKind.INVOICE: "the invoice, then its subscription",
     events.RefetchKind.PENDING_PAYMENT: "the invoice of the payment, then its subscription",
     events.RefetchKind.CREDITED_INVOICE: "the invoice, and the refunds of its payments",
@@ -45,5 +46,5 @@ def page() -> str:
 def _fetched(kind: str) -> str:
     """Return what is fetched for a type of event."""
     event = {"id": "evt_1", "object": "event", "type": kind, "data": {"object": IDS}}
-    key = translate.refetch_request(json.dumps(event)).key
+    key = refetch_request(json.dumps(event)).key
     return FETCHED[key.partition(":")[0]] if key else "nothing: the event is stored as ignored"

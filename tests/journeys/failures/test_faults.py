@@ -60,6 +60,7 @@ async def test_an_hour_without_stripe_worker_and_notifications_refuses_no_reader
     until = TERM_ENDS + timedelta(days=9)
     comp_body = {"subscriber": "bob", "plan": "annual", "reason": "because", "until": until.isoformat()}
     comp = (await shop.post("/v1/support/comps", shop.agent, comp_body)).json()["id"]
+    assert (await shop.approve(comp)).status_code == 201
     async with (
         database_proxy(shop.dsn) as listening,
         manual_clock(TERM_ENDS - timedelta(minutes=30)) as hands,

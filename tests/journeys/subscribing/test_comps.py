@@ -26,6 +26,7 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
     assert (await shop.check(ada, "print_edition"))["reason"] == "not_included"
     await shop.subscribe(ada)
     second = (await give_comp(shop, "ada", until="2028-01-01T00:00:00Z")).json()
+    assert (await shop.approve(second["id"])).status_code == 201
     held = (await shop.get("/v1/me/entitlements", ada)).json()
     assert held["features"]["archive"] == {
         "until": "2028-01-01T00:00:00Z",
@@ -57,6 +58,7 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
 
 async def test_revoking_a_readers_only_comp_is_reported_to_edges(shop: Shop) -> None:
     comp = (await give_comp(shop, "bob", until="2027-01-01T00:00:00Z")).json()
+    assert (await shop.approve(comp["id"])).status_code == 201
 
     assert await revoke_comp(shop, comp["id"], shop.agent) == 200
 

@@ -125,7 +125,7 @@ async def test_a_body_over_a_megabyte_is_rejected(shop: Shop) -> None:
         pytest.param({"type": "issuing_card.created"}, "Event type is not used", id="unused type"),
         pytest.param({"type": "of.a.future"}, "Event type is not used", id="unknown type"),
         pytest.param(
-            {"type": "invoice.paid", "data": {"object": {"id": "in_1"}}},
+            {"type": "invoice.paid", "data": {"object": {"id": "in_1", "parent": None}}},
             "Not related to a subscription",
             id="not related to a subscription",
         ),

@@ -1,0 +1,201 @@
+"""
+The catalogue file: read and validated.
+
+All problems are reported together, each with its key and line. Contradictions between values are only reported when each
+value is valid by itself.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from datetime import UTC
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from app.domain.dated_policies import DAYS, ISSUES, Dated, GivingLimits, Policies
+from app.domain.disputes import DisputePolicy
+from app.domain.guarantee import Guarantee
+from app.domain.money import Money
+from app.domain.plans import BadCatalogue, Catalogue, Feature, Plan, Price
+from app.services.catalogue.checks import (
+    COUNTRIES,
+    check_days,
+    check_features,
+    check_limits,
+    check_plans,
+    check_prices,
+)
+from app.services.catalogue.schema import (
+    CatalogueFile,
+    FeatureTable,
+    PlanTable,
+    PoliciesTable,
+    PriceTable,
+    PrintPriceTable,
+    problem_of,
+)
+
+__all__ = ["COUNTRIES", "load"]
+
+
+def load(path: Path) -> Catalogue:
+    """
+    Return the catalogue of a file.
+
+    :raises BadCatalogue: with all problems. Each names its dotted key, and the line if it is known.
+    """
+    text = _text(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise BadCatalogue(f"{path}: is not valid TOML: {wrong}") from None
+    try:
+        file = CatalogueFile.model_validate(data)
+    except ValidationError as wrong:
+        problems = [problem_of(error["loc"], error["type"]) for error in wrong.errors(include_url=False)]
+    else:
+        problems = [
+            *check_features(file),
+            *check_plans(file),
+            *check_prices(file),
+            *check_limits(file),
+            *check_days(file),
+        ]
+    if problems:
+        lines = _lines(text)
+        raise BadCatalogue(*(f"{key}: {what}{_line_of(key, lines)}" for key, what in dict.fromkeys(problems)))
+    return _catalogue(file)
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as wrong:
+        raise BadCatalogue(f"{path}: can't be read: {wrong.strerror}") from None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as wrong:
+        line = raw.count(b"\n", 0, wrong.start) + 1
+        raise BadCatalogue(f"{path}: is not UTF-8 (at line {line})") from None
+
+
+def _catalogue(file: CatalogueFile) -> Catalogue:
+    features = {name: _feature(name, feature) for name, feature in file.features.items()}
+    plans = {
+        code: _plan(code, plan, {name: features[name] for name in plan.features}) for code, plan in file.plans.items()
+    }
+    return Catalogue(
+        publisher=file.publisher,
+        features=features,
+        plans=plans,
+        disputes=tuple(DisputePolicy(**policy.model_dump()) for policy in file.policies.disputes),
+        policies=_policies(file.policies),
+    )
+
+
+def _policies(policies: PoliciesTable) -> Policies:
+    return Policies(
+        goodwill=tuple(
+            Dated(one.since, GivingLimits(alone=one.alone, in_a_day=one.in_a_day, reader_days=one.reader_days))
+            for one in policies.goodwill
+        ),
+        comps=tuple(
+            Dated(
+                one.since,
+                GivingLimits(
+                    alone={DAYS: one.alone.days},
+                    in_a_day={DAYS: one.in_a_day.days} if one.in_a_day else None,
+                    reader_days=one.reader_days,
+                ),
+            )
+            for one in policies.comps
+        ),
+        extensions=tuple(
+            Dated(
+                one.since,
+                GivingLimits(
+                    alone={ISSUES: one.alone.issues},
+                    in_a_day={ISSUES: one.in_a_day.issues} if one.in_a_day else None,
+                    reader_days=one.reader_days,
+                ),
+            )
+            for one in policies.extensions
+        ),
+    )
+
+
+def _feature(name: str, feature: FeatureTable) -> Feature:
+    opens = feature.available_from
+    return Feature(
+        name=name,
+        title=feature.title,
+        announced=feature.announced,
+        available_from=opens.astimezone(UTC) if opens else None,
+    )
+
+
+def _plan(code: str, plan: PlanTable, features: dict[str, Feature]) -> Plan:
+    return Plan(
+        code=code,
+        title=plan.title,
+        issues=plan.issues,
+        interval=plan.interval,
+        offer=(plan.title, *(f.title for f in features.values()), plan.guarantee.title, plan.cancellation.title),
+        features=features,
+        prices={component: _price(component, price) for component, price in plan.prices.each()},
+        guarantee=Guarantee(
+            title=plan.guarantee.title,
+            terms=plan.guarantee.terms(),
+            changes=tuple(Dated(change.since, change.terms()) for change in plan.guarantee.changes),
+        ),
+        cancellation_title=plan.cancellation.title,
+        retired=plan.retired,
+        double_issues=plan.double_issues,
+    )
+
+
+def _price(component: str, price: PriceTable) -> Price:
+    printed = price if isinstance(price, PrintPriceTable) else None
+    return Price(
+        component=component,
+        title=price.title,
+        lookup_key=price.lookup_key,
+        price=Money(price.amount, price.currency),
+        tax_code=price.tax_code,
+        tax_behavior=price.tax_behavior,
+        ships_to=tuple(printed.ships_to) if printed else (),
+        postage_band=printed.postage_band if printed else None,
+    )
+
+
+_HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
+_ENTRY = re.compile(r"\s*\[\[\s*([\w.-]+)\s*\]\]")
+_KEY = re.compile(r"\s*([\w.-]+)\s*=")
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return the line of each key, except for keys in quotes or in inline tables."""
+    lines: dict[str, int] = {}
+    table = ""
+    entries: Counter[str] = Counter()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if entry := _ENTRY.match(line):
+            table = f"{entry[1]}.{entries[entry[1]]}."
+            entries[entry[1]] += 1
+            lines.setdefault(table.removesuffix("."), number)
+        elif header := _HEADER.match(line):
+            table = header[1] + "."
+            lines.setdefault(header[1], number)
+        elif key := _KEY.match(line):
+            lines.setdefault(table + key[1], number)
+    return lines
+
+
+def _line_of(key: str, lines: dict[str, int]) -> str:
+    """Return the line of a key, or else of its table."""
+    while key:
+        if key in lines:
+            return f" (line {lines[key]})"
+        key = key.rpartition(".")[0]
+    return ""

@@ -1,0 +1,215 @@
+"""The tables and values of the catalogue file, and the message for each that is invalid."""
+
+import difflib
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.domain.guarantee import GuaranteeTerms
+from app.domain.plans import DIGITAL, PRINT
+
+Title = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"^\S(.*\S)?$")]
+Name = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_]*$")]
+Code = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9-]*$")]
+Amounts = dict[Annotated[str, StringConstraints(pattern="^[a-z]{3}$")], Annotated[int, Field(ge=0)]]
+ReaderDays = Annotated[int | None, Field(ge=1, le=36500)]
+LookupKey = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9_]+$")]
+
+# The message for an invalid value of each key.
+_MUST = {
+    "publisher": "must be the magazine's name",
+    "title": "must be one line of at most 250 characters, without spaces around it",
+    "announced": "must be true or false",
+    "available_from": "must be a time with a time zone, such as 2027-03-01T00:00:00Z",
+    "issues": "must be a whole number of issues from 1 to 1000",
+    "double_issues": "must be 1 or 2: how many of the issues owed a double issue serves",
+    "interval": 'must be "year" or "month"',
+    "features": "must be a list of at least one feature name",
+    "days": "must be a whole number of days from 0 to 3650",
+    "covers": 'must be "first_payment" or "renewals_too"',
+    "once": "must be true (once for each subscriber) or false",
+    "from": "must be a date, such as 2027-03-01",
+    "changes": "must be a list of entries, each with the date from which it applies",
+    "goodwill": "must be a list of entries, each with the date from which it applies",
+    "comps": "must be a list of entries, each with the date from which it applies",
+    "extensions": "must be a list of entries, each with the date from which it applies",
+    "alone": "must be a table of amounts in minor units by currency, or of days or issues, such as { usd = 2500 }",
+    "in_a_day": "must be a table of amounts in minor units by currency, or of days or issues, such as { usd = 5000 }",
+    "reader_days": "must be a whole number of days from 1 to 36500",
+    "policy": 'must be "anytime"',
+    "lookup_key": "must be lowercase letters, digits and underscores, at most 200",
+    "amount": "must be a whole number of minor units above zero",
+    "currency": "must be a currency code of three lowercase letters, such as usd",
+    "tax_code": "must be a Stripe tax code, such as txcd_10303002",
+    "tax_behavior": 'must be "inclusive", "exclusive" or "unspecified"',
+    "postage_band": "must be at most 40 lowercase letters, digits and underscores",
+    "ships_to": "must be a list of country codes, at least one",
+    "disputes": "must be a list of tables, each [[policies.disputes]]",
+    "since": "must be a time with a time zone, such as 2026-01-01T00:00:00Z",
+    "dispute": 'must be "suspend" or "keep"',
+    "fraud_warning": 'must be "refund" or "keep"',
+    "failed_refund": 'must be "ended" or "restore"',
+}
+_MUST_BE_NAMED = {
+    "features": "a feature's name must be at most 40 lowercase letters, digits and underscores, starting with a letter",
+    "plans": "a plan's code must be at most 40 lowercase letters, digits and hyphens, starting with a letter",
+}
+_KEYS = (*_MUST, "features", "plans", "prices", "guarantee", "cancellation", "policies", DIGITAL, PRINT)
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class FeatureTable(Table):
+    title: Title
+    announced: bool = False
+    available_from: AwareDatetime | None = None
+
+
+Covers = Literal["first_payment", "renewals_too"]
+
+
+class GuaranteeChangeTable(Table):
+    since: date = Field(alias="from")
+    days: int = Field(ge=0, le=3650)
+    covers: Covers = "first_payment"
+    once: bool = True
+
+    def terms(self) -> GuaranteeTerms:
+        return GuaranteeTerms(days=self.days, renewals=self.covers == "renewals_too", once=self.once)
+
+
+class GuaranteeTable(Table):
+    days: int = Field(ge=0, le=3650)
+    title: Title
+    covers: Covers = "first_payment"
+    once: bool = True
+    changes: list[GuaranteeChangeTable] = []
+
+    def terms(self) -> GuaranteeTerms:
+        return GuaranteeTerms(days=self.days, renewals=self.covers == "renewals_too", once=self.once)
+
+
+class GoodwillTable(Table):
+    """Amounts in minor units, by currency."""
+
+    since: date = Field(alias="from")
+    alone: Amounts
+    in_a_day: Amounts | None = None
+    reader_days: ReaderDays = None
+
+
+class DaysTable(Table):
+    """A number of days."""
+
+    days: int = Field(ge=0, le=3650)
+
+
+class CompsTable(Table):
+    """Days of complimentary access."""
+
+    since: date = Field(alias="from")
+    alone: DaysTable
+    in_a_day: DaysTable | None = None
+    reader_days: ReaderDays = None
+
+
+class IssuesTable(Table):
+    """A number of issues."""
+
+    issues: int = Field(ge=1, le=1000)
+
+
+class ExtensionsTable(Table):
+    """Issues that are added to a term."""
+
+    since: date = Field(alias="from")
+    alone: IssuesTable
+    in_a_day: IssuesTable | None = None
+    reader_days: ReaderDays = None
+
+
+class CancellationTable(Table):
+    policy: Literal["anytime"]
+    title: Title
+
+
+class PriceTable(Table):
+    title: Title
+    lookup_key: LookupKey
+    amount: int = Field(gt=0)
+    currency: str = Field(pattern="^[a-z]{3}$")
+    tax_code: str = Field(pattern=r"^txcd_\d{8}$")
+    tax_behavior: Literal["inclusive", "exclusive", "unspecified"]
+
+
+class PrintPriceTable(PriceTable):
+    postage_band: Name
+    ships_to: list[str] = Field(min_length=1)
+
+
+class PricesTable(Table):
+    digital: PriceTable
+    print: PrintPriceTable | None = None
+
+    def each(self) -> Iterator[tuple[str, PriceTable]]:
+        yield DIGITAL, self.digital
+        if self.print is not None:
+            yield PRINT, self.print
+
+
+class PlanTable(Table):
+    title: Title
+    issues: int = Field(ge=1, le=1000)
+    interval: Literal["year", "month"]
+    features: list[str] = Field(min_length=1)
+    guarantee: GuaranteeTable
+    cancellation: CancellationTable
+    prices: PricesTable
+    retired: bool = False
+    double_issues: Literal[1, 2] = 2
+
+
+class DisputesTable(Table):
+    since: AwareDatetime
+    dispute: Literal["suspend", "keep"]
+    fraud_warning: Literal["refund", "keep"]
+    failed_refund: Literal["ended", "restore"]
+
+
+class PoliciesTable(Table):
+    disputes: list[DisputesTable] = Field(default_factory=list)
+    goodwill: list[GoodwillTable] = Field(default_factory=list)
+    comps: list[CompsTable] = Field(default_factory=list)
+    extensions: list[ExtensionsTable] = Field(default_factory=list)
+
+
+class CatalogueFile(Table):
+    publisher: Title
+    features: dict[Name, FeatureTable] = Field(min_length=1)
+    plans: dict[Code, PlanTable] = Field(min_length=1)
+    policies: PoliciesTable = Field(default_factory=PoliciesTable)
+
+
+Problem = tuple[str, str]  # the dotted key, and the message
+
+
+def problem_of(where: tuple[int | str, ...], kind: str) -> Problem:
+    """Return the problem for one of pydantic's errors."""
+    names = [part for part in where if isinstance(part, str)]
+    if names[-1] == "[key]":
+        return ".".join(str(part) for part in where[:-1]), _MUST_BE_NAMED.get(names[0]) or _MUST[names[-3]]
+    key = ".".join(str(part) for part in where)
+    if kind == "missing":
+        return key, "is missing"
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(names[-1], _KEYS, n=1)
+        return key, f"unknown key; did you mean {close[0]}?" if close else "unknown key"
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return key, "must be a table"
+    if kind == "too_short" and len(where) == 1:
+        return key, "must not be empty"
+    return key, _MUST.get(names[-1]) or _MUST[names[-2]]
