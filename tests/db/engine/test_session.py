@@ -71,7 +71,7 @@ async def test_a_client_that_sleeps_in_a_transaction_loses_its_locks(database: s
     await engine.dispose()
 
 
-async def test_a_lock_that_is_not_free_in_time_is_an_outage_and_the_connection_stays_usable(database: str) -> None:
+async def test_a_lock_timeout_is_an_outage_that_keeps_the_connection(database: str) -> None:
     engine = make_engine(database, pool_size=2, timeouts=ServerTimeouts(lock=SHORT))
     sessions = make_sessions(engine)
     async with sessions.begin() as session:
