@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from app.aggregates import cancellations, grants
+from app.aggregates import cancellations, credits, grants
 from app.db import audit, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
@@ -46,6 +46,8 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
         await refunds.set_status(
             session, refund.id, state.status, seen=(state.id, state.created_at), failure_reason=state.failure_reason
         )
+        if owner := await payments.owner_of(session, refund.payment_id):
+            await credits.allocate(session, owner[1])
         if before.status in CONFIRMED and state.status in {RefundStatus.FAILED, RefundStatus.CANCELED}:
             await _record_failure(session, rules, before, state)
     if state.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
@@ -77,7 +79,7 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     term = term_of(payment, terms)
     opened_term = term is None or term.invoice_id == payment.invoice_id
     all_refunds = await refunds.of_payment(session, refund.payment_id)
-    basis = ending_basis(refund, payment.amount if opened_term else 0, all_refunds)
+    basis = ending_basis(refund, payment.amount - payment.credited if opened_term else 0, all_refunds)
     if basis is None:
         return False
     invoice_id = term.invoice_id if term else payment.invoice_id

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
-from app.aggregates import cancellations, grants
+from app.aggregates import cancellations, credits, grants
 from app.aggregates.retries import retry_on_conflict
 from app.db import anomalies, inbox, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
@@ -18,6 +18,7 @@ from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
 from app.domain.anomalies import UNKNOWN_CUSTOMER
 from app.domain.anomalies import item_anomalies as anomalies_of_items
+from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
 from app.domain.rules import Rules
 from app.domain.subscriptions import (
@@ -144,6 +145,12 @@ async def save(
     subscription = await subscriptions.save(session, subscriber.id, fetched, if_version=if_version, came_from=previous)
     await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
     await payments.save(session, subscription.id, payments_of(fetched))
+    credited = credits_of(fetched)
+    if known is None:  # what happened before we followed it has no consequences
+        await credits.save(session, subscription.id, credited)
+    elif credited:
+        await credits.record(session, rules, subscription, credited, now=now)
+        subscription = await subscriptions.by_id(session, subscription.id) or subscription
     await cancellations.follow(session, subscription, fetched, now=now)
     all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:

@@ -100,13 +100,16 @@ class ReaderSubscriptionOut(ApiModel):
 
 
 class PaymentOut(ApiModel):
-    """A payment and its refunded amount."""
+    """A payment, and what was returned of it."""
 
     id: str = Field(examples=["pi_123"])
     invoice: str = Field(examples=["in_123"])
     amount: MoneyOut
     tax: MoneyOut
     refunded: MoneyOut
+    credited: MoneyOut = Field(
+        description="Returned otherwise than by a refund: outside Stripe, or to the customer's balance."
+    )
     paid_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     billing_reason: str = Field(examples=["subscription_create"])
     kind: str = Field(
@@ -250,6 +253,7 @@ def _payments(seen: Overview) -> list[PaymentOut]:
             amount=MoneyOut(amount=payment.amount, currency=payment.currency),
             tax=MoneyOut(amount=payment.tax, currency=payment.currency),
             refunded=MoneyOut(amount=refunded.get(payment.id, 0), currency=payment.currency),
+            credited=MoneyOut(amount=payment.credited, currency=payment.currency),
             paid_at=payment.paid_at,
             billing_reason=payment.billing_reason,
             kind=payment.kind,

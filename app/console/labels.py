@@ -38,6 +38,7 @@ LABELS = {
     "print_dropped": "Print edition removed",
     "paid_after_end": "Paid after cancellation",
     "fraud_warning": "Fraud warning",
+    "unspent_credit": "Unspent credit",
     # reasons of refunds, cancellations, extensions and complimentary access
     **STAFF_REASONS,
     # statuses of refunds

@@ -39,7 +39,11 @@ async def show(request: ConsoleRequest) -> Response:
     overview = await support.overview(ctx, request.path_param("reader"), now=request.now)
     refunded = _refunded_amounts(overview.refunds)
     disputed = {dispute.payment_id for dispute in overview.disputes if not dispute.refundable}
-    refundable = [one for one in overview.payments if one.amount > refunded.get(one.id, 0) and one.id not in disputed]
+    refundable = [
+        one
+        for one in overview.payments
+        if one.amount > one.credited + refunded.get(one.id, 0) and one.id not in disputed
+    ]
     return request.render(
         "reader.html",
         overview=overview,

@@ -1,6 +1,6 @@
 """Intents: Stripe calls, stored with their key and parameters before they are made, so that a retry repeats them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,6 +42,11 @@ async def record(session: Session, row_id: str, action: str, parameters: Mapping
     session.add(row)
     await session.flush()
     return _intent(row, first=newest is None)
+
+
+async def rows_with(session: Session, action: str, row_ids: Sequence[str]) -> set[str]:
+    """Return the rows for which an action was ever intended."""
+    return set(await session.scalars(select(Row.row_id).where(Row.action == action, Row.row_id.in_(row_ids))))
 
 
 async def settle(session: Session, key: str) -> None:

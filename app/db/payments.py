@@ -1,6 +1,6 @@
 """Payments: money that arrived on an invoice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -74,9 +74,15 @@ async def advance(session: Session, payment_id: str, *, if_version: int | None =
     return await session.scalar(found) is not None
 
 
+async def set_credited(session: Session, amounts: Mapping[str, int]) -> None:
+    """Store what was credited of each payment, by payment ID."""
+    for payment_id, amount in amounts.items():
+        await session.execute(update(Row).where(Row.id == payment_id, Row.credited != amount).values(credited=amount))
+
+
 async def by_id(session: Session, payment_id: str) -> Payment | None:
     """Return the payment with a payment intent ID."""
-    row = await session.get(Row, payment_id)
+    row = await session.get(Row, payment_id, populate_existing=True)
     return _payment(row) if row is not None else None
 
 
@@ -131,4 +137,5 @@ def _payment(row: Row | Record) -> Payment:
         kind=PaymentKind(row.kind),
         print_from=row.print_from,
         print_until=row.print_until,
+        credited=row.credited,
     )

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.money import Money
 from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import StripeSubscriptionState
 from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
+UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
+UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
 ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
 
 
@@ -65,6 +68,19 @@ def item_anomalies(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mappi
             f"The subscription is paid in {seen.currency}, but the catalogue has prices in {currencies}."
         )
     return found
+
+
+def unspent_credit(credit: Mapping[str, int]) -> str | None:
+    """Return what is left in the balance of a customer without a live subscription; None if nothing is."""
+    left = ", ".join(str(Money(amount, currency)) for currency, amount in sorted(credit.items()) if amount > 0)
+    if not left:
+        return None
+    return f"The customer has {left} of unspent credit at Stripe, and no subscription that will use it."
+
+
+def unrefunded_credit(amount: Money) -> str:
+    """Return the reason why staff must look at an unspent credit."""
+    return f"{amount} of unspent credit is owed to the reader, but no payment of the subscription can be refunded."
 
 
 def address_mismatch(ours: str | None, theirs: str | None) -> str | None:

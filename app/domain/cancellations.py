@@ -12,7 +12,7 @@ from datetime import datetime
 
 from app.domain.invoice_lines import billed_period
 from app.domain.invoices import InvoiceStatus
-from app.domain.money import Money
+from app.domain.money import Money, minimum
 from app.domain.refunds import CONFIRMED, Refund, RefundBasis, full_dashboard_refund
 from app.domain.subscriptions import (
     Payment,
@@ -101,9 +101,18 @@ def _earliest(*moments: datetime | None) -> datetime | None:
     return min((at for at in moments if at is not None), default=None)
 
 
-def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
-    """Return the invoices of a subscription that can still be paid."""
+def unpaid_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
+    """Return the invoices of a subscription that are not paid, and not void."""
     return tuple(invoice for invoice in seen.invoices if invoice.status in PAYABLE)
+
+
+def payable_invoices(seen: StripeSubscriptionState) -> tuple[StripeInvoiceState, ...]:
+    """Return the invoices that can still be paid. A draft can be only if Stripe finalizes it."""
+    return tuple(
+        invoice
+        for invoice in unpaid_invoices(seen)
+        if invoice.status != InvoiceStatus.DRAFT or invoice.collection.auto_advance
+    )
 
 
 def ended_since(
@@ -123,11 +132,39 @@ def ended_since(
         basis = bases.get(payment.invoice_id)
         of_payment = [r for r in refunds if r.payment_id == payment.id]
         if basis == RefundBasis.DASHBOARD:  # earlier partial refunds didn't end the subscription
-            whole = full_dashboard_refund(payment.amount, of_payment)
+            whole = full_dashboard_refund(payment.amount - payment.credited, of_payment)
             ends += [whole.created_at] if whole is not None else []
         else:
             ends += [r.created_at for r in of_payment if r.status in CONFIRMED and r.basis == basis]
     return min(ends)
+
+
+def is_paid_at_finalization(draft: StripeInvoiceState, credit: int) -> bool:
+    """
+    Return whether a draft would be paid as soon as it is finalized, so that it could not be voided anymore.
+
+    That is so if the customer's balance covers it, or if the rest is below the minimum charge, which is carried over.
+
+    :param credit: the customer's credit in the currency of the draft, in minor units; negative for debt.
+    """
+    return draft.total - credit < minimum(draft.currency)
+
+
+def invoices_that_bought_nothing(
+    held: Subscription,
+    terms: Sequence[Term],
+    payments: Sequence[Payment],
+    refunds: Sequence[Refund],
+    invoices: Sequence[StripeInvoiceState],
+) -> frozenset[str]:
+    """Return the IDs of the paid invoices of an ended subscription that were paid after the end, or for a duplicate."""
+    since = ended_since(held, terms, payments, refunds)
+    if since is None:
+        return frozenset()
+    is_duplicate = held.ended_by == RefundBasis.DUPLICATE
+    return frozenset(
+        invoice.id for invoice in invoices if invoice.paid_at is not None and (is_duplicate or invoice.paid_at > since)
+    )
 
 
 def refunds_due(

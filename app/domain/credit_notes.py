@@ -30,10 +30,16 @@ def parameter_variants(refund: Refund, invoice: CreditedInvoice) -> Iterator[dic
 
     A whole invoice is credited line by line, so that the tax of each line is credited exactly. A part is credited as an
     amount, for which Stripe computes the tax. So is a whole invoice, if Stripe declines the lines.
+
+    A credit note can't exceed what is left of the invoice, which is less than the refund if the payment also paid an
+    earlier debt. With nothing left there is none.
     """
+    amount = min(refund.amount, invoice.total - invoice.credited)
+    if amount <= 0:
+        return
     linked = {
         "invoice": invoice.id,
-        "refunds": [{"refund": refund.stripe_refund_id, "amount_refunded": refund.amount}],
+        "refunds": [{"refund": refund.stripe_refund_id, "amount_refunded": amount}],
     }
     lines = [
         {"type": "invoice_line_item", "invoice_line_item": line, "quantity": quantity or 1}
@@ -43,7 +49,7 @@ def parameter_variants(refund: Refund, invoice: CreditedInvoice) -> Iterator[dic
     whole = refund.amount == invoice.total and invoice.credited == 0
     if whole and lines and all(amount >= 0 for _, amount, _ in invoice.lines):
         yield {**linked, "lines": lines}
-    yield {**linked, "amount": refund.amount}
+    yield {**linked, "amount": amount}
 
 
 def reusable_credit_note(refund: Refund, refunds: Sequence[Refund]) -> str | None:

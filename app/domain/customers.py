@@ -1,7 +1,7 @@
 """Stripe customers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,3 +13,4 @@ class StripeCustomerState:
     name: str | None
     metadata: Mapping[str, str]
     deleted: bool = False
+    credit: Mapping[str, int] = field(default_factory=dict)  # by currency, in minor units; negative is debt

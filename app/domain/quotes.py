@@ -308,7 +308,7 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
             exact += payment.amount  # it bought no issues that could be unserved
         served, floored = int(exact) // by * by - floored, int(exact) // by * by
         refunded = sum(r.amount for r in case.refunds if r.payment_id == payment.id and r.status in COUNTED)
-        value = payment.amount - served - refunded
+        value = payment.amount - payment.credited - served - refunded
         owed += value
         wanted.append(max(value, 0))
     too_much = sum(wanted) - max(owed, 0)

@@ -28,6 +28,7 @@ class RefundBasis(StrEnum):
     PRINT_DROPPED = "print_dropped"
     PAID_AFTER_END = "paid_after_end"
     FRAUD_WARNING = "fraud_warning"
+    UNSPENT_CREDIT = "unspent_credit"
     # made in Stripe's Dashboard
     DASHBOARD = "dashboard"
 
@@ -227,23 +228,24 @@ class StripePaymentState:
 
 
 def refundable_amount(payment: Payment, refunds: Sequence[Refund]) -> int:
-    """Return the amount of a payment minus its confirmed, pending and reserved refunds."""
+    """Return the amount of a payment minus its credits and its confirmed, pending and reserved refunds."""
     refunded = sum(r.amount for r in refunds if r.payment_id == payment.id and r.status in COUNTED)
-    return payment.amount - refunded
+    return payment.amount - payment.credited - refunded
 
 
 def tax_part(payment: Payment, amount: int, refunds: Sequence[Refund]) -> int:
     """
     Return the tax included in the next refund of ``amount``.
 
-    The share is computed from the total refunded so far. So the parts never add up to more than the payment's tax, and to
-    exactly the tax when everything is refunded. The last part gets the remainder of the rounding.
+    The share is computed from the total returned so far, credits included. So the parts never add up to more than the
+    payment's tax, and to exactly the tax when everything is refunded. The last part gets the remainder of the rounding.
     """
     if payment.amount <= 0:
         return 0
     counted = [r for r in refunds if r.payment_id == payment.id and r.status in COUNTED]
-    back = sum(r.amount for r in counted) + amount
-    tax = payment.tax * back // payment.amount - sum(r.tax for r in counted)
+    back = payment.credited + sum(r.amount for r in counted) + amount
+    credited_tax = payment.tax * payment.credited // payment.amount
+    tax = payment.tax * back // payment.amount - credited_tax - sum(r.tax for r in counted)
     return min(max(tax, 0), amount)
 
 
@@ -255,7 +257,7 @@ def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | 
     counts is the order in which Stripe created the refunds, not the order in which we received them, so this is decided
     again with each refund of the payment.
 
-    :param paid: the amount of the payment that opened the term, in minor units; 0 for any other payment.
+    :param paid: the amount of the payment that opened the term without its credits, in minor units; 0 for any other payment.
     :param refunds: all refunds of that payment.
     """
     if refund.basis in ENDING:

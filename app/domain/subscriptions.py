@@ -106,6 +106,16 @@ class StripeInvoicePayment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StripeCreditNote:
+    """What a credit note returned of a paid invoice otherwise than by refunds. Amounts in minor units."""
+
+    id: str  # cn_…
+    to_balance: int  # added to the customer's balance
+    out_of_band: int  # returned outside Stripe
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StripeInvoiceState:
     """An invoice with its lines and payments. The total and the tax are in minor units."""
 
@@ -123,6 +133,8 @@ class StripeInvoiceState:
     number: str | None = None  # as readers see it
     pay_url: str | None = None  # Stripe's page of it, where it can be paid with any card, and confirmed
     collection: Collection = field(default_factory=Collection)
+    paid_by_balance: int = 0  # the part that the customer's balance paid
+    credit_notes: tuple[StripeCreditNote, ...] = ()  # issued ones
 
     @property
     def effect(self) -> InvoiceEffect:
@@ -287,6 +299,7 @@ class Payment:
     kind: PaymentKind = PaymentKind.PAYMENT_INTENT
     print_from: datetime | None = None  # if it paid only for print: from when
     print_until: datetime | None = None
+    credited: int = 0  # returned otherwise than by a refund, see app.domain.credits
 
     @property
     def is_outside_stripe(self) -> bool:

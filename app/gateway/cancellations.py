@@ -1,11 +1,13 @@
 """The cleanup of an ended subscription at Stripe: void its invoices and delete its pending items."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from app.domain.cancellations import OpenInvoice, payable_invoices
+from app.domain.cancellations import OpenInvoice, unpaid_invoices
 from app.domain.money import Money
 from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway.client import Gateway
+from app.gateway.translate import moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,8 @@ class PendingItem:
     id: str
     amount: int
     currency: str
+    proration: bool
+    created_at: datetime
 
 
 async def pending_items(gateway: Gateway, customer_id: str, subscription_id: str) -> list[PendingItem]:
@@ -30,7 +34,15 @@ async def pending_items(gateway: Gateway, customer_id: str, subscription_id: str
     for item in items:
         details = item.parent.subscription_details if item.parent else None
         if details is not None and details.subscription == subscription_id:
-            found.append(PendingItem(id=item.id, amount=item.amount, currency=item.currency))
+            found.append(
+                PendingItem(
+                    id=item.id,
+                    amount=item.amount,
+                    currency=item.currency,
+                    proration=item.proration,
+                    created_at=moment(item.date),
+                )
+            )
     return found
 
 
@@ -42,6 +54,13 @@ async def delete_item(gateway: Gateway, item_id: str) -> None:
     :raises Gone: it was already deleted.
     """
     await gateway.call(gateway.sdk.v1.invoice_items.delete_async(item_id))
+
+
+async def hold(gateway: Gateway, invoice_id: str, *, key: str) -> None:
+    """Stop the automatic finalization and collection of an invoice."""
+    await gateway.call(
+        gateway.sdk.v1.invoices.update_async(invoice_id, {"auto_advance": False}, {"idempotency_key": key})
+    )
 
 
 async def finalize(gateway: Gateway, invoice_id: str, *, key: str) -> None:
@@ -72,7 +91,7 @@ async def release_schedule(gateway: Gateway, schedule_id: str, *, key: str) -> N
 async def open_invoices(gateway: Gateway, seen: StripeSubscriptionState) -> list[OpenInvoice]:
     """Return the unpaid invoices of a subscription, and which of them have a payment on its way."""
     found = []
-    for invoice in payable_invoices(seen):
+    for invoice in unpaid_invoices(seen):
         tried = await gateway.read_every(
             "/v1/invoice_payments", invoice=invoice.id, status="open", expand=["data.payment.payment_intent"], limit=100
         )

@@ -14,11 +14,12 @@ from app.gateway.translate import OUR_SUBSCRIBER
 
 async def fetch(gateway: Gateway, customer_id: str) -> StripeCustomerState:
     """
-    Fetch a customer.
+    Fetch a customer with their credit balances.
 
     :raises Gone: it never existed.
     """
-    return translate.customer(await gateway.read(f"/v1/customers/{quote(customer_id, safe='')}"))
+    path = f"/v1/customers/{quote(customer_id, safe='')}"
+    return translate.customer(await gateway.read(path, expand=["invoice_credit_balance"]))
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:

@@ -34,12 +34,14 @@ async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
 
 
 async def whole(gateway: Gateway, invoice: Any) -> Any:
-    """Return an invoice with all its lines and payments; a list contains only the first ones."""
+    """Return an invoice with all its lines and payments, of which a list contains only the first, and its credit notes."""
     if invoice.lines.has_more:
         path = f"/v1/invoices/{quote(invoice.id, safe='')}/lines"
         invoice.lines["data"] = await gateway.read_every(path, limit=PAGE_SIZE)
     if invoice.get("payments") and invoice.payments.has_more:
         invoice.payments["data"] = await gateway.read_every("/v1/invoice_payments", invoice=invoice.id, limit=PAGE_SIZE)
+    if invoice.post_payment_credit_notes_amount > 0:
+        invoice["credit_notes"] = await gateway.read_every("/v1/credit_notes", invoice=invoice.id, limit=PAGE_SIZE)
     return invoice
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from stripe import Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
+from stripe import CreditNote, Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
 from app.domain.customers import StripeCustomerState
@@ -22,6 +22,7 @@ from app.domain.refunds import StripeRefundState
 from app.domain.renewals import Collection, Pause, PendingPayment
 from app.domain.subscriptions import (
     PaymentKind,
+    StripeCreditNote,
     StripeInvoicePayment,
     StripeInvoiceState,
     StripeItemState,
@@ -144,6 +145,35 @@ def _invoice(
                 p for p in map(_pending_payment, invoice.payments.data if invoice.payments else ()) if p is not None
             ),
         ),
+        paid_by_balance=_paid_by_balance(invoice),
+        credit_notes=tuple(
+            credit_note(note) for note in getattr(invoice, "credit_notes", ()) if note.status == "issued"
+        ),
+    )
+
+
+def _paid_by_balance(invoice: Invoice) -> int:
+    """
+    Return what the customer's balance paid of a paid invoice, in minor units.
+
+    An amount below the minimum charge is paid and becomes the customer's debt. It counts as paid by the balance, because
+    returning it cancels the debt.
+    """
+    if invoice.status != "paid" or invoice.ending_balance is None or invoice.total <= 0:
+        return 0
+    return min(max(0, invoice.ending_balance - invoice.starting_balance), invoice.total)
+
+
+def credit_note(note: CreditNote) -> StripeCreditNote:
+    """Translate a credit note."""
+    balance = note.customer_balance_transaction
+    refunded = sum(linked.amount_refunded for linked in note.refunds)
+    out_of_band = note.out_of_band_amount or 0
+    return StripeCreditNote(
+        id=note.id,
+        to_balance=note.post_payment_amount - refunded - out_of_band if balance is not None else 0,
+        out_of_band=out_of_band,
+        created_at=moment(note.created),
     )
 
 
@@ -255,7 +285,14 @@ def customer(seen: Customer) -> StripeCustomerState:
         name=getattr(seen, "name", None),
         metadata={name: metadata[name] for name in metadata},
         deleted=getattr(seen, "deleted", False) is True,
+        credit=credit_balances(seen),
     )
+
+
+def credit_balances(seen: Customer) -> dict[str, int]:
+    """Return a customer's credit by currency, in minor units; negative is debt. Empty unless it was expanded."""
+    balances = getattr(seen, "invoice_credit_balance", None) or {}
+    return {currency: balances[currency] for currency in balances}
 
 
 def refund(seen: Refund) -> StripeRefundState:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from app.aggregates import customers
 from app.context import Context
-from app.db import anomalies, contacts, subscribers
+from app.db import anomalies, contacts, subscribers, subscriptions
 from app.db.subscribers import Subscriber
-from app.domain.anomalies import ADDRESS_MISMATCH, address_mismatch
+from app.domain.anomalies import ADDRESS_MISMATCH, UNSPENT_CREDIT, address_mismatch, unspent_credit
 from app.domain.contacts import CONTACT_REFUSED, Contact
 from app.domain.customers import StripeCustomerState
 from app.domain.imports import UNCLAIMED
@@ -40,11 +40,17 @@ async def sync(ctx: Context, customer_id: str) -> None:
                 session, owner.id, replace(known, email=state.email, name=state.name), known=known, push=False
             )
             return
-        found = _differences(owner, state)
-        resolved = [ADDRESS_MISMATCH] if found or state.email is None else [ADDRESS_MISMATCH, CONTACT_REFUSED]
+        live = await subscriptions.live_of(session, owner.id)
+        found = _differences(owner, state, uses_credit=bool(live))
+        resolved = [ADDRESS_MISMATCH, UNSPENT_CREDIT]
+        if ADDRESS_MISMATCH not in found and state.email is not None:
+            resolved.append(CONTACT_REFUSED)
         await anomalies.report(session, customer_id, found, subscriber_id=owner.id, among=resolved)
 
 
-def _differences(owner: Subscriber, state: StripeCustomerState) -> dict[str, str]:
-    reason = address_mismatch(owner.email, state.email)
-    return {ADDRESS_MISMATCH: reason} if reason is not None else {}
+def _differences(owner: Subscriber, state: StripeCustomerState, *, uses_credit: bool) -> dict[str, str]:
+    reasons = {
+        ADDRESS_MISMATCH: address_mismatch(owner.email, state.email),
+        UNSPENT_CREDIT: None if uses_credit else unspent_credit(state.credit),
+    }
+    return {code: reason for code, reason in reasons.items() if reason is not None}

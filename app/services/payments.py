@@ -154,7 +154,8 @@ async def _save_disputes(
 ) -> None:
     """Save a payment's disputes. Its term is suspended by policy, restored, or ended if a dispute is lost."""
     payment = own.payment
-    refunded = sum(r.amount for r in await refunds.of_payment(session, payment.id) if r.status in CONFIRMED)
+    given = await refunds.of_payment(session, payment.id)
+    refunded = payment.credited + sum(r.amount for r in given if r.status in CONFIRMED)
     for state in states:
         before = await disputes.by_id(session, state.id)
         if before is None or before.status != state.status:

@@ -3401,6 +3401,10 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "billing_reason": "subscription_create",
+         *           "credited": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
          *           "id": "pi_123",
          *           "invoice": "in_123",
          *           "kind": "payment_intent",
@@ -3670,13 +3674,17 @@ export interface components {
         };
         /**
          * PaymentOut
-         * @description A payment and its refunded amount.
+         * @description A payment, and what was returned of it.
          * @example {
          *       "amount": {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
          *       "billing_reason": "subscription_create",
+         *       "credited": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
          *       "id": "pi_123",
          *       "invoice": "in_123",
          *       "kind": "payment_intent",
@@ -3705,6 +3713,8 @@ export interface components {
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
             refunded: components["schemas"]["MoneyOut"];
+            /** @description Returned otherwise than by a refund: outside Stripe, or to the customer's balance. */
+            credited: components["schemas"]["MoneyOut"];
             /**
              * Paid At
              * Format: date-time

@@ -11,6 +11,7 @@ from app.db.models.base import JSON, Base, Due, table_of
 from app.db.models.billing import (
     Anomaly,
     Checkout,
+    Credit,
     Dismissal,
     Dispute,
     FraudWarning,
@@ -62,6 +63,7 @@ __all__ = [
     "Checkout",
     "Comp",
     "ContactChange",
+    "Credit",
     "Difference",
     "Dismissal",
     "Dispute",

@@ -144,7 +144,21 @@ class Payment(Base):
     kind: Mapped[str] = mapped_column(server_default="payment_intent")
     print_from: Mapped[datetime | None]  # if it paid only for print: from when
     print_until: Mapped[datetime | None]
+    credited: Mapped[int] = mapped_column(server_default="0")  # returned otherwise than by a refund, as in credits
     version: Mapped[int] = mapped_column(server_default="1")
+
+
+class Credit(Base):
+    """What was returned of the payments of an invoice or a term otherwise than by a refund."""
+
+    __tablename__ = "credits"
+    id: Mapped[str] = mapped_column(primary_key=True)  # cn_…, in_…, cbtxn_… or ii_…
+    kind: Mapped[str] = mapped_column(primary_key=True)  # out_of_band, balance, proration, reclaimed, unbilled
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    invoice_id: Mapped[str | None]  # of a reclaimed one: the invoice with the negative total
+    amount: Mapped[int]
+    currency: Mapped[str]
+    created_at: Mapped[datetime]  # at Stripe
 
 
 class Refund(Base, Due):

@@ -43,6 +43,8 @@ async def create(ctx: Context, refund: Refund, payment: Payment) -> bool:
                 break
             except StripeRefused as declined:
                 refusal = declined
+        if note is None and refusal is None:
+            return True  # nothing is left of the invoice to credit
         if note is None:
             await _report_refusal(ctx, refund, str(refusal))
             return False

@@ -2,20 +2,21 @@
 
 import asyncio
 from collections.abc import Set
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from app.aggregates import refund_results
+from app.aggregates import credits, refund_results
 from app.aggregates.intents import send
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
-from app.db import audit, intents, payments, refunds, subscribers
+from app.db import audit, intents, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.credit_notes import CreditNoteRefused
+from app.domain.credits import credits_of
 from app.domain.errors import ConcurrentUpdate, NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.refunds import (
     CONFIRMED,
@@ -32,6 +33,8 @@ from app.domain.refunds import (
 )
 from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
+from app.gateway import subscriptions as subscriptions_at_stripe
+from app.gateway.client import Gone
 from app.gateway.disputes import is_charge
 from app.gateway.translate import OUR_REFUND
 from app.services.refunds import credit_notes
@@ -126,7 +129,7 @@ async def _settle(ctx: Context, refund: Refund, payment: Payment, *, now: dateti
         async with ctx.sessions.begin() as session:
             version = await payments.version(session, payment.id)
         try:
-            result = await _pay(ctx, refund, payment)
+            result = await _pay(ctx, refund, await _with_credits(ctx, refund, payment, now=now))
         except RefundRefused as refusal:
             async with ctx.sessions.begin() as session:
                 await _lock(session, refund, payment, version)
@@ -137,6 +140,21 @@ async def _settle(ctx: Context, refund: Refund, payment: Payment, *, now: dateti
             return await refund_results.record(session, ctx.rules, refund, result, now=now)
 
     return await retry_on_conflict(attempt, what=f"The refund {refund.id}")
+
+
+async def _with_credits(ctx: Context, refund: Refund, payment: Payment, *, now: datetime) -> Payment:
+    """Return a payment with its credits as they are at Stripe now. Our copy may be older than a change in the Dashboard."""
+    async with ctx.sessions.begin() as session:
+        subscription = await subscriptions.of_payment(session, payment.id)
+    if subscription is None:
+        return payment
+    with suppress(Gone):
+        state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+        async with ctx.sessions.begin() as session:
+            await subscribers.lock(session, refund.subscriber_id)
+            await credits.record(session, ctx.rules, subscription, credits_of(state), now=now)
+    async with ctx.sessions.begin() as session:
+        return await payments.by_id(session, payment.id) or payment
 
 
 async def _lock(session: Session, refund: Refund, payment: Payment, version: int) -> None:
@@ -218,7 +236,7 @@ def _check_refundable(state: StripePaymentState, refund: Refund, payment: Paymen
     if state.disputed and not state.refundable:
         raise PaymentDisputed
     refunded = sum(one.amount for one in state.refunds if one.status in COUNTED)
-    if not state.refundable or refunded + refund.amount > payment.amount:
+    if not state.refundable or refunded + refund.amount > payment.amount - payment.credited:
         raise NothingToRefund
 
 

@@ -1,41 +1,30 @@
-"""
-Cancellations: scheduled, resumed, immediate; and completed at Stripe.
+"""Requested cancellations: scheduled, resumed, and immediate."""
 
-However a subscription was ended, a worker completes its end at Stripe in steps that can each be repeated: the subscription
-is canceled, its open invoices are voided and its pending items deleted, and a payment that arrived anyway is refunded.
-"""
-
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-
-import structlog
 
 from app.aggregates import cancellations, current_subscription, sync_subscription
 from app.aggregates.intents import RecordedAction, send
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.cancellations import must_end_now, payable_invoices
-from app.domain.errors import ConcurrentUpdate, DomainError, StripeFault, StripeRefused, StripeUnavailable
-from app.domain.invoices import InvoiceStatus
+from app.domain.cancellations import must_end_now
+from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
 from app.domain.subscriptions import (
-    OVER,
     AlreadyEnded,
     ForeignStripeObject,
     NoSubscription,
-    StripeInvoiceState,
     StripeSubscriptionState,
     Subscription,
 )
 from app.gateway import cancellations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
-
-log = structlog.get_logger()
+from app.services.cancellations.closing import finish
 
 
 async def cancel_at_period_end(
@@ -229,100 +218,6 @@ async def _end(
         StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate
     ):  # the row is due, so a worker repeats it
         await finish(ctx, subscription.id, now=now)
-
-
-async def finish(ctx: Context, subscription_id: str, *, now: datetime) -> None:
-    """
-    Complete the remaining steps of a cancellation at Stripe.
-
-    :raises StripeUnavailable: some are still left; call again.
-    """
-    async with ctx.sessions.begin() as session:
-        subscription = await subscriptions.due(session, subscription_id)
-    if subscription is None:
-        return
-    ended_by_us = subscription.access_ended_at is not None
-    if ended_by_us and subscription.status not in OVER:
-        with suppress(Gone):  # it has ended already
-            await subscriptions_at_stripe.cancel(ctx.gateway, subscription.stripe_id)
-    with suppress(Gone):  # Stripe has deleted it, so nothing can be paid for it
-        state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
-        if state.status not in OVER:
-            if ended_by_us:
-                raise StripeUnavailable("Stripe has not canceled the subscription yet")
-            await _sync(ctx, subscription.stripe_id, now=now)
-            async with ctx.sessions.begin() as session:
-                # It did not end after all: neither Stripe nor we ended it.
-                await subscriptions.clear_due(session, subscription.id)
-            return
-        for invoice in payable_invoices(state):
-            await _void(ctx, subscription, invoice)
-        await _delete_pending_items(ctx, subscription, state)
-        await _sync(ctx, subscription.stripe_id, now=now)
-    async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, subscription.subscriber_id)
-        closed = await cancellations.close(session, subscription.id, now=now)
-    if not closed:
-        raise StripeUnavailable("Another refund of a payment is in progress")
-
-
-async def _void(ctx: Context, subscription: Subscription, invoice: StripeInvoiceState) -> None:
-    """Void an invoice. If it has been paid in the meantime, the payment is refunded when it is synced."""
-    if invoice.status == InvoiceStatus.DRAFT:
-        intent = await _record_intent(ctx, subscription, invoice.id, "finalize", {"amount": invoice.total})
-        try:
-            await _request(ctx, intent, at_stripe.finalize(ctx.gateway, invoice.id, key=intent.key))
-        except StripeRefused as refusal:
-            log.warning("draft_not_finalized", invoice=invoice.id, reason=str(refusal))
-            return  # a draft can't be paid
-    intent = await _record_intent(ctx, subscription, invoice.id, "void", {"amount": invoice.total})
-    with suppress(StripeRefused):
-        await _request(ctx, intent, at_stripe.void(ctx.gateway, invoice.id, key=intent.key))
-
-
-async def _delete_pending_items(ctx: Context, subscription: Subscription, state: StripeSubscriptionState) -> None:
-    """Delete pending invoice items, credits included, so that a later invoice doesn't contain them."""
-    with suppress(Gone):
-        for item in await at_stripe.pending_items(ctx.gateway, state.customer_id, subscription.stripe_id):
-            facts = {"amount": item.amount, "currency": item.currency}
-            await _record_intent(ctx, subscription, item.id, "delete", facts)
-            with suppress(Gone):
-                await at_stripe.delete_item(ctx.gateway, item.id)
-
-
-async def _record_intent(
-    ctx: Context, subscription: Subscription, object_id: str, action: str, facts: Mapping[str, object]
-) -> intents.Intent:
-    """Store a request before it is sent to Stripe, and the first time in the audit log too."""
-    async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, subscription.subscriber_id)
-        intent = await intents.record(session, object_id, action, {})
-        if intent.first:
-            kind = "pending_item" if action == "delete" else "invoice"
-            cause = subscription.ended_by or subscription.end_reason or subscription.status
-            await audit.record(
-                session,
-                actor="policy",
-                action=f"{kind}.{action}",
-                object_id=object_id,
-                subscriber_id=subscription.subscriber_id,
-                reason=f"ended:{cause}",
-                before={**facts, "subscription": subscription.id},
-            )
-    return intent
-
-
-async def _request(ctx: Context, intent: intents.Intent, request: Awaitable[None]) -> None:
-    """Await a request, and settle its intent after any response: another attempt uses another key."""
-    error: DomainError | None = None
-    try:
-        await request
-    except (StripeFault, StripeRefused) as failure:
-        error = failure
-    async with ctx.sessions.begin() as session:
-        await intents.settle(session, intent.key)
-    if error is not None:
-        raise error
 
 
 async def _lock_open(session: Session, sub: str, only: str | None = None) -> Subscription:
