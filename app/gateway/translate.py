@@ -315,7 +315,7 @@ def dispute(seen: Dispute) -> StripeDisputeState:
     return StripeDisputeState(
         id=seen.id,
         charge_id=_id(seen.charge),
-        payment_id=_id(seen.payment_intent) if seen.payment_intent else None,
+        payment_id=id_or_none(seen.payment_intent or seen.charge),
         status=seen.status,
         amount=seen.amount,
         currency=seen.currency,
@@ -331,7 +331,7 @@ def fraud_warning(seen: EarlyFraudWarning) -> StripeWarningState:
     return StripeWarningState(
         id=seen.id,
         charge_id=_id(seen.charge),
-        payment_id=_id(seen.payment_intent) if seen.payment_intent else None,
+        payment_id=id_or_none(seen.payment_intent or seen.charge),
         actionable=seen.actionable,
         fraud_type=seen.fraud_type,
         created_at=moment(seen.created),

@@ -326,3 +326,16 @@ async def test_a_refund_of_a_charge_made_in_the_dashboard_is_found(shop: Shop) -
 
     assert (await shop.overview(ada))["payments"][0]["refunded"]["amount"] == 49_00
     assert (await shop.check(ada))["reason"] == "refunded"
+
+
+async def test_a_dispute_of_a_bank_transfer_concerns_its_term(shop: Shop) -> None:
+    ada, invoice = await invoiced(shop, "ada")
+    await pay(shop, invoice, "charge", 49_00)
+    (payment,) = await payment_ids(shop, ada)
+
+    opened = await shop.stripe.post(f"/_sandbox/charges/{payment}/dispute", json={"reason": "fraudulent"})
+    assert opened.status_code == 200, opened.text
+    await shop.wait_until_idle()
+
+    assert (await shop.check(ada))["reason"] == "dispute_open"
+    assert [one["payment"] for one in (await shop.overview(ada))["disputes"]] == [payment]
