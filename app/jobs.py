@@ -103,7 +103,7 @@ def event_handlers(
         events.RefetchKind.CREDITED_INVOICE: partial(subscriptions.sync_credited_invoice, ctx, now=now),
         events.RefetchKind.PAYMENT: partial(payments.sync, ctx, now=now),
         events.RefetchKind.CHARGE: partial(payments.redirect_charge, ctx),
-        events.RefetchKind.DISPUTE: partial(payments.redirect_dispute, ctx, now=now),
+        events.RefetchKind.DISPUTE: partial(payments.redirect_dispute, ctx),
         events.RefetchKind.DUPLICATES: partial(duplicates.resolve, ctx, now=now),
         events.RefetchKind.CHECKOUT: partial(checkout.sync, ctx),
         events.RefetchKind.CUSTOMER: partial(customers.sync, ctx),

@@ -41,7 +41,7 @@ from app.domain.refunds import (
     tax_part,
 )
 from app.domain.rules import Rules
-from app.domain.subscriptions import OVER, ForeignStripeObject, Payment
+from app.domain.subscriptions import OVER, Payment
 from app.gateway import disputes as disputes_at_stripe
 from app.gateway import refunds as at_stripe
 
@@ -98,21 +98,14 @@ async def redirect_charge(ctx: Context, charge_id: str) -> None:
     raise RefetchInstead(f"{RefetchKind.PAYMENT}:{await at_stripe.payment_of(ctx.gateway, charge_id)}")
 
 
-async def redirect_dispute(ctx: Context, dispute_id: str, *, now: datetime) -> None:
+async def redirect_dispute(ctx: Context, dispute_id: str) -> None:
     """
-    Redirect an event about a dispute that does not name a payment intent. If it has no payment of ours, save it for staff.
+    Redirect an event about a dispute that does not name a payment intent to its payment, which may be a charge.
 
-    :raises RefetchInstead: it has a payment intent, or its charge paid one of our invoices.
-    :raises ForeignStripeObject: otherwise, after the dispute was saved.
+    :raises RefetchInstead: always.
     """
     dispute = await disputes_at_stripe.fetch(ctx.gateway, dispute_id)
-    if dispute.payment_id is not None:
-        raise RefetchInstead(f"{RefetchKind.PAYMENT}:{dispute.payment_id}")
-    async with ctx.sessions.begin() as session:
-        if await payments.by_id(session, dispute.charge_id) is not None:
-            raise RefetchInstead(f"{RefetchKind.PAYMENT}:{dispute.charge_id}")
-    await _save_unrelated(ctx, [dispute], now=now)
-    raise ForeignStripeObject(f"The charge {dispute.charge_id} does not belong to a payment of ours")
+    raise RefetchInstead(f"{RefetchKind.PAYMENT}:{dispute.payment_id or dispute.charge_id}")
 
 
 async def _save_unrelated(ctx: Context, states: Sequence[StripeDisputeState], *, now: datetime) -> None:

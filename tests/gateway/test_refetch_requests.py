@@ -81,27 +81,3 @@ def test_metadata_with_our_ids_does_not_change_what_is_fetched() -> None:
     whole = event("refund.created")
     whole["data"]["object"]["metadata"] = {"newsstand_refund": "rfd_of_another", "newsstand_subscriber": "rdr_2"}
     assert events.refetch_request(json.dumps(whole)).key == "payment:pi_1"
-
-    assert translate.refetch_request(json.dumps(whole)).key == "payment:pi_1"
-
-
-@pytest.mark.parametrize(
-    ("kind", "thing", "key"),
-    [
-        ("refund.created", {"id": "re_1", "object": "refund", "charge": "py_1"}, "payment:py_1"),
-        ("refund.created", {"id": "re_1", "object": "refund", "charge": {"id": "py_1"}}, "payment:py_1"),
-        (
-            "refund.created",
-            {"id": "re_1", "object": "refund", "charge": "ch_1", "payment_intent": "pi_1"},
-            "payment:pi_1",
-        ),
-        ("charge.refunded", {"id": "py_1", "object": "charge"}, "payment:py_1"),
-        ("radar.early_fraud_warning.created", {"id": "issfr_1", "charge": "ch_1"}, "payment:ch_1"),
-        ("charge.dispute.created", {"id": "dp_1", "charge": "py_1"}, "dispute:dp_1"),
-        ("refund.created", {"id": "re_1", "object": "refund"}, None),
-    ],
-)
-def test_a_charge_without_a_payment_intent_is_a_payment(kind: str, thing: dict[str, Any], key: str | None) -> None:
-    whole = {**event(kind), "data": {"object": {"payment_intent": None, **thing}}}
-
-    assert translate.refetch_request(json.dumps(whole)).key == key
