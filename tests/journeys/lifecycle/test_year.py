@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.shop import Shop, open_shop
+from tests.support.simulated_year.kinds import KINDS
 from tests.support.simulated_year.readers import SimulatedReader
 from tests.support.simulated_year.simulation import Simulation, random_moments
 
@@ -40,6 +41,7 @@ async def simulate(shop: Shop, *, seed: int, readers: int, days: int, step: tupl
             shop=shop,
             person=shop.person(f"reader-{n}"),
             rng=Random(f"{seed}/{n}"),
+            kind=KINDS[n % len(KINDS)],
             eagerness=rng.choice([0.01, 0.03, 0.1, 0.2, 0.4]),  # passive readers reach their renewal
         )
         for n in range(readers)
@@ -49,6 +51,7 @@ async def simulate(shop: Shop, *, seed: int, readers: int, days: int, step: tupl
     print(Counter(line for reader in simulated for line in reader.diary if not line.startswith(" ")))
     await simulation.check_records()
     await simulation.check_nothing_pending()
+    await simulation.check_money()
 
 
 async def test_a_short_simulated_year_of_a_few_readers(shop: Shop) -> None:

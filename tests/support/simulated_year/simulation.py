@@ -1,17 +1,28 @@
 """The simulation: readers act, time advances, and each evening their access is compared with the expected one."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from tests.support.shop import START_TIME, Shop
-from tests.support.simulated_year import expected_access, network_faults, stripe_records
+from tests.support.shop import Shop
+from tests.support.simulated_year import (
+    expected_access,
+    expected_print,
+    imported_history,
+    money,
+    network_faults,
+    stripe_records,
+)
+from tests.support.simulated_year.imported_history import OPENING
+from tests.support.simulated_year.kinds import CREDITED, IMPORTED, PRINT_BY_HAND
 from tests.support.simulated_year.readers import SimulatedReader
-from tests.support.simulated_year.stripe_records import StripeRecords
+from tests.support.simulated_year.stripe_records import StripeRecords, cash_of, payments_of
 
 AT_ONCE = 8  # readers who act at the same time
-CONFIRMED = ("pending", "requires_action", "succeeded")
+DEBIT_SECONDS = 6 * 86400
 
 _ADD_EVENTS = """
 INSERT INTO events (id, type, object_id, state, payload, work_key, due_at)
@@ -32,22 +43,23 @@ class Simulation:
     shop: Shop
     rng: Random
     readers: list[SimulatedReader]
-    now: datetime = START_TIME
+    now: datetime = OPENING
     customers: dict[str, str] = field(default_factory=dict)  # by the reader's sub
     reach: dict[str, int] = field(default_factory=dict)  # the end of each reader's access, as of the last evening
+    answers: dict[str, list[money.Answer]] = field(default_factory=lambda: defaultdict(list))  # by customer
+    ended: set[str] = field(default_factory=set)  # subscriptions that had ended by the last evening
     kills: int = 0
     evenings: int = 0
 
     async def run(self, moments: list[datetime], *, kill: float = 0.0) -> None:
         """Run the simulation; each of the moments is an evening."""
-        await self.shop.stripe.put(
-            "/_sandbox/settings", json={"refund_seconds": 7 * 86400, "retry_seconds": [0.2, 0.5, 1, 1, 1, 1]}
-        )
-        seen = await stripe_records.read(self.shop)
+        await self._introduce()
+        seen = await self._read()
         for number, moment in enumerate(moments, 1):
             print(
                 f"evening {number} of {len(moments)}: {moment:%Y-%m-%d}", flush=True
             )  # shows the progress of a long run
+            await self._change_dunning()
             losing = await network_faults.start_faults(self.shop, self.rng)
             await self._all_readers_act(seen)
             if self.shop.process is not None and self.rng.random() < kill:
@@ -62,8 +74,43 @@ class Simulation:
             await network_faults.stop_faults(self.shop)
             await self._check_renewal_allowance()
             await self._wait_until_idle(lost=losing)
-            seen = await stripe_records.read(self.shop)
+            seen = await self._read()
+            for reader in self.readers:
+                await reader.note_cancellations()
             await self._check_access(seen)
+            self._check_ends(seen)
+            assert list(money.over_returned(seen)) == []
+
+    async def _introduce(self) -> None:
+        """Introduce Newsstand: import the readers who have subscribed for years, and prepare the local Stripe."""
+        settings = {
+            "refund_seconds": 7 * 86400,
+            "debit_seconds": DEBIT_SECONDS,
+            "payment_methods": ["card", "us_bank_account"],
+            "retry_seconds": [0.2, 0.5, 1, 1, 1, 1],
+        }
+        await self.shop.stripe.put("/_sandbox/settings", json=settings)
+        earlier = [reader for reader in self.readers if reader.kind == IMPORTED]
+        histories = await imported_history.make_history(self.shop, [one.person for one in earlier], self.rng)
+        for reader in earlier:
+            reader.diary.append(f"is imported: {histories[reader.person.sub]}")
+        await imported_history.import_all(self.shop)
+        (price,) = (await self.shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"]
+        for reader in self.readers:
+            reader.print_price = price["id"]
+        await self._find_customers()
+
+    async def _read(self) -> StripeRecords:
+        given = [self.customers.get(reader.person.sub) for reader in self.readers if reader.kind == CREDITED]
+        return await stripe_records.read(self.shop, given_to=[one for one in given if one])
+
+    async def _change_dunning(self) -> None:
+        """Change what Stripe does after a failed payment: an account can pause, keep or cancel subscriptions."""
+        dunning = {
+            "after_first_failure": self.rng.choice(["past_due", "past_due", "past_due", "pause"]),
+            "after_retries": self.rng.choice(["cancel", "cancel", "unpaid", "past_due", "pause"]),
+        }
+        await self.shop.stripe.put("/_sandbox/settings", json=dunning)
 
     async def _all_readers_act(self, seen: StripeRecords) -> None:
         at_once = asyncio.Semaphore(AT_ONCE)
@@ -89,6 +136,9 @@ class Simulation:
         if lost:
             await self._reconcile()
         await self._finish_work()
+        await self._find_customers()
+
+    async def _find_customers(self) -> None:
         for row in await self.shop.rows("SELECT sub, stripe_customer_id FROM subscribers"):
             if row["stripe_customer_id"]:
                 self.customers[row["sub"]] = row["stripe_customer_id"]
@@ -127,7 +177,7 @@ class Simulation:
         still = [x for x in self.readers if not x.moved and self.reach.get(x.person.sub, 0) > self.now.timestamp()]
         refused = [reader for reader in still if not await self.shop.may_read(reader.person)]
         if refused:  # reading the records is slow and rarely necessary
-            seen = await stripe_records.read(self.shop)
+            seen = await self._read()
             locked_out = [
                 self._story(reader, "is locked out") for reader in refused if self._verdict(seen, reader).allowed
             ]
@@ -137,32 +187,64 @@ class Simulation:
         """Compare each reader's access with the expected one, to the second."""
         for reader in self.readers:
             wanted, answer = self._verdict(seen, reader), await self.shop.check(reader.person)
-            until = datetime.fromisoformat(answer["until"]).timestamp() if answer["allowed"] else None
+            known = answer["allowed"] and answer["until"] is not None
+            until = datetime.fromisoformat(answer["until"]).timestamp() if known else None
+            at = money.Answer(int(self.now.timestamp()), answer["allowed"])
+            self.answers[self.customers.get(reader.person.sub, "")].append(at)
             assert (answer["allowed"], until) == (wanted.allowed, wanted.until), self._story(
                 reader, f"gets {answer}, expected {wanted}"
             )
             self.reach[reader.person.sub] = wanted.reach
+            if reader.kind == PRINT_BY_HAND:
+                await self._check_print(seen, reader)
+
+    async def _check_print(self, seen: StripeRecords, reader: SimulatedReader) -> None:
+        customer = self.customers.get(reader.person.sub, "")
+        wanted = expected_print.expected_print(seen, customer, now=int(self.now.timestamp()))
+        if wanted is not None:
+            allowed = await self.shop.may_read(reader.person, "print_edition")
+            assert allowed is wanted, self._story(reader, f"has print: {allowed}, expected {wanted}")
 
     def _verdict(self, seen: StripeRecords, reader: SimulatedReader) -> expected_access.ExpectedAccess:
         customer = self.customers.get(reader.person.sub)
         if customer is None:
             return expected_access.ExpectedAccess(False, None)
-        return expected_access.expected_access(
-            seen, customer, now=int(self.now.timestamp()), ended_by_bank=reader.ended_by_bank
-        )
+        return expected_access.expected_access(seen, customer, now=int(self.now.timestamp()), outlived=reader.outlived)
 
     def _story(self, reader: SimulatedReader, what: str) -> str:
         lines = "\n".join(reader.diary)
         customer = self.customers.get(reader.person.sub)
         return f"{reader.person.sub} ({customer}) on {self.now:%Y-%m-%d %H:%M} {what}\n{lines}"
 
+    def _check_ends(self, seen: StripeRecords) -> None:
+        """Check that no subscription was ended without a reason: by a refund of an older term, for example."""
+        may_end = {stripe_id for reader in self.readers for stripe_id in reader.may_end}
+        ended = {one["id"]: one for one in seen.every_subscription() if one["status"] == "canceled"}
+        for stripe_id in ended.keys() - self.ended:
+            one = ended[stripe_id]
+            intents = [payment for i in seen.invoices.get(stripe_id, []) for payment, _ in payments_of(i)]
+            bases = {r["metadata"].get("newsstand_basis") for intent in intents for r in seen.refunds.get(intent, [])}
+            unpaid = one["cancellation_details"]["reason"] == "payment_failed"
+            scheduled = one["cancel_at"] is not None and one["cancel_at"] <= one["ended_at"]
+            reader = next(r for r in self.readers if self.customers.get(r.person.sub) == one["customer"])
+            has_reason = unpaid or scheduled or stripe_id in may_end or "duplicate" in bases
+            assert has_reason, self._story(reader, f"loses {stripe_id} for no reason")
+        self.ended = set(ended)
+
     async def check_records(self) -> None:
         """Compare our records with Stripe's, to the cent."""
-        seen = await stripe_records.read(self.shop)
+        seen = await self._read()
         ours = {
             r["id"]: (r["invoice_id"], r["amount"], r["currency"])
             for r in await self.shop.rows("SELECT id, invoice_id, amount, currency FROM payments")
         }
+        by_invoice = defaultdict[str, int](int)
+        for invoice_id, amount, _ in ours.values():
+            by_invoice[invoice_id] += amount
+        assert {invoice: amount for invoice, amount in by_invoice.items() if amount} == {
+            one["id"]: cash for one in seen.every_invoice() if (cash := cash_of(one))
+        }
+        ours = {payment: stored for payment, stored in ours.items() if payment.startswith(("pi_", "py_", "ch_"))}
         theirs = {intent: (invoice["id"], paid, invoice["currency"]) for intent, (invoice, paid) in seen.paid().items()}
         assert ours == theirs
         stored = await self.shop.rows(
@@ -175,15 +257,42 @@ class Simulation:
         assert {r["id"]: (r["payment_id"], r["amount"], r["status"]) for r in disputed} == {
             d["id"]: (intent, d["amount"], d["status"]) for intent, each in seen.disputes.items() for d in each
         }
-        for intent, (_, paid) in seen.paid().items():
-            each = [r for r in seen.refunds.get(intent, []) if r["status"] != "failed"]
-            assert sum(r["amount"] for r in each) <= paid, intent
+        for payment in seen.paid():
+            each = [r for r in seen.refunds.get(payment, []) if r["status"] != "failed"]
             named = [r["metadata"]["newsstand_refund"] for r in each if "newsstand_refund" in r["metadata"]]
-            assert len(named) == len(set(named)), f"{intent}: one refund of ours was paid twice"
+            assert len(named) == len(set(named)), f"{payment}: one refund of ours was paid twice"
+
+    async def check_money(self) -> None:
+        """Check that nobody paid for what they could not use, and that no credit is dropped."""
+        seen = await self._read()
+        canceled = {one: at for reader in self.readers for one, at in reader.canceled.items()}
+        anomalies = await self._all("/v1/support/anomalies")
+        shown = {str(one["object"]) for one in anomalies if one["code"] == "unspent_credit"}
+        found = [
+            *money.over_returned(seen),
+            *money.paid_after_end(seen, canceled),
+            *money.paid_but_refused(seen, self.answers),
+            *money.dropped_credit(seen, shown),
+        ]
+        assert found == [], "\n".join([*found, *self._stories(found)])
+
+    async def _all(self, path: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        after: dict[str, str] = {}
+        while True:
+            page = (await self.shop.get(path, self.shop.agent, **after)).json()
+            found += page["data"]
+            if not page.get("next"):
+                return found
+            after = {"after": page["next"]}
+
+    def _stories(self, found: Iterable[str]) -> list[str]:
+        text = " ".join(found)
+        return [self._story(one, "") for one in self.readers if self.customers.get(one.person.sub, "-") in text]
 
     async def check_nothing_pending(self) -> None:
         """Check that no work is pending or dead, no reader pays twice, and no ended subscription can be paid."""
-        seen = await stripe_records.read(self.shop)
+        seen = await self._read()
         assert (
             await self.shop.rows("SELECT id, work_key, last_error FROM events WHERE state IN ('failed', 'dead')") == []
         )
@@ -205,8 +314,8 @@ class Simulation:
 
 def random_moments(rng: Random, *, days: int, step: tuple[float, float]) -> list[datetime]:
     """Return random times within ``days``, with a number of days in ``step`` between them."""
-    found, at = [], START_TIME.astimezone(UTC)
-    while at < START_TIME + timedelta(days=days):
+    found, at = [], OPENING.astimezone(UTC)
+    while at < OPENING + timedelta(days=days):
         at += timedelta(seconds=int(rng.uniform(*step) * 86400))
         found.append(at)
     return found
