@@ -117,6 +117,8 @@ def invoice(*lines: Json, reason: str = "subscription_cycle", paid: str | None =
         "auto_advance": False,
         "attempted": True,
         "last_finalization_error": None,
+        "starting_balance": 0,
+        "ending_balance": 0,
         "lines": {"data": lines, "has_more": False},
         "payments": {"data": [pays] if total > 0 else [], "has_more": False},
         **more,
