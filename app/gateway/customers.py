@@ -7,8 +7,9 @@ from urllib.parse import quote
 from stripe.params import CustomerListParams
 
 from app.domain.customers import StripeCustomerState
+from app.domain.errors import StripeRefused
 from app.gateway import translate
-from app.gateway.client import Gateway
+from app.gateway.client import Gateway, Gone
 from app.gateway.translate import OUR_SUBSCRIBER
 
 
@@ -19,7 +20,10 @@ async def fetch(gateway: Gateway, customer_id: str) -> StripeCustomerState:
     :raises Gone: it never existed.
     """
     path = f"/v1/customers/{quote(customer_id, safe='')}"
-    return translate.customer(await gateway.read(path, expand=["invoice_credit_balance"]))
+    try:
+        return translate.customer(await gateway.read(path, expand=["invoice_credit_balance"]))
+    except (StripeRefused, Gone):  # a deleted customer has no balance to expand
+        return translate.customer(await gateway.read(path))
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> str:

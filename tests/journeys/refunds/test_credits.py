@@ -9,6 +9,7 @@ import pytest
 from tests.journeys.lifecycle.test_issues import two_years
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import anomalies, customer_of, only_subscription
 from tests.journeys.refunds.test_several_payments import add_print
+from tests.journeys.subscribing.test_duplicates import pay_in_another_tab
 from tests.support.refunds import GOODWILL, GUARANTEE, UNSERVED, get_quotes, payment_ids, request_refund
 from tests.support.shop import ADDRESS, START_TIME, Person, Shop
 
@@ -288,3 +289,25 @@ async def test_print_paid_later_is_credited_before_the_first_payment(shop: Shop)
     assert await refunded(shop, ada) == {GUARANTEE: DIGITAL, "unspent_credit": 22_03}
     (back,) = [one for one in (await shop.overview(ada))["refunds"] if one["basis"] == "unspent_credit"]
     assert back["payment"] == later
+
+
+async def test_a_duplicate_that_the_balance_paid_goes_back_to_the_balance(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    first = (await only_subscription(shop, ada))["stripe_id"]
+    customer = await customer_of(shop, ada)
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
+    path = f"/v1/customers/{customer}/balance_transactions"
+    await shop.stripe_post(path, amount=str(-60_00), currency="usd")
+
+    await pay_in_another_tab(shop, customer, first)
+    await shop.wait_until_idle()
+
+    live = [one["stripe_id"] for one in (await shop.overview(ada))["subscriptions"] if one["status"] == "active"]
+    assert live == [first]
+    assert await refunded(shop, ada) == {}
+    assert await balance(shop, ada) == 60_00
+    (note,) = await check_notes(shop, ada)
+    assert _credited(note) == DIGITAL
+    assert await shop.may_read(ada)
+    assert await anomalies(shop) == {}, "the other subscription will use the credit"
