@@ -16,6 +16,7 @@ from app.db.engine.session import Session
 from app.domain.anomalies import UNREFUNDED_CREDIT, unrefunded_credit
 from app.domain.cancellations import invoices_that_bought_nothing, payable_invoices, refunds_due
 from app.domain.credits import UNSPENT, unspent_refunds
+from app.domain.imports import ended_earlier
 from app.domain.money import Money
 from app.domain.refunds import Refund, RefundBasis, RefundInProgress
 from app.domain.rules import Rules
@@ -58,16 +59,17 @@ async def follow(
     Handle the end of a subscription that was just synced, whether Stripe or we ended it.
 
     Refunds of payments that bought nothing are ordered. The completion at Stripe becomes due if Stripe ended the
-    subscription, if an invoice is payable again, or if a subscription that we ended is live there. The caller holds the
-    subscriber's lock.
+    subscription, if an invoice is payable again, or if a subscription that we ended is live there. If it ended before we
+    followed it, its invoices are left alone. The caller holds the subscriber's lock.
     """
     for invoice_id in await useless_invoices(session, subscription, state):
         basis = RefundBasis.DUPLICATE if subscription.ended_by == RefundBasis.DUPLICATE else RefundBasis.PAID_AFTER_END
-        await subscriptions.mark_term_refunded(session, invoice_id, basis)
+        await subscriptions.mark_term_refunded(session, invoice_id, basis, at=now)
     all_ordered = await _order_refunds(session, subscription, now=now)
     is_over, is_closed = subscription.status in OVER, subscription.closed_at is not None
     is_live_again = not is_over and subscription.access_ended_at is not None and is_closed
-    if is_live_again or (is_over and (not is_closed or not all_ordered or payable_invoices(state))):
+    is_unfinished = not all_ordered or (not ended_earlier(subscription) and (not is_closed or payable_invoices(state)))
+    if is_live_again or (is_over and is_unfinished):
         await subscriptions.order_close(session, subscription.id)
         await leases.notify(session)
 
@@ -106,11 +108,12 @@ async def _order_refunds(session: Session, subscription: Subscription, *, now: d
     due: list[tuple[Payment, str, int | None]] = [
         (payment, basis, None) for payment, basis in refunds_due(subscription, terms, paid, existing)
     ]
-    due += await _unspent_refunds(session, subscription, terms, paid, existing)
+    if not ended_earlier(subscription):
+        due += await _unspent_refunds(session, subscription, terms, paid, existing)
     all_ordered = True
     for payment, basis, amount in due:
         if basis == RefundBasis.PAID_AFTER_END:  # it opens no term, not even until the refund is confirmed
-            await subscriptions.mark_term_refunded(session, payment.invoice_id, basis)
+            await subscriptions.mark_term_refunded(session, payment.invoice_id, basis, at=now)
         try:
             await refund_orders.refund(
                 session,

@@ -59,7 +59,7 @@ async def record(
             continue
         if not is_whole(term.invoice_id, paid, known, given):
             continue
-        await subscriptions.mark_term_refunded(session, term.invoice_id, RefundBasis.DASHBOARD)
+        await subscriptions.mark_term_refunded(session, term.invoice_id, RefundBasis.DASHBOARD, at=now)
         ended = False
         if term == terms[-1]:
             ended = await cancellations.end(session, rules, subscription.id, by=RefundBasis.DASHBOARD, now=now)

@@ -38,7 +38,7 @@ async def derive(
     """
     terms = await subscriptions.terms_of(session, subscription.id)
     calendar = await issues.calendar(session, rules.zone, locked=True)
-    runs = schedule_terms(subscription, terms, calendar, rules.catalogue)
+    runs = schedule_terms(subscription, terms, calendar, rules.catalogue, grace=rules.access.grace_period)
     ends = {run.term.invoice_id: run.editions_until() for run in runs}
     granted = grants_of(
         subscription,

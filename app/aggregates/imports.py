@@ -1,14 +1,27 @@
 """Imported customers: Stripe customers become subscribers, and an imported subscriber becomes a known reader."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from app.aggregates import grants
-from app.db import audit, imports, subscribers
+from app.db import anomalies, audit, disputes, imports, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.customers import StripeCustomerState
-from app.domain.imports import UNCLAIMED, NotClaimable, sub_of
+from app.domain.disputes import AccessEffect, effect_of
+from app.domain.imports import (
+    DISPUTE_LOST_EARLIER,
+    HISTORY_CODES,
+    REFUNDED_EARLIER,
+    UNCLAIMED,
+    NotClaimable,
+    history_anomalies,
+    sub_of,
+)
 from app.domain.reconciliation import Difference
+from app.domain.refunds import CONFIRMED
+from app.domain.rules import Rules
+from app.domain.subscriptions import Subscription
 
 
 async def import_customers(
@@ -94,3 +107,25 @@ async def claim(session: Session, subscriber: Subscriber, *, sub: str, by: str, 
         before={"placeholder": locked.sub},
     )
     return claimed
+
+
+async def report_history(session: Session, rules: Rules, subscription: Subscription) -> None:
+    """Show staff what is unusual in the history of a subscription, as of now."""
+    paid = await payments.of_subscription(session, subscription.id)
+    all_refunds = await refunds.of_subscriber(session, subscription.subscriber_id)
+    all_disputes = await disputes.of_subscriber(session, subscription.subscriber_id)
+    returned: dict[str, tuple[str, datetime]] = {}
+    for payment in paid:
+        given = [one for one in all_refunds if one.payment_id == payment.id and one.status in CONFIRMED]
+        if given and sum(one.amount for one in given) >= payment.amount:
+            code = REFUNDED_EARLIER if any(one.is_history for one in given) else ""
+            returned[payment.invoice_id] = code, max(one.made for one in given)
+        for dispute in all_disputes:
+            if dispute.payment_id == payment.id and effect_of(dispute.status).access == AccessEffect.ENDED:
+                returned[payment.invoice_id] = DISPUTE_LOST_EARLIER, dispute.opened_at
+    terms = await subscriptions.terms_of(session, subscription.id)
+    status = subscription.effective_status
+    found = history_anomalies(status, subscription.ended_at, terms, paid, returned, zone=rules.zone)
+    await anomalies.report(
+        session, subscription.stripe_id, found, subscriber_id=subscription.subscriber_id, among=HISTORY_CODES
+    )

@@ -92,7 +92,11 @@ async def _load(
         return None
     terms = await subscriptions.terms_of(session, subscription.id)
     calendar = await issues.calendar_now(session, rules.zone)
-    runs = schedule_terms(subscription, terms, calendar, rules.catalogue) if len(calendar) else []
+    runs = (
+        schedule_terms(subscription, terms, calendar, rules.catalogue, grace=rules.access.grace_period)
+        if len(calendar)
+        else []
+    )
     access = await access_by_source(session, rules, subscription.subscriber_id, subscription.id, now=now)
     case = RefundContext(
         payment=payment,

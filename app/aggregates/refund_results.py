@@ -24,12 +24,17 @@ from app.domain.refunds import (
     StripeRefundState,
     any_failed_since,
     ending_basis,
+    ends_subscription,
+    full_dashboard_refund,
 )
 from app.domain.rules import Rules
 
 RESTORABLE = frozenset(
     {RefundBasis.GUARANTEE, RefundBasis.DASHBOARD, RefundBasis.UNSERVED_ISSUES}
 )  # bases on which the refunded payment had bought a term
+
+# These concern the subscription as a whole, whichever of its payments they return.
+ENDS_SUBSCRIPTION = frozenset({RefundBasis.DUPLICATE, RefundBasis.PAID_AFTER_END, RefundBasis.FRAUD_WARNING})
 
 log = structlog.get_logger()
 
@@ -62,7 +67,8 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
             before={"status": RefundStatus.PROCESSING},
             after={"status": state.status, "stripe_refund": state.id, "amount": state.amount, "ended": ended},
         )
-        await refunds.make_due(session, refund.id)  # for the credit note, and until the status is final
+        if not refund.is_history:
+            await refunds.make_due(session, refund.id)  # for the credit note, and until the status is final
         await leases.notify(session)
     recorded = await refunds.by_id(session, refund.id)
     assert recorded is not None
@@ -70,7 +76,7 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
 
 
 async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime) -> bool:
-    """End the term and the subscription, if the refund's basis does. Return whether the subscription was ended."""
+    """End the term that the refund's payment bought, and the subscription if it is the newest. Return whether that ended."""
     payment = await payments.by_id(session, refund.payment_id)
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
@@ -79,16 +85,25 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     term = term_of(payment, terms)
     opened_term = term is None or term.invoice_id == payment.invoice_id
     all_refunds = await refunds.of_payment(session, refund.payment_id)
-    basis = ending_basis(refund, payment.amount - payment.credited if opened_term else 0, all_refunds)
+    kept = payment.amount - payment.credited
+    basis = ending_basis(refund, kept if opened_term else 0, all_refunds)
     if basis is None:
         return False
-    invoice_id = term.invoice_id if term else payment.invoice_id
-    await subscriptions.mark_term_refunded(session, invoice_id, basis)
+    whole = full_dashboard_refund(kept, all_refunds) if basis == RefundBasis.DASHBOARD else None
+    ending = whole or next(one for one in all_refunds if one.id == refund.id)
+    invoice_id, at = term.invoice_id if term else payment.invoice_id, ending.made if ending.is_history else now
+    await subscriptions.mark_term_refunded(session, invoice_id, basis, at=at)
     if term is not None and term.refund_failed:
         of_term = payments_of_term(payment, await payments.of_subscription(session, owner[1]), terms)
         its_refunds = [one for paid in of_term for one in await refunds.of_payment(session, paid.id)]
         await subscriptions.mark_refund_failed(session, invoice_id, failed=any_failed_since(its_refunds))
-    return await cancellations.end(session, rules, owner[1], by=basis, now=now)
+    if not ending.is_history and (basis in ENDS_SUBSCRIPTION or ends_subscription(ending, term, terms)):
+        return await cancellations.end(session, rules, owner[1], by=basis, now=now)
+    subscription = await subscriptions.by_id(session, owner[1])
+    subscriber = await subscribers.by_id(session, owner[0])
+    if subscription is not None and subscriber is not None:
+        await grants.derive(session, rules, subscriber, subscription, now=now)
+    return False
 
 
 async def _record_failure(session: Session, rules: Rules, refund: Refund, state: StripeRefundState) -> None:

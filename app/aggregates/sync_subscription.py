@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
-from app.aggregates import cancellations, credits, grants
+from app.aggregates import cancellations, credits, duplicates, grants, imports
 from app.aggregates.retries import retry_on_conflict
-from app.db import anomalies, inbox, payments, subscribers, subscriptions
+from app.db import anomalies, checkouts, inbox, payments, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
@@ -20,6 +20,7 @@ from app.domain.anomalies import UNKNOWN_CUSTOMER
 from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
+from app.domain.imports import CREATION_EVENTS, DELIVERY_PERIOD, HISTORY_CODES
 from app.domain.rules import Rules
 from app.domain.subscriptions import (
     OVER,
@@ -142,9 +143,17 @@ async def save(
     fetched = replace(fetched, known_as=known.plan) if known else fetched
     rules.catalogue.plan(fetched.plan)  # a plan of ours that is missing in the file is an error, and not ignored
     previous = unreachable_origin(known.status, fetched.status, known.came_from) if known else None
-    subscription = await subscriptions.save(session, subscriber.id, fetched, if_version=if_version, came_from=previous)
+    is_found_later = known is None and not await _was_followed_from_beginning(session, subscriber, fetched)
+    subscription = await subscriptions.save(
+        session,
+        subscriber.id,
+        fetched,
+        if_version=if_version,
+        came_from=previous,
+        followed_since=now if is_found_later else None,
+    )
     await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
-    await payments.save(session, subscription.id, payments_of(fetched))
+    await payments.save(session, subscription.id, payments_of(fetched), are_history=is_found_later)
     credited = credits_of(fetched)
     if known is None:  # what happened before we followed it has no consequences
         await credits.save(session, subscription.id, credited)
@@ -161,8 +170,32 @@ async def save(
         await subscriptions.set_check(session, subscription.id, status.check_at)
     found = dict(status.anomalies)
     found |= anomalies_of_items(fetched, rules.catalogue) if subscription.status not in OVER else {}
-    await anomalies.report(session, subscription.stripe_id, found, subscriber_id=subscriber.id)
+    await anomalies.report(
+        session,
+        subscription.stripe_id,
+        found,
+        subscriber_id=subscriber.id,
+        keep=HISTORY_CODES if subscription.status not in OVER else (),
+    )
+    if subscription.followed_since is not None:
+        await imports.report_history(session, rules, subscription)
+    if len(all_subscriptions) > 1:
+        await duplicates.report(session, rules, subscriber, all_subscriptions, now=now)
     return subscription
+
+
+async def _was_followed_from_beginning(
+    session: Session, subscriber: Subscriber, fetched: StripeSubscriptionState
+) -> bool:
+    """Return whether a subscription that is new to us came from our checkout, or Stripe reported its creation."""
+    if await checkouts.sold(session, subscriber.id, stripe_subscription_id=fetched.id, checkout_id=fetched.checkout_id):
+        return True
+    return await inbox.was_told(
+        session,
+        f"{RefetchKind.SUBSCRIPTION}:{fetched.id}",
+        before=fetched.created_at + CREATION_EVENTS,
+        within=DELIVERY_PERIOD,
+    )
 
 
 async def _lock_owner(session: Session, fetched: StripeSubscriptionState) -> Subscriber:

@@ -11,7 +11,7 @@ from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
-from app.domain.issues import Ledger
+from app.domain.ledgers import Ledger
 from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.status_cells import ReaderAction

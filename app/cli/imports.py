@@ -54,6 +54,9 @@ def stripe(
 
     You can stop it at any time and run it again. A line of the file never removes access.
 
+    An import cancels and refunds nothing, whatever happened before. --dry-run lists each unusual customer with what support
+    will see after the import: several running subscriptions, a refunded term, a dispute, a payment after the end.
+
     \b
     newsstand import stripe --subs subs.csv
     Exit status: 0 if everything was imported; 1 on an error (run it again to continue); 2 if some need review.
@@ -67,6 +70,8 @@ def stripe(
     else:
         for one in report.for_review:
             typer.echo(one.words)
+        for one in report.unusual:
+            typer.echo(f"{one.words} [{one.code}]")
         typer.echo(summary(report), err=True)
         made, would = report.sweep.counts.get("subscribers", 0), "would be " if dry_run else ""
         review = f"{len(report.for_review)} need review"

@@ -115,7 +115,9 @@ def print_json(report: Report) -> None:
                 "differences": [
                     {"object": one.object_id, "words": one.words, "looked_at_anew": one.key}
                     for one in report.differences
+                    if one.code is None
                 ],
+                "unusual": [{"object": one.object_id, "code": one.code, "words": one.words} for one in report.unusual],
             },
             indent=2,
         )

@@ -37,12 +37,14 @@ async def report(
     *,
     subscriber_id: str | None,
     among: Collection[str] | None = None,
+    keep: Collection[str] = (),
 ) -> None:
     """
     Store the current anomalies of an object, and close its others.
 
     :param found: the reason by code.
     :param among: close only anomalies with these codes; None for all.
+    :param keep: don't close anomalies with these codes.
     """
     for code, reason in found.items():
         made = insert(Row).values(
@@ -54,7 +56,7 @@ async def report(
                 set_={"reason": made.excluded.reason, "subscriber_id": made.excluded.subscriber_id, "gone_at": None},
             )
         )
-    meant = {"its_object": object_id, "found": list(found)}
+    meant = {"its_object": object_id, "found": [*found, *keep]}
     if among is None:
         await session.execute(_CLOSE_OTHERS, meant)
     else:

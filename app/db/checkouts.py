@@ -103,6 +103,19 @@ async def by_stripe_id(session: Session, stripe_id: str) -> Checkout | None:
     return _or_none(await session.scalar(select(Row).where(Row.stripe_id == stripe_id)))
 
 
+async def sold(session: Session, subscriber_id: str, *, stripe_subscription_id: str, checkout_id: str | None) -> bool:
+    """
+    Return whether a subscription came from a checkout of ours.
+
+    :param checkout_id: as the subscription's metadata says; it must be a checkout of the same subscriber.
+    """
+    found = select(Row.id).where(
+        Row.subscriber_id == subscriber_id,
+        (Row.stripe_subscription_id == stripe_subscription_id) | (Row.id == checkout_id),
+    )
+    return await session.scalar(found.limit(1)) is not None
+
+
 def _or_none(row: Row | None) -> Checkout | None:
     return _checkout(row) if row is not None else None
 

@@ -73,6 +73,11 @@ async def by_id(session: Session, dispute_id: str) -> Dispute | None:
     return _dispute(row) if row is not None else None
 
 
+async def by_ids(session: Session, ids: Sequence[str]) -> dict[str, Dispute]:
+    """Return the stored disputes with these IDs, by ID."""
+    return {dispute.id: dispute for dispute in await _all(session, Row.id.in_(ids))}
+
+
 async def of_invoice(session: Session, invoice_id: str) -> list[Dispute]:
     """Return the disputes of an invoice's payments."""
     paid = select(Payment.id).where(Payment.invoice_id == invoice_id)

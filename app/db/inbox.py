@@ -4,7 +4,7 @@ Process the events in the inbox. They are accepted by :mod:`app.db.inbox_writer`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Integer, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
@@ -57,6 +57,7 @@ _ADOPT = text(
     RETURNING e.id, e.work_key AS key
     """
 ).bindparams(bindparam("keys", type_=_TEXTS), bindparam("lease", type_=INTERVAL))
+FOUND_BY_RECONCILIATION = "Found by reconciliation"  # the reason of an event that was not delivered
 _ROWS = table_of(Row)
 _BY_KEYS = (  # for the reader's page
     select(
@@ -151,6 +152,25 @@ async def close(session: Session, looked_at: Sequence[tuple[str, Sequence[str]]]
     waited = [float(row.waited) for row in await session.execute(_CLOSE, {"ids": ids})]
     await session.execute(_CLOSE_EARLIER, {"ids": ids, "keys": keys})
     return waited
+
+
+async def was_told(session: Session, key: str, *, before: datetime, within: timedelta) -> bool:
+    """
+    Return whether Stripe has delivered an event about an object that was created before a time.
+
+    Replays of old events and events that a reconciliation found don't count.
+
+    :param within: only events that were received in this period until now.
+    """
+    delivered = select(Row.id).where(
+        Row.work_key == key,
+        Row.id.startswith("evt_", autoescape=True),
+        Row.state != EventState.IGNORED,
+        Row.reason.is_(None),
+        Row.created_at < before,
+        Row.received_at > func.now() - bindparam(None, within, type_=INTERVAL),
+    )
+    return await session.scalar(delivered.limit(1)) is not None
 
 
 async def move(session: Session, ids: Sequence[str], *, key: str) -> None:

@@ -151,6 +151,8 @@ SELECT subscription_id, 'ledger:' || subscription_id, now() FROM (
     UNION SELECT subscription_id FROM terms WHERE :beyond AND last_issue IS NULL
     UNION SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
           JOIN terms ON terms.starts_at BETWEEN begun.first AND begun.last
+    UNION SELECT paid.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+          JOIN payments paid ON paid.paid_at BETWEEN begun.first AND begun.last  -- a late renewal starts with its payment
     UNION SELECT adjusted.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
           JOIN issue_adjustments adjusted ON adjusted.created_at BETWEEN begun.first AND begun.last
 ) AS touched

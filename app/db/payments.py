@@ -33,8 +33,14 @@ _OF_SUBSCRIBER = (
 )
 
 
-async def save(session: Session, subscription_id: str, payments: Sequence[Payment]) -> None:
-    """Insert payments. Of existing ones, only what follows from the whole invoice changes; refunds are stored apart."""
+async def save(
+    session: Session, subscription_id: str, payments: Sequence[Payment], *, are_history: bool = False
+) -> None:
+    """
+    Insert payments. Of existing ones, only what follows from the whole invoice changes; refunds are stored apart.
+
+    :param are_history: whether new ones were made before we followed the subscription.
+    """
     if not payments:
         return
     made = [
@@ -51,6 +57,7 @@ async def save(session: Session, subscription_id: str, payments: Sequence[Paymen
             "kind": payment.kind,
             "print_from": payment.print_from,
             "print_until": payment.print_until,
+            "is_history": are_history,
         }
         for payment in payments
     ]
@@ -138,4 +145,5 @@ def _payment(row: Row | Record) -> Payment:
         print_from=row.print_from,
         print_until=row.print_until,
         credited=row.credited,
+        is_history=row.is_history,
     )

@@ -175,7 +175,9 @@ async def advance(
     if moved is None:
         raise ConcurrentUpdate(sweep.id)
     for one in found:
-        session.add(DifferenceRow(sweep_id=sweep.id, object_id=one.object_id, words=one.words, key=one.key))
+        session.add(
+            DifferenceRow(sweep_id=sweep.id, object_id=one.object_id, words=one.words, key=one.key, code=one.code)
+        )
     if refetch and not sweep.dry_run:
         for key in sorted({one.key for one in found if one.key is not None}):
             await inbox.request_refetch(session, key, why="reconciled")
@@ -187,7 +189,7 @@ async def differences(session: Session, sweep_id: str) -> list[Difference]:
     rows = await session.scalars(
         select(DifferenceRow).where(DifferenceRow.sweep_id == sweep_id).order_by(DifferenceRow.id)
     )
-    return [Difference(object_id=row.object_id, words=row.words, key=row.key) for row in rows]
+    return [Difference(object_id=row.object_id, words=row.words, key=row.key, code=row.code) for row in rows]
 
 
 async def differing_objects(session: Session, sweep_id: str, object_ids: Sequence[str]) -> set[str]:
@@ -197,6 +199,17 @@ async def differing_objects(session: Session, sweep_id: str, object_ids: Sequenc
             DifferenceRow.sweep_id == sweep_id,
             DifferenceRow.object_id.in_(object_ids),
             DifferenceRow.key.is_not(None),
+        )
+    )
+    return set(found)
+
+
+async def listed_by_imports(session: Session, object_ids: Sequence[str]) -> set[str]:
+    """Return the IDs of the objects that an import has found to be unknown here."""
+    imports = select(Row.id).where(Row.kind == SweepKind.IMPORT, Row.dry_run.is_(False))
+    found = await session.scalars(
+        select(DifferenceRow.object_id).where(
+            DifferenceRow.sweep_id.in_(imports), DifferenceRow.object_id.in_(object_ids)
         )
     )
     return set(found)
@@ -228,7 +241,7 @@ async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchReques
                 object_id=refetch.object_id,
                 created_at=refetch.created_at,
                 state=EventState.RECEIVED if refetch.ignored is None else EventState.IGNORED,
-                reason=refetch.ignored,
+                reason=refetch.ignored or inbox.FOUND_BY_RECONCILIATION,
                 payload=payload,
                 work_key=refetch.key or NO_KEY,
                 due_at=func.now() if refetch.ignored is None else None,

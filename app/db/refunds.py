@@ -40,6 +40,7 @@ async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
             created_at=refund.created_at,
             made_at=refund.made_at,
             recorded_at=refund.recorded_at,
+            is_history=refund.is_history,
             work_key=work_key(refund.payment_id),
             due_at=func.now() if unfinished else None,
         )
@@ -220,4 +221,5 @@ def _refund(row: Row | Record) -> Refund:
         created_at=row.created_at,
         made_at=row.made_at,
         recorded_at=row.recorded_at,
+        is_history=row.is_history,
     )

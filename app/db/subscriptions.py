@@ -57,7 +57,9 @@ _ADJUSTED = (
     .where(Adjusted.invoice_id == _TERMS.c.invoice_id)
     .scalar_subquery()
 )
-_ALL_TERMS = select(*_TERMS.c, _ADJUSTED.label("adjusted")).order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
+_PAID_AT = select(func.max(_PAYMENTS.c.paid_at)).where(_PAYMENTS.c.invoice_id == _TERMS.c.invoice_id).scalar_subquery()
+_TERM_COLUMNS = (*_TERMS.c, _ADJUSTED.label("adjusted"), _PAID_AT.label("paid_at"))
+_ALL_TERMS = select(*_TERM_COLUMNS).order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
 _TERMS_OF = _ALL_TERMS.where(_TERMS.c.subscription_id == bindparam("subscription"))
 _TERMS_OF_SUBSCRIBER = _ALL_TERMS.join(_ROWS, _ROWS.c.id == _TERMS.c.subscription_id).where(
     _ROWS.c.subscriber_id == bindparam("subscriber")
@@ -91,6 +93,7 @@ async def save(
     *,
     if_version: int,
     came_from: str | None = None,
+    followed_since: datetime | None = None,
 ) -> Subscription:
     """
     Save a subscription's state at Stripe.
@@ -126,6 +129,7 @@ async def save(
             "stripe_id": seen.id,
             "subscriber_id": subscriber_id,
             "work_key": f"subscription:{seen.id}",
+            "followed_since": followed_since,
         }
         found = await session.execute(_ADD, values)
     else:
@@ -182,13 +186,11 @@ async def known_terms(session: Session, invoice_ids: Sequence[str]) -> set[str]:
     return set(await session.scalars(select(TermRow.invoice_id).where(TermRow.invoice_id.in_(invoice_ids))))
 
 
-async def mark_term_refunded(session: Session, invoice_id: str, basis: str) -> None:
-    """Mark a term as refunded, so that it is never granted again. The first basis is kept."""
-    await session.execute(
-        update(TermRow)
-        .where(TermRow.invoice_id == invoice_id)
-        .values(refunded_as=func.coalesce(TermRow.refunded_as, basis), restored_as=None)
-    )
+async def mark_term_refunded(session: Session, invoice_id: str, basis: str, *, at: datetime) -> None:
+    """Mark a term as refunded at a time, so that it is never granted again. The first basis and time are kept."""
+    refunded_as, refunded_at = func.coalesce(TermRow.refunded_as, basis), func.coalesce(TermRow.refunded_at, at)
+    values = {"refunded_as": refunded_as, "refunded_at": refunded_at, "restored_as": None}
+    await session.execute(update(TermRow).where(TermRow.invoice_id == invoice_id).values(values))
 
 
 async def suspend_term(session: Session, invoice_id: str, reason: str | None) -> bool:
@@ -353,6 +355,7 @@ def of_row(row: Row | Record) -> Subscription:
         closed_at=row.closed_at,
         pay_url=row.pay_url,
         came_from=row.came_from,
+        followed_since=row.followed_since,
     )
 
 
@@ -385,12 +388,13 @@ def _term(row: Record, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
         credited_at=row.credited_at,
         refunded_as=row.refunded_as,
         suspended_as=row.suspended_as,
+        refunded_at=row.refunded_at,
         restored_as=row.restored_as,
         refund_failed=row.refund_failed,
-        adjustments=tuple(
-            sorted(
-                (Adjustment(kind=kind, issues=n, at=datetime.fromisoformat(at)) for kind, n, at in adjusted),
-                key=lambda one: one.at,
-            )
-        ),
+        paid_at=row.paid_at,
+        adjustments=tuple(sorted(map(_adjustment, adjusted), key=lambda one: one.at)),
     )
+
+
+def _adjustment(stored: tuple[str, int, str]) -> Adjustment:
+    return Adjustment(kind=stored[0], issues=stored[1], at=datetime.fromisoformat(stored[2]))

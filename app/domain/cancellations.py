@@ -13,7 +13,7 @@ from datetime import datetime
 from app.domain.invoice_lines import billed_period
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money, minimum
-from app.domain.refunds import CONFIRMED, Refund, RefundBasis, full_dashboard_refund
+from app.domain.refunds import CONFIRMED, Refund, RefundBasis, ends_subscription, full_dashboard_refund
 from app.domain.subscriptions import (
     Payment,
     StripeInvoiceState,
@@ -127,15 +127,18 @@ def ended_since(
     ends = [at for at in (subscription.ended_at, subscription.access_ended_at) if at is not None]
     if not ends:
         return None
-    bases = {term.invoice_id: term.refunded_as for term in terms if term.is_refunded}
+    refunded = {term.invoice_id: term for term in terms if term.is_refunded}
     for payment in payments:
-        basis = bases.get(payment.invoice_id)
+        term = refunded.get(payment.invoice_id)
+        if term is None:
+            continue
         of_payment = [r for r in refunds if r.payment_id == payment.id]
-        if basis == RefundBasis.DASHBOARD:  # earlier partial refunds didn't end the subscription
+        if term.refunded_as == RefundBasis.DASHBOARD:  # earlier partial refunds didn't end the subscription
             whole = full_dashboard_refund(payment.amount - payment.credited, of_payment)
-            ends += [whole.created_at] if whole is not None else []
+            ending = [whole] if whole is not None else []
         else:
-            ends += [r.created_at for r in of_payment if r.status in CONFIRMED and r.basis == basis]
+            ending = [r for r in of_payment if r.status in CONFIRMED and r.basis == term.refunded_as]
+        ends += [r.effective_at for r in ending if ends_subscription(r, term, terms)]
     return min(ends)
 
 
@@ -174,7 +177,8 @@ def refunds_due(
     Return the payments of an ended subscription that must be refunded, each with the basis.
 
     For a duplicate, these are all payments; otherwise those after the end (a payment in the same second still counts). A
-    payment that was already refunded on such a basis is left out, even if that refund failed: staff handle those.
+    payment that was already refunded on such a basis is left out, even if that refund failed: staff handle those. So are
+    payments that were made before we followed the subscription.
     """
     since = ended_since(subscription, terms, payments, refunds)
     if since is None:
@@ -187,5 +191,8 @@ def refunds_due(
     return [
         (payment, basis)
         for payment in payments
-        if payment.amount > 0 and payment.id not in ordered and (is_duplicate or payment.paid_at > since)
+        if payment.amount > 0
+        and payment.id not in ordered
+        and not payment.is_history
+        and (is_duplicate or payment.paid_at > since)
     ]

@@ -7,7 +7,8 @@ and a special issue none. The calendar is a sequence of copies in the order in w
 of it. So a ledger takes two binary searches, however many issues there are.
 
 Issues serve the oldest term first (rules.md, rule 8): a term starts where the previous one ends, but not before its own
-start. A double issue between two terms serves one copy of each.
+start. A double issue between two terms serves one copy of each. A renewal that was paid after the grace period starts like a
+new subscription, with the issues that its reader can still receive: nobody pays for copies that were never sent.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,6 +19,7 @@ from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from app.domain.errors import Conflict, Invalid
+from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
 from app.domain.subscriptions import AdjustmentKind, Subscription, Term
 
@@ -144,7 +146,8 @@ class Calendar:
         self._printed = list(accumulate(printed, max))
         # Readers who subscribe before the end of the cut-off day are on the labels.
         closing = [self.ends(issue.label_cutoff) for issue in self.issues]
-        self._closing = list(accumulate(closing, max))
+        # Copies go out in order: once the labels of an issue are closed, the issues before it can't be received either.
+        self._closing = list(accumulate(reversed(closing), min))[::-1]
         self._counts = {
             most: list(accumulate((min(issue.counts_as, most) for issue in self.issues), initial=0))
             for most in (ORDINARY, DOUBLE)
@@ -196,41 +199,6 @@ class Calendar:
     def missing_copies(self, count: int, *, doubles: int = DOUBLE) -> int:
         """Return how many of ``count`` copies are after the end of the calendar."""
         return max(0, count - self._counts[doubles][-1])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """
-    The issues of a term at a point in time. ``owed`` always equals ``served`` + ``unserved`` + ``cancelled``.
-
-    :param adjustments: the added issues (an extension, a granted claim) minus the grace copies sent before the term.
-    :param cancelled: the issues that are no longer owed, because the subscription ended early or the term was refunded.
-    :param last_issue: the number of the issue that ends the term, if it is in the calendar and nothing was canceled.
-    """
-
-    invoice_id: str
-    bought: int
-    adjustments: int
-    grace_copies: int  # copies sent before the term, as a positive number; part of the adjustments
-    served: int
-    unserved: int
-    cancelled: int
-    last_issue: int | None
-
-    @property
-    def owed(self) -> int:
-        """Return all issues that the term owes, served or not."""
-        return self.bought + self.adjustments
-
-    @property
-    def received(self) -> int:
-        """Return the issues that the reader received for the term's payment, including grace copies."""
-        return self.served + self.grace_copies
-
-    @property
-    def sold(self) -> int:
-        """Return the issues that the term's payment covers, including grace copies."""
-        return self.owed + self.grace_copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,17 +282,23 @@ class ScheduledTerm:
 
 
 def schedule_terms(
-    subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue
+    subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue, *, grace: timedelta
 ) -> list[ScheduledTerm]:
-    """Return the place of each of a subscription's terms in the calendar, the oldest first."""
+    """
+    Return the place of each of a subscription's terms in the calendar, the oldest first.
+
+    :param grace: the grace period. A renewal that was paid after it serves issues from its payment on.
+    """
     ordered = sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
     runs: list[ScheduledTerm] = []
     position, labeled_until = 0, None
     for index, term in enumerate(ordered):
         doubles = catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
         # A reader who renews without a gap is on the labels already, so the cut-off doesn't apply.
-        joins = term.print_edition and term.print_from is None and labeled_until != term.starts_at
-        start = max(position, calendar.begin(term.starts_at, doubles=doubles, print_edition=joins))
+        paid_late = index > 0 and term.paid_at is not None and term.paid_at > term.starts_at + grace
+        begins_at = term.paid_at if paid_late and term.paid_at is not None else term.starts_at
+        joins = term.print_edition and term.print_from is None and (paid_late or labeled_until != term.starts_at)
+        start = max(position, calendar.begin(begins_at, doubles=doubles, print_edition=joins))
         following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
         run = ScheduledTerm(
             term=term,
@@ -383,7 +357,8 @@ def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> 
     """
     if term.outlives(subscription):
         return term.credited_at
-    times = [at for at in (subscription.access_ended_at, term.credited_at) if at is not None]
+    ends = (subscription.access_ended_at, term.credited_at, term.refunded_at if term.is_refunded else None)
+    times = [at for at in ends if at is not None]
     paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)
     if subscription.ended_at is not None and subscription.ended_at < paid_until:
         times.append(subscription.ended_at)
@@ -393,7 +368,13 @@ def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> 
 
 
 def ledgers_of(
-    subscription: Subscription, terms: Iterable[Term], calendar: Calendar, catalogue: Catalogue, *, now: datetime
+    subscription: Subscription,
+    terms: Iterable[Term],
+    calendar: Calendar,
+    catalogue: Catalogue,
+    *,
+    grace: timedelta,
+    now: datetime,
 ) -> list[Ledger]:
-    """Return the ledger of each term of a subscription at ``now``, the oldest first."""
-    return [run.ledger(now) for run in schedule_terms(subscription, terms, calendar, catalogue)]
+    """Return the ledger of each term of a subscription at ``now``, the oldest first; see :func:`schedule_terms`."""
+    return [run.ledger(now) for run in schedule_terms(subscription, terms, calendar, catalogue, grace=grace)]

@@ -1,8 +1,8 @@
 """
 Refund quotes: the amount and the effects of a refund on each basis, and why it is allowed or not.
 
-Amounts are in minor units, tax included. A quote is a pure function of a :class:`RefundContext`, and does not look at single
-issues. It has one part for each payment of the term (print added later is paid separately); each part becomes a refund.
+Amounts are in minor units, tax included. A quote is a pure function of a :class:`RefundContext`. It has one part for each
+payment of the term (print added later is paid separately); each part becomes a refund.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +36,7 @@ from app.domain.refunds import (
     RefundStatus,
     RefundTooLarge,
     guarantee_used,
+    later_terms,
     refundable_amount,
     tax_part,
 )
@@ -76,6 +77,7 @@ class Quote:
     refusal: DomainError | None
     until: datetime | None = None  # when the basis expires
     prints: bool = False  # whether the term includes printed copies
+    is_newest: bool = True  # whether no later term was paid; otherwise the subscription continues
     progress: IssueProgress | None = None
     is_over: bool = False  # whether the subscription has ended already, and gives no access anymore
     other_access: OtherAccess | None = None  # what stays open when the refund ends the subscription
@@ -103,7 +105,7 @@ class Quote:
     @property
     def ends_access(self) -> bool:
         """Whether the refund ends the subscription and the access that it gives."""
-        return self.basis in ENDING and not self.is_over
+        return self.basis in ENDING and self.is_newest and not self.is_over
 
     @property
     def stops_print(self) -> bool:
@@ -112,8 +114,9 @@ class Quote:
 
     @property
     def effect(self) -> str:
-        """The effect of the refund, as a sentence for people."""
-        return describe(is_over=self.is_over, ends=self.ends_access, prints=self.prints, other=self.other_access)
+        """Describe the effect of the refund for people."""
+        ends = self.ends_access if self.is_newest or self.basis not in ENDING else None
+        return describe(is_over=self.is_over, ends=ends, prints=self.prints, other=self.other_access)
 
 
 def quotes(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
@@ -221,15 +224,16 @@ def _quote(
     progress: IssueProgress | None = None,
 ) -> Quote:
     term = term_of(case.payment, case.terms)
-    prints = term is not None and term.print_edition
     return Quote(
         basis=basis,
         currency=case.payment.currency,
         parts=parts,
         refusal=refusal,
         until=until,
-        prints=prints or any(p.print_from for p in payments_of_term(case.payment, case.payments, case.terms)),
+        prints=bool(term and term.print_edition)
+        or any(p.print_from for p in payments_of_term(case.payment, case.payments, case.terms)),
         progress=progress,
+        is_newest=term is None or not later_terms(term, case.terms),
         is_over=case.is_over,
         other_access=case.other_access,
     )

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from app.domain.access_status import AccessStatus, access_status, is_over
 from app.domain.current_subscription import current_subscription
 from app.domain.dunning import AccessPolicy
-from app.domain.issues import Ledger
+from app.domain.ledgers import Ledger
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
 from app.domain.status_cells import Cell

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from app.domain.disputes import Dispute, StripeDisputeState
 from app.domain.errors import Conflict
 from app.domain.events import RefetchKind
 from app.domain.plans import Catalogue
@@ -45,12 +46,13 @@ class SweepPhase(StrEnum):
     SUBSCRIPTIONS = "subscriptions"
     PAYMENTS = "payments"
     REFUNDS = "refunds"
+    DISPUTES = "disputes"
     DONE = "done"
 
 
 PHASES: Mapping[str, Sequence[SweepPhase]] = {
     SweepKind.RECONCILE: tuple(SweepPhase),
-    SweepKind.IMPORT: (SweepPhase.SUBSCRIPTIONS, SweepPhase.PAYMENTS, SweepPhase.REFUNDS, SweepPhase.DONE),
+    SweepKind.IMPORT: tuple(phase for phase in SweepPhase if phase != SweepPhase.EVENTS),
 }
 
 
@@ -63,11 +65,16 @@ class AlreadyReconciling(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A difference. ``key`` is the refetch that resolves it; None: staff must check it."""
+    """
+    A difference. ``key`` is the refetch that resolves it; None: staff must check it.
+
+    With ``code``, it is none, but something unusual that staff will see after an import.
+    """
 
     object_id: str
     words: str
     key: str | None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +204,18 @@ def compare_refund(stored: Refund | None, listed: ListedRefund) -> Difference | 
         words = f"refund {seen.id}: {stored.status} here, {seen.status} at Stripe"
         return Difference(object_id=seen.id, words=words, key=key)
     return None
+
+
+def compare_dispute(ours: Dispute | None, theirs: StripeDisputeState) -> Difference | None:
+    """Return how a dispute of one of our payments differs from our copy; None if it doesn't."""
+    key = f"{RefetchKind.PAYMENT}:{theirs.payment_id}"
+    if ours is None or ours.subscriber_id is None:
+        words = f"dispute {theirs.id}: unknown here, {theirs.status} at Stripe"
+    elif ours.status != theirs.status:
+        words = f"dispute {theirs.id}: {ours.status} here, {theirs.status} at Stripe"
+    else:
+        return None
+    return Difference(object_id=theirs.id, words=words, key=key)
 
 
 def comparison_start(*, since: datetime | None, scheduled: bool, full_before: bool, now: datetime) -> datetime | None:

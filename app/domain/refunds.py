@@ -6,14 +6,14 @@ Refunds: each refunds one payment, on a basis that determines its effect on acce
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from app.domain.disputes import StripeDisputeState
 from app.domain.errors import Conflict
 from app.domain.money import Money
 from app.domain.plans import Plan
-from app.domain.subscriptions import Payment
+from app.domain.subscriptions import Payment, Term
 
 
 class RefundBasis(StrEnum):
@@ -58,6 +58,8 @@ ENDING = frozenset(  # bases that end the term, and the subscription
 )
 # Stripe responded: the money is promised, and access ends (rules.md, rule 3).
 CONFIRMED = frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED})
+# A refund in the Dashboard that becomes known later than this no longer undoes what was paid since.
+LATEST_NEWS = timedelta(days=7)  # Stripe delivers an event for three days, and reconciliation runs every night
 IN_TRANSIT = frozenset(
     {RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION}
 )  # promised, but not paid yet: checked again
@@ -185,6 +187,18 @@ class Refund:
     created_at: datetime
     made_at: datetime | None = None  # when Stripe created it; None: not yet, or unknown
     recorded_at: datetime | None = None
+    is_history: bool = False  # made before we followed the subscription: no policy acts on it
+
+    @property
+    def made(self) -> datetime:
+        """When it was made: at Stripe, or else here."""
+        return self.made_at or self.created_at
+
+    @property
+    def effective_at(self) -> datetime:
+        """From when on payments count as made after it. A refund that became known late counts from then on."""
+        known_late = self.recorded_at is not None and self.recorded_at - self.created_at > LATEST_NEWS
+        return self.recorded_at if known_late and self.recorded_at is not None else self.created_at
 
     @property
     def money(self) -> Money:
@@ -201,6 +215,7 @@ class StripeRefundState:
     currency: str
     status: str
     ours: str | None  # our refund's ID, from its metadata
+    basis: str | None = None  # of our refund, from its metadata
     failure_reason: str | None
     created_at: datetime
 
@@ -267,9 +282,9 @@ def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | 
 
 def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None:
     """Return the first Dashboard refund that, with all earlier refunds, covers the whole payment."""
-    confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=_created_at)
+    confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=lambda one: one.made)
     for by_hand in confirmed:
-        back = sum(one.amount for one in confirmed if _created_at(one) <= _created_at(by_hand))
+        back = sum(one.amount for one in confirmed if one.made <= by_hand.made)
         if by_hand.basis == RefundBasis.DASHBOARD and back >= paid > 0:
             return by_hand
     return None
@@ -288,8 +303,8 @@ def _has_failed(refunds: Sequence[Refund]) -> bool:
     failed = [one for one in refunds if one.status in {RefundStatus.FAILED, RefundStatus.CANCELED} and one.recorded_at]
     if not failed:
         return False
-    newest = max(failed, key=_created_at)
-    return not any(one.status in CONFIRMED and _created_at(one) >= _created_at(newest) for one in refunds)
+    newest = max(failed, key=lambda one: one.made)
+    return not any(one.status in CONFIRMED and one.made >= newest.made for one in refunds)
 
 
 def guarantee_used(refunds: Iterable[Refund], *, besides: Collection[str] = ()) -> bool:
@@ -305,5 +320,22 @@ def is_guaranteed(plan: Plan, refunds: Iterable[Refund], *, on: date) -> bool:
     return not (plan.guarantee.on(on).once and guarantee_used(refunds))
 
 
-def _created_at(refund: Refund) -> datetime:
-    return refund.made_at or refund.created_at
+def ends_subscription(refund: Refund, term: Term | None, terms: Iterable[Term]) -> bool:
+    """
+    Return whether a refund that ends a term ends its subscription too: if no later term was paid by then (rules.md, rule 4).
+
+    A renewal that was paid after the refund bought nothing. History ends no subscription.
+    """
+    if refund.is_history:
+        return False
+    later = later_terms(term, terms) if term is not None else []
+    return not any((other.paid_at or other.starts_at) <= refund.effective_at for other in later)
+
+
+def later_terms(term: Term, terms: Iterable[Term]) -> list[Term]:
+    """Return the terms after a term that are not refunded."""
+    return [
+        other
+        for other in terms
+        if (other.ends_at, other.invoice_id) > (term.ends_at, term.invoice_id) and not other.is_refunded
+    ]

@@ -89,7 +89,6 @@ PAYERS, REFUNDS, CANCELLING = "paying readers keep access", "a refunded term is 
 ACCESS_ENDED, RENEWAL_HELD = "access_ended", "renewal_held"
 
 FIRST_IS_OPEN = ImpossibleState("nothing can be paid while the first invoice is open")
-REFUND_ENDS = ImpossibleState("the transaction that records such a refund also ends the subscription")
 EXPIRED = ImpossibleState("a subscription that was never paid has no paid term")
 OVER = ImpossibleState("an ended subscription is not scheduled to end")
 AWAITS_NOTHING = ImpossibleState("an ended subscription awaits no payment and is not paused")
@@ -155,6 +154,15 @@ PAST_GRACE = Cell(
     action=ReaderAction.SUBSCRIBE,
     payable=True,
     source=f"{DUNNING}; {PAYERS}",
+)
+REFUNDED_EARLIER = Cell(
+    access=AccessRule.TERM,
+    code="refunded",
+    reader="Your last payment was refunded, so you have no access until your subscription renews.",
+    staff="The newest term was refunded before Newsstand followed the subscription, which continues at Stripe and renews "
+    "unless you cancel it.",
+    summary="the newest term was refunded",
+    source=REFUNDS,
 )
 PAST_DUE = Cell(
     access=AccessRule.GRACE,

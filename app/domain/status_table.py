@@ -70,7 +70,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     SubscriptionStatus.TRIALING: _row(
         {
             _C.ENDED_HERE: cells.CLOSING,
-            _C.REFUNDED: cells.REFUND_ENDS,
+            _C.REFUNDED: cells.REFUNDED_EARLIER,
             _C.FIRST_PROCESSING: cells.FIRST_PROCESSING,
             _C.NEVER_PAID: cells.TRIAL,
             _C.PROCESSING: cells.PROCESSING,
@@ -82,7 +82,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     SubscriptionStatus.ACTIVE: _row(
         {
             _C.ENDED_HERE: cells.CLOSING,
-            _C.REFUNDED: cells.REFUND_ENDS,
+            _C.REFUNDED: cells.REFUNDED_EARLIER,
             _C.FIRST_PROCESSING: cells.FIRST_PROCESSING,
             _C.NEVER_PAID: Cell(
                 access=AccessRule.ALLOWANCE,
@@ -107,7 +107,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     SubscriptionStatus.PAST_DUE: _row(
         {
             _C.ENDED_HERE: cells.CLOSING,
-            _C.REFUNDED: cells.REFUND_ENDS,
+            _C.REFUNDED: cells.REFUNDED_EARLIER,
             _C.FIRST_PROCESSING: cells.FIRST_PROCESSING,
             _C.NEVER_PAID: Cell(
                 access=AccessRule.NOTHING,
@@ -127,7 +127,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     SubscriptionStatus.UNPAID: _row(
         {
             _C.ENDED_HERE: cells.CLOSING,
-            _C.REFUNDED: cells.REFUND_ENDS,
+            _C.REFUNDED: cells.REFUNDED_EARLIER,
             _C.FIRST_PROCESSING: cells.FIRST_PROCESSING,
             _C.NEVER_PAID: Cell(
                 access=AccessRule.NOTHING,
@@ -146,7 +146,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     SubscriptionStatus.PAUSED: _row(
         {
             _C.ENDED_HERE: cells.CLOSING,
-            _C.REFUNDED: cells.REFUND_ENDS,
+            _C.REFUNDED: cells.REFUNDED_EARLIER,
             _C.FIRST_PROCESSING: cells.FIRST_PROCESSING,
             _C.NEVER_PAID: Cell(
                 access=AccessRule.NOTHING,

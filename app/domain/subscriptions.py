@@ -1,8 +1,7 @@
 """
 Subscriptions: their state at Stripe, our copy, and the terms and payments that follow from it.
 
-Stripe is the authority on money and on the state of a subscription. ``gateway.translate`` converts Stripe's objects to the
-``Stripe…State`` classes; the functions derive our records from them.
+Stripe is the authority on money and on the state of a subscription. Its objects come as ``Stripe…State`` from the gateway.
 """
 
 from dataclasses import dataclass, field
@@ -162,6 +161,7 @@ class StripeSubscriptionState:
     collection_paused: str | None = None  # the treatment of invoices while collection is paused
     pause: Pause | None = None  # set while the subscription itself is paused
     subscriber_id: str | None = None  # ours, from its metadata
+    checkout_id: str | None = None  # of our checkout, from its metadata
     schedule_id: str | None = None  # of the subscription schedule that manages it
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
 
@@ -256,9 +256,11 @@ class Term:
     credited_at: datetime | None = None  # when the term ended because the rest of it was credited
     refunded_as: str | None = None
     suspended_as: str | None = None  # why it is suspended: its payment is disputed
+    refunded_at: datetime | None = None  # None: not refunded, or before this was recorded
     restored_as: str | None = None  # why it is granted again: the refund that ended it failed
     refund_failed: bool = False  # the refund that ended it failed later, and none has succeeded since
     adjustments: tuple[Adjustment, ...] = ()
+    paid_at: datetime | None = None  # None: nothing was charged for it
 
     @property
     def is_refunded(self) -> bool:
@@ -273,15 +275,12 @@ class Term:
         So do all paid terms if the subscription was canceled before the next period was paid, and a term that the policy
         restored because its refund failed. When the reader subscribes again, terms that are over still owe their issues.
         """
-        if self.restored_as is not None:
-            return True
-        if subscription.ended_by == EndReason.NOT_RENEWED:
+        if self.restored_as is not None or self.is_refunded:
             return not self.is_refunded
-        order = subscription.access_ended_at
-        if subscription.ended_by == EndReason.SUBSCRIBED_AGAIN and order is not None:
-            return self.ends_at <= order and not self.is_refunded
-        for_one = subscription.ended_by in KEEPS_OTHER_TERMS and order is not None and self.starts_at < order
-        return for_one and not self.is_refunded
+        order, by = subscription.access_ended_at, subscription.ended_by
+        if by == EndReason.SUBSCRIBED_AGAIN and order is not None:
+            return self.ends_at <= order
+        return by == EndReason.NOT_RENEWED or (by in KEEPS_OTHER_TERMS and order is not None and self.starts_at < order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +299,7 @@ class Payment:
     print_from: datetime | None = None  # if it paid only for print: from when
     print_until: datetime | None = None
     credited: int = 0  # returned otherwise than by a refund, see app.domain.credits
+    is_history: bool = False  # it was made before we followed its subscription
 
     @property
     def is_outside_stripe(self) -> bool:
@@ -337,6 +337,7 @@ class Subscription:
     closed_at: datetime | None = None  # when its cancellation was completed at Stripe
     pay_url: str | None = None  # Stripe's payment page of the open invoice
     came_from: str | None = None  # the previous status, if the transition from it is impossible
+    followed_since: datetime | None = None  # None: from its beginning (see app.domain.imports)
 
     @property
     def is_live(self) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from stripe.params import EventListParams, RefundListParams
+from stripe.params import DisputeListParams, EventListParams, RefundListParams
 
 from app.domain.customers import StripeCustomerState
+from app.domain.disputes import StripeDisputeState
 from app.domain.pages import Page
 from app.domain.reconciliation import ListedInvoice, ListedRefund
 from app.domain.refunds import StripeRefundState
@@ -100,6 +101,20 @@ async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None
             )
             for refund in listed.data
         ],
+        next=listed.data[-1].id if listed.has_more and listed.data else None,
+    )
+
+
+async def disputes(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[StripeDisputeState]:
+    """List disputes."""
+    wanted: DisputeListParams = {"limit": PAGE_SIZE}
+    if since is not None:
+        wanted["created"] = {"gte": int(since.timestamp())}
+    if after is not None:
+        wanted["starting_after"] = after
+    listed = await gateway.call(gateway.sdk.v1.disputes.list_async(wanted))
+    return Page(
+        items=[translate.dispute(one) for one in listed.data],
         next=listed.data[-1].id if listed.has_more and listed.data else None,
     )
 

@@ -31,7 +31,7 @@ from app.domain.subscriptions import (
 )
 
 Components = Mapping[str, tuple[str | None, str | None]]  # the plan and the component of each subscription item
-OUR_REFUND = "newsstand_refund"
+OUR_REFUND, OUR_BASIS = "newsstand_refund", "newsstand_basis"
 OUR_SUBSCRIBER = "newsstand_subscriber"
 OUR_CHECKOUT = "newsstand_checkout"
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
@@ -57,7 +57,8 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         collection_paused=seen.pause_collection.behavior if seen.pause_collection else None,
         pause=_pause(seen),
         schedule_id=id_or_none(seen.schedule),
-        subscriber_id=seen.metadata[OUR_SUBSCRIBER] if seen.metadata and OUR_SUBSCRIBER in seen.metadata else None,
+        subscriber_id=_said_by(seen.metadata, OUR_SUBSCRIBER),
+        checkout_id=_said_by(seen.metadata, OUR_CHECKOUT),
     )
 
 
@@ -297,13 +298,13 @@ def credit_balances(seen: Customer) -> dict[str, int]:
 
 def refund(seen: Refund) -> StripeRefundState:
     """Translate a refund."""
-    metadata = seen.metadata
     return StripeRefundState(
         id=seen.id,
         amount=seen.amount,
         currency=seen.currency,
         status=seen.status or "pending",
-        ours=metadata[OUR_REFUND] if metadata and OUR_REFUND in metadata else None,
+        ours=_said_by(seen.metadata, OUR_REFUND),
+        basis=_said_by(seen.metadata, OUR_BASIS),
         failure_reason=getattr(seen, "failure_reason", None),
         created_at=moment(seen.created),
     )
@@ -336,6 +337,11 @@ def fraud_warning(seen: EarlyFraudWarning) -> StripeWarningState:
         fraud_type=seen.fraud_type,
         created_at=moment(seen.created),
     )
+
+
+def _said_by(metadata: Any, name: str) -> str | None:
+    """Return an entry of an object's metadata."""
+    return str(metadata[name]) if metadata and name in metadata else None
 
 
 def _id(reference: Any) -> str:

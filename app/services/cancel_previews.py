@@ -53,7 +53,8 @@ async def preview(ctx: Context, subscription: Subscription, *, now: datetime) ->
         ends_now, open_invoices = must_end_now(state), await at_stripe.open_invoices(ctx.gateway, state)
     except (StripeUnavailable, Gone):
         ends_now, open_invoices = probably_must_end_now(subscription, terms), []
-    runs = schedule_terms(subscription, terms, calendar, ctx.rules.catalogue)
+    grace = ctx.rules.access.grace_period
+    runs = schedule_terms(subscription, terms, calendar, ctx.rules.catalogue, grace=grace)
     owed_until = [at for at in (run.editions_until() for run in runs) if at is not None]
     return CancelPreview(
         period_end=preview_period_end(subscription, terms, ends_now=ends_now, now=now),

@@ -122,7 +122,8 @@ async def _open_for(
                 return checkout
             if checkout is None or checkout.status != OPEN:
                 checkout = checkout or await checkouts.start(session, subscriber.id, request.choice)
-                own = {**parameters, "metadata": {**metadata, OUR_CHECKOUT: checkout.id}}
+                marked = {**metadata, OUR_CHECKOUT: checkout.id}  # Stripe copies no metadata to the subscription
+                own = {**parameters, "metadata": marked, "subscription_data": {"metadata": marked}}
                 action, intent = "open", await intents.record(session, checkout.id, "open", own)
             else:
                 action, intent = "expire", await intents.record(session, checkout.id, "expire", {})

@@ -12,16 +12,15 @@ from datetime import datetime
 from functools import partial
 
 from app.aggregates import cancellations, sync_subscription
+from app.aggregates import duplicates as aggregate
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
-from app.db import audit, payments, subscribers, subscriptions
+from app.db import audit, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.access_status import access_status
-from app.domain.duplicates import DuplicateCandidate
 from app.domain.duplicates import resolve as resolve_candidates
 from app.domain.errors import ConcurrentUpdate
 from app.domain.rules import Rules
-from app.domain.subscriptions import ForeignStripeObject, Subscription
+from app.domain.subscriptions import ForeignStripeObject
 from app.gateway import subscriptions as at_stripe
 from app.gateway.client import Gone
 
@@ -64,7 +63,7 @@ async def _end_duplicates(
     if any(one.id not in versions or versions[one.id] not in {None, one.version} for one in live):
         raise ConcurrentUpdate(subscriber_id)
     resolution = resolve_candidates(
-        [await _candidate(session, rules, one, now=now) for one in live if versions[one.id] is not None]
+        [await aggregate.candidate(session, rules, one, now=now) for one in live if versions[one.id] is not None]
     )
     for duplicate, ended_by in resolution.ends:
         if await cancellations.end(session, rules, duplicate.id, by=ended_by, now=now):
@@ -81,20 +80,3 @@ async def _end_duplicates(
                 },
                 after={"stays": resolution.stays.id if resolution.stays else None},
             )
-
-
-async def _candidate(
-    session: Session, rules: Rules, subscription: Subscription, *, now: datetime
-) -> DuplicateCandidate:
-    paid_at = [payment.paid_at for payment in await payments.of_subscription(session, subscription.id)]
-    terms = await subscriptions.terms_of(session, subscription.id)
-    first_start = min((term.starts_at for term in terms if term.refunded_as is None), default=None)
-    return DuplicateCandidate(
-        id=subscription.id,
-        stripe_id=subscription.stripe_id,
-        status=subscription.status,
-        created_at=subscription.created_at,
-        # A free subscription has a term and no payment.
-        paid_at=min(paid_at, default=first_start) if first_start is not None else None,
-        has_lapsed=access_status(subscription, terms, rules.access, now=now).has_lapsed,
-    )

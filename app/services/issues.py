@@ -25,11 +25,11 @@ from app.domain.issues import (
     ExtensionTooLarge,
     Issue,
     IssueOutOfOrder,
-    Ledger,
     ScheduledTerm,
     check_order,
     schedule_terms,
 )
+from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of
 from app.domain.rules import Rules
 from app.domain.subscriptions import AdjustmentKind, AlreadyEnded, Subscription
@@ -315,7 +315,11 @@ async def _newest_term(session: Session, rules: Rules, subscription: Subscriptio
     """
     calendar = await issues.calendar(session, rules.zone, locked=True)
     runs = schedule_terms(
-        subscription, await subscriptions.terms_of(session, subscription.id), calendar, rules.catalogue
+        subscription,
+        await subscriptions.terms_of(session, subscription.id),
+        calendar,
+        rules.catalogue,
+        grace=rules.access.grace_period,
     )
     if not runs:
         raise AlreadyEnded("The subscription has no paid term")

@@ -7,15 +7,15 @@ lock, and only if our copy has not changed since the fetch began.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
-from app.aggregates import cancellations, grants, refund_orders, refund_results
+from app.aggregates import cancellations, grants, imports, refund_orders, refund_results
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
-from app.db import audit, disputes, payments, refunds, subscribers, subscriptions
+from app.db import audit, disputes, payments, reconciliation, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, new_id
 from app.domain.disputes import (
     AccessEffect,
@@ -30,6 +30,7 @@ from app.domain.disputes import (
 )
 from app.domain.errors import ConcurrentUpdate, NotFound
 from app.domain.events import RefetchFirst, RefetchInstead, RefetchKind
+from app.domain.imports import is_history
 from app.domain.reasons import EndReason, SuspensionReason
 from app.domain.refunds import (
     CONFIRMED,
@@ -41,7 +42,7 @@ from app.domain.refunds import (
     tax_part,
 )
 from app.domain.rules import Rules
-from app.domain.subscriptions import OVER, Payment
+from app.domain.subscriptions import OVER, Payment, Subscription
 from app.gateway import disputes as disputes_at_stripe
 from app.gateway import refunds as at_stripe
 
@@ -51,11 +52,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPayment:
-    """A payment and the IDs of its subscriber and subscription."""
+    """A payment, the ID of its subscriber, and its subscription as it was when the payment was locked."""
 
     payment: Payment
     subscriber_id: str
-    subscription_id: str
+    subscription: Subscription
+    listed: frozenset[str] = frozenset()  # the IDs at Stripe of what an import listed
 
 
 async def sync(ctx: Context, payment_id: str, *, now: datetime) -> None:
@@ -121,7 +123,9 @@ async def _lock(session: Session, payment_id: str) -> OwnPayment:
     if owner is None or payment is None:
         raise NotFound("No such payment")
     await subscribers.lock(session, owner[0])
-    return OwnPayment(payment=payment, subscriber_id=owner[0], subscription_id=owner[1])
+    subscription = await subscriptions.by_id(session, owner[1])
+    assert subscription is not None
+    return OwnPayment(payment=payment, subscriber_id=owner[0], subscription=subscription)
 
 
 async def _save(
@@ -134,12 +138,25 @@ async def _save(
     now: datetime,
 ) -> bool:
     """Save the fetched state and its consequences. Return False if a refund has to wait for another one."""
+    if own.payment.is_history:
+        refunded, disputed = [one.id for one in state.refunds], [one.id for one in state.disputes]
+        ids = [*refunded, *disputed, *(one.id for one in warnings)]
+        own = replace(own, listed=frozenset(await reconciliation.listed_by_imports(session, ids)))
+    recorded = []
     for refund_state in state.refunds:
         refund = await _find_or_add_refund(session, own, refund_state)
-        await refund_results.record(session, rules, refund, refund_state, now=now)
+        recorded.append(await refund_results.record(session, rules, refund, refund_state, now=now))
     await _save_disputes(session, rules, own, state.disputes, now=now)
     acted = [await _save_warning(session, rules, own, one, refundable=state.refundable, now=now) for one in warnings]
+    if own.payment.is_history or any(refund.is_history for refund in recorded):
+        subscription = await subscriptions.by_id(session, own.subscription.id)
+        await imports.report_history(session, rules, subscription or own.subscription)
     return all(acted)
+
+
+def _is_history(own: OwnPayment, at: datetime, stripe_id: str) -> bool:
+    """Return whether something that Stripe says of a payment happened before we followed its subscription."""
+    return is_history(own.subscription, own.payment, at, listed=stripe_id in own.listed)
 
 
 async def _save_disputes(
@@ -153,6 +170,9 @@ async def _save_disputes(
         before = await disputes.by_id(session, state.id)
         if before is None or before.status != state.status:
             log.warning("dispute", dispute=state.id, payment=payment.id, status=state.status, due_by=state.due_by)
+        is_lost = effect_of(state.status).access == AccessEffect.ENDED
+        is_new = before is None or before.subscriber_id is None
+        lost_earlier = is_lost and is_new and _is_history(own, state.opened_at, state.id)
         concern = attention_reason(
             state,
             paid=payment.amount,
@@ -160,11 +180,11 @@ async def _save_disputes(
             refunded=refunded,
             lost_before=before is not None and before.lost_at is not None,
         )
-        await disputes.save(session, state, subscriber_id=own.subscriber_id, concern=concern, now=now)
-        if effect_of(state.status).access == AccessEffect.ENDED and await disputes.mark_lost(
-            session, state.id, now=now
-        ):
-            await _end_after_loss(session, rules, own, state, now=now)
+        await disputes.save(
+            session, state, subscriber_id=own.subscriber_id, concern=None if lost_earlier else concern, now=now
+        )
+        if is_lost and await disputes.mark_lost(session, state.id, now=now):
+            await _end_after_loss(session, rules, own, state, is_history=lost_earlier, now=now)
     await _suspend_or_restore(session, rules, own)
 
 
@@ -190,11 +210,21 @@ async def _suspend_or_restore(session: Session, rules: Rules, own: OwnPayment) -
 
 
 async def _end_after_loss(
-    session: Session, rules: Rules, own: OwnPayment, state: StripeDisputeState, *, now: datetime
+    session: Session, rules: Rules, own: OwnPayment, state: StripeDisputeState, *, is_history: bool, now: datetime
 ) -> None:
-    """Treat a lost dispute like a refund: the term ends permanently, and the subscription with it."""
-    await subscriptions.mark_term_refunded(session, own.payment.invoice_id, EndReason.DISPUTE_LOST)
-    ended = await _end(session, rules, own, by=EndReason.DISPUTE_LOST, now=now)
+    """
+    Treat a lost dispute like a refund: the term ends permanently, and the subscription with it.
+
+    :param is_history: it was lost before we followed the subscription, which continues then.
+    """
+    await subscriptions.mark_term_refunded(
+        session, own.payment.invoice_id, EndReason.DISPUTE_LOST, at=state.opened_at if is_history else now
+    )
+    if is_history:
+        await _derive_grants(session, rules, own)
+        ended = False
+    else:
+        ended = await _end(session, rules, own, by=EndReason.DISPUTE_LOST, now=now)
     await audit.record(
         session,
         actor=POLICY,
@@ -219,7 +249,8 @@ async def _save_warning(
     if acted or not warning.actionable:
         return True
     refund = None
-    if policy_at(rules.catalogue.disputes, warning.created_at).fraud_warning == PolicyAction.KEEP:
+    by_policy = policy_at(rules.catalogue.disputes, warning.created_at).fraud_warning
+    if by_policy == PolicyAction.KEEP or _is_history(own, warning.created_at, warning.id):
         action = "kept"
     elif not refundable:
         action = "not_refundable"
@@ -236,7 +267,7 @@ async def _save_warning(
             )
         except RefundInProgress:
             return False
-        await subscriptions.mark_term_refunded(session, payment.invoice_id, EndReason.FRAUD_WARNING)
+        await subscriptions.mark_term_refunded(session, payment.invoice_id, EndReason.FRAUD_WARNING, at=now)
         await _end(session, rules, own, by=EndReason.FRAUD_WARNING, now=now)
     await disputes.mark_acted(session, warning.id, action, now=now)
     await audit.record(
@@ -254,7 +285,7 @@ async def _save_warning(
 
 async def _end(session: Session, rules: Rules, own: OwnPayment, *, by: str, now: datetime) -> bool:
     """End the subscription, unless Stripe has already ended it; then only derive its grants again."""
-    subscription = await subscriptions.by_id(session, own.subscription_id)
+    subscription = await subscriptions.by_id(session, own.subscription.id)
     if subscription is not None and subscription.status not in OVER:
         return await cancellations.end(session, rules, subscription.id, by=by, now=now)
     await _derive_grants(session, rules, own)
@@ -262,25 +293,31 @@ async def _end(session: Session, rules: Rules, own: OwnPayment, *, by: str, now:
 
 
 async def _derive_grants(session: Session, rules: Rules, own: OwnPayment) -> None:
-    subscription = await subscriptions.by_id(session, own.subscription_id)
+    subscription = await subscriptions.by_id(session, own.subscription.id)
     subscriber = await subscribers.by_id(session, own.subscriber_id)
     if subscription is not None and subscriber is not None:
         await grants.derive(session, rules, subscriber, subscription)
 
 
 async def _find_or_add_refund(session: Session, own: OwnPayment, state: StripeRefundState) -> Refund:
-    """Return our refund with that state, or add one that was made in Stripe's Dashboard."""
+    """
+    Return our refund with that state, or add one that was made in Stripe's Dashboard.
+
+    One that names a refund of ours which we don't know was made before a backup was restored. It keeps its basis, and what
+    followed from it has happened.
+    """
     existing = await refunds.of_payment(session, own.payment.id)
     for refund in existing:
         if state.is_of(refund):
             return refund
+    is_lost = state.ours is not None and await refunds.by_id(session, state.ours) is None
     refund_id = new_id("rfd")
     refund = Refund(
         id=refund_id,
         group_id=refund_id,
         payment_id=own.payment.id,
         subscriber_id=own.subscriber_id,
-        basis=RefundBasis.DASHBOARD,
+        basis=state.basis if is_lost and state.basis in set(RefundBasis) else RefundBasis.DASHBOARD,
         amount=state.amount,
         tax=tax_part(own.payment, state.amount, existing),
         currency=state.currency,
@@ -292,6 +329,7 @@ async def _find_or_add_refund(session: Session, own: OwnPayment, state: StripeRe
         failure_reason=state.failure_reason,
         created_at=state.created_at,
         made_at=state.created_at,
+        is_history=is_lost or _is_history(own, state.created_at, state.id),
     )
     await refunds.insert(session, refund, unfinished=False)
     return refund

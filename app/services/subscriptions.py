@@ -19,7 +19,8 @@ from app.domain.current_subscription import current_subscription as choose_curre
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.events import RefetchInstead, RefetchKind
-from app.domain.issues import Ledger, ledgers_of
+from app.domain.issues import ledgers_of
+from app.domain.ledgers import Ledger
 from app.domain.notices import is_on_hold, notice_for
 from app.domain.quotes import Quote, guarantee_quote, uncharged_quote
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState, Subscription, Term
@@ -141,7 +142,11 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         all_disputes = await disputes.of_subscriber(session, subscriber.id)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
     term = next(reversed(running or terms), None)
-    ledgers = ledgers_of(subscription, terms, calendar, ctx.rules.catalogue, now=now) if len(calendar) else []
+    ledgers = (
+        ledgers_of(subscription, terms, calendar, ctx.rules.catalogue, grace=ctx.rules.access.grace_period, now=now)
+        if len(calendar)
+        else []
+    )
     return SubscriptionDetails(
         subscription=subscription,
         term=term,

@@ -30,7 +30,8 @@ from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
 from app.domain.history import HistoryEntry, ReaderRecords, history_of
-from app.domain.issues import Ledger, ledgers_of
+from app.domain.issues import ledgers_of
+from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
@@ -183,7 +184,9 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
         ledgers={
             ledger.invoice_id: ledger
             for one, its_terms in own
-            for ledger in ledgers_of(one, its_terms, calendar, ctx.rules.catalogue, now=now)
+            for ledger in ledgers_of(
+                one, its_terms, calendar, ctx.rules.catalogue, grace=ctx.rules.access.grace_period, now=now
+            )
         },
         payments=own_payments,
         refunds=records.refunds,

@@ -110,7 +110,7 @@ async def test_saving_the_same_state_again_changes_nothing(sessions: Sessions) -
 async def test_a_refunded_term_stays_refunded_after_another_sync(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         owner, held = await create_subscription(session)
-        await subscriptions.mark_term_refunded(session, "in_1", "guarantee")
+        await subscriptions.mark_term_refunded(session, "in_1", "guarantee", at=NOW)
     async with sessions.begin() as session:
         await subscribers.lock(session, owner.id)
         await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.domain.calendar_changes import AffectedTerms, affected_terms
 from app.domain.issues import Calendar, Issue, ScheduledTerm, schedule_terms
 from app.domain.subscriptions import Term
-from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION
+from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION
 from tests.domain.test_issues import CHICAGO, PLAIN, calendars, chains, issue
 
 
@@ -55,7 +55,9 @@ def changed(draw: st.DrawFn) -> tuple[list[Issue], list[Issue]]:
 @given(changed(), chains())
 def test_a_term_that_the_query_skips_does_not_change(both: tuple[list[Issue], list[Issue]], terms: list[Term]) -> None:
     old, new = (Calendar(issues, CHICAGO) for issues in both)
-    before, after = (schedule_terms(SUBSCRIPTION, terms, calendar, CATALOGUE) for calendar in (old, new))
+    before, after = (
+        schedule_terms(SUBSCRIPTION, terms, calendar, CATALOGUE, grace=POLICY.grace_period) for calendar in (old, new)
+    )
 
     if not touched(affected_terms(old, new), before):
         assert [run.stored_last_issue() for run in after] == [run.stored_last_issue() for run in before]

@@ -13,6 +13,7 @@ from app.domain.cancellations import (
     must_end_now,
     preview_period_end,
     probably_must_end_now,
+    refunds_due,
 )
 from app.domain.invoice_lines import Span
 from app.domain.reasons import EndReason
@@ -192,3 +193,30 @@ def test_a_payment_refunded_manually_in_parts_grants_nothing_afterwards() -> Non
 
     assert ended_since(ended, [replace(PAID, refunded_as=RefundBasis.DASHBOARD)], [payment], parts) == BEGAN + 9 * DAY
     assert ended_since(ended, [PAID], [payment], parts[:2]) == YEAR
+
+
+def test_payments_before_a_subscription_was_followed_are_never_refunded() -> None:
+    ended = replace(SUBSCRIPTION, status="canceled", ended_at=END, followed_since=END + 90 * DAY)
+    late = replace(PAYMENT, id="pi_2", invoice_id="in_2", paid_at=END + 5 * DAY)
+
+    assert refunds_due(ended, [PAID], [PAYMENT, late], []) == [(late, RefundBasis.PAID_AFTER_END)]
+    assert refunds_due(ended, [PAID], [PAYMENT, replace(late, is_history=True)], []) == []
+
+
+def test_later_terms_are_kept_when_an_older_one_is_refunded() -> None:
+    first = replace(TERM, refunded_as=RefundBasis.DASHBOARD, paid_at=START)
+    second = replace(TERM, invoice_id="in_2", starts_at=END, ends_at=LATER, paid_at=END)
+    paid = [
+        replace(PAYMENT, id="pi_1", invoice_id=first.invoice_id, paid_at=START),
+        replace(PAYMENT, id="pi_2", invoice_id="in_2", paid_at=END),
+    ]
+    whole = replace(REFUND, basis=RefundBasis.DASHBOARD, amount=PAYMENT.amount, payment_id="pi_1")
+    canceled = replace(SUBSCRIPTION, status="canceled", ended_at=END + 50 * DAY)
+
+    at = END + 40 * DAY
+    older = replace(whole, created_at=at, made_at=at)
+    assert refunds_due(canceled, [first, second], paid, [older]) == []
+    at = END - 2 * DAY
+    before = replace(whole, created_at=at, made_at=at, recorded_at=END + DAY)
+    assert refunds_due(canceled, [first, second], paid, [before]) == [(paid[1], RefundBasis.PAID_AFTER_END)]
+    assert refunds_due(canceled, [first, second], paid, [replace(before, is_history=True)]) == []

@@ -15,7 +15,9 @@ from app.domain.refunds import RefundBasis
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def candidate(name: str, status: str = "active", *, paid: int | None = None, created: int = 0) -> DuplicateCandidate:
+def candidate(
+    name: str, status: str = "active", *, paid: int | None = None, created: int = 0, followed: int | None = None
+) -> DuplicateCandidate:
     """Return a live subscription, first paid a number of days after March 1."""
     return DuplicateCandidate(
         id=f"scr_{name}",
@@ -23,6 +25,7 @@ def candidate(name: str, status: str = "active", *, paid: int | None = None, cre
         status=status,
         created_at=DAY + timedelta(days=created),
         paid_at=DAY + timedelta(days=paid) if paid is not None else None,
+        followed_since=DAY + timedelta(days=followed) if followed is not None else None,
     )
 
 
@@ -141,3 +144,54 @@ def test_a_subscription_whose_renewal_was_never_paid_gives_way_to_a_paid_one() -
     lapsed, new = replace(candidate("a", paid=1), has_lapsed=True), candidate("b", paid=400)
 
     assert resolve([lapsed, new]) == Resolution(stays=new, ends=((lapsed, EndReason.REPLACED),))
+
+
+@pytest.mark.parametrize(
+    ("live", "ends", "left"),
+    [
+        pytest.param(
+            [candidate("a", paid=-900, followed=0), candidate("b", paid=-800, followed=0)],
+            {},
+            {"b"},
+            id="two imported ones: one may be for somebody else",
+        ),
+        pytest.param(
+            [candidate("a", paid=-900, followed=0), candidate("b", paid=5, created=5)],
+            {"b": RefundBasis.DUPLICATE},
+            set(),
+            id="bought here beside an imported one: a duplicate",
+        ),
+        pytest.param(
+            [candidate("a", paid=1), candidate("b", paid=2, created=2, followed=30)],
+            {},
+            {"b"},
+            id="created by staff, and found by a reconciliation",
+        ),
+        pytest.param(
+            [candidate("a", "past_due", paid=-900, followed=0), candidate("b", paid=-800, followed=0)],
+            {},
+            {"a"},
+            id="imported with a failed renewal: the other one was not bought instead",
+        ),
+        pytest.param(
+            [candidate("a", "past_due", paid=-900, followed=0), candidate("b", paid=5, created=5)],
+            {"a": EndReason.REPLACED},
+            set(),
+            id="imported with a failed renewal, and bought again here",
+        ),
+        pytest.param(
+            [candidate("a", "trialing", followed=0), candidate("b", "trialing", created=1, followed=0)],
+            {},
+            {"b"},
+            id="two imported trials",
+        ),
+    ],
+)
+def test_the_policy_leaves_what_began_before_it_was_followed(
+    live: list[DuplicateCandidate], ends: dict[str, str], left: set[str]
+) -> None:
+    for order in (live, live[::-1]):
+        decided = resolve(order)
+
+        assert {one.id.removeprefix("scr_"): why for one, why in decided.ends} == ends
+        assert {one.id.removeprefix("scr_") for one in decided.left} == left

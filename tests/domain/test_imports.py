@@ -1,9 +1,24 @@
 """The reader of an imported customer."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import pytest
 
 from app.domain.customers import StripeCustomerState
-from app.domain.imports import UnclaimedSubscriber, only_match, sub_of
+from app.domain.imports import (
+    DISPUTE_LOST_EARLIER,
+    PAID_AFTER_END_EARLIER,
+    REFUNDED_EARLIER,
+    UnclaimedSubscriber,
+    history_anomalies,
+    is_history,
+    only_match,
+    sub_of,
+)
+from app.domain.subscriptions import Payment, Term
+from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
+from tests.domain.test_quotes import CHICAGO, PAYMENT
 
 
 def customer(**metadata: str) -> StripeCustomerState:
@@ -46,3 +61,81 @@ def test_an_email_identifies_a_customer_only_if_unambiguous(
 ) -> None:
     chosen = only_match(found)
     assert (chosen.id if chosen else None) == which
+
+
+SECOND = replace(TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365))
+PAST = replace(PAYMENT, invoice_id="in_2", paid_at=END, is_history=True)
+DAY = timedelta(days=1)
+REFUNDED = (REFUNDED_EARLIER, START + 9 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("status", "ended_at", "terms", "returned", "words"),
+    [
+        pytest.param("active", None, [TERM, SECOND], {}, {}, id="nothing unusual"),
+        pytest.param(
+            "active",
+            None,
+            [TERM, SECOND],
+            {TERM.invoice_id: REFUNDED},
+            {REFUNDED_EARLIER: "Later terms were paid"},
+            id="an older term was refunded",
+        ),
+        pytest.param(
+            "active",
+            None,
+            [TERM],
+            {TERM.invoice_id: REFUNDED},
+            {REFUNDED_EARLIER: "It gives no access"},
+            id="the newest term was refunded",
+        ),
+        pytest.param(
+            "past_due",
+            None,
+            [TERM, SECOND],
+            {TERM.invoice_id: (DISPUTE_LOST_EARLIER, START)},
+            {DISPUTE_LOST_EARLIER: "lost in a dispute"},
+            id="a dispute was lost",
+        ),
+        pytest.param("active", None, [TERM], {TERM.invoice_id: ("", START)}, {}, id="refunded since it is followed"),
+        pytest.param("canceled", END + DAY, [TERM], {TERM.invoice_id: REFUNDED}, {}, id="refunded and ended: usual"),
+        pytest.param(
+            "canceled",
+            END - DAY,
+            [TERM],
+            {},
+            {PAID_AFTER_END_EARLIER: "after the subscription had ended"},
+            id="paid after the end",
+        ),
+        pytest.param("canceled", END - DAY, [TERM], {"in_2": REFUNDED}, {}, id="paid after the end, and refunded"),
+    ],
+)
+def test_staff_see_what_is_unusual_in_the_history_of_a_subscription(
+    status: str,
+    ended_at: datetime | None,
+    terms: list[Term],
+    returned: dict[str, tuple[str, datetime]],
+    words: dict[str, str],
+) -> None:
+    found = history_anomalies(status, ended_at, terms, [PAST], returned, zone=CHICAGO)
+
+    assert found.keys() == words.keys()
+    assert all(expected in found[code] for code, expected in words.items())
+
+
+@pytest.mark.parametrize(
+    ("followed_since", "payment", "at", "listed", "history"),
+    [
+        pytest.param(END, PAST, END - DAY, False, True, id="before it was followed"),
+        pytest.param(END, PAST, END, False, False, id="in the second it was first seen: it happened since"),
+        pytest.param(END, PAST, END, True, True, id="in that second, and an import listed it"),
+        pytest.param(END, replace(PAST, is_history=False), END - DAY, False, False, id="of a payment made since"),
+        pytest.param(None, PAST, END - DAY, True, False, id="followed from its beginning"),
+    ],
+)
+def test_what_happened_before_a_subscription_was_followed_is_history(
+    followed_since: datetime | None, payment: Payment, at: datetime, *, listed: bool, history: bool
+) -> None:
+    subscription = replace(SUBSCRIPTION, followed_since=followed_since)
+
+    assert is_history(subscription, payment, at, listed=listed) is history

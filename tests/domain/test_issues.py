@@ -17,11 +17,11 @@ from app.domain.issues import (
     InconsistentIssueDates,
     Issue,
     IssueOutOfOrder,
-    Ledger,
     check_order,
     ledgers_of,
     schedule_terms,
 )
+from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
 from app.domain.subscriptions import Adjustment, AdjustmentKind, Subscription, Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
@@ -66,7 +66,7 @@ def ledger(
 ) -> Ledger:
     now = day if isinstance(day, datetime) else at(day)
     calendar = Calendar(PLAIN.values() if issues is None else issues, CHICAGO)
-    return ledgers_of(subscription, terms or (BOUGHT,), calendar, CATALOGUE, now=now)[which]
+    return ledgers_of(subscription, terms or (BOUGHT,), calendar, CATALOGUE, grace=POLICY.grace_period, now=now)[which]
 
 
 DOUBLE_AND_SLIPPED = {
@@ -115,7 +115,9 @@ def test_a_double_issue_can_count_as_one() -> None:
     generous = Catalogue(publisher="x", features=CATALOGUE.features, plans={"annual": annual})
     calendar = Calendar(DOUBLE_AND_SLIPPED.values(), CHICAGO)
 
-    (found,) = ledgers_of(SUBSCRIPTION, [BOUGHT], calendar, generous, now=at(date(2026, 7, 20)))
+    (found,) = ledgers_of(
+        SUBSCRIPTION, [BOUGHT], calendar, generous, grace=POLICY.grace_period, now=at(date(2026, 7, 20))
+    )
 
     assert (found.served, found.last_issue) == (10, 24)
 
@@ -246,7 +248,9 @@ def test_a_canceled_reader_keeps_access_until_all_owed_issues_are_served(
         25: replace(PLAIN[25], actual_mail_date=date(2027, 3, 20)),
         **{number: replace(PLAIN[number], actual_mail_date=day) for number, day in changed.items()},
     }
-    runs = schedule_terms(PERIOD_ENDED, [BOUGHT], Calendar(issues.values(), CHICAGO), CATALOGUE)
+    runs = schedule_terms(
+        PERIOD_ENDED, [BOUGHT], Calendar(issues.values(), CHICAGO), CATALOGUE, grace=POLICY.grace_period
+    )
     open_until = {run.term.invoice_id: last for run in runs if (last := run.editions_until())}
 
     access = combine_grants(grants_of(PERIOD_ENDED, [BOUGHT], CATALOGUE, POLICY, editions_until=open_until), ["ended"])
@@ -261,7 +265,9 @@ def test_a_canceled_reader_keeps_access_until_all_owed_issues_are_served(
 def test_a_missing_calendar_for_next_year_ends_no_access() -> None:
     short = Calendar([PLAIN[number] for number in range(1, 21)], CHICAGO)  # to 20 December
 
-    (run,) = schedule_terms(PERIOD_ENDED, [replace(BOUGHT, issues_owed=26)], short, CATALOGUE)
+    (run,) = schedule_terms(
+        PERIOD_ENDED, [replace(BOUGHT, issues_owed=26)], short, CATALOGUE, grace=POLICY.grace_period
+    )
 
     until = run.editions_until()
     assert until is not None
@@ -352,7 +358,7 @@ def test_a_ledger_balances_for_any_calendar(
     issues: list[Issue], terms: list[Term], subscription: Subscription, now: datetime
 ) -> None:
     calendar = Calendar(issues, CHICAGO)
-    ledgers = ledgers_of(subscription, terms, calendar, CATALOGUE, now=now)
+    ledgers = ledgers_of(subscription, terms, calendar, CATALOGUE, grace=POLICY.grace_period, now=now)
 
     for one, term in zip(ledgers, terms, strict=True):
         added = sum(a.issues for a in term.adjustments)
@@ -368,7 +374,7 @@ def test_bisection_counts_the_same_issues_as_a_linear_scan(
 ) -> None:
     calendar = Calendar(issues, CHICAGO)
 
-    ledgers = ledgers_of(SUBSCRIPTION, terms, calendar, CATALOGUE, now=now)
+    ledgers = ledgers_of(SUBSCRIPTION, terms, calendar, CATALOGUE, grace=POLICY.grace_period, now=now)
 
     assert {one.invoice_id: one.served for one in ledgers} == walked(calendar, terms, now)
 
@@ -417,9 +423,54 @@ def test_a_delay_never_increases_the_served_issues(
 
     def out(calendar: list[Issue]) -> int:
         return sum(
-            one.served for one in ledgers_of(SUBSCRIPTION, terms[:1], Calendar(calendar, CHICAGO), CATALOGUE, now=now)
+            one.served
+            for one in ledgers_of(
+                SUBSCRIPTION, terms[:1], Calendar(calendar, CHICAGO), CATALOGUE, grace=POLICY.grace_period, now=now
+            )
         )
 
     first = terms[0]
     if all(first.starts_at < datetime.combine(one.mail_date, datetime.min.time(), CHICAGO) for one in issues):
         assert out(slipped) <= out(issues)
+
+
+@pytest.mark.parametrize(
+    ("paid_on", "print_edition", "first"),
+    [
+        pytest.param(date(2027, 3, 1), False, 25, id="on time: the next issue"),
+        pytest.param(date(2027, 3, 14), False, 25, id="in the grace period: issues were sent meanwhile"),
+        pytest.param(date(2027, 3, 14), True, 26, id="in the grace period, print: as if it were paid on time"),
+        pytest.param(date(2027, 4, 10), False, 28, id="after it, digital: the next issue to come out"),
+        pytest.param(date(2027, 4, 12), True, 28, id="after it, print: before the next label cut-off"),
+        pytest.param(date(2027, 4, 14), True, 29, id="after it, print: after the next label cut-off"),
+    ],
+)
+def test_a_renewal_paid_after_the_grace_period_serves_issues_like_a_new_subscription(
+    paid_on: date, first: int, *, print_edition: bool
+) -> None:
+    renewal = replace(
+        BOUGHT,
+        invoice_id="in_2",
+        starts_at=BOUGHT.ends_at,
+        ends_at=BOUGHT.ends_at + timedelta(days=365),
+        print_edition=print_edition,
+        paid_at=at(paid_on),
+    )
+
+    before = replace(BOUGHT, print_edition=print_edition)
+    new = ledger(paid_on, before, renewal, which=1)
+
+    assert new.last_issue == first + 23
+    assert new.served <= (0 if paid_on >= date(2027, 4, 1) else 1)
+    whole = ledger(date(2028, 7, 1), before, renewal, which=1)
+    assert (whole.owed, whole.served, whole.unserved) == (24, 24, 0)
+
+
+def test_a_refunded_older_term_keeps_what_it_served_and_moves_no_later_term() -> None:
+    renewal = replace(BOUGHT, invoice_id="in_2", starts_at=BOUGHT.ends_at, ends_at=BOUGHT.ends_at + timedelta(days=365))
+    refunded = replace(BOUGHT, refunded_as="dashboard", refunded_at=at(date(2027, 5, 1)))
+    day = date(2027, 6, 1)
+
+    old, new = (ledger(day, refunded, renewal, which=which) for which in (0, 1))
+    assert (old.served, old.unserved, old.cancelled) == (24, 0, 0)
+    assert new == ledger(day, BOUGHT, renewal, which=1)

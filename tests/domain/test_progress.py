@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.domain.issues import Calendar, Issue, schedule_terms
 from app.domain.progress import IssueProgress, progress_of, term_of
 from app.domain.subscriptions import Payment, Term
-from tests.domain.test_entitlements import CATALOGUE, SUBSCRIPTION, TERM
+from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
 
 ZONE = ZoneInfo("America/Chicago")
 CALENDAR = Calendar(
@@ -48,7 +48,7 @@ def test_a_first_payment_buys_all_issues_and_one_for_print_the_remaining_ones() 
         paid_at=datetime(2026, 6, 1, tzinfo=UTC),
         billing_reason="x",
     )
-    runs = schedule_terms(SUBSCRIPTION, [TERM], CALENDAR, CATALOGUE)
+    runs = schedule_terms(SUBSCRIPTION, [TERM], CALENDAR, CATALOGUE, grace=POLICY.grace_period)
 
     found = progress_of([PAID, printed], [TERM], runs, now=datetime(2026, 9, 1, tzinfo=UTC))
 
@@ -71,7 +71,7 @@ FOR_PRINT = replace(
 
 
 def progress(payment: Payment, term: Term, now: datetime) -> IssueProgress:
-    runs = schedule_terms(SUBSCRIPTION, [term], CALENDAR, CATALOGUE)
+    runs = schedule_terms(SUBSCRIPTION, [term], CALENDAR, CATALOGUE, grace=POLICY.grace_period)
     return progress_of([PAID, payment], [term], runs, now=now)[payment.id]
 
 
@@ -92,7 +92,7 @@ def test_print_by_the_month_buys_only_the_copies_of_its_month() -> None:
 
 def test_a_replaced_term_has_nothing_left_because_its_rest_was_credited() -> None:
     credited = replace(TERM, ends_at=JUNE, credited_at=JUNE)
-    (run,) = schedule_terms(SUBSCRIPTION, [credited], CALENDAR, CATALOGUE)
+    (run,) = schedule_terms(SUBSCRIPTION, [credited], CALENDAR, CATALOGUE, grace=POLICY.grace_period)
 
     assert (run.ledger(SEPTEMBER).served, run.ledger(SEPTEMBER).cancelled) == (6, 18)
     assert progress(PAID, credited, SEPTEMBER) == IssueProgress(bought=24, served=24)
@@ -110,7 +110,7 @@ def test_a_term_with_print_for_a_time_serves_each_copy_once(since: int, until: i
     start = TERM.starts_at
     first, last = sorted((start + timedelta(days=since), start + timedelta(days=until)))
     term = replace(TERM, print_edition=True, print_from=first, print_until=last)
-    (run,) = schedule_terms(SUBSCRIPTION, [term], CALENDAR, CATALOGUE)
+    (run,) = schedule_terms(SUBSCRIPTION, [term], CALENDAR, CATALOGUE, grace=POLICY.grace_period)
     early, late = sorted((start + timedelta(days=now), start + timedelta(days=later)))
 
     assert run.ledger(early).served <= run.ledger(late).served <= 24

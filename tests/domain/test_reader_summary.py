@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.dunning import AccessPolicy
-from app.domain.issues import Ledger
+from app.domain.ledgers import Ledger
 from app.domain.reader_summary import summary_of
 from app.domain.subscriptions import Subscription, Term
 

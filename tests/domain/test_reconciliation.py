@@ -7,12 +7,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.domain.disputes import Dispute, StripeDisputeState
 from app.domain.reconciliation import (
     LOOKBACK,
     PHASES,
     ListedInvoice,
     ListedRefund,
     batches,
+    compare_dispute,
     compare_payments,
     compare_refund,
     compare_subscription,
@@ -254,3 +256,41 @@ def test_phases_run_in_order_with_twenty_event_types_per_call() -> None:
     for kind, phases in PHASES.items():
         assert [next_phase(kind, phase) for phase in phases[:-1]] == list(phases[1:])
     assert [len(part) for part in batches([str(n) for n in range(41)], of=20)] == [20, 20, 1]
+
+
+SEEN_DISPUTE = StripeDisputeState(
+    id="dp_1",
+    charge_id="ch_1",
+    payment_id="pi_1",
+    status="lost",
+    amount=4900,
+    currency="usd",
+    reason="fraudulent",
+    due_by=None,
+    refundable=False,
+    opened_at=START,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "subscriber", "words"),
+    [
+        pytest.param(None, None, "dispute dp_1: unknown here, lost at Stripe", id="unknown"),
+        pytest.param("lost", None, "dispute dp_1: unknown here, lost at Stripe", id="of a payment unknown until now"),
+        pytest.param("needs_response", "rdr_1", "dispute dp_1: needs_response here, lost at Stripe", id="status"),
+        pytest.param("lost", "rdr_1", None, id="equal"),
+    ],
+)
+def test_a_dispute_that_differs_is_fetched_with_its_payment(
+    status: str | None, subscriber: str | None, words: str | None
+) -> None:
+    ours = None
+    if status is not None:
+        facts = {name: getattr(SEEN_DISPUTE, name) for name in StripeDisputeState.__dataclass_fields__}
+        ours = Dispute(
+            **{**facts, "status": status}, subscriber_id=subscriber, concern=None, lost_at=None, closed_at=None
+        )
+
+    found = compare_dispute(ours, SEEN_DISPUTE)
+
+    assert (found.words, found.key) == (words, "payment:pi_1") if words and found else found is None

@@ -16,12 +16,15 @@ from app.domain.refunds import (
     RefundStatus,
     any_failed_since,
     ending_basis,
+    ends_subscription,
     guarantee_used,
     is_guaranteed,
     refundable_amount,
     tax_part,
 )
+from app.domain.subscriptions import Term
 from app.services.catalogue import load
+from tests.domain.test_entitlements import TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
 from tests.support.shop import CATALOGUE
 
@@ -154,3 +157,43 @@ def test_a_used_guarantee_is_not_sold_again(refunds: list[Refund], used: bool) -
     assert (plan.guarantee.title in lines) is not used
     each_time = replace(plan, guarantee=replace(plan.guarantee, terms=replace(plan.guarantee.terms, once=False)))
     assert is_guaranteed(each_time, refunds, on=today)
+
+
+FIRST = replace(TERM, paid_at=TERM.starts_at)
+SECOND = replace(
+    TERM, invoice_id="in_2", starts_at=TERM.ends_at, ends_at=TERM.ends_at + timedelta(days=365), paid_at=TERM.ends_at
+)
+A_DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("refunded", "terms", "made", "known", "ends"),
+    [
+        pytest.param(FIRST, [FIRST], 10 * A_DAY, A_DAY, True, id="the only term"),
+        pytest.param(FIRST, [FIRST, SECOND], 400 * A_DAY, A_DAY, False, id="an older term"),
+        pytest.param(SECOND, [FIRST, SECOND], 400 * A_DAY, A_DAY, True, id="the newest term"),
+        pytest.param(FIRST, [FIRST, SECOND], 364 * A_DAY, 3 * A_DAY, True, id="renewed before the refund was known"),
+        pytest.param(FIRST, [FIRST, SECOND], 364 * A_DAY, 30 * A_DAY, False, id="renewed, and known a month later"),
+        pytest.param(FIRST, [FIRST], 10 * A_DAY, 30 * A_DAY, True, id="known a month later, and not renewed"),
+        pytest.param(
+            FIRST, [FIRST, replace(SECOND, paid_at=None)], 400 * A_DAY, A_DAY, False, id="the later term was free"
+        ),
+        pytest.param(
+            FIRST,
+            [FIRST, replace(SECOND, refunded_as="dashboard")],
+            400 * A_DAY,
+            A_DAY,
+            True,
+            id="the later term is refunded too",
+        ),
+        pytest.param(None, [FIRST], 10 * A_DAY, A_DAY, True, id="no term"),
+    ],
+)
+def test_a_refund_ends_the_subscription_only_if_its_term_is_the_newest(
+    refunded: Term | None, terms: list[Term], made: timedelta, known: timedelta, *, ends: bool
+) -> None:
+    at = FIRST.starts_at + made
+    refund = replace(REFUND, created_at=at, made_at=at, recorded_at=at + known)
+
+    assert ends_subscription(refund, refunded, terms) is ends
+    assert not ends_subscription(replace(refund, is_history=True), refunded, terms), "history ends nothing"

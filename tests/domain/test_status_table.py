@@ -41,6 +41,7 @@ EXPECTED: dict[SubscriptionStatus, dict[Circumstance, object]] = {
     S.INCOMPLETE_EXPIRED: {C.ENDED_HERE: NOTHING, C.NEVER_PAID: NOTHING},
     S.TRIALING: {
         C.ENDED_HERE: CUT_AT,
+        C.REFUNDED: NOTHING,
         C.FIRST_PROCESSING: NOTHING,
         C.NEVER_PAID: NOTHING,
         C.PROCESSING: OPEN_ENDED,
@@ -54,6 +55,7 @@ EXPECTED: dict[SubscriptionStatus, dict[Circumstance, object]] = {
     },
     S.ACTIVE: {
         C.ENDED_HERE: CUT_AT,
+        C.REFUNDED: NOTHING,
         C.FIRST_PROCESSING: NOTHING,
         C.NEVER_PAID: NOTHING,
         C.PROCESSING: OPEN_ENDED,
@@ -67,6 +69,7 @@ EXPECTED: dict[SubscriptionStatus, dict[Circumstance, object]] = {
     },
     S.PAST_DUE: {
         C.ENDED_HERE: CUT_AT,
+        C.REFUNDED: NOTHING,
         C.FIRST_PROCESSING: NOTHING,
         C.NEVER_PAID: NOTHING,
         C.PROCESSING: OPEN_ENDED,
@@ -80,6 +83,7 @@ EXPECTED: dict[SubscriptionStatus, dict[Circumstance, object]] = {
     },
     S.UNPAID: {
         C.ENDED_HERE: CUT_AT,
+        C.REFUNDED: NOTHING,
         C.FIRST_PROCESSING: NOTHING,
         C.NEVER_PAID: NOTHING,
         C.PROCESSING: OPEN_ENDED,
@@ -93,6 +97,7 @@ EXPECTED: dict[SubscriptionStatus, dict[Circumstance, object]] = {
     },
     S.PAUSED: {
         C.ENDED_HERE: CUT_AT,
+        C.REFUNDED: NOTHING,
         C.FIRST_PROCESSING: NOTHING,
         C.NEVER_PAID: NOTHING,
         C.PROCESSING: OPEN_ENDED,

@@ -78,7 +78,7 @@ async def add_subscription(
         for term in terms:
             match chance.choice(("kept",) * 5 + ("refunded", "disputed")):
                 case "refunded":
-                    await subscriptions.mark_term_refunded(session, term.invoice_id, "guarantee")
+                    await subscriptions.mark_term_refunded(session, term.invoice_id, "guarantee", at=term.starts_at)
                 case "disputed":
                     await subscriptions.suspend_term(session, term.invoice_id, "dispute_open")
         await grants.derive(session, rules_for(offer), reader, kept)
@@ -160,7 +160,7 @@ async def end_subscription(
         reader = await _locked(session, sub)
         for invoice in scenario.invoices:
             if how == "refunded":
-                await subscriptions.mark_term_refunded(session, invoice, "guarantee")
+                await subscriptions.mark_term_refunded(session, invoice, "guarantee", at=FIRST_DAY)
             if how == "disputed":
                 await subscriptions.suspend_term(session, invoice, "dispute_open")
         kept = await subscriptions.by_id(session, scenario.id)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, false, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -79,6 +79,7 @@ class Subscription(Base, Due):
     closed_at: Mapped[datetime | None]  # when its cancellation was completed at Stripe
     pay_url: Mapped[str | None]  # Stripe's payment page of the open invoice
     came_from: Mapped[str | None]  # the previous status, if the transition from it is impossible
+    followed_since: Mapped[datetime | None]  # policy time; NULL: from its beginning
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_check_at_idx", "check_at", postgresql_where=text("check_at IS NOT NULL")),
@@ -118,6 +119,7 @@ class Term(Base):
     print_until: Mapped[datetime | None]  # when print ends within the term; NULL: with it
     credited_at: Mapped[datetime | None]  # when it ended because the rest of it was credited
     refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
+    refunded_at: Mapped[datetime | None]  # policy time
     suspended_as: Mapped[str | None]  # why it is suspended: dispute_open
     restored_as: Mapped[str | None]  # why the policy restored it: refund_failed
     refund_failed: Mapped[bool] = mapped_column(server_default=text("false"))  # later, and none is confirmed since
@@ -145,6 +147,7 @@ class Payment(Base):
     print_from: Mapped[datetime | None]  # if it paid only for print: from when
     print_until: Mapped[datetime | None]
     credited: Mapped[int] = mapped_column(server_default="0")  # returned otherwise than by a refund, as in credits
+    is_history: Mapped[bool] = mapped_column(server_default=false())  # made before we followed its subscription
     version: Mapped[int] = mapped_column(server_default="1")
 
 
@@ -186,6 +189,7 @@ class Refund(Base, Due):
     created_at: Mapped[datetime]  # policy time
     made_at: Mapped[datetime | None]  # when Stripe created it; NULL: not yet, or unknown
     recorded_at: Mapped[datetime | None]  # when its result was recorded; policy time
+    is_history: Mapped[bool] = mapped_column(server_default=false())  # made before we followed its subscription
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),

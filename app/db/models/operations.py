@@ -103,6 +103,7 @@ class Difference(Base):
     object_id: Mapped[str]
     words: Mapped[str]
     key: Mapped[str | None]  # the refetch that resolves it; NULL: staff must check it
+    code: Mapped[str | None]  # of what staff will see after an import; NULL: it is a difference
     __table_args__ = (Index("differences_sweep_id_object_id_idx", "sweep_id", "object_id"),)
 
 

@@ -36,7 +36,7 @@ from app.gateway import refunds as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.gateway.disputes import is_charge
-from app.gateway.translate import OUR_REFUND
+from app.gateway.translate import OUR_BASIS, OUR_REFUND
 from app.services.refunds import credit_notes
 
 MAX_STRIPE_FAULTS = 3  # in a row; then the refund is due again after a pause
@@ -202,7 +202,7 @@ def parameters_of(refund: Refund) -> dict[str, object]:
         "charge" if is_charge(refund.payment_id) else "payment_intent": refund.payment_id,
         "amount": refund.amount,
         "reason": "requested_by_customer",
-        "metadata": {OUR_REFUND: refund.id, "newsstand_basis": refund.basis},
+        "metadata": {OUR_REFUND: refund.id, OUR_BASIS: refund.basis},
     }
 
 

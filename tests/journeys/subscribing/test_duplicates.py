@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from tests.support.reconciliation import reconcile
+from tests.support.second_checkouts import open_second_checkout
 from tests.support.shop import START_TIME, Person, Shop
 
 
@@ -121,3 +123,48 @@ async def test_a_paid_subscription_replaces_one_whose_renewal_failed(shop: Shop)
     owed = (await shop.stripe_get("/v1/invoices", subscription=first))["data"]
     assert [one["status"] for one in owed] == ["void", "paid"]
     assert (await shop.check(ada))["reason"] == "paid_term"
+
+
+async def test_two_checkouts_whose_events_were_lost_are_resolved_by_reconciliation(shop: Shop) -> None:
+    ada = shop.person()
+    opened = (await shop.open_checkout(ada)).json()
+    (customer,) = await shop.stripe_customers()
+    await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
+    await shop.pay_checkout(opened["url"])
+    (first,) = (await shop.stripe_get("/v1/subscriptions", customer=customer["id"]))["data"]
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
+    session = await open_second_checkout(shop, customer["id"], first["items"]["data"][0]["price"]["id"])
+    assert session is not None
+    await shop.pay_checkout(session["url"])
+    second = (await shop.stripe_get(f"/v1/checkout/sessions/{session['id']}"))["subscription"]
+
+    await reconcile(shop)
+    await reconcile(shop)
+
+    assert (await shop.stripe_get(f"/v1/subscriptions/{first['id']}"))["status"] == "active"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{second}"))["status"] == "canceled"
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 49_00
+    assert await shop.may_read(ada)
+
+
+async def test_reconciliation_leaves_a_subscription_that_staff_created_at_stripe(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    (first,) = await by_stripe_id(shop, ada)
+    (customer,) = await shop.stripe_customers()
+    await shop.stripe.put("/_sandbox/settings", json={"loss": 1.0})
+    await shop.advance_to(START_TIME + timedelta(minutes=5))
+    second = await pay_in_another_tab(shop, customer["id"], first)
+
+    await reconcile(shop)
+    await reconcile(shop)
+    replayed = await shop.rows("UPDATE events SET state = 'received', due_at = now() RETURNING id")
+    await shop.wait_until_idle()
+
+    assert replayed
+    assert {one["status"] for one in (await by_stripe_id(shop, ada)).values()} == {"active"}
+    assert set(await by_stripe_id(shop, ada)) == {first, second}
+    assert (await shop.stripe_get("/v1/refunds"))["data"] == []
+    found = (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]
+    assert [(one["object"], one["code"]) for one in found] == [(customer["id"], "several_subscriptions")]

@@ -7,6 +7,7 @@ from random import Random
 
 import httpx2
 
+from tests.support.second_checkouts import open_second_checkout
 from tests.support.shop import ADDRESS, VISA, Person, Shop
 from tests.support.simulated_year import kinds
 from tests.support.simulated_year.kinds import Act, Choice
@@ -174,16 +175,9 @@ class SimulatedReader:
     async def _second_tab(self, held: Json) -> None:
         """Pay a checkout that is open in another tab."""
         self.may_end |= self._held
-        wanted = {
-            "mode": "subscription",
-            "customer": held["customer"],
-            "success_url": "http://127.0.0.1:8080/welcome",
-            "line_items[0][price]": held["items"]["data"][0]["price"]["id"],
-            "line_items[0][quantity]": "1",
-        }
-        session = await self.shop.stripe.post("/v1/checkout/sessions", data=wanted)
-        if session.status_code == 200:
-            await self.shop.pay_checkout(session.json()["url"])
+        session = await open_second_checkout(self.shop, held["customer"], held["items"]["data"][0]["price"]["id"])
+        if session is not None:
+            await self.shop.pay_checkout(session["url"])
 
     async def click(self, path: str, body: object = None, **headers: str) -> httpx2.Response:
         """Send a request as the reader, and repeat it while the service is busy."""

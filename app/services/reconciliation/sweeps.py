@@ -6,17 +6,16 @@ transaction, and repaired by refetches in the inbox, in the same way as a webhoo
 and a difference counts only if it is still there when the object is fetched by itself: a list may be older than our records.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 
-from app.aggregates import imports, missing_terms
+from app.aggregates import imports
 from app.context import Context
-from app.db import payments, refunds, subscriptions
 from app.db import reconciliation as rows
+from app.db import subscriptions
 from app.db.reconciliation import Sweep
 from app.domain import events
 from app.domain.customers import StripeCustomerState
@@ -27,12 +26,9 @@ from app.domain.reconciliation import (
     EVENT_RETENTION,
     FULL_INTERVAL,
     Difference,
-    ListedRefund,
     SweepKind,
     SweepPhase,
     batches,
-    compare_payments,
-    compare_refund,
     compare_subscription,
     comparison_start,
     next_phase,
@@ -40,21 +36,15 @@ from app.domain.reconciliation import (
 )
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import reconciliation as at_stripe
-from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.gateway.events import refetch_request, storable_payload
+from app.services.reconciliation import payments
+from app.services.reconciliation.import_preview import ImportPreview
+from app.services.reconciliation.running import Importing, Run, is_preview, next_position
 
 RETENTION = timedelta(days=90)  # of completed sweeps
 Progress = Callable[[Sweep], None]
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Importing:
-    """How the reader of an imported customer is found."""
-
-    subs: Mapping[str, str] = field(default_factory=dict)  # customer to ``sub``, from the publisher's file
-    metadata_key: str = "newsstand_sub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +57,13 @@ class Report:
     @property
     def for_review(self) -> list[Difference]:
         """The differences that a refetch does not repair."""
-        return [one for one in self.differences if one.key is None]
+        return [one for one in self.differences if one.key is None and one.code is None]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """The arguments of each phase."""
-
-    ctx: Context
-    now: datetime  # policy time
-    since: datetime | None
-    importing: Importing
+    @property
+    def unusual(self) -> list[Difference]:
+        """What staff will see after the import, each with the code of its anomaly. Only a preview has them."""
+        newest = {(one.object_id, one.code): one for one in self.differences if one.code is not None}
+        return list(newest.values())
 
 
 async def begin(
@@ -88,6 +74,7 @@ async def begin(
 
     :param restart: start a new sweep even if an interrupted one exists.
     """
+    restart = restart or (dry_run and kind == SweepKind.IMPORT)  # it compares pages with each other
     async with ctx.sessions.begin() as session:
         interrupted = None if restart else await rows.unfinished(session, kind=kind, dry_run=dry_run, since=since)
         if interrupted is not None:
@@ -133,11 +120,12 @@ async def run(
     if sweep is None:
         raise NotFound("No such sweep")
     since = comparison_start(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
-    arguments = _Run(
+    arguments = Run(
         ctx=ctx,
         now=now,
         since=since,
         importing=importing or Importing(),
+        preview=ImportPreview(ctx),
     )
     progress(sweep)
     while sweep.phase != SweepPhase.DONE:
@@ -157,7 +145,7 @@ async def run(
     return Report(sweep=sweep, differences=found)
 
 
-async def _events(run: _Run, sweep: Sweep) -> None:
+async def _events(run: Run, sweep: Sweep) -> None:
     """Store the events of a page that we have not received."""
     types = batches(events.TYPES_WITH_EFFECT, of=at_stripe.MAX_EVENT_TYPES)
     number, after = sweep.cursor.get("types", 0), sweep.cursor.get("after")
@@ -207,22 +195,23 @@ def _created_at(refetch: events.RefetchRequest) -> str:
     return refetch.created_at.strftime("%Y-%m-%d %H:%M:%S UTC") if refetch.created_at else "an unknown date"
 
 
-async def _subscriptions(run: _Run, sweep: Sweep) -> None:
+async def _subscriptions(run: Run, sweep: Sweep) -> None:
     """Compare a page of subscriptions, and find those of ours in the same period that Stripe does not list."""
     page, customers = await at_stripe.subscriptions(
         run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == SweepKind.IMPORT
     )
     looked_at: dict[str, int] = {SweepPhase.SUBSCRIPTIONS: len(page.items)}
-    conflicts: list[Difference] = []
+    conflicts: list[Difference] = run.preview.running(page.items) if is_preview(sweep) else []
     if sweep.kind == SweepKind.IMPORT:
-        imported, conflicts = await _customers(run, sweep, page.items, customers)
+        imported, found_conflicts = await _customers(run, sweep, page.items, customers)
         looked_at["subscribers"] = imported
+        conflicts += found_conflicts
     candidates = await _find_differing(run, sweep, page.items)
     candidates += await _find_unlisted(run, sweep, page)
     compared = [await _compare_again(run, sweep, stripe_id) for stripe_id in dict.fromkeys(candidates)]
     found = [difference for difference in compared if difference is not None]
     async with run.ctx.sessions.begin() as session:
-        phase, cursor = _next_position(sweep, page.next)
+        phase, cursor = next_position(sweep, page.next)
         if page.next is not None:
             oldest = page.items[-1].created_at
             cursor["bound"] = oldest.isoformat()
@@ -231,7 +220,7 @@ async def _subscriptions(run: _Run, sweep: Sweep) -> None:
 
 
 async def _customers(
-    run: _Run, sweep: Sweep, states: Sequence[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
+    run: Run, sweep: Sweep, states: Sequence[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
 ) -> tuple[int, list[Difference]]:
     """Import customers with a subscription to one of our plans. Return how many, and the conflicts."""
     wanted = []
@@ -250,7 +239,7 @@ async def _customers(
         )
 
 
-async def _find_differing(run: _Run, sweep: Sweep, states: Sequence[StripeSubscriptionState]) -> list[str]:
+async def _find_differing(run: Run, sweep: Sweep, states: Sequence[StripeSubscriptionState]) -> list[str]:
     ids = [one.id for one in states]
     async with run.ctx.sessions.begin() as session:
         ours = await subscriptions.by_stripe_ids(session, ids)
@@ -265,13 +254,13 @@ async def _find_differing(run: _Run, sweep: Sweep, states: Sequence[StripeSubscr
 
 
 def _compare(
-    run: _Run, sweep: Sweep, ours: Subscription | None, theirs: StripeSubscriptionState, *, has_owner: bool
+    run: Run, sweep: Sweep, ours: Subscription | None, theirs: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
     has_owner = has_owner or (sweep.kind == SweepKind.IMPORT and sweep.dry_run)  # an import would create the subscriber
     return compare_subscription(ours, theirs, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
-async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionState]) -> list[str]:
+async def _find_unlisted(run: Run, sweep: Sweep, page: Page[StripeSubscriptionState]) -> list[str]:
     """Return our subscriptions from the period of a page that are not on the page."""
     if sweep.kind == SweepKind.IMPORT:
         return []
@@ -284,7 +273,7 @@ async def _find_unlisted(run: _Run, sweep: Sweep, page: Page[StripeSubscriptionS
     return [stripe_id for stripe_id in ours if stripe_id not in listed]
 
 
-async def _compare_again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference | None:
+async def _compare_again(run: Run, sweep: Sweep, stripe_id: str) -> Difference | None:
     """Compare one subscription again, fetched by itself, because a list may be older than our copy."""
     try:
         theirs = await at_stripe.subscription(run.ctx.gateway, stripe_id)
@@ -298,90 +287,10 @@ async def _compare_again(run: _Run, sweep: Sweep, stripe_id: str) -> Difference 
     return _compare(run, sweep, ours, theirs, has_owner=bool(owners))
 
 
-async def _payments(run: _Run, sweep: Sweep) -> None:
-    """
-    Compare the payments of a page of invoices, and the terms of those that were paid without a payment.
-
-    Missing subscriptions were found in the phase before.
-    """
-    page = await at_stripe.invoices(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
-    async with run.ctx.sessions.begin() as session:
-        unpaid = await missing_terms.candidates(session, page.items)
-    missing = await missing_terms.find(
-        run.ctx.sessions, run.ctx.rules, unpaid, partial(subscriptions_at_stripe.fetch, run.ctx.gateway)
-    )
-    listed = [one for one in page.items if one.subscription_id is not None and one.invoice.payments]
-    subscription_ids = [str(one.subscription_id) for one in listed]
-    async with run.ctx.sessions.begin() as session:
-        known_ids = {
-            *(await subscriptions.by_stripe_ids(session, subscription_ids)),
-            *(await rows.differing_objects(session, sweep.id, subscription_ids)),
-        }
-        our_payments = await payments.by_ids(session, [paid.id for one in listed for paid in one.invoice.payments])
-        pending = await rows.pending_keys(
-            session,
-            [f"{events.RefetchKind.SUBSCRIPTION}:{one}" for one in subscription_ids]
-            + [str(one.key) for one in missing],
-        )
-        found = [one for one in missing if one.key not in pending]
-        found += [
-            difference
-            for one in listed
-            if one.subscription_id in known_ids
-            and f"{events.RefetchKind.SUBSCRIPTION}:{one.subscription_id}" not in pending
-            for difference in compare_payments(one, our_payments)
-        ]
-        phase, cursor = _next_position(sweep, page.next)
-        paid = sum(len(one.invoice.payments) for one in listed)
-        await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.PAYMENTS: paid})
-
-
-async def _refunds(run: _Run, sweep: Sweep) -> None:
-    """Compare a page of refunds. An import includes those whose payment is not imported yet."""
-    page = await at_stripe.refunds(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
-    listed = [one for one in page.items if one.payment_id is not None]
-    payment_ids = [str(one.payment_id) for one in listed]
-    async with run.ctx.sessions.begin() as session:
-        known_ids = {
-            *(await payments.by_ids(session, payment_ids)),
-            *(await rows.differing_objects(session, sweep.id, payment_ids)),
-        }
-        pending = await rows.pending_keys(session, [f"{events.RefetchKind.PAYMENT}:{one}" for one in payment_ids])
-    found = []
-    for one in listed:
-        is_relevant = one.payment_id in known_ids or sweep.kind == SweepKind.IMPORT
-        if is_relevant and f"{events.RefetchKind.PAYMENT}:{one.payment_id}" not in pending:
-            difference = await _refund(run, one)
-            if difference is not None:
-                found.append(difference)
-    async with run.ctx.sessions.begin() as session:
-        phase, cursor = _next_position(sweep, page.next)
-        await rows.advance(
-            session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.REFUNDS: len(listed)}
-        )
-
-
-async def _refund(run: _Run, listed: ListedRefund) -> Difference | None:
-    """Return the difference of a refund, if it is still there when the refund is fetched by itself."""
-    for fetch in (False, True):
-        theirs = await at_stripe.refund(run.ctx.gateway, listed.refund.id) if fetch else listed.refund
-        async with run.ctx.sessions.begin() as session:
-            ours = await refunds.at_stripe(session, theirs.id, ours=theirs.ours, payment_id=str(listed.payment_id))
-        difference = compare_refund(ours, ListedRefund(refund=theirs, payment_id=listed.payment_id))
-        if difference is None:
-            return None
-    return difference
-
-
-def _next_position(sweep: Sweep, following: str | None) -> tuple[str, dict[str, object]]:
-    if following is None:
-        return next_phase(sweep.kind, sweep.phase), {}
-    return sweep.phase, {"after": following}
-
-
-_PHASES: dict[str, Callable[[_Run, Sweep], Awaitable[None]]] = {
+_PHASES: dict[str, Callable[[Run, Sweep], Awaitable[None]]] = {
     SweepPhase.EVENTS: _events,
     SweepPhase.SUBSCRIPTIONS: _subscriptions,
-    SweepPhase.PAYMENTS: _payments,
-    SweepPhase.REFUNDS: _refunds,
+    SweepPhase.PAYMENTS: payments.compare_payments,
+    SweepPhase.REFUNDS: payments.compare_refunds,
+    SweepPhase.DISPUTES: payments.compare_disputes,
 }
