@@ -13,7 +13,7 @@ from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
 from app.domain.duplicates import PossibleDuplicate
 from app.domain.errors import NotFound, StripeUnavailable
-from app.domain.plans import PriceUnavailable, UnknownPlan
+from app.domain.plans import CurrencyInUse, PriceUnavailable, UnknownPlan
 from app.domain.promotion_codes import PromotionCodeInvalid
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import AlreadySubscribed
@@ -94,6 +94,7 @@ class CheckoutResultOut(ApiModel):
         PriceUnavailable,
         PromotionCodeInvalid,
         AlreadySubscribed,
+        CurrencyInUse,
         PossibleDuplicate,
         StripeUnavailable,
     ),

@@ -34,6 +34,13 @@ class UnknownFeature(Invalid):
     title = "Unknown feature"
 
 
+class CurrencyInUse(Conflict):
+    """The reader's account at Stripe has a running subscription in another currency. Stripe bills one currency at a time."""
+
+    code = "currency_in_use"
+    title = "Billed in another currency"
+
+
 class PriceUnavailable(Conflict):
     """The plan's price can't be bought at the moment."""
 

@@ -25,7 +25,7 @@ from app.domain.entitlements import allowed
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.events import RefetchKind
 from app.domain.money import Money
-from app.domain.plans import Plan, PriceUnavailable
+from app.domain.plans import DIGITAL, CurrencyInUse, Plan, PriceUnavailable
 from app.domain.promotion_codes import PromotionCodeInvalid, PromotionRefusal, StripePromotionCode
 from app.domain.subscriptions import AlreadySubscribed, ForeignStripeObject
 from app.gateway import checkouts as at_stripe
@@ -136,9 +136,13 @@ async def _open_for(
     raise StripeUnavailable("Too many concurrent attempts; try again")
 
 
-def _reader_refusal(refusal: StripeRefused, order: _Order, customer_id: str) -> StripeRefused | PromotionCodeInvalid:
-    """Return the error for the reader. Stripe's own sentence about a promotion code is not shown."""
+def _reader_refusal(
+    refusal: StripeRefused, order: _Order, customer_id: str
+) -> StripeRefused | PromotionCodeInvalid | CurrencyInUse:
+    """Return the error for the reader. Stripe's own sentence about a promotion code or a currency is not shown."""
     param, code = str(refusal.facts.get("param") or ""), order.request.choice.promotion_code
+    if param == "currency":
+        return CurrencyInUse(currency=order.plan.prices[DIGITAL].price.currency)
     if order.promotion is None or code is None or not param.startswith(("discounts", "promotion_code")):
         return refusal
     stripe_code = refusal.facts.get("stripe_code")

@@ -1,5 +1,6 @@
 """Reconciliation finds, reports and repairs what differs from Stripe, and changes nothing else."""
 
+from datetime import timedelta
 from typing import Any
 
 from app.services.reconciliation import Report
@@ -8,7 +9,8 @@ from tests.support.commands import Command
 from tests.support.crashes import wait_until_hit
 from tests.support.processes import environment
 from tests.support.reconciliation import reconcile
-from tests.support.shop import Shop
+from tests.support.shop import START_TIME, Shop
+from tests.support.trials import start_trial
 
 QUIET = "SELECT count(*) FROM events WHERE id LIKE 'knk_%'"
 
@@ -166,3 +168,35 @@ async def test_reconciliation_runs_at_its_scheduled_time(shop: Shop) -> None:
     await shop.wait_until_idle()
 
     assert (await shop.overview(ada))["subscriptions"][0]["status"] == "active"
+
+
+async def test_reconciliation_finds_a_lost_renewal_that_needed_no_payment(shop: Shop) -> None:
+    """A promotion or the customer balance can pay a renewal completely, so no payment is missing here."""
+    ada = shop.person()
+    await shop.subscribe(ada)
+    (customer,) = await shop.stripe_customers()
+    await shop.stripe_post(f"/v1/customers/{customer['id']}/balance_transactions", amount="-4900", currency="usd")
+    await shop.advance_to(START_TIME + timedelta(days=366))
+    seen = await shop.overview(ada)
+    assert (len(seen["payments"]), len(seen["subscriptions"][0]["terms"])) == (1, 2)
+    invoice = seen["subscriptions"][0]["terms"][1]["invoice"]
+    right = await shop.rows("SELECT * FROM terms ORDER BY invoice_id")
+    assert (await reconcile(shop)).differences == []
+
+    await shop.execute(f"DELETE FROM terms WHERE invoice_id = '{invoice}'")
+    preview = await reconcile(shop, dry_run=True)
+    assert len(await shop.rows("SELECT 1 FROM terms")) == 1
+    report = await reconcile(shop)
+
+    (words,) = report_lines(preview)
+    assert words.startswith(f"invoice {invoice}: no term here, paid without a payment at Stripe, from 2027-03-01")
+    assert report_lines(report) == [words]
+    assert await shop.rows("SELECT * FROM terms ORDER BY invoice_id") == right
+    assert (await reconcile(shop)).differences == []
+
+
+async def test_a_trial_is_no_lost_renewal(shop: Shop) -> None:
+    ada = shop.person()
+    await start_trial(shop, ada)
+
+    assert (await reconcile(shop)).differences == []

@@ -226,3 +226,27 @@ async def test_the_test_clock_starts_at_the_start_time(shop: Shop) -> None:
     clock = await shop.stripe_get(f"/v1/test_helpers/test_clocks/{shop.clock}")
 
     assert clock["frozen_time"] == int(START_TIME.timestamp())
+
+
+async def test_a_reader_who_is_billed_in_another_currency_is_told_so(shop: Shop) -> None:
+    """Stripe bills a customer in one currency at a time, and the customer may have a subscription to another product."""
+    ada = shop.person()
+    assert (await shop.open_checkout(ada)).status_code == 201
+    (customer,) = await shop.stripe_customers()
+    card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
+    product = await shop.stripe_post("/v1/products", name="A puzzle a week")
+    monthly = {"recurring[interval]": "month"}
+    price = await shop.stripe_post("/v1/prices", product=product["id"], unit_amount="300", currency="eur", **monthly)
+    other = await shop.stripe_post(
+        "/v1/subscriptions",
+        customer=customer["id"],
+        default_payment_method=card["id"],
+        **{"items[0][price]": price["id"]},
+    )
+
+    refused = await shop.open_checkout(ada, print_edition=True)
+
+    assert (refused.status_code, refused.json()["code"], refused.json()["currency"]) == (409, "currency_in_use", "usd")
+    assert "combine currencies" not in refused.text, "not Stripe's own sentence"
+    await shop.stripe.delete(f"/v1/subscriptions/{other['id']}")
+    assert (await shop.open_checkout(ada, print_edition=True)).status_code == 201
