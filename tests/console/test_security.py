@@ -84,7 +84,7 @@ async def test_comp_is_not_revoked_from_another_readers_page(shop: Shop, open_co
         await shop.open_checkout(shop.person(name))
     ada, bob = await reader_of(shop, "ada"), await reader_of(shop, "bob")
     form = await robin.open(f"/readers/{ada}/comp")
-    page = await robin.submit(form, "/comp", ends="day", day="2026-06-30")
+    page = await robin.submit(form, "/comp", ends="day", day="2026-05-31")
     own = page.form("/take-back").values()
     comp = (await shop.rows("SELECT id FROM comps"))[0]["id"]
     wrong = await post(robin, f"/comps/{comp}/take-back", {**own, "reader": bob, "note": "Not theirs."})
