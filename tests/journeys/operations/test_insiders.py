@@ -183,6 +183,11 @@ async def test_nobody_approves_what_they_requested_or_would_get(shop: Shop) -> N
     gain = await shop.post(f"{alias}/approve", boss_at_work, **{"Idempotency-Key": "alias"})
     assert gain.json()["code"] == (await shop.post(f"{alias}/reject", boss_at_work)).json()["code"] == "own_account"
     assert {request for _, request in await listed(shop)} == set(ids), "nothing was decided"
+    first = (await shop.get("/v1/support/approvals", shop.agent, limit="2")).json()
+    assert (await decide(shop, first["next"], "reject", shop.person("other", roles=("supervisor",)))).status_code == 200
+    rest = (await shop.get("/v1/support/approvals", shop.agent, after=first["next"])).json()
+    assert rest["next"] is None
+    assert {one["id"] for one in (*first["data"], *rest["data"])} == set(ids), "a decided request still marks its place"
 
 
 async def decide(shop: Shop, request: str, verdict: str, by: Person) -> httpx2.Response:
