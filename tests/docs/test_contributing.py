@@ -17,6 +17,7 @@ QUESTIONS = [
     "the grace period",
     "the signature check",
     "a new webhook type",
+    "what one person may give alone",
     "outbound rate limiting",
     "the console's refund page",
     "the catalogue push",
