@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BANK_DEBIT, SENT_INVOICE, PRINT_BY_HAND = "bank debit", "sent invoice", "print changed by hand"
 CREDITED, SCHEDULED, IMPORTED, CARD = "credited", "scheduled", "imported", "card"
-KINDS = (BANK_DEBIT, SENT_INVOICE, PRINT_BY_HAND, SCHEDULED, CARD)
+KINDS = (IMPORTED, BANK_DEBIT, SENT_INVOICE, PRINT_BY_HAND, CREDITED, SCHEDULED, CARD)
 RETURNED_OTHERWISE = {PRINT_BY_HAND, CREDITED}  # with credits, to which staff add no refunds in the Dashboard
 DUE_DAYS = "30"
 DEBIT_SUCCEEDS, DEBIT_FAILS, DEBIT_STAYS = "000123456789", "000222222227", "000000000009"
@@ -57,14 +57,30 @@ def choices(reader: "SimulatedReader", books: StripeRecords, held: Json) -> list
     return list(own(reader, books, held)) if own else []
 
 
-def _bank_debit(reader: "SimulatedReader", books: StripeRecords, held: Json) -> Iterator[Choice]:
-    """The bank decides about a debit, or returns one that succeeded; the reader changes the bank account."""
-    intents = [
+def late_debits(reader: "SimulatedReader", books: StripeRecords, customer: str) -> list[Act]:
+    """Return what a bank can decide about debits that are processing although their subscription has ended."""
+    ended = [one["id"] for one in books.subscriptions.get(customer, []) if one["status"] == "canceled"]
+    return [
+        partial(_bank, reader, f"/_sandbox/payment_intents/{intent['id']}/debit", result)
+        for stripe_id in ended
+        for intent in _intents(books, stripe_id)
+        if intent["status"] == "processing"
+        for result in ("succeed", "fail")
+    ]
+
+
+def _intents(books: StripeRecords, stripe_id: str) -> list[Json]:
+    return [
         books.intents[payment["payment"]["payment_intent"]]
-        for invoice in books.invoices.get(held["id"], [])
+        for invoice in books.invoices.get(stripe_id, [])
         for payment in invoice["payments"]["data"]
         if payment["payment"]["type"] == "payment_intent"
     ]
+
+
+def _bank_debit(reader: "SimulatedReader", books: StripeRecords, held: Json) -> Iterator[Choice]:
+    """The bank decides about a debit, or returns one that succeeded; the reader changes the bank account."""
+    intents = _intents(books, held["id"])
     account = reader.rng.choice(BANK_ACCOUNTS)
     yield 8, "changes the bank account", lambda: reader.pays_by(held, account)
     for intent in intents:
@@ -74,7 +90,7 @@ def _bank_debit(reader: "SimulatedReader", books: StripeRecords, held: Json) -> 
             yield 6, "the bank declines the debit", partial(_bank, reader, path, "fail")
     settled = [one for one in intents if one["status"] == "succeeded"]
     if settled:
-        path = f"/_sandbox/payment_intents/{settled[-1]['id']}/debit"
+        path = f"/_sandbox/payment_intents/{reader.rng.choice(settled)['id']}/debit"
         yield 3, "the bank returns the debit", partial(_bank, reader, path, "return", ends=held["id"])
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.support.simulated_year.expected_access import ENDING, OPEN_DISPUTE, expected_terms
+from tests.support.simulated_year.expected_access import ENDING, expected_terms
 from tests.support.simulated_year.stripe_records import (
     Json,
     StripeRecords,
@@ -18,8 +18,6 @@ from tests.support.simulated_year.stripe_records import (
     payments_of,
     term_line,
 )
-
-LOST_OR_OPEN = {*OPEN_DISPUTE, "lost"}
 
 
 @dataclass(frozen=True)
@@ -94,18 +92,30 @@ def paid_after_end(books: StripeRecords, ended_by_readers: Mapping[str, int]) ->
                 yield f"{what} was paid at {paid_at}, after the end at {ended}"
 
 
+def partly_paid(books: StripeRecords, shown: set[str]) -> Iterator[str]:
+    """
+    Yield each invoice that was paid in part when its subscription ended, and whose part is kept.
+
+    :param shown: the objects at Stripe that staff see. What was paid outside Stripe can't be refunded through Stripe.
+    """
+    for subscription in books.every_subscription():
+        for invoice in books.invoices.get(subscription["id"], []):
+            is_over = subscription["status"] == "canceled" and invoice["status"] != "paid"
+            if is_over and kept(books, invoice) > 0 and not {invoice["id"], subscription["id"]} & shown:
+                what = f"{invoice['customer']}, {invoice['id']} of {subscription['id']}"
+                yield f"{what} was never paid in full, and {kept(books, invoice)} of it is kept"
+
+
 def paid_but_refused(books: StripeRecords, answers: Mapping[str, Sequence[Answer]]) -> Iterator[str]:
     """
     Yield each term whose payment is kept although its reader was refused whenever they asked.
 
-    :param answers: by customer. The term of a disputed payment may be suspended.
+    :param answers: by customer. A dispute suspends its term for as long as it is open.
     """
     for subscription in books.every_subscription():
         for term in expected_terms(books, subscription):
             payments = [payment for payment, _ in payments_of(term.invoice)]
-            disputed = any(
-                dispute["status"] in LOST_OR_OPEN for one in payments for dispute in books.disputes.get(one, [])
-            )
+            disputed = any(books.disputes.get(one) for one in payments)
             if disputed or kept(books, term.invoice) <= 0 or _returned_by_rule(books, payments):
                 continue
             since = max(term.starts, term.invoice["status_transitions"]["paid_at"] or term.starts)

@@ -17,6 +17,7 @@ DAY = 86400
 IN_TROUBLE = {"past_due", "unpaid", "paused"}
 HELD = {"active", "trialing", *IN_TROUBLE}
 TRIES = 12
+ORDINARY = 0.25
 
 
 @dataclass
@@ -43,16 +44,21 @@ class SimulatedReader:
         self.moved = False
         held = [s for s in books.subscriptions.get(customer or "", []) if s["status"] in HELD]
         self._held = {s["id"] for s in held}
-        if not held:
+        late = kinds.late_debits(self, books, customer or "")
+        if late and self.rng.random() < 0.5:
+            await self._run("the bank decides about a debit after the end", self.rng.choice(late))
+        elif not held:
             if self.rng.random() < (0.5 if customer is None else self.eagerness / 2):
                 await self._run("subscribes", self.subscribe)
-            return
-        # Readers are notified of what is open, and most react.
-        unpaid = [i for s in held for i in books.invoices.get(s["id"], []) if i["status"] == "open"]
-        in_trouble = bool(unpaid) or any(s["status"] in IN_TROUBLE for s in held)
-        if self.rng.random() < (max(self.eagerness, 0.4) if in_trouble else self.eagerness):
+        elif self.rng.random() < self._eagerness_today(books, held):
             name, act = self._choose(books, held[-1], now=now)
             await self._run(name, act)
+
+    def _eagerness_today(self, books: StripeRecords, held: list[Json]) -> float:
+        """Return the probability of an action. Readers are notified of what is open, and most react."""
+        unpaid = any(i["status"] == "open" for s in held for i in books.invoices.get(s["id"], []))
+        in_trouble = unpaid or any(s["status"] in IN_TROUBLE for s in held)
+        return max(self.eagerness, 0.4) if in_trouble else self.eagerness
 
     async def _run(self, name: str, act: Act) -> None:
         self.moved = True
@@ -98,7 +104,9 @@ class SimulatedReader:
             choices += self._with_payment(self.rng.choice(paid)[0], held, newest=paid[-1][0])
             if self.kind not in kinds.RETURNED_OTHERWISE:
                 choices += self._refunds_in_dashboard(*self.rng.choice(paid), held, newest=paid[-1][0])
-        choices += kinds.choices(self, books, held)
+        own = kinds.choices(self, books, held)
+        if own:  # most of what happens to a reader of a kind is what is special about it
+            choices = [(weight * ORDINARY, name, act) for weight, name, act in choices] + own
         weights = [weight for weight, _, _ in choices]
         _, name, act = self.rng.choices(choices, weights)[0]
         return name, act
