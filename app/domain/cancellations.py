@@ -13,7 +13,9 @@ from datetime import datetime
 from app.domain.invoice_lines import billed_period
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money, minimum
+from app.domain.reasons import EndReason
 from app.domain.refunds import CONFIRMED, Refund, RefundBasis, ends_subscription, full_dashboard_refund
+from app.domain.renewals import Pause
 from app.domain.subscriptions import (
     Payment,
     StripeInvoiceState,
@@ -44,6 +46,18 @@ def must_end_now(seen: StripeSubscriptionState) -> bool:
     period = seen.period
     bills = [i for i in seen.invoices if period is not None and _billed_until(i, seen.created_at) >= period[1]]
     return bool(bills) and all(invoice.status != InvoiceStatus.PAID for invoice in bills)
+
+
+def end_of_unrenewed(pause: Pause | None) -> EndReason:
+    """
+    Return how a subscription ends if it must end at Stripe now: what was paid is kept.
+
+    After a pause with credit for the unused time, nothing is left of it. The credit is refunded instead, so access does not
+    return.
+
+    :param pause: of the subscription; None: it is not paused.
+    """
+    return EndReason.CANCEL_NOW if pause is not None and pause.credited else EndReason.NOT_RENEWED
 
 
 def _billed_until(invoice: StripeInvoiceState, otherwise: datetime) -> datetime:
@@ -84,13 +98,14 @@ def preview_period_end(
     Return what would happen if a subscription were canceled now, to end at the end of the paid period.
 
     If it is already scheduled to end earlier, that date stays. Refunded terms don't count, nor do terms that are suspended
-    because of a dispute. A trial counts until it ends.
+    because of a dispute. A trial counts until it ends. Nothing counts after a pause with credit for the unused time.
 
     :param ends_now: the result of :func:`must_end_now`.
     """
     paid = [term.ends_at for term in terms if not term.is_refunded and term.suspended_as is None]
     tried = [subscription.trial_end] if subscription.trial_end is not None else []
-    readable = max(paid + tried, default=None)
+    is_kept = end_of_unrenewed(subscription.pause) == EndReason.NOT_RENEWED
+    readable = max(paid + tried, default=None) if is_kept else None
     if ends_now:
         return EndPreview(at=now, access_until=max(readable, now) if readable is not None else None, is_final=True)
     at = _earliest(subscription.current_period_end, subscription.cancel_at)

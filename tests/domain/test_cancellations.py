@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.cancellations import (
     EndPreview,
+    end_of_unrenewed,
     ended_since,
     must_end_now,
     preview_period_end,
@@ -18,6 +19,7 @@ from app.domain.cancellations import (
 from app.domain.invoice_lines import Span
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
+from app.domain.renewals import Pause
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState, Subscription, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
@@ -80,6 +82,15 @@ def test_an_unpaid_subscription_ends_now_and_keeps_paid_access(
 ) -> None:
     expected = EndPreview(at=now, access_until=access_until, is_final=True)
     assert preview_period_end(RUNS, terms, ends_now=True, now=now) == expected
+
+
+def test_nothing_is_left_of_a_term_whose_unused_time_was_credited_with_a_pause() -> None:
+    pause = Pause(reason="pause_requested", since=EARLY, credited=True)
+    paused = replace(RUNS, status="paused", pause=pause)
+    assert end_of_unrenewed(pause) == EndReason.CANCEL_NOW
+    assert end_of_unrenewed(replace(pause, credited=False)) == end_of_unrenewed(None) == EndReason.NOT_RENEWED
+    expected = EndPreview(at=EARLY + DAY, access_until=None, is_final=True)
+    assert preview_period_end(paused, [PAID], ends_now=True, now=EARLY + DAY) == expected
 
 
 NEXT = replace(DIGITAL, period_start=DIGITAL.period_end, period_end=DIGITAL.period_end + 365 * DAY)

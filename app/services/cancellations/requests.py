@@ -11,7 +11,7 @@ from app.aggregates.intents import RecordedAction, send
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.cancellations import must_end_now
+from app.domain.cancellations import end_of_unrenewed, must_end_now
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
 from app.domain.subscriptions import (
@@ -41,7 +41,8 @@ async def cancel_at_period_end(
     Cancel a subscription at the end of the paid period. The reader has access until then and can resume it.
 
     If the current period is not paid, or an invoice is open, the subscription ends at Stripe now, so that nothing is charged
-    afterwards. Paid terms keep their access and their issues (rules.md, rules 8 and 13).
+    afterwards. Paid terms keep their access and their issues (rules.md, rules 8 and 13), unless their unused time was
+    credited: the credit is refunded.
 
     A repeated call has no further effect. A later end that was scheduled in the portal is replaced. No offer comes between.
 
@@ -57,7 +58,8 @@ async def cancel_at_period_end(
     except Gone:  # nothing can be charged; it has yet to end here
         state = None
     if state is None or must_end_now(state):
-        ended = _End(EndReason.NOT_RENEWED, "subscription.cancel_at_period_end", note=comment)
+        cause = end_of_unrenewed(state.pause if state is not None else subscription.pause)
+        ended = _End(cause, "subscription.cancel_at_period_end", note=comment)
         await _end(ctx, sub, ended, reason=reason, by=by, only=subscription.id, now=now)
         return
     parameters: dict[str, object] = {"cancel_at_period_end": True}
