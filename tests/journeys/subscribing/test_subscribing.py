@@ -228,7 +228,7 @@ async def test_the_test_clock_starts_at_the_start_time(shop: Shop) -> None:
     assert clock["frozen_time"] == int(START_TIME.timestamp())
 
 
-async def test_a_reader_who_is_billed_in_another_currency_is_told_so(shop: Shop) -> None:
+async def test_a_reader_who_is_billed_in_another_currency_gets_a_clear_error(shop: Shop) -> None:
     """Stripe bills a customer in one currency at a time, and the customer may have a subscription to another product."""
     ada = shop.person()
     assert (await shop.open_checkout(ada)).status_code == 201
