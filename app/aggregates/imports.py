@@ -115,14 +115,15 @@ async def report_history(session: Session, rules: Rules, subscription: Subscript
     all_refunds = await refunds.of_subscriber(session, subscription.subscriber_id)
     all_disputes = await disputes.of_subscriber(session, subscription.subscriber_id)
     returned: dict[str, tuple[str, datetime]] = {}
-    for payment in paid:
-        given = [one for one in all_refunds if one.payment_id == payment.id and one.status in CONFIRMED]
-        if given and sum(one.amount for one in given) >= payment.amount:
+    for invoice_id in {one.invoice_id for one in paid}:
+        parts = {one.id: one.amount for one in paid if one.invoice_id == invoice_id}
+        given = [one for one in all_refunds if one.payment_id in parts and one.status in CONFIRMED]
+        if given and sum(one.amount for one in given) >= sum(parts.values()):
             code = REFUNDED_EARLIER if any(one.is_history for one in given) else ""
-            returned[payment.invoice_id] = code, max(one.made for one in given)
+            returned[invoice_id] = code, max(one.made for one in given)
         for dispute in all_disputes:
-            if dispute.payment_id == payment.id and effect_of(dispute.status).access == AccessEffect.ENDED:
-                returned[payment.invoice_id] = DISPUTE_LOST_EARLIER, dispute.opened_at
+            if dispute.payment_id in parts and effect_of(dispute.status).access == AccessEffect.ENDED:
+                returned[invoice_id] = DISPUTE_LOST_EARLIER, dispute.opened_at
     terms = await subscriptions.terms_of(session, subscription.id)
     status = subscription.effective_status
     found = history_anomalies(status, subscription.ended_at, terms, paid, returned, zone=rules.zone)

@@ -84,8 +84,10 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     terms = await subscriptions.terms_of(session, owner[1])
     term = term_of(payment, terms)
     opened_term = term is None or term.invoice_id == payment.invoice_id
-    all_refunds = await refunds.of_payment(session, refund.payment_id)
-    kept = payment.amount - payment.credited
+    paid = await payments.of_subscription(session, owner[1])
+    parts = [one for one in paid if one.invoice_id == payment.invoice_id]  # an invoice can be paid in several parts
+    all_refunds = [one for part in parts for one in await refunds.of_payment(session, part.id)]
+    kept = sum(part.amount - part.credited for part in parts)
     basis = ending_basis(refund, kept if opened_term else 0, all_refunds)
     if basis is None:
         return False
@@ -94,8 +96,8 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     invoice_id, at = term.invoice_id if term else payment.invoice_id, ending.made if ending.is_history else now
     await subscriptions.mark_term_refunded(session, invoice_id, basis, at=at)
     if term is not None and term.refund_failed:
-        of_term = payments_of_term(payment, await payments.of_subscription(session, owner[1]), terms)
-        its_refunds = [one for paid in of_term for one in await refunds.of_payment(session, paid.id)]
+        of_term = payments_of_term(payment, paid, terms)
+        its_refunds = [one for part in of_term for one in await refunds.of_payment(session, part.id)]
         await subscriptions.mark_refund_failed(session, invoice_id, failed=any_failed_since(its_refunds))
     if not ending.is_history and (basis in ENDS_SUBSCRIPTION or ends_subscription(ending, term, terms)):
         return await cancellations.end(session, rules, owner[1], by=basis, now=now)

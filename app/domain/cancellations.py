@@ -147,11 +147,13 @@ def ended_since(
         term = refunded.get(payment.invoice_id)
         if term is None:
             continue
-        of_payment = [r for r in refunds if r.payment_id == payment.id]
         if term.refunded_as == RefundBasis.DASHBOARD:  # earlier partial refunds didn't end the subscription
-            whole = full_dashboard_refund(payment.amount - payment.credited, of_payment)
+            parts = {one.id: one for one in payments if one.invoice_id == term.invoice_id}
+            kept = sum(one.amount - one.credited for one in parts.values())
+            whole = full_dashboard_refund(kept, [r for r in refunds if r.payment_id in parts])
             ending = [whole] if whole is not None else []
         else:
+            of_payment = [r for r in refunds if r.payment_id == payment.id]
             ending = [r for r in of_payment if r.status in CONFIRMED and r.basis == term.refunded_as]
         ends += [r.effective_at for r in ending if ends_subscription(r, term, terms)]
     return min(ends)

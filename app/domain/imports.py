@@ -86,15 +86,24 @@ def ended_earlier(subscription: Subscription) -> bool:
     return since is not None and ended_at is not None and ended_at <= since
 
 
-def returned_earlier(payment: Payment, state: StripePaymentState) -> dict[str, tuple[str, datetime]]:
-    """Return the entry of ``returned`` for :func:`history_anomalies`, if a payment that is history was returned in whole."""
-    given = [one for one in state.refunds if one.status in CONFIRMED]
+def returned_earlier(
+    payments: Sequence[Payment], states: Mapping[str, StripePaymentState]
+) -> dict[str, tuple[str, datetime]]:
+    """
+    Return the ``returned`` of :func:`history_anomalies` for payments that are all history.
+
+    :param states: by payment; those made outside Stripe have none.
+    """
     found = {}
-    if given and sum(one.amount for one in given) >= payment.amount:
-        found[payment.invoice_id] = REFUNDED_EARLIER, max(one.created_at for one in given)
-    for dispute in state.disputes:
-        if effect_of(dispute.status).access == AccessEffect.ENDED:
-            found[payment.invoice_id] = DISPUTE_LOST_EARLIER, dispute.opened_at
+    for invoice_id in {one.invoice_id for one in payments}:
+        parts = [one for one in payments if one.invoice_id == invoice_id]  # it can be paid in several parts
+        seen = [states[part.id] for part in parts if part.id in states]
+        given = [one for state in seen for one in state.refunds if one.status in CONFIRMED]
+        if given and sum(one.amount for one in given) >= sum(part.amount for part in parts):
+            found[invoice_id] = REFUNDED_EARLIER, max(one.created_at for one in given)
+        for dispute in (one for state in seen for one in state.disputes):
+            if effect_of(dispute.status).access == AccessEffect.ENDED:
+                found[invoice_id] = DISPUTE_LOST_EARLIER, dispute.opened_at
     return found
 
 
@@ -115,7 +124,7 @@ def history_anomalies(
     :param status: of the subscription.
     :param ended_at: when it ended at Stripe.
     :param payments: all payments of the subscription.
-    :param returned: by invoice whose payment was returned in whole: the code (empty if that is not history), and when.
+    :param returned: by invoice whose payments were returned in whole: the code (empty if that is not history), and when.
     """
     found: dict[str, list[str]] = {}
     newest = max((term.ends_at for term in terms), default=None)

@@ -268,12 +268,13 @@ def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | 
     """
     Return the basis on which a confirmed refund ends the term and the subscription; None if it doesn't (rules.md, rule 4).
 
-    A refund made in Stripe's Dashboard does if it completes the refund of the payment; otherwise it counts as goodwill. What
-    counts is the order in which Stripe created the refunds, not the order in which we received them, so this is decided
-    again with each refund of the payment.
+    A refund made in Stripe's Dashboard does if it completes the refund of everything that was paid for the term's invoice;
+    otherwise it counts as goodwill. What counts is the order in which Stripe created the refunds, not the order in which we
+    received them, so this is decided again with each refund.
 
-    :param paid: the amount of the payment that opened the term without its credits, in minor units; 0 for any other payment.
-    :param refunds: all refunds of that payment.
+    :param paid: what was paid for the invoice that opened the term without its credits, in minor units; 0 for a refund of
+        any other payment.
+    :param refunds: all refunds of the payments of that invoice.
     """
     if refund.basis in ENDING:
         return refund.basis
@@ -281,7 +282,7 @@ def ending_basis(refund: Refund, paid: int, refunds: Iterable[Refund]) -> str | 
 
 
 def full_dashboard_refund(paid: int, refunds: Iterable[Refund]) -> Refund | None:
-    """Return the first Dashboard refund that, with all earlier refunds, covers the whole payment."""
+    """Return the first Dashboard refund that, with all earlier refunds, covers everything that was paid."""
     confirmed = sorted((one for one in refunds if one.status in CONFIRMED), key=lambda one: one.made)
     for by_hand in confirmed:
         back = sum(one.amount for one in confirmed if one.made <= by_hand.made)

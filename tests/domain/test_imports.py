@@ -14,9 +14,11 @@ from app.domain.imports import (
     history_anomalies,
     is_history,
     only_match,
+    returned_earlier,
     sub_of,
 )
-from app.domain.subscriptions import Payment, Term
+from app.domain.refunds import StripePaymentState, StripeRefundState
+from app.domain.subscriptions import Payment, PaymentKind, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import CHICAGO, PAYMENT
 
@@ -139,3 +141,27 @@ def test_what_happened_before_a_subscription_was_followed_is_history(
     subscription = replace(SUBSCRIPTION, followed_since=followed_since)
 
     assert is_history(subscription, payment, at, listed=listed) is history
+
+
+def refunded(amount: int) -> StripePaymentState:
+    """Return the state of a payment with a refund at Stripe."""
+    refund = StripeRefundState(
+        id="re_1",
+        amount=amount,
+        currency="usd",
+        status="succeeded",
+        ours=None,
+        failure_reason=None,
+        created_at=END + DAY,
+    )
+    return StripePaymentState(refundable=True, disputed=False, refunds=(refund,))
+
+
+def test_an_invoice_paid_in_parts_was_refunded_once_every_part_was() -> None:
+    parts = [replace(PAST, id="ch_1", amount=20_00), replace(PAST, id="ch_2", amount=29_00)]
+    by_hand = replace(PAST, id="oob_1", kind=PaymentKind.OUT_OF_BAND, amount=5_00)
+
+    assert returned_earlier(parts, {"ch_1": refunded(20_00)}) == {}
+    both = {"ch_1": refunded(20_00), "ch_2": refunded(29_00)}
+    assert returned_earlier(parts, both) == {"in_2": (REFUNDED_EARLIER, END + DAY)}
+    assert returned_earlier([*parts, by_hand], both) == {}

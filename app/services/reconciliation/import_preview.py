@@ -78,12 +78,10 @@ class ImportPreview:
         if state.plan not in catalogue.plans:
             return []
         paid = [replace(one, is_history=True) for one in payments_of(state)]
-        returned: dict[str, tuple[str, datetime]] = {}
-        disputed = []
-        for one in paid:
-            seen = await refunds_at_stripe.payment_state(self._ctx.gateway, one.id)
-            returned |= returned_earlier(one, seen)
-            disputed += [dispute for dispute in seen.disputes if effect_of(dispute.status).is_open]
+        through_stripe = [one.id for one in paid if not one.is_outside_stripe]
+        states = {one: await refunds_at_stripe.payment_state(self._ctx.gateway, one) for one in through_stripe}
+        returned = returned_earlier(paid, states)
+        disputed = [one for seen in states.values() for one in seen.disputes if effect_of(one.status).is_open]
         zone, terms = self._ctx.rules.zone, terms_of(state, catalogue)
         found = history_anomalies(state.status, state.ended_at, terms, paid, returned, zone=zone)
         if disputed:

@@ -296,6 +296,27 @@ async def test_parts_that_arrive_one_after_another_have_their_share_of_the_tax(s
     assert (await shop.check(ada))["reason"] == "refunded"
 
 
+async def test_a_dashboard_refund_of_one_part_ends_nothing_until_every_part_is_refunded(shop: Shop) -> None:
+    ada, invoice = await invoiced(shop, "ada")
+    await pay(shop, invoice, "charge", 20_00)
+    await pay(shop, invoice, "charge", 29_00)
+    first, second = await payment_ids(shop, ada)
+
+    await shop.stripe_post("/v1/refunds", charge=first)
+    await shop.wait_until_idle()
+
+    assert (await shop.check(ada))["reason"] == "paid_term", "the rest of the term is still paid"
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert held["status"] == "active"
+
+    await shop.stripe_post("/v1/refunds", charge=second)
+    await shop.wait_until_idle()
+
+    assert (await shop.check(ada))["reason"] == "refunded"
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert (held["status"], held["ended_by"]) == ("canceled", "dashboard")
+
+
 async def test_payments_outside_stripe_are_recorded_and_refunded_by_hand(shop: Shop) -> None:
     ada, by_record = await invoiced(shop, "ada")
     bob, by_hand = await invoiced(shop, "bob")
