@@ -224,11 +224,14 @@ class Simulation:
             one = ended[stripe_id]
             intents = [payment for i in seen.invoices.get(stripe_id, []) for payment, _ in payments_of(i)]
             bases = {r["metadata"].get("newsstand_basis") for intent in intents for r in seen.refunds.get(intent, [])}
-            unpaid = one["cancellation_details"]["reason"] == "payment_failed"
+            # A scheduled end is the reason that Stripe keeps, also if a payment has failed since.
+            failed = [i for i in seen.invoices.get(stripe_id, []) if i["status"] != "paid" and i["attempt_count"] > 0]
+            unpaid = one["cancellation_details"]["reason"] == "payment_failed" or (one["cancel_at"] and failed)
             scheduled = one["cancel_at"] is not None and one["cancel_at"] <= one["ended_at"]
             reader = next(r for r in self.readers if self.customers.get(r.person.sub) == one["customer"])
             has_reason = unpaid or scheduled or stripe_id in may_end or "duplicate" in bases
-            assert has_reason, self._story(reader, f"loses {stripe_id} for no reason")
+            facts = {name: one[name] for name in ("created", "cancel_at", "ended_at", "cancellation_details")}
+            assert has_reason, self._story(reader, f"loses {stripe_id} for no reason: {facts}")
         self.ended = set(ended)
 
     async def check_records(self) -> None:
