@@ -9,7 +9,16 @@ from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status, must_end_first
 from app.domain.reasons import EndReason
 from app.domain.rules import Rules
-from app.domain.subscriptions import AlreadySubscribed
+from app.domain.subscriptions import AlreadySubscribed, Subscription
+
+
+async def find_running(session: Session, rules: Rules, subscriber_id: str, *, now: datetime) -> Subscription | None:
+    """Return a reader's subscription that gives access, or whose payment is on its way; None if there is none."""
+    for one in await subscriptions.of_subscriber(session, subscriber_id):
+        terms = await subscriptions.terms_of(session, one.id)
+        if not access_status(one, terms, rules.access, now=now).may_subscribe:
+            return one
+    return None
 
 
 async def end_all(session: Session, rules: Rules, subscriber: Subscriber, *, now: datetime) -> None:
@@ -20,12 +29,10 @@ async def end_all(session: Session, rules: Rules, subscriber: Subscriber, *, now
 
     :raises AlreadySubscribed: one of them gives access, or its payment is on its way.
     """
-    earlier = await subscriptions.of_subscriber(session, subscriber.id)
-    for one in earlier:
-        terms = await subscriptions.terms_of(session, one.id)
-        if not access_status(one, terms, rules.access, now=now).may_subscribe:
-            raise AlreadySubscribed(subscription=one.id)
-    for one in filter(must_end_first, earlier):
+    running = await find_running(session, rules, subscriber.id, now=now)
+    if running is not None:
+        raise AlreadySubscribed(subscription=running.id)
+    for one in filter(must_end_first, await subscriptions.of_subscriber(session, subscriber.id)):
         await cancellations.end(session, rules, one.id, by=EndReason.SUBSCRIBED_AGAIN, now=now)
         await audit.record(
             session,

@@ -1,15 +1,19 @@
 """A warning before a reader subscribes with a second account."""
 
-from app.db import audit, subscribers, subscriptions
+from datetime import datetime
+
+from app.aggregates.lapsed_subscriptions import find_running
+from app.db import audit, subscribers
 from app.db.engine.session import Session
 from app.domain.callers import Reader
 from app.domain.duplicates import PossibleDuplicate
 from app.domain.imports import UNCLAIMED
+from app.domain.rules import Rules
 
 
-async def check(session: Session, reader: Reader, *, allow: bool) -> None:
+async def check(session: Session, rules: Rules, reader: Reader, *, allow: bool, now: datetime) -> None:
     """
-    Warn a reader whose verified email address is also that of another account with a subscription.
+    Warn a reader whose verified email address is also that of another account with a running subscription.
 
     An address that the identity provider has not verified proves nothing, so nothing is said about other accounts. An
     imported subscriber has the address that Stripe has sent receipts to. With ``allow``, the reader has seen the warning,
@@ -21,10 +25,10 @@ async def check(session: Session, reader: Reader, *, allow: bool) -> None:
         return
     same = await subscribers.with_email(session, reader.email)
     own = await subscribers.by_sub(session, reader.sub)
-    if own is not None and await subscriptions.live_of(session, own.id):
+    if own is not None and await find_running(session, rules, own.id, now=now):
         return  # that is what they are told
     others = [one for one in same if one.sub != reader.sub and (one.email_verified or one.sub.startswith(UNCLAIMED))]
-    subscribed = [one.id for one in others if await subscriptions.live_of(session, one.id)]
+    subscribed = [one.id for one in others if await find_running(session, rules, one.id, now=now)]
     if not subscribed:
         return
     if not allow:

@@ -6,21 +6,22 @@ since the fetch began; otherwise it is fetched again. Stripe is never called ins
 :func:`fetch_and_save` open their own; :func:`save` uses the caller's.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from app.aggregates import cancellations, credits, duplicates, grants, imports
 from app.aggregates.retries import retry_on_conflict
-from app.db import anomalies, checkouts, inbox, payments, subscribers, subscriptions
+from app.db import anomalies, checkouts, inbox, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
-from app.domain.anomalies import UNKNOWN_CUSTOMER
+from app.domain.anomalies import UNKNOWN_CUSTOMER, print_charged_late
 from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
 from app.domain.imports import CREATION_EVENTS, DELIVERY_PERIOD, HISTORY_CODES
+from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
 from app.domain.subscriptions import (
     OVER,
@@ -169,7 +170,9 @@ async def save(
     if status.check_at != subscription.check_at:
         await subscriptions.set_check(session, subscription.id, status.check_at)
     found = dict(status.anomalies)
-    found |= anomalies_of_items(fetched, rules.catalogue) if subscription.status not in OVER else {}
+    if subscription.status not in OVER:
+        found |= anomalies_of_items(fetched, rules.catalogue)
+        found |= await _late_print(session, subscription, fetched)
     await anomalies.report(
         session,
         subscription.stripe_id,
@@ -182,6 +185,20 @@ async def save(
     if len(all_subscriptions) > 1:
         await duplicates.report(session, rules, subscriber, all_subscriptions, now=now)
     return subscription
+
+
+async def _late_print(
+    session: Session, subscription: Subscription, fetched: StripeSubscriptionState
+) -> Mapping[str, str]:
+    """Return the anomaly of printed copies that were charged too late, unless they were refunded."""
+    if not print_charged_late(fetched, {}):
+        return {}
+    given = await refunds.of_subscriber(session, subscription.subscriber_id)
+    returned: dict[str, int] = {}
+    for payment in await payments.of_subscription(session, subscription.id):
+        refunded = sum(one.amount for one in given if one.payment_id == payment.id and one.status in CONFIRMED)
+        returned[payment.invoice_id] = returned.get(payment.invoice_id, 0) + payment.credited + refunded
+    return print_charged_late(fetched, returned)
 
 
 async def _was_followed_from_beginning(

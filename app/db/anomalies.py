@@ -71,6 +71,12 @@ async def list_open(session: Session, *, after: str | None, limit: int) -> list[
     return [(row.id, _anomaly(row)) for row in rows]
 
 
+async def is_open(session: Session, object_id: str, code: str) -> bool:
+    """Return whether an object has an open anomaly with a code."""
+    found = select(Row.id).where(Row.object_id == object_id, Row.code == code, Row.gone_at.is_(None))
+    return await session.scalar(found) is not None
+
+
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Anomaly]:
     """Return a subscriber's open anomalies, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})

@@ -216,15 +216,17 @@ def _anomalies(
     """Return what staff must check: an impossible state, a renewal that is held back, a payment without an outcome."""
     anomalies = dict([found.anomaly]) if found.anomaly else {}
     renewal = subscription.renewal
-    if isinstance(cell, Cell) and cell.held and ends_at is not None:
+    is_first_held = found.circumstance is Circumstance.NEVER_PAID and subscription.status == SubscriptionStatus.ACTIVE
+    is_first_held = is_first_held and renewal is not None and renewal.outcome == RenewalOutcome.HELD
+    if isinstance(cell, Cell) and (is_first_held or (cell.held and ends_at is not None)):
         paid_until = max([term.ends_at for term in terms if not term.is_refunded], default=None)
         due_at = max(at for at in (paid_until, subscription.trial_end, subscription.created_at) if at is not None)
+        which = "first payment" if paid_until is None else "renewal"
         what = renewal.description if renewal else "Stripe has no invoice for it"
-        verb = "ends" if now < ends_at else "ended"
-        anomalies[RENEWAL_HELD] = (
-            f"The renewal was due on {format_date(due_at, policy.zone)}, and {what}. "
-            f"Access {verb} on {format_date(ends_at, policy.zone)}."
-        )
+        access = "It gives no access."
+        if ends_at is not None:
+            access = f"Access {'ends' if now < ends_at else 'ended'} on {format_date(ends_at, policy.zone)}."
+        anomalies[RENEWAL_HELD] = f"The {which} was due on {format_date(due_at, policy.zone)}, and {what}. {access}"
     since = _processing_since(subscription, found)
     if since is not None and now >= since + LONGEST_PROCESSING:
         anomalies[PROCESSING_LONG] = (

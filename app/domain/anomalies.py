@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.invoice_lines import charged_too_late
+from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
 from app.domain.plans import DIGITAL, Catalogue
 from app.domain.subscriptions import StripeSubscriptionState
 from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
+PRINT_CHARGED_LATE = "print_charged_late"  # paid for printed copies that could not be sent anymore
 UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
 UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
 ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
@@ -68,6 +71,26 @@ def item_anomalies(seen: StripeSubscriptionState, catalogue: Catalogue) -> Mappi
             f"The subscription is paid in {seen.currency}, but the catalogue has prices in {currencies}."
         )
     return found
+
+
+def print_charged_late(seen: StripeSubscriptionState, returned: Mapping[str, int]) -> Mapping[str, str]:
+    """
+    Return the anomaly of invoices that charged for copies which could not be sent anymore: the reason by code.
+
+    That happens if print is added with ``create_prorations``: the rest of the period is charged when the next one starts.
+
+    :param returned: what was returned of each invoice, in minor units. One of which that much was returned is settled.
+    """
+    late = [
+        f"{Money(amount, one.currency)} (invoice {one.number or one.id})"
+        for one in seen.invoices
+        if one.status == InvoiceStatus.PAID and one.paid_at is not None
+        if (amount := charged_too_late(one.lines, paid_at=one.paid_at)) > returned.get(one.id, 0)
+    ]
+    if not late:
+        return {}
+    words = f"The reader paid for printed copies that were not sent: {', '.join(late)}. Refund that amount as goodwill."
+    return {PRINT_CHARGED_LATE: words}
 
 
 def unspent_credit(credit: Mapping[str, int]) -> str | None:

@@ -111,6 +111,13 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
     )
 
 
+def charged_too_late(lines: Sequence[InvoiceLine], *, paid_at: datetime) -> int:
+    """Return what lines charge for print in a time that was over when they were paid, so that no copy could be sent."""
+    printed = [line for line in lines if line.component == PRINT]
+    over = [span for span in _unmatched(printed, LineKind.REMAINING) if span.ends_at <= paid_at]
+    return sum(line.amount for line in printed if line.kind is LineKind.REMAINING and line.span in over)
+
+
 def billed_period(lines: Sequence[InvoiceLine]) -> Span | None:
     """Return the newest period of the digital edition that an invoice bills, a trial's included."""
     whole = (LineKind.PERIOD, LineKind.TRIAL)

@@ -72,7 +72,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     price_ids = await _price_ids(ctx.gateway, plan, request.choice)
     promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
     async with ctx.sessions.begin() as session:
-        await possible_duplicates.check(session, reader, allow=request.allow_duplicate)
+        await possible_duplicates.check(session, ctx.rules, reader, allow=request.allow_duplicate, now=now)
     order = _Order(plan=plan, price_ids=price_ids, promotion=promotion, request=request)
     for _ in range(MAX_ATTEMPTS):
         customer_id, subscriber = await customers.ensure(ctx.sessions, ctx.gateway, reader, now=now)

@@ -15,8 +15,10 @@ import structlog
 from app.aggregates import cancellations, grants, imports, refund_orders, refund_results
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
-from app.db import audit, disputes, payments, reconciliation, refunds, subscribers, subscriptions
+from app.db import anomalies, audit, disputes, inbox, payments, reconciliation, refunds, subscribers, subscriptions
+from app.db.engine import leases
 from app.db.engine.session import Session, new_id
+from app.domain.anomalies import PRINT_CHARGED_LATE
 from app.domain.disputes import (
     AccessEffect,
     DisputeConcern,
@@ -151,6 +153,10 @@ async def _save(
     if own.payment.is_history or any(refund.is_history for refund in recorded):
         subscription = await subscriptions.by_id(session, own.subscription.id)
         await imports.report_history(session, rules, subscription or own.subscription)
+    stripe_id = own.subscription.stripe_id
+    if recorded and await anomalies.is_open(session, stripe_id, PRINT_CHARGED_LATE):  # a refund may have settled it
+        await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{stripe_id}", why="refund")
+        await leases.notify(session)
     return all(acted)
 
 

@@ -211,6 +211,24 @@ def test_a_renewal_that_stripe_holds_back_is_reported_with_its_reason() -> None:
     assert later.may_subscribe
 
 
+def test_a_first_payment_that_stripe_holds_back_is_reported() -> None:
+    draft = Renewal(invoice_id="in_1", status="draft", starts_at=START, auto_advance=False)
+    begun = replace(SUBSCRIPTION, renewal=draft, created_at=START)
+    tried = replace(begun, trial_end=START + 30 * DAY)
+
+    found = access_status(begun, [], POLICY, now=START + timedelta(hours=1))
+    after_trial = access_status(tried, [], POLICY, now=START + 30 * DAY + timedelta(hours=1))
+
+    assert found.anomalies == {
+        RENEWAL_HELD: "The first payment was due on March 1, 2026, and its invoice in_1 is kept as a draft. "
+        "It gives no access."
+    }
+    assert after_trial.anomalies[RENEWAL_HELD].startswith("The first payment was due on March 31, 2026")
+    assert access_status(replace(begun, status="canceled"), [], POLICY, now=START).anomalies.keys() <= {
+        "impossible_state"
+    }
+
+
 def test_a_payment_that_is_processing_for_21_days_is_reported_and_keeps_access() -> None:
     renewal = Renewal(invoice_id="in_2", status="open", starts_at=END, payment="processing", payment_at=END + DAY)
     subscription = replace(SUBSCRIPTION, renewal=renewal)

@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, LineKind, Span, effect_of, print_spans
+from app.domain.invoice_lines import (
+    InvoiceEffect,
+    InvoiceLine,
+    LineKind,
+    Span,
+    charged_too_late,
+    effect_of,
+    print_spans,
+)
 
 START, MID, END, LATER = (
     datetime(year, month, 1, tzinfo=UTC) for year, month in ((2026, 3), (2026, 9), (2027, 3), (2028, 3))
@@ -64,3 +72,14 @@ def test_periods_of_print_are_merged_and_cut_in_order_of_time() -> None:
     assert print_spans(effects[:2]) == [Span(START, LATER)]
     assert print_spans(effects) == [Span(START, MID), NEXT]
     assert print_spans([*effects, InvoiceEffect(print_added=(REST,))]) == [Span(START, LATER)], "added again"
+
+
+def test_print_is_charged_too_late_if_its_time_was_over_when_it_was_paid() -> None:
+    added = replace(DIGITAL, component="print", proration=True, amount=12_00, span=REST)
+    dropped = replace(added, amount=-12_00, credits_lines=True)
+    renewal = [replace(DIGITAL, span=NEXT), added]
+
+    assert charged_too_late(renewal, paid_at=END) == 12_00
+    assert charged_too_late([added], paid_at=MID) == 0, "the rest of the period is ahead"
+    assert charged_too_late([*renewal, dropped], paid_at=END) == 0, "added and dropped again"
+    assert charged_too_late([replace(DIGITAL, proration=True, span=REST)], paid_at=END) == 0

@@ -13,7 +13,7 @@ from tests.journeys.lifecycle.test_manual_changes_at_stripe import (
     our_item,
     subscribe,
 )
-from tests.support.refunds import GUARANTEE, UNSERVED, get_quotes, payment_ids, request_refund
+from tests.support.refunds import GOODWILL, GUARANTEE, UNSERVED, get_quotes, payment_ids, request_refund
 from tests.support.shop import START_TIME, Person, Shop
 
 RENEWED = START_TIME.replace(year=2027) + timedelta(hours=2)
@@ -110,6 +110,23 @@ async def test_print_added_for_later_starts_with_the_renewal(shop: Shop, behavio
 
     assert [printed(one) for one in await terms(shop, ada)] == [(False, None, None), (True, None, None)]
     assert await shop.may_read(ada, "print_edition")
+
+
+async def test_staff_see_print_that_was_charged_too_late_until_it_is_refunded(shop: Shop) -> None:
+    ((ada, stripe_id),) = await subscribe(shop, "ada")
+    await shop.advance_to(AUTUMN)
+    await add_print(shop, stripe_id, "create_prorations")
+
+    await shop.advance_to(RENEWED)
+
+    (found,) = (await shop.overview(ada))["anomalies"]
+    assert (found["object"], found["code"]) == (stripe_id, "print_charged_late")
+    assert "11.90 USD" in found["reason"]
+    assert (await shop.overview(ada))["subscriptions"][0]["status"] == "active"
+    _, renewal = await payment_ids(shop, ada)
+    assert (await request_refund(shop, renewal, GOODWILL, 11_90, key="late")).status_code in {201, 202}
+    await shop.wait_until_idle()
+    assert (await shop.overview(ada))["anomalies"] == []
 
 
 async def test_a_renewal_after_a_price_change_opens_its_term(shop: Shop) -> None:

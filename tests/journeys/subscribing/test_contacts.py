@@ -1,10 +1,12 @@
 """Addresses and names follow the identity provider, also at Stripe; and two accounts of one person are noticed."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
+from tests.journeys.cancellations.test_ends import make_past_due
 from tests.journeys.subscribing.test_importing import create_former_subscriber, run_import, sign_in
-from tests.support.shop import Person, Shop
+from tests.support.shop import START_TIME, Person, Shop
 
 
 def signed_in(shop: Shop, sub: str, email: str, name: str, *, minutes: float = 0, **claims: object) -> Person:
@@ -117,6 +119,21 @@ async def test_a_second_account_with_the_same_verified_address_is_warned(shop: S
     assert any("another account with the same email address" in entry["words"] for entry in shown["timeline"])
     again = await shop.open_checkout(second, allow_duplicate=True)
     assert again.json()["code"] == "already_subscribed"
+
+
+async def test_an_account_whose_access_is_over_is_no_duplicate(shop: Shop) -> None:
+    lapsed = sign_in(shop, "lapsed", "ada@example.com", email_verified=True)
+    other = sign_in(shop, "other", "ada@example.com", email_verified=True)
+    await make_past_due(shop, lapsed)
+    assert (await shop.open_checkout(other)).json()["code"] == "possible_duplicate", "the grace period lasts"
+    await shop.advance_to(START_TIME.replace(year=2027) + timedelta(days=15))
+
+    assert (await shop.open_checkout(other)).status_code == 201, "nobody would pay twice for the same time"
+
+    await shop.subscribe(other)
+    warned = await shop.open_checkout(lapsed)
+    assert warned.json()["code"] == "possible_duplicate", "their own subscription no longer says why they can't"
+    assert (await shop.open_checkout(lapsed, allow_duplicate=True)).status_code == 201
 
 
 async def test_a_reader_with_unclaimed_imported_subscriptions_is_warned(shop: Shop) -> None:
