@@ -192,11 +192,12 @@ class CancelPreviewOut(ApiModel):
         end = preview.period_end
         # Whether the issues of a disputed term will be served is unknown until the dispute is settled.
         left = details.ledger.unserved if details.ledger and not details.on_hold else None
+        keeps_nothing = end.is_final and end.access_until is None
         return cls(
             period_end=CancelEffectOut(
                 ends_at=end.at,
                 access_until=end.access_until,
-                issues_kept=left,
+                issues_kept=0 if keeps_nothing and left is not None else left,
                 editions_until=preview.editions_until if not details.on_hold else None,
                 can_resume=not end.is_final,
             ),

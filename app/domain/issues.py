@@ -357,7 +357,9 @@ def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> 
     """
     if term.outlives(subscription):
         return term.credited_at
-    ends = (subscription.access_ended_at, term.credited_at, term.refunded_at if term.is_refunded else None)
+    pause = subscription.pause
+    paused_at = pause.since if pause is not None and pause.credited else None  # the unused time was credited
+    ends = (subscription.access_ended_at, term.credited_at, term.refunded_at if term.is_refunded else None, paused_at)
     times = [at for at in ends if at is not None]
     paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)
     if subscription.ended_at is not None and subscription.ended_at < paid_until:

@@ -23,6 +23,7 @@ from app.domain.issues import (
 )
 from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
+from app.domain.renewals import Pause
 from app.domain.subscriptions import Adjustment, AdjustmentKind, Subscription, Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
 
@@ -196,6 +197,7 @@ def test_issues_beyond_the_calendar_stay_owed_without_a_last_issue() -> None:
 
 
 NOW_ENDED = replace(SUBSCRIPTION, status="canceled", access_ended_at=at(date(2026, 4, 6)))
+CREDITED = Pause(reason="pause_requested", since=at(date(2026, 4, 6)), credited=True)
 PERIOD_ENDED = replace(SUBSCRIPTION, status="canceled", cancel_at=BOUGHT.ends_at, ended_at=BOUGHT.ends_at)
 
 
@@ -206,6 +208,18 @@ PERIOD_ENDED = replace(SUBSCRIPTION, status="canceled", cancel_at=BOUGHT.ends_at
         pytest.param(NOW_ENDED, replace(BOUGHT, refunded_as="guarantee"), (3, 0, 21), id="refunded"),
         pytest.param(
             replace(NOW_ENDED, access_ended_at=None, ended_at=at(date(2026, 4, 6))), BOUGHT, (3, 0, 21), id="at Stripe"
+        ),
+        pytest.param(
+            replace(SUBSCRIPTION, status="paused", pause=CREDITED),
+            BOUGHT,
+            (3, 0, 21),
+            id="paused, unused time credited",
+        ),
+        pytest.param(
+            replace(SUBSCRIPTION, status="paused", pause=replace(CREDITED, credited=False)),
+            BOUGHT,
+            (23, 1, 0),
+            id="paused without a credit: owed issues are served",
         ),
         pytest.param(PERIOD_ENDED, BOUGHT, (23, 1, 0), id="end of the period: owed issues are served"),
     ],

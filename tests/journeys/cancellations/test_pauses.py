@@ -6,6 +6,7 @@ import pytest
 
 from tests.journeys.cancellations.test_ends import check_nothing_due
 from tests.journeys.cancellations.test_unpaid_periods import CANCEL, preview
+from tests.journeys.lifecycle.test_issues import two_years
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import only_subscription
 from tests.support.shop import START_TIME, Shop
 
@@ -17,6 +18,7 @@ DAY = timedelta(days=1)
 async def test_an_unused_credit_is_refunded_and_access_does_not_return(shop: Shop, when: str, billed: str) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
+    await two_years(shop)
     stripe_id = (await only_subscription(shop, ada))["stripe_id"]
     await shop.advance_to(START_TIME + 100 * DAY)
     invoiced = {"invoicing_behavior": "invoice"} if billed == "now" else {}
@@ -28,7 +30,8 @@ async def test_an_unused_credit_is_refunded_and_access_does_not_return(shop: Sho
     canceled = await shop.post(CANCEL, ada, {"when": when})
 
     assert canceled.status_code == 200, canceled.text
-    assert seen["period_end"]["access_until"] is None
+    end = seen["period_end"]
+    assert (end["access_until"], end["issues_kept"], end["editions_until"], end["can_resume"]) == (None, 0, None, False)
     await shop.wait_until_idle()
     assert await shop.check(ada) == {"allowed": False, "reason": "ended", "until": "2026-06-09T18:00:00Z"}
     returned = [(one["basis"], one["amount"]["amount"]) for one in (await shop.overview(ada))["refunds"]]
