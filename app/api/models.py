@@ -95,12 +95,16 @@ class MoneyOut(ApiModel):
 
 
 class OtherAccessOut(ApiModel):
-    """Access from another source than the subscription, such as complimentary access, and when the last of it ends."""
+    """
+    Access from another source than the subscription, such as complimentary access, and when the last of it ends.
+
+    ``until`` is null while no end is known, for example while a payment is processing.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     features: list[str] = Field(examples=[["archive", "digital_edition"]])
-    until: datetime = Field(examples=["2026-06-01T18:00:00Z"])
+    until: datetime | None = Field(examples=["2026-06-01T18:00:00Z"])
     reason: str = Field(examples=["comp"])
 
     @classmethod

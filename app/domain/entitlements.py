@@ -90,10 +90,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherAccess:
-    """The access that a reader has apart from one subscription. ``until`` and ``reason`` are those of the last to end."""
+    """
+    The access that a reader has apart from one subscription. ``until`` and ``reason`` are those of the last to end.
+
+    ``until`` is None while no end is known, for example while a payment is processing.
+    """
 
     features: tuple[str, ...]
-    until: datetime
+    until: datetime | None
     reason: str
 
 
@@ -163,11 +167,10 @@ def other_access_of(grants: Iterable[Grant], catalogue: Catalogue, *, now: datet
     :param grants: those of other sources, such as complimentary access or another subscription.
     """
     kept = allowed(combine_grants(grants, ()), catalogue, now=now)
-    ends = [(decision.until, decision.reason) for decision in kept.values() if decision.until is not None]
-    if not ends:
+    if not kept:
         return None
-    until, reason = max(ends)
-    return OtherAccess(features=tuple(kept), until=until, reason=reason)
+    until, reason = max((decision.until or OPEN_ENDED, decision.reason) for decision in kept.values())
+    return OtherAccess(features=tuple(kept), until=until if until != OPEN_ENDED else None, reason=reason)
 
 
 def next_change(

@@ -170,7 +170,8 @@ def _no_subscription(other: OtherAccess | None) -> NoSubscription:
     if other is None:
         return NoSubscription()
     source = "complimentary access" if other.reason == AccessReason.COMP else "access"
-    facts = {"until": other.until.isoformat(), "reason": other.reason, "features": list(other.features)}
+    until = other.until.isoformat() if other.until is not None else None
+    facts = {"until": until, "reason": other.reason, "features": list(other.features)}
     return NoSubscription(f"You have {source} without a subscription", other_access=facts)
 
 

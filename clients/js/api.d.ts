@@ -3303,6 +3303,8 @@ export interface components {
         /**
          * OtherAccessOut
          * @description Access from another source than the subscription, such as complimentary access, and when the last of it ends.
+         *
+         *     ``until`` is null while no end is known, for example while a payment is processing.
          * @example {
          *       "features": [
          *         "archive",
@@ -3323,10 +3325,9 @@ export interface components {
             features: string[];
             /**
              * Until
-             * Format: date-time
              * @example 2026-06-01T18:00:00Z
              */
-            until: string;
+            until: string | null;
             /**
              * Reason
              * @example comp

@@ -103,7 +103,8 @@ def other_access(access: dict[str, Any] | None, timezone: str) -> str | None:
     if not access:
         return None
     source = "complimentary access" if access.get("reason") == "comp" else "access from another subscription"
-    return f"You have {source} until {date(access.get('until'), timezone)}."
+    until = f" until {date(access.get('until'), timezone)}" if access.get("until") else ""
+    return f"You have {source}{until}."
 
 
 def refund_status(refund: dict[str, Any]) -> str:

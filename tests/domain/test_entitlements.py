@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
     NO_ENTITLEMENTS,
+    OPEN_ENDED,
     AccessPeriod,
     AccessReason,
     Decision,
@@ -145,6 +146,12 @@ def test_other_access_lists_what_is_open_now_and_the_last_end() -> None:
     assert (set(found.features), found.until, found.reason) == ({"archive", "audio"}, comp.until, AccessReason.COMP)
     assert other_access_of(grants, CATALOGUE, now=comp.until) is None
     assert other_access_of([], CATALOGUE, now=START) is None
+    processing = AccessPeriod(START, OPEN_ENDED, AccessReason.RENEWAL_PENDING)
+    open_ended = Grant(id="grt_3", source="paid_term", features={"archive": (processing,)})
+    for others in ([open_ended], [*grants, open_ended]):
+        kept = other_access_of(others, CATALOGUE, now=START)
+        assert kept is not None, "access without a known end is access"
+        assert (kept.until, kept.reason) == (None, AccessReason.RENEWAL_PENDING)
 
 
 def test_a_refunded_term_does_not_affect_the_one_before() -> None:
