@@ -38,14 +38,21 @@ def must_end_now(seen: StripeSubscriptionState) -> bool:
     Return whether a subscription that is canceled "at the end of the paid period" must end at Stripe now.
 
     Stripe's flag ends it with its current period and goes on collecting until then. That is right only if the current period
-    is paid and no invoice is open. Otherwise the flag would mean the end of an unpaid period, and the reader would be
-    charged after canceling: while a renewal is a draft, failed or processing. Stripe starts a period before it is paid.
+    is paid and no invoice is being collected. Otherwise the flag would mean the end of an unpaid period, and the reader
+    would be charged after canceling: while a renewal is a draft, failed or processing. Stripe starts a period before it is
+    paid.
     """
-    if seen.status in COLLECTS_LATER or any(invoice.status == InvoiceStatus.OPEN for invoice in seen.invoices):
+    if seen.status in COLLECTS_LATER or any(is_collected(invoice) for invoice in seen.invoices):
         return True
     period = seen.period
     bills = [i for i in seen.invoices if period is not None and _billed_until(i, seen.created_at) >= period[1]]
     return bool(bills) and all(invoice.status != InvoiceStatus.PAID for invoice in bills)
+
+
+def is_collected(invoice: StripeInvoiceState) -> bool:
+    """Return whether an invoice is open, or a draft that Stripe finalizes and charges by itself."""
+    is_draft = invoice.status == InvoiceStatus.DRAFT and invoice.collection.auto_advance
+    return is_draft or invoice.status == InvoiceStatus.OPEN
 
 
 def end_of_unrenewed(pause: Pause | None) -> EndReason:

@@ -19,7 +19,7 @@ from app.domain.cancellations import (
 from app.domain.invoice_lines import Span
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundBasis
-from app.domain.renewals import Pause
+from app.domain.renewals import Collection, Pause
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState, Subscription, Term
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
@@ -135,6 +135,16 @@ FREE = replace(INVOICE, lines=(replace(LINE, amount=0),), total=0)
         pytest.param(replace(SEEN, status="paused"), True, id="paused in a paid term"),
         pytest.param(replace(SEEN, status="incomplete", invoices=()), True, id="first payment pending"),
         pytest.param(replace(SEEN, invoices=(INVOICE, replace(UPDATE, status="open"))), True, id="print not paid"),
+        pytest.param(
+            replace(SEEN, invoices=(INVOICE, replace(UPDATE, status="draft"))), True, id="print about to be charged"
+        ),
+        pytest.param(
+            replace(
+                SEEN, invoices=(INVOICE, replace(UPDATE, status="draft", collection=Collection(auto_advance=False)))
+            ),
+            False,
+            id="a draft that nobody collects",
+        ),
         pytest.param(replace(SEEN, invoices=(INVOICE, replace(UPDATE, status="paid"))), False, id="print paid"),
         pytest.param(replace(SEEN, invoices=(WRITTEN_OFF, INVOICE)), False, id="an older invoice was written off"),
         pytest.param(replace(SEEN, invoices=()), False, id="no invoice yet: a moved or imported billing date"),
@@ -151,7 +161,7 @@ def test_stripes_flag_is_used_only_if_nothing_more_is_charged(seen: StripeSubscr
     assert must_end_now(seen) is now
 
 
-def test_with_an_open_invoice_or_an_unpaid_period_a_subscription_ends_now() -> None:
+def test_with_a_collected_invoice_or_an_unpaid_period_a_subscription_ends_now() -> None:
     """Every combination of a status, the renewal's invoice and another invoice."""
     statuses = ("active", "past_due", "unpaid", "paused", "trialing", "incomplete")
     invoices = ("draft", "open", "paid", "uncollectible", "void")
@@ -159,7 +169,8 @@ def test_with_an_open_invoice_or_an_unpaid_period_a_subscription_ends_now() -> N
         other_invoice: StripeInvoiceState = replace(UPDATE, id="in_3", status=other)
         seen = with_renewal(renewal, status=status)
         seen = replace(seen, invoices=(*seen.invoices, other_invoice))
-        flag_is_safe = renewal == "paid" and other != "open" and status in {"active", "past_due", "trialing"}
+        is_collected = other in {"draft", "open"}
+        flag_is_safe = renewal == "paid" and not is_collected and status in {"active", "past_due", "trialing"}
         assert must_end_now(seen) is not flag_is_safe, (status, renewal, other)
 
 
