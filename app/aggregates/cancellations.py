@@ -23,6 +23,9 @@ from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, Payment, StripeSubscriptionState, Subscription, Term
 
 FINALIZE_TO_VOID = "invoice.finalize"  # the intent to finalize a draft, because only then it can be voided
+WRITE_OFF = (
+    "invoice.write_off"  # the intent to credit the rest of an invoice that was paid in part, which can't be voided
+)
 
 
 async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, now: datetime) -> bool:
@@ -104,9 +107,11 @@ async def _order_refunds(session: Session, subscription: Subscription, *, now: d
     terms = await subscriptions.terms_of(session, subscription.id)
     paid = await payments.of_subscription(session, subscription.id)
     existing = await refunds.of_subscriber(session, subscription.subscriber_id)
+    written_off = await intents.rows_with(session, WRITE_OFF, [payment.invoice_id for payment in paid])
     cause = subscription.ended_by or subscription.end_reason or subscription.status
     due: list[tuple[Payment, str, int | None]] = [
-        (payment, basis, None) for payment, basis in refunds_due(subscription, terms, paid, existing)
+        (payment, basis, None)
+        for payment, basis in refunds_due(subscription, terms, paid, existing, written_off=written_off)
     ]
     if not ended_earlier(subscription):
         due += await _unspent_refunds(session, subscription, terms, paid, existing)

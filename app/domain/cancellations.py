@@ -6,7 +6,7 @@ docs.stripe.com/billing/subscriptions/cancel. Payments that arrive after the end
 are in :mod:`app.domain.reasons`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -195,14 +195,21 @@ def invoices_that_bought_nothing(
 
 
 def refunds_due(
-    subscription: Subscription, terms: Sequence[Term], payments: Sequence[Payment], refunds: Sequence[Refund]
+    subscription: Subscription,
+    terms: Sequence[Term],
+    payments: Sequence[Payment],
+    refunds: Sequence[Refund],
+    *,
+    written_off: Collection[str] = (),
 ) -> list[tuple[Payment, str]]:
     """
     Return the payments of an ended subscription that must be refunded, each with the basis.
 
-    For a duplicate, these are all payments; otherwise those after the end (a payment in the same second still counts). A
-    payment that was already refunded on such a basis is left out, even if that refund failed: staff handle those. So are
-    payments that were made before we followed the subscription.
+    For a duplicate, these are all payments; otherwise those after the end (a payment in the same second still counts), and
+    parts of an invoice that was never paid in full. A payment that was already refunded on such a basis is left out, even if
+    that refund failed: staff handle those. So are payments that were made before we followed the subscription.
+
+    :param written_off: the invoices of which only a part was paid when the subscription ended.
     """
     since = ended_since(subscription, terms, payments, refunds)
     if since is None:
@@ -218,5 +225,5 @@ def refunds_due(
         if payment.amount > 0
         and payment.id not in ordered
         and not payment.is_history
-        and (is_duplicate or payment.paid_at > since)
+        and (is_duplicate or payment.paid_at > since or payment.invoice_id in written_off)
     ]

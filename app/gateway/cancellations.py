@@ -79,6 +79,22 @@ async def void(gateway: Gateway, invoice_id: str, *, key: str) -> None:
     await gateway.call(gateway.sdk.v1.invoices.void_invoice_async(invoice_id, {}, {"idempotency_key": key}))
 
 
+async def amount_remaining(gateway: Gateway, invoice_id: str) -> int:
+    """Return what remains to be paid of an invoice, in minor units."""
+    return (await gateway.call(gateway.sdk.v1.invoices.retrieve_async(invoice_id))).amount_remaining
+
+
+async def write_off(gateway: Gateway, invoice_id: str, amount: int, *, key: str) -> None:
+    """
+    Credit the rest of an open invoice, in minor units. Nothing remains to be paid then, so Stripe marks it as paid.
+
+    :raises StripeRefused: it is in another state by now, or less remains.
+    """
+    await gateway.call(
+        gateway.sdk.v1.credit_notes.create_async({"invoice": invoice_id, "amount": amount}, {"idempotency_key": key})
+    )
+
+
 async def release_schedule(gateway: Gateway, schedule_id: str, *, key: str) -> None:
     """
     Release a subscription from its schedule: it goes on as it is, without the schedule's later phases or end.

@@ -37,6 +37,8 @@ def void(call: Call) -> JsonObject:
     intent = account.find("payment_intent", invoice["_payment_intent"])
     if intent and intent["status"] == "processing":
         raise invalid("You cannot void an invoice while one of its payments is processing.")
+    if any(payment["status"] == "paid" for payment in invoicing.payments_of(account, invoice["id"])):
+        raise invalid("You cannot void an invoice that was paid in part.")
     invoicing.void(account, invoice, now=account.now_for(invoice["customer"]))
     subscription = account.find("subscription", invoice["_subscription"])
     if subscription is None:

@@ -225,6 +225,16 @@ def test_payments_before_a_subscription_was_followed_are_never_refunded() -> Non
     assert refunds_due(ended, [PAID], [PAYMENT, replace(late, is_history=True)], []) == []
 
 
+def test_a_part_of_an_invoice_that_was_never_paid_in_full_is_refunded_at_the_end() -> None:
+    ended = replace(SUBSCRIPTION, status="canceled", ended_at=END + 5 * DAY)
+    part = replace(PAYMENT, id="py_2", invoice_id="in_2", paid_at=END + DAY)
+    due = [(part, RefundBasis.PAID_AFTER_END)]
+
+    assert refunds_due(ended, [PAID], [PAYMENT, part], []) == []
+    assert refunds_due(ended, [PAID], [PAYMENT, part], [], written_off={"in_2"}) == due
+    assert refunds_due(replace(ended, ended_at=None, status="active"), [PAID], [part], [], written_off={"in_2"}) == []
+
+
 def test_later_terms_are_kept_when_an_older_one_is_refunded() -> None:
     first = replace(TERM, refunded_as=RefundBasis.DASHBOARD, paid_at=START)
     second = replace(TERM, invoice_id="in_2", starts_at=END, ends_at=LATER, paid_at=END)

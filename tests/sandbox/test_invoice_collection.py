@@ -59,6 +59,16 @@ async def test_an_invoice_paid_out_of_band_has_no_payment(account: SandboxAccoun
     assert "amount_paid_off_stripe" not in (await account.event("invoice.paid")).data.object
 
 
+async def test_an_invoice_that_was_paid_in_part_is_credited_instead_of_voided(account: SandboxAccount) -> None:
+    _, _, invoice = await sent_subscription(account)
+    await simulate_payment(account, invoice.id, type="charge", amount=2000)
+    with pytest.raises(stripe.InvalidRequestError, match="paid in part"):
+        await account.v1.invoices.void_invoice_async(invoice.id)
+    await account.v1.credit_notes.create_async({"invoice": invoice.id, "amount": 2900})
+    credited = await account.v1.invoices.retrieve_async(invoice.id)
+    assert (credited.status, credited.amount_remaining, credited.amount_paid) == ("paid", 0, 2000)
+
+
 async def test_a_bank_transfer_is_a_payment_with_a_charge(account: SandboxAccount) -> None:
     _, _, invoice = await sent_subscription(account)
     payment = await simulate_payment(account, invoice.id, type="charge")

@@ -20,7 +20,7 @@ from app.gateway import customers as customers_at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.services.cancellations import credits
-from app.services.cancellations.steps import record_intent, send
+from app.services.cancellations.steps import intend, record_intent, send
 
 log = structlog.get_logger()
 
@@ -96,6 +96,9 @@ async def _void(
     at its finalization stays a draft that nobody collects. If the customer's balance changes right now, it is paid after
     all, and its amount goes back to the balance like that of any invoice that bought nothing.
     """
+    if invoice.status == InvoiceStatus.OPEN and invoice.payments:
+        await _write_off(ctx, subscription, invoice)
+        return
     facts = {"amount": invoice.total}
     if invoice.status == InvoiceStatus.DRAFT:
         await _hold(ctx, subscription, invoice)
@@ -111,6 +114,23 @@ async def _void(
     intent = await record_intent(ctx, subscription, invoice.id, "invoice.void", facts)
     with suppress(StripeRefused):
         await send(ctx, subscription, intent, at_stripe.void(ctx.gateway, invoice.id, key=intent.key))
+
+
+async def _write_off(ctx: Context, subscription: Subscription, invoice: StripeInvoiceState) -> None:
+    """
+    Credit the rest of an invoice that was paid in part. The part is refunded, because it bought nothing.
+
+    Stripe does not void an invoice that has a payment; see docs.stripe.com/invoicing/partial-payments.
+    """
+    left = await at_stripe.amount_remaining(ctx.gateway, invoice.id)
+    if left <= 0:  # it has just been paid in full
+        return
+    facts, parameters = {"amount": left, "currency": invoice.currency}, {"amount": left}
+    async with ctx.sessions.begin() as session:
+        await subscribers.lock(session, subscription.subscriber_id)
+        intent = await intend(session, subscription, invoice.id, cancellations.WRITE_OFF, facts, parameters)
+    with suppress(StripeRefused):
+        await send(ctx, subscription, intent, at_stripe.write_off(ctx.gateway, invoice.id, left, key=intent.key))
 
 
 async def _delete_pending_items(ctx: Context, subscription: Subscription, state: StripeSubscriptionState) -> None:

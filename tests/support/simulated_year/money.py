@@ -72,13 +72,14 @@ def kept(books: StripeRecords, invoice: Json) -> int:
     return cash_of(invoice) - books.returned(invoice) - lost
 
 
-def paid_after_end(books: StripeRecords, ended_by_readers: Mapping[str, int]) -> Iterator[str]:
+def paid_for_nothing(books: StripeRecords, ended_by_readers: Mapping[str, int], shown: set[str]) -> Iterator[str]:
     """
-    Yield each invoice that was paid after its subscription had ended, or after its reader had canceled, and is kept.
+    Yield each invoice that bought nothing and is kept.
 
-    What was paid outside Stripe, or as a bank transfer, can't be refunded through Stripe: staff see it.
+    It was paid after its subscription had ended, or after its reader had canceled, or only in part.
 
     :param ended_by_readers: since when a subscription is canceled, by ID.
+    :param shown: the payments that staff see. What was paid outside Stripe can't be refunded through Stripe.
     """
     for subscription in books.every_subscription():
         ends = [subscription["ended_at"], ended_by_readers.get(subscription["id"])]
@@ -86,24 +87,21 @@ def paid_after_end(books: StripeRecords, ended_by_readers: Mapping[str, int]) ->
         for invoice in books.invoices.get(subscription["id"], []):
             paid_at = invoice["status_transitions"]["paid_at"]
             late = ended is not None and paid_at is not None and paid_at > ended and term_line(invoice) is not None
-            by_intent = all(payment.startswith("pi_") for payment, _ in payments_of(invoice))
-            if late and by_intent and not invoice["amount_paid_off_stripe"] and kept(books, invoice) > 0:
+            in_part = invoice["status"] != "paid" or invoice["pre_payment_credit_notes_amount"] > 0
+            if not late and not (in_part and subscription["ended_at"] is not None):
+                continue
+            left = kept(books, invoice) - _outside(invoice, shown)
+            if left > 0:
                 what = f"{invoice['customer']}, {invoice['id']} of {subscription['id']}"
-                yield f"{what} was paid at {paid_at}, after the end at {ended}"
+                yield f"{what} bought nothing, and {left} of it is kept (paid at {paid_at}, ended at {ended})"
 
 
-def partly_paid(books: StripeRecords, shown: set[str]) -> Iterator[str]:
-    """
-    Yield each invoice that was paid in part when its subscription ended, and whose part is kept.
-
-    :param shown: the objects at Stripe that staff see. What was paid outside Stripe can't be refunded through Stripe.
-    """
-    for subscription in books.every_subscription():
-        for invoice in books.invoices.get(subscription["id"], []):
-            is_over = subscription["status"] == "canceled" and invoice["status"] != "paid"
-            if is_over and kept(books, invoice) > 0 and not {invoice["id"], subscription["id"]} & shown:
-                what = f"{invoice['customer']}, {invoice['id']} of {subscription['id']}"
-                yield f"{what} was never paid in full, and {kept(books, invoice)} of it is kept"
+def _outside(invoice: Json, shown: set[str]) -> int:
+    """Return what was paid of an invoice outside Stripe, and is shown to staff."""
+    payments = dict(payments_of(invoice))
+    reported = {payment: amount for payment, amount in payments.items() if payment.startswith("pr_")}
+    rest = int(invoice["amount_paid_off_stripe"] or 0) - sum(reported.values())
+    return sum(amount for payment, amount in {**reported, f"oob_{invoice['id']}": rest}.items() if payment in shown)
 
 
 def paid_but_refused(books: StripeRecords, answers: Mapping[str, Sequence[Answer]]) -> Iterator[str]:

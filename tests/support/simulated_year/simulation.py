@@ -270,11 +270,11 @@ class Simulation:
         seen = await self._read()
         canceled = {one: at for reader in self.readers for one, at in reader.canceled.items()}
         anomalies = await self._all("/v1/support/anomalies")
-        shown = {str(one["object"]) for one in anomalies}
+        attention = await self._all("/v1/support/attention")
+        shown = {str(one["object"]) for one in anomalies} | {str(one["payment"]) for one in attention}
         found = [
             *money.over_returned(seen),
-            *money.paid_after_end(seen, canceled),
-            *money.partly_paid(seen, shown),
+            *money.paid_for_nothing(seen, canceled, shown),
             *money.paid_but_refused(seen, self.answers),
             *money.dropped_credit(seen, shown),
         ]
