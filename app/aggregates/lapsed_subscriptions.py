@@ -21,18 +21,24 @@ async def find_running(session: Session, rules: Rules, subscriber_id: str, *, no
     return None
 
 
+async def to_be_ended(session: Session, subscriber_id: str) -> list[Subscription]:
+    """Return a reader's subscriptions that must be ended before they start a new one."""
+    return [one for one in await subscriptions.of_subscriber(session, subscriber_id) if must_end_first(one)]
+
+
 async def end_all(session: Session, rules: Rules, subscriber: Subscriber, *, now: datetime) -> None:
     """
     End a reader's subscriptions whose access is over, so that only a new one is charged.
 
-    Issues that their terms still owe are served. The caller holds the subscriber's lock.
+    Issues that their terms still owe are served. The caller holds the subscriber's lock, and has fetched the subscriptions
+    since ``now``: a renewal that was just paid must be known, because it would buy nothing.
 
     :raises AlreadySubscribed: one of them gives access, or its payment is on its way.
     """
     running = await find_running(session, rules, subscriber.id, now=now)
     if running is not None:
         raise AlreadySubscribed(subscription=running.id)
-    for one in filter(must_end_first, await subscriptions.of_subscriber(session, subscriber.id)):
+    for one in await to_be_ended(session, subscriber.id):
         await cancellations.end(session, rules, one.id, by=EndReason.SUBSCRIBED_AGAIN, now=now)
         await audit.record(
             session,

@@ -76,6 +76,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     order = _Order(plan=plan, price_ids=price_ids, promotion=promotion, request=request)
     for _ in range(MAX_ATTEMPTS):
         customer_id, subscriber = await customers.ensure(ctx.sessions, ctx.gateway, reader, now=now)
+        await _fetch_lapsed(ctx, subscriber, now=now)
         try:
             return await _open_for(ctx, order, subscriber, customer_id, now=now)
         except Gone:  # the customer was deleted at Stripe, and the event has not arrived yet
@@ -98,6 +99,17 @@ class _Order:
         """The price before discounts and tax."""
         found = [price.price for price in self.plan.components(print_edition=self.request.choice.print_edition)]
         return Money(sum(one.amount for one in found), found[0].currency)
+
+
+async def _fetch_lapsed(ctx: Context, subscriber: Subscriber, *, now: datetime) -> None:
+    """Sync the subscriptions that the checkout would end: their renewal may have just been paid."""
+    async with ctx.sessions.begin() as session:
+        running = await lapsed_subscriptions.find_running(session, ctx.rules, subscriber.id, now=now)
+        ends = await lapsed_subscriptions.to_be_ended(session, subscriber.id) if running is None else []
+    for one in ends:
+        fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, one.stripe_id)
+        with suppress(ForeignStripeObject, Gone):  # then nothing is paid for it
+            await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, one.stripe_id, fetch, now=now)
 
 
 async def _open_for(
