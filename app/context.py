@@ -38,7 +38,7 @@ class Context(DatabaseContext):
     dsn: str  # of the database, which the embedded server chooses at its start
     pool: Pool  # of asyncpg connections, for queries where the cost of SQLAlchemy counts
     inbox_writer: InboxWriter
-    wake_workers: Callable[[], None]  # for work that is due now
+    wake_workers: Callable[[], None]  # for new events
     gateway: "Gateway"
     rules: Rules
 

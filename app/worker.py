@@ -57,6 +57,7 @@ class Worker:
         listen_dsn: str | None,
         concurrency: int = CONCURRENCY,
         catch_up: Callable[[str], Awaitable[bool]] | None = None,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """
         Create a worker.
@@ -64,16 +65,16 @@ class Worker:
         :param listen_dsn: where notifications are received; None: the worker only polls.
         :param catch_up: processes a large backlog; gets the worker's name and returns whether there was a backlog.
         """
-        self._concurrency, self._catch_up = concurrency, catch_up
+        self._concurrency, self._catch_up, self._poll_seconds = concurrency, catch_up, poll_seconds
         self.owner = f"worker-{secrets.token_hex(8)}"
         self._sessions, self._jobs, self._housekeeping = sessions, jobs, housekeeping
         self._lease, self._listen_dsn = lease, listen_dsn
-        self._wakes = [asyncio.Event() for _ in jobs]
+        self._wakes = {job.table: asyncio.Event() for job in jobs}
         self._in_hand: Counter[str] = Counter()  # keys that were claimed and whose job has not ended
 
-    def wake(self) -> None:
-        """Make every job query for due rows now."""
-        for wake in self._wakes:
+    def wake(self, table: str = "") -> None:
+        """Make the job of a table query for due rows now; every job, if no job has that table."""
+        for wake in [self._wakes[table]] if table in self._wakes else self._wakes.values():
             wake.set()
 
     async def run(self) -> None:
@@ -87,8 +88,8 @@ class Worker:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for job, wake in zip(self._jobs, self._wakes, strict=True):
-                tasks.create_task(self._loop(job, wake))
+            for job in self._jobs:
+                tasks.create_task(self._loop(job, self._wakes[job.table]))
             tasks.create_task(leases.keep_renewing(self._sessions, self._in_hand, owner=self.owner, lease=self._lease))
             tasks.create_task(self._run_housekeeping())
             if self._catch_up is not None:
@@ -126,7 +127,7 @@ class Worker:
                 claimed.extend(more)
                 start_claimed()
                 if not more:
-                    await _wait_for(wake, POLL_SECONDS)
+                    await _wait_for(wake, self._poll_seconds)
         finally:
             self._in_hand -= Counter(one.key for one in claimed)
             claimed.clear()  # their leases expire, and another worker claims them

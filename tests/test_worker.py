@@ -114,3 +114,38 @@ async def running(sessions: Sessions, query: str) -> bool:
                 {"query": query},
             )
         )
+
+
+async def test_a_notification_wakes_only_the_job_of_its_table(sessions: Sessions) -> None:
+    claims: asyncio.Queue[str] = asyncio.Queue()
+
+    def job(table: str) -> Job:
+        async def claim(_: object, /, **__: object) -> list[leases.Claimed]:
+            claims.put_nowait(table)
+            return []
+
+        async def run(_: leases.Claimed, __: str) -> None: ...
+
+        return Job(table=table, run=run, claim=claim)
+
+    async def no_housekeeping() -> None: ...
+
+    both = Worker(
+        sessions,
+        [job("events"), job("refunds")],
+        housekeeping=no_housekeeping,
+        lease=LEASE,
+        listen_dsn=None,
+        poll_seconds=2 * PATIENCE,
+    )
+    task = asyncio.create_task(both.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert sorted([await claims.get(), await claims.get()]) == ["events", "refunds"]  # at the start
+            both.wake("refunds")
+            assert await claims.get() == "refunds"
+            both.wake()
+            assert sorted([await claims.get(), await claims.get()]) == ["events", "refunds"]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -19,8 +19,6 @@ SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 async def show(request: ConsoleRequest) -> Response:
     """Show the dashboard with the last figures, and have them counted again if they are old."""
     front = await dashboard_stats.get(request.ctx)
-    if front.is_updating:
-        request.ctx.wake_workers()
     figures = front.figures
     return request.render(
         "dashboard.html",

@@ -90,7 +90,7 @@ async def replay(session: Session, ids: Sequence[str]) -> None:
         .where(Row.id.in_(ids), Row.work_key != NO_KEY)
         .values(state=EventState.RECEIVED, due_at=func.now(), attempts=0, reason=None, last_error=None, applied_at=None)
     )
-    await leases.notify(session)
+    await leases.notify(session, "events")
 
 
 async def rekey(session: Session, event_id: str, *, key: str | None, reason: str | None) -> None:

@@ -36,7 +36,7 @@ async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
     except Gone:
         async with ctx.sessions.begin() as session:
             await inbox.request_refetch(session, f"{RefetchKind.CUSTOMER}:{owner.stripe_customer_id}", why="gone")
-            await leases.notify(session)
+            await leases.notify(session, "events")
         raise NoSubscription from None
 
 

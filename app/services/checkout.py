@@ -227,7 +227,7 @@ async def _save(
         subscription_id = state.stripe_subscription_id
         if subscription_id is not None and await subscriptions.by_stripe_id(session, subscription_id) is None:
             await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{subscription_id}", why="checkout")
-            await leases.notify(session)
+            await leases.notify(session, "events")
     return saved
 
 

@@ -156,7 +156,7 @@ async def _save(
     stripe_id = own.subscription.stripe_id
     if recorded and await anomalies.is_open(session, stripe_id, PRINT_CHARGED_LATE):  # a refund may have settled it
         await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{stripe_id}", why="refund")
-        await leases.notify(session)
+        await leases.notify(session, "events")
     return all(acted)
 
 

@@ -137,7 +137,7 @@ async def _give_up(ctx: DatabaseContext, claimed: leases.Claimed, *, max_attempt
 async def _move(ctx: DatabaseContext, claimed: leases.Claimed, *, key: str) -> None:
     async with ctx.sessions.begin() as session:
         await inbox.move(session, claimed.ids, key=key)
-        await leases.notify(session)
+        await leases.notify(session, "events")
     log.info("events_moved", key=claimed.key, event_ids=claimed.ids, to=key)
 
 

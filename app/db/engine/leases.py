@@ -195,6 +195,10 @@ async def reschedule(
     )
 
 
-async def notify(session: Session) -> None:
-    """Wake a worker once this transaction is committed."""
-    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
+async def notify(session: Session, table: str = "") -> None:
+    """
+    Wake a worker once this transaction is committed.
+
+    :param table: where the due rows are; empty: in any table. Only this table's job queries for them then.
+    """
+    await session.execute(text("SELECT pg_notify(:channel, :table)"), {"channel": CHANNEL, "table": table})

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Notifier:
-    """Sends notifications, at most one every :data:`DELAY`."""
+    """Sends notifications of new events, at most one every :data:`DELAY`."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
@@ -34,7 +34,7 @@ class Notifier:
     async def _send(self) -> None:
         await asyncio.sleep(DELAY)
         try:
-            await self._pool.execute("SELECT pg_notify($1, '')", CHANNEL)
+            await self._pool.execute("SELECT pg_notify($1, 'events')", CHANNEL)
         except DRIVER_FAILURES as error:
             log.warning("notification_not_sent", error=type(error).__name__)
 
@@ -44,16 +44,20 @@ class Notifier:
             await self._task
 
 
-async def listen(dsn: str, on_notification: Callable[[], None]) -> None:
-    """Call a function for each notification until canceled. Reconnect if the connection is lost."""
+async def listen(dsn: str, on_notification: Callable[[str], None]) -> None:
+    """
+    Call a function for each notification until canceled, with the table of the due rows, or "" for any table.
+
+    Reconnect if the connection is lost.
+    """
     while True:
         try:
             connection = await asyncpg.connect(dsn)
             closed = asyncio.Event()
             connection.add_termination_listener(lambda *_, closed=closed: closed.set())
             try:
-                await connection.add_listener(CHANNEL, lambda *_: on_notification())
-                on_notification()  # work may have arrived while nothing listened
+                await connection.add_listener(CHANNEL, lambda *args: on_notification(str(args[3])))
+                on_notification("")  # work may have arrived while nothing listened
                 await closed.wait()
             finally:
                 if not connection.is_closed():
