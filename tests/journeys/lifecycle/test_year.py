@@ -55,7 +55,7 @@ async def simulate(shop: Shop, *, seed: int, readers: int, days: int, step: tupl
 
 
 async def test_a_short_simulated_year_of_a_few_readers(shop: Shop) -> None:
-    await simulate(shop, seed=SEED, readers=10, days=400, step=(15, 60), kill=0.0)
+    await simulate(shop, seed=SEED, readers=8, days=400, step=(15, 60), kill=0.0)
 
 
 @pytest.mark.soak

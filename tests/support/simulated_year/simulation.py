@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from app.domain.events import TYPES
 from tests.support.shop import Shop
 from tests.support.simulated_year import (
     expected_access,
@@ -90,6 +91,9 @@ class Simulation:
             "retry_seconds": [0.2, 0.5, 1, 1, 1, 1],
         }
         await self.shop.stripe.put("/_sandbox/settings", json=settings)
+        (endpoint,) = (await self.shop.stripe_get("/v1/webhook_endpoints"))["data"]
+        events = {f"enabled_events[{n}]": name for n, name in enumerate(TYPES)}
+        await self.shop.stripe_post(f"/v1/webhook_endpoints/{endpoint['id']}", **events)
         earlier = [reader for reader in self.readers if reader.kind == IMPORTED]
         histories = await imported_history.make_history(self.shop, [one.person for one in earlier], self.rng)
         for reader in earlier:
