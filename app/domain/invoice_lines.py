@@ -73,7 +73,7 @@ class InvoiceEffect:
 
     plan: str | None = None  # of the term that it opens; None: it opens none
     span: Span | None = None  # of that term
-    replaces: bool = False  # it credits the rest of the term that runs when the new one starts
+    unused: tuple[Span, ...] = ()  # of the digital edition, credited and not charged again
     switched: tuple[tuple[str, datetime], ...] = ()  # the plan with which the running term continues, and since when
     print_added: tuple[Span, ...] = ()
     print_ended: tuple[Span, ...] = ()
@@ -104,7 +104,7 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
     return InvoiceEffect(
         plan=plan,
         span=span,
-        replaces=replaces,
+        unused=tuple(unused),
         switched=_switched(digital),
         print_added=tuple(added),
         print_ended=tuple(ended),

@@ -59,11 +59,9 @@ def _changed(term: Term, effects: Sequence[InvoiceEffect], catalogue: Catalogue)
                 rest = (span.ends_at - at) / (span.ends_at - span.starts_at)
                 owed = term.issues_owed * (1 - rest) + issues_in(catalogue.plan(plan), span) * rest
                 term = replace(term, plan=plan, issues_owed=round(owed))
-    ends = [
-        effect.span.starts_at
-        for effect in effects
-        if effect.replaces and effect.span is not None and span.starts_at < effect.span.starts_at < span.ends_at
-    ]
+    unused = [one for effect in effects for one in effect.unused]  # a pause may have credited it in an invoice before
+    starts = [effect.span.starts_at for effect in effects if effect.span is not None]
+    ends = [at for at in starts if span.starts_at < at < span.ends_at and any(credit.contains(at) for credit in unused)]
     return replace(term, ends_at=min(ends), credited_at=min(ends)) if ends else term
 
 

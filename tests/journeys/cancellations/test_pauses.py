@@ -40,3 +40,22 @@ async def test_an_unused_credit_is_refunded_and_access_does_not_return(shop: Sho
     assert customer["balance"] == 0
     assert not (await shop.stripe_get("/v1/invoiceitems", pending="true"))["data"]
     await check_nothing_due(shop)
+
+
+async def test_a_term_whose_rest_was_credited_ends_when_the_subscription_is_resumed(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    await two_years(shop)
+    stripe_id = (await only_subscription(shop, ada))["stripe_id"]
+    await shop.advance_to(START_TIME + 100 * DAY)
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}/pause", type="subscription", invoicing_behavior="invoice")
+    await shop.advance_to(START_TIME + 200 * DAY)
+
+    await shop.stripe_post(f"/v1/subscriptions/{stripe_id}/resume")
+    await shop.wait_until_idle()
+
+    assert (await shop.check(ada))["reason"] == "paid_term"
+    first, second = (await only_subscription(shop, ada))["terms"]
+    assert first["ends_at"] == second["starts_at"] == "2026-09-17T18:00:00Z"
+    assert second["ledger"]["unserved"] == 24
+    assert first["ledger"]["unserved"] == 0
