@@ -20,13 +20,13 @@ class PromotionRefusal(StrEnum):
 
 
 DETAILS = {
-    PromotionRefusal.NOT_FOUND: "The code {code!r} isn't valid or has expired",
-    PromotionRefusal.EXPIRED: "The code {code!r} isn't valid or has expired",
-    PromotionRefusal.FIRST_TIME_ONLY: "The code {code!r} is only for new customers",
-    PromotionRefusal.BELOW_MINIMUM: "The price is below the minimum of the code {code!r}",
-    PromotionRefusal.OTHER_CURRENCY: "The code {code!r} isn't valid for this currency",
-    PromotionRefusal.OTHER_CUSTOMER: "The code {code!r} is for another customer",
-    PromotionRefusal.NOT_APPLICABLE: "The code {code!r} can't be used for this subscription",
+    PromotionRefusal.NOT_FOUND: "The code “{code}” isn't valid or has expired",
+    PromotionRefusal.EXPIRED: "The code “{code}” isn't valid or has expired",
+    PromotionRefusal.FIRST_TIME_ONLY: "The code “{code}” is only for new customers",
+    PromotionRefusal.BELOW_MINIMUM: "The order is below the minimum amount for the code “{code}”",
+    PromotionRefusal.OTHER_CURRENCY: "The code “{code}” isn't valid for this currency",
+    PromotionRefusal.OTHER_CUSTOMER: "The code “{code}” is for another customer",
+    PromotionRefusal.NOT_APPLICABLE: "The code “{code}” can't be used for this subscription",
 }
 # Stripe's error codes; see docs.stripe.com/error-codes.
 STRIPE_CODES = {
