@@ -1,7 +1,7 @@
 """What the bodies of requests and answers share: the base class, money, times and dates."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from app.domain.entitlements import OtherAccess
+from app.domain.entitlements import OPEN_ENDED, OtherAccess
 from app.domain.money import Money
 from app.domain.text import is_storable
 
@@ -74,7 +74,20 @@ def _time_text(moment: object) -> object:
     return moment
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_time_text, json_schema_input_type=AwareDatetime)]
+FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time in UTC. One too far in the past or in the future to exist in each time zone becomes the nearest."""
+    naive = moment.replace(tzinfo=UTC)  # can be compared, although it may not exist in UTC
+    if not FIRST_MOMENT + timedelta(days=1) < naive < OPEN_ENDED - timedelta(days=1):
+        return FIRST_MOMENT if naive.year == 1 else OPEN_ENDED
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_time_text, json_schema_input_type=AwareDatetime), AfterValidator(_in_utc)
+]
 Day = Annotated[date, BeforeValidator(_date_text, json_schema_input_type=date)]
 
 

@@ -67,6 +67,14 @@ async def test_revoking_a_readers_only_comp_is_reported_to_edges(shop: Shop) -> 
     assert [(one["subscriber"], one["version"]) for one in feed.json()["data"]] == [("bob", 2)]
 
 
+async def test_a_comp_can_end_in_the_most_distant_future(shop: Shop) -> None:
+    for until in ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z", "9999-12-31T00:00:00+14:00"):
+        answer = await give_comp(shop, "ada", until=until)
+        assert (answer.status_code, answer.json()["until"]) == (202, "9999-12-31T00:00:00Z"), (
+            "it waits for a second person"
+        )
+
+
 async def test_an_invalid_comp_is_rejected(shop: Shop) -> None:
     for body, status, code in (
         ({"until": "2026-02-01T00:00:00Z"}, 409, "comp_is_over"),
