@@ -147,7 +147,9 @@ def _credited(reader: "SimulatedReader", books: StripeRecords, held: Json) -> It
     """Staff return money outside Stripe, or credit it to the balance, or give balance away."""
     gift = {"amount": str(-reader.rng.randint(1, 6000)), "currency": held["currency"], f"metadata[{GIFT}]": "yes"}
     path = f"/v1/customers/{held['customer']}/balance_transactions"
-    yield 6, "gets a balance as a gift", lambda: reader.in_dashboard(path, **gift)
+    if any(books.returned(invoice) for invoice in books.invoices.get(held["id"], [])):
+        yield 12, "requests what is left", partial(reader.requests_refund, held["id"])
+    yield 3, "gets a balance as a gift", lambda: reader.in_dashboard(path, **gift)
     for invoice in books.invoices.get(held["id"], []):
         notes = books.credit_notes.get(invoice["id"], [])
         noted = sum(note["total"] for note in notes if note["status"] == "issued")

@@ -130,7 +130,7 @@ class SimulatedReader:
         stripe_id = held["id"]
         ends = stripe_id if intent == newest else None
         return [
-            (6, "requests a refund", lambda: self._refunds(stripe_id)),
+            (6, "requests a refund", lambda: self.requests_refund(stripe_id)),
             (4, "an agent refunds", lambda: self._agent_refunds(intent, ends=ends)),
             (4, "disputes the payment", lambda: self._bank(intent, "dispute", reason="product_not_received")),
             (2, "opens an inquiry", lambda: self._bank(intent, "dispute", kind="inquiry")),
@@ -198,7 +198,8 @@ class SimulatedReader:
         self.diary.append(f"  {answer.status_code} {answer.json().get('code', '') if answer.content else ''}")
         return answer
 
-    async def _refunds(self, stripe_id: str) -> None:
+    async def requests_refund(self, stripe_id: str) -> None:
+        """Request the refund that the guarantee quote promises."""
         quote = await self.shop.get("/v1/me/refund-quote", self.person)
         if quote.status_code == 200:
             self._clicks += 1

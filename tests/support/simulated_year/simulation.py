@@ -80,7 +80,8 @@ class Simulation:
                 await reader.note_cancellations()
             await self._check_access(seen)
             self._check_ends(seen)
-            assert list(money.over_returned(seen)) == []
+            found = list(money.over_returned(seen))
+            assert found == [], "\n".join([*found, *self._stories(found)])
 
     async def _introduce(self) -> None:
         """Introduce Newsstand: import the readers who have subscribed for years, and prepare the local Stripe."""
