@@ -11,7 +11,7 @@ from app.console.request import ConsoleRequest
 from app.db.engine.session import new_id
 from app.domain.audit import join_reason
 from app.domain.callers import Role
-from app.domain.reasons import CancelReason, ExtensionReason, ResumeReason
+from app.domain.reasons import CancelReason, EndReason, ExtensionReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancel_previews, cancellations, idempotency, issues, subscriptions, support
 from app.services.support import SubscriptionWithSubscriber
@@ -19,6 +19,11 @@ from app.services.support import SubscriptionWithSubscriber
 CANCEL_REASONS = reason_labels(*CancelReason)
 RESUME_REASONS = reason_labels(*ResumeReason)
 EXTENSION_REASONS = reason_labels(*ExtensionReason)
+# By what ended the subscription, if it ended at once.
+PERIOD_END_MESSAGES: dict[str | None, str] = {
+    EndReason.NOT_RENEWED: "Subscription canceled. Its open invoices are voided, and paid access continues to its end.",
+    EndReason.CANCEL_NOW: "Subscription canceled. It has ended, because its unused time was credited during the pause.",
+}
 END_OPTIONS = {"period_end": "At the end of the paid period", "now": "Immediately"}
 
 
@@ -49,11 +54,9 @@ async def cancel(request: ConsoleRequest) -> Response:
         await cancellations.cancel_at_period_end(
             ctx, sub, reason=reason, comment=None, by=by, only=only, now=request.now
         )
-        ended = (await support.subscription(ctx, only)).subscription.access_ended_at is not None
-        message = (
-            "Subscription canceled. Its open invoices are voided, and paid access continues to its end."
-            if ended
-            else "Subscription canceled. It ends at the end of the paid period."
+        message = PERIOD_END_MESSAGES.get(
+            (await support.subscription(ctx, only)).subscription.ended_by,
+            "Subscription canceled. It ends at the end of the paid period.",
         )
     return request.redirect(f"/readers/{found.subscriber.id}", flash=message)
 

@@ -118,7 +118,8 @@ async def test_a_paused_subscription_shows_what_canceling_does_and_is_canceled(
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
     await shop.subscribe(ada)
     (held,) = (await shop.overview(ada))["subscriptions"]
-    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}/pause")
+    not_credited = {"bill_for[unused_time_from][type]": "none"}
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}/pause", **not_credited)
     await shop.wait_until_idle()
     assert "Cancel subscription" in (await robin.open(await reader_page(shop, robin))).text
 
