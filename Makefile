@@ -53,7 +53,7 @@ test: setup $(TYPESCRIPT) ## run every test except the slow ones
 	@$(PACKAGES) || true
 	@$(BIN)/python -m pytest -n 4 --dist loadgroup
 
-test-slow: setup ## run the slow tests: small benchmark runs, and kills under load
+test-slow: setup ## run the slow tests: small benchmark runs, kills at each step, and random histories
 	@$(BIN)/python -m pytest -n 2 -m 'slow and not soak'
 
 # make test-second SECOND=python3.13

@@ -26,6 +26,8 @@ RECLAIM_STEPS = (
     ("POST", "/v1/refunds", "before"),
     ("POST", "/v1/refunds", "after"),
 )
+
+pytestmark = pytest.mark.slow
 UNBILLED_STEPS = (("GET", "/v1/invoiceitems", "after"), ("DELETE", "/v1/invoiceitems/*", "before"), DELETED)
 
 

@@ -14,6 +14,8 @@ from tests.journeys.subscribing.test_duplicates import by_stripe_id, open_anothe
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import START_TIME, Person, Shop
 
+pytestmark = pytest.mark.slow
+
 Step = tuple[str, str, str]
 SUBSCRIPTION, INVOICE, ITEM = "/v1/subscriptions/{subscription}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{item}"
 ORDERED: Step = ("DELETE", SUBSCRIPTION, "before")

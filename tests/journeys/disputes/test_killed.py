@@ -9,6 +9,8 @@ from tests.journeys.disputes.test_disputes import access_reason, charge_of, poli
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import Shop
 
+pytestmark = pytest.mark.slow
+
 
 def slow_step(method: str, path: str, when: str, *, id: str) -> Any:  # noqa: A002 - pytest's own name
     """Return a step that only the long tests run: each kill costs the start of two processes."""

@@ -10,6 +10,8 @@ from tests.support.crashes import kill_and_restart
 from tests.support.refunds import GOODWILL, UNSERVED, check_books, decide_refund, request_refund
 from tests.support.shop import Person, Shop
 
+pytestmark = pytest.mark.slow
+
 Step = tuple[str, str, str]
 Read = tuple[Person, str, int]  # a reader, their payment, and the value of its unserved issues
 ASKED: Step = ("GET", "/v1/payment_intents/*", "before")

@@ -17,6 +17,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path", "when"), STEPS)
 async def test_a_refund_is_completed_once_if_killed_between_two_phases(
     killable_shop: Shop, method: str, path: str, when: str

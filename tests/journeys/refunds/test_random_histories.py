@@ -208,6 +208,7 @@ async def run_history(shop: Shop, readers: int) -> None:
         await history.check_books()
 
 
+@pytest.mark.slow
 async def test_random_refund_histories_end_with_matching_records(shop: Shop) -> None:
     await run_history(shop, QUICK)
 

@@ -115,6 +115,7 @@ async def test_six_events_lead_to_the_same_state_in_random_orders(shop: Shop) ->
         await run_in_orders(shop, chance.sample(ORDERS, QUICK))
 
 
+@pytest.mark.slow
 async def test_random_event_histories_end_in_stripes_state(shop: Shop) -> None:
     chance = seeded_random()
     async with four_workers(shop):
