@@ -77,7 +77,7 @@ async def locked(session: Session, request_id: str, kind: str | None = None) -> 
     """
     Return a request under its subscriber's lock, and the subscriber.
 
-    :raises NotFound: there is no such request of this kind.
+    :raises NotFound: no such request of this kind exists.
     """
     found = await approvals.by_id(session, request_id)
     if found is None or kind not in (None, found.kind):
@@ -91,7 +91,7 @@ async def approve(session: Session, request_id: str, kind: str, *, by: str, now:
     Mark a request as approved, in the transaction that gives what was requested.
 
     :returns: None if the same person approved it before, so that a repeated approval has no further effect.
-    :raises NotFound: there is no such request.
+    :raises NotFound: the request does not exist.
     :raises OwnRequest: the approver has requested it.
     :raises OwnAccount: the approver would get it.
     :raises NotAwaitingApproval: it was already decided.
@@ -108,7 +108,7 @@ async def reject(session: Session, request_id: str, *, by: str, note: str | None
     """
     Reject a request. A repeated rejection has no further effect.
 
-    :raises NotFound: there is no such request.
+    :raises NotFound: the request does not exist.
     :raises OwnRequest: the one who rejects it has requested it.
     :raises OwnAccount: the one who rejects it would get it.
     :raises NotAwaitingApproval: it was already decided.

@@ -93,7 +93,8 @@ class SubscriptionOut(ApiModel):
     """
     A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set.
 
-    If access has ended because the renewal was not paid, ``ends_at`` is when, whatever the status is at Stripe.
+    If access has ended because the renewal was not paid, ``ends_at`` is when it ended, even if the subscription is still
+    active at Stripe.
     """
 
     id: str = Field(examples=["scr_0c5e"])

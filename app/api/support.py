@@ -107,9 +107,7 @@ class PaymentOut(ApiModel):
     amount: MoneyOut
     tax: MoneyOut
     refunded: MoneyOut
-    credited: MoneyOut = Field(
-        description="Returned otherwise than by a refund: outside Stripe, or to the customer's balance."
-    )
+    credited: MoneyOut = Field(description="Returned without a refund: outside Stripe, or to the customer's balance.")
     paid_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     billing_reason: str = Field(examples=["subscription_create"])
     kind: str = Field(

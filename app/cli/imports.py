@@ -54,7 +54,7 @@ def stripe(
 
     You can stop it at any time and run it again. A line of the file never removes access.
 
-    An import cancels and refunds nothing, whatever happened before. --dry-run lists each unusual customer with what support
+    An import never cancels or refunds anything. --dry-run lists each unusual customer with what support
     will see after the import: several running subscriptions, a refunded term, a dispute, a payment after the end.
 
     \b

@@ -26,7 +26,7 @@ _OF_SUB = select(
 
 
 async def of_sub(session: Reads, sub: str) -> Contact | None:
-    """Return the contact of the subscriber with a ``sub``; None if there is no such subscriber."""
+    """Return the contact of the subscriber with this ``sub``, or None if there is none."""
     for row in await session.execute(_OF_SUB, {"its_sub": sub}):
         return Contact(email=row.email, name=row.name, email_verified=row.email_verified, as_of=row.contact_as_of)
     return None

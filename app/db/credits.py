@@ -1,4 +1,4 @@
-"""Credits: what was returned of payments otherwise than by refunds."""
+"""Credits: money returned without a refund."""
 
 from collections.abc import Sequence
 

@@ -15,6 +15,8 @@ class Intent:
     """A Stripe call that is about to be made."""
 
     key: str
+    row_id: str
+    action: str
     attempt: int
     parameters: Mapping[str, object]
     created_at: datetime
@@ -49,10 +51,23 @@ async def rows_with(session: Session, action: str, row_ids: Sequence[str]) -> se
     return set(await session.scalars(select(Row.row_id).where(Row.action == action, Row.row_id.in_(row_ids))))
 
 
+async def is_open(session: Session, key: str) -> bool:
+    """Return whether an intent is not settled yet."""
+    return await session.scalar(select(Row.key).where(Row.key == key, Row.settled_at.is_(None))) is not None
+
+
 async def settle(session: Session, key: str) -> None:
     """Mark an intent as settled: Stripe gave its final answer, and the key is not used again."""
     await session.execute(update(Row).where(Row.key == key, Row.settled_at.is_(None)).values(settled_at=func.now()))
 
 
 def _intent(row: Row, *, first: bool = False) -> Intent:
-    return Intent(key=row.key, attempt=row.attempt, parameters=row.parameters, created_at=row.created_at, first=first)
+    return Intent(
+        key=row.key,
+        row_id=row.row_id,
+        action=row.action,
+        attempt=row.attempt,
+        parameters=row.parameters,
+        created_at=row.created_at,
+        first=first,
+    )

@@ -39,7 +39,7 @@ _NEW_TERMS = insert(_TERMS)
 _SWITCHED = _TERMS.c.plan != _NEW_TERMS.excluded.plan
 _CHANGED_TERM = {
     "plan": _NEW_TERMS.excluded.plan,
-    # What was bought stays, whatever the catalogue says now, unless the term continues with another plan.
+    # What was bought stays, even if the catalogue has changed since, unless the term continues with another plan.
     "issues_owed": case((_SWITCHED, _NEW_TERMS.excluded.issues_owed), else_=_TERMS.c.issues_owed),
     "print_edition": or_(_TERMS.c.print_edition, _NEW_TERMS.excluded.print_edition),
     "print_from": _NEW_TERMS.excluded.print_from,

@@ -106,7 +106,7 @@ class StripeInvoicePayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeCreditNote:
-    """What a credit note returned of a paid invoice otherwise than by refunds. Amounts in minor units."""
+    """Money that a credit note returned for a paid invoice without a refund. Amounts in minor units."""
 
     id: str  # cn_…
     to_balance: int  # added to the customer's balance

@@ -1,4 +1,4 @@
-"""Credit notes that return money otherwise than by a refund, and the customer's balance at Stripe."""
+"""Credit notes that return money without a refund, and the customer's balance at Stripe."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -116,7 +116,7 @@ def storable_payload(text: str) -> str:
 
 
 def readable_payload(text: str) -> Mapping[str, object]:
-    """Return a stored payload as something that any JSON writer can write, whatever earlier releases stored."""
+    """Return a stored payload in a form that can be written as JSON, even if an earlier release stored it unchecked."""
     try:
         found = _reduced(json.loads(text))
     except (ValueError, RecursionError):

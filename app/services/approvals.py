@@ -23,7 +23,7 @@ async def get(ctx: Context, request_id: str) -> ApprovalRequest:
     """
     Return a request for complimentary access or an extension.
 
-    :raises NotFound: there is no such request.
+    :raises NotFound: the request does not exist.
     """
     async with ctx.sessions.begin() as session:
         found = await approvals.by_id(session, request_id)
@@ -36,7 +36,7 @@ async def reject(ctx: Context, request_id: str, *, by: str, note: str | None, no
     """
     Reject a request for complimentary access or an extension. A repeated rejection has no further effect.
 
-    :raises NotFound: there is no such request.
+    :raises NotFound: the request does not exist.
     :raises OwnRequest: the one who rejects it has requested it.
     :raises OwnAccount: the one who rejects it would get it.
     :raises NotAwaitingApproval: it was already decided.

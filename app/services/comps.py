@@ -35,7 +35,7 @@ async def give(
     :param count: the number of issues, instead of ``until``.
     :param comp_id: the ID of the comp; a repeated call with it has no further effect.
     :returns: the comp; above the limit a request that waits for a second person.
-    :raises UnknownPlan: there is no such plan.
+    :raises UnknownPlan: the plan does not exist.
     :raises CompIsOver: ``until`` has passed.
     :raises CalendarTooShort: fewer issues are planned.
     :raises OwnAccount: the reader is the member of staff.
@@ -72,7 +72,7 @@ async def approve(ctx: Context, request_id: str, *, by: str, now: datetime) -> C
     """
     Give what was requested, from now on. A repeated approval has no further effect.
 
-    :raises NotFound: there is no such request.
+    :raises NotFound: the request does not exist.
     :raises OwnRequest: the approver has requested it.
     :raises OwnAccount: the approver would get it.
     :raises NotAwaitingApproval: it was already decided.
@@ -143,7 +143,7 @@ async def get(ctx: Context, comp_id: str) -> Comp:
     """
     Return a comp.
 
-    :raises NotFound: there is no such comp.
+    :raises NotFound: the comp does not exist.
     """
     async with ctx.sessions.begin() as session:
         return await _find(session, comp_id)

@@ -231,7 +231,7 @@ async def approve_extension(ctx: Context, request_id: str, *, by: str, now: date
     """
     Add the requested issues to the newest term. A repeated approval has no further effect.
 
-    :raises NotFound: there is no such request.
+    :raises NotFound: the request does not exist.
     :raises OwnRequest: the approver has requested it.
     :raises OwnAccount: the approver would get it.
     :raises NotAwaitingApproval: it was already decided.

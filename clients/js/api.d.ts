@@ -3714,7 +3714,7 @@ export interface components {
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
             refunded: components["schemas"]["MoneyOut"];
-            /** @description Returned otherwise than by a refund: outside Stripe, or to the customer's balance. */
+            /** @description Returned without a refund: outside Stripe, or to the customer's balance. */
             credited: components["schemas"]["MoneyOut"];
             /**
              * Paid At
@@ -5122,7 +5122,8 @@ export interface components {
          * SubscriptionOut
          * @description A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set.
          *
-         *     If access has ended because the renewal was not paid, ``ends_at`` is when, whatever the status is at Stripe.
+         *     If access has ended because the renewal was not paid, ``ends_at`` is when it ended, even if the subscription is still
+         *     active at Stripe.
          * @example {
          *       "editions": [
          *         "digital"

@@ -146,13 +146,13 @@ class Payment(Base):
     kind: Mapped[str] = mapped_column(server_default="payment_intent")
     print_from: Mapped[datetime | None]  # if it paid only for print: from when
     print_until: Mapped[datetime | None]
-    credited: Mapped[int] = mapped_column(server_default="0")  # returned otherwise than by a refund, as in credits
+    credited: Mapped[int] = mapped_column(server_default="0")  # returned without a refund: see Credit
     is_history: Mapped[bool] = mapped_column(server_default=false())  # made before we followed its subscription
     version: Mapped[int] = mapped_column(server_default="1")
 
 
 class Credit(Base):
-    """What was returned of the payments of an invoice or a term otherwise than by a refund."""
+    """Money returned for an invoice or a term without a refund."""
 
     __tablename__ = "credits"
     id: Mapped[str] = mapped_column(primary_key=True)  # cn_…, in_…, cbtxn_… or ii_…

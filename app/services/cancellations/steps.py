@@ -13,7 +13,9 @@ from app.aggregates import intents as stored
 from app.context import Context
 from app.db import audit, intents, subscribers
 from app.db.engine.session import Session
+from app.domain.errors import StripeRefused
 from app.domain.subscriptions import Subscription
+from app.gateway.client import Gone
 
 T = TypeVar("T")
 
@@ -72,11 +74,26 @@ async def send(
     """
     Send the request of a stored intent, and settle the intent after any response.
 
+    The audit log records the first refusal of an action, and not those of a worker that repeats it.
     Raises as :func:`app.aggregates.intents.send` does.
 
     :param save: saves the response, in the transaction that settles the intent.
     """
-    answer = await stored.send(ctx.sessions, intent, request)
+    recorded = stored.RecordedAction(
+        actor="policy",
+        name=intent.action,
+        object_id=intent.row_id,
+        subscriber_id=subscription.subscriber_id,
+        before={"subscription": subscription.id},
+        after={},
+    )
+
+    async def record_refusal(session: Session, refusal: StripeRefused | Gone) -> None:
+        await subscribers.lock(session, subscription.subscriber_id)
+        if intent.attempt == 1 and await intents.is_open(session, intent.key):
+            await recorded.record_refusal(session, refusal)
+
+    answer = await stored.send(ctx.sessions, intent, request, on_refusal=record_refusal)
     async with ctx.sessions.begin() as session:
         await subscribers.lock(session, subscription.subscriber_id)
         await intents.settle(session, intent.key)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.journeys.cancellations.test_ends import A_YEAR, check_nothing_due, invoices_of, make_past_due
+from tests.journeys.failures.test_declined_by_stripe import DECLINED
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import anomalies, customer_of, only_subscription
 from tests.journeys.refunds.test_credits import balance, cancel_now, check_notes, refunded
 from tests.support.crashes import wait_until_hit
@@ -47,6 +48,23 @@ async def test_collection_stops_before_the_cancellation_and_invoices_are_voided_
     events = (await shop.stripe_get("/v1/events", type="customer.subscription.updated", limit="100"))["data"]
     since = [one["data"]["object"]["status"] for one in events if one["created"] >= A_YEAR.timestamp()]
     assert since[0] == "past_due", "it was never active again"
+
+
+async def test_the_audit_log_says_that_stripe_declined_to_void_an_invoice(shop: Shop) -> None:
+    ada = shop.person()
+    stripe_id, _ = await make_past_due(shop, ada)
+    (owed, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
+    await shop.add_fault(method="POST", path=f"/v1/invoices/{owed['id']}/void", when="before", **DECLINED)
+
+    await cancel_now(shop, ada)
+
+    entries = await shop.rows(
+        "SELECT action, actor, reason FROM audit_log WHERE object_id = $1 ORDER BY id", owed["id"]
+    )
+    assert [tuple(one.values()) for one in entries if one["action"].startswith("invoice.void")] == [
+        ("invoice.void", "policy", "ended:cancel_now"),
+        ("invoice.void.refused", "stripe", "testmode_charges_only"),
+    ]
 
 
 @pytest.mark.parametrize("credit", [pytest.param(49_00, id="covered"), pytest.param(48_70, id="below the minimum")])
