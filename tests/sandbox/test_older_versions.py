@@ -17,10 +17,11 @@ async def older_endpoint(account: SandboxAccount, receiver: Receiver) -> Any:
 
 
 async def received(account: SandboxAccount, receiver: Receiver, kind: str) -> Any:
-    """Return the latest event of a type as the endpoint received it."""
+    """Return the newest event of a type as the endpoint received it. Deliveries arrive in any order."""
+    newest = (await account.event(kind)).id
     await account.idle()
     events = [json.loads(body) for body, _ in receiver.received]
-    return next(event for event in reversed(events) if event["type"] == kind)
+    return next(event for event in events if event["id"] == newest)
 
 
 async def test_an_older_invoice_has_its_subscription_and_payment_at_the_top_level(
