@@ -125,6 +125,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
             entitlements=entitlements,
             signer=Signer(ctx.sessions, signing_key_cipher(settings.token_secrets, settings.data_dir), minting),
             wait_for_revocations=change_feed.revocation_waiter,
+            end_long_polls=change_feed.release_waiters,
         )
     finally:
         await stop(listening)

@@ -30,6 +30,7 @@ class ApiState:
     entitlements: Entitlements
     signer: Signer
     wait_for_revocations: Callable[[float], Callable[[], Awaitable[bool]]]
+    end_long_polls: Callable[[], None]
 
 
 def api_state(request: HTTPConnection) -> ApiState:

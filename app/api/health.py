@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import Field
 from starlette.applications import Starlette
 
-from app.api.deps import Ctx
+from app.api.deps import ApiState, Ctx
 from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.context import Context
@@ -99,6 +99,13 @@ async def readyz(ctx: Ctx, request: Request) -> JSONResponse:
 def drain(app: Starlette) -> None:
     """Make the readiness probe fail, so that load balancers send no more requests."""
     app.state.draining = True
+
+
+def end_long_polls(app: Starlette) -> None:
+    """Answer the requests that wait for changes, so that they don't delay the end of the process."""
+    state: ApiState | None = getattr(app.state, "api", None)  # None if the start-up failed
+    if state is not None:
+        state.end_long_polls()
 
 
 def is_draining(app: Starlette) -> bool:

@@ -54,6 +54,7 @@ def serve(
             ),
             drain=partial(health.drain, app),
             delay=settings.drain_delay,
+            end_long_polls=partial(health.end_long_polls, app),
         )
         server.run()
         if not server.started:

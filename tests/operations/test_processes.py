@@ -19,8 +19,12 @@ import pytest
 from stripe import WebhookSignature
 
 from app.db.engine import embedded
+from app.db.engine.session import Sessions
+from app.domain.callers import ApiScope
+from app.services import api_keys
 from app.settings import SANDBOX_WEBHOOK_SECRET
 from tests.operations.processes import free_port, running, until
+from tests.support.contexts import database_context
 from tests.support.timeouts import TIMEOUT
 
 QUICKLY = 9.0  # seconds: less than the 10 that are left to requests in progress
@@ -133,6 +137,28 @@ def test_a_stopping_service_leaves_the_load_balancer_before_it_closes_its_port(d
 
     assert (draining["status"], draining["why"]) == ("unavailable", "the process is stopping")
     assert handled.status_code == 200
+    assert service.stopped_well(), service.output()
+
+
+async def test_a_stopping_service_answers_long_polls_at_once(database: str, sessions: Sessions, tmp_path: Path) -> None:
+    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    settings = {
+        "NEWSSTAND_DATABASE_URL": database,
+        "NEWSSTAND_OIDC_ISSUER": "http://127.0.0.1:9",
+        "NEWSSTAND_DRAIN_DELAY": "PT0S",
+    }
+    with running([*SERVE, str(port)], settings, tmp_path / "log") as service:
+        service.wait_for(f"{url}/readyz")
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as poll:
+            poll.request("GET", "/v1/revocations?since=0&wait=30", headers={"Authorization": f"Bearer {key}"})
+            service.wait_for(f"{url}/healthz")  # so the service has read the request before
+            seconds = service.terminate()
+            answer = poll.getresponse()
+            body = json.loads(answer.read())
+
+    assert (answer.status, body["data"]) == (200, [])
+    assert seconds < QUICKLY
     assert service.stopped_well(), service.output()
 
 

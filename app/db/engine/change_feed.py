@@ -52,6 +52,7 @@ class ChangeFeed:
         self._confirmed_until = float("-inf")
         self._revocations = 0
         self._revoked = asyncio.Event()
+        self._is_released = False
 
     async def run(self) -> None:
         """Listen until canceled."""
@@ -108,18 +109,24 @@ class ChangeFeed:
         revoked, self._revoked = self._revoked, asyncio.Event()
         revoked.set()
 
+    def release_waiters(self) -> None:
+        """End all waits for revocations, now and later: the process is about to stop."""
+        self._is_released = True
+        self._on_revocation()
+
     def revocation_waiter(self, seconds: float) -> Callable[[], Awaitable[bool]]:
         """
         Return a function that waits for a revocation.
 
-        It returns True when the caller should look for revocations, and False once ``seconds`` have passed in all.
+        It returns True when the caller should look for revocations, and False once ``seconds`` have passed in all, or
+        when all waits are ended.
         """
         deadline, seen = time.monotonic() + seconds, self._revocations
 
         async def wait() -> bool:
             nonlocal seen
             now = time.monotonic()
-            if now >= deadline:
+            if self._is_released or now >= deadline:
                 return False
             if seen == self._revocations:
                 poll = POLL if now - self._confirmed_until < RECONNECT_AFTER else POLL_WITHOUT_FEED
