@@ -67,7 +67,7 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
             before={"status": RefundStatus.PROCESSING},
             after={"status": state.status, "stripe_refund": state.id, "amount": state.amount, "ended": ended},
         )
-        if not refund.is_history:
+        if not refund.is_history or state.ours == refund.id:  # ours, perhaps restored
             await refunds.make_due(session, refund.id)  # for the credit note, and until the status is final
         await leases.notify(session)
     recorded = await refunds.by_id(session, refund.id)

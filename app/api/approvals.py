@@ -32,6 +32,7 @@ from app.domain.refunds import (
     QuoteChanged,
     Refund,
     RefundInProgress,
+    RefundsMissing,
 )
 from app.domain.subscriptions import AlreadyEnded
 from app.services import approvals, comps, idempotency, issues, refunds
@@ -169,6 +170,7 @@ async def show_approval(request_id: str, _: SupportAgent, ctx: Ctx) -> ApprovalO
         PaidOutsideStripe,
         PaymentDisputed,
         RefundInProgress,
+        RefundsMissing,
         CompIsOver,
         CalendarTooShort,
         AlreadyEnded,

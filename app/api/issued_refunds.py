@@ -13,7 +13,14 @@ from app.api.problems import problems
 from app.api.refunds import PROCESSING_ANSWER, RefundOut, RefundResultOut, status_and_body
 from app.domain.approvals import NotAwaitingApproval, OwnAccount, OwnRequest
 from app.domain.errors import NotFound
-from app.domain.refunds import NothingToRefund, PaidOutsideStripe, PaymentDisputed, QuoteChanged, RefundInProgress
+from app.domain.refunds import (
+    NothingToRefund,
+    PaidOutsideStripe,
+    PaymentDisputed,
+    QuoteChanged,
+    RefundInProgress,
+    RefundsMissing,
+)
 from app.services import idempotency, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 
@@ -88,6 +95,7 @@ async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> RefundResult
         PaidOutsideStripe,
         PaymentDisputed,
         RefundInProgress,
+        RefundsMissing,
         KeyRequired,
         KeyInvalid,
         KeyReused,

@@ -19,6 +19,7 @@ from app.domain.refunds import (
     PaymentDisputed,
     QuoteChanged,
     RefundInProgress,
+    RefundsMissing,
 )
 from app.domain.subscriptions import NoSubscription
 from app.services import quotes, refunds
@@ -64,6 +65,7 @@ async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteO
         PaymentDisputed,
         QuoteChanged,
         RefundInProgress,
+        RefundsMissing,
         OtherCurrency,
         KeyRequired,
         KeyInvalid,

@@ -1,6 +1,7 @@
 """``/v1/support/payments/{id}/refund-quote`` and ``/v1/support/refunds``: quote and issue refunds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -33,6 +34,7 @@ from app.domain.refunds import (
     Refund,
     RefundBasis,
     RefundInProgress,
+    RefundsMissing,
     RefundStatus,
     RefundTooLarge,
 )
@@ -277,6 +279,7 @@ async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now)
         OwnAccount,
         QuoteChanged,
         RefundInProgress,
+        RefundsMissing,
         OtherCurrency,
         InvalidAmount,
         KeyRequired,
@@ -296,16 +299,16 @@ async def issue_once(
     ctx: Context, wanted: RefundRequest, request: Request, *, by: str, key: str, now: datetime
 ) -> JSONResponse:
     """Issue a refund once for a caller's key. A repeated request gets the first response."""
+    named = {"caller": by, "route": f"{request.method} {request.url.path}", "key": key}
+    marked = replace(wanted, request_hash=idempotency.request_hash(**named))
 
     async def issue(refund_id: str) -> tuple[int, dict[str, Any]]:
-        issued = await refunds.issue(ctx, wanted, refund_id=refund_id, by=by, now=now)
+        issued = await refunds.issue(ctx, marked, refund_id=refund_id, by=by, now=now)
         return status_and_body(issued)
 
     answer = await idempotency.once(
         ctx,
-        caller=by,
-        route=f"{request.method} {request.url.path}",
-        key=key,
+        **named,
         body=await request.body(),
         new_object_id=new_id("rfd"),
         work=issue,

@@ -1,6 +1,7 @@
 """Refunding a payment: choose a basis, review, submit. The pages say what will happen before, and the result after."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from starlette.responses import Response
@@ -100,16 +101,21 @@ async def submit(request: ConsoleRequest) -> Response:
         amount=expected if basis == RefundBasis.GOODWILL else None,
     )
 
+    named = {
+        "caller": request.staff.actor,
+        "route": f"POST {request.http.url.path}",
+        "key": idempotency.check_key(request.text("key", max_length=100)),
+    }
+    marked = replace(refund_request, request_hash=idempotency.request_hash(**named))
+
     async def work(refund_id: str) -> tuple[int, dict[str, str]]:
-        await refunds.issue(ctx, refund_request, refund_id=refund_id, by=request.staff.actor, now=request.now)
+        await refunds.issue(ctx, marked, refund_id=refund_id, by=request.staff.actor, now=request.now)
         return 201, {"id": refund_id}
 
     try:
         answer = await idempotency.once(
             ctx,
-            caller=request.staff.actor,
-            route=f"POST {request.http.url.path}",
-            key=idempotency.check_key(request.text("key", max_length=100)),
+            **named,
             body=repr(refund_request).encode(),
             new_object_id=new_id("rfd"),
             work=work,

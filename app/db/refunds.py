@@ -41,6 +41,7 @@ async def insert(session: Session, refund: Refund, *, unfinished: bool) -> None:
             made_at=refund.made_at,
             recorded_at=refund.recorded_at,
             is_history=refund.is_history,
+            request_hash=refund.request_hash,
             work_key=work_key(refund.payment_id),
             due_at=func.now() if unfinished else None,
         )
@@ -75,6 +76,14 @@ async def at_stripe(session: Session, stripe_id: str, *, ours: str | None, payme
 async def of_payment(session: Session, payment_id: str) -> list[Refund]:
     """Return a payment's refunds, earliest first."""
     return await _all(session, Row.payment_id == payment_id)
+
+
+async def restored(session: Session, payment_id: str, *, request_hash: str) -> Refund | None:
+    """Return a payment's refund that was made for a request before a backup was restored, and was found at Stripe."""
+    found = await _all(
+        session, (Row.payment_id == payment_id) & (Row.request_hash == request_hash) & Row.is_history.is_(True)
+    )
+    return found[0] if found else None
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Refund]:
@@ -222,4 +231,5 @@ def _refund(row: Row | Record) -> Refund:
         made_at=row.made_at,
         recorded_at=row.recorded_at,
         is_history=row.is_history,
+        request_hash=row.request_hash,
     )

@@ -65,10 +65,9 @@ IN_TRANSIT = frozenset(
 )  # promised, but not paid yet: checked again
 # Promised money, money on its way, or reserved until a second person has decided: it counts against what is left.
 COUNTED = CONFIRMED | {RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL}
-UNSENT = frozenset(
-    {RefundStatus.AWAITING_APPROVAL, RefundStatus.REJECTED, RefundStatus.WITHDRAWN}
-)  # Stripe was never asked for them
-UNDONE = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED, RefundStatus.REJECTED, RefundStatus.WITHDRAWN})
+REFUSED = frozenset({RefundStatus.REJECTED, RefundStatus.WITHDRAWN})
+UNSENT = REFUSED | {RefundStatus.AWAITING_APPROVAL}  # Stripe was never asked for them
+UNDONE = REFUSED | {RefundStatus.FAILED, RefundStatus.CANCELED}
 
 
 class RefundRefused(Conflict):
@@ -141,6 +140,13 @@ class PaymentDisputed(RefundRefused):
     title = "Payment is disputed"
 
 
+class RefundsMissing(RefundRefused):
+    """Stripe has a refund of this payment that is missing here. It is being added; request a new quote in a moment."""
+
+    code = "refunds_missing"
+    title = "Refunds at Stripe are missing here"
+
+
 class RefundTooLarge(Conflict):
     """The refund is larger than the refundable amount."""
 
@@ -188,6 +194,7 @@ class Refund:
     made_at: datetime | None = None  # when Stripe created it; None: not yet, or unknown
     recorded_at: datetime | None = None
     is_history: bool = False  # made before we followed the subscription: no policy acts on it
+    request_hash: str | None = None  # of the API request, if it had a key
 
     @property
     def made(self) -> datetime:
@@ -216,6 +223,8 @@ class StripeRefundState:
     status: str
     ours: str | None  # our refund's ID, from its metadata
     basis: str | None = None  # of our refund, from its metadata
+    group: str | None = None  # the ID of its group, from its metadata
+    request_hash: str | None = None  # of the API request that it was made for, from its metadata
     failure_reason: str | None
     created_at: datetime
 
@@ -224,12 +233,16 @@ class StripeRefundState:
         Return whether this is the given refund of ours.
 
         Metadata alone proves nothing, because anyone with access to Stripe's Dashboard can set it. So the amount must match,
-        and our refund must have been sent.
+        and our refund must have been sent. One that was not sent, as far as we know, or has another ID, may have been sent
+        before a backup was restored: then it was made for the same request.
         """
         if refund.stripe_refund_id is not None:
             return refund.stripe_refund_id == self.id
-        same = self.ours == refund.id and (self.amount, self.currency) == (refund.amount, refund.currency)
-        return same and refund.status not in UNSENT
+        if (self.amount, self.currency) != (refund.amount, refund.currency):
+            return False
+        if self.request_hash is not None and self.request_hash == refund.request_hash:
+            return refund.status not in REFUSED
+        return self.ours == refund.id and refund.status not in UNSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,9 @@ from app.domain.subscriptions import (
 )
 
 Components = Mapping[str, tuple[str | None, str | None]]  # the plan and the component of each subscription item
-OUR_REFUND, OUR_BASIS = "newsstand_refund", "newsstand_basis"
-OUR_SUBSCRIBER = "newsstand_subscriber"
+OUR_REFUND, OUR_BASIS, OUR_GROUP = "newsstand_refund", "newsstand_basis", "newsstand_refund_group"
+OUR_REQUEST = "newsstand_request"  # the hash of an API request that moved money
+OUR_SUBSCRIBER, OUR_SUB = "newsstand_subscriber", "newsstand_sub"
 OUR_CHECKOUT = "newsstand_checkout"
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
@@ -305,6 +306,8 @@ def refund(seen: Refund) -> StripeRefundState:
         status=seen.status or "pending",
         ours=_said_by(seen.metadata, OUR_REFUND),
         basis=_said_by(seen.metadata, OUR_BASIS),
+        group=_said_by(seen.metadata, OUR_GROUP),
+        request_hash=_said_by(seen.metadata, OUR_REQUEST),
         failure_reason=getattr(seen, "failure_reason", None),
         created_at=moment(seen.created),
     )

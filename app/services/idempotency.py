@@ -79,6 +79,15 @@ def check_key(key: str | None) -> str:
     return key
 
 
+def request_hash(*, caller: str, route: str, key: str) -> str:
+    """
+    Return the hash of a request's identity, which is stored with the money that it moved, also at Stripe.
+
+    It recognizes a repeated request after a backup was restored that has no record of the key.
+    """
+    return hashlib.sha256("\n".join((caller, route, key)).encode()).hexdigest()
+
+
 async def begin(
     ctx: DatabaseContext,
     *,

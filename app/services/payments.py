@@ -17,7 +17,7 @@ from app.aggregates.retries import retry_on_conflict
 from app.context import Context
 from app.db import anomalies, audit, disputes, inbox, payments, reconciliation, refunds, subscribers, subscriptions
 from app.db.engine import leases
-from app.db.engine.session import Session, new_id
+from app.db.engine.session import Session, is_id, new_id
 from app.domain.anomalies import PRINT_CHARGED_LATE
 from app.domain.disputes import (
     AccessEffect,
@@ -309,18 +309,18 @@ async def _find_or_add_refund(session: Session, own: OwnPayment, state: StripeRe
     """
     Return our refund with that state, or add one that was made in Stripe's Dashboard.
 
-    One that names a refund of ours which we don't know was made before a backup was restored. It keeps its basis, and what
-    followed from it has happened.
+    One that names a refund of ours which we don't know was made before a backup was restored. It keeps its ID, basis, group
+    and request, and what followed from it has happened.
     """
     existing = await refunds.of_payment(session, own.payment.id)
-    for refund in existing:
+    for refund in sorted(existing, key=lambda one: one.stripe_refund_id != state.id):
         if state.is_of(refund):
             return refund
     is_lost = state.ours is not None and await refunds.by_id(session, state.ours) is None
-    refund_id = new_id("rfd")
+    refund_id = state.ours if is_lost and state.ours and is_id(state.ours, "rfd") else new_id("rfd")
     refund = Refund(
         id=refund_id,
-        group_id=refund_id,
+        group_id=state.group if is_lost and state.group and is_id(state.group, "rfd") else refund_id,
         payment_id=own.payment.id,
         subscriber_id=own.subscriber_id,
         basis=state.basis if is_lost and state.basis in set(RefundBasis) else RefundBasis.DASHBOARD,
@@ -336,6 +336,7 @@ async def _find_or_add_refund(session: Session, own: OwnPayment, state: StripeRe
         created_at=state.created_at,
         made_at=state.created_at,
         is_history=is_lost or _is_history(own, state.created_at, state.id),
+        request_hash=state.request_hash if is_lost else None,
     )
     await refunds.insert(session, refund, unfinished=False)
     return refund

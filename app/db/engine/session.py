@@ -1,6 +1,7 @@
 """Connections to PostgreSQL, and the transactions that services open."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -187,3 +188,8 @@ def make_sessions(engine: AsyncEngine) -> Sessions:
 def new_id(prefix: str) -> str:
     """Return an opaque ID: ``prefix``, an underscore and 120 random bits."""
     return f"{prefix}_{secrets.token_hex(15)}"
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Return whether a text has the form of an ID with this prefix."""
+    return re.fullmatch(rf"{prefix}_[0-9a-f]{{30}}", text) is not None

@@ -190,6 +190,7 @@ class Refund(Base, Due):
     made_at: Mapped[datetime | None]  # when Stripe created it; NULL: not yet, or unknown
     recorded_at: Mapped[datetime | None]  # when its result was recorded; policy time
     is_history: Mapped[bool] = mapped_column(server_default=false())  # made before we followed its subscription
+    request_hash: Mapped[str | None]  # of the API request, if it had a key; Stripe's metadata has it too
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),

@@ -12,7 +12,7 @@ from app.domain.errors import StripeRefused
 from app.domain.refunds import IN_TRANSIT, Refund
 from app.domain.subscriptions import Payment
 from app.gateway import refunds as at_stripe
-from app.gateway.translate import OUR_REFUND
+from app.gateway.translate import OUR_REFUND, OUR_REQUEST
 
 MAX_ATTEMPTS = 8  # then the refund needs attention, and further attempts are made at the interval below
 RETRY_INTERVAL = timedelta(hours=1)
@@ -39,7 +39,7 @@ async def create(ctx: Context, refund: Refund, payment: Payment) -> bool:
         refusal: StripeRefused | None = None
         for parameters in parameter_variants(refund, invoice):
             try:
-                note = await _request(ctx, refund, {**parameters, "metadata": {OUR_REFUND: refund.id}})
+                note = await _request(ctx, refund, {**parameters, "metadata": _metadata(refund)})
                 break
             except StripeRefused as declined:
                 refusal = declined
@@ -51,6 +51,11 @@ async def create(ctx: Context, refund: Refund, payment: Payment) -> bool:
     async with ctx.sessions.begin() as session:
         await refunds.set_credit_note(session, refund.id, note)
     return True
+
+
+def _metadata(refund: Refund) -> dict[str, str]:
+    request = {OUR_REQUEST: refund.request_hash} if refund.request_hash is not None else {}
+    return {OUR_REFUND: refund.id, **request}
 
 
 async def _request(ctx: Context, refund: Refund, parameters: dict[str, object]) -> str:

@@ -12,12 +12,13 @@ from app.aggregates import credits, refund_results
 from app.aggregates.intents import send
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
-from app.db import audit, intents, payments, refunds, subscribers, subscriptions
+from app.db import audit, inbox, intents, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.credit_notes import CreditNoteRefused
 from app.domain.credits import credits_of
 from app.domain.errors import ConcurrentUpdate, NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.events import RefetchKind
 from app.domain.refunds import (
     CONFIRMED,
     COUNTED,
@@ -27,6 +28,7 @@ from app.domain.refunds import (
     PaymentDisputed,
     Refund,
     RefundRefused,
+    RefundsMissing,
     RefundStatus,
     StripePaymentState,
     StripeRefundState,
@@ -36,7 +38,7 @@ from app.gateway import refunds as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.gateway.disputes import is_charge
-from app.gateway.translate import OUR_BASIS, OUR_REFUND
+from app.gateway.translate import OUR_BASIS, OUR_GROUP, OUR_REFUND, OUR_REQUEST
 from app.services.refunds import credit_notes
 
 MAX_STRIPE_FAULTS = 3  # in a row; then the refund is due again after a pause
@@ -134,6 +136,9 @@ async def _settle(ctx: Context, refund: Refund, payment: Payment, *, now: dateti
             async with ctx.sessions.begin() as session:
                 await _lock(session, refund, payment, version)
                 await _fail(session, refund, refusal.code)
+                if isinstance(refusal, RefundsMissing):
+                    await inbox.request_refetch(session, f"{RefetchKind.PAYMENT}:{payment.id}", why="missing_refund")
+                    await leases.notify(session, "events")
             raise
         async with ctx.sessions.begin() as session:
             await _lock(session, refund, payment, version)
@@ -182,6 +187,7 @@ async def _pay(ctx: Context, refund: Refund, payment: Payment) -> StripeRefundSt
         state = await at_stripe.payment_state(ctx.gateway, payment.id)
         if existing := _match(state, refund, others):
             return existing
+        await _check_known(ctx, state, others)
         _check_refundable(state, refund, payment)
         async with ctx.sessions.begin() as session:
             await subscribers.lock(session, refund.subscriber_id)
@@ -202,8 +208,15 @@ def parameters_of(refund: Refund) -> dict[str, object]:
         "charge" if is_charge(refund.payment_id) else "payment_intent": refund.payment_id,
         "amount": refund.amount,
         "reason": "requested_by_customer",
-        "metadata": {OUR_REFUND: refund.id, OUR_BASIS: refund.basis},
+        "metadata": metadata_of(refund),
     }
+
+
+def metadata_of(refund: Refund) -> dict[str, str]:
+    """Return the metadata of the refund at Stripe: enough to restore it, and to recognize a repeated request."""
+    group = {OUR_GROUP: refund.group_id} if refund.group_id != refund.id else {}
+    request = {OUR_REQUEST: refund.request_hash} if refund.request_hash is not None else {}
+    return {OUR_REFUND: refund.id, OUR_BASIS: refund.basis, **group, **request}
 
 
 def _refusal(declined: StripeRefused) -> RefundRefused:
@@ -224,6 +237,21 @@ async def _find(ctx: Context, refund: Refund, others: Set[str | None]) -> Stripe
 def _match(state: StripePaymentState, refund: Refund, others: Set[str | None]) -> StripeRefundState | None:
     """Return Stripe's refund that is ours, and that is not known to be another one."""
     return next((one for one in state.refunds if one.is_of(refund) and one.id not in others), None)
+
+
+async def _check_known(ctx: Context, state: StripePaymentState, others: Set[str | None]) -> None:
+    """
+    Check that we know every refund of the payment that names one of ours. Without them the quote was too high.
+
+    :raises RefundsMissing: a backup was restored that lacks one.
+    """
+    named = {one.ours for one in state.refunds if one.ours is not None and one.id not in others}
+    if not named:
+        return
+    async with ctx.sessions.begin() as session:
+        known = await refunds.by_ids(session, sorted(named))
+    if named - known.keys():
+        raise RefundsMissing
 
 
 def _check_refundable(state: StripePaymentState, refund: Refund, payment: Payment) -> None:

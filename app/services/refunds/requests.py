@@ -37,6 +37,7 @@ class RefundRequest:
     note: str | None
     expected: Money  # the quoted amount
     amount: Money | None = None  # of goodwill only
+    request_hash: str | None = None  # of the API request (see app.services.idempotency)
 
 
 async def guarantee_request(ctx: Context, sub: str, *, expected: Money, now: datetime) -> RefundRequest:
@@ -76,6 +77,8 @@ async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str
     """
     async with ctx.sessions.begin() as session:
         if await refunds.by_id(session, refund_id) is None:
+            if (earlier := await _made_before_restore(session, request)) is not None:
+                return await refunds.of_group(session, earlier.group_id)
             await _create(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
         taken = await refunds.lease_group(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
@@ -140,6 +143,13 @@ async def get(ctx: Context, refund_id: str) -> list[Refund]:
     return sorted(all_refunds, key=lambda one: one.id != refund_id)
 
 
+async def _made_before_restore(session: Session, request: RefundRequest) -> Refund | None:
+    """Return the refund of the same request, if a restored backup has lost the key and Stripe's refund was found."""
+    if request.request_hash is None:
+        return None
+    return await refunds.restored(session, request.payment_id, request_hash=request.request_hash)
+
+
 async def _create(
     session: Session, rules: Rules, request: RefundRequest, *, refund_id: str, by: str, now: datetime
 ) -> None:
@@ -178,6 +188,7 @@ async def _create(
             requested_by=by,
             status=RefundStatus.AWAITING_APPROVAL if needs_second_person else RefundStatus.PROCESSING,
             created_at=now,
+            request_hash=request.request_hash,
         )
         await _insert(session, refund)
 
