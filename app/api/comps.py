@@ -3,18 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from app.api.deps import Ctx, Now, SupportAgent
+from app.api.deps import Ctx, Now, OptionalIdempotencyKey, SupportAgent
 from app.api.models import STORABLE, ApiModel, Moment
-from app.api.openapi import Described
+from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
+from app.db.engine.session import new_id
 from app.domain.approvals import ApprovalRequest, OwnAccount
 from app.domain.comps import CalendarTooShort, Comp, CompIsOver
 from app.domain.plans import UnknownPlan
-from app.services import comps
+from app.services import comps, idempotency
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 
 router = APIRouter(prefix="/v1/support/comps", tags=["support"], route_class=Described)
 
@@ -97,16 +99,45 @@ AWAITING_APPROVAL: dict[int | str, dict[str, Any]] = {
     "",
     status_code=201,
     response_model=CompOut,
-    responses=AWAITING_APPROVAL | problems(UnknownPlan, CompIsOver, CalendarTooShort, OwnAccount),
+    openapi_extra=MAY_HAVE_KEY,
+    responses=AWAITING_APPROVAL
+    | problems(UnknownPlan, CompIsOver, CalendarTooShort, OwnAccount, KeyInvalid, KeyReused, KeyInUse),
 )
-async def give_comp(body: CompIn, agent: SupportAgent, ctx: Ctx, now: Now) -> JSONResponse:
-    """Give complimentary access. The reader does not need an existing account. Above the limit it must be approved."""
-    given = await comps.give(
-        ctx, body.subscriber, plan=body.plan, until=body.until, count=body.issues, reason=body.reason, by=agent, now=now
+async def give_comp(
+    body: CompIn, request: Request, agent: SupportAgent, ctx: Ctx, now: Now, key: OptionalIdempotencyKey = None
+) -> JSONResponse:
+    """
+    Give complimentary access. The reader does not need an existing account. Above the limit it must be approved.
+
+    With an Idempotency-Key, at most once for that key.
+    """
+
+    async def give(comp_id: str) -> tuple[int, dict[str, Any]]:
+        given = await comps.give(
+            ctx,
+            body.subscriber,
+            plan=body.plan,
+            until=body.until,
+            count=body.issues,
+            reason=body.reason,
+            by=agent,
+            now=now,
+            comp_id=comp_id,
+        )
+        if isinstance(given, ApprovalRequest):
+            return 202, CompOut.of_request(given).model_dump(mode="json")
+        return 201, CompOut.of(given).model_dump(mode="json")
+
+    kept = await idempotency.once_if_keyed(
+        ctx,
+        caller=agent.actor,
+        route=f"{request.method} {request.url.path}",
+        key=key,
+        body=await request.body(),
+        new_object_id=new_id("cmp"),
+        work=give,
     )
-    if isinstance(given, ApprovalRequest):
-        return JSONResponse(CompOut.of_request(given).model_dump(mode="json"), 202)
-    return JSONResponse(CompOut.of(given).model_dump(mode="json"), 201)
+    return JSONResponse(kept.body, kept.status)
 
 
 @router.delete("/{comp_id}")

@@ -120,3 +120,4 @@ async def _idempotency_key(
 
 
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+OptionalIdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)]

@@ -3,11 +3,11 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
-from app.api.deps import Circulation, Ctx, Now, SupportAgent
+from app.api.deps import Circulation, Ctx, Now, OptionalIdempotencyKey, SupportAgent
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
@@ -24,7 +24,7 @@ from app.domain.issues import (
 )
 from app.domain.subscriptions import AlreadyEnded
 from app.services import idempotency, issues
-from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused, check_key
+from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 from app.services.issues import Extension
 
 router = APIRouter(prefix="/v1", route_class=Described)
@@ -203,7 +203,7 @@ async def extend_subscription(
     agent: SupportAgent,
     ctx: Ctx,
     now: Now,
-    key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
+    key: OptionalIdempotencyKey = None,
 ) -> JSONResponse:
     """Extend a subscription by a number of issues. With an Idempotency-Key, at most once for that key."""
 
@@ -220,14 +220,11 @@ async def extend_subscription(
         )
         return 202 if made.awaits_approval else 201, ExtensionOut.of(made).model_dump(mode="json")
 
-    if key is None:
-        status, answer = await extend(new_id("adj"))
-        return JSONResponse(answer, status)
-    kept = await idempotency.once(
+    kept = await idempotency.once_if_keyed(
         ctx,
         caller=agent.actor,
         route=f"{request.method} {request.url.path}",
-        key=check_key(key),
+        key=key,
         body=await request.body(),
         new_object_id=new_id("adj"),
         work=extend,

@@ -7,7 +7,7 @@ from app.aggregates import approvals, grants
 from app.context import Context
 from app.db import approvals as approvals_db
 from app.db import audit, comps, issues, subscribers
-from app.db.engine.session import Session, new_id
+from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, check_beneficiary, days_of
 from app.domain.callers import Reader
@@ -26,7 +26,7 @@ async def give(
     reason: str,
     by: Reader,
     now: datetime,
-    comp_id: str | None = None,
+    comp_id: str,
 ) -> Comp | ApprovalRequest:
     """
     Give a reader complimentary access to a plan. The reader need not be a subscriber.
@@ -43,7 +43,7 @@ async def give(
     ctx.rules.catalogue.plan(plan)
     check_beneficiary(sub, by=by.actor)
     async with ctx.sessions.begin() as session:
-        existing = await _existing(session, comp_id) if comp_id is not None else None
+        existing = await _existing(session, comp_id)
         if existing is not None:
             return existing
         await approvals_db.lock_person(session, by.actor)
@@ -51,7 +51,7 @@ async def give(
         ends = end_of_comp(until=until, issues=count, calendar=calendar, now=now)
         reader = await subscribers.ensure(session, sub=sub, email=None, name=None)
         comp = Comp(
-            id=comp_id or new_id("cmp"),
+            id=comp_id,
             subscriber_id=reader.id,
             plan=plan,
             issues=count,

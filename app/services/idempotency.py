@@ -187,6 +187,31 @@ async def once(
     return StoredResponse.of(status, response)
 
 
+async def once_if_keyed(
+    ctx: DatabaseContext,
+    *,
+    caller: str,
+    route: str,
+    key: str | None,
+    body: bytes,
+    new_object_id: str,
+    work: Callable[[str], Awaitable[tuple[int, Mapping[str, object]]]],
+) -> StoredResponse:
+    """
+    Run ``work``, at most once for the key if there is one. For requests that move no money.
+
+    :raises KeyInvalid: the key is too long, or has other characters than visible ASCII.
+    :raises KeyReused: the key was used with another body.
+    :raises KeyInUse: the first request is still running.
+    :raises DomainError: raised by ``work``.
+    """
+    if key is None:
+        return StoredResponse(*await work(new_object_id))
+    return await once(
+        ctx, caller=caller, route=route, key=check_key(key), body=body, new_object_id=new_object_id, work=work
+    )
+
+
 async def prune(ctx: DatabaseContext) -> int:
     """Delete keys after their retention period. Return how many there were."""
     async with ctx.sessions.begin() as session:

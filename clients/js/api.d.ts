@@ -560,6 +560,8 @@ export interface paths {
         /**
          * Give complimentary access
          * @description Give complimentary access. The reader does not need an existing account. Above the limit it must be approved.
+         *
+         *     With an Idempotency-Key, at most once for that key.
          */
         post: operations["give_comp"];
         delete?: never;
@@ -7765,7 +7767,13 @@ export interface operations {
     give_comp: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };

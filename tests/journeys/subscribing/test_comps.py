@@ -1,5 +1,6 @@
 """Complimentary access, and the history of a reader's access."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,6 +55,26 @@ async def test_revoking_a_comp_keeps_the_paid_access(shop: Shop) -> None:
         "March 1, 2026: complimentary access until June 1, 2026, given by staff member agent (a copy that never came)",
         "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027",
     ]
+
+
+async def test_a_repeated_request_with_a_key_gives_one_comp(shop: Shop) -> None:
+    wanted = {"subscriber": "ada", "plan": "annual", "reason": "a copy lost", "until": "2026-06-01T05:00:00Z"}
+
+    async def give(key: str, **changed: object) -> Any:
+        headers = {**shop.agent.headers, "Idempotency-Key": key}
+        return await shop.http.post("/v1/support/comps", json=wanted | changed, headers=headers)
+
+    first, again = await asyncio.gather(give("one"), give("one"))
+    assert {first.status_code, again.status_code} <= {201, 409}
+    third = await give("one")
+    assert third.json()["id"] in {one.json().get("id") for one in (first, again)}
+    assert (await give("one", reason="other")).json()["code"] == "idempotency_key_reused"
+    assert (await give("one two")).json()["code"] == "idempotency_key_invalid"
+    assert await shop.rows("SELECT count(*) AS comps FROM comps") == [{"comps": 1}]
+
+    awaiting = [await give("two", until="2029-01-01T00:00:00Z") for _ in range(2)]
+    assert [one.status_code for one in awaiting] == [202, 202]
+    assert awaiting[0].json() == awaiting[1].json()
 
 
 async def test_revoking_a_readers_only_comp_is_reported_to_edges(shop: Shop) -> None:
