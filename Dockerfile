@@ -1,5 +1,7 @@
 # One image for the service, its worker, its migrations and the local Stripe.
-FROM python:3.13-slim
+# To build on an exact image, give its digest: docker build --build-arg PYTHON_IMAGE=python@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim
+FROM ${PYTHON_IMAGE}
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/newsstand
@@ -13,9 +15,12 @@ COPY migrations/ migrations/
 COPY app/ app/
 COPY sandbox/ sandbox/
 
-ENV PYTHONPATH=/srv/newsstand
+# The file system may be read-only: so modules are compiled now, and only the data directory belongs to the user.
+ENV PYTHONPATH=/srv/newsstand NEWSSTAND_DATA_DIR=/var/lib/newsstand
 RUN printf '#!/bin/sh\nexec python -m app "$@"\n' > /usr/local/bin/newsstand && chmod 755 /usr/local/bin/newsstand \
-    && useradd --system --uid 10001 --no-create-home newsstand
+    && python -m compileall -q app migrations sandbox \
+    && useradd --system --uid 10001 --no-create-home newsstand \
+    && install -d -o newsstand -g newsstand -m 700 /var/lib/newsstand
 USER newsstand
 
 EXPOSE 8000

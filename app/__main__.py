@@ -20,6 +20,7 @@ Settings are environment variables, NEWSSTAND_...; .env.example lists them."""
 COMMANDS = {  # name: module of app.cli, function
     "serve": ("serve", "serve"),
     "worker": ("serve", "worker"),
+    "check-config": ("check_config", "check_config"),
     "migrate": ("database", "migrate"),
     "status-table": ("status_table", "status_table"),
     "reconcile": ("reconcile", "reconcile"),

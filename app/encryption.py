@@ -20,6 +20,10 @@ from pydantic import SecretStr
 FILE = "token-secret"
 
 
+class NoSecret(Exception):
+    """There is no secret to encrypt with. The message names the setting."""
+
+
 class Cipher:
     """Encrypts and decrypts for one purpose. The first secret encrypts, all of them decrypt, so they can be rotated."""
 
@@ -73,11 +77,24 @@ def signing_key_cipher(secrets: Sequence[SecretStr], folder: Path) -> Cipher:
 
 
 def _read_or_create_secret(folder: Path) -> str:
-    """Return the secret in a folder. A new one is created atomically, so that no other process reads an incomplete file."""
-    path = folder / FILE
+    """
+    Return the secret in a folder. A new one is created atomically, so that no other process reads an incomplete file.
+
+    :raises NoSecret: the folder can't be read or written.
+    """
+    try:
+        return _create_secret(folder / FILE)
+    except OSError as wrong:
+        raise NoSecret(
+            f"NEWSSTAND_TOKEN_SECRETS is required: it is not set, and no secret can be kept in NEWSSTAND_DATA_DIR "
+            f"({wrong.strerror})"
+        ) from None
+
+
+def _create_secret(path: Path) -> str:
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f"{FILE}.{token_hex(8)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{FILE}.{token_hex(8)}")
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
             out.write(token_urlsafe(48))
         try:

@@ -2,18 +2,18 @@
 Settings. Each is an environment variable, ``NEWSSTAND_<NAME>``.
 
 With none set, the service runs against the embedded PostgreSQL and the local Stripe (``python -m sandbox``).
-Settings that contradict each other, or would mix real money with the sandbox, are refused at start-up by name.
+What is misspelt, invalid or dangerous is refused at start-up, by app/cli/configuration.py.
 """
 
 import re
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "NEWSSTAND_"
@@ -26,12 +26,15 @@ SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - 
 SHORTEST_SECRET = 32  # characters
 LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid for that long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
+NOT_A_DURATION = "must be a duration with its unit, such as P14D or PT20S"
 CONSOLE = "/console"  # path of the console
 
 
-def _seconds(value: object) -> object:
-    """Read a bare number as seconds."""
-    return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdigit() else value
+def _iso_8601(value: object) -> object:
+    """Refuse a number without a unit, and the other notations that pydantic would guess at."""
+    if isinstance(value, str) and value != "0" and not value.startswith("P"):
+        raise ValueError(NOT_A_DURATION)
+    return timedelta(0) if value == "0" else value
 
 
 def _time_of_day(value: object) -> object:
@@ -39,13 +42,13 @@ def _time_of_day(value: object) -> object:
     return None if value == "never" else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_seconds), Ge(timedelta(0))]
+Duration = Annotated[timedelta, BeforeValidator(_iso_8601), Ge(timedelta(0))]
 Separated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
     """
-    Settings of the service, read from the environment. Durations are ISO 8601 (``P14D``) or seconds.
+    Settings of the service, read from the environment. Durations are ISO 8601 (``P14D``).
 
     The docstring of a field is its description in docs/reference/settings.md and in .env.example.
     """
@@ -214,47 +217,6 @@ class Settings(BaseSettings):
             raise ValueError("must not contain credentials")
         return value.rstrip("/")
 
-    @model_validator(mode="after")
-    def _sandbox_and_live_do_not_mix(self) -> Self:
-        """Refuse to send a live key anywhere but to Stripe, or the sandbox's credentials to Stripe."""
-        key = self.stripe_api_key.get_secret_value()
-        live = key.startswith(("sk_live_", "rk_live_"))
-        if not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
-            raise ValueError(f"{PREFIX}STRIPE_API_KEY: must be a secret (sk_…) or restricted (rk_…) key of Stripe")
-        if live and self.stripe_url != STRIPE:
-            raise ValueError(f"{PREFIX}STRIPE_URL: must be {STRIPE} with a live key")
-        if live and self.clock_url:
-            raise ValueError(f"{PREFIX}CLOCK_URL: not allowed with a live key")
-        if not self.webhook_secrets:
-            raise ValueError(f"{PREFIX}WEBHOOK_SECRETS: at least one signing secret is required")
-        secrets = {secret.get_secret_value() for secret in self.webhook_secrets}
-        if self.stripe_url == STRIPE and SANDBOX_WEBHOOK_SECRET in secrets:
-            raise ValueError(
-                f"{PREFIX}WEBHOOK_SECRETS: the sandbox's secret is public, so anyone could sign events. "
-                "Use the secret of your endpoint in Stripe's Dashboard"
-            )
-        if self.stripe_url == STRIPE and key == SANDBOX_API_KEY:
-            raise ValueError(f"{PREFIX}STRIPE_API_KEY: the sandbox's key does not work with Stripe")
-        return self
-
-    @model_validator(mode="after")
-    def _console_is_whole(self) -> Self:
-        """Require all settings of the console's sign-in, or none."""
-        key = self.session_key.get_secret_value() if self.session_key else ""
-        if self.oidc_client_id is None:
-            if self.oidc_client_secret is not None:
-                raise ValueError(f"{PREFIX}OIDC_CLIENT_ID: required with NEWSSTAND_OIDC_CLIENT_SECRET")
-            return self
-        if not key:
-            raise ValueError(f"{PREFIX}SESSION_KEY: required for the console: at least 32 random characters")
-        if len(key) < SHORTEST_SECRET:
-            raise ValueError(f"{PREFIX}SESSION_KEY: too short: at least 32 random characters are required")
-        if self.livemode and not (self.console_url or "").startswith("https://"):
-            raise ValueError(f"{PREFIX}CONSOLE_URL: must be an https:// URL with a live key")
-        if self.console_url is not None and urlsplit(self.console_url).path != CONSOLE:
-            raise ValueError(f"{PREFIX}CONSOLE_URL: the path must be {CONSOLE}")
-        return self
-
     @property
     def livemode(self) -> bool:
         """Whether real money moves."""
@@ -270,27 +232,3 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """Time zone of the dates that people see."""
         return ZoneInfo(self.publisher_timezone)
-
-
-_DURATION = "must be a duration such as PT20S"
-_MESSAGES = {"time_delta_parsing": _DURATION, "time_delta_type": _DURATION}  # by pydantic's type of error
-
-
-class BadSettings(Exception):
-    """The settings are invalid. The message names each setting, never its value."""
-
-
-def load() -> Settings:
-    """
-    Read the settings from the environment.
-
-    :raises BadSettings: if a setting is invalid; the message has one line for each.
-    """
-    try:
-        return Settings()
-    except ValidationError as wrong:
-        lines = []
-        for error in wrong.errors(include_input=False, include_url=False):
-            name = f"{PREFIX}{str(error['loc'][0]).upper()}: " if error["loc"] else ""
-            lines.append(name + _MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, ")))
-        raise BadSettings("\n".join(lines)) from None

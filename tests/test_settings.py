@@ -1,14 +1,15 @@
 """Dangerous settings are rejected by name, without their values."""
 
 import os
+import re
 from datetime import timedelta
 
 import pytest
 from pydantic.fields import FieldInfo
 
-from app.settings import SANDBOX_WEBHOOK_SECRET, BadSettings, Settings, load
-
-LIVE = {"STRIPE_API_KEY": "sk_live_51real", "STRIPE_URL": "https://api.stripe.com", "WEBHOOK_SECRETS": "whsec_real"}
+from app.cli.configuration import BadSettings, load
+from app.settings import SANDBOX_WEBHOOK_SECRET, Settings
+from tests.support.live_settings import LIVE
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_consistent_live_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) 
             id="sandbox's webhook secret with Stripe's URL",
         ),
         pytest.param(
-            {**LIVE, "WEBHOOK_SECRETS": f"whsec_real,{SANDBOX_WEBHOOK_SECRET}"},
+            {**LIVE, "WEBHOOK_SECRETS": f"{LIVE['WEBHOOK_SECRETS']},{SANDBOX_WEBHOOK_SECRET}"},
             "WEBHOOK_SECRETS",
             id="sandbox's webhook secret among others",
         ),
@@ -80,7 +81,7 @@ def test_a_dangerous_or_invalid_setting_is_rejected_by_name(
     with pytest.raises(BadSettings) as refused:
         with_these(monkeypatch, values)
     assert str(refused.value).startswith(f"NEWSSTAND_{named}: ")
-    for secret in ("51real", "whsec_real", SANDBOX_WEBHOOK_SECRET):
+    for secret in ("51real", "whsec_real", LIVE["WEBHOOK_SECRETS"], SANDBOX_WEBHOOK_SECRET):
         assert secret not in str(refused.value)
 
 
@@ -88,6 +89,19 @@ def test_each_invalid_setting_is_reported_on_its_own_line(monkeypatch: pytest.Mo
     with pytest.raises(BadSettings) as refused:
         with_these(monkeypatch, {"PUBLISHER_TIMEZONE": "Nowhere", "EVENT_ATTEMPTS": "-1"})
     assert len(str(refused.value).splitlines()) == 2
+
+
+def test_dangers_are_reported_together_with_invalid_and_misspelt_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, {"STRIPE_API_KEY": "sk_live_51real", "EVENT_ATTEMPTS": "-1", "LEASES": "PT1S"})
+    names = [line.split(":")[0].removeprefix("NEWSSTAND_") for line in str(refused.value).splitlines()]
+    assert names == ["LEASES", "EVENT_ATTEMPTS", "STRIPE_URL", "OIDC_ISSUER", "ALLOWED_RETURN_HOSTS"]
+
+
+def test_an_invalid_setting_is_not_reported_again_for_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, {**LIVE, "OIDC_ISSUER": "login.example.com"})
+    assert str(refused.value) == "NEWSSTAND_OIDC_ISSUER: must be a URL such as https://host"
 
 
 def test_lists_use_commas_and_empty_values_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +114,100 @@ def test_lists_use_commas_and_empty_values_count_as_unset(monkeypatch: pytest.Mo
     assert settings.clock_url is None
 
 
-def test_durations_are_iso_8601(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert with_these(monkeypatch, {"GRACE_PERIOD": "P10D"}).grace_period == timedelta(days=10)
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("P10D", timedelta(days=10)),
+        ("PT90S", timedelta(seconds=90)),
+        ("P1DT12H", timedelta(hours=36)),
+        ("0", timedelta(0)),
+    ],
+)
+def test_durations_are_iso_8601(monkeypatch: pytest.MonkeyPatch, text: str, meaning: timedelta) -> None:
+    assert with_these(monkeypatch, {"GRACE_PERIOD": text}).grace_period == meaning
+
+
+@pytest.mark.parametrize("text", ["14", "14.5", "1e3", "14 days", "00:20", "-1", "P", "PT", "-P1D", "P1X", "P١D"])
+def test_a_duration_without_its_unit_is_rejected(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, {"GRACE_PERIOD": text})
+    assert str(refused.value) in (
+        "NEWSSTAND_GRACE_PERIOD: must be a duration with its unit, such as P14D or PT20S",
+        "NEWSSTAND_GRACE_PERIOD: must be at least PT0S",
+    )
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("NEWSSTAND_GRACE_PERIODE", "NEWSSTAND_GRACE_PERIOD"),
+        ("NEWSSTAND_DATABSE_URL", "NEWSSTAND_DATABASE_URL"),
+        ("NEWSSTAND_WEBHOOK_SECRET", "NEWSSTAND_WEBHOOK_SECRETS"),
+        ("NEWSSTAND_ALLOWED_RETURN_HOST", "NEWSSTAND_ALLOWED_RETURN_HOSTS"),
+        ("newsstand_grace_periode", "NEWSSTAND_GRACE_PERIOD"),
+    ],
+)
+def test_a_misspelt_setting_names_the_most_similar_one(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    monkeypatch.setenv(misspelt, "a-value")
+    with pytest.raises(BadSettings) as refused:
+        load()
+    assert str(refused.value) == f"{misspelt}: unknown setting. Did you mean {meant}?"
+
+
+def test_an_unknown_setting_unlike_any_other_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, {"COFFEE": "black"})
+    assert str(refused.value) == "NEWSSTAND_COFFEE: unknown setting"
+
+
+@pytest.mark.parametrize("service", ["", "API_", "POSTGRES_"])
+def test_what_kubernetes_sets_for_a_service_is_ignored(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    address = "tcp://10.0.0.11:8000"
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.11",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP": "8000",
+        "PORT": address,
+        "PORT_8000_TCP": address,
+        "PORT_8000_TCP_PROTO": "tcp",
+        "PORT_8000_TCP_PORT": "8000",
+        "PORT_8000_TCP_ADDR": "10.0.0.11",
+    }.items():
+        monkeypatch.setenv(f"NEWSSTAND_{service}{name}", value)
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize("value", ["8000", "http://127.0.0.1"])
+def test_a_port_that_kubernetes_did_not_set_is_rejected(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    with pytest.raises(BadSettings, match=r"^NEWSSTAND_PORT: unknown setting"):
+        with_these(monkeypatch, {"PORT": value})
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_messages_are_ours_for_every_setting(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    for value in (
+        "nonsense",
+        "-1",
+        "99999999999999999999",
+        "1.5",
+        "nan",
+        "1e999",
+        "P99999999999D",
+        "25:99",
+        "[",
+        "\x7f",
+    ):
+        monkeypatch.setenv(f"NEWSSTAND_{field.upper()}", value)
+        try:
+            load()
+        except BadSettings as refused:
+            for line in str(refused).splitlines():
+                assert re.fullmatch(r"NEWSSTAND_\w+: [a-z].+", line), line
+                assert not re.search(
+                    r"[Ii]nput|[Vv]alid (string|integer)|pydantic|is invalid|Value error|timedelta", line
+                )
 
 
 def test_printed_settings_do_not_show_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

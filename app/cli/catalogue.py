@@ -11,13 +11,15 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from app import observability, settings
+from app import observability
+from app.cli import configuration
 from app.domain.errors import DomainError, StripeUnavailable
 from app.domain.plans import BadCatalogue, Catalogue
 from app.domain.prices import CatalogueStillDiffers, Change, LookupKeyTaken, format_price
 from app.gateway.client import Gateway
 from app.services import catalogue as catalogues
 from app.services import catalogue_push
+from app.settings import Settings
 
 FAILED, DIFFERENT, BAD_SETTINGS = 1, 2, 2
 T = TypeVar("T")
@@ -107,10 +109,10 @@ def _counted(done: list[Change]) -> str:
     return "1 change was" if len(done) == 1 else f"{len(done) or 'No'} changes were"
 
 
-def _load(file: Path | None) -> tuple[settings.Settings, Catalogue]:
+def _load(file: Path | None) -> tuple[Settings, Catalogue]:
     try:
-        loaded = settings.load()
-    except settings.BadSettings as bad:
+        loaded = configuration.load()
+    except configuration.BadSettings as bad:
         typer.echo(bad, err=True)
         raise typer.Exit(BAD_SETTINGS) from None
     try:
@@ -121,7 +123,7 @@ def _load(file: Path | None) -> tuple[settings.Settings, Catalogue]:
         raise typer.Exit(FAILED) from None
 
 
-def _run(loaded: settings.Settings, catalogue: Catalogue, request: Request[T]) -> T:
+def _run(loaded: Settings, catalogue: Catalogue, request: Request[T]) -> T:
     """Run a request against Stripe with its own client. Print an error and exit if it fails."""
     observability.configure("ERROR")
 

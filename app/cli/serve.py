@@ -38,7 +38,7 @@ def serve(
     from app.api import health
     from app.cli import draining
 
-    with command_settings() as settings:
+    with command_settings(service=True) as settings:
         app = main.application(settings, with_worker=not no_worker)
         _freeze_objects()
         server = draining.Server(
@@ -73,7 +73,7 @@ def worker(
     newsstand worker
     newsstand worker --metrics-port 9100             with metrics for Prometheus
     """
-    with command_settings() as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with command_settings(service=True) as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         metrics = prometheus_client.start_http_server(metrics_port, metrics_host) if metrics_port else None
         try:
             runner.run(_work(settings))

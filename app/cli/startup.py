@@ -6,35 +6,41 @@ from getpass import getuser
 
 import typer
 
-from app import observability, settings
+from app import observability
+from app.cli import configuration
 from app.context import DatabaseContext
 from app.db.engine.dsn import find_dsn
 from app.db.engine.session import DATABASE_FAILURES, make_engine, make_sessions, remedy
 from app.domain.errors import DomainError
 from app.domain.plans import BadCatalogue
+from app.encryption import NoSecret
+from app.settings import Settings
 
 FAILED, BAD_SETTINGS = 1, 2
 
 
 @contextmanager
-def command_settings() -> Iterator[settings.Settings]:
+def command_settings(*, service: bool = False) -> Iterator[Settings]:
     """
     Yield the settings, and turn expected errors into a message and an exit status.
+
+    :param service: whether the command is a process of the service. If so, the catalogue file and the data directory are
+        checked too, as by `newsstand check-config`.
 
     Exit status 2 for invalid settings or an invalid catalogue, with a line for each error. Exit status 1, with the reason,
     if the request is refused, or if the database is unreachable or not migrated to this release.
     """
     try:
-        found = settings.load()
+        found = configuration.load_all() if service else configuration.load()
         observability.configure(found.log_level)
         yield found
-    except settings.BadSettings as wrong:
-        typer.echo(f"Newsstand cannot start. Invalid settings:\n{wrong}", err=True)
+    except configuration.BadSettings as wrong:
+        typer.echo(f"Newsstand cannot start. Invalid configuration:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
     except BadCatalogue as wrong:
         typer.echo(f"Newsstand cannot start. The catalogue is invalid:\n{wrong}", err=True)
         raise typer.Exit(BAD_SETTINGS) from None
-    except DomainError as refusal:
+    except (DomainError, NoSecret) as refusal:
         typer.echo(str(refusal), err=True)
         raise typer.Exit(FAILED) from None
     except DATABASE_FAILURES as failure:
@@ -45,7 +51,7 @@ def command_settings() -> Iterator[settings.Settings]:
 
 
 @asynccontextmanager
-async def open_database(settings: settings.Settings) -> AsyncIterator[DatabaseContext]:
+async def open_database(settings: Settings) -> AsyncIterator[DatabaseContext]:
     """Open the configured database, for a command that needs nothing else."""
     engine = make_engine(await find_dsn(settings), pool_size=1, pooler=settings.database_pooler)
     try:

@@ -1,11 +1,12 @@
 """Every setting is documented, with its true default, and no document names another one."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from app import settings
+from app.cli import configuration
 from app.settings import PREFIX, Settings
 from tests.operations.processes import ROOT
 
@@ -36,11 +37,11 @@ def in_example() -> dict[str, str]:
 
 
 def with_values(values: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    return settings.load()
+    return configuration.load()
 
 
 def test_the_reference_describes_every_setting() -> None:

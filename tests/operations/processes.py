@@ -33,8 +33,15 @@ def run(
     arguments: Sequence[str], settings: Mapping[str, str], *, cwd: Path = ROOT
 ) -> "subprocess.CompletedProcess[str]":
     """Run Python and wait until it exits."""
+    return run_program([sys.executable, *arguments], settings, cwd=cwd)
+
+
+def run_program(
+    arguments: Sequence[str | Path], settings: Mapping[str, str], *, cwd: Path = ROOT
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program and wait until it exits."""
     return subprocess.run(
-        [sys.executable, *arguments],
+        arguments,
         env=environment(settings),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -94,9 +101,18 @@ class Process:
 @contextlib.contextmanager
 def running(arguments: Sequence[str], settings: Mapping[str, str], log: Path, *, cwd: Path = ROOT) -> Iterator[Process]:
     """Run Python in the background, and stop it at the end."""
+    with running_program([sys.executable, *arguments], settings, log, cwd=cwd) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def running_program(
+    arguments: Sequence[str | Path], settings: Mapping[str, str], log: Path, *, cwd: Path = ROOT
+) -> Iterator[Process]:
+    """Run a program in the background, and stop it at the end."""
     with log.open("wb") as output:
         popen = subprocess.Popen(
-            [sys.executable, *arguments],
+            arguments,
             env=environment(settings),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -8,22 +8,19 @@ import json
 import re
 import shutil
 import tomllib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from app.settings import PREFIX, SANDBOX_API_KEY, Settings
-from tests.operations.composefile import filled_in, read
-from tests.operations.processes import ROOT, Process, free_port, run, running, until
-from tests.support.database import Postgres
+from tests.operations.compose_project import FILE, LOCAL, SERVICES, Folder, Project
+from tests.operations.composefile import filled_in
+from tests.operations.conftest import Roles
+from tests.operations.processes import ROOT, until
 
-FILE = read((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = filled_in(FILE["services"], {})
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COPIED = [
     source
@@ -31,7 +28,6 @@ COPIED = [
     for source in line.split()[:-1]
     if not source.startswith("requirements/")
 ]
-LOCAL = "127.0.0.1"
 QUICKLY = 9.0  # seconds: less than the 10 that are left to requests in progress
 
 
@@ -49,76 +45,18 @@ def image(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def empty(postgres: Postgres) -> AsyncIterator[str]:
-    """Provide the URL of an empty database."""
-    dsn = await postgres.create(empty=True)
-    yield dsn
-    await postgres.drop(dsn)
-
-
-@dataclass
-class Project:
-    """The services of the compose file on this machine."""
-
-    image: Path
-    logs: Path
-    database: str
-    stack: ExitStack
-    api: int
-    sandbox: int
-
-    def _here(self, text: str) -> str:
-        """Return a part of the file with local addresses."""
-        for theirs, ours in (
-            ("postgresql://newsstand:newsstand@postgres:5432/newsstand", self.database),
-            ("sandbox.localhost:4242", f"{LOCAL}:{self.sandbox}"),
-            ("api:8000", f"{LOCAL}:{self.api}"),
-            ("127.0.0.1:8000", f"{LOCAL}:{self.api}"),
-            ("127.0.0.1:4242", f"{LOCAL}:{self.sandbox}"),
-        ):
-            text = text.replace(theirs, ours)
-        return {"8000": str(self.api), "4242": str(self.sandbox), "0.0.0.0": LOCAL}.get(text, text)
-
-    def _command(self, command: Sequence[str]) -> list[str]:
-        """Return the command for the interpreter: `newsstand` is `python -m app`, as in the Dockerfile."""
-        program, *rest = (self._here(part) for part in command)
-        return {"newsstand": ["-m", "app"], "python": list[str]()}[program] + rest
-
-    def _environment(self, service: str) -> dict[str, str]:
-        return {name: self._here(value) for name, value in SERVICES[service].get("environment", {}).items()}
-
-    def run(self, service: str) -> str:
-        """Run a one-time service, and return its output."""
-        ended = run(self._command(SERVICES[service]["command"]), self._environment(service), cwd=self.image)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
-
-    def start(self, service: str) -> Process:
-        """Start a long-running service."""
-        arguments, settings = self._command(SERVICES[service]["command"]), self._environment(service)
-        log = self.logs / f"{service}.log"
-        return self.stack.enter_context(running(arguments, settings, log, cwd=self.image))
-
-    def is_healthy(self, service: str) -> bool:
-        """Run the health check of a service."""
-        how, *command = SERVICES[service]["healthcheck"]["test"]
-        assert how == "CMD"
-        return run(self._command(command), self._environment(service), cwd=self.image).returncode == 0
-
-
-@pytest.fixture
-def project(image: Path, tmp_path: Path, empty: str) -> Iterator[Project]:
+def project(image: Path, tmp_path: Path, roles: Roles) -> Iterator[Project]:
     """Provide the project with no service started."""
     with ExitStack() as stack:
-        yield Project(image, tmp_path, empty, stack, api=free_port(), sandbox=free_port())
+        yield Project(Folder(image), tmp_path, roles, stack)
 
 
 def test_the_services_start_and_stop_as_the_compose_file_describes(project: Project) -> None:
     sandbox = project.start("sandbox")
-    assert "The database schema is at head." in project.run("migrate")
+    assert "The database schema is at head." in project.output_of("migrate")
     api, worker = project.start("api"), project.start("worker")
     ready = api.wait_for(f"http://{LOCAL}:{project.api}/readyz").json()
-    assert "changes were made." in project.run("catalogue")
+    assert "changes were made." in project.output_of("catalogue")
 
     assert ready["status"] == "ok"
     assert project.is_healthy("api")
@@ -175,12 +113,52 @@ def test_nothing_listens_beyond_this_machine() -> None:
 
 
 def test_settings_in_env_override_the_addresses_of_the_file() -> None:
-    mine = {f"{PREFIX}STRIPE_URL": "https://api.stripe.com", f"{PREFIX}DATABASE_URL": "", "POSTGRES_PASSWORD": "other"}
-    environment = filled_in(FILE["services"]["api"]["environment"], mine)
-    assert environment == {
+    mine = {
         f"{PREFIX}STRIPE_URL": "https://api.stripe.com",
-        f"{PREFIX}DATABASE_URL": "postgresql://newsstand:other@postgres:5432/newsstand",
+        f"{PREFIX}DATABASE_URL": "",
+        "POSTGRES_OWNER_PASSWORD": "one",
+        "POSTGRES_SERVICE_PASSWORD": "other",
     }
+    service = {
+        f"{PREFIX}STRIPE_URL": "https://api.stripe.com",
+        f"{PREFIX}DATABASE_URL": "postgresql://newsstand_service:other@postgres:5432/newsstand",
+        f"{PREFIX}MIGRATION_DATABASE_URL": "",
+        "POSTGRES_OWNER_PASSWORD": "",
+    }
+    owner = {f"{PREFIX}MIGRATION_DATABASE_URL": "postgresql://newsstand_owner:one@postgres:5432/newsstand"}
+    for name in ("api", "worker", "catalogue"):
+        assert filled_in(FILE["services"][name]["environment"], mine) == service
+    assert filled_in(FILE["services"]["migrate"]["environment"], mine) == service | owner
+
+
+def test_migrations_use_the_database_that_env_names() -> None:
+    mine = {f"{PREFIX}DATABASE_URL": "postgresql://db.example/x"}
+    environment = filled_in(FILE["services"]["migrate"]["environment"], mine)
+    assert environment[f"{PREFIX}MIGRATION_DATABASE_URL"] == "postgresql://db.example/x"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_is_confined(service: str) -> None:
+    confined = SERVICES[service]
+    assert confined["read_only"] is True
+    assert confined["cap_drop"] == ["ALL"]
+    assert confined["security_opt"] == ["no-new-privileges:true"]
+    assert "/tmp" in confined["tmpfs"]
+    assert confined.get("user", "") not in ("root", "0")
+    assert "privileged" not in confined
+    assert not [
+        volume for volume in confined.get("volumes", []) if volume.startswith((".", "/")) and ":ro" not in volume
+    ]
+
+
+@pytest.mark.parametrize("variable", ["POSTGRES_IMAGE", "SERVICE_IMAGE", "PYTHON_IMAGE"])
+def test_an_exact_image_can_be_given_by_its_digest(variable: str) -> None:
+    exact = "registry.example/image@sha256:" + "0" * 64
+    given = json.dumps(filled_in(FILE["services"], {variable: exact}))
+    assert exact in given
+    assert "ARG PYTHON_IMAGE=" in DOCKERFILE
+    assert "FROM ${PYTHON_IMAGE}" in DOCKERFILE
+    assert "@sha256:" not in json.dumps(filled_in(FILE["services"], {}))
 
 
 def test_the_file_names_only_settings_that_exist() -> None:

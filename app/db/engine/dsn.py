@@ -1,6 +1,7 @@
 """Find the DSN of the database: from the settings, or of the embedded server."""
 
 import asyncio
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.db.engine import embedded, schema
 from app.settings import Settings
@@ -20,6 +21,20 @@ async def find_dsn(settings: Settings, *, owner: bool = False) -> str:
         return settings.database_url.get_secret_value()
     maintenance = await asyncio.to_thread(embedded.ensure, settings.data_dir)
     return await schema.create_database(maintenance, DATABASE)
+
+
+def service_role(settings: Settings) -> str | None:
+    """Return the role that the service connects as, if the schema belongs to another one; None if it is the same."""
+    if settings.database_url is None or settings.migration_database_url is None:
+        return None
+    service, owner = (_user(url.get_secret_value()) for url in (settings.database_url, settings.migration_database_url))
+    return service if service != owner else None
+
+
+def _user(dsn: str) -> str | None:
+    parts = urlsplit(dsn)
+    named = parse_qs(parts.query).get("user")
+    return named[0] if named else unquote(parts.username) if parts.username else None
 
 
 def listen_dsn(settings: Settings, dsn: str) -> str:

@@ -49,6 +49,42 @@ async def create_database(maintenance_dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(maintenance_dsn)._replace(path=f"/{name}"))
 
 
+# Rows, but neither the schema nor what is append-only: the tables with that trigger, and Alembic's version.
+_GRANT = """
+SELECT format('GRANT USAGE ON SCHEMA public TO %1$I', $1::text)
+UNION ALL
+SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %1$I', $1)
+UNION ALL
+SELECT format('REVOKE UPDATE, DELETE ON %1$s FROM %2$I', tgrelid::regclass, $1)
+FROM pg_trigger WHERE tgname = 'audit_is_append_only'
+UNION ALL
+SELECT format('REVOKE INSERT, UPDATE, DELETE ON %1$s FROM %2$I', found, $1)
+FROM to_regclass('alembic_version') AS found WHERE found IS NOT NULL
+"""
+
+
+class UnknownRole(Exception):
+    """The database has no role of this name."""
+
+
+async def grant(dsn: str, role: str) -> None:
+    """
+    Allow a role to read and write rows, but not to change the schema or to rewrite the audit log.
+
+    :param dsn: of the database, as the owner of its tables.
+    :raises UnknownRole: create it first.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+            raise UnknownRole(role)
+        async with connection.transaction():
+            for (statement,) in await connection.fetch(_GRANT, role):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 async def migrate(dsn: str, revision: str = "head") -> None:
     """Upgrade or downgrade the database to a revision; ``base`` is an empty database."""
     from alembic import command

@@ -23,9 +23,9 @@ SECTIONS = {  # the heading before the setting of that name
 INTRODUCTION = """\
 # Settings
 
-Settings are environment variables. Durations are ISO 8601 (`P14D`, `PT20S`) or seconds. An empty value means the default.
-Settings that contradict each other, or would mix the sandbox with real money, stop the start with exit status 2 and a line
-that names the setting.
+Settings are environment variables. Durations are ISO 8601 (`P14D`, `PT20S`). An empty value means the default.
+A misspelt, invalid or dangerous setting stops the start with exit status 2 and a line that names the setting.
+`newsstand check-config` lists everything that is wrong at once.
 
 `.env.example` has all of them. `make reference` generates it, and this page, from `app/settings.py`.
 """
@@ -35,11 +35,17 @@ EXAMPLE = """\
 #
 # Docker Compose reads .env automatically. In a shell:  set -a; . ./.env; set +a
 # The values shown are the defaults; an empty value means "none". Without any settings, the service uses its embedded
-# database and the local Stripe, whose credentials are public. Durations are in ISO 8601 (P14D, PT20S) or seconds.
+# database and the local Stripe, whose credentials are public. Durations are in ISO 8601 (P14D, PT20S).
 
 # --- Docker Compose only ----------------------------------------------------------------------------------------------
-# Password of the database in docker-compose.yml: letters and digits. It only takes effect when the volume is created.
-#POSTGRES_PASSWORD=newsstand
+# Passwords of the database's roles: of the owner of the schema, and of the service. Letters and digits, such as the output
+# of openssl rand -hex 32. They only take effect when the volume is created.
+#POSTGRES_OWNER_PASSWORD=newsstand
+#POSTGRES_SERVICE_PASSWORD=newsstand
+# Images: an exact one is named by its digest, such as postgres@sha256:...
+#PYTHON_IMAGE=python:3.13-slim
+#POSTGRES_IMAGE=postgres:17
+#SERVICE_IMAGE=newsstand
 """
 
 

@@ -1,0 +1,280 @@
+"""
+Read the settings from the environment, and refuse what is misspelt, invalid or dangerous.
+
+Everything that is wrong is found at once, so that nobody has to fix and restart line by line. A finding names its setting
+and never contains a value.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from app.cli.secret_strength import PUBLIC_SECRETS, weaknesses
+from app.domain.plans import BadCatalogue
+from app.domain.return_urls import LOOPBACK
+from app.encryption import FILE as SECRET_FILE
+from app.services import catalogue
+from app.settings import (
+    CONSOLE,
+    NOT_A_DURATION,
+    PREFIX,
+    SANDBOX_API_KEY,
+    SANDBOX_WEBHOOK_SECRET,
+    SHORTEST_SECRET,
+    STRIPE,
+    Settings,
+)
+
+SHORTEST_ISSUED = 24  # characters of a secret that Stripe or an identity provider issued; Stripe's have 32
+KEY_PREFIXES = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
+# What Kubernetes sets in every container for a Service whose name begins with "newsstand". A value is tcp://host:port.
+# https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
+_SERVICE_NAME = re.compile(r"\w*?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_PORT = re.compile(r":\d+$")
+_SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://\S+")
+
+_NUMBER = "must be a number"
+# What pydantic calls an error, and what we say. {} is the bound.
+_MESSAGES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "float_parsing": _NUMBER,
+    "finite_number": _NUMBER,
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "int_from_float": "must be a whole number",
+    "time_delta_parsing": NOT_A_DURATION,
+    "time_delta_type": NOT_A_DURATION,
+    "time_parsing": "must be a time of day such as 03:30",
+    "time_type": "must be a time of day such as 03:30",
+    "literal_error": "must be {}",
+    "enum": "must be {}",
+    "greater_than": "must be more than {}",
+    "greater_than_equal": "must be at least {}",
+    "less_than": "must be less than {}",
+    "less_than_equal": "must be at most {}",
+    "string_too_long": "must have at most {} characters",
+    "string_too_short": "must have at least {} characters",
+    "string_pattern_mismatch": "has an invalid format",
+}
+_BOUNDS = ("expected", "gt", "ge", "lt", "le", "max_length", "min_length")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reason not to start: the name of a setting or a file, and what is wrong with it."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
+
+
+class BadSettings(Exception):
+    """The settings are invalid. The message has a line for each finding, never with a value."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        super().__init__("\n".join(map(str, findings)))
+
+
+def load() -> Settings:
+    """
+    Read the settings from the environment.
+
+    :raises BadSettings: if a setting is misspelt, invalid or dangerous.
+    """
+    settings, findings = read_settings()
+    if findings:
+        raise BadSettings(findings)
+    return settings
+
+
+def load_all() -> Settings:
+    """
+    Read the settings, and check everything else that a process needs: the catalogue file and the data directory.
+
+    :raises BadSettings: with everything that is wrong.
+    """
+    settings, findings = check_all()
+    if findings:
+        raise BadSettings(findings)
+    return settings
+
+
+def check_all() -> tuple[Settings, list[Finding]]:
+    """Return the settings, and everything that is wrong with them, with the catalogue file and with the data directory."""
+    settings, findings = read_settings()
+    return settings, [*findings, *_data_directory(settings), *_catalogue(settings)]
+
+
+def read_settings() -> tuple[Settings, list[Finding]]:
+    """Return the settings and what is wrong with them. An invalid setting is replaced by its default."""
+    findings = list(_unknown_names(os.environ))
+    invalid: dict[str, object] = {}
+    try:
+        settings = Settings()
+    except ValidationError as wrong:
+        findings += _validation_findings(wrong)
+        invalid = {name: Settings.model_fields[name].default for name in _invalid_fields(wrong)}
+        settings = Settings(**invalid)  # type: ignore[arg-type]  # its own defaults
+    named = {variable(name) for name in invalid}
+    return settings, [*findings, *(one for one in dangers(settings) if one.name not in named)]
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def _unknown_names(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield each variable with our prefix that is no setting, with the most similar setting."""
+    known = {variable(field) for field in Settings.model_fields}
+    for name, value in sorted(environment.items()):
+        if not name.upper().startswith(PREFIX) or name.upper() in known or _is_from_kubernetes(name, value):
+            continue
+        similar = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+        yield Finding(name, f"unknown setting. Did you mean {similar[0]}?" if similar else "unknown setting")
+
+
+def _is_from_kubernetes(name: str, value: str) -> bool:
+    rest = name.removeprefix(PREFIX)
+    return _SERVICE_NAME.fullmatch(rest) is not None or (
+        (rest == "PORT" or rest.endswith("_PORT")) and _SERVICE_VALUE.fullmatch(value) is not None
+    )
+
+
+def _invalid_fields(wrong: ValidationError) -> list[str]:
+    return [str(error["loc"][0]) for error in wrong.errors(include_input=False, include_url=False) if error["loc"]]
+
+
+def _validation_findings(wrong: ValidationError) -> Iterator[Finding]:
+    for error in wrong.errors(include_input=False, include_url=False):
+        yield Finding(variable(str(error["loc"][0])), _message(error["type"], error["msg"], error.get("ctx", {})))
+
+
+def _message(kind: str, text: str, context: Mapping[str, object]) -> str:
+    if kind == "value_error":  # raised by a validator of ours
+        return text.removeprefix("Value error, ")
+    bound = next((context[name] for name in _BOUNDS if name in context), "")
+    if isinstance(bound, timedelta):
+        bound = TypeAdapter(timedelta).dump_python(bound, mode="json")
+    return _MESSAGES.get(kind, "is invalid").format(str(bound).replace("'", ""))
+
+
+def dangers(settings: Settings) -> Iterator[Finding]:
+    """Yield each setting that contradicts another one, or that would let somebody in or mix real money with tests."""
+    yield from _stripe(settings)
+    yield from _console(settings)
+    if settings.livemode:
+        yield from _live_addresses(settings)
+        yield from _live_secrets(settings)
+
+
+def _stripe(settings: Settings) -> Iterator[Finding]:
+    """A live key is sent to Stripe only, and the sandbox's credentials never are."""
+    key = settings.stripe_api_key.get_secret_value()
+    if not key.startswith(KEY_PREFIXES):
+        yield Finding(variable("stripe_api_key"), "must be a secret (sk_…) or restricted (rk_…) key of Stripe")
+    if settings.livemode and settings.stripe_url != STRIPE:
+        yield Finding(variable("stripe_url"), f"must be {STRIPE} with a live key")
+    if settings.livemode and settings.clock_url:
+        yield Finding(variable("clock_url"), "not allowed with a live key")
+    if settings.stripe_url == STRIPE and key == SANDBOX_API_KEY:
+        yield Finding(variable("stripe_api_key"), "the sandbox's key does not work with Stripe")
+    if not settings.webhook_secrets:
+        yield Finding(variable("webhook_secrets"), "at least one signing secret is required")
+    if settings.stripe_url == STRIPE and SANDBOX_WEBHOOK_SECRET in _values(settings.webhook_secrets):
+        yield Finding(
+            variable("webhook_secrets"),
+            "the sandbox's secret is public, so anyone could sign events. "
+            "Use the secret of your endpoint in Stripe's Dashboard",
+        )
+
+
+def _console(settings: Settings) -> Iterator[Finding]:
+    """The console has all settings of its sign-in, or none."""
+    if settings.oidc_client_id is None:
+        if settings.oidc_client_secret is not None:
+            yield Finding(variable("oidc_client_id"), f"required with {variable('oidc_client_secret')}")
+        return
+    key = settings.session_key.get_secret_value() if settings.session_key else ""
+    if not key:
+        yield Finding(variable("session_key"), "required for the console: at least 32 random characters")
+    elif len(key) < SHORTEST_SECRET:
+        yield Finding(variable("session_key"), "too short: at least 32 random characters are required")
+    if settings.livemode and not (settings.console_url or "").startswith("https://"):
+        yield Finding(variable("console_url"), "must be an https:// URL with a live key")
+    if settings.console_url is not None and urlsplit(settings.console_url).path != CONSOLE:
+        yield Finding(variable("console_url"), f"the path must be {CONSOLE}")
+
+
+def _live_addresses(settings: Settings) -> Iterator[Finding]:
+    """
+    Whoever controls the issuer is admin, and readers are sent to the return hosts: both are named, and not on this machine.
+    """
+    issuer = urlsplit(settings.oidc_issuer)
+    if issuer.scheme != "https" or issuer.hostname in LOOPBACK:
+        yield Finding(variable("oidc_issuer"), "must be the https:// URL of your identity provider with a live key")
+    hosts = settings.allowed_return_hosts
+    if not hosts or any(_PORT.sub("", host).strip("[]").lower() in LOOPBACK for host in hosts):
+        yield Finding(
+            variable("allowed_return_hosts"), "must name the hosts of your site, and no other, with a live key"
+        )
+
+
+def _live_secrets(settings: Settings) -> Iterator[Finding]:
+    secrets: list[tuple[str, Iterable[str], int]] = [
+        ("webhook_secrets", set(_values(settings.webhook_secrets)) - {SANDBOX_WEBHOOK_SECRET}, SHORTEST_ISSUED),
+        ("token_secrets", _values(settings.token_secrets), SHORTEST_SECRET),
+        ("oidc_client_secret", _values([settings.oidc_client_secret]), SHORTEST_ISSUED),
+        (
+            "session_key",
+            [key for key in _values([settings.session_key]) if len(key) >= SHORTEST_SECRET],
+            SHORTEST_SECRET,
+        ),
+    ]
+    for field, values, shortest in secrets:
+        for problem in sorted({problem for value in values for problem in weaknesses(value, shortest=shortest)}):
+            yield Finding(variable(field), f"a secret {problem}")
+    for field in ("database_url", "migration_database_url", "listen_database_url"):
+        if any(f":{password}@" in url for url in _values([getattr(settings, field)]) for password in PUBLIC_SECRETS):
+            yield Finding(variable(field), "the password is public: it is the default of docker-compose.yml")
+
+
+def _values(secrets: Iterable[SecretStr | None]) -> list[str]:
+    return [secret.get_secret_value() for secret in secrets if secret is not None]
+
+
+def _data_directory(settings: Settings) -> Iterator[Finding]:
+    """The embedded server and a generated secret need a directory that this process can write."""
+    folder = settings.data_dir
+    if _is_writable(folder):
+        return
+    if settings.database_url is None:
+        yield Finding(variable("database_url"), f"required, because {variable('data_dir')} is not a writable directory")
+    if not settings.token_secrets and not os.access(folder / SECRET_FILE, os.R_OK):
+        yield Finding(
+            variable("token_secrets"), f"required, because {variable('data_dir')} is not a writable directory"
+        )
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether a directory is writable, or could be created."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def _catalogue(settings: Settings) -> Iterator[Finding]:
+    try:
+        catalogue.load(settings.catalogue)
+    except BadCatalogue as wrong:
+        for problem in wrong.problems:
+            yield Finding(settings.catalogue.name, problem.removeprefix(f"{settings.catalogue}: "))

@@ -1,0 +1,60 @@
+"""The roles of deploy/postgres: the service's role can change neither the schema nor the audit log."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from tests.operations.conftest import OWNER, SERVICE, Roles, with_user
+from tests.operations.processes import run_newsstand
+
+FORBIDDEN = (
+    "UPDATE audit_log SET actor = 'x'",
+    "DELETE FROM audit_log",
+    "TRUNCATE audit_log",
+    "UPDATE audit_seals SET hash = 'x'",
+    "DELETE FROM audit_seals",
+    "TRUNCATE audit_seals",
+    "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+    "DROP TABLE audit_log",
+    "ALTER TABLE events ADD COLUMN more text",
+    "CREATE TABLE more (id int)",
+    "CREATE ROLE more",
+    "UPDATE alembic_version SET version_num = '0'",
+    "COPY events TO PROGRAM 'cat'",
+)
+
+
+async def test_the_service_can_change_neither_schema_nor_audit_log(roles: Roles) -> None:
+    migrated = await asyncio.to_thread(run_newsstand, ["migrate"], roles.settings())
+    assert migrated.returncode == 0, migrated.stderr
+
+    service = await asyncpg.connect(roles.service)
+    try:
+        assert await service.fetchval("SELECT current_setting('idle_in_transaction_session_timeout')") == "30s"
+        for role in (OWNER, SERVICE):
+            assert not await service.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = $1", role)
+        tables = await service.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert tables
+        for (table,) in tables:
+            await service.fetch(f'SELECT FROM "{table}"')
+        await service.execute("INSERT INTO audit_log (actor, action, object_id) VALUES ('a', 'b', 'c')")
+        await service.execute("DELETE FROM events")
+        for forbidden in FORBIDDEN:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await service.execute(forbidden)
+    finally:
+        await service.close()
+
+
+async def test_a_second_migration_grants_the_same_again(roles: Roles) -> None:
+    for revision in ("head", "base", "head"):
+        migrated = await asyncio.to_thread(run_newsstand, ["migrate", revision], roles.settings())
+        assert migrated.returncode == 0, migrated.stderr
+
+
+async def test_a_role_that_does_not_exist_is_named(roles: Roles) -> None:
+    wrong = roles.settings() | {"NEWSSTAND_DATABASE_URL": with_user(roles.service, "no_such_role")}
+    refused = await asyncio.to_thread(run_newsstand, ["migrate"], wrong)
+    assert refused.returncode == 1
+    assert refused.stderr == "The role no_such_role of NEWSSTAND_DATABASE_URL does not exist. Create it first.\n"
