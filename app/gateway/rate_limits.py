@@ -25,6 +25,7 @@ from app.batching import Batcher
 
 TOO_MANY_REQUESTS = 429
 MAX_WAIT = timedelta(seconds=5)  # of an urgent call
+DATABASE_WAIT = timedelta(seconds=1)  # for the buckets, which the database usually answers in a millisecond
 MAX_ATTEMPTS = {True: 2, False: 6}  # for one request that is answered 429: urgent, backlog
 FIRST_BACKOFF, MAX_BACKOFF = 0.5, 30.0  # seconds
 _TWO_WORD_PREFIXES = frozenset({"billing", "billing_portal", "checkout", "radar", "tax", "test_helpers"})
@@ -110,9 +111,11 @@ class RateLimiter:
     async def _take(self, limit: RateLimit, endpoint: str, urgent: bool, waiting: Sequence[None]) -> list[None]:
         """Return an entry for each request that may be sent now."""
         try:
-            granted = await limit.take(endpoint, len(waiting), urgent=urgent)
+            async with asyncio.timeout(DATABASE_WAIT.total_seconds()):
+                granted = await limit.take(endpoint, len(waiting), urgent=urgent)
         except Exception as error:
-            # Without the database no request is delayed: readers can still subscribe, and a 429 does no harm.
+            # Without the database, or while it is slow, no request is delayed: readers can still subscribe, and a 429
+            # does no harm.
             log.warning("stripe_rate_limit_unknown", error=type(error).__name__)
             return [None] * len(waiting)
         if not granted.calls:

@@ -1,8 +1,11 @@
 """The endpoint of a request, for Stripe's rate limit of each endpoint."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
-from app.gateway.rate_limits import endpoint_of
+from app.gateway.rate_limits import DATABASE_WAIT, MAX_WAIT, Grant, RateLimiter, endpoint_of
 
 
 @pytest.mark.parametrize(
@@ -18,3 +21,20 @@ from app.gateway.rate_limits import endpoint_of
 )
 def test_a_request_counts_for_its_endpoint(method: str, path: str, endpoint: str) -> None:
     assert endpoint_of(method, f"https://api.stripe.com{path}") == endpoint
+
+
+class SilentLimit:
+    """A limit whose database never answers."""
+
+    async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Grant:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self, endpoint: str | None, wait: timedelta) -> None:
+        raise AssertionError
+
+
+async def test_a_request_is_sent_if_the_database_of_the_rate_limit_is_silent() -> None:
+    """It is not refused as if the limit were reached."""
+    assert DATABASE_WAIT < MAX_WAIT / 2
+    await RateLimiter(SilentLimit()).wait("GET subscriptions")
