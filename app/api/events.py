@@ -68,7 +68,7 @@ class EventWithPayloadOut(EventOut):
     """An event with its payload."""
 
     payload: dict[str, Any] = Field(
-        description="The payload, without secrets and links that need no sign-in.",
+        description="What is stored of the payload: IDs, type, version and times. Nothing about a person.",
         examples=[{"id": "evt_123", "object": "event", "data": {"object": {"id": "sub_123"}}}],
     )
 
@@ -153,7 +153,7 @@ async def list_events(
 
 @router.get("/{event_id}", responses=problems(NotFound))
 async def show_event(event_id: str, _: Admin, ctx: Ctx) -> EventWithPayloadOut:
-    """Retrieve an event with its payload."""
+    """Retrieve an event with what is stored of its payload."""
     return EventWithPayloadOut.all_of(await events.get(ctx, event_id))
 
 

@@ -89,7 +89,7 @@ def list_events(
 
 @cli.command(short_help="Show one event.")
 def show(event_id: Annotated[str, typer.Argument(metavar="EVENT", help="evt_...")], as_json: AsJson = False) -> None:
-    """Show one event with its payload. Secrets, and links that need no sign-in, are removed.
+    """Show one event with what is stored of its payload: IDs, type, version and times.
 
     \b
     newsstand events show evt_123

@@ -2,12 +2,12 @@
 List, replay and prune events, for operators. Workers process them with :mod:`app.db.inbox`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 from sqlalchemy.orm import defer
 
 from app.db.engine import leases
@@ -42,6 +42,11 @@ class StoredEvent:
         return self.received_at, self.id
 
 
+_TEXTS = ARRAY(TEXT)
+_SAVE_REDUCED = text(
+    "UPDATE events SET payload = reduced.payload, is_reduced = true"
+    " FROM unnest(:ids, :payloads) AS reduced (id, payload) WHERE events.id = reduced.id"
+).bindparams(bindparam("ids", type_=_TEXTS), bindparam("payloads", type_=_TEXTS))
 _WITHOUT_PAYLOAD = defer(Row.payload, raiseload=True)
 
 
@@ -57,7 +62,7 @@ async def page(
 
 
 async def by_id(session: Session, event_id: str) -> tuple[StoredEvent, str] | None:
-    """Return an event and its original payload."""
+    """Return an event and its stored payload."""
     row = await session.get(Row, event_id, populate_existing=True)
     return (_event(row), row.payload) if row is not None else None
 
@@ -111,6 +116,21 @@ async def prune(session: Session, *, kept_for: timedelta, limit: int) -> int:
     )
     gone = await session.scalars(delete(Row).where(Row.id.in_(old.scalar_subquery())).returning(Row.id))
     return len(gone.all())
+
+
+async def reduce_payloads(session: Session, reduced: Callable[[str], str], *, limit: int) -> int:
+    """Reduce up to ``limit`` payloads that an earlier release stored as they came. Return how many there were."""
+    found = await session.execute(
+        select(Row.id, Row.payload)
+        .where(~Row.is_reduced)
+        .order_by(Row.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    payloads = {row.id: reduced(row.payload) for row in found}
+    if payloads:
+        await session.execute(_SAVE_REDUCED, {"ids": list(payloads), "payloads": list(payloads.values())})
+    return len(payloads)
 
 
 def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:

@@ -84,6 +84,7 @@ async def request_refetch(session: Session, key: str, *, why: str) -> None:
             object_id=object_id,
             state=EventState.RECEIVED,
             payload="{}",
+            is_reduced=True,
             work_key=key,
             due_at=func.now(),
         )

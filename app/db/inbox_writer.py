@@ -21,9 +21,10 @@ SINGLE_EVENT_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asy
 NO_KEY = "-"  # the event is not about an object that we follow
 
 _INSERT = """
-INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, work_key, due_at)
+INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, is_reduced, work_key,
+                    due_at)
 SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END,
-       ignored, payload, key, CASE WHEN ignored IS NULL THEN now() END
+       ignored, payload, true, key, CASE WHEN ignored IS NULL THEN now() END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
             $9::text[]) AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
 ORDER BY id  -- two batches with the same events lock them in the same order
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """A verified event, before it is stored."""
+    """A verified event, before it is stored. Its payload is reduced to what is used of it."""
 
     refetch: RefetchRequest
     payload: str

@@ -243,6 +243,7 @@ async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchReques
                 state=EventState.RECEIVED if refetch.ignored is None else EventState.IGNORED,
                 reason=refetch.ignored or inbox.FOUND_BY_RECONCILIATION,
                 payload=payload,
+                is_reduced=True,
                 work_key=refetch.key or NO_KEY,
                 due_at=func.now() if refetch.ignored is None else None,
             )

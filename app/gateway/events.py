@@ -6,9 +6,7 @@ and which places an ID can be in is in :data:`app.domain.events.FAMILIES`.
 """
 
 import json
-import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeGuard
 
@@ -17,10 +15,12 @@ from app.domain.events import InvalidEvent, RefetchRequest
 from app.domain.text import is_storable
 
 THIN = "v2.core.event"  # the object of a thin event: it names an object of the v2 API, and has no data
-MAX_DEPTH = 60  # levels of a stored payload; Stripe's objects have about ten
-_SURROGATE = re.compile("[\ud800-\udfff]")
-TOO_DEEP = "[nested too deeply]"
-UNREADABLE: Mapping[str, object] = {"unreadable": "The stored payload is not a JSON object"}
+MAX_DEPTH = 10  # levels in which IDs are looked for
+_ID = re.compile("[A-Za-z0-9_-]{1,255}")
+_PATHS = tuple(path for family in events.FAMILIES.values() for _, path in family.places)
+_ID_NAMES = frozenset({"id", "customer"} | {path[-1] for path in _PATHS})
+_ID_PLACES = _ID_NAMES | {step for path in _PATHS for step in path}
+_EVENT_WORDS = ("id", "object", "type", "api_version")
 
 
 def refetch_request(text: str) -> RefetchRequest:
@@ -100,39 +100,47 @@ def _created_at(created: object) -> datetime | None:
     return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
 
 
-def storable_payload(text: str) -> str:
+def reduced_payload(text: str) -> str:
     """
-    Return an event's text as it is stored: as received, unless it has lone surrogates or is nested too deeply.
+    Return what is stored of an event's text: the IDs, type, version and times that are used, and nothing about a person.
 
-    Such a text is valid JSON, so the event counts, but many parsers and databases fail on it. The surrogates are replaced,
-    and what is nested too deeply is left out.
+    That is enough to find out again which object the event is about, in the shape of any API version and also if only a
+    later release uses the type. What is not an event becomes an empty object.
     """
-    suspicious = "\\ud" in text or "\\uD" in text or text.count("{") + text.count("[") > MAX_DEPTH
-    if not suspicious:  # nearly always: a text of so few levels
-        return text
-    event = json.loads(text)
-    reduced = _reduced(event)
-    return text if reduced == event else json.dumps(reduced)
-
-
-def readable_payload(text: str) -> Mapping[str, object]:
-    """Return a stored payload in a form that can be written as JSON, even if an earlier release stored it unchecked."""
     try:
-        found = _reduced(json.loads(text))
+        event = json.loads(text)
     except (ValueError, RecursionError):
-        return UNREADABLE
-    return found if isinstance(found, dict) else UNREADABLE
+        return "{}"
+    if not isinstance(event, dict):
+        return "{}"
+    kept: dict[str, Any] = {name: event[name] for name in _EVENT_WORDS if _is_word(event.get(name))}
+    if isinstance(event.get("livemode"), bool):
+        kept["livemode"] = event["livemode"]
+    if _created_at(event.get("created")) is not None:
+        kept["created"] = event["created"]
+    if "related_object" in event:  # of a thin event
+        kept["related_object"] = _ids(event["related_object"])
+    if "data" in event:
+        kept["data"] = {"object": _ids(_inside(event, ("data", "object")))}
+    return json.dumps(kept)
 
 
-def _reduced(value: object, depth: int = 0) -> object:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict | list) and depth >= MAX_DEPTH:
-        return TOO_DEEP
-    if isinstance(value, dict):
-        return {str(_reduced(name)): _reduced(inner, depth + 1) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_reduced(inner, depth + 1) for inner in value]
-    return value
+def _ids(value: object, name: str = "", depth: int = 0) -> object:
+    """
+    Return an object's IDs, at the places where they are looked for. Any other value becomes False.
+
+    What is absent stays absent and what is null stays null, because that tells the shapes of API versions apart.
+    """
+    if value is None:
+        return None
+    if isinstance(value, dict) and depth < MAX_DEPTH:
+        return {key: _ids(inner, key, depth + 1) for key, inner in value.items() if key in _ID_PLACES}
+    if isinstance(value, list) and depth < MAX_DEPTH:
+        items = [_ids(item, depth=depth + 1) for item in value]
+        for item in items:
+            if isinstance(item, dict):
+                item.pop(
+                    "id", None
+                )  # of the item itself: an invoice's lines matter for the subscription that they name
+        return list({json.dumps(item): item for item in items}.values())
+    return value if name in _ID_NAMES and isinstance(value, str) and _ID.fullmatch(value) else False

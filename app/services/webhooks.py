@@ -46,7 +46,7 @@ async def accept(ctx: Context, body: bytes, signature: str | None, *, now: datet
     secrets = [secret.get_secret_value() for secret in ctx.settings.webhook_secrets]
     text = signatures.verify(body, signature, secrets, now=now)
     refetch = events.with_mode(at_stripe.refetch_request(text), livemode=ctx.settings.livemode)
-    stored = await ctx.inbox_writer.store(ReceivedEvent(refetch, at_stripe.storable_payload(text)))
+    stored = await ctx.inbox_writer.store(ReceivedEvent(refetch, at_stripe.reduced_payload(text)))
     return stored and refetch.ignored is None
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Double, ForeignKey, Identity, Index, func, text
+from sqlalchemy import Double, ForeignKey, Identity, Index, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -57,8 +57,12 @@ class Event(Base, Due):
     applied_at: Mapped[datetime | None]
     state: Mapped[str]  # received, applied, failed, dead, ignored
     reason: Mapped[str | None]  # why ignored
-    payload: Mapped[str]
+    payload: Mapped[str]  # JSON
+    is_reduced: Mapped[bool] = mapped_column(
+        server_default=false()
+    )  # to what is used; an earlier release stored it all
     __table_args__ = (
+        Index("events_unreduced_idx", "id", postgresql_where=text("NOT is_reduced")),
         Index("events_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("events_key_idx", "work_key"),  # for workers, and to find an object's events
         Index("events_received_at_idx", "received_at"),

@@ -37,7 +37,7 @@ from app.domain.reconciliation import (
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import reconciliation as at_stripe
 from app.gateway.client import Gone
-from app.gateway.events import refetch_request, storable_payload
+from app.gateway.events import reduced_payload, refetch_request
 from app.services.reconciliation import payments
 from app.services.reconciliation.import_preview import ImportPreview
 from app.services.reconciliation.running import Importing, Run, is_preview, next_position
@@ -161,7 +161,7 @@ async def _events(run: Run, sweep: Sweep) -> None:
             log.warning("event_malformed")
             continue
         if refetch.ignored is None:
-            missed.append((refetch, storable_payload(text)))
+            missed.append((refetch, reduced_payload(text)))
     async with run.ctx.sessions.begin() as session:
         stored_ids = await rows.known_events(session, [refetch.event_id for refetch, _ in missed])
         new = [(refetch, text) for refetch, text in missed if refetch.event_id not in stored_ids]

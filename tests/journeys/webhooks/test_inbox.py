@@ -61,7 +61,7 @@ async def test_replaying_a_dead_event_records_the_admin(shop: Shop) -> None:
 
     assert [event["id"] for event in listed["data"]] == ["evt_dead"]
     assert shown["last_error"] == "StripeRefused: the key [redacted] may not"
-    assert shown["payload"]["data"]["object"] == {"id": held["stripe_id"], **dict.fromkeys(SECRETS, "[redacted]")}
+    assert shown["payload"]["data"]["object"] == {"id": held["stripe_id"]}
     assert (replayed.status_code, replayed.json()["state"], replayed.json()["attempts"]) == (200, "received", 0)
     assert (await shop.get("/v1/support/events/evt_dead", admin)).json()["state"] == "applied"
     (entry,) = await shop.rows("SELECT actor, object_id, before FROM audit_log WHERE action = 'event.replay'")
