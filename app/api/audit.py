@@ -31,7 +31,7 @@ class AuditEntryOut(ApiModel):
     subscriber: str | None = Field(description="ID of the subscriber.", examples=["rdr_123"])
     reason: str | None = Field(description="Reason code.", examples=["other"])
     note: str | None = Field(
-        description="Free text. It is not part of the hash chain, so it can be erased.", examples=["a torn copy"]
+        description="Free text. The hash chain has only its salted hash, so it can be erased.", examples=["a torn copy"]
     )
     before: dict[str, Any] | None = Field(examples=[None])
     after: dict[str, Any] | None = Field(examples=[{"amount": 100}])

@@ -105,6 +105,8 @@ def verify(
         )
         raise typer.Exit(FAILED)
     typer.echo(f"{found.sealed} entries are intact; {found.waiting} are not in the chain yet.", err=True)
+    if found.replaced:
+        typer.echo(f"The actor of {found.replaced} of them was replaced when a reader was erased.", err=True)
     typer.echo(found.head)
 
 

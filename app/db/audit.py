@@ -14,9 +14,9 @@ from structlog.contextvars import get_contextvars
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
-from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, table_of
+from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, Subscriber, table_of
 from app.domain import audit as rules
-from app.domain.audit import Entry, Seal, Selection
+from app.domain.audit import Entry, Note, Seal, Selection
 from app.domain.history import LoggedAction
 
 _ENTRIES, _NOTES = table_of(AuditEntry), table_of(AuditNote)
@@ -27,6 +27,7 @@ _OF_SUBSCRIBER = (
     .order_by(_ENTRIES.c.id.desc())
     .limit(bindparam("most", type_=Integer))
 )
+MAX_REPLACED = 200  # entries that one entry vouches for
 _LOCK_CHAIN = text("SELECT pg_advisory_xact_lock(hashtextextended('newsstand: the end of the audit chain', 0))")
 
 
@@ -54,15 +55,18 @@ async def record(
     """
     Append an entry, in the transaction of the action itself.
 
-    :param actor: ``reader:<sub>``, ``staff:<sub>``, ``operator:<user>``, ``key:<id>``, ``stripe`` or ``policy``.
+    :param actor: ``reader:<sub>``, ``staff:<sub>``, ``operator:<user>``, ``key:<id>``, ``stripe`` or ``policy``. A
+        subscriber is recorded as ``reader:<their ID>``, because a ``sub`` could not be erased.
     :param reason: a code. Free text, or the text after a code and a colon, becomes the note.
-    :param note: free text. It is not part of the chain and can be erased.
+    :param note: free text. Only its salted hash is part of the chain, so it can be erased.
     :param before: like ``after``, only IDs, codes, times and numbers: no names, addresses or free text.
     """
     request_id = get_contextvars().get("request_id")
     code, words = rules.split_reason(reason, actor=actor)
+    joined = rules.join_reason(words, note)
+    kept_apart = rules.new_note(joined) if joined else None
     entry = AuditEntry(
-        actor=actor,
+        actor=await _recorded_actor(session, actor),
         action=action,
         object_id=object_id,
         subscriber_id=subscriber_id,
@@ -70,12 +74,22 @@ async def record(
         before=dict(before) if before is not None else None,
         after=dict(after) if after is not None else None,
         request_id=str(request_id) if request_id is not None else None,
+        note_hash=rules.note_hash(kept_apart) if kept_apart is not None else None,
     )
     session.add(entry)
     await session.flush()
-    if joined := rules.join_reason(words, note):
-        session.add(AuditNote(audit_id=entry.id, words=joined))
+    if kept_apart is not None:
+        session.add(AuditNote(audit_id=entry.id, words=kept_apart.words, salt=kept_apart.salt))
         await session.flush()
+
+
+async def _recorded_actor(session: Session, actor: str) -> str:
+    """Return the actor with a subscriber's ID instead of their ``sub``."""
+    kind, sub = actor[: len(rules.READER)], actor[len(rules.READER) :]
+    if kind != rules.READER:
+        return actor
+    subscriber_id = await session.scalar(select(Subscriber.id).where(Subscriber.sub == sub))
+    return f"{rules.READER}{subscriber_id}" if subscriber_id is not None else actor
 
 
 async def list_for_subscriber(session: Reads, subscriber_id: str, *, limit: int = 500) -> list[LoggedAction]:
@@ -105,7 +119,8 @@ async def page(session: Session, wanted: Selection, *, before: int | None, limit
     if before is not None:
         query = query.where(AuditEntry.id < before)
     if wanted.actor is not None:
-        query = query.where(AuditEntry.actor == wanted.actor)
+        also = await _recorded_actor(session, wanted.actor)  # entries of an earlier release have the ``sub``
+        query = query.where(AuditEntry.actor.in_({wanted.actor, also}))
     if wanted.action is not None and wanted.action.endswith("*"):
         query = query.where(AuditEntry.action.startswith(wanted.action[:-1], autoescape=True))
     elif wanted.action is not None:
@@ -152,16 +167,66 @@ async def head(session: Session) -> Seal | None:
     return _seal(row) if row is not None else None
 
 
-async def chain(session: Session, *, after: int, limit: int) -> list[tuple[Seal, Entry | None]]:
-    """Return the seals after a sequence number with their entries; None for a missing entry."""
+async def chain(session: Session, *, after: int, limit: int) -> list[tuple[Seal, Entry | None, Note | None]]:
+    """Return the seals after a sequence number with their entries and notes; None for a missing one."""
     rows = await session.execute(
-        select(AuditSeal, AuditEntry)
+        select(AuditSeal, AuditEntry, AuditNote)
         .outerjoin(AuditEntry, AuditEntry.id == AuditSeal.audit_id)
+        .outerjoin(AuditNote, AuditNote.audit_id == AuditSeal.audit_id)
         .where(AuditSeal.seq > after)
         .order_by(AuditSeal.seq)
         .limit(limit)
     )
-    return [(_seal(row), _entry(entry) if entry is not None else None) for row, entry in rows]
+    return [
+        (
+            _seal(row),
+            _entry(entry) if entry is not None else None,
+            Note(words=note.words, salt=note.salt) if note is not None else None,
+        )
+        for row, entry, note in rows
+    ]
+
+
+async def replace_actor(session: Session, sub: str, *, subscriber_id: str, by: str) -> None:
+    """
+    Replace the actor ``reader:<sub>`` of entries by the subscriber's ID, and record the hashes of the replaced entries.
+
+    The database allows no other change of an entry, and only through this function of its owner's.
+    """
+    replaced = await session.scalars(
+        text("SELECT replace_audit_actor(:sub, :subscriber_id)"), {"sub": sub, "subscriber_id": subscriber_id}
+    )
+    all_ids = sorted(replaced)
+    for ids in (all_ids[at : at + MAX_REPLACED] for at in range(0, len(all_ids), MAX_REPLACED)):
+        rows = await session.scalars(
+            select(AuditEntry).where(AuditEntry.id.in_(ids)), execution_options={"populate_existing": True}
+        )
+        await record(
+            session,
+            actor=by,
+            action=rules.ACTOR_REPLACED,
+            object_id=subscriber_id,
+            subscriber_id=subscriber_id,
+            after={"entries": {str(row.id): rules.content_hash(_entry(row)) for row in rows}},
+        )
+
+
+async def vouched_for(session: Session, entry: Entry) -> bool:
+    """Return whether the log has an entry that replaced the actor of this one, and left it with its present content."""
+    reader_id = entry.actor.removeprefix(rules.READER)
+    found = await session.scalars(
+        select(AuditEntry.after).where(AuditEntry.object_id == reader_id, AuditEntry.action == rules.ACTOR_REPLACED)
+    )
+    return any(
+        one is not None and one.get("entries", {}).get(str(entry.id)) == rules.content_hash(entry) for one in found
+    )
+
+
+async def erase_notes(session: Session, subscriber_id: str) -> int:
+    """Delete the notes of all entries about a subscriber. Return how many there were."""
+    about = select(AuditEntry.id).where(AuditEntry.subscriber_id == subscriber_id)
+    gone = await session.scalars(delete(AuditNote).where(AuditNote.audit_id.in_(about)).returning(AuditNote.audit_id))
+    return len(gone.all())
 
 
 async def find_unlisted(session: Session) -> int | None:
@@ -199,4 +264,5 @@ def _entry(row: AuditEntry) -> Entry:
         before=row.before,
         after=row.after,
         request_id=row.request_id,
+        note_hash=row.note_hash,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.context import DatabaseContext
 from app.db import audit
 from app.db.audit import ListedEntry
-from app.domain.audit import GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break
+from app.domain.audit import CHANGED, GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break, find_changed_note
 from app.domain.pages import Page, page_of
 
 BATCH_SIZE = 1000  # entries in one transaction
@@ -17,6 +17,7 @@ class Verification:
     """The result of verifying the whole chain."""
 
     sealed: int  # entries that are unchanged
+    replaced: int  # entries of these whose actor was replaced when a reader was erased
     waiting: int  # recent entries that are not in the chain yet
     head: str  # the hash of the last seal that is valid
     holds: bool  # whether the chain contains the hash that was kept elsewhere
@@ -50,14 +51,20 @@ async def verify(
     """
     last: Seal | None = None
     found: Break | None = None
-    holds = known_hash in (None, GENESIS)
+    holds, replaced = known_hash in (None, GENESIS), 0
     while found is None:
         async with ctx.sessions.begin() as session:
             batch = await audit.chain(session, after=last.seq if last else 0, limit=BATCH_SIZE)
         if not batch:
             break
-        for seal, entry in batch:
+        for seal, entry, note in batch:
             found = find_break(seal, entry, after=last)
+            if found is not None and found.what == CHANGED and entry is not None:
+                async with ctx.sessions.begin() as session:
+                    if await audit.vouched_for(session, entry):
+                        found, replaced = None, replaced + 1
+            if found is None and entry is not None:
+                found = find_changed_note(entry, note)
             if found is not None:
                 break
             last, holds = seal, holds or seal.hash == known_hash
@@ -67,7 +74,8 @@ async def verify(
         if found is None:
             found = _outside_the_chain(await audit.find_unlisted(session), await audit.find_missing(session))
     head = last.hash if last else GENESIS
-    return Verification(sealed=last.seq if last else 0, waiting=waiting, head=head, holds=holds, broken=found)
+    sealed = last.seq if last else 0
+    return Verification(sealed=sealed, replaced=replaced, waiting=waiting, head=head, holds=holds, broken=found)
 
 
 def _outside_the_chain(inserted: int | None, removed: int | None) -> Break | None:

@@ -40,7 +40,7 @@ async def test_an_entry_committed_late_with_a_lower_id_is_sealed(sessions: Sessi
 
     async with sessions.begin() as session:
         chain = await audit.chain(session, after=0, limit=10)
-    assert [(seal.seq, entry.object_id) for seal, entry in chain if entry] == [(1, "second"), (2, "first")]
+    assert [(seal.seq, entry.object_id) for seal, entry, _ in chain if entry] == [(1, "second"), (2, "first")]
     assert chain[0][0].audit_id > chain[1][0].audit_id
     found = await verified(sessions)
     assert (found.sealed, found.waiting, found.broken) == (2, 0, None)

@@ -22,14 +22,16 @@ class AuditEntry(Base):
     before: Mapped[JSON | None]
     after: Mapped[JSON | None]
     request_id: Mapped[str | None]
+    note_hash: Mapped[str | None]  # salted; see app.domain.audit
 
 
 class AuditNote(Base):
-    """The free text of a reason, stored outside the chain so that it can be erased."""
+    """The free text of a reason, stored outside the chain so that it can be erased. The chain has its salted hash."""
 
     __tablename__ = "audit_notes"
     audit_id: Mapped[int] = mapped_column(ForeignKey("audit_log.id"), primary_key=True, autoincrement=False)
     words: Mapped[str]
+    salt: Mapped[str | None]  # NULL: recorded by a release that did not hash notes
 
 
 class AuditUnsealed(Base, Due):
