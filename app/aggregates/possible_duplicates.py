@@ -9,6 +9,7 @@ from app.domain.callers import Reader
 from app.domain.duplicates import PossibleDuplicate
 from app.domain.imports import UNCLAIMED
 from app.domain.rules import Rules
+from app.email_addresses import canonical
 
 
 async def check(session: Session, rules: Rules, reader: Reader, *, allow: bool, now: datetime) -> None:
@@ -23,7 +24,9 @@ async def check(session: Session, rules: Rules, reader: Reader, *, allow: bool, 
     """
     if reader.email is None or not reader.email_verified:
         return
-    same = await subscribers.with_email(session, reader.email)
+    wanted = canonical(reader.email)
+    found = await subscribers.with_email(session, reader.email) if wanted is not None else []
+    same = [one for one in found if canonical(one.email) == wanted]
     own = await subscribers.by_sub(session, reader.sub)
     if own is not None and await find_running(session, rules, own.id, now=now):
         return  # that is what they are told

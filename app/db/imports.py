@@ -9,6 +9,7 @@ from app.db.models import Subscriber as Row
 from app.domain.customers import StripeCustomerState
 from app.domain.imports import UNCLAIMED, UnclaimedSubscriber
 from app.domain.subscriptions import OVER
+from app.email_addresses import canonical, spellings
 
 
 async def add_subscriber(session: Session, customer: StripeCustomerState, *, sub: str) -> None:
@@ -31,16 +32,17 @@ async def assign(session: Session, subscriber_id: str, *, sub: str) -> None:
 
 
 async def claimable(session: Session, email: str) -> list[UnclaimedSubscriber]:
-    """Return the subscribers with an email address whose reader is not known."""
+    """Return the subscribers with an email address whose reader is not known. A look-alike address finds none."""
     running = exists().where(
         Subscription.subscriber_id == Row.id,
         Subscription.status.not_in(OVER),
         Subscription.ended_here_at.is_(None),
     )
     found = await session.execute(
-        select(Row.id, running)
-        .where(func.lower(Row.email) == email.lower(), Row.sub.startswith(UNCLAIMED, autoescape=True))
+        select(Row.id, running, Row.email)
+        .where(func.lower(Row.email).in_(spellings(email)), Row.sub.startswith(UNCLAIMED, autoescape=True))
         .order_by(Row.id)
         .limit(100)
     )
-    return [UnclaimedSubscriber(id=row[0], runs=row[1]) for row in found]
+    wanted = canonical(email)
+    return [UnclaimedSubscriber(id=row[0], runs=row[1]) for row in found if canonical(row[2]) == wanted]
